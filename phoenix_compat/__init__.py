@@ -1,0 +1,71 @@
+"""Phoenix Channels for aiohttp: the wire of Phoenix 1.8, spoken to every Phoenix client.
+
+class RoomChannel(Channel):
+    async def join(self, topic, payload, socket):
+        return ok()
+
+class UserSocket(SocketHandler):
+    channels = {"room:*": RoomChannel}
+
+    async def connect(self, params, socket, connect_info):
+        return ok()
+
+endpoint = Endpoint()
+endpoint.socket("/socket", UserSocket)
+mount(app, endpoint)
+"""
+
+from phoenix_compat.channel import Channel, on
+from phoenix_compat.endpoint import Endpoint, WebSocketOptions
+from phoenix_compat.errors import (
+    CallbackError,
+    ChannelDefinitionError,
+    ConfigError,
+    EncodeError,
+    NotJoinedError,
+    PhoenixCompatError,
+)
+from phoenix_compat.protocol.message import JSON, Broadcast, Message, Payload
+from phoenix_compat.protocol.origin import CONN, Origin
+from phoenix_compat.pubsub import PubSub
+from phoenix_compat.result import HandleResult, Reason, Result, Stop, error, ok, reply, stop
+from phoenix_compat.runtime.limits import Counters, Limits
+from phoenix_compat.socket import ConnectInfo, ReplyRef, Socket, SocketHandler
+from phoenix_compat.transports import mount
+from phoenix_compat.version import __version__
+
+__all__ = [
+    "CONN",
+    "JSON",
+    "Broadcast",
+    "CallbackError",
+    "Channel",
+    "ChannelDefinitionError",
+    "ConfigError",
+    "ConnectInfo",
+    "Counters",
+    "EncodeError",
+    "Endpoint",
+    "HandleResult",
+    "Limits",
+    "Message",
+    "NotJoinedError",
+    "Origin",
+    "Payload",
+    "PhoenixCompatError",
+    "PubSub",
+    "Reason",
+    "ReplyRef",
+    "Result",
+    "Socket",
+    "SocketHandler",
+    "Stop",
+    "WebSocketOptions",
+    "__version__",
+    "error",
+    "mount",
+    "ok",
+    "on",
+    "reply",
+    "stop",
+]

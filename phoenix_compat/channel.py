@@ -1,0 +1,140 @@
+"""Channels: one class for a kind of topic, one instance for each client that joined.
+
+    class RoomChannel(Channel):
+        async def join(self, topic, payload, socket):
+            return ok()
+
+        @on("new_msg")
+        async def new_msg(self, payload, socket):
+            socket.broadcast("new_msg", {"body": payload["body"]})
+            return ok()
+
+Every callback may be `def` or `async def`. Callbacks of one channel run one after another, in the
+order of their messages; channels do not wait for each other. A callback that raises ends its
+channel with `phx_error`, and nothing else.
+
+Source: phoenix 1.8.12, lib/phoenix/channel.ex.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+from phoenix_compat.errors import ChannelDefinitionError
+from phoenix_compat.protocol.message import JSON, Payload
+from phoenix_compat.result import HandleResult, Reason, Result, Stop
+from phoenix_compat.socket import Socket
+
+Handler: TypeAlias = Callable[[Any, Any, Socket], "Awaitable[HandleResult] | HandleResult"]
+
+F = TypeVar("F", bound=Handler)
+
+_EVENT_ATTRIBUTE = "__phoenix_event__"
+
+
+class UnhandledEventError(Exception):
+    """No `@on` method and no `handle_in` for an event: the channel crashes, as in Phoenix."""
+
+
+def on(event: str) -> Callable[[F], F]:
+    """Mark a method `(self, payload, socket)` as the handler of an event.
+
+    It returns `ok(...)`, `error(...)`, `reply(...)`, `stop(...)`, or None for no answer.
+    """
+
+    def mark(method: F) -> F:
+        setattr(method, _EVENT_ATTRIBUTE, event)
+        return method
+
+    return mark
+
+
+class Channel:
+    """What a client joins. Subclass it; the base has no state of its own.
+
+    Attributes:
+        intercept: events whose broadcasts go to `handle_out` instead of straight to the client.
+        log_join: the level for joins, None for silence.
+        log_handle_in: the level for events, None for silence.
+    """
+
+    intercept: ClassVar[tuple[str, ...]] = ()
+    log_join: ClassVar[int | None] = logging.INFO
+    log_handle_in: ClassVar[int | None] = logging.DEBUG
+
+    handlers: ClassVar[dict[str, Handler]] = {}
+    """Event to `@on` method, made when the class is."""
+    intercepts: ClassVar[frozenset[str]] = frozenset()
+    """The same as `intercept`, made for looking up."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.handlers = _collect_handlers(cls)
+        cls.intercepts = frozenset(cls.intercept)
+        handles_out = cls.handle_out is not Channel.handle_out
+        if cls.intercepts and not handles_out:
+            raise ChannelDefinitionError(
+                f"{cls.__name__} intercepts {sorted(cls.intercepts)} but has no handle_out"
+            )
+        if handles_out and not cls.intercepts:
+            raise ChannelDefinitionError(
+                f"{cls.__name__}.handle_out is never called; name its events in `intercept`"
+            )
+
+    def join(self, topic: str, payload: JSON, socket: Socket) -> Awaitable[Result] | Result:
+        """Decide who may join: `ok(...)` or `error(...)`.
+
+        The client waits, and so does all else that it sends, until this returns. Pushing is not
+        yet possible; see Socket.send_self.
+
+        Args:
+            payload: whatever the client sent with `phx_join`; it need not be a dict.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no join()")
+
+    def handle_in(
+        self, event: str, payload: Payload, socket: Socket
+    ) -> Awaitable[HandleResult] | HandleResult:
+        """Handle an event that no `@on` method names. The base class refuses by raising."""
+        del payload, socket
+        raise UnhandledEventError(f"{type(self).__name__} has no handler for event {event!r}")
+
+    def handle_out(
+        self, event: str, payload: Payload, socket: Socket
+    ) -> Awaitable[Stop | None] | Stop | None:
+        """Decide about a broadcast of an intercepted event; `socket.push` to let it through."""
+        del event, payload, socket
+        return None
+
+    def handle_info(self, message: Any, socket: Socket) -> Awaitable[Stop | None] | Stop | None:
+        """Handle what `send_self` sent, and broadcasts of topics subscribed to."""
+        del message, socket
+        return None
+
+    def terminate(self, reason: Reason, socket: Socket) -> Awaitable[None] | None:
+        """Clean up when the channel ends; see Reason for why. The result is ignored."""
+        del reason, socket
+        return None
+
+
+def _collect_handlers(cls: type[Channel]) -> dict[str, Handler]:
+    """The `@on` methods of a class and its bases; a subclass may replace a method by its name."""
+    handlers: dict[str, Handler] = {}
+    owners: dict[str, str] = {}
+    for name in dict.fromkeys(name for base in cls.__mro__ for name in vars(base)):
+        method = getattr(cls, name, None)
+        event = getattr(method, _EVENT_ATTRIBUTE, None)
+        if event is None or method is None:
+            continue
+        if event in owners:
+            raise ChannelDefinitionError(
+                f"{cls.__name__}: both {owners[event]}() and {name}() are @on({event!r})"
+            )
+        if len(inspect.signature(method).parameters) != 3:
+            raise ChannelDefinitionError(f"{cls.__name__}.{name} must take (self, payload, socket)")
+        owners[event] = name
+        handlers[event] = method
+    return handlers

@@ -1,0 +1,276 @@
+"""The endpoint: which sockets there are, and broadcasts from anywhere.
+
+    endpoint = Endpoint()
+    endpoint.socket("/socket", UserSocket)
+    mount(app, endpoint)
+    endpoint.broadcast("room:lobby", "new_msg", {"body": "hello"})
+
+Source: phoenix 1.8.12, lib/phoenix/endpoint.ex, socket/3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from phoenix_compat.channel import Channel
+from phoenix_compat.errors import CallbackError, ChannelDefinitionError, ConfigError
+from phoenix_compat.protocol.message import Payload
+from phoenix_compat.protocol.origin import CheckOrigin, parse_check_origin
+from phoenix_compat.protocol.query import Params
+from phoenix_compat.protocol.serializer import DEFAULT_SERIALIZERS, Serializer
+from phoenix_compat.protocol.topic import TopicRoutes
+from phoenix_compat.pubsub import PubSub, Subscriber
+from phoenix_compat.result import DONE, Done, Result, error
+from phoenix_compat.runtime.limits import Counters, Limits
+from phoenix_compat.runtime.logs import log_connect
+from phoenix_compat.runtime.outbox import Tick, WebSocketWire
+from phoenix_compat.runtime.socket_server import Route
+from phoenix_compat.runtime.spawner import Spawner
+from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketOptions:
+    """How a socket is served over websocket.
+
+    Attributes:
+        path: the end of the URL's path; `:name` segments capture params.
+        timeout_s: seconds without a byte from the client until it is closed with 1002.
+        max_frame_bytes: one frame with its header; more is closed with 1009.
+        max_message_bytes: all fragments of one message together; more is closed with 1009.
+        check_origin: see protocol.origin; None takes the endpoint's.
+        subprotocols: names to choose from; None ignores what clients offer.
+        serializers: serializers with the versions they serve, in order of preference.
+        error_handler: makes an HTTP answer of `error(reason)` from `connect`; called with aiohttp's
+            request and the reason, returns an aiohttp response. None answers 403, empty.
+        connect_info: further entries for `connect`.
+
+    Source: phoenix 1.8.12, lib/phoenix/transports/websocket.ex, default_config/0.
+    """
+
+    path: str = "/websocket"
+    timeout_s: float = 60.0
+    max_frame_bytes: int = 10_000_000
+    max_message_bytes: int = 8_000_000
+    check_origin: CheckOrigin | None = None
+    subprotocols: Sequence[str] | None = None
+    serializers: Sequence[tuple[Serializer, str]] = DEFAULT_SERIALIZERS
+    error_handler: Callable[[Any, Any], Any] | None = None
+    connect_info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MountedSocket:
+    """A socket at its path."""
+
+    path: str
+    handler: type[SocketHandler]
+    websocket: WebSocketOptions | None
+    routes: TopicRoutes[Route]
+    check_origin: CheckOrigin
+
+    async def connect(
+        self,
+        endpoint: Endpoint,
+        params: Params,
+        connect_info: ConnectInfo,
+        *,
+        serializer: str,
+        transport: str,
+    ) -> Socket | Result:
+        """Ask the handler: the socket of an accepted client, or the refusal.
+
+        Raises:
+            Exception: whatever the handler raised; the transport answers 500.
+
+        Source: phoenix 1.8.12, socket.ex, user_connect/6.
+        """
+        started_at_s = time.perf_counter()
+        handler = self.handler()
+        socket = Socket(endpoint, self.handler, transport)
+        result: Any = handler.connect(params, socket, connect_info)
+        if not isinstance(result, Result):
+            result = await result
+        if not isinstance(result, Result) or result.status not in {"ok", "error"}:
+            raise CallbackError("connect", result, "ok() or error(...)")
+        if result.status == "ok":
+            name: Any = handler.id(socket)
+            if name is None or isinstance(name, str):
+                socket.id = name
+            else:
+                log.warning("%s.id returned %r: give a str or None", self.handler.__name__, name)
+                result = error()
+        log_connect(
+            self.handler.log,
+            is_accepted=result.status == "ok",
+            handler=self.handler.__name__,
+            transport=transport,
+            serializer=serializer,
+            params=params,
+            took_s=time.perf_counter() - started_at_s,
+        )
+        return socket if result.status == "ok" else result
+
+
+class Endpoint:
+    """Mounts sockets and owns what their connections share.
+
+    Args:
+        url_host: the host of this server's own pages, for `check_origin=True`.
+        check_origin: what sockets use that say nothing of their own.
+        limits: bounds on what one client can make the server hold.
+
+    Attributes:
+        pubsub: the topics.
+        counters: how often which bound was met.
+    """
+
+    def __init__(
+        self,
+        *,
+        url_host: str | None = "localhost",
+        check_origin: CheckOrigin = True,
+        limits: Limits | None = None,
+    ) -> None:
+        self.url_host = url_host
+        self.check_origin = parse_check_origin(check_origin)
+        self.limits = limits or Limits()
+        self.counters = Counters()
+        self.pubsub = PubSub()
+        self.spawner = Spawner()
+        self.is_closing = False
+        self._tick = Tick()
+        self._wires: dict[Serializer, WebSocketWire] = {}
+        self._sockets: list[MountedSocket] = []
+        self._transports: list[Transport] = []
+        self._all_gone: asyncio.Event | None = None
+
+    @property
+    def sockets(self) -> Sequence[MountedSocket]:
+        """What was mounted, in order."""
+        return self._sockets
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return sum(len(transport) for transport in self._transports)
+
+    def socket(
+        self,
+        path: str,
+        handler: type[SocketHandler],
+        *,
+        websocket: WebSocketOptions | None = None,
+    ) -> None:
+        """Mount a socket: `/socket` serves `/socket/websocket`.
+
+        Raises:
+            ChannelDefinitionError: a pattern or a channel of the handler cannot work.
+            ConfigError: an option cannot work.
+        """
+        options = websocket or WebSocketOptions()
+        if not path.startswith("/"):
+            raise ConfigError(f"socket path {path!r} must begin with '/'")
+        check = self.check_origin if options.check_origin is None else options.check_origin
+        self._sockets.append(
+            MountedSocket(path, handler, options, _routes_of(handler), parse_check_origin(check))
+        )
+
+    # Broadcasts from anywhere.
+
+    def broadcast(self, topic: str, event: str, payload: Payload) -> Done:
+        """Send an event to every subscriber of a topic. Never waits; `await` is allowed.
+
+        Raises:
+            EncodeError: the payload cannot be encoded for a client that listens.
+        """
+        self.pubsub.broadcast(topic, event, payload)
+        return DONE
+
+    def broadcast_from(
+        self, subscriber: Subscriber, topic: str, event: str, payload: Payload
+    ) -> Done:
+        """The same, but for one subscriber."""
+        self.pubsub.broadcast(topic, event, payload, but=subscriber)
+        return DONE
+
+    def local_broadcast(self, topic: str, event: str, payload: Payload) -> Done:
+        """The same, for the subscribers in this process only."""
+        self.pubsub.broadcast(topic, event, payload)
+        return DONE
+
+    def subscribe(self, topic: str, subscriber: Subscriber) -> None:
+        """Have a function called with every broadcast of a topic."""
+        self.pubsub.subscribe(topic, subscriber)
+
+    def unsubscribe(self, topic: str, subscriber: Subscriber) -> None:
+        """Undo `subscribe`."""
+        self.pubsub.unsubscribe(topic, subscriber)
+
+    # For transports.
+
+    def wire(self, serializer: Serializer) -> WebSocketWire:
+        """The one wire for websockets with this serializer, so that its bytes can be shared."""
+        wire = self._wires.get(serializer)
+        if wire is None:
+            wire = self._wires[serializer] = WebSocketWire(serializer, self._tick)
+        return wire
+
+    def serve(self, transport: Transport) -> None:
+        """Close this transport's clients with the endpoint."""
+        self._transports.append(transport)
+
+    def client_gone(self) -> None:
+        """A transport lost a client."""
+        if self._all_gone is not None and not self.connections:
+            self._all_gone.set()
+
+    async def close(self) -> None:
+        """Close every client, and give callbacks some seconds to end.
+
+        Clients with joined channels hear 1012 and come back; the rest hear 1000.
+        """
+        self.is_closing = True
+        for transport in self._transports:
+            transport.close_all()
+        if self.connections:
+            self._all_gone = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_gone.wait(), self.limits.close_timeout_s)
+        for transport in self._transports:
+            transport.abort_all()
+        await self.spawner.wait(self.limits.shutdown_timeout_s)
+
+
+class Transport(Protocol):
+    """What an endpoint asks of a mounted transport."""
+
+    def __len__(self) -> int:
+        """How many clients are connected."""
+
+    def close_all(self) -> None:
+        """Begin to close every client."""
+
+    def abort_all(self) -> None:
+        """Drop the clients that are still connected."""
+
+
+def _routes_of(handler: type[SocketHandler]) -> TopicRoutes[Route]:
+    """The handler's channels, as a table; each value is a channel, or a pair with assigns."""
+    routes: list[tuple[str, Route]] = []
+    for pattern, target in handler.channels.items():
+        channel, assigns = target if isinstance(target, tuple) else (target, None)
+        if not (isinstance(channel, type) and issubclass(channel, Channel)):
+            raise ChannelDefinitionError(
+                f"{handler.__name__}.channels[{pattern!r}] is {channel!r}, not a Channel class"
+            )
+        routes.append((pattern, (channel, assigns)))
+    return TopicRoutes(routes)

@@ -1,0 +1,84 @@
+"""The websocket handshake: is a request one, and what does the 101 say?
+
+Source: RFC 6455 §4.2; the order and words of refusals: websock_adapter 0.6,
+lib/websock_adapter/upgrade_validation.ex; subprotocols: phoenix 1.8.12,
+lib/phoenix/socket/transport.ex, check_subprotocols/2.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_KEY_BYTES: Final = 16
+
+
+def upgrade_error(headers: Mapping[str, str], http_version: tuple[int, int]) -> str | None:
+    """Why a GET is no websocket upgrade, in a sentence for its author; None when it is one.
+
+    `headers` looks names up without regard to case.
+    """
+    if http_version < (1, 1):
+        return f"HTTP version must be 1.1 or newer, got {http_version[0]}.{http_version[1]}"
+    for name, token in (("connection", "upgrade"), ("upgrade", "websocket")):
+        value = headers.get(name)
+        if value is None or token not in _tokens(value):
+            got = "nothing" if value is None else f'["{value}"]'
+            return f"'{name}' header must contain '{token}', got {got}"
+    key = headers.get("sec-websocket-key")
+    if key is None or not _is_key(key):
+        return "'sec-websocket-key' header must be 16 bytes in base64"
+    version = headers.get("sec-websocket-version")
+    if version != "13":
+        return f"'sec-websocket-version' header must equal '13', got {version or 'nothing'}"
+    return None
+
+
+def accept_key(key: str) -> str:
+    """The answer to `Sec-WebSocket-Key`."""
+    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode()
+
+
+def offered_subprotocols(header: str | None) -> list[str] | None:
+    """The names in a `Sec-WebSocket-Protocol` header; None when there is none."""
+    if header is None:
+        return None
+    return [name for name in (part.strip() for part in header.split(",")) if name]
+
+
+def select_subprotocol(
+    offered: Sequence[str] | None, supported: Sequence[str] | None
+) -> tuple[bool, str | None]:
+    """Whether the request may go on, and the subprotocol to answer with.
+
+    The first of the server's list that was offered is chosen. Without a list the header is
+    ignored; without a header there is nothing to choose; no overlap refuses the request.
+    """
+    if supported is None or offered is None:
+        return True, None
+    for name in supported:
+        if name in offered:
+            return True, name
+    return False, None
+
+
+def switching_protocols(headers: Iterable[tuple[str, str]]) -> bytes:
+    """The bytes of a 101 answer with these headers, in Bandit's order."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode("latin-1")
+
+
+def _tokens(value: str) -> list[str]:
+    return [token.strip().lower() for token in value.split(",")]
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == _KEY_BYTES
+    except (binascii.Error, ValueError):
+        return False

@@ -1,0 +1,81 @@
+"""JSON with the rules of Jason, Phoenix's JSON library, at the speed of msgspec.
+
+Strict where Python's `json` is lenient: NaN, Infinity, 1E400, lone surrogates, a byte order mark
+and raw control characters are errors. Of equal keys in one object the first wins.
+
+Differs from Phoenix: nesting beyond Python's recursion limit (about 1 000 levels) and integers of
+more than 4 300 digits are refused as malformed, because CPython bounds both.
+
+Source: jason 1.4.5, lib/decoder.ex and lib/encoder.ex (behaviour recorded from Phoenix 1.8.12).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import msgspec
+
+from phoenix_compat.errors import EncodeError, InvalidMessageError, RemoteProtocolError
+from phoenix_compat.protocol.message import JSON
+
+_encode = msgspec.json.Encoder().encode
+
+T = TypeVar("T")
+
+Buffer = bytes | bytearray
+
+
+def encode(value: JSON) -> bytes:
+    """Write a value as compact JSON: no spaces, raw UTF-8, floats with a point.
+
+    Raises:
+        EncodeError: the value is no JSON (a set of objects, a lone surrogate, a key that is no
+            string, nesting without end).
+    """
+    try:
+        return _encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise EncodeError(f"payload is not JSON: {error}") from error
+
+
+def decode(decoder: msgspec.json.Decoder[T], data: Buffer) -> T:
+    """Read one JSON text into the shape that `decoder` was made for.
+
+    Raises:
+        RemoteProtocolError: not JSON by Jason's rules.
+        InvalidMessageError: JSON, but not of that shape.
+    """
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise InvalidMessageError(f"not a Phoenix message: {error}") from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise RemoteProtocolError(f"not JSON: {error}") from error
+
+
+def may_repeat_keys(data: Buffer, payload: JSON, topic: object) -> bool:
+    """Whether an object in `data` could hold the same key twice; False is certain, and cheap.
+
+    Each key is followed by one colon outside of strings. When the colons of the whole text are as
+    many as the payload has keys and the topic has colons, no key was lost in decoding.
+    """
+    colons = data.count(b":")
+    if not colons:
+        return False
+    expected = topic.count(":") if isinstance(topic, str) else 0
+    if isinstance(payload, dict):
+        expected += len(payload)
+    return colons != expected or b"\\" in data
+
+
+def decode_first_key_wins(data: Buffer) -> JSON:
+    """Read JSON that is known to be valid, keeping the first of equal keys."""
+    return json.loads(data.decode(), object_pairs_hook=_first_wins)
+
+
+def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found.setdefault(key, value)
+    return found

@@ -1,0 +1,74 @@
+"""Query strings as Plug reads them.
+
+`+` is a space, of equal names the last wins, `a[b]=1` nests, `l[]=1` makes a list, a name alone has
+the value "", empty segments are skipped. Percent signs that begin no escape stay as they are.
+
+Source: plug 1.19, lib/plug/conn/query.ex, decode/4.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+from urllib.parse import unquote_to_bytes
+
+Params: TypeAlias = dict[str, "str | list[Params | str] | Params"]
+"""Names to text, or nested lists and dicts of it."""
+
+
+class BadQueryError(ValueError):
+    """The decoded bytes are no UTF-8; HTTP 400 says so."""
+
+
+def decode_query(query: str) -> Params:
+    """Read the part of a URL behind the question mark.
+
+    Raises:
+        BadQueryError: a name or value is no UTF-8.
+    """
+    params: Params = {}
+    for segment in query.split("&"):
+        if segment:
+            name, _, value = segment.partition("=")
+            _put(params, _split_name(_unquote(name)), _unquote(value))
+    return params
+
+
+def _unquote(text: str) -> str:
+    try:
+        return unquote_to_bytes(text.replace("+", " ")).decode()
+    except UnicodeDecodeError as error:
+        raise BadQueryError(f"invalid UTF-8 in the query string: {text!r}") from error
+
+
+def _split_name(name: str) -> list[str]:
+    """`a[b][]` becomes `["a", "b", ""]`; brackets that do not pair belong to the name."""
+    head, bracket, rest = name.partition("[")
+    if not bracket or not head or not rest.endswith("]"):
+        return [name]
+    return [head, *rest[:-1].split("][")]
+
+
+def _put(params: Params, path: list[str], value: str) -> None:
+    name, *rest = path
+    if not rest:
+        params[name] = value
+        return
+    if rest[0] == "":
+        found = params.get(name)
+        items = found if isinstance(found, list) else []
+        params[name] = items
+        _append(items, rest[1:], value)
+        return
+    found = params.get(name)
+    inner: Params = found if isinstance(found, dict) else {}
+    params[name] = inner
+    _put(inner, rest, value)
+
+
+def _append(items: list[Params | str], path: list[str], value: str) -> None:
+    if not path:
+        items.append(value)
+        return
+    inner: Params = {}
+    _put(inner, path, value)
+    items.append(inner)

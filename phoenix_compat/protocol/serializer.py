@@ -1,0 +1,265 @@
+"""The two ways Phoenix writes messages: V1 (objects) and V2 (arrays, and a binary layout).
+
+    V1 text    {"event": e, "payload": p, "ref": r, "topic": t}          exactly these four keys out
+    V2 text    [join_ref, ref, topic, event, payload]
+    V2 binary  kind (1 byte), the sizes of the strings (1 byte each), the strings, then the data:
+               in   push       0  join_ref ref topic event
+               out  push       0  join_ref     topic event
+               out  reply      1  join_ref ref topic status
+               out  broadcast  2               topic event
+
+Source: phoenix 1.8.12, lib/phoenix/socket/serializers/v1_json_serializer.ex and
+v2_json_serializer.ex; negotiation: lib/phoenix/socket.ex, negotiate_serializer/3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from phoenix_compat.errors import EncodeError, InvalidMessageError
+from phoenix_compat.protocol import jason
+from phoenix_compat.protocol.jason import Buffer
+from phoenix_compat.protocol.message import PHX_REPLY, Broadcast, Frame, Message, Reply
+
+_KIND_PUSH: Final = 0
+_KIND_REPLY: Final = 1
+_KIND_BROADCAST: Final = 2
+_MAX_FIELD_BYTES: Final = 255
+
+
+class Serializer(Protocol):
+    """Turns frames into messages and back. One object serves every connection."""
+
+    @property
+    def name(self) -> str:
+        """How logs call it."""
+
+    def decode(self, data: Buffer, *, is_binary: bool) -> Message:
+        """Read one frame of a client.
+
+        Raises:
+            RemoteProtocolError: unreadable; the connection ends with close code 1011.
+        """
+
+    def encode(self, message: Message) -> Frame:
+        """Write a push. Raises EncodeError."""
+
+    def encode_reply(self, reply: Reply) -> Frame:
+        """Write a reply. Raises EncodeError."""
+
+    def fastlane(self, broadcast: Broadcast) -> Frame:
+        """Write a broadcast, once for all who speak this version. Raises EncodeError."""
+
+
+class _V1Message(msgspec.Struct, gc=False):
+    topic: Any
+    event: Any
+    payload: Any
+    ref: Any
+    join_ref: Any = None
+
+
+class V1JSONSerializer:
+    """`vsn=1.0.0`, and what a client that sends no `vsn` speaks.
+
+    Knows no binary messages: a client's opcode is ignored, and sending bytes is an error.
+    """
+
+    name = "V1JSONSerializer"
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(_V1Message)
+
+    def decode(self, data: Buffer, *, is_binary: bool) -> Message:
+        """Read an object with topic, event, payload and ref; join_ref is honoured when given."""
+        jason.decode(self._decoder, data)  # is it JSON, an object, with the four keys?
+        fields = jason.decode_first_key_wins(data)
+        return Message(
+            fields.get("join_ref"),
+            fields["ref"],
+            fields["topic"],
+            fields["event"],
+            fields["payload"],
+        )
+
+    def encode(self, message: Message) -> Frame:
+        """Write a push; V1 never carries a join_ref."""
+        return _v1_frame(message.event, message.payload, message.ref, message.topic)
+
+    def encode_reply(self, reply: Reply) -> Frame:
+        """Write `phx_reply` with payload `{"response", "status"}`."""
+        _refuse_binary(reply.payload)
+        payload = {"response": reply.payload, "status": reply.status}
+        return _v1_frame(PHX_REPLY, payload, reply.ref, reply.topic)
+
+    def fastlane(self, broadcast: Broadcast) -> Frame:
+        """Write a broadcast; it looks like a push."""
+        return _v1_frame(broadcast.event, broadcast.payload, None, broadcast.topic)
+
+
+def _v1_frame(event: Any, payload: Any, ref: Any, topic: Any) -> Frame:
+    _refuse_binary(payload)
+    return Frame(
+        jason.encode({"event": event, "payload": payload, "ref": ref, "topic": topic}),
+    )
+
+
+def _refuse_binary(payload: Any) -> None:
+    if isinstance(payload, bytes):
+        raise EncodeError("V1 clients cannot receive binary payloads; send JSON, or ask for V2")
+
+
+class V2JSONSerializer:
+    """`vsn=2.0.0`: compact arrays as text, and a binary layout for payloads that are bytes."""
+
+    name = "V2JSONSerializer"
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(Message)
+
+    def decode(self, data: Buffer, *, is_binary: bool) -> Message:
+        """Read an array of at least five places (further ones are ignored), or a binary push."""
+        if is_binary:
+            return _decode_binary_push(data)
+        message = jason.decode(self._decoder, data)
+        if jason.may_repeat_keys(data, message.payload, message.topic):
+            return Message(*jason.decode_first_key_wins(data)[:5])
+        return message
+
+    def encode(self, message: Message) -> Frame:
+        """Write a push: `[join_ref, null, topic, event, payload]`, or kind 0.
+
+        Raises:
+            EncodeError: the payload is neither a dict nor bytes, or a string of a binary push is
+                longer than 255 bytes.
+        """
+        payload = message.payload
+        if isinstance(payload, bytes):
+            head = _binary_head(
+                _KIND_PUSH,
+                ("join_ref", message.join_ref),
+                ("topic", message.topic),
+                ("event", message.event),
+            )
+            return Frame(head + payload, is_binary=True)
+        _require_object(payload)
+        return Frame(jason.encode(message))
+
+    def encode_reply(self, reply: Reply) -> Frame:
+        """Write a reply; a response may be any JSON, or bytes (kind 1)."""
+        payload = reply.payload
+        if isinstance(payload, bytes):
+            head = _binary_head(
+                _KIND_REPLY,
+                ("join_ref", reply.join_ref),
+                ("ref", reply.ref),
+                ("topic", reply.topic),
+                ("status", reply.status),
+            )
+            return Frame(head + payload, is_binary=True)
+        body = {"response": payload, "status": reply.status}
+        return Frame(jason.encode((reply.join_ref, reply.ref, reply.topic, PHX_REPLY, body)))
+
+    def fastlane(self, broadcast: Broadcast) -> Frame:
+        """Write a broadcast: `[null, null, topic, event, payload]`, or kind 2.
+
+        Raises:
+            EncodeError: as for `encode`.
+        """
+        payload = broadcast.payload
+        if isinstance(payload, bytes):
+            head = _binary_head(
+                _KIND_BROADCAST, ("topic", broadcast.topic), ("event", broadcast.event)
+            )
+            return Frame(head + payload, is_binary=True)
+        _require_object(payload)
+        return Frame(jason.encode((None, None, broadcast.topic, broadcast.event, payload)))
+
+
+def _require_object(payload: Any) -> None:
+    if not isinstance(payload, dict):
+        raise EncodeError(
+            f"a V2 push or broadcast carries a dict or bytes, not {type(payload).__name__}; "
+            "wrap the value in a dict"
+        )
+
+
+def _binary_head(kind: int, *fields: tuple[str, Any]) -> bytes:
+    """Kind, sizes and strings. Sizes count bytes of UTF-8; a null ref is an empty string."""
+    strings = [_binary_field(name, value) for name, value in fields]
+    return bytes((kind, *map(len, strings))) + b"".join(strings)
+
+
+def _binary_field(name: str, value: Any) -> bytes:
+    if value is None:
+        return b""
+    if not isinstance(value, str):
+        raise EncodeError(f"unable to convert {name} to binary: it is {value!r}, not a string")
+    data = value.encode("utf-8", "surrogateescape")
+    if len(data) > _MAX_FIELD_BYTES:
+        raise EncodeError(
+            f"unable to convert {name} to binary: {len(data)} bytes, at most {_MAX_FIELD_BYTES}"
+        )
+    return data
+
+
+def _decode_binary_push(data: Buffer) -> Message:
+    """Read kind 0: four sizes, join_ref, ref, topic, event; the rest is the payload.
+
+    Strings are kept even when they are no UTF-8 (as surrogate escapes): Phoenix does not look
+    until it must write one.
+    """
+    if len(data) < 5 or data[0] != _KIND_PUSH:
+        raise InvalidMessageError("a binary frame of a client is a push: kind 0 and four sizes")
+    strings = []
+    start = 5
+    for size in data[1:5]:
+        strings.append(data[start : start + size].decode("utf-8", "surrogateescape"))
+        start += size
+    if start > len(data):
+        raise InvalidMessageError("a binary push is shorter than its sizes say")
+    join_ref, ref, topic, event = strings
+    return Message(join_ref, ref, topic, event, bytes(data[start:]))
+
+
+V1: Final = V1JSONSerializer()
+V2: Final = V2JSONSerializer()
+
+DEFAULT_VSN: Final = "1.0.0"
+"""What a client that names no `vsn` speaks."""
+
+DEFAULT_SERIALIZERS: Final[Sequence[tuple[Serializer, str]]] = ((V1, "~> 1.0.0"), (V2, "~> 2.0.0"))
+"""Serializers with the versions they serve, in the order they are tried."""
+
+_SEMVER: Final = re.compile(
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
+    re.ASCII,
+)
+
+
+def negotiate(
+    vsn: Any, serializers: Sequence[tuple[Serializer, str]] = DEFAULT_SERIALIZERS
+) -> Serializer | None:
+    """The first serializer whose requirement admits `vsn`; None when the client is to be refused.
+
+    `vsn` must be a strict SemVer string; requirements have the form `~> MAJOR.MINOR.PATCH`.
+
+    Source: phoenix 1.8.12, socket.ex, negotiate_serializer/3; Elixir's Version.match?/2.
+    """
+    found = _SEMVER.fullmatch(vsn) if isinstance(vsn, str) else None
+    if found is None:
+        return None
+    version = tuple(int(number) for number in found.group(1, 2, 3))
+    is_prerelease = found.group(4) is not None
+    for serializer, requirement in serializers:
+        least = tuple(int(number) for number in requirement.removeprefix("~>").strip().split("."))
+        if version[:2] == least[:2] and (
+            version > least or (version == least and not is_prerelease)
+        ):
+            return serializer
+    return None

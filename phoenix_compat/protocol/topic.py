@@ -1,0 +1,42 @@
+"""Which channel serves a topic: exact patterns and prefixes, the first declared wins.
+
+Source: phoenix 1.8.12, lib/phoenix/socket.ex, channel/3 and to_topic_match/1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+from phoenix_compat.errors import ChannelDefinitionError
+
+T = TypeVar("T")
+
+
+class TopicRoutes(Generic[T]):
+    """An ordered table from topic patterns to channels.
+
+    `room:lobby` matches itself; `room:*` matches every topic that begins with `room:`, the empty
+    rest included. A `*` may stand only at the end.
+    """
+
+    __slots__ = ("_routes",)
+
+    def __init__(self, routes: Iterable[tuple[str, T]]) -> None:
+        self._routes: list[tuple[str, bool, T]] = []
+        for pattern, target in routes:
+            prefix, star, rest = pattern.partition("*")
+            if rest:
+                raise ChannelDefinitionError(
+                    f"topic pattern {pattern!r}: '*' may stand only at the end, as in 'room:*'"
+                )
+            self._routes.append((prefix, bool(star), target))
+
+    def match(self, topic: object) -> T | None:
+        """The target of the first pattern that matches; topics that are no strings match none."""
+        if not isinstance(topic, str):
+            return None
+        for prefix, is_prefix, target in self._routes:
+            if topic.startswith(prefix) if is_prefix else topic == prefix:
+                return target
+        return None

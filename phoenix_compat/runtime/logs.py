@@ -1,0 +1,97 @@
+"""The lines that Phoenix logs about sockets and channels, with secrets filtered.
+
+Source: phoenix 1.8.12, lib/phoenix/logger.ex.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from phoenix_compat.channel import Channel
+from phoenix_compat.protocol.message import Message
+
+log = logging.getLogger("phoenix_compat.socket")
+
+_SECRETS: Final = ("password", "token")
+FILTERED: Final = "[FILTERED]"
+
+
+def filter_parameters(value: Any) -> Any:
+    """A copy of JSON in which each value is hidden whose key contains "password" or "token"."""
+    if isinstance(value, dict):
+        return {
+            key: FILTERED if _is_secret(key) else filter_parameters(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [filter_parameters(item) for item in value]
+    return value
+
+
+def _is_secret(key: object) -> bool:
+    return isinstance(key, str) and any(word in key for word in _SECRETS)
+
+
+def log_connect(  # noqa: PLR0913 - a log line of six facts
+    level: int | None,
+    *,
+    is_accepted: bool,
+    handler: str,
+    transport: str,
+    serializer: str,
+    params: Any,
+    took_s: float,
+) -> None:
+    """CONNECTED TO or REFUSED CONNECTION TO a socket."""
+    if level is not None and log.isEnabledFor(level):
+        log.log(
+            level,
+            "%s %s in %s\n  Transport: :%s\n  Serializer: %s\n  Parameters: %r",
+            "CONNECTED TO" if is_accepted else "REFUSED CONNECTION TO",
+            handler,
+            duration(took_s),
+            transport,
+            serializer,
+            filter_parameters(params),
+        )
+
+
+def log_join(
+    channel: Channel, *, is_accepted: bool, topic: str, payload: Any, took_s: float
+) -> None:
+    """JOINED or REFUSED JOIN; silent for topics that begin with "phoenix"."""
+    level = channel.log_join
+    if level is not None and log.isEnabledFor(level) and not topic.startswith("phoenix"):
+        log.log(
+            level,
+            "%s %s in %s\n  Parameters: %r",
+            "JOINED" if is_accepted else "REFUSED JOIN",
+            topic,
+            duration(took_s),
+            filter_parameters(payload),
+        )
+
+
+def log_handled(channel: Channel, message: Message) -> None:
+    """HANDLED an event that came in.
+
+    Differs from Phoenix: the line is written when the event is handed on, without a duration,
+    because measuring each event would cost every event.
+    """
+    level = channel.log_handle_in
+    if level is not None and log.isEnabledFor(level) and not message.topic.startswith("phoenix"):
+        log.log(
+            level,
+            "HANDLED %s INCOMING ON %s (%s)\n  Parameters: %r",
+            message.event,
+            message.topic,
+            type(channel).__name__,
+            filter_parameters(message.payload),
+        )
+
+
+def duration(took_s: float) -> str:
+    """A duration as Phoenix prints it: `420µs`, `12ms`."""
+    micros = round(took_s * 1_000_000)
+    return f"{micros}µs" if micros < 1_000 else f"{micros // 1_000}ms"

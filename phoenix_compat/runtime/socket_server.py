@@ -1,0 +1,358 @@
+"""One client at work: takes frames in, knows who has joined what, sends answers out.
+
+Frames go in with `receive`, one after another, and nothing is awaited on the way. While a join
+waits, `is_blocked` is true and the transport hands on nothing more, so that whatever the client
+sent next is answered after the join, as in Phoenix.
+
+Source: phoenix 1.8.12, lib/phoenix/socket.ex, __in__/2, __info__/2; lib/phoenix/channel/server.ex,
+join/4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from phoenix_compat.channel import Channel
+from phoenix_compat.errors import CallbackError, EncodeError
+from phoenix_compat.protocol.frame import CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR
+from phoenix_compat.protocol.jason import Buffer
+from phoenix_compat.protocol.message import (
+    CHANNEL_CRASH,
+    DISCONNECT,
+    JOIN_CRASHED,
+    PHX_CLOSE,
+    PHX_ERROR,
+    TOO_MANY_CHANNELS,
+    UNMATCHED_TOPIC,
+    Broadcast,
+    Message,
+    Payload,
+    Ref,
+    Reply,
+)
+from phoenix_compat.protocol.session import Decision, decide
+from phoenix_compat.protocol.topic import TopicRoutes
+from phoenix_compat.pubsub import PubSub
+from phoenix_compat.result import Reason, Result
+from phoenix_compat.runtime.channel_server import ChannelServer
+from phoenix_compat.runtime.limits import Counters, Limits
+from phoenix_compat.runtime.logs import log_join
+from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.spawner import Spawner
+from phoenix_compat.socket import Socket
+
+log = logging.getLogger(__name__)
+
+
+class Connection(Protocol):
+    """What a socket server asks of its transport."""
+
+    def close(self, code: int, reason: Reason) -> None:
+        """Close towards the client with this code, and end the socket server for this reason."""
+
+    def unblocked(self) -> None:
+        """A join is answered: hand on what was held back."""
+
+
+class Engine(Protocol):
+    """What all socket servers of an endpoint share."""
+
+    @property
+    def pubsub(self) -> PubSub:
+        """The topics."""
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds."""
+
+    @property
+    def counters(self) -> Counters:
+        """How often they were met."""
+
+    @property
+    def spawner(self) -> Spawner:
+        """What starts coroutines."""
+
+
+Route = tuple[type[Channel], dict[str, Any] | None]
+"""A channel class and the assigns of its route."""
+
+
+class _Join(NamedTuple):
+    """A join in progress."""
+
+    message: Message
+    server: ChannelServer
+    channel: Channel
+    old: ChannelServer | None
+    started_at_s: float
+
+
+class SocketServer:
+    """Serves one client. See the module."""
+
+    __slots__ = (
+        "_channels",
+        "_closed_for",
+        "_connection",
+        "_engine",
+        "_routes",
+        "_socket",
+        "is_blocked",
+        "outbox",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        routes: TopicRoutes[Route],
+        socket: Socket,
+        outbox: Outbox,
+        connection: Connection,
+    ) -> None:
+        self.outbox = outbox
+        self.is_blocked = False
+        self._engine = engine
+        self._routes = routes
+        self._socket = socket
+        self._connection = connection
+        self._channels: dict[str, ChannelServer] = {}
+        self._closed_for: Reason | None = None
+        if socket.id is not None:
+            engine.pubsub.subscribe(socket.id, self._on_own_topic)
+        engine.counters.sockets_connected += 1
+
+    # What a channel asks of its owner.
+
+    @property
+    def pubsub(self) -> PubSub:
+        """See channel_server.Owner."""
+        return self._engine.pubsub
+
+    @property
+    def limits(self) -> Limits:
+        """See channel_server.Owner."""
+        return self._engine.limits
+
+    @property
+    def counters(self) -> Counters:
+        """See channel_server.Owner."""
+        return self._engine.counters
+
+    @property
+    def spawner(self) -> Spawner:
+        """See channel_server.Owner."""
+        return self._engine.spawner
+
+    @property
+    def joined_topics(self) -> int:
+        """How many channels are joined."""
+        return len(self._channels)
+
+    # Frames in.
+
+    def receive(self, data: Buffer, *, is_binary: bool) -> None:
+        """Take one frame of the client and do all that can be done with it now.
+
+        Raises:
+            RemoteProtocolError: it is unreadable; the transport closes with its code.
+            EncodeError: the answer cannot be written; the transport closes with 1011.
+        """
+        message = self.outbox.wire.serializer.decode(data, is_binary=is_binary)
+        topic = message.topic
+        channel = self._channels.get(topic) if isinstance(topic, str) else None
+        if channel is None:
+            self._receive_unjoined(message)
+            return
+        decision = decide(message, is_joined=True, stored_join_ref=channel.join_ref)
+        if decision is Decision.DELIVER:
+            channel.deliver(message)
+        elif decision is Decision.HEARTBEAT:
+            self._answer(None, message, "ok", {})
+        elif decision is Decision.LEAVE:
+            channel.leave(message)
+        elif decision is Decision.REJOIN:
+            self._rejoin(message, channel)
+
+    def _receive_unjoined(self, message: Message) -> None:
+        decision = decide(message, is_joined=False)
+        if decision is Decision.HEARTBEAT:
+            self._answer(None, message, "ok", {})
+        elif decision is Decision.JOIN:
+            self._join(message, None)
+        elif decision is Decision.LEAVE_UNJOINED:
+            self._answer(message.join_ref, message, "ok", {})
+        else:
+            self._answer(None, message, "error", UNMATCHED_TOPIC)
+
+    def _answer(self, join_ref: Ref, message: Message, status: str, response: Payload) -> None:
+        self.send_reply(Reply(join_ref, message.ref, message.topic, status, response))
+
+    # Joins.
+
+    def _rejoin(self, message: Message, old: ChannelServer) -> None:
+        """A duplicate join: the old channel dies at once; its phx_close follows the new reply."""
+        log.debug("Duplicate channel join for topic %r. Closing existing channel.", message.topic)
+        old.kill()
+        del self._channels[message.topic]
+        self._join(message, old)
+
+    def _join(self, message: Message, old: ChannelServer | None) -> None:
+        route = self._routes.match(message.topic)
+        if route is None:
+            log.warning("Ignoring unmatched topic %r in %s", message.topic, self._name)
+            self._answer(None, message, "error", UNMATCHED_TOPIC)
+        elif len(self._channels) >= self.limits.max_channels_per_transport:
+            log.error("too many channels joined in %s: %r refused", self._name, message.topic)
+            self._answer(message.join_ref, message, "error", TOO_MANY_CHANNELS)
+        else:
+            self._start_channel(message, old, *route)
+            return
+        self._close_old(old)
+
+    def _start_channel(
+        self,
+        message: Message,
+        old: ChannelServer | None,
+        channel_class: type[Channel],
+        assigns: dict[str, Any] | None,
+    ) -> None:
+        join_ref = message.join_ref
+        channel = channel_class()
+        server = ChannelServer(channel, self, join_ref)
+        own_join_ref = message.ref if join_ref is None else join_ref
+        server.socket = self._socket.for_channel(server, message.topic, own_join_ref, assigns)
+        join = _Join(message, server, channel, old, time.perf_counter())
+        try:
+            returned = server.join(message.payload)
+            if not isinstance(returned, Result):
+                task = self.spawner.start(returned)
+                if not task.done():
+                    self._wait_for(task, join)
+                    return
+                returned = task.result()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it refuses this join alone
+            self._join_crashed(join, error)
+        else:
+            self._join_returned(join, returned)
+
+    def _wait_for(self, task: asyncio.Task[Any], join: _Join) -> None:
+        """The join waits for something: so does everything else of this client."""
+        self.is_blocked = True
+        timer = asyncio.get_running_loop().call_later(
+            self.limits.join_timeout_s, self._join_timed_out, task, join.message.topic
+        )
+        task.add_done_callback(partial(self._join_done, join, timer))
+
+    def _join_timed_out(self, task: asyncio.Task[Any], topic: str) -> None:
+        self.counters.joins_timed_out += 1
+        log.error("join of %r took longer than %g s", topic, self.limits.join_timeout_s)
+        task.cancel()
+
+    def _join_done(self, join: _Join, timer: asyncio.TimerHandle, task: asyncio.Task[Any]) -> None:
+        timer.cancel()
+        try:
+            if task.cancelled():
+                self._join_crashed(join, asyncio.CancelledError("join was cancelled"))
+            elif (error := task.exception()) is not None:
+                self._join_crashed(join, error)
+            else:
+                self._join_returned(join, task.result())
+        except EncodeError:
+            log.exception("cannot encode the reply to the join of %r", join.message.topic)
+            self._connection.close(CLOSE_INTERNAL_ERROR, "encode error")
+        self.is_blocked = False
+        if self._closed_for is not None:
+            join.server.close(self._closed_for)
+        self._connection.unblocked()
+
+    def _join_returned(self, join: _Join, returned: Any) -> None:
+        message, server = join.message, join.server
+        if not isinstance(returned, Result) or returned.status not in {"ok", "error"}:
+            self._join_crashed(join, CallbackError("join", returned, "ok(...) or error(...)"))
+            return
+        is_accepted = returned.status == "ok"
+        log_join(
+            join.channel,
+            is_accepted=is_accepted,
+            topic=message.topic,
+            payload=message.payload,
+            took_s=time.perf_counter() - join.started_at_s,
+        )
+        if not is_accepted:
+            server.kill()
+        elif self._closed_for is None:
+            self._channels[message.topic] = server
+            server.listen()
+        self._answer(message.join_ref, message, returned.status, returned.payload)
+        self._close_old(join.old)
+        if is_accepted:
+            server.begin()
+
+    def _join_crashed(self, join: _Join, error: BaseException) -> None:
+        log.error("join of %r crashed: %r", join.message.topic, error, exc_info=error)
+        self.counters.channels_crashed += 1
+        join.server.kill()
+        self._answer(join.message.join_ref, join.message, "error", JOIN_CRASHED)
+        self._close_old(join.old)
+
+    def _close_old(self, old: ChannelServer | None) -> None:
+        if old is not None:
+            self._send_notice(old, PHX_CLOSE, {})
+
+    # What a channel says.
+
+    def send_reply(self, reply: Reply) -> None:
+        """Encode and send an answer. Raises EncodeError."""
+        outbox = self.outbox
+        outbox.send_frame(outbox.wire.serializer.encode_reply(reply))
+
+    def send_push(self, message: Message) -> None:
+        """Encode and send a push. Raises EncodeError."""
+        outbox = self.outbox
+        outbox.send_frame(outbox.wire.serializer.encode(message))
+
+    def channel_closed(self, channel: ChannelServer) -> None:
+        """A channel ended gracefully."""
+        self._forget(channel, PHX_CLOSE, {})
+
+    def channel_crashed(self, channel: ChannelServer) -> None:
+        """A channel ended otherwise."""
+        self._forget(channel, PHX_ERROR, CHANNEL_CRASH)
+
+    def _forget(self, channel: ChannelServer, event: str, payload: Payload) -> None:
+        topic = channel.socket.topic
+        if self._channels.get(topic) is channel:
+            del self._channels[topic]
+            self._send_notice(channel, event, payload)
+
+    def _send_notice(self, channel: ChannelServer, event: str, payload: Payload) -> None:
+        join_ref = channel.join_ref
+        self.send_push(Message(join_ref, join_ref, channel.socket.topic, event, payload))
+
+    # The end.
+
+    def closed(self, reason: Reason) -> None:
+        """The connection is over: end all channels. A second call changes nothing."""
+        if self._closed_for is not None:
+            return
+        self._closed_for = reason
+        self.counters.sockets_closed += 1
+        self.outbox.discard()
+        if self._socket.id is not None:
+            self.pubsub.unsubscribe(self._socket.id, self._on_own_topic)
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            channel.close(reason)
+
+    def _on_own_topic(self, broadcast: Broadcast) -> None:
+        if broadcast.event == DISCONNECT:
+            self._connection.close(CLOSE_GOING_AWAY, ("shutdown", "disconnected"))
+
+    @property
+    def _name(self) -> str:
+        return self._socket.handler.__name__

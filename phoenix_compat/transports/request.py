@@ -1,0 +1,75 @@
+"""What a transport reads from an HTTP request before it lets a client in.
+
+Source: phoenix 1.8.12, lib/phoenix/socket/transport.ex, connect_info/3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from phoenix_compat.protocol.origin import Origin, parse_origin
+from phoenix_compat.protocol.query import Params, decode_query
+from phoenix_compat.socket import ConnectInfo
+
+NO_STORE = {"Cache-Control": "max-age=0, private, must-revalidate"}
+"""What every answer of Plug carries."""
+
+
+def refusal(status: int, text: str = "") -> web.Response:
+    """An answer that refuses: the status, an empty body or a short text."""
+    return web.Response(status=status, text=text or None, headers=NO_STORE)
+
+
+def read_params(request: web.Request, path_params: Mapping[str, str]) -> Params:
+    """The query as Plug reads it, with the path's variables, which win.
+
+    Raises:
+        BadQueryError: not UTF-8.
+    """
+    params = decode_query(_query(request))
+    params.update(path_params)
+    return params
+
+
+def _query(request: web.Request) -> str:
+    """The query as it was sent, undecoded."""
+    return request.raw_path.partition("?")[2].partition("#")[0]
+
+
+def request_origin(request: web.Request) -> Origin:
+    """Scheme, host and port of the request itself, for `check_origin="conn"`."""
+    return parse_origin(f"{request.scheme}://{request.host}")
+
+
+def connect_info(request: web.Request, extra: Mapping[str, Any]) -> ConnectInfo:
+    """What `connect` may know of the request; see socket.ConnectInfo."""
+    origin = request_origin(request)
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    address, port = (peer[0], peer[1]) if isinstance(peer, tuple) else (None, None)
+    return ConnectInfo(
+        peer_data={"address": address, "port": port, "ssl_cert": None},
+        x_headers=_headers(request, "x-"),
+        sec_websocket_headers=_headers(request, "sec-websocket-"),
+        trace_context_headers=[
+            (name, value)
+            for name, value in _headers(request, "trace")
+            if name in {"traceparent", "tracestate"}
+        ],
+        user_agent=request.headers.get("User-Agent"),
+        uri={
+            "scheme": request.scheme,
+            "host": origin.host,
+            "port": origin.port,
+            "path": request.rel_url.raw_path,
+            "query": _query(request),
+        },
+        **extra,
+    )
+
+
+def _headers(request: web.Request, prefix: str) -> list[tuple[str, str]]:
+    pairs = ((name.lower(), value) for name, value in request.headers.items())
+    return [(name, value) for name, value in pairs if name.startswith(prefix)]

@@ -1,0 +1,253 @@
+"""Websockets: aiohttp parses the request and asks us; then a slim protocol owns the transport.
+
+The handshake is checked in Phoenix's order: method, query, origin, subprotocols, `connect`, and
+only then whether the request is an upgrade at all. The 101 is written here, the TCP connection gets
+a WebSocketConnection for its protocol, and aiohttp's objects for it can go.
+
+Source: phoenix 1.8.12, lib/phoenix/transports/websocket.ex, call/2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from aiohttp import web
+
+from phoenix_compat.endpoint import Endpoint, MountedSocket, WebSocketOptions
+from phoenix_compat.protocol.handshake import (
+    accept_key,
+    offered_subprotocols,
+    select_subprotocol,
+    switching_protocols,
+    upgrade_error,
+)
+from phoenix_compat.protocol.origin import is_origin_allowed
+from phoenix_compat.protocol.query import BadQueryError, Params
+from phoenix_compat.protocol.serializer import DEFAULT_VSN, Serializer, negotiate
+from phoenix_compat.result import Result
+from phoenix_compat.socket import Socket
+from phoenix_compat.transports.connection import WebSocketConnection
+from phoenix_compat.transports.request import (
+    NO_STORE,
+    connect_info,
+    read_params,
+    refusal,
+    request_origin,
+)
+
+log = logging.getLogger(__name__)
+
+_RECEIVE_BYTES: Final = 256 * 1024
+_SWEEPS_PER_TIMEOUT: Final = 10
+
+
+class WebSocketHub:
+    """All websocket connections of one mounted socket, and what they share."""
+
+    def __init__(
+        self, endpoint: Endpoint, socket: MountedSocket, options: WebSocketOptions
+    ) -> None:
+        self.endpoint = endpoint
+        self.options = options
+        self.buffer = bytearray(_RECEIVE_BYTES)
+        self.view = memoryview(self.buffer)
+        self.sweeps = 0
+        self.routes = socket.routes
+        self._socket = socket
+        self._connections: set[WebSocketConnection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    # The handshake.
+
+    async def handle(self, request: web.Request, path_params: dict[str, str]) -> web.StreamResponse:
+        """Answer one request for the websocket path."""
+        if request.method != "GET":
+            return refusal(400)
+        try:
+            params = read_params(request, path_params)
+        except BadQueryError as error:
+            return refusal(400, str(error))
+        if not self._is_origin_allowed(request):
+            return refusal(403)
+        is_fine, subprotocol = self._select_subprotocol(request)
+        if not is_fine:
+            return refusal(403)
+        connected = await self._connect(request, params)
+        if isinstance(connected, web.StreamResponse):
+            return connected
+        serializer, socket = connected
+        problem = upgrade_error(request.headers, request.version)
+        if problem is not None:
+            return refusal(400, problem)
+        return self._upgrade(request, serializer, socket, subprotocol)
+
+    def _is_origin_allowed(self, request: web.Request) -> bool:
+        origin = request.headers.get("Origin")
+        is_allowed = is_origin_allowed(
+            origin,
+            self._socket.check_origin,
+            url_host=self.endpoint.url_host,
+            conn=request_origin(request),
+        )
+        if not is_allowed:
+            log.error(
+                "Could not check origin for Phoenix.Socket transport.\n"
+                "Origin of the request: %s\n"
+                "To allow it, name its host in `check_origin`, as in ['//example.com'], or set "
+                "`url_host` to the host that serves your pages.",
+                origin,
+            )
+        return is_allowed
+
+    def _select_subprotocol(self, request: web.Request) -> tuple[bool, str | None]:
+        offered = offered_subprotocols(request.headers.get("Sec-WebSocket-Protocol"))
+        is_fine, subprotocol = select_subprotocol(offered, self.options.subprotocols)
+        if not is_fine:
+            log.error(
+                "Could not check Websocket subprotocols: offered %r, supported %r",
+                offered,
+                self.options.subprotocols,
+            )
+        return is_fine, subprotocol
+
+    async def _connect(
+        self, request: web.Request, params: Params
+    ) -> tuple[Serializer, Socket] | web.StreamResponse:
+        vsn = params.get("vsn", DEFAULT_VSN)
+        serializer = negotiate(vsn, self.options.serializers)
+        if serializer is None:
+            log.warning(
+                "The client's requested transport version %r does not match server's version "
+                "requirements of %r",
+                vsn,
+                [requirement for _, requirement in self.options.serializers],
+            )
+            return refusal(403)
+        connected = await self._socket.connect(
+            self.endpoint,
+            params,
+            connect_info(request, self.options.connect_info),
+            serializer=serializer.name,
+            transport="websocket",
+        )
+        if isinstance(connected, Result):
+            return self._refuse(request, connected)
+        return serializer, connected
+
+    def _refuse(self, request: web.Request, refused: Result) -> web.StreamResponse:
+        handler = self.options.error_handler
+        if handler is None or refused.payload == {}:
+            return refusal(403)
+        answer = handler(request, refused.payload)
+        if not isinstance(answer, web.StreamResponse):
+            raise TypeError(f"error_handler returned {answer!r}, not an aiohttp response")
+        return answer
+
+    def _upgrade(
+        self,
+        request: web.Request,
+        serializer: Serializer,
+        socket: Socket,
+        subprotocol: str | None,
+    ) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None or self.endpoint.is_closing:
+            return refusal(503)
+        headers = [
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade"),
+            ("sec-websocket-accept", accept_key(request.headers["Sec-WebSocket-Key"])),
+            ("cache-control", NO_STORE["Cache-Control"]),
+        ]
+        if subprotocol is not None:
+            headers.append(("sec-websocket-protocol", subprotocol))
+        transport.write(switching_protocols(headers))
+        connection = WebSocketConnection(self, transport, serializer, socket)
+        _take_over(request, transport, connection)
+        self._opened(connection)
+        return _HandedOver(status=101)
+
+    # The connections.
+
+    def _opened(self, connection: WebSocketConnection) -> None:
+        self._connections.add(connection)
+        if self._timer is None:
+            self._sweep_later()
+
+    def gone(self, connection: WebSocketConnection) -> None:
+        """A connection is lost."""
+        self._connections.discard(connection)
+        self.endpoint.client_gone()
+
+    def close_all(self) -> None:
+        """Close every client: 1012 for those with joined channels, 1000 for the rest."""
+        for connection in tuple(self._connections):
+            connection.restart()
+
+    def abort_all(self) -> None:
+        """Drop the connections that are still there."""
+        for connection in tuple(self._connections):
+            connection.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _sweep_later(self) -> None:
+        delay_s = self.options.timeout_s / _SWEEPS_PER_TIMEOUT
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close those that were silent for the whole timeout. One timer serves all."""
+        self._timer = None
+        self.sweeps += 1
+        too_old = self.sweeps - _SWEEPS_PER_TIMEOUT
+        for connection in tuple(self._connections):
+            if connection.heard_at_sweep < too_old:
+                connection.timed_out()
+        if self._connections:
+            self._sweep_later()
+
+
+class _HandedOver(web.StreamResponse):
+    """What the handler returns when the connection is not aiohttp's any more: writes nothing."""
+
+    async def prepare(self, _request: web.BaseRequest) -> None:
+        self.force_close()
+
+    async def write_eof(self, _data: bytes = b"") -> None:
+        pass
+
+
+class _Tail:
+    """Takes from aiohttp's protocol what arrived together with the handshake."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        pass
+
+
+def _take_over(
+    request: web.Request, transport: asyncio.Transport, connection: WebSocketConnection
+) -> None:
+    """Give the transport to our protocol and let aiohttp's go as if its client had left."""
+    protocol = request.protocol
+    tail = _Tail()
+    protocol.set_parser(tail)  # type: ignore[arg-type] # it needs feed_data and feed_eof only
+    protocol.transport = None
+    transport.set_protocol(connection)
+    protocol.connection_lost(None)
+    transport.resume_reading()
+    if tail.data:
+        connection.feed(tail.data)
