@@ -1,0 +1,64 @@
+# Two commands: `make run` starts the server, `make test` checks everything.
+# Needs Python 3.11 or newer. Tests of the npm client also want Node.js and npm; without them those
+# tests are skipped by name (in CI they must run).
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; do \
+	if command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo $$p; break; fi; done)
+ARGS ?=
+
+.PHONY: help run demo test check lint types imports unit interop-client clean
+
+help: ## What there is.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.run ## Start the server (ARGS="--port 8080" passes options).
+	$(BIN)/phoenix-compat serve $(ARGS)
+
+demo: $(VENV)/.run ## Order a picture, watch its progress, save it.
+	$(BIN)/phoenix-compat demo $(ARGS)
+
+test: check unit ## Set up and check everything.
+
+check: lint types imports ## What needs no run: style, types, which way imports point.
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev interop-client
+	$(BIN)/python -m pytest $(ARGS)
+
+# The npm client of the tests; without npm its tests are skipped, by name.
+interop-client:
+	@if command -v npm >/dev/null 2>&1; then \
+		[ tests/interop/node_modules/.package-lock.json -nt tests/interop/package-lock.json ] || \
+		npm ci --prefix tests/interop --no-audit --no-fund; \
+	else echo "npm is not installed: the tests of npm phoenix will be skipped"; fi
+
+# Two stamps, so that running the server does not install the tools of the tests.
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		$$($(BIN)/python -c "import tomllib; print(*(r.split(';')[0] for r in tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['dev']))")
+	touch $@
+
+$(VENV)/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "venv failed: on Debian, apt-get install python3-venv"; exit 1; }
+
+clean: ## Remove what the other targets made.
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+		.hypothesis tests/interop/node_modules

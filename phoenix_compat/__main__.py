@@ -1,0 +1,6 @@
+"""`python -m phoenix_compat` is `phoenix-compat`."""
+
+from phoenix_compat.cli import main
+
+if __name__ == "__main__":
+    main()

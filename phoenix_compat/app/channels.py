@@ -1,0 +1,77 @@
+"""This product's own socket and channel: `task:<id>` on `/socket`.
+
+A client that joins gets `ok`, then one `progress` with the task's present state, whatever it is,
+then one `progress` for each change. Nobody has to be there in time: the last state stays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phoenix_compat.app.feed import PROGRESS, TaskFeed
+from phoenix_compat.channel import Channel, on
+from phoenix_compat.protocol.message import JSON
+from phoenix_compat.protocol.query import Params
+from phoenix_compat.result import HandleResult, Result, error, ok
+from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
+from phoenix_compat.tasks.errors import TaskNotFoundError
+from phoenix_compat.tasks.task import progress_payload
+from phoenix_compat.tasks.worker import Worker
+
+_PRESENT_STATE = "present_state"
+
+
+class TaskChannel(Channel):
+    """One task, watched by one client."""
+
+    async def join(self, topic: str, payload: JSON, socket: Socket) -> Result:
+        """Let everyone watch who knows the task's id."""
+        del payload
+        feed: TaskFeed = socket.assigns["feed"]
+        task = await feed.read(topic.removeprefix("task:"))
+        if task is None:
+            return error(reason="not found")
+        socket.assign(task=task)
+        socket.send_self(_PRESENT_STATE)
+        return ok()
+
+    def handle_info(self, message: Any, socket: Socket) -> None:
+        """After the join: where the task stands."""
+        del message
+        socket.push(PROGRESS, self._present_state(socket))
+
+    @on("status")
+    def status(self, payload: JSON, socket: Socket) -> HandleResult:
+        """Answer with the same payload that `progress` carries."""
+        del payload
+        return ok(self._present_state(socket))
+
+    @on("cancel")
+    async def cancel(self, payload: JSON, socket: Socket) -> HandleResult:
+        """Ask for the task's end; a result that is faster is kept."""
+        del payload
+        worker: Worker = socket.assigns["worker"]
+        try:
+            await worker.cancel(socket.assigns["task"].id)
+        except TaskNotFoundError:
+            return error(reason="not found")
+        return ok()
+
+    def _present_state(self, socket: Socket) -> JSON:
+        feed: TaskFeed = socket.assigns["feed"]
+        return progress_payload(feed.newest(socket.assigns["task"]))
+
+
+def user_socket(feed: TaskFeed, worker: Worker) -> type[SocketHandler]:
+    """The socket of this product, bound to the tasks it shows."""
+
+    class UserSocket(SocketHandler):
+        """Anyone may connect; a task's id is what one has to know."""
+
+        channels = {"task:*": (TaskChannel, {"feed": feed, "worker": worker})}  # noqa: RUF012 - a ClassVar of the base
+
+        def connect(self, params: Params, socket: Socket, connect_info: ConnectInfo) -> Result:
+            del params, socket, connect_info
+            return ok()
+
+    return UserSocket

@@ -1,0 +1,116 @@
+"""Builds the task server from its settings, in the order in which the parts need each other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from phoenix_compat.app.api import add_task_routes
+from phoenix_compat.app.channels import user_socket
+from phoenix_compat.app.feed import TaskFeed
+from phoenix_compat.app.settings import Settings
+from phoenix_compat.emulator import Emulator, EmulatorSettings
+from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.protocol.origin import CONN, CheckOrigin
+from phoenix_compat.tasks.errors import InvalidInputError
+from phoenix_compat.tasks.kinds import KINDS, with_default_model
+from phoenix_compat.tasks.pace import WorkerOptions
+from phoenix_compat.tasks.provider import Provider
+from phoenix_compat.tasks.replicate import ReplicateProvider
+from phoenix_compat.tasks.store import TaskStore
+from phoenix_compat.tasks.worker import Worker
+from phoenix_compat.transports import mount
+from phoenix_compat.version import __version__
+
+_EMULATOR_TOKEN: Final = "r8_emulator"  # noqa: S105 - the emulator takes any
+
+_INDEX: Final = """phoenix_compat {version}
+
+POST /api/tasks          {{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}
+GET  /api/tasks/<id>     where a task stands
+     /socket/websocket   Phoenix Channels; join "task:<id>" and hear "progress"
+"""
+
+
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncIterator[web.Application]:
+    """The whole server, ready to be run; closed with the block.
+
+    Raises:
+        ConfigError: a setting that shows its fault only in use.
+        StoreOpenError: the database cannot be opened; the text says why.
+    """
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(
+            await TaskStore.open(settings.database_path, schema_sql())
+        )
+        provider = await _open_provider(settings, stack)
+        endpoint = Endpoint(check_origin=_check_origin(settings))
+        feed = TaskFeed(store, endpoint)
+        try:
+            kinds = with_default_model(KINDS, "image", settings.default_model)
+        except InvalidInputError as error:
+            raise ConfigError(str(error)) from error
+        options = WorkerOptions(concurrency=settings.concurrency, deadline_s=settings.deadline_s)
+        worker = Worker(store, provider, feed.announce, options=options, kinds=kinds)
+        await worker.start()
+        stack.push_async_callback(worker.stop)
+
+        app = web.Application()
+        app.on_response_prepare.append(_sign)
+        add_task_routes(app, store, worker, kinds=kinds)
+        app.router.add_get("/healthz", _health)
+        app.router.add_get("/", _index)
+        endpoint.socket("/socket", user_socket(feed, worker))
+        mount(app, endpoint)
+        yield app
+
+
+async def _open_provider(settings: Settings, stack: AsyncExitStack) -> Provider:
+    """Replicate; or, without a token, its emulator behind the same code."""
+    if settings.replicate_api_token is not None and settings.has_token:
+        token = settings.replicate_api_token.get_secret_value()
+        base_url = settings.replicate_base_url
+    else:
+        emulator = await stack.enter_async_context(
+            Emulator(EmulatorSettings(speed=settings.emulator_speed))
+        )
+        token, base_url = _EMULATOR_TOKEN, emulator.base_url
+    provider = ReplicateProvider(token=token, base_url=base_url, deadline_s=settings.deadline_s)
+    stack.push_async_callback(provider.close)
+    return provider
+
+
+def _check_origin(settings: Settings) -> CheckOrigin:
+    """Pages of this server itself, and of the hosts that were named."""
+    if settings.public_url is None and not settings.check_origin:
+        return CONN
+    public = () if settings.public_url is None else (f"//{urlsplit(settings.public_url).netloc}",)
+    return (*public, *settings.check_origin)
+
+
+def schema_sql() -> str:
+    """The text of schema.sql: inside the installed package, or beside it in a checkout."""
+    packaged = resources.files("phoenix_compat") / "schema.sql"
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
+
+
+async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "phoenix_compat"
+
+
+async def _health(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok", "version": __version__})
+
+
+async def _index(_request: web.Request) -> web.Response:
+    return web.Response(text=_INDEX.format(version=__version__))

@@ -1,0 +1,98 @@
+"""Runs an application until a signal: the socket it listens on, the loop it runs in."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final, Literal
+
+from aiohttp import web
+
+from phoenix_compat.errors import ConfigError
+
+_BACKLOG: Final = 4_096
+_SHUTDOWN_S: Final = 10.0
+_GC_THRESHOLDS: Final = (50_000, 20, 50)
+"""Nothing on the hot path makes cycles: looking for them often costs and finds nothing."""
+
+
+@asynccontextmanager
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve an application; yields its URL, and closes it with its clients afterwards.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        address, bound_port = runner.addresses[0][:2]
+        name = f"[{address}]" if ":" in address else address
+        yield f"http://{name}:{bound_port}"
+    finally:
+        await runner.cleanup()
+
+
+async def serve_until_signal(
+    opened: AbstractAsyncContextManager[web.Application],
+    host: str,
+    port: int,
+    started: Callable[[str], None],
+) -> None:
+    """Open an application, listen, and close everything in order at SIGTERM or SIGINT.
+
+    Args:
+        started: called with the URL once the server answers.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with opened as app, listening(app, host, port) as url:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+        started(url)
+        await stop.wait()
+
+
+def run(
+    main: Coroutine[Any, Any, None], loop: Literal["auto", "uvloop", "asyncio"] = "auto"
+) -> None:
+    """Run to the end, on uvloop where it is installed and wanted.
+
+    Raises:
+        ConfigError: uvloop was asked for and is not installed.
+    """
+    _raise_open_file_limit()
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if loop != "asyncio":
+        try:
+            import uvloop  # noqa: PLC0415 - optional, and not to be loaded unless used
+        except ImportError as error:
+            if loop == "uvloop":
+                main.close()
+                raise ConfigError("loop is 'uvloop', but uvloop is not installed") from error
+        else:
+            factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
+
+
+def _raise_open_file_limit() -> None:
+    """Each client is an open file, and the usual soft limit of 1 024 is meant for `select`."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - not there on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

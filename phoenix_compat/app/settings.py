@@ -1,0 +1,108 @@
+"""Settings of the task server: flag > environment > default, read once, all errors at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pydantic
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from phoenix_compat.errors import ConfigError
+
+PREFIX: Final = "PHOENIX_COMPAT_"
+
+REPLICATE_URL: Final = "https://api.replicate.com/v1"
+
+
+class Settings(BaseSettings):
+    """Everything an operator may choose. Each field `name` is `PHOENIX_COMPAT_NAME` in the
+    environment; Replicate's own variables keep Replicate's names.
+
+    Attributes:
+        host, port: where to listen; port 0 takes a free one.
+        data_dir: where the database lives; made when missing.
+        replicate_api_token: without one the emulator stands in for Replicate.
+        replicate_base_url: the API with its version.
+        public_url: how browsers reach this server; its host may then open sockets.
+        check_origin: further origins whose pages may open sockets, as "//example.com".
+        default_model: what `type: image` runs when the request names no model.
+        concurrency: tasks in hand at once.
+        max_queued: tasks waiting at once; one more is answered 503.
+        deadline_s: how long a prediction may take.
+        emulator_speed: how many times faster than a real model the emulator runs.
+        log_level, log_format: what goes to stderr, as lines for people or as JSON.
+        loop: the event loop; "auto" takes uvloop where it is installed.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, populate_by_name=True
+    )
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=4000, ge=0, le=65535)
+    data_dir: Path = Path("data")
+    replicate_api_token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("replicate_api_token", "REPLICATE_API_TOKEN")
+    )
+    replicate_base_url: str = Field(
+        default=REPLICATE_URL,
+        validation_alias=AliasChoices("replicate_base_url", "REPLICATE_BASE_URL"),
+        pattern=r"^https?://[^\s]+$",
+    )
+    public_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("public_url", "PUBLIC_URL", f"{PREFIX}PUBLIC_URL"),
+        pattern=r"^https?://[^\s/]+/?$",
+    )
+    check_origin: tuple[str, ...] = ()
+    default_model: str = "google/imagen-4-fast"
+    concurrency: int = Field(default=8, ge=1, le=100)
+    max_queued: int = Field(default=10_000, ge=1)
+    deadline_s: float = Field(default=600.0, ge=5.0, le=86_400.0)
+    emulator_speed: float = Field(default=1.0, gt=0.0)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+    loop: Literal["auto", "uvloop", "asyncio"] = "auto"
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return self.data_dir / "tasks.sqlite3"
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a real Replicate (or what REPLICATE_BASE_URL names) is to be driven."""
+        token = self.replicate_api_token
+        return token is not None and token.get_secret_value() != ""
+
+
+def load_settings(
+    flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """Read the settings; flags that are None were not given.
+
+    Raises:
+        ConfigError: every setting that cannot work, with its reason, and every variable with our
+            prefix that is none.
+    """
+    problems = [
+        f"{name}: there is no such setting"
+        for name in environment
+        if name.startswith(PREFIX) and name[len(PREFIX) :].lower() not in Settings.model_fields
+    ]
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except pydantic.ValidationError as error:
+        problems += [
+            f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
+            for found in error.errors(include_url=False, include_input=False)
+        ]
+    else:
+        if not problems:
+            return settings
+    raise ConfigError("\n".join(problems))
