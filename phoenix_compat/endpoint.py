@@ -100,7 +100,8 @@ class MountedSocket:
         if not isinstance(result, Result):
             result = await result
         if not isinstance(result, Result) or result.status not in {"ok", "error"}:
-            raise CallbackError("connect", result, "ok() or error(...)")
+            log.error("%s", CallbackError("connect", result, "ok() or error(...)"))
+            result = error()
         if result.status == "ok":
             name: Any = handler.id(socket)
             if name is None or isinstance(name, str):

@@ -12,7 +12,8 @@ Source: jason 1.4.5, lib/decoder.ex and lib/encoder.ex (behaviour recorded from 
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+import re
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -34,9 +35,19 @@ def encode(value: JSON) -> bytes:
             string, nesting without end).
     """
     try:
-        return _encode(value)
+        data = _encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EncodeError(f"payload is not JSON: {error}") from error
+    return _CONTROL_ESCAPE.sub(_upper_case_hex, data) if b"\\u00" in data else data
+
+
+_CONTROL_ESCAPE: Final = re.compile(rb"\\(?:u00[0-9a-f]{2}|.)", re.DOTALL)
+
+
+def _upper_case_hex(escape: re.Match[bytes]) -> bytes:
+    """Jason writes `\\u001F` where msgspec writes `\\u001f`."""
+    text = escape.group()
+    return b"\\u" + text[2:].upper() if text.startswith(b"\\u") else text
 
 
 def decode(decoder: msgspec.json.Decoder[T], data: Buffer) -> T:

@@ -242,6 +242,11 @@ _SEMVER: Final = re.compile(
 )
 
 
+def is_version(vsn: object) -> bool:
+    """Whether a client's `vsn` is a version at all."""
+    return isinstance(vsn, str) and _SEMVER.fullmatch(vsn) is not None
+
+
 def negotiate(
     vsn: Any, serializers: Sequence[tuple[Serializer, str]] = DEFAULT_SERIALIZERS
 ) -> Serializer | None:

@@ -204,7 +204,7 @@ class SocketServer:
     def _join(self, message: Message, old: ChannelServer | None) -> None:
         route = self._routes.match(message.topic)
         if route is None:
-            log.warning("Ignoring unmatched topic %r in %s", message.topic, self._name)
+            log.warning('Ignoring unmatched topic "%s" in %s', message.topic, self._name)
             self._answer(None, message, "error", UNMATCHED_TOPIC)
         elif len(self._channels) >= self.limits.max_channels_per_transport:
             log.error("too many channels joined in %s: %r refused", self._name, message.topic)

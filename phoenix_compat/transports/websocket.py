@@ -10,7 +10,9 @@ Source: phoenix 1.8.12, lib/phoenix/transports/websocket.ex, call/2.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+from email.utils import formatdate
 from typing import Final
 
 from aiohttp import web
@@ -25,7 +27,7 @@ from phoenix_compat.protocol.handshake import (
 )
 from phoenix_compat.protocol.origin import is_origin_allowed
 from phoenix_compat.protocol.query import BadQueryError, Params
-from phoenix_compat.protocol.serializer import DEFAULT_VSN, Serializer, negotiate
+from phoenix_compat.protocol.serializer import DEFAULT_VSN, Serializer, is_version, negotiate
 from phoenix_compat.result import Result
 from phoenix_compat.socket import Socket
 from phoenix_compat.transports.connection import WebSocketConnection
@@ -122,12 +124,7 @@ class WebSocketHub:
         vsn = params.get("vsn", DEFAULT_VSN)
         serializer = negotiate(vsn, self.options.serializers)
         if serializer is None:
-            log.warning(
-                "The client's requested transport version %r does not match server's version "
-                "requirements of %r",
-                vsn,
-                [requirement for _, requirement in self.options.serializers],
-            )
+            self._log_refused_version(vsn)
             return refusal(403)
         connected = await self._socket.connect(
             self.endpoint,
@@ -139,6 +136,17 @@ class WebSocketHub:
         if isinstance(connected, Result):
             return self._refuse(request, connected)
         return serializer, connected
+
+    def _log_refused_version(self, vsn: object) -> None:
+        if is_version(vsn):
+            log.warning(
+                "The client's requested transport version \"%s\" does not match server's version "
+                "requirements of %s",
+                vsn,
+                [requirement for _, requirement in self.options.serializers],
+            )
+        else:
+            log.warning("Client sent invalid transport version %s", json.dumps(vsn))
 
     def _refuse(self, request: web.Request, refused: Result) -> web.StreamResponse:
         handler = self.options.error_handler
@@ -160,6 +168,7 @@ class WebSocketHub:
         if transport is None or self.endpoint.is_closing:
             return refusal(503)
         headers = [
+            ("date", formatdate(usegmt=True)),
             ("upgrade", "websocket"),
             ("connection", "Upgrade"),
             ("sec-websocket-accept", accept_key(request.headers["Sec-WebSocket-Key"])),
