@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -97,7 +98,7 @@ class MountedSocket:
         handler = self.handler()
         socket = Socket(endpoint, self.handler, transport)
         result: Any = handler.connect(params, socket, connect_info)
-        if not isinstance(result, Result):
+        if inspect.isawaitable(result):
             result = await result
         if not isinstance(result, Result) or result.status not in {"ok", "error"}:
             log.error("%s", CallbackError("connect", result, "ok() or error(...)"))
