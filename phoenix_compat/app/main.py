@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import resources
@@ -40,8 +41,13 @@ GET  /api/tasks/<id>     where a task stands
 
 
 @asynccontextmanager
-async def open_app(settings: Settings) -> AsyncIterator[web.Application]:
+async def open_app(
+    settings: Settings, options: WorkerOptions | None = None
+) -> AsyncIterator[web.Application]:
     """The whole server, ready to be run; closed with the block.
+
+    Args:
+        options: how the worker works; None makes it of the settings.
 
     Raises:
         ConfigError: a setting that shows its fault only in use.
@@ -49,7 +55,7 @@ async def open_app(settings: Settings) -> AsyncIterator[web.Application]:
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
-            await TaskStore.open(settings.database_path, schema_sql())
+            await TaskStore.open(settings.database_path, await asyncio.to_thread(schema_sql))
         )
         provider = await _open_provider(settings, stack)
         endpoint = Endpoint(check_origin=_check_origin(settings))
@@ -58,7 +64,10 @@ async def open_app(settings: Settings) -> AsyncIterator[web.Application]:
             kinds = with_default_model(KINDS, "image", settings.default_model)
         except InvalidInputError as error:
             raise ConfigError(str(error)) from error
-        options = WorkerOptions(concurrency=settings.concurrency, deadline_s=settings.deadline_s)
+        if options is None:
+            options = WorkerOptions(
+                concurrency=settings.concurrency, deadline_s=settings.deadline_s
+            )
         worker = Worker(store, provider, feed.announce, options=options, kinds=kinds)
         await worker.start()
         stack.push_async_callback(worker.stop)

@@ -64,27 +64,24 @@ async def serve_until_signal(
         await stop.wait()
 
 
-def run(
-    main: Coroutine[Any, Any, None], loop: Literal["auto", "uvloop", "asyncio"] = "auto"
-) -> None:
-    """Run to the end, on uvloop where it is installed and wanted.
+def run(main: Coroutine[Any, Any, None], loop: Literal["asyncio", "uvloop"] = "asyncio") -> None:
+    """Run to the end, in the loop that is wanted.
 
     Raises:
         ConfigError: uvloop was asked for and is not installed.
     """
     _raise_open_file_limit()
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    if loop != "asyncio":
-        try:
-            import uvloop  # noqa: PLC0415 - optional, and not to be loaded unless used
-        except ImportError as error:
-            if loop == "uvloop":
-                main.close()
-                raise ConfigError("loop is 'uvloop', but uvloop is not installed") from error
-        else:
-            factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=_uvloop(main) if loop == "uvloop" else None) as runner:
         runner.run(main)
+
+
+def _uvloop(main: Coroutine[Any, Any, None]) -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415 - optional
+    except ImportError as error:
+        main.close()
+        raise ConfigError("loop is 'uvloop', but uvloop is not installed") from error
+    return uvloop.new_event_loop
 
 
 def _raise_open_file_limit() -> None:

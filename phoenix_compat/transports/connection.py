@@ -3,9 +3,12 @@
 All connections of a mount receive into one buffer, because only one of them is read at a time; a
 connection keeps bytes of its own only while a frame is incomplete, or while a join blocks it.
 
-    OPEN     --client's close frame-->   answer it                    --> CLOSING --> LOST
-    OPEN     --error, timeout, close()-->  close frame, half-close    --> CLOSING --> LOST
-    CLOSING  ignores what the client still sends; the connection is aborted after close_timeout_s
+    OPEN     client's close frame    answer it, close the TCP connection             → DEAF
+    OPEN     close(), timeout        send a close frame, close our half              → CLOSING
+    OPEN     unreadable bytes        the same, and read nothing more                 → DEAF
+    CLOSING  client's close frame    close the TCP connection                        → DEAF
+    CLOSING, DEAF                    aborted after close_timeout_s, if still there
+    any      the TCP connection ends                                                 → LOST
 
 Source: bandit 1.12.5, lib/bandit/websocket/connection.ex; RFC 6455 §5.5 and §7.
 """
@@ -67,6 +70,7 @@ class Hub(Protocol):
 class _State(Enum):
     OPEN = auto()
     CLOSING = auto()
+    DEAF = auto()
     LOST = auto()
 
 
@@ -117,8 +121,6 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes were received."""
-        if self._state is not _State.OPEN:
-            return
         hub = self._hub
         self.heard_at_sweep = hub.sweeps
         partial = self._partial
@@ -134,12 +136,12 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def _consume(self, buffer: bytearray, end: int) -> None:
         """Handle every whole frame of `buffer[:end]`, and keep the rest."""
-        max_frame_bytes = self._hub.options.max_frame_bytes
-        server = self._server
         start = 0
         try:
-            while not server.is_blocked and self._state is _State.OPEN:
-                frame = read_frame(buffer, start, end, max_frame_bytes, websocket_mask)
+            while self._is_reading:
+                frame = read_frame(
+                    buffer, start, end, self._hub.options.max_frame_bytes, websocket_mask
+                )
                 if frame is None:
                     break
                 start = frame.end
@@ -149,17 +151,24 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         except RemoteProtocolError as error:
             log.info("closing a connection with %d: %s", error.close_code, error)
             self.close(error.close_code, error)
+            self._state = _State.DEAF
         except EncodeError as error:
             log.exception("closing a connection: its answer cannot be encoded")
             self.close(CLOSE_INTERNAL_ERROR, error)
         self._keep(buffer, start, end)
 
+    @property
+    def _is_reading(self) -> bool:
+        if self._state is _State.OPEN:
+            return not self._server.is_blocked
+        return self._state is _State.CLOSING
+
     def _keep(self, buffer: bytearray, start: int, end: int) -> None:
-        if self._state is not _State.OPEN or start == end:
+        if start == end or self._state in {_State.DEAF, _State.LOST}:
             self._partial = None
         elif start or buffer is not self._partial:
             self._partial = buffer[start:end]
-        if self._server.is_blocked:
+        if self._state is _State.OPEN and self._server.is_blocked:
             self._transport.pause_reading()
 
     def unblocked(self) -> None:
@@ -177,11 +186,13 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def _take(self, frame: RawFrame) -> None:
         opcode = frame.opcode
-        if opcode >= CLOSE:
+        if opcode == CLOSE:
+            self._client_closes(frame.payload)
+        elif self._state is not _State.OPEN:
+            pass  # what else it sent before it knew that this is over
+        elif opcode >= CLOSE:
             if opcode == PING:
                 self._outbox.send(write_frame(PONG, frame.payload))
-            elif opcode == CLOSE:
-                self._client_closes(frame.payload)
         elif frame.is_final and opcode != CONTINUATION and self._assembler is None:
             self._receive(opcode, frame.payload)
         else:
@@ -209,7 +220,10 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     # The end.
 
     def _client_closes(self, payload: bytearray) -> None:
-        self._begin_to_close(close_answer(payload), ("shutdown", "closed"))
+        """The client closes, or answers our close frame: the TCP connection can go."""
+        if self._state is _State.OPEN:
+            self._begin_to_close(close_answer(payload), ("shutdown", "closed"))
+        self._state = _State.DEAF
         self._transport.close()
 
     def close(self, code: int, reason: Reason) -> None:
@@ -223,7 +237,6 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def _begin_to_close(self, code: int, reason: Reason) -> None:
         self._state = _State.CLOSING
-        self._partial = None
         self._outbox.close(close_frame(code))
         self._server.closed(reason)
         limits = self._hub.endpoint.limits

@@ -1,0 +1,103 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from aiohttp import web
+
+from phoenix_compat.app.settings import PREFIX, Settings
+from phoenix_compat.cli import cli
+from phoenix_compat.tasks.failure import TEXTS
+from tests.serving import serving
+from tests.wire import PhoenixWire
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "phoenix_compat"
+README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+FROM_PHOENIX = (ROOT / "docs" / "from-phoenix.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced code blocks in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_documented(name: str) -> None:
+    """docs/settings.md has a row for each setting, with its variable."""
+    field = Settings.model_fields[name]
+    aliases = [] if field.validation_alias is None else field.validation_alias.choices  # type: ignore[union-attr] # ours are AliasChoices
+    variables = [str(alias) for alias in aliases if str(alias).isupper()] or [PREFIX + name.upper()]
+
+    assert f"| `{name}` | `{variables[0]}` |" in SETTINGS
+
+
+def test_no_document_names_a_setting_that_is_none() -> None:
+    """Each row of docs/settings.md is a setting."""
+    assert set(re.findall(r"^\| `(\w+)` \|", SETTINGS, re.MULTILINE)) == set(Settings.model_fields)
+
+
+def test_every_deviation_from_phoenix_is_listed() -> None:
+    """Each file that says `Differs from Phoenix` has a row in docs/from-phoenix.md."""
+    files = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "Differs from Phoenix:" in path.read_text()
+    ]
+
+    assert files == sorted(re.findall(r"^\| `([\w/]+\.py)` \|", FROM_PHOENIX, re.MULTILINE))
+
+
+def test_every_command_has_a_help_text() -> None:
+    """`--help` says something for each command and each option."""
+
+    def commands(group: click.Group) -> list[click.Command]:
+        nested = [commands(one) for one in group.commands.values() if isinstance(one, click.Group)]
+        return [*group.commands.values(), *(command for found in nested for command in found)]
+
+    assert all(command.help for command in commands(cli))
+
+
+@pytest.mark.parametrize("code", sorted(TEXTS))
+def test_every_failure_code_is_documented(code: str) -> None:
+    """docs/tasks.md has a row for each code of `error_data`."""
+    assert f"| `{code}` |" in (ROOT / "docs" / "tasks.md").read_text()
+
+
+async def test_the_readme_server_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's Python server lets a client join and echoes its message to the room."""
+    apps: list[web.Application] = []
+    monkeypatch.setattr(web, "run_app", lambda app, port: apps.append(app))
+    names: dict[str, Any] = {}
+    exec(compile(blocks(README, "python")[0], "README.md", "exec"), names)  # noqa: S102 - our own text
+
+    async with serving(apps[0]) as url:
+        wire = await PhoenixWire.open(url)
+        await wire.join("room:lobby")
+        heard = await wire.ask(["1", "2", "room:lobby", "new_msg", {"body": "hello"}])
+        await wire.close()
+
+    assert heard == [None, None, "room:lobby", "new_msg", {"body": "hello"}]
+
+
+def test_the_readmes_commands_are_targets() -> None:
+    """`make run`, `make test` and `make demo` exist."""
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert {"run", "test", "demo"} <= set(targets)
+
+
+@pytest.mark.parametrize(
+    "document", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]), ids=lambda p: p.name
+)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    """Each relative link of a document names a file that is there."""
+    links = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
+
+    assert [link for link in links if not (document.parent / link).exists()] == []
