@@ -1,0 +1,75 @@
+"""`python -m phoenix_compat.emulator`: the emulator alone, for a client that wants a Replicate."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import click
+
+from phoenix_compat.emulator.settings import EmulatorSettings
+from phoenix_compat.emulator.web.server import Emulator
+from phoenix_compat.errors import ConfigError
+
+_TOKEN = "r8_emulated"  # noqa: S105 - any token will do, and this one opens nothing else
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", default=8901, show_default=True, help="0 takes a free port.")
+@click.option("--speed", default=1.0, show_default=True, help="How many times faster models run.")
+@click.option("--seed", type=int, help="Makes ids and durations repeat.")
+@click.option("--rate-per-minute", default=600, show_default=True, help="Creates allowed.")
+@click.option("--cold-start-s", default=0.0, show_default=True, help="A model's first start.")
+def main(  # noqa: PLR0913 - one parameter per option
+    *,
+    host: str,
+    port: int,
+    speed: float,
+    seed: int | None,
+    rate_per_minute: int,
+    cold_start_s: float,
+) -> None:
+    """Serve Replicate's HTTP API, emulated, until Ctrl-C."""
+    try:
+        settings = EmulatorSettings(
+            host=host,
+            port=port,
+            speed=speed,
+            seed=seed,
+            creates_per_minute=rate_per_minute,
+            cold_start_s=cold_start_s,
+        )
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(settings))
+
+
+async def _serve(settings: EmulatorSettings) -> None:
+    try:
+        async with Emulator(settings) as emulator:
+            click.echo(_greeting(emulator))
+            await asyncio.Event().wait()
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+        ) from error
+
+
+def _greeting(emulator: Emulator) -> str:
+    base_url = emulator.base_url
+    return f"""Replicate, emulated, listens on {emulator.origin} (Ctrl-C ends it).
+
+  export REPLICATE_API_TOKEN={_TOKEN}
+  export REPLICATE_BASE_URL={base_url}
+
+  curl -s {base_url}/models/google/imagen-4-fast/predictions \\
+    -H 'Authorization: Bearer {_TOKEN}' -H 'Content-Type: application/json' \\
+    -H 'Prefer: wait' -d '{{"input": {{"prompt": "Medieval monk"}}}}'
+
+  {emulator.origin}/__emu/faults lists the faults; put "#fault:429x2" in a prompt to have one."""
+
+
+if __name__ == "__main__":
+    main()

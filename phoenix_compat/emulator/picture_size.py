@@ -1,0 +1,48 @@
+"""How large a picture an input asks for."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from phoenix_compat.emulator.json_type import JsonObject
+
+# What Imagen really makes of its ratios; the others are computed to the same area.
+_KNOWN = {
+    "1:1": (1024, 1024),
+    "16:9": (1408, 768),
+    "9:16": (768, 1408),
+    "4:3": (1280, 896),
+    "3:4": (896, 1280),
+}
+_AREA = 1024 * 1024
+_MAX_SIDE = 2048
+_RATIO = re.compile(r"(\d{1,3}):(\d{1,3})")
+_SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
+
+
+def picture_size(given: JsonObject) -> tuple[int, int]:
+    """Width and height in pixels: `aspect_ratio` first, then `size`, then `width` and `height`."""
+    ratio = str(given.get("aspect_ratio", ""))
+    if ratio in _KNOWN:
+        return _KNOWN[ratio]
+    if (match := _RATIO.fullmatch(ratio)) and int(match[1]) and int(match[2]):
+        return _of_ratio(int(match[1]) / int(match[2]))
+    if match := _SIZE.fullmatch(str(given.get("size", ""))):
+        return _bounded(int(match[1]), int(match[2]))
+    width, height = given.get("width"), given.get("height")
+    if isinstance(width, int) and isinstance(height, int):
+        return _bounded(width, height)
+    return _KNOWN["1:1"]
+
+
+def _of_ratio(ratio: float) -> tuple[int, int]:
+    ratio = min(max(ratio, 0.25), 4.0)
+    # Models make sides that are multiples of 32.
+    width = round(math.sqrt(_AREA * ratio) / 32) * 32
+    height = round(math.sqrt(_AREA / ratio) / 32) * 32
+    return width, height
+
+
+def _bounded(width: int, height: int) -> tuple[int, int]:
+    return min(max(width, 64), _MAX_SIDE), min(max(height, 64), _MAX_SIDE)

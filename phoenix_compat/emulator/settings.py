@@ -1,0 +1,84 @@
+"""What can be chosen about an emulator; it reads no environment and opens nothing."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, fields
+
+from phoenix_compat.errors import ConfigError
+
+# A fixed secret, so that a signature is the same in every run; real accounts have their own.
+DEFAULT_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"a secret that everyone may know.").decode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmulatorSettings:
+    """Every choice with its default. Durations ending in `_s` are seconds of the emulator's clock.
+
+    Attributes:
+        host, port: where `Emulator` listens; port 0 takes a free one.
+        speed: how many times faster than real models the emulated ones start and run. It leaves
+            the clock alone: timestamps, deadlines and limits stay those of the wall.
+        seed: makes ids, durations and random faults repeat; None draws anew each time.
+        api_token: the only bearer token accepted; None accepts any.
+        starting_s, cold_start_s: time in `starting`; the first prediction of each model takes
+            `cold_start_s` more.
+        run_median_s, run_min_s, run_max_s: the running time, lognormal and cut at both ends.
+        creates_per_minute, create_burst: the limit on creates; the burst is the whole minute's
+            worth unless given. requests_per_minute: the limit on everything else.
+        retention_s: after this age a finished prediction loses its input, output, logs, files.
+        max_predictions: more than these are not kept, the oldest finished go first.
+        max_body_bytes, max_upload_bytes, max_uploads_bytes: one JSON body, one uploaded file,
+            all uploaded files together.
+        hang_s: how long a fault that hangs holds a connection at most.
+        oversize_bytes: the size of the file that the too-large faults send.
+        webhook_secret: `whsec_…`, signs webhooks. webhook_retry_s: waits between the repeats of a
+            terminal webhook.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    speed: float = 1.0
+    seed: int | None = None
+    api_token: str | None = None
+    starting_s: float = 0.3
+    cold_start_s: float = 0.0
+    run_median_s: float = 3.0
+    run_min_s: float = 2.0
+    run_max_s: float = 5.0
+    creates_per_minute: int = 600
+    create_burst: int | None = None
+    requests_per_minute: int = 3000
+    retention_s: float = 3600.0
+    max_predictions: int = 2000
+    max_body_bytes: int = 12 * 2**20
+    max_upload_bytes: int = 100 * 2**20
+    max_uploads_bytes: int = 256 * 2**20
+    hang_s: float = 600.0
+    oversize_bytes: int = 64 * 2**20
+    webhook_secret: str = DEFAULT_WEBHOOK_SECRET
+    webhook_retry_s: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, all of it at once.
+
+        Raises:
+            ConfigError: a number is out of its range; the text names each.
+        """
+        positive = ("speed", "run_median_s", "creates_per_minute", "requests_per_minute")
+        wrong = [f"{name} must be above 0" for name in positive if getattr(self, name) <= 0]
+        wrong += [
+            f"{field.name} must not be negative"
+            for field in fields(self)
+            if field.name.endswith(("_s", "_bytes"))
+            and isinstance(value := getattr(self, field.name), int | float)
+            and value < 0
+        ]
+        if self.max_predictions < 1:
+            wrong.append("max_predictions must be at least 1")
+        if self.create_burst is not None and self.create_burst < 1:
+            wrong.append("create_burst must be at least 1")
+        if self.run_min_s > self.run_max_s:
+            wrong.append("run_min_s must not exceed run_max_s")
+        if wrong:
+            raise ConfigError("emulator: " + "; ".join(wrong))

@@ -1,0 +1,169 @@
+"""The whole state of one emulator, and the moves on it that are not HTTP."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+
+from phoenix_compat.emulator.alarm import Alarm
+from phoenix_compat.emulator.clock import EmulatorClock
+from phoenix_compat.emulator.create_body import CreateBody
+from phoenix_compat.emulator.fault import Rewrite, Stage
+from phoenix_compat.emulator.fault_plan import FaultPlan, Mark
+from phoenix_compat.emulator.json_type import JsonObject
+from phoenix_compat.emulator.ledger import Ledger
+from phoenix_compat.emulator.model import Model
+from phoenix_compat.emulator.prediction import Prediction
+from phoenix_compat.emulator.prediction_document import is_data_removed, prediction_document
+from phoenix_compat.emulator.rate_limit import RateLimit
+from phoenix_compat.emulator.script import Script, Status, ordinary_script
+from phoenix_compat.emulator.settings import EmulatorSettings
+from phoenix_compat.emulator.studio import Studio
+from phoenix_compat.emulator.uploads import Uploads
+
+_ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+_MAX_WARM_MODELS = 1000
+_MAX_DELIVERIES = 1000
+_NO_WEBHOOK_URL = "Prediction failed: webhook URL is empty (E4875)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateOrder:
+    """A create that has passed all checks.
+
+    Attributes:
+        origin: `http://host:port` as the client wrote it.
+        cancel_after_s: from `Cancel-After`.
+    """
+
+    model: Model
+    version: str
+    body: CreateBody
+    origin: str
+    marks: tuple[Mark, ...] = ()
+    cancel_after_s: int | None = None
+    deployment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook that was sent: what for, and what came back (None: no answer)."""
+
+    prediction_id: str
+    event: str
+    message_id: str
+    answer_status: int | None
+
+
+class EmulatorState:
+    """What tests look at and the HTTP side works on.
+
+    Attributes:
+        clock: the time; move it with `advance` and `scale`. alarm: wakes what waits on it.
+        faults: arm and clear them here.
+        predictions: the ledger, oldest first when iterated.
+        counts: `requests`, `create_requests`, `created`, `polls`, `lists`, `cancels`, `downloads`,
+            `redirects_followed`.
+        deliveries: the last webhooks sent.
+    """
+
+    def __init__(self, settings: EmulatorSettings, clock: EmulatorClock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or EmulatorClock()
+        self.alarm = Alarm(self.clock)
+        self.dice = random.Random(settings.seed)  # noqa: S311 - durations and ids, no secrets
+        self.faults = FaultPlan(self.dice)
+        self.predictions = Ledger(settings.max_predictions)
+        self.uploads = Uploads(settings.max_uploads_bytes)
+        self.studio = Studio()
+        now_s = self.clock.now_s()
+        burst = settings.create_burst or settings.creates_per_minute
+        self.create_limit = RateLimit(settings.creates_per_minute, burst, now_s)
+        per_minute = settings.requests_per_minute
+        self.request_limit = RateLimit(per_minute, per_minute, now_s)
+        self.counts: Counter[str] = Counter()
+        self.deliveries: deque[Delivery] = deque(maxlen=_MAX_DELIVERIES)
+        self._warm_models: set[str] = set()
+
+    def new_id(self) -> str:
+        """26 letters and digits, as Replicate's ids look."""
+        return "".join(self.dice.choices(_ID_LETTERS, k=26))
+
+    def plan(self, order: CreateOrder) -> Script:
+        """Decide what will become of such a prediction, outcome faults included."""
+        name = order.model.full_name
+        script = ordinary_script(self.dice, self.settings, is_cold=name not in self._warm_models)
+        if len(self._warm_models) < _MAX_WARM_MODELS:
+            self._warm_models.add(name)
+        if order.body.webhook is not None and order.body.webhook.url == "":
+            script = replace(script, ending=Status.FAILED, error=_NO_WEBHOOK_URL)
+        scope = str(order.body.input.get("prompt", ""))
+        for fault in self.faults.pick_all(Stage.OUTCOME, order.marks, scope):
+            if isinstance(fault.action, Rewrite):
+                script = fault.action.change(script)
+        return script
+
+    def create(
+        self, order: CreateOrder, script: Script, inline_output: str | None = None
+    ) -> Prediction:
+        """Make the prediction and remember it. From here on it costs money."""
+        now_s = self.clock.now_s()
+        # Cut to the millisecond: that is what created_at says, and filters compare with it.
+        created_at_s = math.floor(now_s * 1000) / 1000
+        self.counts["created"] += 1
+        deadline_s = None
+        if order.cancel_after_s is not None:
+            deadline_s = created_at_s + order.cancel_after_s
+        prediction = Prediction(
+            id=self.new_id(),
+            model=order.model,
+            version=order.version,
+            input=order.body.input,
+            script=script,
+            created_at_s=created_at_s,
+            origin=order.origin,
+            sequence=self.counts["created"],
+            deadline_s=deadline_s,
+            deployment=order.deployment,
+            webhook=order.body.webhook,
+            marks=order.marks,
+            inline_output=inline_output,
+        )
+        self.predictions.add(prediction, now_s)
+        return prediction
+
+    def cancel(self, prediction: Prediction) -> None:
+        """Cancel it, and wake whoever waits for its end."""
+        prediction.cancel(self.clock.now_s())
+        self.alarm.ring()
+
+    def document(
+        self, prediction: Prediction, origin: str | None = None, *, at_s: float | None = None
+    ) -> JsonObject:
+        """The prediction object as of now, or of `at_s`.
+
+        URLs begin with `origin`, else with the one that its creator used.
+        """
+        return prediction_document(
+            prediction,
+            self.clock.now_s() if at_s is None else at_s,
+            origin=origin or prediction.origin,
+            retention_s=self.settings.retention_s,
+        )
+
+    def is_data_removed(self, prediction: Prediction) -> bool:
+        """True once its files are gone."""
+        return is_data_removed(prediction, self.clock.now_s(), self.settings.retention_s)
+
+    def summary(self) -> JsonObject:
+        """The counts, and how many predictions are in which status."""
+        now_s = self.clock.now_s()
+        statuses = Counter(prediction.at(now_s).status.value for prediction in self.predictions)
+        return {
+            "predictions": len(self.predictions),
+            "by_status": dict(statuses),
+            "counts": dict(self.counts),
+            "faults_struck": dict(self.faults.totals),
+        }

@@ -1,0 +1,70 @@
+"""Files that clients uploaded, kept in memory within a bound."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from phoenix_compat.emulator.clock import timestamp
+from phoenix_compat.emulator.json_type import JsonObject
+
+_LIFETIME_S = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One uploaded file."""
+
+    id: str
+    name: str
+    content_type: str
+    content: bytes
+    created_at_s: float
+    metadata: JsonObject = field(default_factory=dict)
+
+    def document(self, origin: str) -> JsonObject:
+        """The file object of the API."""
+        sha256 = hashlib.sha256(self.content).hexdigest()
+        md5 = hashlib.md5(self.content, usedforsecurity=False).hexdigest()
+        return {
+            "id": self.id,
+            "name": self.name,
+            "content_type": self.content_type,
+            "size": len(self.content),
+            "etag": md5,
+            "checksums": {"sha256": sha256, "md5": md5},
+            "metadata": self.metadata,
+            "created_at": timestamp(self.created_at_s),
+            "expires_at": timestamp(self.created_at_s + _LIFETIME_S),
+            "urls": {"get": f"{origin}/v1/files/{self.id}"},
+        }
+
+
+class Uploads:
+    """The uploaded files by id; when they exceed the bound, the oldest go."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self._capacity_bytes = capacity_bytes
+        self._by_id: dict[str, Upload] = {}
+
+    def add(self, upload: Upload) -> None:
+        """Keep it, whatever must go for it."""
+        self._by_id[upload.id] = upload
+        held = sum(len(kept.content) for kept in self._by_id.values())
+        for kept in list(self._by_id.values()):
+            if held <= self._capacity_bytes or kept is upload:
+                return
+            held -= len(kept.content)
+            del self._by_id[kept.id]
+
+    def find(self, upload_id: str) -> Upload | None:
+        """The file of this id."""
+        return self._by_id.get(upload_id)
+
+    def remove(self, upload_id: str) -> bool:
+        """Delete it. False when it was not there."""
+        return self._by_id.pop(upload_id, None) is not None
+
+    def newest_first(self) -> list[Upload]:
+        """All files."""
+        return list(reversed(self._by_id.values()))

@@ -1,0 +1,76 @@
+"""The middleware of /v1: tokens, rate limits, and errors as `application/problem+json`."""
+
+from __future__ import annotations
+
+import hmac
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from phoenix_compat.emulator.json_type import JsonObject
+from phoenix_compat.emulator.problem import ProblemError, not_found, unauthenticated
+from phoenix_compat.emulator.rate_limit import RateLimit
+from phoenix_compat.emulator.web.request_context import state_of
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what is wrong into Replicate's error documents."""
+    try:
+        return await handler(request)
+    except ProblemError as problem:
+        return _response(problem.status, problem.body, problem.headers)
+    except web.HTTPNotFound:
+        absent = not_found()
+        return _response(absent.status, absent.body, {})
+    except web.HTTPMethodNotAllowed as error:
+        detail = f'Method "{request.method}" not allowed.'
+        body = {"detail": detail, "status": 405}
+        return _response(405, body, {"Allow": error.headers["Allow"]})
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Ask for the token and keep the limits of one account; only under /v1."""
+    if not request.path.startswith("/v1/"):
+        return await handler(request)
+    state = state_of(request)
+    state.counts["requests"] += 1
+    _authenticate(request)
+    limit = _limit(request)
+    if limit is state.request_limit:
+        # Creates are charged later: a fault that makes nothing must not cost a create.
+        limit.take(state.clock.now_s())
+    return await handler(request)
+
+
+async def tell_limits(request: web.Request, response: web.StreamResponse) -> None:
+    """Put `ratelimit-remaining` and `ratelimit-reset` on every answer of an account."""
+    if not request.path.startswith("/v1/") or response.status == 401:
+        return
+    headers = _limit(request).headers(state_of(request).clock.now_s())
+    if response.status == 429:
+        # A fault's 429 leaves the bucket full, yet must not say so.
+        headers["ratelimit-remaining"] = "0"
+    response.headers.update(headers)
+
+
+def _authenticate(request: web.Request) -> None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise unauthenticated()
+    expected = state_of(request).settings.api_token
+    if expected is not None and not hmac.compare_digest(token.strip().encode(), expected.encode()):
+        raise unauthenticated()
+
+
+def _limit(request: web.Request) -> RateLimit:
+    state = state_of(request)
+    is_create = request.method == "POST" and request.path.endswith("/predictions")
+    return state.create_limit if is_create else state.request_limit
+
+
+def _response(status: int, body: JsonObject, headers: dict[str, str]) -> web.Response:
+    response = web.json_response(body, status=status, headers=headers)
+    response.content_type = "application/problem+json"
+    return response

@@ -1,0 +1,68 @@
+"""Puts the emulator's routes together as one aiohttp application."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from phoenix_compat.emulator.clock import EmulatorClock
+from phoenix_compat.emulator.settings import EmulatorSettings
+from phoenix_compat.emulator.state import EmulatorState
+from phoenix_compat.emulator.web import account, control, create, pictures, predictions, stream
+from phoenix_compat.emulator.web import uploads as uploaded
+from phoenix_compat.emulator.web.access import guard, problems, tell_limits
+from phoenix_compat.emulator.web.courier import courier_context
+from phoenix_compat.emulator.web.request_context import STATE
+
+# SDK 1 wants a base URL without /v1 and SDK 2 one with it; given the other's, both say it twice.
+_PREFIXES = ("/v1", "/v1/v1")
+
+
+def build_emulator_app(
+    settings: EmulatorSettings, clock: EmulatorClock | None = None
+) -> web.Application:
+    """Replicate's HTTP API as an application, ready for a runner; its state is `app[STATE]`."""
+    app = web.Application(middlewares=[problems, guard], client_max_size=settings.max_body_bytes)
+    app[STATE] = EmulatorState(settings, clock)
+    app.cleanup_ctx.append(courier_context)
+    app.on_shutdown.append(_stop_waiting)
+    app.on_cleanup.append(_close_studio)
+    app.on_response_prepare.append(tell_limits)
+    for prefix in _PREFIXES:
+        app.add_routes(_api_routes(prefix))
+    app.add_routes(
+        [
+            web.get("/files/{file}", pictures.get_picture),
+            web.get("/stream/{id}", stream.stream_prediction),
+            *control.ROUTES,
+        ]
+    )
+    return app
+
+
+def _api_routes(prefix: str) -> list[web.RouteDef]:
+    model = prefix + "/models/{owner}/{name}"
+    return [
+        web.post(f"{prefix}/predictions", create.create_by_version),
+        web.post(f"{model}/predictions", create.create_by_model),
+        web.post(prefix + "/deployments/{owner}/{name}/predictions", create.create_by_deployment),
+        web.get(f"{prefix}/predictions", predictions.list_predictions),
+        web.get(prefix + "/predictions/{id}", predictions.get_prediction),
+        web.post(prefix + "/predictions/{id}/cancel", predictions.cancel_prediction),
+        web.get(model, account.get_model),
+        web.get(f"{prefix}/account", account.get_account),
+        web.get(f"{prefix}/webhooks/default/secret", account.get_webhook_secret),
+        web.post(f"{prefix}/files", uploaded.create_upload),
+        web.get(f"{prefix}/files", uploaded.list_uploads),
+        web.get(prefix + "/files/{id}", uploaded.get_upload),
+        web.delete(prefix + "/files/{id}", uploaded.delete_upload),
+        web.get(prefix + "/files/{id}/download", uploaded.download_upload),
+    ]
+
+
+async def _stop_waiting(app: web.Application) -> None:
+    # Handlers that hang or wait return now, so that the server need not wait for them.
+    app[STATE].alarm.close()
+
+
+async def _close_studio(app: web.Application) -> None:
+    await app[STATE].studio.close()

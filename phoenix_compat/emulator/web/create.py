@@ -1,0 +1,155 @@
+"""POST …/predictions: checks a create, makes the prediction, and waits for it if asked to."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+
+from aiohttp import web
+
+from phoenix_compat.emulator.catalog import model_of_version, official_model
+from phoenix_compat.emulator.create_body import CreateBody, read_create_body
+from phoenix_compat.emulator.fault import HttpAction, Stage
+from phoenix_compat.emulator.fault_plan import Mark, marks_in_text
+from phoenix_compat.emulator.json_type import JSON, JsonObject
+from phoenix_compat.emulator.model import Model
+from phoenix_compat.emulator.model_input import check_input
+from phoenix_compat.emulator.picture import data_url
+from phoenix_compat.emulator.prediction import Prediction
+from phoenix_compat.emulator.prediction_document import answer_at_output
+from phoenix_compat.emulator.problem import invalid_input, version_disabled
+from phoenix_compat.emulator.request_header import cancel_after_seconds, wait_seconds
+from phoenix_compat.emulator.script import OutputKind
+from phoenix_compat.emulator.state import CreateOrder, EmulatorState
+from phoenix_compat.emulator.web.courier import COURIER
+from phoenix_compat.emulator.web.misbehavior import misbehave
+from phoenix_compat.emulator.web.request_context import (
+    json_body,
+    origin_of,
+    request_marks,
+    state_of,
+)
+
+# A deployment runs whatever its owner put there; here that is always this.
+_DEPLOYED = ("google", "imagen-4-fast")
+
+
+class _Path(Enum):
+    VERSION = "the body's version names the model"
+    MODEL = "the path names an official model"
+    DEPLOYMENT = "the path names a deployment"
+
+
+async def create_by_version(request: web.Request) -> web.StreamResponse:
+    """POST /predictions."""
+    return await _create(request, _Path.VERSION)
+
+
+async def create_by_model(request: web.Request) -> web.StreamResponse:
+    """POST /models/{owner}/{name}/predictions."""
+    return await _create(request, _Path.MODEL)
+
+
+async def create_by_deployment(request: web.Request) -> web.StreamResponse:
+    """POST /deployments/{owner}/{name}/predictions."""
+    return await _create(request, _Path.DEPLOYMENT)
+
+
+async def _create(request: web.Request, path: _Path) -> web.StreamResponse:
+    state = state_of(request)
+    state.counts["create_requests"] += 1
+    document = await json_body(request)
+    marks = (*request_marks(request), *_marks_in_body(document))
+    fault = state.faults.pick(Stage.CREATE, marks, _scope(document))
+
+    async def truth() -> web.Response:
+        state.create_limit.take(state.clock.now_s())
+        return await _carry_out(request, _order(request, document, path, marks))
+
+    if fault is not None and isinstance(fault.action, HttpAction):
+        return await misbehave(request, fault.action, truth)
+    return await truth()
+
+
+async def _carry_out(request: web.Request, order: CreateOrder) -> web.Response:
+    state = state_of(request)
+    wait_s = wait_seconds(request.headers.get("Prefer"))
+    script, inline = state.plan(order), None
+    if script.output is OutputKind.DATA_URL:
+        inline = await asyncio.to_thread(data_url, str(order.body.input.get("prompt", "")))
+    # Nothing is awaited between these two: a client that leaves must not cost the webhooks.
+    prediction = state.create(order, script, inline)
+    request.config_dict[COURIER].follow(prediction)
+    headers = {"Location": f"{prediction.origin}/v1/predictions/{prediction.id}"}
+    if wait_s is None:
+        return web.json_response(state.document(prediction), status=201, headers=headers)
+    headers["Preference-Applied"] = f"wait={wait_s}"
+    answer, is_done = await _wait(state, prediction, wait_s)
+    return web.json_response(answer, status=201 if is_done else 202, headers=headers)
+
+
+async def _wait(
+    state: EmulatorState, prediction: Prediction, wait_s: int
+) -> tuple[JsonObject, bool]:
+    """Hold the answer until there is output or an ending. Returns it, and whether there was."""
+    until_s = state.clock.now_s() + wait_s
+    while not state.alarm.is_closed:
+        now_s = state.clock.now_s()
+        moment = prediction.at(now_s)
+        if moment.has_output:
+            # As of the moment the output came, however late the alarm: Replicate is in a hurry.
+            document = state.document(prediction, at_s=prediction.output_at_s)
+            return answer_at_output(document), True
+        if moment.is_over:
+            return state.document(prediction), True
+        if now_s >= until_s:
+            break
+        await state.alarm.wait_for_change(min(until_s, prediction.next_change_s(now_s) or until_s))
+    return state.document(prediction), False
+
+
+def _order(
+    request: web.Request, document: JSON, path: _Path, marks: tuple[Mark, ...]
+) -> CreateOrder:
+    model, version, body = _model_and_body(request, document, path)
+    if model.is_disabled:
+        raise version_disabled()
+    if complaints := check_input(model.fields, body.input, is_closed=model.is_closed):
+        raise invalid_input(complaints)
+    owner_and_name = f"{request.match_info.get('owner')}/{request.match_info.get('name')}"
+    return CreateOrder(
+        model=model,
+        version=version,
+        body=body,
+        origin=origin_of(request),
+        marks=marks,
+        cancel_after_s=cancel_after_seconds(request.headers.get("Cancel-After")),
+        deployment=owner_and_name if path is _Path.DEPLOYMENT else None,
+    )
+
+
+def _model_and_body(
+    request: web.Request, document: JSON, path: _Path
+) -> tuple[Model, str, CreateBody]:
+    if path is _Path.VERSION:
+        body = read_create_body(document, has_version=True)
+        return (*model_of_version(body.version or ""), body)
+    # The model is looked up first: an unknown one is 404 whatever the body says.
+    if path is _Path.DEPLOYMENT:
+        model = official_model(*_DEPLOYED)
+    else:
+        model = official_model(request.match_info["owner"], request.match_info["name"])
+    return model, "hidden", read_create_body(document, has_version=False)
+
+
+def _marks_in_body(document: JSON) -> tuple[Mark, ...]:
+    given = document.get("input") if isinstance(document, dict) else None
+    if not isinstance(given, dict):
+        return ()
+    texts = [value for value in given.values() if isinstance(value, str) and "#fault:" in value]
+    return tuple(mark for text in texts for mark in marks_in_text(text))
+
+
+def _scope(document: JSON) -> str:
+    given = document.get("input") if isinstance(document, dict) else None
+    return str(given.get("prompt", "")) if isinstance(given, dict) else ""

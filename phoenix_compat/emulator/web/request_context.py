@@ -1,0 +1,57 @@
+"""What every handler needs from a request: the state, the origin, the JSON body, the marks."""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+
+from phoenix_compat.emulator.fault_plan import Mark, marks_in_header
+from phoenix_compat.emulator.json_type import JSON
+from phoenix_compat.emulator.prediction import Prediction
+from phoenix_compat.emulator.problem import ProblemError, not_found, too_large
+from phoenix_compat.emulator.state import EmulatorState
+
+STATE: web.AppKey[EmulatorState] = web.AppKey("state", EmulatorState)
+
+
+def state_of(request: web.Request) -> EmulatorState:
+    """The emulator that this request is for."""
+    return request.config_dict[STATE]
+
+
+def origin_of(request: web.Request) -> str:
+    """`http://host:port` as the client wrote it, so that the URLs we give resolve for it."""
+    return f"{request.scheme}://{request.host}"
+
+
+def request_marks(request: web.Request) -> tuple[Mark, ...]:
+    """The faults that `X-Emu-Fault` asks for."""
+    return marks_in_header(request.headers.get("X-Emu-Fault", ""))
+
+
+def prediction_of(request: web.Request) -> Prediction:
+    """The prediction that the path names. Raises ProblemError (404)."""
+    prediction = state_of(request).predictions.find(request.match_info["id"])
+    if prediction is None:
+        raise not_found()
+    return prediction
+
+
+async def json_body(request: web.Request) -> JSON:
+    """The body as JSON. Raises ProblemError: 413 above the bound, 400 for what is no JSON."""
+    try:
+        text = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise too_large(state_of(request).settings.max_body_bytes) from error
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(
+            400, "The request body is not valid JSON", title="Bad request"
+        ) from error
+
+
+def _refuse(constant: str) -> JSON:
+    # Python's reader takes NaN and Infinity; JSON has no such words.
+    raise ValueError(f"{constant} is not JSON")

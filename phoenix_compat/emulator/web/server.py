@@ -1,0 +1,71 @@
+"""Runs an emulator on a port of its own, for as long as a `with` block lasts."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from phoenix_compat.emulator.clock import EmulatorClock
+from phoenix_compat.emulator.settings import EmulatorSettings
+from phoenix_compat.emulator.state import EmulatorState
+from phoenix_compat.emulator.web.app import build_emulator_app
+from phoenix_compat.emulator.web.request_context import STATE
+
+# Handlers that wait or hang end at once when the emulator closes; this is for the others.
+_SHUTDOWN_S = 2.0
+
+
+class Emulator:
+    """`async with Emulator(EmulatorSettings(...)) as emulator:` listens until the block ends.
+
+    Raises:
+        OSError: on entering, the port cannot be had.
+    """
+
+    def __init__(
+        self, settings: EmulatorSettings | None = None, clock: EmulatorClock | None = None
+    ) -> None:
+        self._settings = settings or EmulatorSettings()
+        self._app = build_emulator_app(self._settings, clock)
+        # A client that leaves ends its handler: a hang must not outlive the one it is for.
+        self._runner = web.AppRunner(
+            self._app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
+        )
+
+    @property
+    def state(self) -> EmulatorState:
+        """Everything inside: predictions, counts, faults, clock."""
+        return self._app[STATE]
+
+    @property
+    def origin(self) -> str:
+        """`http://host:port`. Raises RuntimeError when it is not listening."""
+        if not self._runner.addresses:
+            raise RuntimeError("the emulator is not listening; enter it with `async with`")
+        host, port = self._runner.addresses[0][:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def base_url(self) -> str:
+        """What REPLICATE_BASE_URL should say for SDK 2: the origin and `/v1`."""
+        return f"{self.origin}/v1"
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        try:
+            site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+            await site.start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._runner.cleanup()

@@ -1,0 +1,47 @@
+"""`python -m phoenix_compat.emulator` as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+
+import aiohttp
+from click.testing import CliRunner
+
+from phoenix_compat.emulator.__main__ import main
+
+
+async def test_it_says_where_it_listens_and_ends_on_ctrl_c() -> None:
+    """The lines to paste name a URL that answers; an interrupt ends it with 0 and no traceback."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "phoenix_compat.emulator", "--port", "0", "--speed", "20"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    head = (await process.stdout.readuntil(b"curl")).decode()
+    token = re.search(r"export REPLICATE_API_TOKEN=(\S+)", head)
+    base_url = re.search(r"export REPLICATE_BASE_URL=(\S+)", head)
+    assert token is not None
+    assert base_url is not None
+
+    headers = {"Authorization": f"Bearer {token[1]}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(f"{base_url[1]}/account") as answer,
+    ):
+        status = answer.status
+    process.send_signal(signal.SIGINT)
+    _, complaints = await asyncio.wait_for(process.communicate(), 5)
+
+    assert (status, process.returncode, complaints) == (200, 0, b"")
+
+
+def test_settings_that_cannot_work_are_a_usage_error() -> None:
+    """Exit code 2, with the reason."""
+    result = CliRunner().invoke(main, ["--speed", "0"])
+
+    assert result.exit_code == 2
+    assert "speed must be above 0" in result.output

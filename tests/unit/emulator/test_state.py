@@ -1,0 +1,105 @@
+"""The state of an emulator, without HTTP."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from phoenix_compat.emulator.catalog import model_of_version
+from phoenix_compat.emulator.create_body import CreateBody
+from phoenix_compat.emulator.prediction import Prediction, WebhookOrder
+from phoenix_compat.emulator.settings import EmulatorSettings
+from phoenix_compat.emulator.state import CreateOrder, EmulatorState
+
+
+def order(webhook: WebhookOrder | None = None) -> CreateOrder:
+    model, version = model_of_version("google/imagen-4-fast")
+    body = CreateBody({"prompt": "x"}, None, webhook)
+    return CreateOrder(model=model, version=version, body=body, origin="http://emu")
+
+
+def create(state: EmulatorState, webhook: WebhookOrder | None = None) -> Prediction:
+    return state.create(order(webhook), state.plan(order(webhook)))
+
+
+def test_ids_look_like_replicates() -> None:
+    """26 small letters and digits, none of them twice."""
+    state = EmulatorState(EmulatorSettings())
+
+    ids = {state.new_id() for _ in range(1000)}
+
+    assert len(ids) == 1000
+    assert all(len(one) == 26 and one.isalnum() and one == one.lower() for one in ids)
+
+
+def test_a_seed_repeats_everything() -> None:
+    """Two emulators of one seed make the same ids and the same courses."""
+    first, second = (create(EmulatorState(EmulatorSettings(seed=5))) for _ in range(2))
+
+    assert (first.id, first.script) == (second.id, second.script)
+
+
+def test_running_times_are_spread_between_the_bounds() -> None:
+    """2 to 5 s with a median of 3, and never twice the same by default."""
+    state = EmulatorState(EmulatorSettings(seed=5))
+
+    runs = [state.plan(order()).run_s for _ in range(500)]
+
+    assert min(runs) >= 2
+    assert max(runs) <= 5
+    assert statistics.median(runs) == pytest.approx(3, abs=0.2)
+
+
+def test_speed_shortens_the_work_only() -> None:
+    """At twenty times the speed a run takes a twentieth, and the clock is as it was."""
+    state = EmulatorState(EmulatorSettings(speed=20, seed=5))
+
+    script = state.plan(order())
+
+    assert script.starting_s == pytest.approx(0.015)
+    assert 0.1 <= script.run_s <= 0.25
+    assert state.clock.factor == 1
+
+
+def test_a_model_starts_cold_once() -> None:
+    """Only the first prediction of a model pays for the cold start."""
+    state = EmulatorState(EmulatorSettings(cold_start_s=30))
+
+    starts = [state.plan(order()).starting_s for _ in range(2)]
+
+    assert starts == [30.3, 0.3]
+
+
+def test_an_empty_webhook_fails_the_prediction() -> None:
+    """Replicate accepts it, and then fails with E4875."""
+    state = EmulatorState(EmulatorSettings())
+    prediction = create(state, WebhookOrder("", frozenset()))
+
+    state.clock.advance(60)
+
+    document = state.document(prediction)
+    assert document["status"] == "failed"
+    assert "E4875" in document["error"]
+
+
+def test_created_at_is_never_in_the_future() -> None:
+    """The milliseconds are cut, so that a list shows what was just created."""
+    state = EmulatorState(EmulatorSettings())
+
+    prediction = create(state)
+
+    assert prediction.created_at_s <= state.clock.now_s()
+
+
+def test_the_summary_counts() -> None:
+    """Predictions are counted by status."""
+    state = EmulatorState(EmulatorSettings())
+    create(state)
+    state.clock.advance(60)
+    create(state)
+
+    summary = state.summary()
+
+    assert summary["by_status"] == {"succeeded": 1, "starting": 1}
+    assert summary["counts"]["created"] == 2
