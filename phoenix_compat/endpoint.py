@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from phoenix_compat.channel import Channel
 from phoenix_compat.errors import CallbackError, ChannelDefinitionError, ConfigError
@@ -30,12 +30,14 @@ from phoenix_compat.pubsub import PubSub, Subscriber
 from phoenix_compat.result import DONE, Done, Result, error
 from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.runtime.logs import log_connect
-from phoenix_compat.runtime.outbox import Tick, WebSocketWire
+from phoenix_compat.runtime.outbox import ByteWire, Tick
 from phoenix_compat.runtime.socket_server import Route
 from phoenix_compat.runtime.spawner import Spawner
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
 
 log = logging.getLogger(__name__)
+
+W = TypeVar("W", bound=ByteWire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class Endpoint:
         self.spawner = Spawner()
         self.is_closing = False
         self._tick = Tick()
-        self._wires: dict[Serializer, WebSocketWire] = {}
+        self._wires: dict[tuple[type[ByteWire], Serializer], ByteWire] = {}
         self._sockets: list[MountedSocket] = []
         self._transports: list[Transport] = []
         self._all_gone: asyncio.Event | None = None
@@ -219,11 +221,11 @@ class Endpoint:
 
     # For transports.
 
-    def wire(self, serializer: Serializer) -> WebSocketWire:
-        """The one wire for websockets with this serializer, so that its bytes can be shared."""
-        wire = self._wires.get(serializer)
-        if wire is None:
-            wire = self._wires[serializer] = WebSocketWire(serializer, self._tick)
+    def wire(self, kind: type[W], serializer: Serializer) -> W:
+        """The one wire of this kind with this serializer, so that its bytes can be shared."""
+        wire = self._wires.get((kind, serializer))
+        if not isinstance(wire, kind):
+            wire = self._wires[kind, serializer] = kind(serializer, self._tick)
         return wire
 
     def serve(self, transport: Transport) -> None:

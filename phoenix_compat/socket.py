@@ -52,6 +52,9 @@ class Port(Protocol):
     def unsubscribe(self, topic: str) -> None:
         """Undo subscribe."""
 
+    def monitor(self, at_end: Callable[[], None]) -> None:
+        """Have a function called once when the channel ends, however it ends."""
+
 
 class ReplyRef:
     """A message that may be answered later, from any task, even after its channel ended."""
@@ -190,6 +193,14 @@ class Socket:
     def unsubscribe(self, topic: str) -> None:
         """Hear another topic no longer."""
         self._any_port().unsubscribe(topic)
+
+    def monitor(self, at_end: Callable[[], None]) -> None:
+        """Have a function called once when this channel ends, however it ends.
+
+        It is called after the channel left its topic, and before the client is told. It must not
+        wait, and must not raise.
+        """
+        self._any_port().monitor(at_end)
 
     def _any_port(self) -> Port:
         if self._port is None:

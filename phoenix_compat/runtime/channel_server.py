@@ -115,6 +115,7 @@ class ChannelServer:
     __slots__ = (
         "_channel",
         "_mailbox",
+        "_monitors",
         "_owner",
         "_state",
         "_subscriptions",
@@ -134,6 +135,7 @@ class ChannelServer:
         self._mailbox: deque[Any] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._subscriptions: set[str] | None = None
+        self._monitors: list[Callable[[], None]] | None = None
 
     # What PubSub asks of a member.
 
@@ -367,6 +369,9 @@ class ChannelServer:
             for topic in self._subscriptions:
                 pubsub.unsubscribe(topic, self.deliver)
             self._subscriptions = None
+        monitors, self._monitors = self._monitors, None
+        for at_end in monitors or ():
+            at_end()
 
     # The socket's powers, see socket.Port.
 
@@ -403,3 +408,9 @@ class ChannelServer:
         if self._subscriptions is not None:
             self._subscriptions.discard(topic)
         self._owner.pubsub.unsubscribe(topic, self.deliver)
+
+    def monitor(self, at_end: Callable[[], None]) -> None:
+        """Have a function called when the channel ends."""
+        if self._monitors is None:
+            self._monitors = []
+        self._monitors.append(at_end)

@@ -77,8 +77,8 @@ class Tick:
             outbox.flush()
 
 
-class WebSocketWire:
-    """A serializer over websocket frames."""
+class ByteWire:
+    """A serializer and a transport's framing. Packed messages are joined by concatenation."""
 
     __slots__ = ("_serializer", "tick")
 
@@ -92,12 +92,22 @@ class WebSocketWire:
         return self._serializer
 
     def pack(self, frame: Frame) -> bytes:
-        """The bytes of a websocket frame around an encoded message."""
-        return write_frame(BINARY if frame.is_binary else TEXT, frame.data)
+        """The bytes that carry an encoded message."""
+        raise NotImplementedError
 
     def open_lane(self) -> Lane:
         """See pubsub.Wire."""
         return Lane(self)
+
+
+class WebSocketWire(ByteWire):
+    """Websocket frames."""
+
+    __slots__ = ()
+
+    def pack(self, frame: Frame) -> bytes:
+        """A websocket frame around an encoded message."""
+        return write_frame(BINARY if frame.is_binary else TEXT, frame.data)
 
 
 class Lane:
@@ -105,7 +115,7 @@ class Lane:
 
     __slots__ = ("_detached", "_multi", "_solo", "_wire", "pending")
 
-    def __init__(self, wire: WebSocketWire) -> None:
+    def __init__(self, wire: ByteWire) -> None:
         self._wire = wire
         self._solo: dict[Outbox, None] = {}
         self._multi: dict[Outbox, None] | None = None
@@ -116,7 +126,7 @@ class Lane:
         return len(self._solo) + (len(self._multi) if self._multi else 0)
 
     def encode(self, broadcast: Broadcast) -> bytes:
-        """One websocket frame for all clients of the lane. Raises EncodeError."""
+        """The same bytes for all clients of the lane. Raises EncodeError."""
         return self._wire.pack(self._wire.serializer.fastlane(broadcast))
 
     def publish(self, packet: bytes, but: Outbox | None) -> None:
@@ -229,7 +239,7 @@ class Outbox:
 
     def __init__(
         self,
-        wire: WebSocketWire,
+        wire: ByteWire,
         sink: ByteSink,
         max_bytes: int,
         on_overflow: Callable[[], None],

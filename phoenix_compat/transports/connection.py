@@ -46,7 +46,7 @@ from phoenix_compat.protocol.frame import (
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.result import Reason
-from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.outbox import Outbox, WebSocketWire
 from phoenix_compat.runtime.socket_server import Route, SocketServer
 from phoenix_compat.socket import Socket
 
@@ -105,7 +105,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._assembler: Assembler | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._outbox = Outbox(
-            endpoint.wire(serializer),
+            endpoint.wire(WebSocketWire, serializer),
             transport,
             endpoint.limits.max_outbox_bytes,
             self._overflowed,
