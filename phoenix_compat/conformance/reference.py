@@ -1,0 +1,179 @@
+"""The reference channel set: what a server under test hosts while the vectors are played.
+
+Plain channels, written with the public API alone; nothing here knows the vectors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from phoenix_compat import (
+    Channel,
+    Endpoint,
+    HandleResult,
+    Result,
+    Socket,
+    SocketHandler,
+    WebSocketOptions,
+    error,
+    mount,
+    ok,
+    on,
+    stop,
+)
+
+_SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]
+_SLOW_TIMEOUT_S = 2.0
+
+
+class RoomChannel(Channel):
+    """`room:*`: an event for each way to answer."""
+
+    def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+        """Let everyone in."""
+        return ok({"joined": topic})
+
+    @on("echo")
+    def echo(self, payload: Any, socket: Socket) -> HandleResult:
+        """Reply ok with the payload."""
+        return ok(payload)
+
+    @on("echo_error")
+    def echo_error(self, payload: Any, socket: Socket) -> HandleResult:
+        """Reply error with the payload."""
+        return error(payload)
+
+    @on("reply_ok")
+    def reply_ok(self, payload: Any, socket: Socket) -> HandleResult:
+        """Reply ok without a payload."""
+        return ok()
+
+    @on("reply_binary")
+    def reply_binary(self, payload: Any, socket: Socket) -> HandleResult:
+        """Reply ok with the bytes listed in `bytes`."""
+        return ok(bytes(payload.get("bytes", _SOME_BYTES)))
+
+    @on("bin")
+    def bin(self, payload: Any, socket: Socket) -> HandleResult:
+        """Reply ok with the same bytes."""
+        return ok(payload)
+
+    @on("push_binary")
+    def push_binary(self, payload: Any, socket: Socket) -> HandleResult:
+        """Push event `bin` with the bytes listed in `bytes`."""
+        socket.push("bin", bytes(payload.get("bytes", _SOME_BYTES)))
+        return None
+
+    @on("push")
+    def push(self, payload: Any, socket: Socket) -> HandleResult:
+        """Push `msg` with the payload."""
+        socket.push("msg", payload)
+        return None
+
+    @on("broadcast")
+    def broadcast(self, payload: Any, socket: Socket) -> HandleResult:
+        """Broadcast `msg` with the payload, then reply ok."""
+        socket.broadcast("msg", payload)
+        return ok()
+
+    @on("broadcast_from")
+    def broadcast_from(self, payload: Any, socket: Socket) -> HandleResult:
+        """Broadcast `msg` to all others, then reply ok."""
+        socket.broadcast_from("msg", payload)
+        return ok()
+
+    @on("noreply")
+    def noreply(self, payload: Any, socket: Socket) -> HandleResult:
+        """Say nothing."""
+        return None
+
+    @on("stop")
+    def stop_normal(self, payload: Any, socket: Socket) -> HandleResult:
+        """End the channel, reason normal."""
+        return stop("normal")
+
+    @on("stop_shutdown")
+    def stop_shutdown(self, payload: Any, socket: Socket) -> HandleResult:
+        """End the channel, reason shutdown."""
+        return stop("shutdown")
+
+    @on("stop_error")
+    def stop_error(self, payload: Any, socket: Socket) -> HandleResult:
+        """End the channel for a reason that is an error."""
+        return stop("something broke")
+
+    @on("stop_reply")
+    def stop_reply(self, payload: Any, socket: Socket) -> HandleResult:
+        """Reply, then end the channel, reason shutdown."""
+        return stop("shutdown", ok({"bye": True}))
+
+    @on("crash")
+    def crash(self, payload: Any, socket: Socket) -> HandleResult:
+        """Raise."""
+        raise RuntimeError("asked to crash")
+
+    @on("disconnect_me")
+    def disconnect_me(self, payload: Any, socket: Socket) -> HandleResult:
+        """Disconnect every socket of this client's user, this one too."""
+        if socket.id is not None:
+            socket.endpoint.broadcast(socket.id, "disconnect", {})
+        return None
+
+
+class TaskChannel(Channel):
+    """`task:*`: a join that may be refused or crash, and a push right after it."""
+
+    def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+        """Refuse `task:missing`, crash for `task:crash`, let everyone else in."""
+        task_id = topic.removeprefix("task:")
+        if task_id == "missing":
+            return error({"reason": "not found"})
+        if task_id == "crash":
+            raise RuntimeError("asked to crash in join")
+        socket.send_self(task_id)
+        return ok()
+
+    def handle_info(self, message: str, socket: Socket) -> None:
+        """Push the progress of the task that was joined."""
+        progress = {"task_id": message, "progress": 0.1, "status": "processing"}
+        socket.push("progress", progress)
+
+
+class UserSocket(SocketHandler):
+    """The socket of the set: two tokens are refused, the user names the socket."""
+
+    channels = {"room:*": RoomChannel, "task:*": TaskChannel}  # noqa: RUF012
+
+    def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
+        """Refuse `token=deny` plainly and `token=reject` with a reason."""
+        answers = {"deny": error(), "reject": error({"reason": "rejected"})}
+        if (refusal := answers.get(params.get("token"))) is not None:
+            return refusal
+        socket.assign(user=params.get("user"))
+        return ok()
+
+    def id(self, socket: Socket) -> str | None:
+        """`user:<user>`, or none for a client that did not say."""
+        user = socket.assigns["user"]
+        return None if user is None else f"user:{user}"
+
+
+def build_reference_app() -> web.Application:
+    """The reference channel set in an aiohttp application, `POST /broadcast/…` included."""
+    endpoint = Endpoint()
+    endpoint.socket("/socket", UserSocket)
+    endpoint.socket("/slow", UserSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S))
+    app = web.Application()
+    mount(app, endpoint)
+
+    async def broadcast(request: web.Request) -> web.Response:
+        """Broadcast the body's JSON object `n` times from outside any channel."""
+        payload = await request.json()
+        for _time in range(int(request.query.get("n", "1"))):
+            endpoint.broadcast(request.match_info["topic"], request.match_info["event"], payload)
+        return web.Response(status=204)
+
+    app.router.add_post("/broadcast/{topic}/{event}", broadcast)
+    return app

@@ -1,0 +1,78 @@
+"""Fixtures that every test may ask for: servers on free ports of the loopback, and clients."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from aiohttp import web
+from blockbuster import blockbuster_ctx
+
+from phoenix_compat.conformance.reference import build_reference_app
+from phoenix_compat.conformance.wire_client import WireClient
+from tests.serving import serving
+from tests.wire import PhoenixWire
+
+Serve = Callable[[web.Application], Awaitable[str]]
+Open = Callable[..., Awaitable[PhoenixWire]]
+Dial = Callable[[str], Awaitable[WireClient]]
+
+
+@pytest.fixture(autouse=True)
+def no_blocking() -> Iterator[None]:
+    """Raise where this package would block the event loop: files, locks, sleeps.
+
+    A log line may: tracebacks are printed with the source around them.
+    """
+    with blockbuster_ctx("phoenix_compat") as detector:
+        for function in detector.functions.values():
+            function.can_block_in("structlog/_base.py", "_process_event")
+        yield
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Start applications on ports of their own; each call gives a base URL.
+
+    They are stopped in reverse order when the test ends.
+    """
+    async with AsyncExitStack() as servers:
+
+        async def start(app: web.Application) -> str:
+            return await servers.enter_async_context(serving(app))
+
+        yield start
+
+
+@pytest.fixture
+async def open_wire() -> AsyncIterator[Open]:
+    """Open websockets, with the arguments of `PhoenixWire.open`; dropped when the test ends."""
+    async with AsyncExitStack() as clients:
+
+        async def open_one(*args: Any, **kwargs: Any) -> PhoenixWire:
+            wire = await PhoenixWire.open(*args, **kwargs)
+            clients.push_async_callback(wire.close)
+            return wire
+
+        yield open_one
+
+
+@pytest.fixture
+async def dial() -> AsyncIterator[Dial]:
+    """Open TCP connections to a base URL, for requests that may be refused."""
+    async with AsyncExitStack() as clients:
+
+        async def dial_one(base_url: str) -> WireClient:
+            client = await WireClient.connect(base_url)
+            clients.push_async_callback(client.close)
+            return client
+
+        yield dial_one
+
+
+@pytest.fixture
+async def reference_url(serve: Serve) -> str:
+    """The base URL of a server that hosts the reference channel set."""
+    return await serve(build_reference_app())

@@ -1,0 +1,29 @@
+"""What several of these tests begin with: a channel that lets everyone in, and a client in it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from phoenix_compat import Channel, HandleResult, Result, Socket, ok, on
+from tests.conftest import Open, Serve
+from tests.serving import accepting, socket_app
+from tests.wire import PhoenixWire
+
+
+class OpenChannel(Channel):
+    """A base that lets everyone in."""
+
+    def join(self, topic: str, payload: Any, socket: Socket) -> Awaitable[Result] | Result:
+        return ok()
+
+    @on("echo")
+    def echo(self, payload: Any, socket: Socket) -> HandleResult:
+        return ok(payload)
+
+
+async def joined(serve: Serve, open_wire: Open, channel: type[Channel]) -> PhoenixWire:
+    """A V2 client that joined `room:a`, served by this channel."""
+    wire = await open_wire(await serve(socket_app(accepting({"room:*": channel}))))
+    await wire.join("room:a")
+    return wire

@@ -1,0 +1,118 @@
+"""A Phoenix client for tests, close to the wire: it says one thing and reads one thing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Self
+
+from phoenix_compat.conformance.cases import compact_json
+from phoenix_compat.conformance.wire_client import Headers, Opcode, RawFrame, WireClient
+
+V1 = "/socket/websocket?vsn=1.0.0"
+V2 = "/socket/websocket?vsn=2.0.0"
+
+OK: dict[str, Any] = {"response": {}, "status": "ok"}
+UNMATCHED: dict[str, Any] = {"response": {"reason": "unmatched topic"}, "status": "error"}
+CRASHED: dict[str, Any] = {"reason": "channel_crash"}
+
+
+def replied(response: Any) -> dict[str, Any]:
+    """The payload of a reply with status ok."""
+    return {"response": response, "status": "ok"}
+
+
+class PhoenixWire:
+    """One websocket to a Phoenix server.
+
+    `recv` fails unless the next frame is text, so a test that reads everything it expects and then
+    calls `fence` has shown that nothing else was sent before.
+    """
+
+    def __init__(self, client: WireClient) -> None:
+        self.client = client
+        self._fences = 0
+
+    @classmethod
+    async def open(cls, base_url: str, target: str = V2, extra: Headers = ()) -> Self:
+        """Open a websocket, which must be accepted."""
+        client = await WireClient.connect(base_url)
+        response = await client.handshake(target, extra=extra)
+        assert response.status == 101, response
+        return cls(client)
+
+    async def send(self, message: Any) -> None:
+        """Send JSON, compact, as text."""
+        await self.client.send_frame(compact_json(message))
+
+    async def send_text(self, text: str) -> None:
+        """Send text as it is."""
+        await self.client.send_frame(text)
+
+    async def send_binary(self, data: bytes) -> None:
+        """Send a binary frame."""
+        await self.client.send_frame(data, Opcode.BINARY)
+
+    async def recv_frame(self, timeout_s: float = 5.0) -> RawFrame:
+        """The next frame, which must come."""
+        frame = await self.client.read_frame(timeout_s)
+        assert frame is not None, "the connection ended without a close frame"
+        return frame
+
+    async def recv_text(self) -> str:
+        """The text of the next frame, which must be a text frame."""
+        frame = await self.recv_frame()
+        assert frame.opcode == Opcode.TEXT, frame
+        assert frame.is_final
+        assert not frame.rsv
+        return frame.text
+
+    async def recv(self) -> Any:
+        """The JSON of the next frame, which must be a text frame."""
+        return json.loads(await self.recv_text())
+
+    async def recv_many(self, count: int) -> list[Any]:
+        """The JSON of the next frames, which must be text frames."""
+        return [await self.recv() for _frame in range(count)]
+
+    async def recv_binary(self) -> bytes:
+        """The data of the next frame, which must be a binary frame."""
+        frame = await self.recv_frame()
+        assert frame.opcode == Opcode.BINARY, frame
+        return frame.payload
+
+    async def recv_close(self, timeout_s: float = 5.0) -> int:
+        """The code of the next frame, which must be a close frame without text, and the last."""
+        frame = await self.recv_frame(timeout_s)
+        assert frame.opcode == Opcode.CLOSE, frame
+        assert frame.close_reason == b""
+        await self.client.send_frame(frame.payload, Opcode.CLOSE)
+        assert await self.client.read_frame() is None, "frames after the close frame"
+        return frame.close_code
+
+    async def ask(self, message: Any) -> Any:
+        """Send JSON and read the JSON of the next frame."""
+        await self.send(message)
+        return await self.recv()
+
+    async def join(self, topic: str, join_ref: str | None = "1", payload: Any = None) -> None:
+        """Join a topic over V2; the next frame must accept it."""
+        message = [join_ref, join_ref or "join", topic, "phx_join", payload or {}]
+        reply = await self.ask(message)
+        assert reply[:4] == [*message[:3], "phx_reply"]
+        assert reply[4]["status"] == "ok", reply
+
+    async def fence(self) -> None:
+        """Show over V2 that the server has nothing more to say: a heartbeat is answered next."""
+        self._fences += 1
+        ref = f"fence-{self._fences}"
+        assert await self.ask([None, ref, "phoenix", "heartbeat", {}]) == [
+            None,
+            ref,
+            "phoenix",
+            "phx_reply",
+            OK,
+        ]
+
+    async def close(self) -> None:
+        """Drop the connection."""
+        await self.client.close()
