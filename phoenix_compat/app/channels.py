@@ -14,7 +14,7 @@ from phoenix_compat.protocol.message import JSON
 from phoenix_compat.protocol.query import Params
 from phoenix_compat.result import HandleResult, Result, error, ok
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
-from phoenix_compat.tasks.errors import TaskNotFoundError
+from phoenix_compat.tasks.errors import StoreUnavailableError, TaskNotFoundError
 from phoenix_compat.tasks.task import progress_payload
 from phoenix_compat.tasks.worker import Worker
 
@@ -28,7 +28,10 @@ class TaskChannel(Channel):
         """Let everyone watch who knows the task's id."""
         del payload
         feed: TaskFeed = socket.assigns["feed"]
-        task = await feed.read(topic.removeprefix("task:"))
+        try:
+            task = await feed.read(topic.removeprefix("task:"))
+        except StoreUnavailableError:
+            return error(reason="unavailable")  # the client joins again by itself
         if task is None:
             return error(reason="not found")
         socket.assign(task=task)
@@ -55,6 +58,8 @@ class TaskChannel(Channel):
             await worker.cancel(socket.assigns["task"].id)
         except TaskNotFoundError:
             return error(reason="not found")
+        except StoreUnavailableError:
+            return error(reason="unavailable")
         return ok()
 
     def _present_state(self, socket: Socket) -> JSON:

@@ -1,0 +1,223 @@
+"""The HTTP API of the tasks.
+
+    POST /api/tasks               {"input_data": {"type", "prompt", …}}    202 + Location
+    GET  /api/tasks               ?status=&limit=&cursor=, newest first    200
+    GET  /api/tasks/{id}                                                   200
+    GET  /api/tasks/{id}/events   ?after=&limit=, oldest first             200
+    POST /api/tasks/{id}/cancel                                            202, or 200 (ended)
+
+Refusals are problem documents (see `problem`). A 202 means that the task is on disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import pydantic
+from aiohttp import hdrs, web
+from pydantic import BaseModel, ConfigDict, Field
+
+from phoenix_compat.app.problem import ProblemError, problem_middleware
+from phoenix_compat.tasks.clock import wire_time
+from phoenix_compat.tasks.errors import TaskNotFoundError
+from phoenix_compat.tasks.kinds import KINDS, TaskKind, determine_task_params
+from phoenix_compat.tasks.store import NEWEST, TaskStore
+from phoenix_compat.tasks.task import (
+    UNFINISHED,
+    JSONObject,
+    TaskEvent,
+    TaskStatus,
+    task_document,
+    task_summary,
+)
+from phoenix_compat.tasks.worker import Worker
+
+MAX_BODY_BYTES = 256 * 1024
+MAX_PAGE = 200
+
+_STATUSES: Mapping[str, frozenset[TaskStatus]] = {
+    "processing": UNFINISHED,
+    **{status.value: frozenset({status}) for status in TaskStatus},
+}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class CreateTask(BaseModel):
+    """The body of POST /api/tasks; other keys are passed over."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    input_data: dict[str, Any]
+
+
+class TaskPage(BaseModel):
+    """The query of GET /api/tasks. `cursor` is the `next_cursor` of the page before."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    status: str | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
+    cursor: Annotated[int, Field(ge=1, le=NEWEST)] = NEWEST
+
+    @pydantic.field_validator("status")
+    @classmethod
+    def _is_known(cls, status: str | None) -> str | None:
+        if status is not None and status not in _STATUSES:
+            raise ValueError(f"must be one of: {', '.join(_STATUSES)}")
+        return status
+
+
+class EventPage(BaseModel):
+    """The query of GET /api/tasks/{id}/events. `after` is the last `seq` the client has."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    after: Annotated[int, Field(ge=0, le=NEWEST)] = 0
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 100
+
+
+class TaskApi:
+    """The handlers, with what they need."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        worker: Worker,
+        kinds: Mapping[str, TaskKind],
+        max_body_bytes: int,
+    ) -> None:
+        self._store = store
+        self._worker = worker
+        self._kinds = kinds
+        self._max_body_bytes = max_body_bytes
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Store a task and wake the worker; the answer says where to follow it."""
+        body = _parsed_json(await self._body(request))
+        order = _validated(CreateTask, body)
+        params = determine_task_params(order.input_data, self._kinds)
+        task = await self._store.add(params)
+        self._worker.wake()
+        summary = task_summary(task)
+        return _json(summary, status=202, headers={hdrs.LOCATION: summary["links"]["self"]})
+
+    async def show(self, request: web.Request) -> web.Response:
+        """One task in full."""
+        task = await self._store.get(request.match_info["task_id"])
+        if task is None:
+            raise TaskNotFoundError(request.match_info["task_id"])
+        return _json(task_document(task))
+
+    async def list(self, request: web.Request) -> web.Response:
+        """A page of tasks; `next_cursor` is there when there may be more."""
+        page = _validated(TaskPage, dict(request.query))
+        statuses = _STATUSES[page.status] if page.status else frozenset(TaskStatus)
+        tasks = await self._store.list(statuses=statuses, limit=page.limit, before=page.cursor)
+        answer: JSONObject = {"tasks": [task_document(task) for task in tasks]}
+        if len(tasks) == page.limit:
+            answer["next_cursor"] = str(tasks[-1].number)
+        return _json(answer)
+
+    async def events(self, request: web.Request) -> web.Response:
+        """A task's history."""
+        page = _validated(EventPage, dict(request.query))
+        task_id = request.match_info["task_id"]
+        if await self._store.get(task_id) is None:
+            raise TaskNotFoundError(task_id)
+        events = await self._store.events(task_id, after=page.after, limit=page.limit)
+        return _json({"events": [_event_document(event) for event in events]})
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Ask that a task end; 200 with the ended task, or 202 while it is ending."""
+        task = await self._worker.cancel(request.match_info["task_id"])
+        return _json(task_document(task), status=200 if task.status.is_terminal else 202)
+
+    async def _body(self, request: web.Request) -> bytes:
+        _check_content_type(request)
+        body = bytearray()
+        try:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > self._max_body_bytes:
+                    detail = f"The body may have at most {self._max_body_bytes} bytes."
+                    raise ProblemError(413, "too-large", detail)
+        except web.RequestPayloadError as error:
+            raise ProblemError(400, "bad-request", "The body is broken.") from error
+        return bytes(body)
+
+
+def add_task_routes(
+    app: web.Application,
+    store: TaskStore,
+    worker: Worker,
+    *,
+    kinds: Mapping[str, TaskKind] = KINDS,
+    max_body_bytes: int = MAX_BODY_BYTES,
+) -> None:
+    """Mount the API on an app that has not started, with its middleware."""
+    api = TaskApi(store, worker, kinds, max_body_bytes)
+    app.middlewares.append(problem_middleware)
+    app.router.add_post("/api/tasks", api.create)
+    app.router.add_get("/api/tasks", api.list)
+    app.router.add_get("/api/tasks/{task_id}", api.show)
+    app.router.add_get("/api/tasks/{task_id}/events", api.events)
+    app.router.add_post("/api/tasks/{task_id}/cancel", api.cancel)
+
+
+def _check_content_type(request: web.Request) -> None:
+    # A body without a type is taken as what this API speaks; curl -d says form, and is told.
+    if hdrs.CONTENT_TYPE not in request.headers:
+        return
+    if request.content_type != "application/json" and not request.content_type.endswith("+json"):
+        detail = 'Send JSON with the header "Content-Type: application/json".'
+        raise ProblemError(
+            415, "unsupported-media-type", detail, headers={"Accept-Post": "application/json"}
+        )
+
+
+def _parsed_json(body: bytes) -> object:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = "too deep" if isinstance(error, RecursionError) else str(error)
+        raise ProblemError(400, "malformed-json", f"The body is no JSON: {reason}.") from error
+
+
+def _validated(model: type[Model], value: object) -> Model:
+    try:
+        return model.model_validate(value)
+    except pydantic.ValidationError as error:
+        errors = tuple(
+            (".".join(map(str, problem["loc"])) or "body", problem["msg"])
+            for problem in error.errors(include_url=False, include_context=False)
+        )
+        field, reason = errors[0]
+        raise ProblemError(422, "invalid-input", f"{field}: {reason}", errors=errors) from error
+
+
+def _event_document(event: TaskEvent) -> JSONObject:
+    document: JSONObject = {
+        "seq": event.seq,
+        "event": event.event,
+        "status": event.status.wire,
+        "state": event.status.value,
+        "progress": event.progress,
+        "at": wire_time(event.at),
+    }
+    if event.data is not None:
+        document["data"] = event.data
+    return document
+
+
+def _json(
+    document: JSONObject, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    return web.json_response(document, status=status, headers=headers, dumps=_dumps)
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,149 @@
+"""Following a running prediction to its end. running → completed | failed.
+
+Trouble with looking is no trouble with the prediction: it is counted and outlived until the
+deadline. A result that is there is kept, even when a cancel or the deadline came first.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from phoenix_compat.tasks.bench import Bench, Job
+from phoenix_compat.tasks.errors import (
+    ProviderError,
+    ProviderRefusedError,
+    ProviderThrottledError,
+)
+from phoenix_compat.tasks.failure import Failure, failure
+from phoenix_compat.tasks.models import model_family
+from phoenix_compat.tasks.outcome import outcome
+from phoenix_compat.tasks.progress import bar_fraction, next_progress, time_fraction
+from phoenix_compat.tasks.provider import KNOWN_STATUSES, PredictionRef, Snapshot
+from phoenix_compat.tasks.task import Task, TaskStatus
+
+log = structlog.stdlib.get_logger(__name__)
+
+TROUBLE_AFTER = 3
+"""So many looks that failed in a row are told to the operator."""
+
+
+class Follow:
+    """One prediction being followed."""
+
+    def __init__(self, bench: Bench, job: Job, task: Task, ref: PredictionRef) -> None:
+        self._bench = bench
+        self._job = job
+        self._task = task
+        self._ref = ref
+        started_at = task.started_at or task.updated_at
+        # The wall clock only says how old a resumed prediction is; from here on it is not asked.
+        age_s = max((bench.clock.now() - started_at).total_seconds(), 0.0)
+        self._began_s = bench.clock.monotonic() - age_s
+        self._looks = 0
+        self._failures = 0
+        self._missing = 0
+        self._wait_s = 0.0 if job.is_resumed else self._pace()
+        self._cancel_began_s: float | None = None
+        self._has_warned = False
+
+    async def to_its_end(self) -> Task:
+        """Look, record, announce, until the task has ended; the ended task."""
+        while self._task.status is TaskStatus.RUNNING:
+            await self._bench.clock.wait(self._job.wake, self._wait_s)
+            await self._reread_if_woken()
+            if self._task.status is TaskStatus.RUNNING:
+                await self._look()
+            if self._task.status is TaskStatus.RUNNING:
+                await self._end_if_time_is_up()
+        return self._task
+
+    @property
+    def _age_s(self) -> float:
+        return self._bench.clock.monotonic() - self._began_s
+
+    @property
+    def _is_near_deadline(self) -> bool:
+        # The provider counts from the order, we from its answer, so its timer rings before ours.
+        return self._age_s >= self._bench.options.deadline_s * 0.8
+
+    def _pace(self) -> float:
+        bench = self._bench
+        return bench.options.poll.wait_s(self._looks, self._age_s, bench.running(), bench.jitter())
+
+    async def _reread_if_woken(self) -> None:
+        if self._job.wake.is_set():
+            self._job.wake.clear()
+            self._task = await self._bench.recorder.current(self._task.id)
+        if self._task.is_cancel_requested and self._cancel_began_s is None:
+            self._cancel_began_s = self._bench.clock.monotonic()
+            self._looks = 0
+
+    async def _look(self) -> None:
+        try:
+            if self._task.is_cancel_requested and self._looks == 0:
+                snapshot = await self._bench.provider.cancel(self._ref)
+            else:
+                snapshot = await self._bench.provider.fetch(self._ref)
+        except ProviderError as error:
+            await self._note_trouble(error)
+            return
+        self._failures = self._missing = 0
+        self._looks += 1
+        self._wait_s = self._pace()
+        await self._apply(snapshot)
+
+    async def _note_trouble(self, error: ProviderError) -> None:
+        self._failures += 1
+        self._wait_s = self._bench.options.retry_wait_s(self._failures)
+        if isinstance(error, ProviderThrottledError):
+            self._wait_s = max(self._wait_s, error.retry_after_s)
+        if self._failures == TROUBLE_AFTER:
+            log.warning("provider.unreachable", task_id=self._task.id, reason=str(error))
+        is_missing = isinstance(error, ProviderRefusedError) and error.status in {404, 410}
+        self._missing = self._missing + 1 if is_missing else 0
+        if self._missing >= self._bench.options.max_missing:
+            await self._fail(failure("expired"))
+
+    async def _apply(self, snapshot: Snapshot) -> None:
+        now = self._bench.clock.now()
+        kind = self._bench.kinds[self._task.type]
+        result = outcome(self._task, kind, snapshot, now=now, is_overdue=self._is_near_deadline)
+        if result is None:
+            await self._note_progress(snapshot)
+        elif isinstance(result, Failure):
+            await self._fail(result)
+        else:
+            self._task = await self._bench.recorder.move(
+                self._task, TaskStatus.COMPLETED, result_data=result, completed_at=now
+            )
+
+    async def _note_progress(self, snapshot: Snapshot) -> None:
+        if snapshot.raw_status not in KNOWN_STATUSES and not self._has_warned:
+            self._has_warned = True
+            log.warning("prediction.unknown_status", status=snapshot.raw_status[:40])
+        fraction = bar_fraction(snapshot.logs)
+        if fraction is None:
+            fraction = time_fraction(self._age_s, model_family(self._task.model).expected_s)
+        reached = next_progress(self._task.progress, fraction)
+        self._task = await self._bench.recorder.progress(self._task, reached)
+
+    async def _end_if_time_is_up(self) -> None:
+        options = self._bench.options
+        if self._cancel_began_s is not None:
+            waited_s = self._bench.clock.monotonic() - self._cancel_began_s
+            if waited_s >= options.cancel_patience_s:
+                await self._fail(failure("canceled"))
+        elif self._age_s >= options.deadline_s + options.deadline_grace_s:
+            await self._give_up()
+
+    async def _give_up(self) -> None:
+        try:
+            await self._apply(await self._bench.provider.cancel(self._ref))
+        except ProviderError as error:
+            log.warning("prediction.cancel_failed", task_id=self._task.id, reason=str(error))
+        if self._task.status is TaskStatus.RUNNING:
+            is_blind = self._failures >= TROUBLE_AFTER
+            await self._fail(failure("provider_unavailable" if is_blind else "timed_out"))
+
+    async def _fail(self, reason: Failure) -> None:
+        self._task = await self._bench.recorder.fail(self._task, reason)

@@ -1,0 +1,66 @@
+"""A model's output, whatever its shape, as lists of what it holds.
+
+Models answer with a string, a list, lists in lists, an object with named parts, or chunks of
+text. Inline `data:` outputs are counted and dropped: megabytes of base64 have no place in the
+database or on a channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MAX_PARTS = 1_000
+"""Text models answer in chunks, one part each; more parts than this are not looked at."""
+MAX_DEPTH = 8
+MAX_URL_CHARS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a prediction made.
+
+    Attributes:
+        urls: files, in the model's order.
+        text: all text parts joined without a separator, as chunks are meant to be.
+        inline_files: how many `data:` files were there.
+    """
+
+    urls: tuple[str, ...] = ()
+    text: str = ""
+    inline_files: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """There was nothing at all."""
+        return not (self.urls or self.text or self.inline_files)
+
+
+def normalise_output(raw: object) -> Output:
+    """Sort what a model answered: null, a string, a list, an object, or any nesting of them."""
+    urls: list[str] = []
+    texts: list[str] = []
+    inline_files = 0
+    for index, part in enumerate(_strings(raw, MAX_DEPTH)):
+        if index >= MAX_PARTS:
+            break
+        if part.startswith("data:"):
+            inline_files += 1
+        elif part.startswith(("https://", "http://")) and " " not in part:
+            if len(part) <= MAX_URL_CHARS and part not in urls:
+                urls.append(part)
+        else:
+            texts.append(part)
+    return Output(tuple(urls), "".join(texts), inline_files)
+
+
+def _strings(value: object, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        if value:
+            yield value
+    elif depth > 0 and isinstance(value, list):
+        for item in value:
+            yield from _strings(item, depth - 1)
+    elif depth > 0 and isinstance(value, dict):
+        for item in value.values():
+            yield from _strings(item, depth - 1)

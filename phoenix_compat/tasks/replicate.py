@@ -1,0 +1,228 @@
+"""Replicate through its SDK, used as an authenticated transport and nothing more.
+
+Creating costs money and has no idempotency key, so nothing here repeats a request: no retries, no
+redirects, no waiting. Models, polling and progress are our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from datetime import datetime
+from urllib.parse import parse_qs, quote, urlsplit
+
+import httpx
+import httpx_aiohttp
+import pydantic
+import replicate
+
+from phoenix_compat.tasks.clock import stored_time
+from phoenix_compat.tasks.errors import (
+    ProviderRefusedError,
+    ProviderUncertainError,
+    ProviderUnreachableError,
+)
+from phoenix_compat.tasks.kinds import fingerprint as fingerprint_of
+from phoenix_compat.tasks.provider import Prediction, PredictionRef, Snapshot
+from phoenix_compat.tasks.replicate_errors import provider_error
+from phoenix_compat.tasks.task import JSONObject, Task
+
+MAX_ANSWER_BYTES = 10 * 1024 * 1024
+MAX_LIST_PAGES = 10
+MAX_KNOWN_VERSIONS = 256
+MIN_CANCEL_AFTER_S = 5
+
+# Ids are opaque, but they become part of a path.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]{0,255}")
+
+
+class ReplicateProvider:
+    """A `Provider` that is Replicate, or anything that speaks its HTTP API."""
+
+    def __init__(  # noqa: PLR0913 - plain values, each with a default
+        self,
+        *,
+        token: str,
+        base_url: str,
+        deadline_s: float = 600.0,
+        connect_timeout_s: float = 5.0,
+        read_timeout_s: float = 20.0,
+        total_timeout_s: float = 60.0,
+    ) -> None:
+        """Prepare the client; nothing is sent.
+
+        Args:
+            token: the API token; goes to `base_url` and nowhere else.
+            base_url: with its version, "https://api.replicate.com/v1".
+            deadline_s: sent as Cancel-After: the provider ends what runs longer.
+            total_timeout_s: one exchange from first to last byte.
+        """
+        self._cancel_after = f"{max(int(deadline_s), MIN_CANCEL_AFTER_S)}s"
+        self._total_timeout_s = total_timeout_s
+        self._versions: dict[str, str] = {}
+        timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s, pool=connect_timeout_s)
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+        self._client = replicate.AsyncReplicate(
+            bearer_token=token,
+            base_url=base_url.rstrip("/"),
+            max_retries=0,
+            timeout=timeout,
+            http_client=replicate.DefaultAioHttpClient(
+                transport=_BoundedTransport(limits=limits),
+                timeout=timeout,
+                # A redirect would carry the token along, and blur what was sent where.
+                follow_redirects=False,
+            ),
+        )
+
+    async def submit(self, task: Task) -> PredictionRef:
+        """Create a prediction: one POST that can create it. See `Provider`.
+
+        Official models run by their name, community models by a version only: when such a name is
+        refused, the order is placed with the model's latest version.
+        """
+        version = self._versions.get(task.model, task.model)
+        try:
+            return await self._create(version, task.provider_input)
+        except ProviderRefusedError as refusal:
+            if refusal.code != "model_unavailable" or ":" in task.model:
+                raise
+            latest = await self._latest_version(task.model)
+            if latest is None or latest == version:
+                raise
+        if len(self._versions) < MAX_KNOWN_VERSIONS:
+            self._versions[task.model] = latest
+        return await self._create(latest, task.provider_input)
+
+    async def fetch(self, ref: PredictionRef) -> Snapshot:
+        """Look at a prediction. See `Provider`."""
+        answer = self._client.get(f"/predictions/{quote(ref.id, safe='')}", cast_to=object)
+        return _parsed(await self._exchange(answer)).snapshot()
+
+    async def cancel(self, ref: PredictionRef) -> Snapshot:
+        """Ask that a prediction end. See `Provider`."""
+        path = f"/predictions/{quote(ref.id, safe='')}/cancel"
+        return _parsed(await self._exchange(self._client.post(path, cast_to=object))).snapshot()
+
+    async def find(self, since: datetime, fingerprint: str) -> Sequence[PredictionRef]:
+        """Predictions made since then of the same model and input, oldest first."""
+        newest_first = await self._listed(since)
+        return [
+            PredictionRef(prediction.id)
+            for prediction in reversed(newest_first)
+            if _fingerprint(prediction) == fingerprint
+        ]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _create(self, version: str, provider_input: JSONObject) -> PredictionRef:
+        answer = self._client.post(
+            "/predictions",
+            cast_to=object,
+            body={"version": version, "input": provider_input},
+            options={"headers": {"Cancel-After": self._cancel_after}},
+        )
+        return _parsed(await self._exchange(answer)).snapshot().ref
+
+    async def _latest_version(self, model: str) -> str | None:
+        try:
+            answer = await self._exchange(self._client.get(f"/models/{model}", cast_to=object))
+        except ProviderRefusedError:
+            return None
+        except ProviderUncertainError as error:
+            # Only a question is without an answer; no order has been placed.
+            raise ProviderUnreachableError(str(error)) from error
+        if not isinstance(answer, dict) or answer.get("is_official") is True:
+            return None
+        latest = answer.get("latest_version")
+        version = latest.get("id") if isinstance(latest, dict) else None
+        if not isinstance(version, str) or not _ID.fullmatch(version):
+            return None
+        return f"{model}:{version}"
+
+    async def _listed(self, since: datetime) -> Sequence[Prediction]:
+        predictions: list[Prediction] = []
+        params: dict[str, object] = {"created_after": stored_time(since)}
+        for _ in range(MAX_LIST_PAGES):
+            answer = self._client.get("/predictions", cast_to=object, options={"params": params})
+            page = _object(await self._exchange(answer))
+            results = page.get("results")
+            for item in results if isinstance(results, list) else []:
+                # One entry that makes no sense must not hide the others.
+                with contextlib.suppress(pydantic.ValidationError):
+                    predictions.append(Prediction.model_validate(item))
+            cursor = _cursor(page.get("next"))
+            if cursor is None:
+                break
+            params["cursor"] = cursor
+        return predictions
+
+    async def _exchange(self, answer: Awaitable[object]) -> object:
+        try:
+            async with asyncio.timeout(self._total_timeout_s):
+                return await answer
+        except (replicate.APIError, httpx.HTTPError, json.JSONDecodeError, OSError) as error:
+            # OSError covers TimeoutError; a body that is no JSON leaks out of the SDK as it is.
+            raise provider_error(error) from error
+
+
+def _object(answer: object) -> JSONObject:
+    if not isinstance(answer, dict):
+        raise ProviderUncertainError(f"answered with {type(answer).__name__}, not an object")
+    return answer
+
+
+def _parsed(answer: object) -> Prediction:
+    try:
+        prediction = Prediction.model_validate(_object(answer))
+    except pydantic.ValidationError as error:
+        fields = sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]})
+        raise ProviderUncertainError(f"answered with a bad {', '.join(fields)}") from error
+    if not _ID.fullmatch(prediction.id):
+        raise ProviderUncertainError("answered without a usable id")
+    return prediction
+
+
+def _fingerprint(prediction: Prediction) -> str | None:
+    if prediction.model is None or not isinstance(prediction.input, dict):
+        return None
+    return fingerprint_of(prediction.model, prediction.input)
+
+
+def _cursor(next_url: object) -> str | None:
+    # Only the cursor is taken from the link: the token follows no address that an answer names.
+    if not isinstance(next_url, str):
+        return None
+    values = parse_qs(urlsplit(next_url).query).get("cursor")
+    return values[0] if values else None
+
+
+class _BoundedTransport(httpx_aiohttp.AiohttpTransport):
+    """The SDK's aiohttp transport, with a bound on what it will read."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if isinstance(response.stream, httpx.AsyncByteStream):
+            response.stream = _BoundedStream(response.stream)
+        return response
+
+
+class _BoundedStream(httpx.AsyncByteStream):
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size_bytes = 0
+        async for chunk in self._stream:
+            size_bytes += len(chunk)
+            if size_bytes > MAX_ANSWER_BYTES:
+                raise httpx.ReadError(f"answer is larger than {MAX_ANSWER_BYTES} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

@@ -1,0 +1,196 @@
+"""A task as a value: its states, its legal moves, and what clients are told of it. No I/O.
+
+              ┌──────────── never sent, throttled, lost ───────────┐
+              ▼                                                    │
+  (POST) → queued ──committed before the create──→ submitting ─────┤
+              │                                        │           │
+              │                                        └─ id ──→ running ──→ completed
+              └────────────────→ failed ←──────────────┴───────────┘
+
+Rules: completed and failed are the end; progress belongs to `running` and never falls; clients
+know three words (processing, completed, failed) and nothing of the states behind the first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType, TypeAlias, TypedDict, Unpack
+
+from phoenix_compat.tasks.clock import wire_time
+from phoenix_compat.tasks.errors import IllegalMoveError
+
+TaskId = NewType("TaskId", str)
+
+JSONObject: TypeAlias = dict[str, Any]
+"""A JSON object; parsed where it enters, written where it leaves."""
+
+PROGRESS_STARTED = 0.1
+PROGRESS_LIMIT = 0.95
+"""A task is nowhere nearer to its end than this until it has ended."""
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands."""
+
+    QUEUED = "queued"
+    SUBMITTING = "submitting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Nothing comes after it."""
+        return not LEGAL_MOVES[self]
+
+    @property
+    def wire(self) -> str:
+        """The word clients know: processing, completed or failed."""
+        return self.value if self.is_terminal else "processing"
+
+
+LEGAL_MOVES: dict[TaskStatus, frozenset[TaskStatus]] = {
+    TaskStatus.QUEUED: frozenset({TaskStatus.SUBMITTING, TaskStatus.FAILED}),
+    TaskStatus.SUBMITTING: frozenset({TaskStatus.RUNNING, TaskStatus.QUEUED, TaskStatus.FAILED}),
+    TaskStatus.RUNNING: frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED}),
+    TaskStatus.COMPLETED: frozenset(),
+    TaskStatus.FAILED: frozenset(),
+}
+
+UNFINISHED = frozenset(status for status, moves in LEGAL_MOVES.items() if moves)
+
+
+class TaskChanges(TypedDict, total=False):
+    """What a move may change beside the status."""
+
+    progress: float
+    prediction_id: str | None
+    attempts: int
+    connect_failures: int
+    not_before: datetime | None
+    submitted_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    result_data: JSONObject | None
+    error_data: JSONObject | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One order for the provider, as the store has it. Columns are explained in schema.sql."""
+
+    id: TaskId
+    number: int
+    type: str
+    task_type: str
+    model: str
+    input_data: JSONObject
+    provider_input: JSONObject
+    fingerprint: str
+    status: TaskStatus
+    created_at: datetime
+    updated_at: datetime
+    progress: float = 0.0
+    prediction_id: str | None = None
+    attempts: int = 0
+    connect_failures: int = 0
+    is_cancel_requested: bool = False
+    not_before: datetime | None = None
+    submitted_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    result_data: JSONObject | None = None
+    error_data: JSONObject | None = None
+
+    @property
+    def topic(self) -> str:
+        """The channel topic clients join."""
+        return f"task:{self.id}"
+
+    def moved(self, to: TaskStatus, at: datetime, **changes: Unpack[TaskChanges]) -> Task:
+        """The task after a move.
+
+        Raises:
+            IllegalMoveError: the table of moves has no way from here to `to`.
+        """
+        if to not in LEGAL_MOVES[self.status]:
+            raise IllegalMoveError(self.id, self.status, to)
+        if to.is_terminal:
+            changes.setdefault("completed_at", at)
+            changes["progress"] = 1.0 if to is TaskStatus.COMPLETED else 0.0
+        return dataclasses.replace(self, status=to, updated_at=at, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEvent:
+    """One line of a task's history; `seq` counts from 1 within the task."""
+
+    task_id: TaskId
+    seq: int
+    event: str
+    status: TaskStatus
+    progress: float
+    at: datetime
+    data: JSONObject | None = None
+
+
+def progress_payload(task: Task) -> JSONObject:
+    """The payload of the channel event "progress": the task's present state, for clients.
+
+        {"task_id", "progress": float, "status": processing|completed|failed, "timestamp"}
+        + "result_data" when completed, + "error_data" when failed
+
+    Progress is always a float: 0.0 while queued and when failed, 1.0 when completed.
+    """
+    payload: JSONObject = {
+        "task_id": task.id,
+        "progress": float(task.progress),
+        "status": task.status.wire,
+        "timestamp": wire_time(task.updated_at),
+    }
+    if task.status is TaskStatus.COMPLETED:
+        payload["result_data"] = task.result_data or {}
+    elif task.status is TaskStatus.FAILED:
+        payload["error_data"] = task.error_data or {}
+    return payload
+
+
+def task_summary(task: Task) -> JSONObject:
+    """What the answer to POST /api/tasks says of a task.
+
+    `status` is the channel's word, `state` is where the task really stands; `links` are paths.
+    """
+    path = f"/api/tasks/{task.id}"
+    return {
+        "task_id": task.id,
+        "status": task.status.wire,
+        "state": task.status.value,
+        "progress": float(task.progress),
+        "task_type": task.task_type,
+        "model": task.model,
+        "created_at": wire_time(task.created_at),
+        "topic": task.topic,
+        "links": {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel"},
+    }
+
+
+def task_document(task: Task) -> JSONObject:
+    """The task in full, for GET: the summary, the input, and what came of it.
+
+    Absent beats null: a key without a value is left out.
+    """
+    document = task_summary(task)
+    document["updated_at"] = wire_time(task.updated_at)
+    document["input_data"] = task.input_data
+    if task.completed_at is not None:
+        document["completed_at"] = wire_time(task.completed_at)
+    if task.prediction_id is not None:
+        document["prediction_id"] = task.prediction_id
+    if task.result_data is not None:
+        document["result_data"] = task.result_data
+    if task.error_data is not None:
+        document["error_data"] = task.error_data
+    return document

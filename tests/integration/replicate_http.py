@@ -1,0 +1,54 @@
+"""Replicate's HTTP, faked below the SDK with aioresponses.
+
+aioresponses 0.7.9 builds responses as aiohttp did before 3.14; the class here adds what is new.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import Mock
+
+import aiohttp
+from aioresponses import aioresponses, core
+
+BASE_URL = "https://api.replicate.com/v1"
+CREATE_URL = f"{BASE_URL}/predictions"
+TOKEN = "r8_made_up"
+
+if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
+
+    class _Response(aiohttp.ClientResponse):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.setdefault("stream_writer", Mock(output_size=0))
+            super().__init__(*args, **kwargs)
+
+    core.ClientResponse = _Response  # type: ignore[attr-defined]  # that is what it looks up
+
+
+class ReplicateHttp:
+    """What the faked service was asked."""
+
+    def __init__(self, mock: aioresponses) -> None:
+        self.mock = mock
+
+    def requests(self, method: str) -> list[dict[str, Any]]:
+        """The requests of a method, in order: their `headers` (lower case) and parsed `body`."""
+        made = []
+        for (made_method, url), calls in self.mock.requests.items():
+            for call in calls if made_method == method else ():
+                data = call.kwargs["data"]
+                headers = {key.lower(): value for key, value in call.kwargs["headers"].items()}
+                body = json.loads(data) if data else None
+                made.append({"url": str(url), "headers": headers, "body": body})
+        return made
+
+
+@contextmanager
+def replicate_http() -> Iterator[ReplicateHttp]:
+    """Take over all aiohttp clients but those that talk to the loopback."""
+    with aioresponses(passthrough=["http://127.0.0.1"]) as mock:
+        yield ReplicateHttp(mock)

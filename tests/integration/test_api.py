@@ -1,0 +1,150 @@
+"""The HTTP API: what it takes and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from phoenix_compat.tasks.task import TaskStatus, progress_payload
+from tests.integration.api_scene import MONK, Client, open_shop_window, problem
+from tests.integration.workshop import Workshop
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[tuple[Client, Workshop]]:
+    async with open_shop_window(tmp_path / "tasks.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(shop: tuple[Client, Workshop]) -> Client:
+    return shop[0]
+
+
+@pytest.fixture
+def workshop(shop: tuple[Client, Workshop]) -> Workshop:
+    return shop[1]
+
+
+async def test_a_task_is_accepted(client: Client, workshop: Workshop) -> None:
+    """202 says where to follow the task, and the row is there before it."""
+    response = await client.post("/api/tasks", json=MONK)
+
+    answer = await response.json()
+    assert response.status == 202
+    path = f"/api/tasks/{answer['task_id']}"
+    assert answer == {
+        "task_id": answer["task_id"],
+        "status": "processing",
+        "state": "queued",
+        "progress": 0.0,
+        "task_type": "image_gen",
+        "model": "google/imagen-4-fast",
+        "created_at": "2026-01-05T10:00:00Z",
+        "topic": f"task:{answer['task_id']}",
+        "links": {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel"},
+    }
+    assert response.headers["Location"] == path
+    stored = await workshop.store.get(answer["task_id"])
+    assert stored is not None
+    assert stored.input_data == MONK["input_data"]
+
+
+async def test_a_posted_task_is_run(client: Client, workshop: Workshop) -> None:
+    """The worker wakes for it; GET shows the result the channel announced."""
+    await workshop.worker.start()
+    task_id = (await (await client.post("/api/tasks", json=MONK)).json())["task_id"]
+    task = await workshop.store.get(task_id)
+    assert task is not None
+    ended = await workshop.ended(task)
+
+    shown = await (await client.get(f"/api/tasks/{task_id}")).json()
+
+    assert (shown["status"], shown["state"], shown["progress"]) == ("completed", "completed", 1.0)
+    assert shown["result_data"] == progress_payload(ended)["result_data"]
+    assert shown["prediction_id"] == "p-1"
+    assert shown["input_data"] == MONK["input_data"]
+
+
+async def test_json_without_a_content_type_is_taken(client: Client) -> None:
+    """Small clients forget the header; what they send is JSON all the same."""
+    data = b'{"input_data": {"type": "image", "prompt": "monk"}}'
+
+    response = await client.post("/api/tasks", data=data, skip_auto_headers=["Content-Type"])
+
+    assert response.status == 202
+
+
+async def test_what_a_client_must_not_set_is_passed_over(
+    client: Client, workshop: Workshop
+) -> None:
+    """State and result are the server's, whatever is posted beside the input."""
+    body = MONK | {"status": "completed", "result_data": {"image_url": "x"}, "id": "mine"}
+
+    answer = await (await client.post("/api/tasks", json=body)).json()
+
+    stored = await workshop.store.get(answer["task_id"])
+    assert stored is not None
+    assert (stored.status, stored.result_data) == (TaskStatus.QUEUED, None)
+    assert stored.id != "mine"
+
+
+async def test_the_list_is_newest_first_and_pages(client: Client, workshop: Workshop) -> None:
+    """The cursor of one page begins the next; the last page has none."""
+    tasks = [await workshop.add() for _ in range(5)]
+
+    first = await (await client.get("/api/tasks?limit=3")).json()
+    rest = await (await client.get(f"/api/tasks?limit=3&cursor={first['next_cursor']}")).json()
+
+    shown = [task["task_id"] for task in first["tasks"] + rest["tasks"]]
+    assert shown == [task.id for task in reversed(tasks)]
+    assert "next_cursor" not in rest
+
+
+@pytest.mark.parametrize(
+    ("status", "count"),
+    [("processing", 2), ("queued", 2), ("failed", 1), ("completed", 0), ("running", 0)],
+)
+async def test_the_list_knows_statuses(
+    client: Client, workshop: Workshop, status: str, count: int
+) -> None:
+    """The channel's words and the states behind them both filter."""
+    tasks = [await workshop.add() for _ in range(3)]
+    await workshop.worker.cancel(tasks[0].id)
+
+    answer = await (await client.get("/api/tasks", params={"status": status})).json()
+
+    assert len(answer["tasks"]) == count
+
+
+async def test_a_task_can_be_canceled(client: Client, workshop: Workshop) -> None:
+    """A queued task has ended when the answer comes; again is the same answer."""
+    task = await workshop.add()
+
+    for _ in range(2):
+        response = await client.post(f"/api/tasks/{task.id}/cancel")
+        answer = await response.json()
+        assert response.status == 200
+        assert answer["error_data"]["code"] == "canceled"
+    await problem(await client.post("/api/tasks/no-such/cancel"), 404)
+
+
+async def test_the_history_is_told(client: Client, workshop: Workshop) -> None:
+    """Every move with its time, oldest first, from where the client left off."""
+    task = await workshop.add()
+    await workshop.worker.cancel(task.id)
+
+    events = await (await client.get(f"/api/tasks/{task.id}/events?after=1")).json()
+
+    assert [event["event"] for event in events["events"]] == ["cancel_requested", "failed"]
+    assert events["events"][-1] == {
+        "seq": 3,
+        "event": "failed",
+        "status": "failed",
+        "state": "failed",
+        "progress": 0.0,
+        "at": "2026-01-05T10:00:00Z",
+        "data": {"error": "The task was canceled.", "code": "canceled"},
+    }
