@@ -16,7 +16,7 @@ mount(app, endpoint)
 """
 
 from phoenix_compat.channel import Channel, on
-from phoenix_compat.endpoint import Endpoint, WebSocketOptions
+from phoenix_compat.endpoint import Drainer, Endpoint, LongPollOptions, WebSocketOptions
 from phoenix_compat.errors import (
     CallbackError,
     ChannelDefinitionError,
@@ -25,12 +25,14 @@ from phoenix_compat.errors import (
     NotJoinedError,
     PhoenixCompatError,
 )
+from phoenix_compat.presence import Guest, Presence
 from phoenix_compat.protocol.message import JSON, Broadcast, Message, Payload
 from phoenix_compat.protocol.origin import CONN, Origin
 from phoenix_compat.pubsub import PubSub
 from phoenix_compat.result import HandleResult, Reason, Result, Stop, error, ok, reply, stop
 from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.socket import ConnectInfo, ReplyRef, Socket, SocketHandler
+from phoenix_compat.token import Tokens
 from phoenix_compat.transports import mount
 from phoenix_compat.version import __version__
 
@@ -44,15 +46,19 @@ __all__ = [
     "ConfigError",
     "ConnectInfo",
     "Counters",
+    "Drainer",
     "EncodeError",
     "Endpoint",
+    "Guest",
     "HandleResult",
     "Limits",
+    "LongPollOptions",
     "Message",
     "NotJoinedError",
     "Origin",
     "Payload",
     "PhoenixCompatError",
+    "Presence",
     "PubSub",
     "Reason",
     "ReplyRef",
@@ -60,6 +66,7 @@ __all__ = [
     "Socket",
     "SocketHandler",
     "Stop",
+    "Tokens",
     "WebSocketOptions",
     "__version__",
     "error",

@@ -32,6 +32,8 @@ Handler: TypeAlias = Callable[[Any, Any, Socket], "Awaitable[HandleResult] | Han
 
 F = TypeVar("F", bound=Handler)
 
+log = logging.getLogger(__name__)
+
 _EVENT_ATTRIBUTE = "__phoenix_event__"
 
 
@@ -110,8 +112,13 @@ class Channel:
         return None
 
     def handle_info(self, message: Any, socket: Socket) -> Awaitable[Stop | None] | Stop | None:
-        """Handle what `send_self` sent, and broadcasts of topics subscribed to."""
-        del message, socket
+        """Handle what `send_self` sent, and broadcasts of topics subscribed to.
+
+        The base class logs a warning.
+        """
+        log.warning(
+            "%s on %r has no handle_info for %r", type(self).__name__, socket.topic, message
+        )
         return None
 
     def terminate(self, reason: Reason, socket: Socket) -> Awaitable[None] | None:

@@ -14,10 +14,11 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from phoenix_compat.channel import Channel
 from phoenix_compat.errors import CallbackError, ChannelDefinitionError, ConfigError
@@ -34,40 +35,98 @@ from phoenix_compat.runtime.outbox import ByteWire, Tick
 from phoenix_compat.runtime.socket_server import Route
 from phoenix_compat.runtime.spawner import Spawner
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
+from phoenix_compat.token import Tokens
 
 log = logging.getLogger(__name__)
 
+_SECRET_BYTES: Final = 48
+
 W = TypeVar("W", bound=ByteWire)
+T = TypeVar("T", bound="TransportOptions")
 
 
-@dataclass(frozen=True, slots=True)
-class WebSocketOptions:
-    """How a socket is served over websocket.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportOptions:
+    """What can be chosen for every transport of a socket.
 
     Attributes:
         path: the end of the URL's path; `:name` segments capture params.
+        check_origin: see protocol.origin; None takes the endpoint's.
+        serializers: serializers with the versions they serve, in order of preference.
+        connect_info: further entries for `connect`.
+    """
+
+    transport: ClassVar[str]
+    path: str
+    check_origin: CheckOrigin | None = None
+    serializers: Sequence[tuple[Serializer, str]] = DEFAULT_SERIALIZERS
+    connect_info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSocketOptions(TransportOptions):
+    """How a socket is served over websocket.
+
+    Attributes:
         timeout_s: seconds without a byte from the client until it is closed with 1002.
         max_frame_bytes: one frame with its header; more is closed with 1009.
         max_message_bytes: all fragments of one message together; more is closed with 1009.
-        check_origin: see protocol.origin; None takes the endpoint's.
         subprotocols: names to choose from; None ignores what clients offer.
-        serializers: serializers with the versions they serve, in order of preference.
         error_handler: makes an HTTP answer of `error(reason)` from `connect`; called with aiohttp's
             request and the reason, returns an aiohttp response. None answers 403, empty.
-        connect_info: further entries for `connect`.
 
     Source: phoenix 1.8.12, lib/phoenix/transports/websocket.ex, default_config/0.
     """
 
+    transport: ClassVar[str] = "websocket"
     path: str = "/websocket"
     timeout_s: float = 60.0
     max_frame_bytes: int = 10_000_000
     max_message_bytes: int = 8_000_000
-    check_origin: CheckOrigin | None = None
     subprotocols: Sequence[str] | None = None
-    serializers: Sequence[tuple[Serializer, str]] = DEFAULT_SERIALIZERS
     error_handler: Callable[[Any, Any], Any] | None = None
-    connect_info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongPollOptions(TransportOptions):
+    """How a socket is served over long-polling.
+
+    Attributes:
+        window_s: how long a poll waits for messages, and a message for the session. A session that
+            is not polled for one and a half windows ends.
+        token_max_age_s: how long a session's token is good.
+        max_body_bytes: one POST; more is HTTP 400.
+        max_batch_messages: messages of one POST; further ones are passed over, as in Phoenix.
+
+    Source: phoenix 1.8.12, lib/phoenix/transports/long_poll.ex, default_config/0 and publish/4.
+    """
+
+    transport: ClassVar[str] = "longpoll"
+    path: str = "/longpoll"
+    window_s: float = 10.0
+    token_max_age_s: float = 1_209_600.0
+    max_body_bytes: int = 8_000_000
+    max_batch_messages: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Drainer:
+    """How clients with joined channels are sent away when the server stops.
+
+    They are closed with 1012, batch after batch, so that not all come back to the next server in
+    the same moment.
+
+    Attributes:
+        batch_size: clients per batch.
+        batch_interval_s: the wait between two batches.
+        shutdown_s: after this, those that are left are closed at once.
+
+    Source: phoenix 1.8.12, lib/phoenix/socket/pool_supervisor.ex, terminate/2.
+    """
+
+    batch_size: int = 10_000
+    batch_interval_s: float = 2.0
+    shutdown_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +135,10 @@ class MountedSocket:
 
     path: str
     handler: type[SocketHandler]
-    websocket: WebSocketOptions | None
+    transports: tuple[TransportOptions, ...]
     routes: TopicRoutes[Route]
-    check_origin: CheckOrigin
+    auth_token: bool
+    drainer: Drainer | None
 
     async def connect(
         self,
@@ -130,10 +190,14 @@ class Endpoint:
     Args:
         url_host: the host of this server's own pages, for `check_origin=True`.
         check_origin: what sockets use that say nothing of their own.
+        secret_key_base: the secret behind `tokens` and long-poll sessions, as in Phoenix at least
+            20 bytes, shared with a Phoenix app whose tokens are to be read. None draws one for the
+            life of this process.
         limits: bounds on what one client can make the server hold.
 
     Attributes:
         pubsub: the topics.
+        tokens: signs and verifies as Phoenix.Token does.
         counters: how often which bound was met.
     """
 
@@ -142,12 +206,14 @@ class Endpoint:
         *,
         url_host: str | None = "localhost",
         check_origin: CheckOrigin = True,
+        secret_key_base: str | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.url_host = url_host
         self.check_origin = parse_check_origin(check_origin)
         self.limits = limits or Limits()
         self.counters = Counters()
+        self.tokens = Tokens(secret_key_base or secrets.token_urlsafe(_SECRET_BYTES))
         self.pubsub = PubSub()
         self.spawner = Spawner()
         self.is_closing = False
@@ -167,26 +233,54 @@ class Endpoint:
         """How many clients are connected."""
         return sum(len(transport) for transport in self._transports)
 
-    def socket(
+    def socket(  # noqa: PLR0913 - Phoenix's options, by name
         self,
         path: str,
         handler: type[SocketHandler],
         *,
-        websocket: WebSocketOptions | None = None,
+        websocket: WebSocketOptions | bool = True,
+        longpoll: LongPollOptions | bool = False,
+        auth_token: bool = False,
+        drainer: Drainer | bool = True,
     ) -> None:
-        """Mount a socket: `/socket` serves `/socket/websocket`.
+        """Mount a socket: `/socket` serves `/socket/websocket` and, if asked, `/socket/longpoll`.
+
+        Args:
+            websocket, longpoll: options, True for the defaults, False for none.
+            auth_token: put the token that phoenix.js sends with `authToken` into
+                `connect_info["auth_token"]`, None when there is none.
+            drainer: how clients are sent away when the server stops; False closes all at once.
 
         Raises:
             ChannelDefinitionError: a pattern or a channel of the handler cannot work.
             ConfigError: an option cannot work.
         """
-        options = websocket or WebSocketOptions()
         if not path.startswith("/"):
             raise ConfigError(f"socket path {path!r} must begin with '/'")
-        check = self.check_origin if options.check_origin is None else options.check_origin
-        self._sockets.append(
-            MountedSocket(path, handler, options, _routes_of(handler), parse_check_origin(check))
+        transports = tuple(
+            self._checked(options)
+            for options in (
+                WebSocketOptions() if websocket is True else websocket,
+                LongPollOptions() if longpoll is True else longpoll,
+            )
+            if not isinstance(options, bool)
         )
+        self._sockets.append(
+            MountedSocket(
+                path,
+                handler,
+                transports,
+                _routes_of(handler),
+                auth_token,
+                Drainer() if drainer is True else drainer or None,
+            )
+        )
+
+    def _checked(self, options: T) -> T:
+        """The options with their origins read, or the endpoint's in their place."""
+        own = options.check_origin
+        check = self.check_origin if own is None else parse_check_origin(own)
+        return replace(options, check_origin=check)
 
     # Broadcasts from anywhere.
 
@@ -238,11 +332,12 @@ class Endpoint:
             self._all_gone.set()
 
     async def close(self) -> None:
-        """Close every client, and give callbacks some seconds to end.
+        """Send every client away, and give callbacks some seconds to end.
 
-        Clients with joined channels hear 1012 and come back; the rest hear 1000.
+        Clients with joined channels hear 1012, in batches, and come back; the rest hear 1000.
         """
         self.is_closing = True
+        await asyncio.gather(*(transport.drain() for transport in self._transports))
         for transport in self._transports:
             transport.close_all()
         if self.connections:
@@ -260,11 +355,34 @@ class Transport(Protocol):
     def __len__(self) -> int:
         """How many clients are connected."""
 
+    async def drain(self) -> None:
+        """Send clients with joined channels away, batch after batch."""
+
     def close_all(self) -> None:
-        """Begin to close every client."""
+        """Begin to close every client that is left."""
 
     def abort_all(self) -> None:
         """Drop the clients that are still connected."""
+
+
+async def drain_in_batches(clients: Sequence[Drained], drainer: Drainer | None) -> None:
+    """Send these clients away as the drainer says; those that are left at its end stay."""
+    if drainer is None:
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(drainer.shutdown_s):
+            for start in range(0, len(clients), drainer.batch_size):
+                if start:
+                    await asyncio.sleep(drainer.batch_interval_s)
+                for client in clients[start : start + drainer.batch_size]:
+                    client.drain()
+
+
+class Drained(Protocol):
+    """A client that can be sent away."""
+
+    def drain(self) -> None:
+        """Close because the server restarts."""
 
 
 def _routes_of(handler: type[SocketHandler]) -> TopicRoutes[Route]:

@@ -4,9 +4,12 @@ PhoenixCompatError
 ├─ ProtocolError
 │  ├─ RemoteProtocolError       the client erred: bad JSON, bad frame
 │  │  └─ InvalidMessageError    well-formed JSON that is no Phoenix message
-│  └─ LocalProtocolError        we erred
-│     ├─ EncodeError            a payload that the serializer cannot put on the wire
-│     └─ NotJoinedError         push or broadcast before the join was answered
+│  ├─ LocalProtocolError        we erred
+│  │  ├─ EncodeError            a payload that the serializer cannot put on the wire
+│  │  └─ NotJoinedError         push or broadcast before the join was answered
+│  ├─ TokenError                a Phoenix.Token is missing, invalid or expired (protocol.token)
+│  └─ TermError                 bytes that are no Erlang term we read (protocol.erlang_term)
+├─ AlreadyTrackedError, NotTrackedError, InvalidPresenceError     (presence)
 ├─ ChannelDefinitionError       at import: a channel class or a socket is declared wrongly
 ├─ CallbackError                a callback returned something that is no result
 ├─ ConfigError                  settings that cannot work, all of them at once

@@ -6,10 +6,12 @@ then one `progress` for each change. Nobody has to be there in time: the last st
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from phoenix_compat.app.feed import PROGRESS, TaskFeed
 from phoenix_compat.channel import Channel, on
+from phoenix_compat.presence import InvalidPresenceError, Presence
 from phoenix_compat.protocol.message import JSON
 from phoenix_compat.protocol.query import Params
 from phoenix_compat.result import HandleResult, Result, error, ok
@@ -18,6 +20,7 @@ from phoenix_compat.tasks.errors import StoreUnavailableError, TaskNotFoundError
 from phoenix_compat.tasks.task import progress_payload
 from phoenix_compat.tasks.worker import Worker
 
+_ANONYMOUS = "anonymous"
 _PRESENT_STATE = "present_state"
 
 
@@ -39,9 +42,13 @@ class TaskChannel(Channel):
         return ok()
 
     def handle_info(self, message: Any, socket: Socket) -> None:
-        """After the join: where the task stands."""
+        """After the join: where the task stands, and who else watches, if that is shown."""
         del message
         socket.push(PROGRESS, self._present_state(socket))
+        presence: Presence | None = socket.assigns["presence"]
+        if presence is not None:
+            _show(presence, socket)
+            socket.push("presence_state", presence.list(socket))
 
     @on("status")
     def status(self, payload: JSON, socket: Socket) -> HandleResult:
@@ -67,16 +74,33 @@ class TaskChannel(Channel):
         return progress_payload(feed.newest(socket.assigns["task"]))
 
 
-def user_socket(feed: TaskFeed, worker: Worker) -> type[SocketHandler]:
-    """The socket of this product, bound to the tasks it shows."""
+def _show(presence: Presence, socket: Socket) -> None:
+    meta = {"online_at": int(time.time())}
+    try:
+        presence.track(socket, socket.assigns["user"], meta)
+    except InvalidPresenceError:  # a name that would break clients; nobody gains by a crash
+        presence.track(socket, _ANONYMOUS, meta)
+
+
+def user_socket(
+    feed: TaskFeed, worker: Worker, presence: Presence | None = None
+) -> type[SocketHandler]:
+    """The socket of this product, bound to the tasks it shows.
+
+    Args:
+        presence: shows the clients of a task to each other; None shows nobody.
+    """
+    assigns = {"feed": feed, "worker": worker, "presence": presence}
 
     class UserSocket(SocketHandler):
         """Anyone may connect; a task's id is what one has to know."""
 
-        channels = {"task:*": (TaskChannel, {"feed": feed, "worker": worker})}  # noqa: RUF012 - a ClassVar of the base
+        channels = {"task:*": (TaskChannel, assigns)}  # noqa: RUF012 - a ClassVar of the base
 
         def connect(self, params: Params, socket: Socket, connect_info: ConnectInfo) -> Result:
-            del params, socket, connect_info
+            del connect_info
+            user = params.get("user")
+            socket.assign(user=user if isinstance(user, str) and user else _ANONYMOUS)
             return ok()
 
     return UserSocket

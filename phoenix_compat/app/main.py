@@ -19,6 +19,7 @@ from phoenix_compat.app.settings import Settings
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.origin import CONN, CheckOrigin
 from phoenix_compat.tasks.errors import InvalidInputError
 from phoenix_compat.tasks.kinds import KINDS, with_default_model
@@ -36,7 +37,7 @@ _INDEX: Final = """phoenix_compat {version}
 
 POST /api/tasks          {{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}
 GET  /api/tasks/<id>     where a task stands
-     /socket/websocket   Phoenix Channels; join "task:<id>" and hear "progress"
+     /socket             Phoenix Channels; join "task:<id>" and hear "progress"
 """
 
 
@@ -77,7 +78,9 @@ async def open_app(
         add_task_routes(app, store, worker, kinds=kinds)
         app.router.add_get("/healthz", _health)
         app.router.add_get("/", _index)
-        endpoint.socket("/socket", user_socket(feed, worker))
+        presence = Presence(endpoint) if settings.show_watchers else None
+        handler = user_socket(feed, worker, presence)
+        endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
         mount(app, endpoint)
         yield app
 

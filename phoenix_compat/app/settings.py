@@ -29,6 +29,8 @@ class Settings(BaseSettings):
         replicate_base_url: the API with its version.
         public_url: how browsers reach this server; its host may then open sockets.
         check_origin: further origins whose pages may open sockets, as "//example.com".
+        show_watchers: whether the clients of a task see who else watches it, as Phoenix Presence
+            shows it; a client is known by its param `user`.
         default_model: what `type: image` runs when the request names no model.
         concurrency: tasks in hand at once.
         deadline_s: how long a prediction may take.
@@ -59,6 +61,7 @@ class Settings(BaseSettings):
         pattern=r"^https?://[^\s/]+/?$",
     )
     check_origin: tuple[str, ...] = ()
+    show_watchers: bool = False
     default_model: str = "google/imagen-4-fast"
     concurrency: int = Field(default=8, ge=1, le=100)
     deadline_s: float = Field(default=600.0, ge=5.0, le=86_400.0)

@@ -5,6 +5,7 @@ Plain channels, written with the public API alone; nothing here knows the vector
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from aiohttp import web
@@ -23,6 +24,7 @@ from phoenix_compat import (
     on,
     stop,
 )
+from phoenix_compat.presence import Presence
 
 _SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]
 _SLOW_TIMEOUT_S = 2.0
@@ -141,6 +143,36 @@ class TaskChannel(Channel):
         socket.push("progress", progress)
 
 
+class PresenceChannel(Channel):
+    """`presence:*`: who joined is present, until it leaves."""
+
+    def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+        """Let everyone in, as the socket's user or else the one of the payload."""
+        said = payload.get("user") if isinstance(payload, dict) else None
+        socket.assign(key=socket.assigns["user"] or said or "anonymous")
+        socket.send_self("after_join")
+        return ok()
+
+    def handle_info(self, message: Any, socket: Socket) -> None:
+        """Track the user, then push who is there."""
+        presence: Presence = socket.assigns["presence"]
+        presence.track(socket, socket.assigns["key"], {"online_at": int(time.time())})
+        socket.push("presence_state", presence.list(socket))
+
+    @on("update")
+    def update(self, payload: Any, socket: Socket) -> HandleResult:
+        """Merge the payload into the meta, then reply ok."""
+        presence: Presence = socket.assigns["presence"]
+        presence.update(socket, socket.assigns["key"], lambda meta: {**meta, **payload})
+        return ok()
+
+    @on("list")
+    def list(self, payload: Any, socket: Socket) -> HandleResult:
+        """Reply ok with who is there."""
+        presence: Presence = socket.assigns["presence"]
+        return ok(presence.list(socket))
+
+
 class UserSocket(SocketHandler):
     """The socket of the set: two tokens are refused, the user names the socket."""
 
@@ -163,8 +195,18 @@ class UserSocket(SocketHandler):
 def build_reference_app() -> web.Application:
     """The reference channel set in an aiohttp application, `POST /broadcast/…` included."""
     endpoint = Endpoint()
-    endpoint.socket("/socket", UserSocket)
-    endpoint.socket("/slow", UserSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S))
+    presence = Presence(endpoint)
+
+    class ReferenceSocket(UserSocket):
+        """The socket of the set, with the presence of this application."""
+
+        channels = {  # noqa: RUF012 - a ClassVar of the base
+            **UserSocket.channels,
+            "presence:*": (PresenceChannel, {"presence": presence}),
+        }
+
+    endpoint.socket("/socket", ReferenceSocket, longpoll=True)
+    endpoint.socket("/slow", ReferenceSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S))
     app = web.Application()
     mount(app, endpoint)
 

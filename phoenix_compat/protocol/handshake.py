@@ -15,6 +15,7 @@ from typing import Final
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_BYTES: Final = 16
+_BEARER: Final = "base64url.bearer.phx."
 
 
 def upgrade_error(headers: Mapping[str, str], http_version: tuple[int, int]) -> str | None:
@@ -49,6 +50,29 @@ def offered_subprotocols(header: str | None) -> list[str] | None:
     if header is None:
         return None
     return [name for name in (part.strip() for part in header.split(",")) if name]
+
+
+def take_auth_token(header: str | None) -> tuple[str | None, str | None]:
+    """Split a `Sec-WebSocket-Protocol` header into what remains and the auth token.
+
+    phoenix.js sends `phoenix, base64url.bearer.phx.<token>`; in spite of the name the token is in
+    standard base64, its padding optional. Unless there is exactly one such entry, the header stays
+    as it is and there is no token. A header of nothing else counts as absent.
+
+    Raises:
+        ValueError: the token is not base64.
+
+    Source: phoenix 1.8.12, lib/phoenix/transports/websocket.ex, maybe_auth_token_from_header/2.
+    """
+    offered = offered_subprotocols(header) or []
+    tokens = [name for name in offered if name.startswith(_BEARER)]
+    if len(tokens) != 1:
+        return header, None
+    encoded = tokens[0].removeprefix(_BEARER).rstrip("=")
+    padding = "=" * (-len(encoded) % 4)
+    token = base64.b64decode(encoded + padding, validate=True).decode("utf-8", "surrogateescape")
+    remaining = [name for name in offered if name != tokens[0]]
+    return ", ".join(remaining) or None, token
 
 
 def select_subprotocol(

@@ -81,8 +81,15 @@ def may_repeat_keys(data: Buffer, payload: JSON, topic: object) -> bool:
 
 
 def decode_first_key_wins(data: Buffer) -> JSON:
-    """Read JSON that is known to be valid, keeping the first of equal keys."""
-    return json.loads(data.decode(), object_pairs_hook=_first_wins)
+    """Read JSON that is known to be valid, keeping the first of equal keys.
+
+    Raises:
+        RemoteProtocolError: it is nested too deep.
+    """
+    try:
+        return json.loads(data.decode(), object_pairs_hook=_first_wins)
+    except RecursionError as error:
+        raise RemoteProtocolError(f"not JSON: {error}") from error
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

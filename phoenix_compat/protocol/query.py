@@ -8,22 +8,25 @@ Source: plug 1.19, lib/plug/conn/query.ex, decode/4.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 Params: TypeAlias = dict[str, "str | list[Params | str] | Params"]
 """Names to text, or nested lists and dicts of it."""
 
 
+_MAX_DEPTH: Final = 100
+
+
 class BadQueryError(ValueError):
-    """The decoded bytes are no UTF-8; HTTP 400 says so."""
+    """The decoded bytes are no UTF-8, or the names nest too deep; HTTP 400 says so."""
 
 
 def decode_query(query: str) -> Params:
     """Read the part of a URL behind the question mark.
 
     Raises:
-        BadQueryError: a name or value is no UTF-8.
+        BadQueryError: a name or value is no UTF-8, or a name has too many brackets.
     """
     params: Params = {}
     for segment in query.split("&"):
@@ -34,8 +37,9 @@ def decode_query(query: str) -> Params:
 
 
 def _unquote(text: str) -> str:
+    data = text.replace("+", " ").encode("utf-8", "surrogateescape")
     try:
-        return unquote_to_bytes(text.replace("+", " ")).decode()
+        return unquote_to_bytes(data).decode()
     except UnicodeDecodeError as error:
         raise BadQueryError(f"invalid UTF-8 in the query string: {text!r}") from error
 
@@ -45,7 +49,10 @@ def _split_name(name: str) -> list[str]:
     head, bracket, rest = name.partition("[")
     if not bracket or not head or not rest.endswith("]"):
         return [name]
-    return [head, *rest[:-1].split("][")]
+    path = [head, *rest[:-1].split("][")]
+    if len(path) > _MAX_DEPTH:
+        raise BadQueryError(f"a name in the query nests deeper than {_MAX_DEPTH} levels")
+    return path
 
 
 def _put(params: Params, path: list[str], value: str) -> None:

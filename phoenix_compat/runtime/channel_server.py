@@ -114,6 +114,7 @@ class ChannelServer:
 
     __slots__ = (
         "_channel",
+        "_has_left",
         "_mailbox",
         "_monitors",
         "_owner",
@@ -136,6 +137,7 @@ class ChannelServer:
         self._task: asyncio.Task[Any] | None = None
         self._subscriptions: set[str] | None = None
         self._monitors: list[Callable[[], None]] | None = None
+        self._has_left = False
 
     # What PubSub asks of a member.
 
@@ -363,6 +365,7 @@ class ChannelServer:
         self._owner.channel_crashed(self)
 
     def _leave_topics(self) -> None:
+        self._has_left = True
         pubsub = self._owner.pubsub
         pubsub.leave(self.socket.topic, self)
         if self._subscriptions is not None:
@@ -410,7 +413,10 @@ class ChannelServer:
         self._owner.pubsub.unsubscribe(topic, self.deliver)
 
     def monitor(self, at_end: Callable[[], None]) -> None:
-        """Have a function called when the channel ends."""
+        """Have a function called when the channel ends: at once, if it left its topics already."""
+        if self._has_left:
+            at_end()
+            return
         if self._monitors is None:
             self._monitors = []
         self._monitors.append(at_end)

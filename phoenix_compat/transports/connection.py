@@ -28,7 +28,6 @@ from phoenix_compat.protocol.frame import (
     CLOSE,
     CLOSE_INTERNAL_ERROR,
     CLOSE_INVALID_PAYLOAD,
-    CLOSE_NORMAL,
     CLOSE_PROTOCOL_ERROR,
     CLOSE_SERVICE_RESTART,
     CLOSE_TRY_AGAIN_LATER,
@@ -248,10 +247,14 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         if not self._server.is_blocked:
             self.close(CLOSE_PROTOCOL_ERROR, ("shutdown", "timeout"))
 
-    def restart(self) -> None:
-        """The server goes away."""
-        code = CLOSE_SERVICE_RESTART if self._server.joined_topics else CLOSE_NORMAL
-        self.close(code, ("shutdown", "draining"))
+    @property
+    def joined_topics(self) -> int:
+        """How many channels are joined."""
+        return self._server.joined_topics
+
+    def drain(self) -> None:
+        """The server restarts: no word to the channels' clients but the close code."""
+        self.close(CLOSE_SERVICE_RESTART, ("shutdown", "draining"))
 
     def abort(self) -> None:
         """Drop the connection."""

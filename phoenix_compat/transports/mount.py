@@ -16,15 +16,24 @@ from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute, UrlMappingMatchInfo
 from yarl import URL
 
-from phoenix_compat.endpoint import Endpoint, MountedSocket, WebSocketOptions
+from phoenix_compat.endpoint import (
+    Endpoint,
+    LongPollOptions,
+    MountedSocket,
+    TransportOptions,
+    WebSocketOptions,
+)
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.transports.long_poll import LongPollHub, Sessions
 from phoenix_compat.transports.websocket import WebSocketHub
 
 
 def mount(app: web.Application, endpoint: Endpoint) -> None:
     """Serve the endpoint's sockets in an application, and close them with it."""
+    sessions: Sessions = {}
     for socket in endpoint.sockets:
-        if socket.websocket is not None:
-            _mount_websocket(app, endpoint, socket, socket.websocket)
+        for options in socket.transports:
+            _mount_transport(app, endpoint, socket, options, sessions)
 
     async def close(_app: web.Application) -> None:
         await endpoint.close()
@@ -32,10 +41,20 @@ def mount(app: web.Application, endpoint: Endpoint) -> None:
     app.on_shutdown.append(close)
 
 
-def _mount_websocket(
-    app: web.Application, endpoint: Endpoint, socket: MountedSocket, options: WebSocketOptions
+def _mount_transport(
+    app: web.Application,
+    endpoint: Endpoint,
+    socket: MountedSocket,
+    options: TransportOptions,
+    sessions: Sessions,
 ) -> None:
-    hub = WebSocketHub(endpoint, socket, options)
+    hub: WebSocketHub | LongPollHub
+    if isinstance(options, WebSocketOptions):
+        hub = WebSocketHub(endpoint, socket, options)
+    elif isinstance(options, LongPollOptions):
+        hub = LongPollHub(endpoint, socket, options, sessions)
+    else:
+        raise ConfigError(f"there is no transport for {options!r}")
     endpoint.serve(hub)
 
     async def handle(request: web.Request) -> web.StreamResponse:

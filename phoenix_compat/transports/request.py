@@ -44,15 +44,26 @@ def request_origin(request: web.Request) -> Origin:
     return parse_origin(f"{request.scheme}://{request.host}")
 
 
-def connect_info(request: web.Request, extra: Mapping[str, Any]) -> ConnectInfo:
-    """What `connect` may know of the request; see socket.ConnectInfo."""
+def connect_info(
+    request: web.Request, extra: Mapping[str, Any], protocols: str | None = None
+) -> ConnectInfo:
+    """What `connect` may know of the request; see socket.ConnectInfo.
+
+    Args:
+        extra: further entries.
+        protocols: the `Sec-WebSocket-Protocol` header, without what must not be seen.
+    """
     origin = request_origin(request)
     peer = request.transport.get_extra_info("peername") if request.transport else None
     address, port = (peer[0], peer[1]) if isinstance(peer, tuple) else (None, None)
     return ConnectInfo(
         peer_data={"address": address, "port": port, "ssl_cert": None},
         x_headers=_headers(request, "x-"),
-        sec_websocket_headers=_headers(request, "sec-websocket-"),
+        sec_websocket_headers=[
+            (name, value if name != "sec-websocket-protocol" else protocols)
+            for name, value in _headers(request, "sec-websocket-")
+            if name != "sec-websocket-protocol" or protocols is not None
+        ],
         trace_context_headers=[
             (name, value)
             for name, value in _headers(request, "trace")

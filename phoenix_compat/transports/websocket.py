@@ -10,34 +10,29 @@ Source: phoenix 1.8.12, lib/phoenix/transports/websocket.ex, call/2.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from email.utils import formatdate
 from typing import Final
 
 from aiohttp import web
 
-from phoenix_compat.endpoint import Endpoint, MountedSocket, WebSocketOptions
+from phoenix_compat.endpoint import Endpoint, MountedSocket, WebSocketOptions, drain_in_batches
+from phoenix_compat.protocol.frame import CLOSE_NORMAL
 from phoenix_compat.protocol.handshake import (
     accept_key,
     offered_subprotocols,
     select_subprotocol,
     switching_protocols,
+    take_auth_token,
     upgrade_error,
 )
-from phoenix_compat.protocol.origin import is_origin_allowed
-from phoenix_compat.protocol.query import BadQueryError, Params
-from phoenix_compat.protocol.serializer import DEFAULT_VSN, Serializer, is_version, negotiate
+from phoenix_compat.protocol.query import BadQueryError
+from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.result import Result
 from phoenix_compat.socket import Socket
+from phoenix_compat.transports.admission import admit, is_from_allowed_origin
 from phoenix_compat.transports.connection import WebSocketConnection
-from phoenix_compat.transports.request import (
-    NO_STORE,
-    connect_info,
-    read_params,
-    refusal,
-    request_origin,
-)
+from phoenix_compat.transports.request import NO_STORE, connect_info, read_params, refusal
 
 log = logging.getLogger(__name__)
 
@@ -75,78 +70,40 @@ class WebSocketHub:
             params = read_params(request, path_params)
         except BadQueryError as error:
             return refusal(400, str(error))
-        if not self._is_origin_allowed(request):
+        if not is_from_allowed_origin(request, self.endpoint, self.options):
             return refusal(403)
-        is_fine, subprotocol = self._select_subprotocol(request)
+        protocols = request.headers.get("Sec-WebSocket-Protocol")
+        token = None
+        if self._socket.auth_token:
+            protocols, token = take_auth_token(protocols)
+        is_fine, subprotocol = self._select_subprotocol(protocols)
         if not is_fine:
             return refusal(403)
-        connected = await self._connect(request, params)
-        if isinstance(connected, web.StreamResponse):
-            return connected
-        serializer, socket = connected
+        info = connect_info(request, self.options.connect_info, protocols)
+        if self._socket.auth_token:
+            info["auth_token"] = token
+        admitted = await admit(params, info, self.endpoint, self._socket, self.options)
+        if isinstance(admitted, Result):
+            return self._refuse(request, admitted)
+        serializer, socket = admitted
         problem = upgrade_error(request.headers, request.version)
         if problem is not None:
             return refusal(400, problem)
         return self._upgrade(request, serializer, socket, subprotocol)
 
-    def _is_origin_allowed(self, request: web.Request) -> bool:
-        origin = request.headers.get("Origin")
-        is_allowed = is_origin_allowed(
-            origin,
-            self._socket.check_origin,
-            url_host=self.endpoint.url_host,
-            conn=request_origin(request),
-        )
-        if not is_allowed:
-            log.error(
-                "Could not check origin for Phoenix.Socket transport.\n"
-                "Origin of the request: %s\n"
-                "To allow it, name its host in `check_origin`, as in ['//example.com'], or set "
-                "`url_host` to the host that serves your pages.",
-                origin,
-            )
-        return is_allowed
-
-    def _select_subprotocol(self, request: web.Request) -> tuple[bool, str | None]:
-        offered = offered_subprotocols(request.headers.get("Sec-WebSocket-Protocol"))
-        is_fine, subprotocol = select_subprotocol(offered, self.options.subprotocols)
+    def _select_subprotocol(self, header: str | None) -> tuple[bool, str | None]:
+        offered = offered_subprotocols(header)
+        supported = self.options.subprotocols
+        if self._socket.auth_token:
+            supported = ("phoenix", *(supported or ()))
+        is_fine, subprotocol = select_subprotocol(offered, supported)
         if not is_fine:
             log.error(
                 "Could not check Websocket subprotocols: offered %r, supported %r",
                 offered,
-                self.options.subprotocols,
+                supported,
             )
         return is_fine, subprotocol
-
-    async def _connect(
-        self, request: web.Request, params: Params
-    ) -> tuple[Serializer, Socket] | web.StreamResponse:
-        vsn = params.get("vsn", DEFAULT_VSN)
-        serializer = negotiate(vsn, self.options.serializers)
-        if serializer is None:
-            self._log_refused_version(vsn)
-            return refusal(403)
-        connected = await self._socket.connect(
-            self.endpoint,
-            params,
-            connect_info(request, self.options.connect_info),
-            serializer=serializer.name,
-            transport="websocket",
-        )
-        if isinstance(connected, Result):
-            return self._refuse(request, connected)
-        return serializer, connected
-
-    def _log_refused_version(self, vsn: object) -> None:
-        if is_version(vsn):
-            log.warning(
-                "The client's requested transport version \"%s\" does not match server's version "
-                "requirements of %s",
-                vsn,
-                [requirement for _, requirement in self.options.serializers],
-            )
-        else:
-            log.warning("Client sent invalid transport version %s", json.dumps(vsn))
 
     def _refuse(self, request: web.Request, refused: Result) -> web.StreamResponse:
         handler = self.options.error_handler
@@ -194,10 +151,15 @@ class WebSocketHub:
         self._connections.discard(connection)
         self.endpoint.client_gone()
 
+    async def drain(self) -> None:
+        """Close the clients with joined channels with 1012, batch after batch."""
+        joined = [connection for connection in self._connections if connection.joined_topics]
+        await drain_in_batches(joined, self._socket.drainer)
+
     def close_all(self) -> None:
-        """Close every client: 1012 for those with joined channels, 1000 for the rest."""
+        """Close every client that is left with 1000."""
         for connection in tuple(self._connections):
-            connection.restart()
+            connection.close(CLOSE_NORMAL, ("shutdown", "closed"))
 
     def abort_all(self) -> None:
         """Drop the connections that are still there."""

@@ -14,22 +14,6 @@ from phoenix_compat.conformance.reference import build_reference_app
 from phoenix_compat.conformance.runner import Case, CaseResult, load_vectors, run_cases
 from tests.serving import serving
 
-_NOT_YET = {
-    "presence-": "issue 3: presence is not built yet",
-    "longpoll-": "issue 3: long-polling is not built yet",
-}
-
-
-def _why_not(case: Case) -> str | None:
-    return next((why for prefix, why in _NOT_YET.items() if case.name.startswith(prefix)), None)
-
-
-def _as_param(case: Case) -> object:
-    why_not = _why_not(case)
-    marks = [pytest.mark.skip(reason=why_not)] if why_not else []
-    return pytest.param(case.name, id=case.name, marks=marks)
-
-
 CASES = load_vectors()
 
 
@@ -38,7 +22,7 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, CaseResult]:
     """The verdicts over the cases that this run selected."""
     tests = [item for item in request.session.items if isinstance(item, pytest.Function)]
     selected = {test.callspec.params.get("name") for test in tests if hasattr(test, "callspec")}
-    cases = [case for case in CASES if case.name in selected and not _why_not(case)]
+    cases = [case for case in CASES if case.name in selected]
     return {result.name: result for result in asyncio.run(_play(cases))}
 
 
@@ -54,7 +38,7 @@ async def _play(cases: list[Case]) -> list[CaseResult]:
         return [result for results in await asyncio.gather(*plays) for result in results]
 
 
-@pytest.mark.parametrize("name", [_as_param(case) for case in CASES])
+@pytest.mark.parametrize("name", [case.name for case in CASES])
 def test_the_server_answers_as_phoenix(name: str, verdicts: dict[str, CaseResult]) -> None:
     """The recorded conversation, played again, gets the recorded answers."""
     verdict = verdicts[name]

@@ -181,3 +181,23 @@ async def test_a_token_leads_to_the_provider_it_names(tmp_path: Path) -> None:
 
         assert last["status"] == "completed"
         assert last["result_data"]["image_url"].startswith(replicate.origin)
+
+
+async def test_those_who_watch_a_task_see_each_other(tmp_path: Path) -> None:
+    """With `show_watchers` a client gets the presence of the task, and diffs as others come."""
+    async with product(settings_for(tmp_path, show_watchers=True)) as client:
+        task_id = await client.post("#fault:stuck_processing")
+        alice = await PhoenixWire.open(client.url, "/socket/websocket?vsn=2.0.0&user=alice")
+        await alice.join(topic := f"task:{task_id}")
+        bob = await PhoenixWire.open(client.url, "/socket/websocket?vsn=2.0.0&user=__proto__")
+
+        await bob.join(topic)
+
+        seen: dict[str, Any] = {}
+        while "anonymous" not in seen:
+            _, _, _, event, payload = await alice.recv()
+            if event == "presence_diff":
+                seen |= payload["joins"]
+        assert set(seen) <= {"alice", "anonymous"}
+        await alice.close()
+        await bob.close()

@@ -103,7 +103,7 @@ async def test_an_unmatched_topic_is_refused_and_logged(
 
     assert answer == [None, "1", "unmatched", "phx_reply", UNMATCHED]
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert 'Ignoring unmatched topic "unmatched" in UserSocket' in warnings[0].getMessage()
+    assert 'Ignoring unmatched topic "unmatched" in ReferenceSocket' in warnings[0].getMessage()
 
 
 class NamedChannel(Channel):

@@ -1,0 +1,362 @@
+"""Phoenix.Token: data that goes to a client and comes back unchanged, or not at all.
+
+    key    = PBKDF2-HMAC(secret_key_base, salt), 32 bytes
+    term   = {data, signed_at in ms, max_age in s or :infinity}
+    signed = "SFMyNTY" "." base64url(term) "." base64url(HMAC(key, all before the last dot))
+    sealed = "XCP" "." base64url(nonce, 24 bytes + tag, 16 + XChaCha20-Poly1305(key, nonce, term))
+
+Nothing of a term is read before its signature was compared, in constant time. The clock, the nonce
+and the key come in as arguments; `phoenix_compat.token.Tokens` brings them.
+
+Differs from Phoenix: base64 has one spelling, the one that Phoenix writes. Elixir also takes
+padding and stray bits at the end, with which one token has several texts. A term that is none of a
+token's is an invalid token, where Phoenix raises.
+
+Source: plug_crypto c326c3c, lib/plug/crypto.ex, sign/4, verify/4, encrypt/4, decrypt/4, and
+lib/plug/crypto/message_verifier.ex, message_encryptor.ex, key_generator.ex.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import math
+import struct
+from functools import lru_cache
+from typing import Any, Final, Literal, TypeAlias
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+
+from phoenix_compat.errors import ConfigError, EncodeError, ProtocolError
+from phoenix_compat.protocol.erlang_term import Atom, TermError, decode, encode, normalise
+
+Digest: TypeAlias = Literal["sha256", "sha384", "sha512"]
+
+DEFAULT_MAX_AGE_S: Final = 86_400
+DEFAULT_ITERATIONS: Final = 1000
+MIN_SECRET_BYTES: Final = 20
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 24
+
+_INFINITY: Final = Atom("infinity")
+_TAG_BYTES: Final = 16
+_AAD: Final = b"A128GCM"
+"""What both ciphers authenticate besides: the name of the older, kept by the newer."""
+
+
+class TokenError(ProtocolError):
+    """A token that is not accepted."""
+
+
+class InvalidTokenError(TokenError):
+    """Not made with this secret and salt, changed on its way, or signed in the future."""
+
+
+class ExpiredTokenError(TokenError):
+    """Genuine, but older than it may be."""
+
+
+class MissingTokenError(TokenError):
+    """There is no token."""
+
+
+# Keys
+
+
+def secret_bytes(secret_key_base: str | bytes) -> bytes:
+    """The secret as key material: its text as it stands, never decoded from base64.
+
+    Raises:
+        ConfigError: it is shorter than 20 bytes.
+    """
+    secret = secret_key_base.encode() if isinstance(secret_key_base, str) else secret_key_base
+    if len(secret) < MIN_SECRET_BYTES:
+        raise ConfigError(
+            f"secret_key_base has {len(secret)} bytes and needs at least {MIN_SECRET_BYTES}; "
+            "take that of the Phoenix app, or make one with "
+            "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+        )
+    return secret
+
+
+def derive_key(
+    secret_key_base: str | bytes,
+    salt: str | bytes,
+    *,
+    iterations: int = DEFAULT_ITERATIONS,
+    length_bytes: int = KEY_BYTES,
+    digest: Digest = "sha256",
+) -> bytes:
+    """The key for one use of the secret; the salt names the use. Computed once, then remembered.
+
+    Raises:
+        ConfigError: the secret is too short, or the numbers make no key.
+    """
+    salt = salt.encode() if isinstance(salt, str) else salt
+    try:
+        return _pbkdf2(secret_bytes(secret_key_base), salt, iterations, length_bytes, digest)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"no key with iterations={iterations}, length={length_bytes}, digest={digest!r}: "
+            f"{error}"
+        ) from error
+
+
+@lru_cache(maxsize=256)
+def _pbkdf2(secret: bytes, salt: bytes, iterations: int, length: int, digest: Digest) -> bytes:
+    return hashlib.pbkdf2_hmac(digest, secret, salt, iterations, length)
+
+
+# Signed
+
+_HEADERS: Final[dict[Digest, str]] = {
+    "sha256": "SFMyNTY",
+    "sha384": "SFMzODQ",
+    "sha512": "SFM1MTI",
+}
+"""HS256, HS384 and HS512 in base64."""
+
+_DIGESTS: Final = {header: digest for digest, header in _HEADERS.items()}
+
+
+def sign(
+    data: Any,
+    key: bytes,
+    *,
+    signed_at_ms: int,
+    max_age_s: float = DEFAULT_MAX_AGE_S,
+    digest: Digest = "sha256",
+) -> str:
+    """Make a token that everyone can read and nobody can change.
+
+    Args:
+        data: anything that has an Erlang term, see `erlang_term`.
+        key: from `derive_key`.
+        signed_at_ms: now, since 1970.
+        max_age_s: how long it is good when the reader does not say; `math.inf` is for ever.
+        digest: Phoenix writes sha256, and reads all three.
+
+    Raises:
+        EncodeError: the data has no Erlang term.
+    """
+    plain = f"{_HEADERS[digest]}.{_base64(_encode(data, signed_at_ms, max_age_s))}"
+    return f"{plain}.{_base64(hmac.digest(key, plain.encode(), digest))}"
+
+
+def verify(
+    token: object,
+    key: bytes,
+    *,
+    now_ms: int,
+    max_age_s: float | None = None,
+    is_raw: bool = False,
+) -> Any:
+    """Give back the data of a signed token.
+
+    Args:
+        token: whatever the client sent; only a str can be a token, None is a missing one.
+        key: from `derive_key`, with the signer's salt.
+        now_ms: since 1970.
+        max_age_s: how old it may be; None is what the token itself says, `math.inf` does not ask.
+        is_raw: whether to leave binaries as bytes, see `erlang_term.decode`.
+
+    Raises:
+        MissingTokenError: it is None.
+        InvalidTokenError: not made with this key, or changed, or signed after now.
+        ExpiredTokenError: too old. A `max_age_s` of zero or less accepts nothing.
+    """
+    header, dot, rest = _text(token).partition(".")
+    digest = _DIGESTS.get(header)
+    payload, second_dot, signature = rest.partition(".")
+    if digest is None or not dot or not second_dot:
+        raise InvalidTokenError("not a signed token")
+    term = _from_base64(payload)
+    expected = hmac.digest(key, f"{header}.{payload}".encode(), digest)
+    if not hmac.compare_digest(expected, _from_base64(signature)):
+        raise InvalidTokenError("the signature of the token is not by this secret and salt")
+    return _decode(term, now_ms, max_age_s, is_raw=is_raw)
+
+
+# Encrypted
+
+_SEALED: Final = "XCP"
+_SEALED_V1: Final = "QTEyOEdDTQ"
+"""A128GCM in base64: what plug_crypto 1.x wrote."""
+
+
+def encrypt(
+    data: Any,
+    key: bytes,
+    *,
+    signed_at_ms: int,
+    nonce: bytes,
+    max_age_s: float = DEFAULT_MAX_AGE_S,
+) -> str:
+    """Make a token that only holders of the key can read.
+
+    Args:
+        data: anything that has an Erlang term, see `erlang_term`.
+        key: from `derive_key`, 32 bytes.
+        signed_at_ms: now, since 1970.
+        nonce: 24 random bytes, never used before.
+        max_age_s: how long it is good when the reader does not say; `math.inf` is for ever.
+
+    Raises:
+        EncodeError: the data has no Erlang term, or the nonce is not of 24 bytes.
+        ConfigError: the key is not of 32 bytes.
+    """
+    if len(nonce) != NONCE_BYTES:
+        raise EncodeError(f"a nonce has {NONCE_BYTES} bytes, not {len(nonce)}")
+    cipher, short_nonce = _xchacha20_poly1305(_cipher_key(key), nonce)
+    sealed = cipher.encrypt(short_nonce, _encode(data, signed_at_ms, max_age_s), _AAD)
+    text, tag = sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
+    return f"{_SEALED}.{_base64(nonce + tag + text)}"
+
+
+def decrypt(
+    token: object,
+    key: bytes,
+    *,
+    now_ms: int,
+    max_age_s: float | None = None,
+    is_raw: bool = False,
+) -> Any:
+    """Give back the data of an encrypted token, also of one by plug_crypto 1.x.
+
+    The arguments are those of `verify`.
+
+    Raises:
+        MissingTokenError: it is None.
+        InvalidTokenError: not made with this key, or changed, or signed after now.
+        ExpiredTokenError: too old. A `max_age_s` of zero or less accepts nothing.
+        ConfigError: the key is not of 32 bytes.
+    """
+    header, _, rest = _text(token).partition(".")
+    open_token = _OPEN.get(header)
+    if open_token is None:
+        raise InvalidTokenError("not an encrypted token")
+    try:
+        term = open_token(rest, _cipher_key(key))
+    except InvalidTag as error:
+        raise InvalidTokenError("the token was not encrypted by this secret and salt") from error
+    return _decode(term, now_ms, max_age_s, is_raw=is_raw)
+
+
+def _cipher_key(key: bytes) -> bytes:
+    if len(key) != KEY_BYTES:
+        raise ConfigError(f"encryption needs a key of {KEY_BYTES} bytes, not of {len(key)}")
+    return key
+
+
+def _open(text: str, key: bytes) -> bytes:
+    sealed = _from_base64(text)
+    nonce, tag = sealed[:NONCE_BYTES], sealed[NONCE_BYTES : NONCE_BYTES + _TAG_BYTES]
+    if len(tag) != _TAG_BYTES:
+        raise InvalidTokenError("an encrypted token is longer")
+    cipher, short_nonce = _xchacha20_poly1305(key, nonce)
+    return cipher.decrypt(short_nonce, sealed[NONCE_BYTES + _TAG_BYTES :] + tag, _AAD)
+
+
+def _open_v1(text: str, key: bytes) -> bytes:
+    parts = text.split(".", 4)
+    if len(parts) != 4:
+        raise InvalidTokenError("an encrypted token of plug_crypto 1.x has five parts")
+    wrapped, nonce, sealed, tag = (_from_base64(part) for part in parts)
+    # Every token has an AES key of its own, wrapped: 16, 24 or 32 bytes, tag of 16, nonce of 12.
+    if len(wrapped) not in (44, 52, 60) or len(nonce) != 12 or len(tag) != _TAG_BYTES:
+        raise InvalidTokenError("a part of the token is too long or too short")
+    own_key = AESGCM(key).decrypt(wrapped[-12:], wrapped[:-12], b"")
+    return AESGCM(own_key).decrypt(nonce, sealed + tag, _AAD)
+
+
+_OPEN: Final = {_SEALED: _open, _SEALED_V1: _open_v1}
+
+
+def _xchacha20_poly1305(key: bytes, nonce: bytes) -> tuple[ChaCha20Poly1305, bytes]:
+    """The cipher with the long nonce, as the cipher with the short one and what remains for it.
+
+    Source: draft-irtf-cfrg-xchacha-03, sections 2.2 (HChaCha20) and 2.3.
+    """
+    start = nonce[:16]
+    keystream = Cipher(ChaCha20(key, start), mode=None).encryptor().update(bytes(64))
+    # A block of ChaCha20 is its last state plus its first; HChaCha20 is the last state alone, the
+    # first and the last row of it.
+    mixed = struct.unpack("<8I", keystream[:16] + keystream[48:])
+    first = struct.unpack("<8I", b"expand 32-byte k" + start)
+    words = [(a - b) & 0xFFFFFFFF for a, b in zip(mixed, first, strict=True)]
+    return ChaCha20Poly1305(struct.pack("<8I", *words)), bytes(4) + nonce[16:]
+
+
+# What both carry
+
+
+def _encode(data: Any, signed_at_ms: int, max_age_s: float) -> bytes:
+    return encode((data, signed_at_ms, _INFINITY if max_age_s == math.inf else max_age_s))
+
+
+def _decode(term: bytes, now_ms: int, max_age_s: float | None, *, is_raw: bool) -> Any:
+    try:
+        data, signed_at_ms, own_max_age_s = _parts(decode(term, is_raw=True))
+        data = data if is_raw else normalise(data)
+    except TermError as error:
+        raise InvalidTokenError(f"the token holds what is not read here: {error}") from error
+    _check_age(signed_at_ms, own_max_age_s if max_age_s is None else max_age_s, now_ms)
+    return data
+
+
+def _parts(term: Any) -> tuple[Any, Any, Any]:
+    """Data, time of signing and maximum age, in the shapes of now and of former versions."""
+    match term:
+        case tuple((data, signed_at_ms, max_age_s)):
+            return data, signed_at_ms, max_age_s
+        case tuple((data, signed_at_ms)):  # plug_crypto 1.1
+            return data, signed_at_ms, DEFAULT_MAX_AGE_S
+        case {"data": data, "signed": signed_at_ms}:  # Phoenix 1.4 and before
+            return data, signed_at_ms, DEFAULT_MAX_AGE_S
+        case _:
+            raise TermError("not the parts of a token")
+
+
+def _check_age(signed_at_ms: Any, max_age_s: Any, now_ms: int) -> None:
+    if not _is_number(signed_at_ms, int):
+        raise InvalidTokenError("the token does not say when it was signed")
+    if max_age_s in (_INFINITY, math.inf):
+        return
+    if not _is_number(max_age_s, (int, float)):
+        raise InvalidTokenError("the token does not say how old it may be")
+    if not max_age_s > 0:
+        raise ExpiredTokenError("the maximum age accepts no token")
+    if signed_at_ms > now_ms:
+        raise InvalidTokenError("the token was signed in the future; do the clocks agree?")
+    if now_ms - signed_at_ms > max_age_s * 1000:
+        raise ExpiredTokenError("the token is older than it may be")
+
+
+def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _text(token: object) -> str:
+    if token is None:
+        raise MissingTokenError("there is no token")
+    if not isinstance(token, str):
+        raise InvalidTokenError("a token is a text")
+    return token
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError as error:
+        raise InvalidTokenError("a part of the token is not base64") from error
+    if _base64(data) != text:
+        raise InvalidTokenError("a part of the token is not base64 as it is written")
+    return data

@@ -1,0 +1,93 @@
+"""Who may connect: what every transport asks before it lets a client in.
+
+Source: phoenix 1.8.12, lib/phoenix/socket.ex, __connect__/3; lib/phoenix/socket/transport.ex,
+check_origin/5.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import NamedTuple
+
+from aiohttp import web
+
+from phoenix_compat.endpoint import Endpoint, MountedSocket, TransportOptions
+from phoenix_compat.protocol.origin import is_origin_allowed
+from phoenix_compat.protocol.query import Params
+from phoenix_compat.protocol.serializer import DEFAULT_VSN, Serializer, is_version, negotiate
+from phoenix_compat.result import Result, error
+from phoenix_compat.socket import ConnectInfo, Socket
+from phoenix_compat.transports.request import request_origin
+
+log = logging.getLogger(__name__)
+
+
+class Admitted(NamedTuple):
+    """A client that may come in."""
+
+    serializer: Serializer
+    socket: Socket
+
+
+def is_from_allowed_origin(
+    request: web.Request, endpoint: Endpoint, options: TransportOptions
+) -> bool:
+    """Whether the page that sends this request may; a refusal is logged."""
+    origin = request.headers.get("Origin")
+    check = endpoint.check_origin if options.check_origin is None else options.check_origin
+    is_allowed = is_origin_allowed(
+        origin, check, url_host=endpoint.url_host, conn=request_origin(request)
+    )
+    if not is_allowed:
+        log.error(
+            "Could not check origin for Phoenix.Socket transport.\n"
+            "Origin of the request: %s\n"
+            "To allow it, name its host in `check_origin`, as in ['//example.com'], or set "
+            "`url_host` to the host that serves your pages.",
+            origin,
+        )
+    return is_allowed
+
+
+async def admit(
+    params: Params,
+    info: ConnectInfo,
+    endpoint: Endpoint,
+    socket: MountedSocket,
+    options: TransportOptions,
+) -> Admitted | Result:
+    """Agree on a version and ask `connect`; what refuses the client, if something does.
+
+    Args:
+        params: the query and the path's variables.
+        info: what the transport knows of the request.
+
+    Raises:
+        Exception: whatever `connect` raised; that is HTTP 500.
+    """
+    vsn = params.get("vsn", DEFAULT_VSN)
+    serializer = negotiate(vsn, options.serializers)
+    if serializer is None:
+        _log_refused_version(vsn, [requirement for _, requirement in options.serializers])
+        return error()
+    connected = await socket.connect(
+        endpoint,
+        params,
+        info,
+        serializer=serializer.name,
+        transport=options.transport,
+    )
+    return connected if isinstance(connected, Result) else Admitted(serializer, connected)
+
+
+def _log_refused_version(vsn: object, requirements: list[str]) -> None:
+    if is_version(vsn):
+        log.warning(
+            "The client's requested transport version \"%s\" does not match server's version "
+            "requirements of %s",
+            vsn,
+            requirements,
+        )
+    else:
+        log.warning("Client sent invalid transport version %s", json.dumps(vsn))

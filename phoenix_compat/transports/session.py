@@ -1,0 +1,195 @@
+"""One long-poll session: what a websocket connection is, without the websocket.
+
+Frames wait in a buffer until a poll takes them; a poll that finds none waits for the first. Only
+the newest poll is woken. Messages come in one by one, and each is acknowledged once the socket
+server took it, which a join that waits delays.
+
+Source: phoenix 1.8.12, lib/phoenix/transports/long_poll_server.ex.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Final, Protocol
+
+from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.errors import EncodeError, RemoteProtocolError
+from phoenix_compat.protocol.message import Frame
+from phoenix_compat.protocol.serializer import Serializer
+from phoenix_compat.protocol.topic import TopicRoutes
+from phoenix_compat.result import Reason
+from phoenix_compat.runtime.outbox import ByteWire, Outbox
+from phoenix_compat.runtime.socket_server import Route, SocketServer
+from phoenix_compat.socket import Socket
+
+log = logging.getLogger(__name__)
+
+NOT_TEXT: Final = b"\xff"
+"""Stands for a binary frame that is no UTF-8, which a long-poll answer cannot carry."""
+
+
+class LongPollWire(ByteWire):
+    """Frames as JSON strings, each with a comma behind it: put together, they are a JSON list."""
+
+    __slots__ = ()
+
+    def pack(self, frame: Frame) -> bytes:
+        """The frame's text as a JSON string."""
+        try:
+            return json.dumps(frame.data.decode(), ensure_ascii=False).encode() + b","
+        except UnicodeDecodeError:
+            return NOT_TEXT
+
+
+class Hub(Protocol):
+    """What the sessions of one mount share."""
+
+    endpoint: Endpoint
+    routes: TopicRoutes[Route]
+
+    def gone(self, session: LongPollSession) -> None:
+        """The session is over."""
+
+
+class LongPollSession:
+    """One client's session. See the module.
+
+    Attributes:
+        name: what the hub knows it by.
+        token: the name, signed; the same for its whole life.
+        polled_at_s: when a poll last began, on the loop's clock.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_buffer_bytes",
+        "_hub",
+        "_is_over",
+        "_outbox",
+        "_poller",
+        "_ready",
+        "_server",
+        "name",
+        "polled_at_s",
+        "token",
+    )
+
+    def __init__(
+        self, hub: Hub, serializer: Serializer, socket: Socket, name: str, token: str
+    ) -> None:
+        endpoint = hub.endpoint
+        self.name = name
+        self.token = token
+        self.polled_at_s = asyncio.get_running_loop().time()
+        self._hub = hub
+        self._is_over = False
+        self._buffer: list[bytes] = []
+        self._buffer_bytes = 0
+        self._poller: asyncio.Future[None] | None = None
+        self._ready: asyncio.Event | None = None
+        self._outbox = Outbox(
+            endpoint.wire(LongPollWire, serializer),
+            self,
+            endpoint.limits.max_outbox_bytes,
+            self._overflowed,
+        )
+        self._outbox.pause()  # nobody reads until a poll comes: every write is counted
+        self._server = SocketServer(endpoint, hub.routes, socket, self._outbox, self)
+
+    # What the outbox writes to: runtime.outbox.ByteSink.
+
+    def write(self, data: bytes) -> None:
+        """Keep frames for the next poll, and wake the one that waits."""
+        self._buffer.append(data)
+        self._buffer_bytes += len(data)
+        if self._poller is not None and not self._poller.done():
+            self._poller.set_result(None)
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that no poll has taken yet."""
+        return self._buffer_bytes
+
+    # Polls and messages.
+
+    async def poll(self, window_s: float) -> bytes:
+        """Wait for frames, and take all that are there; empty when the window passed without.
+
+        A poll that comes later takes over; this one then waits in vain.
+        """
+        loop = asyncio.get_running_loop()
+        self.polled_at_s = loop.time()
+        if not self._buffer:
+            poller = self._poller = loop.create_future()
+            await asyncio.wait({poller}, timeout=window_s)
+            if self._poller is not poller:
+                return b""
+            self._poller = None
+        taken = b"".join(self._buffer)
+        self._buffer.clear()
+        self._buffer_bytes = 0
+        return taken
+
+    async def publish(self, data: bytes, *, is_binary: bool, window_s: float) -> bool:
+        """Hand one message to the socket server; whether it took it within the window.
+
+        A message that cannot be read ends the session, and is not taken.
+        """
+        try:
+            async with asyncio.timeout(window_s):
+                await self._unblocked()
+                self._receive(data, is_binary=is_binary)
+                await self._unblocked()
+                if self._is_over:
+                    await asyncio.Event().wait()  # as Phoenix: nobody acknowledges any more
+        except TimeoutError:
+            return False
+        return True
+
+    def _receive(self, data: bytes, *, is_binary: bool) -> None:
+        if self._is_over:
+            return
+        try:
+            self._server.receive(data, is_binary=is_binary)
+        except (RemoteProtocolError, EncodeError) as error:
+            log.info("ending a long-poll session: %s", error)
+            self.close(0, error)
+
+    async def _unblocked(self) -> None:
+        while self._server.is_blocked:
+            if self._ready is None:
+                self._ready = asyncio.Event()
+            await self._ready.wait()
+
+    # What the socket server asks of its connection.
+
+    def unblocked(self) -> None:
+        """A join is answered: go on with the message that waits."""
+        if self._ready is not None:
+            self._ready.set()
+            self._ready = None
+
+    def close(self, code: int, reason: Reason) -> None:
+        """End the session. A poll that waits is not told; the next request is answered 410."""
+        del code
+        if not self._is_over:
+            self._is_over = True
+            self._outbox.discard()
+            self._server.closed(reason)
+            self._hub.gone(self)
+
+    @property
+    def joined_topics(self) -> int:
+        """How many channels are joined."""
+        return self._server.joined_topics
+
+    def drain(self) -> None:
+        """The server restarts; a poll that waits is answered at once, not to hold that up."""
+        self.close(0, ("shutdown", "draining"))
+        if self._poller is not None and not self._poller.done():
+            self._poller.set_result(None)
+
+    def _overflowed(self) -> None:
+        self._hub.endpoint.counters.slow_clients_closed += 1
+        asyncio.get_running_loop().call_soon(self.close, 0, ("shutdown", "slow"))

@@ -1,0 +1,79 @@
+"""What the tests of presence begin with: someone who hears the diffs, and the rules of clients."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from phoenix_compat.presence import Diff, Meta, Presences
+from phoenix_compat.protocol.message import Payload
+
+ROOM = "room:a"
+
+
+class Ears:
+    """Takes the place of an endpoint, and remembers what was told."""
+
+    def __init__(self) -> None:
+        self._heard: list[tuple[str, Diff]] = []
+
+    def local_broadcast(self, topic: str, event: str, payload: Payload) -> None:
+        """See Endpoint."""
+        assert event == "presence_diff"
+        self._heard.append((topic, payload))
+
+    def heard(self) -> list[tuple[str, Diff]]:
+        """The topics and diffs since the last look."""
+        heard, self._heard = self._heard, []
+        return heard
+
+
+def one(key: str, *metas: Meta) -> Presences:
+    """Presences with one key."""
+    return {key: {"metas": list(metas)}}
+
+
+def joins(presences: Presences) -> Diff:
+    """A diff in which nobody leaves."""
+    return {"joins": presences, "leaves": {}}
+
+
+def leaves(presences: Presences) -> Diff:
+    """A diff in which nobody joins."""
+    return {"joins": {}, "leaves": presences}
+
+
+class JsPresence:
+    """What phoenix.js makes of states and diffs: metas by key, told apart by their refs.
+
+    Source: phoenix 1.8.16, assets/js/phoenix/presence.js, syncState and syncDiff.
+    """
+
+    def __init__(self) -> None:
+        self.state: dict[str, list[Meta]] = {}
+        self._pending: list[Diff] | None = []
+
+    def hear(self, event: str, payload: Any) -> None:
+        """Take a `presence_state` or a `presence_diff`; diffs before the state wait for it."""
+        if event == "presence_state":
+            pending, self._pending = self._pending or [], None
+            self.state = {key: copy.copy(found["metas"]) for key, found in payload.items()}
+            for diff in pending:
+                self._apply(diff)
+        elif event == "presence_diff" and self._pending is not None:
+            self._pending.append(payload)
+        elif event == "presence_diff":
+            self._apply(payload)
+
+    def _apply(self, diff: Diff) -> None:
+        for key, found in diff["joins"].items():
+            refs = {meta["phx_ref"] for meta in found["metas"]}
+            others = [meta for meta in self.state.get(key, []) if meta["phx_ref"] not in refs]
+            self.state[key] = others + found["metas"]
+        for key, found in diff["leaves"].items():
+            refs = {meta["phx_ref"] for meta in found["metas"]}
+            self.state[key] = [
+                meta for meta in self.state.get(key, []) if meta["phx_ref"] not in refs
+            ]
+            if not self.state[key]:
+                del self.state[key]
