@@ -1,8 +1,8 @@
 """One long-poll session: what a websocket connection is, without the websocket.
 
 Frames wait in a buffer until a poll takes them; a poll that finds none waits for the first. Only
-the newest poll is woken. Messages come in one by one, and each is acknowledged once the socket
-server took it, which a join that waits delays.
+the newest poll is woken. Messages are taken one by one, in order, and each is acknowledged once the
+socket server took it, which a join that waits delays.
 
 Source: phoenix 1.8.12, lib/phoenix/transports/long_poll_server.ex.
 """
@@ -10,12 +10,13 @@ Source: phoenix 1.8.12, lib/phoenix/transports/long_poll_server.ex.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from typing import Final, Protocol
+from collections import deque
+from typing import Final, NamedTuple, Protocol
 
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import EncodeError, RemoteProtocolError
+from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.message import Frame
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
@@ -30,6 +31,18 @@ NOT_TEXT: Final = b"\xff"
 """Stands for a binary frame that is no UTF-8, which a long-poll answer cannot carry."""
 
 
+_MAX_WAITING: Final = 100
+"""Messages that wait behind a join; one more is answered 408 at once."""
+
+
+class _Waiting(NamedTuple):
+    """A message that was posted."""
+
+    data: bytes
+    is_binary: bool
+    taken: asyncio.Future[None]
+
+
 class LongPollWire(ByteWire):
     """Frames as JSON strings, each with a comma behind it: put together, they are a JSON list."""
 
@@ -38,7 +51,7 @@ class LongPollWire(ByteWire):
     def pack(self, frame: Frame) -> bytes:
         """The frame's text as a JSON string."""
         try:
-            return json.dumps(frame.data.decode(), ensure_ascii=False).encode() + b","
+            return jason.encode(frame.data.decode()) + b","
         except UnicodeDecodeError:
             return NOT_TEXT
 
@@ -66,10 +79,11 @@ class LongPollSession:
         "_buffer",
         "_buffer_bytes",
         "_hub",
+        "_inbox",
         "_is_over",
+        "_joining",
         "_outbox",
         "_poller",
-        "_ready",
         "_server",
         "name",
         "polled_at_s",
@@ -88,7 +102,8 @@ class LongPollSession:
         self._buffer: list[bytes] = []
         self._buffer_bytes = 0
         self._poller: asyncio.Future[None] | None = None
-        self._ready: asyncio.Event | None = None
+        self._inbox: deque[_Waiting] = deque()
+        self._joining: asyncio.Future[None] | None = None
         self._outbox = Outbox(
             endpoint.wire(LongPollWire, serializer),
             self,
@@ -134,41 +149,44 @@ class LongPollSession:
     async def publish(self, data: bytes, *, is_binary: bool, window_s: float) -> bool:
         """Hand one message to the socket server; whether it took it within the window.
 
-        A message that cannot be read ends the session, and is not taken.
+        One that was not taken in time is still handled later, in its turn. One that cannot be read
+        ends the session, and is never taken.
         """
-        try:
-            async with asyncio.timeout(window_s):
-                await self._unblocked()
-                self._receive(data, is_binary=is_binary)
-                await self._unblocked()
-                if self._is_over:
-                    await asyncio.Event().wait()  # as Phoenix: nobody acknowledges any more
-        except TimeoutError:
+        if len(self._inbox) >= _MAX_WAITING:
             return False
-        return True
+        taken = asyncio.get_running_loop().create_future()
+        self._inbox.append(_Waiting(data, is_binary, taken))
+        self._receive_waiting()
+        await asyncio.wait({taken}, timeout=window_s)
+        return taken.done()
 
-    def _receive(self, data: bytes, *, is_binary: bool) -> None:
-        if self._is_over:
-            return
-        try:
-            self._server.receive(data, is_binary=is_binary)
-        except (RemoteProtocolError, EncodeError) as error:
-            log.info("ending a long-poll session: %s", error)
-            self.close(0, error)
+    def _receive_waiting(self) -> None:
+        """Take messages as long as no join blocks the socket server."""
+        while self._inbox and self._is_taking:
+            waiting = self._inbox.popleft()
+            try:
+                self._server.receive(waiting.data, is_binary=waiting.is_binary)
+            except (RemoteProtocolError, EncodeError) as error:
+                log.info("ending a long-poll session: %s", error)
+                self.close(0, error)
+                return
+            if self._server.is_blocked:
+                self._joining = waiting.taken
+            else:
+                waiting.taken.set_result(None)
 
-    async def _unblocked(self) -> None:
-        while self._server.is_blocked:
-            if self._ready is None:
-                self._ready = asyncio.Event()
-            await self._ready.wait()
+    @property
+    def _is_taking(self) -> bool:
+        return not (self._is_over or self._server.is_blocked)
 
     # What the socket server asks of its connection.
 
     def unblocked(self) -> None:
-        """A join is answered: go on with the message that waits."""
-        if self._ready is not None:
-            self._ready.set()
-            self._ready = None
+        """A join is answered: acknowledge it, and go on with what waits."""
+        joining, self._joining = self._joining, None
+        if joining is not None and not self._is_over:
+            joining.set_result(None)
+        self._receive_waiting()
 
     def close(self, code: int, reason: Reason) -> None:
         """End the session. A poll that waits is not told; the next request is answered 410."""
