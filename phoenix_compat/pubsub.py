@@ -126,7 +126,7 @@ class PubSub:
                     member.intercept(broadcast)
         if found.subscribers is not None:
             for subscriber in tuple(found.subscribers):
-                if subscriber != but:
+                if subscriber != but and getattr(subscriber, "__self__", subscriber) is not but:
                     subscriber(broadcast)
 
     def join(self, topic: str, member: Member) -> None:

@@ -4,7 +4,8 @@ Strict where Python's `json` is lenient: NaN, Infinity, 1E400, lone surrogates, 
 and raw control characters are errors. Of equal keys in one object the first wins.
 
 Differs from Phoenix: nesting beyond Python's recursion limit (about 1 000 levels) and integers of
-more than 4 300 digits are refused as malformed, because CPython bounds both.
+more than 4 300 digits are refused as malformed, because CPython bounds both. Floats are written as
+`1e16` where Jason writes `1.0e16`; the values are equal.
 
 Source: jason 1.4.5, lib/decoder.ex and lib/encoder.ex (behaviour recorded from Phoenix 1.8.12).
 """
@@ -28,11 +29,14 @@ Buffer = bytes | bytearray
 
 
 def encode(value: JSON) -> bytes:
-    """Write a value as compact JSON: no spaces, raw UTF-8, floats with a point.
+    """Write a value as compact JSON: no spaces, raw UTF-8.
+
+    Keys that are numbers become strings, as Jason does it. Bytes inside of a value become base64
+    text, NaN and Infinity become null; neither exists in Elixir's JSON.
 
     Raises:
-        EncodeError: the value is no JSON (a set of objects, a lone surrogate, a key that is no
-            string, nesting without end).
+        EncodeError: the value is no JSON (an object of a class, a lone surrogate, a key that is
+            neither string nor number, nesting without end).
     """
     try:
         data = _encode(value)

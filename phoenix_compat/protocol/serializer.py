@@ -25,6 +25,7 @@ from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.jason import Buffer
 from phoenix_compat.protocol.message import PHX_REPLY, Broadcast, Frame, Message, Reply
 
+_BYTES: Final = (bytes, bytearray, memoryview)
 _KIND_PUSH: Final = 0
 _KIND_REPLY: Final = 1
 _KIND_BROADCAST: Final = 2
@@ -109,7 +110,7 @@ def _v1_frame(event: Any, payload: Any, ref: Any, topic: Any) -> Frame:
 
 
 def _refuse_binary(payload: Any) -> None:
-    if isinstance(payload, bytes):
+    if isinstance(payload, _BYTES):
         raise EncodeError("V1 clients cannot receive binary payloads; send JSON, or ask for V2")
 
 
@@ -138,21 +139,21 @@ class V2JSONSerializer:
                 longer than 255 bytes.
         """
         payload = message.payload
-        if isinstance(payload, bytes):
+        if isinstance(payload, _BYTES):
             head = _binary_head(
                 _KIND_PUSH,
                 ("join_ref", message.join_ref),
                 ("topic", message.topic),
                 ("event", message.event),
             )
-            return Frame(head + payload, is_binary=True)
+            return Frame(head + bytes(payload), is_binary=True)
         _require_object(payload)
         return Frame(jason.encode(message))
 
     def encode_reply(self, reply: Reply) -> Frame:
         """Write a reply; a response may be any JSON, or bytes (kind 1)."""
         payload = reply.payload
-        if isinstance(payload, bytes):
+        if isinstance(payload, _BYTES):
             head = _binary_head(
                 _KIND_REPLY,
                 ("join_ref", reply.join_ref),
@@ -160,7 +161,7 @@ class V2JSONSerializer:
                 ("topic", reply.topic),
                 ("status", reply.status),
             )
-            return Frame(head + payload, is_binary=True)
+            return Frame(head + bytes(payload), is_binary=True)
         body = {"response": payload, "status": reply.status}
         return Frame(jason.encode((reply.join_ref, reply.ref, reply.topic, PHX_REPLY, body)))
 
@@ -171,11 +172,11 @@ class V2JSONSerializer:
             EncodeError: as for `encode`.
         """
         payload = broadcast.payload
-        if isinstance(payload, bytes):
+        if isinstance(payload, _BYTES):
             head = _binary_head(
                 _KIND_BROADCAST, ("topic", broadcast.topic), ("event", broadcast.event)
             )
-            return Frame(head + payload, is_binary=True)
+            return Frame(head + bytes(payload), is_binary=True)
         _require_object(payload)
         return Frame(jason.encode((None, None, broadcast.topic, broadcast.event, payload)))
 

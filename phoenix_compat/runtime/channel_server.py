@@ -1,5 +1,6 @@
 """One joined channel at work: a mailbox that wakes only when it has something to do.
 
+    JOINING --join answered-->  BUSY
     IDLE  --message-->  BUSY  --callback done, mailbox empty-->  IDLE
                         BUSY  --stop, crash, leave, client gone-->  ENDING  -->  ENDED
                          any  --killed by a duplicate join-->  ENDED
@@ -19,6 +20,7 @@ Source: phoenix 1.8.12, lib/phoenix/channel/server.ex.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -31,12 +33,10 @@ import msgspec
 from phoenix_compat.channel import Channel
 from phoenix_compat.errors import CallbackError
 from phoenix_compat.protocol.message import Broadcast, Message, Payload, Ref, Reply
-from phoenix_compat.pubsub import PubSub
 from phoenix_compat.result import Reason, Result, Stop, is_graceful, ok
-from phoenix_compat.runtime.limits import Counters, Limits
+from phoenix_compat.runtime.engine import Engine
 from phoenix_compat.runtime.logs import log_handled
 from phoenix_compat.runtime.outbox import Outbox
-from phoenix_compat.runtime.spawner import Spawner
 from phoenix_compat.socket import Socket
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ _EXPECTED = "ok(...), error(...), reply(status, ...), stop(...) or None"
 
 
 class _State(Enum):
+    JOINING = auto()
     IDLE = auto()
     BUSY = auto()
     ENDING = auto()
@@ -75,20 +76,8 @@ class Owner(Protocol):
         """Where the client's frames go."""
 
     @property
-    def pubsub(self) -> PubSub:
-        """Where broadcasts go."""
-
-    @property
-    def limits(self) -> Limits:
-        """The bounds."""
-
-    @property
-    def counters(self) -> Counters:
-        """How often they were met."""
-
-    @property
-    def spawner(self) -> Spawner:
-        """What starts coroutines."""
+    def engine(self) -> Engine:
+        """What all sockets share."""
 
     def send_reply(self, reply: Reply) -> None:
         """Encode and send. Raises EncodeError."""
@@ -132,7 +121,7 @@ class ChannelServer:
         self.is_leaving = False
         self._channel = channel
         self._owner = owner
-        self._state = _State.BUSY  # until the join is answered
+        self._state = _State.JOINING
         self._mailbox: deque[Any] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._subscriptions: set[str] | None = None
@@ -163,18 +152,21 @@ class ChannelServer:
 
     def listen(self) -> None:
         """Subscribe to the topic, just before the join is answered."""
-        self._owner.pubsub.join(self.socket.topic, self)
+        self._owner.engine.pubsub.join(self.socket.topic, self)
         self.socket.joined = True
 
     def begin(self) -> None:
         """The join was answered: handle what came meanwhile."""
-        if self._state is _State.BUSY:
+        if self._state is _State.JOINING:
+            self._state = _State.BUSY
             self._next()
 
     # The mailbox.
 
     def leave(self, message: Message) -> None:
         """The client leaves; it is answered once the messages before this are handled."""
+        if self.is_leaving:
+            return  # the first leave ends it
         self.is_leaving = True
         self.deliver(_Ending(("shutdown", "left"), message))
 
@@ -184,13 +176,14 @@ class ChannelServer:
         if state is _State.IDLE:
             self._state = _State.BUSY
             self._run(item)
-        elif state is _State.BUSY:
+        elif state is _State.BUSY or state is _State.JOINING:
             self._post(item)
 
     def close(self, reason: Reason) -> None:
         """The client is gone; `terminate` runs once the messages before this are handled."""
         self._leave_topics()
         self.deliver(_Ending(reason))
+        self.begin()  # in case that its join could not be answered
 
     def kill(self) -> None:
         """End at once, in the middle of a callback if need be, and say nothing more."""
@@ -200,14 +193,19 @@ class ChannelServer:
         if self._task is not None:
             self._task.cancel()
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether it says nothing more."""
+        return self._state is _State.ENDED
+
     def _post(self, item: Any) -> None:
-        limits = self._owner.limits
+        limits = self._owner.engine.limits
         if self._mailbox is None:
             self._mailbox = deque()
         if len(self._mailbox) < limits.max_mailbox_messages or isinstance(item, _Ending):
             self._mailbox.append(item)
             return
-        self._owner.counters.mailboxes_overflowed += 1
+        self._owner.engine.counters.mailboxes_overflowed += 1
         log.warning(
             "channel on %r ended: more than %d messages wait for it",
             self.socket.topic,
@@ -248,22 +246,27 @@ class ChannelServer:
             if isinstance(item, _Ending):
                 return self._end(item)
             returned = self._call(item)
-            if returned is not None and not isinstance(returned, (Result, Stop)):
-                task = self._owner.spawner.start(returned)
+            if inspect.isawaitable(returned):
+                task = self._owner.engine.spawner.start(returned)
                 if not task.done():
                     self._task = task
                     task.add_done_callback(partial(self._handle_late, item))
+                    if self.is_ended:  # by its own callback, which filled the mailbox
+                        task.cancel()
                     return False
                 returned = task.result()
-            return self._finish(item, returned)
+            return not self.is_ended and self._finish(item, returned)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it ends this channel alone
-            self._crash(error)
+            if not self.is_ended:
+                self._crash(error)
             return False
 
     def _handle_late(self, item: Any, task: asyncio.Task[Any]) -> None:
         """A callback that waited is done."""
         self._task = None
         if self._state is not _State.BUSY:
+            if not task.cancelled():
+                task.exception()  # nobody wants it, and asyncio need not log it
             return
         try:
             goes_on = self._finish(item, task.result())
@@ -328,7 +331,7 @@ class ChannelServer:
     def _crash(self, reason: Reason) -> None:
         """End by an error: terminate first, then tell the client."""
         self._state = _State.ENDING
-        self._owner.counters.channels_crashed += 1
+        self._owner.engine.counters.channels_crashed += 1
         error = reason if isinstance(reason, BaseException) else None
         log.error("channel on %r crashed: %r", self.socket.topic, reason, exc_info=error)
         self._terminate(reason, self._ended_by_crash)
@@ -338,7 +341,7 @@ class ChannelServer:
         try:
             returned = self._channel.terminate(reason, self.socket)
             if returned is not None:
-                task = self._owner.spawner.start(returned)
+                task = self._owner.engine.spawner.start(returned)
                 if not task.done():
                     self._task = task
                     task.add_done_callback(partial(self._terminate_late, then))
@@ -366,7 +369,7 @@ class ChannelServer:
 
     def _leave_topics(self) -> None:
         self._has_left = True
-        pubsub = self._owner.pubsub
+        pubsub = self._owner.engine.pubsub
         pubsub.leave(self.socket.topic, self)
         if self._subscriptions is not None:
             for topic in self._subscriptions:
@@ -387,7 +390,7 @@ class ChannelServer:
     def broadcast(self, event: str, payload: Payload, *, is_from: bool) -> None:
         """Send to all subscribers of the topic, or to all but this channel."""
         but = self if is_from else None
-        self._owner.pubsub.broadcast(self.socket.topic, event, payload, but=but)
+        self._owner.engine.pubsub.broadcast(self.socket.topic, event, payload, but=but)
 
     def reply(self, join_ref: Ref, ref: Ref, result: Result) -> None:
         """Answer one message, even after the channel ended."""
@@ -404,13 +407,13 @@ class ChannelServer:
         if self._subscriptions is None:
             self._subscriptions = set()
         self._subscriptions.add(topic)
-        self._owner.pubsub.subscribe(topic, self.deliver)
+        self._owner.engine.pubsub.subscribe(topic, self.deliver)
 
     def unsubscribe(self, topic: str) -> None:
         """Undo subscribe."""
         if self._subscriptions is not None:
             self._subscriptions.discard(topic)
-        self._owner.pubsub.unsubscribe(topic, self.deliver)
+        self._owner.engine.pubsub.unsubscribe(topic, self.deliver)
 
     def monitor(self, at_end: Callable[[], None]) -> None:
         """Have a function called when the channel ends: at once, if it left its topics already."""

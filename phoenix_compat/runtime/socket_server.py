@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from phoenix_compat.channel import Channel
-from phoenix_compat.errors import CallbackError, EncodeError
+from phoenix_compat.errors import CallbackError, EncodeError, LocalProtocolError
 from phoenix_compat.protocol.frame import CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR
 from phoenix_compat.protocol.jason import Buffer
 from phoenix_compat.protocol.message import (
@@ -36,13 +36,11 @@ from phoenix_compat.protocol.message import (
 )
 from phoenix_compat.protocol.session import Decision, decide
 from phoenix_compat.protocol.topic import TopicRoutes
-from phoenix_compat.pubsub import PubSub
 from phoenix_compat.result import Reason, Result
 from phoenix_compat.runtime.channel_server import ChannelServer
-from phoenix_compat.runtime.limits import Counters, Limits
+from phoenix_compat.runtime.engine import Engine
 from phoenix_compat.runtime.logs import log_join
 from phoenix_compat.runtime.outbox import Outbox
-from phoenix_compat.runtime.spawner import Spawner
 from phoenix_compat.socket import Socket
 
 log = logging.getLogger(__name__)
@@ -56,26 +54,6 @@ class Connection(Protocol):
 
     def unblocked(self) -> None:
         """A join is answered: hand on what was held back."""
-
-
-class Engine(Protocol):
-    """What all socket servers of an endpoint share."""
-
-    @property
-    def pubsub(self) -> PubSub:
-        """The topics."""
-
-    @property
-    def limits(self) -> Limits:
-        """The bounds."""
-
-    @property
-    def counters(self) -> Counters:
-        """How often they were met."""
-
-    @property
-    def spawner(self) -> Spawner:
-        """What starts coroutines."""
 
 
 Route = tuple[type[Channel], dict[str, Any] | None]
@@ -126,27 +104,10 @@ class SocketServer:
             engine.pubsub.subscribe(socket.id, self._on_own_topic)
         engine.counters.sockets_connected += 1
 
-    # What a channel asks of its owner.
-
     @property
-    def pubsub(self) -> PubSub:
+    def engine(self) -> Engine:
         """See channel_server.Owner."""
-        return self._engine.pubsub
-
-    @property
-    def limits(self) -> Limits:
-        """See channel_server.Owner."""
-        return self._engine.limits
-
-    @property
-    def counters(self) -> Counters:
-        """See channel_server.Owner."""
-        return self._engine.counters
-
-    @property
-    def spawner(self) -> Spawner:
-        """See channel_server.Owner."""
-        return self._engine.spawner
+        return self._engine
 
     @property
     def joined_topics(self) -> int:
@@ -206,7 +167,7 @@ class SocketServer:
         if route is None:
             log.warning('Ignoring unmatched topic "%s" in %s', message.topic, self._name)
             self._answer(None, message, "error", UNMATCHED_TOPIC)
-        elif len(self._channels) >= self.limits.max_channels_per_transport:
+        elif len(self._channels) >= self._engine.limits.max_channels_per_transport:
             log.error("too many channels joined in %s: %r refused", self._name, message.topic)
             self._answer(message.join_ref, message, "error", TOO_MANY_CHANNELS)
         else:
@@ -222,7 +183,11 @@ class SocketServer:
         assigns: dict[str, Any] | None,
     ) -> None:
         join_ref = message.join_ref
-        channel = channel_class()
+        try:
+            channel = channel_class()
+        except Exception as error:  # noqa: BLE001 - it refuses this join alone
+            self._refuse_crashed(message, old, error)
+            return
         server = ChannelServer(channel, self, join_ref)
         own_join_ref = message.ref if join_ref is None else join_ref
         server.socket = self._socket.for_channel(server, message.topic, own_join_ref, assigns)
@@ -230,7 +195,7 @@ class SocketServer:
         try:
             returned = server.join(message.payload)
             if not isinstance(returned, Result):
-                task = self.spawner.start(returned)
+                task = self._engine.spawner.start(returned)
                 if not task.done():
                     self._wait_for(task, join)
                     return
@@ -244,13 +209,13 @@ class SocketServer:
         """The join waits for something: so does everything else of this client."""
         self.is_blocked = True
         timer = asyncio.get_running_loop().call_later(
-            self.limits.join_timeout_s, self._join_timed_out, task, join.message.topic
+            self._engine.limits.join_timeout_s, self._join_timed_out, task, join.message.topic
         )
         task.add_done_callback(partial(self._join_done, join, timer))
 
     def _join_timed_out(self, task: asyncio.Task[Any], topic: str) -> None:
-        self.counters.joins_timed_out += 1
-        log.error("join of %r took longer than %g s", topic, self.limits.join_timeout_s)
+        self._engine.counters.joins_timed_out += 1
+        log.error("join of %r took longer than %g s", topic, self._engine.limits.join_timeout_s)
         task.cancel()
 
     def _join_done(self, join: _Join, timer: asyncio.TimerHandle, task: asyncio.Task[Any]) -> None:
@@ -266,14 +231,15 @@ class SocketServer:
             log.exception("cannot encode the reply to the join of %r", join.message.topic)
             self._connection.close(CLOSE_INTERNAL_ERROR, "encode error")
         self.is_blocked = False
-        if self._closed_for is not None:
-            join.server.close(self._closed_for)
         self._connection.unblocked()
 
     def _join_returned(self, join: _Join, returned: Any) -> None:
         message, server = join.message, join.server
         if not isinstance(returned, Result) or returned.status not in {"ok", "error"}:
             self._join_crashed(join, CallbackError("join", returned, "ok(...) or error(...)"))
+            return
+        if server.is_ended:
+            self._join_crashed(join, LocalProtocolError("join filled its own mailbox"))
             return
         is_accepted = returned.status == "ok"
         log_join(
@@ -285,7 +251,11 @@ class SocketServer:
         )
         if not is_accepted:
             server.kill()
-        elif self._closed_for is None:
+        elif self._closed_for is not None:
+            server.socket.joined = True
+            server.close(self._closed_for)
+            return
+        else:
             self._channels[message.topic] = server
             server.listen()
         self._answer(message.join_ref, message, returned.status, returned.payload)
@@ -294,11 +264,16 @@ class SocketServer:
             server.begin()
 
     def _join_crashed(self, join: _Join, error: BaseException) -> None:
-        log.error("join of %r crashed: %r", join.message.topic, error, exc_info=error)
-        self.counters.channels_crashed += 1
         join.server.kill()
-        self._answer(join.message.join_ref, join.message, "error", JOIN_CRASHED)
-        self._close_old(join.old)
+        self._refuse_crashed(join.message, join.old, error)
+
+    def _refuse_crashed(
+        self, message: Message, old: ChannelServer | None, error: BaseException
+    ) -> None:
+        log.error("join of %r crashed: %r", message.topic, error, exc_info=error)
+        self._engine.counters.channels_crashed += 1
+        self._answer(message.join_ref, message, "error", JOIN_CRASHED)
+        self._close_old(old)
 
     def _close_old(self, old: ChannelServer | None) -> None:
         if old is not None:
@@ -341,10 +316,10 @@ class SocketServer:
         if self._closed_for is not None:
             return
         self._closed_for = reason
-        self.counters.sockets_closed += 1
+        self._engine.counters.sockets_closed += 1
         self.outbox.discard()
         if self._socket.id is not None:
-            self.pubsub.unsubscribe(self._socket.id, self._on_own_topic)
+            self._engine.pubsub.unsubscribe(self._socket.id, self._on_own_topic)
         channels, self._channels = self._channels, {}
         for channel in channels.values():
             channel.close(reason)

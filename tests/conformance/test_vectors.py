@@ -20,8 +20,11 @@ CASES = load_vectors()
 @pytest.fixture(scope="module")
 def verdicts(request: pytest.FixtureRequest) -> dict[str, CaseResult]:
     """The verdicts over the cases that this run selected."""
-    tests = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    selected = {test.callspec.params.get("name") for test in tests if hasattr(test, "callspec")}
+    selected = {
+        item.callspec.params["name"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == request.path
+    }
     cases = [case for case in CASES if case.name in selected]
     return {result.name: result for result in asyncio.run(_play(cases))}
 

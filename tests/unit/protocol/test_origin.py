@@ -1,0 +1,243 @@
+"""Which pages may connect: protocol.md §1.5; numbers are those of §9.7."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.protocol.origin import (
+    CONN,
+    CheckOrigin,
+    Origin,
+    is_origin_allowed,
+    parse_check_origin,
+    parse_origin,
+)
+
+HERE = Origin("http", "example.com", 80)
+
+# No host; no URL; no origin at all.
+ODD_ORIGINS = [
+    "file://",
+    "null",
+    "",
+    "http://",
+    "http://[::1",
+    "http://h:port",
+    "//",
+    "example.com",
+]
+
+
+def allows(
+    check: CheckOrigin,
+    origin: str | None,
+    url_host: str | None = "example.com",
+    conn: Origin = HERE,
+) -> bool:
+    """Whether a page of that origin may connect."""
+    return is_origin_allowed(origin, parse_check_origin(check), url_host=url_host, conn=conn)
+
+
+def sort_out(check: CheckOrigin, origins: list[str], **more: Any) -> list[str]:
+    """Those of the origins that may connect."""
+    return [origin for origin in origins if allows(check, origin, **more)]
+
+
+@pytest.mark.parametrize("check", [True, False, CONN, ["//a.com"], lambda _: False])
+def test_no_origin_passes(check: CheckOrigin) -> None:
+    """A request without an Origin header comes from no web page, and passes every check."""
+    assert allows(check, None)
+
+
+def test_false_never_refuses() -> None:
+    """84, 94: without a check every origin passes, even one that is no URL."""
+    origins = ["https://evil.com", *ODD_ORIGINS]
+
+    assert origins == sort_out(False, origins)
+
+
+def test_true_compares_the_host_only() -> None:
+    """85: the host must be the endpoint's; scheme and port do not matter, case does."""
+    fine = ["https://example.com", "http://example.com:8080", "ws://example.com", "//example.com"]
+    others = ["https://www.example.com", "https://evil.com", "http://EXAMPLE.com"]
+
+    assert fine == sort_out(True, [*fine, *others])
+
+
+def test_true_passes_any_host_when_the_endpoint_has_none() -> None:
+    """An endpoint without a host of its own lets every host pass, but an origin needs one."""
+    origins = ["https://a.com", "http://b.com:81"]
+
+    assert origins == sort_out(True, [*origins, "null", "file://"], url_host=None)
+
+
+@pytest.mark.parametrize("check", [True, ["//example.com"], ["*://x", "//*.com"], CONN])
+def test_odd_origins_are_refused(check: Any) -> None:
+    """91: `file://`, `null`, the empty origin and what is no URL have no host to compare."""
+    check = ["//x", "//*.com"] if check == ["*://x", "//*.com"] else check
+
+    assert sort_out(check, ODD_ORIGINS) == []
+
+
+def test_wildcards() -> None:
+    """88: `*.ex.com` is ex.com and everything below it, and nothing that only ends alike."""
+    check = ["https://*.ex.com", "http://*.ex.com"]
+    fine = [
+        "https://org1.ex.com",
+        "http://org1.ex.com",
+        "https://a.b.ex.com",
+        "http://ex.com",
+        "https://ex.com",
+    ]
+    others = ["http://org1.prefix-ex.com", "http://prefix-ex.com", "http://ex.com.evil.com"]
+
+    assert fine == sort_out(check, [*fine, *others, "https://ex.com:8443"])
+
+
+def test_wildcards_below_a_subdomain() -> None:
+    """89: a wildcard below a subdomain leaves its neighbours out."""
+    fine = ["http://org1.foo.example.com", "http://foo.example.com"]
+    others = [
+        "http://bad.example.com",
+        "http://org1.prefix-foo.example.com",
+        "http://org1.bar.example.com",
+        "http://example.com",
+    ]
+
+    assert fine == sort_out(["http://*.foo.example.com"], [*fine, *others])
+
+
+def test_a_host_does_not_match_its_subdomains() -> None:
+    """90: `//ex.com` is that host alone."""
+    assert sort_out(["//ex.com"], ["http://ex.com", "http://org1.ex.com"]) == ["http://ex.com"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "fine", "others"),
+    [
+        (
+            "//example.com",
+            ["http://example.com", "https://example.com:81", "ws://example.com"],
+            ["http://notallowed.com", "http://Example.com"],
+        ),
+        (
+            "http://scheme.com",
+            ["http://scheme.com", "http://scheme.com:80"],
+            ["https://scheme.com", "http://scheme.com:8080", "//scheme.com"],
+        ),
+        ("https://s.com", ["https://s.com", "https://s.com:443"], ["http://s.com:443"]),
+        (
+            "//port.com:81",
+            ["http://port.com:81", "https://port.com:81"],
+            ["http://port.com:82", "http://port.com"],
+        ),
+        ("https://[::1]:8080", ["https://[::1]:8080"], ["https://[::2]:8080", "https://[::1]"]),
+        ("app://localhost", ["app://localhost", "app://localhost:1"], ["http://localhost"]),
+    ],
+)
+def test_entries_of_a_list(entry: str, fine: list[str], others: list[str]) -> None:
+    """95: an entry compares what it says, and the port that its scheme implies."""
+    assert fine == sort_out([entry], [*fine, *others])
+
+
+def test_any_entry_of_a_list_will_do() -> None:
+    """A page passes when one entry of the list admits it."""
+    check = ["//a.com", "//b.com"]
+
+    assert sort_out(check, ["http://a.com", "http://b.com", "http://c.com"]) == [
+        "http://a.com",
+        "http://b.com",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("conn", "fine"),
+    [
+        (Origin("http", "h.com", 80), ["http://h.com", "http://h.com:80"]),
+        (Origin("https", "h.com", 443), ["https://h.com", "https://h.com:443"]),
+        (Origin("https", "h.com", 8443), ["https://h.com:8443"]),
+    ],
+)
+def test_conn_is_the_request_itself(conn: Origin, fine: list[str]) -> None:
+    """93: scheme, host and port must all be those of the request; ws and wss never are."""
+    others = ["ws://h.com", "wss://h.com", "http://h.com:81", "https://other.com", "//h.com"]
+
+    assert fine == sort_out(CONN, [*fine, *others], conn=conn)
+
+
+def test_a_function_decides() -> None:
+    """92, 96: a function is asked with the parsed origin, even with one that is no URL."""
+    asked = []
+
+    def check(origin: Origin) -> bool:
+        asked.append(origin)
+        return origin.host != "evil.com"
+
+    assert sort_out(check, ["http://a.com:81", "null", "http://evil.com"]) == [
+        "http://a.com:81",
+        "null",
+    ]
+    assert asked == [
+        Origin("http", "a.com", 81),
+        Origin(None, None, None),
+        Origin("http", "evil.com", 80),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://Example.COM", Origin("https", "Example.COM", 443)),
+        ("HTTP://a.com", Origin("http", "a.com", 80)),
+        ("http://user:secret@a.com:81/path?q#f", Origin("http", "a.com", 81)),
+        ("http://[::1]:8080", Origin("http", "::1", 8080)),
+        ("//a.com", Origin(None, "a.com", None)),
+        ("ws://a.com", Origin("ws", "a.com", 80)),
+        ("wss://a.com", Origin("wss", "a.com", 443)),
+        ("app://a.com", Origin("app", "a.com", None)),
+        ("http://a.com:", Origin("http", "a.com", 80)),
+        ("http://a.com:99999", Origin(None, None, None)),
+    ],
+)
+def test_an_origin_is_taken_apart(text: str, expected: Origin) -> None:
+    """Scheme, host as it stands, and the port, which the scheme may imply."""
+    assert expected == parse_origin(text)
+
+
+@pytest.mark.parametrize("entry", ["example.com", "null", "file://", "", "http://", "http://h:x"])
+def test_an_entry_without_a_host_is_a_mistake(entry: str) -> None:
+    """A list entry that can never match is told of when the socket is mounted."""
+    with pytest.raises(ConfigError, match="has no host"):
+        parse_check_origin(["//fine.com", entry])
+
+
+def test_a_single_string_is_a_mistake() -> None:
+    """A string other than "conn" is a list that was forgotten."""
+    with pytest.raises(ConfigError, match="a list"):
+        parse_check_origin("//example.com")
+
+
+def test_a_list_is_kept_as_it_was() -> None:
+    """Changing the list after the socket was mounted changes nothing."""
+    entries = ["//a.com"]
+    check = parse_check_origin(entries)
+
+    entries.append("//evil.com")
+
+    assert check == ("//a.com",)
+
+
+def test_two_mounts_keep_their_own_policy() -> None:
+    """98: policies of two sockets do not mix, whichever is asked first."""
+    first, second = parse_check_origin(["//a.com"]), parse_check_origin(["//b.com"])
+
+    answers = [
+        [is_origin_allowed(f"http://{host}", check, url_host=None, conn=HERE) for check in order]
+        for host in ("a.com", "b.com")
+        for order in ((first, second), (second, first))
+    ]
+
+    assert answers == [[True, False], [False, True], [False, True], [True, False]]
