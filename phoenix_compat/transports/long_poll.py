@@ -58,6 +58,7 @@ class LongPollHub:
         self.options = options
         self.routes = socket.routes
         self._socket = socket
+        self.polls: set[asyncio.Future[None]] = set()
         self._sessions = sessions
         self._own: set[LongPollSession] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -141,6 +142,9 @@ class LongPollHub:
         """End every session; polls that wait are answered at once."""
         for session in tuple(self._own):
             session.drain()
+        for poll in self.polls:
+            if not poll.done():
+                poll.set_result(None)
 
     def abort_all(self) -> None:
         """Nothing is left to drop but the timer."""

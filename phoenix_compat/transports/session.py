@@ -43,6 +43,11 @@ class _Waiting(NamedTuple):
     taken: asyncio.Future[None]
 
 
+def _wake(poll: asyncio.Future[None] | None) -> None:
+    if poll is not None and not poll.done():
+        poll.set_result(None)
+
+
 class LongPollWire(ByteWire):
     """Frames as JSON strings, each with a comma behind it: put together, they are a JSON list."""
 
@@ -61,6 +66,7 @@ class Hub(Protocol):
 
     endpoint: Endpoint
     routes: TopicRoutes[Route]
+    polls: set[asyncio.Future[None]]
 
     def gone(self, session: LongPollSession) -> None:
         """The session is over."""
@@ -119,8 +125,7 @@ class LongPollSession:
         """Keep frames for the next poll, and wake the one that waits."""
         self._buffer.append(data)
         self._buffer_bytes += len(data)
-        if self._poller is not None and not self._poller.done():
-            self._poller.set_result(None)
+        _wake(self._poller)
 
     def get_write_buffer_size(self) -> int:
         """Bytes that no poll has taken yet."""
@@ -137,7 +142,11 @@ class LongPollSession:
         self.polled_at_s = loop.time()
         if not self._buffer:
             poller = self._poller = loop.create_future()
-            await asyncio.wait({poller}, timeout=window_s)
+            self._hub.polls.add(poller)
+            try:
+                await asyncio.wait({poller}, timeout=window_s)
+            finally:
+                self._hub.polls.discard(poller)
             if self._poller is not poller:
                 return b""
             self._poller = None
@@ -203,10 +212,8 @@ class LongPollSession:
         return self._server.joined_topics
 
     def drain(self) -> None:
-        """The server restarts; a poll that waits is answered at once, not to hold that up."""
+        """The server restarts."""
         self.close(0, ("shutdown", "draining"))
-        if self._poller is not None and not self._poller.done():
-            self._poller.set_result(None)
 
     def _overflowed(self) -> None:
         self._hub.endpoint.counters.slow_clients_closed += 1
