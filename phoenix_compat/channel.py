@@ -128,13 +128,17 @@ class Channel:
 
 
 def _collect_handlers(cls: type[Channel]) -> dict[str, Handler]:
-    """The `@on` methods of a class and its bases; a subclass may replace a method by its name."""
+    """The `@on` methods of a class and its bases.
+
+    A subclass may replace a method by its name; it keeps the event unless it names another.
+    """
     handlers: dict[str, Handler] = {}
     owners: dict[str, str] = {}
     for name in dict.fromkeys(name for base in cls.__mro__ for name in vars(base)):
         method = getattr(cls, name, None)
-        event = getattr(method, _EVENT_ATTRIBUTE, None)
-        if event is None or method is None:
+        marks = (getattr(vars(base).get(name), _EVENT_ATTRIBUTE, None) for base in cls.__mro__)
+        event = next((mark for mark in marks if mark is not None), None)
+        if event is None or not callable(method):
             continue
         if event in owners:
             raise ChannelDefinitionError(

@@ -1,0 +1,384 @@
+"""How channels end: what the client hears, when `terminate` runs, and for which reason."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from phoenix_compat import HandleResult, Reason, Result, Socket, Stop, error, ok, on, stop
+from tests.unit.runtime.scene import (
+    Client,
+    Engine,
+    Gates,
+    OpenChannel,
+    called_back,
+    closed,
+    crashed,
+    refused,
+    replied,
+    settle,
+    with_assigns,
+)
+
+
+class EndingChannel(OpenChannel):
+    """Ends as the test wants: `act` of its route is called with the socket.
+
+    Attributes:
+        reasons: an assign of its route, where `terminate` notes its reason.
+    """
+
+    intercept = ("out",)
+
+    async def handle_in(self, event: str, payload: Any, socket: Socket) -> HandleResult:
+        result: HandleResult = socket.assigns["act"](socket)
+        return result
+
+    def handle_info(self, message: Any, socket: Socket) -> Stop | None:
+        result: Stop | None = socket.assigns["act"](socket)
+        return result
+
+    def handle_out(self, event: str, payload: Any, socket: Socket) -> Stop | None:
+        return self.handle_info(event, socket)
+
+    @on("info")
+    def info(self, payload: Any, socket: Socket) -> None:
+        socket.send_self("act")
+
+    @on("out")
+    def out(self, payload: Any, socket: Socket) -> None:
+        socket.broadcast("out", {})
+
+    @on("wait")
+    async def wait(self, payload: Any, socket: Socket) -> HandleResult:
+        await socket.assigns["gates"].at("wait")
+        return ok()
+
+    async def terminate(self, reason: Reason, socket: Socket) -> None:
+        socket.assigns["reasons"].append(reason)
+        socket.push("terminated", {})
+
+
+class Scene:
+    """One client on one EndingChannel."""
+
+    def __init__(self, act: Any = None) -> None:
+        self.engine = Engine()
+        self.gates = Gates()
+        self.reasons: list[Reason] = []
+        route = with_assigns(EndingChannel, act=act, gates=self.gates, reasons=self.reasons)
+        self.client = Client(self.engine, {"t": route, "other": OpenChannel})
+
+    async def say(self, event: str, ref: str = "2") -> list[Any]:
+        """Say something, and hear what comes back."""
+        await self.client.say("1", ref, "t", event, {})
+        await settle()
+        return self.client.hears()
+
+
+TERMINATED: list[Any] = ["1", None, "t", "terminated", {}]
+
+GRACEFUL: list[Reason] = ["normal", "shutdown", ("shutdown", "bye"), ("shutdown", {"a": 1})]
+OTHERWISE: list[Reason] = ["something broke", ("other", 1), RuntimeError("no"), ""]
+
+
+@pytest.mark.parametrize("event", ["e", "info", "out"])
+@pytest.mark.parametrize("reason", GRACEFUL, ids=repr)
+async def test_a_graceful_stop(event: str, reason: Reason) -> None:
+    """169, 181, 182: after phx_close comes what terminate pushes; the topic is free."""
+    scene = Scene(lambda _: stop(reason))
+    await scene.client.join("t")
+
+    heard = await scene.say(event)
+
+    assert heard == [closed("1", "t"), TERMINATED]
+    assert scene.reasons == [reason]
+    assert await scene.say("e", "3") == [refused(None, "3", "t", "unmatched topic")]
+    assert scene.engine.counters.channels_crashed == 0
+
+
+@pytest.mark.parametrize("event", ["e", "info", "out"])
+@pytest.mark.parametrize("reason", OTHERWISE, ids=repr)
+async def test_any_other_stop(event: str, reason: Reason) -> None:
+    """terminate runs first, then comes phx_error, which never tells the reason."""
+    scene = Scene(lambda _: stop(reason))
+    await scene.client.join("t")
+
+    heard = await scene.say(event)
+
+    assert heard == [TERMINATED, crashed("1", "t")]
+    assert scene.reasons == [reason]
+    assert await scene.say("e", "3") == [refused(None, "3", "t", "unmatched topic")]
+    assert scene.engine.counters.channels_crashed == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "ending"),
+    [
+        ("shutdown", [closed("1", "t"), TERMINATED]),
+        ("broke", [TERMINATED, crashed("1", "t")]),
+    ],
+)
+@pytest.mark.parametrize("answer", [ok({"bye": 1}), error({"bye": 1})])
+async def test_a_stop_with_an_answer(reason: Reason, ending: list[Any], answer: Result) -> None:
+    """170: the answer comes before the end."""
+    scene = Scene(lambda _: stop(reason, answer))
+    await scene.client.join("t")
+
+    heard = await scene.say("e")
+
+    assert heard == [replied("1", "2", "t", {"bye": 1}, answer.status), *ending]
+
+
+class BrokenError(Exception):
+    """What user code raises."""
+
+
+@pytest.mark.parametrize("event", ["e", "info", "out"])
+@pytest.mark.parametrize(
+    "raised", [BrokenError("secret"), asyncio.CancelledError("mine")], ids=repr
+)
+async def test_a_callback_that_raises(
+    event: str, raised: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """168: the channel ends with phx_error and a log of the error; the socket goes on."""
+
+    def act(_socket: Socket) -> None:
+        raise raised
+
+    scene = Scene(act)
+    await scene.client.join("t")
+    await scene.client.join("other", "9")
+
+    heard = await scene.say(event)
+
+    assert heard == [TERMINATED, crashed("1", "t")]
+    assert scene.reasons == [raised]
+    assert scene.client.server.joined_topics == 1
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+async def test_a_callback_that_waited_and_is_cancelled() -> None:
+    """A callback whose own await is cancelled by somebody ends its channel, and no more."""
+    scene = Scene()
+    await scene.client.join("t")
+    await scene.client.say("1", "2", "t", "wait", {})
+
+    scene.gates.at("wait").cancel()
+    await settle()
+
+    assert scene.client.hears() == [TERMINATED, crashed("1", "t")]
+
+
+async def test_a_crash_loses_what_waited() -> None:
+    """Messages behind the one that crashed are lost; the topic may be joined again."""
+    scene = Scene()
+    await scene.client.join("t")
+    await scene.client.say("1", "2", "t", "wait", {})
+    await scene.client.say("1", "3", "t", "wait", {})
+
+    scene.gates.at("wait").set_exception(BrokenError())
+    await settle()
+
+    assert scene.client.hears() == [TERMINATED, crashed("1", "t")]
+    await scene.client.join("t", "4")
+
+
+async def test_leaving() -> None:
+    """187: the answer first, then phx_close, then what terminate pushes; other topics stay."""
+    scene = Scene()
+    await scene.client.join("t")
+    await scene.client.join("other", "9")
+
+    heard = await scene.say("phx_leave")
+
+    assert heard == [replied("1", "2", "t"), closed("1", "t"), TERMINATED]
+    assert scene.reasons == [("shutdown", "left")]
+    assert scene.client.server.joined_topics == 1
+
+
+async def test_leaving_a_busy_channel() -> None:
+    """A leave waits its turn: what was sent before it is answered first, what follows is lost."""
+    scene = Scene()
+    await scene.client.join("t")
+    before = await scene.say("wait")
+    before += await scene.say("phx_leave", "3")
+    before += await scene.say("info", "4")
+
+    await scene.gates.open("wait")
+
+    assert before == []
+    assert scene.client.hears() == [
+        replied("1", "2", "t"),
+        replied("1", "3", "t"),
+        closed("1", "t"),
+        TERMINATED,
+    ]
+
+
+async def test_the_client_goes() -> None:
+    """188: every channel ends for the reason ("shutdown", "closed"), and nothing is sent."""
+    scene = Scene()
+    await scene.client.join("t")
+
+    await scene.client.go()
+    await scene.client.go()
+
+    assert scene.client.hears() == []
+    assert scene.reasons == [("shutdown", "closed")]
+    assert len(scene.engine.pubsub) == 0
+    assert scene.engine.counters.sockets_closed == 1
+
+
+async def test_the_client_goes_while_a_callback_waits() -> None:
+    """A callback that runs may end; then terminate runs."""
+    scene = Scene()
+    await scene.client.join("t")
+    await scene.say("wait")
+
+    await scene.client.go()
+    before = list(scene.reasons)
+    await scene.gates.open("wait")
+
+    assert (before, scene.reasons) == ([], [("shutdown", "closed")])
+
+
+class Failing(OpenChannel):
+    """A channel whose `terminate` fails as its route says."""
+
+    def terminate(self, reason: Reason, socket: Socket) -> Any:
+        return socket.assigns["fail"]()
+
+    @on("crash")
+    def crash(self, payload: Any, socket: Socket) -> HandleResult:
+        raise BrokenError
+
+
+async def raise_later() -> None:
+    """Fail after a wait."""
+    await asyncio.sleep(0)
+    raise BrokenError
+
+
+async def raise_soon() -> None:
+    """Fail before the first wait."""
+    raise BrokenError
+
+
+async def cancel_later() -> None:
+    """Be cancelled after a wait."""
+    await asyncio.sleep(0)
+    raise asyncio.CancelledError
+
+
+def raise_at_once() -> None:
+    """Fail in a plain function."""
+    raise BrokenError
+
+
+FAILURES = [raise_at_once, raise_soon, raise_later, cancel_later, lambda: "no awaitable"]
+
+
+@pytest.mark.parametrize("fail", FAILURES)
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [("phx_leave", [replied("1", "2", "t"), closed("1", "t")]), ("crash", [crashed("1", "t")])],
+)
+async def test_terminate_may_fail(event: str, expected: list[Any], fail: Any) -> None:
+    """An error in terminate changes nothing for the client."""
+    client = Client(Engine(), {"t": with_assigns(Failing, fail=fail)})
+    await client.join("t")
+
+    await client.say("1", "2", "t", event, {})
+    await settle()
+
+    assert client.hears() == expected
+    await client.join("t", "3")
+
+
+async def test_terminate_may_wait() -> None:
+    """After a leave the topic is free while terminate waits; after a crash only when it is done."""
+    gates = Gates()
+    client = Client(Engine(), {"room:*": with_assigns(Failing, fail=lambda: gates.at("terminate"))})
+    await client.join("room:a")
+    await client.join("room:b", "2")
+
+    await client.say("1", "3", "room:a", "phx_leave", {})
+    await client.say("2", "4", "room:b", "crash", {})
+    await client.say("2", "5", "room:b", "crash", {})
+
+    assert client.hears() == [replied("1", "3", "room:a"), closed("1", "room:a")]
+    await gates.open("terminate")
+    assert client.hears() == [crashed("2", "room:b")]
+
+
+# Killed by a duplicate join.
+
+
+async def test_a_killed_callback_is_cancelled_and_its_answer_is_lost() -> None:
+    """The callback that waits is cancelled; neither it nor terminate is heard of again."""
+    gates, cancelled = Gates(), []
+
+    class Stubborn(OpenChannel):
+        @on("e")
+        async def on_e(self, payload: Any, socket: Socket) -> HandleResult:
+            try:
+                await gates.at("e")
+            except asyncio.CancelledError:
+                cancelled.append(socket.join_ref)
+            socket.push("too late", {})
+            return ok()
+
+        def terminate(self, reason: Reason, socket: Socket) -> None:
+            cancelled.append("terminated")
+
+    client = Client(Engine(), {"t": Stubborn})
+    await client.join("t")
+    await client.say("1", "2", "t", "e", {})
+    await client.say("1", "3", "t", "e", {})
+
+    await client.say("4", "4", "t", "phx_join", {})
+    await settle()
+
+    assert client.hears() == [replied("4", "4", "t"), closed("1", "t")]
+    assert cancelled == ["1"]
+
+
+async def test_a_killed_channel_takes_no_broadcasts() -> None:
+    """After a duplicate join the client hears each broadcast once."""
+    engine = Engine()
+    client = Client(engine, {"t": OpenChannel})
+    await client.join("t")
+    await client.say("2", "2", "t", "phx_join", {})
+    client.hears()
+
+    await called_back(engine.broadcast, "t", "news", {})
+
+    assert client.hears() == [[None, None, "t", "news", {}]]
+
+
+async def test_a_killed_callback_that_fails_is_not_heard_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An error while a killed callback cleans up ends nothing more."""
+    gates = Gates()
+
+    class Untidy(OpenChannel):
+        @on("e")
+        async def on_e(self, payload: Any, socket: Socket) -> None:
+            try:
+                await gates.at("e")
+            finally:
+                raise BrokenError
+
+    client = Client(Engine(), {"t": Untidy})
+    await client.join("t")
+    await client.say("1", "2", "t", "e", {})
+    await client.say("3", "3", "t", "phx_join", {})
+    await settle()
+
+    assert client.hears() == [replied("3", "3", "t"), closed("1", "t")]
+    assert "never retrieved" not in caplog.text

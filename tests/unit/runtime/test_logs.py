@@ -1,0 +1,174 @@
+"""The lines of Phoenix's logger, and what they hide."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+
+from phoenix_compat.protocol.message import Message
+from phoenix_compat.runtime.logs import (
+    duration,
+    filter_parameters,
+    log_connect,
+    log_handled,
+    log_join,
+)
+from tests.unit.runtime.scene import OpenChannel
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[tuple[int, str]]]:
+    """What was logged, as level and text."""
+    caplog.set_level(logging.DEBUG, "phoenix_compat.socket")
+    return lambda: [(record.levelno, record.getMessage()) for record in caplog.records]
+
+
+Lines = Callable[[], list[tuple[int, str]]]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"password": "x"}, {"password": "[FILTERED]"}),
+        ({"token": {"a": 1}}, {"token": "[FILTERED]"}),
+        ({"user_password_2": 1}, {"user_password_2": "[FILTERED]"}),
+        ({"a": {"api_token": "x", "b": 1}}, {"a": {"api_token": "[FILTERED]", "b": 1}}),
+        ([{"password": 1}, "password"], [{"password": "[FILTERED]"}, "password"]),
+        ({"Password": "x"}, {"Password": "x"}),
+        ({"pass": "x", 1: "y"}, {"pass": "x", 1: "y"}),
+        (b"password", b"password"),
+        (None, None),
+    ],
+)
+def test_secrets_are_hidden(value: Any, expected: Any) -> None:
+    """Values whose key contains "password" or "token" are not logged, however deep."""
+    assert expected == filter_parameters(value)
+
+
+def test_filtering_changes_a_copy() -> None:
+    """The channel still gets the password."""
+    payload = {"a": {"password": "x"}}
+
+    filter_parameters(payload)
+
+    assert payload == {"a": {"password": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("is_accepted", "first"), [(True, "CONNECTED TO"), (False, "REFUSED CONNECTION TO")]
+)
+def test_a_connect(lines: Lines, is_accepted: bool, first: str) -> None:
+    """13: a connect is one entry with transport, serializer and filtered parameters."""
+    log_connect(
+        logging.INFO,
+        is_accepted=is_accepted,
+        handler="UserSocket",
+        transport="websocket",
+        serializer="V2JSONSerializer",
+        params={"token": "secret", "vsn": "2.0.0"},
+        took_s=0.00042,
+    )
+
+    assert lines() == [
+        (
+            logging.INFO,
+            (
+                f"{first} UserSocket in 420µs\n"
+                "  Transport: :websocket\n"
+                "  Serializer: V2JSONSerializer\n"
+                "  Parameters: {'token': '[FILTERED]', 'vsn': '2.0.0'}"
+            ),
+        )
+    ]
+
+
+def test_a_connect_may_be_silent(lines: Lines) -> None:
+    """14: with the level None nothing is logged."""
+    log_connect(
+        None, is_accepted=True, handler="", transport="", serializer="", params={}, took_s=0.0
+    )
+
+    assert lines() == []
+
+
+@pytest.mark.parametrize(("is_accepted", "first"), [(True, "JOINED"), (False, "REFUSED JOIN")])
+def test_a_join(lines: Lines, is_accepted: bool, first: str) -> None:
+    """15: a join is logged with its topic and filtered parameters."""
+    log_join(
+        OpenChannel(),
+        is_accepted=is_accepted,
+        topic="room:a",
+        payload={"password": "x"},
+        took_s=0.012,
+    )
+
+    assert lines() == [
+        (logging.INFO, f"{first} room:a in 12ms\n  Parameters: {{'password': '[FILTERED]'}}")
+    ]
+
+
+def test_an_event(lines: Lines) -> None:
+    """15: an event is logged for debugging, with its topic, channel and filtered parameters."""
+    log_handled(OpenChannel(), Message("1", "2", "room:a", "new_msg", {"password": "x"}))
+
+    assert lines() == [
+        (
+            logging.DEBUG,
+            (
+                "HANDLED new_msg INCOMING ON room:a (OpenChannel)\n"
+                "  Parameters: {'password': '[FILTERED]'}"
+            ),
+        )
+    ]
+
+
+def test_topics_of_phoenix_itself_are_not_logged(lines: Lines) -> None:
+    """Nothing is logged for topics that begin with "phoenix"."""
+    log_join(OpenChannel(), is_accepted=True, topic="phoenix:x", payload={}, took_s=0.0)
+    log_handled(OpenChannel(), Message("1", "2", "phoenix", "e", {}))
+
+    assert lines() == []
+
+
+class SilentChannel(OpenChannel):
+    """Logs nothing."""
+
+    log_join: ClassVar[int | None] = None
+    log_handle_in: ClassVar[int | None] = None
+
+
+def test_a_channel_may_be_silent(lines: Lines) -> None:
+    """A channel that sets its levels to None is not logged."""
+    log_join(SilentChannel(), is_accepted=True, topic="t", payload={}, took_s=0.0)
+    log_handled(SilentChannel(), Message("1", "2", "t", "e", {}))
+
+    assert lines() == []
+
+
+def test_levels_that_are_off_cost_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """When the logger does not want the level, the parameters are not even looked at."""
+    caplog.set_level(logging.ERROR, "phoenix_compat.socket")
+
+    log_handled(OpenChannel(), Message("1", "2", "t", "e", {}))
+    log_join(OpenChannel(), is_accepted=True, topic="t", payload={}, took_s=0.0)
+
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("took_s", "expected"),
+    [
+        (0.0, "0µs"),
+        (0.000_42, "420µs"),
+        (0.000_999, "999µs"),
+        (0.001, "1ms"),
+        (0.0129, "12ms"),
+        (61.5, "61500ms"),
+    ],
+)
+def test_a_duration(took_s: float, expected: str) -> None:
+    """Below a millisecond it is told in microseconds."""
+    assert expected == duration(took_s)

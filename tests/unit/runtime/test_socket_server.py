@@ -1,0 +1,219 @@
+"""A client's socket: heartbeats, unmatched and stale messages, odd frames, how it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from phoenix_compat import (
+    Channel,
+    Reason,
+    Result,
+    Socket,
+    ok,
+)
+from phoenix_compat.errors import EncodeError, InvalidMessageError
+from phoenix_compat.protocol.serializer import V1
+from tests.unit.runtime.scene import (
+    Client,
+    Engine,
+    OpenChannel,
+    WaitingChannel,
+    called_back,
+    closed,
+    crashed,
+    refused,
+    replied,
+)
+
+
+@pytest.mark.parametrize(
+    ("join_ref", "ref"), [(None, "1"), (None, None), (None, 1), ("9", "1"), ({"a": 1}, [2])]
+)
+async def test_a_heartbeat(join_ref: Any, ref: Any) -> None:
+    """203: a heartbeat is answered with its ref, whatever that is, and a null join_ref."""
+    client = Client(Engine(), {})
+
+    await client.say(join_ref, ref, "phoenix", "heartbeat", "anything")
+
+    assert client.hears() == [replied(None, ref, "phoenix")]
+
+
+async def test_a_heartbeat_where_phoenix_is_joined() -> None:
+    """A channel on "phoenix" gets everything but heartbeats."""
+    client = Client(Engine(), {"phoenix": WaitingChannel})
+    await client.join("phoenix")
+
+    await client.say("1", "2", "phoenix", "heartbeat", {})
+    await client.say("1", "3", "phoenix", "quick", {})
+
+    assert client.hears() == [
+        replied(None, "2", "phoenix"),
+        replied("1", "3", "phoenix", ["quick", "3"]),
+    ]
+
+
+@pytest.mark.parametrize("topic", ["nope", "", None, 1, ["t"], {"a": 1}, "T"])
+@pytest.mark.parametrize("event", ["e", "phx_join", "phx_close", None])
+async def test_an_unmatched_topic(topic: Any, event: Any) -> None:
+    """18, 26: what nobody serves or nobody joined is refused, with a null join_ref."""
+    client = Client(Engine(), {"t": OpenChannel})
+
+    await client.say("1", "2", topic, event, {})
+
+    assert client.hears() == [refused(None, "2", topic, "unmatched topic")]
+
+
+async def test_leaving_what_was_never_joined() -> None:
+    """A leave of a topic that is not joined is answered ok, with its join_ref, and no phx_close."""
+    client = Client(Engine(), {"t": OpenChannel})
+
+    await client.say("1", "2", "t", "phx_leave", {})
+
+    assert client.hears() == [replied("1", "2", "t")]
+
+
+@pytest.mark.parametrize(
+    ("join_ref", "is_heard"),
+    [("1", True), (None, True), ("2", False), ("", False), (1, False), (True, False)],
+)
+async def test_stale_messages_are_dropped(join_ref: Any, is_heard: bool) -> None:
+    """A message, a leave too, is for the join that its join_ref names, or for any if it is null."""
+    client = Client(Engine(), {"t": WaitingChannel})
+    await client.join("t")
+
+    await client.say(join_ref, "2", "t", "quick", {})
+    await client.say(join_ref, "3", "t", "phx_leave", {})
+
+    leaving = [replied("1", "2", "t", ["quick", "2"]), replied("1", "3", "t"), closed("1", "t")]
+    assert client.hears() == (leaving if is_heard else [])
+
+
+async def test_a_join_without_a_join_ref() -> None:
+    """210: the join's ref stands in for a null join_ref, but only null is current."""
+    client = Client(Engine(), {"t": WaitingChannel})
+
+    await client.say(None, "16", "t", "phx_join", {})
+    await client.say("16", "17", "t", "quick", {})
+    await client.say(None, "18", "t", "phx_leave", {})
+
+    assert client.hears() == [
+        replied(None, "16", "t"),
+        replied("16", "18", "t"),
+        closed(None, "t"),
+    ]
+
+
+# Frames that end the connection, and notices of other kinds.
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1,2,3,4]", b"null"])
+async def test_an_unreadable_frame(data: bytes) -> None:
+    """What is no message goes to the transport as an error with its close code."""
+    client = Client(Engine(), {})
+
+    with pytest.raises(Exception, match=r"not|JSON") as raised:
+        await client.say_bytes(data)
+
+    assert getattr(raised.value, "close_code", None) == 1011
+
+
+async def test_a_binary_frame_that_is_no_push() -> None:
+    """A binary frame of another kind goes to the transport as an error."""
+    client = Client(Engine(), {})
+
+    with pytest.raises(InvalidMessageError):
+        await client.say_bytes(b"\x01", is_binary=True)
+
+
+async def test_an_answer_that_cannot_be_written() -> None:
+    """A topic that is no UTF-8 cannot be echoed as JSON: the transport closes with 1011."""
+    client = Client(Engine(), {})
+
+    with pytest.raises(EncodeError):
+        await client.say_bytes(b"\x00\x00\x01\x01\x011\xffe", is_binary=True)
+
+
+class EchoingJoin(Channel):
+    """Answers a join with its payload."""
+
+    def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+        return ok(payload)
+
+
+async def test_a_binary_join() -> None:
+    """A join may be a binary frame; its payload is bytes, and its answer may be."""
+    client = Client(Engine(), {"t": EchoingJoin})
+
+    await client.say_bytes(b"\x00\x01\x01\x01\x0811tphx_join\x09\x09", is_binary=True)
+
+    assert client.hears() == [b"\x01\x01\x01\x01\x0211tok\x09\x09"]
+
+
+async def test_a_v1_client() -> None:
+    """A V1 client hears objects without join_ref, and phx_close with the ref of its join_ref."""
+    client = Client(Engine(), {"t": OpenChannel}, serializer=V1)
+
+    await client.say_bytes(b'{"topic":"t","event":"phx_join","payload":{},"ref":"1"}')
+    await client.say_bytes(b'{"topic":"t","event":"phx_leave","payload":{},"ref":"2"}')
+
+    response = {"response": {}, "status": "ok"}
+    assert client.hears() == [
+        {"event": "phx_reply", "payload": response, "ref": "1", "topic": "t"},
+        {"event": "phx_reply", "payload": response, "ref": "2", "topic": "t"},
+        {"event": "phx_close", "payload": {}, "ref": None, "topic": "t"},
+    ]
+
+
+# The end of a connection.
+
+
+async def test_a_forced_disconnect() -> None:
+    """22, 83: `disconnect` on the socket's id closes with 1001, and no channel says a word."""
+    reasons: list[Reason] = []
+
+    class Noted(OpenChannel):
+        def terminate(self, reason: Reason, socket: Socket) -> None:
+            reasons.append(reason)
+
+    engine = Engine()
+    client = Client(engine, {"t": Noted}, id="user:1")
+    other = Client(engine, {"t": Noted}, id="user:2")
+    await client.join("t")
+
+    await called_back(engine.broadcast, "user:1", "other", {})
+    assert client.closes == []
+    await called_back(engine.broadcast, "user:1", "disconnect", {})
+
+    assert client.closes == [(1001, ("shutdown", "disconnected"))]
+    assert (client.hears(), other.closes) == ([], [])
+    assert reasons == [("shutdown", "disconnected")]
+
+
+async def test_a_socket_that_is_gone_is_not_disconnected_again() -> None:
+    """A socket's id is forgotten with it."""
+    engine = Engine()
+    client = Client(engine, {}, id="user:1")
+
+    await client.go()
+    engine.broadcast("user:1", "disconnect", {})
+
+    assert client.closes == []
+    assert len(engine.pubsub) == 0
+
+
+async def test_one_crash_is_one_channels() -> None:
+    """16: another channel of the socket, and the same topic of another client, go on."""
+    engine = Engine()
+    client, other = (Client(engine, {"*": WaitingChannel}) for _ in range(2))
+    for topic in ("a", "b"):
+        await client.join(topic)
+    await other.join("a")
+
+    await client.say("1", "2", "a", "e", "no gates here")
+    await client.say("1", "3", "b", "quick", {})
+    await other.say("1", "4", "a", "quick", {})
+
+    assert client.hears() == [crashed("1", "a"), replied("1", "3", "b", ["quick", "3"])]
+    assert other.hears() == [replied("1", "4", "a", ["quick", "4"])]

@@ -1,0 +1,326 @@
+"""How channels are declared, and what a socket is in the hands of a channel."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from phoenix_compat import (
+    Channel,
+    ChannelDefinitionError,
+    NotJoinedError,
+    Result,
+    Socket,
+    SocketHandler,
+    Stop,
+    error,
+    ok,
+    on,
+)
+from phoenix_compat.channel import UnhandledEventError
+from phoenix_compat.errors import LocalProtocolError
+from phoenix_compat.result import DONE
+from tests.unit.runtime.scene import Engine
+
+
+class RoomChannel(Channel):
+    """Two handlers."""
+
+    @on("one")
+    def handle_one(self, payload: Any, socket: Socket) -> Result:
+        return ok(one=payload)
+
+    @on("two")
+    async def handle_two(self, payload: Any, socket: Socket) -> Result:
+        return ok(two=payload)
+
+
+def test_handlers_are_collected() -> None:
+    """The class knows its handlers by event; the base class has none."""
+    assert list(RoomChannel.handlers) == ["one", "two"]
+    assert RoomChannel.handlers["one"] is RoomChannel.handle_one
+    assert Channel.handlers == {}
+
+
+def test_a_handler_is_still_a_method() -> None:
+    """`@on` changes nothing about a method."""
+    assert RoomChannel().handle_one(1, a_socket()) == ok(one=1)
+
+
+def test_handlers_are_inherited() -> None:
+    """A subclass has the handlers of its bases and its own; the base does not get them."""
+
+    class SubChannel(RoomChannel):
+        @on("three")
+        def handle_three(self, payload: Any, socket: Socket) -> Result:
+            return ok()
+
+    assert set(SubChannel.handlers) == {"one", "two", "three"}
+    assert set(RoomChannel.handlers) == {"one", "two"}
+
+
+def test_a_subclass_may_replace_a_handler() -> None:
+    """A method of the same name takes the place of the base's, for the event it names."""
+
+    class Other(RoomChannel):
+        @on("one")
+        def handle_one(self, payload: Any, socket: Socket) -> Result:
+            return error()
+
+        @on("new")
+        async def handle_two(self, payload: Any, socket: Socket) -> Result:
+            return ok()
+
+    assert Other.handlers == {"one": Other.handle_one, "new": Other.handle_two}
+
+
+def test_two_handlers_of_one_event() -> None:
+    """Two methods for one event are a mistake that shows when the class is made."""
+    with pytest.raises(ChannelDefinitionError, match=r"both b\(\) and a\(\)|both a\(\) and b\(\)"):
+
+        class Twice(Channel):
+            @on("e")
+            def a(self, payload: Any, socket: Socket) -> None: ...
+
+            @on("e")
+            def b(self, payload: Any, socket: Socket) -> None: ...
+
+
+def test_a_handler_of_another_shape() -> None:
+    """A handler with too many or too few parameters is a mistake that shows at once."""
+    with pytest.raises(ChannelDefinitionError, match=r"Short\.handle must take"):
+
+        class Short(Channel):
+            @on("e")  # type: ignore[type-var] # the mistake
+            def handle(self, payload: Any) -> None: ...
+
+
+def test_intercept_without_handle_out() -> None:
+    """Events that are intercepted need somebody to take them."""
+    with pytest.raises(ChannelDefinitionError, match="has no handle_out"):
+
+        class Deaf(Channel):
+            intercept = ("e",)
+
+
+def test_handle_out_without_intercept() -> None:
+    """A handle_out that no event reaches is a mistake."""
+    with pytest.raises(ChannelDefinitionError, match="name its events in `intercept`"):
+
+        class Idle(Channel):
+            def handle_out(self, event: str, payload: Any, socket: Socket) -> None: ...
+
+
+def test_intercepts_are_inherited() -> None:
+    """A subclass of a channel that intercepts does so too."""
+
+    class Filtering(Channel):
+        intercept = ("e",)
+
+        def handle_out(self, event: str, payload: Any, socket: Socket) -> Stop | None:
+            return None
+
+    class Sub(Filtering):
+        pass
+
+    assert Sub.intercepts == {"e"}
+    assert Channel.intercepts == set()
+
+
+# What the base class does.
+
+
+def test_a_channel_must_say_who_may_join() -> None:
+    """There is no default for `join`."""
+    with pytest.raises(NotImplementedError, match="RoomChannel"):
+        RoomChannel().join("t", {}, a_socket())
+
+
+def test_an_event_without_a_handler() -> None:
+    """The base class refuses events by raising."""
+    with pytest.raises(UnhandledEventError, match="RoomChannel has no handler for event 'e'"):
+        RoomChannel().handle_in("e", {}, a_socket())
+
+
+def test_a_message_without_handle_info(caplog: pytest.LogCaptureFixture) -> None:
+    """193: an unexpected message is a warning, and nothing worse."""
+    caplog.set_level(logging.WARNING)
+
+    assert RoomChannel().handle_info("hello", a_socket()) is None
+
+    assert "RoomChannel" in caplog.text
+    assert "'hello'" in caplog.text
+
+
+def test_the_other_callbacks_do_nothing() -> None:
+    """handle_out and terminate need not be written."""
+    assert RoomChannel().handle_out("e", {}, a_socket()) is None
+    assert RoomChannel().terminate("normal", a_socket()) is None
+
+
+# The socket.
+
+
+class FakePort:
+    """Notes what a socket asks of its channel."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **more: self.asked.append((name, *args, *more.values()))
+
+
+def a_socket() -> Socket:
+    """A socket as `connect` gets it."""
+    return Socket(Engine(), SocketHandler)
+
+
+def a_channel_socket(port: Any, *, joined: bool = True) -> Socket:
+    """The socket of a channel on "t"."""
+    socket = a_socket().for_channel(port, "t", "1", None)
+    socket.joined = joined
+    return socket
+
+
+def test_a_joined_socket_speaks_through_its_channel() -> None:
+    """131: what a channel does with its socket is done by the channel at work, and is done."""
+    port = FakePort()
+    socket = a_channel_socket(port)
+
+    done = [
+        socket.push("e", {}),
+        socket.broadcast("e", {}),
+        socket.broadcast_from("e", {}),
+    ]
+    socket.send_self("hello")
+    socket.subscribe("news")
+    socket.unsubscribe("news")
+
+    assert done == [DONE] * 3
+    assert port.asked == [
+        ("push", "e", {}),
+        ("broadcast", "e", {}, False),
+        ("broadcast", "e", {}, True),
+        ("send_self", "hello"),
+        ("subscribe", "news"),
+        ("unsubscribe", "news"),
+    ]
+
+
+SPEAKING = [
+    lambda socket: socket.push("e", {}),
+    lambda socket: socket.broadcast("e", {}),
+    lambda socket: socket.broadcast_from("e", {}),
+    lambda socket: socket.reply_ref(),
+]
+PREPARING = [
+    lambda socket: socket.send_self("m"),
+    lambda socket: socket.subscribe("t"),
+    lambda socket: socket.unsubscribe("t"),
+]
+
+
+@pytest.mark.parametrize("speak", SPEAKING)
+def test_a_socket_that_is_not_joined_cannot_speak(speak: Any) -> None:
+    """134: inside `join` nothing can be pushed, broadcast or answered."""
+    port = FakePort()
+
+    with pytest.raises(NotJoinedError, match="'t'"):
+        speak(a_channel_socket(port, joined=False))
+
+    assert port.asked == []
+
+
+@pytest.mark.parametrize("prepare", PREPARING)
+def test_a_socket_that_is_not_joined_can_prepare(prepare: Any) -> None:
+    """Inside `join` a channel may send itself messages and subscribe to topics."""
+    port = FakePort()
+
+    prepare(a_channel_socket(port, joined=False))
+
+    assert len(port.asked) == 1
+
+
+@pytest.mark.parametrize("use", [*SPEAKING, *PREPARING])
+def test_the_socket_of_connect_has_no_channel(use: Any) -> None:
+    """In `connect` there is no channel to speak for."""
+    with pytest.raises(NotJoinedError):
+        use(a_socket())
+
+
+def test_a_reply_ref_keeps_its_message() -> None:
+    """132: a reply_ref answers the message it was taken for, whatever is handled meanwhile."""
+    port = FakePort()
+    socket = a_channel_socket(port)
+    socket.ref = "2"
+    ref = socket.reply_ref()
+
+    socket.ref = "3"
+    done = ref.reply(ok())
+
+    assert done is DONE
+    assert port.asked == [("reply", "1", "2", ok())]
+
+
+def test_a_reply_ref_needs_a_ref() -> None:
+    """134: outside of handle_in, and for a message without a ref, there is nothing to answer."""
+    with pytest.raises(LocalProtocolError, match="handle_in"):
+        a_channel_socket(FakePort()).reply_ref()
+
+
+def test_assign() -> None:
+    """75-78: assign takes a mapping, names, or both; later values win, others stay."""
+    socket = a_socket()
+
+    same = socket.assign({"a": 1, "b": 1}).assign(b=2, c=3)
+    socket.assign({"c": 0}, c=4)
+    socket.assign()
+
+    assert same is socket
+    assert socket.assigns == {"a": 1, "b": 2, "c": 4}
+
+
+def test_a_channel_gets_a_copy() -> None:
+    """A channel's socket keeps what the connection's has, and changes only its own."""
+    socket = a_socket()
+    socket.id = "user:1"
+    socket.assign(a=1)
+    port: Any = FakePort()
+
+    channel = socket.for_channel(port, "t", "9", {"a": 2, "b": 3})
+    channel.assign(c=4)
+
+    assert channel.assigns == {"a": 2, "b": 3, "c": 4}
+    assert socket.assigns == {"a": 1}
+    assert (channel.id, channel.topic, channel.join_ref, channel.joined) == (
+        "user:1",
+        "t",
+        "9",
+        False,
+    )
+
+
+def test_the_base_handler_refuses() -> None:
+    """A socket that does not say who may connect lets nobody in, and names nobody."""
+    handler = SocketHandler()
+
+    assert handler.connect({}, a_socket(), {}) == error()  # type: ignore[arg-type] # no ConnectInfo
+    assert handler.id(a_socket()) is None
+
+
+def test_a_replaced_method_keeps_its_event() -> None:
+    """A subclass that overrides an `@on` method without `@on` still handles the event."""
+
+    class BaseChannel(Channel):
+        @on("new_msg")
+        def new_msg(self, payload: Any, socket: Socket) -> HandleResult:
+            return ok("base")
+
+    class LouderChannel(BaseChannel):
+        def new_msg(self, payload: Any, socket: Socket) -> HandleResult:
+            return ok("louder")
+
+    assert LouderChannel.handlers == {"new_msg": LouderChannel.new_msg}

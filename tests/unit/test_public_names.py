@@ -1,0 +1,81 @@
+"""The names that users import, and nothing else."""
+
+from __future__ import annotations
+
+import phoenix_compat
+
+PUBLIC = [
+    "CONN",
+    "JSON",
+    "Broadcast",
+    "CallbackError",
+    "Channel",
+    "ChannelDefinitionError",
+    "ConfigError",
+    "ConnectInfo",
+    "Counters",
+    "Drainer",
+    "EncodeError",
+    "Endpoint",
+    "Guest",
+    "HandleResult",
+    "Limits",
+    "LongPollOptions",
+    "Message",
+    "NotJoinedError",
+    "Origin",
+    "Payload",
+    "PhoenixCompatError",
+    "Presence",
+    "PubSub",
+    "Reason",
+    "ReplyRef",
+    "Result",
+    "Socket",
+    "SocketHandler",
+    "Stop",
+    "Tokens",
+    "WebSocketOptions",
+    "__version__",
+    "error",
+    "mount",
+    "ok",
+    "on",
+    "reply",
+    "stop",
+]
+
+
+def test_the_public_names() -> None:
+    """A name that comes or goes is a decision, and is written down here too."""
+    assert sorted(phoenix_compat.__all__) == sorted(PUBLIC)
+
+
+def test_every_public_name_is_there() -> None:
+    """What `__all__` promises can be imported."""
+    missing = [name for name in phoenix_compat.__all__ if not hasattr(phoenix_compat, name)]
+
+    assert missing == []
+
+
+def test_what_users_write_is_documented() -> None:
+    """Every public class and function says what it is."""
+    silent = [
+        name
+        for name in phoenix_compat.__all__
+        if callable(value := getattr(phoenix_compat, name)) and not value.__doc__
+    ]
+
+    assert silent == []
+
+
+def test_every_error_is_one_tree() -> None:
+    """`except PhoenixCompatError` catches each error that is raised on purpose."""
+    errors = [
+        value
+        for name in phoenix_compat.__all__
+        if isinstance(value := getattr(phoenix_compat, name), type) and issubclass(value, Exception)
+    ]
+
+    assert len(errors) >= 6
+    assert all(issubclass(error, phoenix_compat.PhoenixCompatError) for error in errors)
