@@ -10,6 +10,7 @@ import pytest
 from phoenix_compat import (
     Channel,
     ChannelDefinitionError,
+    HandleResult,
     NotJoinedError,
     Result,
     Socket,
