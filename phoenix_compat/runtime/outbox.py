@@ -334,7 +334,9 @@ class Outbox:
             self.write = self._sink.write
 
     def _write_slowly(self, data: bytes) -> None:
-        if self._sink.get_write_buffer_size() + len(data) > self._max_bytes:
+        waiting_bytes = self._sink.get_write_buffer_size()
+        # One message of any size may go to a client that has nothing waiting: it is not slow.
+        if waiting_bytes and waiting_bytes + len(data) > self._max_bytes:
             self.write = _discard_bytes
             self._on_overflow()
         else:

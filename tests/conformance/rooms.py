@@ -1,0 +1,201 @@
+"""The channels of the matrix: an event for each thing that a channel can do.
+
+Beside them, what its tests compare with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from phoenix_compat import (
+    Channel,
+    Endpoint,
+    HandleResult,
+    LongPollOptions,
+    ReplyRef,
+    Result,
+    Socket,
+    error,
+    mount,
+    ok,
+    on,
+    reply,
+    stop,
+)
+from phoenix_compat.presence import Presence
+from tests.clients import LP_V1, LP_V2, WS_V1, WS_V2
+from tests.serving import Diary, accepting
+from tests.wire import CRASHED
+
+CLOSED = ["11", "11", "room:a", "phx_close", {}]
+CRASH = ["11", "11", "room:a", "phx_error", CRASHED]
+OPPOSITE = {WS_V1: LP_V2, WS_V2: LP_V1, LP_V1: WS_V2, LP_V2: WS_V1}
+
+
+def event(name: str, payload: Any = None, ref: str = "2", topic: str = "room:a") -> list[Any]:
+    """An event of a client that joined with join_ref 11."""
+    return ["11", ref, topic, name, {} if payload is None else payload]
+
+
+def answer(payload: Any, ref: str = "2", topic: str = "room:a") -> list[Any]:
+    """A reply to that client."""
+    return ["11", ref, topic, "phx_reply", payload]
+
+
+class Rooms:
+    """What the channels of one test share.
+
+    Attributes:
+        diary: `(topic, reason)` of each channel that ended.
+        gate: what `wait` waits for.
+        later: what `later` left unanswered.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.presence = Presence(endpoint)
+        self.diary = Diary()
+        self.gate = asyncio.Event()
+        self.later: list[ReplyRef] = []
+
+
+def rooms_app(rooms: Rooms, longpoll: LongPollOptions | bool = True) -> web.Application:
+    """An application with these rooms over websocket and long-polling."""
+    assigns = {"rooms": rooms}
+    handler = accepting(
+        {
+            "room:*": (RoomChannel, assigns),
+            "lobby:*": (LobbyChannel, assigns),
+            "presence:*": (PresenceChannel, assigns),
+        }
+    )
+    rooms.endpoint.socket("/socket", handler, longpoll=longpoll)
+    app = web.Application()
+    mount(app, rooms.endpoint)
+    return app
+
+
+class BaseChannel(Channel):
+    """Notes why it ends."""
+
+    def terminate(self, reason: Any, socket: Socket) -> None:
+        socket.assigns["rooms"].diary.note((socket.topic, reason))
+
+
+class RoomChannel(BaseChannel):
+    """`room:*`: does what it is told, from its join on."""
+
+    intercept = ("intercepted",)
+
+    def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+        if payload.get("crash"):
+            raise RuntimeError("asked to crash in join")
+        if "refuse" in payload:
+            return error(payload["refuse"])
+        if "hasty" in payload:
+            getattr(socket, payload["hasty"])("early", {})
+        socket.assign(name=payload.get("name"))
+        return ok(payload.get("answer", {}))
+
+    @on("echo")
+    def echo(self, payload: Any, socket: Socket) -> HandleResult:
+        return ok(payload)
+
+    @on("name")
+    def name(self, payload: Any, socket: Socket) -> HandleResult:
+        return ok(socket.assigns["name"])
+
+    @on("reply")
+    def reply(self, payload: Any, socket: Socket) -> HandleResult:
+        return reply(payload["status"], payload["response"])
+
+    @on("noreply")
+    def noreply(self, payload: Any, socket: Socket) -> HandleResult:
+        return None
+
+    @on("push")
+    def push(self, payload: Any, socket: Socket) -> HandleResult:
+        socket.push("msg", payload)
+        return None
+
+    @on("broadcast")
+    def broadcast(self, payload: Any, socket: Socket) -> HandleResult:
+        socket.broadcast("msg", payload)
+        return ok()
+
+    @on("broadcast_from")
+    def broadcast_from(self, payload: Any, socket: Socket) -> HandleResult:
+        socket.broadcast_from("msg", payload)
+        return ok()
+
+    @on("mixture")
+    def mixture(self, payload: Any, socket: Socket) -> HandleResult:
+        socket.push("one", {})
+        socket.broadcast("two", {})
+        socket.push("three", {})
+        return ok()
+
+    @on("intercepted")
+    def intercepted(self, payload: Any, socket: Socket) -> HandleResult:
+        socket.broadcast("intercepted", payload)
+        return None
+
+    def handle_out(self, event: str, payload: Any, socket: Socket) -> None:
+        socket.push(event, {**payload, "seen_by": socket.transport})
+
+    @on("wait")
+    async def wait(self, payload: Any, socket: Socket) -> HandleResult:
+        await socket.assigns["rooms"].gate.wait()
+        return ok()
+
+    @on("later")
+    def later(self, payload: Any, socket: Socket) -> HandleResult:
+        socket.assigns["rooms"].later.append(socket.reply_ref())
+        return None
+
+    @on("stop")
+    def stop(self, payload: Any, socket: Socket) -> HandleResult:
+        return stop(payload["reason"], ok({"bye": True}) if payload.get("replies") else None)
+
+    @on("crash")
+    def crash(self, payload: Any, socket: Socket) -> HandleResult:
+        raise RuntimeError("asked to crash")
+
+
+class LobbyChannel(BaseChannel):
+    """`lobby:*`: speaks right after the join, and at the end."""
+
+    def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+        socket.assign(user=payload.get("user"))
+        socket.send_self("after_join")
+        return ok()
+
+    def handle_info(self, message: Any, socket: Socket) -> None:
+        socket.push("joined", {"status": "connected"})
+        socket.broadcast("user_entered", {"user": socket.assigns["user"]})
+
+    def terminate(self, reason: Any, socket: Socket) -> None:
+        socket.push("you_left", {"message": "bye!"})
+        super().terminate(reason, socket)
+
+
+class PresenceChannel(BaseChannel):
+    """`presence:*`: who joined is present."""
+
+    def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+        socket.assign(user=payload["user"])
+        socket.send_self("after_join")
+        return ok()
+
+    def handle_info(self, message: Any, socket: Socket) -> None:
+        presence: Presence = socket.assigns["rooms"].presence
+        presence.track(socket, socket.assigns["user"], {"on": 1})
+        socket.push("presence_state", presence.list(socket))
+
+    @on("update")
+    def update(self, payload: Any, socket: Socket) -> HandleResult:
+        socket.assigns["rooms"].presence.update(socket, socket.assigns["user"], payload)
+        return ok()
