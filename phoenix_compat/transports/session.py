@@ -193,7 +193,7 @@ class LongPollSession:
     def unblocked(self) -> None:
         """A join is answered: acknowledge it, and go on with what waits."""
         joining, self._joining = self._joining, None
-        if joining is not None and not self._is_over:
+        if joining is not None:
             joining.set_result(None)
         self._receive_waiting()
 
