@@ -1,18 +1,22 @@
 """The HTTP API of the tasks.
 
     POST /api/tasks               {"input_data": {"type", "prompt", …}}    202 + Location
+                                  with Idempotency-Key, however often: one task
     GET  /api/tasks               ?status=&limit=&cursor=, newest first    200
     GET  /api/tasks/{id}                                                   200
     GET  /api/tasks/{id}/events   ?after=&limit=, oldest first             200
     POST /api/tasks/{id}/cancel                                            202, or 200 (ended)
+    POST /api/tasks/{id}/retry    a failed task once more                  202, or 409
 
 Refusals are problem documents (see `problem`). A 202 means that the task is on disk.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -24,10 +28,11 @@ from phoenix_compat.app.problem import ProblemError, problem_middleware
 from phoenix_compat.tasks.clock import wire_time
 from phoenix_compat.tasks.errors import TaskNotFoundError
 from phoenix_compat.tasks.kinds import KINDS, TaskKind, determine_task_params
-from phoenix_compat.tasks.store import NEWEST, TaskStore
+from phoenix_compat.tasks.store import NEWEST, OnceOnly, TaskStore
 from phoenix_compat.tasks.task import (
     UNFINISHED,
     JSONObject,
+    Task,
     TaskEvent,
     TaskStatus,
     task_document,
@@ -37,6 +42,11 @@ from phoenix_compat.tasks.worker import Worker
 
 MAX_BODY_BYTES = 256 * 1024
 MAX_PAGE = 200
+KEY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotency-Replayed"
+
+# Visible ASCII. The draft's keys are quoted (RFC 8941 strings); most clients send them bare.
+_KEY = re.compile(r'[!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}"')
 
 _STATUSES: Mapping[str, frozenset[TaskStatus]] = {
     "processing": UNFINISHED,
@@ -89,28 +99,39 @@ class TaskApi:
         worker: Worker,
         kinds: Mapping[str, TaskKind],
         max_body_bytes: int,
+        announce: Callable[[Task], None] | None,
     ) -> None:
         self._store = store
         self._worker = worker
         self._kinds = kinds
         self._max_body_bytes = max_body_bytes
+        self._announce = announce
 
     async def create(self, request: web.Request) -> web.Response:
-        """Store a task and wake the worker; the answer says where to follow it."""
+        """Store a task and wake the worker; the answer says where to follow it.
+
+        With an Idempotency-Key that was seen before, nothing happens and the answer is the first.
+        """
+        key = _idempotency_key(request)
         body = _parsed_json(await self._body(request))
         order = _validated(CreateTask, body)
         params = determine_task_params(order.input_data, self._kinds)
-        task = await self._store.add(params)
+        is_replayed = False
+        if key is None:
+            task = await self._store.add(params)
+        else:
+            once = OnceOnly(key, _body_fingerprint(body))
+            task, is_replayed = await self._store.add_once(params, once)
         self._worker.wake()
-        summary = task_summary(task)
-        return _json(summary, status=202, headers={hdrs.LOCATION: summary["links"]["self"]})
+        summary = task_summary(task.as_posted())
+        headers: dict[str, str] = {hdrs.LOCATION: summary["links"]["self"]}
+        if is_replayed:
+            headers[REPLAYED_HEADER] = "true"
+        return _json(summary, status=202, headers=headers)
 
     async def show(self, request: web.Request) -> web.Response:
-        """One task in full."""
-        task = await self._store.get(request.match_info["task_id"])
-        if task is None:
-            raise TaskNotFoundError(request.match_info["task_id"])
-        return _json(task_document(task))
+        """One task in full, with its place in the queue while it waits."""
+        return _json(await self._document(await self._task(request)))
 
     async def list(self, request: web.Request) -> web.Response:
         """A page of tasks; `next_cursor` is there when there may be more."""
@@ -125,16 +146,36 @@ class TaskApi:
     async def events(self, request: web.Request) -> web.Response:
         """A task's history."""
         page = _validated(EventPage, dict(request.query))
-        task_id = request.match_info["task_id"]
-        if await self._store.get(task_id) is None:
-            raise TaskNotFoundError(task_id)
-        events = await self._store.events(task_id, after=page.after, limit=page.limit)
+        task = await self._task(request)
+        events = await self._store.events(task.id, after=page.after, limit=page.limit)
         return _json({"events": [_event_document(event) for event in events]})
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Ask that a task end; 200 with the ended task, or 202 while it is ending."""
         task = await self._worker.cancel(request.match_info["task_id"])
         return _json(task_document(task), status=200 if task.status.is_terminal else 202)
+
+    async def retry(self, request: web.Request) -> web.Response:
+        """Queue a failed task again; its clients hear that it is under way."""
+        failed = await self._task(request)
+        # Its model is kept: the operator's default may be another one by now.
+        order = failed.input_data | {"model": failed.model}
+        task = await self._store.retry(failed.id, determine_task_params(order, self._kinds))
+        if self._announce is not None:
+            self._announce(task)
+        self._worker.wake()
+        return _json(await self._document(task), status=202)
+
+    async def _task(self, request: web.Request) -> Task:
+        task = await self._store.get(request.match_info["task_id"])
+        if task is None:
+            raise TaskNotFoundError(request.match_info["task_id"])
+        return task
+
+    async def _document(self, task: Task) -> JSONObject:
+        is_queued = task.status is TaskStatus.QUEUED
+        position = await self._store.queue_position(task.id) if is_queued else None
+        return task_document(task, position)
 
     async def _body(self, request: web.Request) -> bytes:
         _check_content_type(request)
@@ -150,22 +191,28 @@ class TaskApi:
         return bytes(body)
 
 
-def add_task_routes(
+def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defaults
     app: web.Application,
     store: TaskStore,
     worker: Worker,
     *,
     kinds: Mapping[str, TaskKind] = KINDS,
     max_body_bytes: int = MAX_BODY_BYTES,
+    announce: Callable[[Task], None] | None = None,
 ) -> None:
-    """Mount the API on an app that has not started, with its middleware."""
-    api = TaskApi(store, worker, kinds, max_body_bytes)
+    """Mount the API on an app that has not started, with its middleware.
+
+    Args:
+        announce: told of a task that is queued again; what a worker changes it announces itself.
+    """
+    api = TaskApi(store, worker, kinds, max_body_bytes, announce)
     app.middlewares.append(problem_middleware)
     app.router.add_post("/api/tasks", api.create)
     app.router.add_get("/api/tasks", api.list)
     app.router.add_get("/api/tasks/{task_id}", api.show)
     app.router.add_get("/api/tasks/{task_id}/events", api.events)
     app.router.add_post("/api/tasks/{task_id}/cancel", api.cancel)
+    app.router.add_post("/api/tasks/{task_id}/retry", api.retry)
 
 
 def _check_content_type(request: web.Request) -> None:
@@ -177,6 +224,27 @@ def _check_content_type(request: web.Request) -> None:
         raise ProblemError(
             415, "unsupported-media-type", detail, headers={"Accept-Post": "application/json"}
         )
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    """The client's name for its order, if it has one.
+
+    Source: draft-ietf-httpapi-idempotency-key-header-07, section 2.1.
+    """
+    keys = request.headers.getall(KEY_HEADER, [])
+    if not keys:
+        return None
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        reason = "must be one key of 1 to 255 visible ASCII characters"
+        detail = f"The header {KEY_HEADER} {reason}."
+        raise ProblemError(400, "bad-idempotency-key", detail, errors=((KEY_HEADER, reason),))
+    return keys[0].strip('"')
+
+
+def _body_fingerprint(body: object) -> str:
+    """A name for what was posted, however its keys are ordered and spaced: 64 hex digits."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _parsed_json(body: bytes) -> object:

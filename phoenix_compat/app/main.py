@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import resources
 from pathlib import Path
@@ -15,23 +15,30 @@ from aiohttp import web
 from phoenix_compat.app.api import add_task_routes
 from phoenix_compat.app.channels import user_socket
 from phoenix_compat.app.feed import TaskFeed
+from phoenix_compat.app.files import add_file_routes
 from phoenix_compat.app.settings import Settings
+from phoenix_compat.app.webhooks import WEBHOOK_PATH, add_webhook_route
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.origin import CONN, CheckOrigin
+from phoenix_compat.tasks.archive import Archive
 from phoenix_compat.tasks.errors import InvalidInputError
-from phoenix_compat.tasks.kinds import KINDS, with_default_model
+from phoenix_compat.tasks.file_hosts import REPLICATE_HOSTS
+from phoenix_compat.tasks.kinds import TaskKind, with_default_model
+from phoenix_compat.tasks.kinds_file import load_kinds, packaged_kinds
 from phoenix_compat.tasks.pace import WorkerOptions
-from phoenix_compat.tasks.provider import Provider
 from phoenix_compat.tasks.replicate import ReplicateProvider
 from phoenix_compat.tasks.store import TaskStore
+from phoenix_compat.tasks.webhook import WebhookInbox
 from phoenix_compat.tasks.worker import Worker
 from phoenix_compat.transports import mount
 from phoenix_compat.version import __version__
 
 _EMULATOR_TOKEN: Final = "r8_emulator"  # noqa: S105 - the emulator takes any
+
+_HOUR_S: Final = 3_600.0
 
 _INDEX: Final = """phoenix_compat {version}
 
@@ -55,27 +62,33 @@ async def open_app(
         StoreOpenError: the database cannot be opened; the text says why.
     """
     async with AsyncExitStack() as stack:
+        schema = await asyncio.to_thread(schema_sql)
         store = await stack.enter_async_context(
-            await TaskStore.open(settings.database_path, await asyncio.to_thread(schema_sql))
+            await TaskStore.open(settings.database_path, schema)
         )
-        provider = await _open_provider(settings, stack)
+        provider, file_hosts = await _open_provider(settings, stack)
+        archive = await _open_archive(settings, file_hosts, stack)
+        kinds = await asyncio.to_thread(_kinds, settings)
         endpoint = Endpoint(check_origin=_check_origin(settings))
         feed = TaskFeed(store, endpoint)
-        try:
-            kinds = with_default_model(KINDS, "image", settings.default_model)
-        except InvalidInputError as error:
-            raise ConfigError(str(error)) from error
-        if options is None:
-            options = WorkerOptions(
-                concurrency=settings.concurrency, deadline_s=settings.deadline_s
-            )
-        worker = Worker(store, provider, feed.announce, options=options, kinds=kinds)
+        worker = Worker(
+            store,
+            provider,
+            feed.announce,
+            options=options or _worker_options(settings),
+            kinds=kinds,
+            archive=archive,
+        )
         await worker.start()
         stack.push_async_callback(worker.stop)
 
         app = web.Application()
         app.on_response_prepare.append(_sign)
-        add_task_routes(app, store, worker, kinds=kinds)
+        add_task_routes(app, store, worker, kinds=kinds, announce=feed.announce)
+        add_file_routes(app, archive)
+        if _webhook_url(settings) is not None:
+            inbox = WebhookInbox(provider.webhook_secret)
+            add_webhook_route(app, worker, provider.tags, inbox)
         app.router.add_get("/healthz", _health)
         app.router.add_get("/", _index)
         presence = Presence(endpoint) if settings.show_watchers else None
@@ -85,8 +98,11 @@ async def open_app(
         yield app
 
 
-async def _open_provider(settings: Settings, stack: AsyncExitStack) -> Provider:
-    """Replicate; or, without a token, its emulator behind the same code."""
+async def _open_provider(
+    settings: Settings, stack: AsyncExitStack
+) -> tuple[ReplicateProvider, tuple[str, ...]]:
+    """Replicate; or, without a token, its emulator behind the same code. And its files' hosts."""
+    hosts: tuple[str, ...] = ()
     if settings.replicate_api_token is not None and settings.has_token:
         token = settings.replicate_api_token.get_secret_value()
         base_url = settings.replicate_base_url
@@ -94,10 +110,73 @@ async def _open_provider(settings: Settings, stack: AsyncExitStack) -> Provider:
         emulator = await stack.enter_async_context(
             Emulator(EmulatorSettings(speed=settings.emulator_speed))
         )
-        token, base_url = _EMULATOR_TOKEN, emulator.base_url
-    provider = ReplicateProvider(token=token, base_url=base_url, deadline_s=settings.deadline_s)
+        token, base_url, hosts = _EMULATOR_TOKEN, emulator.base_url, (emulator.origin,)
+    provider = ReplicateProvider(
+        token=token,
+        base_url=base_url,
+        deadline_s=settings.deadline_s,
+        webhook_url=_webhook_url(settings),
+    )
     stack.push_async_callback(provider.close)
-    return provider
+    return provider, hosts
+
+
+async def _open_archive(
+    settings: Settings, hosts: tuple[str, ...], stack: AsyncExitStack
+) -> Archive:
+    """The kept files, and what prunes them every hour when that is wanted."""
+    archive = Archive(
+        settings.data_dir / "files",
+        allowed_hosts=(*REPLICATE_HOSTS, *settings.file_hosts, *hosts),
+        max_file_bytes=settings.max_file_bytes,
+        max_total_bytes=settings.archive_max_bytes,
+    )
+    await archive.open()
+    stack.push_async_callback(archive.close)
+    if settings.keep_files_s is not None:
+        pruning = asyncio.create_task(_prune_hourly(archive, settings.keep_files_s), name="prune")
+        stack.push_async_callback(_cancel, pruning)
+    return archive
+
+
+async def _prune_hourly(archive: Archive, older_than_s: float) -> None:
+    while True:
+        await archive.prune(older_than_s=older_than_s)
+        await asyncio.sleep(_HOUR_S)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _kinds(settings: Settings) -> Mapping[str, TaskKind]:
+    """The task types: those of the package, those of the operator, and the default model."""
+    kinds = dict(packaged_kinds())
+    if settings.kinds_file is not None:
+        kinds |= load_kinds(settings.kinds_file)
+    try:
+        return with_default_model(kinds, "image", settings.default_model, settings.fallback_models)
+    except InvalidInputError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _worker_options(settings: Settings) -> WorkerOptions:
+    public_url = settings.public_url
+    return WorkerOptions(
+        concurrency=settings.concurrency,
+        deadline_s=settings.deadline_s,
+        max_repeats=settings.max_repeats,
+        files_url=None if public_url is None else f"{public_url.rstrip('/')}/files",
+    )
+
+
+def _webhook_url(settings: Settings) -> str | None:
+    """Where Replicate reports to; None when it could not reach us, or is only emulated."""
+    public_url = settings.public_url or ""
+    if not settings.has_token or not public_url.startswith("https://"):
+        return None
+    return public_url.rstrip("/") + WEBHOOK_PATH
 
 
 def _check_origin(settings: Settings) -> CheckOrigin:

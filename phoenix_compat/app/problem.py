@@ -9,19 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import structlog
 from aiohttp import web
 
 from phoenix_compat.tasks.errors import (
     InvalidInputError,
+    KeyReusedError,
+    NotFailedError,
     QueueFullError,
     StoreUnavailableError,
     TaskNotFoundError,
 )
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+TaskRefusal: TypeAlias = (
+    InvalidInputError
+    | TaskNotFoundError
+    | NotFailedError
+    | KeyReusedError
+    | QueueFullError
+    | StoreUnavailableError
+)
+_TASK_ERRORS: tuple[type[TaskRefusal], ...] = get_args(TaskRefusal)
 
 API_PREFIX = "/api/"
 CONTENT_TYPE = "application/problem+json"
@@ -89,7 +100,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         if refusal.status < 400:
             raise
         return _of_http(refusal).response()
-    except (InvalidInputError, TaskNotFoundError, QueueFullError, StoreUnavailableError) as error:
+    except _TASK_ERRORS as error:
         return _of_task_error(error).response()
     except Exception:
         # The last stop before the client: it gets a document, the log gets the traceback.
@@ -99,15 +110,20 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         ).response()
 
 
-def _of_task_error(
-    error: InvalidInputError | TaskNotFoundError | QueueFullError | StoreUnavailableError,
-) -> ProblemError:
+def _of_task_error(error: TaskRefusal) -> ProblemError:
     match error:
         case InvalidInputError():
             errors = ((error.field, error.reason),)
             return ProblemError(422, "invalid-input", str(error), errors=errors)
         case TaskNotFoundError():
             return ProblemError(404, "task-not-found", "There is no task of this id.")
+        case NotFailedError():
+            detail = f"The task is {error.status}; only a failed task can be made again."
+            return ProblemError(409, "not-failed", detail)
+        case KeyReusedError():
+            detail = "This Idempotency-Key came with another body before; take a new key."
+            errors = (("Idempotency-Key", "was used for another order"),)
+            return ProblemError(409, "idempotency-key-reused", detail, errors=errors)
         case QueueFullError():
             return _busy("queue-full", "Too many tasks are waiting.", FULL_RETRY_AFTER_S)
         case StoreUnavailableError():

@@ -31,6 +31,14 @@ class Settings(BaseSettings):
         check_origin: further origins whose pages may open sockets, as "//example.com".
         show_watchers: whether the clients of a task see who else watches it, as Phoenix Presence
             shows it; a client is known by its param `user`.
+        fallback_models: what runs instead, in this order, when the default model is gone.
+        max_repeats: how often a prediction that the platform broke is ordered again; each may cost.
+        kinds_file: a TOML table of further task types; see docs/tasks.md.
+        file_hosts: further hosts that outputs may be fetched from, "cdn.example" or
+            "http://10.0.0.5:9000".
+        max_file_bytes: a larger output is not kept.
+        archive_max_bytes: all kept files together; the oldest go to stay below it.
+        keep_files_s: kept files go at this age; without, they stay.
         default_model: what `type: image` runs when the request names no model.
         concurrency: tasks in hand at once.
         deadline_s: how long a prediction may take.
@@ -63,6 +71,13 @@ class Settings(BaseSettings):
     check_origin: tuple[str, ...] = ()
     show_watchers: bool = False
     default_model: str = "google/imagen-4-fast"
+    fallback_models: tuple[str, ...] = ()
+    max_repeats: int = Field(default=2, ge=0, le=2)
+    kinds_file: Path | None = None
+    file_hosts: tuple[str, ...] = ()
+    max_file_bytes: int = Field(default=50 * 2**20, ge=1)
+    archive_max_bytes: int | None = Field(default=None, ge=1)
+    keep_files_s: float | None = Field(default=None, gt=0)
     concurrency: int = Field(default=8, ge=1, le=100)
     deadline_s: float = Field(default=600.0, ge=5.0, le=86_400.0)
     emulator_speed: float = Field(default=1.0, gt=0.0)

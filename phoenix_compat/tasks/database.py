@@ -1,54 +1,55 @@
 """One SQLite file: a connection that writes and checkpoints, and one that only reads.
 
 SQLite before 3.51.3 can corrupt a WAL that two connections write or checkpoint at once, so all
-writes take their turn on one connection, and a lock file keeps a second process out.
+writes take their turn on one connection (see `writer`), and a lock file keeps a second process out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeAlias, TypeVar
+from typing import IO, Self, TypeAlias, TypeVar
 
 import aiosqlite
-import structlog
 
 from phoenix_compat.tasks.database_file import check_file, lock_file, store_error
 from phoenix_compat.tasks.errors import StoreOpenError, StoreUnavailableError
+from phoenix_compat.tasks.writer import MAX_BATCH, Work, WriteCounts, Writer
 
 T = TypeVar("T")
 Params: TypeAlias = Mapping[str, object] | tuple[object, ...]
 
-MAX_WAITING_WRITES = 1_000
-"""More than this are refused: the disk is not keeping up."""
-
-log = structlog.stdlib.get_logger(__name__)
+_READER_PRAGMAS: Iterable[str] = ("PRAGMA query_only = ON", "PRAGMA wal_autocheckpoint = 0")
 
 
 class Database:
     """An open database file. Made by `open`, ended by `close`."""
 
-    def __init__(
-        self, writer: aiosqlite.Connection, reader: aiosqlite.Connection, lock: IO[str]
-    ) -> None:
+    def __init__(self, writer: Writer, reader: aiosqlite.Connection, lock: IO[str]) -> None:
         self._writer = writer
         self._reader = reader
         self._lock = lock
-        self._turn = asyncio.Lock()
-        self._writes: set[asyncio.Task[Any]] = set()
         self._is_closing = False
 
     @classmethod
-    async def open(cls, path: Path, schema_sql: str, *, busy_timeout_s: float = 5.0) -> Self:
-        """Open the file, creating it from the schema when it is new.
+    async def open(
+        cls,
+        path: Path,
+        schema_sql: str,
+        *,
+        busy_timeout_s: float = 5.0,
+        max_batch: int = MAX_BATCH,
+    ) -> Self:
+        """Open the file: a new one gets the schema, an older one is brought up to it.
 
         Args:
             path: where the database is or shall be; its folder is made when missing.
             schema_sql: all DDL; its last statement sets `user_version`.
             busy_timeout_s: how long a statement waits for another process's lock, in seconds.
+            max_batch: so many writes share a commit.
 
         Raises:
             StoreOpenError: with the reason, one sentence; the file is left as it is.
@@ -56,9 +57,9 @@ class Database:
         lock = await asyncio.to_thread(lock_file, path)
         try:
             await asyncio.to_thread(check_file, path, schema_sql, busy_timeout_s)
-            writer = await _connect(path, busy_timeout_s, _WRITER_PRAGMAS)
+            writer = await Writer.open(path, busy_timeout_s=busy_timeout_s, max_batch=max_batch)
             try:
-                reader = await _connect(path, busy_timeout_s, _READER_PRAGMAS)
+                reader = await _open_reader(path, busy_timeout_s)
             except BaseException:
                 await writer.close()
                 raise
@@ -80,23 +81,24 @@ class Database:
     ) -> None:
         await self.close()
 
-    async def write(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
-        """Do `work` in one transaction of the writing connection and commit it.
+    @property
+    def write_counts(self) -> WriteCounts:
+        """How many writes and commits there were."""
+        return self._writer.counts
 
-        A caller that is cancelled leaves; its transaction is carried out all the same.
+    @property
+    def waiting_writes(self) -> int:
+        """How many writes wait for the disk."""
+        return self._writer.waiting
+
+    async def write(self, work: Work[T]) -> T:
+        """Do `work` in a transaction, which others may share; back when it is committed.
 
         Raises:
-            StoreUnavailableError: locked, full or failing; nothing was written.
+            StoreUnavailableError: locked, full, failing or closing; nothing was written.
             StoreError: a constraint is broken; nothing was written.
         """
-        if self._is_closing:
-            raise StoreUnavailableError("the database is closing")
-        if len(self._writes) >= MAX_WAITING_WRITES:
-            raise StoreUnavailableError(f"{MAX_WAITING_WRITES} writes wait for the disk already")
-        write = asyncio.create_task(self._in_turn(work))
-        self._writes.add(write)
-        write.add_done_callback(self._writes.discard)
-        return await asyncio.shield(write)
+        return await self._writer.write(work)
 
     async def read(self, sql: str, params: Params = ()) -> list[sqlite3.Row]:
         """All rows of a query, from the connection that cannot write.
@@ -115,60 +117,17 @@ class Database:
         if self._is_closing:
             return
         self._is_closing = True
-        if self._writes:
-            await asyncio.wait(self._writes)
+        await self._writer.finish()
         await self._reader.close()
-        try:
-            await self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            # The WAL stays and is replayed at the next open: nothing is lost.
-            log.warning("database.checkpoint_failed", reason=str(error))
         await self._writer.close()
         self._lock.close()
 
-    async def _in_turn(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
-        async with self._turn:
-            return await self._transaction(work)
 
-    async def _transaction(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
-        try:
-            await self._writer.execute("BEGIN IMMEDIATE")
-            result = await work(self._writer)
-            await self._writer.execute("COMMIT")
-        except sqlite3.Error as error:
-            await self._roll_back()
-            raise store_error(error) from error
-        except BaseException:
-            await self._roll_back()
-            raise
-        return result
-
-    async def _roll_back(self) -> None:
-        if not self._writer.in_transaction:
-            return
-        try:
-            await self._writer.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            log.warning("database.rollback_failed", reason=str(error))
-
-
-_WRITER_PRAGMAS: Iterable[str] = (
-    "PRAGMA journal_mode = WAL",
-    # NORMAL loses acknowledged tasks at a power cut; a 202 is a promise.
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA journal_size_limit = 67108864",
-)
-_READER_PRAGMAS: Iterable[str] = ("PRAGMA query_only = ON", "PRAGMA wal_autocheckpoint = 0")
-
-
-async def _connect(
-    path: Path, busy_timeout_s: float, pragmas: Iterable[str]
-) -> aiosqlite.Connection:
+async def _open_reader(path: Path, busy_timeout_s: float) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(path, isolation_level=None, timeout=busy_timeout_s)
     connection.row_factory = sqlite3.Row
     try:
-        for pragma in pragmas:
+        for pragma in _READER_PRAGMAS:
             await connection.execute_fetchall(pragma)
     except sqlite3.Error as error:
         await connection.close()

@@ -1,6 +1,7 @@
 """The database file before it is used: its lock, its soundness, its version.
 
-Blocking on purpose; runs in a thread while the server starts. Never repairs or replaces a file.
+Blocking on purpose; runs in a thread while the server starts. It repairs and replaces no file; an
+older one it copies and then changes (see `migrations`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import contextlib
 import sqlite3
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 from phoenix_compat.tasks.errors import (
     StoreCorruptError,
@@ -19,9 +20,23 @@ from phoenix_compat.tasks.errors import (
     StoreUnavailableError,
     StoreVersionError,
 )
+from phoenix_compat.tasks.migrations import can_migrate, migrate
 
 if sys.platform != "win32":
     import fcntl
+
+
+FileIdentity: TypeAlias = tuple[int, int]
+"""Device and inode: which file it is, whatever its name."""
+
+
+def file_identity(path: Path) -> FileIdentity | None:
+    """Which file stands at this path; None when there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def lock_file(path: Path) -> IO[str]:
@@ -54,7 +69,9 @@ def _lock(lock: IO[str]) -> None:
 
 
 def check_file(path: Path, schema_sql: str, busy_timeout_s: float) -> None:
-    """See that the file is sound and of this version; a new file gets the schema.
+    """See that the file is sound and of this version.
+
+    A new file gets the schema, an older one is copied beside itself and brought up to it.
 
     Raises:
         StoreCorruptError, StoreVersionError, StoreOpenError: with what to do.
@@ -67,6 +84,8 @@ def check_file(path: Path, schema_sql: str, busy_timeout_s: float) -> None:
             found = _user_version(connection)
             if found == 0 and _is_empty(connection):
                 connection.executescript(f"BEGIN IMMEDIATE;\n{schema_sql}\nCOMMIT;")
+            elif found < wanted and can_migrate(connection, found, wanted):
+                migrate(connection, path, found, wanted)
             elif found != wanted:
                 raise StoreVersionError(path, _version_advice(found, wanted))
     except sqlite3.OperationalError as error:

@@ -3,6 +3,7 @@
 TaskError
 ├─ InvalidInputError            the client's input names no task we can run
 ├─ TaskNotFoundError
+├─ NotFailedError               only a failed task can be made again
 ├─ IllegalMoveError             we erred: a move that the table of states does not have
 ├─ StoreError
 │  ├─ StoreOpenError            the database cannot be used; the text says what to do
@@ -10,7 +11,9 @@ TaskError
 │  │  ├─ StoreVersionError      another version of this program made the file
 │  │  └─ StoreInUseError        another process owns it
 │  ├─ StoreUnavailableError     busy or full just now; nothing was written
+│  │  └─ StoreGoneError         the file was removed or replaced under the running server
 │  ├─ QueueFullError
+│  ├─ KeyReusedError            an Idempotency-Key came back with another body
 │  └─ PredictionTakenError      the prediction belongs to another task
 └─ ProviderError
    ├─ ProviderUnreachableError  never sent: safe to repeat
@@ -44,6 +47,15 @@ class TaskNotFoundError(TaskError):
     def __init__(self, task_id: str) -> None:
         super().__init__(f"there is no task {task_id!r}")
         self.task_id = task_id
+
+
+class NotFailedError(TaskError):
+    """A task was asked for again that has not failed."""
+
+    def __init__(self, task_id: str, status: str) -> None:
+        super().__init__(f"task {task_id} is {status}; only a failed task can be made again")
+        self.task_id = task_id
+        self.status = status
 
 
 class IllegalMoveError(TaskError):
@@ -90,12 +102,31 @@ class StoreUnavailableError(StoreError):
     """The store cannot read or write just now (locked, full, failing disk); try again later."""
 
 
+class StoreGoneError(StoreUnavailableError):
+    """The database file is no longer where it was opened; what is written now would be lost."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(
+            f"the database {path} was removed or replaced while in use; "
+            "put it back or restart the server"
+        )
+        self.path = path
+
+
 class QueueFullError(StoreError):
     """As many tasks wait as this server accepts."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} tasks are waiting, which is as many as this server accepts")
         self.limit = limit
+
+
+class KeyReusedError(StoreError):
+    """An Idempotency-Key stands for another order."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {key!r} was used for another order")
+        self.key = key
 
 
 class PredictionTakenError(StoreError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from phoenix_compat.tasks.task import JSONObject
 
@@ -22,10 +22,12 @@ class Failure:
     Attributes:
         code: one of `TEXTS`.
         text: the sentence for people.
+        max_repeats: how often the same order may be sent again after this, as it is worth a try.
     """
 
     code: str
     text: str
+    max_repeats: int = field(default=0, compare=False)
 
     @property
     def error_data(self) -> JSONObject:
@@ -60,18 +62,20 @@ def failure(code: str, text: str | None = None) -> Failure:
 
 
 # The first row whose pattern is found in the error or the logs counts. The letter-and-digits codes
-# are Replicate's own, in brackets at the end of its texts.
-_PREDICTION_ERRORS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.I), code)
-    for pattern, code in (
-        (r"\(E005\)|flagged as sensitive|NSFW content|content policy", "content_policy"),
-        (r"\bE1001\b|out of memory", "out_of_memory"),
-        (r"\(E00[34]\)|high demand|temporarily unavailable", "provider_unavailable"),
-        (r"Prediction interrupted|\bcode: PA\b|Director:", "provider_unavailable"),
-        (r"\bE6716\b|\bE9828\b|\bE8765\b|\bE9243\b", "provider_unavailable"),
-        (r"\(E002\)|insufficient credit|spend limit|billing", "provider_account"),
-        (r"\(E001\)|\bE1000\b", "provider_unavailable"),
-        (r"\bE4875\b", "internal_error"),
+# are Replicate's own, in brackets at the end of its texts. The number says how often the order is
+# worth repeating: never when the input, the policy or the account is at fault.
+_PREDICTION_ERRORS: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
+    (re.compile(pattern, re.I), code, max_repeats)
+    for pattern, code, max_repeats in (
+        (r"\(E005\)|flagged as sensitive|NSFW content|content policy", "content_policy", 0),
+        (r"\bE1001\b|out of memory", "out_of_memory", 0),
+        (r"\(E00[34]\)|high demand|temporarily unavailable", "provider_unavailable", 2),
+        (r"Prediction interrupted|\bcode: PA\b|Director:", "provider_unavailable", 2),
+        (r"\bE9828\b|\bE8765\b|\bE9243\b", "provider_unavailable", 2),
+        (r"\bE6716\b", "provider_unavailable", 1),
+        (r"\(E002\)|insufficient credit|spend limit|billing", "provider_account", 0),
+        (r"\(E001\)|\bE1000\b", "provider_unavailable", 1),
+        (r"\bE4875\b", "internal_error", 0),
     )
 )
 
@@ -81,10 +85,11 @@ _BLACK_PICTURE = re.compile(r"NSFW content detected|Total safe images: 0 out of"
 def prediction_failure(error_text: str, logs: str) -> Failure:
     """Why a prediction failed, from its error and, when that says nothing, from its logs."""
     for text in (error_text, logs[-2_000:]):
-        for pattern, code in _PREDICTION_ERRORS:
+        for pattern, code, max_repeats in _PREDICTION_ERRORS:
             if pattern.search(text):
-                return failure(code)
-    return failure("model_failed")
+                return Failure(code, TEXTS[code], max_repeats)
+    # Without any reason it was as likely the platform as the model.
+    return Failure("model_failed", TEXTS["model_failed"], 0 if error_text.strip() else 1)
 
 
 def is_filtered_picture(logs: str) -> bool:

@@ -1,7 +1,7 @@
 """The kinds of task: a table from `input_data.type` to what is run and what comes of it.
 
-A kind is a row, not a class: its words, its default model, its checks and its result. Nothing
-here talks to anyone.
+A kind is a row, not a class: its words, its default model, its checks and its result. Rows beyond
+the first are written in TOML (see `kinds_file`). Nothing here talks to anyone.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from phoenix_compat.tasks.errors import InvalidInputError
-from phoenix_compat.tasks.models import model_family
+from phoenix_compat.tasks.models import estimated_cost_usd, model_family
 from phoenix_compat.tasks.output import Output
 from phoenix_compat.tasks.task import JSONObject
 
@@ -37,11 +37,22 @@ class TaskKind:
         task_type: the word clients see in `task_type`.
         default_model: the model that runs when `input_data.model` names none.
         result: what `result_data` says of an output; None when the output has nothing usable.
+        deadline_s: how long a prediction of this kind may take; None leaves it to the worker.
+        fallback_models: what runs, in this order, when the model cannot be had.
+        needs_prompt: whether an order without a prompt is refused.
+        required_inputs: further inputs that an order must have ("image" to upscale one).
+        price_usd: an output's estimated price with the default model, for models that
+            `models.MODEL_FAMILIES` does not know.
     """
 
     task_type: str
     default_model: str
     result: Callable[[Output], JSONObject | None]
+    deadline_s: float | None = None
+    fallback_models: tuple[str, ...] = ()
+    needs_prompt: bool = True
+    required_inputs: tuple[str, ...] = ()
+    price_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,8 @@ class TaskParams:
     input_data: JSONObject
     provider_input: JSONObject
     fingerprint: str
+    deadline_s: float | None = None
+    estimated_cost_usd: float | None = None
 
 
 def _image_result(output: Output) -> JSONObject | None:
@@ -61,6 +74,27 @@ def _image_result(output: Output) -> JSONObject | None:
         return None
     return {"image_url": output.urls[0], "image_urls": list(output.urls)}
 
+
+def _file_result(output: Output) -> JSONObject | None:
+    return {"output_urls": list(output.urls)} if output.urls else None
+
+
+def _text_result(output: Output) -> JSONObject | None:
+    return {"text": output.text} if output.text.strip() else None
+
+
+def _json_result(output: Output) -> JSONObject | None:
+    return {**(_file_result(output) or {}), **(_text_result(output) or {})} or None
+
+
+RESULTS: Mapping[str, Callable[[Output], JSONObject | None]] = {
+    "image": _image_result,
+    "file": _file_result,
+    "text": _text_result,
+    "json": _json_result,
+}
+"""What a kind may say of an output: `image_url` and `image_urls`, `output_urls`, `text`, or, for
+models that answer with an object, the last two as far as they are there."""
 
 KINDS: Mapping[str, TaskKind] = {
     "image": TaskKind(
@@ -70,14 +104,18 @@ KINDS: Mapping[str, TaskKind] = {
 
 
 def with_default_model(
-    kinds: Mapping[str, TaskKind], type_: str, model: str
+    kinds: Mapping[str, TaskKind], type_: str, model: str, fallback_models: Sequence[str] = ()
 ) -> Mapping[str, TaskKind]:
-    """The same table with another default model in one row.
+    """The same table with another default model, and what steps in for it, in one row.
 
     Raises:
-        InvalidInputError: `model` does not look like owner/name or owner/name:version.
+        InvalidInputError: a model does not look like owner/name or owner/name:version.
     """
-    row = dataclasses.replace(kinds[type_], default_model=_checked_model(model, "default_model"))
+    row = dataclasses.replace(
+        kinds[type_],
+        default_model=checked_model(model, "default_model"),
+        fallback_models=tuple(checked_model(name, "fallback_models") for name in fallback_models),
+    )
     return {**kinds, type_: row}
 
 
@@ -94,8 +132,8 @@ def determine_task_params(input_data: object, kinds: Mapping[str, TaskKind] = KI
     type_ = _checked_type(input_data, kinds)
     kind = kinds[type_]
     model = input_data.get("model")
-    name = kind.default_model if model is None else _checked_model(model, "input_data.model")
-    provider_input = _provider_input(input_data, name)
+    name = kind.default_model if model is None else checked_model(model, "input_data.model")
+    provider_input = _provider_input(input_data, kind, name)
     return TaskParams(
         type=type_,
         task_type=kind.task_type,
@@ -103,6 +141,8 @@ def determine_task_params(input_data: object, kinds: Mapping[str, TaskKind] = KI
         input_data=input_data,
         provider_input=provider_input,
         fingerprint=fingerprint(name, provider_input),
+        deadline_s=kind.deadline_s,
+        estimated_cost_usd=_estimate(kind, name, provider_input),
     )
 
 
@@ -137,17 +177,33 @@ def _checked_type(input_data: JSONObject, kinds: Mapping[str, TaskKind]) -> str:
     return type_
 
 
-def _checked_model(model: object, field: str) -> str:
+def checked_model(model: object, field: str) -> str:
+    """The model's name without white space around it.
+
+    Raises:
+        InvalidInputError: `field` does not look like owner/name or owner/name:version.
+    """
     if not isinstance(model, str) or not _MODEL.fullmatch(model.strip()):
         raise InvalidInputError(field, 'must look like "owner/name" or "owner/name:version"')
     return model.strip()
 
 
-def _provider_input(input_data: JSONObject, model: str) -> JSONObject:
+def _estimate(kind: TaskKind, model: str, provider_input: JSONObject) -> float | None:
+    if model == kind.default_model and kind.price_usd is not None:
+        return round(kind.price_usd * model_family(model).outputs(provider_input), 6)
+    return estimated_cost_usd(model, provider_input)
+
+
+def _provider_input(input_data: JSONObject, kind: TaskKind, model: str) -> JSONObject:
     if len(input_data) > MAX_INPUTS:
         raise InvalidInputError("input_data", f"has more than {MAX_INPUTS} keys")
     family = model_family(model)
-    chosen: JSONObject = {"prompt": _checked_prompt(input_data.get("prompt"))}
+    chosen: JSONObject = {}
+    if kind.needs_prompt or input_data.get("prompt") is not None:
+        chosen["prompt"] = _checked_prompt(input_data.get("prompt"))
+    for name in kind.required_inputs:
+        if input_data.get(name) in (None, "", []):
+            raise InvalidInputError(f"input_data.{name}", "is missing")
     for name, value in input_data.items():
         if name in _STEERING or name == "prompt" or value is None:
             continue

@@ -1,13 +1,23 @@
-"""What is known of model families: which inputs each takes, and how long it runs.
+"""What is known of model families: which inputs each takes, how long it runs, what it costs.
 
-A table, not a registry: a model that no row names is passed every input. Prices and enums are
-not here; the provider checks values and its refusal names the field.
+A table, not a registry: a model that no row names is passed every input. Enums are not here; the
+provider checks values and its refusal names the field.
 """
 
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+PRICES_AS_OF = "2026-11-23"
+"""When the prices of this table were looked up. They are estimates: the provider's bill counts, and
+models that charge by size or time stand here with a usual picture."""
+
+MAX_COUNTED_OUTPUTS = 100
+"""An estimate for more outputs than any model makes would be nonsense."""
+
+_OUTPUTS = "num_outputs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +29,47 @@ class ModelFamily:
         inputs: the names it takes; None means any.
         expected_s: a usual run, in seconds; drives the progress of models that print none.
         renames: our name of an input -> the family's name.
+        price_usd: an output's estimated price in US dollars (see `PRICES_AS_OF`); None: unknown.
     """
 
     pattern: str
     inputs: frozenset[str] | None
     expected_s: float
     renames: tuple[tuple[str, str], ...] = ()
+    price_usd: float | None = None
 
     def takes(self, name: str) -> bool:
         """Whether the family has an input of this name."""
         return self.inputs is None or name in self.inputs
 
+    def outputs(self, provider_input: Mapping[str, object]) -> int:
+        """How many outputs an input asks for; 1 when it does not say."""
+        name = dict(self.renames).get(_OUTPUTS, _OUTPUTS)
+        count = provider_input.get(name)
+        if isinstance(count, int) and not isinstance(count, bool):
+            return min(max(count, 1), MAX_COUNTED_OUTPUTS)
+        return 1
+
 
 def _family(
-    pattern: str, inputs: str, expected_s: float, renames: tuple[tuple[str, str], ...] = ()
+    pattern: str,
+    inputs: str,
+    expected_s: float,
+    price_usd: float,
+    renames: tuple[tuple[str, str], ...] = (),
 ) -> ModelFamily:
-    return ModelFamily(pattern, frozenset(inputs.split()), expected_s, renames)
+    return ModelFamily(pattern, frozenset(inputs.split()), expected_s, renames, price_usd)
 
 
 _IMAGEN = "prompt aspect_ratio safety_filter_level output_format"
+_BANANA = (
+    "prompt aspect_ratio output_format image_input resolution safety_filter_level "
+    "allow_fallback_model"
+)
+_KONTEXT = "prompt input_image aspect_ratio seed output_format safety_tolerance prompt_upsampling"
+_SEEDREAM = (
+    "prompt aspect_ratio size width height image_input sequential_image_generation max_images"
+)
 _FLUX_OPEN = (
     "prompt aspect_ratio num_outputs num_inference_steps seed output_format output_quality "
     "megapixels go_fast disable_safety_checker"
@@ -49,54 +81,52 @@ _FLUX_PRO = (
 
 # The first row whose pattern matches counts, so narrow patterns stand before wide ones.
 MODEL_FAMILIES: tuple[ModelFamily, ...] = (
-    _family("google/imagen-4-fast", _IMAGEN, 4.0),
-    _family("google/imagen-4*", f"{_IMAGEN} image_size", 8.0),
+    _family("google/imagen-4-fast", _IMAGEN, 4.0, 0.02),
+    _family("google/imagen-4-ultra", f"{_IMAGEN} image_size", 8.0, 0.06),
+    _family("google/imagen-4*", f"{_IMAGEN} image_size", 8.0, 0.04),
+    _family("google/nano-banana-pro", _BANANA, 20.0, 0.15),
+    _family("google/nano-banana*", _BANANA, 12.0, 0.04),
+    _family("black-forest-labs/flux-schnell", _FLUX_OPEN, 1.5, 0.003),
     _family(
-        "google/nano-banana*",
-        "prompt aspect_ratio output_format image_input resolution safety_filter_level "
-        "allow_fallback_model",
-        12.0,
+        "black-forest-labs/flux-dev", f"{_FLUX_OPEN} guidance image prompt_strength", 4.0, 0.025
     ),
-    _family("black-forest-labs/flux-schnell", _FLUX_OPEN, 1.5),
-    _family("black-forest-labs/flux-dev", f"{_FLUX_OPEN} guidance image prompt_strength", 4.0),
-    _family(
-        "black-forest-labs/flux-kontext-*",
-        "prompt input_image aspect_ratio seed output_format safety_tolerance prompt_upsampling",
-        8.0,
-    ),
-    _family("black-forest-labs/flux-pro", _FLUX_PRO, 8.0),
-    _family("black-forest-labs/flux-1.1-pro*", _FLUX_PRO, 8.0),
-    _family(
-        "bytedance/seedream-4*",
-        "prompt aspect_ratio size width height image_input sequential_image_generation max_images",
-        14.0,
-        (("num_outputs", "max_images"),),
-    ),
+    _family("black-forest-labs/flux-kontext-max", _KONTEXT, 8.0, 0.08),
+    _family("black-forest-labs/flux-kontext-*", _KONTEXT, 8.0, 0.04),
+    _family("black-forest-labs/flux-pro", _FLUX_PRO, 8.0, 0.04),
+    _family("black-forest-labs/flux-1.1-pro", _FLUX_PRO, 8.0, 0.04),
+    _family("black-forest-labs/flux-1.1-pro*", _FLUX_PRO, 8.0, 0.06),
+    _family("bytedance/seedream-4.5", _SEEDREAM, 14.0, 0.04, renames=((_OUTPUTS, "max_images"),)),
+    _family("bytedance/seedream-4*", _SEEDREAM, 14.0, 0.03, renames=((_OUTPUTS, "max_images"),)),
     _family(
         "stability-ai/sdxl",
         "prompt negative_prompt width height num_outputs num_inference_steps guidance_scale "
         "scheduler refine seed image mask prompt_strength",
         6.0,
+        0.006,
     ),
     _family(
         "ideogram-ai/ideogram-v*",
         "prompt aspect_ratio resolution style_type magic_prompt_option negative_prompt seed "
         "image mask",
         12.0,
+        0.06,
     ),
-    _family("recraft-ai/recraft-v*", "prompt aspect_ratio size style", 10.0),
+    _family("recraft-ai/recraft-v*-svg", "prompt aspect_ratio size style", 10.0, 0.08),
+    _family("recraft-ai/recraft-v*", "prompt aspect_ratio size style", 10.0, 0.04),
     _family(
         "qwen/qwen-image",
         "prompt aspect_ratio image_size guidance num_inference_steps go_fast enhance_prompt "
         "negative_prompt image strength output_format output_quality seed disable_safety_checker",
         8.0,
+        0.025,
     ),
     _family(
         "openai/gpt-image-*",
         "prompt aspect_ratio quality background moderation number_of_images input_images "
         "output_format output_compression",
         25.0,
-        (("num_outputs", "number_of_images"),),
+        0.05,
+        ((_OUTPUTS, "number_of_images"),),
     ),
 )
 
@@ -110,3 +140,12 @@ def model_family(model: str) -> ModelFamily:
         if fnmatch.fnmatchcase(name, family.pattern):
             return family
     return UNKNOWN_FAMILY
+
+
+def estimated_cost_usd(model: str, provider_input: Mapping[str, object]) -> float | None:
+    """What an order will cost by the table, in US dollars; None for a model without a price."""
+    family = model_family(model)
+    if family.price_usd is None:
+        return None
+    # Binary fractions of a cent are nobody's price.
+    return round(family.price_usd * family.outputs(provider_input), 6)

@@ -47,7 +47,7 @@ def _success(task: Task, kind: TaskKind, snapshot: Snapshot, now: datetime) -> J
     if made is not None:
         return {
             **made,
-            "model": task.model,
+            "model": task.running_model,
             "provider": PROVIDER_NAME,
             "prediction_id": snapshot.ref.id,
             "created_at": wire_time(task.created_at),

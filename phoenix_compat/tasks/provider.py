@@ -14,6 +14,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from phoenix_compat.tasks.errors import ProviderThrottledError
 from phoenix_compat.tasks.progress import LOG_TAIL_CHARS
 from phoenix_compat.tasks.task import Task
 
@@ -53,6 +54,19 @@ class Snapshot:
     error_text: str = ""
     logs: str = ""
     is_removed: bool = False
+
+
+class RateReducedError(ProviderThrottledError):
+    """Too many requests, and the provider says how many there may be.
+
+    Attributes:
+        per_minute, burst: so many creates in a minute, so many at once.
+    """
+
+    def __init__(self, retry_after_s: float, *, per_minute: int, burst: int) -> None:
+        super().__init__(retry_after_s)
+        self.per_minute = per_minute
+        self.burst = burst
 
 
 class Provider(Protocol):

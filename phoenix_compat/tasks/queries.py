@@ -4,14 +4,32 @@ from __future__ import annotations
 
 ADD_TASK = """
 INSERT INTO tasks (id, type, task_type, model, input, provider_input, fingerprint, status,
-                   progress, created_at, updated_at)
+                   progress, deadline_s, estimated_cost_usd, created_at, updated_at)
 VALUES (:id, :type, :task_type, :model, :input, :provider_input, :fingerprint, 'queued',
-        0.0, :now, :now)
+        0.0, :deadline_s, :estimated_cost_usd, :now, :now)
 """
 """A new task at the end of the queue."""
 
 COUNT_QUEUED = "SELECT count(*) FROM tasks WHERE status = 'queued'"
 """How many tasks wait."""
+
+QUEUE_POSITION = """
+SELECT count(*) FROM tasks
+WHERE status = 'queued'
+  AND number <= (SELECT number FROM tasks WHERE id = ? AND status = 'queued')
+"""
+"""How many wait up to and with this task; 0 when it does not wait."""
+
+GET_KEY = "SELECT body_fingerprint, task_id FROM idempotency_keys WHERE key = ?"
+"""What a client's key stands for."""
+
+ADD_KEY = """
+INSERT INTO idempotency_keys (key, body_fingerprint, task_id, created_at) VALUES (?, ?, ?, ?)
+"""
+"""A client's key, with the task it made."""
+
+PRUNE_KEYS = "DELETE FROM idempotency_keys WHERE created_at <= ?"
+"""Old keys are forgotten."""
 
 GET_TASK = "SELECT * FROM tasks WHERE id = ?"
 """One task."""
@@ -43,10 +61,24 @@ UPDATE tasks SET
   status = :status, progress = :progress, prediction_id = :prediction_id, attempts = :attempts,
   connect_failures = :connect_failures, not_before = :not_before, submitted_at = :submitted_at,
   started_at = :started_at, completed_at = :completed_at, result_data = :result_data,
-  error_data = :error_data, updated_at = :updated_at
-WHERE id = :id AND status = :from_
+  error_data = :error_data, retries = :retries, models_tried = :models_tried,
+  provider_model = :provider_model, provider_input = :provider_input, fingerprint = :fingerprint,
+  deadline_s = :deadline_s, files = :files, estimated_cost_usd = :estimated_cost_usd,
+  cancel_requested = CASE WHEN cycle = :cycle THEN cancel_requested ELSE 0 END,
+  cycle = :cycle, updated_at = :updated_at
+WHERE id = :id AND status = :from_status AND cycle = :from_cycle
 """
-"""One move; the row count says whether the task still stood where the mover thought."""
+"""One move; the row count says whether the task still stood where the mover thought.
+
+The cycle tells a task that is made again from the one a late mover remembers. A wish to cancel is
+washed away by a new cycle and by nothing else.
+"""
+
+ADD_PREDICTION = "INSERT INTO predictions (id, task_id, created_at) VALUES (?, ?, ?)"
+"""A prediction becomes a task's, for good."""
+
+GET_BY_PREDICTION = "SELECT * FROM tasks WHERE prediction_id = ?"
+"""The task that runs a prediction now."""
 
 RECORD_PROGRESS = """
 UPDATE tasks SET progress = :progress, updated_at = :now

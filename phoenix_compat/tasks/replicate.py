@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import datetime
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import httpx
 import httpx_aiohttp
@@ -29,11 +29,13 @@ from phoenix_compat.tasks.kinds import fingerprint as fingerprint_of
 from phoenix_compat.tasks.provider import Prediction, PredictionRef, Snapshot
 from phoenix_compat.tasks.replicate_errors import provider_error
 from phoenix_compat.tasks.task import JSONObject, Task
+from phoenix_compat.tasks.webhook_tags import WebhookTags
 
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
 MAX_LIST_PAGES = 10
 MAX_KNOWN_VERSIONS = 256
 MIN_CANCEL_AFTER_S = 5
+WEBHOOK_EVENTS = ("start", "output", "logs", "completed")
 
 # Ids are opaque, but they become part of a path.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]{0,255}")
@@ -48,6 +50,8 @@ class ReplicateProvider:
         token: str,
         base_url: str,
         deadline_s: float = 600.0,
+        webhook_url: str | None = None,
+        tags: WebhookTags | None = None,
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 20.0,
         total_timeout_s: float = 60.0,
@@ -57,10 +61,15 @@ class ReplicateProvider:
         Args:
             token: the API token; goes to `base_url` and nowhere else.
             base_url: with its version, "https://api.replicate.com/v1".
-            deadline_s: sent as Cancel-After: the provider ends what runs longer.
+            deadline_s: sent as Cancel-After, unless the task has its own: the provider ends what
+                runs longer.
+            webhook_url: where the provider reports to, https; None leaves it to looking.
+            tags: make the query of that address; None makes them of the token.
             total_timeout_s: one exchange from first to last byte.
         """
-        self._cancel_after = f"{max(int(deadline_s), MIN_CANCEL_AFTER_S)}s"
+        self._deadline_s = deadline_s
+        self._webhook_url = webhook_url
+        self.tags = tags or WebhookTags(token)
         self._total_timeout_s = total_timeout_s
         self._versions: dict[str, str] = {}
         timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s, pool=connect_timeout_s)
@@ -84,28 +93,31 @@ class ReplicateProvider:
         Official models run by their name, community models by a version only: when such a name is
         refused, the order is placed with the model's latest version.
         """
-        version = self._versions.get(task.model, task.model)
+        model = task.running_model
+        version = self._versions.get(model, model)
         try:
-            return await self._create(version, task.provider_input)
+            return await self._create(version, task)
         except ProviderRefusedError as refusal:
-            if refusal.code != "model_unavailable" or ":" in task.model:
+            if refusal.code != "model_unavailable" or ":" in model:
                 raise
-            latest = await self._latest_version(task.model)
+            latest = await self._latest_version(model)
             if latest is None or latest == version:
                 raise
         if len(self._versions) < MAX_KNOWN_VERSIONS:
-            self._versions[task.model] = latest
-        return await self._create(latest, task.provider_input)
+            self._versions[model] = latest
+        return await self._create(latest, task)
 
     async def fetch(self, ref: PredictionRef) -> Snapshot:
         """Look at a prediction. See `Provider`."""
         answer = self._client.get(f"/predictions/{quote(ref.id, safe='')}", cast_to=object)
-        return _parsed(await self._exchange(answer)).snapshot()
+        return parsed_prediction(await self._exchange(answer)).snapshot()
 
     async def cancel(self, ref: PredictionRef) -> Snapshot:
         """Ask that a prediction end. See `Provider`."""
         path = f"/predictions/{quote(ref.id, safe='')}/cancel"
-        return _parsed(await self._exchange(self._client.post(path, cast_to=object))).snapshot()
+        return parsed_prediction(
+            await self._exchange(self._client.post(path, cast_to=object))
+        ).snapshot()
 
     async def find(self, since: datetime, fingerprint: str) -> Sequence[PredictionRef]:
         """Predictions made since then of the same model and input, oldest first."""
@@ -116,18 +128,37 @@ class ReplicateProvider:
             if _fingerprint(prediction) == fingerprint
         ]
 
+    async def webhook_secret(self) -> str:
+        """The secret that the account's webhooks are signed with, "whsec_…".
+
+        Raises:
+            ProviderError: it could not be had.
+        """
+        answer = self._client.get("/webhooks/default/secret", cast_to=object)
+        key = _object(await self._exchange(answer)).get("key")
+        if not isinstance(key, str) or not key:
+            raise ProviderUncertainError("answered without a webhook secret")
+        return key
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
-    async def _create(self, version: str, provider_input: JSONObject) -> PredictionRef:
+    async def _create(self, version: str, task: Task) -> PredictionRef:
+        body: JSONObject = {"version": version, "input": task.provider_input}
+        if self._webhook_url is not None:
+            query = urlencode({"task": task.id, "tag": self.tags.tag(task.id)})
+            body["webhook"] = f"{self._webhook_url}?{query}"
+            body["webhook_events_filter"] = list(WEBHOOK_EVENTS)
+        deadline_s = self._deadline_s if task.deadline_s is None else task.deadline_s
+        cancel_after = f"{max(int(deadline_s), MIN_CANCEL_AFTER_S)}s"
         answer = self._client.post(
             "/predictions",
             cast_to=object,
-            body={"version": version, "input": provider_input},
-            options={"headers": {"Cancel-After": self._cancel_after}},
+            body=body,
+            options={"headers": {"Cancel-After": cancel_after}},
         )
-        return _parsed(await self._exchange(answer)).snapshot().ref
+        return parsed_prediction(await self._exchange(answer)).snapshot().ref
 
     async def _latest_version(self, model: str) -> str | None:
         try:
@@ -177,7 +208,12 @@ def _object(answer: object) -> JSONObject:
     return answer
 
 
-def _parsed(answer: object) -> Prediction:
+def parsed_prediction(answer: object) -> Prediction:
+    """The prediction of an answer, or of a webhook.
+
+    Raises:
+        ProviderUncertainError: it is none; the text quotes nothing of it.
+    """
     try:
         prediction = Prediction.model_validate(_object(answer))
     except pydantic.ValidationError as error:

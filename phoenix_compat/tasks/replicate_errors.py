@@ -22,6 +22,7 @@ from phoenix_compat.tasks.errors import (
     ProviderUnreachableError,
 )
 from phoenix_compat.tasks.failure import TEXTS, public_text
+from phoenix_compat.tasks.provider import RateReducedError
 
 DEFAULT_RETRY_AFTER_S = 5.0
 MAX_RETRY_AFTER_S = 300.0
@@ -33,6 +34,9 @@ _BEFORE_SENDING = (
     aiohttp.InvalidURL,
 )
 _RESETS_IN = re.compile(r"resets in ~?(\d{1,6})\s?s")
+_REDUCED_TO = re.compile(
+    r"reduced to (\d{1,6}) requests? per minute(?: with a burst of (\d{1,6}))?"
+)
 _MODEL_IS_GONE = re.compile(r"version disabled|does not exist|invalid version|not permitted", re.I)
 
 
@@ -68,11 +72,19 @@ def answer_error(status: int, body: object, headers: Mapping[str, str]) -> Provi
         headers: case-insensitive, as httpx has them.
     """
     if status == 429:
-        return ProviderThrottledError(retry_after_s(body, headers))
+        return _throttle(body, headers)
     if status == 408 or status >= 500:
         return ProviderUncertainError(f"answered {status}", status=status)
     code, text = _refusal(status, body)
     return ProviderRefusedError(status, code, text or TEXTS[code])
+
+
+def _throttle(body: object, headers: Mapping[str, str]) -> ProviderThrottledError:
+    wait_s = retry_after_s(body, headers)
+    limit = _REDUCED_TO.search(_detail(body))
+    if limit is None or int(limit[1]) == 0:
+        return ProviderThrottledError(wait_s)
+    return RateReducedError(wait_s, per_minute=int(limit[1]), burst=max(int(limit[2] or 1), 1))
 
 
 def retry_after_s(body: object, headers: Mapping[str, str]) -> float:

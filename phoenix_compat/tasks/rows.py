@@ -22,15 +22,19 @@ def added_values(params: TaskParams, task_id: TaskId, now: datetime) -> dict[str
         "input": _json(params.input_data),
         "provider_input": _json(params.provider_input),
         "fingerprint": params.fingerprint,
+        "deadline_s": params.deadline_s,
+        "estimated_cost_usd": params.estimated_cost_usd,
         "now": stored_time(now),
     }
 
 
-def moved_values(moved: Task, from_: TaskStatus) -> dict[str, object]:
+def moved_values(moved: Task, before: Task) -> dict[str, object]:
     """The parameters of `queries.MOVE_TASK`."""
     return {
         "id": moved.id,
-        "from_": from_,
+        "from_status": before.status,
+        "from_cycle": before.cycle,
+        "cycle": moved.cycle,
         "status": moved.status,
         "progress": moved.progress,
         "prediction_id": moved.prediction_id,
@@ -42,8 +46,21 @@ def moved_values(moved: Task, from_: TaskStatus) -> dict[str, object]:
         "completed_at": _maybe_text(moved.completed_at),
         "result_data": _maybe_json(moved.result_data),
         "error_data": _maybe_json(moved.error_data),
+        "retries": moved.retries,
+        "models_tried": _json(moved.models_tried),
+        "provider_model": moved.provider_model,
+        "provider_input": _json(moved.provider_input),
+        "fingerprint": moved.fingerprint,
+        "deadline_s": moved.deadline_s,
+        "files": _json(moved.files),
+        "estimated_cost_usd": moved.estimated_cost_usd,
         "updated_at": stored_time(moved.updated_at),
     }
+
+
+def prediction_values(task: Task) -> tuple[object, ...]:
+    """The parameters of `queries.ADD_PREDICTION`."""
+    return task.prediction_id, task.id, stored_time(task.updated_at)
 
 
 def event_values(
@@ -76,6 +93,8 @@ def task_from(row: sqlite3.Row) -> Task:
         values[column] = maybe_time(values[column])
     for column in ("result_data", "error_data"):
         values[column] = None if values[column] is None else json.loads(values[column])
+    for column in ("models_tried", "files"):
+        values[column] = tuple(json.loads(values[column]))
     return Task(**values)
 
 
@@ -88,7 +107,7 @@ def event_from(row: sqlite3.Row) -> TaskEvent:
     return TaskEvent(**values)
 
 
-def _json(value: JSONObject) -> str:
+def _json(value: JSONObject | tuple[object, ...]) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 

@@ -6,20 +6,26 @@ Every change is one transaction with its event row. It announces nothing and run
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import uuid
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-import aiosqlite
-
 from phoenix_compat.tasks import queries
 from phoenix_compat.tasks.clock import Clock, SystemClock, stored_time
 from phoenix_compat.tasks.database import Database
-from phoenix_compat.tasks.errors import PredictionTakenError, QueueFullError, TaskNotFoundError
+from phoenix_compat.tasks.errors import (
+    KeyReusedError,
+    NotFailedError,
+    PredictionTakenError,
+    QueueFullError,
+    TaskNotFoundError,
+)
 from phoenix_compat.tasks.kinds import TaskParams
 from phoenix_compat.tasks.rows import (
     added_values,
@@ -27,6 +33,7 @@ from phoenix_compat.tasks.rows import (
     event_values,
     maybe_time,
     moved_values,
+    prediction_values,
     task_from,
 )
 from phoenix_compat.tasks.task import (
@@ -37,10 +44,27 @@ from phoenix_compat.tasks.task import (
     TaskId,
     TaskStatus,
 )
+from phoenix_compat.tasks.writer import WriteCounts
 
 MAX_QUEUED = 10_000
+KEY_RETENTION = timedelta(hours=24)
+"""How long a repeated order is known as the same one."""
+_IS_TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
 NEWEST = 2**62
 """A number no task reaches: a list that starts here starts at the newest task."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnceOnly:
+    """A client's word that an order, however often it arrives, is one.
+
+    Attributes:
+        key: the client's name for it.
+        body_fingerprint: sha256 of the body, to tell a repetition from a mistake.
+    """
+
+    key: str
+    body_fingerprint: str
 
 
 class TaskStore:
@@ -49,6 +73,7 @@ class TaskStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._room = _Room()
 
     @classmethod
     async def open(
@@ -82,6 +107,11 @@ class TaskStore:
     ) -> None:
         await self.close()
 
+    @property
+    def write_counts(self) -> WriteCounts:
+        """How many writes and commits there were since it was opened."""
+        return self._database.write_counts
+
     async def close(self) -> None:
         """Finish the writes in hand, checkpoint, and let the file go."""
         await self._database.close()
@@ -93,16 +123,74 @@ class TaskStore:
             QueueFullError: `max_queued` tasks wait already.
             StoreUnavailableError: nothing was written.
         """
-        task_id = TaskId(str(uuid.uuid4()))
-        values = added_values(params, task_id, self._clock.now())
+        values = added_values(params, _new_id(), self._clock.now())
+        return await self._database.write(
+            lambda connection: self._add(connection, values, max_queued)
+        )
 
-        async def work(connection: aiosqlite.Connection) -> Task:
-            if await _scalar(connection, queries.COUNT_QUEUED) >= max_queued:
-                raise QueueFullError(max_queued)
-            await connection.execute(queries.ADD_TASK, values)
-            task = await _task(connection, task_id)
-            await _add_event(connection, task, TaskStatus.QUEUED, task.created_at)
-            return task
+    async def add_once(
+        self, params: TaskParams, order: OnceOnly, *, max_queued: int = MAX_QUEUED
+    ) -> tuple[Task, bool]:
+        """Put a new task at the end of the queue, unless its key has made one already.
+
+        Key and task are one transaction, so of many at once one makes the task. A key is forgotten
+        after `KEY_RETENTION`.
+
+        Returns:
+            The key's task as it stands now, and whether it was there before.
+
+        Raises:
+            KeyReusedError: the key came with another body before.
+            QueueFullError: `max_queued` tasks wait already.
+            StoreUnavailableError: nothing was written.
+        """
+        now = self._clock.now()
+        values = added_values(params, _new_id(), now)
+
+        def work(connection: sqlite3.Connection) -> tuple[Task, bool]:
+            connection.execute(queries.PRUNE_KEYS, (stored_time(now - KEY_RETENTION),))
+            for row in connection.execute(queries.GET_KEY, (order.key,)):
+                if row["body_fingerprint"] != order.body_fingerprint:
+                    raise KeyReusedError(order.key)
+                return _task(connection, row["task_id"]), True
+            task = self._add(connection, values, max_queued)
+            key = (order.key, order.body_fingerprint, task.id, stored_time(now))
+            connection.execute(queries.ADD_KEY, key)
+            return task, False
+
+        return await self._database.write(work)
+
+    async def retry(
+        self, task_id: str, params: TaskParams, *, max_queued: int = MAX_QUEUED
+    ) -> Task:
+        """Queue a failed task again, as the same task in a new cycle that remembers no failure.
+
+        Args:
+            params: what its input asks for; another model may have stepped in the last time.
+
+        Raises:
+            TaskNotFoundError: there is none of this id.
+            NotFailedError: it is under way or completed.
+            QueueFullError: `max_queued` tasks wait already.
+            StoreUnavailableError: nothing was written.
+        """
+        now = self._clock.now()
+
+        def work(connection: sqlite3.Connection) -> Task:
+            task = _task(connection, task_id)
+            if task.status is not TaskStatus.FAILED:
+                raise NotFailedError(task.id, task.status.wire)
+            self._room.take(connection, max_queued)
+            again = task.moved(
+                TaskStatus.QUEUED,
+                now,
+                provider_input=params.provider_input,
+                fingerprint=params.fingerprint,
+                estimated_cost_usd=params.estimated_cost_usd,
+            )
+            connection.execute(queries.MOVE_TASK, moved_values(again, task))
+            _add_event(connection, again, TaskStatus.QUEUED, now)
+            return _task(connection, task.id)
 
         return await self._database.write(work)
 
@@ -110,6 +198,16 @@ class TaskStore:
         """One task as it stands now; None when there is none of this id."""
         rows = await self._database.read(queries.GET_TASK, (task_id,))
         return task_from(rows[0]) if rows else None
+
+    async def by_prediction(self, prediction_id: str) -> Task | None:
+        """The task that runs this prediction now; None for one that it let go, or none had."""
+        rows = await self._database.read(queries.GET_BY_PREDICTION, (prediction_id,))
+        return task_from(rows[0]) if rows else None
+
+    async def queue_position(self, task_id: str) -> int | None:
+        """A queued task's place, 1 for the next to run; None when it does not wait."""
+        ((position,),) = await self._database.read(queries.QUEUE_POSITION, (task_id,))
+        return position or None
 
     async def list(
         self,
@@ -157,20 +255,23 @@ class TaskStore:
             StoreUnavailableError: nothing was written.
         """
         moved = task.moved(to, self._clock.now(), **changes)
-        values = moved_values(moved, task.status)
+        values = moved_values(moved, task)
 
-        async def work(connection: aiosqlite.Connection) -> Task | None:
+        def work(connection: sqlite3.Connection) -> Task | None:
             try:
-                cursor = await connection.execute(queries.MOVE_TASK, values)
+                if connection.execute(queries.MOVE_TASK, values).rowcount != 1:
+                    return None
+                if to is TaskStatus.QUEUED:
+                    self._room.take(connection)
+                if moved.prediction_id is not None and moved.prediction_id != task.prediction_id:
+                    connection.execute(queries.ADD_PREDICTION, prediction_values(moved))
             except sqlite3.IntegrityError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+                if error.sqlite_errorcode not in _IS_TAKEN:
                     raise
                 raise PredictionTakenError(moved.prediction_id or "") from error
-            if cursor.rowcount != 1:
-                return None
             data = moved.result_data if to is TaskStatus.COMPLETED else moved.error_data
-            await _add_event(connection, moved, to, moved.updated_at, data)
-            return await _task(connection, task.id)
+            _add_event(connection, moved, to, moved.updated_at, data)
+            return _task(connection, task.id)
 
         return await self._database.write(work)
 
@@ -179,9 +280,9 @@ class TaskStore:
         now = stored_time(self._clock.now())
         values = {"id": task_id, "progress": progress, "now": now}
 
-        async def work(connection: aiosqlite.Connection) -> Task | None:
-            cursor = await connection.execute(queries.RECORD_PROGRESS, values)
-            return await _task(connection, task_id) if cursor.rowcount == 1 else None
+        def work(connection: sqlite3.Connection) -> Task | None:
+            cursor = connection.execute(queries.RECORD_PROGRESS, values)
+            return _task(connection, task_id) if cursor.rowcount == 1 else None
 
         return await self._database.write(work)
 
@@ -193,33 +294,63 @@ class TaskStore:
         """
         now = self._clock.now()
 
-        async def work(connection: aiosqlite.Connection) -> Task:
-            cursor = await connection.execute(queries.REQUEST_CANCEL, {"id": task_id})
-            task = await _task(connection, task_id)
+        def work(connection: sqlite3.Connection) -> Task:
+            cursor = connection.execute(queries.REQUEST_CANCEL, {"id": task_id})
+            task = _task(connection, task_id)
             if cursor.rowcount == 1:
-                await _add_event(connection, task, "cancel_requested", now)
+                _add_event(connection, task, "cancel_requested", now)
             return task
 
         return await self._database.write(work)
 
+    def _add(
+        self, connection: sqlite3.Connection, values: dict[str, object], max_queued: int
+    ) -> Task:
+        self._room.take(connection, max_queued)
+        connection.execute(queries.ADD_TASK, values)
+        task = _task(connection, str(values["id"]))
+        _add_event(connection, task, TaskStatus.QUEUED, task.created_at)
+        return task
 
-async def _scalar(connection: aiosqlite.Connection, sql: str) -> int:
-    (row,) = await connection.execute_fetchall(sql)
-    return int(row[0])
+
+class _Room:
+    """Knows cheaply that the queue has room; counts only when it might be full.
+
+    Used in the writer's thread, inside transactions; one that is undone leaves the guess too high,
+    which costs a count and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._at_most: float = math.inf
+
+    def take(self, connection: sqlite3.Connection, max_queued: float = math.inf) -> None:
+        """Take a place in the queue.
+
+        Raises:
+            QueueFullError: all `max_queued` are taken.
+        """
+        if self._at_most >= max_queued:
+            (self._at_most,) = connection.execute(queries.COUNT_QUEUED).fetchone()
+            if self._at_most >= max_queued:
+                raise QueueFullError(int(max_queued))
+        self._at_most += 1
 
 
-async def _task(connection: aiosqlite.Connection, task_id: str) -> Task:
-    for row in await connection.execute_fetchall(queries.GET_TASK, (task_id,)):
+def _new_id() -> TaskId:
+    return TaskId(str(uuid.uuid4()))
+
+
+def _task(connection: sqlite3.Connection, task_id: str) -> Task:
+    for row in connection.execute(queries.GET_TASK, (task_id,)):
         return task_from(row)
     raise TaskNotFoundError(task_id)
 
 
-async def _add_event(
-    connection: aiosqlite.Connection,
+def _add_event(
+    connection: sqlite3.Connection,
     task: Task,
     event: str,
     at: datetime,
     data: JSONObject | None = None,
 ) -> None:
-    values = event_values(task, event, at, data)
-    await connection.execute(queries.ADD_EVENT, values)
+    connection.execute(queries.ADD_EVENT, event_values(task, event, at, data))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Unpack
 
 import structlog
 
 from phoenix_compat.tasks.bench import Bench, Job
+from phoenix_compat.tasks.breaker import ACCOUNT, UNAVAILABLE
 from phoenix_compat.tasks.errors import (
     PredictionTakenError,
     ProviderError,
@@ -21,8 +23,10 @@ from phoenix_compat.tasks.errors import (
     ProviderUnreachableError,
 )
 from phoenix_compat.tasks.failure import Failure, failure
+from phoenix_compat.tasks.fallback import next_order
+from phoenix_compat.tasks.kinds import TaskParams
 from phoenix_compat.tasks.provider import PredictionRef
-from phoenix_compat.tasks.task import PROGRESS_STARTED, Task, TaskStatus
+from phoenix_compat.tasks.task import PROGRESS_STARTED, Task, TaskChanges, TaskStatus
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -34,6 +38,7 @@ class Submit:
         self._bench = bench
         self._job = job
         self._recorder = bench.recorder
+        self._gate = bench.gate
         self._options = bench.options
 
     async def place(self, task: Task) -> Task:
@@ -55,11 +60,14 @@ class Submit:
                 not_before=None,
                 progress=max(task.progress, PROGRESS_STARTED),
             )
+            # A webhook may tell that an earlier order of this task arrived after all.
+            marked = await self._adopt_reported(marked)
             if marked.status is not TaskStatus.SUBMITTING:
                 return marked
             return await self._create(marked)
         finally:
             self._job.is_creating = False
+            self._bench.leave_gate(self._job)
 
     async def look_for(self, task: Task) -> Task:
         """Find the order of a submitting task at the provider and adopt it.
@@ -69,10 +77,15 @@ class Submit:
         """
         looks = failures = 0
         waits_s = self._options.reconcile_waits_s
-        patience_ends_s = self._bench.clock.monotonic() + self._options.deadline_s
+        deadline_s = self._options.deadline_s if task.deadline_s is None else task.deadline_s
+        patience_ends_s = self._bench.clock.monotonic() + deadline_s
         wait_s = waits_s[0]
         while True:
-            await self._bench.pause(wait_s)
+            await self._bench.clock.wait(self._job.told, wait_s)
+            task = await self._adopt_reported(task)
+            if task.status is not TaskStatus.SUBMITTING:
+                return task
+            await self._bench.may_look()
             try:
                 refs = await self._bench.provider.find(self._since(task), task.fingerprint)
             except ProviderError as error:
@@ -98,12 +111,13 @@ class Submit:
         except ProviderThrottledError as error:
             return await self._throttled(task, error)
         except ProviderRefusedError as error:
-            log.warning("order.refused", task_id=task.id, status=error.status, code=error.code)
-            return await self._recorder.fail(task, Failure(error.code, error.text))
+            return await self._refused(task, error)
         except ProviderUncertainError as error:
             log.warning("order.uncertain", task_id=task.id, reason=str(error))
+            self._gate.failed(UNAVAILABLE)
             self._job.lost_status = error.status
             return task
+        self._gate.succeeded()
         return await self._adopt(task, ref)
 
     async def _adopt(self, task: Task, ref: PredictionRef) -> Task:
@@ -121,6 +135,12 @@ class Submit:
             log.info("order.taken", task_id=task.id, prediction_id=ref.id)
             return task
 
+    async def _adopt_reported(self, task: Task) -> Task:
+        """Webhooks carry the ids of orders home whose answers were lost."""
+        self._job.told.clear()
+        refs = [snapshot.ref for snapshot in self._job.news.values()]
+        return await self._adopt_one(task, refs) if refs else task
+
     async def _adopt_one(self, task: Task, refs: Sequence[PredictionRef]) -> Task:
         for ref in refs:
             task = await self._adopt(task, ref)
@@ -131,27 +151,60 @@ class Submit:
     async def _not_sent(self, task: Task, error: ProviderUnreachableError) -> Task:
         failures = task.connect_failures + 1
         log.warning("order.not_sent", task_id=task.id, failures=failures, reason=str(error))
+        if self._gate.failed(UNAVAILABLE):
+            return await self._wait_for_the_circuit(task)
         if failures >= self._options.max_connect_failures:
-            return await self._recorder.fail(task, failure("provider_unavailable"))
-        return await self._requeue(task, self._options.retry_wait_s(failures), failures)
+            return await self._recorder.fail(task, failure(UNAVAILABLE))
+        wait_s = self._options.retry_wait_s(failures)
+        not_before = self._bench.clock.now() + timedelta(seconds=wait_s)
+        return await self._requeue(task, connect_failures=failures, not_before=not_before)
 
     async def _throttled(self, task: Task, error: ProviderThrottledError) -> Task:
         log.info("order.throttled", task_id=task.id, retry_after_s=error.retry_after_s)
-        wait_s = error.retry_after_s * (1.0 + 0.1 * self._bench.jitter())
-        self._bench.gate.shut_for(wait_s)
-        return await self._requeue(task, wait_s, connect_failures=0)
+        self._gate.throttled(error, self._bench.jitter())
+        return await self._requeue(task, connect_failures=0)
 
-    async def _requeue(self, task: Task, wait_s: float, connect_failures: int) -> Task:
-        """Back to the queue with nothing spent: this order did not arrive."""
-        attempts = task.attempts - 1
-        queued = await self._recorder.move(
+    async def _refused(self, task: Task, error: ProviderRefusedError) -> Task:
+        log.warning("order.refused", task_id=task.id, status=error.status, code=error.code)
+        if error.code != ACCOUNT:
+            self._gate.answered()
+        elif self._gate.failed(ACCOUNT):
+            return await self._wait_for_the_circuit(task)
+        if error.code == "model_unavailable":
+            stand_in = next_order(task, self._bench.kinds, self._options.fallback_models)
+            if stand_in is not None:
+                return await self._order_instead(task, stand_in)
+        return await self._recorder.fail(task, Failure(error.code, error.text))
+
+    async def _order_instead(self, task: Task, stand_in: TaskParams) -> Task:
+        log.warning("order.model_gone", task_id=task.id, model=task.running_model)
+        self._bench.counts["fallbacks"] += 1
+        return await self._requeue(
             task,
-            TaskStatus.QUEUED,
-            attempts=attempts,
-            connect_failures=connect_failures,
-            submitted_at=task.submitted_at if attempts else None,
-            not_before=self._bench.clock.now() + timedelta(seconds=wait_s),
+            models_tried=(*task.models_tried, task.running_model),
+            provider_model=stand_in.model,
+            provider_input=stand_in.provider_input,
+            fingerprint=stand_in.fingerprint,
+            estimated_cost_usd=stand_in.estimated_cost_usd,
         )
+
+    async def _wait_for_the_circuit(self, task: Task) -> Task:
+        # Another task is the next probe: this one's model may be refused, and not the account.
+        self._bench.refused.pop(task.id, None)
+        self._bench.refused[task.id] = None
+        return await self._requeue(task)
+
+    async def _requeue(self, task: Task, **changes: Unpack[TaskChanges]) -> Task:
+        """Back to the queue with nothing spent: this order did not arrive.
+
+        Where all orders wait the gate holds them back, and not the row: whoever was first stays so.
+        """
+        if "not_before" not in changes and self._job.ticket is not None:
+            self._gate.hold(self._job.ticket)
+        attempts = task.attempts - 1
+        changes["attempts"] = attempts
+        changes["submitted_at"] = task.submitted_at if attempts else None
+        queued = await self._recorder.move(task, TaskStatus.QUEUED, **changes)
         if queued.is_cancel_requested and queued.status is TaskStatus.QUEUED:
             return await self._recorder.fail(queued, failure("canceled"))
         return queued
@@ -162,7 +215,8 @@ class Submit:
             return await self._recorder.fail(task, failure("canceled"))
         ordered_at = task.submitted_at or task.updated_at
         age_s = (self._bench.clock.now() - ordered_at).total_seconds()
-        if task.attempts <= self._options.max_resubmits and age_s < self._options.retention_s:
+        orders_lost = task.attempts - task.retries
+        if orders_lost <= self._options.max_resubmits and age_s < self._options.retention_s:
             log.warning("order.repeated", task_id=task.id, attempts=task.attempts)
             return await self._recorder.move(task, TaskStatus.QUEUED)
         was_answered = self._job.lost_status is not None
@@ -175,5 +229,6 @@ class Submit:
 
     def _wait_after(self, error: ProviderError, failures: int) -> float:
         if isinstance(error, ProviderThrottledError):
+            self._bench.looks.shut_for(error.retry_after_s)
             return error.retry_after_s
         return self._options.retry_wait_s(failures)

@@ -1,14 +1,15 @@
 """A task as a value: its states, its legal moves, and what clients are told of it. No I/O.
 
-              ┌──────────── never sent, throttled, lost ───────────┐
+              ┌──────── never sent, throttled, lost, transient ────┐
               ▼                                                    │
   (POST) → queued ──committed before the create──→ submitting ─────┤
-              │                                        │           │
-              │                                        └─ id ──→ running ──→ completed
-              └────────────────→ failed ←──────────────┴───────────┘
+            │ ▲                                        │           │
+            │ └─ asked for again ─┐                    └─ id ──→ running ──→ completed
+            └─────────────────→ failed ←───────────────┴───────────┘
 
-Rules: completed and failed are the end; progress belongs to `running` and never falls; clients
-know three words (processing, completed, failed) and nothing of the states behind the first.
+Rules: completed and failed are the end, and only a client's retry leads back from failed; progress
+belongs to `running` and never falls within a cycle; clients know three words (processing,
+completed, failed) and nothing of the states behind the first.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class TaskStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Nothing comes after it."""
-        return not LEGAL_MOVES[self]
+        """Nothing comes after it, unless a client asks for the task again."""
+        return self in TERMINAL
 
     @property
     def wire(self) -> str:
@@ -55,16 +56,20 @@ class TaskStatus(StrEnum):
 LEGAL_MOVES: dict[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.QUEUED: frozenset({TaskStatus.SUBMITTING, TaskStatus.FAILED}),
     TaskStatus.SUBMITTING: frozenset({TaskStatus.RUNNING, TaskStatus.QUEUED, TaskStatus.FAILED}),
-    TaskStatus.RUNNING: frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED}),
+    TaskStatus.RUNNING: frozenset({TaskStatus.COMPLETED, TaskStatus.QUEUED, TaskStatus.FAILED}),
     TaskStatus.COMPLETED: frozenset(),
-    TaskStatus.FAILED: frozenset(),
+    TaskStatus.FAILED: frozenset({TaskStatus.QUEUED}),
 }
 
-UNFINISHED = frozenset(status for status, moves in LEGAL_MOVES.items() if moves)
+TERMINAL = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED})
+UNFINISHED = frozenset(TaskStatus) - TERMINAL
 
 
 class TaskChanges(TypedDict, total=False):
-    """What a move may change beside the status."""
+    """What a move may change beside the status.
+
+    `provider_input` and `fingerprint` change with `provider_model`, when another model steps in.
+    """
 
     progress: float
     prediction_id: str | None
@@ -76,6 +81,14 @@ class TaskChanges(TypedDict, total=False):
     completed_at: datetime | None
     result_data: JSONObject | None
     error_data: JSONObject | None
+    retries: int
+    models_tried: tuple[str, ...]
+    provider_model: str | None
+    provider_input: JSONObject
+    fingerprint: str
+    deadline_s: float | None
+    files: tuple[JSONObject, ...]
+    estimated_cost_usd: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +117,22 @@ class Task:
     completed_at: datetime | None = None
     result_data: JSONObject | None = None
     error_data: JSONObject | None = None
+    cycle: int = 1
+    retries: int = 0
+    models_tried: tuple[str, ...] = ()
+    provider_model: str | None = None
+    deadline_s: float | None = None
+    files: tuple[JSONObject, ...] = ()
+    estimated_cost_usd: float | None = None
+
+    @property
+    def running_model(self) -> str:
+        """The model that really runs: another than `model` when that one could not be had."""
+        return self.provider_model or self.model
+
+    def as_posted(self) -> Task:
+        """The task as it was when it had just been added, for a client that asks again."""
+        return dataclasses.replace(self, status=TaskStatus.QUEUED, progress=0.0)
 
     @property
     def topic(self) -> str:
@@ -111,17 +140,38 @@ class Task:
         return f"task:{self.id}"
 
     def moved(self, to: TaskStatus, at: datetime, **changes: Unpack[TaskChanges]) -> Task:
-        """The task after a move.
+        """The task after a move; from failed it begins a new cycle.
 
         Raises:
             IllegalMoveError: the table of moves has no way from here to `to`.
         """
         if to not in LEGAL_MOVES[self.status]:
             raise IllegalMoveError(self.id, self.status, to)
+        if self.status is TaskStatus.FAILED:
+            return self._made_again(at, changes)
         if to.is_terminal:
             changes.setdefault("completed_at", at)
             changes["progress"] = 1.0 if to is TaskStatus.COMPLETED else 0.0
         return dataclasses.replace(self, status=to, updated_at=at, **changes)
+
+    def _made_again(self, at: datetime, changes: TaskChanges) -> Task:
+        """A new cycle: the order as it was posted, and nothing of what came of it."""
+        return Task(
+            id=self.id,
+            number=self.number,
+            type=self.type,
+            task_type=self.task_type,
+            model=self.model,
+            input_data=self.input_data,
+            status=TaskStatus.QUEUED,
+            created_at=self.created_at,
+            updated_at=at,
+            cycle=self.cycle + 1,
+            provider_input=changes.get("provider_input", self.provider_input),
+            fingerprint=changes.get("fingerprint", self.fingerprint),
+            deadline_s=changes.get("deadline_s", self.deadline_s),
+            estimated_cost_usd=changes.get("estimated_cost_usd", self.estimated_cost_usd),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,14 +227,21 @@ def task_summary(task: Task) -> JSONObject:
     }
 
 
-def task_document(task: Task) -> JSONObject:
+def task_document(task: Task, queue_position: int | None = None) -> JSONObject:
     """The task in full, for GET: the summary, the input, and what came of it.
 
     Absent beats null: a key without a value is left out.
+
+    Args:
+        queue_position: 1 for the next to run; only while it is queued.
     """
     document = task_summary(task)
     document["updated_at"] = wire_time(task.updated_at)
     document["input_data"] = task.input_data
+    if queue_position is not None:
+        document["queue_position"] = queue_position
+    if task.estimated_cost_usd is not None:
+        document["estimated_cost_usd"] = task.estimated_cost_usd
     if task.completed_at is not None:
         document["completed_at"] = wire_time(task.completed_at)
     if task.prediction_id is not None:

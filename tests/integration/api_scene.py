@@ -24,7 +24,13 @@ async def open_shop_window(path: Path) -> AsyncIterator[tuple[Client, Workshop]]
     provider = FakeProvider(submit=[ref()], fetch=[succeeded()])
     async with open_workshop(path, provider, FakeClock(), is_started=False) as workshop:
         app = web.Application()
-        add_task_routes(app, workshop.store, workshop.worker, max_body_bytes=20_000)
+        add_task_routes(
+            app,
+            workshop.store,
+            workshop.worker,
+            max_body_bytes=20_000,
+            announce=workshop.announced.append,
+        )
         app.router.add_get("/elsewhere", _not_there)
         app.router.add_get("/api/crash", _crash)
         app.router.add_get("/api/moved", _moved_away)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,3 +149,60 @@ async def test_the_history_is_told(client: Client, workshop: Workshop) -> None:
         "at": "2026-01-05T10:00:00Z",
         "data": {"error": "The task was canceled.", "code": "canceled"},
     }
+
+
+async def test_a_waiting_task_knows_its_place(client: Client, workshop: Workshop) -> None:
+    """Position 1 runs next; what no longer waits has none, and those behind move up."""
+    tasks = [await workshop.add() for _ in range(3)]
+
+    before = [await shown(client, task.id) for task in tasks]
+    await workshop.worker.cancel(tasks[0].id)
+    after = [await shown(client, task.id) for task in tasks]
+
+    assert [task.get("queue_position") for task in before] == [1, 2, 3]
+    assert [task.get("queue_position") for task in after] == [None, 1, 2]
+
+
+async def test_an_estimate_of_the_cost_is_shown(client: Client, workshop: Workshop) -> None:
+    """Price times outputs by the table; absent for a model that has no price."""
+    four = await workshop.add(model="black-forest-labs/flux-schnell", num_outputs=4)
+    unknown = await workshop.add(model="you/yours")
+
+    assert (await shown(client, four.id))["estimated_cost_usd"] == 0.012
+    assert "estimated_cost_usd" not in await shown(client, unknown.id)
+
+
+async def test_a_failed_task_can_be_made_again(client: Client, workshop: Workshop) -> None:
+    """The same task is queued at 0.0, told to its clients, and runs to its end."""
+    task = await workshop.add()
+    await workshop.worker.cancel(task.id)
+
+    response = await client.post(f"/api/tasks/{task.id}/retry")
+    answer = await response.json()
+
+    assert response.status == 202
+    assert (answer["task_id"], answer["state"], answer["progress"]) == (task.id, "queued", 0.0)
+    assert answer["queue_position"] == 1
+    assert {"error_data", "completed_at"}.isdisjoint(answer)
+    assert workshop.payloads(task)[-1] == progress_payload(await workshop.now(task))
+    assert await workshop.history(task) == ["queued", "cancel_requested", "failed", "queued"]
+    workshop.announced.clear()
+    await workshop.worker.start()
+    assert (await workshop.ended(task)).status is TaskStatus.COMPLETED
+
+
+async def test_a_task_made_again_keeps_its_model(client: Client, workshop: Workshop) -> None:
+    """A model that was named, or was the default then, is the one that runs."""
+    task = await workshop.add(model="black-forest-labs/flux-schnell", seed=7)
+    await workshop.worker.cancel(task.id)
+
+    await client.post(f"/api/tasks/{task.id}/retry")
+
+    again = await workshop.now(task)
+    assert (again.model, again.provider_input) == (task.model, task.provider_input)
+    assert (again.cycle, again.is_cancel_requested) == (2, False)
+
+
+async def shown(client: Client, task_id: str) -> dict[str, Any]:
+    document: dict[str, Any] = await (await client.get(f"/api/tasks/{task_id}")).json()
+    return document

@@ -186,3 +186,15 @@ async def test_a_bad_query_names_the_field(client: Client, query: str, field: st
     document = await problem(await client.get(f"/api/tasks?{query}"), 422)
 
     assert document["field"] == field
+
+
+async def test_only_a_failed_task_can_be_made_again(client: Client, workshop: Workshop) -> None:
+    """409 for a task that is under way, 404 for one that is not there; nothing changes."""
+    task = await workshop.add()
+
+    document = await problem(await client.post(f"/api/tasks/{task.id}/retry"), 409)
+
+    assert document["type"].endswith(":not-failed")
+    assert "processing" in document["detail"]
+    assert await workshop.now(task) == task
+    await problem(await client.post("/api/tasks/no-such/retry"), 404)

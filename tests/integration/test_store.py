@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from phoenix_compat.tasks.errors import (
+    NotFailedError,
     PredictionTakenError,
     QueueFullError,
     StoreError,
@@ -41,6 +43,13 @@ async def moved(store: TaskStore, task: Task, *path: TaskStatus) -> Task:
         assert changed is not None
         task = changed
     return task
+
+
+async def pragma(store: TaskStore, text: str) -> tuple[object, ...]:
+    """What the writing connection answers to a PRAGMA."""
+    return await store._database.write(
+        lambda connection: tuple(connection.execute(f"PRAGMA {text}").fetchone())
+    )
 
 
 async def test_what_was_added_is_there(store: TaskStore) -> None:
@@ -210,14 +219,13 @@ async def test_a_locked_database_is_a_clear_error(store: TaskStore, path: Path) 
 async def test_a_full_disk_is_a_clear_error(store: TaskStore) -> None:
     """A database that cannot grow refuses the task whole, and keeps what it has."""
     kept = await store.add(order())
-    writer = store._database._writer
-    ((pages,),) = await writer.execute_fetchall("PRAGMA page_count")
-    await writer.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = await pragma(store, "page_count")
+    await pragma(store, f"max_page_count = {pages}")
 
     with pytest.raises(StoreUnavailableError, match="full"):
         await asyncio.gather(*(store.add(order(prompt="x" * 9_000)) for _ in range(20)))
 
-    await writer.execute("PRAGMA max_page_count = 100000")
+    await pragma(store, "max_page_count = 100000")
     assert (await store.list())[-1] == kept
     assert {len(list(await store.events(task.id))) for task in await store.list()} == {1}
 
@@ -276,10 +284,99 @@ async def test_a_closed_store_says_so(path: Path) -> None:
 
 async def test_no_acknowledged_task_waits_for_the_disk(store: TaskStore) -> None:
     """The connection that writes is in WAL mode with full synchronisation."""
-    writer = store._database._writer
+    journal, synchronous, foreign_keys = [
+        await pragma(store, name) for name in ("journal_mode", "synchronous", "foreign_keys")
+    ]
 
-    ((journal,),) = await writer.execute_fetchall("PRAGMA journal_mode")
-    ((synchronous,),) = await writer.execute_fetchall("PRAGMA synchronous")
-    ((foreign_keys,),) = await writer.execute_fetchall("PRAGMA foreign_keys")
+    assert (*journal, *synchronous, *foreign_keys) == ("wal", 2, 1)
 
-    assert (journal, synchronous, foreign_keys) == ("wal", 2, 1)
+
+async def test_a_failed_task_begins_a_new_cycle(store: TaskStore) -> None:
+    """It is queued again without what came of it, and a mover of the old cycle comes too late."""
+    failed = await moved(store, await store.add(order()), SUBMITTING, TaskStatus.FAILED)
+    await store.request_cancel(failed.id)
+
+    again = await store.retry(failed.id, order())
+
+    assert (again.status, again.cycle, again.progress) == (TaskStatus.QUEUED, 2, 0.0)
+    assert (again.error_data, again.completed_at, again.submitted_at) == (None, None, None)
+    with pytest.raises(NotFailedError):
+        await store.retry(failed.id, order())
+    first_cycle = dataclasses.replace(again, cycle=1)
+    assert await store.move(first_cycle, SUBMITTING) is None
+    assert await store.move(again, SUBMITTING) is not None
+
+
+async def test_a_task_made_again_waits_where_there_is_room(store: TaskStore) -> None:
+    """A full queue takes no old task either."""
+    failed = await moved(store, await store.add(order()), TaskStatus.FAILED)
+    await store.add(order())
+
+    with pytest.raises(QueueFullError):
+        await store.retry(failed.id, order(), max_queued=1)
+
+    assert await store.get(failed.id) == failed
+
+
+async def test_a_prediction_that_was_let_go_is_nobody_s(store: TaskStore) -> None:
+    """What an earlier cycle ordered is taken for no new order, of this task or of another."""
+    task = await moved(store, await store.add(order()), SUBMITTING)
+    running = await store.move(task, RUNNING, prediction_id="p-1")
+    assert running is not None
+    assert await store.by_prediction("p-1") == running
+    queued = await store.move(running, TaskStatus.QUEUED, prediction_id=None, retries=1)
+    assert queued is not None
+
+    for mover in (queued, await store.add(order())):
+        submitting = await moved(store, mover, SUBMITTING)
+        with pytest.raises(PredictionTakenError):
+            await store.move(submitting, RUNNING, prediction_id="p-1")
+
+    assert await store.by_prediction("p-1") is None
+
+
+async def test_everything_a_move_changes_is_kept(store: TaskStore) -> None:
+    """Each change comes back from the disk as it was given."""
+    task = await moved(store, await store.add(order()), SUBMITTING)
+    file = {"sha256": "ab", "bytes": 3, "content_type": "image/png", "path": "ab/é.png"}
+
+    changed = await store.move(
+        task,
+        RUNNING,
+        retries=2,
+        models_tried=("a/b", "c/d"),
+        provider_model="e/f",
+        provider_input={"prompt": "x"},
+        fingerprint="0" * 64,
+        deadline_s=90.5,
+        files=(file,),
+        estimated_cost_usd=0.04,
+    )
+
+    assert changed is not None
+    assert changed == await store.get(task.id)
+    assert (changed.retries, changed.models_tried, changed.running_model) == (
+        2,
+        ("a/b", "c/d"),
+        "e/f",
+    )
+    assert (changed.files, changed.deadline_s, changed.estimated_cost_usd) == ((file,), 90.5, 0.04)
+
+
+async def test_room_is_known_exactly(store: TaskStore) -> None:
+    """Whatever joins and leaves the queue, just as many wait as may: no fewer, no more."""
+    tasks = [await store.add(order(), max_queued=3) for _ in range(3)]
+    with pytest.raises(QueueFullError):
+        await store.add(order(), max_queued=3)
+
+    submitting = await moved(store, tasks[0], SUBMITTING)
+    tasks.append(await store.add(order(), max_queued=3))
+    await moved(store, submitting, TaskStatus.QUEUED)
+    with pytest.raises(QueueFullError):
+        await store.add(order(), max_queued=4)
+
+    await moved(store, tasks[1], TaskStatus.FAILED)
+    await store.retry(tasks[1].id, order(), max_queued=4)
+    with pytest.raises(QueueFullError):
+        await store.add(order(), max_queued=4)
+    assert [await store.queue_position(task.id) for task in tasks] == [1, 2, 3, 4]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from phoenix_compat.tasks.errors import (
     ProviderUncertainError,
     ProviderUnreachableError,
 )
+from phoenix_compat.tasks.kinds import KINDS, determine_task_params
 from phoenix_compat.tasks.pace import WorkerOptions
 from phoenix_compat.tasks.provider import Snapshot
 from phoenix_compat.tasks.task import Task, TaskStatus
@@ -91,8 +93,9 @@ async def test_tasks_start_in_order_and_so_many_at_once(path: Path, clock: FakeC
     ("answer", "code"),
     [
         (failed("flagged as sensitive (E005)"), "content_policy"),
-        (failed("Prediction interrupted; please retry (code: PA)"), "provider_unavailable"),
-        (failed(""), "model_failed"),
+        (failed("Insufficient credit, see billing"), "provider_account"),
+        (failed("E1001: out of memory"), "out_of_memory"),
+        (failed("list index out of range"), "model_failed"),
         (canceled(), "canceled"),
         (succeeded(None), "empty_output"),
         (succeeded([]), "empty_output"),
@@ -135,6 +138,19 @@ async def test_a_prediction_that_is_gone_is_expired(path: Path, clock: FakeClock
     async with open_workshop(path, provider, clock) as workshop:
         assert code_of(await workshop.run()) == "expired"
         assert provider.count("fetch") == 3
+
+
+async def test_a_kind_may_have_its_own_deadline(path: Path, clock: FakeClock) -> None:
+    """A task is given up at the deadline of its row, whatever the worker's is."""
+    kinds = {"image": replace(KINDS["image"], deadline_s=30.0)}
+    provider = FakeProvider(submit=[ref()], fetch=[active()], cancel=[active()])
+    async with open_workshop(path, provider, clock) as workshop:
+        params = determine_task_params({"type": "image", "prompt": "monk"}, kinds)
+        task = await workshop.store.add(params)
+        workshop.worker.wake()
+
+        assert code_of(await workshop.ended(task)) == "timed_out"
+        assert 45.0 <= clock.elapsed_s < 50.0
 
 
 async def test_a_prediction_without_end_is_given_up(path: Path, clock: FakeClock) -> None:

@@ -1,7 +1,4 @@
-"""The worker and Replicate's SDK against the emulator: real HTTP, every fault, one expected end.
-
-The numbers are what matters: how many predictions were made, for each is billed.
-"""
+"""The worker and Replicate's SDK against the emulator, over real HTTP; the faults are elsewhere."""
 
 from __future__ import annotations
 
@@ -91,97 +88,6 @@ async def test_other_models_make_pictures_too(
     assert task.result_data is not None
     assert task.result_data["model"] == model
     assert len(task.result_data["image_urls"]) == count
-
-
-# Each fault: the code it ends in (None: completed), and how many predictions were made.
-FAULTS = [
-    ("E005", "content_policy", 1),
-    ("PA", "provider_unavailable", 1),
-    ("E003", "provider_unavailable", 1),
-    ("director", "provider_unavailable", 1),
-    ("error_null", "model_failed", 1),
-    ("aborted", "canceled", 1),
-    ("canceled", "canceled", 1),
-    ("status_queued", None, 1),
-    ("status_expired", "model_failed", 1),
-    ("output_null", "empty_output", 1),
-    ("output_empty", "empty_output", 1),
-    ("output_data_url", "unsupported_output", 1),
-    ("output_dict", None, 1),
-    ("output_two", None, 1),
-    ("logs_null", None, 1),
-    ("logs_cr", None, 1),
-    ("logs_huge", None, 1),
-    ("clock_ahead", None, 1),
-    ("clock_behind", None, 1),
-    ("401", "provider_account", 0),
-    ("402", "provider_account", 0),
-    ("403", "provider_account", 0),
-    ("404", "model_unavailable", 0),
-    ("413", "invalid_input", 0),
-    ("422", "invalid_input", 0),
-    ("429_zerox2", None, 1),
-    ("500x1", None, 1),
-    ("502x1", None, 1),
-    ("503x1", None, 1),
-    ("504x1", None, 1),
-    ("500", "provider_unavailable", 0),
-    ("503", "provider_unavailable", 0),
-    ("json_list", "provider_unavailable", 0),
-    ("json_string", "provider_unavailable", 0),
-    ("html_200x1", None, 1),
-    ("html_200", "unknown_outcome", 0),
-    ("hangx1", None, 1),
-    ("resetx1", None, 1),
-    ("reset", "unknown_outcome", 0),
-    ("truncatedx1", None, 1),
-    ("cutx1", None, 1),
-    ("invalid_jsonx1", None, 1),
-    ("hang_afterx1", None, 1),
-    ("reset_afterx1", None, 1),
-    ("502_afterx1", None, 1),
-    ("poll_401x2", None, 1),
-    ("poll_404x2", None, 1),
-    ("poll_404", "expired", 1),
-    ("poll_429_zerox2", None, 1),
-    ("poll_500x3", None, 1),
-    ("poll_502x3", None, 1),
-    ("poll_hangx1", None, 1),
-    ("poll_resetx3", None, 1),
-    ("poll_html_200x2", None, 1),
-    ("poll_truncatedx2", None, 1),
-    ("poll_json_listx2", None, 1),
-]
-
-
-@pytest.mark.parametrize(("fault", "code", "predictions"), FAULTS)
-async def test_every_fault_has_one_end(
-    path: Path, emulator: Emulator, fault: str, code: str | None, predictions: int
-) -> None:
-    """A clear state, a stable code, and no prediction more than needed."""
-    task = await run(path, emulator, prompt=f"monk #fault:{fault}")
-
-    if code is None:
-        assert task.status is TaskStatus.COMPLETED, task.error_data
-    else:
-        assert code_of(task) == code
-    assert emulator.state.counts["created"] == predictions
-
-
-async def test_vendor_texts_stay_inside(path: Path, emulator: Emulator) -> None:
-    """No billing text, token or data: URL is announced, or kept in any file of the store."""
-    async with open_shop(path, emulator.base_url) as workshop:
-        for fault in ("401", "402", "E005", "output_data_url"):
-            task = await workshop.run(prompt=f"monk #fault:{fault}")
-            assert "billing" not in str(workshop.payloads(task))
-
-    kept = b"".join(file.read_bytes() for file in files_beside(path))
-    for secret in (b"billing", b"insufficient", b"data:image", TOKEN.encode()):
-        assert secret not in kept
-
-
-def files_beside(path: Path) -> list[Path]:
-    return list(path.parent.iterdir())
 
 
 async def test_a_bad_token_is_the_operator_s_matter(path: Path, emulator: Emulator) -> None:

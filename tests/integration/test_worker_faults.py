@@ -41,12 +41,13 @@ class Fault(Enum):
 class HonestProvider:
     """Makes predictions and remembers them; each request meets the next fault of a list."""
 
-    def __init__(self, faults: Sequence[Fault], clock: FakeClock) -> None:
+    def __init__(self, faults: Sequence[Fault], clock: FakeClock, interrupted: int = 0) -> None:
         self.made: list[tuple[PredictionRef, str, datetime]] = []
         self._clock = clock
         self.looks = 0
         self.killed = asyncio.Event()
         self._faults = list(faults)
+        self._interrupted = [f"p-{number}" for number in range(interrupted)]
 
     async def submit(self, task: Task) -> PredictionRef:
         """Make a prediction, unless the fault strikes before."""
@@ -57,8 +58,12 @@ class HonestProvider:
         return ref
 
     async def fetch(self, ref: PredictionRef) -> Snapshot:
-        """A picture at the third look."""
+        """A picture at the third look, unless the platform interrupts this prediction."""
         await self._after(await self._before())
+        if ref.id in self._interrupted:
+            return Snapshot(
+                ref=ref, state=PredictionState.FAILED, raw_status="failed", error_text="(code: PA)"
+            )
         self.looks += 1
         is_done = self.looks >= 3
         state = PredictionState.SUCCEEDED if is_done else PredictionState.ACTIVE
@@ -125,9 +130,9 @@ def kill(workshop: Workshop) -> None:
         run.cancel()
 
 
-async def lives(faults: Sequence[Fault]) -> tuple[Task, HonestProvider]:
+async def lives(faults: Sequence[Fault], interrupted: int = 0) -> tuple[Task, HonestProvider]:
     clock = FakeClock()
-    provider = HonestProvider(faults, clock)
+    provider = HonestProvider(faults, clock, interrupted)
     with tempfile.TemporaryDirectory() as folder:
         task: Task | None = None
         while task is None or not task.status.is_terminal:
@@ -148,3 +153,15 @@ def test_no_faults_and_kills_bill_a_picture_twice(faults: list[Fault]) -> None:
     else:
         assert task.error_data is not None
         assert task.error_data["code"] in {"unknown_outcome", "provider_unavailable"}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(Fault), max_size=9), st.integers(1, 4))
+def test_repeats_are_all_that_is_billed_beyond_one(faults: list[Fault], interrupted: int) -> None:
+    """With predictions that the platform interrupts, each further one is a declared repeat."""
+    task, provider = asyncio.run(lives(faults, interrupted))
+
+    assert len(provider.made) <= 1 + task.retries
+    assert task.retries <= min(interrupted, 2)
+    if len(provider.made) > interrupted:
+        assert task.status is TaskStatus.COMPLETED

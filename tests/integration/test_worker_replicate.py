@@ -69,6 +69,52 @@ async def test_an_order_is_one_post(provider: ReplicateProvider, service: Replic
     assert "prefer" not in sent["headers"]
 
 
+async def test_a_task_may_have_its_own_deadline_and_model(
+    provider: ReplicateProvider, service: ReplicateHttp
+) -> None:
+    """What the row says goes before what the server is set to."""
+    service.mock.post(CREATE_URL, status=201, payload={"id": "p-1"}, repeat=True)
+
+    await provider.submit(a_task(deadline_s=30.0, provider_model="google/nano-banana-2"))
+    await provider.submit(a_task(deadline_s=1.0))
+
+    first, second = service.requests("POST")
+    assert first["body"]["version"] == "google/nano-banana-2"
+    assert first["headers"]["cancel-after"] == "30s"
+    assert second["headers"]["cancel-after"] == "5s"  # the least that is accepted
+
+
+async def test_an_order_says_where_to_report(service: ReplicateHttp) -> None:
+    """The address carries the task and a tag that only this server can make."""
+    service.mock.post(CREATE_URL, status=201, payload={"id": "p-1"})
+    url = "https://us.example/webhooks/replicate"
+    provider = ReplicateProvider(token=TOKEN, base_url=BASE_URL, webhook_url=url)
+
+    await provider.submit(a_task())
+    await provider.close()
+
+    (sent,) = service.requests("POST")
+    tag = provider.tags.tag("t-1")
+    assert sent["body"]["webhook"] == f"{url}?task=t-1&tag={tag}"
+    assert sent["body"]["webhook_events_filter"] == ["start", "output", "logs", "completed"]
+    assert TOKEN not in sent["body"]["webhook"]
+
+
+SECRET_URL = f"{BASE_URL}/webhooks/default/secret"
+
+
+async def test_the_webhook_secret_is_asked_for(
+    provider: ReplicateProvider, service: ReplicateHttp
+) -> None:
+    """One GET; an answer that holds none is trouble like any other."""
+    service.mock.get(SECRET_URL, payload={"key": "whsec_x"})
+    service.mock.get(SECRET_URL, payload={"key": 5})
+
+    assert await provider.webhook_secret() == "whsec_x"
+    with pytest.raises(ProviderUncertainError):
+        await provider.webhook_secret()
+
+
 @pytest.mark.parametrize(
     ("status", "answer", "code"),
     [

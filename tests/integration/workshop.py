@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from phoenix_compat.tasks.bench import Archive
+from phoenix_compat.tasks.breaker import BreakerOptions
 from phoenix_compat.tasks.clock import Clock
 from phoenix_compat.tasks.kinds import TaskParams, determine_task_params
 from phoenix_compat.tasks.pace import PollPace, WorkerOptions
@@ -22,7 +24,9 @@ FAST = WorkerOptions(
     reconcile_waits_s=(0.02, 0.05, 0.1),
     retry_first_s=0.02,
     retry_limit_s=0.1,
+    repeat_first_s=0.02,
     poll=PollPace(first_s=0.02, limit_s=0.05),
+    breaker=BreakerOptions(first_probe_s=0.05, probe_limit_s=0.05, patience_s=2.0),
 )
 """The real clock, with waits that a test can afford."""
 
@@ -36,13 +40,24 @@ class Workshop:
     """A store, its worker, and what was announced."""
 
     def __init__(
-        self, store: TaskStore, provider: Provider, clock: Clock | None, options: WorkerOptions
+        self,
+        store: TaskStore,
+        provider: Provider,
+        clock: Clock | None,
+        options: WorkerOptions,
+        archive: Archive | None = None,
     ) -> None:
         self.store = store
         self.announced: list[Task] = []
         self._changed = asyncio.Event()
         self.worker = Worker(
-            store, provider, self._note, options=options, clock=clock, jitter=lambda: 0.5
+            store,
+            provider,
+            self._note,
+            options=options,
+            clock=clock,
+            archive=archive,
+            jitter=lambda: 0.5,
         )
 
     async def add(self, **inputs: object) -> Task:
@@ -104,11 +119,12 @@ async def open_workshop(
     clock: Clock | None = None,
     options: WorkerOptions | None = None,
     *,
+    archive: Archive | None = None,
     is_started: bool = True,
 ) -> AsyncIterator[Workshop]:
     """A workshop on a database file; stopped and closed at the end."""
     async with await TaskStore.open(path, SCHEMA, clock=clock, busy_timeout_s=0.1) as store:
-        workshop = Workshop(store, provider, clock, options or WorkerOptions())
+        workshop = Workshop(store, provider, clock, options or WorkerOptions(), archive)
         if is_started:
             await workshop.worker.start()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 from typing import Unpack
 
@@ -13,7 +14,7 @@ TEN = datetime(2026, 1, 5, 10, 0, 0, 123456, UTC)
 
 def a_task(status: TaskStatus = TaskStatus.QUEUED, **changes: Unpack[TaskChanges]) -> Task:
     """A task of type image, made at ten."""
-    return Task(
+    task = Task(
         id=TaskId("t-1"),
         number=1,
         type="image",
@@ -25,8 +26,8 @@ def a_task(status: TaskStatus = TaskStatus.QUEUED, **changes: Unpack[TaskChanges
         status=status,
         created_at=TEN,
         updated_at=TEN,
-        **changes,
     )
+    return dataclasses.replace(task, **changes)
 
 
 def a_snapshot(

@@ -33,6 +33,27 @@ def test_error_texts_have_codes(error_text: str, code: str) -> None:
     assert failed == failure(code)
 
 
+@pytest.mark.parametrize(
+    ("error_text", "max_repeats"),
+    [
+        ("Prediction interrupted; please retry (code: PA)", 2),
+        ("Service is unavailable due to high demand. (E003) (b4kQ)", 2),
+        ("Service is temporarily unavailable. (E004)", 2),
+        ("Director: unexpected error handling prediction (E9828)", 2),
+        ("Model timed out while starting (E6716)", 1),
+        ("An error occurred while processing your request (E001)", 1),
+        ("", 1),
+        ("The input was flagged as sensitive. (E005)", 0),
+        ("Insufficient credits", 0),
+        ("CUDA out of memory", 0),
+        ("list index out of range", 0),
+    ],
+)
+def test_only_the_platform_s_failures_are_repeated(error_text: str, max_repeats: int) -> None:
+    """Policy, input, account and memory will not change by asking again."""
+    assert prediction_failure(error_text, logs="").max_repeats == max_repeats
+
+
 def test_logs_speak_when_the_error_is_silent() -> None:
     """A failure without a text is explained by the end of its logs."""
     assert prediction_failure("", "loading\nNSFW content detected\n").code == "content_policy"

@@ -158,3 +158,18 @@ def test_a_fingerprint_is_of_model_and_input() -> None:
     assert one == fingerprint("a/b:abc", {"n": 1.0})
     assert one not in {fingerprint("a/c", {"n": 1}), fingerprint("a/b", {"n": 2})}
     assert len(one) == 64
+
+
+def test_what_steps_in_is_checked_too() -> None:
+    """Fallback models are kept in order; one that can never run is refused at once."""
+    kinds = with_default_model(KINDS, "image", "a/b", ["c/d", "e/f:1"])
+
+    assert kinds["image"].fallback_models == ("c/d", "e/f:1")
+    with pytest.raises(InvalidInputError, match="fallback_models"):
+        with_default_model(KINDS, "image", "a/b", ["nano banana"])
+
+
+def test_an_order_knows_its_price() -> None:
+    """The estimate is that of the model and the outputs the order asks for."""
+    assert determine_task_params(MONK).estimated_cost_usd == 0.02
+    assert determine_task_params(MONK | {"model": "you/yours"}).estimated_cost_usd is None

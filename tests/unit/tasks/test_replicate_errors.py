@@ -13,6 +13,7 @@ from phoenix_compat.tasks.errors import (
     ProviderUncertainError,
     ProviderUnreachableError,
 )
+from phoenix_compat.tasks.provider import RateReducedError
 from phoenix_compat.tasks.replicate_errors import (
     answer_error,
     never_sent,
@@ -154,3 +155,40 @@ def test_a_throttle_says_how_long(body: object, headers: dict[str, str], seconds
 
     assert isinstance(error, ProviderThrottledError)
     assert error.retry_after_s == retry_after_s(body, headers) == seconds
+
+
+LOW_CREDIT = (
+    "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per "
+    "minute with a burst of 1 requests while you have less than $5.0 in credit. "
+    "Your rate limit resets in ~5s."
+)
+
+
+@pytest.mark.parametrize(
+    ("detail", "per_minute", "burst"),
+    [
+        (LOW_CREDIT, 6, 1),
+        ("reduced to 60 requests per minute with a burst of 12 requests", 60, 12),
+        ("reduced to 1 request per minute", 1, 1),
+    ],
+)
+def test_a_reduced_limit_is_read(detail: str, per_minute: int, burst: int) -> None:
+    """The text of a 429 says how fast orders may be."""
+    error = answer_error(429, {"detail": detail, "retry_after": 5}, {})
+
+    assert isinstance(error, RateReducedError)
+    assert (error.per_minute, error.burst, error.retry_after_s) == (per_minute, burst, 5.0)
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "",
+        "reduced to 0 requests per minute",
+        "reduced to 99999999 requests per minute",
+        "slow down",
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_none(detail: str) -> None:
+    """Then only the wait is heeded."""
+    assert type(answer_error(429, {"detail": detail}, {})) is ProviderThrottledError

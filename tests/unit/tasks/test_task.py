@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 
 import pytest
@@ -34,23 +35,47 @@ def test_only_the_moves_of_the_table_are_possible(from_: TaskStatus, to: TaskSta
             task.moved(to, TEN)
 
 
-def test_terminal_states_have_no_moves() -> None:
-    """Completed and failed are the end, and the only end."""
+def test_completed_and_failed_are_the_end() -> None:
+    """Only a client's retry leads back, and only from failed."""
     ends = {status for status in TaskStatus if status.is_terminal}
 
     assert ends == {TaskStatus.COMPLETED, TaskStatus.FAILED}
     assert set(TaskStatus) - ends == UNFINISHED
+    assert LEGAL_MOVES[TaskStatus.COMPLETED] == frozenset()
+    assert LEGAL_MOVES[TaskStatus.FAILED] == {TaskStatus.QUEUED}
 
 
 @given(st.lists(st.sampled_from(TaskStatus), max_size=8))
-def test_a_task_never_leaves_its_end(moves: list[TaskStatus]) -> None:
-    """Whatever is asked of it, a task that has ended stays as it ended."""
+def test_a_task_leaves_its_end_only_in_a_new_cycle(moves: list[TaskStatus]) -> None:
+    """Whatever is asked of it, what ended stays as it ended until it is made again."""
     task = a_task()
 
     for to in moves:
         if to in LEGAL_MOVES[task.status]:
-            assert not task.status.is_terminal
-            task = task.moved(to, TEN)
+            moved = task.moved(to, TEN)
+            assert moved.cycle == task.cycle + task.status.is_terminal
+            task = moved
+
+
+def test_a_new_cycle_remembers_no_failure() -> None:
+    """A failed task that is made again is the order as posted, and nothing of what came of it."""
+    fresh = a_task(deadline_s=60.0, estimated_cost_usd=0.02)
+    failed = a_task(
+        TaskStatus.FAILED,
+        deadline_s=60.0,
+        estimated_cost_usd=0.02,
+        prediction_id="p-1",
+        attempts=2,
+        retries=2,
+        error_data={"code": "timed_out"},
+        completed_at=TEN,
+        models_tried=("a/b",),
+        provider_model="c/d",
+    )
+
+    again = failed.moved(TaskStatus.QUEUED, TEN)
+
+    assert again == dataclasses.replace(fresh, cycle=2)
 
 
 def test_a_completed_task_is_wholly_done() -> None:
@@ -128,3 +153,16 @@ def test_the_summary_says_where_to_follow() -> None:
 def test_the_document_leaves_out_what_is_not_there() -> None:
     """Absent beats null: a queued task has no result, error, prediction or end."""
     assert None not in task_document(a_task()).values()
+
+
+def test_a_queued_task_s_document_says_where_it_waits() -> None:
+    """Place and price are there when they are known."""
+    document = task_document(a_task(estimated_cost_usd=0.02), queue_position=3)
+
+    assert (document["queue_position"], document["estimated_cost_usd"]) == (3, 0.02)
+
+
+def test_the_model_that_runs_is_the_one_that_stepped_in() -> None:
+    """A fallback runs in the place of the model that was asked for."""
+    assert a_task().running_model == "google/imagen-4-fast"
+    assert a_task(provider_model="a/b").running_model == "a/b"

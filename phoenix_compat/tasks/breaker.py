@@ -1,0 +1,134 @@
+"""The circuit breaker before the creates: one order finds out, the others wait.
+
+    closed ── refused for the account, or unavailable so many times in a row ──→ open
+    open ──── an interval is over, one order goes through as a probe ─────────→ half_open
+    half_open ── any other answer ──→ closed        ── the same trouble again ──→ open, for longer
+
+The order that opens it fails; those that find it open wait, and another one is the next probe: one
+task that is always refused keeps nobody waiting. It waits for nothing itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+log = structlog.stdlib.get_logger(__name__)
+
+ACCOUNT = "provider_account"
+UNAVAILABLE = "provider_unavailable"
+
+
+class BreakerState(StrEnum):
+    """Whether orders may go out."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerOptions:
+    """When the breaker opens and how it tries again.
+
+    Attributes:
+        failures: so many creates in a row that find nobody open it; an account's refusal does
+            at once.
+        first_probe_s: from opening to the first probe; the wait doubles up to `probe_limit_s`.
+        patience_s: so long a task waits for it to close, then it fails with the breaker's reason.
+    """
+
+    failures: int = 10
+    first_probe_s: float = 30.0
+    probe_limit_s: float = 300.0
+    patience_s: float = 3_600.0
+
+
+class Breaker:
+    """One per provider account."""
+
+    def __init__(self, options: BreakerOptions, now: Callable[[], float]) -> None:
+        self._options = options
+        self._now = now
+        self._state = BreakerState.CLOSED
+        self._reason = ""
+        self._failures = 0
+        self._opened_at_s = 0.0
+        self._probe_at_s = 0.0
+        self._probe_wait_s = options.first_probe_s
+
+    @property
+    def state(self) -> BreakerState:
+        """Where it stands."""
+        return self._state
+
+    @property
+    def reason(self) -> str | None:
+        """The code of what opened it; None when it is closed."""
+        return None if self._state is BreakerState.CLOSED else self._reason
+
+    @property
+    def open_s(self) -> float:
+        """For how long nothing has worked, in seconds; 0.0 when it is closed."""
+        return 0.0 if self._state is BreakerState.CLOSED else self._now() - self._opened_at_s
+
+    def wait_s(self) -> float:
+        """Seconds until an order may go; infinite while a probe is on its way."""
+        match self._state:
+            case BreakerState.CLOSED:
+                return 0.0
+            case BreakerState.OPEN:
+                return max(self._probe_at_s - self._now(), 0.0)
+            case BreakerState.HALF_OPEN:
+                return math.inf
+
+    def enter(self) -> None:
+        """An order goes out; when it is open, as its probe."""
+        if self._state is BreakerState.OPEN:
+            self._become(BreakerState.HALF_OPEN)
+
+    def withdraw(self) -> None:
+        """The order did not go out after all, so it proves nothing."""
+        if self._state is BreakerState.HALF_OPEN:
+            self._become(BreakerState.OPEN)
+
+    def succeeded(self) -> None:
+        """The provider took an order, or refused it for what it asked."""
+        self._failures = 0
+        self._probe_wait_s = self._options.first_probe_s
+        if self._state is not BreakerState.CLOSED:
+            self._become(BreakerState.CLOSED)
+
+    def failed(self, reason: str) -> bool:
+        """An order was refused for the account, or found nobody.
+
+        Returns:
+            Whether the task waits (it was open already) rather than bear the failure.
+        """
+        self._failures += 1
+        match self._state:
+            case BreakerState.CLOSED:
+                if reason == ACCOUNT or self._failures >= self._options.failures:
+                    self._opened_at_s = self._now()
+                    self._open(reason)
+                return False
+            case BreakerState.HALF_OPEN:
+                self._probe_wait_s = min(self._probe_wait_s * 2.0, self._options.probe_limit_s)
+                self._open(reason)
+                return True
+            case BreakerState.OPEN:
+                # It was on its way when another one opened the circuit.
+                return True
+
+    def _open(self, reason: str) -> None:
+        self._reason = reason
+        self._probe_at_s = self._now() + self._probe_wait_s
+        self._become(BreakerState.OPEN)
+
+    def _become(self, state: BreakerState) -> None:
+        self._state = state
+        log.warning("provider.circuit", state=state.value, reason=self.reason)
