@@ -9,8 +9,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	if command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	then echo $$p; break; fi; done)
 ARGS ?=
+BENCH ?= ../shared/bench
 
-.PHONY: help run demo test check lint types imports unit interop-client clean
+.PHONY: help run demo test check lint types imports unit interop-client faults bench clean
 
 help: ## What there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +59,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.run
 $(VENV)/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "venv failed: on Debian, apt-get install python3-venv"; exit 1; }
+
+faults: $(VENV)/.dev ## Kill the server 200 times and count what was kept (five minutes).
+	$(BIN)/python -m tests.faults.kills $(ARGS)
+
+bench: $(VENV)/.dev ## How near to the machine's limit (BENCH= the folder of phxload.c and wslimit.c).
+	$(BIN)/python -m tests.benchmarks.against_limit $(BENCH) $(ARGS)
 
 clean: ## Remove what the other targets made.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
