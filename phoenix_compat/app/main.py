@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.origin import CONN, CheckOrigin
 from phoenix_compat.tasks.archive import Archive
+from phoenix_compat.tasks.breaker import BreakerState
 from phoenix_compat.tasks.errors import InvalidInputError
 from phoenix_compat.tasks.file_hosts import REPLICATE_HOSTS
 from phoenix_compat.tasks.kinds import TaskKind, with_default_model
@@ -90,6 +92,7 @@ async def open_app(
             inbox = WebhookInbox(provider.webhook_secret)
             add_webhook_route(app, worker, provider.tags, inbox)
         app.router.add_get("/healthz", _health)
+        app.router.add_get("/readyz", partial(_ready, worker))
         app.router.add_get("/", _index)
         presence = Presence(endpoint) if settings.show_watchers else None
         handler = user_socket(feed, worker, presence)
@@ -201,6 +204,20 @@ async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
 
 async def _health(_request: web.Request) -> web.Response:
     return web.json_response({"status": "ok", "version": __version__})
+
+
+async def _ready(worker: Worker, _request: web.Request) -> web.Response:
+    """How it stands with the provider: 200, or 503 while orders wait because nothing works."""
+    state = worker.provider_state
+    is_ready = state.circuit is not BreakerState.OPEN
+    provider = {
+        "circuit": state.circuit.value,
+        "reason": state.reason,
+        "open_s": round(state.open_s, 1),
+        "creates_per_minute": round(state.creates_per_minute, 1),
+    }
+    body = {"status": "ready" if is_ready else "waiting", "provider": provider, **worker.counts}
+    return web.json_response(body, status=200 if is_ready else 503)
 
 
 async def _index(_request: web.Request) -> web.Response:

@@ -113,3 +113,15 @@ async def test_webhooks_are_on_with_a_token_and_a_public_https_address(tmp_path:
 
         assert last["status"] == "completed"
         assert forged == 401
+
+
+async def test_operators_see_how_it_stands_with_the_provider(tmp_path: Path) -> None:
+    """`/readyz` is 200 while orders go out, and 503 with the reason once the account is refused."""
+    async with product(settings_for(tmp_path), FAST) as client:
+        before, _ = await client.request("GET", "/readyz")
+        await client.ended(await client.post("#fault:401"))
+
+        after, state = await client.request("GET", "/readyz")
+
+        assert (before, after) == (200, 503)
+        assert state["provider"]["reason"] == "provider_account"
