@@ -102,8 +102,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return _of_http(refusal).response()
     except _TASK_ERRORS as error:
         return _of_task_error(error).response()
-    except Exception:
-        # The last stop before the client: it gets a document, the log gets the traceback.
+    except Exception:  # the last stop: the client gets a document, the log the traceback
         log.exception("api.crashed", method=request.method, path=request.path)
         return ProblemError(
             500, "internal-error", "Something went wrong on this server."

@@ -203,7 +203,7 @@ class Presence:
         listed = {key: [meta] for key, meta in metas.items()}
         try:
             return self.fetch(topic, _presences(listed))
-        except Exception:
+        except Exception:  # user code; the diff goes out as it was tracked
             log.exception("fetch of %r failed", topic)
             return _presences(listed)
 
@@ -240,5 +240,5 @@ def _logged(what: str, topic: str) -> Iterator[None]:
     """Log what user code raises and go on: the state is right, and others wait to hear of it."""
     try:
         yield
-    except Exception:
+    except Exception:  # user code; the state is right without it
         log.exception("%s of %r failed", what, topic)

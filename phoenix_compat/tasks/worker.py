@@ -249,8 +249,7 @@ class Worker:
     async def _run(self, task: Task, job: Job) -> None:
         try:
             await self._advance(task, job)
-        except Exception:
-            # The one place that catches all: one task's bug ends that task, not the worker.
+        except Exception:  # one task's bug ends that task, not the worker
             log.exception("task.crashed", task_id=task.id)
             current = await self._bench.recorder.current(task.id)
             if not current.status.is_terminal:
