@@ -105,13 +105,16 @@ async def run_hurried(
     return [end.status for end in ends], ordered == wanted, late_s, clock.monotonic()
 
 
-async def test_a_low_limit_is_learned_and_kept(tmp_path: Path) -> None:
-    """Under 6 creates a minute all tasks end, in order; a 429 is followed by none in its window."""
-    statuses, is_in_order, late_s, _ = await run_hurried(tmp_path, 15)
+async def test_a_low_limit_is_lived_with(tmp_path: Path) -> None:
+    """Under 6 creates a minute all tasks end, in the order in which they came.
+
+    How few 429s there are is asserted in test_worker_rate, in virtual time: here a machine that
+    stalls for a moment stalls for half a minute of the hurried clocks.
+    """
+    statuses, is_in_order, _, _ = await run_hurried(tmp_path, 15)
 
     assert statuses == [TaskStatus.COMPLETED] * 15
     assert is_in_order
-    assert min(late_s, default=0.0) >= 0.0
 
 
 if __name__ == "__main__":
