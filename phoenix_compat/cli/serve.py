@@ -1,0 +1,62 @@
+"""`serve`: run the task server."""
+
+# ruff: noqa: PLC0415 - see the package
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phoenix_compat.version import __version__
+
+if TYPE_CHECKING:
+    from phoenix_compat.app.settings import Settings
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [4000]")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the database lives.  [./data]",
+)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--log-format", type=click.Choice(["console", "json"]))
+def serve(**flags: Any) -> None:
+    """Run the task server.
+
+    With REPLICATE_API_TOKEN set it drives Replicate (REPLICATE_BASE_URL for another address);
+    without, an emulator that needs no account. Every setting is also an environment variable, as
+    PHOENIX_COMPAT_PORT.
+    """
+    from phoenix_compat.app.logs import configure_logs
+    from phoenix_compat.app.main import open_app
+    from phoenix_compat.app.server import run, serve_until_signal
+    from phoenix_compat.app.settings import load_settings
+
+    settings = load_settings(flags)
+    configure_logs(settings.log_level, settings.log_format)
+
+    def started(url: str) -> None:
+        click.echo(_greeting(url, settings))
+
+    run(
+        serve_until_signal(open_app(settings), settings.host, settings.port, started), settings.loop
+    )
+
+
+def _greeting(url: str, settings: Settings) -> str:
+    provider = (
+        settings.replicate_base_url if settings.has_token else "the emulator, no token needed"
+    )
+    return f"""phoenix-compat {__version__} listens on {url}
+  socket   {url.replace("http", "ws", 1)}/socket   join "task:<task_id>"
+  models   {provider}
+  data     {settings.data_dir.absolute()}
+
+  curl -s {url}/api/tasks -H 'Content-Type: application/json' \\
+    -d '{{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}'
+"""
