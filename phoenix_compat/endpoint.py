@@ -29,9 +29,9 @@ from phoenix_compat.protocol.serializer import DEFAULT_SERIALIZERS, Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.pubsub import PubSub, Subscriber
 from phoenix_compat.result import DONE, Done, Result, error
+from phoenix_compat.runtime.lane import ByteWire, Tick
 from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.runtime.logs import log_connect
-from phoenix_compat.runtime.outbox import ByteWire, Tick
 from phoenix_compat.runtime.socket_server import Route
 from phoenix_compat.runtime.spawner import Spawner
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
@@ -199,6 +199,7 @@ class Endpoint:
         pubsub: the topics.
         tokens: signs and verifies as Phoenix.Token does.
         counters: how often which bound was met.
+        tick: when what is produced now is written; for transports.
     """
 
     def __init__(
@@ -217,7 +218,7 @@ class Endpoint:
         self.pubsub = PubSub()
         self.spawner = Spawner()
         self.is_closing = False
-        self._tick = Tick()
+        self.tick = Tick()
         self._wires: dict[tuple[type[ByteWire], Serializer], ByteWire] = {}
         self._sockets: list[MountedSocket] = []
         self._transports: list[Transport] = []
@@ -319,7 +320,8 @@ class Endpoint:
         """The one wire of this kind with this serializer, so that its bytes can be shared."""
         wire = self._wires.get((kind, serializer))
         if not isinstance(wire, kind):
-            wire = self._wires[kind, serializer] = kind(serializer, self._tick)
+            wire = kind(serializer, self.tick, self.limits, self.counters)
+            self._wires[kind, serializer] = wire
         return wire
 
     def serve(self, transport: Transport) -> None:

@@ -25,8 +25,13 @@ class Lane(Protocol):
     def encode(self, broadcast: Broadcast) -> Any:
         """Encode for these clients. Raises EncodeError."""
 
-    def publish(self, packet: Any, but: Any) -> None:
-        """Write what `encode` gave to every outlet of the lane except `but`."""
+    def publish(self, packet: Any, but: Any, key: object = None) -> None:
+        """Write what `encode` gave to every outlet of the lane except `but`.
+
+        Args:
+            key: of the frames with the same key, a client that does not read gets only the newest;
+                None for a frame that every client gets.
+        """
 
     def add(self, outlet: Any) -> None:
         """Begin to write to a client."""
@@ -96,11 +101,21 @@ class PubSub:
         return len(self._topics)
 
     def broadcast(
-        self, topic: str, event: str, payload: Payload, *, but: Member | Subscriber | None = None
+        self,
+        topic: str,
+        event: str,
+        payload: Payload,
+        *,
+        but: Member | Subscriber | None = None,
+        newest_only: bool = False,
     ) -> None:
         """Send an event to every subscriber of a topic except `but`.
 
         Nothing happens when nobody listens, whatever the payload.
+
+        Args:
+            newest_only: of the broadcasts of this event that wait for a client which does not read,
+                the newest is enough.
 
         Differs from Phoenix: a payload that cannot be encoded for one of the listeners is heard by
         none of them, because all are encoded first; Phoenix stops half way.
@@ -118,8 +133,9 @@ class PubSub:
             if event not in intercepts
         ]
         outlet = None if but is None else getattr(but, "outlet", None)
+        key = (topic, event) if newest_only else None
         for lane, packet in encoded:
-            lane.publish(packet, outlet)
+            lane.publish(packet, outlet, key)
         if found.interceptors is not None:
             for member in tuple(found.interceptors):
                 if member is not but and event in member.intercepts:

@@ -22,6 +22,7 @@ limits); phoenix.js 1.8 onConnClose (the last column).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from phoenix_compat.errors import RemoteProtocolError
@@ -178,20 +179,19 @@ def close_answer(payload: bytearray) -> int:
     return CLOSE_PROTOCOL_ERROR
 
 
-_SHORT_HEADERS: Final = {
-    opcode: tuple(bytes((_FIN | opcode, length)) for length in range(_LENGTH_16))
-    for opcode in (TEXT, BINARY, CLOSE, PING, PONG)
-}
+@lru_cache(maxsize=4_096)  # most frames are as long as some frame before
+def frame_header(opcode: int, length: int) -> bytes:
+    """What stands before an unmasked payload of this length."""
+    if length < _LENGTH_16:
+        return bytes((_FIN | opcode, length))
+    if length < 1 << 16:
+        return bytes((_FIN | opcode, _LENGTH_16)) + length.to_bytes(2, "big")
+    return bytes((_FIN | opcode, _LENGTH_64)) + length.to_bytes(8, "big")
 
 
 def write_frame(opcode: int, payload: bytes | bytearray) -> bytes:
     """A whole, unmasked frame around `payload`."""
-    length = len(payload)
-    if length < _LENGTH_16:
-        return _SHORT_HEADERS[opcode][length] + payload
-    if length < 1 << 16:
-        return bytes((_FIN | opcode, _LENGTH_16)) + length.to_bytes(2, "big") + payload
-    return bytes((_FIN | opcode, _LENGTH_64)) + length.to_bytes(8, "big") + payload
+    return frame_header(opcode, len(payload)) + payload
 
 
 def close_frame(code: int) -> bytes:

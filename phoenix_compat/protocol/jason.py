@@ -42,8 +42,12 @@ def encode(value: JSON) -> bytes:
         data = _encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EncodeError(f"payload is not JSON: {error}") from error
-    return _CONTROL_ESCAPE.sub(_upper_case_hex, data) if b"\\u00" in data else data
+    if _BACKSLASH in data and b"\\u00" in data:  # to look for one byte costs next to nothing
+        return _CONTROL_ESCAPE.sub(_upper_case_hex, data)
+    return data
 
+
+_BACKSLASH: Final = 0x5C
 
 _CONTROL_ESCAPE: Final = re.compile(rb"\\(?:u00[0-9a-f]{2}|.)", re.DOTALL)
 
@@ -63,10 +67,19 @@ def decode(decoder: msgspec.json.Decoder[T], data: Buffer) -> T:
     """
     try:
         return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        raise InvalidMessageError(f"not a Phoenix message: {error}") from error
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise RemoteProtocolError(f"not JSON: {error}") from error
+    except UNREADABLE as error:
+        raise refusal(error) from error
+
+
+UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+"""What a decoder raises."""
+
+
+def refusal(error: Exception) -> RemoteProtocolError:
+    """What to raise for an error of a decoder; InvalidMessageError for JSON of another shape."""
+    if isinstance(error, msgspec.ValidationError):
+        return InvalidMessageError(f"not a Phoenix message: {error}")
+    return RemoteProtocolError(f"not JSON: {error}")
 
 
 def may_repeat_keys(data: Buffer, payload: JSON, topic: object) -> bool:
@@ -76,12 +89,11 @@ def may_repeat_keys(data: Buffer, payload: JSON, topic: object) -> bool:
     many as the payload has keys and the topic has colons, no key was lost in decoding.
     """
     colons = data.count(b":")
-    if not colons:
-        return False
-    expected = topic.count(":") if isinstance(topic, str) else 0
-    if isinstance(payload, dict):
-        expected += len(payload)
-    return colons != expected or b"\\" in data
+    if type(payload) is dict:
+        colons -= len(payload)
+    if type(topic) is str:
+        colons -= topic.count(":")
+    return colons != 0 or _BACKSLASH in data
 
 
 def decode_first_key_wins(data: Buffer) -> JSON:

@@ -30,6 +30,7 @@ _KIND_PUSH: Final = 0
 _KIND_REPLY: Final = 1
 _KIND_BROADCAST: Final = 2
 _MAX_FIELD_BYTES: Final = 255
+_COLON: Final = 0x3A
 
 
 class Serializer(Protocol):
@@ -120,14 +121,17 @@ class V2JSONSerializer:
     name = "V2JSONSerializer"
 
     def __init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(Message)
+        self._decode = msgspec.json.Decoder(Message).decode
 
     def decode(self, data: Buffer, *, is_binary: bool) -> Message:
         """Read an array of at least five places (further ones are ignored), or a binary push."""
         if is_binary:
             return _decode_binary_push(data)
-        message = jason.decode(self._decoder, data)
-        if jason.may_repeat_keys(data, message.payload, message.topic):
+        try:
+            message = self._decode(data)
+        except jason.UNREADABLE as error:
+            raise jason.refusal(error) from error
+        if _COLON in data and jason.may_repeat_keys(data, message.payload, message.topic):
             return Message(*jason.decode_first_key_wins(data)[:5])
         return message
 
@@ -139,7 +143,7 @@ class V2JSONSerializer:
                 longer than 255 bytes.
         """
         payload = message.payload
-        if isinstance(payload, _BYTES):
+        if type(payload) is not dict and isinstance(payload, _BYTES):
             head = _binary_head(
                 _KIND_PUSH,
                 ("join_ref", message.join_ref),
@@ -153,7 +157,7 @@ class V2JSONSerializer:
     def encode_reply(self, reply: Reply) -> Frame:
         """Write a reply; a response may be any JSON, or bytes (kind 1)."""
         payload = reply.payload
-        if isinstance(payload, _BYTES):
+        if type(payload) is not dict and isinstance(payload, _BYTES):
             head = _binary_head(
                 _KIND_REPLY,
                 ("join_ref", reply.join_ref),
@@ -172,7 +176,7 @@ class V2JSONSerializer:
             EncodeError: as for `encode`.
         """
         payload = broadcast.payload
-        if isinstance(payload, _BYTES):
+        if type(payload) is not dict and isinstance(payload, _BYTES):
             head = _binary_head(
                 _KIND_BROADCAST, ("topic", broadcast.topic), ("event", broadcast.event)
             )

@@ -37,6 +37,7 @@ class Counters:
         sockets_connected: connections accepted.
         sockets_closed: connections ended, for whatever reason.
         slow_clients_closed: connections closed because the outbox was full.
+        frames_replaced: frames that a slow client did not hear because a newer one replaced them.
         joins_timed_out: joins that took longer than `join_timeout_s`.
         mailboxes_overflowed: channels ended because their mailbox was full.
         channels_crashed: channels ended by an error.
@@ -45,6 +46,7 @@ class Counters:
     sockets_connected: int = 0
     sockets_closed: int = 0
     slow_clients_closed: int = 0
+    frames_replaced: int = 0
     joins_timed_out: int = 0
     mailboxes_overflowed: int = 0
     channels_crashed: int = 0

@@ -13,6 +13,9 @@ from phoenix_compat.protocol.message import Message
 
 log = logging.getLogger("phoenix_compat.socket")
 
+is_logged: Final = log.isEnabledFor
+"""Whether anybody reads lines of a level: to ask before a line is made."""
+
 _SECRETS: Final = ("password", "token")
 FILTERED: Final = "[FILTERED]"
 
@@ -79,10 +82,9 @@ def log_handled(channel: Channel, message: Message) -> None:
     Differs from Phoenix: the line is written when the event is handed on, without a duration,
     because measuring each event would cost every event.
     """
-    level = channel.log_handle_in
-    if level is not None and log.isEnabledFor(level) and not message.topic.startswith("phoenix"):
+    if channel.log_handle_in is not None and not message.topic.startswith("phoenix"):
         log.log(
-            level,
+            channel.log_handle_in,
             "HANDLED %s INCOMING ON %s (%s)\n  Parameters: %r",
             message.event,
             message.topic,

@@ -1,10 +1,7 @@
 """Finished frames on their way out: the only thing that writes to a client.
 
     Outbox   one client. Writes at once while nothing waits; else queues, in order.
-    Lane     the clients of one topic on one wire. A broadcast is one frame in the lane, not one in
-             each outbox; at the end of the loop tick the lane's frames are joined and every client
-             gets one write.
-    Tick     what has to be written when this loop tick ends.
+    Backlog  what a client that does not read has waiting for it; exists only while it is slow.
 
 Rules:
 1. Order in the outbox is the order in which things were produced, whatever their way.
@@ -12,209 +9,103 @@ Rules:
    bytes. One that also gets something of its own in that tick is *detached*: it takes a copy of the
    lane's frames so far into a queue of its own, and further broadcasts are appended to that queue.
 3. A client in several lanes always queues on its own.
-4. A write that would leave a client that does not read with more than `max_outbox_bytes` is not
-   made; the client is closed as too slow (centrifuge's policy), and counted.
+4. A client whose socket is full is slow: it is detached until it has read what waits. Of broadcasts
+   that may replace each other only the newest waits. One that would have more than
+   `max_outbox_bytes` waiting is closed as too slow (centrifuge's policy), and counted. A single
+   message of any size may wait alone.
 
-A send to a socket costs more than everything else here together, hence one write for all frames of
-a tick.
+None of this costs a client that reads: being slow is another `write` function, not a question.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
-from phoenix_compat.protocol.frame import BINARY, TEXT, write_frame
-from phoenix_compat.protocol.message import Broadcast, Frame
-from phoenix_compat.protocol.serializer import Serializer
+from phoenix_compat.protocol.message import Frame
+from phoenix_compat.runtime.lane import ByteWire, Lane
 
-
-class ByteSink(Protocol):
-    """What an outbox writes to: an asyncio transport."""
-
-    def write(self, data: bytes) -> None:
-        """Send, or buffer, without waiting."""
-
-    def get_write_buffer_size(self) -> int:
-        """Bytes buffered."""
+_CHUNK_BYTES: Final = 256 * 1024
+"""So much of a backlog is offered to the socket at once."""
 
 
-class Tick:
-    """The lanes and outboxes that hold something back until the loop tick ends."""
-
-    __slots__ = ("_is_scheduled", "_lanes", "_outboxes")
-
-    def __init__(self) -> None:
-        self._lanes: list[Lane] = []
-        self._outboxes: list[Outbox] = []
-        self._is_scheduled = False
-
-    def add_lane(self, lane: Lane) -> None:
-        """Flush this lane at the end of the tick."""
-        self._lanes.append(lane)
-        if not self._is_scheduled:
-            self._schedule()
-
-    def add_outbox(self, outbox: Outbox) -> None:
-        """Flush this outbox at the end of the tick."""
-        self._outboxes.append(outbox)
-        if not self._is_scheduled:
-            self._schedule()
-
-    def _schedule(self) -> None:
-        self._is_scheduled = True
-        asyncio.get_running_loop().call_soon(self.flush)
-
-    def flush(self) -> None:
-        """Write everything out."""
-        self._is_scheduled = False
-        lanes, self._lanes = self._lanes, []
-        outboxes, self._outboxes = self._outboxes, []
-        for lane in lanes:
-            lane.flush()
-        for outbox in outboxes:
-            outbox.flush()
-
-
-class ByteWire:
-    """A serializer and a transport's framing. Packed messages are joined by concatenation."""
-
-    __slots__ = ("_serializer", "tick")
-
-    def __init__(self, serializer: Serializer, tick: Tick) -> None:
-        self._serializer = serializer
-        self.tick = tick
+class Sink(Protocol):
+    """What an outbox writes to: a connection."""
 
     @property
-    def serializer(self) -> Serializer:
-        """What turns messages into frames."""
-        return self._serializer
+    def send(self) -> Callable[[bytes], int]:
+        """Takes what there is room for, now, and says how many bytes; or raises OSError."""
 
-    def pack(self, frame: Frame) -> bytes:
-        """The bytes that carry an encoded message."""
-        raise NotImplementedError
+    def write(self, data: bytes) -> None:
+        """Take all of the last words, whether there is room or not."""
 
-    def open_lane(self) -> Lane:
-        """See pubsub.Wire."""
-        return Lane(self)
+    def want_room(self) -> None:
+        """Something waits: call `resume` as soon as there is room, or `take` it."""
 
+    def overflowed(self) -> None:
+        """The client is too slow: close it, but not before the caller is done."""
 
-class WebSocketWire(ByteWire):
-    """Websocket frames."""
-
-    __slots__ = ()
-
-    def pack(self, frame: Frame) -> bytes:
-        """A websocket frame around an encoded message."""
-        return write_frame(BINARY if frame.is_binary else TEXT, frame.data)
+    def broken(self, error: OSError) -> None:
+        """The socket cannot be written to: drop it, but not before the caller is done."""
 
 
-class Lane:
-    """The clients of one topic on one wire."""
+class Backlog:
+    """Frames that wait for a client that does not read, oldest first.
 
-    __slots__ = ("_detached", "_multi", "_solo", "_wire", "pending")
+    Attributes:
+        size_bytes: how much waits.
+    """
 
-    def __init__(self, wire: ByteWire) -> None:
-        self._wire = wire
-        self._solo: dict[Outbox, None] = {}
-        self._multi: dict[Outbox, None] | None = None
-        self._detached: set[Outbox] | None = None
-        self.pending: list[bytes] = []
+    __slots__ = ("_frames", "_rest", "size_bytes")
 
-    def __len__(self) -> int:
-        return len(self._solo) + (len(self._multi) if self._multi else 0)
+    def __init__(self) -> None:
+        self._rest = b""
+        self._frames: dict[object, bytes] = {}
+        self.size_bytes = 0
 
-    def encode(self, broadcast: Broadcast) -> bytes:
-        """The same bytes for all clients of the lane. Raises EncodeError."""
-        return self._wire.pack(self._wire.serializer.fastlane(broadcast))
+    def add(self, packet: bytes, key: object) -> bool:
+        """Add a frame at the end; whether it replaced an older one with the same key.
 
-    def publish(self, packet: bytes, but: Outbox | None) -> None:
-        """Hold a frame for all clients but one until the tick ends."""
-        if but is not None and but in self._solo:
-            but.detach()
-        if not self.pending:
-            self._wire.tick.add_lane(self)
-        self.pending.append(packet)
-        if self._detached:
-            for outbox in self._detached:
-                if outbox is not but:
-                    outbox.enqueue(packet)
-        if self._multi:
-            for outbox in self._multi:
-                if outbox is not but:
-                    outbox.enqueue(packet)
+        Args:
+            key: None for a frame that replaces none.
+        """
+        older = None if key is None else self._frames.pop(key, None)
+        if older is not None:
+            self.size_bytes -= len(older)
+        self._frames[object() if key is None else key] = packet
+        self.size_bytes += len(packet)
+        return older is not None
 
-    def flush(self) -> None:
-        """Write the frames of this tick to those that heard nothing else."""
-        pending, self.pending = self.pending, []
-        if not pending:
-            return
-        data = pending[0] if len(pending) == 1 else b"".join(pending)
-        detached = self._detached
-        if detached:
-            for outbox in tuple(self._solo):
-                if outbox not in detached:
-                    outbox.write(data)
+    def put_back(self, rest: bytes) -> None:
+        """What the socket did not take of the bytes last taken, or of a write: it is next."""
+        self._rest = rest
+        self.size_bytes += len(rest)
+
+    def take(self, at_most_bytes: int | None = None) -> bytes:
+        """Remove the oldest, whole frames up to about so many bytes; all when not said."""
+        if at_most_bytes is None or self.size_bytes <= at_most_bytes:
+            taken = [self._rest, *self._frames.values()]
+            self._frames.clear()
+            self.size_bytes = 0
         else:
-            for outbox in tuple(self._solo):
-                outbox.write(data)
+            taken, taken_bytes = [self._rest], len(self._rest)
+            while self._frames and taken_bytes < at_most_bytes:
+                packet = self._frames.pop(next(iter(self._frames)))
+                taken.append(packet)
+                taken_bytes += len(packet)
+            self.size_bytes -= taken_bytes
+        self._rest = b""
+        return b"".join(taken)
 
-    def add(self, outbox: Outbox) -> None:
-        """Begin to write to a client; what is pending is not for it."""
-        first = outbox.lane
-        if outbox.lane_count:
-            if first is not None:
-                first.make_multi(outbox)
-            self._add_multi(outbox)
-        else:
-            self._solo[outbox] = None
-            outbox.lane = self
-            if self.pending or outbox.is_queueing:
-                outbox.detach_from_now()
-        outbox.lane_count += 1
-
-    def discard(self, outbox: Outbox) -> None:
-        """Write nothing more to a client; what is pending still reaches it."""
-        if outbox in self._solo:
-            self._leave_solo(outbox)
-        elif self._multi is not None and outbox in self._multi:
-            del self._multi[outbox]
-        else:
-            return
-        outbox.lane_count -= 1
-
-    def make_multi(self, outbox: Outbox) -> None:
-        """The client joins a second lane: from now on it queues on its own."""
-        self._leave_solo(outbox)
-        self._add_multi(outbox)
-
-    def mark_detached(self, outbox: Outbox) -> None:
-        """The client has a queue of its own for this tick."""
-        if self._detached is None:
-            self._detached = set()
-        self._detached.add(outbox)
-
-    def unmark_detached(self, outbox: Outbox) -> None:
-        """The client's own queue is written."""
-        if self._detached is not None:
-            self._detached.discard(outbox)
-
-    def _leave_solo(self, outbox: Outbox) -> None:
-        if self.pending:
-            outbox.detach()
-        self.unmark_detached(outbox)
-        del self._solo[outbox]
-        outbox.lane = None
-
-    def _add_multi(self, outbox: Outbox) -> None:
-        if self._multi is None:
-            self._multi = {}
-        self._multi[outbox] = None
+    def drop_frames(self) -> None:
+        """Forget all but the rest of a frame that was begun."""
+        self._frames.clear()
+        self.size_bytes = len(self._rest)
 
 
-def _discard_bytes(data: bytes) -> None:
+def _discard_bytes(data: bytes) -> int:
     """What writing to a closed client does."""
+    return len(data)
 
 
 class Outbox:
@@ -222,68 +113,72 @@ class Outbox:
 
     Attributes:
         wire: the kind of bytes the client takes.
-        write: write now, past the queue; for the lanes and this class.
+        write: write now, past the queue, and say how many bytes were taken; for the lanes and this
+            class. It may raise OSError; `stuck` is what to do then.
         lane, lane_count: for the lanes: the only lane the client is in, and how many there are.
     """
 
-    __slots__ = (
-        "_max_bytes",
-        "_on_overflow",
-        "_queue",
-        "_sink",
-        "lane",
-        "lane_count",
-        "wire",
-        "write",
-    )
+    __slots__ = ("_backlog", "_queue", "_sink", "lane", "lane_count", "wire", "write")
 
-    def __init__(
-        self,
-        wire: ByteWire,
-        sink: ByteSink,
-        max_bytes: int,
-        on_overflow: Callable[[], None],
-    ) -> None:
+    def __init__(self, wire: ByteWire, sink: Sink) -> None:
         self.wire = wire
-        self.write: Callable[[bytes], None] = sink.write
+        self.write: Callable[[bytes], int] = sink.send
         self.lane: Lane | None = None
         self.lane_count = 0
         self._sink = sink
-        self._max_bytes = max_bytes
-        self._on_overflow = on_overflow
         self._queue: list[bytes] | None = None
+        self._backlog: Backlog | None = None
 
     @property
     def is_queueing(self) -> bool:
         """Whether something waits for the end of the tick."""
         return self._queue is not None
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether the client has yet to read what waits."""
+        return self._backlog is not None
+
     def send(self, packet: bytes) -> None:
         """Write a frame, after everything that was produced before it."""
-        queue = self._queue
-        if queue is None and self.lane is not None and self.lane.pending:
-            queue = self.detach()
-        if queue is None:
-            self.write(packet)
-        else:
-            queue.append(packet)
+        if self._queue is None:
+            lane = self.lane
+            if lane is None or not lane.pending or self._backlog is not None:
+                try:
+                    sent = self.write(packet)
+                except OSError as error:
+                    self.stuck(packet, 0, error)
+                else:
+                    if sent != len(packet):
+                        self.stuck(packet, sent)
+                return
+        self.detach().append(packet)
 
     def send_frame(self, frame: Frame) -> None:
         """Write an encoded message."""
         self.send(self.wire.pack(frame))
 
-    def enqueue(self, packet: bytes) -> None:
-        """Queue a frame until the end of the tick; for the lanes."""
+    def enqueue(self, packet: bytes, key: object) -> None:
+        """Queue a frame until the end of the tick; for the lanes.
+
+        Args:
+            key: what a slow client need hear only the newest of, or None.
+        """
+        if self._backlog is not None:
+            self._wait(packet, key)
+            return
         if self._queue is None:
             self._queue = []
             self.wire.tick.add_outbox(self)
         self._queue.append(packet)
 
-    def detach(self) -> list[bytes]:
-        """Queue on one's own until the tick ends; begin with what the lane holds so far.
+    def expect_more(self) -> None:
+        """More is to come in this tick: write it together when the tick ends."""
+        if self._queue is None and self._backlog is None:
+            self.detach()
 
-        Also for a transport that knows of more to come in this tick.
-        """
+    def detach(self) -> list[bytes]:
+        """Queue on one's own until the tick ends; begin with what the lane holds so far."""
         if self._queue is None:
             self._queue = [] if self.lane is None else self.lane.pending.copy()
             self.wire.tick.add_outbox(self)
@@ -293,7 +188,7 @@ class Outbox:
 
     def detach_from_now(self) -> None:
         """Queue on one's own, without what the lane holds: it was published before."""
-        if self._queue is None:
+        if self._queue is None and self._backlog is None:
             self._queue = []
             self.wire.tick.add_outbox(self)
         if self.lane is not None:
@@ -302,42 +197,106 @@ class Outbox:
     def flush(self) -> None:
         """The tick ends: write the queue."""
         queue, self._queue = self._queue, None
+        if self._backlog is not None:
+            return
         if self.lane is not None:
             self.lane.unmark_detached(self)
         if queue:
-            self.write(queue[0] if len(queue) == 1 else b"".join(queue))
+            self._write_out(queue[0] if len(queue) == 1 else b"".join(queue))
+
+    def _write_out(self, data: bytes) -> None:
+        try:
+            sent = self.write(data)
+        except OSError as error:
+            self.stuck(data, 0, error)
+        else:
+            if sent != len(data):
+                self.stuck(data, sent)
+
+    # A client that does not read.
+
+    def stuck(self, data: bytes, sent: int, error: OSError | None = None) -> None:
+        """`write` took only `sent` bytes of the data, or raised the error."""
+        if error is not None and not isinstance(error, BlockingIOError | InterruptedError):
+            self.write = _discard_bytes
+            self._sink.broken(error)
+            return
+        self.hold_back().put_back(data[sent:])
+        self._sink.want_room()
+
+    def hold_back(self) -> Backlog:
+        """From now on what is produced waits: for `resume`, or until it is taken."""
+        if self._backlog is None:
+            self._backlog = Backlog()
+            self.write = self._wait
+            if self.lane is not None:
+                self.lane.mark_detached(self)
+        return self._backlog
+
+    def _wait(self, packet: bytes, key: object = None) -> int:
+        """Keep a frame until there is room. Takes the place of `write` while the client is slow."""
+        backlog, wire = self.hold_back(), self.wire
+        if self.write is _discard_bytes:
+            return len(packet)
+        waiting_bytes = backlog.size_bytes
+        if backlog.add(packet, key):
+            wire.counters.frames_replaced += 1
+        if waiting_bytes and backlog.size_bytes > wire.max_outbox_bytes:
+            self.write = _discard_bytes
+            backlog.drop_frames()
+            self._sink.overflowed()
+            return len(packet)
+        self._sink.want_room()
+        return len(packet)
+
+    def resume(self) -> None:
+        """There is room again: write what waits, and go on as before when all is written."""
+        backlog = self._backlog
+        if backlog is None or self.write is _discard_bytes:
+            return
+        while data := backlog.take(_CHUNK_BYTES):
+            try:
+                sent = self._sink.send(data)
+            except OSError as error:
+                self.stuck(data, 0, error)
+                return
+            if sent != len(data):
+                self.stuck(data, sent)
+                return
+        self._backlog = None
+        self.write = self._sink.send
+        if self.lane is None:
+            return
+        if self.lane.pending:  # written already: the lane must not write it again in this tick
+            self._queue = []
+            self.wire.tick.add_outbox(self)
+        else:
+            self.lane.unmark_detached(self)
+
+    def take(self) -> bytes:
+        """Take what waits, for a client that fetches it."""
+        return b"" if self._backlog is None else self._backlog.take()
+
+    # The end.
 
     def close(self, last: bytes) -> None:
         """Write what waits and then `last`; everything after that is dropped.
 
-        A client that was too slow gets `last` alone.
+        A client that was too slow gets `last` right after the frame that was begun.
         """
-        if self.write is not _discard_bytes:
-            self._sink.write(b"".join((*self.detach(), last)))
-            self.detach().clear()
-            self.write = _discard_bytes
+        if self._backlog is not None:
+            waiting = self._backlog.take()
+        elif self.write is _discard_bytes:
+            waiting = b""
         else:
-            self._sink.write(last)
+            waiting = b"".join(self.detach())
+        self._sink.write(waiting + last)
+        self.discard()
 
     def discard(self) -> None:
         """The client is gone: drop everything from now on."""
         self.write = _discard_bytes
-
-    def pause(self) -> None:
-        """The client does not read as fast as it is written to."""
-        if self.write is not _discard_bytes:
-            self.write = self._write_slowly
-
-    def resume(self) -> None:
-        """The client caught up."""
-        if self.write is not _discard_bytes:
-            self.write = self._sink.write
-
-    def _write_slowly(self, data: bytes) -> None:
-        waiting_bytes = self._sink.get_write_buffer_size()
-        # One message of any size may go to a client that has nothing waiting: it is not slow.
-        if waiting_bytes and waiting_bytes + len(data) > self._max_bytes:
-            self.write = _discard_bytes
-            self._on_overflow()
-        else:
-            self._sink.write(data)
+        if self._queue is not None:
+            self._queue.clear()
+        if self._backlog is not None:
+            self._backlog.take()

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from phoenix_compat.channel import Channel
 from phoenix_compat.errors import CallbackError, EncodeError, LocalProtocolError
@@ -23,9 +23,13 @@ from phoenix_compat.protocol.jason import Buffer
 from phoenix_compat.protocol.message import (
     CHANNEL_CRASH,
     DISCONNECT,
+    HEARTBEAT,
     JOIN_CRASHED,
+    PHOENIX_TOPIC,
     PHX_CLOSE,
     PHX_ERROR,
+    PHX_JOIN,
+    PHX_LEAVE,
     TOO_MANY_CHANNELS,
     UNMATCHED_TOPIC,
     Broadcast,
@@ -44,6 +48,9 @@ from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.socket import Socket
 
 log = logging.getLogger(__name__)
+
+_DECIDED: Final = frozenset({HEARTBEAT, PHX_JOIN, PHX_LEAVE})
+"""The events that are for the socket, or may be."""
 
 
 class Connection(Protocol):
@@ -124,14 +131,25 @@ class SocketServer:
             EncodeError: the answer cannot be written; the transport closes with 1011.
         """
         message = self.outbox.wire.serializer.decode(data, is_binary=is_binary)
-        topic = message.topic
-        channel = self._channels.get(topic) if isinstance(topic, str) else None
+        topic, event = message.topic, message.event
+        channel = self._channels.get(topic) if type(topic) is str else None
         if channel is None:
-            self._receive_unjoined(message)
+            if event == HEARTBEAT and topic == PHOENIX_TOPIC:
+                self._answer(None, message, "ok", {})
+            else:
+                self._receive_unjoined(message)
+            return
+        join_ref = message.join_ref
+        if (
+            type(event) is str
+            and event not in _DECIDED
+            and (join_ref is None or (type(join_ref) is str and join_ref == channel.join_ref))
+        ):
+            channel.receive(message)  # what `decide` would decide, nearly always
             return
         decision = decide(message, is_joined=True, stored_join_ref=channel.join_ref)
         if decision is Decision.DELIVER:
-            channel.deliver(message)
+            channel.receive(message)
         elif decision is Decision.HEARTBEAT:
             self._answer(None, message, "ok", {})
         elif decision is Decision.LEAVE:
@@ -141,9 +159,7 @@ class SocketServer:
 
     def _receive_unjoined(self, message: Message) -> None:
         decision = decide(message, is_joined=False)
-        if decision is Decision.HEARTBEAT:
-            self._answer(None, message, "ok", {})
-        elif decision is Decision.JOIN:
+        if decision is Decision.JOIN:
             self._join(message, None)
         elif decision is Decision.LEAVE_UNJOINED:
             self._answer(message.join_ref, message, "ok", {})
@@ -284,7 +300,8 @@ class SocketServer:
     def send_reply(self, reply: Reply) -> None:
         """Encode and send an answer. Raises EncodeError."""
         outbox = self.outbox
-        outbox.send_frame(outbox.wire.serializer.encode_reply(reply))
+        wire = outbox.wire
+        outbox.send(wire.pack(wire.serializer.encode_reply(reply)))
 
     def send_push(self, message: Message) -> None:
         """Encode and send a push. Raises EncodeError."""

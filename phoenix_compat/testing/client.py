@@ -74,7 +74,7 @@ class ConnectedSocket(Socket):
     async def send(self, join_ref: Ref, topic: str, event: str, payload: Payload) -> Ref:
         """Send a message of the client; returns its ref."""
         ref = next(self._refs)
-        await self._connection.send(join_ref, ref, topic, event, payload)
+        await self._connection.say(join_ref, ref, topic, event, payload)
         return ref
 
     async def close(self) -> None:

@@ -16,7 +16,8 @@ from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR, CLOSE_NORMAL
 from phoenix_compat.protocol.message import Broadcast, Frame, Message, Payload, Ref, Reply
 from phoenix_compat.protocol.serializer import V2
 from phoenix_compat.result import Reason
-from phoenix_compat.runtime.outbox import ByteWire, Outbox
+from phoenix_compat.runtime.lane import ByteWire
+from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.socket_server import SocketServer
 from phoenix_compat.socket import Socket
 from phoenix_compat.testing.inbox import Arrival, Inbox, Timeouts
@@ -112,10 +113,10 @@ class Connection:
         self._recorder = stage.recorder
         self._held: deque[tuple[bytes, bool]] = deque()
         wire = endpoint.wire(_TicketWire, stage.recorder)
-        self._outbox = Outbox(wire, self, endpoint.limits.max_outbox_bytes, lambda: None)
+        self._outbox = Outbox(wire, self)
         self._server = SocketServer(endpoint, mounted.routes, socket, self._outbox, self)
 
-    async def send(self, join_ref: str, ref: str, topic: str, event: str, payload: Payload) -> None:
+    async def say(self, join_ref: str, ref: str, topic: str, event: str, payload: Payload) -> None:
         """Send a message of the client; the server has taken it when this returns."""
         frame = _client_frame(join_ref, ref, topic, event, payload=payload)
         await _step(partial(self._receive, *frame))
@@ -151,14 +152,23 @@ class Connection:
 
     # What an outbox writes to.
 
+    def send(self, data: bytes) -> int:
+        """See runtime.outbox.Sink."""
+        self.write(data)
+        return len(data)
+
     def write(self, data: bytes) -> None:
-        """See runtime.outbox.ByteSink. As clients do, each join takes what has its join_ref."""
+        """See runtime.outbox.Sink. As clients do, each join takes what has its join_ref."""
         for topic, join_ref, arrival in self._recorder.redeem(data):
             for (its_topic, its_join_ref), inbox in reversed(self.inboxes.items()):
                 if topic == its_topic and join_ref in {None, its_join_ref}:
                     inbox.add(arrival)
                     break
 
-    def get_write_buffer_size(self) -> int:
-        """See runtime.outbox.ByteSink."""
-        return 0
+    def want_room(self) -> None:
+        """See runtime.outbox.Sink. There is always room."""
+
+    overflowed = want_room
+
+    def broken(self, error: OSError) -> None:
+        """See runtime.outbox.Sink. Nothing that can break."""

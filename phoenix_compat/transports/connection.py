@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from enum import Enum, auto
-from typing import Protocol
+import struct
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from aiohttp._websocket.helpers import websocket_mask  # the C routine; aiohttp exports it nowhere
 
@@ -45,9 +46,11 @@ from phoenix_compat.protocol.frame import (
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.result import Reason
-from phoenix_compat.runtime.outbox import Outbox, WebSocketWire
+from phoenix_compat.runtime.lane import WebSocketWire
+from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.socket_server import Route, SocketServer
 from phoenix_compat.socket import Socket
+from phoenix_compat.transports.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +63,24 @@ class Hub(Protocol):
     routes: TopicRoutes[Route]
     buffer: bytearray
     view: memoryview
+    short_frame_bytes: int
     sweeps: int
 
     def gone(self, connection: WebSocketConnection) -> None:
         """The connection is lost."""
 
 
-class _State(Enum):
-    OPEN = auto()
-    CLOSING = auto()
-    DEAF = auto()
-    LOST = auto()
+# Small integers, because an Enum's members cost a look-up for each frame.
+_OPEN: Final = 0
+_CLOSING: Final = 1
+_DEAF: Final = 2
+_LOST: Final = 3
+
+_mask_of: Final = struct.Struct("4s").unpack_from
+
+_FINAL_TEXT: Final = 0x80 | TEXT
+SHORT_FRAME_BYTES: Final = 131
+"""The longest frame whose length stands in its second byte, with its header."""
 
 
 class WebSocketConnection(asyncio.BufferedProtocol):
@@ -87,28 +97,21 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         "_partial",
         "_server",
         "_state",
+        "_stream",
         "_timer",
-        "_transport",
         "heard_at_sweep",
     )
 
-    def __init__(
-        self, hub: Hub, transport: asyncio.Transport, serializer: Serializer, socket: Socket
-    ) -> None:
+    def __init__(self, hub: Hub, stream: Stream, serializer: Serializer, socket: Socket) -> None:
         endpoint = hub.endpoint
         self.heard_at_sweep = hub.sweeps
         self._hub = hub
-        self._transport = transport
-        self._state = _State.OPEN
+        self._stream = stream
+        self._state = _OPEN
         self._partial: bytearray | None = None
         self._assembler: Assembler | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._outbox = Outbox(
-            endpoint.wire(WebSocketWire, serializer),
-            transport,
-            endpoint.limits.max_outbox_bytes,
-            self._overflowed,
-        )
+        self._outbox = Outbox(endpoint.wire(WebSocketWire, serializer), self)
         self._server = SocketServer(endpoint, hub.routes, socket, self._outbox, self)
 
     # Bytes in: asyncio.BufferedProtocol.
@@ -123,15 +126,39 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         hub = self._hub
         self.heard_at_sweep = hub.sweeps
         partial = self._partial
-        if partial is None:
-            self._consume(hub.buffer, nbytes)
-        else:
+        if partial is not None:
             partial += hub.view[:nbytes]
             self._consume(partial, len(partial))
+            return
+        buffer = hub.buffer
+        size = buffer[1]
+        # Nearly all that is ever received: one whole, short text frame and nothing else.
+        if (
+            buffer[0] == _FINAL_TEXT
+            and nbytes == size - 122  # two bytes, the mask's four, and size - 128
+            and 6 <= nbytes <= hub.short_frame_bytes
+            and self._state == _OPEN
+            and self._assembler is None
+        ):
+            payload = buffer[6:nbytes]
+            websocket_mask(_mask_of(buffer, 2)[0], payload)
+            try:
+                if payload.isascii():
+                    self._server.receive(payload, is_binary=False)
+                else:
+                    self._receive(TEXT, payload)
+            except (RemoteProtocolError, EncodeError) as error:
+                self._fail(error)
+            if self._server.is_blocked:
+                self._keep(buffer, nbytes, nbytes)
+        else:
+            self._consume(buffer, nbytes)
 
-    def feed(self, data: bytes) -> None:
-        """Take bytes that were received before this was the transport's protocol."""
-        self._consume(bytearray(data), len(data))
+    def open(self, handshake: bytes, tail: bytes) -> None:
+        """Answer the handshake, and take what the client sent behind it."""
+        self._outbox.send(handshake)
+        if tail:
+            self._consume(bytearray(tail), len(tail))
 
     def _consume(self, buffer: bytearray, end: int) -> None:
         """Handle every whole frame of `buffer[:end]`, and keep the rest."""
@@ -145,41 +172,47 @@ class WebSocketConnection(asyncio.BufferedProtocol):
                     break
                 start = frame.end
                 if start < end:
-                    self._outbox.detach()  # more is to come: answer all of it in one write
+                    self._outbox.expect_more()
                 self._take(frame)
-        except RemoteProtocolError as error:
+        except (RemoteProtocolError, EncodeError) as error:
+            self._fail(error)
+        self._keep(buffer, start, end)
+
+    def _fail(self, error: RemoteProtocolError | EncodeError) -> None:
+        """The client broke the protocol, or cannot be answered."""
+        if isinstance(error, EncodeError):
+            log.error("closing a connection: its answer cannot be encoded", exc_info=error)
+            self.close(CLOSE_INTERNAL_ERROR, error)
+        else:
             log.info("closing a connection with %d: %s", error.close_code, error)
             self.close(error.close_code, error)
-            self._state = _State.DEAF
-        except EncodeError as error:
-            log.exception("closing a connection: its answer cannot be encoded")
-            self.close(CLOSE_INTERNAL_ERROR, error)
-        self._keep(buffer, start, end)
+            self._state = _DEAF
 
     @property
     def _is_reading(self) -> bool:
-        if self._state is _State.OPEN:
+        if self._state == _OPEN:
             return not self._server.is_blocked
-        return self._state is _State.CLOSING
+        return self._state == _CLOSING
 
     def _keep(self, buffer: bytearray, start: int, end: int) -> None:
-        if start == end or self._state in {_State.DEAF, _State.LOST}:
+        is_blocked = self._state == _OPEN and self._server.is_blocked
+        if self._state >= _DEAF or (start == end and not is_blocked):
             self._partial = None
         elif start or buffer is not self._partial:
             self._partial = buffer[start:end]
-        if self._state is _State.OPEN and self._server.is_blocked:
-            self._transport.pause_reading()
+        if is_blocked:
+            self._stream.pause_reading()
 
     def unblocked(self) -> None:
         """A join is answered: go on with what the client sent meanwhile."""
-        if self._state is not _State.OPEN:
+        if self._state != _OPEN:
             return
         partial, self._partial = self._partial, None
         if partial is not None:
             self._consume(partial, len(partial))
         if not self._server.is_blocked:
             self.heard_at_sweep = self._hub.sweeps
-            self._transport.resume_reading()
+            self._stream.resume_reading()
 
     # Frames.
 
@@ -187,7 +220,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         opcode = frame.opcode
         if opcode == CLOSE:
             self._client_closes(frame.payload)
-        elif self._state is not _State.OPEN:
+        elif self._state != _OPEN:
             pass  # what else it sent before it knew that this is over
         elif opcode >= CLOSE:
             if opcode == PING:
@@ -220,27 +253,26 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def _client_closes(self, payload: bytearray) -> None:
         """The client closes, or answers our close frame: the TCP connection can go."""
-        if self._state is _State.OPEN:
+        if self._state == _OPEN:
             self._begin_to_close(close_answer(payload), ("shutdown", "closed"))
-        self._state = _State.DEAF
-        self._transport.close()
+        self._state = _DEAF
+        self._stream.close()
 
     def close(self, code: int, reason: Reason) -> None:
         """Close towards the client with this code, and end its channels for this reason."""
-        if self._state is not _State.OPEN:
+        if self._state != _OPEN:
             return
         self._begin_to_close(code, reason)
-        if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
-        self._transport.resume_reading()  # to see the client go
+        self._stream.write_eof()
+        self._stream.resume_reading()  # to see the client go
 
     def _begin_to_close(self, code: int, reason: Reason) -> None:
-        self._state = _State.CLOSING
+        self._state = _CLOSING
         self._outbox.close(close_frame(code))
         self._server.closed(reason)
         limits = self._hub.endpoint.limits
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(limits.close_timeout_s, self._transport.abort)
+        self._timer = loop.call_later(limits.close_timeout_s, self._stream.abort)
 
     def timed_out(self) -> None:
         """The client was silent for too long. While its own join blocks it, it cannot be heard."""
@@ -258,10 +290,30 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Drop the connection."""
-        self._transport.abort()
+        self._stream.abort()
 
-    def _overflowed(self) -> None:
-        """The outbox is full: not now, because a lane is being written."""
+    # What the outbox writes to: runtime.outbox.Sink.
+
+    @property
+    def send(self) -> Callable[[bytes], int]:
+        """The socket's own."""
+        return self._stream.send
+
+    def write(self, data: bytes) -> None:
+        """The last words."""
+        self._stream.write(data)
+
+    def want_room(self) -> None:
+        """Something waits: `resume_writing` will be called."""
+        self._stream.want_room()
+
+    def broken(self, error: OSError) -> None:
+        """The client cannot be written to any more."""
+        log.debug("a client is gone: %s", error)
+        self._stream.abort()
+
+    def overflowed(self) -> None:
+        """The client is too slow. Not now, because a lane is being written."""
         self._hub.endpoint.counters.slow_clients_closed += 1
         asyncio.get_running_loop().call_soon(
             self.close, CLOSE_TRY_AGAIN_LATER, ("shutdown", "slow")
@@ -269,21 +321,19 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     # asyncio.BaseProtocol.
 
-    def pause_writing(self) -> None:
-        """The client does not read fast enough."""
-        self._outbox.pause()
-
     def resume_writing(self) -> None:
-        """It caught up."""
+        """There is room for what waits."""
         self._outbox.resume()
 
     def eof_received(self) -> None:
-        """The client is done; the transport closes."""
+        """The client is done; the connection closes once what waits is written."""
+        if self._state == _OPEN:
+            self._outbox.close(b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
         del exc
-        self._state = _State.LOST
+        self._state = _LOST
         self._partial = None
         if self._timer is not None:
             self._timer.cancel()

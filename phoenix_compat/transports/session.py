@@ -21,7 +21,8 @@ from phoenix_compat.protocol.message import Frame
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.result import Reason
-from phoenix_compat.runtime.outbox import ByteWire, Outbox
+from phoenix_compat.runtime.lane import ByteWire
+from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.socket_server import Route, SocketServer
 from phoenix_compat.socket import Socket
 
@@ -82,8 +83,6 @@ class LongPollSession:
     """
 
     __slots__ = (
-        "_buffer",
-        "_buffer_bytes",
         "_hub",
         "_inbox",
         "_is_over",
@@ -105,31 +104,34 @@ class LongPollSession:
         self.polled_at_s = asyncio.get_running_loop().time()
         self._hub = hub
         self._is_over = False
-        self._buffer: list[bytes] = []
-        self._buffer_bytes = 0
         self._poller: asyncio.Future[None] | None = None
         self._inbox: deque[_Waiting] = deque()
         self._joining: asyncio.Future[None] | None = None
-        self._outbox = Outbox(
-            endpoint.wire(LongPollWire, serializer),
-            self,
-            endpoint.limits.max_outbox_bytes,
-            self._overflowed,
-        )
-        self._outbox.pause()  # nobody reads until a poll comes: every write is counted
+        self._outbox = Outbox(endpoint.wire(LongPollWire, serializer), self)
+        self._outbox.hold_back()  # nobody reads until a poll comes
         self._server = SocketServer(endpoint, hub.routes, socket, self._outbox, self)
 
-    # What the outbox writes to: runtime.outbox.ByteSink.
+    # What the outbox writes to: runtime.outbox.Sink.
+
+    def send(self, data: bytes) -> int:
+        """There is never room: a poll takes what waits."""
+        del data
+        return 0
 
     def write(self, data: bytes) -> None:
-        """Keep frames for the next poll, and wake the one that waits."""
-        self._buffer.append(data)
-        self._buffer_bytes += len(data)
+        """There are no last words."""
+
+    def want_room(self) -> None:
+        """Wake the poll that waits."""
         _wake(self._poller)
 
-    def get_write_buffer_size(self) -> int:
-        """Bytes that no poll has taken yet."""
-        return self._buffer_bytes
+    def broken(self, error: OSError) -> None:
+        """Nothing that can break."""
+
+    def overflowed(self) -> None:
+        """Nobody polls. Not now, because a lane is being written."""
+        self._hub.endpoint.counters.slow_clients_closed += 1
+        asyncio.get_running_loop().call_soon(self.close, 0, ("shutdown", "slow"))
 
     # Polls and messages.
 
@@ -140,7 +142,8 @@ class LongPollSession:
         """
         loop = asyncio.get_running_loop()
         self.polled_at_s = loop.time()
-        if not self._buffer:
+        taken = self._outbox.take()
+        if not taken:
             poller = self._poller = loop.create_future()
             self._hub.polls.add(poller)
             try:
@@ -150,9 +153,7 @@ class LongPollSession:
             if self._poller is not poller:
                 return b""
             self._poller = None
-        taken = b"".join(self._buffer)
-        self._buffer.clear()
-        self._buffer_bytes = 0
+            taken = self._outbox.take()
         return taken
 
     async def publish(self, data: bytes, *, is_binary: bool, window_s: float) -> bool:
@@ -214,7 +215,3 @@ class LongPollSession:
     def drain(self) -> None:
         """The server restarts."""
         self.close(0, ("shutdown", "draining"))
-
-    def _overflowed(self) -> None:
-        self._hub.endpoint.counters.slow_clients_closed += 1
-        asyncio.get_running_loop().call_soon(self.close, 0, ("shutdown", "slow"))

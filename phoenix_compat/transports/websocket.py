@@ -31,8 +31,10 @@ from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.result import Result
 from phoenix_compat.socket import Socket
 from phoenix_compat.transports.admission import admit, is_from_allowed_origin
-from phoenix_compat.transports.connection import WebSocketConnection
+from phoenix_compat.transports.connection import SHORT_FRAME_BYTES, WebSocketConnection
+from phoenix_compat.transports.poller import Poller
 from phoenix_compat.transports.request import NO_STORE, connect_info, read_params, refusal
+from phoenix_compat.transports.stream import LoopStream
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,9 @@ class WebSocketHub:
         self.endpoint = endpoint
         self.options = options
         self.buffer = bytearray(_RECEIVE_BYTES)
-        self.view = memoryview(self.buffer)
+        self.poller = Poller(endpoint.tick, self.buffer)
+        self.view = self.poller.view
+        self.short_frame_bytes = min(SHORT_FRAME_BYTES, options.max_frame_bytes)
         self.sweeps = 0
         self.routes = socket.routes
         self._socket = socket
@@ -133,9 +137,15 @@ class WebSocketHub:
         ]
         if subprotocol is not None:
             headers.append(("sec-websocket-protocol", subprotocol))
-        transport.write(switching_protocols(headers))
-        connection = WebSocketConnection(self, transport, serializer, socket)
-        _take_over(request, transport, connection)
+        tail = _take_from_aiohttp(request)
+        stream = self.poller.open(transport)
+        connection = WebSocketConnection(self, stream or LoopStream(transport), serializer, socket)
+        if stream is None:
+            transport.set_protocol(connection)
+            transport.resume_reading()
+        else:
+            stream.start(connection)
+        connection.open(switching_protocols(headers), tail)
         self._opened(connection)
         return _HandedOver(status=101)
 
@@ -209,16 +219,11 @@ class _Tail:
         pass
 
 
-def _take_over(
-    request: web.Request, transport: asyncio.Transport, connection: WebSocketConnection
-) -> None:
-    """Give the transport to our protocol and let aiohttp's go as if its client had left."""
+def _take_from_aiohttp(request: web.Request) -> bytes:
+    """Let aiohttp's objects go as if their client had left; what came after the handshake."""
     protocol = request.protocol
     tail = _Tail()
     protocol.set_parser(tail)  # type: ignore[arg-type] # it needs feed_data and feed_eof only
     protocol.transport = None
-    transport.set_protocol(connection)
     protocol.connection_lost(None)
-    transport.resume_reading()
-    if tail.data:
-        connection.feed(tail.data)
+    return tail.data

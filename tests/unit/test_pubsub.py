@@ -23,7 +23,7 @@ class FakeLane:
             raise EncodeError("no")
         return f"{self._wire.name}:{broadcast.event}"
 
-    def publish(self, packet: Any, but: Any) -> None:
+    def publish(self, packet: Any, but: Any, key: object = None) -> None:
         """Write to all but one."""
         for outlet in self._outlets:
             if outlet is not but:

@@ -26,7 +26,8 @@ from phoenix_compat.protocol.message import Broadcast, Payload
 from phoenix_compat.protocol.serializer import V2, Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.result import DONE, Done, Reason
-from phoenix_compat.runtime.outbox import Outbox, Tick, WebSocketWire
+from phoenix_compat.runtime.lane import Tick, WebSocketWire
+from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.socket_server import Route, SocketServer
 from phoenix_compat.runtime.spawner import Spawner
 
@@ -34,27 +35,56 @@ T = TypeVar("T")
 
 
 class ListSink:
-    """An asyncio transport, as an outbox sees it.
+    """A connection, as an outbox sees it.
 
     Attributes:
         writes: what was written, one entry for each write.
-        buffered: what a client that does not read has waiting for it.
+        room_bytes: what its socket has room for; None for any number.
+        is_room_wanted: whether the outbox asked to be told of room.
+        error: what writing raises, if not None.
+        overflows: how often it was told that the client is too slow.
+        breaks: what it was told of a socket that cannot be written to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_overflow: Callable[[], None] = lambda: None) -> None:
         self.writes: list[bytes] = []
-        self.buffered = 0
-        self.is_stalled = False
+        self.room_bytes: int | None = None
+        self.is_room_wanted = False
+        self.error: OSError | None = None
+        self.overflows = 0
+        self.breaks: list[OSError] = []
+        self._on_overflow = on_overflow
+
+    def send(self, data: bytes) -> int:
+        """Take what there is room for, as a socket does."""
+        if self.error is not None:
+            raise self.error
+        if self.room_bytes is None:
+            self.writes.append(data)
+            return len(data)
+        if not self.room_bytes:
+            raise BlockingIOError
+        taken = data[: self.room_bytes]
+        self.room_bytes -= len(taken)
+        self.writes.append(taken)
+        return len(taken)
 
     def write(self, data: bytes) -> None:
-        """Take the data."""
+        """Take the last words."""
         self.writes.append(data)
-        if self.is_stalled:
-            self.buffered += len(data)
 
-    def get_write_buffer_size(self) -> int:
-        """Bytes that the client did not read yet."""
-        return self.buffered
+    def want_room(self) -> None:
+        """Note it."""
+        self.is_room_wanted = True
+
+    def overflowed(self) -> None:
+        """Note it."""
+        self.overflows += 1
+        self._on_overflow()
+
+    def broken(self, error: OSError) -> None:
+        """Note it."""
+        self.breaks.append(error)
 
 
 class ManualTick(Tick):
@@ -84,7 +114,8 @@ class Engine:
 
     def wire(self, serializer: Serializer) -> WebSocketWire:
         """One wire for each serializer."""
-        return self._wires.setdefault(serializer, WebSocketWire(serializer, self.tick))
+        wire = WebSocketWire(serializer, self.tick, self.limits, self.counters)
+        return self._wires.setdefault(serializer, wire)
 
     def broadcast(self, topic: str, event: str, payload: Payload) -> Done:
         """See Endpoint."""
@@ -129,12 +160,11 @@ class Client:
         id: str | None = None,
     ) -> None:
         self.closes: list[tuple[int, Reason]] = []
-        self.sink = ListSink()
+        self.sink = ListSink(self._overflowed)
         self.engine = engine
         self._held_back: list[tuple[bytes, bool]] = []
         self._read = 0
-        limit = engine.limits.max_outbox_bytes
-        outbox = Outbox(engine.wire(serializer), self.sink, limit, self._overflowed)
+        outbox = Outbox(engine.wire(serializer), self.sink)
         socket = Socket(engine, SocketHandler)
         socket.id = id
         self.server = SocketServer(engine, routes_of(channels), socket, outbox, self)

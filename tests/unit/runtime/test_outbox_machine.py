@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from phoenix_compat.protocol.serializer import V2
-from phoenix_compat.runtime.outbox import Outbox, WebSocketWire
+from phoenix_compat.runtime.lane import WebSocketWire
+from phoenix_compat.runtime.limits import Counters, Limits
+from phoenix_compat.runtime.outbox import Outbox
 from tests.unit.protocol.strategies import steady
 from tests.unit.runtime.scene import ListSink, ManualTick
 
@@ -27,7 +29,7 @@ class Model:
     Attributes:
         due: all that was produced for it, in order.
         is_open: false once it was closed or lost; `due` changes no more.
-        is_slow: whether its outbox overflowed; it gets a beginning of `due`, and the close frame.
+        is_slow: whether its outbox overflowed; it gets what was begun, and the close frame.
     """
 
     def __init__(self) -> None:
@@ -47,7 +49,8 @@ class OutboxMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.tick = ManualTick()
-        self.wire = WebSocketWire(V2, self.tick)
+        limits = Limits(max_outbox_bytes=MAX_BYTES)
+        self.wire = WebSocketWire(V2, self.tick, limits, Counters())
         self.lanes = [self.wire.open_lane() for _ in range(LANES)]
         self.members: list[set[int]] = [set() for _ in range(LANES)]
         self.sinks: dict[int, ListSink] = {}
@@ -58,10 +61,9 @@ class OutboxMachine(RuleBasedStateMachine):
             self._connect(client)
 
     def _connect(self, client: int) -> None:
-        sink = self.sinks[client] = ListSink()
+        sink = self.sinks[client] = ListSink(partial(self._overflowed, client))
         self.models[client] = Model()
-        overflowed = partial(self._overflowed, client)
-        self.outboxes[client] = Outbox(self.wire, sink, MAX_BYTES, overflowed)
+        self.outboxes[client] = Outbox(self.wire, sink)
 
     def _packet(self) -> bytes:
         self.packets += 1
@@ -75,9 +77,9 @@ class OutboxMachine(RuleBasedStateMachine):
         assert model.is_open
         assert not model.is_slow, "told of a second time"
         assert model.due.startswith(written)
-        waiting = len(model.due) - len(written)
-        assert self.sinks[client].buffered + waiting > MAX_BYTES, "there was room"
-        model.due = written
+        assert len(model.due) - len(written) > MAX_BYTES, "there was room"
+        backlog = self.outboxes[client].hold_back()
+        model.due = model.due[: len(written) + backlog.size_bytes]
         model.is_slow = True
 
     @initialize(members=st.lists(st.sets(clients), min_size=LANES, max_size=LANES))
@@ -118,18 +120,15 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(client=clients)
     def expect_more(self, client: int) -> None:
         """A transport that has more frames to hand on in this tick."""
-        self.outboxes[client].detach()
+        self.outboxes[client].expect_more()
 
-    @rule(client=clients, buffered=st.integers(0, MAX_BYTES))
-    def stall_or_catch_up(self, client: int, buffered: int) -> None:
-        """A client stops reading, or reads everything."""
+    @rule(client=clients, room_bytes=st.none() | st.integers(1, MAX_BYTES))
+    def stall_or_catch_up(self, client: int, room_bytes: int | None) -> None:
+        """A client stops reading after some bytes, reads some, or reads everything."""
         sink = self.sinks[client]
-        sink.is_stalled = not sink.is_stalled
-        if sink.is_stalled:
-            sink.buffered = buffered
-            self.outboxes[client].pause()
-        else:
-            sink.buffered = 0
+        sink.room_bytes = room_bytes
+        if sink.is_room_wanted:
+            sink.is_room_wanted = False
             self.outboxes[client].resume()
 
     @rule(client=clients, is_lost=st.booleans())
@@ -139,7 +138,6 @@ class OutboxMachine(RuleBasedStateMachine):
         if not model.is_open:
             return
         model.is_open = False
-        self.sinks[client].is_stalled = False
         if is_lost:
             outbox.discard()
             model.due = self._written(client)
@@ -154,7 +152,8 @@ class OutboxMachine(RuleBasedStateMachine):
         before = {client: len(sink.writes) for client, sink in self.sinks.items()}
         self.tick.flush()
         for client, model in self.models.items():
-            assert self._written(client) == model.due
+            if not self.outboxes[client].is_slow:
+                assert self._written(client) == model.due
             assert len(self.sinks[client].writes) - before[client] <= 1
             if not model.is_open:
                 inside = [lane for lane in range(LANES) if client in self.members[lane]]
@@ -163,8 +162,12 @@ class OutboxMachine(RuleBasedStateMachine):
                 self._connect(client)
 
     def teardown(self) -> None:
-        """Whatever happened, the last tick ends too."""
+        """Whatever happened, all who are still there read on, and the last tick ends too."""
+        for client in self.sinks:
+            self.stall_or_catch_up(client=client, room_bytes=None)
         self.end_tick()
+        for client, model in self.models.items():
+            assert model.is_slow or self._written(client) == model.due
 
     @invariant()
     def everybody_has_a_beginning_of_what_is_due(self) -> None:
@@ -175,7 +178,10 @@ class OutboxMachine(RuleBasedStateMachine):
     @invariant()
     def nobody_holds_more_than_the_limit(self) -> None:
         """No client that does not read makes the server hold more than was allowed."""
-        assert all(sink.buffered <= MAX_BYTES for sink in self.sinks.values())
+        for outbox in self.outboxes.values():
+            if outbox.is_slow:
+                backlog = outbox.hold_back()
+                assert backlog.size_bytes <= MAX_BYTES or not backlog._frames
 
     @invariant()
     def what_waits_has_an_end(self) -> None:
@@ -185,7 +191,12 @@ class OutboxMachine(RuleBasedStateMachine):
             for client, model in self.models.items()
             if model.is_open and self._written(client) != model.due
         ]
-        assert not waiting or self.tick.is_scheduled
+        assert all(
+            self.tick.is_scheduled
+            or self.sinks[client].is_room_wanted
+            or self.models[client].is_slow
+            for client in waiting
+        )
 
     @invariant()
     def lanes_know_their_size(self) -> None:
