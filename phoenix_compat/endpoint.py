@@ -285,13 +285,19 @@ class Endpoint:
 
     # Broadcasts from anywhere.
 
-    def broadcast(self, topic: str, event: str, payload: Payload) -> Done:
+    def broadcast(
+        self, topic: str, event: str, payload: Payload, *, newest_only: bool = False
+    ) -> Done:
         """Send an event to every subscriber of a topic. Never waits; `await` is allowed.
+
+        Args:
+            newest_only: a client that does not read need hear only the newest of these, as with
+                progress: what waits for it of this event on this topic is replaced.
 
         Raises:
             EncodeError: the payload cannot be encoded for a client that listens.
         """
-        self.pubsub.broadcast(topic, event, payload)
+        self.pubsub.broadcast(topic, event, payload, newest_only=newest_only)
         return DONE
 
     def broadcast_from(

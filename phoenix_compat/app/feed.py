@@ -34,7 +34,9 @@ class TaskFeed:
         self._newest.move_to_end(task.id)
         if len(self._newest) > _MAX_REMEMBERED:
             self._newest.popitem(last=False)
-        self._endpoint.broadcast(task.topic, PROGRESS, progress_payload(task))
+        self._endpoint.broadcast(
+            task.topic, PROGRESS, progress_payload(task), newest_only=not task.status.is_terminal
+        )
 
     async def read(self, task_id: str) -> Task | None:
         """The task as it is, or None when there is none of this id."""
