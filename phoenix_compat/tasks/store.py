@@ -9,7 +9,6 @@ import json
 import math
 import os
 import sqlite3
-import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -357,11 +356,9 @@ def _new_id(now: datetime) -> TaskId:
 
     Source: RFC 9562, section 5.7.
     """
-    time_ms = int(now.timestamp() * 1_000)
-    value = int.from_bytes(time_ms.to_bytes(6, "big") + os.urandom(10), "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return TaskId(str(uuid.UUID(int=value)))
+    text = int(now.timestamp() * 1_000).to_bytes(6, "big").hex() + os.urandom(10).hex()
+    variant = "89ab"[int(text[16], 16) % 4]
+    return TaskId(f"{text[:8]}-{text[8:12]}-7{text[13:16]}-{variant}{text[17:20]}-{text[20:]}")
 
 
 def _task(connection: sqlite3.Connection, task_id: str) -> Task:

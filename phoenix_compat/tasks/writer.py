@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Self, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 import structlog
 
@@ -59,8 +59,7 @@ class WriteCounts:
     refused: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer(Generic[T]):
+class _Answer(NamedTuple, Generic[T]):
     """What came of one write: a value, or the error for the one who waits."""
 
     value: T | None = None

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tests.benchmarks import sockets
+from tests.benchmarks import commits, posts, sockets
 from tests.benchmarks.work import Work
 
 FAMILIES: Mapping[str, Sequence[Work]] = {
     "core": sockets.CORE,
     "fanout": sockets.FANOUT,
     "sockets": sockets.MORE,
+    "posts": posts.POSTS,
+    "commits": commits.COMMITS,
 }

@@ -62,6 +62,19 @@ def task_server(rig: Rig, **settings: object) -> Iterator[Running]:
         yield server
 
 
+def bench_app(kind: str) -> Serve:
+    """One of the servers of `apps`."""
+
+    @contextmanager
+    def serve(rig: Rig) -> Iterator[Running]:
+        port = free_port()
+        own = ["-m", "tests.benchmarks.apps", kind, str(port), str(rig.new_folder())]
+        with running([sys.executable, *own], port) as server:
+            yield server
+
+    return serve
+
+
 @contextmanager
 def running(
     command: Sequence[str], port: int, environment: Mapping[str, str] | None = None

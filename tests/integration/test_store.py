@@ -85,6 +85,8 @@ async def test_ids_stand_in_the_order_of_time(store: TaskStore) -> None:
     assert max(early) < min(late)
     assert len({*early, *late}) == 6
     assert {uuid.UUID(id_).version for id_ in early} == {7}
+    assert {uuid.UUID(id_).variant for id_ in early} == {uuid.RFC_4122}
+    assert all(str(uuid.UUID(id_)) == id_ for id_ in early)
 
 
 async def test_a_task_survives_the_server(path: Path) -> None:
