@@ -89,8 +89,11 @@ def _measure(works: Sequence[Work], folder: Path, options: argparse.Namespace) -
 
     outcomes = run(works, rig, 1 if options.quick else options.rounds, emit)
     print(f"\n{table(outcomes)}")
+    if options.quick:
+        print("\nA quick run shows that it works; its figures count for nothing.")
+        return
     missed = [outcome.work.name for outcome in outcomes if outcome.is_met is False]
-    if missed and not options.quick:
+    if missed:
         print(f"\nbelow target: {'; '.join(missed)}", file=sys.stderr)
 
 

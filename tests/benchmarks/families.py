@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tests.benchmarks import commits, posts, sockets
+from tests.benchmarks import commits, growth, latency, long_poll, posts, sockets, workshop
 from tests.benchmarks.work import Work
 
 FAMILIES: Mapping[str, Sequence[Work]] = {
     "core": sockets.CORE,
     "fanout": sockets.FANOUT,
     "sockets": sockets.MORE,
+    "longpoll": long_poll.LONG_POLL,
+    "growth": growth.GROWTH,
+    "latency": latency.LATENCY,
     "posts": posts.POSTS,
     "commits": commits.COMMITS,
+    "tasks": workshop.WORKSHOP,
+    "startup": workshop.STARTUP,
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from tests.benchmarks.machine import LOAD_CORE, pinned
@@ -47,6 +49,33 @@ def finished(command: Sequence[str]) -> dict[str, Any]:
         raise BenchError(f"{' '.join(command)} failed:\n{done.stderr}")
     result: dict[str, Any] = json.loads(done.stdout)
     return result
+
+
+@contextmanager
+def background(
+    rig: Rig, server: Running, arguments: Sequence[object], *, settled_s: float
+) -> Iterator[None]:
+    """A run of phxload that goes on beside another; ended with the block.
+
+    Args:
+        settled_s: how long it takes until it is under way.
+
+    Raises:
+        BenchError: it ended before the block did; with what it said.
+    """
+    with tempfile.TemporaryFile() as said:
+        own = command(rig, server, arguments)
+        run = subprocess.Popen(own, stdout=said, stderr=said)  # noqa: S603 - our own command line
+        try:
+            time.sleep(settled_s)
+            yield
+            if run.poll() is not None:
+                said.seek(0)
+                text = said.read().decode(errors="replace")
+                raise BenchError(f"{' '.join(own)} ended too early:\n{text}")
+        finally:
+            run.kill()
+            run.wait()
 
 
 def load_fresh(
