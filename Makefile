@@ -64,7 +64,7 @@ faults: $(VENV)/.dev ## Kill the server 200 times and count what was kept (five 
 	$(BIN)/python -m tests.faults.kills $(ARGS)
 
 bench: $(VENV)/.dev ## How near to the machine's limit (BENCH= the folder of phxload.c and wslimit.c).
-	$(BIN)/python -m tests.benchmarks.against_limit $(BENCH) $(ARGS)
+	$(BIN)/python -m tests.benchmarks --bench $(BENCH) $(ARGS)
 
 clean: ## Remove what the other targets made.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

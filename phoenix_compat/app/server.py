@@ -57,11 +57,16 @@ async def serve_until_signal(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with opened as app, listening(app, host, port) as url:
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLDS)
+        settle_garbage()
         started(url)
         await stop.wait()
+
+
+def settle_garbage() -> None:
+    """Take what is there now for permanent, and look for cycles rarely from here on."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def run(main: Coroutine[Any, Any, None], loop: Literal["asyncio", "uvloop"] = "asyncio") -> None:

@@ -58,6 +58,11 @@ def stored_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def as_stored(at: datetime) -> datetime:
+    """The time as it comes back from the store: cut to milliseconds."""
+    return at.replace(microsecond=at.microsecond // 1_000 * 1_000)
+
+
 def parsed_time(text: str) -> datetime:
     """The time that `stored_time` wrote."""
     return datetime.fromisoformat(text)

@@ -99,6 +99,12 @@ FROM events WHERE task_id = :task_id
 """
 """The next line of a task's history."""
 
+ADD_FIRST_EVENT = """
+INSERT INTO events (task_id, seq, event, status, progress, at)
+VALUES (:id, 1, 'queued', 'queued', 0.0, :now)
+"""
+"""The first line of a new task's history; takes the parameters of ADD_TASK."""
+
 LIST_EVENTS = """
 SELECT * FROM events WHERE task_id = :task_id AND seq > :after ORDER BY seq LIMIT :limit
 """

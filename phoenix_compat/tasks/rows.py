@@ -7,7 +7,7 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from phoenix_compat.tasks.clock import parsed_time, stored_time
+from phoenix_compat.tasks.clock import as_stored, parsed_time, stored_time
 from phoenix_compat.tasks.kinds import TaskParams
 from phoenix_compat.tasks.task import JSONObject, Task, TaskEvent, TaskId, TaskStatus
 
@@ -26,6 +26,26 @@ def added_values(params: TaskParams, task_id: TaskId, now: datetime) -> dict[str
         "estimated_cost_usd": params.estimated_cost_usd,
         "now": stored_time(now),
     }
+
+
+def added_task(params: TaskParams, task_id: TaskId, number: int, now: datetime) -> Task:
+    """The task that `added_values` puts into the store, as `task_from` would read it there."""
+    created_at = as_stored(now)
+    return Task(
+        id=task_id,
+        number=number,
+        type=params.type,
+        task_type=params.task_type,
+        model=params.model,
+        input_data=params.input_data,
+        provider_input=params.provider_input,
+        fingerprint=params.fingerprint,
+        status=TaskStatus.QUEUED,
+        created_at=created_at,
+        updated_at=created_at,
+        deadline_s=params.deadline_s,
+        estimated_cost_usd=params.estimated_cost_usd,
+    )
 
 
 def moved_values(moved: Task, before: Task) -> dict[str, object]:
@@ -107,8 +127,12 @@ def event_from(row: sqlite3.Row) -> TaskEvent:
     return TaskEvent(**values)
 
 
+# json.dumps makes an encoder for each call.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def _json(value: JSONObject | tuple[object, ...]) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _maybe_json(value: JSONObject | None) -> str | None:

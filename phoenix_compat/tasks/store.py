@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sqlite3
-import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +28,7 @@ from phoenix_compat.tasks.errors import (
 )
 from phoenix_compat.tasks.kinds import TaskParams
 from phoenix_compat.tasks.rows import (
+    added_task,
     added_values,
     event_from,
     event_values,
@@ -123,10 +124,8 @@ class TaskStore:
             QueueFullError: `max_queued` tasks wait already.
             StoreUnavailableError: nothing was written.
         """
-        values = added_values(params, _new_id(), self._clock.now())
-        return await self._database.write(
-            lambda connection: self._add(connection, values, max_queued)
-        )
+        new = _New(params, self._clock.now())
+        return await self._database.write(lambda connection: self._add(connection, new, max_queued))
 
     async def add_once(
         self, params: TaskParams, order: OnceOnly, *, max_queued: int = MAX_QUEUED
@@ -145,7 +144,7 @@ class TaskStore:
             StoreUnavailableError: nothing was written.
         """
         now = self._clock.now()
-        values = added_values(params, _new_id(), now)
+        new = _New(params, now)
 
         def work(connection: sqlite3.Connection) -> tuple[Task, bool]:
             connection.execute(queries.PRUNE_KEYS, (stored_time(now - KEY_RETENTION),))
@@ -153,7 +152,7 @@ class TaskStore:
                 if row["body_fingerprint"] != order.body_fingerprint:
                     raise KeyReusedError(order.key)
                 return _task(connection, row["task_id"]), True
-            task = self._add(connection, values, max_queued)
+            task = self._add(connection, new, max_queued)
             key = (order.key, order.body_fingerprint, task.id, stored_time(now))
             connection.execute(queries.ADD_KEY, key)
             return task, False
@@ -303,14 +302,27 @@ class TaskStore:
 
         return await self._database.write(work)
 
-    def _add(
-        self, connection: sqlite3.Connection, values: dict[str, object], max_queued: int
-    ) -> Task:
+    def _add(self, connection: sqlite3.Connection, new: _New, max_queued: int) -> Task:
         self._room.take(connection, max_queued)
-        connection.execute(queries.ADD_TASK, values)
-        task = _task(connection, str(values["id"]))
-        _add_event(connection, task, TaskStatus.QUEUED, task.created_at)
-        return task
+        number = connection.execute(queries.ADD_TASK, new.values).lastrowid or 0
+        connection.execute(queries.ADD_FIRST_EVENT, new.values)
+        return new.task(number)
+
+
+class _New:
+    """An order that is about to become a task: all that can be known before its number."""
+
+    __slots__ = ("_id", "_now", "_params", "values")
+
+    def __init__(self, params: TaskParams, now: datetime) -> None:
+        self._params = params
+        self._id = _new_id(now)
+        self._now = now
+        self.values = added_values(params, self._id, now)
+
+    def task(self, number: int) -> Task:
+        """The task with its number."""
+        return added_task(self._params, self._id, number, self._now)
 
 
 class _Room:
@@ -336,8 +348,17 @@ class _Room:
         self._at_most += 1
 
 
-def _new_id() -> TaskId:
-    return TaskId(str(uuid.uuid4()))
+def _new_id(now: datetime) -> TaskId:
+    """A UUID of version 7: who knows the time still has 74 random bits to guess.
+
+    New tasks then stand side by side in every index, so that a commit of many writes few pages; ids
+    without order touch a page each. uuid.uuid7 is there from Python 3.14 on.
+
+    Source: RFC 9562, section 5.7.
+    """
+    text = int(now.timestamp() * 1_000).to_bytes(6, "big").hex() + os.urandom(10).hex()
+    variant = "89ab"[int(text[16], 16) % 4]
+    return TaskId(f"{text[:8]}-{text[8:12]}-7{text[13:16]}-{variant}{text[17:20]}-{text[20:]}")
 
 
 def _task(connection: sqlite3.Connection, task_id: str) -> Task:

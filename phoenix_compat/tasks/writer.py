@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Self, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 import structlog
 
@@ -59,18 +59,26 @@ class WriteCounts:
     refused: int = 0
 
 
+class _Answer(NamedTuple, Generic[T]):
+    """What came of one write: a value, or the error for the one who waits."""
+
+    value: T | None = None
+    error: Exception | None = None
+
+
 @dataclass(slots=True)
 class _Write:
     work: Work[Any]
     done: asyncio.Future[Any]
 
-
-@dataclass(frozen=True, slots=True)
-class _Answer(Generic[T]):
-    """What came of one write: a value, or the error for the one who waits."""
-
-    value: T | None = None
-    error: Exception | None = None
+    def tell(self, answer: _Answer[Any]) -> None:
+        """Wake the one who waits, unless it has left."""
+        if self.done.done():
+            return
+        if answer.error is None:
+            self.done.set_result(answer.value)
+        else:
+            self.done.set_exception(answer.error)
 
 
 @dataclass(slots=True)
@@ -128,7 +136,8 @@ class Writer:
         self._waiting.append(_Write(work, done))
         if self._committing is None or self._committing.done():
             self._committing = asyncio.create_task(self._commit_all(), name="store-writer")
-        return await asyncio.shield(done)
+        # Who is cancelled cancels `done` and nothing else: the work is in the queue.
+        return await done
 
     async def finish(self) -> None:
         """Take no more writes and carry out those that were accepted."""
@@ -154,15 +163,13 @@ class Writer:
                 answers = await self._in_thread(partial(self._commit, works))
             except BaseException:
                 # The loop ends or the thread is gone: what was not answered may not have happened.
+                stopped = _Answer[Any](error=StoreUnavailableError("the writer was stopped"))
                 for write in (*batch, *self._waiting):
-                    write.done.set_exception(StoreUnavailableError("the writer was stopped"))
+                    write.tell(stopped)
                 self._waiting.clear()
                 raise
             for write, answer in zip(batch, answers, strict=True):
-                if answer.error is None:
-                    write.done.set_result(answer.value)
-                else:
-                    write.done.set_exception(answer.error)
+                write.tell(answer)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)

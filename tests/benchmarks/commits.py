@@ -1,100 +1,108 @@
-"""How many tasks a second become durable, when writes share commits and when each has its own.
+"""The commit path alone: tasks that many callers add at once, each answered after its fsync.
 
-    python -m tests.benchmarks.commits [folder]
-
-Adds tasks from many callers at once, each answered after its fsync, on the disk of that folder.
-Takes the two ways in turn, so that a slow minute of the disk slows both; prints medians, and beside
-them what the disk does at best: bare commits one after the other.
+In turn with one commit for each task, on the same disk, in a process that collects garbage as the
+server does. What the disk does at best, bare commits one after the other, is in the JSON line.
 """
-
-# ruff: noqa: T201 - the result goes to stdout
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
-import platform
 import sqlite3
-import statistics
-import tempfile
+import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from phoenix_compat.app.server import settle_garbage
 from phoenix_compat.tasks.clock import SystemClock
 from phoenix_compat.tasks.database import Database
 from phoenix_compat.tasks.store import TaskStore
 from phoenix_compat.tasks.writer import MAX_BATCH
+from tests.benchmarks.load import finished
+from tests.benchmarks.machine import SERVER_CORE, pinned
+from tests.benchmarks.rig import Rig
+from tests.benchmarks.work import Sample, Target, Work
 from tests.integration.workshop import SCHEMA, order
 
-ROUNDS = 5
-CALLERS = (1, 10, 50, 200)
-ADDS = 1_000
+_ADDS_SHARED, _ADDS_ALONE = 8_000, 2_000
+"""So that either takes about as long."""
 
 
-async def adds_a_second(path: Path, callers: int, max_batch: int) -> tuple[float, float]:
-    """Durable adds a second and writes a commit, with so many callers at once."""
+def _commits(name: str, callers: int, target: Target | None = None) -> Work:
+    def measure(rig: Rig, max_batch: int, adds: int) -> Sample:
+        own = ["-m", "tests.benchmarks.commits", str(rig.new_folder())]
+        numbers = [str(number) for number in (callers, max_batch, rig.count(adds))]
+        found = finished(pinned([sys.executable, *own, *numbers], SERVER_CORE))
+        return Sample(float(found["adds_per_s"]), found)
+
+    return Work(
+        name=name,
+        unit="/s",
+        ours=lambda rig: measure(rig, MAX_BATCH, _ADDS_SHARED),
+        ruler=lambda rig: measure(rig, 1, _ADDS_ALONE),
+        ruler_name="a commit each",
+        target=target,
+    )
+
+
+COMMITS = (
+    _commits("durable adds, 10 callers", 10),
+    _commits("durable adds, 50 callers", 50),
+    _commits("durable adds, 200 callers", 200, Target(min_ratio=10)),
+    _commits("durable adds, 1 000 callers", 1_000),
+)
+"""How far a shared commit carries, by how many wait for it."""
+
+
+async def adds_a_second(path: Path, callers: int, max_batch: int, adds: int) -> tuple[float, float]:
+    """Durable adds a second, and how many of them shared a commit, from so many callers."""
     params = order()
     database = await Database.open(path, SCHEMA, max_batch=max_batch)
     async with TaskStore(database, SystemClock()) as store:
-        turns = iter(range(ADDS))
+        turns = iter(range(adds))
 
         async def call() -> None:
             for _ in turns:
                 await store.add(params)
 
+        settle_garbage()
         begin_s = time.perf_counter()
         await asyncio.gather(*(call() for _ in range(callers)))
         elapsed_s = time.perf_counter() - begin_s
         counts = store.write_counts
-    return ADDS / elapsed_s, counts.writes / counts.batches
+    return adds / elapsed_s, counts.writes / counts.batches
 
 
-def bare_commits_a_second(path: Path) -> float:
+def bare_commits_a_second(path: Path, commits: int) -> float:
     """What one connection does with an insert and an fsync at a time, and nothing else."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("CREATE TABLE bare (text TEXT)")
         begin_s = time.perf_counter()
-        for _ in range(ADDS):
+        for _ in range(commits):
             connection.execute("INSERT INTO bare VALUES (?)", ("x" * 500,))
-        return ADDS / (time.perf_counter() - begin_s)
+        return commits / (time.perf_counter() - begin_s)
 
 
-def measure(folder: Path, callers: int) -> dict[str, object]:
-    """The medians of both ways, taken in turn."""
-    alone, shared, sizes = [], [], []
-    for number in range(ROUNDS):
-        rate, _ = asyncio.run(adds_a_second(folder / f"alone-{callers}-{number}.db", callers, 1))
-        alone.append(rate)
-        path = folder / f"shared-{callers}-{number}.db"
-        rate, size = asyncio.run(adds_a_second(path, callers, MAX_BATCH))
-        shared.append(rate)
-        sizes.append(size)
-    one, many = statistics.median(alone), statistics.median(shared)
-    return {
-        "callers": callers,
-        "one commit each, adds/s": round(one),
-        "group commit, adds/s": round(many),
-        "writes a commit": round(statistics.median(sizes), 1),
-        "ratio": round(many / one, 2),
-    }
-
-
-def main() -> None:
-    """Measure and print a JSON line for each number of callers."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure one way and print a JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("folder", type=Path, nargs="?", help="where the databases are made")
-    parent = parser.parse_args().folder
-    with tempfile.TemporaryDirectory(dir=parent) as name:
-        folder = Path(name)
-        bare = round(bare_commits_a_second(folder / "bare.db"))
-        machine = f"{platform.machine()}, SQLite {sqlite3.sqlite_version}"
-        print(json.dumps({"machine": machine, "bare commits/s": bare}))
-        for callers in CALLERS:
-            print(json.dumps(measure(folder, callers)))
+    parser.add_argument("folder", type=Path, help="where the database is made")
+    for number in ("callers", "max_batch", "adds"):
+        parser.add_argument(number, type=int)
+    options = parser.parse_args(arguments)
+    numbers = (options.callers, options.max_batch, options.adds)
+    rate, size = asyncio.run(adds_a_second(options.folder / "tasks.db", *numbers))
+    found = {
+        "adds_per_s": round(rate, 1),
+        "writes_per_commit": round(size, 1),
+        "bare_commits_per_s": round(bare_commits_a_second(options.folder / "bare.db", 500), 1),
+    }
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sqlite3
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from phoenix_compat.tasks.clock import SystemClock
 from phoenix_compat.tasks.errors import (
     NotFailedError,
     PredictionTakenError,
@@ -58,8 +60,33 @@ async def test_what_was_added_is_there(store: TaskStore) -> None:
 
     assert await store.get(added.id) == added
     assert added.status is TaskStatus.QUEUED
+    assert [event.event for event in await store.events(added.id)] == ["queued"]
     assert added.provider_input["deep"] == {"é": [1, None]}
     assert await store.get("no-such") is None
+
+
+async def test_a_new_task_is_told_as_it_is_read(path: Path) -> None:
+    """What `add` returns is what `get` reads, also with a clock finer than the store's times."""
+    async with await TaskStore.open(path, SCHEMA, clock=SystemClock()) as store:
+        first, second = await store.add(order()), await store.add(order(seed=7))
+
+        assert await store.get(first.id) == first
+        assert await store.get(second.id) == second
+        assert second.number == first.number + 1
+
+
+async def test_ids_stand_in_the_order_of_time(store: TaskStore) -> None:
+    """A later task has a greater id, a UUID of version 7, and no two of one moment are the same."""
+    store._clock = clock = FakeClock()
+    early = [(await store.add(order())).id for _ in range(3)]
+    clock.elapsed_s += 0.001
+    late = [(await store.add(order())).id for _ in range(3)]
+
+    assert max(early) < min(late)
+    assert len({*early, *late}) == 6
+    assert {uuid.UUID(id_).version for id_ in early} == {7}
+    assert {uuid.UUID(id_).variant for id_ in early} == {uuid.RFC_4122}
+    assert all(str(uuid.UUID(id_)) == id_ for id_ in early)
 
 
 async def test_a_task_survives_the_server(path: Path) -> None:

@@ -1,0 +1,124 @@
+"""Servers that exist to be compared with: `python -m tests.benchmarks.apps KIND PORT [FOLDER]`.
+
+    tasks      the handlers of /api/tasks on a store in FOLDER, and no worker
+    storeless  the same handlers on a store that keeps nothing
+    workshop   the product with room for 200 tasks at once, and an emulator without limits
+    hurried    the same, with models that take next to no time
+    bare       aiohttp, which answers every POST and GET with one constant
+
+They listen and collect garbage as the product does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from aiohttp import web
+from pydantic import SecretStr
+
+from phoenix_compat.app.api import add_task_routes
+from phoenix_compat.app.main import open_app
+from phoenix_compat.app.server import run, serve_until_signal
+from phoenix_compat.app.settings import Settings
+from phoenix_compat.emulator import Emulator, EmulatorSettings
+from phoenix_compat.tasks.kinds import TaskParams
+from phoenix_compat.tasks.pace import PollPace, WorkerOptions
+from phoenix_compat.tasks.rows import added_task
+from phoenix_compat.tasks.store import MAX_QUEUED, TaskStore
+from phoenix_compat.tasks.task import Task, TaskId
+from phoenix_compat.tasks.worker import Worker
+from tests.integration.fake_provider import FakeProvider
+from tests.integration.workshop import SCHEMA
+
+_NO_LIMIT = 1_000_000
+_UNHINDERED = WorkerOptions(
+    concurrency=200,
+    creates_per_s=_NO_LIMIT,
+    create_burst=_NO_LIMIT,
+    looks_per_s=_NO_LIMIT,
+    poll=PollPace(first_s=0.05, limit_s=1.0),
+)
+
+
+class _NoStore(TaskStore):
+    """Takes every task and keeps none."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    async def add(self, params: TaskParams, *, max_queued: int = MAX_QUEUED) -> Task:
+        """A task as a store would answer it."""
+        number = next(self._numbers)
+        return added_task(params, TaskId(str(uuid.uuid4())), number, datetime.now(UTC))
+
+
+def _api(store: TaskStore) -> web.Application:
+    app = web.Application()
+    add_task_routes(app, store, Worker(store, FakeProvider(), lambda _task: None))
+    return app
+
+
+@asynccontextmanager
+async def _tasks(folder: Path) -> AsyncIterator[web.Application]:
+    async with await TaskStore.open(folder / "tasks.db", SCHEMA) as store:
+        yield _api(store)
+
+
+@asynccontextmanager
+async def _storeless(_folder: Path) -> AsyncIterator[web.Application]:
+    yield _api(_NoStore())
+
+
+@asynccontextmanager
+async def _product(folder: Path, speed: float) -> AsyncIterator[web.Application]:
+    emulated = EmulatorSettings(
+        speed=speed, creates_per_minute=_NO_LIMIT, requests_per_minute=_NO_LIMIT
+    )
+    async with Emulator(emulated) as emulator:
+        settings = Settings(
+            data_dir=folder,
+            replicate_api_token=SecretStr("r8_benchmark"),
+            replicate_base_url=emulator.base_url,
+            file_hosts=(emulator.origin,),
+        )
+        async with open_app(settings, _UNHINDERED) as app:
+            yield app
+
+
+@asynccontextmanager
+async def _bare(_folder: Path) -> AsyncIterator[web.Application]:
+    async def answer(request: web.Request) -> web.Response:
+        await request.read()
+        return web.json_response({"status": 200})
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answer)
+    app.router.add_get("/{path:.*}", answer)
+    yield app
+
+
+KINDS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[web.Application]]] = {
+    "tasks": _tasks,
+    "storeless": _storeless,
+    "workshop": partial(_product, speed=1.0),
+    "hurried": partial(_product, speed=1_000.0),
+    "bare": _bare,
+}
+
+
+def main() -> None:
+    """Serve until a signal."""
+    kind, port, *folder = sys.argv[1:]
+    opened = KINDS[kind](Path(*folder))
+    run(serve_until_signal(opened, "127.0.0.1", int(port), lambda _url: None))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""A plain HTTP client, for what is not measured."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import Any
+
+from tests.benchmarks.servers import Running
+
+TIMEOUT_S = 60.0
+
+
+def asked(
+    server: Running,
+    target: str,
+    message: object = None,
+    *,
+    content_type: str = "application/json",
+) -> Any:
+    """The JSON of the answer to a GET; or, with a message, to a POST of it."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}{target}",
+        data=None if message is None else json.dumps(message).encode(),
+        headers={"Content-Type": content_type},
+    )
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - a server of ours
+        return json.load(answer)

@@ -1,0 +1,1 @@
+"""Unit tests of the benchmarks: what they say of figures, and of what is missing."""
