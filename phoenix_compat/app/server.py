@@ -27,7 +27,8 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     Raises:
         ConfigError: the address cannot be had.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    # Silent clients are found by timeouts of a minute, long before TCP's keep-alive of two hours.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S, tcp_keepalive=False)
     await runner.setup()
     try:
         try:

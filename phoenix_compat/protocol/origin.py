@@ -15,6 +15,7 @@ Source: phoenix 1.8.12, lib/phoenix/socket/transport.ex, check_origin/5 and orig
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -37,6 +38,7 @@ class Origin(NamedTuple):
 CheckOrigin: TypeAlias = bool | Literal["conn"] | Sequence[str] | Callable[[Origin], bool]
 
 
+@lru_cache(maxsize=256)  # a server has few names, and pages on few hosts
 def parse_origin(text: str) -> Origin:
     """Take an Origin header or an entry of the list apart; what is no URL has no host.
 

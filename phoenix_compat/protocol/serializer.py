@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -261,15 +262,25 @@ def negotiate(
 
     Source: phoenix 1.8.12, socket.ex, negotiate_serializer/3; Elixir's Version.match?/2.
     """
-    found = _SEMVER.fullmatch(vsn) if isinstance(vsn, str) else None
-    if found is None:
+    if not isinstance(vsn, str):
         return None
-    version = tuple(int(number) for number in found.group(1, 2, 3))
-    is_prerelease = found.group(4) is not None
     for serializer, requirement in serializers:
-        least = tuple(int(number) for number in requirement.removeprefix("~>").strip().split("."))
-        if version[:2] == least[:2] and (
-            version > least or (version == least and not is_prerelease)
-        ):
+        if _is_admitted(vsn, requirement):
             return serializer
     return None
+
+
+@lru_cache(maxsize=64)  # clients send one of a few
+def _is_admitted(vsn: str, requirement: str) -> bool:
+    found = _SEMVER.fullmatch(vsn)
+    if found is None:
+        return False
+    try:
+        version = tuple(int(number) for number in found.group(1, 2, 3))
+    except ValueError:  # of more digits than Python reads: nobody requires such a version
+        return False
+    is_prerelease = found.group(4) is not None
+    least = tuple(int(number) for number in requirement.removeprefix("~>").strip().split("."))
+    return version[:2] == least[:2] and (
+        version > least or (version == least and not is_prerelease)
+    )

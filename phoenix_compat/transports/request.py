@@ -18,6 +18,10 @@ NO_STORE = {"Cache-Control": "max-age=0, private, must-revalidate"}
 """What every answer of Plug carries."""
 
 
+_SHOWN = ("x-", "sec-websocket-", "traceparent", "tracestate")
+"""How the names of the headers begin that `connect` may see."""
+
+
 def refusal(status: int, text: str = "") -> web.Response:
     """An answer that refuses: the status, an empty body or a short text."""
     return web.Response(status=status, text=text or None, headers=NO_STORE)
@@ -54,20 +58,24 @@ def connect_info(
         protocols: the `Sec-WebSocket-Protocol` header, without what must not be seen.
     """
     origin = request_origin(request)
+    headers = [
+        (name, value)
+        for name, value in ((name.lower(), value) for name, value in request.headers.items())
+        if name.startswith(_SHOWN)
+    ]
     peer = request.transport.get_extra_info("peername") if request.transport else None
     address, port = (peer[0], peer[1]) if isinstance(peer, tuple) else (None, None)
     return ConnectInfo(
         peer_data={"address": address, "port": port, "ssl_cert": None},
-        x_headers=_headers(request, "x-"),
+        x_headers=[pair for pair in headers if pair[0].startswith("x-")],
         sec_websocket_headers=[
             (name, value if name != "sec-websocket-protocol" else protocols)
-            for name, value in _headers(request, "sec-websocket-")
-            if name != "sec-websocket-protocol" or protocols is not None
+            for name, value in headers
+            if name.startswith("sec-websocket-")
+            and (name != "sec-websocket-protocol" or protocols is not None)
         ],
         trace_context_headers=[
-            (name, value)
-            for name, value in _headers(request, "trace")
-            if name in {"traceparent", "tracestate"}
+            pair for pair in headers if pair[0] in {"traceparent", "tracestate"}
         ],
         user_agent=request.headers.get("User-Agent"),
         uri={
@@ -79,8 +87,3 @@ def connect_info(
         },
         **extra,
     )
-
-
-def _headers(request: web.Request, prefix: str) -> list[tuple[str, str]]:
-    pairs = ((name.lower(), value) for name, value in request.headers.items())
-    return [(name, value) for name, value in pairs if name.startswith(prefix)]

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
@@ -129,7 +131,7 @@ class WebSocketHub:
         if transport is None or self.endpoint.is_closing:
             return refusal(503)
         headers = [
-            ("date", formatdate(usegmt=True)),
+            ("date", _date(int(time.time()))),
             ("upgrade", "websocket"),
             ("connection", "Upgrade"),
             ("sec-websocket-accept", accept_key(request.headers["Sec-WebSocket-Key"])),
@@ -193,6 +195,12 @@ class WebSocketHub:
                 connection.timed_out()
         if self._connections:
             self._sweep_later()
+
+
+@lru_cache(maxsize=1)
+def _date(now_s: int) -> str:
+    """The `date` of an answer; the same for all of a second."""
+    return formatdate(now_s, usegmt=True)
 
 
 class _HandedOver(web.StreamResponse):
