@@ -3,7 +3,7 @@
     tasks      the handlers of /api/tasks on a store in FOLDER, and no worker
     storeless  the same handlers on a store that keeps nothing
     workshop   the product with room for 200 tasks at once, and an emulator without limits
-    hurried    the same, with models that take next to no time
+    hurried    the same, with models that take next to no time and are looked at soon
     bare       aiohttp, which answers every POST and GET with one constant
 
 They listen and collect garbage as the product does.
@@ -11,6 +11,7 @@ They listen and collect garbage as the product does.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sys
 import uuid
@@ -43,8 +44,8 @@ _UNHINDERED = WorkerOptions(
     creates_per_s=_NO_LIMIT,
     create_burst=_NO_LIMIT,
     looks_per_s=_NO_LIMIT,
-    poll=PollPace(first_s=0.05, limit_s=1.0),
 )
+_HURRIED = dataclasses.replace(_UNHINDERED, poll=PollPace(first_s=0.05, limit_s=1.0))
 
 
 class _NoStore(TaskStore):
@@ -77,7 +78,9 @@ async def _storeless(_folder: Path) -> AsyncIterator[web.Application]:
 
 
 @asynccontextmanager
-async def _product(folder: Path, speed: float) -> AsyncIterator[web.Application]:
+async def _product(
+    folder: Path, speed: float, options: WorkerOptions
+) -> AsyncIterator[web.Application]:
     emulated = EmulatorSettings(
         speed=speed, creates_per_minute=_NO_LIMIT, requests_per_minute=_NO_LIMIT
     )
@@ -88,7 +91,7 @@ async def _product(folder: Path, speed: float) -> AsyncIterator[web.Application]
             replicate_base_url=emulator.base_url,
             file_hosts=(emulator.origin,),
         )
-        async with open_app(settings, _UNHINDERED) as app:
+        async with open_app(settings, options) as app:
             yield app
 
 
@@ -107,8 +110,8 @@ async def _bare(_folder: Path) -> AsyncIterator[web.Application]:
 KINDS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[web.Application]]] = {
     "tasks": _tasks,
     "storeless": _storeless,
-    "workshop": partial(_product, speed=1.0),
-    "hurried": partial(_product, speed=1_000.0),
+    "workshop": partial(_product, speed=1.0, options=_UNHINDERED),
+    "hurried": partial(_product, speed=1_000.0, options=_HURRIED),
     "bare": _bare,
 }
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from tests.benchmarks.load import background, load, load_fresh
 from tests.benchmarks.machine import raise_open_file_limit
 from tests.benchmarks.rig import Rig
-from tests.benchmarks.servers import Running, reference_set
+from tests.benchmarks.servers import Running, Serve, c_server, reference_set
 from tests.benchmarks.sockets import idle_bytes
 from tests.benchmarks.work import Measure, Sample, Target, Work
 
@@ -16,13 +16,13 @@ _SPARE_FILES = 500
 _TOPICS = 1_000
 
 
-def _fanout_us(subscribers: int, broadcasts: int) -> Measure:
+def _fanout_us(subscribers: int, broadcasts: int, serve: Serve = reference_set) -> Measure:
     """Server and all, what one delivery takes at this many subscribers."""
 
     def measure(rig: Rig) -> Sample:
         raise_open_file_limit(subscribers + _SPARE_FILES)
         arguments = ["fanout", "-n", subscribers, "-w", 4, "-m", max(rig.count(broadcasts), 10)]
-        found = load_fresh(rig, reference_set(rig), arguments)
+        found = load_fresh(rig, serve(rig), arguments)
         return Sample(1e6 / float(found["ops_per_s"]), found)
 
     return measure
@@ -56,7 +56,9 @@ def _crowd(rig: Rig, server: Running, *, is_there: bool) -> Iterator[None]:
         yield
 
 
-def _against(name: str, unit: str, large: Measure, small: Measure, target: Target) -> Work:
+def _against(
+    name: str, unit: str, large: Measure, small: Measure, target: Target | None = None
+) -> Work:
     return Work(
         name=name,
         unit=unit,
@@ -75,6 +77,12 @@ GROWTH = (
         _fanout_us(5_000, 150),
         _fanout_us(1_000, 600),
         Target(max_ratio=1.25),
+    ),
+    _against(
+        "the same of the C server",
+        "µs",
+        _fanout_us(5_000, 150, c_server),
+        _fanout_us(1_000, 600, c_server),
     ),
     _against(
         "time a delivery, 1 000 to 100 subscribers",

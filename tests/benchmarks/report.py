@@ -89,7 +89,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         _figure(outcome.ours, work),
         work.ruler_name,
         "" if outcome.ruler is None else _figure(outcome.ruler, work),
-        "" if outcome.ratio is None else f"{outcome.ratio:.2f}",
+        "" if outcome.ratio is None else f"{outcome.ratio:.3f}",
         "" if work.target is None else str(work.target),
         met,
         _load(outcome),
