@@ -302,7 +302,7 @@ class Endpoint:
 
     def local_broadcast(self, topic: str, event: str, payload: Payload) -> Done:
         """The same, for the subscribers in this process only."""
-        self.pubsub.broadcast(topic, event, payload)
+        self.pubsub.broadcast(topic, event, payload, is_local=True)
         return DONE
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:

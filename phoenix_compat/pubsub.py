@@ -10,13 +10,17 @@ Source: phoenix 1.8.12, lib/phoenix/channel/server.ex, dispatch/3; phoenix_pubsu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol, TypeAlias
 
 from phoenix_compat.protocol.message import Broadcast, Payload
 
 Subscriber: TypeAlias = Callable[[Broadcast], None]
 """Called with each broadcast of a topic. Must not wait, and must not raise."""
+
+
+Relay: TypeAlias = Callable[[str, str, Payload], None]
+"""Takes topic, event and payload of a broadcast elsewhere. Must not wait. Raises EncodeError."""
 
 
 class Lane(Protocol):
@@ -84,23 +88,43 @@ class _Topic:
 
 
 class PubSub:
-    """Topics and their subscribers, in this process."""
+    """Topics and their subscribers, in this process.
 
-    __slots__ = ("_topics",)
+    Attributes:
+        relay: takes each broadcast to the other processes of this server; None when there are none.
+    """
+
+    __slots__ = ("_topics", "relay")
 
     def __init__(self) -> None:
         self._topics: dict[str, _Topic] = {}
+        self.relay: Relay | None = None
 
     def __len__(self) -> int:
         """How many topics have a subscriber."""
         return len(self._topics)
 
+    @property
+    def topics(self) -> Collection[str]:
+        """The topics that have a subscriber."""
+        return self._topics.keys()
+
     def broadcast(
-        self, topic: str, event: str, payload: Payload, *, but: Member | Subscriber | None = None
+        self,
+        topic: str,
+        event: str,
+        payload: Payload,
+        *,
+        but: Member | Subscriber | None = None,
+        is_local: bool = False,
     ) -> None:
         """Send an event to every subscriber of a topic except `but`.
 
-        Nothing happens when nobody listens, whatever the payload.
+        Nothing happens when nobody listens, whatever the payload; with a relay, it must be one
+        that can be encoded.
+
+        Args:
+            is_local: whether only this process shall hear it.
 
         Differs from Phoenix: a payload that cannot be encoded for one of the listeners is heard by
         none of them, because all are encoded first; Phoenix stops half way.
@@ -108,6 +132,8 @@ class PubSub:
         Raises:
             EncodeError: the payload cannot be encoded for a client that listens.
         """
+        if self.relay is not None and not is_local:
+            self.relay(topic, event, payload)
         found = self._topics.get(topic)
         if found is None:
             return
