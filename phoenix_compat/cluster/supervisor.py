@@ -182,6 +182,30 @@ def _this_program() -> tuple[str, ...]:
     return (sys.executable, "-m", "phoenix_compat")
 
 
+async def supervise(  # noqa: PLR0913, PLR0917 - what the commands were given
+    arguments: Sequence[str],
+    host: str,
+    port: int,
+    workers: int,
+    started: Callable[[str], None],
+    emulator_url: str | None = None,
+) -> None:
+    """Run a command in so many processes on one port, until SIGTERM or SIGINT.
+
+    Args:
+        arguments: the command and its options, as they were typed.
+        started: called with the URL once all processes serve.
+        emulator_url: see Seat.
+
+    Raises:
+        ConfigError: the address cannot be had, or the processes do not start or stay.
+    """
+    async with reserved(host, port, workers) as seat:
+        seat = msgspec.structs.replace(seat, emulator_url=emulator_url)
+        name = f"[{host}]" if ":" in host else host
+        await Supervisor(arguments, seat).run(lambda: started(f"http://{name}:{seat.port}"))
+
+
 @asynccontextmanager
 async def reserved(host: str, port: int, size: int) -> AsyncIterator[Seat]:
     """Take a port and a folder for the sockets of `size` workers; the first of their seats.
