@@ -67,6 +67,7 @@ class Cluster:
         if self._feed is not None:
             self._feed.begin(self._keeper, worker)
         app.middlewares.append(forwarding(self._keeper, self.neighbours))
+        app.on_shutdown.append(self._keeper.retire)  # who stops does not take over any more
         await self._keeper.start()
 
     async def stop(self) -> None:

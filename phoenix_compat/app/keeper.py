@@ -79,17 +79,22 @@ class Keeper(NodeListener):
             self._trying.result()
         self._trying.add_done_callback(_end_the_process_on_failure)
 
+    async def retire(self, _app: object = None) -> None:
+        """Try no more; what is kept stays kept."""
+        if self._trying is not None:
+            self._trying.cancel()
+            await asyncio.wait({self._trying})
+
     async def stop(self) -> None:
-        """Try no more, and tell the others to look for another keeper.
+        """Tell the others to look for another keeper.
 
         Raises:
             Exception: why this process could not take over.
         """
+        await self.retire()
         self._bus.drop_role(ROLE)
-        if self._trying is not None:
-            self._trying.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._trying
+        if self._trying is not None and not self._trying.cancelled():
+            self._trying.result()
 
     def roles_changed(self, node: int) -> None:
         """The keeper is another, or gone."""

@@ -115,7 +115,7 @@ async def open_app(
             inbox = WebhookInbox(provider.webhook_secret)
             add_webhook_route(app, worker, provider.tags, inbox)
         app.router.add_get("/healthz", partial(_health, seat))
-        app.router.add_get("/readyz", partial(_ready, worker))
+        app.router.add_get("/readyz", partial(_ready, worker, seat))
         app.router.add_get("/", _index)
         presence = None
         if settings.show_watchers:
@@ -242,7 +242,7 @@ async def _health(seat: Seat | None, _request: web.Request) -> web.Response:
     return web.json_response(body)
 
 
-async def _ready(worker: Worker, _request: web.Request) -> web.Response:
+async def _ready(worker: Worker, seat: Seat | None, _request: web.Request) -> web.Response:
     """How it stands with the provider: 200, or 503 while orders wait because nothing works."""
     state = worker.provider_state
     is_ready = state.circuit is not BreakerState.OPEN
@@ -253,6 +253,8 @@ async def _ready(worker: Worker, _request: web.Request) -> web.Response:
         "creates_per_minute": round(state.creates_per_minute, 1),
     }
     body = {"status": "ready" if is_ready else "waiting", "provider": provider, **worker.counts}
+    if seat is not None:
+        body["node"] = seat.node
     return web.json_response(body, status=200 if is_ready else 503)
 
 

@@ -164,10 +164,12 @@ class Bus:
         return frozenset(self._peers)
 
     def listen(self, listener: NodeListener) -> None:
-        """Have a listener told of other nodes; at once of those that are up."""
+        """Have a listener told of other nodes; at once of those that are up, and their roles."""
         self._listeners.append(listener)
-        for node in self._peers:
+        for node, peer in self._peers.items():
             listener.up(node)
+            if peer.roles:
+                listener.roles_changed(node)
 
     def take_role(self, role: str) -> None:
         """Do something for all nodes, which hear of it."""

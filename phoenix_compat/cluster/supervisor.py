@@ -200,8 +200,8 @@ async def supervise(  # noqa: PLR0913, PLR0917 - what the commands were given
     Raises:
         ConfigError: the address cannot be had, or the processes do not start or stay.
     """
-    async with reserved(host, port, workers) as seat:
-        seat = msgspec.structs.replace(seat, emulator_url=emulator_url)
+    async with reserved(host, port, workers) as first:
+        seat = msgspec.structs.replace(first, emulator_url=emulator_url)
         name = f"[{host}]" if ":" in host else host
         await Supervisor(arguments, seat).run(lambda: started(f"http://{name}:{seat.port}"))
 

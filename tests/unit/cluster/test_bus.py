@@ -133,6 +133,17 @@ async def test_a_role_is_known_to_all_until_its_holder_is_gone(folder: Path) -> 
         assert await ears.next() == ("role", 0, 0)
 
 
+async def test_who_listens_late_is_told_what_is_so(folder: Path) -> None:
+    """A listener hears at once of the nodes that are up, and of their roles."""
+    async with nodes(folder) as (one, two):
+        two.bus.take_role("cook")
+        assert await one.next() == ("role", 1, 1)
+
+        late = Ears(one.bus)
+
+        assert await late.next_many(2) == [("up", 1), ("role", 1, 1)]
+
+
 async def test_a_handler_that_fails_makes_nobody_deaf(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
