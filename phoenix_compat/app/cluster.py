@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +22,7 @@ from phoenix_compat.transports.neighbours import Neighbours
 
 
 class Cluster:
-    """This process's links to the others; open while its `async with` block lasts."""
+    """This process's links to the others: the bus opens with `start`, all closes with the block."""
 
     def __init__(self, seat: Seat) -> None:
         self.neighbours = Neighbours(seat.node, seat.size, seat.http_path)
@@ -31,7 +32,6 @@ class Cluster:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._bus)
         await self._stack.enter_async_context(self.neighbours)
         return self
 
@@ -42,6 +42,11 @@ class Cluster:
         trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
+
+    @property
+    def bus_counts(self) -> dict[str, int]:
+        """See BusCounts."""
+        return asdict(self._bus.counts)
 
     def feed(self, store: TaskStore, endpoint: Endpoint) -> SharedFeed:
         """What clients of tasks hear, and all broadcasts of this endpoint, in every process."""
@@ -68,6 +73,7 @@ class Cluster:
             self._feed.begin(self._keeper, worker)
         app.middlewares.append(forwarding(self._keeper, self.neighbours))
         app.on_shutdown.append(self._keeper.retire)  # who stops does not take over any more
+        await self._stack.enter_async_context(self._bus)  # by now all that is heard has a handler
         await self._keeper.start()
 
     async def stop(self) -> None:

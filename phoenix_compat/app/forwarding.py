@@ -57,20 +57,23 @@ async def _ask_keeper(
 ) -> web.StreamResponse:
     body = await _body(request)
     is_repeatable = request.method in _SAFE_METHODS or KEY_HEADER in request.headers
-    try:
-        async with asyncio.timeout(FIND_TIMEOUT_S):
-            while True:
-                node = await keeper.find()
-                try:
-                    # Also to this process, if it became the keeper: the body is read already.
-                    return await neighbours.forward(node, request, body)
-                except NeighbourGoneError as error:
-                    log.info("forwarding.failed", node=node, reason=str(error))
-                    if error.is_sent and not is_repeatable:
-                        raise _unknown_outcome() from error
-                await asyncio.sleep(_RETRY_S)
-    except (TimeoutError, StoreUnavailableError) as error:
-        raise _unavailable() from error
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + FIND_TIMEOUT_S
+    while True:
+        try:
+            node = await keeper.find(deadline_s - loop.time())
+        except StoreUnavailableError as error:
+            raise _unavailable() from error
+        try:
+            # Also to this process, if it became the keeper: the body is read already.
+            return await neighbours.forward(node, request, body)
+        except NeighbourGoneError as error:
+            log.info("forwarding.failed", node=node, reason=str(error))
+            if error.is_sent and not is_repeatable:
+                raise _unknown_outcome() from error
+            if loop.time() > deadline_s:
+                raise _unavailable() from error
+        await asyncio.sleep(_RETRY_S)
 
 
 async def _body(request: web.Request) -> bytes | None:

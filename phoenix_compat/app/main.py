@@ -82,6 +82,9 @@ async def open_app(
             secret_key_base=None if seat is None else seat.secret_key_base,
         )
         feed = TaskFeed(store, endpoint) if cluster is None else cluster.feed(store, endpoint)
+        presence = None
+        if settings.show_watchers:
+            presence = Presence(endpoint) if cluster is None else cluster.presence(endpoint)
         worker = Worker(
             store,
             provider,
@@ -114,12 +117,9 @@ async def open_app(
         if _webhook_url(settings) is not None:
             inbox = WebhookInbox(provider.webhook_secret)
             add_webhook_route(app, worker, provider.tags, inbox)
-        app.router.add_get("/healthz", partial(_health, seat))
+        app.router.add_get("/healthz", partial(_health, cluster))
         app.router.add_get("/readyz", partial(_ready, worker, seat))
         app.router.add_get("/", _index)
-        presence = None
-        if settings.show_watchers:
-            presence = Presence(endpoint) if cluster is None else cluster.presence(endpoint)
         handler = user_socket(feed, feed if isinstance(feed, SharedFeed) else worker, presence)
         endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
         mount(app, endpoint, neighbours=None if cluster is None else cluster.neighbours)
@@ -235,10 +235,10 @@ async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "phoenix_compat"
 
 
-async def _health(seat: Seat | None, _request: web.Request) -> web.Response:
-    body: dict[str, str | int] = {"status": "ok", "version": __version__}
-    if seat is not None:
-        body["node"] = seat.node
+async def _health(cluster: Cluster | None, _request: web.Request) -> web.Response:
+    body: dict[str, object] = {"status": "ok", "version": __version__}
+    if cluster is not None:
+        body |= {"node": cluster.neighbours.node, "bus": cluster.bus_counts}
     return web.json_response(body)
 
 

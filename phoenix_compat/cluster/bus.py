@@ -95,6 +95,8 @@ class _Peer:
 class Bus:
     """This node's end of the bus; open while its `async with` block lasts.
 
+    Handlers and listeners may be registered before it opens; what comes for none is passed over.
+
     Args:
         folder: where the sockets are: short (a socket's path has at most 107 bytes), and private.
         node: this node's number, below `size`.

@@ -31,13 +31,15 @@ from phoenix_compat.errors import ConfigError
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S: Final = 30.0
-STOP_TIMEOUT_S: Final = 60.0
-"""A drain lasts at most 30 s, and requests and callbacks have some seconds more; then SIGKILL."""
+STOP_TIMEOUT_S: Final = 90.0
+"""A drain lasts at most 30 s, orders that are being placed 25 s, and callbacks and requests have
+some seconds each; then SIGKILL."""
 FIRST_PAUSE_S: Final = 0.1
 LAST_PAUSE_S: Final = 5.0
 MAX_DEATHS: Final = 10
 DEATHS_WINDOW_S: Final = 60.0
 
+_NOT_STARTED: Final = 127
 _SECRET_BYTES: Final = 48
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _WORKER_FLAG: Final = "--as-worker"
@@ -137,10 +139,14 @@ class Supervisor:
         line, theirs = socket.socketpair()
         line.settimeout(0)
         with line:
-            with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    *self._command, stdin=theirs.fileno()
-                )
+            try:
+                with theirs:
+                    process = await asyncio.create_subprocess_exec(
+                        *self._command, stdin=theirs.fileno()
+                    )
+            except OSError as error:
+                log.error("worker %d cannot be started: %s", node, error)  # noqa: TRY400 - no bug
+                return _NOT_STARTED
             seat = msgspec.structs.replace(self._seat, node=node)
             watching = asyncio.create_task(self._watch(line, seat), name=f"lifeline-{node}")
             ended = asyncio.create_task(process.wait())
@@ -241,10 +247,12 @@ def _reserve(host: str, port: int) -> socket.socket:
             alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
             alone.bind(address)
             address = alone.getsockname()
-        holder = socket.socket(family, kind)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind(address)
+        with contextlib.ExitStack() as undone:
+            holder = undone.enter_context(socket.socket(family, kind))
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            holder.bind(address)
+            undone.pop_all()
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return holder

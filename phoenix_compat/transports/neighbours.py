@@ -27,16 +27,17 @@ _OF_ONE_CONNECTION: Final = frozenset(
     for name in (
         hdrs.CONNECTION,
         hdrs.CONTENT_LENGTH,
-        hdrs.DATE,
         hdrs.EXPECT,
         hdrs.KEEP_ALIVE,
-        hdrs.SERVER,
         hdrs.TE,
         hdrs.TRAILER,
         hdrs.TRANSFER_ENCODING,
         hdrs.UPGRADE,
     )
 )
+# aiohttp has unpacked the body of a request, and writes Date and Server into each answer.
+_OF_A_REQUEST: Final = _OF_ONE_CONNECTION | {hdrs.CONTENT_ENCODING.lower()}
+_OF_AN_ANSWER: Final = _OF_ONE_CONNECTION | {hdrs.DATE.lower(), hdrs.SERVER.lower()}
 
 
 class NeighbourGoneError(PhoenixCompatError):
@@ -99,7 +100,7 @@ class Neighbours:
             async with self._client(node).request(
                 request.method,
                 url,
-                headers=_kept(request.headers),
+                headers=_kept(request.headers, _OF_A_REQUEST),
                 data=body,
                 allow_redirects=False,
             ) as answer:
@@ -110,7 +111,9 @@ class Neighbours:
             raise NeighbourGoneError(node, repr(error), is_sent=True) from error
         if answer.status == MISDIRECTED:
             raise NeighbourGoneError(node, "it is the wrong one", is_sent=False)
-        return web.Response(body=content, status=answer.status, headers=_kept(answer.headers))
+        return web.Response(
+            body=content, status=answer.status, headers=_kept(answer.headers, _OF_AN_ANSWER)
+        )
 
     def _client(self, node: int) -> aiohttp.ClientSession:
         client = self._clients.get(node)
@@ -137,7 +140,7 @@ def is_from_neighbour(request: web.Request) -> bool:
     return found is not None and found.family == socket.AF_UNIX
 
 
-def _kept(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+def _kept(headers: CIMultiDictProxy[str], dropped: frozenset[str]) -> CIMultiDict[str]:
     return CIMultiDict(
-        (name, value) for name, value in headers.items() if name.lower() not in _OF_ONE_CONNECTION
+        (name, value) for name, value in headers.items() if name.lower() not in dropped
     )

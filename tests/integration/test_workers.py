@@ -7,12 +7,14 @@ import json
 import signal
 from typing import Any
 
+from phoenix_compat.conformance.runner import load_vectors, run_cases
 from phoenix_compat.conformance.wire_client import HttpResponse
 from tests.integration.commands import finish, run
 from tests.integration.company import REFERENCE, Company, company, gone
 from tests.wire import V2
 
 ROOM = "room:a"
+CASES = load_vectors()
 LP = "/socket/longpoll?vsn=2.0.0"
 
 
@@ -36,6 +38,19 @@ async def test_a_broadcast_reaches_the_clients_of_every_process_in_order() -> No
         assert [message[4] for message in own if message[3] == "msg"] == [{"n": "outside"}] * 2
         await there.fence()
         await here.fence()
+
+
+async def test_two_processes_answer_as_phoenix() -> None:
+    """The recorded conversations, played on both processes at random, get the recorded answers.
+
+    Those that would hear each other's broadcasts are left out: one by one they take too long.
+    """
+    cases = [case for case in CASES if not case.is_heard_by_others()]
+    async with company(*REFERENCE) as scene:
+        results = await run_cases(cases, scene.url, concurrency=32)
+
+    assert len(results) > 40
+    assert [result.explain() for result in results if not result.passed] == []
 
 
 async def test_a_disconnect_closes_a_users_sockets_in_every_process() -> None:

@@ -45,8 +45,8 @@ async def watched_tasks(folder: Path, speed: float) -> AsyncIterator[tuple[Compa
 
 
 async def test_a_task_is_posted_at_one_process_and_followed_at_another(tmp_path: Path) -> None:
-    """Both ways round, the client hears every step, and each process shows the same task."""
-    async with tasks(tmp_path) as scene:
+    """Both ways round, the client hears every step, and each process shows task and picture."""
+    async with tasks(tmp_path, PUBLIC_URL="http://files.test") as scene:
         for node in (0, 1):
             task_id = await scene.post(node)
             watch = await scene.watch(1 - node, task_id)
@@ -60,6 +60,10 @@ async def test_a_task_is_posted_at_one_process_and_followed_at_another(tmp_path:
             shown = [await scene.request(one, "GET", f"/api/tasks/{task_id}") for one in (0, 1)]
             assert shown[0] == shown[1]
             assert shown[0][1]["state"] == "completed"
+            path = heard[-1]["result_data"]["image_url"].removeprefix("http://files.test")
+            for one in (0, 1):
+                picture = await (await scene.land(one)).request("GET", path)
+                assert picture.header("content-type") == "image/jpeg"
 
 
 async def test_an_idempotency_key_makes_one_task_at_all_processes(tmp_path: Path) -> None:
