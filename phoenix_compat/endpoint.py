@@ -307,9 +307,11 @@ class Endpoint:
         self.pubsub.broadcast(topic, event, payload, but=subscriber)
         return DONE
 
-    def local_broadcast(self, topic: str, event: str, payload: Payload) -> Done:
+    def local_broadcast(
+        self, topic: str, event: str, payload: Payload, *, newest_only: bool = False
+    ) -> Done:
         """The same, for the subscribers in this process only."""
-        self.pubsub.broadcast(topic, event, payload)
+        self.pubsub.broadcast(topic, event, payload, newest_only=newest_only, is_local=True)
         return DONE
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:

@@ -10,13 +10,18 @@ Source: phoenix 1.8.12, lib/phoenix/channel/server.ex, dispatch/3; phoenix_pubsu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol, TypeAlias
 
 from phoenix_compat.protocol.message import Broadcast, Payload
 
 Subscriber: TypeAlias = Callable[[Broadcast], None]
 """Called with each broadcast of a topic. Must not wait, and must not raise."""
+
+
+Relay: TypeAlias = Callable[[str, str, Payload, bool], None]
+"""Takes topic, event, payload and `newest_only` of a broadcast elsewhere. Must not wait. Raises
+EncodeError."""
 
 
 class Lane(Protocol):
@@ -89,18 +94,28 @@ class _Topic:
 
 
 class PubSub:
-    """Topics and their subscribers, in this process."""
+    """Topics and their subscribers, in this process.
 
-    __slots__ = ("_topics",)
+    Attributes:
+        relay: takes each broadcast to the other processes of this server; None when there are none.
+    """
+
+    __slots__ = ("_topics", "relay")
 
     def __init__(self) -> None:
         self._topics: dict[str, _Topic] = {}
+        self.relay: Relay | None = None
 
     def __len__(self) -> int:
         """How many topics have a subscriber."""
         return len(self._topics)
 
-    def broadcast(
+    @property
+    def topics(self) -> Collection[str]:
+        """The topics that have a subscriber."""
+        return self._topics.keys()
+
+    def broadcast(  # noqa: PLR0913 - the parts of a broadcast, and who hears it
         self,
         topic: str,
         event: str,
@@ -108,14 +123,17 @@ class PubSub:
         *,
         but: Member | Subscriber | None = None,
         newest_only: bool = False,
+        is_local: bool = False,
     ) -> None:
         """Send an event to every subscriber of a topic except `but`.
 
-        Nothing happens when nobody listens, whatever the payload.
+        Nothing happens when nobody listens, whatever the payload; with a relay, it must be one
+        that can be encoded.
 
         Args:
             newest_only: of the broadcasts of this event that wait for a client which does not read,
                 the newest is enough.
+            is_local: whether only this process shall hear it.
 
         Differs from Phoenix: a payload that cannot be encoded for one of the listeners is heard by
         none of them, because all are encoded first; Phoenix stops half way.
@@ -123,6 +141,8 @@ class PubSub:
         Raises:
             EncodeError: the payload cannot be encoded for a client that listens.
         """
+        if self.relay is not None and not is_local:
+            self.relay(topic, event, payload, newest_only)
         found = self._topics.get(topic)
         if found is None:
             return

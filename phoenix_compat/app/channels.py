@@ -7,7 +7,7 @@ then one `progress` for each change. Nobody has to be there in time: the last st
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from phoenix_compat.app.feed import PROGRESS, TaskFeed
 from phoenix_compat.channel import Channel, on
@@ -18,10 +18,16 @@ from phoenix_compat.result import HandleResult, Result, error, ok
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
 from phoenix_compat.tasks.errors import StoreUnavailableError, TaskNotFoundError
 from phoenix_compat.tasks.task import progress_payload
-from phoenix_compat.tasks.worker import Worker
 
 _ANONYMOUS = "anonymous"
 _PRESENT_STATE = "present_state"
+
+
+class Canceller(Protocol):
+    """Who can end a task: the worker, or who asks it in another process."""
+
+    async def cancel(self, task_id: str) -> object:
+        """Ask for a task's end. Raises TaskNotFoundError, StoreUnavailableError."""
 
 
 class TaskChannel(Channel):
@@ -60,7 +66,7 @@ class TaskChannel(Channel):
     async def cancel(self, payload: JSON, socket: Socket) -> HandleResult:
         """Ask for the task's end; a result that is faster is kept."""
         del payload
-        worker: Worker = socket.assigns["worker"]
+        worker: Canceller = socket.assigns["worker"]
         try:
             await worker.cancel(socket.assigns["task"].id)
         except TaskNotFoundError:
@@ -83,7 +89,7 @@ def _show(presence: Presence, socket: Socket) -> None:
 
 
 def user_socket(
-    feed: TaskFeed, worker: Worker, presence: Presence | None = None
+    feed: TaskFeed, worker: Canceller, presence: Presence | None = None
 ) -> type[SocketHandler]:
     """The socket of this product, bound to the tasks it shows.
 

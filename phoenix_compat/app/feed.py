@@ -30,13 +30,16 @@ class TaskFeed:
 
     def announce(self, task: Task) -> None:
         """Tell everyone on `task:<id>`; called by the worker after each commit."""
+        self._remember(task)
+        self._endpoint.broadcast(
+            task.topic, PROGRESS, progress_payload(task), newest_only=not task.status.is_terminal
+        )
+
+    def _remember(self, task: Task) -> None:
         self._newest[task.id] = task
         self._newest.move_to_end(task.id)
         if len(self._newest) > _MAX_REMEMBERED:
             self._newest.popitem(last=False)
-        self._endpoint.broadcast(
-            task.topic, PROGRESS, progress_payload(task), newest_only=not task.status.is_terminal
-        )
 
     async def read(self, task_id: str) -> Task | None:
         """The task as it is, or None when there is none of this id."""

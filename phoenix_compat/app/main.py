@@ -15,10 +15,13 @@ from aiohttp import web
 
 from phoenix_compat.app.api import add_task_routes
 from phoenix_compat.app.channels import user_socket
+from phoenix_compat.app.cluster import Cluster
 from phoenix_compat.app.feed import TaskFeed
 from phoenix_compat.app.files import add_file_routes
 from phoenix_compat.app.settings import Settings
+from phoenix_compat.app.shared_feed import SharedFeed
 from phoenix_compat.app.webhooks import WEBHOOK_PATH, add_webhook_route
+from phoenix_compat.cluster import Seat
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import ConfigError
@@ -26,6 +29,7 @@ from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.origin import CONN, CheckOrigin
 from phoenix_compat.tasks.archive import Archive
 from phoenix_compat.tasks.breaker import BreakerState
+from phoenix_compat.tasks.clock import SystemClock
 from phoenix_compat.tasks.errors import InvalidInputError
 from phoenix_compat.tasks.file_hosts import REPLICATE_HOSTS
 from phoenix_compat.tasks.kinds import TaskKind, with_default_model
@@ -52,12 +56,13 @@ GET  /api/tasks/<id>     where a task stands
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, options: WorkerOptions | None = None
+    settings: Settings, options: WorkerOptions | None = None, seat: Seat | None = None
 ) -> AsyncIterator[web.Application]:
-    """The whole server, ready to be run; closed with the block.
+    """The whole server, or one process of it, ready to be run; closed with the block.
 
     Args:
         options: how the worker works; None makes it of the settings.
+        seat: this process's place among several; None when it is alone.
 
     Raises:
         ConfigError: a setting that shows its fault only in use.
@@ -65,14 +70,21 @@ async def open_app(
     """
     async with AsyncExitStack() as stack:
         schema = await asyncio.to_thread(schema_sql)
-        store = await stack.enter_async_context(
-            await TaskStore.open(settings.database_path, schema)
-        )
-        provider, file_hosts = await _open_provider(settings, stack)
-        archive = await _open_archive(settings, file_hosts, stack)
+        cluster = None if seat is None else await stack.enter_async_context(Cluster(seat))
+        store = await stack.enter_async_context(TaskStore(None, SystemClock()))
+        if cluster is None:
+            await store.reopen(settings.database_path, schema)
+        provider, file_hosts = await _open_provider(settings, stack, seat)
+        archive = _archive(settings, file_hosts)
         kinds = await asyncio.to_thread(_kinds, settings)
-        endpoint = Endpoint(check_origin=_check_origin(settings))
-        feed = TaskFeed(store, endpoint)
+        endpoint = Endpoint(
+            check_origin=_check_origin(settings),
+            secret_key_base=None if seat is None else seat.secret_key_base,
+        )
+        feed = TaskFeed(store, endpoint) if cluster is None else cluster.feed(store, endpoint)
+        presence = None
+        if settings.show_watchers:
+            presence = Presence(endpoint) if cluster is None else cluster.presence(endpoint)
         worker = Worker(
             store,
             provider,
@@ -81,34 +93,49 @@ async def open_app(
             kinds=kinds,
             archive=archive,
         )
-        await worker.start()
-        stack.push_async_callback(worker.stop)
+
+        async def work() -> None:
+            """What one process does, the one that has the database."""
+            await _open_archive(archive, settings, stack)
+            await worker.start()
+            stack.push_async_callback(worker.stop)
 
         app = web.Application()
         app.on_response_prepare.append(_sign)
+        if cluster is None:
+            await work()
+        else:
+
+            async def take_over() -> None:
+                await store.reopen(settings.database_path, schema)
+                await work()
+
+            await cluster.start(app, worker, take_over)
+            stack.push_async_callback(cluster.stop)
         add_task_routes(app, store, worker, kinds=kinds, announce=feed.announce)
         add_file_routes(app, archive)
         if _webhook_url(settings) is not None:
             inbox = WebhookInbox(provider.webhook_secret)
             add_webhook_route(app, worker, provider.tags, inbox)
-        app.router.add_get("/healthz", _health)
-        app.router.add_get("/readyz", partial(_ready, worker))
+        app.router.add_get("/healthz", partial(_health, cluster))
+        app.router.add_get("/readyz", partial(_ready, worker, seat))
         app.router.add_get("/", _index)
-        presence = Presence(endpoint) if settings.show_watchers else None
-        handler = user_socket(feed, worker, presence)
+        handler = user_socket(feed, feed if isinstance(feed, SharedFeed) else worker, presence)
         endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
-        mount(app, endpoint)
+        mount(app, endpoint, neighbours=None if cluster is None else cluster.neighbours)
         yield app
 
 
 async def _open_provider(
-    settings: Settings, stack: AsyncExitStack
+    settings: Settings, stack: AsyncExitStack, seat: Seat | None
 ) -> tuple[ReplicateProvider, tuple[str, ...]]:
     """Replicate; or, without a token, its emulator behind the same code. And its files' hosts."""
     hosts: tuple[str, ...] = ()
     if settings.replicate_api_token is not None and settings.has_token:
         token = settings.replicate_api_token.get_secret_value()
         base_url = settings.replicate_base_url
+    elif seat is not None and seat.emulator_url is not None:
+        token, base_url, hosts = _EMULATOR_TOKEN, seat.emulator_url, (_origin(seat.emulator_url),)
     else:
         emulator = await stack.enter_async_context(
             Emulator(EmulatorSettings(speed=settings.emulator_speed))
@@ -124,22 +151,28 @@ async def _open_provider(
     return provider, hosts
 
 
-async def _open_archive(
-    settings: Settings, hosts: tuple[str, ...], stack: AsyncExitStack
-) -> Archive:
-    """The kept files, and what prunes them every hour when that is wanted."""
-    archive = Archive(
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _archive(settings: Settings, hosts: tuple[str, ...]) -> Archive:
+    """The kept files: found by every process, changed by the one that opens them."""
+    return Archive(
         settings.data_dir / "files",
         allowed_hosts=(*REPLICATE_HOSTS, *settings.file_hosts, *hosts),
         max_file_bytes=settings.max_file_bytes,
         max_total_bytes=settings.archive_max_bytes,
     )
+
+
+async def _open_archive(archive: Archive, settings: Settings, stack: AsyncExitStack) -> None:
+    """Be ready to keep files, and prune them every hour when that is wanted."""
     await archive.open()
     stack.push_async_callback(archive.close)
     if settings.keep_files_s is not None:
         pruning = asyncio.create_task(_prune_hourly(archive, settings.keep_files_s), name="prune")
         stack.push_async_callback(_cancel, pruning)
-    return archive
 
 
 async def _prune_hourly(archive: Archive, older_than_s: float) -> None:
@@ -202,11 +235,14 @@ async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "phoenix_compat"
 
 
-async def _health(_request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok", "version": __version__})
+async def _health(cluster: Cluster | None, _request: web.Request) -> web.Response:
+    body: dict[str, object] = {"status": "ok", "version": __version__}
+    if cluster is not None:
+        body |= {"node": cluster.neighbours.node, "bus": cluster.bus_counts}
+    return web.json_response(body)
 
 
-async def _ready(worker: Worker, _request: web.Request) -> web.Response:
+async def _ready(worker: Worker, seat: Seat | None, _request: web.Request) -> web.Response:
     """How it stands with the provider: 200, or 503 while orders wait because nothing works."""
     state = worker.provider_state
     is_ready = state.circuit is not BreakerState.OPEN
@@ -217,6 +253,8 @@ async def _ready(worker: Worker, _request: web.Request) -> web.Response:
         "creates_per_minute": round(state.creates_per_minute, 1),
     }
     body = {"status": "ready" if is_ready else "waiting", "provider": provider, **worker.counts}
+    if seat is not None:
+        body["node"] = seat.node
     return web.json_response(body, status=200 if is_ready else 503)
 
 

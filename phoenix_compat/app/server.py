@@ -12,6 +12,9 @@ from typing import Any, Final, Literal
 
 from aiohttp import web
 
+from phoenix_compat.cluster import Seat
+from phoenix_compat.cluster.bus import bound_unix_socket
+from phoenix_compat.cluster.seat import Lifeline
 from phoenix_compat.errors import ConfigError
 
 _BACKLOG: Final = 4_096
@@ -21,8 +24,13 @@ _GC_THRESHOLDS: Final = (50_000, 20, 50)
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+async def listening(
+    app: web.Application, host: str, port: int, seat: Seat | None = None
+) -> AsyncIterator[str]:
     """Serve an application; yields its URL, and closes it with its clients afterwards.
+
+    Args:
+        seat: this process's place among several, which share the port.
 
     Raises:
         ConfigError: the address cannot be had.
@@ -32,10 +40,16 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+            if seat is not None:
+                own = await asyncio.to_thread(bound_unix_socket, seat.http_path(seat.node))
+                await web.SockSite(runner, own, backlog=_BACKLOG).start()
+            site = web.TCPSite(
+                runner, host, port, backlog=_BACKLOG, reuse_port=seat is not None or None
+            )
+            await site.start()
         except OSError as error:
             raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-        address, bound_port = runner.addresses[0][:2]
+        address, bound_port = runner.addresses[-1][:2]
         name = f"[{address}]" if ":" in address else address
         yield f"http://{name}:{bound_port}"
     finally:
@@ -53,14 +67,31 @@ async def serve_until_signal(
     Args:
         started: called with the URL once the server answers.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = _stop_at_signals()
     async with opened as app, listening(app, host, port) as url:
         settle_garbage()
         started(url)
         await stop.wait()
+
+
+async def work_until_signal(
+    opened: AbstractAsyncContextManager[web.Application], host: str, seat: Seat, lifeline: Lifeline
+) -> None:
+    """The same for one process of several, which ends with its supervisor too."""
+    stop = _stop_at_signals()
+    lifeline.watch(stop)
+    async with opened as app, listening(app, host, seat.port, seat):
+        settle_garbage()
+        lifeline.ready()
+        await stop.wait()
+
+
+def _stop_at_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
 
 
 def settle_garbage() -> None:

@@ -43,6 +43,7 @@ class Settings(BaseSettings):
         concurrency: tasks in hand at once.
         deadline_s: how long a prediction may take.
         emulator_speed: how many times faster than a real model the emulator runs.
+        workers: processes that serve on the one port; see docs/workers.md.
         log_level, log_format: what goes to stderr, as lines for people or as JSON.
         loop: the event loop. uvloop answers single messages about a tenth faster and needs about
             half as much memory again per connection; it must be installed.
@@ -81,6 +82,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=8, ge=1, le=100)
     deadline_s: float = Field(default=600.0, ge=5.0, le=86_400.0)
     emulator_speed: float = Field(default=1.0, gt=0.0)
+    workers: int = Field(default=1, ge=1, le=64)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
     loop: Literal["asyncio", "uvloop"] = "asyncio"

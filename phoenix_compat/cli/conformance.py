@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
 
 import click
 
@@ -17,21 +17,27 @@ def conformance() -> None:
 @conformance.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=int, default=4001, show_default=True, help="0 takes a free one.")
-def conformance_serve(host: str, port: int) -> None:
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, help="Processes on the port.  [1]"
+)
+@click.option("--as-worker", is_flag=True, hidden=True)
+def conformance_serve(host: str, port: int, workers: int, *, as_worker: bool) -> None:
     """Host the reference channel set, on which the recorded conversations are played."""
-    from contextlib import asynccontextmanager
-
     from phoenix_compat.app.logs import configure_logs
-    from phoenix_compat.app.server import run, serve_until_signal
-    from phoenix_compat.conformance.reference import build_reference_app
+    from phoenix_compat.app.server import run, serve_until_signal, work_until_signal
+    from phoenix_compat.cluster.seat import Lifeline
+    from phoenix_compat.cluster.supervisor import supervise
+    from phoenix_compat.conformance.reference import open_reference_app
 
     configure_logs("warning", "console")
-
-    @asynccontextmanager
-    async def opened() -> Any:
-        yield build_reference_app()
 
     def started(url: str) -> None:
         click.echo(f"the reference channel set listens on {url}")
 
-    run(serve_until_signal(opened(), host, port, started))
+    if as_worker:
+        seat, lifeline = Lifeline.take()
+        run(work_until_signal(open_reference_app(seat), host, seat, lifeline))
+    elif workers > 1:
+        run(supervise(sys.argv[1:], host, port, workers, started))
+    else:
+        run(serve_until_signal(open_reference_app(), host, port, started))

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the database lives.  [./data]",
 )
+@click.option("--workers", type=int, help="Processes that serve on the one port.  [1]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log-format", type=click.Choice(["console", "json"]))
-def serve(**flags: Any) -> None:
+@click.option("--as-worker", is_flag=True, hidden=True)
+def serve(*, as_worker: bool, **flags: Any) -> None:
     """Run the task server.
 
     With REPLICATE_API_TOKEN set it drives Replicate (REPLICATE_BASE_URL for another address);
@@ -34,7 +38,7 @@ def serve(**flags: Any) -> None:
     """
     from phoenix_compat.app.logs import configure_logs
     from phoenix_compat.app.main import open_app
-    from phoenix_compat.app.server import run, serve_until_signal
+    from phoenix_compat.app.server import run, serve_until_signal, work_until_signal
     from phoenix_compat.app.settings import load_settings
 
     settings = load_settings(flags)
@@ -43,9 +47,38 @@ def serve(**flags: Any) -> None:
     def started(url: str) -> None:
         click.echo(_greeting(url, settings))
 
-    run(
-        serve_until_signal(open_app(settings), settings.host, settings.port, started), settings.loop
-    )
+    if as_worker:
+        from phoenix_compat.cluster.seat import Lifeline
+
+        seat, lifeline = Lifeline.take()
+        app = open_app(settings, seat=seat)
+        run(work_until_signal(app, settings.host, seat, lifeline), settings.loop)
+    elif settings.workers > 1:
+        run(_supervise(settings, started))
+    else:
+        app = open_app(settings)
+        run(serve_until_signal(app, settings.host, settings.port, started), settings.loop)
+
+
+async def _supervise(settings: Settings, started: Callable[[str], None]) -> None:
+    """Several processes; the emulator, if there is no token, is here, and outlives any of them."""
+    import asyncio
+    from contextlib import AsyncExitStack
+
+    from phoenix_compat.cluster.supervisor import supervise
+    from phoenix_compat.emulator import Emulator, EmulatorSettings
+    from phoenix_compat.tasks.database_file import lock_file
+
+    # Another server on the same data is told of before anything is started.
+    (await asyncio.to_thread(lock_file, settings.database_path)).close()
+    async with AsyncExitStack() as stack:
+        emulator_url = None
+        if not settings.has_token:
+            speed = EmulatorSettings(speed=settings.emulator_speed)
+            emulator_url = (await stack.enter_async_context(Emulator(speed))).base_url
+        await supervise(
+            sys.argv[1:], settings.host, settings.port, settings.workers, started, emulator_url
+        )
 
 
 def _greeting(url: str, settings: Settings) -> str:

@@ -6,6 +6,9 @@ Plain channels, written with the public API alone; nothing here knows the vector
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -24,7 +27,9 @@ from phoenix_compat import (
     on,
     stop,
 )
+from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, Seat
 from phoenix_compat.presence import Presence
+from phoenix_compat.transports.neighbours import Neighbours
 
 _SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]
 _SLOW_TIMEOUT_S = 2.0
@@ -192,10 +197,38 @@ class UserSocket(SocketHandler):
         return None if user is None else f"user:{user}"
 
 
-def build_reference_app() -> web.Application:
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What one of several processes of the set has of the others."""
+
+    seat: Seat
+    bus: Bus
+    neighbours: Neighbours
+
+
+@asynccontextmanager
+async def open_reference_app(seat: Seat | None = None) -> AsyncIterator[web.Application]:
+    """The reference channel set, or one process's share of it."""
+    if seat is None:
+        yield build_reference_app()
+        return
+    async with (
+        Bus(seat.path, seat.node, seat.size) as bus,
+        Neighbours(seat.node, seat.size, seat.http_path) as neighbours,
+    ):
+        yield build_reference_app(Company(seat, bus, neighbours))
+
+
+def build_reference_app(company: Company | None = None) -> web.Application:
     """The reference channel set in an aiohttp application, `POST /broadcast/…` included."""
-    endpoint = Endpoint()
-    presence = Presence(endpoint)
+    if company is None:
+        endpoint = Endpoint()
+        presence = Presence(endpoint)
+    else:
+        endpoint = Endpoint(secret_key_base=company.seat.secret_key_base)
+        presence = Presence(endpoint, node=company.seat.node)
+        PubSubRelay(endpoint.pubsub, company.bus)
+        PresenceReplicas(presence, company.bus)
 
     class ReferenceSocket(UserSocket):
         """The socket of the set, with the presence of this application."""
@@ -208,7 +241,7 @@ def build_reference_app() -> web.Application:
     endpoint.socket("/socket", ReferenceSocket, longpoll=True)
     endpoint.socket("/slow", ReferenceSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S))
     app = web.Application()
-    mount(app, endpoint)
+    mount(app, endpoint, neighbours=None if company is None else company.neighbours)
 
     async def broadcast(request: web.Request) -> web.Response:
         """Broadcast the body's JSON object `n` times from outside any channel."""
@@ -217,5 +250,10 @@ def build_reference_app() -> web.Application:
             endpoint.broadcast(request.match_info["topic"], request.match_info["event"], payload)
         return web.Response(status=204)
 
+    async def health(_request: web.Request) -> web.Response:
+        """Which process this is."""
+        return web.json_response({"node": 0 if company is None else company.seat.node})
+
     app.router.add_post("/broadcast/{topic}/{event}", broadcast)
+    app.router.add_get("/healthz", health)
     return app

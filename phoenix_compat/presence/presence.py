@@ -17,11 +17,12 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeAlias
 
 from phoenix_compat.errors import ChannelDefinitionError
+from phoenix_compat.presence.replicas import Replicas, Topics
 from phoenix_compat.presence.tracker import Change, Key, Meta, Owner, Refs, Tracker, cast
 from phoenix_compat.protocol.message import Payload
 
@@ -38,6 +39,10 @@ Diff: TypeAlias = dict[str, Presences]
 """`{"joins": presences, "leaves": presences}`."""
 
 
+Share: TypeAlias = Callable[[str, dict[str, Metas], dict[str, Metas]], None]
+"""Called with the topic, the joins and the leaves of a change. Must not wait, change or raise."""
+
+
 class LocalBroadcaster(Protocol):
     """Who tells the diffs: an Endpoint, or anything that takes what it takes."""
 
@@ -46,7 +51,9 @@ class LocalBroadcaster(Protocol):
 
 
 class Presence:
-    """The presences of one process. Subclass it to add to what is told, or to follow it.
+    """The presences of one process, and copies of those of others that share with it.
+
+    Subclass it to add to what is told, or to follow it.
 
     Args:
         broadcaster: the endpoint.
@@ -72,13 +79,15 @@ class Presence:
         refs = Refs(clock_ns, secrets.randbits(16) if node is None else node)
         self._broadcaster = broadcaster
         self._tracker = Tracker(refs, self._tell)
+        self._replicas = Replicas()
+        self._share: Share | None = None
         self._is_telling = False
         self._followed: dict[str, dict[str, Metas]] = {}
         self._state = self.init()
 
     def __len__(self) -> int:
         """How many topics have a presence."""
-        return len(self._tracker)
+        return len({*self._tracker.topics, *self._replicas.topics})
 
     def track(self, owner: Owner, key: Key, meta: Meta, *, topic: str | None = None) -> str:
         """Begin a presence, which ends with its owner; returns its `phx_ref`.
@@ -134,13 +143,40 @@ class Presence:
     def list(self, topic: str | Owner) -> Presences:
         """All presences of a topic, or of an owner's topic, by key; `{}` if there are none."""
         name = _name_of(topic)
-        return self.fetch(name, _presences(self._tracker.all_metas(name)))
+        metas = self._tracker.all_metas(name)
+        for key, others in self._replicas.all_metas(name).items():
+            metas.setdefault(key, []).extend(others)
+        return self.fetch(name, _presences(metas))
 
     def get_by_key(self, topic: str | Owner, key: Key) -> dict[str, Any] | None:
         """What `list` has under a key; None where Phoenix has `[]`, if that is nothing."""
         name = _name_of(topic)
-        metas = self._tracker.metas(name, key)
+        metas = self._tracker.metas(name, key) + self._replicas.metas(name, cast(key))
         return self.fetch(name, _presences({cast(key): metas}))[cast(key)] if metas else None
+
+    # Other processes; see cluster.PresenceReplicas.
+
+    def share(self, share: Share) -> None:
+        """Have a function called with each change of this process: topic, joins, leaves."""
+        self._share = share
+
+    def own_metas(self) -> Topics:
+        """All that this process tracks, by topic and key."""
+        return self._tracker.everything()
+
+    def merge(
+        self, node: int, topic: str, joins: dict[str, Metas], leaves: dict[str, Metas]
+    ) -> None:
+        """Take a change of another process, and tell it here."""
+        self._take(self._replicas.apply(node, topic, joins, leaves))
+
+    def replace(self, node: int, topics: Topics) -> None:
+        """Take all that another process tracks, nothing when it is gone; tells what differs."""
+        self._take(self._replicas.replace(node, topics))
+
+    def _take(self, changes: Sequence[Change]) -> None:
+        self._tracker.changes.extend(changes)
+        self._tell()
 
     # What a subclass may say.
 
@@ -183,6 +219,8 @@ class Presence:
 
     def _tell_one(self, change: Change) -> None:
         topic = change.topic
+        if self._share is not None and change.is_own:
+            self._share(topic, change.joins, change.leaves)
         diff = {
             "joins": self._fetched(topic, change.joins),
             "leaves": self._fetched(topic, change.leaves),
@@ -199,13 +237,12 @@ class Presence:
             self._followed[topic] = presences
         self._state = self.handle_metas(topic, diff, presences, self._state)
 
-    def _fetched(self, topic: str, metas: dict[str, Meta]) -> Presences:
-        listed = {key: [meta] for key, meta in metas.items()}
+    def _fetched(self, topic: str, metas: dict[str, Metas]) -> Presences:
         try:
-            return self.fetch(topic, _presences(listed))
+            return self.fetch(topic, _presences(metas))
         except Exception:  # user code; the diff goes out as it was tracked
             log.exception("fetch of %r failed", topic)
-            return _presences(listed)
+            return _presences(metas)
 
 
 def _is_followed(presence: type[Presence]) -> bool:

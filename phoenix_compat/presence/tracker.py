@@ -135,11 +135,16 @@ class Place(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What one operation did to one topic: the metas that came and went, by key."""
+    """What one operation did to one topic: the metas that came and went, by key.
+
+    Attributes:
+        is_own: whether it happened in this process.
+    """
 
     topic: str
-    joins: dict[str, Meta]
-    leaves: dict[str, Meta]
+    joins: dict[str, list[Meta]]
+    leaves: dict[str, list[Meta]]
+    is_own: bool = True
 
 
 class _Owned:
@@ -219,7 +224,7 @@ class Tracker:
             raise NotTrackedError(*place)
         old = owned.metas[place]
         new = self._stamp(place, meta(old.copy()) if callable(meta) else meta, old)
-        self._put(owned, place, new, {place.key: old})
+        self._put(owned, place, new, {place.key: [old]})
         self._changed()
         return str(new["phx_ref"])
 
@@ -244,6 +249,15 @@ class Tracker:
         """The metas of a topic, by key."""
         return {key: _in_order(metas) for key, metas in self._topics.get(topic, {}).items()}
 
+    def everything(self) -> dict[str, dict[str, list[Meta]]]:
+        """All metas, by topic and key."""
+        return {topic: self.all_metas(topic) for topic in self._topics}
+
+    @property
+    def topics(self) -> Iterable[str]:
+        """The topics that have a presence."""
+        return self._topics.keys()
+
     def _stamp(self, place: Place, meta: object, old: Meta | None) -> Meta:
         """A copy of a meta with its refs."""
         if not isinstance(meta, dict):
@@ -254,18 +268,18 @@ class Tracker:
         jason.encode({place.key: stamped})  # what cannot be told must not be stored
         return stamped
 
-    def _put(self, owned: _Owned, place: Place, meta: Meta, leaves: dict[str, Meta]) -> None:
+    def _put(self, owned: _Owned, place: Place, meta: Meta, leaves: dict[str, list[Meta]]) -> None:
         topic, key = place
         owned.metas[place] = meta
         self._topics.setdefault(topic, {}).setdefault(key, {})[owned.number] = meta
-        self.changes.append(Change(topic, {key: meta}, leaves))
+        self.changes.append(Change(topic, {key: [meta]}, leaves))
 
     def _drop(self, owned: _Owned, places: Iterable[Place]) -> None:
         """End presences of one owner: one change for each topic."""
-        leaves: dict[str, dict[str, Meta]] = {}
+        leaves: dict[str, dict[str, list[Meta]]] = {}
         for place in places:
             topic, key = place
-            leaves.setdefault(topic, {})[key] = owned.metas.pop(place)
+            leaves.setdefault(topic, {})[key] = [owned.metas.pop(place)]
             keys = self._topics[topic]
             del keys[key][owned.number]
             if not keys[key]:

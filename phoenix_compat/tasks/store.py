@@ -24,6 +24,7 @@ from phoenix_compat.tasks.errors import (
     NotFailedError,
     PredictionTakenError,
     QueueFullError,
+    StoreUnavailableError,
     TaskNotFoundError,
 )
 from phoenix_compat.tasks.kinds import TaskParams
@@ -69,10 +70,14 @@ class OnceOnly:
 
 
 class TaskStore:
-    """All tasks of this server, in one SQLite file."""
+    """All tasks of this server, in one SQLite file.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+    Args:
+        database: None for a store that another process has open; see `reopen`.
+    """
+
+    def __init__(self, database: Database | None, clock: Clock) -> None:
+        self._opened = database
         self._clock = clock
         self._room = _Room()
 
@@ -97,6 +102,23 @@ class TaskStore:
         database = await Database.open(Path(path), schema_sql, busy_timeout_s=busy_timeout_s)
         return cls(database, clock or SystemClock())
 
+    async def reopen(
+        self, path: Path | str, schema_sql: str, *, busy_timeout_s: float = 5.0
+    ) -> None:
+        """Open a store that was made without a database: no other process has it now.
+
+        Raises:
+            StoreInUseError: one still has.
+            StoreOpenError: as of `open`.
+        """
+        self._opened = await Database.open(Path(path), schema_sql, busy_timeout_s=busy_timeout_s)
+
+    @property
+    def _database(self) -> Database:
+        if self._opened is None:
+            raise StoreUnavailableError("another process has the database")
+        return self._opened
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -115,7 +137,8 @@ class TaskStore:
 
     async def close(self) -> None:
         """Finish the writes in hand, checkpoint, and let the file go."""
-        await self._database.close()
+        if self._opened is not None:
+            await self._opened.close()
 
     async def add(self, params: TaskParams, *, max_queued: int = MAX_QUEUED) -> Task:
         """Put a new task at the end of the queue; it is durable when this returns.

@@ -26,6 +26,12 @@ from phoenix_compat.protocol.query import BadQueryError, Params
 from phoenix_compat.protocol.token import TokenError
 from phoenix_compat.result import Result
 from phoenix_compat.transports.admission import admit, is_from_allowed_origin
+from phoenix_compat.transports.neighbours import (
+    MISDIRECTED,
+    NeighbourGoneError,
+    Neighbours,
+    is_from_neighbour,
+)
 from phoenix_compat.transports.request import connect_info, read_params, refusal
 from phoenix_compat.transports.session import NOT_TEXT, LongPollSession
 
@@ -53,6 +59,7 @@ class LongPollHub:
         socket: MountedSocket,
         options: LongPollOptions,
         sessions: Sessions,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.options = options
@@ -60,6 +67,7 @@ class LongPollHub:
         self._socket = socket
         self.polls: set[asyncio.Future[None]] = set()
         self._sessions = sessions
+        self._neighbours = neighbours
         self._own: set[LongPollSession] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -79,7 +87,12 @@ class LongPollHub:
             return _answer({"status": 403})
         if request.method == "OPTIONS":
             return _preflight(request)
-        session = self._resume(request, params)
+        name = self._name(request, params)
+        session = None if name is None else self._sessions.get(name)
+        if session is None and self._neighbours is not None:
+            answer = await self._ask_owner(self._neighbours, request, name)
+            if answer is not None:
+                return answer
         if request.method == "POST":
             return await self._publish(request, session)
         if session is None:
@@ -88,8 +101,8 @@ class LongPollHub:
 
     # Sessions.
 
-    def _resume(self, request: web.Request, params: Params) -> LongPollSession | None:
-        """The session whose token the request carries; the header wins over the query."""
+    def _name(self, request: web.Request, params: Params) -> str | None:
+        """Of the session whose token the request carries; the header wins over the query."""
         token = request.headers.get(_TOKEN_HEADER) or params.get("token")
         if not isinstance(token, str):
             return None
@@ -97,7 +110,25 @@ class LongPollHub:
             name = self.endpoint.tokens.verify(_SALT, token, max_age_s=self.options.token_max_age_s)
         except TokenError:
             return None
-        return self._sessions.get(name) if isinstance(name, str) else None
+        return name if isinstance(name, str) else None
+
+    async def _ask_owner(
+        self, neighbours: Neighbours, request: web.Request, name: str | None
+    ) -> web.Response | None:
+        """What the process says in which the session lives; None when it does not live any more."""
+        if is_from_neighbour(request):
+            return web.Response(status=MISDIRECTED)
+        owner = None if name is None else neighbours.owner_of(name)
+        if owner is None:
+            return None
+        body = await self._read(request) if request.method == "POST" else None
+        if request.method == "POST" and body is None:
+            return _with_cors(refusal(400))
+        try:
+            return await neighbours.forward(owner, request, body)
+        except NeighbourGoneError as error:
+            log.info("a long-poll session is over: %s", error)
+            return None
 
     async def _open(self, request: web.Request, params: Params) -> web.Response:
         info = connect_info(request, self.options.connect_info)
@@ -107,6 +138,8 @@ class LongPollHub:
         if isinstance(admitted, Result) or self.endpoint.is_closing:
             return _answer({"status": 403})
         name = secrets.token_urlsafe(_NAME_BYTES)
+        if self._neighbours is not None:
+            name = self._neighbours.session_name(name)
         token = self.endpoint.tokens.sign(_SALT, name, max_age_s=self.options.token_max_age_s)
         session = LongPollSession(self, admitted.serializer, admitted.socket, name, token)
         self._sessions[name] = session

@@ -25,15 +25,24 @@ from phoenix_compat.endpoint import (
 )
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.transports.long_poll import LongPollHub, Sessions
+from phoenix_compat.transports.neighbours import Neighbours
 from phoenix_compat.transports.websocket import WebSocketHub
 
 
-def mount(app: web.Application, endpoint: Endpoint) -> None:
-    """Serve the endpoint's sockets in an application, and close them with it."""
+def mount(
+    app: web.Application, endpoint: Endpoint, *, neighbours: Neighbours | None = None
+) -> None:
+    """Serve the endpoint's sockets in an application, and close them with it.
+
+    Args:
+        neighbours: the other processes of this server, in which long-poll sessions may live too.
+    """
     sessions: Sessions = {}
     for socket in endpoint.sockets:
         for options in socket.transports:
-            _mount_transport(app, endpoint, socket, options, sessions)
+            _mount_transport(
+                app, endpoint, socket, options, sessions=sessions, neighbours=neighbours
+            )
 
     async def close(_app: web.Application) -> None:
         await endpoint.close()
@@ -41,18 +50,20 @@ def mount(app: web.Application, endpoint: Endpoint) -> None:
     app.on_shutdown.append(close)
 
 
-def _mount_transport(
+def _mount_transport(  # noqa: PLR0913 - what all transports share, by name
     app: web.Application,
     endpoint: Endpoint,
     socket: MountedSocket,
     options: TransportOptions,
+    *,
     sessions: Sessions,
+    neighbours: Neighbours | None,
 ) -> None:
     hub: WebSocketHub | LongPollHub
     if isinstance(options, WebSocketOptions):
         hub = WebSocketHub(endpoint, socket, options)
     elif isinstance(options, LongPollOptions):
-        hub = LongPollHub(endpoint, socket, options, sessions)
+        hub = LongPollHub(endpoint, socket, options, sessions, neighbours)
     else:
         raise ConfigError(f"there is no transport for {options!r}")
     endpoint.serve(hub)

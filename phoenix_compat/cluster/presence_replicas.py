@@ -1,0 +1,90 @@
+"""Presence on every node: each tells its changes, and what it has to whoever asks for all of it.
+
+A node that is new, back, or missed something is asked for everything it tracks; its answer comes
+behind the changes that it contains, so that the copy is right from there on. The presences of a
+node that is gone leave at once, with a diff on every topic they were on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from phoenix_compat.cluster.bus import Bus, CallError, NodeListener
+from phoenix_compat.presence import Presence
+from phoenix_compat.protocol import jason
+
+log = logging.getLogger(__name__)
+
+_RETRY_S: Final = 0.2
+
+_Topics = dict[str, dict[str, list[dict[str, Any]]]]
+_Metas = dict[str, list[dict[str, Any]]]
+_change_decoder: Final = msgspec.json.Decoder(tuple[str, _Metas, _Metas])
+_state_decoder: Final = msgspec.json.Decoder(_Topics)
+
+
+class PresenceReplicas(NodeListener):
+    """Keeps the copies of one Presence true. Give each Presence a name of its own.
+
+    Args:
+        presence: made with `node=bus.node`, so that no two nodes draw one ref.
+        name: the same on all nodes.
+    """
+
+    def __init__(self, presence: Presence, bus: Bus, name: str = "presence") -> None:
+        self._presence = presence
+        self._bus = bus
+        self._kind = f"presence:{name}"
+        self._reading: dict[int, asyncio.Task[None]] = {}
+        presence.share(self._share)
+        bus.on_cast(self._kind, self._merge)
+        bus.on_call(self._kind, self._tell_all)
+        bus.listen(self)
+
+    def up(self, node: int) -> None:
+        """Ask for all that it tracks."""
+        self._stop_reading(node)
+        task = asyncio.create_task(self._read(node), name=f"{self._kind}-{node}")
+        self._reading[node] = task
+
+    def gap(self, node: int) -> None:
+        """The same: a change may be missing."""
+        self.up(node)
+
+    def down(self, node: int) -> None:
+        """Whoever was there is gone."""
+        self._stop_reading(node)
+        self._presence.replace(node, {})
+
+    def _share(self, topic: str, joins: _Metas, leaves: _Metas) -> None:
+        self._bus.cast(self._kind, jason.encode([topic, joins, leaves]))
+
+    def _merge(self, node: int, body: bytes) -> None:
+        self._presence.merge(node, *_change_decoder.decode(body))
+
+    async def _tell_all(self, _node: int, _body: bytes) -> bytes:
+        return jason.encode(self._presence.own_metas())
+
+    async def _read(self, node: int) -> None:
+        while True:
+            try:
+                await self._bus.call(node, self._kind, take=partial(self._replace, node))
+            except CallError as error:
+                # As long as it is up it may answer; when it goes down this task is cancelled.
+                log.warning("the presences of node %d cannot be read: %s", node, error)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    def _replace(self, node: int, body: bytes) -> None:
+        self._presence.replace(node, _state_decoder.decode(body))
+
+    def _stop_reading(self, node: int) -> None:
+        task = self._reading.pop(node, None)
+        if task is not None:
+            task.cancel()

@@ -1,0 +1,108 @@
+"""The supervisor of processes that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from phoenix_compat.cluster import Seat, supervisor
+from phoenix_compat.cluster.supervisor import Supervisor, WorkersFailedError, reserved
+
+_PRELUDE = """
+import json, os, signal, socket, sys, time
+line = socket.socket(fileno=0)
+seat = json.loads(line.makefile("rb").readline())
+def ready(): line.send(b"ready\\n")
+def note(): open(sys.argv[1], "a").write(f"{seat['node']} ")
+"""
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """Where the workers of a test leave a note."""
+    return tmp_path / "notes"
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short pauses, and little patience."""
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(supervisor, "LAST_PAUSE_S", 0.001)
+    monkeypatch.setattr(supervisor, "STOP_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(supervisor, "MAX_DEATHS", 4)
+
+
+def workers(monkeypatch: pytest.MonkeyPatch, notes: Path, script: str, seat: Seat) -> Supervisor:
+    """A supervisor whose workers run this script."""
+    command = (sys.executable, "-c", _PRELUDE + script, str(notes))
+    monkeypatch.setattr(supervisor, "_this_program", lambda: command)
+    return Supervisor((), seat)
+
+
+async def test_workers_that_die_again_and_again_end_the_server(
+    monkeypatch: pytest.MonkeyPatch, notes: Path, hurry: None
+) -> None:
+    """They are started again so many times; then all end, and the error says so."""
+    del hurry
+    started: list[bool] = []
+    async with reserved("127.0.0.1", 0, 2) as seat:
+        script = "note(); ready(); sys.exit(3) if seat['node'] else time.sleep(60)"
+        scene = workers(monkeypatch, notes, script, seat)
+
+        with pytest.raises(WorkersFailedError, match="do not stay up"):
+            await scene.run(lambda: started.append(True))
+
+    lives = (await asyncio.to_thread(notes.read_text)).split()
+    assert lives.count("1") == 4
+    assert lives.count("0") == 1
+
+
+async def test_a_worker_that_never_comes_up_ends_the_server(
+    monkeypatch: pytest.MonkeyPatch, notes: Path, hurry: None
+) -> None:
+    """One that ends before it is ready is not tried again, and nobody is told of a start."""
+    del hurry
+    started: list[bool] = []
+    async with reserved("127.0.0.1", 0, 2) as seat:
+        script = "note(); sys.exit(2) if seat['node'] else time.sleep(60)"
+        scene = workers(monkeypatch, notes, script, seat)
+
+        with pytest.raises(WorkersFailedError):
+            await scene.run(lambda: started.append(True))
+
+    assert started == []
+    assert (await asyncio.to_thread(notes.read_text)).split().count("1") == 1
+
+
+async def test_a_worker_that_does_not_stop_is_killed(
+    monkeypatch: pytest.MonkeyPatch, notes: Path, hurry: None
+) -> None:
+    """SIGTERM is given time, and then SIGKILL; the folder of the sockets goes too."""
+    del hurry
+    async with reserved("127.0.0.1", 0, 2) as seat:
+        script = (
+            "signal.signal(signal.SIGTERM, lambda *_: note()); ready(); \nwhile 1: time.sleep(60)"
+        )
+        scene = workers(monkeypatch, notes, script, seat)
+
+        await scene.run(lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+        assert seat.path.is_dir()
+    assert sorted((await asyncio.to_thread(notes.read_text)).split()) == ["0", "1"]
+    assert not seat.path.exists()
+
+
+async def test_a_program_that_is_not_there_ends_the_server(
+    monkeypatch: pytest.MonkeyPatch, hurry: None
+) -> None:
+    """A command that cannot be run is an error like any other start that fails."""
+    del hurry
+    monkeypatch.setattr(supervisor, "_this_program", lambda: ("/nowhere/python",))
+    async with reserved("127.0.0.1", 0, 2) as seat:
+        with pytest.raises(WorkersFailedError):
+            await Supervisor((), seat).run(lambda: None)

@@ -1,0 +1,197 @@
+"""The bus: order, gaps, comings and goings, calls, roles."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from phoenix_compat.cluster.bus import Bus, CallError, bound_unix_socket
+from phoenix_compat.cluster.frames import Cast, pack
+from tests.unit.cluster.scene import KIND, Ears, folder, nodes
+
+__all__ = ["folder"]
+
+
+async def test_casts_reach_all_others_in_order(folder: Path) -> None:
+    """What one node casts, each other hears once and in order, and it does not hear itself."""
+    async with nodes(folder, 3) as (one, two, three):
+        for number in range(500):
+            one.bus.cast(KIND, b"%d" % number)
+
+        expected = [(0, b"%d" % number) for number in range(500)]
+        assert await two.next_many(500) == expected
+        assert await three.next_many(500) == expected
+        assert one.is_silent
+
+
+async def test_a_node_that_ends_is_down_and_one_that_comes_is_up(folder: Path) -> None:
+    """The end of a stream tells that a node is gone; its successor is a new node."""
+    async with Bus(folder, 0, 2) as bus:
+        ears = Ears(bus)
+        async with Bus(folder, 1, 2):
+            assert await ears.next() == ("up", 1)
+        assert await ears.next() == ("down", 1)
+        assert bus.up == frozenset()
+
+        async with Bus(folder, 1, 2) as again:
+            assert await ears.next() == ("up", 1)
+            again.cast(KIND, b"hello")
+            assert await ears.next() == (1, b"hello")
+
+
+async def test_a_full_queue_drops_and_tells_of_the_gap(folder: Path) -> None:
+    """A node that does not read misses casts, and hears that it did even if nothing follows."""
+    async with nodes(folder, max_queue_bytes=100_000) as (one, two):
+        sent = 4_000
+        for number in range(sent):  # in one tick: the other node cannot read meanwhile
+            one.bus.cast(KIND, b"%d" % number * 100)
+
+        heard = [await two.next()]
+        while heard[-1] != ("gap", 0):
+            heard.append(await two.next())
+
+        casts = heard[:-1]
+        assert casts == [(0, b"%d" % number * 100) for number in range(len(casts))]
+        assert one.bus.counts.dropped == sent - len(casts) > 0
+        assert two.bus.counts.gaps == 1
+        one.bus.cast(KIND, b"later")
+        assert await two.next() == (0, b"later")
+
+
+async def test_a_cast_that_is_too_large_is_a_gap(folder: Path) -> None:
+    """One that can never fit is dropped, and the others go on."""
+    async with nodes(folder, max_queue_bytes=1_000) as (one, two):
+        one.bus.cast(KIND, b"x" * 1_001)
+        one.bus.cast(KIND, b"small")
+
+        assert await two.next_many(2) == [("gap", 0), (0, b"small")]
+
+
+async def test_a_call_is_answered_behind_what_was_cast_before(folder: Path) -> None:
+    """The answer is taken before the casts that follow it, and after those that came first."""
+    async with nodes(folder) as (one, two):
+        heard: list[bytes] = []
+        one.bus.on_cast("order", lambda _node, body: heard.append(body))
+
+        async def answer(_node: int, body: bytes) -> bytes:
+            two.bus.cast("order", b"before")
+            asyncio.get_running_loop().call_soon(two.bus.cast, "order", b"after")
+            return body.upper()
+
+        two.bus.on_call("shout", answer)
+
+        def take(body: bytes) -> int:
+            heard.append(body)
+            return len(body)
+
+        length = await one.bus.call(1, "shout", b"hey", take=take)
+
+        two.bus.cast(KIND, b"the end")
+        assert await one.next() == (1, b"the end")
+        assert heard == [b"before", b"HEY", b"after"]
+        assert length == 3
+
+
+async def test_a_call_says_why_it_has_no_answer(folder: Path) -> None:
+    """Nobody there, nobody who knows, a bug, or silence: each is a CallError."""
+    async with nodes(folder, 3, call_timeout_s=0.2) as (one, two, three):
+
+        async def sleep(_node: int, _body: bytes) -> bytes:
+            await asyncio.Event().wait()
+            return b""
+
+        async def refuse(_node: int, _body: bytes) -> bytes:
+            raise CallError("not today")
+
+        two.bus.on_call("sleep", sleep)
+        two.bus.on_call("refuse", refuse)
+        for kind, why in (("what", "nobody"), ("sleep", "did not answer"), ("refuse", "not today")):
+            with pytest.raises(CallError, match=why):
+                await one.bus.call(1, kind, take=bytes)
+        asking = asyncio.create_task(three.bus.call(1, "sleep", take=bytes))
+        await asyncio.sleep(0)
+        await two.bus.__aexit__()
+        with pytest.raises(CallError, match="node 1"):
+            await asking
+
+
+async def test_a_role_is_known_to_all_until_its_holder_is_gone(folder: Path) -> None:
+    """Taking, giving up and dying with a role are each heard; newcomers learn of it."""
+    async with Bus(folder, 0, 2) as bus:
+        ears = Ears(bus)
+        async with Bus(folder, 1, 2) as other:
+            other.take_role("cook")
+            assert await ears.next_many(2) == [("up", 1), ("role", 1, 1)]
+            other.drop_role("cook")
+            assert await ears.next() == ("role", 1, None)
+            other.take_role("cook")
+            assert await ears.next() == ("role", 1, 1)
+        assert await ears.next_many(2) == [("down", 1), ("role", 1, None)]
+        bus.take_role("cook")
+        assert await ears.next() == ("role", 0, 0)
+
+
+async def test_who_listens_late_is_told_what_is_so(folder: Path) -> None:
+    """A listener hears at once of the nodes that are up, and of their roles."""
+    async with nodes(folder) as (one, two):
+        two.bus.take_role("cook")
+        assert await one.next() == ("role", 1, 1)
+
+        late = Ears(one.bus)
+
+        assert await late.next_many(2) == [("up", 1), ("role", 1, 1)]
+
+
+async def test_a_handler_that_fails_makes_nobody_deaf(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error is logged, and the next cast is heard."""
+    async with nodes(folder) as (one, two):
+
+        def fail(_node: int, _body: bytes) -> None:
+            raise ZeroDivisionError
+
+        two.bus.on_cast("bad", fail)
+        one.bus.cast("bad", b"")
+        one.bus.cast(KIND, b"good")
+
+        assert await two.next() == (0, b"good")
+    assert "'bad'" in caplog.text
+
+
+@pytest.mark.parametrize("stream", [b"GET / HTTP/1.1\r\n\r\n", pack(Cast(1, KIND, b""))])
+async def test_who_does_not_speak_the_bus_is_hung_up_on(folder: Path, stream: bytes) -> None:
+    """Bytes that are no frames, and casts of nobody, end that stream and no other."""
+    async with nodes(folder) as (one, two):
+        reader, writer = await asyncio.open_unix_connection(folder / "0.bus")
+        writer.write(stream)
+
+        assert await reader.read() == b""
+        writer.close()
+        two.bus.cast(KIND, b"still here")
+        assert await one.next() == (1, b"still here")
+        assert one.bus.counts.broken == 1
+
+
+async def test_a_lost_stream_is_opened_again_and_its_loss_told(folder: Path) -> None:
+    """A stream that breaks while its node lives is the end of it, and then its return."""
+    async with nodes(folder) as (one, two):
+        [receiver] = two.bus._receivers
+
+        receiver.hang_up()
+
+        assert await two.next_many(2) == [("down", 0), ("up", 0)]
+        one.bus.cast(KIND, b"again")
+        assert await two.next() == (0, b"again")
+
+
+async def test_a_socket_of_a_dead_process_is_replaced(folder: Path) -> None:
+    """What kill -9 left behind does not keep the next process out."""
+    (await asyncio.to_thread(bound_unix_socket, folder / "0.bus")).close()
+
+    async with nodes(folder) as (one, two):
+        one.bus.cast(KIND, b"here")
+
+        assert await two.next() == (0, b"here")

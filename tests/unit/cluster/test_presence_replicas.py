@@ -1,0 +1,138 @@
+"""Presence over the bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from phoenix_compat.cluster import Bus, PresenceReplicas
+from phoenix_compat.presence import Guest, Presence, Presences
+from tests.unit.cluster.scene import folder
+from tests.unit.presence_scene import ROOM, Ears, JsPresence, joins, leaves, one
+
+__all__ = ["folder"]
+
+SIZE = 3
+
+
+class Node:
+    """A presence on the bus, and what a client of it knows."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.ears = Ears()
+        self.presence = Presence(self.ears, node=bus.node)
+        PresenceReplicas(self.presence, bus)
+
+    def track(self, key: str, **meta: int) -> Guest:
+        """Someone who is present until it ends."""
+        guest = Guest(ROOM)
+        self.presence.track(guest, key, meta)
+        return guest
+
+    @property
+    def listed(self) -> Presences:
+        """Who is there, for this node."""
+        return self.presence.list(ROOM)
+
+
+@asynccontextmanager
+async def node(folder: Path, number: int, **options: int) -> AsyncIterator[Node]:
+    """One node of the scene."""
+    async with Bus(folder, number, SIZE, **options) as bus:
+        yield Node(bus)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something has come over the bus."""
+    async with asyncio.timeout(5.0):
+        while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.001)
+
+
+async def test_each_change_is_told_on_every_node_as_on_its_own(folder: Path) -> None:
+    """Track, update and end: the diffs of another node are those of the owner's."""
+    async with node(folder, 0) as here, node(folder, 1) as there:
+        await until(lambda: bool(here.bus.up and there.bus.up))
+        ann = here.track("ann", n=1)
+        here.presence.update(ann, "ann", {"n": 2})
+        ann.end()
+
+        await until(lambda: there.bus.counts.received == 3)
+
+        expected = here.ears.heard()
+        assert there.ears.heard() == expected
+        assert [set(diff["joins"]) for _, diff in expected] == [{"ann"}, {"ann"}, set()]
+        assert there.listed == {}
+
+
+async def test_a_list_shows_all_nodes(folder: Path) -> None:
+    """A key that is present on several nodes has the metas of all, each with a ref of its own."""
+    async with node(folder, 0) as here, node(folder, 1) as there:
+        here.track("ann", n=1)
+        there.track("ann", n=2)
+        there.track("bob", n=3)
+
+        await until(lambda: here.listed == there.listed or len(here.listed["ann"]["metas"]) == 2)
+        await until(lambda: there.presence.get_by_key(ROOM, "ann") is not None)
+        await until(lambda: len(there.listed["ann"]["metas"]) == 2)
+
+        for listed in (here.listed, there.listed):
+            metas = listed["ann"]["metas"]
+            assert {meta["n"] for meta in metas} == {1, 2}
+            assert len({meta["phx_ref"] for meta in metas}) == 2
+            assert set(listed) == {"ann", "bob"}
+        assert len(here.presence) == len(there.presence) == 1
+
+
+async def test_a_new_node_is_told_who_is_there(folder: Path) -> None:
+    """What was tracked before a node came is joined there, in one diff for each topic."""
+    async with node(folder, 0) as here:
+        here.track("ann")
+        here.track("ann")
+        here.track("bob")
+        here.ears.heard()
+
+        async with node(folder, 1) as there:
+            await until(lambda: there.listed == here.listed)
+
+            assert there.ears.heard() == [(ROOM, joins(here.listed))]
+            assert here.ears.heard() == []
+
+
+async def test_who_was_on_a_node_that_is_gone_leaves(folder: Path) -> None:
+    """Each survivor tells one diff with all that left; the others stay."""
+    async with node(folder, 0) as here, node(folder, 2) as third:
+        here.track("ann")
+        async with node(folder, 1) as there:
+            there.track("bob")
+            there.track("bob")
+            gone = one("bob", *there.listed["bob"]["metas"])
+            await until(lambda: here.listed.get("bob") == third.listed.get("bob") == gone["bob"])
+            here.ears.heard()
+            third.ears.heard()
+
+        await until(lambda: "bob" not in here.listed and "bob" not in third.listed)
+
+        assert here.ears.heard() == third.ears.heard() == [(ROOM, leaves(gone))]
+        assert set(third.listed) == {"ann"}
+
+
+async def test_a_gap_is_closed(folder: Path) -> None:
+    """Changes that did not fit into the queue are read anew, and clients end with what is true."""
+    async with node(folder, 0, max_queue_bytes=50_000) as here, node(folder, 1) as there:
+        await until(lambda: bool(here.bus.up and there.bus.up))
+        guests = [here.track(f"guest-{number}", n=number) for number in range(2_000)]
+        for guest in guests[10:]:
+            guest.end()
+
+        await until(lambda: there.listed == here.listed)
+
+        assert there.bus.counts.gaps > 0
+        client = JsPresence()
+        client.hear("presence_state", {})
+        for _, diff in there.ears.heard():
+            client.hear("presence_diff", diff)
+        assert client.state == {key: found["metas"] for key, found in here.listed.items()}

@@ -1,0 +1,107 @@
+"""Broadcasts over the bus."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phoenix_compat import Endpoint
+from phoenix_compat.cluster import PubSubRelay
+from phoenix_compat.errors import EncodeError
+from phoenix_compat.protocol.message import Broadcast
+from tests.unit.cluster.scene import Ears, folder, nodes
+
+__all__ = ["folder"]
+
+
+class Node:
+    """An endpoint on the bus, with one subscriber of `room:a`."""
+
+    def __init__(self, ears: Ears) -> None:
+        self.endpoint = Endpoint()
+        PubSubRelay(self.endpoint.pubsub, ears.bus)
+        self._heard: asyncio.Queue[Broadcast] = asyncio.Queue()
+        self.endpoint.subscribe("room:a", self.hear)
+
+    def hear(self, broadcast: Broadcast) -> None:
+        """The subscriber."""
+        self._heard.put_nowait(broadcast)
+
+    async def next(self) -> tuple[str, Any]:
+        """Event and payload of the next broadcast."""
+        async with asyncio.timeout(5.0):
+            broadcast = await self._heard.get()
+        assert broadcast.topic == "room:a"
+        return broadcast.event, broadcast.payload
+
+
+async def test_a_broadcast_is_heard_on_every_node_once(folder: Path) -> None:
+    """Each node's subscribers hear it; nobody relays what came from the bus."""
+    async with nodes(folder, 3) as ears:
+        one, two, three = map(Node, ears)
+
+        for number in range(100):
+            one.endpoint.broadcast("room:a", "msg", {"n": number})
+        two.endpoint.broadcast("room:a", "end", {})
+
+        for node in (one, three):
+            heard = [await node.next() for _ in range(101)]
+            assert sorted(heard[:-1], key=lambda one: one[0] == "end") == heard[:-1]
+            numbers = [payload["n"] for event, payload in heard if event == "msg"]
+            assert numbers == list(range(100))
+        assert [ear.bus.counts.casts for ear in ears] == [100, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [{"a": 1.0, "b": [None, True, "ü\u2028"], "big": 2**70}, b"\x00\xff", [], None, "text", 1e300],
+)
+async def test_a_payload_arrives_as_it_was(folder: Path, payload: Any) -> None:
+    """JSON of any shape and bytes are the same on the other side."""
+    async with nodes(folder) as ears:
+        one, two = map(Node, ears)
+
+        one.endpoint.broadcast("room:a", "msg", payload)
+
+        event, heard = await two.next()
+        assert (event, heard, type(heard)) == ("msg", payload, type(payload))
+
+
+async def test_local_broadcasts_stay_and_the_sender_hears_no_echo(folder: Path) -> None:
+    """`local_broadcast` is for this process; `broadcast_from` spares one subscriber, here only."""
+    async with nodes(folder) as ears:
+        one, two = map(Node, ears)
+
+        one.endpoint.local_broadcast("room:a", "local", {})
+        one.endpoint.broadcast_from(one.hear, "room:a", "from", {})
+        one.endpoint.broadcast("room:a", "end", {})
+
+        assert [(await two.next())[0] for _ in range(2)] == ["from", "end"]
+        assert [(await one.next())[0] for _ in range(2)] == ["local", "end"]
+
+
+async def test_what_cannot_be_encoded_reaches_nobody(folder: Path) -> None:
+    """The error is the sender's, on whichever node the listeners are."""
+    async with nodes(folder) as ears:
+        one, two = map(Node, ears)
+
+        with pytest.raises(EncodeError):
+            one.endpoint.broadcast("room:a", "bad", {"x": object()})
+        one.endpoint.broadcast("room:a", "good", {})
+
+        assert (await two.next())[0] == "good"
+        assert (await one.next())[0] == "good"
+
+
+async def test_a_topic_that_nobody_joined_elsewhere_is_no_trouble(folder: Path) -> None:
+    """A broadcast that finds no listener on a node ends there."""
+    async with nodes(folder) as ears:
+        one, two = map(Node, ears)
+
+        one.endpoint.broadcast("room:b", "msg", {})
+        one.endpoint.broadcast("room:a", "end", {})
+
+        assert (await two.next())[0] == "end"
