@@ -13,7 +13,7 @@ a tick, and nothing but that write for each client.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from phoenix_compat.protocol.frame import BINARY, TEXT, frame_header
 from phoenix_compat.protocol.message import Broadcast, Frame
@@ -24,16 +24,32 @@ if TYPE_CHECKING:
     from phoenix_compat.runtime.outbox import Outbox
 
 
-class Tick:
-    """The lanes and outboxes that hold something back until the loop tick ends."""
+LONG_BYTES: Final = 64 * 1024
+"""A frame longer than this does not wait for the end of the tick behind others."""
 
-    __slots__ = ("_is_held", "_is_scheduled", "_lanes", "_outboxes")
+_MAX_PENDING: Final = 1_000
+"""So many broadcasts of one topic wait for the end of the tick; then they are written before it."""
+
+
+class Tick:
+    """The lanes and outboxes that hold something back until the loop tick ends.
+
+    Attributes:
+        is_held: whether its end will be told by `release`.
+    """
+
+    __slots__ = ("_firsts", "_is_scheduled", "_lanes", "_outboxes", "is_held")
 
     def __init__(self) -> None:
+        self._firsts: list[Outbox] = []
         self._lanes: list[Lane] = []
         self._outboxes: list[Outbox] = []
         self._is_scheduled = False
-        self._is_held = False
+        self.is_held = False
+
+    def add_first(self, outbox: Outbox) -> None:
+        """Write the outbox's `first` at the end of this held tick, before all else."""
+        self._firsts.append(outbox)
 
     def add_lane(self, lane: Lane) -> None:
         """Flush this lane at the end of the tick."""
@@ -49,23 +65,30 @@ class Tick:
 
     def _schedule(self) -> None:
         self._is_scheduled = True
-        if not self._is_held:
+        if not self.is_held:
             asyncio.get_running_loop().call_soon(self.flush)
 
     def hold(self) -> None:
         """Whoever calls this is about to hand on a batch of messages, and calls `release`."""
-        self._is_held = True
+        self.is_held = True
 
     def release(self) -> None:
         """The batch is handed on: for what it made, the tick ends here."""
-        self._is_held = False
-        if self._is_scheduled:
+        self.is_held = False
+        if self._firsts or self._is_scheduled:
             self.flush()
 
     def flush(self) -> None:
         """Write everything out."""
         self._is_scheduled = False
-        lanes, outboxes = self._lanes, self._outboxes
+        firsts, lanes, outboxes = self._firsts, self._lanes, self._outboxes
+        if firsts:
+            self._firsts = []
+            for outbox in firsts:
+                first = outbox.first
+                if first is not None:
+                    outbox.first = None
+                    outbox.write_out(first)
         if lanes:
             self._lanes = []
             for lane in lanes:
@@ -158,6 +181,8 @@ class Lane:
             for outbox in self._multi:
                 if outbox is not but:
                     outbox.enqueue(packet, key)
+        if len(self.pending) >= _MAX_PENDING or len(packet) > LONG_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Write the frames of this tick to those that heard nothing else."""

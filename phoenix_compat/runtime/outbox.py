@@ -9,7 +9,9 @@ Rules:
    bytes. One that also gets something of its own in that tick is *detached*: it takes a copy of the
    lane's frames so far into a queue of its own, and further broadcasts are appended to that queue.
 3. A client in several lanes always queues on its own.
-4. A client whose socket is full is slow: it is detached until it has read what waits. Of broadcasts
+4. While a transport hands on a batch of messages (a held tick), answers are written after it, one
+   after another: a client that is woken by each while the server works costs more than the writing.
+5. A client whose socket is full is slow: it is detached until it has read what waits. Of broadcasts
    that may replace each other only the newest waits. One that would have more than
    `max_outbox_bytes` waiting is closed as too slow (centrifuge's policy), and counted. A single
    message of any size may wait alone.
@@ -23,10 +25,13 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from phoenix_compat.protocol.message import Frame
-from phoenix_compat.runtime.lane import ByteWire, Lane
+from phoenix_compat.runtime.lane import LONG_BYTES, ByteWire, Lane
 
 _CHUNK_BYTES: Final = 256 * 1024
 """So much of a backlog is offered to the socket at once."""
+
+_MAX_QUEUED: Final = 64
+"""So many frames of one tick wait for its end; then they are written before it."""
 
 
 class Sink(Protocol):
@@ -115,14 +120,16 @@ class Outbox:
         wire: the kind of bytes the client takes.
         write: write now, past the queue, and say how many bytes were taken; for the lanes and this
             class. It may raise OSError; `stuck` is what to do then.
+        first: what waits alone for the end of a held tick; produced before all else of the tick.
         lane, lane_count: for the lanes: the only lane the client is in, and how many there are.
     """
 
-    __slots__ = ("_backlog", "_queue", "_sink", "lane", "lane_count", "wire", "write")
+    __slots__ = ("_backlog", "_queue", "_sink", "first", "lane", "lane_count", "wire", "write")
 
     def __init__(self, wire: ByteWire, sink: Sink) -> None:
         self.wire = wire
         self.write: Callable[[bytes], int] = sink.send
+        self.first: bytes | None = None
         self.lane: Lane | None = None
         self.lane_count = 0
         self._sink = sink
@@ -141,18 +148,25 @@ class Outbox:
 
     def send(self, packet: bytes) -> None:
         """Write a frame, after everything that was produced before it."""
-        if self._queue is None:
-            lane = self.lane
-            if lane is None or not lane.pending or self._backlog is not None:
-                try:
-                    sent = self.write(packet)
-                except OSError as error:
-                    self.stuck(packet, 0, error)
-                else:
-                    if sent != len(packet):
-                        self.stuck(packet, sent)
+        queue = self._queue
+        if queue is None:
+            if self._backlog is not None:
+                self.write(packet)
                 return
-        self.detach().append(packet)
+            lane = self.lane
+            if lane is None or not lane.pending:
+                tick = self.wire.tick
+                if not tick.is_held:
+                    self.write_out(packet)
+                    return
+                if self.first is None:
+                    self.first = packet
+                    tick.add_first(self)
+                    return
+            queue = self.detach()
+        queue.append(packet)
+        if len(queue) >= _MAX_QUEUED or len(packet) > LONG_BYTES:
+            self._write_early(queue)
 
     def send_frame(self, frame: Frame) -> None:
         """Write an encoded message."""
@@ -167,10 +181,21 @@ class Outbox:
         if self._backlog is not None:
             self._wait(packet, key)
             return
-        if self._queue is None:
-            self._queue = []
-            self.wire.tick.add_outbox(self)
-        self._queue.append(packet)
+        queue = self._queue
+        if queue is None:
+            queue = self._begin_queue([])
+        queue.append(packet)
+        if len(queue) >= _MAX_QUEUED or len(packet) > LONG_BYTES:
+            self._write_early(queue)
+
+    def _begin_queue(self, so_far: list[bytes]) -> list[bytes]:
+        """Queue until the tick ends, behind what waits alone and what the lane holds."""
+        if self.first is not None:
+            so_far.insert(0, self.first)
+            self.first = None
+        self._queue = so_far
+        self.wire.tick.add_outbox(self)
+        return so_far
 
     def expect_more(self) -> None:
         """More is to come in this tick: write it together when the tick ends."""
@@ -179,18 +204,17 @@ class Outbox:
 
     def detach(self) -> list[bytes]:
         """Queue on one's own until the tick ends; begin with what the lane holds so far."""
-        if self._queue is None:
-            self._queue = [] if self.lane is None else self.lane.pending.copy()
-            self.wire.tick.add_outbox(self)
+        queue = self._queue
+        if queue is None:
+            queue = self._begin_queue([] if self.lane is None else self.lane.pending.copy())
             if self.lane is not None:
                 self.lane.mark_detached(self)
-        return self._queue
+        return queue
 
     def detach_from_now(self) -> None:
         """Queue on one's own, without what the lane holds: it was published before."""
         if self._queue is None and self._backlog is None:
-            self._queue = []
-            self.wire.tick.add_outbox(self)
+            self._begin_queue([])
         if self.lane is not None:
             self.lane.mark_detached(self)
 
@@ -202,9 +226,18 @@ class Outbox:
         if self.lane is not None:
             self.lane.unmark_detached(self)
         if queue:
-            self._write_out(queue[0] if len(queue) == 1 else b"".join(queue))
+            self.write_out(queue[0] if len(queue) == 1 else b"".join(queue))
 
-    def _write_out(self, data: bytes) -> None:
+    def _write_early(self, queue: list[bytes]) -> None:
+        """Write the queue before the tick ends, and stay detached until then."""
+        data = b"".join(queue)
+        queue.clear()
+        self.write_out(data)
+        if self._backlog is not None:
+            self._queue = None
+
+    def write_out(self, data: bytes) -> None:
+        """Write now, past the queue; what the socket does not take waits."""
         try:
             sent = self.write(data)
         except OSError as error:
@@ -268,8 +301,7 @@ class Outbox:
         if self.lane is None:
             return
         if self.lane.pending:  # written already: the lane must not write it again in this tick
-            self._queue = []
-            self.wire.tick.add_outbox(self)
+            self._begin_queue([])
         else:
             self.lane.unmark_detached(self)
 
@@ -296,6 +328,7 @@ class Outbox:
     def discard(self) -> None:
         """The client is gone: drop everything from now on."""
         self.write = _discard_bytes
+        self.first = None
         if self._queue is not None:
             self._queue.clear()
         if self._backlog is not None:

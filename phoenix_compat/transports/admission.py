@@ -35,6 +35,8 @@ def is_from_allowed_origin(
 ) -> bool:
     """Whether the page that sends this request may; a refusal is logged."""
     origin = request.headers.get("Origin")
+    if origin is None:
+        return True  # no browser, or a page of our own
     check = endpoint.check_origin if options.check_origin is None else options.check_origin
     is_allowed = is_origin_allowed(
         origin, check, url_host=endpoint.url_host, conn=request_origin(request)

@@ -31,19 +31,29 @@ _NOBODY: Final = asyncio.Protocol()
 """The protocol of a transport whose connection was taken: nobody need hear of its end."""
 
 
-def _take_socket(shared: Any) -> socket.socket:
+class _Taken:
+    """Stands where a transport had its socket, which is another's now."""
+
+    def close(self) -> None:
+        """What the transport does with it at its end."""
+
+
+_TAKEN: Final = _Taken()
+
+
+def _take_socket(transport: Any, shared: Any) -> socket.socket:
     """A socket for the connection of a transport, which the transport does not close.
 
     Args:
-        shared: asyncio.trsock.TransportSocket, or what another loop gives for it.
+        shared: what the transport shows of its socket.
     """
-    real = getattr(shared, "_sock", None)
-    if isinstance(real, socket.socket):  # saves a copy and a close, a tenth of a connect
-        own = socket.socket(real.family, real.type, real.proto, fileno=real.detach())
-    else:
-        own = socket.fromfd(shared.fileno(), shared.family, shared.type, shared.proto)
-    own.settimeout(0)
-    return own
+    own = getattr(transport, "_sock", None)
+    if isinstance(own, socket.socket):  # asyncio's; a copy and its close cost a tenth of a connect
+        transport._sock = _TAKEN  # noqa: SLF001 - nothing public gives the socket away
+        return own
+    copy = socket.fromfd(shared.fileno(), shared.family, shared.type, shared.proto)
+    copy.settimeout(0)
+    return copy
 
 
 class Poller:
@@ -77,7 +87,7 @@ class Poller:
             return None
         if transport.get_extra_info("sslcontext") is not None or transport.get_write_buffer_size():
             return None
-        own = _take_socket(shared)
+        own = _take_socket(transport, shared)
         transport.set_protocol(_NOBODY)
         transport.abort()
         return PolledStream(self, own)

@@ -21,6 +21,9 @@ NO_STORE = {"Cache-Control": "max-age=0, private, must-revalidate"}
 _SHOWN = ("x-", "sec-websocket-", "traceparent", "tracestate")
 """How the names of the headers begin that `connect` may see."""
 
+_SHOWN_INITIALS = frozenset("xXsStT")
+"""The same, at a glance."""
+
 
 def refusal(status: int, text: str = "") -> web.Response:
     """An answer that refuses: the status, an empty body or a short text."""
@@ -59,9 +62,9 @@ def connect_info(
     """
     origin = request_origin(request)
     headers = [
-        (name, value)
-        for name, value in ((name.lower(), value) for name, value in request.headers.items())
-        if name.startswith(_SHOWN)
+        (name.lower(), value)
+        for name, value in request.headers.items()
+        if name[:1] in _SHOWN_INITIALS and name.lower().startswith(_SHOWN)
     ]
     peer = request.transport.get_extra_info("peername") if request.transport else None
     address, port = (peer[0], peer[1]) if isinstance(peer, tuple) else (None, None)

@@ -426,6 +426,98 @@ def test_a_held_tick_ends_when_it_is_released(scene: Scene) -> None:
     assert (before, sink.writes) == ([], [b"ab"])
 
 
+def test_in_a_held_tick_answers_come_last(scene: Scene) -> None:
+    """Answers of a batch are written after it, in the order of the clients, one write for each."""
+    order: list[bytes] = []
+    clients = [scene.client() for _ in range(3)]
+    for _, sink in clients:
+        sink.writes = order
+
+    scene.tick.hold()
+    for number, (outbox, _) in enumerate(clients):
+        outbox.send(b"<%d>" % number)
+    clients[1][0].send(b"<more>")
+    before = list(order)
+    scene.tick.release()
+    clients[0][0].send(b"<now>")
+
+    assert before == []
+    assert order == [b"<0>", b"<2>", b"<1><more>", b"<now>"]
+
+
+def test_an_answer_of_a_held_tick_keeps_its_place(scene: Scene) -> None:
+    """Before a broadcast that came after it, and behind one that came before."""
+    lane = scene.lane()
+    outbox, sink = scene.client(lane)
+
+    scene.tick.hold()
+    outbox.send(b"<1>")
+    lane.publish(b"<a>", None)
+    outbox.send(b"<2>")
+    lane.publish(b"<b>", None)
+    scene.tick.release()
+    scene.tick.hold()
+    outbox.send(b"<3>")
+    lane.publish(b"<c>", None)
+    scene.tick.release()
+
+    assert sink.writes == [b"<1><a><2><b>", b"<3>", b"<c>"]
+
+
+def test_the_close_frame_comes_behind_the_answers_of_a_held_tick(scene: Scene) -> None:
+    """What a batch answered is written before the client is closed."""
+    outbox, sink = scene.client()
+
+    scene.tick.hold()
+    outbox.send(b"<1>")
+    outbox.close(b"<bye>")
+    scene.tick.release()
+
+    assert sink.writes == [b"<1><bye>"]
+
+
+def test_a_flood_of_one_tick_is_written_before_its_end(scene: Scene) -> None:
+    """However much one callback pushes, it does not pile up; a client too slow for it is closed."""
+    good, sink = scene.client()
+    outbox, slow = scene.client(max_bytes=5_000)
+    slow.room_bytes = 0
+
+    scene.tick.hold()
+    for number in range(2_500):
+        good.send(b"<%04d>" % number)
+        outbox.send(b"<%04d>" % number)
+    before = len(sink.writes)
+    overflows = slow.overflows
+    scene.tick.release()
+
+    assert before == 2_500 // 64
+    assert b"".join(sink.writes) == b"".join(b"<%04d>" % number for number in range(2_500))
+    assert overflows == 1
+
+
+def test_broadcasts_of_one_tick_do_not_pile_up(scene: Scene) -> None:
+    """After a thousand, or a long one, they are written before its end: each once, in order."""
+    lane = scene.lane()
+    _, sink = scene.client(lane)
+    outbox, other = scene.client(lane, max_bytes=10_000_000)
+    frames = [b"<%04d>" % number for number in range(1_500)]
+    frames[1_200] = b"x" * 70_000
+
+    scene.tick.hold()
+    outbox.send(b"<mine>")
+    for number, frame in enumerate(frames):
+        lane.publish(frame, None)
+        if number == 700:
+            outbox.send(b"<mine>")
+    before = b"".join(sink.writes)
+    scene.tick.release()
+
+    assert before == b"".join(frames[:1_201])
+    assert b"".join(sink.writes) == b"".join(frames)
+    mine = [b"<mine>", *frames[:701], b"<mine>", *frames[701:]]
+    assert b"".join(other.writes) == b"".join(mine)
+
+
 async def test_the_tick_ends_by_itself() -> None:
     """What a tick holds back is written when the loop's turn ends."""
     wire = WebSocketWire(V2, Tick(), Limits(), Counters())
