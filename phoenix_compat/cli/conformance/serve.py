@@ -1,6 +1,6 @@
-"""`conformance …`: tools for authors of Phoenix clients and servers."""
+"""`conformance serve`: host the reference channel set."""
 
-# ruff: noqa: PLC0415 - see the package
+# ruff: noqa: PLC0415 - see phoenix_compat.cli
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ from typing import Any
 import click
 
 
-@click.group()
-def conformance() -> None:
-    """Tools for authors of Phoenix clients and servers."""
-
-
-@conformance.command("serve")
+@click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=int, default=4001, show_default=True, help="0 takes a free one.")
-def conformance_serve(host: str, port: int) -> None:
+def serve(host: str, port: int) -> None:
     """Host the reference channel set, on which the recorded conversations are played."""
     from contextlib import asynccontextmanager
 

@@ -1,0 +1,16 @@
+"""`conformance …`: tools for authors of Phoenix clients and servers, a module per command."""
+
+from __future__ import annotations
+
+import click
+
+from phoenix_compat.cli.conformance.serve import serve
+
+
+@click.group()
+def conformance() -> None:
+    """Tools for authors of Phoenix clients and servers."""
+
+
+for command in (serve,):
+    conformance.add_command(command)
