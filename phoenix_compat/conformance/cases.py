@@ -59,6 +59,17 @@ class SendBinary:
 
 
 @dataclass(frozen=True, slots=True)
+class SendBurst:
+    """Send several text frames, one right behind the other."""
+
+    conn: str
+    texts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.conn}: send {len(self.texts)} at once, first {shorten(self.texts[0])}"
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Send a ping frame."""
 
@@ -110,7 +121,7 @@ class Http:
         return f"{self.method} {self.target} {shorten(self.body)}".rstrip()
 
 
-Action = Open | SendText | SendBinary | Ping | Close | Wait | Http
+Action = Open | SendText | SendBinary | SendBurst | Ping | Close | Wait | Http
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +130,12 @@ class Step:
 
     Attributes:
         wanted: `{"open": …, "http": …, "frames": {conn: [frame, …]}}`, absent keys left out.
+        unordered: connections whose frames may come in any order.
     """
 
     action: Action
     wanted: Mapping[str, JSON] = field(default_factory=dict)
+    unordered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +172,11 @@ class Case:
         """The same case with `-mark` behind each name that must be its own."""
         names = {name: f"{name}-{mark}" for name in self.isolate}
         steps = (
-            Step(_rename_action(step.action, names), _rename(step.wanted, names))
+            replace(
+                step,
+                action=_rename_action(step.action, names),
+                wanted=_rename(step.wanted, names),
+            )
             for step in self.steps
         )
         return replace(self, steps=tuple(steps)) if names else self
@@ -170,13 +187,16 @@ class Case:
         A session cannot tell with which code it would be closed: `{"close": code}` becomes
         `{"gone": true}`.
         """
-        steps = (Step(_to_longpoll(step.action), _to_gone(step.wanted)) for step in self.steps)
+        steps = (
+            replace(step, action=_to_longpoll(step.action), wanted=_to_gone(step.wanted))
+            for step in self.steps
+        )
         return replace(self, steps=tuple(steps), transport="longpoll")
 
 
 def parse_case(raw: Mapping[str, JSON]) -> Case:
     """Read one case: `{"id": …, "steps": [step, …], …}`; of the rest only the steps are needed."""
-    steps = (Step(_parse_action(step), step.get("expect", {})) for step in raw["steps"])
+    steps = (_parse_step(step) for step in raw["steps"])
     return Case(
         id=raw.get("id", raw.get("name", "")),
         steps=tuple(steps),
@@ -195,11 +215,11 @@ A = TypeVar("A", bound=Action)
 def _rename_action(action: A, names: Mapping[str, str]) -> A:
     """An action with other names in its texts; binary data stays as it is."""
     texts = {
-        one.name: value
+        one.name: _rename(value, names)
         for one in fields(action)
-        if isinstance(value := getattr(action, one.name), str)
+        if isinstance(value := getattr(action, one.name), str | tuple)
     }
-    return replace(action, **_rename(texts, names))
+    return replace(action, **texts)
 
 
 def _rename(value: JSON, names: Mapping[str, str]) -> JSON:
@@ -209,8 +229,8 @@ def _rename(value: JSON, names: Mapping[str, str]) -> JSON:
         return value
     if isinstance(value, Mapping):
         return {key: _rename(inner, names) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_rename(inner, names) for inner in value]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_rename(inner, names) for inner in value)
     return value
 
 
@@ -235,6 +255,12 @@ def shorten(text: str, limit: int = 120) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 
+def _parse_step(raw: Mapping[str, JSON]) -> Step:
+    expect = dict(raw.get("expect", {}))
+    unordered = expect.pop("unordered", ())
+    return Step(_parse_action(raw), expect, tuple(unordered))
+
+
 def _parse_action(raw: Mapping[str, JSON]) -> Action:
     conn = raw.get("conn", "a")
     match raw["op"]:
@@ -244,6 +270,8 @@ def _parse_action(raw: Mapping[str, JSON]) -> Action:
             return SendText(conn, raw["text"] if "text" in raw else compact_json(raw["json"]))
         case "sendb":
             return SendBinary(conn, base64.b64decode(raw["b64"]))
+        case "burst":
+            return SendBurst(conn, tuple(map(compact_json, raw["json"])))
         case "ping":
             return Ping(conn, raw["data"])
         case "close":

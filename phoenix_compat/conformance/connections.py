@@ -170,7 +170,7 @@ class LongPollConnection:
         self._hear_all = hear
         self._is_gone = False
         self._probes = itertools.count(1)
-        self._probe_ref = ""
+        self._probe_ref: str | None = None
         self._on_probe = asyncio.Event()
         self._listener = asyncio.create_task(self._listen())
 
@@ -266,7 +266,7 @@ class LongPollConnection:
             ref = message[1]
         elif isinstance(message, dict):
             ref = message.get("ref")
-        return bool(ref == self._probe_ref)
+        return ref is not None and bool(ref == self._probe_ref)
 
     def _hear_gone(self) -> None:
         if not self._is_gone:

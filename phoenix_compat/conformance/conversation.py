@@ -21,6 +21,7 @@ from phoenix_compat.conformance.cases import (
     Open,
     Ping,
     SendBinary,
+    SendBurst,
     SendText,
     Wait,
 )
@@ -112,6 +113,9 @@ class Conversation:
                 await self._connection(conn).send_text(text)
             case SendBinary(conn, data):
                 await self._connection(conn).send_binary(data)
+            case SendBurst(conn, texts):
+                for text in texts:
+                    await self._connection(conn).send_text(text)
             case Ping(conn, text):
                 await self._connection(conn).ping(text)
             case Close(conn, code):

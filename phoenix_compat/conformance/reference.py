@@ -14,6 +14,7 @@ from phoenix_compat import (
     Channel,
     Endpoint,
     HandleResult,
+    LongPollOptions,
     Result,
     Socket,
     SocketHandler,
@@ -28,6 +29,13 @@ from phoenix_compat.presence import Presence
 
 _SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]
 _SLOW_TIMEOUT_S = 2.0
+_SHORT_WINDOW_S = 1.0
+_ORIGINS = (
+    "//example.com",
+    "http://scheme.example",
+    "//port.example:81",
+    "//*.wild.example",
+)
 
 
 class RoomChannel(Channel):
@@ -85,6 +93,11 @@ class RoomChannel(Channel):
         """Broadcast `msg` to all others, then reply ok."""
         socket.broadcast_from("msg", payload)
         return ok()
+
+    @on("whoami")
+    def whoami(self, payload: Any, socket: Socket) -> HandleResult:
+        """Reply ok with what the client said when it connected."""
+        return ok({"auth_token": socket.assigns["auth_token"], "params": socket.assigns["params"]})
 
     @on("noreply")
     def noreply(self, payload: Any, socket: Socket) -> HandleResult:
@@ -180,10 +193,14 @@ class UserSocket(SocketHandler):
 
     def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
         """Refuse `token=deny` plainly and `token=reject` with a reason."""
-        answers = {"deny": error(), "reject": error({"reason": "rejected"})}
-        if (refusal := answers.get(params.get("token"))) is not None:
-            return refusal
-        socket.assign(user=params.get("user"))
+        token = params.get("token")
+        if token == "deny":  # noqa: S105 - no secret
+            return error()
+        if token == "reject":  # noqa: S105 - no secret
+            return error({"reason": "rejected"})
+        socket.assign(
+            user=params.get("user"), params=params, auth_token=connect_info.get("auth_token")
+        )
         return ok()
 
     def id(self, socket: Socket) -> str | None:
@@ -192,8 +209,12 @@ class UserSocket(SocketHandler):
         return None if user is None else f"user:{user}"
 
 
-def build_reference_app() -> web.Application:
-    """The reference channel set in an aiohttp application, `POST /broadcast/…` included."""
+def build_reference_app(*, hurry: float = 1.0) -> web.Application:
+    """The reference channel set in an aiohttp application, `POST /broadcast/…` included.
+
+    Args:
+        hurry: by how much its timeouts are shortened, for tests that are in a hurry.
+    """
     endpoint = Endpoint()
     presence = Presence(endpoint)
 
@@ -206,7 +227,16 @@ def build_reference_app() -> web.Application:
         }
 
     endpoint.socket("/socket", ReferenceSocket, longpoll=True)
-    endpoint.socket("/slow", ReferenceSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S))
+    endpoint.socket(
+        "/slow", ReferenceSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S / hurry)
+    )
+    endpoint.socket(
+        "/extra",
+        ReferenceSocket,
+        websocket=WebSocketOptions(check_origin=_ORIGINS),
+        longpoll=LongPollOptions(check_origin=_ORIGINS, window_s=_SHORT_WINDOW_S / hurry),
+        auth_token=True,
+    )
     app = web.Application()
     mount(app, endpoint)
 

@@ -42,21 +42,21 @@ _FAILURES = (OSError, EOFError, asyncio.LimitOverrunError, ValueError, Unplayabl
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one step wanted and got, both in the form of the vectors' `expect`."""
+    """What one step wanted and got, both in the form of the vectors' `expect`.
+
+    Attributes:
+        reasons: where the answer differs, a sentence for each difference.
+    """
 
     action: Action
     wanted: Mapping[str, JSON]
     got: Mapping[str, JSON]
+    reasons: tuple[str, ...] = ()
 
     @property
     def is_right(self) -> bool:
         """Whether the server answered as Phoenix did."""
-        return matches(self.wanted, self.got)
-
-    @property
-    def reasons(self) -> list[str]:
-        """Where it did not, a sentence for each difference."""
-        return reasons(self.wanted, self.got)
+        return not self.reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,8 @@ async def run_case(
     try:
         for number, step in enumerate(case.steps, start=1):
             got = await conversation.play(step.action, is_last=number == len(case.steps))
-            results.append(StepResult(step.action, step.wanted, got))
+            differences = tuple(reasons(step.wanted, got, step.unordered))
+            results.append(StepResult(step.action, step.wanted, got, differences))
     except _FAILURES as failure:
         error = f"step {len(results) + 1}: {type(failure).__name__}: {str(failure) or 'no answer'}"
     finally:

@@ -18,6 +18,14 @@ from phoenix_compat.conformance.wire_client import HttpResponse, Opcode
 Heard = dict[str, JSON]
 
 
+class HeardText(Heard):
+    """A text message as parsed JSON; `exact` is the text it was."""
+
+    def __init__(self, parsed: JSON, exact: str) -> None:
+        super().__init__(text=parsed)
+        self.exact = exact
+
+
 def show_frame(opcode: int, payload: bytes) -> Heard:
     """One whole websocket message or control frame."""
     match opcode:
@@ -40,7 +48,7 @@ def show_text(payload: bytes) -> Heard:
     except UnicodeDecodeError:
         return {"violation": "text that is not UTF-8"}
     try:
-        return {"text": parse_json(text)}
+        return HeardText(parse_json(text), text)
     except ValueError:
         return {"raw": text}
 

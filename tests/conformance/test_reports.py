@@ -30,9 +30,9 @@ def result(id_: str, *, passed: bool) -> CaseResult:
     action = SendText("a", '["?\x01"]')
     case = Case(id_, (Step(action, WANTED),), title="Says `what`", source="lib/x.ex")
     log = (LogLine(0.0, "a", "out", str(action)), LogLine(0.001, "a", "in", {"text": ["2", "<b>"]}))
-    return CaseResult(
-        case, (StepResult(action, WANTED, WANTED if passed else GOT),), None, log, 0.1
-    )
+    reason = () if passed else ('a: a frame differs: [0] is "2", wanted "1"',)
+    step = StepResult(action, WANTED, WANTED if passed else GOT, reason)
+    return CaseResult(case, (step,), None, log, 0.1)
 
 
 @pytest.fixture
