@@ -29,6 +29,7 @@ from phoenix_compat.presence import Presence
 
 _SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]
 _SLOW_TIMEOUT_S = 2.0
+_WINDOW_S = 10.0
 _SHORT_WINDOW_S = 1.0
 _ORIGINS = (
     "//example.com",
@@ -226,7 +227,9 @@ def build_reference_app(*, hurry: float = 1.0) -> web.Application:
             "presence:*": (PresenceChannel, {"presence": presence}),
         }
 
-    endpoint.socket("/socket", ReferenceSocket, longpoll=True)
+    endpoint.socket(
+        "/socket", ReferenceSocket, longpoll=LongPollOptions(window_s=_WINDOW_S / hurry)
+    )
     endpoint.socket(
         "/slow", ReferenceSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S / hurry)
     )
