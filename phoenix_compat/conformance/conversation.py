@@ -94,7 +94,7 @@ class Conversation:
         got = await self._act(action)
         if self._connections and (is_last or not isinstance(action, Open)):
             await self._wait_for_quiet()
-            await self._probe(is_last=is_last)
+            await self._probe()
         frames = {conn: list(heard) for conn, heard in self._frames.items() if heard}
         for heard in self._frames.values():
             heard.clear()
@@ -213,12 +213,6 @@ class Conversation:
                 return True
         return False
 
-    async def _probe(self, *, is_last: bool) -> None:
-        """Tell silence from absence, at the end and wherever nothing was heard."""
-        await asyncio.gather(
-            *(
-                connection.probe()
-                for conn, connection in self._connections.items()
-                if is_last or not self._frames[conn]
-            )
-        )
+    async def _probe(self) -> None:
+        """Tell silence from absence, and from messages that no poll has brought yet."""
+        await asyncio.gather(*(connection.probe() for connection in self._connections.values()))

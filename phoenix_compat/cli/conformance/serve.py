@@ -20,7 +20,9 @@ def serve(host: str, port: int) -> None:
     from phoenix_compat.app.server import run, serve_until_signal
     from phoenix_compat.conformance.reference import build_reference_app
 
-    configure_logs("warning", "console")
+    # Channels crash here on request: that is no news, and printing tracebacks takes long enough to
+    # make the next answers late.
+    configure_logs("critical", "console")
 
     @asynccontextmanager
     async def opened() -> Any:

@@ -78,7 +78,8 @@ def _matrix(report: Report) -> Iterator[str]:
     heads = "".join(f'<th class="mark">{transport}</th>' for transport in transports)
     pick = '<label class="pick"><input type="checkbox" id="only"> only what differs</label>'
     yield f"<h2>{pick}The matrix</h2>"
-    yield f'<table class="matrix"><thead><tr><th>case</th><th></th><th></th>{heads}</tr></thead>'
+    blanks = '<th class="what"></th><th class="level"></th>'
+    yield f'<table class="matrix"><thead><tr><th>case</th>{blanks}{heads}</tr></thead>'
     area = ""
     for id_, cells in sorted(rows.items(), key=lambda row: row[0].partition("/")[0]):
         if (here := id_.partition("/")[0]) != area:
@@ -100,7 +101,9 @@ def _area_row(area: str, rows: dict[str, dict[str, Verdict]], transports: Iterab
         passed = sum(verdict.result.passed for verdict in verdicts)
         fine = fine and passed == len(verdicts)
         cells += f'<td class="mark">{f"{passed}/{len(verdicts)}" if verdicts else ""}</td>'
-    return f'<tr class="area{" fine" if fine else ""}"><td colspan="3">{area}</td>{cells}</tr>'
+    css = "area fine" if fine else "area"
+    blanks = '<td class="what"></td><td class="level"></td>'
+    return f'<tr class="{css}"><td>{area}</td>{blanks}{cells}</tr>'
 
 
 def _row(id_: str, cells: dict[str, Verdict], transports: Iterable[str]) -> str:
