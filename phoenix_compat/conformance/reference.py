@@ -17,6 +17,7 @@ from phoenix_compat import (
     Channel,
     Endpoint,
     HandleResult,
+    LongPollOptions,
     Result,
     Socket,
     SocketHandler,
@@ -33,6 +34,14 @@ from phoenix_compat.transports.neighbours import Neighbours
 
 _SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]
 _SLOW_TIMEOUT_S = 2.0
+_WINDOW_S = 10.0
+_SHORT_WINDOW_S = 1.0
+_ORIGINS = (
+    "//example.com",
+    "http://scheme.example",
+    "//port.example:81",
+    "//*.wild.example",
+)
 
 
 class RoomChannel(Channel):
@@ -90,6 +99,11 @@ class RoomChannel(Channel):
         """Broadcast `msg` to all others, then reply ok."""
         socket.broadcast_from("msg", payload)
         return ok()
+
+    @on("whoami")
+    def whoami(self, payload: Any, socket: Socket) -> HandleResult:
+        """Reply ok with what the client said when it connected."""
+        return ok({"auth_token": socket.assigns["auth_token"], "params": socket.assigns["params"]})
 
     @on("noreply")
     def noreply(self, payload: Any, socket: Socket) -> HandleResult:
@@ -185,10 +199,14 @@ class UserSocket(SocketHandler):
 
     def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
         """Refuse `token=deny` plainly and `token=reject` with a reason."""
-        answers = {"deny": error(), "reject": error({"reason": "rejected"})}
-        if (refusal := answers.get(params.get("token"))) is not None:
-            return refusal
-        socket.assign(user=params.get("user"))
+        token = params.get("token")
+        if token == "deny":  # noqa: S105 - no secret
+            return error()
+        if token == "reject":  # noqa: S105 - no secret
+            return error({"reason": "rejected"})
+        socket.assign(
+            user=params.get("user"), params=params, auth_token=connect_info.get("auth_token")
+        )
         return ok()
 
     def id(self, socket: Socket) -> str | None:
@@ -219,8 +237,13 @@ async def open_reference_app(seat: Seat | None = None) -> AsyncIterator[web.Appl
         yield build_reference_app(Company(seat, bus, neighbours))
 
 
-def build_reference_app(company: Company | None = None) -> web.Application:
-    """The reference channel set in an aiohttp application, `POST /broadcast/…` included."""
+def build_reference_app(company: Company | None = None, *, hurry: float = 1.0) -> web.Application:
+    """The reference channel set in an aiohttp application, `POST /broadcast/…` included.
+
+    Args:
+        company: what this process has of others that serve with it.
+        hurry: by how much its timeouts are shortened, for tests that are in a hurry.
+    """
     if company is None:
         endpoint = Endpoint()
         presence = Presence(endpoint)
@@ -238,8 +261,19 @@ def build_reference_app(company: Company | None = None) -> web.Application:
             "presence:*": (PresenceChannel, {"presence": presence}),
         }
 
-    endpoint.socket("/socket", ReferenceSocket, longpoll=True)
-    endpoint.socket("/slow", ReferenceSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S))
+    endpoint.socket(
+        "/socket", ReferenceSocket, longpoll=LongPollOptions(window_s=_WINDOW_S / hurry)
+    )
+    endpoint.socket(
+        "/slow", ReferenceSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S / hurry)
+    )
+    endpoint.socket(
+        "/extra",
+        ReferenceSocket,
+        websocket=WebSocketOptions(check_origin=_ORIGINS),
+        longpoll=LongPollOptions(check_origin=_ORIGINS, window_s=_SHORT_WINDOW_S / hurry),
+        auth_token=True,
+    )
     app = web.Application()
     mount(app, endpoint, neighbours=None if company is None else company.neighbours)
 

@@ -159,7 +159,9 @@ class SocketServer:
 
     def _receive_unjoined(self, message: Message) -> None:
         decision = decide(message, is_joined=False)
-        if decision is Decision.JOIN:
+        if decision is Decision.HEARTBEAT:
+            self._answer(None, message, "ok", {})
+        elif decision is Decision.JOIN:
             self._join(message, None)
         elif decision is Decision.LEAVE_UNJOINED:
             self._answer(message.join_ref, message, "ok", {})

@@ -87,6 +87,7 @@ class LongPollSession:
         "_inbox",
         "_is_over",
         "_joining",
+        "_last_words",
         "_outbox",
         "_poller",
         "_server",
@@ -104,6 +105,7 @@ class LongPollSession:
         self.polled_at_s = asyncio.get_running_loop().time()
         self._hub = hub
         self._is_over = False
+        self._last_words = b""
         self._poller: asyncio.Future[None] | None = None
         self._inbox: deque[_Waiting] = deque()
         self._joining: asyncio.Future[None] | None = None
@@ -119,7 +121,8 @@ class LongPollSession:
         return 0
 
     def write(self, data: bytes) -> None:
-        """There are no last words."""
+        """The last words: for the poll that waits. Nobody comes for them later."""
+        self._last_words = data
 
     def want_room(self) -> None:
         """Wake the poll that waits."""
@@ -153,7 +156,7 @@ class LongPollSession:
             if self._poller is not poller:
                 return b""
             self._poller = None
-            taken = self._outbox.take()
+            taken = self._last_words if self._is_over else self._outbox.take()
         return taken
 
     async def publish(self, data: bytes, *, is_binary: bool, window_s: float) -> bool:
@@ -203,7 +206,7 @@ class LongPollSession:
         del code
         if not self._is_over:
             self._is_over = True
-            self._outbox.discard()
+            self._outbox.close(b"")
             self._server.closed(reason)
             self._hub.gone(self)
 

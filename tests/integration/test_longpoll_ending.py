@@ -6,6 +6,7 @@ Numbers are those of protocol.md, §5.7 and §5.8 for the most part.
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -91,6 +92,24 @@ async def test_a_poll_that_waits_is_not_told(serve: Serve) -> None:
 
     assert await poll == {"messages": [], "status": 204, "token": client.token}
     assert loop.time() - began_at_s >= SHORT.window_s
+    await assert_it_is_gone(client)
+
+
+async def test_a_poll_that_waits_hears_what_came_before_the_end(serve: Serve) -> None:
+    """§5.3: a broadcast in the moment before a disconnect is what the poll is answered with."""
+    endpoint = Endpoint()
+    app = rooms_app(OpenChannel, endpoint=endpoint)
+    seen = watch(app)
+    client = await Poller.open(await serve(app), AS_ANN)
+    await client.join()
+    poll = await waiting_poll(client, seen)
+
+    endpoint.broadcast("room:a", "msg", {"n": 1})
+    endpoint.broadcast("user:ann", "disconnect", {})
+
+    answer = await poll
+    assert answer["status"] == 200
+    assert [json.loads(message)[3] for message in answer["messages"]] == ["msg"]
     await assert_it_is_gone(client)
 
 

@@ -15,7 +15,7 @@ import pytest
 from phoenix_compat import Endpoint, HandleResult, Limits, Socket, ok, on
 from phoenix_compat.conformance.cases import compact_json
 from phoenix_compat.conformance.reference import RoomChannel, build_reference_app
-from phoenix_compat.conformance.runner import load_vectors, run_cases
+from phoenix_compat.conformance.runner import load_suite, run_cases
 from phoenix_compat.conformance.wire_client import encode_close, encode_frame
 from phoenix_compat.runtime.socket_server import SocketServer
 from phoenix_compat.transports import poller
@@ -27,7 +27,7 @@ from tests.wire import OK, PhoenixWire
 
 ServeEndpoint = Callable[..., Awaitable[str]]
 
-CASES = load_vectors()
+CASES = [case for case in load_suite() if case.recorded_as and case.transport == "websocket"]
 PROGRESS_BYTES = 2_000
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from phoenix_compat.conformance.suite import read_vectors
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.token import (
     ExpiredTokenError,
@@ -19,9 +19,7 @@ from phoenix_compat.protocol.token import (
 )
 from phoenix_compat.token import Tokens
 
-VECTORS = json.loads(
-    Path(__file__).with_name("protocol").joinpath("phoenix-token.json").read_text()
-)
+VECTORS = read_vectors("data/tokens.json")
 SECRET: str = VECTORS["secret_key_base"]
 FORMER = "former-secret-key-base-of-the-endpoint-0123456789"
 NOW_MS = 1_000_000_000
@@ -49,7 +47,7 @@ BOTH = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize("vector", VECTORS["tokens"], ids=lambda vector: vector["name"])
+@pytest.mark.parametrize("vector", VECTORS["tokens"], ids=lambda vector: vector["id"])
 def test_tokens_of_phoenix(vector: dict[str, Any]) -> None:
     """A token that Phoenix made with this secret gives its data."""
     data = tokens().verify("user socket", vector["token"], max_age_s=math.inf)
@@ -112,7 +110,7 @@ def test_it_can_be_signed_at_another_time(make: Any, read: Any) -> None:
 
 def test_phoenix_signs_the_same() -> None:
     """The vector that Phoenix signed at a given time, to the last character."""
-    expected = next(v["token"] for v in VECTORS["tokens"] if v["name"] == "signedat")
+    expected = next(v["token"] for v in VECTORS["tokens"] if v["id"] == "signedat")
 
     assert expected == tokens().sign("user socket", 1, signed_at_s=1_000_000)
 

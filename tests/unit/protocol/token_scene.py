@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from phoenix_compat.conformance.suite import read_vectors
 from phoenix_compat.protocol.erlang_term import Atom, encode
 from phoenix_compat.protocol.token import (
     decrypt,
@@ -19,10 +19,10 @@ from phoenix_compat.protocol.token import (
     verify,
 )
 
-VECTORS = json.loads(Path(__file__).with_name("phoenix-token.json").read_text())
+VECTORS = read_vectors("data/tokens.json")
 SECRET: str = VECTORS["secret_key_base"]
 KEY = derive_key(SECRET, VECTORS["salt"])
-BY_NAME = {vector["name"]: vector for vector in VECTORS["tokens"]}
+BY_NAME = {vector["id"]: vector for vector in VECTORS["tokens"]}
 
 SIGNED_AT_MS = 1_000_000_000
 DAY_MS = 86_400_000

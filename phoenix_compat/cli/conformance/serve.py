@@ -1,6 +1,6 @@
-"""`conformance …`: tools for authors of Phoenix clients and servers."""
+"""`conformance serve`: host the reference channel set."""
 
-# ruff: noqa: PLC0415 - see the package
+# ruff: noqa: PLC0415 - see phoenix_compat.cli
 
 from __future__ import annotations
 
@@ -9,19 +9,14 @@ import sys
 import click
 
 
-@click.group()
-def conformance() -> None:
-    """Tools for authors of Phoenix clients and servers."""
-
-
-@conformance.command("serve")
+@click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=int, default=4001, show_default=True, help="0 takes a free one.")
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, help="Processes on the port.  [1]"
 )
 @click.option("--as-worker", is_flag=True, hidden=True)
-def conformance_serve(host: str, port: int, workers: int, *, as_worker: bool) -> None:
+def serve(host: str, port: int, workers: int, *, as_worker: bool) -> None:
     """Host the reference channel set, on which the recorded conversations are played."""
     from phoenix_compat.app.logs import configure_logs
     from phoenix_compat.app.server import run, serve_until_signal, work_until_signal
@@ -29,7 +24,9 @@ def conformance_serve(host: str, port: int, workers: int, *, as_worker: bool) ->
     from phoenix_compat.cluster.supervisor import supervise
     from phoenix_compat.conformance.reference import open_reference_app
 
-    configure_logs("warning", "console")
+    # Channels crash here on request: that is no news, and printing tracebacks takes long enough to
+    # make the next answers late.
+    configure_logs("critical", "console")
 
     def started(url: str) -> None:
         click.echo(f"the reference channel set listens on {url}")

@@ -1,0 +1,17 @@
+"""`conformance …`: tools for authors of Phoenix clients and servers, a module per command."""
+
+from __future__ import annotations
+
+import click
+
+from phoenix_compat.cli.conformance.run import run
+from phoenix_compat.cli.conformance.serve import serve
+
+
+@click.group()
+def conformance() -> None:
+    """Tools for authors of Phoenix clients and servers."""
+
+
+for command in (run, serve):
+    conformance.add_command(command)

@@ -1,0 +1,239 @@
+"""Mistakes in letting clients in, and in keeping them."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from phoenix_compat.protocol import origin
+from phoenix_compat.protocol.handshake import take_auth_token, upgrade_error
+from phoenix_compat.protocol.origin import Origin
+from phoenix_compat.protocol.query import Params, decode_query
+from phoenix_compat.protocol.serializer import Serializer, negotiate
+from phoenix_compat.runtime.lane import Lane
+from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.transports import admission, websocket
+from phoenix_compat.transports.connection import WebSocketConnection
+from phoenix_compat.transports.mount import SocketResource
+from phoenix_compat.transports.request import refusal
+from tests.conformance.mutants import mutant
+
+
+@mutant(1, fails=["connect/vsn/absent-is-v1"])
+def clients_without_a_version_speak_v2(patch: pytest.MonkeyPatch) -> None:
+    """No vsn is taken for 2.0.0."""
+    patch.setattr(admission, "DEFAULT_VSN", "2.0.0")
+
+
+@mutant(
+    2,
+    3,
+    fails=[
+        "connect/vsn/refused/empty",
+        "connect/vsn/refused/2.1.0",
+        "connect/vsn/refused/2",
+        "connect/vsn/refused/2.0",
+        "connect/vsn/refused/v2.0.0",
+        "connect/vsn/refused/space",
+        "connect/vsn/refused/prerelease",
+        "connect/vsn/refused/unescaped-build",
+    ],
+)
+def versions_are_read_leniently(patch: pytest.MonkeyPatch) -> None:
+    """Whatever begins with 2 is V2; an empty vsn is none."""
+
+    def lenient(vsn: Any, serializers: Any) -> Serializer | None:
+        if vsn == "":
+            return negotiate("1.0.0", serializers)
+        is_two = isinstance(vsn, str) and re.match(r"\s*v?2\b", vsn)
+        return negotiate("2.0.0" if is_two else vsn, serializers)
+
+    patch.setattr(admission, "negotiate", lenient)
+
+
+@mutant(
+    fails=["connect/vsn/unsupported", "connect/vsn/garbage", "connect/vsn/refused"],
+)
+def every_version_is_let_in(patch: pytest.MonkeyPatch) -> None:
+    """An unknown vsn is taken for 2.0.0."""
+
+    def ignoring(vsn: Any, serializers: Any) -> Serializer | None:
+        return negotiate(vsn, serializers) or negotiate("2.0.0", serializers)
+
+    patch.setattr(admission, "negotiate", ignoring)
+
+
+@mutant(
+    5,
+    fails=[
+        "connect/vsn/unsupported websocket",
+        "connect/vsn/garbage websocket",
+        "connect/upgrade/refused-plain-get",
+        "connect/origin/default/other-host websocket",
+        "connect/origin/default/null websocket",
+        "connect/auth-token/other",
+        "connect/origin/list websocket",
+        "connect/refused websocket",
+        "connect/vsn/refused websocket",
+    ],
+)
+def refusals_are_401(patch: pytest.MonkeyPatch) -> None:
+    """A client that is refused gets 401 and a JSON body."""
+
+    def unauthorized(status: int, text: str = "") -> web.Response:
+        if status == 403:
+            return web.json_response({"error": "unauthorized"}, status=401)
+        return refusal(status, text)
+
+    patch.setattr(websocket, "refusal", unauthorized)
+
+
+@mutant(
+    6,
+    fails=["connect/upgrade/refused-plain-get", "connect/upgrade/post"],
+)
+def the_upgrade_is_checked_before_connect(patch: pytest.MonkeyPatch) -> None:
+    """A plain GET is 400 whatever connect would have said."""
+    handle = websocket.WebSocketHub.handle
+
+    async def checking_first(
+        self: websocket.WebSocketHub, request: web.Request, path_params: dict[str, str]
+    ) -> web.StreamResponse:
+        problem = upgrade_error(request.headers, request.version)
+        return refusal(400, problem) if problem else await handle(self, request, path_params)
+
+    patch.setattr(websocket.WebSocketHub, "handle", checking_first)
+
+
+@mutant(8, fails=["connect/origin/default/own-host"])
+def the_port_of_an_origin_counts(patch: pytest.MonkeyPatch) -> None:
+    """With check_origin=True the port must be 80 or 443."""
+    is_allowed = origin.is_origin_allowed
+
+    def strict(header: str | None, check: Any, **known: Any) -> bool:
+        has_port = check is True and header is not None and re.search(r":\d+$", header) is not None
+        return not has_port and is_allowed(header, check, **known)
+
+    patch.setattr(admission, "is_origin_allowed", strict)
+
+
+@mutant(
+    9,
+    fails=["connect/origin/list/scheme", "connect/origin/list/wildcard"],
+)
+def schemes_imply_no_port(patch: pytest.MonkeyPatch) -> None:
+    """`http://x` in the list is any port of x, and `*.x` is not x itself."""
+
+    def parse(text: str) -> Origin:
+        found = parse_origin(text)
+        return found if re.search(r":\d+$", text) else found._replace(port=None)
+
+    parse_origin, is_within = origin.parse_origin, origin._is_host_within
+    patch.setattr(origin, "parse_origin", parse)
+    patch.setattr(
+        origin,
+        "_is_host_within",
+        lambda host, allowed: is_within(host, allowed) and f"*.{host}" != allowed,
+    )
+
+
+@mutant(
+    12,
+    fails=[
+        "connect/auth-token/with-phoenix",
+        "connect/auth-token/any-order",
+        "connect/auth-token/phoenix-alone",
+        "connect/auth-token/empty",
+        "connect/auth-token/twice",
+        "connect/auth-token/padding",
+    ],
+)
+def the_bearer_is_echoed(patch: pytest.MonkeyPatch) -> None:
+    """The first subprotocol that was offered is answered, be it the token."""
+    handle = websocket.WebSocketHub._select_subprotocol
+
+    def echoing(self: websocket.WebSocketHub, header: str | None) -> tuple[bool, str | None]:
+        is_fine, chosen = handle(self, header)
+        return is_fine, chosen and "base64url.bearer.phx.token"
+
+    patch.setattr(websocket.WebSocketHub, "_select_subprotocol", echoing)
+
+
+@mutant(
+    13,
+    fails=[
+        "connect/auth-token/with-phoenix",
+        "connect/auth-token/any-order",
+        "connect/auth-token/alone",
+        "connect/auth-token/twice",
+        "connect/auth-token/not-base64",
+    ],
+)
+def tokens_are_read_as_url_safe_base64(patch: pytest.MonkeyPatch) -> None:
+    """The alphabet is the one that the prefix names."""
+
+    def url_safe(header: str | None) -> tuple[str | None, str | None]:
+        for one in re.findall(r"bearer\.phx\.([^, ]+)", header or ""):
+            if set("+/") & set(one):
+                raise ValueError("not base64url")
+            standard = base64.b64encode(base64.urlsafe_b64decode(f"{one.rstrip('=')}==")).decode()
+            header = (header or "").replace(one, standard)
+        return take_auth_token(header)
+
+    patch.setattr(websocket, "take_auth_token", url_safe)
+
+
+@mutant(17, waits=True, fails=["end/idle/pushes-do-not-count"])
+def what_is_sent_keeps_a_client(patch: pytest.MonkeyPatch) -> None:
+    """Frames of the server count as activity of the client."""
+    publish, send = Lane.publish, Outbox.send
+
+    def heard(outbox: Outbox) -> None:
+        connection = outbox._sink
+        if isinstance(connection, WebSocketConnection):
+            connection.heard_at_sweep = connection._hub.sweeps
+
+    def publishing(self: Lane, packet: bytes, but: Outbox | None, key: object = None) -> None:
+        publish(self, packet, but, key)
+        for outbox in (*self._solo, *(self._multi or ())):
+            heard(outbox)
+
+    def sending(self: Outbox, packet: bytes) -> None:
+        heard(self)
+        send(self, packet)
+
+    patch.setattr(Lane, "publish", publishing)
+    patch.setattr(Outbox, "send", sending)
+
+
+@mutant(
+    74,
+    fails=["connect/vsn/last-wins", "connect/query/nested"],
+)
+def of_equal_params_the_first_counts(patch: pytest.MonkeyPatch) -> None:
+    """The query is read as a multi-dict, without nesting."""
+
+    def flat(query: str) -> Params:
+        params: Params = {}
+        for part in query.split("&"):
+            for name, value in decode_query(part.replace("[", "%5b")).items():
+                params.setdefault(name, value)
+        return params
+
+    patch.setattr("phoenix_compat.transports.request.decode_query", flat)
+
+
+@mutant(75, fails=["connect/path/empty-segments"])
+def a_trailing_slash_is_another_path(patch: pytest.MonkeyPatch) -> None:
+    """Empty segments of the path count."""
+    match = SocketResource._match
+
+    def strict(self: SocketResource, raw_path: str) -> dict[str, str] | None:
+        is_odd = raw_path.endswith("/") or "//" in raw_path
+        return None if is_odd else match(self, raw_path)
+
+    patch.setattr(SocketResource, "_match", strict)

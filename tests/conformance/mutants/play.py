@@ -1,0 +1,57 @@
+"""Plays the suite against a mutant, in a process of its own: patches are for the whole of one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from phoenix_compat.conformance.reference import build_reference_app
+from phoenix_compat.conformance.runner import CaseResult, load_suite, run_cases, select
+from tests.conformance.mutants import MUTANTS, Mutant
+from tests.conformance.mutants import channels as _channels
+from tests.conformance.mutants import connects as _connects
+from tests.conformance.mutants import longpolls as _longpolls
+from tests.conformance.mutants import presences as _presences
+from tests.conformance.mutants import serializers as _serializers
+from tests.conformance.mutants import sockets as _sockets
+from tests.serving import serving
+
+# Each of these adds its mutants to the list.
+ROOMS = (_serializers, _sockets, _channels, _presences, _connects, _longpolls)
+
+CASES = load_suite()
+_IDLE = ("end/idle", "end/idle-timeout")
+
+_QUIET_S = 0.06
+_HURRY = 4.0
+_CONCURRENCY = 64
+
+
+def failures_of(name: str | None) -> dict[str, str]:
+    """The cases in which a mutant fails, by key, each with its story; of the server for None."""
+    logging.disable()  # a mutant's complaints are no news
+    with pytest.MonkeyPatch.context() as patch:
+        found = next((one for one in MUTANTS if one.name == name), None)
+        if found is not None:
+            found.apply(patch)
+        results = asyncio.run(_play(found))
+    return {result.case.key: result.explain() for result in results if not result.passed}
+
+
+async def _play(mutant: Mutant | None) -> list[CaseResult]:
+    if mutant is not None and mutant.waits:
+        return await _play_all(_HURRY / 2, 0.1, ())
+    return await _play_all(_HURRY, _QUIET_S, _IDLE)
+
+
+async def _play_all(hurry: float, quiet_s: float, without: tuple[str, ...]) -> list[CaseResult]:
+    async with serving(build_reference_app(hurry=hurry)) as base_url:
+        return await run_cases(
+            select(CASES, without=without),
+            base_url,
+            concurrency=_CONCURRENCY,
+            quiet_s=quiet_s,
+            hurry=hurry,
+        )

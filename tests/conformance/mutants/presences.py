@@ -1,0 +1,92 @@
+"""Mistakes of presence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from phoenix_compat.conformance import reference
+from phoenix_compat.presence.presence import Presence
+from phoenix_compat.presence.tracker import Change, Meta, Place, Tracker
+from tests.conformance.mutants import mutant
+
+
+@mutant(
+    57,
+    fails=["presence/update", "presence/update-again"],
+)
+def an_update_is_two_diffs(patch: pytest.MonkeyPatch) -> None:
+    """The old meta leaves, then the new one joins."""
+    tell_one = Presence._tell_one
+
+    def telling_twice(self: Presence, change: Change) -> None:
+        if change.joins and change.leaves:
+            tell_one(self, change._replace(joins={}))
+            change = change._replace(leaves={})
+        tell_one(self, change)
+
+    patch.setattr(Presence, "_tell_one", telling_twice)
+
+
+@mutant(58, fails=["presence"])
+def empty_sides_of_diffs_are_left_out(patch: pytest.MonkeyPatch) -> None:
+    """A diff without leaves has no key `leaves`."""
+
+    def tell_one(self: Presence, change: Change) -> None:
+        sides = {"joins": change.joins, "leaves": change.leaves}
+        diff = {name: self._fetched(change.topic, metas) for name, metas in sides.items() if metas}
+        self._broadcaster.local_broadcast(change.topic, "presence_diff", diff)
+
+    patch.setattr(Presence, "_tell_one", tell_one)
+
+
+@mutant(
+    58,
+    fails=["presence/update", "presence/update-again"],
+)
+def updates_do_not_name_the_ref_before(patch: pytest.MonkeyPatch) -> None:
+    """A new meta has no phx_ref_prev."""
+    stamp = Tracker._stamp
+
+    def stamping(self: Tracker, place: Place, meta: Any, old: Meta | None) -> Meta:
+        return stamp(self, place, meta, None)
+
+    patch.setattr(Tracker, "_stamp", stamping)
+
+
+@mutant(
+    59,
+    fails=["presence/two-devices", "presence/rejoin-state"],
+)
+def the_state_comes_with_the_first_join_alone(patch: pytest.MonkeyPatch) -> None:
+    """A client that joins again gets no presence_state."""
+    handle_info = reference.PresenceChannel.handle_info
+    seen: set[Any] = set()
+
+    def once(self: reference.PresenceChannel, message: Any, socket: Any) -> None:
+        visit = (socket.topic, socket.assigns["key"])
+        if visit in seen:
+            socket.assigns["presence"].track(socket, socket.assigns["key"], {"online_at": 1})
+        else:
+            seen.add(visit)
+            handle_info(self, message, socket)
+
+    patch.setattr(reference.PresenceChannel, "handle_info", once)
+
+
+@mutant(fails=["presence"])
+def the_state_precedes_the_own_diff(patch: pytest.MonkeyPatch) -> None:
+    """Who joins gets the state before the diff that brings it about."""
+
+    def state_first(self: reference.PresenceChannel, message: Any, socket: Any) -> None:
+        presence = socket.assigns["presence"]
+        told: list[Change] = []
+        with pytest.MonkeyPatch.context() as held:
+            held.setattr(Presence, "_tell_one", lambda _self, change: told.append(change))
+            presence.track(socket, socket.assigns["key"], {"online_at": 1})
+        socket.push("presence_state", presence.list(socket))
+        for change in told:
+            presence._tell_one(change)
+
+    patch.setattr(reference.PresenceChannel, "handle_info", state_first)
