@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from phoenix_compat.cli.conformance.serve import serve
+from phoenix_compat.cli.conformance.trace import trace
 
 
 @click.group()
@@ -12,5 +13,5 @@ def conformance() -> None:
     """Tools for authors of Phoenix clients and servers."""
 
 
-for command in (serve,):
+for command in (serve, trace):
     conformance.add_command(command)
