@@ -1,6 +1,6 @@
-"""The recorded conversations as values: what to do, step by step, and what must be answered.
+"""Conversations as values: what to do, step by step, and what must be answered.
 
-It reads `vectors/phoenix-1.8.json` and talks to nobody; `runner` plays what is read here.
+`suite` reads them from the vectors' files, `runner` plays them; this module talks to nobody.
 """
 
 from __future__ import annotations
@@ -8,28 +8,32 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Self, TypeVar, get_args
 
 JSON = Any
 
-# Events of the reference channel set that reach the sockets of other cases on the same topic.
-_BROADCASTING_EVENTS = ("broadcast", "broadcast_from")
+Transport = Literal["websocket", "longpoll"]
+Level = Literal["MUST", "SHOULD", "PROFILE"]
+
+TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open a websocket and call it `conn`."""
+    """Open a websocket, or a long-poll session, and call it `conn`."""
 
     conn: str
     target: str
     headers: Mapping[str, str]
     protocols: tuple[str, ...]
+    transport: Transport = "websocket"
 
     def __str__(self) -> str:
-        return f"{self.conn}: open {self.target}"
+        offered = f" offering {', '.join(self.protocols)}" if self.protocols else ""
+        headers = "".join(f" {name}: {value}" for name, value in self.headers.items())
+        return f"{self.conn}: open {self.target}{offered}{headers}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,28 +127,107 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One recorded conversation."""
+    """One conversation, as one transport carries it.
 
-    name: str
+    Attributes:
+        id: its name, `area/…/what`.
+        level: MUST for what clients rely on, SHOULD for what most never notice, PROFILE for what
+            depends on the version or on the HTTP server beneath.
+        title: what it shows, in a sentence.
+        source: where Phoenix does it.
+        section: of the specification the case was written from.
+        recorded_as: its name in the recording; None when it was written, not recorded.
+        isolate: names (of topics, of users) that must be this case's alone while it is played.
+    """
+
+    id: str
     steps: tuple[Step, ...]
+    level: Level = "MUST"
+    title: str = ""
+    source: str = ""
+    section: str = ""
+    transport: Transport = "websocket"
+    recorded_as: str | None = None
+    isolate: tuple[str, ...] = ()
 
-    def is_heard_by_others(self) -> bool:
-        """Whether other cases, run at the same moment, would hear what this one broadcasts."""
-        sent = (step.action.text for step in self.steps if isinstance(step.action, SendText))
-        return any(f'"{event}"' in text for text in sent for event in _BROADCASTING_EVENTS)
+    @property
+    def key(self) -> str:
+        """What tells it from the same case over another transport."""
+        return f"{self.id} {self.transport}"
 
+    def isolated(self, mark: str) -> Self:
+        """The same case with `-mark` behind each name that must be its own."""
+        names = {name: f"{name}-{mark}" for name in self.isolate}
+        steps = (
+            Step(_rename_action(step.action, names), _rename(step.wanted, names))
+            for step in self.steps
+        )
+        return replace(self, steps=tuple(steps)) if names else self
 
-def load_vectors(path: Path | None = None) -> list[Case]:
-    """Read the cases of a vectors file, of the one recorded from Phoenix 1.8.12 by default."""
-    packaged = resources.files(__package__) / "vectors" / "phoenix-1.8.json"
-    document = json.loads((path or packaged).read_text(encoding="utf-8"))
-    return [parse_case(case) for case in document["cases"]]
+    def over_longpoll(self) -> Self:
+        """The same conversation in long-poll sessions.
+
+        A session cannot tell with which code it would be closed: `{"close": code}` becomes
+        `{"gone": true}`.
+        """
+        steps = (Step(_to_longpoll(step.action), _to_gone(step.wanted)) for step in self.steps)
+        return replace(self, steps=tuple(steps), transport="longpoll")
 
 
 def parse_case(raw: Mapping[str, JSON]) -> Case:
-    """Read one case, `{"name": …, "steps": [step, …]}`."""
+    """Read one case: `{"id": …, "steps": [step, …], …}`; of the rest only the steps are needed."""
     steps = (Step(_parse_action(step), step.get("expect", {})) for step in raw["steps"])
-    return Case(raw["name"], tuple(steps))
+    return Case(
+        id=raw.get("id", raw.get("name", "")),
+        steps=tuple(steps),
+        level=raw.get("level", "MUST"),
+        title=raw.get("title", ""),
+        source=raw.get("source", ""),
+        section=raw.get("section", ""),
+        recorded_as=raw.get("name"),
+        isolate=tuple(raw.get("isolate", ())),
+    )
+
+
+A = TypeVar("A", bound=Action)
+
+
+def _rename_action(action: A, names: Mapping[str, str]) -> A:
+    """An action with other names in its texts; binary data stays as it is."""
+    texts = {
+        one.name: value
+        for one in fields(action)
+        if isinstance(value := getattr(action, one.name), str)
+    }
+    return replace(action, **_rename(texts, names))
+
+
+def _rename(value: JSON, names: Mapping[str, str]) -> JSON:
+    if isinstance(value, str):
+        for old, new in names.items():
+            value = value.replace(old, new)
+        return value
+    if isinstance(value, Mapping):
+        return {key: _rename(inner, names) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rename(inner, names) for inner in value]
+    return value
+
+
+def _to_longpoll(action: Action) -> Action:
+    if not isinstance(action, Open):
+        return action
+    path, mark, query = action.target.partition("?")
+    target = f"{path.removesuffix('/websocket')}/longpoll{mark}{query}"
+    return replace(action, target=target, transport="longpoll")
+
+
+def _to_gone(wanted: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    frames = {
+        conn: [{"gone": True} if "close" in frame else frame for frame in heard]
+        for conn, heard in wanted.get("frames", {}).items()
+    }
+    return {**wanted, "frames": frames} if frames else wanted
 
 
 def shorten(text: str, limit: int = 120) -> str:

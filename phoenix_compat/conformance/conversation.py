@@ -1,19 +1,16 @@
 """The connections of one case while it is played: acts, listens, and shows what was heard.
 
-It judges nothing. What is heard is told in the form of the vectors: `{"text": parsed JSON}`,
-`{"raw": other text}`, `{"b64": binary}`, `{"pong": data}`, `{"close": code}` (1006 for a connection
-that ends without one), and `{"violation": what}` for what no server may send.
+It judges nothing; `showing` says in which form things are told.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from dataclasses import dataclass
+from functools import partial
 from string import Template
-from typing import NoReturn
+from typing import Literal
 from urllib.parse import urlsplit
 
 from phoenix_compat.conformance.cases import (
@@ -27,41 +24,73 @@ from phoenix_compat.conformance.cases import (
     SendText,
     Wait,
 )
-from phoenix_compat.conformance.wire_client import (
-    HttpResponse,
-    Opcode,
-    RawFrame,
-    WireClient,
-    encode_close,
+from phoenix_compat.conformance.connections import (
+    Connection,
+    LongPollConnection,
+    UnplayableError,
+    WebSocketConnection,
+    describe,
+    exchange,
+    read_answer,
 )
+from phoenix_compat.conformance.showing import Heard, show_response
+from phoenix_compat.conformance.wire_client import WireClient
 
-# A long poll answers within its window of 10 s; what takes longer will not come.
-_RESPONSE_TIMEOUT_S = 15.0
-_FAREWELL_TIMEOUT_S = 2.0
-
-Heard = dict[str, JSON]
+_MAX_FRAMES_PER_STEP = 2_000
+"""No step is answered by more; a server that talks on is stopped here."""
 
 
-class UnplayableError(Exception):
-    """A step asks for a connection or a value that is not there."""
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One thing that went over the wire.
+
+    Attributes:
+        at_s: seconds since the case began.
+        conn: the connection, "" for plain requests.
+        way: `out` from the client, `in` from the server.
+        shown: what it was: the action's text, or what was heard in the vectors' form.
+    """
+
+    at_s: float
+    conn: str
+    way: Literal["out", "in"]
+    shown: JSON
 
 
 class Conversation:
-    """The connections and captured values of one case while it is played."""
+    """The connections and captured values of one case while it is played.
 
-    def __init__(self, base_url: str, quiet_s: float) -> None:
+    Args:
+        quiet_s: how long nothing must come until a step counts as answered.
+        hurry: by how much waits are shortened, for a server whose clocks are hurried as much.
+
+    Attributes:
+        log: everything said, in order.
+    """
+
+    def __init__(self, base_url: str, quiet_s: float, hurry: float = 1.0) -> None:
+        self.log: list[LogLine] = []
         self._base_url = base_url
         self._prefix = urlsplit(base_url).path.rstrip("/")
         self._quiet_s = quiet_s
-        self._connections: dict[str, _Connection] = {}
+        self._hurry = hurry
+        self._began_at_s = time.monotonic()
+        self._connections: dict[str, Connection] = {}
         self._frames: dict[str, list[Heard]] = {}
         self._on_heard = asyncio.Event()
         self._values: dict[str, str] = {}
 
-    async def play(self, action: Action) -> dict[str, JSON]:
-        """Do one step, wait for the quiet after it, and return all that was heard."""
+    async def play(self, action: Action, *, is_last: bool = True) -> dict[str, JSON]:
+        """Do one step, wait for the quiet after it, and return all that was heard.
+
+        Nothing can come when no connection is open, and what comes unasked after an opening is
+        heard in the next step: neither is waited for.
+        """
+        self._log(getattr(action, "conn", ""), "out", str(action))
         got = await self._act(action)
-        await self._wait_for_quiet()
+        if self._connections and (is_last or not isinstance(action, Open)):
+            await self._wait_for_quiet()
+            await self._probe(is_last=is_last)
         frames = {conn: list(heard) for conn, heard in self._frames.items() if heard}
         for heard in self._frames.values():
             heard.clear()
@@ -73,24 +102,25 @@ class Conversation:
 
     async def _act(self, action: Action) -> dict[str, JSON]:
         match action:
+            case Open(transport="websocket"):
+                return {"open": await self._open_websocket(action)}
             case Open():
-                return {"open": await self._open(action)}
+                return {"open": await self._open_longpoll(action)}
             case Http():
                 return {"http": await self._request(action)}
             case SendText(conn, text):
-                await self._connection(conn).client.send_frame(text)
+                await self._connection(conn).send_text(text)
             case SendBinary(conn, data):
-                await self._connection(conn).client.send_frame(data, Opcode.BINARY)
-            case Ping(conn, data):
-                await self._connection(conn).client.send_frame(data, Opcode.PING)
+                await self._connection(conn).send_binary(data)
+            case Ping(conn, text):
+                await self._connection(conn).ping(text)
             case Close(conn, code):
-                self._connection(conn).is_muted = True
-                await self._connection(conn).client.send_bytes(encode_close(code))
+                await self._connection(conn).close(code)
             case Wait(wait_s):
-                await asyncio.sleep(wait_s)
+                await asyncio.sleep(wait_s / self._hurry)
         return {}
 
-    async def _open(self, action: Open) -> JSON:
+    async def _open_websocket(self, action: Open) -> JSON:
         client = await WireClient.connect(self._base_url)
         headers = list(action.headers.items())
         if action.protocols:
@@ -99,23 +129,35 @@ class Conversation:
         if response.status != 101:
             await client.close()
             return {"status": response.status}
-        heard = self._frames.setdefault(action.conn, [])
-        self._connections[action.conn] = _Connection(client, heard, self._on_heard)
+        self._connections[action.conn] = WebSocketConnection(client, self._hear_on(action.conn))
         return {"status": 101, "protocol": response.header("sec-websocket-protocol")}
 
+    async def _open_longpoll(self, action: Open) -> JSON:
+        """Open a session; an answer is shown as that of the websocket handshake it stands for."""
+        headers = list(action.headers.items())
+        response = await exchange(self._base_url, "GET", action.target, headers)
+        answer = read_answer(response) or {}
+        match answer:
+            case {"status": 410, "messages": [], "token": str(token)} if len(answer) == 3:
+                self._connections[action.conn] = LongPollConnection(
+                    self._base_url, action.target, token, self._hear_on(action.conn)
+                )
+                return {"status": 101, "protocol": None}
+            case {"status": 403} if len(answer) == 1:
+                return {"status": 403}
+            case _:
+                return {"status": describe(response)}
+
     async def _request(self, action: Http) -> JSON:
-        client = await WireClient.connect(self._base_url)
-        try:
-            response = await client.request(
-                action.method,
-                self._prefix + self._fill(action.target),
-                [*action.headers.items(), ("Connection", "close")],
-                self._fill(action.body).encode(),
-                timeout_s=_RESPONSE_TIMEOUT_S,
-            )
-        finally:
-            await client.close()
-        shown = _show_response(response, action.want_headers)
+        response = await exchange(
+            self._base_url,
+            action.method,
+            self._fill(action.target),
+            [(name, self._fill(value)) for name, value in action.headers.items()],
+            self._fill(action.body).encode(),
+        )
+        shown = show_response(response, action.want_headers)
+        self._log("", "in", shown)
         if isinstance(shown["body"], dict):
             captured = shown["body"].keys() & action.capture
             self._values |= {name: str(shown["body"][name]) for name in captured}
@@ -127,13 +169,27 @@ class Conversation:
         except KeyError as missing:
             raise UnplayableError(f"nothing was captured as {missing}") from None
 
-    def _connection(self, name: str) -> _Connection:
+    def _connection(self, name: str) -> Connection:
         if name not in self._connections:
             raise UnplayableError(f"connection {name!r} is not open")
         return self._connections[name]
 
+    # Hearing.
+
+    def _hear_on(self, conn: str) -> partial[None]:
+        self._frames.setdefault(conn, [])
+        return partial(self._hear, conn)
+
+    def _hear(self, conn: str, shown: Heard) -> None:
+        self._frames[conn].append(shown)
+        self._log(conn, "in", shown)
+        self._on_heard.set()
+
+    def _log(self, conn: str, way: Literal["out", "in"], shown: JSON) -> None:
+        self.log.append(LogLine(time.monotonic() - self._began_at_s, conn, way, shown))
+
     async def _wait_for_quiet(self) -> None:
-        while True:
+        while sum(map(len, self._frames.values())) < _MAX_FRAMES_PER_STEP:
             self._on_heard.clear()
             try:
                 async with asyncio.timeout(self._quiet_s):
@@ -142,124 +198,19 @@ class Conversation:
                 # Frames already here are the server's on time, even when this loop was late.
                 if not await self._has_more():
                     return
+        raise UnplayableError(f"more than {_MAX_FRAMES_PER_STEP} frames came")
 
     async def _has_more(self) -> bool:
         for _turn in range(3):
             await asyncio.sleep(0)
         return self._on_heard.is_set()
 
-
-class _Connection:
-    """One websocket of a conversation; everything it hears goes to `heard` as vectors write it."""
-
-    def __init__(self, client: WireClient, heard: list[Heard], on_heard: asyncio.Event) -> None:
-        self.client = client
-        self.is_muted = False
-        self._heard = heard
-        self._on_heard = on_heard
-        self._parts: list[bytes] = []
-        self._opcode = 0
-        self._listener = asyncio.create_task(self._listen())
-
-    async def say_goodbye(self) -> None:
-        """Close politely, and without mercy when the server does not answer."""
-        if not self._listener.done():
-            self.is_muted = True
-            with suppress(ConnectionError):  # the server may be faster
-                await self.client.send_bytes(encode_close(1000))
-            await asyncio.wait([self._listener], timeout=_FAREWELL_TIMEOUT_S)
-        self._listener.cancel()
-        await asyncio.wait([self._listener])
-        await self.client.close()
-
-    async def _listen(self) -> None:
-        while (frame := await self.client.read_frame(timeout_s=None)) is not None:
-            if frame.opcode == Opcode.CLOSE:
-                self._hear({"close": frame.close_code})
-                await self._answer_close(frame)
-                return
-            self._take(frame)
-        self._hear({"close": 1006})
-
-    async def _answer_close(self, frame: RawFrame) -> None:
-        with suppress(ConnectionError):  # it need not wait for our half of the handshake
-            await self.client.send_frame(frame.payload[:2], Opcode.CLOSE)
-
-    def _take(self, frame: RawFrame) -> None:
-        if frame.rsv or frame.is_masked:
-            self._hear({"violation": f"rsv {frame.rsv}, masked {frame.is_masked}"})
-            return
-        if frame.opcode >= 0x8:
-            self._hear(_show_frame(frame.opcode, frame.payload))
-            return
-        self._opcode = frame.opcode or self._opcode
-        self._parts.append(frame.payload)
-        if frame.is_final:
-            self._hear(_show_frame(self._opcode, b"".join(self._parts)))
-            self._parts = []
-
-    def _hear(self, shown: Heard) -> None:
-        if not self.is_muted:
-            self._heard.append(shown)
-            self._on_heard.set()
-
-
-def _show_frame(opcode: int, payload: bytes) -> Heard:
-    match opcode:
-        case Opcode.TEXT:
-            return _show_text(payload)
-        case Opcode.BINARY:
-            return {"b64": base64.b64encode(payload).decode()}
-        case Opcode.PONG:
-            return {"pong": payload.decode(errors="replace")}
-        case Opcode.PING:
-            return {"ping": payload.decode(errors="replace")}
-        case _:
-            return {"violation": f"opcode {opcode}"}
-
-
-def _show_text(payload: bytes) -> Heard:
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError:
-        return {"violation": "text that is not UTF-8"}
-    try:
-        return {"text": _parse_json(text)}
-    except ValueError:
-        return {"raw": text}
-
-
-def _show_response(response: HttpResponse, want_headers: Sequence[str]) -> dict[str, JSON]:
-    shown: dict[str, JSON] = {"status": response.status, "body": _show_body(response.body)}
-    if want_headers:
-        shown["headers"] = {name: response.header(name) for name in want_headers}
-    return shown
-
-
-def _show_body(body: bytes) -> JSON:
-    """A body as vectors write it: JSON as values, long-poll messages parsed, nothing as null."""
-    text = body.decode(errors="replace")
-    try:
-        shown = _parse_json(text)
-    except ValueError:
-        return text or None
-    if isinstance(shown, dict) and isinstance(shown.get("messages"), list):
-        shown["messages"] = [_show_message(message) for message in shown["messages"]]
-    return shown
-
-
-def _show_message(message: JSON) -> JSON:
-    if not isinstance(message, str):
-        return {"violation": f"a message must be a string, not {message!r}"}
-    try:
-        return _parse_json(message)
-    except ValueError:
-        return {"raw": message}
-
-
-def _parse_json(text: str) -> JSON:
-    return json.loads(text, parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    async def _probe(self, *, is_last: bool) -> None:
+        """Tell silence from absence, at the end and wherever nothing was heard."""
+        await asyncio.gather(
+            *(
+                connection.probe()
+                for conn, connection in self._connections.items()
+                if is_last or not self._frames[conn]
+            )
+        )

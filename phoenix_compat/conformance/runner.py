@@ -1,28 +1,43 @@
-"""Plays recorded conversations against a server and says exactly where its answers differ.
+"""Plays conversations against a server and says exactly where its answers differ.
 
 It knows the server only by its URL. It judges as the recording was made: a step is played, frames
 are collected until none came for 250 ms, and compared per connection and in order.
+
+    results = await run_cases(load_suite(), "http://localhost:4001")
+    print(*(result.explain() for result in results if not result.passed), sep="\n")
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from phoenix_compat.conformance.cases import (
-    JSON,
-    Action,
-    Case,
-    compact_json,
-    load_vectors,
-    shorten,
-)
-from phoenix_compat.conformance.conversation import Conversation, UnplayableError
+from phoenix_compat.conformance.cases import JSON, Action, Case
+from phoenix_compat.conformance.connections import UnplayableError
+from phoenix_compat.conformance.conversation import Conversation, LogLine
+from phoenix_compat.conformance.reasons import describe_heard, matches, reasons
+from phoenix_compat.conformance.suite import load_suite, load_vectors, select
 
-__all__ = ["Case", "CaseResult", "StepResult", "load_vectors", "matches", "run_case", "run_cases"]
+__all__ = [
+    "Case",
+    "CaseResult",
+    "StepResult",
+    "load_suite",
+    "load_vectors",
+    "matches",
+    "run_case",
+    "run_cases",
+    "select",
+]
 
 QUIET_S = 0.25
+CONCURRENCY = 32
+
+_FAILURES = (OSError, EOFError, asyncio.LimitOverrunError, ValueError, UnplayableError)
+"""What a server, or the way to it, can do to a case while it is played."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,95 +53,110 @@ class StepResult:
         """Whether the server answered as Phoenix did."""
         return matches(self.wanted, self.got)
 
+    @property
+    def reasons(self) -> list[str]:
+        """Where it did not, a sentence for each difference."""
+        return reasons(self.wanted, self.got)
+
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
     """The verdict over one case.
 
     Attributes:
+        case: the case as it was played, its names made its own.
         steps: the steps that were played.
         error: why the case could not be played to its end, or None.
+        log: everything that was said.
+        took_s: how long it took.
     """
 
-    name: str
+    case: Case
     steps: tuple[StepResult, ...]
     error: str | None = None
+    log: tuple[LogLine, ...] = ()
+    took_s: float = 0.0
 
     @property
     def passed(self) -> bool:
         """Whether every step was played and answered as Phoenix did."""
         return self.error is None and all(step.is_right for step in self.steps)
 
+    @property
+    def reasons(self) -> list[str]:
+        """Why it failed: each begins with the number of its step."""
+        found = [
+            f"step {number}, {reason}"
+            for number, step in enumerate(self.steps, start=1)
+            for reason in step.reasons
+        ]
+        return found if self.error is None else [*found, self.error]
+
     def explain(self) -> str:
         """The case told step by step, with wanted and got where they differ."""
-        lines = [f"{'ok' if self.passed else 'FAILED'}: {self.name}"]
+        lines = [f"{'ok' if self.passed else 'FAILED'}: {self.case.key}"]
         for number, step in enumerate(self.steps, start=1):
             lines.append(f"  {'ok  ' if step.is_right else 'WRONG'} {number}. {step.action}")
             if not step.is_right:
-                lines += [f"        wanted {line}" for line in _describe(step.wanted)]
-                lines += [f"        got    {line}" for line in _describe(step.got)]
+                lines += [f"        wanted {line}" for line in describe_heard(step.wanted)]
+                lines += [f"        got    {line}" for line in describe_heard(step.got)]
         if self.error is not None:
             lines.append(f"  STOPPED: {self.error}")
         return "\n".join(lines)
 
 
-def matches(wanted: JSON, got: JSON) -> bool:
-    """Whether two JSON values are the same: keys in any order, `1`, `1.0` and `true` all different.
-
-    `"<any>"` among the wanted matches any value but null.
-    """
-    if wanted == "<any>":
-        return got is not None
-    if isinstance(wanted, Mapping) and isinstance(got, Mapping):
-        return wanted.keys() == got.keys() and all(matches(wanted[key], got[key]) for key in wanted)
-    if isinstance(wanted, list) and isinstance(got, list):
-        return len(wanted) == len(got) and all(map(matches, wanted, got))
-    return type(wanted) is type(got) and bool(wanted == got)
-
-
-async def run_cases(
-    cases: Iterable[Case], base_url: str, *, concurrency: int = 8, quiet_s: float = QUIET_S
+async def run_cases(  # noqa: PLR0913 - the knobs of a run, by name
+    cases: Iterable[Case],
+    base_url: str,
+    *,
+    concurrency: int = CONCURRENCY,
+    quiet_s: float = QUIET_S,
+    hurry: float = 1.0,
+    on_result: Callable[[CaseResult], None] | None = None,
 ) -> list[CaseResult]:
     """Play many cases, at most `concurrency` at a time; results come in the order of the cases.
 
-    Cases that broadcast on a topic others use are played alone, after the rest.
+    Args:
+        on_result: called with each result as it comes, in whatever order.
+        quiet_s, hurry: see `run_case`.
     """
-    cases = list(cases)
     places = asyncio.Semaphore(concurrency)
 
     async def play(case: Case) -> CaseResult:
         async with places:
-            return await run_case(case, base_url, quiet_s=quiet_s)
+            result = await run_case(case, base_url, quiet_s=quiet_s, hurry=hurry)
+        if on_result is not None:
+            on_result(result)
+        return result
 
-    independent = [case for case in cases if not case.is_heard_by_others()]
-    results = await asyncio.gather(*map(play, independent))
-    results += [await play(case) for case in cases if case.is_heard_by_others()]
-    by_name = {result.name: result for result in results}
-    return [by_name[case.name] for case in cases]
+    async with asyncio.TaskGroup() as group:
+        plays = [group.create_task(play(case)) for case in cases]
+    return [each.result() for each in plays]
 
 
-async def run_case(case: Case, base_url: str, *, quiet_s: float = QUIET_S) -> CaseResult:
-    """Play one case against the server at `base_url` (`http://host:port`, no mount path)."""
-    conversation = Conversation(base_url, quiet_s)
+async def run_case(
+    case: Case, base_url: str, *, quiet_s: float = QUIET_S, hurry: float = 1.0
+) -> CaseResult:
+    """Play one case against the server at `base_url` (`http://host:port`, no mount path).
+
+    Args:
+        quiet_s: how long nothing must come until a step counts as answered; what comes later is
+            too late.
+        hurry: by how much the waits of the case are shortened, for a server whose clocks are
+            hurried as much.
+    """
+    case = case.isolated(secrets.token_hex(3))
+    conversation = Conversation(base_url, quiet_s, hurry)
+    began_at_s = time.monotonic()
     results: list[StepResult] = []
     error = None
     try:
-        for step in case.steps:
-            got = await conversation.play(step.action)
+        for number, step in enumerate(case.steps, start=1):
+            got = await conversation.play(step.action, is_last=number == len(case.steps))
             results.append(StepResult(step.action, step.wanted, got))
-    except (OSError, EOFError, asyncio.LimitOverrunError, ValueError, UnplayableError) as failure:
-        error = f"step {len(results) + 1}: {type(failure).__name__}: {failure}"
+    except _FAILURES as failure:
+        error = f"step {len(results) + 1}: {type(failure).__name__}: {str(failure) or 'no answer'}"
     finally:
         await conversation.end()
-    return CaseResult(case.name, tuple(results), error)
-
-
-def _describe(heard: Mapping[str, JSON]) -> Iterable[str]:
-    if not heard:
-        yield "nothing"
-    for part in ("open", "http"):
-        if part in heard:
-            yield f"{part}: {shorten(compact_json(heard[part]), 600)}"
-    for conn, frames in sorted(heard.get("frames", {}).items()):
-        for frame in frames:
-            yield f"{conn}: {shorten(compact_json(frame), 600)}"
+    took_s = time.monotonic() - began_at_s
+    return CaseResult(case, tuple(results), error, tuple(conversation.log), took_s)

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.conformance.cases import Case, load_vectors
+from phoenix_compat.conformance.cases import Case
+from phoenix_compat.conformance.suite import load_vectors
 from phoenix_compat.conformance.trace.checker import Violation, check_trace
 from phoenix_compat.conformance.trace.frames import Side
 from phoenix_compat.conformance.trace.rules import Level
 from tests.conformance.recording import RecordedWire, Recording, record_case
 
-CASES = {case.name: case for case in load_vectors()}
+CASES = {case.id: case for case in load_vectors()}
 
 # Cases in which the client errs on purpose, and what the checker says of it.
 CLIENT_ERRORS = {

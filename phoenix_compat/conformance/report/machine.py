@@ -1,0 +1,115 @@
+"""A report for programs: JSON, and JUnit XML for whatever shows tests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from phoenix_compat.conformance.report.summary import Outcome, Report, Verdict
+from phoenix_compat.version import __version__
+
+JSON_FORMAT = 1
+"""Raised when a reader of the JSON would have to change."""
+
+
+def to_json(report: Report) -> str:
+    """The report as JSON.
+
+    `{"format": 1, "url", "profile", "began_at", "took_s", "is_good", "counts": {outcome: n},
+    "cases": [{"id", "transport", "level", "title", "source", "recorded", "outcome", "took_s",
+    "reasons": [text], "error", "steps": [{"action", "wanted", "got", "is_right"}],
+    "log": [{"at_s", "conn", "way", "shown"}], "reproduce"}]}`
+    """
+    document = {
+        "format": JSON_FORMAT,
+        "made_by": f"phoenix-compat {__version__}",
+        "url": report.url,
+        "profile": report.profile,
+        "began_at": report.began_at.isoformat(timespec="seconds"),
+        "took_s": round(report.took_s, 3),
+        "is_good": report.is_good,
+        "counts": {str(outcome): count for outcome, count in report.counts.items()},
+        "cases": [_case(report, verdict) for verdict in report.verdicts],
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def _case(report: Report, verdict: Verdict) -> dict[str, Any]:
+    case, result = verdict.case, verdict.result
+    return {
+        "id": case.id,
+        "transport": case.transport,
+        "level": case.level,
+        "title": case.title,
+        "source": case.source,
+        "recorded": case.recorded_as is not None,
+        "outcome": str(verdict.outcome),
+        "took_s": round(result.took_s, 3),
+        "reasons": result.reasons,
+        "error": result.error,
+        "steps": [
+            {
+                "action": str(step.action),
+                "wanted": step.wanted,
+                "got": step.got,
+                "is_right": step.is_right,
+            }
+            for step in result.steps
+        ],
+        "log": [
+            {"at_s": round(line.at_s, 4), "conn": line.conn, "way": line.way, "shown": line.shown}
+            for line in result.log
+        ],
+        "reproduce": report.reproduce(case),
+    }
+
+
+def to_junit(report: Report) -> str:
+    """The report as JUnit XML: a suite for each transport, a test for each case.
+
+    An expected failure counts as skipped, an unexpected pass as a failure.
+    """
+    root = ET.Element("testsuites", name="phoenix conformance", time=f"{report.took_s:.3f}")
+    for transport in dict.fromkeys(verdict.case.transport for verdict in report.verdicts):
+        verdicts = [v for v in report.verdicts if v.case.transport == transport]
+        suite = ET.SubElement(
+            root,
+            "testsuite",
+            name=f"phoenix {report.profile} over {transport}",
+            timestamp=report.began_at.isoformat(timespec="seconds"),
+            tests=str(len(verdicts)),
+            failures=str(sum(not verdict.outcome.is_good for verdict in verdicts)),
+            skipped=str(sum(v.outcome is Outcome.EXPECTED_FAILURE for v in verdicts)),
+            time=f"{sum(verdict.result.took_s for verdict in verdicts):.3f}",
+        )
+        for verdict in verdicts:
+            _add_test(suite, report, verdict)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add_test(suite: ET.Element, report: Report, verdict: Verdict) -> None:
+    case, result = verdict.case, verdict.result
+    test = ET.SubElement(
+        suite,
+        "testcase",
+        classname=f"{case.transport}.{case.id.partition('/')[0]}",
+        name=case.id,
+        time=f"{result.took_s:.3f}",
+    )
+    if verdict.outcome is Outcome.EXPECTED_FAILURE:
+        ET.SubElement(test, "skipped", message=_clean("; ".join(result.reasons)))
+    elif verdict.outcome is Outcome.UNEXPECTED_PASS:
+        message = "passed, though it is among the expected failures: take it off the list"
+        ET.SubElement(test, "failure", message=message)
+    elif verdict.outcome is Outcome.FAILED:
+        failure = ET.SubElement(test, "failure", message=_clean("; ".join(result.reasons)))
+        failure.text = _clean(f"{result.explain()}\n\n{report.reproduce(case)}\n")
+
+
+def _clean(text: str) -> str:
+    """XML 1.0 has no place for most control characters, escaped or not."""
+    return "".join(
+        char if char >= " " or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text
+    )

@@ -1,0 +1,136 @@
+"""A report for a terminal: a bar while it runs, then each failure and a table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from phoenix_compat.conformance.cases import Case
+from phoenix_compat.conformance.reasons import describe_heard
+from phoenix_compat.conformance.report.summary import Outcome, Report, Verdict
+from phoenix_compat.conformance.runner import CaseResult, StepResult
+
+_STYLES = {
+    Outcome.PASSED: "green",
+    Outcome.FAILED: "bold red",
+    Outcome.EXPECTED_FAILURE: "yellow",
+    Outcome.UNEXPECTED_PASS: "bold magenta",
+}
+
+
+@contextmanager
+def progress(console: Console, total: int) -> Iterator[Callable[[CaseResult], None]]:
+    """A bar that goes on with each result it is given; gone at the end."""
+    bar = Progress(
+        TextColumn("{task.description:<14}"),
+        BarColumn(40),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    failed = 0
+    with bar:
+        row = bar.add_task("playing", total=total)
+
+        def advance(result: CaseResult) -> None:
+            nonlocal failed
+            failed += not result.passed
+            description = f"[red]{failed} differ[/red]" if failed else "playing"
+            bar.update(row, advance=1, description=description)
+
+        yield advance
+
+
+def show_list(console: Console, cases: Sequence[Case]) -> None:
+    """The cases, a line for each id, with its level and over what it is played."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("id", "level", "over", "shows"):
+        table.add_column(name, no_wrap=name != "shows", overflow="fold")
+    transports: dict[str, list[str]] = defaultdict(list)
+    for case in cases:
+        transports[case.id].append(case.transport)
+    first = {case.id: case for case in reversed(cases)}
+    for id_, over in transports.items():
+        case = first[id_]
+        recorded = "" if case.recorded_as is not None else "[dim](written)[/dim] "
+        table.add_row(id_, case.level, ", ".join(over), recorded + Text(case.title).markup)
+    console.print(table)
+    console.print(f"{len(transports)} cases, {len(cases)} plays")
+
+
+def show_report(console: Console, report: Report) -> None:
+    """Every case that did not go as expected, then the table of areas, then the sum."""
+    for verdict in report.verdicts:
+        if verdict.outcome is Outcome.FAILED:
+            console.print(_failure(report, verdict))
+    for verdict in report.verdicts:
+        if verdict.outcome is Outcome.UNEXPECTED_PASS:
+            console.print(
+                Text(f"{verdict.case.key} passed: take it off the expected failures", "magenta")
+            )
+    console.print(_table(report))
+    console.print(Text(report.summary, "bold green" if report.is_good else "bold red"))
+
+
+def _failure(report: Report, verdict: Verdict) -> Panel:
+    case, result = verdict.case, verdict.result
+    parts: list[Text | Table] = [Text(case.title, "italic"), Text(f"Phoenix: {case.source}", "dim")]
+    for number, step in enumerate(result.steps, start=1):
+        if step.is_right:
+            parts.append(Text(f"  ✓ {number}. {step.action}", "dim"))
+        else:
+            parts.append(Text(f"  ✗ {number}. {step.action}", "red"))
+            parts.append(_side_by_side(step))
+            parts += [Text(f"    {reason}", "red") for reason in step.reasons]
+    if result.error is not None:
+        parts.append(Text(f"  ✗ stopped: {result.error}", "red"))
+    parts.append(Text(f"\n{report.reproduce(case)}", "cyan", overflow="fold"))
+    title = Text(f"{case.id} · {case.transport} · {case.level}", "bold red")
+    return Panel(Group(*parts), title=title, title_align="left", border_style="red")
+
+
+def _side_by_side(step: StepResult) -> Table:
+    table = Table(box=box.SIMPLE, expand=True, padding=(0, 1))
+    for name in ("wanted", "got"):
+        table.add_column(name, ratio=1, overflow="fold")
+    wanted, got = (list(describe_heard(heard)) for heard in (step.wanted, step.got))
+    for number in range(max(len(wanted), len(got))):
+        left, right = (lines[number] if number < len(lines) else "" for lines in (wanted, got))
+        style = "" if left == right else "red"
+        table.add_row(Text(left), Text(right, style))
+    return table
+
+
+def _table(report: Report) -> Table:
+    """Areas down, transports across: how many of how many passed."""
+    transports = list(dict.fromkeys(verdict.case.transport for verdict in report.verdicts))
+    cells: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
+    for verdict in report.verdicts:
+        cells[verdict.case.id.partition("/")[0], verdict.case.transport].append(verdict)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("area")
+    for transport in transports:
+        table.add_column(transport, justify="right")
+    for area in dict.fromkeys(area for area, _transport in cells):
+        table.add_row(area, *(_cell(cells[area, transport]) for transport in transports))
+    return table
+
+
+def _cell(verdicts: Sequence[Verdict]) -> Text:
+    if not verdicts:
+        return Text("-", "dim")
+    passed = sum(verdict.result.passed for verdict in verdicts)
+    worst = max((verdict.outcome for verdict in verdicts), key=list(Outcome).index)
+    if any(verdict.outcome is Outcome.FAILED for verdict in verdicts):
+        worst = Outcome.FAILED
+    return Text(f"{passed}/{len(verdicts)}", _STYLES[worst])
