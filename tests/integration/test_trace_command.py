@@ -45,7 +45,7 @@ def test_a_violation_is_told_with_frame_rule_and_source(tmp_path: Path) -> None:
     place, frame, rule, source, _sum = result.output.splitlines()
     assert place == "frame 4 (line 4), connection a, at 2.000 s"
     assert frame == f"  ← {REPLY['text']}"
-    assert rule.startswith("  MUST reply/twice: the server answered again what is answered exactly")
+    assert rule.startswith("  MUST reply/twice (server): answered again what is answered exactly")
     assert rule.endswith("[reply 2 to frame 2]")
     assert source == "       source: socket.ex, handle_in/4"
 

@@ -87,6 +87,6 @@ def _list_rules(*, as_json: bool) -> str:
         ]
         return json.dumps(rows, ensure_ascii=False, indent=2)
     return "\n".join(
-        f"{rule.level.value:<6} {rule.id}\n       the {rule.who.value} {rule.why}"
+        f"{rule.level.value:<6} {rule.id} ({rule.who.value})\n       {rule.why}"
         for rule in RULES.values()
     )

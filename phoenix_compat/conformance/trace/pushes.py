@@ -63,7 +63,8 @@ def _judge_diff(state: State, entry: Entry, event: ServerMessage) -> None:
         state.find(rules.PRESENCE_DIFF_JOIN_REF, entry, key(event.join_ref))
     payload = event.payload
     if not isinstance(payload, dict) or payload.keys() != {"joins", "leaves"}:
-        state.find(rules.PRESENCE_DIFF, entry, f"keys {sorted(payload)}"[:120])
+        found = f"keys {sorted(payload)}" if isinstance(payload, dict) else "no object"
+        state.find(rules.PRESENCE_DIFF, entry, found[:120])
         return
     for presences in payload.values():
         _judge_presences(state, entry, presences)

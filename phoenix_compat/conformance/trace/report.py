@@ -31,11 +31,12 @@ def tell(violations: Sequence[Violation], entries: Sequence[Entry]) -> Iterator[
     for violation in violations:
         entry, rule = violation.entry, violation.rule
         if entry is not last:
-            yield f"frame {entry.number} ({entry.place}), connection {entry.conn}{_time(entry)}"
-            yield f"  {_ARROWS[entry.side]} {shorten(show(entry.what), 300)}"
+            conn = printable(entry.conn)
+            yield f"frame {entry.number} ({entry.place}), connection {conn}{_time(entry)}"
+            yield f"  {_ARROWS[entry.side]} {shorten(printable(show(entry.what)), 300)}"
             last = entry
-        detail = f" [{violation.detail}]" if violation.detail else ""
-        yield f"  {rule.level.value} {rule.id}: the {rule.who.value} {rule.why}{detail}"
+        detail = f" [{printable(violation.detail)}]" if violation.detail else ""
+        yield f"  {rule.level.value} {rule.id} ({rule.who.value}): {rule.why}{detail}"
         yield f"       source: {rule.source}"
     counts = count(violations)
     connections = len({entry.conn for entry in entries})
@@ -92,6 +93,13 @@ def show(what: What) -> str:
             return f"ping {data}"
         case Pong(data):
             return f"pong {data}"
+
+
+def printable(text: str) -> str:
+    """The text with escapes for what a terminal would obey, or cannot show."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _time(entry: Entry) -> str:

@@ -30,7 +30,7 @@ class Rule:
         id: `area/what`, stable.
         who: the side that errs.
         source: where Phoenix, or a client, says so.
-        why: what is wrong with it, and what comes of it; reads on from the name of the side.
+        why: what was done and is wrong, and what comes of it; no sentence, and no full stop.
     """
 
     id: str

@@ -41,7 +41,7 @@ def test_the_recording_up_to_the_frame_to_blame_breaks_nothing(rule_id: str) -> 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)
 def test_every_rule_explains_itself(rule: Rule) -> None:
-    """A rule names its source, and its explanation reads on from "the server" or "the client"."""
+    """A rule names its source and says what is wrong; its id says whom it concerns."""
     assert rule.source
     assert rule.why
     assert not rule.why.endswith(".")
