@@ -157,6 +157,18 @@ def test_without_times_nothing_is_late() -> None:
     assert check_trace(timeless) == []
 
 
+def test_a_silent_connection_is_told_while_another_talks() -> None:
+    """Time goes on for all connections, whichever it is told by."""
+    waiting = scene(V2 + '@1 → [null,"2","phoenix","heartbeat",{}]')
+    talking = scene(V2 + "@20 → ping x\n@33 → ping x", conn="b")
+
+    found = check_trace([*waiting.entries, *talking.entries])
+
+    assert [(violation.rule.id, violation.entry.conn) for violation in found] == [
+        ("heartbeat/unanswered", "a")
+    ]
+
+
 def test_the_patience_can_be_chosen() -> None:
     """A server with a shorter limit is judged by it."""
     script = V2 + '@1 → [null,"2","phoenix","heartbeat",{}]\n@2 → ping x'
