@@ -70,6 +70,8 @@ def _record_action(recording: Recording, action: Action, wanted: Mapping[str, An
             recording.now_s = (recording.now_s or 0.0) + wait_s
         case Http():
             _record_polling(recording, action, wanted["http"]["body"])
+        case _:
+            raise AssertionError(f"no step of a recording: {action}")
 
 
 def _record_polling(recording: Recording, action: Http, body: Any) -> None:
