@@ -6,6 +6,7 @@ import click
 
 from phoenix_compat.cli.conformance.run import run
 from phoenix_compat.cli.conformance.serve import serve
+from phoenix_compat.cli.conformance.trace import trace
 
 
 @click.group()
@@ -13,5 +14,5 @@ def conformance() -> None:
     """Tools for authors of Phoenix clients and servers."""
 
 
-for command in (run, serve):
+for command in (run, serve, trace):
     conformance.add_command(command)

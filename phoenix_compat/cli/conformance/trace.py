@@ -1,0 +1,92 @@
+"""`conformance trace`: judge a recorded conversation."""
+
+# ruff: noqa: PLC0415 - see the package
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--strict", is_flag=True, help="SHOULD counts for the exit code, too.")
+@click.option(
+    "--who",
+    type=click.Choice(["client", "server"]),
+    help="Judge only this side.  [both]",
+)
+@click.option(
+    "--heartbeat-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a heartbeat may wait for its answer.",
+)
+@click.option("--rules", is_flag=True, help="List the rules, and judge nothing.")
+@click.pass_context
+def trace(  # noqa: PLR0913 - click passes each option as one argument
+    ctx: click.Context,
+    file: Path | None,
+    *,
+    as_json: bool,
+    strict: bool,
+    who: str | None,
+    heartbeat_timeout: float,
+    rules: bool,
+) -> None:
+    """Report what breaks the protocol in FILE, with the number of each frame.
+
+    FILE is a recording: the HAR that a browser's network panel exports, or JSON lines, one object
+    a frame, {"t": seconds, "conn": "a", "from": "client"|"server", "text": "…"}.
+
+    Ends with 0 when nothing that MUST NOT be was found, with 1 when something was, with 2 when the
+    file cannot be read.
+    """
+    from phoenix_compat.conformance.trace import report
+    from phoenix_compat.conformance.trace.checker import Patience, check_trace
+    from phoenix_compat.conformance.trace.reading import read_trace
+
+    if rules:
+        click.echo(_list_rules(as_json=as_json))
+        return
+    if file is None:
+        raise click.UsageError("name the file to judge, or --rules")
+    entries = read_trace(file)
+    found = [
+        violation
+        for violation in check_trace(entries, Patience(heartbeat_s=heartbeat_timeout))
+        if who in {None, violation.rule.who.value}
+    ]
+    if as_json:
+        document = report.as_json(found, entries)
+        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    else:
+        click.echo("\n".join(report.tell(found, entries)))
+    counts = report.count(found)
+    ctx.exit(1 if counts["MUST"] or (strict and counts["SHOULD"]) else 0)
+
+
+def _list_rules(*, as_json: bool) -> str:
+    from phoenix_compat.conformance.trace.rulebook import RULES
+
+    if as_json:
+        rows = [
+            {
+                "id": rule.id,
+                "level": rule.level.value,
+                "who": rule.who.value,
+                "source": rule.source,
+                "why": rule.why,
+            }
+            for rule in RULES.values()
+        ]
+        return json.dumps(rows, ensure_ascii=False, indent=2)
+    return "\n".join(
+        f"{rule.level.value:<6} {rule.id} ({rule.who.value})\n       {rule.why}"
+        for rule in RULES.values()
+    )

@@ -1,0 +1,170 @@
+"""The suite as pytest tests: `pytest --phoenix-url=…` collects one item for each case.
+
+`pytest_phoenix_compat` brings it in when the option is used. Only there is pytest needed; the rest
+of the package never imports this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phoenix_compat.conformance.cases import TRANSPORTS, Case
+from phoenix_compat.conformance.connections import exchange
+from phoenix_compat.conformance.expected import ExpectedFailures
+from phoenix_compat.conformance.runner import CaseResult, run_case, run_cases
+from phoenix_compat.conformance.suite import load_suite, select
+from phoenix_compat.errors import ConfigError
+
+_LOOK_TIMEOUT_S = 10.0
+
+
+class CaseFailedError(Exception):
+    """A case failed; the text is what the runner says of it."""
+
+
+class Player:
+    """Plays the cases of a run, all at once when the first verdict is wanted."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._results: dict[str, CaseResult] = {}
+        self._problem: str | None = None
+
+    def verdict(self, case: Case, beside: Sequence[Case]) -> CaseResult:
+        """The verdict over a case.
+
+        Args:
+            beside: the cases of this run, which are played with it unless they have been.
+
+        Raises:
+            CaseFailedError: there is nothing to be tested at the URL.
+        """
+        if not self._results and self._problem is None:
+            asyncio.run(self._play(beside))
+        if self._problem is not None:
+            raise CaseFailedError(self._problem)
+        if case.key not in self._results:
+            self._results[case.key] = asyncio.run(run_case(case, self.url))
+        return self._results[case.key]
+
+    async def _play(self, cases: Sequence[Case]) -> None:
+        self._problem = await self._look()
+        if self._problem is None:
+            results = await run_cases(cases, self.url)
+            self._results = {result.case.key: result for result in results}
+
+    async def _look(self) -> str | None:
+        target = "/socket/websocket?vsn=2.0.0"
+        try:
+            response = await exchange(self.url, "GET", target, timeout_s=_LOOK_TIMEOUT_S)
+        except (OSError, EOFError, ValueError) as error:
+            return f"no server answers at {self.url}: {str(error) or type(error).__name__}"
+        if response.status == 404:
+            return f"{self.url} does not host the reference channel set: no /socket/websocket"
+        return None
+
+
+class PhoenixCase(pytest.Item):
+    """One case over one transport."""
+
+    def __init__(self, *, case: Case, player: Player, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.case = case
+        self._player = player
+        self.add_marker("phoenix")
+
+    def runtest(self) -> None:
+        """Read the verdict over the case; the first item plays those of all."""
+        result = self._player.verdict(self.case, self._played_together())
+        self.user_properties.append(("took_s", round(result.took_s, 3)))
+        if not result.passed:
+            reasons = "\n".join(result.reasons)
+            raise CaseFailedError(f"{reasons}\n\n{result.explain()}\n\n{self._reproduce()}")
+
+    def _played_together(self) -> list[Case]:
+        """All that this run selected; under xdist, where others play too, this one alone."""
+        if hasattr(self.config, "workerinput"):
+            return [self.case]
+        return [item.case for item in self.session.items if isinstance(item, PhoenixCase)]
+
+    def _reproduce(self) -> str:
+        words = ["pytest", "-m", "phoenix", f"--phoenix-url={self._player.url}"]
+        words += [f"--phoenix-only={self.case.id}", f"--phoenix-transport={self.case.transport}"]
+        words.append(f"--phoenix-profile={self.config.getoption('phoenix_profile')}")
+        return shlex.join(words)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """What the runner says; a traceback only for what is not the server's fault."""
+        if isinstance(excinfo.value, CaseFailedError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """The title above a failure."""
+        return self.path, None, f"phoenix {self.case.key}: {self.case.title}"
+
+
+class _Suite(pytest.Collector):
+    """What the cases hang from."""
+
+    def collect(self) -> list[PhoenixCase]:
+        """Nothing: the plugin adds the cases, to whatever files are collected."""
+        return []
+
+
+class PhoenixPlugin:
+    """Adds the cases to the items of a run."""
+
+    def __init__(self, url: str, cases: Sequence[Case], expected: ExpectedFailures) -> None:
+        self._player = Player(url)
+        self._cases = cases
+        self._expected = expected
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> PhoenixPlugin:
+        """Read the options.
+
+        Raises:
+            pytest.UsageError: one of them cannot be understood.
+        """
+        option = config.getoption
+        transport = option("phoenix_transport")
+        transports = TRANSPORTS if transport == "both" else [transport]
+        file = option("phoenix_expected_failures")
+        try:
+            suite = load_suite(option("phoenix_profile"), transports)
+            expected = ExpectedFailures()
+            if file is not None:
+                expected = ExpectedFailures.read(Path(file), load_suite(option("phoenix_profile")))
+        except ConfigError as error:
+            raise pytest.UsageError(str(error)) from error
+        cases = select(
+            suite,
+            only=option("phoenix_only"),
+            without=option("phoenix_except"),
+            levels=option("phoenix_level"),
+        )
+        if not cases:
+            raise pytest.UsageError(
+                "no case is named so: see phoenix-compat conformance run --list"
+            )
+        return cls(option("phoenix_url").rstrip("/"), cases, expected)
+
+    @pytest.hookimpl(tryfirst=True)  # before -k and -m choose among the items
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, items: list[pytest.Item]
+    ) -> None:
+        """Add an item for each case."""
+        suite = _Suite.from_parent(session, name="phoenix", nodeid="phoenix")
+        for case in self._cases:
+            name = f"{case.id}[{case.transport}]"
+            item = PhoenixCase.from_parent(suite, name=name, case=case, player=self._player)
+            if self._expected.names(case):
+                item.add_marker(pytest.mark.xfail(reason="expected to fail", strict=True))
+            items.append(item)

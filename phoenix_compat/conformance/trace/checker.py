@@ -1,0 +1,78 @@
+"""Judges a whole recording: every connection by itself, time for all of them together.
+
+It does no I/O: entries in, violations out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from phoenix_compat.conformance.trace.connection import Connection, Patience
+from phoenix_compat.conformance.trace.frames import Entry, Open
+from phoenix_compat.conformance.trace.rules import Rule
+
+_LOOK_S = 1.0
+
+__all__ = ["Patience", "TraceChecker", "Violation", "check_trace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One rule broken by one entry.
+
+    Attributes:
+        detail: what exactly was seen; may be empty.
+    """
+
+    rule: Rule
+    entry: Entry
+    detail: str
+
+
+class TraceChecker:
+    """Takes a recording entry by entry; `finish` when it is over."""
+
+    def __init__(self, patience: Patience | None = None) -> None:
+        self._patience = patience or Patience()
+        self._connections: dict[str, Connection] = {}
+        self._found: list[Violation] = []
+        self._looked_at_s = -math.inf
+
+    def take(self, entry: Entry) -> None:
+        """Take the next entry."""
+        if entry.at_s is not None:
+            self._tell_late(entry.conn, entry.at_s)
+        if isinstance(entry.what, Open) and entry.conn in self._connections:
+            self._connections.pop(entry.conn).end()
+        if entry.conn not in self._connections:
+            self._connections[entry.conn] = Connection(self._find, self._patience)
+        self._connections[entry.conn].take(entry)
+
+    def finish(self) -> list[Violation]:
+        """All violations, in the order of the entries that are to blame."""
+        for connection in self._connections.values():
+            connection.end()
+        self._connections.clear()
+        return sorted(self._found, key=lambda violation: violation.entry.number)
+
+    def _tell_late(self, conn: str, now_s: float) -> None:
+        """Before a connection goes on, what is late on it; on the others, once in a while."""
+        if conn in self._connections:
+            self._connections[conn].wait_until(now_s)
+        if now_s - self._looked_at_s >= _LOOK_S:
+            self._looked_at_s = now_s
+            for connection in self._connections.values():
+                connection.wait_until(now_s)
+
+    def _find(self, rule: Rule, entry: Entry, detail: str) -> None:
+        self._found.append(Violation(rule, entry, detail))
+
+
+def check_trace(entries: Iterable[Entry], patience: Patience | None = None) -> list[Violation]:
+    """Judge a recording from its first entry to its last."""
+    checker = TraceChecker(patience)
+    for entry in entries:
+        checker.take(entry)
+    return checker.finish()

@@ -1,0 +1,126 @@
+"""Judges what the client sends, at the moment it sends it: by what it had heard until then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from phoenix_compat.conformance.trace import client_rules as rules
+from phoenix_compat.conformance.trace.frames import Binary, Entry, Text
+from phoenix_compat.conformance.trace.server_frame import Version
+from phoenix_compat.conformance.trace.state import (
+    Ask,
+    Join,
+    JoinStatus,
+    Kind,
+    State,
+    key,
+    kind_of,
+    same,
+)
+from phoenix_compat.errors import ProtocolError
+from phoenix_compat.protocol import jason
+from phoenix_compat.protocol.message import PHX_CLOSE, PHX_ERROR, PHX_REPLY, Message
+from phoenix_compat.protocol.serializer import V1, V2
+
+_ARRAY = msgspec.json.Decoder(list[Any])
+_SERVERS_EVENTS = (PHX_REPLY, PHX_CLOSE, PHX_ERROR)
+
+
+def hear_client(state: State, entry: Entry, frame: Text | Binary) -> None:
+    """Take a frame of the client: judge it, and remember what it asks for."""
+    message = _decode(state, entry, frame)
+    if message is None:
+        return
+    kind = kind_of(message)
+    before = state.last_join(message.topic)
+    _check_ref(state, entry, message, kind)
+    if kind is Kind.JOIN:
+        _check_join(state, entry, before)
+    elif kind is not Kind.HEARTBEAT:
+        _check_channel_message(state, entry, message, before)
+    join = state.add_join(entry, message) if kind is Kind.JOIN else before
+    if kind is Kind.LEAVE and before is not None and _is_for(message, before):
+        before.leave = before.leave or entry
+    ask = Ask(entry, message, kind, join)
+    state.asks.setdefault(key(message.ref), []).append(ask)
+    if kind in {Kind.JOIN, Kind.HEARTBEAT}:
+        state.waiting.append(ask)
+
+
+def _decode(state: State, entry: Entry, frame: Text | Binary) -> Message | None:
+    serializer = V1 if state.version is Version.V1 else V2
+    is_binary = isinstance(frame, Binary)
+    data = frame.data if isinstance(frame, Binary) else frame.text.encode("utf-8", "surrogatepass")
+    try:
+        message = serializer.decode(data, is_binary=is_binary)
+    except ProtocolError as error:
+        state.find(rules.CLIENT_UNDECODABLE, entry, str(error))
+        state.undecodable = state.undecodable or entry
+        return None
+    if serializer is V2 and not is_binary:
+        places = len(jason.decode(_ARRAY, data))
+        if places > 5:
+            state.find(rules.CLIENT_ARRAY_LENGTH, entry, f"{places} places")
+    return message
+
+
+def _check_ref(state: State, entry: Entry, message: Message, kind: Kind) -> None:
+    if message.ref is None:
+        if kind in {Kind.JOIN, Kind.LEAVE}:
+            state.find(rules.CLIENT_NO_REF, entry, "ref is null")
+        return
+    if earlier := state.asks.get(key(message.ref)):
+        detail = f"ref {key(message.ref)} was sent in frame {earlier[-1].number}"
+        state.find(rules.CLIENT_DUPLICATE_REF, entry, detail)
+
+
+def _check_join(state: State, entry: Entry, before: Join | None) -> None:
+    if before is None or before.leave is not None:
+        return
+    if before.status is JoinStatus.ASKED or before.is_live:
+        detail = f"joined by frame {before.number}, and not left"
+        state.find(rules.CLIENT_DUPLICATE_JOIN, entry, detail)
+
+
+def _check_channel_message(
+    state: State, entry: Entry, message: Message, before: Join | None
+) -> None:
+    is_leave = kind_of(message) is Kind.LEAVE
+    if message.event in _SERVERS_EVENTS:
+        state.find(rules.CLIENT_RESERVED_EVENT, entry, f"event {message.event}")
+    if before is None:
+        rule = rules.CLIENT_LEAVE_NOT_JOINED if is_leave else rules.CLIENT_NOT_JOINED
+        state.find(rule, entry, f"topic {message.topic!r} was never joined here")
+        return
+    if not is_leave and (over := _why_over(before)):
+        state.find(rules.CLIENT_NOT_JOINED, entry, f"topic {message.topic!r} {over}")
+        return
+    if before.status is JoinStatus.ASKED and not is_leave:
+        detail = f"the join of frame {before.number} has no answer yet"
+        state.find(rules.CLIENT_BEFORE_JOIN_REPLY, entry, detail)
+    _check_join_ref(state, entry, message, before)
+
+
+def _why_over(join: Join) -> str:
+    if join.status is JoinStatus.REFUSED:
+        return f"was refused to frame {join.number}"
+    if join.end is not None:
+        return f"ended with frame {join.end.number}"
+    if join.leave is not None:
+        return f"was left with frame {join.leave.number}"
+    return ""
+
+
+def _check_join_ref(state: State, entry: Entry, message: Message, before: Join) -> None:
+    if message.join_ref is None:
+        if state.version is Version.V2 and before.stored is not None:
+            state.find(rules.CLIENT_NO_JOIN_REF, entry, "join_ref is null")
+    elif not _is_for(message, before):
+        detail = f"{key(message.join_ref)}, and the join's is {key(before.stored)}"
+        state.find(rules.CLIENT_JOIN_REF, entry, detail)
+
+
+def _is_for(message: Message, join: Join) -> bool:
+    return message.join_ref is None or same(message.join_ref, join.stored)

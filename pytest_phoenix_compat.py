@@ -1,0 +1,57 @@
+"""The pytest plugin of phoenix_compat: options, and nothing else until one of them is used.
+
+It stands outside of the package because pytest imports it in every run of everyone who has the
+package installed, and importing the package brings aiohttp along.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of `phoenix-compat conformance run`, by the same names."""
+    group = parser.getgroup("phoenix", "Phoenix Channels: test a server against Phoenix")
+    group.addoption(
+        "--phoenix-url",
+        metavar="URL",
+        help="A server that hosts the reference channel set, as http://127.0.0.1:4001.",
+    )
+    group.addoption(
+        "--phoenix-only",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="These cases: an id, its beginning up to a slash, or a pattern with *. Repeatable.",
+    )
+    group.addoption(
+        "--phoenix-except", action="append", default=[], metavar="ID", help="Not these. Repeatable."
+    )
+    group.addoption(
+        "--phoenix-level",
+        action="append",
+        default=[],
+        type=str.upper,
+        choices=["MUST", "SHOULD", "PROFILE"],
+        help="Cases of this level. Repeatable; all without.",
+    )
+    group.addoption(
+        "--phoenix-profile", default="1.8.12", metavar="VERSION", help="The version to be held to."
+    )
+    group.addoption(
+        "--phoenix-transport", default="both", choices=["websocket", "longpoll", "both"]
+    )
+    group.addoption(
+        "--phoenix-expected-failures",
+        metavar="FILE",
+        help="A file of ids, a line each, that are known to fail.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker; bring the suite in when a server is named."""
+    config.addinivalue_line("markers", "phoenix: a case of --phoenix-url")
+    if config.getoption("phoenix_url") is not None:
+        from phoenix_compat.conformance.pytest_plugin import PhoenixPlugin  # noqa: PLC0415 - above
+
+        config.pluginmanager.register(PhoenixPlugin.of(config), "phoenix-suite")
