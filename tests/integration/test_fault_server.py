@@ -200,6 +200,18 @@ async def test_crash_and_phx_close(visit: Visit) -> None:
         assert (await wire.recv())[4]["response"] == {"reason": "unmatched topic"}
 
 
+async def test_refs_that_are_numbers(visit: Visit) -> None:
+    """Refs keep their type, 0 included."""
+    wire = await visit()
+    await wire.send([0, 0, "fault:crash:on=joining", "phx_join", {}])
+    await wire.send([1, 1, "fault:stale_ref", "phx_join", {}])
+
+    messages = await wire.recv_many(3)
+
+    assert messages[0][:2] == [0, 0]
+    assert [message[0] for message in messages[1:]] == [1, STALE_REF]
+
+
 async def test_stale_refs(visit: Visit) -> None:
     """Messages of a former join come first, those of this one after them."""
     topic, stale = "fault:stale_ref", str(STALE_REF)
@@ -243,6 +255,14 @@ async def test_binary_needs_v2(visit: Visit) -> None:
     await wire.send({"topic": "fault:binary", "event": "phx_join", "payload": {}, "ref": "1"})
 
     assert "vsn 2.0.0" in (await wire.recv())["payload"]["response"]["reason"]
+
+
+async def test_what_cannot_be_written(visit: Visit) -> None:
+    """A topic too long for a binary frame ends the connection with 1011, as in Phoenix."""
+    wire = await visit(f"fault:binary:id={'x' * 300}")
+    await wire.recv()
+
+    assert await ending(wire) == 1011
 
 
 async def test_fragments(visit: Visit) -> None:

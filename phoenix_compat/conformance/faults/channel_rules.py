@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from phoenix_compat.conformance.faults.record import Entry
+from phoenix_compat.conformance.faults.record import Entry, Kind
 from phoenix_compat.conformance.faults.story import (
     HAMMERING_GAP_S,
     Finding,
@@ -15,6 +15,7 @@ from phoenix_compat.conformance.faults.story import (
     failed,
     missing,
     not_seen,
+    not_struck,
     passed,
     seconds,
     settling,
@@ -26,7 +27,7 @@ def rejoins(story: Story) -> Finding:
     """After phx_error, a refusal or no answer, the client joins the topic again, and gently."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined")
+        return not_struck(story)
     before = [join for join in story.joins() if join.number < strikes[0].number]
     for struck in strikes:
         joins = story.joins(struck)
@@ -43,7 +44,7 @@ def takes_new_join_ref(story: Story) -> Finding:
     """A join after phx_error has another join_ref, so that what is late is known as stale."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined")
+        return not_struck(story)
     before = [join for join in story.joins() if join.number < strikes[0].number]
     after = story.joins(strikes[0])
     if not after:
@@ -58,7 +59,7 @@ def stays_away(story: Story) -> Finding:
     """After phx_close the client does not join again by itself."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined")
+        return not_struck(story)
     joins = story.joins(strikes[0])
     if joins:
         after_s = joins[0].at_s - strikes[0].at_s
@@ -72,7 +73,7 @@ def ignores_stale(story: Story) -> Finding:
     """Messages with the join_ref of a former join reach neither the channel nor the app."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined")
+        return not_struck(story)
     struck = strikes[0]
     if stale := [*story.heard("stale", struck), *_stale_replies(story, struck)]:
         return failed("the app heard a message of a former join", struck, *stale)
@@ -103,8 +104,12 @@ def hears_bytes(story: Story) -> Finding:
     """The app hears a binary push, with all its bytes."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined")
-    heard = story.heard("bytes", strikes[0])
+        return not_struck(story)
+    struck = strikes[0]
+    heard = story.heard("bytes", struck)
+    left = story.first(Kind.CLIENT_CLOSED, struck, lambda e: e.connection == struck.connection)
+    if left is not None and not heard:
+        return failed(f"closed the connection with {left.code} when the bytes came", struck, left)
     if not heard:
         return missing(story, strikes[0], "word that the app heard the bytes")
     if value_of(heard[0], "bytes") != 4:
@@ -116,7 +121,7 @@ def hears_reply_once(story: Story) -> Finding:
     """The app hears the reply to its push, and hears it once."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the event `echo` was not pushed")
+        return not_struck(story)
     heard = story.heard("reply", strikes[0])
     if not heard:
         return missing(story, strikes[0], "word that the app heard the reply")
@@ -131,7 +136,7 @@ def tells_timeout(story: Story) -> Finding:
     """The app is told that no reply came."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the event `echo` was not pushed")
+        return not_struck(story)
     heard = story.heard("timeout", strikes[0])
     if not heard:
         return missing(story, strikes[0], "word that the app heard of the timeout")
@@ -143,7 +148,9 @@ def buffers_pushes(story: Story) -> Finding:
     """What the app pushes while there is no connection arrives once, after the rejoin."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined")
+        return not_struck(story)
+    if not story.received("echo"):
+        return not_seen("the app pushed nothing, not even while it was connected")
     joins = story.joins(strikes[0])
     arrived = story.received("buffered", strikes[0])
     if not joins:
@@ -165,12 +172,12 @@ def merges_presence(story: Story) -> Finding:
     """A diff that comes before the state is kept, and later diffs add and remove metas."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined")
+        return not_struck(story)
     rejoined = story.joins(strikes[0])
     told = [e for e in story.heard("present", strikes[0]) if not rejoined or _before(e, rejoined)]
     lists = [value_of(entry, "present") for entry in told]
     if not lists:
-        return missing(story, strikes[0], "word of who is present")
+        return _no_presence(story, strikes[0])
     if lists[-1] != {"ann": 1}:
         if story.has_waited(strikes[0]) or rejoined:
             return failed(f"should see ann with 1 meta, saw {lists[-1]!r}", strikes[0], *told)
@@ -184,10 +191,12 @@ def renews_presence(story: Story) -> Finding:
     """After a rejoin the new state replaces what was known."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined")
+        return not_struck(story)
     rejoined = story.joins(strikes[0])
     if not rejoined:
         return missing(story, strikes[0], "rejoin")
+    if not story.heard("present"):
+        return _no_presence(story, strikes[0])
     told = story.heard("present", rejoined[0])
     if not told:
         return missing(story, rejoined[0], "word of who is present after the rejoin")
@@ -206,3 +215,9 @@ def _own_ref(join: Entry) -> Any:
 
 def _before(entry: Entry, joins: Sequence[Entry]) -> bool:
     return entry.number < joins[0].number
+
+
+def _no_presence(story: Story, since: Entry) -> Finding:
+    if story.has_waited(since):
+        return not_seen("the app never said who is present: the client may not know presence")
+    return Finding(Outcome.WAITING, "waiting for word of who is present", (since,))

@@ -92,7 +92,7 @@ class Channels:
             self._refuse(topic, message, {"reason": "refused by the fault server"})
             return
         if fault.moment is Moment.JOINING and self._may_strike(topic, fault):
-            self._strike_later(topic, fault, message.join_ref or message.ref)
+            self._strike_later(topic, fault, _own_ref(message))
             return
         former = self._seats.get(topic)
         self._seats[topic] = seat = _take_seat(message, nth_join)
@@ -248,8 +248,12 @@ class Channels:
 
 
 def _take_seat(message: Message, nth_join: int) -> _Seat:
-    own_ref = message.ref if message.join_ref is None else message.join_ref
-    return _Seat(message.join_ref, own_ref, nth_join)
+    return _Seat(message.join_ref, _own_ref(message), nth_join)
+
+
+def _own_ref(message: Message) -> Any:
+    """The join_ref of a channel: that of its join, or the join's ref when it has none."""
+    return message.ref if message.join_ref is None else message.join_ref
 
 
 def _stale_like(ref: Any) -> Any:

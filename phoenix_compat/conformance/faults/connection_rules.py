@@ -19,6 +19,7 @@ from phoenix_compat.conformance.faults.story import (
     failed,
     missing,
     not_seen,
+    not_struck,
     passed,
     seconds,
 )
@@ -81,7 +82,7 @@ def notices_silence(story: Story) -> Finding:
     """The client gives up a connection whose heartbeats are not answered, and comes back."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined, so heartbeats were answered")
+        return not_struck(story)
     struck = strikes[0]
     beats = [beat for beat in story.heartbeats(struck) if beat.connection == struck.connection]
     if not beats:
@@ -114,14 +115,14 @@ def notices_silence(story: Story) -> Finding:
 def comes_back(story: Story) -> Finding:
     """After the connection is lost the client reconnects, and joins the topic again."""
     strikes = story.strikes
-    return _return(story, strikes[0]) if strikes else not_seen("the topic was not joined")
+    return _return(story, strikes[0]) if strikes else not_struck(story)
 
 
 def backs_off(story: Story) -> Finding:
     """While it is refused the client waits longer and longer; then it comes back."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined")
+        return not_struck(story)
     attempts = _attempts_until_in(story, strikes[0])
     if (hammered := _hammering(attempts)) is not None:
         return hammered
@@ -137,7 +138,7 @@ def respects_refusal(story: Story) -> Finding:
     """A client that is forbidden to connect stops, or at least does not hammer."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined")
+        return not_struck(story)
     attempts = _attempts_until_in(story, strikes[0])
     if (hammered := _hammering(attempts)) is not None:
         return hammered
@@ -155,7 +156,7 @@ def answers_ping(story: Story) -> Finding:
     """The client answers a websocket ping."""
     strikes = story.strikes
     if not strikes:
-        return not_seen("the topic was not joined")
+        return not_struck(story)
     pong = story.first(Kind.PONG, strikes[0])
     if pong is None:
         return missing(story, strikes[0], "pong")

@@ -233,10 +233,10 @@ class Playground:
         """Every lane."""
         yield from tuple(self._lanes.values())
 
-    def forget(self, client: str | None = None) -> None:
-        """Reset the connections of a client, or of all, and forget its lanes."""
+    def forget(self, client: str | None = None, name: str | None = None) -> None:
+        """Reset the connections of a lane, of a client, or of all, and forget them."""
         for lane in self.all_lanes():
-            if client in {None, lane.client}:
+            if client in {None, lane.client} and name in {None, lane.name}:
                 for visitor in tuple(lane.visitors):
                     visitor.link.reset()
                 del self._lanes[lane.client, lane.name]

@@ -12,7 +12,9 @@ from typing import Any, Final, Literal
 
 from phoenix_compat.conformance.faults.record import Kind, Record
 from phoenix_compat.conformance.wire_client import Opcode, encode_frame
-from phoenix_compat.protocol.message import Broadcast, Frame, Message, Reply
+from phoenix_compat.errors import EncodeError
+from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR
+from phoenix_compat.protocol.message import PHX_REPLY, Broadcast, Frame, Message, Reply
 from phoenix_compat.protocol.serializer import Serializer
 
 _MAX_QUEUED_FRAMES: Final = 1_000
@@ -70,18 +72,20 @@ class Link:
     def push(self, join_ref: Any, topic: str, event: str, payload: Any, ref: Any = None) -> None:
         """Send a message of a channel."""
         message = Message(join_ref, ref, topic, event, payload)
-        self._send(self.serializer.encode(message), message)
+        self._send(message, lambda: self.serializer.encode(message))
 
     def reply(self, join_ref: Any, ref: Any, topic: str, status: str, response: Any) -> None:
         """Send the answer to a message."""
-        frame = self.serializer.encode_reply(Reply(join_ref, ref, topic, status, response))
+        reply = Reply(join_ref, ref, topic, status, response)
         payload = {"status": status, "response": _named(response)}
-        self._send(frame, Message(join_ref, ref, topic, "phx_reply", payload))
+        shown = Message(join_ref, ref, topic, PHX_REPLY, payload)
+        self._send(shown, lambda: self.serializer.encode_reply(reply))
 
     def broadcast(self, topic: str, event: str, payload: Any) -> None:
         """Send a message as all subscribers of a topic get it."""
-        frame = self.serializer.fastlane(Broadcast(topic, event, payload))
-        self._send(frame, Message(None, None, topic, event, payload))
+        broadcast = Broadcast(topic, event, payload)
+        shown = Message(None, None, topic, event, payload)
+        self._send(shown, lambda: self.serializer.fastlane(broadcast))
 
     def ping(self, data: bytes) -> None:
         """Send a websocket ping."""
@@ -141,8 +145,14 @@ class Link:
         self._pending.clear()
         self._writer.cancel()
 
-    def _send(self, frame: Frame, message: Message) -> None:
+    def _send(self, message: Message, encode: Callable[[], Frame]) -> None:
         if self.is_deaf or self.is_closing:
+            return
+        try:
+            frame = encode()
+        except EncodeError as error:  # the client's own topic or ref, as in Phoenix: 1011
+            self._record.note(Kind.UNREADABLE, self.number, topic=message.topic, note=str(error))
+            self.close(CLOSE_INTERNAL_ERROR)
             return
         self._record.note(
             Kind.SENT,

@@ -11,6 +11,8 @@ from phoenix_compat.protocol import jason
 
 MAX_ENTRIES: Final = 2_000
 _MAX_PAYLOAD_BYTES: Final = 1_024
+_MAX_TEXT: Final = 300
+_TEXTS: Final = frozenset({"topic", "event", "note"})
 
 
 class Kind(StrEnum):
@@ -110,13 +112,21 @@ class Record:
         if len(self.entries) >= self._max_entries:
             self.lost += 1
             return
-        if "payload" in fields:
-            fields["payload"] = _kept(fields["payload"])
+        for name, value in fields.items():
+            fields[name] = _text(value) if name in _TEXTS else _kept(value)
         number = len(self.entries) + 1
         self.entries.append(Entry(number, round(self.now_s, 4), kind, connection, **fields))
 
 
+def _text(value: Any) -> str:
+    """A text that can be written: shortened, and without what is no UTF-8."""
+    return str(value)[:_MAX_TEXT].encode("utf-8", "replace").decode()
+
+
 def _kept(payload: Any) -> Any:
+    """A payload or a ref, unless it is too large."""
+    if isinstance(payload, str):
+        return _text(payload)
     if isinstance(payload, bytes | bytearray | memoryview):
         return {"bytes": len(payload)}
     size = len(jason.encode(payload))

@@ -117,6 +117,13 @@ def not_seen(reason: str) -> Finding:
     return Finding(Outcome.NOT_SEEN, reason)
 
 
+def not_struck(story: Story) -> Finding:
+    """The fault had no occasion to strike."""
+    if not story.joins():
+        return not_seen("the topic was not joined")
+    return not_seen("the fault did not strike: the app pushed nothing")
+
+
 def missing(story: Story, since: Entry, what: str) -> Finding:
     """Something that should have followed is not there: a failure once it is overdue."""
     if story.has_waited(since):

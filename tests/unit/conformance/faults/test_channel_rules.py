@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from phoenix_compat.conformance.faults.record import Kind
 from phoenix_compat.conformance.faults.story import Outcome
 from tests.unit.conformance.faults.tale import Tale
 
@@ -92,6 +93,8 @@ def test_bytes() -> None:
     assert struck("events/binary").heard(bytes=4).judged().outcome is Outcome.PASSED
     assert struck("events/binary").heard(bytes=3).judged().outcome is Outcome.FAILED
     assert struck("events/binary").judged(is_final=True).outcome is Outcome.FAILED
+    left = struck("events/binary").add(Kind.CLIENT_CLOSED, code=1000)
+    assert left.judged().reason == "closed the connection with 1000 when the bytes came"
 
 
 @pytest.mark.parametrize("name", ["push/reply_once", "push/late_reply"])
@@ -111,9 +114,14 @@ def test_timeouts() -> None:
     assert struck("push/timeout").wait(31).judged().outcome is Outcome.FAILED
 
 
+def lost() -> Tale:
+    """A client whose app pushed something before the connection was lost."""
+    return Tale("push/buffered").comes().says("echo", join_ref="1").strike().ends()
+
+
 def test_pushes_are_buffered() -> None:
     """A push made without a connection comes once, after the rejoin and with its join_ref."""
-    tale = struck("push/buffered").ends().comes("9").says("buffered", join_ref="9")
+    tale = lost().comes("9").says("buffered", join_ref="9")
 
     assert tale.judged(is_final=True).outcome is Outcome.PASSED
 
@@ -121,18 +129,18 @@ def test_pushes_are_buffered() -> None:
 @pytest.mark.parametrize(
     ("tale", "words"),
     [
-        (struck("push/buffered").ends().comes("9"), "no push that was made"),
-        (struck("push/buffered").ends(), "no rejoin"),
+        (lost().comes("9"), "no push that was made"),
+        (lost(), "no rejoin"),
         (
-            struck("push/buffered").attempt().says("buffered", join_ref="1").joins("9"),
+            lost().attempt().says("buffered", join_ref="1").joins("9"),
             "before the join",
         ),
         (
-            struck("push/buffered").comes("9").says("buffered", join_ref="1"),
+            lost().comes("9").says("buffered", join_ref="1"),
             "join_ref of a former join",
         ),
         (
-            struck("push/buffered").comes("9").says("buffered").says("buffered"),
+            lost().comes("9").says("buffered").says("buffered"),
             "one push came 2 times",
         ),
     ],
@@ -143,6 +151,17 @@ def test_pushes_are_lost_or_repeated(tale: Tale, words: str) -> None:
 
     assert finding.outcome is Outcome.FAILED
     assert words in finding.reason
+
+
+def test_apps_that_cannot_play() -> None:
+    """A client that cannot push, or knows no presence, is not judged for it."""
+    for name in ("push/buffered", "presence/merged", "presence/renewed"):
+        tale = struck(name).ends().comes("9")
+        assert tale.judged(is_final=True).outcome is Outcome.NOT_SEEN
+    silent = Tale("push/timeout").comes()
+    assert silent.judged(is_final=True).reason == (
+        "the fault did not strike: the app pushed nothing"
+    )
 
 
 def test_presence_is_merged() -> None:
@@ -159,7 +178,6 @@ def test_presence_is_merged() -> None:
     [
         struck("presence/merged").heard(present={"ann": 1}),
         struck("presence/merged").heard(present={"ann": 1, "bob": 1}).heard(present={}),
-        struck("presence/merged"),
     ],
 )
 def test_presence_is_not_merged(tale: Tale) -> None:

@@ -46,3 +46,13 @@ def test_payloads_are_kept_within_bounds() -> None:
         {"bytes": 4},
         {"too_large_to_keep_bytes": 2_011},
     ]
+
+
+def test_what_a_client_names_is_kept_within_bounds() -> None:
+    """Long topics and refs are cut, and what is no UTF-8 can be written all the same."""
+    record = Record(lambda: 0.0)
+
+    record.note(Kind.RECEIVED, 1, topic="t" * 1_000, event="\udcff", ref="r" * 1_000, join_ref=7)
+
+    entry = record.entries[0]
+    assert (len(entry.topic), entry.event, len(entry.ref), entry.join_ref) == (300, "?", 300, 7)
