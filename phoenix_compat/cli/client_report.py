@@ -40,12 +40,19 @@ def client_report(url: str, client: str, *, final: bool, as_json: bool, page: Pa
     query = {"client": client, **({"final": "1"} if final else {})}
     report, html = asyncio.run(_fetch(url.rstrip("/"), query, with_page=page is not None))
     if page is not None:
-        page.write_text(html, encoding="utf-8")
+        _write(page, html)
     if as_json:
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         _print(report)
     sys.exit(0 if report["is_conformant"] else 1)
+
+
+def _write(page: Path, html: str) -> None:
+    try:
+        page.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {page}: {error.strerror}") from error
 
 
 async def _fetch(url: str, query: Mapping[str, str], *, with_page: bool) -> tuple[Any, str]:
@@ -66,15 +73,16 @@ async def _fetch(url: str, query: Mapping[str, str], *, with_page: bool) -> tupl
 
 def _print(report: Any) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("scenario", "level", "outcome", "found", title=f"client {report['client']}")
+    narrow = (Column(name, no_wrap=True) for name in ("scenario", "level", "outcome"))
+    table = Table(*narrow, "found", title=f"client {report['client']}")
     for verdict in report["verdicts"]:
         outcome = verdict["outcome"]
         told = Text(verdict["reason"])
         if outcome == "failed":
-            told.append(f"\n{verdict['why']}", style="italic")
+            told.append(f"\n{verdict['why']}\nphoenix.js: {verdict['phoenix_js']}", style="italic")
         style = _STYLES.get(outcome, "")
         table.add_row(verdict["id"], verdict["level"], Text(outcome, style=style), told)
     console = Console()

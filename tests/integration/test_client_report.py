@@ -25,11 +25,15 @@ async def test_a_client_is_judged(tmp_path: Path) -> None:
         text = await run(*REPORT, url, "--client", "mine", "--html", str(page))
         final = await run(*REPORT, url, "--client", "mine", "--final", "--json")
 
+        unwritable = await run(*REPORT, url, "--html", str(tmp_path / "none" / "report.html"))
+
     assert text.code == 0
     assert "client/reconnect/drop" in text.out
     assert "1 waiting" in text.out
     assert "client/reconnect/drop" in page.read_text()
     assert final.code == 1
+    assert unwritable.code == 2
+    assert "cannot write" in unwritable.err
     assert json.loads(final.out)["counts"]["failed"] == 1
 
 

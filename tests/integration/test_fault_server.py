@@ -538,6 +538,42 @@ async def test_forgotten_clients(visit: Visit, base_url: str, http: aiohttp.Clie
     assert await ending(wire) is None
 
 
+async def test_late_answers_are_bounded(
+    visit: Visit, base_url: str, http: aiohttp.ClientSession
+) -> None:
+    """A client that makes too many answers wait is reset, and the record says so."""
+    wire = await joined(visit, "fault:late:60s")
+
+    for _push in range(501):
+        await wire.send(["1", "2", "fault:late:60s", "echo", {}])
+
+    assert await ending(wire) is None
+    assert "too many late answers" in await noted(base_url, http)
+
+
+async def test_slow_readers_are_reset(
+    visit: Visit, base_url: str, http: aiohttp.ClientSession
+) -> None:
+    """What a client does not read is not kept without end."""
+    wire = await joined(visit, "room:a")
+    frame = f'["1","2","room:a","echo",{{"text":"{"x" * 2_000_000}"}}]'
+
+    async def push_without_reading() -> None:
+        for _push in range(100):
+            await wire.send_text(frame)
+
+    with pytest.raises(ConnectionError):
+        await push_without_reading()
+
+    assert "client reads too slowly" in await noted(base_url, http)
+
+
+async def noted(base_url: str, http: aiohttp.ClientSession) -> str:
+    """The whole record of the client of these tests, as text."""
+    async with http.get(f"{base_url}/control/record", params={"client": "t"}) as answer:
+        return await answer.text()
+
+
 async def test_names_of_clients_are_bounded(dial: Dial, base_url: str) -> None:
     """A name that would make a mess of reports is refused."""
     answer = await upgrade(dial, base_url, "/faults/a%20b/socket/websocket?vsn=2.0.0")

@@ -18,7 +18,7 @@ from phoenix_compat.protocol.message import PHX_REPLY, Broadcast, Frame, Message
 from phoenix_compat.protocol.serializer import Serializer
 
 _MAX_QUEUED_FRAMES: Final = 1_000
-_MAX_PENDING: Final = 1_000
+_MAX_PENDING: Final = 500
 _MAX_UNSENT_BYTES: Final = 4 * 1024 * 1024
 _BETWEEN_SEGMENTS_S: Final = 0.01
 _CLOSE_TIMEOUT_S: Final = 2.0
