@@ -121,7 +121,15 @@ def not_struck(story: Story) -> Finding:
     """The fault had no occasion to strike."""
     if not story.joins():
         return not_seen("the topic was not joined")
+    refused = story.first(Kind.SENT, where=lambda entry: _is_refusal(entry, story.topic))
+    if refused is not None:
+        return not_seen(f"the join was refused: {refused.payload['response'].get('reason')}")
     return not_seen("the fault did not strike: the app pushed nothing")
+
+
+def _is_refusal(entry: Entry, topic: str) -> bool:
+    said = entry.payload if isinstance(entry.payload, dict) else {}
+    return entry.topic == topic and said.get("status") == "error"
 
 
 def missing(story: Story, since: Entry, what: str) -> Finding:

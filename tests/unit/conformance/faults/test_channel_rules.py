@@ -158,6 +158,10 @@ def test_apps_that_cannot_play() -> None:
     for name in ("push/buffered", "presence/merged", "presence/renewed"):
         tale = struck(name).ends().comes("9")
         assert tale.judged(is_final=True).outcome is Outcome.NOT_SEEN
+    refusal = {"status": "error", "response": {"reason": "needs vsn 2.0.0"}}
+    topic = Tale("events/binary").scenario.topic
+    refused = Tale("events/binary").comes().add(Kind.SENT, topic=topic, payload=refusal)
+    assert refused.judged().reason == "the join was refused: needs vsn 2.0.0"
     silent = Tale("push/timeout").comes()
     assert silent.judged(is_final=True).reason == (
         "the fault did not strike: the app pushed nothing"
