@@ -1,4 +1,4 @@
-"""The pytest plugin of phoenix_compat: options, and nothing else until one of them is used.
+"""The pytest plugin of phoenix_compat: options and fixtures, and nothing else until one is used.
 
 It stands outside of the package because pytest imports it in every run of everyone who has the
 package installed, and importing the package brings aiohttp along.
@@ -6,7 +6,13 @@ package installed, and importing the package brings aiohttp along.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from phoenix_compat.conformance.faults.fixtures import FaultLane, FaultServer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,3 +61,21 @@ def pytest_configure(config: pytest.Config) -> None:
         from phoenix_compat.conformance.pytest_plugin import PhoenixPlugin  # noqa: PLC0415 - above
 
         config.pluginmanager.register(PhoenixPlugin.of(config), "phoenix-suite")
+
+
+@pytest.fixture(scope="session")
+def fault_server() -> Iterator[FaultServer]:
+    """A fault server for all tests of the run, for a client's own tests."""
+    from phoenix_compat.conformance.faults.fixtures import FaultServer  # noqa: PLC0415 - above
+
+    server = FaultServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def fault_lane(fault_server: FaultServer, request: pytest.FixtureRequest) -> Iterator[FaultLane]:
+    """A lane of the fault server for this test alone; its connections end with the test."""
+    with fault_server.lane(request.node.name) as lane:
+        yield lane

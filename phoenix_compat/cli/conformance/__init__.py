@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from phoenix_compat.cli.conformance.report import report
 from phoenix_compat.cli.conformance.run import run
 from phoenix_compat.cli.conformance.serve import serve
 from phoenix_compat.cli.conformance.trace import trace
@@ -14,5 +15,5 @@ def conformance() -> None:
     """Tools for authors of Phoenix clients and servers."""
 
 
-for command in (run, serve, trace):
+for command in (run, serve, report, trace):
     conformance.add_command(command)

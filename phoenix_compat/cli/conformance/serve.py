@@ -1,12 +1,18 @@
-"""`conformance serve`: host the reference channel set."""
+"""`conformance serve`: host the reference channel set and the fault server."""
 
 # ruff: noqa: PLC0415 - see phoenix_compat.cli
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import web
 
 
 @click.command()
@@ -17,19 +23,43 @@ import click
 )
 @click.option("--as-worker", is_flag=True, hidden=True)
 def serve(host: str, port: int, workers: int, *, as_worker: bool) -> None:
-    """Host the reference channel set, on which the recorded conversations are played."""
+    """Host the reference channel set, and a fault server for authors of clients.
+
+    \b
+    /socket    the reference channel set, on which the recorded conversations are played
+    /faults    a Phoenix that misbehaves on demand; point your client at it, e.g. at
+               ws://127.0.0.1:4001/faults/socket, and join fault:close:1001:after=2s
+    /control   arm faults by HTTP, read what your client did and how it was judged:
+               GET /control/scenarios, GET /control/report.html
+
+    With several workers there is the reference channel set alone.
+    """
+    from contextlib import asynccontextmanager
+
     from phoenix_compat.app.logs import configure_logs
     from phoenix_compat.app.server import run, serve_until_signal, work_until_signal
     from phoenix_compat.cluster.seat import Lifeline
     from phoenix_compat.cluster.supervisor import supervise
+    from phoenix_compat.conformance.faults.server import add_fault_server
     from phoenix_compat.conformance.reference import open_reference_app
 
     # Channels crash here on request: that is no news, and printing tracebacks takes long enough to
     # make the next answers late.
     configure_logs("critical", "console")
 
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[web.Application]:
+        async with open_reference_app() as app:
+            add_fault_server(app)
+            yield app
+
     def started(url: str) -> None:
         click.echo(f"the reference channel set listens on {url}")
+        if workers == 1:
+            click.echo(
+                f"the fault server listens on {url}/faults, "
+                f"its scenarios are {url}/control/scenarios"
+            )
 
     if as_worker:
         seat, lifeline = Lifeline.take()
@@ -37,4 +67,4 @@ def serve(host: str, port: int, workers: int, *, as_worker: bool) -> None:
     elif workers > 1:
         run(supervise(sys.argv[1:], host, port, workers, started))
     else:
-        run(serve_until_signal(open_reference_app(), host, port, started))
+        run(serve_until_signal(opened(), host, port, started))

@@ -1,0 +1,223 @@
+"""The rules of channels: joins, messages and presence. See `connection_rules`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from phoenix_compat.conformance.faults.record import Entry, Kind
+from phoenix_compat.conformance.faults.story import (
+    HAMMERING_GAP_S,
+    Finding,
+    Outcome,
+    Story,
+    failed,
+    missing,
+    not_seen,
+    not_struck,
+    passed,
+    seconds,
+    settling,
+    value_of,
+)
+
+
+def rejoins(story: Story) -> Finding:
+    """After phx_error, a refusal or no answer, the client joins the topic again, and gently."""
+    strikes = story.strikes
+    if not strikes:
+        return not_struck(story)
+    before = [join for join in story.joins() if join.number < strikes[0].number]
+    for struck in strikes:
+        joins = story.joins(struck)
+        if not joins:
+            return missing(story, struck, "new join")
+    joins = [*before[-1:], *story.joins(strikes[0])]
+    gaps = [later.at_s - earlier.at_s for earlier, later in pairwise(joins)]
+    if len(strikes) > 1 and min(gaps) < HAMMERING_GAP_S:
+        return failed(f"hammers: joined again after {seconds(gaps)}", *joins)
+    return passed(f"joined again after {seconds(gaps)}", *strikes[:1], *joins)
+
+
+def takes_new_join_ref(story: Story) -> Finding:
+    """A join after phx_error has another join_ref, so that what is late is known as stale."""
+    strikes = story.strikes
+    if not strikes:
+        return not_struck(story)
+    before = [join for join in story.joins() if join.number < strikes[0].number]
+    after = story.joins(strikes[0])
+    if not after:
+        return missing(story, strikes[0], "new join")
+    refs = [_own_ref(before[-1]), _own_ref(after[0])]
+    if refs[0] == refs[1]:
+        return failed(f"joined again with the same join_ref {refs[0]!r}", before[-1], after[0])
+    return passed(f"join_ref was {refs[0]!r}, is {refs[1]!r}", before[-1], after[0])
+
+
+def stays_away(story: Story) -> Finding:
+    """After phx_close the client does not join again by itself."""
+    strikes = story.strikes
+    if not strikes:
+        return not_struck(story)
+    joins = story.joins(strikes[0])
+    if joins:
+        after_s = joins[0].at_s - strikes[0].at_s
+        return failed(f"joined again {after_s:.2f} s after phx_close", strikes[0], joins[0])
+    if not story.has_waited(strikes[0]):
+        return Finding(Outcome.WAITING, "waiting to see whether it joins again", (strikes[0],))
+    return passed(f"no join for {story.now_s - strikes[0].at_s:.1f} s", strikes[0])
+
+
+def ignores_stale(story: Story) -> Finding:
+    """Messages with the join_ref of a former join reach neither the channel nor the app."""
+    strikes = story.strikes
+    if not strikes:
+        return not_struck(story)
+    struck = strikes[0]
+    if stale := [*story.heard("stale", struck), *_stale_replies(story, struck)]:
+        return failed("the app heard a message of a former join", struck, *stale)
+    if rejoined := story.joins(struck):
+        return failed("a stale phx_error or phx_close made it join again", struck, *rejoined)
+    heard = story.heard("n", struck)
+    if not heard:
+        return missing(story, struck, "word that the app heard the true event")
+    if (waiting := settling(story, heard[-1])) is not None:
+        return waiting
+    return passed("only the messages of this join were heard", struck, *heard)
+
+
+def hears(story: Story) -> Finding:
+    """The app hears the event `ask` on this topic, and the client stays."""
+    joins = story.joins()
+    if not joins:
+        return not_seen("the topic was not joined")
+    if len(joins) > 1:
+        return failed("the client did not stay: it joined again", *story.strikes[:1], *joins)
+    heard = story.heard("n")
+    if not heard:
+        return missing(story, joins[0], "word that the app heard the event `ask`")
+    return passed("the app heard the event", *story.strikes[:1], heard[0])
+
+
+def hears_bytes(story: Story) -> Finding:
+    """The app hears a binary push, with all its bytes."""
+    strikes = story.strikes
+    if not strikes:
+        return not_struck(story)
+    struck = strikes[0]
+    heard = story.heard("bytes", struck)
+    left = story.first(Kind.CLIENT_CLOSED, struck, lambda e: e.connection == struck.connection)
+    if left is not None and not heard:
+        return failed(f"closed the connection with {left.code} when the bytes came", struck, left)
+    if not heard:
+        return missing(story, strikes[0], "word that the app heard the bytes")
+    if value_of(heard[0], "bytes") != 4:
+        return failed(f"heard {value_of(heard[0], 'bytes')!r} bytes of 4", strikes[0], heard[0])
+    return passed("the app heard the four bytes", strikes[0], heard[0])
+
+
+def hears_reply_once(story: Story) -> Finding:
+    """The app hears the reply to its push, and hears it once."""
+    strikes = story.strikes
+    if not strikes:
+        return not_struck(story)
+    heard = story.heard("reply", strikes[0])
+    if not heard:
+        return missing(story, strikes[0], "word that the app heard the reply")
+    if len(heard) > 1:
+        return failed(f"the app heard one reply {len(heard)} times", strikes[0], *heard)
+    if (waiting := settling(story, heard[0])) is not None:
+        return waiting
+    return passed("the app heard the reply once", strikes[0], heard[0])
+
+
+def tells_timeout(story: Story) -> Finding:
+    """The app is told that no reply came."""
+    strikes = story.strikes
+    if not strikes:
+        return not_struck(story)
+    heard = story.heard("timeout", strikes[0])
+    if not heard:
+        return missing(story, strikes[0], "word that the app heard of the timeout")
+    after_s = heard[0].at_s - strikes[0].at_s
+    return passed(f"the app heard of the timeout after {after_s:.2f} s", strikes[0], heard[0])
+
+
+def buffers_pushes(story: Story) -> Finding:
+    """What the app pushes while there is no connection arrives once, after the rejoin."""
+    strikes = story.strikes
+    if not strikes:
+        return not_struck(story)
+    if not story.received("echo"):
+        return not_seen("the app pushed nothing, not even while it was connected")
+    joins = story.joins(strikes[0])
+    arrived = story.received("buffered", strikes[0])
+    if not joins:
+        return missing(story, strikes[0], "rejoin")
+    if not arrived:
+        return missing(story, joins[0], "push that was made while there was no connection")
+    if arrived[0].number < joins[0].number:
+        return failed("the push came before the join", arrived[0], joins[0])
+    if arrived[0].join_ref is not None and arrived[0].join_ref != joins[-1].join_ref:
+        return failed("the push came with the join_ref of a former join", joins[-1], arrived[0])
+    if len(arrived) > 1:
+        return failed(f"one push came {len(arrived)} times", *arrived)
+    if (waiting := settling(story, arrived[0])) is not None:
+        return waiting
+    return passed("the push came once, after the rejoin", strikes[0], joins[0], arrived[0])
+
+
+def merges_presence(story: Story) -> Finding:
+    """A diff that comes before the state is kept, and later diffs add and remove metas."""
+    strikes = story.strikes
+    if not strikes:
+        return not_struck(story)
+    rejoined = story.joins(strikes[0])
+    told = [e for e in story.heard("present", strikes[0]) if not rejoined or _before(e, rejoined)]
+    lists = [value_of(entry, "present") for entry in told]
+    if not lists:
+        return _no_presence(story, strikes[0])
+    if lists[-1] != {"ann": 1}:
+        if story.has_waited(strikes[0]) or rejoined:
+            return failed(f"should see ann with 1 meta, saw {lists[-1]!r}", strikes[0], *told)
+        return Finding(Outcome.WAITING, "waiting for the last diff", tuple(told[-1:]))
+    if {"ann": 1, "bob": 1} not in lists:
+        return failed("lost the diff that came before the state: never saw bob", *told)
+    return passed("the early diff was kept, the later ones merged", strikes[0], *told)
+
+
+def renews_presence(story: Story) -> Finding:
+    """After a rejoin the new state replaces what was known."""
+    strikes = story.strikes
+    if not strikes:
+        return not_struck(story)
+    rejoined = story.joins(strikes[0])
+    if not rejoined:
+        return missing(story, strikes[0], "rejoin")
+    if not story.heard("present"):
+        return _no_presence(story, strikes[0])
+    told = story.heard("present", rejoined[0])
+    if not told:
+        return missing(story, rejoined[0], "word of who is present after the rejoin")
+    if value_of(told[-1], "present") != {"cleo": 1}:
+        return failed(f"should see cleo alone, saw {value_of(told[-1], 'present')!r}", *told)
+    return passed("the new state replaced the old one", rejoined[0], told[-1])
+
+
+def _stale_replies(story: Story, since: Entry) -> list[Entry]:
+    return [e for e in story.heard("reply", since) if value_of(e, "reply") == {"stale": True}]
+
+
+def _own_ref(join: Entry) -> Any:
+    return join.ref if join.join_ref is None else join.join_ref
+
+
+def _before(entry: Entry, joins: Sequence[Entry]) -> bool:
+    return entry.number < joins[0].number
+
+
+def _no_presence(story: Story, since: Entry) -> Finding:
+    if story.has_waited(since):
+        return not_seen("the app never said who is present: the client may not know presence")
+    return Finding(Outcome.WAITING, "waiting for word of who is present", (since,))

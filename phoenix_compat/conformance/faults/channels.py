@@ -1,0 +1,265 @@
+"""The topics that one connection has joined, and how each behaves under its fault.
+
+Without a fault a topic answers as a small Phoenix channel would: a join is let in and greeted with
+the event `ask`, a push is answered with its own payload, a leave with ok and phx_close.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from phoenix_compat.conformance.faults.lane import Lane, TooManyError
+from phoenix_compat.conformance.faults.link import Link
+from phoenix_compat.conformance.faults.plan import Fault, FaultError, Moment
+from phoenix_compat.protocol.message import (
+    CHANNEL_CRASH,
+    HEARTBEAT,
+    PHOENIX_TOPIC,
+    PHX_CLOSE,
+    PHX_ERROR,
+    PHX_JOIN,
+    PHX_LEAVE,
+    UNMATCHED_TOPIC,
+    Message,
+)
+from phoenix_compat.protocol.serializer import V1
+
+ASK: Final = "ask"
+HEARD: Final = "heard"
+STALE: Final = {"stale": True}
+SOME_BYTES: Final = bytes((1, 2, 254, 255))
+STALE_REF: Final = 999_999_999
+"""No client has counted that far."""
+
+_SHAPES: Final = frozenset({"fragment", "split"})
+_SPOILED: Final = frozenset({"late", "never", "twice"})
+_PRESENCE_STAYS_S: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    join_ref: Any
+    """What the client's messages carry."""
+    own_ref: Any
+    """What ours carry: the same, or the join's ref when it had no join_ref."""
+    nth_join: int
+
+
+class Channels:
+    """All that one connection has joined.
+
+    Attributes:
+        link: the connection.
+    """
+
+    def __init__(self, lane: Lane, link: Link) -> None:
+        self.link = link
+        self._lane = lane
+        self._seats: dict[str, _Seat] = {}
+
+    def receive(self, message: Message) -> None:
+        """Act on a message of the client."""
+        if self.link.is_deaf or self.link.is_closing:
+            return
+        topic, event = str(message.topic), message.event
+        if topic == PHOENIX_TOPIC and event == HEARTBEAT:
+            if not self.link.is_silent:
+                self.link.reply(None, message.ref, topic, "ok", {})
+        elif event == PHX_JOIN:
+            self._join(topic, message)
+        elif event == PHX_LEAVE:
+            self._leave(topic, message)
+        else:
+            self._push(topic, message)
+
+    def strike_topic(self, topic: str, fault: Fault) -> None:
+        """Let a fault that follows a join strike a joined topic now."""
+        if topic in self._seats and fault.moment in {None, Moment.JOIN}:
+            self._follow(topic, fault, self._seats[topic])
+
+    # Joins.
+
+    def _join(self, topic: str, message: Message) -> None:
+        try:
+            fault = self._fault_to_join(topic)
+            nth_join = self._lane.count_join(topic)
+        except (FaultError, TooManyError) as error:
+            self._refuse(topic, message, {"reason": str(error)})
+            return
+        if fault.name == "refuse_joins" and self._lane.times_struck(topic, fault) < fault.code:
+            self._lane.count_strike(topic, fault, self.link)
+            self._refuse(topic, message, {"reason": "refused by the fault server"})
+            return
+        if fault.moment is Moment.JOINING and self._may_strike(topic, fault):
+            self._strike_later(topic, fault, _own_ref(message))
+            return
+        former = self._seats.get(topic)
+        self._seats[topic] = seat = _take_seat(message, nth_join)
+        if fault.name in _SHAPES:
+            self._lane.count_strike(topic, fault, self.link)
+            self._lane.strike_link(fault, self.link)
+        response = {"fault": fault.name, "does": fault.kind.does}
+        delay_s = self._reply(topic, fault, Moment.JOIN, message, response)
+        if former is not None:
+            self.link.push(former.own_ref, topic, PHX_CLOSE, {}, former.own_ref)
+        if delay_s is not None:
+            self.link.later(delay_s, self._greet, topic, fault, seat)
+
+    def _fault_to_join(self, topic: str) -> Fault:
+        fault = self._lane.fault_of(topic)
+        if fault.name == "binary" and self.link.serializer is V1:
+            raise FaultError("fault", "fault 'binary' needs a client that speaks vsn 2.0.0")
+        return fault
+
+    def _refuse(self, topic: str, message: Message, reason: Any) -> None:
+        self.link.reply(message.join_ref, message.ref, topic, "error", reason)
+
+    def _greet(self, topic: str, fault: Fault, seat: _Seat) -> None:
+        """What follows the reply to a join."""
+        if self._seats.get(topic) is not seat:
+            return
+        match fault.name:
+            case "stale_ref":
+                self._send_stale(topic, fault, seat)
+            case "noise":
+                self._send_noise(topic, fault, seat)
+            case "presence":
+                self._send_presence(topic, fault, seat)
+            case _:
+                pass
+        asked = {"n": seat.nth_join}
+        if fault.name == "broadcast":
+            self._lane.count_strike(topic, fault, self.link)
+            self.link.broadcast(topic, ASK, asked)
+        elif fault.name == "binary":
+            self._lane.count_strike(topic, fault, self.link)
+            self.link.push(str(seat.own_ref), topic, ASK, SOME_BYTES)
+        else:
+            self.link.push(seat.own_ref, topic, ASK, asked)
+        if fault.moment in {None, Moment.JOIN}:
+            self._follow(topic, fault, seat)
+
+    def _send_stale(self, topic: str, fault: Fault, seat: _Seat) -> None:
+        self._lane.count_strike(topic, fault, self.link)
+        stale = _stale_like(seat.own_ref)
+        self.link.push(stale, topic, PHX_ERROR, CHANNEL_CRASH, stale)
+        self.link.push(stale, topic, PHX_CLOSE, {}, stale)
+        if self.link.serializer is not V1:  # whose events carry no join_ref
+            self.link.push(stale, topic, ASK, STALE)
+
+    def _send_noise(self, topic: str, fault: Fault, seat: _Seat) -> None:
+        self._lane.count_strike(topic, fault, self.link)
+        self.link.push(seat.own_ref, topic, "never_heard_of_this", {"deep": [{"x": None}]})
+        self.link.reply(seat.own_ref, _stale_like(seat.own_ref), topic, "ok", {})
+        self.link.broadcast("never:heard:of:this", ASK, STALE)
+
+    def _send_presence(self, topic: str, fault: Fault, seat: _Seat) -> None:
+        self._lane.count_strike(topic, fault, self.link)
+        if seat.nth_join > 1:
+            self.link.push(seat.own_ref, topic, "presence_state", _present(cleo="c1"))
+            return
+        self._tell_diff(topic, joins=_present(bob="b1"))
+        self.link.push(seat.own_ref, topic, "presence_state", _present(ann="a1"))
+        self._tell_diff(topic, joins=_present(ann="a2"))
+        self._tell_diff(topic, leaves=_present(ann="a1", bob="b1"))
+        self.link.later(_PRESENCE_STAYS_S, self.link.drop)
+
+    def _tell_diff(self, topic: str, *, joins: Any = None, leaves: Any = None) -> None:
+        self.link.broadcast(topic, "presence_diff", {"joins": joins or {}, "leaves": leaves or {}})
+
+    # Pushes and leaves.
+
+    def _push(self, topic: str, message: Message) -> None:
+        seat = self._seats.get(topic)
+        if seat is None:
+            self.link.reply(None, message.ref, topic, "error", UNMATCHED_TOPIC)
+            return
+        if message.join_ref is not None and message.join_ref != seat.join_ref:
+            return  # of a former join: Phoenix says nothing
+        fault = self._lane.fault_of(topic)
+        if fault.kind.delays and fault.moment is Moment.PUSH and self._may_strike(topic, fault):
+            self._strike_later(topic, fault, seat.own_ref)
+            return
+        if fault.name == "stale_ref" and self.link.serializer is not V1:
+            self.link.reply(_stale_like(seat.own_ref), message.ref, topic, "ok", STALE)
+        payload = message.payload
+        response = payload if isinstance(payload, dict | bytes) else {}
+        self._reply(topic, fault, Moment.PUSH, message, response)
+
+    def _leave(self, topic: str, message: Message) -> None:
+        seat = self._seats.get(topic)
+        if seat is not None and message.join_ref not in {None, seat.join_ref}:
+            return
+        self.link.reply(message.join_ref, message.ref, topic, "ok", {})
+        if seat is not None:
+            del self._seats[topic]
+            self.link.push(seat.own_ref, topic, PHX_CLOSE, {}, seat.own_ref)
+
+    def _reply(
+        self, topic: str, fault: Fault, moment: Moment, message: Message, response: Any
+    ) -> float | None:
+        """Reply ok, or spoil it; the delay after which it is said, None for never."""
+        seat = self._seats[topic]
+        join_ref = message.join_ref if moment is Moment.JOIN else seat.own_ref
+        said = (join_ref, message.ref, topic, "ok", response)
+        is_spoiled = fault.name in _SPOILED and fault.moment is moment
+        if not is_spoiled or not self._may_strike(topic, fault):
+            self.link.reply(*said)
+            return 0.0
+        self._lane.count_strike(topic, fault, self.link)
+        if fault.name == "never":
+            return None
+        if fault.name == "late":
+            self.link.later(fault.value, self.link.reply, *said)
+            return fault.value
+        self.link.reply(*said)
+        self.link.reply(*said)
+        return 0.0
+
+    # Faults that end something.
+
+    def _follow(self, topic: str, fault: Fault, seat: _Seat) -> None:
+        if fault.kind.delays and self._may_strike(topic, fault):
+            self.link.later(fault.after_s, self._strike_seat, topic, fault, seat)
+
+    def _strike_seat(self, topic: str, fault: Fault, seat: _Seat) -> None:
+        if self._seats.get(topic) is seat and self._may_strike(topic, fault):
+            self._strike(topic, fault, seat.own_ref)
+
+    def _strike_later(self, topic: str, fault: Fault, own_ref: Any) -> None:
+        self.link.later(fault.after_s, self._strike, topic, fault, own_ref)
+
+    def _strike(self, topic: str, fault: Fault, own_ref: Any) -> None:
+        self._lane.count_strike(topic, fault, self.link)
+        if fault.name == "crash":
+            self._seats.pop(topic, None)
+            self.link.push(own_ref, topic, PHX_ERROR, CHANNEL_CRASH, own_ref)
+        elif fault.name == "phx_close":
+            self._seats.pop(topic, None)
+            self.link.push(own_ref, topic, PHX_CLOSE, {}, own_ref)
+        else:
+            self._lane.strike_link(fault, self.link)
+
+    def _may_strike(self, topic: str, fault: Fault) -> bool:
+        """Whether it has not struck often enough; `times` of an outage counts its victims."""
+        limit = 1 if fault.name in {"outage", "flap"} else fault.times
+        return limit is None or self._lane.times_struck(topic, fault) < limit
+
+
+def _take_seat(message: Message, nth_join: int) -> _Seat:
+    return _Seat(message.join_ref, _own_ref(message), nth_join)
+
+
+def _own_ref(message: Message) -> Any:
+    """The join_ref of a channel: that of its join, or the join's ref when it has none."""
+    return message.ref if message.join_ref is None else message.join_ref
+
+
+def _stale_like(ref: Any) -> Any:
+    """A ref of the same type as the client's own, which is not one of its refs."""
+    return STALE_REF if isinstance(ref, int) else str(STALE_REF)
+
+
+def _present(**refs: str) -> Any:
+    return {key: {"metas": [{"phx_ref": ref}]} for key, ref in refs.items()}

@@ -1,0 +1,33 @@
+// phoenix.js put through the fault server: one socket for each scenario, all at once. Until killed.
+// It is the app of `GET /control/scenarios`: it says on the channel what it heard. The waits are
+// phoenix.js's own, except those that would take half a minute.
+import {Presence, Socket} from "phoenix"
+import WebSocket from "ws"
+
+const [baseUrl, client] = process.argv.slice(2)
+const sizes = presence => Object.fromEntries(presence.list((key, {metas}) => [key, metas.length]))
+
+function play({url, topic}) {
+  const socket = new Socket(url, {transport: WebSocket, heartbeatIntervalMs: 700, timeout: 1500})
+  const channel = socket.channel(topic)
+  const presence = new Presence(channel)
+  let isLost = false
+
+  presence.onSync(() => channel.push("heard", {present: sizes(presence)}))
+  channel.on("ask", payload => channel.push(
+    "heard", payload instanceof ArrayBuffer ? {bytes: payload.byteLength} : payload,
+  ))
+  channel.join().receive("ok", () => channel.push("echo", {some: "payload"})
+    .receive("ok", reply => channel.push("heard", {reply}))
+    .receive("timeout", () => channel.push("heard", {timeout: true})))
+  socket.onClose(() => {
+    if (!isLost) channel.push("buffered", {})
+    isLost = true
+  })
+  socket.connect()
+}
+
+const answer = await fetch(`${baseUrl}/control/scenarios?client=${client}`)
+const {scenarios} = await answer.json()
+scenarios.forEach(play)
+process.stdout.write(JSON.stringify(["playing", scenarios.length]) + "\n")

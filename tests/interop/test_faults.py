@@ -1,0 +1,139 @@
+"""npm `phoenix` and a PyPI client at the fault server: what each does right and wrong.
+
+All scenarios of a client are played at once, and each verdict is compared with what was seen here
+before. A client that learns or unlearns something fails its test: then change the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+
+import pytest
+from aiohttp import web
+
+from phoenix_compat.conformance.faults.lane import Playground
+from phoenix_compat.conformance.faults.report import Report, judge_client
+from phoenix_compat.conformance.faults.scenarios import SCENARIOS
+from phoenix_compat.conformance.faults.server import add_fault_server
+from tests.interop.python_faults import playing
+from tests.interop.test_phoenix_js import Run, node, run
+from tests.serving import serving
+
+__all__ = ["node", "run"]  # fixtures
+
+PATIENCE_S = 20.0
+ALL = {scenario.id for scenario in SCENARIOS}
+
+JS_WRONG = {
+    "client/reconnect/accept_then_close": "hammers",
+}
+
+HALF_OPEN = "client/heartbeat/half_open"
+"""Only its websocket's own pings would notice, after 40 s: too long for a test."""
+
+PYTHON_WRONG = {
+    "client/heartbeat/timeout": "heartbeats that nobody answered",  # unless told to watch them
+    "client/rejoin/refused": "no new join",  # its app must subscribe again
+    "client/rejoin/join_timeout": "no new join",  # the same
+    "client/events/broadcast": "no word that the app heard",  # it drops what has no join_ref
+    "client/events/binary": "closed the connection with 1000",  # and again after each reconnect
+}
+PYTHON_NOT_SEEN = {
+    HALF_OPEN,
+    # It cannot push, and knows no presence.
+    "client/rejoin/crash_in_push",
+    "client/push/late_reply",
+    "client/push/timeout",
+    "client/push/reply_once",
+    "client/push/buffered",
+    "client/presence/merged",
+    "client/presence/renewed",
+}
+
+
+@pytest.fixture
+async def fault_server() -> AsyncIterator[tuple[str, Playground]]:
+    """The base URL of a fault server, and what it knows."""
+    app = web.Application()
+    playground = add_fault_server(app)
+    async with serving(app) as base_url:
+        yield base_url, playground
+
+
+async def settled(playground: Playground, client: str, awaited: set[str]) -> Report:
+    """The report once all that is awaited has been judged, or when that takes too long."""
+    deadline_s = asyncio.get_running_loop().time() + PATIENCE_S
+    while asyncio.get_running_loop().time() < deadline_s:
+        report = judge_client(client, playground.lanes_of(client))
+        open_ids = {
+            verdict.scenario.id
+            for verdict in report.verdicts
+            if verdict.finding.outcome.value in {"waiting", "not seen"}
+        }
+        if not open_ids & awaited:
+            break
+        await asyncio.sleep(0.1)
+    return judge_client(client, playground.lanes_of(client), is_final=True)
+
+
+def outcomes(report: Report) -> dict[str, str]:
+    """The outcome of each scenario."""
+    return {verdict.scenario.id: verdict.finding.outcome.value for verdict in report.verdicts}
+
+
+def expected(wrong: Iterable[str], not_seen: Iterable[str] = ()) -> dict[str, str]:
+    """The outcomes of a client that does all else right."""
+    return (
+        dict.fromkeys(ALL, "passed")
+        | dict.fromkeys(wrong, "failed")
+        | dict.fromkeys(not_seen, "not seen")
+    )
+
+
+def assert_reasons(report: Report, wrong: Mapping[str, str]) -> None:
+    """What failed, failed for the reason that is known."""
+    for verdict in report.verdicts:
+        if verdict.scenario.id in wrong:
+            assert wrong[verdict.scenario.id] in verdict.finding.reason
+
+
+@pytest.mark.node
+async def test_phoenix_js(fault_server: tuple[str, Playground], run: Run) -> None:
+    """phoenix.js does everything right, except to forget its waits whenever it is let in."""
+    base_url, playground = fault_server
+    script = await run("faults.mjs", base_url, "phoenix.js")
+    assert await script.next() == ["playing", len(SCENARIOS)]
+
+    report = await settled(playground, "phoenix.js", ALL)
+
+    assert outcomes(report) == expected(JS_WRONG)
+    assert_reasons(report, JS_WRONG)
+    assert report.is_conformant  # it is a SHOULD
+
+
+async def test_phoenix_channels_python_client(fault_server: tuple[str, Playground]) -> None:
+    """It reconnects well; it hears no broadcast, and does not look for answers to heartbeats."""
+    base_url, playground = fault_server
+    silent = {name for name, reason in PYTHON_WRONG.items() if reason.startswith("no ")}
+    silent.add("client/reconnect/forbidden")  # it stops for good
+
+    async with playing(base_url, "python", without=[HALF_OPEN]):
+        report = await settled(playground, "python", ALL - PYTHON_NOT_SEEN - silent)
+
+    assert outcomes(report) == expected(PYTHON_WRONG, PYTHON_NOT_SEEN)
+    assert_reasons(report, PYTHON_WRONG)
+    assert not report.is_conformant
+
+
+async def test_phoenix_channels_python_client_told_to_watch(
+    fault_server: tuple[str, Playground],
+) -> None:
+    """With `heartbeat_dead_threshold_s` it notices that heartbeats are not answered."""
+    base_url, playground = fault_server
+    name = "client/heartbeat/timeout"
+
+    async with playing(base_url, "python", only=[name], heartbeat_dead_threshold_s=0.9):
+        report = await settled(playground, "python", {name})
+
+    assert outcomes(report)[name] == "passed"
