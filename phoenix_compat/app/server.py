@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from aiohttp import web
 
 from phoenix_compat.cluster import Seat
-from phoenix_compat.cluster.bus import bound_unix_socket
+from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.cluster.seat import Lifeline
 from phoenix_compat.errors import ConfigError
 

@@ -15,25 +15,23 @@ whose answer arrives behind all that was cast before it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self, TypeAlias, TypeVar, cast
+from typing import Any, Final, NamedTuple, Self, TypeAlias, TypeVar
 
 from phoenix_compat.cluster.frames import (
     BrokenStreamError,
     Call,
     Cast,
     Frame,
-    FrameReader,
     Hello,
     Reply,
     pack,
 )
 from phoenix_compat.cluster.link import BusCounts, Link
+from phoenix_compat.cluster.receiver import Receiver, bound_unix_socket
 from phoenix_compat.errors import PhoenixCompatError
 
 log = logging.getLogger(__name__)
@@ -84,7 +82,7 @@ class _Peer:
 
     __slots__ = ("answering", "epoch", "receiver", "roles", "seq")
 
-    def __init__(self, receiver: _Receiver, hello: Hello) -> None:
+    def __init__(self, receiver: Receiver, hello: Hello) -> None:
         self.receiver = receiver
         self.epoch = hello.epoch
         self.seq = hello.seq
@@ -132,13 +130,13 @@ class Bus:
         self._calls: dict[int, _Waiting] = {}
         self._last_call = 0
         self._server: asyncio.Server | None = None
-        self._receivers: set[_Receiver] = set()
+        self._receivers: set[Receiver] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         listener = await asyncio.to_thread(bound_unix_socket, self._path)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: _Receiver(self), sock=listener)
+        self._server = await loop.create_unix_server(lambda: Receiver(self), sock=listener)
         self._tasks = [
             asyncio.create_task(link.keep_up(), name=f"bus-{other}")
             for other, link in self._links.items()
@@ -247,7 +245,7 @@ class Bus:
 
     # Hearing.
 
-    def hear(self, receiver: _Receiver, frame: Frame) -> None:
+    def hear(self, receiver: Receiver, frame: Frame) -> None:
         """Take a frame that came over a stream."""
         if isinstance(frame, Hello):
             self._hear_hello(receiver, frame)
@@ -262,7 +260,7 @@ class Bus:
         else:
             self._hear_reply(frame)
 
-    def _hear_hello(self, receiver: _Receiver, hello: Hello) -> None:
+    def _hear_hello(self, receiver: Receiver, hello: Hello) -> None:
         if hello.node not in self._links:
             raise BrokenStreamError(f"there is no node {hello.node}")
         node = receiver.node = hello.node
@@ -334,11 +332,11 @@ class Bus:
         except Exception as error:  # noqa: BLE001 - handed to the one who asked
             waiting.answer.set_exception(error)
 
-    def opened(self, receiver: _Receiver) -> None:
+    def opened(self, receiver: Receiver) -> None:
         """A stream was opened by some node."""
         self._receivers.add(receiver)
 
-    def lost(self, receiver: _Receiver) -> None:
+    def lost(self, receiver: Receiver) -> None:
         """A stream has ended: its node has died, or stopped."""
         self._receivers.discard(receiver)
         node = receiver.node
@@ -363,53 +361,3 @@ class Bus:
                 getattr(listener, what)(node)
             except Exception:  # one listener's bug must not keep the others uninformed
                 log.exception("a listener failed at %s of node %d", what, node)
-
-
-class _Receiver(asyncio.Protocol):
-    """A stream that another node opened to us."""
-
-    def __init__(self, bus: Bus) -> None:
-        self.node: int | None = None
-        self._bus = bus
-        self._reader = FrameReader()
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._bus.opened(self)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for frame in self._reader.feed(data):
-                self._bus.hear(self, frame)
-        except BrokenStreamError as error:
-            log.error("the bus was sent %s", error)  # noqa: TRY400 - no bug of ours
-            self._bus.counts.broken += 1
-            self.hang_up()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        self._bus.lost(self)
-
-    def hang_up(self) -> None:
-        """Close the stream."""
-        if self._transport is not None:
-            self._transport.abort()
-
-
-def bound_unix_socket(path: Path) -> socket.socket:
-    """A socket at this path, in place of what a dead process left there; blocking.
-
-    Raises:
-        OSError: the path is too long, or the folder is not ours.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(str(path))
-    except OSError:
-        listener.close()
-        raise
-    listener.settimeout(0)
-    return listener

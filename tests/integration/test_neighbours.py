@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from phoenix_compat.cluster.bus import bound_unix_socket
+from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.transports.neighbours import (
     MISDIRECTED,
     NeighbourGoneError,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from phoenix_compat.cluster.bus import Bus, CallError, bound_unix_socket
+from phoenix_compat.cluster.bus import Bus, CallError
 from phoenix_compat.cluster.frames import Cast, pack
+from phoenix_compat.cluster.receiver import bound_unix_socket
 from tests.unit.cluster.scene import KIND, Ears, folder, nodes
 
 __all__ = ["folder"]
