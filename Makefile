@@ -10,6 +10,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	then echo $$p; break; fi; done)
 ARGS ?=
 BENCH ?= ../shared/bench
+PARALLEL ?= -n 2 --dist loadfile
 
 .PHONY: help run demo test check lint types imports unit interop-client faults bench clean
 
@@ -37,7 +38,7 @@ imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev interop-client
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # The npm client of the tests; without npm its tests are skipped, by name.
 interop-client:

@@ -22,7 +22,6 @@ limits); phoenix.js 1.8 onConnClose (the last column).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from phoenix_compat.errors import RemoteProtocolError
@@ -179,7 +178,6 @@ def close_answer(payload: bytearray) -> int:
     return CLOSE_PROTOCOL_ERROR
 
 
-@lru_cache(maxsize=4_096)  # most frames are as long as some frame before
 def frame_header(opcode: int, length: int) -> bytes:
     """What stands before an unmasked payload of this length."""
     if length < _LENGTH_16:

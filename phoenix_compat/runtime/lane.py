@@ -31,25 +31,27 @@ _MAX_PENDING: Final = 1_000
 """So many broadcasts of one topic wait for the end of the tick; then they are written before it."""
 
 
+_HEADERS: Final = 1_024
+_TEXT_HEADERS: Final = tuple(frame_header(TEXT, size) for size in range(_HEADERS))
+"""What stands before text of each usual length."""
+
+
 class Tick:
     """The lanes and outboxes that hold something back until the loop tick ends.
 
     Attributes:
         is_held: whether its end will be told by `release`.
+        firsts: outboxes whose `first` is written at the end of a held tick, before all else.
     """
 
-    __slots__ = ("_firsts", "_is_scheduled", "_lanes", "_outboxes", "is_held")
+    __slots__ = ("_is_scheduled", "_lanes", "_outboxes", "firsts", "is_held")
 
     def __init__(self) -> None:
-        self._firsts: list[Outbox] = []
+        self.firsts: list[Outbox] = []
         self._lanes: list[Lane] = []
         self._outboxes: list[Outbox] = []
         self._is_scheduled = False
         self.is_held = False
-
-    def add_first(self, outbox: Outbox) -> None:
-        """Write the outbox's `first` at the end of this held tick, before all else."""
-        self._firsts.append(outbox)
 
     def add_lane(self, lane: Lane) -> None:
         """Flush this lane at the end of the tick."""
@@ -75,20 +77,27 @@ class Tick:
     def release(self) -> None:
         """The batch is handed on: for what it made, the tick ends here."""
         self.is_held = False
-        if self._firsts or self._is_scheduled:
+        if self.firsts or self._is_scheduled:
             self.flush()
 
     def flush(self) -> None:
         """Write everything out."""
         self._is_scheduled = False
-        firsts, lanes, outboxes = self._firsts, self._lanes, self._outboxes
+        firsts, lanes, outboxes = self.firsts, self._lanes, self._outboxes
         if firsts:
-            self._firsts = []
+            self.firsts = []
             for outbox in firsts:
                 first = outbox.first
-                if first is not None:
-                    outbox.first = None
-                    outbox.write_out(first)
+                if first is None:
+                    continue  # it joined a queue, or the client is gone
+                outbox.first = None
+                try:
+                    sent = outbox.write(first)
+                except OSError as error:
+                    outbox.stuck(first, 0, error)
+                else:
+                    if sent != len(first):
+                        outbox.stuck(first, sent)
         if lanes:
             self._lanes = []
             for lane in lanes:
@@ -136,7 +145,10 @@ class WebSocketWire(ByteWire):
     def pack(self, frame: Frame) -> bytes:
         """A websocket frame around an encoded message."""
         data = frame.data
-        return frame_header(BINARY if frame.is_binary else TEXT, len(data)) + data
+        size = len(data)
+        if size < _HEADERS and not frame.is_binary:
+            return _TEXT_HEADERS[size] + data
+        return frame_header(BINARY if frame.is_binary else TEXT, size) + data
 
 
 class Lane:

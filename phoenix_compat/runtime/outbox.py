@@ -161,7 +161,7 @@ class Outbox:
                     return
                 if self.first is None:
                     self.first = packet
-                    tick.add_first(self)
+                    tick.firsts.append(self)
                     return
             queue = self.detach()
         queue.append(packet)

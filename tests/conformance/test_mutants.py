@@ -12,7 +12,7 @@ from tests.conformance.mutants import MUTANTS, Mutant
 from tests.conformance.mutants.play import CASES, failures_of
 
 NONE = "none"
-_PROCESSES = 3
+_PROCESSES = 2
 
 
 @pytest.fixture(scope="module")

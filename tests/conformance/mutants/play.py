@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import pytest
 
 from phoenix_compat.conformance.reference import build_reference_app
-from phoenix_compat.conformance.runner import CaseResult, load_suite, run_cases, select
+from phoenix_compat.conformance.runner import (
+    QUIET_S,
+    Case,
+    CaseResult,
+    load_suite,
+    run_cases,
+    select,
+)
 from tests.conformance.mutants import MUTANTS, Mutant
 from tests.conformance.mutants import channels as _channels
 from tests.conformance.mutants import connects as _connects
@@ -41,17 +49,26 @@ def failures_of(name: str | None) -> dict[str, str]:
 
 
 async def _play(mutant: Mutant | None) -> list[CaseResult]:
+    """Play all in a hurry, and what failed unasked once more in peace.
+
+    When the machine stalls for a moment, a hurried answer is late and its case fails; a mistake
+    fails it again.
+    """
     if mutant is not None and mutant.waits:
-        return await _play_all(_HURRY / 2, 0.1, ())
-    return await _play_all(_HURRY, _QUIET_S, _IDLE)
+        results = await _play_all(CASES, _HURRY / 2, 0.1)
+    else:
+        results = await _play_all(select(CASES, without=_IDLE), _HURRY, _QUIET_S)
+    unasked = [
+        result.case
+        for result in results
+        if not result.passed and not (mutant is not None and mutant.must_fail(result.case))
+    ]
+    again = {result.case.key: result for result in await _play_all(unasked, 1.0, QUIET_S)}
+    return [again.get(result.case.key, result) for result in results]
 
 
-async def _play_all(hurry: float, quiet_s: float, without: tuple[str, ...]) -> list[CaseResult]:
+async def _play_all(cases: Sequence[Case], hurry: float, quiet_s: float) -> list[CaseResult]:
     async with serving(build_reference_app(hurry=hurry)) as base_url:
         return await run_cases(
-            select(CASES, without=without),
-            base_url,
-            concurrency=_CONCURRENCY,
-            quiet_s=quiet_s,
-            hurry=hurry,
+            cases, base_url, concurrency=_CONCURRENCY, quiet_s=quiet_s, hurry=hurry
         )
