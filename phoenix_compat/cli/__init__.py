@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from phoenix_compat.cli.backup import backup, restore
 from phoenix_compat.cli.config import check_config, config
 from phoenix_compat.cli.conformance import conformance
 from phoenix_compat.cli.demo import demo
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, demo, config, check_config, conformance):
+for command in (serve, demo, config, check_config, backup, restore, conformance):
     cli.add_command(command)
 
 

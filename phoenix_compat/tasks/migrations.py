@@ -7,13 +7,13 @@ are one transaction with the new `user_version`: a kill leaves the old file. It 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
 
+from phoenix_compat.tasks.disk import sync
 from phoenix_compat.tasks.errors import StoreOpenError
 
 STEPS: Mapping[int, str] = {
@@ -95,18 +95,9 @@ def _copy(connection: sqlite3.Connection, copy: Path) -> None:
             connection.backup(target)
             # One file that needs no WAL beside it, so that it can be moved and read anywhere.
             target.execute("PRAGMA journal_mode = DELETE").fetchall()
-        _sync(unfinished)
+        sync(unfinished)
         unfinished.replace(copy)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    _sync(copy.parent)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(copy.parent)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from phoenix_compat.tasks.archive_errors import ArchiveFullError, disk_errors
 from phoenix_compat.tasks.clock import Clock
+from phoenix_compat.tasks.disk import sync
 from phoenix_compat.tasks.file_type import TYPES_BY_EXTENSION, FileType
 from phoenix_compat.tasks.incoming_file import IncomingFile
 
@@ -184,7 +185,7 @@ class Shelf:
         self._make_folder(path.parent)
         incoming.path.replace(path)
         # The name is durable with its folder, not with the file.
-        _sync_folder(path.parent)
+        sync(path.parent)
         self.total_bytes += size_bytes
 
     def _make_folder(self, folder: Path) -> None:
@@ -192,7 +193,7 @@ class Shelf:
             return
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
+        sync(folder.parent)
 
     def _date(self, path: Path) -> None:
         now_s = self._clock.now().timestamp()
@@ -253,13 +254,3 @@ def _has_content(path: Path, sha256: str) -> bool:
         return False
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # which cannot, and need not
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
