@@ -10,7 +10,9 @@ from phoenix_compat.cli.backup import backup, restore
 from phoenix_compat.cli.config import check_config, config
 from phoenix_compat.cli.conformance import conformance
 from phoenix_compat.cli.demo import demo
+from phoenix_compat.cli.healthcheck import healthcheck
 from phoenix_compat.cli.serve import serve
+from phoenix_compat.cli.upgrade import upgrade
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.version import __version__
 
@@ -33,7 +35,17 @@ def cli() -> None:
     """
 
 
-for command in (serve, demo, config, check_config, backup, restore, conformance):
+for command in (
+    serve,
+    demo,
+    config,
+    check_config,
+    backup,
+    restore,
+    upgrade,
+    healthcheck,
+    conformance,
+):
     cli.add_command(command)
 
 

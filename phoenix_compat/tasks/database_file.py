@@ -91,7 +91,7 @@ def check_file(path: Path, schema_sql: str, busy_timeout_s: float) -> None:
             elif found < wanted and can_migrate(connection, found, wanted):
                 migrate(connection, path, found, wanted)
             elif found != wanted:
-                raise StoreVersionError(path, _version_advice(found, wanted))
+                raise StoreVersionError(path, version_advice(found, wanted))
     except sqlite3.OperationalError as error:
         raise StoreOpenError(path, f"{error}; is another program using it?") from error
     except sqlite3.DatabaseError as error:
@@ -133,10 +133,12 @@ def version_of(schema_sql: str) -> int:
         return _user_version(connection)
 
 
-def _version_advice(found: int, wanted: int) -> str:
+def version_advice(found: int, wanted: int) -> str:
+    """What to do about a file of a version that this program cannot use."""
     if found > wanted:
         return (
             f"its schema is version {found}, newer than the {wanted} this program knows; "
-            "run the newer program, or point this one at another file"
+            "there is no way back by itself: run the newer program, or restore the copy or backup "
+            "that was made before the upgrade"
         )
     return f"it is no task database of this program (schema version {found}, expected {wanted})"

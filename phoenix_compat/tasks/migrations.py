@@ -60,6 +60,11 @@ def can_migrate(connection: sqlite3.Connection, found: int, wanted: int) -> bool
     return names >= _OURS and all(version in STEPS for version in range(found, wanted))
 
 
+def copy_path(path: Path, found: int) -> Path:
+    """Where the copy of a file of this version is kept."""
+    return path.with_name(f"{path.name}.v{found}.bak")
+
+
 def migrate(connection: sqlite3.Connection, path: Path, found: int, wanted: int) -> None:
     """Copy the file beside itself, then bring it from one version to another, or leave it.
 
@@ -68,7 +73,7 @@ def migrate(connection: sqlite3.Connection, path: Path, found: int, wanted: int)
     Raises:
         StoreOpenError: no room for the copy, or a step that fails; the file is as it was.
     """
-    copy = path.with_name(f"{path.name}.v{found}.bak")
+    copy = copy_path(path, found)
     steps = "\n".join(STEPS[version] for version in range(found, wanted))
     try:
         _copy(connection, copy)
