@@ -11,7 +11,9 @@ from phoenix_compat.cli.config import check_config, config
 from phoenix_compat.cli.conformance import conformance
 from phoenix_compat.cli.demo import demo
 from phoenix_compat.cli.healthcheck import healthcheck
+from phoenix_compat.cli.prune import prune
 from phoenix_compat.cli.serve import serve
+from phoenix_compat.cli.transfer import export_tasks, import_tasks
 from phoenix_compat.cli.upgrade import upgrade
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.version import __version__
@@ -40,10 +42,13 @@ for command in (
     demo,
     config,
     check_config,
+    healthcheck,
     backup,
     restore,
     upgrade,
-    healthcheck,
+    export_tasks,
+    import_tasks,
+    prune,
     conformance,
 ):
     cli.add_command(command)

@@ -49,7 +49,13 @@ def listen_options(command: Command) -> Command:
 
 
 def settings_of(config: Path | None, **flags: Any) -> Settings:
-    """The settings of a command; raises ConfigError with all that is wrong."""
+    """The settings of a command; raises ConfigError with all that is wrong.
+
+    Warnings go to standard error, which leaves standard output to the command.
+    """
+    from phoenix_compat.app.logs import configure_logs
+
+    configure_logs("warning", "console")
     return configuration_of(config, **flags).settings
 
 

@@ -27,6 +27,7 @@ from phoenix_compat.tasks.incoming_file import IncomingFile
 
 THUMBNAIL_EXTENSION = "webp"
 
+_ANY_FILE = "[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"
 _NAME = re.compile(r"([0-9a-f]{64})(?:\.([a-z0-9]{1,5}))?")
 
 
@@ -166,6 +167,15 @@ class Shelf:
         with self._lock, disk_errors(self._folder):
             return self._prune(older_than_s, keep_bytes)
 
+    def discard(self, sha256: str) -> int:
+        """Delete a file with its thumbnail, unless it is younger than the grace period: somebody
+        may just have kept it again. How many bytes that freed."""
+        with self._lock, disk_errors(self._folder):
+            entries = [one for one in self._entries_of(sha256) if not self._is_young(one)]
+            for entry in entries:
+                self._delete(entry)
+            return sum(entry.bytes for entry in entries)
+
     @property
     def _incoming_folder(self) -> Path:
         return self._folder / "incoming"
@@ -221,15 +231,25 @@ class Shelf:
             is_surplus = keep_bytes is not None and self.total_bytes > keep_bytes
             if age_s < self._limits.grace_s or not (is_old or is_surplus):
                 break
-            # The thumbnail first: a crash in between leaves none without its file.
-            entry.thumbnail.unlink(missing_ok=True)
-            entry.path.unlink()
-            self.total_bytes -= entry.bytes
-            self.pruned += 1
+            self._delete(entry)
         return self.pruned - pruned_before
 
-    def _entries(self) -> Iterator[_Entry]:
-        for path in self._folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"):
+    def _delete(self, entry: _Entry) -> None:
+        # The thumbnail first: a crash in between leaves none without its file.
+        entry.thumbnail.unlink(missing_ok=True)
+        entry.path.unlink()
+        self.total_bytes -= entry.bytes
+        self.pruned += 1
+
+    def _is_young(self, entry: _Entry) -> bool:
+        return self._clock.now().timestamp() - entry.modified_s < self._limits.grace_s
+
+    def _entries_of(self, sha256: str) -> Iterator[_Entry]:
+        if _NAME.fullmatch(sha256) is not None:
+            yield from self._entries(f"{sha256[:2]}/{sha256[2:4]}/{sha256}.*")
+
+    def _entries(self, pattern: str = _ANY_FILE) -> Iterator[_Entry]:
+        for path in self._folder.glob(pattern):
             match = _NAME.fullmatch(path.name)
             if match is None:
                 continue

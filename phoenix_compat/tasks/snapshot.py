@@ -8,7 +8,6 @@ moment, has every commit before that, and no commit makes it begin anew. Blockin
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -106,8 +105,3 @@ def examined(path: Path, newest: int) -> Contents:
         rows = connection.execute(_KEPT_FILES).fetchall() if version > 1 else []
         paths = sorted({path for row in rows for path in row if path is not None})
     return Contents(schema_version=version, tasks=tasks, file_paths=tuple(paths))
-
-
-def file_hashes(files: str) -> set[str]:
-    """The sha256 of each file that the column `files` of a task names."""
-    return {str(document["sha256"]) for document in json.loads(files)}
