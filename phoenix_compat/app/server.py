@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib.util
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Literal
 
@@ -25,12 +27,17 @@ _GC_THRESHOLDS: Final = (50_000, 20, 50)
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, host: str, port: int, seat: Seat | None = None
+    app: web.Application,
+    host: str,
+    port: int,
+    seat: Seat | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[str]:
     """Serve an application; yields its URL, and closes it with its clients afterwards.
 
     Args:
         seat: this process's place among several, which share the port.
+        sockets: bound already, to listen on in place of host and port.
 
     Raises:
         ConfigError: the address cannot be had.
@@ -43,15 +50,16 @@ async def listening(
             if seat is not None:
                 own = await asyncio.to_thread(bound_unix_socket, seat.http_path(seat.node))
                 await web.SockSite(runner, own, backlog=_BACKLOG).start()
-            site = web.TCPSite(
-                runner, host, port, backlog=_BACKLOG, reuse_port=seat is not None or None
-            )
-            await site.start()
+            for listener in sockets:
+                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+            if not sockets:
+                site = web.TCPSite(
+                    runner, host, port, backlog=_BACKLOG, reuse_port=seat is not None or None
+                )
+                await site.start()
         except OSError as error:
             raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-        address, bound_port = runner.addresses[-1][:2]
-        name = f"[{address}]" if ":" in address else address
-        yield f"http://{name}:{bound_port}"
+        yield _url(runner.addresses[-1])
     finally:
         await runner.cleanup()
 
@@ -61,14 +69,16 @@ async def serve_until_signal(
     host: str,
     port: int,
     started: Callable[[str], None],
+    sockets: Sequence[socket.socket] = (),
 ) -> None:
     """Open an application, listen, and close everything in order at SIGTERM or SIGINT.
 
     Args:
         started: called with the URL once the server answers.
+        sockets: see `listening`.
     """
     stop = _stop_at_signals()
-    async with opened as app, listening(app, host, port) as url:
+    async with opened as app, listening(app, host, port, sockets=sockets) as url:
         settle_garbage()
         started(url)
         await stop.wait()
@@ -84,6 +94,14 @@ async def work_until_signal(
         settle_garbage()
         lifeline.ready()
         await stop.wait()
+
+
+def _url(address: Any) -> str:
+    """Where a socket listens: its address as a URL, or "unix:" and its path."""
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _stop_at_signals() -> asyncio.Event:
@@ -112,12 +130,24 @@ def run(main: Coroutine[Any, Any, None], loop: Literal["asyncio", "uvloop"] = "a
         runner.run(main)
 
 
+def check_loop(loop: Literal["asyncio", "uvloop"]) -> None:
+    """Whether the loop can be had.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
+        raise ConfigError("loop is 'uvloop', but uvloop is not installed; use asyncio")
+
+
 def _uvloop(main: Coroutine[Any, Any, None]) -> Callable[[], asyncio.AbstractEventLoop]:
     try:
-        import uvloop  # noqa: PLC0415 - optional
-    except ImportError as error:
+        check_loop("uvloop")
+    except ConfigError:
         main.close()
-        raise ConfigError("loop is 'uvloop', but uvloop is not installed") from error
+        raise
+    import uvloop  # noqa: PLC0415 - optional
+
     return uvloop.new_event_loop
 
 

@@ -6,9 +6,15 @@ import sys
 
 import click
 
+from phoenix_compat.cli.backup import backup, restore
+from phoenix_compat.cli.config import check_config, config
 from phoenix_compat.cli.conformance import conformance
 from phoenix_compat.cli.demo import demo
+from phoenix_compat.cli.healthcheck import healthcheck
+from phoenix_compat.cli.prune import prune
 from phoenix_compat.cli.serve import serve
+from phoenix_compat.cli.transfer import export_tasks, import_tasks
+from phoenix_compat.cli.upgrade import upgrade
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.version import __version__
 
@@ -31,7 +37,20 @@ def cli() -> None:
     """
 
 
-for command in (serve, demo, conformance):
+for command in (
+    serve,
+    demo,
+    config,
+    check_config,
+    healthcheck,
+    backup,
+    restore,
+    upgrade,
+    export_tasks,
+    import_tasks,
+    prune,
+    conformance,
+):
     cli.add_command(command)
 
 

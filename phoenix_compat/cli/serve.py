@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from phoenix_compat.cli.options import listen_options, settings_of, where_options
+from phoenix_compat.errors import ConfigError
 from phoenix_compat.version import __version__
 
 if TYPE_CHECKING:
@@ -18,30 +22,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--host", help="Address to listen on.  [127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [4000]")
-@click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the database lives.  [./data]",
-)
+@listen_options
+@where_options
 @click.option("--workers", type=int, help="Processes that serve on the one port.  [1]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log-format", type=click.Choice(["console", "json"]))
 @click.option("--as-worker", is_flag=True, hidden=True)
-def serve(*, as_worker: bool, **flags: Any) -> None:
+def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     """Run the task server.
 
     With REPLICATE_API_TOKEN set it drives Replicate (REPLICATE_BASE_URL for another address);
-    without, an emulator that needs no account. Every setting is also an environment variable, as
-    PHOENIX_COMPAT_PORT.
+    without, an emulator that needs no account. Every setting may also be an environment variable,
+    as PHOENIX_COMPAT_PORT, or a line of the configuration file, as port = 4000.
     """
     from phoenix_compat.app.logs import configure_logs
     from phoenix_compat.app.main import open_app
     from phoenix_compat.app.server import run, serve_until_signal, work_until_signal
-    from phoenix_compat.app.settings import load_settings
 
-    settings = load_settings(flags)
+    settings = settings_of(config, **flags)
     configure_logs(settings.log_level, settings.log_format)
 
     def started(url: str) -> None:
@@ -53,11 +51,30 @@ def serve(*, as_worker: bool, **flags: Any) -> None:
         seat, lifeline = Lifeline.take()
         app = open_app(settings, seat=seat)
         run(work_until_signal(app, settings.host, seat, lifeline), settings.loop)
-    elif settings.workers > 1:
-        run(_supervise(settings, started))
-    else:
-        app = open_app(settings)
-        run(serve_until_signal(app, settings.host, settings.port, started), settings.loop)
+        return
+    with _sockets(settings) as sockets:
+        if settings.workers > 1:
+            run(_supervise(settings, started))
+            return
+        serving = serve_until_signal(
+            open_app(settings), settings.host, settings.port, started, sockets
+        )
+        run(serving, settings.loop)
+
+
+@contextmanager
+def _sockets(settings: Settings) -> Iterator[Sequence[socket.socket]]:
+    """What to listen on in place of host and port, if anything."""
+    from phoenix_compat.app.sockets import inherited_sockets, unix_listener
+
+    inherited = inherited_sockets()
+    if inherited and settings.workers > 1:
+        raise ConfigError("sockets that systemd hands over serve one process; leave workers at 1")
+    if inherited or settings.unix_socket is None:
+        yield inherited
+        return
+    with unix_listener(settings.unix_socket, int(settings.unix_socket_mode, 8)) as listener:
+        yield (listener,)
 
 
 async def _supervise(settings: Settings, started: Callable[[str], None]) -> None:
@@ -85,11 +102,14 @@ def _greeting(url: str, settings: Settings) -> str:
     provider = (
         settings.replicate_base_url if settings.has_token else "the emulator, no token needed"
     )
+    base, curl = url, "curl"
+    if url.startswith("unix:"):
+        base, curl = "http://localhost", f"curl --unix-socket {url.removeprefix('unix:')}"
     return f"""phoenix-compat {__version__} listens on {url}
-  socket   {url.replace("http", "ws", 1)}/socket   join "task:<task_id>"
+  socket   {base.replace("http", "ws", 1)}/socket   join "task:<task_id>"
   models   {provider}
   data     {settings.data_dir.absolute()}
 
-  curl -s {url}/api/tasks -H 'Content-Type: application/json' \\
+  {curl} -s {base}/api/tasks -H 'Content-Type: application/json' \\
     -d '{{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}'
 """

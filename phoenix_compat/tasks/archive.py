@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,6 +170,23 @@ class Archive:
         if pruned:
             log.info("archive.pruned", files=pruned, left_bytes=self._shelf.total_bytes)
         return pruned
+
+    async def discard(self, hashes: Iterable[str]) -> int:
+        """Delete files by their sha256, with their thumbnails; the grace period holds.
+
+        Returns:
+            How many bytes that freed.
+
+        Raises:
+            ArchiveFolderError: a file cannot be deleted.
+        """
+
+        def discard() -> int:
+            return sum(self._shelf.discard(sha256) for sha256 in hashes)
+
+        freed = await asyncio.to_thread(discard)
+        self.counts.pruned = self._shelf.pruned
+        return freed
 
     async def path_of(self, name: str, *, is_thumbnail: bool = False) -> Path | None:
         """Where a file lies: by its sha256 or by "<sha256>.<ext>"; None when there is none.

@@ -39,8 +39,11 @@ def file_identity(path: Path) -> FileIdentity | None:
     return stat.st_dev, stat.st_ino
 
 
-def lock_file(path: Path) -> IO[str]:
+def lock_file(path: Path, *, is_made: bool = True) -> IO[str]:
     """Take the file for this process; closing the result lets it go.
+
+    Args:
+        is_made: make the file when it is missing; else only its place is taken.
 
     Raises:
         StoreOpenError: the folder cannot be made or written.
@@ -48,8 +51,9 @@ def lock_file(path: Path) -> IO[str]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Prompts are private: the file, and with it the WAL, is for its owner only.
-        path.touch(mode=0o600)
+        if is_made:
+            # Prompts are private: the file, and with it the WAL, is for its owner only.
+            path.touch(mode=0o600)
         lock = path.with_name(path.name + ".lock").open("a", encoding="utf-8")
     except OSError as error:
         raise StoreOpenError(
@@ -76,7 +80,7 @@ def check_file(path: Path, schema_sql: str, busy_timeout_s: float) -> None:
     Raises:
         StoreCorruptError, StoreVersionError, StoreOpenError: with what to do.
     """
-    wanted = _version_of(schema_sql)
+    wanted = version_of(schema_sql)
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=busy_timeout_s)
         with contextlib.closing(connection):
@@ -87,7 +91,7 @@ def check_file(path: Path, schema_sql: str, busy_timeout_s: float) -> None:
             elif found < wanted and can_migrate(connection, found, wanted):
                 migrate(connection, path, found, wanted)
             elif found != wanted:
-                raise StoreVersionError(path, _version_advice(found, wanted))
+                raise StoreVersionError(path, version_advice(found, wanted))
     except sqlite3.OperationalError as error:
         raise StoreOpenError(path, f"{error}; is another program using it?") from error
     except sqlite3.DatabaseError as error:
@@ -122,17 +126,19 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
 
 
-def _version_of(schema_sql: str) -> int:
-    # The schema is the only place that knows its version, so it is asked.
+def version_of(schema_sql: str) -> int:
+    """The version that a schema makes; it is the only place that knows, so it is asked."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(schema_sql)
         return _user_version(connection)
 
 
-def _version_advice(found: int, wanted: int) -> str:
+def version_advice(found: int, wanted: int) -> str:
+    """What to do about a file of a version that this program cannot use."""
     if found > wanted:
         return (
             f"its schema is version {found}, newer than the {wanted} this program knows; "
-            "run the newer program, or point this one at another file"
+            "there is no way back by itself: run the newer program, or restore the copy or backup "
+            "that was made before the upgrade"
         )
     return f"it is no task database of this program (schema version {found}, expected {wanted})"

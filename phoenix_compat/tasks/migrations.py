@@ -7,13 +7,13 @@ are one transaction with the new `user_version`: a kill leaves the old file. It 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
 
+from phoenix_compat.tasks.disk import sync
 from phoenix_compat.tasks.errors import StoreOpenError
 
 STEPS: Mapping[int, str] = {
@@ -60,6 +60,11 @@ def can_migrate(connection: sqlite3.Connection, found: int, wanted: int) -> bool
     return names >= _OURS and all(version in STEPS for version in range(found, wanted))
 
 
+def copy_path(path: Path, found: int) -> Path:
+    """Where the copy of a file of this version is kept."""
+    return path.with_name(f"{path.name}.v{found}.bak")
+
+
 def migrate(connection: sqlite3.Connection, path: Path, found: int, wanted: int) -> None:
     """Copy the file beside itself, then bring it from one version to another, or leave it.
 
@@ -68,7 +73,7 @@ def migrate(connection: sqlite3.Connection, path: Path, found: int, wanted: int)
     Raises:
         StoreOpenError: no room for the copy, or a step that fails; the file is as it was.
     """
-    copy = path.with_name(f"{path.name}.v{found}.bak")
+    copy = copy_path(path, found)
     steps = "\n".join(STEPS[version] for version in range(found, wanted))
     try:
         _copy(connection, copy)
@@ -95,18 +100,9 @@ def _copy(connection: sqlite3.Connection, copy: Path) -> None:
             connection.backup(target)
             # One file that needs no WAL beside it, so that it can be moved and read anywhere.
             target.execute("PRAGMA journal_mode = DELETE").fetchall()
-        _sync(unfinished)
+        sync(unfinished)
         unfinished.replace(copy)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    _sync(copy.parent)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(copy.parent)

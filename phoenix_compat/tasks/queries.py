@@ -109,3 +109,24 @@ LIST_EVENTS = """
 SELECT * FROM events WHERE task_id = :task_id AND seq > :after ORDER BY seq LIMIT :limit
 """
 """A task's history after a line."""
+
+ENDED_BEFORE = """
+SELECT id, files FROM tasks
+WHERE status IN ('completed', 'failed') AND completed_at < :before
+ORDER BY number LIMIT :limit
+"""
+"""The oldest tasks that ended before a time."""
+
+KEPT_ELSEWHERE = """
+SELECT DISTINCT json_extract(file.value, '$.sha256') FROM tasks, json_each(tasks.files) AS file
+WHERE json_extract(file.value, '$.sha256') IN (SELECT value FROM json_each(:hashes))
+  AND tasks.id NOT IN (SELECT value FROM json_each(:ids))
+"""
+"""Which of these files other tasks than these have too."""
+
+FORGET_TASKS = """
+DELETE FROM tasks
+WHERE id IN (SELECT value FROM json_each(:ids))
+  AND status IN ('completed', 'failed') AND completed_at < :before
+"""
+"""Tasks go, with their history, predictions and keys; one that is made again meanwhile stays."""

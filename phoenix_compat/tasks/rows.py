@@ -127,6 +127,11 @@ def event_from(row: sqlite3.Row) -> TaskEvent:
     return TaskEvent(**values)
 
 
+def kept_hashes(files: str) -> frozenset[str]:
+    """The sha256 of each file in the column `files`."""
+    return frozenset(str(document["sha256"]) for document in json.loads(files))
+
+
 # json.dumps makes an encoder for each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 

@@ -21,11 +21,13 @@ from pathlib import Path
 
 from phoenix_compat.tasks.archive_errors import ArchiveFullError, disk_errors
 from phoenix_compat.tasks.clock import Clock
+from phoenix_compat.tasks.disk import sync
 from phoenix_compat.tasks.file_type import TYPES_BY_EXTENSION, FileType
 from phoenix_compat.tasks.incoming_file import IncomingFile
 
 THUMBNAIL_EXTENSION = "webp"
 
+_ANY_FILE = "[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"
 _NAME = re.compile(r"([0-9a-f]{64})(?:\.([a-z0-9]{1,5}))?")
 
 
@@ -165,6 +167,15 @@ class Shelf:
         with self._lock, disk_errors(self._folder):
             return self._prune(older_than_s, keep_bytes)
 
+    def discard(self, sha256: str) -> int:
+        """Delete a file with its thumbnail, unless it is younger than the grace period: somebody
+        may just have kept it again. How many bytes that freed."""
+        with self._lock, disk_errors(self._folder):
+            entries = [one for one in self._entries_of(sha256) if not self._is_young(one)]
+            for entry in entries:
+                self._delete(entry)
+            return sum(entry.bytes for entry in entries)
+
     @property
     def _incoming_folder(self) -> Path:
         return self._folder / "incoming"
@@ -184,7 +195,7 @@ class Shelf:
         self._make_folder(path.parent)
         incoming.path.replace(path)
         # The name is durable with its folder, not with the file.
-        _sync_folder(path.parent)
+        sync(path.parent)
         self.total_bytes += size_bytes
 
     def _make_folder(self, folder: Path) -> None:
@@ -192,7 +203,7 @@ class Shelf:
             return
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
+        sync(folder.parent)
 
     def _date(self, path: Path) -> None:
         now_s = self._clock.now().timestamp()
@@ -220,15 +231,25 @@ class Shelf:
             is_surplus = keep_bytes is not None and self.total_bytes > keep_bytes
             if age_s < self._limits.grace_s or not (is_old or is_surplus):
                 break
-            # The thumbnail first: a crash in between leaves none without its file.
-            entry.thumbnail.unlink(missing_ok=True)
-            entry.path.unlink()
-            self.total_bytes -= entry.bytes
-            self.pruned += 1
+            self._delete(entry)
         return self.pruned - pruned_before
 
-    def _entries(self) -> Iterator[_Entry]:
-        for path in self._folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"):
+    def _delete(self, entry: _Entry) -> None:
+        # The thumbnail first: a crash in between leaves none without its file.
+        entry.thumbnail.unlink(missing_ok=True)
+        entry.path.unlink()
+        self.total_bytes -= entry.bytes
+        self.pruned += 1
+
+    def _is_young(self, entry: _Entry) -> bool:
+        return self._clock.now().timestamp() - entry.modified_s < self._limits.grace_s
+
+    def _entries_of(self, sha256: str) -> Iterator[_Entry]:
+        if _NAME.fullmatch(sha256) is not None:
+            yield from self._entries(f"{sha256[:2]}/{sha256[2:4]}/{sha256}.*")
+
+    def _entries(self, pattern: str = _ANY_FILE) -> Iterator[_Entry]:
+        for path in self._folder.glob(pattern):
             match = _NAME.fullmatch(path.name)
             if match is None:
                 continue
@@ -253,13 +274,3 @@ def _has_content(path: Path, sha256: str) -> bool:
         return False
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # which cannot, and need not
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,6 @@ Every change is one transaction with its event row. It announces nothing and run
 from __future__ import annotations
 
 import json
-import math
 import os
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -23,16 +22,17 @@ from phoenix_compat.tasks.errors import (
     KeyReusedError,
     NotFailedError,
     PredictionTakenError,
-    QueueFullError,
     StoreUnavailableError,
     TaskNotFoundError,
 )
 from phoenix_compat.tasks.kinds import TaskParams
+from phoenix_compat.tasks.room import Room
 from phoenix_compat.tasks.rows import (
     added_task,
     added_values,
     event_from,
     event_values,
+    kept_hashes,
     maybe_time,
     moved_values,
     prediction_values,
@@ -79,7 +79,7 @@ class TaskStore:
     def __init__(self, database: Database | None, clock: Clock) -> None:
         self._opened = database
         self._clock = clock
-        self._room = _Room()
+        self._room = Room()
 
     @classmethod
     async def open(
@@ -325,6 +325,31 @@ class TaskStore:
 
         return await self._database.write(work)
 
+    async def ended_before(self, at: datetime, limit: int) -> dict[TaskId, frozenset[str]]:
+        """The oldest tasks that ended before a time, each with the sha256 of its kept files."""
+        params = {"before": stored_time(at), "limit": limit}
+        rows = await self._database.read(queries.ENDED_BEFORE, params)
+        return {TaskId(row["id"]): kept_hashes(row["files"]) for row in rows}
+
+    async def kept_elsewhere(
+        self, hashes: Collection[str], ids: Collection[TaskId]
+    ) -> frozenset[str]:
+        """Which of these files other tasks than these have too."""
+        params = {"hashes": json.dumps(sorted(hashes)), "ids": json.dumps(sorted(ids))}
+        rows = await self._database.read(queries.KEPT_ELSEWHERE, params)
+        return frozenset(str(row[0]) for row in rows)
+
+    async def forget(self, ids: Collection[TaskId], before: datetime) -> int:
+        """Delete those of the tasks that ended before a time; how many there were.
+
+        Raises:
+            StoreUnavailableError: nothing was deleted.
+        """
+        params = {"ids": json.dumps(sorted(ids)), "before": stored_time(before)}
+        return await self._database.write(
+            lambda connection: connection.execute(queries.FORGET_TASKS, params).rowcount
+        )
+
     def _add(self, connection: sqlite3.Connection, new: _New, max_queued: int) -> Task:
         self._room.take(connection, max_queued)
         number = connection.execute(queries.ADD_TASK, new.values).lastrowid or 0
@@ -346,29 +371,6 @@ class _New:
     def task(self, number: int) -> Task:
         """The task with its number."""
         return added_task(self._params, self._id, number, self._now)
-
-
-class _Room:
-    """Knows cheaply that the queue has room; counts only when it might be full.
-
-    Used in the writer's thread, inside transactions; one that is undone leaves the guess too high,
-    which costs a count and nothing else.
-    """
-
-    def __init__(self) -> None:
-        self._at_most: float = math.inf
-
-    def take(self, connection: sqlite3.Connection, max_queued: float = math.inf) -> None:
-        """Take a place in the queue.
-
-        Raises:
-            QueueFullError: all `max_queued` are taken.
-        """
-        if self._at_most >= max_queued:
-            (self._at_most,) = connection.execute(queries.COUNT_QUEUED).fetchone()
-            if self._at_most >= max_queued:
-                raise QueueFullError(int(max_queued))
-        self._at_most += 1
 
 
 def _new_id(now: datetime) -> TaskId:

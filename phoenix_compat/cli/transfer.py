@@ -1,0 +1,55 @@
+"""`export` and `import`: tasks as JSON lines."""
+
+# ruff: noqa: PLC0415 - see the package
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from phoenix_compat.cli.options import settings_of, where_options
+
+
+@click.command("export")
+@where_options
+@click.argument("out", type=click.File("wb", atomic=True), default="-")
+def export_tasks(config: Path | None, data_dir: Path | None, out: BinaryIO) -> None:
+    """Write every task to OUT as a line of JSON; a server may be running.
+
+    Without OUT they go to standard output. Kept files are named and not included: see backup.
+    """
+    from phoenix_compat.app.main import schema_sql
+    from phoenix_compat.tasks.transfer import exported
+
+    count = 0
+    for line in exported(settings_of(config, data_dir=data_dir).database_path, schema_sql()):
+        out.write(line)
+        count += 1
+    click.echo(f"{count} tasks exported", err=True)
+
+
+@click.command("import")
+@where_options
+@click.argument("source", type=click.File("rb"), default="-")
+@click.option(
+    "--with-unfinished",
+    is_flag=True,
+    help="Queued and running tasks too: only when the server they are from is gone for good.",
+)
+def import_tasks(
+    config: Path | None, data_dir: Path | None, source: BinaryIO, *, with_unfinished: bool
+) -> None:
+    """Add the tasks of an export, all or none; tasks that are here already stay as they are.
+
+    It refuses beside a running server. Every line is checked; what is wrong is told by its number.
+    """
+    from phoenix_compat.app.main import schema_sql
+    from phoenix_compat.tasks.transfer import import_lines
+
+    database = settings_of(config, data_dir=data_dir).database_path
+    done = import_lines(database, schema_sql(), source, with_unfinished=with_unfinished)
+    click.echo(f"{done.added} tasks added, {done.known} were here already")
+    if done.left_out:
+        click.echo(f"{done.left_out} unfinished tasks left out; see --with-unfinished", err=True)

@@ -1,0 +1,35 @@
+"""`upgrade`: bring the database to this program's schema, or say what that would mean."""
+
+# ruff: noqa: PLC0415 - see the package
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from phoenix_compat.cli.options import settings_of, where_options
+
+
+@click.command()
+@where_options
+@click.option("--plan", "only_plan", is_flag=True, help="Change nothing; say what would be done.")
+def upgrade(config: Path | None, data_dir: Path | None, *, only_plan: bool) -> None:
+    """Bring the database to this program's schema; a copy of the old one is kept beside it.
+
+    `serve` does the same when it starts. An older program does not open the new database: to go
+    back, put the copy in its place.
+    """
+    from phoenix_compat.app.main import schema_sql
+    from phoenix_compat.operations.upgrade import plan_upgrade
+    from phoenix_compat.operations.upgrade import upgrade as upgrade_database
+
+    database = settings_of(config, data_dir=data_dir).database_path
+    schema = schema_sql()
+    plan = plan_upgrade(database, schema)
+    for line in plan.lines():
+        click.echo(line)
+    if only_plan or not plan.is_needed:
+        return
+    upgrade_database(database, schema)
+    click.echo(f"done; the older database is {plan.copy}")

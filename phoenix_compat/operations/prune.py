@@ -1,0 +1,51 @@
+"""Pruning by hand, while no server runs."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+
+from phoenix_compat.app.main import schema_sql
+from phoenix_compat.app.settings import Settings
+from phoenix_compat.tasks.archive import Archive
+from phoenix_compat.tasks.clock import stored_time
+from phoenix_compat.tasks.errors import StoreInUseError
+from phoenix_compat.tasks.pruning import Pruned, prune_tasks
+from phoenix_compat.tasks.snapshot import opened_for_reading
+from phoenix_compat.tasks.store import TaskStore
+
+_COUNT = "SELECT count(*) FROM tasks WHERE status IN ('completed', 'failed') AND completed_at < ?"
+
+
+def count_old(database: Path, before: datetime) -> int:
+    """How many tasks ended before a time; blocking, and harmless beside a server.
+
+    Raises:
+        StoreOpenError: there is no database, or it cannot be read.
+    """
+    with opened_for_reading(database) as connection:
+        return int(connection.execute(_COUNT, (stored_time(before),)).fetchone()[0])
+
+
+async def prune_now(settings: Settings, before: datetime) -> Pruned:
+    """Delete the tasks that ended before a time, with their files.
+
+    Raises:
+        StoreInUseError: a server runs; it prunes by itself when it is told to.
+        StoreOpenError: there is no database, or it cannot be used.
+    """
+    # A missing database is an error here, and not made.
+    await asyncio.to_thread(count_old, settings.database_path, before)
+    try:
+        store = await TaskStore.open(settings.database_path, await asyncio.to_thread(schema_sql))
+    except StoreInUseError as error:
+        reason = "a server is using it; stop it first, or set keep_tasks_s there and it prunes"
+        raise StoreInUseError(settings.database_path, f"{reason} every hour") from error
+    async with store:
+        archive = Archive(settings.files_path)
+        await archive.open()
+        try:
+            return await prune_tasks(store, archive, before)
+        finally:
+            await archive.close()

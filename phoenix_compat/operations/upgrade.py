@@ -1,0 +1,82 @@
+"""The upgrade of a database's schema: what it would do, and doing it. Blocking."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from phoenix_compat.tasks.database_file import check_file, lock_file, version_advice, version_of
+from phoenix_compat.tasks.errors import StoreVersionError
+from phoenix_compat.tasks.migrations import can_migrate, copy_path
+from phoenix_compat.tasks.snapshot import opened_for_reading
+
+_BUSY_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an upgrade means.
+
+    Attributes:
+        found, wanted: schema versions: the database's, and this program's.
+        copy: where the older database is kept.
+        size_bytes: of the database, and so of its copy. free_bytes: on that disk.
+    """
+
+    database: Path
+    found: int
+    wanted: int
+    copy: Path
+    size_bytes: int
+    free_bytes: int
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything to do."""
+        return self.found != self.wanted
+
+    def lines(self) -> Iterator[str]:
+        """The plan for people."""
+        yield f"{self.database} has schema version {self.found}; this program's is {self.wanted}"
+        if not self.is_needed:
+            yield "nothing to do"
+            return
+        yield f"1. copy it to {self.copy} ({self.size_bytes} bytes; {self.free_bytes} are free)"
+        for step, version in enumerate(range(self.found, self.wanted), start=2):
+            yield f"{step}. bring it from version {version} to {version + 1}"
+        yield "all steps are one transaction: they succeed together, or nothing is changed"
+
+
+def plan_upgrade(database: Path, schema_sql: str) -> Plan:
+    """See what an upgrade would do; a server may be running.
+
+    Raises:
+        StoreVersionError: it is newer than this program, or no task database.
+        StoreOpenError: there is none, or it cannot be read.
+    """
+    wanted = version_of(schema_sql)
+    with opened_for_reading(database) as connection:
+        found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if found != wanted and not (found < wanted and can_migrate(connection, found, wanted)):
+            raise StoreVersionError(database, version_advice(found, wanted))
+    return Plan(
+        database=database,
+        found=found,
+        wanted=wanted,
+        copy=copy_path(database, found),
+        size_bytes=database.stat().st_size,
+        free_bytes=shutil.disk_usage(database.parent).free,
+    )
+
+
+def upgrade(database: Path, schema_sql: str) -> None:
+    """Bring the database to this program's schema, after a copy of it was made.
+
+    Raises:
+        StoreInUseError: a server uses it.
+        StoreOpenError: it cannot be done, and nothing was changed.
+    """
+    with lock_file(database, is_made=False):
+        check_file(database, schema_sql, _BUSY_TIMEOUT_S)
