@@ -15,9 +15,11 @@ from aiohttp import web
 
 from phoenix_compat.app.api import add_task_routes
 from phoenix_compat.app.channels import user_socket
+from phoenix_compat.app.chores import Chores
 from phoenix_compat.app.cluster import Cluster
 from phoenix_compat.app.feed import TaskFeed
 from phoenix_compat.app.files import add_file_routes
+from phoenix_compat.app.reload import LIVE, Live
 from phoenix_compat.app.server import check_loop
 from phoenix_compat.app.settings import Settings
 from phoenix_compat.app.shared_feed import SharedFeed
@@ -44,8 +46,6 @@ from phoenix_compat.transports import mount
 from phoenix_compat.version import __version__
 
 _EMULATOR_TOKEN: Final = "r8_emulator"  # noqa: S105 - the emulator takes any
-
-_HOUR_S: Final = 3_600.0
 
 _INDEX: Final = """phoenix_compat {version}
 
@@ -77,7 +77,7 @@ async def open_app(
             await store.reopen(settings.database_path, schema)
         provider, file_hosts = await _open_provider(settings, stack, seat)
         archive = _archive(settings, file_hosts)
-        kinds = await asyncio.to_thread(_kinds, settings)
+        kinds = dict(await asyncio.to_thread(_kinds, settings))
         endpoint = Endpoint(
             check_origin=_check_origin(settings),
             secret_key_base=None if seat is None else seat.secret_key_base,
@@ -95,13 +95,19 @@ async def open_app(
             archive=archive,
         )
 
+        chores = Chores(settings, store, archive)
+
         async def work() -> None:
             """What one process does, the one that has the database."""
-            await _open_archive(archive, settings, stack)
+            await archive.open()
+            stack.push_async_callback(archive.close)
+            chores.start()
+            stack.push_async_callback(chores.stop)
             await worker.start()
             stack.push_async_callback(worker.stop)
 
         app = web.Application()
+        app[LIVE] = Live(kinds, _kinds, worker, archive, chores)
         app.on_response_prepare.append(_sign)
         if cluster is None:
             await work()
@@ -118,9 +124,7 @@ async def open_app(
         if _webhook_url(settings) is not None:
             inbox = WebhookInbox(provider.webhook_secret)
             add_webhook_route(app, worker, provider.tags, inbox)
-        app.router.add_get("/healthz", partial(_health, cluster))
-        app.router.add_get("/readyz", partial(_ready, worker, seat))
-        app.router.add_get("/", _index)
+        _add_pages(app, cluster, worker, seat)
         handler = user_socket(feed, feed if isinstance(feed, SharedFeed) else worker, presence)
         endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
         mount(app, endpoint, neighbours=None if cluster is None else cluster.neighbours)
@@ -165,26 +169,6 @@ def _archive(settings: Settings, hosts: tuple[str, ...]) -> Archive:
         max_file_bytes=settings.max_file_bytes,
         max_total_bytes=settings.archive_max_bytes,
     )
-
-
-async def _open_archive(archive: Archive, settings: Settings, stack: AsyncExitStack) -> None:
-    """Be ready to keep files, and prune them every hour when that is wanted."""
-    await archive.open()
-    stack.push_async_callback(archive.close)
-    if settings.keep_files_s is not None:
-        pruning = asyncio.create_task(_prune_hourly(archive, settings.keep_files_s), name="prune")
-        stack.push_async_callback(_cancel, pruning)
-
-
-async def _prune_hourly(archive: Archive, older_than_s: float) -> None:
-    while True:
-        await archive.prune(older_than_s=older_than_s)
-        await asyncio.sleep(_HOUR_S)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
 
 
 def _kinds(settings: Settings) -> Mapping[str, TaskKind]:
@@ -252,6 +236,14 @@ def schema_sql() -> str:
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
     return (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
+
+
+def _add_pages(
+    app: web.Application, cluster: Cluster | None, worker: Worker, seat: Seat | None
+) -> None:
+    app.router.add_get("/healthz", partial(_health, cluster))
+    app.router.add_get("/readyz", partial(_ready, worker, seat))
+    app.router.add_get("/", _index)
 
 
 async def _sign(_request: web.Request, response: web.StreamResponse) -> None:

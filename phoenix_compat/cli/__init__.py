@@ -10,7 +10,9 @@ from phoenix_compat.cli.backup import backup, restore
 from phoenix_compat.cli.config import check_config, config
 from phoenix_compat.cli.conformance import conformance
 from phoenix_compat.cli.demo import demo
+from phoenix_compat.cli.doctor import doctor
 from phoenix_compat.cli.healthcheck import healthcheck
+from phoenix_compat.cli.init import init
 from phoenix_compat.cli.prune import prune
 from phoenix_compat.cli.serve import serve
 from phoenix_compat.cli.transfer import export_tasks, import_tasks
@@ -39,9 +41,11 @@ def cli() -> None:
 
 for command in (
     serve,
+    init,
     demo,
     config,
     check_config,
+    doctor,
     healthcheck,
     backup,
     restore,

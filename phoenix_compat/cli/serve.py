@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phoenix_compat.cli.options import listen_options, settings_of, where_options
+from phoenix_compat.cli.options import configuration_of, listen_options, settings_of, where_options
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.version import __version__
 
@@ -36,8 +36,14 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     as PHOENIX_COMPAT_PORT, or a line of the configuration file, as port = 4000.
     """
     from phoenix_compat.app.logs import configure_logs
-    from phoenix_compat.app.main import open_app
+    from phoenix_compat.app.main import check_settings, open_app
+    from phoenix_compat.app.reload import reloading
     from phoenix_compat.app.server import run, serve_until_signal, work_until_signal
+
+    def load() -> Settings:
+        found = configuration_of(config, **flags).settings
+        check_settings(found)
+        return found
 
     settings = settings_of(config, **flags)
     configure_logs(settings.log_level, settings.log_format)
@@ -49,7 +55,7 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
         from phoenix_compat.cluster.seat import Lifeline
 
         seat, lifeline = Lifeline.take()
-        app = open_app(settings, seat=seat)
+        app = reloading(open_app(settings, seat=seat), settings, load)
         run(work_until_signal(app, settings.host, seat, lifeline), settings.loop)
         return
     with _sockets(settings) as sockets:
@@ -57,7 +63,11 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
             run(_supervise(settings, started))
             return
         serving = serve_until_signal(
-            open_app(settings), settings.host, settings.port, started, sockets
+            reloading(open_app(settings), settings, load),
+            settings.host,
+            settings.port,
+            started,
+            sockets,
         )
         run(serving, settings.loop)
 

@@ -63,6 +63,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._deaths: deque[float] = deque()
         self._is_given_up = False
+        self._serving: dict[int, asyncio.subprocess.Process] = {}
         self._ready: list[asyncio.Event] = [asyncio.Event() for _ in range(seat.size)]
 
     async def run(self, started: Callable[[], None]) -> None:
@@ -77,6 +78,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         try:
             async with asyncio.TaskGroup() as group:
                 for node in range(self._seat.size):
@@ -85,10 +87,17 @@ class Supervisor:
                 if not self._stop.is_set():
                     started()
         finally:
-            for number in _SIGNALS:
+            for number in (*_SIGNALS, signal.SIGHUP):
                 loop.remove_signal_handler(number)
         if self._is_given_up:
             raise WorkersFailedError("the worker processes do not stay up; see above")
+
+    def _hang_up(self) -> None:
+        """Hand SIGHUP on to those that serve; one that still starts would end of it, and reads the
+        settings anyway."""
+        for process in self._serving.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGHUP)
 
     async def _until_all_are_ready(self) -> None:
         all_ready = asyncio.gather(*(ready.wait() for ready in self._ready))
@@ -148,7 +157,9 @@ class Supervisor:
                 log.error("worker %d cannot be started: %s", node, error)  # noqa: TRY400 - no bug
                 return _NOT_STARTED
             seat = msgspec.structs.replace(self._seat, node=node)
-            watching = asyncio.create_task(self._watch(line, seat), name=f"lifeline-{node}")
+            watching = asyncio.create_task(
+                self._watch(line, seat, process), name=f"lifeline-{node}"
+            )
             ended = asyncio.create_task(process.wait())
             stopping = asyncio.create_task(self._stop.wait())
             try:
@@ -157,15 +168,19 @@ class Supervisor:
                     await _end(process)
                 return await ended
             finally:
+                self._serving.pop(node, None)
                 for task in (watching, stopping):
                     task.cancel()
                 await asyncio.gather(watching, stopping, return_exceptions=True)
 
-    async def _watch(self, line: socket.socket, seat: Seat) -> None:
+    async def _watch(
+        self, line: socket.socket, seat: Seat, process: asyncio.subprocess.Process
+    ) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):  # it has died; its exit code says how
             await loop.sock_sendall(line, seat.pack())
             if await loop.sock_recv(line, len(READY)) == READY:
+                self._serving[seat.node] = process
                 self._ready[seat.node].set()
 
 

@@ -171,6 +171,10 @@ class Archive:
             log.info("archive.pruned", files=pruned, left_bytes=self._shelf.total_bytes)
         return pruned
 
+    def set_max_total_bytes(self, max_total_bytes: int | None) -> None:
+        """Another limit on all files together; it is kept to when the next file comes."""
+        self._shelf.set_max_total_bytes(max_total_bytes)
+
     async def discard(self, hashes: Iterable[str]) -> int:
         """Delete files by their sha256, with their thumbnails; the grace period holds.
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
@@ -39,6 +40,20 @@ WEBHOOK_EVENTS = ("start", "output", "logs", "completed")
 
 # Ids are opaque, but they become part of a path.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]{0,255}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Whose token it is.
+
+    Attributes:
+        date: the provider's clock, as its header says it.
+        requests_left: in the present minute, as its header says it.
+    """
+
+    username: str
+    date: str | None
+    requests_left: str | None
 
 
 class ReplicateProvider:
@@ -139,6 +154,26 @@ class ReplicateProvider:
         if not isinstance(key, str) or not key:
             raise ProviderUncertainError("answered without a webhook secret")
         return key
+
+    async def account(self) -> Account:
+        """Who the token belongs to; a question that costs nothing and creates nothing.
+
+        Raises:
+            ProviderRefusedError: the token is none, or the account is refused.
+            ProviderError: it cannot be told now.
+        """
+        asked = self._client.get("/account", cast_to=httpx.Response)
+        answer = await self._exchange(asked)
+        assert isinstance(answer, httpx.Response)  # noqa: S101 - that is what was asked for
+        try:
+            username = _object(answer.json()).get("username")
+        except json.JSONDecodeError as error:
+            raise ProviderUncertainError("answered with no JSON") from error
+        return Account(
+            username=str(username),
+            date=answer.headers.get("date"),
+            requests_left=answer.headers.get("ratelimit-remaining"),
+        )
 
     async def close(self) -> None:
         """Close the connections."""

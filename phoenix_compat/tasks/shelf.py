@@ -16,7 +16,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from phoenix_compat.tasks.archive_errors import ArchiveFullError, disk_errors
@@ -81,6 +81,10 @@ class Shelf:
             for leftover in self._incoming_folder.iterdir():
                 leftover.unlink()
             self.total_bytes = sum(entry.bytes for entry in self._entries())
+
+    def set_max_total_bytes(self, max_total_bytes: int | None) -> None:
+        """Another limit, from the next file on; does not block."""
+        self._limits = replace(self._limits, max_total_bytes=max_total_bytes)
 
     def incoming(self) -> IncomingFile:
         """A new file, not yet on disk; the one method that does not block."""

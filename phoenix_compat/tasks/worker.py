@@ -7,6 +7,7 @@ nothing else. What is unfinished when it stops is taken up at the next start.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import random
 from collections import OrderedDict, deque
@@ -125,6 +126,11 @@ class Worker:
             run.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self._left_over.clear()
+
+    def set_concurrency(self, concurrency: int) -> None:
+        """So many tasks in hand at once from now on; none that is in hand is let go."""
+        self._options = dataclasses.replace(self._options, concurrency=concurrency)
+        self._arrival.set()
 
     def wake(self) -> None:
         """Say that a task was added. Costs nothing; may be called for none."""

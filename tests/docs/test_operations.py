@@ -1,0 +1,61 @@
+"""docs/operations.md says what the code does: commands, log lines, figures, settings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from phoenix_compat.app.reload import CHANGEABLE
+from phoenix_compat.cli import cli
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "operations.md").read_text()
+MEASURED = "".join(
+    (ROOT / "docs" / f"{name}.md").read_text() for name in ("performance", "workers")
+)
+LOG_LINE = re.compile(r"log\.(?:info|warning|error|exception)\(\s*\"([a-z]+\.[a-z_]+)\"")
+
+
+def log_lines() -> set[str]:
+    """The names of all log lines of the package."""
+    return {
+        name
+        for path in (ROOT / "phoenix_compat").rglob("*.py")
+        for name in LOG_LINE.findall(path.read_text())
+    }
+
+
+@pytest.mark.parametrize("name", sorted(log_lines()))
+def test_every_log_line_is_explained(name: str) -> None:
+    """Each named line stands in the table."""
+    assert f"`{name}`" in TEXT
+
+
+def test_no_log_line_is_explained_that_is_none() -> None:
+    """Each name in the table is a line of the code."""
+    table = TEXT.partition("| line |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([a-z]+\.[a-z_]+)`", table))
+
+    assert named - log_lines() == set()
+
+
+@pytest.mark.parametrize("name", sorted({*cli.commands} - {"demo", "conformance"}))
+def test_every_command_is_named(name: str) -> None:
+    """Operators find each command."""
+    assert re.search(rf"(?:`|phoenix-compat ){name}\b", TEXT)
+
+
+def test_what_a_hangup_changes_is_named() -> None:
+    """The settings that need no restart are those of the code."""
+    sentence = TEXT.partition("Taken over are ")[2].partition(";")[0]
+
+    assert set(re.findall(r"`(\w+)`", sentence)) == CHANGEABLE
+
+
+@pytest.mark.parametrize("figure", ["60 900", "1.88", "88 000", "55 to 70 MB", "about 40 µs"])
+def test_figures_are_the_measured_ones(figure: str) -> None:
+    """Each figure of the capacity table stands where it was measured."""
+    assert figure in TEXT
+    assert figure in MEASURED
