@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import resources
@@ -18,6 +18,7 @@ from phoenix_compat.app.channels import user_socket
 from phoenix_compat.app.cluster import Cluster
 from phoenix_compat.app.feed import TaskFeed
 from phoenix_compat.app.files import add_file_routes
+from phoenix_compat.app.server import check_loop
 from phoenix_compat.app.settings import Settings
 from phoenix_compat.app.shared_feed import SharedFeed
 from phoenix_compat.app.webhooks import WEBHOOK_PATH, add_webhook_route
@@ -26,7 +27,7 @@ from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
-from phoenix_compat.protocol.origin import CONN, CheckOrigin
+from phoenix_compat.protocol.origin import CONN, CheckOrigin, parse_check_origin
 from phoenix_compat.tasks.archive import Archive
 from phoenix_compat.tasks.breaker import BreakerState
 from phoenix_compat.tasks.clock import SystemClock
@@ -159,7 +160,7 @@ def _origin(url: str) -> str:
 def _archive(settings: Settings, hosts: tuple[str, ...]) -> Archive:
     """The kept files: found by every process, changed by the one that opens them."""
     return Archive(
-        settings.data_dir / "files",
+        settings.files_path,
         allowed_hosts=(*REPLICATE_HOSTS, *settings.file_hosts, *hosts),
         max_file_bytes=settings.max_file_bytes,
         max_total_bytes=settings.archive_max_bytes,
@@ -195,6 +196,28 @@ def _kinds(settings: Settings) -> Mapping[str, TaskKind]:
         return with_default_model(kinds, "image", settings.default_model, settings.fallback_models)
     except InvalidInputError as error:
         raise ConfigError(str(error)) from error
+
+
+def check_settings(settings: Settings) -> None:
+    """Try what shows its fault only in use: the task types, origins and hosts; blocking.
+
+    Raises:
+        ConfigError: all that cannot work, each with its reason.
+    """
+    attempts: tuple[Callable[[], object], ...] = (
+        lambda: _kinds(settings),
+        lambda: _archive(settings, ()),
+        lambda: parse_check_origin(_check_origin(settings)),
+        lambda: check_loop(settings.loop),
+    )
+    problems: list[str] = []
+    for attempt in attempts:
+        try:
+            attempt()
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def _worker_options(settings: Settings) -> WorkerOptions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib.util
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -112,12 +113,24 @@ def run(main: Coroutine[Any, Any, None], loop: Literal["asyncio", "uvloop"] = "a
         runner.run(main)
 
 
+def check_loop(loop: Literal["asyncio", "uvloop"]) -> None:
+    """Whether the loop can be had.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
+        raise ConfigError("loop is 'uvloop', but uvloop is not installed; use asyncio")
+
+
 def _uvloop(main: Coroutine[Any, Any, None]) -> Callable[[], asyncio.AbstractEventLoop]:
     try:
-        import uvloop  # noqa: PLC0415 - optional
-    except ImportError as error:
+        check_loop("uvloop")
+    except ConfigError:
         main.close()
-        raise ConfigError("loop is 'uvloop', but uvloop is not installed") from error
+        raise
+    import uvloop  # noqa: PLC0415 - optional
+
     return uvloop.new_event_loop
 
 

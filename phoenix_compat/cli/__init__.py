@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from phoenix_compat.cli.config import check_config, config
 from phoenix_compat.cli.conformance import conformance
 from phoenix_compat.cli.demo import demo
 from phoenix_compat.cli.serve import serve
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, demo, conformance):
+for command in (serve, demo, config, check_config, conformance):
     cli.add_command(command)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phoenix_compat.cli.options import listen_options, settings_of, where_options
 from phoenix_compat.version import __version__
 
 if TYPE_CHECKING:
@@ -18,30 +19,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--host", help="Address to listen on.  [127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [4000]")
-@click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the database lives.  [./data]",
-)
+@listen_options
+@where_options
 @click.option("--workers", type=int, help="Processes that serve on the one port.  [1]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log-format", type=click.Choice(["console", "json"]))
 @click.option("--as-worker", is_flag=True, hidden=True)
-def serve(*, as_worker: bool, **flags: Any) -> None:
+def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     """Run the task server.
 
     With REPLICATE_API_TOKEN set it drives Replicate (REPLICATE_BASE_URL for another address);
-    without, an emulator that needs no account. Every setting is also an environment variable, as
-    PHOENIX_COMPAT_PORT.
+    without, an emulator that needs no account. Every setting may also be an environment variable,
+    as PHOENIX_COMPAT_PORT, or a line of the configuration file, as port = 4000.
     """
     from phoenix_compat.app.logs import configure_logs
     from phoenix_compat.app.main import open_app
     from phoenix_compat.app.server import run, serve_until_signal, work_until_signal
-    from phoenix_compat.app.settings import load_settings
 
-    settings = load_settings(flags)
+    settings = settings_of(config, **flags)
     configure_logs(settings.log_level, settings.log_format)
 
     def started(url: str) -> None:

@@ -1,0 +1,64 @@
+"""`config show`, `check-config`: what the settings are, where they come from, whether they work."""
+
+# ruff: noqa: PLC0415 - see the package
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from phoenix_compat.cli.options import config_option, configuration_of
+
+if TYPE_CHECKING:
+    from phoenix_compat.app.configuration import Configuration
+
+
+@click.group()
+def config() -> None:
+    """The settings."""
+
+
+@config.command("show")
+@config_option
+@click.option("--origin", "with_origin", is_flag=True, help="Say where each value comes from.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with origins.")
+def config_show(config: Path | None, *, with_origin: bool, as_json: bool) -> None:
+    """Print every setting as it is; secrets are masked."""
+    from phoenix_compat.app.main import check_settings
+
+    found = configuration_of(config)
+    check_settings(found.settings)
+    names = sorted(found.origins)
+    if as_json:
+        table = {
+            name: {"value": found.shown(name), "origin": found.origins[name]} for name in names
+        }
+        click.echo(json.dumps(table, indent=2, ensure_ascii=False))
+        return
+    lines = [f"{name} = {found.shown(name)}" for name in names]
+    width = max(map(len, lines))
+    for name, line in zip(names, lines, strict=True):
+        click.echo(f"{line:<{width}}  {found.origins[name]}" if with_origin else line)
+
+
+@click.command("check-config")
+@config_option
+def check_config(config: Path | None) -> None:
+    """Check the settings: exit code 0, or 2 with a line for each that cannot work."""
+    from phoenix_compat.app.main import check_settings
+
+    found = configuration_of(config)
+    check_settings(found.settings)
+    for warning in _warnings(found):
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"the settings are sound; file: {found.file or 'none'}")
+
+
+def _warnings(found: Configuration) -> list[str]:
+    from phoenix_compat.app.configuration import exposed_secret
+
+    exposed = exposed_secret(found)
+    return [] if exposed is None else [exposed]

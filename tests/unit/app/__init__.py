@@ -1,0 +1,1 @@
+"""The wiring: settings and where they come from."""
