@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from aiohttp import web
 
+from phoenix_compat.app.notify import ServiceManager
 from phoenix_compat.cluster import Seat
 from phoenix_compat.cluster.bus import bound_unix_socket
 from phoenix_compat.cluster.seat import Lifeline
@@ -69,10 +70,12 @@ async def serve_until_signal(
         started: called with the URL once the server answers.
     """
     stop = _stop_at_signals()
-    async with opened as app, listening(app, host, port) as url:
+    async with ServiceManager() as manager, opened as app, listening(app, host, port) as url:
         settle_garbage()
         started(url)
+        manager.ready(url)
         await stop.wait()
+        manager.stopping()
 
 
 async def work_until_signal(
