@@ -9,6 +9,7 @@ import click
 from phoenix_compat.cli.config import check_config, config
 from phoenix_compat.cli.conformance import conformance
 from phoenix_compat.cli.demo import demo
+from phoenix_compat.cli.emulator import emulator
 from phoenix_compat.cli.serve import serve
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.version import __version__
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, demo, config, check_config, conformance):
+for command in (serve, demo, config, check_config, emulator, conformance):
     cli.add_command(command)
 
 
