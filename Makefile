@@ -12,7 +12,8 @@ ARGS ?=
 BENCH ?= ../shared/bench
 PARALLEL ?= -n 2 --dist loadfile
 
-.PHONY: help run demo test check lint types imports unit interop-client faults bench clean
+.PHONY: help run demo test check lint types imports unit interop-client faults bench \
+	binary release test-packaging clean
 
 help: ## What there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +34,7 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+	$(BIN)/mypy packaging
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
@@ -47,14 +49,29 @@ interop-client:
 		npm ci --prefix tests/interop --no-audit --no-fund; \
 	else echo "npm is not installed: the tests of npm phoenix will be skipped"; fi
 
-# Two stamps, so that running the server does not install the tools of the tests.
+binary: $(VENV)/.ship ## Build what runs without Python into dist/: one file, .tar.gz, .deb.
+	$(BIN)/python packaging/bundle.py
+
+release: $(VENV)/.ship ## All that is published, with SHA256SUMS and a bill of materials.
+	$(BIN)/python packaging/release.py
+
+test-packaging: $(VENV)/.ship binary ## Run the binary and the .deb in a bare Debian (root, debootstrap; minutes).
+	$(BIN)/python -m pytest -m packaging tests/packaging $(ARGS)
+
+# Stamps, so that running the server does not install the tools of the tests.
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
+# A dependency group's requirements; older versions of pip know no groups.
+group = $$($(BIN)/python -c "import tomllib; print(*(r.split(';')[0] for r in tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['$(1)']))")
+
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		$$($(BIN)/python -c "import tomllib; print(*(r.split(';')[0] for r in tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['dev']))")
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,dev)
+	touch $@
+
+$(VENV)/.ship: pyproject.toml constraints.txt $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,ship)
 	touch $@
 
 $(VENV)/bin/python:

@@ -15,26 +15,33 @@ endpoint.socket("/socket", UserSocket)
 mount(app, endpoint)
 """
 
-from phoenix_compat.channel import Channel, on
-from phoenix_compat.endpoint import Drainer, Endpoint, LongPollOptions, WebSocketOptions
-from phoenix_compat.errors import (
-    CallbackError,
-    ChannelDefinitionError,
-    ConfigError,
-    EncodeError,
-    NotJoinedError,
-    PhoenixCompatError,
-)
-from phoenix_compat.presence import Guest, Presence
-from phoenix_compat.protocol.message import JSON, Broadcast, Message, Payload
-from phoenix_compat.protocol.origin import CONN, Origin
-from phoenix_compat.pubsub import PubSub
-from phoenix_compat.result import HandleResult, Reason, Result, Stop, error, ok, reply, stop
-from phoenix_compat.runtime.limits import Counters, Limits
-from phoenix_compat.socket import ConnectInfo, ReplyRef, Socket, SocketHandler
-from phoenix_compat.token import Tokens
-from phoenix_compat.transports import mount
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from phoenix_compat.version import __version__
+
+if TYPE_CHECKING:
+    from phoenix_compat.channel import Channel, on
+    from phoenix_compat.endpoint import Drainer, Endpoint, LongPollOptions, WebSocketOptions
+    from phoenix_compat.errors import (
+        CallbackError,
+        ChannelDefinitionError,
+        ConfigError,
+        EncodeError,
+        NotJoinedError,
+        PhoenixCompatError,
+    )
+    from phoenix_compat.presence import Guest, Presence
+    from phoenix_compat.protocol.message import JSON, Broadcast, Message, Payload
+    from phoenix_compat.protocol.origin import CONN, Origin
+    from phoenix_compat.pubsub import PubSub
+    from phoenix_compat.result import HandleResult, Reason, Result, Stop, error, ok, reply, stop
+    from phoenix_compat.runtime.limits import Counters, Limits
+    from phoenix_compat.socket import ConnectInfo, ReplyRef, Socket, SocketHandler
+    from phoenix_compat.token import Tokens
+    from phoenix_compat.transports import mount
 
 __all__ = [
     "CONN",
@@ -76,3 +83,37 @@ __all__ = [
     "reply",
     "stop",
 ]
+
+_ROOMS: Final = {
+    "channel": ("Channel", "on"),
+    "endpoint": ("Drainer", "Endpoint", "LongPollOptions", "WebSocketOptions"),
+    "errors": (
+        *("CallbackError", "ChannelDefinitionError", "ConfigError", "EncodeError"),
+        *("NotJoinedError", "PhoenixCompatError"),
+    ),
+    "presence": ("Guest", "Presence"),
+    "protocol.message": ("JSON", "Broadcast", "Message", "Payload"),
+    "protocol.origin": ("CONN", "Origin"),
+    "pubsub": ("PubSub",),
+    "result": ("HandleResult", "Reason", "Result", "Stop", "error", "ok", "reply", "stop"),
+    "runtime.limits": ("Counters", "Limits"),
+    "socket": ("ConnectInfo", "ReplyRef", "Socket", "SocketHandler"),
+    "token": ("Tokens",),
+    "transports": ("mount",),
+}
+"""Where each name lives. It is imported when it is first asked for: aiohttp takes most of the time in
+which `phoenix-compat --version` could have answered."""
+
+_ROOM_OF: Final = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{room}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from aiohttp import web
 
+from phoenix_compat.app.notify import ServiceManager
 from phoenix_compat.cluster import Seat
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.cluster.seat import Lifeline
@@ -78,10 +79,16 @@ async def serve_until_signal(
         sockets: see `listening`.
     """
     stop = _stop_at_signals()
-    async with opened as app, listening(app, host, port, sockets=sockets) as url:
+    async with (
+        ServiceManager() as manager,
+        opened as app,
+        listening(app, host, port, sockets=sockets) as url,
+    ):
         settle_garbage()
         started(url)
+        manager.ready(url)
         await stop.wait()
+        manager.stopping()
 
 
 async def work_until_signal(

@@ -11,6 +11,7 @@ from phoenix_compat.cli.config import check_config, config
 from phoenix_compat.cli.conformance import conformance
 from phoenix_compat.cli.demo import demo
 from phoenix_compat.cli.doctor import doctor
+from phoenix_compat.cli.emulator import emulator
 from phoenix_compat.cli.healthcheck import healthcheck
 from phoenix_compat.cli.init import init
 from phoenix_compat.cli.prune import prune
@@ -53,6 +54,7 @@ for command in (
     export_tasks,
     import_tasks,
     prune,
+    emulator,
     conformance,
 ):
     cli.add_command(command)

@@ -92,6 +92,7 @@ async def _supervise(settings: Settings, started: Callable[[str], None]) -> None
     import asyncio
     from contextlib import AsyncExitStack
 
+    from phoenix_compat.app.notify import ServiceManager
     from phoenix_compat.cluster.supervisor import supervise
     from phoenix_compat.emulator import Emulator, EmulatorSettings
     from phoenix_compat.tasks.database_file import lock_file
@@ -99,13 +100,20 @@ async def _supervise(settings: Settings, started: Callable[[str], None]) -> None
     # Another server on the same data is told of before anything is started.
     (await asyncio.to_thread(lock_file, settings.database_path)).close()
     async with AsyncExitStack() as stack:
+        manager = await stack.enter_async_context(ServiceManager())
+
+        def all_started(url: str) -> None:
+            started(url)
+            manager.ready(url)
+
         emulator_url = None
         if not settings.has_token:
             speed = EmulatorSettings(speed=settings.emulator_speed)
             emulator_url = (await stack.enter_async_context(Emulator(speed))).base_url
         await supervise(
-            sys.argv[1:], settings.host, settings.port, settings.workers, started, emulator_url
+            sys.argv[1:], settings.host, settings.port, settings.workers, all_started, emulator_url
         )
+        manager.stopping()
 
 
 def _greeting(url: str, settings: Settings) -> str:

@@ -42,7 +42,7 @@ async def test_the_demo_saves_a_picture_and_prints_its_path(tmp_path: Path) -> N
 
 async def test_the_job_runs_against_a_separate_emulator(tmp_path: Path) -> None:
     """With token and base URL set, the server drives the emulator of another process."""
-    emulator = ("-m", "phoenix_compat.emulator", "--port", "0", "--speed", "20")
+    emulator = ("server.py", "emulator", "--port", "0", "--speed", "20")
     async with (
         server(*emulator) as (_, emulator_url),
         server(

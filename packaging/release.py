@@ -1,0 +1,80 @@
+"""Builds all that is published: wheel, sdist, one-file executable, .tar.gz, .deb, the bill of
+materials, and SHA256SUMS over them.
+
+    python packaging/release.py [--check] [FOLDER]
+
+Every time inside is that of the last commit (or SOURCE_DATE_EPOCH), so that the same commit and the
+same tools give the same bytes.
+"""
+
+# ruff: noqa: S603 - the programs that are run are named here
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from bundle import ROOT, build_all, last_commit_s, version
+from changelog import ReleaseError, check_changelog
+from sbom import bill_of_materials
+
+
+def build_python(folder: Path, epoch_s: int) -> list[Path]:
+    """Wheel and sdist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "hatchling",
+            "build",
+            "-d",
+            str(folder),
+            "-t",
+            "sdist",
+            "-t",
+            "wheel",
+        ],
+        check=True,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch_s)},
+    )
+    name = f"phoenix_compat-{version()}"
+    return [folder / f"{name}.tar.gz", folder / f"{name}-py3-none-any.whl"]
+
+
+def write_sums(files: list[Path], target: Path) -> None:
+    """What `sha256sum --check` reads."""
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(files)
+    ]
+    target.write_text("".join(lines))
+
+
+def main() -> None:
+    """Check, then build."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "dist")
+    parser.add_argument("--check", action="store_true", help="only whether it may be released")
+    options = parser.parse_args()
+    try:
+        check_changelog((ROOT / "CHANGELOG.md").read_text(), version())
+    except ReleaseError as error:
+        raise SystemExit(f"release: {error}") from error
+    if options.check:
+        return
+    epoch_s = last_commit_s()
+    files = [*build_python(options.folder, epoch_s), *build_all(options.folder, epoch_s)]
+    bill = options.folder / f"phoenix-compat-{version()}.cdx.json"
+    bill.write_text(bill_of_materials(version(), epoch_s))
+    write_sums([*files, bill], options.folder / "SHA256SUMS")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What is shipped, run where nothing else is: `make test-packaging`."""

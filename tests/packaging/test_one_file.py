@@ -1,0 +1,135 @@
+"""The one-file executable in a bare Debian without Python and without a network."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from phoenix_compat.version import __version__
+from tests.packaging.conftest import ONE_FILE
+from tests.packaging.room import NOEXEC, Room
+
+pytestmark = [pytest.mark.packaging, pytest.mark.timeout(300)]
+
+BINARY = f"/root/{ONE_FILE.name}"
+SERVE = (BINARY, "serve", "--port", "0", "--data-dir", "/srv/data")
+HOME = "/tmp/phoenix-compat-0"  # noqa: S108 - where the one file unpacks; the test is about it
+NO_PROGRAMS = ("/usr/bin/env", f"TMPDIR={NOEXEC}")
+ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+
+
+def test_the_room_is_bare(room: Room) -> None:
+    """There is no Python inside, and no way out."""
+    assert room.run("sh", "-c", "ls /usr/bin/python* /usr/local/bin/python*").stdout == ""
+    assert room.run("sh", "-c", "cat /proc/net/route | tail -n +2").stdout == ""
+
+
+def test_the_demo_job_runs_to_its_picture(room: Room) -> None:
+    """`demo` starts a server, orders, hears the progress over the channel and saves a JPEG."""
+    printed = room.done(BINARY, "demo", "--out", "/srv/demo")
+
+    path = printed.splitlines()[-1]
+    assert (room.root / path.lstrip("/")).read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+def test_a_task_completes_after_kill_9_and_a_restart(room: Room) -> None:
+    """The server is one process: SIGKILL leaves nothing serving, and the next one ends its task."""
+    emulator = room.start(BINARY, "emulator", "--port", "0", "--speed", "2").url()
+    drive = (
+        "/usr/bin/env",
+        "REPLICATE_API_TOKEN=r8_mine",
+        f"REPLICATE_BASE_URL={emulator}/v1",
+        *SERVE,
+    )
+    others = room.pids()
+    first = room.start(*drive)
+    url = first.url()
+    (server,) = set(room.pids()) - set(others)
+    task_id = room.post(f"{url}/api/tasks", ORDER)["task_id"]
+    room.until(lambda: "prediction_id" in room.get(f"{url}/api/tasks/{task_id}"))
+
+    room.kill(server, "KILL")
+    first.process.wait(timeout=10)
+    left, answer = room.pids(), room.get(f"{url}/healthz")
+    again = room.start(*drive).url()
+    task = room.ended_task(again, task_id)
+
+    assert left == others
+    assert answer is None
+    assert task["status"] == "completed"
+
+
+def test_workers_run_and_end_with_their_supervisor(room: Room) -> None:
+    """`--workers 2` is three processes that do a job; none outlives a supervisor that is killed."""
+    program = room.start(*SERVE, "--workers", "2")
+    url = program.url()
+    processes = room.pids()
+    task_id = room.post(f"{url}/api/tasks", ORDER)["task_id"]
+    task = room.ended_task(url, task_id)
+
+    room.kill(processes[0], "KILL")
+    program.process.wait(timeout=10)
+    room.until(lambda: room.pids() == [])
+
+    assert len(processes) == 3
+    assert task["status"] == "completed"
+    assert room.get(f"{url}/healthz") is None
+
+
+def test_it_unpacks_under_the_data_directory_when_tmp_forbids_programs(room: Room) -> None:
+    """With a temp directory mounted noexec the server starts, says nothing of it, and serves."""
+    program = room.start(*NO_PROGRAMS, *SERVE)
+
+    health = room.get(f"{program.url()}/healthz")
+
+    assert health["version"] == __version__
+    assert (room.root / "srv/data/.program").is_dir()
+    assert "cannot" not in program.output.read_text()
+
+
+def test_no_place_to_unpack_is_a_clear_error(room: Room) -> None:
+    """Where no place will do, both are named with the reason and the remedy; exit code 2."""
+    (room.root / "srv/data").write_text("a file")
+
+    finished = room.run(*NO_PROGRAMS, *SERVE)
+
+    assert finished.returncode == 2
+    assert f"cannot unpack in {NOEXEC}: it is mounted noexec" in finished.stderr
+    assert "/srv/data" in finished.stderr
+    assert "set TMPDIR" in finished.stderr
+
+
+def test_a_folder_that_another_user_made_first_is_not_trusted(room: Room) -> None:
+    """A stranger's folder of our name in /tmp is passed over."""
+    room.done("mkdir", "-m", "0777", HOME, user="nobody")
+
+    printed = room.done("/usr/bin/env", "PHOENIX_COMPAT_DATA_DIR=/srv/data", BINARY, "--version")
+
+    assert __version__ in printed
+    assert (room.root / "srv/data/.program").is_dir()
+
+
+def test_what_a_cleaner_took_is_unpacked_again_and_old_versions_go(room: Room) -> None:
+    """A missing file heals at the next start; a version that nobody runs is removed."""
+    room.done(BINARY, "--version")
+    room.done("sh", "-c", f"rm {HOME}/*/_internal/base_library.zip; mkdir {HOME}/0123456789abcdef")
+
+    printed = room.done(BINARY, "--version")
+
+    assert __version__ in printed
+    assert len(room.done("ls", HOME).split()) == 1
+
+
+def test_a_damaged_download_is_told(room: Room) -> None:
+    """A file that was cut off, or of which a byte has changed, does not run."""
+    whole = ONE_FILE.read_bytes()
+    binary = room.root / "srv/broken"
+    results: list[subprocess.CompletedProcess[str]] = []
+    for broken in (whole[:-100], whole[:-5000] + b"\0" * 64 + whole[-4936:]):
+        binary.write_bytes(broken)
+        binary.chmod(0o755)
+        results.append(room.run("/srv/broken", "--version"))
+
+    assert [result.returncode for result in results] == [2, 2]
+    assert all("download it again" in result.stderr for result in results)

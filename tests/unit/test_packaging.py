@@ -1,0 +1,65 @@
+"""What is shipped around the program: the parts that can be looked at without building."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGING = ROOT / "packaging"
+UNIT = (PACKAGING / "systemd" / "phoenix-compat.service").read_text()
+CHANGELOG = runpy.run_path(str(PACKAGING / "changelog.py"))
+RELEASED = "# Changelog\n\n## [Unreleased]\n\n## [1.2.0] - 2026-01-05\n\n- A thing.\n"
+
+
+def test_an_archive_depends_on_nothing_but_the_files(tmp_path: Path) -> None:
+    """Two folders with the same content, made in another order and at another time, pack alike."""
+    tar_gz: Any = runpy.run_path(str(PACKAGING / "archive.py"))["tar_gz"]
+    for number, names in enumerate((("a", "b"), ("b", "a"))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text(name)
+            os.utime(folder / name, (number, number))
+        (folder / "link").symlink_to("a")
+
+    first, second = (tar_gz(tmp_path / str(number), "x/", 1_700_000_000) for number in range(2))
+
+    assert first == second
+
+
+def test_a_version_with_its_section_may_be_released() -> None:
+    """A section with a day and a line will do."""
+    CHANGELOG["check_changelog"](RELEASED, "1.2.0")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        RELEASED.replace("1.2.0", "1.1.0"),
+        RELEASED.replace(" - 2026-01-05", ""),
+        RELEASED.replace("- A thing.", ""),
+    ],
+    ids=["none", "no day", "empty"],
+)
+def test_a_version_without_its_section_may_not(text: str) -> None:
+    """The error says that it is CHANGELOG.md that lacks something."""
+    with pytest.raises(CHANGELOG["ReleaseError"], match="CHANGELOG"):
+        CHANGELOG["check_changelog"](text, "1.2.0")
+
+
+def test_the_unit_runs_commands_that_exist() -> None:
+    """ExecStart and ExecStartPre name commands of the program, and systemd's words are known."""
+    from phoenix_compat.cli import cli  # noqa: PLC0415 - the only test here that needs it
+
+    commands = re.findall(r"^Exec(?:Start|StartPre)=/usr/bin/phoenix-compat (\S+)", UNIT, re.M)
+
+    assert len(commands) == 2
+    assert set(commands) <= set(cli.commands)
+    assert re.search(r"^Type=notify$", UNIT, re.M)
+    assert re.search(r"^WatchdogSec=\d+$", UNIT, re.M)
