@@ -34,7 +34,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     """A bare root with what was built in /root."""
     with open_room(tmp_path_factory.mktemp("house")) as opened:
         for built in (ONE_FILE, PACKAGE):
-            shutil.copy(built, opened.root / "root")
+            shutil.copy(built, opened.root / "srv")
         yield opened
 
 

@@ -12,7 +12,7 @@ from tests.packaging.room import NOEXEC, Room
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(300)]
 
-BINARY = f"/root/{ONE_FILE.name}"
+BINARY = f"/srv/{ONE_FILE.name}"
 SERVE = (BINARY, "serve", "--port", "0", "--data-dir", "/srv/data")
 HOME = "/tmp/phoenix-compat-0"  # noqa: S108 - where the one file unpacks; the test is about it
 NO_PROGRAMS = ("/usr/bin/env", f"TMPDIR={NOEXEC}")
