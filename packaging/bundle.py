@@ -58,8 +58,8 @@ def build_bundle(epoch_s: int) -> None:
 
 
 def _strip(bundle: Path) -> None:
-    """Take out what only debuggers read, a third of the size. Not from Pillow's libraries: they were
-    edited after they were linked, and strip breaks such files."""
+    """Take out what only debuggers read, a third of the size. Not from Pillow's libraries: they
+    were edited after they were linked, and strip breaks such files."""
     libraries = [
         str(path)
         for path in sorted(bundle.rglob("*.so*"))

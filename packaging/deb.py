@@ -1,6 +1,6 @@
 """Makes the .deb of a bundle: a folder laid out as it will be installed, packed by dpkg-deb."""
 
-# ruff: noqa: S603 - the program that is run is named here
+# ruff: noqa: S603, S607 - the program that is run is named here
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bill of materials, CycloneDX as JSON: what the bundle is made of, read from this environment."""
+"""The bill of materials, CycloneDX as JSON: what the bundle is made of, as installed here."""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ _ROOMS: Final = {
     "token": ("Tokens",),
     "transports": ("mount",),
 }
-"""Where each name lives. It is imported when it is first asked for: aiohttp takes most of the time in
-which `phoenix-compat --version` could have answered."""
+"""Where each name lives. It is imported when it is first asked for: aiohttp takes most of the time
+in which `phoenix-compat --version` could have answered."""
 
 _ROOM_OF: Final = {name: room for room, names in _ROOMS.items() for name in names}
 

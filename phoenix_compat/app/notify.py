@@ -26,8 +26,8 @@ log = structlog.stdlib.get_logger(__name__)
 class ServiceManager:
     """Tells systemd how it stands; without NOTIFY_SOCKET it does nothing.
 
-    Inside the block the watchdog is told that the loop lives, twice in each of its intervals; a loop
-    that hangs says nothing, and systemd ends and restarts the process.
+    Inside the block the watchdog is told that the loop lives, twice in each of its intervals; a
+    loop that hangs says nothing, and systemd ends and restarts the process.
 
     Attributes:
         lost: how many messages could not be sent.
@@ -46,7 +46,7 @@ class ServiceManager:
     async def __aenter__(self) -> Self:
         if self._address is not None:
             self._line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._line.setblocking(False)
+            self._line.settimeout(0)
             if self._interval_s is not None:
                 self._beating = asyncio.create_task(self._beat(self._interval_s), name="watchdog")
         return self

@@ -1,4 +1,4 @@
-"""The recipe for nginx: Debian's nginx with the shipped file in front, TLS with a certificate of ours."""
+"""The recipe for nginx: the real nginx in front, with TLS by a self-made certificate."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Front:
         before = self._workers()
         await self._nginx("-s", "reload")
         async with asyncio.timeout(_PATIENCE_S):
-            while not self._workers() - before:
+            while not self._workers() - before:  # noqa: ASYNC110 - another program's processes
                 await asyncio.sleep(0.01)
 
     def requests(self) -> list[str]:
@@ -61,7 +61,7 @@ class Front:
 
 
 def configuration(folder: Path, port: int, upstream: str, certificate: Path) -> str:
-    """The recipe with our port, upstream and certificate, in what Debian's nginx.conf does around it."""
+    """The recipe with our port, upstream and certificate, and what must stand around it."""
     recipe = RECIPE
     for shipped, ours in (
         ("server 127.0.0.1:4000;", f"server {upstream};"),

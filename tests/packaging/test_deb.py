@@ -46,8 +46,8 @@ def installed(room: Room) -> Room:
 
 
 def test_install_start_kill_restart_stop_remove(installed: Room) -> None:
-    """The whole life of a package: the job is done, and kept over SIGKILL and a restart; stop drains
-    with exit code 0; remove leaves the data, purge takes the configuration too."""
+    """The whole life of a package: the job is done, and kept over SIGKILL and a restart; stop
+    drains with exit code 0; remove leaves the data, purge takes the configuration too."""
     room = installed
     version = room.done("phoenix-compat", "--version", user=USER)
     first = started(room)
