@@ -48,16 +48,6 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
     payload: Payload
 
 
-class Reply(msgspec.Struct, frozen=True, gc=False):
-    """The answer to one message: `phx_reply` with a status and a response."""
-
-    join_ref: Ref
-    ref: Ref
-    topic: Any
-    status: str
-    payload: Payload
-
-
 class Broadcast(msgspec.Struct, frozen=True, gc=False):
     """One event for all subscribers of a topic."""
 
@@ -66,8 +56,12 @@ class Broadcast(msgspec.Struct, frozen=True, gc=False):
     payload: Payload
 
 
-class Frame(msgspec.Struct, frozen=True, gc=False):
-    """An encoded message: the bytes, and whether they go out as binary rather than text."""
+Frame: TypeAlias = bytes
+"""An encoded message. It goes out as text, unless it is a BinaryFrame: nearly all are text, and an
+object around the bytes would cost each of them."""
 
-    data: bytes
-    is_binary: bool = False
+
+class BinaryFrame(bytes):
+    """An encoded message that goes out as binary."""
+
+    __slots__ = ()

@@ -24,14 +24,21 @@ import msgspec
 from phoenix_compat.errors import EncodeError, InvalidMessageError
 from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.jason import Buffer
-from phoenix_compat.protocol.message import PHX_REPLY, Broadcast, Frame, Message, Reply
+from phoenix_compat.protocol.message import (
+    PHX_REPLY,
+    BinaryFrame,
+    Broadcast,
+    Frame,
+    Message,
+    Payload,
+    Ref,
+)
 
 _BYTES: Final = (bytes, bytearray, memoryview)
 _KIND_PUSH: Final = 0
 _KIND_REPLY: Final = 1
 _KIND_BROADCAST: Final = 2
 _MAX_FIELD_BYTES: Final = 255
-_COLON: Final = 0x3A
 
 
 class Serializer(Protocol):
@@ -51,8 +58,10 @@ class Serializer(Protocol):
     def encode(self, message: Message) -> Frame:
         """Write a push. Raises EncodeError."""
 
-    def encode_reply(self, reply: Reply) -> Frame:
-        """Write a reply. Raises EncodeError."""
+    def encode_reply(
+        self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload
+    ) -> Frame:
+        """Write `phx_reply`, the answer to one message. Raises EncodeError."""
 
     def fastlane(self, broadcast: Broadcast) -> Frame:
         """Write a broadcast, once for all who speak this version. Raises EncodeError."""
@@ -93,11 +102,13 @@ class V1JSONSerializer:
         """Write a push; V1 never carries a join_ref."""
         return _v1_frame(message.event, message.payload, message.ref, message.topic)
 
-    def encode_reply(self, reply: Reply) -> Frame:
+    def encode_reply(
+        self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload
+    ) -> Frame:
         """Write `phx_reply` with payload `{"response", "status"}`."""
-        _refuse_binary(reply.payload)
-        payload = {"response": reply.payload, "status": reply.status}
-        return _v1_frame(PHX_REPLY, payload, reply.ref, reply.topic)
+        del join_ref  # V1 carries none
+        _refuse_binary(response)
+        return _v1_frame(PHX_REPLY, {"response": response, "status": status}, ref, topic)
 
     def fastlane(self, broadcast: Broadcast) -> Frame:
         """Write a broadcast; it looks like a push."""
@@ -106,9 +117,7 @@ class V1JSONSerializer:
 
 def _v1_frame(event: Any, payload: Any, ref: Any, topic: Any) -> Frame:
     _refuse_binary(payload)
-    return Frame(
-        jason.encode({"event": event, "payload": payload, "ref": ref, "topic": topic}),
-    )
+    return jason.encode({"event": event, "payload": payload, "ref": ref, "topic": topic})
 
 
 def _refuse_binary(payload: Any) -> None:
@@ -132,7 +141,7 @@ class V2JSONSerializer:
             message = self._decode(data)
         except jason.UNREADABLE as error:
             raise jason.refusal(error) from error
-        if _COLON in data and jason.may_repeat_keys(data, message.payload, message.topic):
+        if jason.may_repeat_keys(data, message.payload, message.topic):
             return Message(*jason.decode_first_key_wins(data)[:5])
         return message
 
@@ -151,24 +160,25 @@ class V2JSONSerializer:
                 ("topic", message.topic),
                 ("event", message.event),
             )
-            return Frame(head + bytes(payload), is_binary=True)
+            return BinaryFrame(head + bytes(payload))
         _require_object(payload)
-        return Frame(jason.encode(message))
+        return jason.encode(message)
 
-    def encode_reply(self, reply: Reply) -> Frame:
+    def encode_reply(
+        self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload
+    ) -> Frame:
         """Write a reply; a response may be any JSON, or bytes (kind 1)."""
-        payload = reply.payload
-        if type(payload) is not dict and isinstance(payload, _BYTES):
+        if type(response) is not dict and isinstance(response, _BYTES):
             head = _binary_head(
                 _KIND_REPLY,
-                ("join_ref", reply.join_ref),
-                ("ref", reply.ref),
-                ("topic", reply.topic),
-                ("status", reply.status),
+                ("join_ref", join_ref),
+                ("ref", ref),
+                ("topic", topic),
+                ("status", status),
             )
-            return Frame(head + bytes(payload), is_binary=True)
-        body = {"response": payload, "status": reply.status}
-        return Frame(jason.encode((reply.join_ref, reply.ref, reply.topic, PHX_REPLY, body)))
+            return BinaryFrame(head + bytes(response))
+        body = {"response": response, "status": status}
+        return jason.encode((join_ref, ref, topic, PHX_REPLY, body))
 
     def fastlane(self, broadcast: Broadcast) -> Frame:
         """Write a broadcast: `[null, null, topic, event, payload]`, or kind 2.
@@ -181,9 +191,9 @@ class V2JSONSerializer:
             head = _binary_head(
                 _KIND_BROADCAST, ("topic", broadcast.topic), ("event", broadcast.event)
             )
-            return Frame(head + bytes(payload), is_binary=True)
+            return BinaryFrame(head + bytes(payload))
         _require_object(payload)
-        return Frame(jason.encode((None, None, broadcast.topic, broadcast.event, payload)))
+        return jason.encode((None, None, broadcast.topic, broadcast.event, payload))
 
 
 def _require_object(payload: Any) -> None:

@@ -31,7 +31,7 @@ import msgspec
 
 from phoenix_compat.channel import Channel
 from phoenix_compat.errors import CallbackError
-from phoenix_compat.protocol.message import Broadcast, Message, Payload, Ref, Reply
+from phoenix_compat.protocol.message import Broadcast, Message, Payload, Ref
 from phoenix_compat.result import Reason, Result, Stop, is_graceful, ok
 from phoenix_compat.runtime.engine import Engine
 from phoenix_compat.runtime.logs import is_logged, log_handled
@@ -78,7 +78,9 @@ class Owner(Protocol):
     def engine(self) -> Engine:
         """What all sockets share."""
 
-    def send_reply(self, reply: Reply) -> None:
+    def send_reply(
+        self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload
+    ) -> None:
         """Encode and send. Raises EncodeError."""
 
     def send_push(self, message: Message) -> None:
@@ -191,13 +193,7 @@ class ChannelServer:
             if type(returned) is Result and self._state == _BUSY:
                 socket = self.socket
                 self._owner.send_reply(
-                    Reply(
-                        socket.join_ref,
-                        message.ref,
-                        socket.topic,
-                        returned.status,
-                        returned.payload,
-                    )
+                    socket.join_ref, message.ref, socket.topic, returned.status, returned.payload
                 )
                 socket.ref = None
                 goes_on = True
@@ -432,9 +428,7 @@ class ChannelServer:
 
     def reply(self, join_ref: Ref, ref: Ref, result: Result) -> None:
         """Answer one message, even after the channel ended."""
-        self._owner.send_reply(
-            Reply(join_ref, ref, self.socket.topic, result.status, result.payload)
-        )
+        self._owner.send_reply(join_ref, ref, self.socket.topic, result.status, result.payload)
 
     def send_self(self, message: Any) -> None:
         """Put a message into the mailbox."""

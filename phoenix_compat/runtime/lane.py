@@ -16,7 +16,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from phoenix_compat.protocol.frame import BINARY, TEXT, frame_header
-from phoenix_compat.protocol.message import Broadcast, Frame
+from phoenix_compat.protocol.message import BinaryFrame, Broadcast, Frame
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.runtime.limits import Counters, Limits
 
@@ -144,11 +144,10 @@ class WebSocketWire(ByteWire):
 
     def pack(self, frame: Frame) -> bytes:
         """A websocket frame around an encoded message."""
-        data = frame.data
-        size = len(data)
-        if size < _HEADERS and not frame.is_binary:
-            return _TEXT_HEADERS[size] + data
-        return frame_header(BINARY if frame.is_binary else TEXT, size) + data
+        size = len(frame)
+        if type(frame) is bytes and size < _HEADERS:
+            return _TEXT_HEADERS[size] + frame
+        return frame_header(BINARY if isinstance(frame, BinaryFrame) else TEXT, size) + frame
 
 
 class Lane:

@@ -36,7 +36,6 @@ from phoenix_compat.protocol.message import (
     Message,
     Payload,
     Ref,
-    Reply,
 )
 from phoenix_compat.protocol.session import Decision, decide
 from phoenix_compat.protocol.topic import TopicRoutes
@@ -169,7 +168,7 @@ class SocketServer:
             self._answer(None, message, "error", UNMATCHED_TOPIC)
 
     def _answer(self, join_ref: Ref, message: Message, status: str, response: Payload) -> None:
-        self.send_reply(Reply(join_ref, message.ref, message.topic, status, response))
+        self.send_reply(join_ref, message.ref, message.topic, status, response)
 
     # Joins.
 
@@ -299,11 +298,14 @@ class SocketServer:
 
     # What a channel says.
 
-    def send_reply(self, reply: Reply) -> None:
+    def send_reply(
+        self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload
+    ) -> None:
         """Encode and send an answer. Raises EncodeError."""
         outbox = self.outbox
         wire = outbox.wire
-        outbox.send(wire.pack(wire.serializer.encode_reply(reply)))
+        frame = wire.serializer.encode_reply(join_ref, ref, topic, status, response)
+        outbox.send(wire.pack(frame))
 
     def send_push(self, message: Message) -> None:
         """Encode and send a push. Raises EncodeError."""

@@ -13,7 +13,7 @@ from phoenix_compat.endpoint import Endpoint, MountedSocket
 from phoenix_compat.errors import EncodeError
 from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR, CLOSE_NORMAL
-from phoenix_compat.protocol.message import Broadcast, Frame, Message, Payload, Ref, Reply
+from phoenix_compat.protocol.message import Broadcast, Frame, Message, Payload, Ref
 from phoenix_compat.protocol.serializer import V2
 from phoenix_compat.result import Reason
 from phoenix_compat.runtime.lane import ByteWire
@@ -44,11 +44,12 @@ class Recorder:
         what = ("push", message.event)
         return self._keep(message.topic, message.join_ref, what, message.payload)
 
-    def encode_reply(self, reply: Reply) -> Frame:
+    def encode_reply(
+        self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload
+    ) -> Frame:
         """See Serializer."""
-        V2.encode_reply(reply)
-        what = ("reply", reply.ref, reply.status)
-        return self._keep(reply.topic, reply.join_ref, what, reply.payload)
+        V2.encode_reply(join_ref, ref, topic, status, response)
+        return self._keep(topic, join_ref, ("reply", ref, status), response)
 
     def fastlane(self, broadcast: Broadcast) -> Frame:
         """See Serializer. To a client it is a push, as in Phoenix."""
@@ -58,7 +59,7 @@ class Recorder:
     def _keep(self, topic: str, join_ref: Ref, what: tuple[Any, ...], payload: Payload) -> Frame:
         # A copy, as bytes would be: the channel may change the payload after it was sent.
         self._kept.append((topic, join_ref, Arrival(what, deepcopy(payload))))
-        return Frame((len(self._kept) - 1).to_bytes(_TICKET_BYTES, "big"))
+        return (len(self._kept) - 1).to_bytes(_TICKET_BYTES, "big")
 
     def redeem(self, tickets: bytes) -> Iterator[tuple[str, Ref, Arrival]]:
         """Topics, join_refs and messages for these tickets."""
@@ -72,7 +73,7 @@ class _TicketWire(ByteWire):
     __slots__ = ()
 
     def pack(self, frame: Frame) -> bytes:
-        return frame.data
+        return frame
 
 
 def _client_frame(*strings: str, payload: Payload) -> tuple[bytes, bool]:

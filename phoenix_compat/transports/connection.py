@@ -1,7 +1,7 @@
 """One websocket after its handshake: bytes in, frames to the socket server, the outbox's bytes out.
 
-All connections of a mount receive into one buffer, because only one of them is read at a time; a
-connection keeps bytes of its own only while a frame is incomplete, or while a join blocks it.
+Connections receive into buffers that they share; one keeps bytes of its own only while a frame is
+incomplete, or while a join blocks it.
 
     OPEN     client's close frame    answer it, close the TCP connection             → DEAF
     OPEN     close(), timeout        send a close frame, close our half              → CLOSING
@@ -114,7 +114,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._outbox = Outbox(endpoint.wire(WebSocketWire, serializer), self)
         self._server = SocketServer(endpoint, hub.routes, socket, self._outbox, self)
 
-    # Bytes in: asyncio.BufferedProtocol.
+    # Bytes in: asyncio.BufferedProtocol and stream.StreamProtocol.
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Receive into the buffer that all share."""
@@ -122,15 +122,18 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         return self._hub.view
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes were received."""
+        """So many bytes were received into it."""
+        self.received(self._hub.buffer, nbytes)
+
+    def received(self, buffer: bytearray, nbytes: int) -> None:
+        """See StreamProtocol."""
         hub = self._hub
         self.heard_at_sweep = hub.sweeps
         partial = self._partial
         if partial is not None:
-            partial += hub.view[:nbytes]
+            partial += memoryview(buffer)[:nbytes]
             self._consume(partial, len(partial))
             return
-        buffer = hub.buffer
         size = buffer[1]
         # Nearly all that is ever received: one whole, short text frame and nothing else.
         if (

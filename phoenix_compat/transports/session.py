@@ -57,7 +57,7 @@ class LongPollWire(ByteWire):
     def pack(self, frame: Frame) -> bytes:
         """The frame's text as a JSON string."""
         try:
-            return jason.encode(frame.data.decode()) + b","
+            return jason.encode(frame.decode()) + b","
         except UnicodeDecodeError:
             return NOT_TEXT
 

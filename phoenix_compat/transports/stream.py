@@ -45,10 +45,10 @@ class Stream(Protocol):
 
 
 class StreamProtocol(Protocol):
-    """What a stream tells its owner, in the words of asyncio.BufferedProtocol."""
+    """What a stream tells its owner."""
 
-    def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes were received into the buffer that all share."""
+    def received(self, buffer: bytearray, nbytes: int) -> None:
+        """So many bytes were received into this buffer, which is another's after the call."""
 
     def resume_writing(self) -> None:
         """There is room, as was asked for."""

@@ -2,14 +2,15 @@
 
     python -m tests.benchmarks.workers [FOLDER of phxload.c]
 
-Echo round trips with one process and with two, in turn, with the reference channel set. The load
-generator needs a core too; where there are only two, two processes and the generator share them, so
-the plain ratio says as much about the generator. Hence three figures:
+Echoes with one process and with two, in turn, with the reference channel set. The load generator
+needs a core too; where there are only two, all share them. Hence several figures:
 
-    free        nothing is pinned: what this machine gives
-    one core    the server on one core, the generator on another: two processes there must do what
-                one does, or running in two costs something
-    ratio       what two give on cores of their own: twice what two do of one's work on one core
+    pipelined   64 in flight on each of 32 connections, by a generator that takes a third of a core
+                (tests/benchmarks/pipelined.py), nothing pinned: two processes beside each other
+    free        100 connections with one in flight, by phxload, which takes two thirds of a core and
+                more: on two cores it says as much about the generator
+    one core    the same, the server on one core, the generator on another: two processes there must
+                do what one does, or running in two costs something
 
 Then a broadcast from a client of one process to a client of the same, and to one of another, in one
 breath: the difference is what the bus adds. Prints a JSON line for each run and the medians.
@@ -33,6 +34,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.machine import ROOT
 from tests.benchmarks.tools import DEFAULT_FOLDER, Tools
 from tests.benchmarks.work import BenchError
 from tests.integration.commands import environment, finish, listening_url
@@ -85,6 +87,22 @@ async def echo(phxload: Path, workers: int, *, is_pinned: bool) -> dict[str, Any
     }
 
 
+async def pipelined(workers: int) -> dict[str, Any]:
+    """Echoes a second with many in flight, nothing pinned."""
+    async with server(workers, None) as scene:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.benchmarks.pipelined", scene.url.rpartition(":")[2]),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+    if process.returncode != 0:
+        raise SystemExit(err.decode())
+    result: dict[str, Any] = json.loads(out)
+    return {"workers": workers, "placed": "free", **result}
+
+
 async def broadcasts() -> dict[str, Any]:
     """How long a broadcast takes to a client of the same process and to one of another, in ms."""
     near_ms, far_ms = [], []
@@ -120,6 +138,7 @@ async def measure(phxload: Path, rounds: int) -> None:
     """All runs, each kind in turn, and the medians."""
     machine = {"machine": platform.machine(), "cores": os.cpu_count(), "python": sys.version[:6]}
     rates: dict[tuple[int, bool], list[float]] = {}
+    deep: dict[int, list[float]] = {1: [], 2: []}
     added: list[float] = []
     for number in range(rounds):
         for is_pinned in (True, False):
@@ -127,19 +146,27 @@ async def measure(phxload: Path, rounds: int) -> None:
                 result = await echo(phxload, workers, is_pinned=is_pinned)
                 rates.setdefault((workers, is_pinned), []).append(result["ops_per_s"])
                 print(json.dumps({"round": number, **machine, **result}), flush=True)
+        for workers in (1, 2):
+            result = await pipelined(workers)
+            deep[workers].append(result["ops_per_s"])
+            print(json.dumps({"round": number, **machine, **result}), flush=True)
         latency = await broadcasts()
         added.append(latency["added_p50_ms"])
         print(json.dumps({"round": number, **machine, **latency}), flush=True)
     one_core, two_on_one_core, one, two = (
         statistics.median(rates[key]) for key in ((1, True), (2, True), (1, False), (2, False))
     )
+    deep_one, deep_two = (statistics.median(deep[workers]) for workers in (1, 2))
     summary = {
+        "pipelined echo, 1 process": round(deep_one),
+        "pipelined echo, 2 processes": round(deep_two),
+        "ratio, pipelined": round(deep_two / deep_one, 2),
         "echo, 1 process, free": round(one),
         "echo, 2 processes, free": round(two),
         "ratio, free": round(two / one, 2),
         "echo, 1 process, one core": round(one_core),
         "echo, 2 processes, one core": round(two_on_one_core),
-        "ratio, cores of their own": round(2 * two_on_one_core / one_core, 2),
+        "ratio, one core": round(two_on_one_core / one_core, 2),
         "broadcast, added by another process, p50 ms": statistics.median(added),
     }
     print(json.dumps(summary))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,8 +10,14 @@ from typing import Any
 
 import pytest
 
+from phoenix_compat import HandleResult, Socket, ok, on
+from phoenix_compat.conformance.reference import build_reference_app
+from tests.benchmarks import pipelined
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.tools import DEFAULT_FOLDER
+from tests.benchmarks.work import BenchError
+from tests.integration.scenes import OpenChannel
+from tests.serving import accepting, serving, socket_app
 
 SOURCES = DEFAULT_FOLDER / "phxload.c"
 
@@ -55,3 +62,38 @@ def test_sockets_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert ours["detail"]["conns"] == 1_000
     assert ours["detail"]["other_frames"] == 0
     assert min(ours["value"], ruler["value"]) > 0
+
+
+async def load(base_url: str) -> dict[str, Any]:
+    """A tenth of a second of pipelined echoes."""
+    port = int(base_url.rpartition(":")[2])
+    return await asyncio.to_thread(pipelined.run, port, connections=3, depth=8, seconds=0.1)
+
+
+async def test_pipelined_echoes_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own light generator counts whole rounds of echoes."""
+    monkeypatch.setattr(pipelined, "_WARMUP_S", 0.0)
+
+    async with serving(build_reference_app()) as base_url:
+        found = await load(base_url)
+
+    assert found["ops"] > 0
+    assert found["ops"] % 8 == 0
+
+
+class LyingChannel(OpenChannel):
+    """Answers an echo with something else of the same length."""
+
+    @on("echo")
+    def echo(self, _payload: Any, _socket: Socket) -> HandleResult:
+        """Reply ok with other letters."""
+        return ok({"filler": "y" * 32})
+
+
+async def test_a_wrong_echo_ends_the_load() -> None:
+    """A server that answers fast and wrongly is not measured."""
+    app = socket_app(accepting({"room:*": LyingChannel}))
+
+    async with serving(app) as base_url:
+        with pytest.raises(BenchError, match="the server answered"):
+            await load(base_url)

@@ -66,7 +66,9 @@ async def test_words_long_and_short(serve_endpoint: ServeEndpoint, open_wire: Op
     """Messages of any length, in any segments, are answered in order."""
     wire = await open_wire(await serve_endpoint(Endpoint()))
     await wire.join("room:a")
-    payloads = [{"blob": "x" * size} for size in (0, 30, 60, 125, 126, 70_000, 1_000_000)]
+    around_a_slot = range(1_980, 2_050)  # of the poller: some frames fill it to the byte
+    sizes = (0, 30, 60, 125, 126, *around_a_slot, 70_000, 1_000_000)
+    payloads = [{"blob": "x" * size} for size in sizes]
     frames = [["1", str(n), "room:a", "echo", payload] for n, payload in enumerate(payloads)]
 
     for frame in frames:
@@ -75,6 +77,23 @@ async def test_words_long_and_short(serve_endpoint: ServeEndpoint, open_wire: Op
 
     answers = await wire.recv_many(len(frames))
     assert [answer[4]["response"] for answer in answers] == payloads
+
+
+async def test_many_who_speak_at_once_hear_their_own_answers(
+    serve_endpoint: ServeEndpoint, open_wire: Open
+) -> None:
+    """More clients than one round serves, each with a message of another length."""
+    base_url = await serve_endpoint(Endpoint())
+    wires = [await open_wire(base_url) for _ in range(150)]
+    for wire in wires:
+        await wire.join("room:a")
+    texts = ["x" * (n * 17) for n in range(len(wires))]
+
+    for wire, text in zip(wires, texts, strict=True):
+        await wire.send(["1", "2", "room:a", "echo", {"text": text}])
+
+    answers = [await wire.recv() for wire in wires]
+    assert [answer[4]["response"]["text"] for answer in answers] == texts
 
 
 async def test_a_client_that_stopped_reading_hears_the_newest_and_the_end(

@@ -14,7 +14,7 @@ from phoenix_compat.conformance.faults.record import Kind, Record
 from phoenix_compat.conformance.wire_client import Opcode, encode_frame
 from phoenix_compat.errors import EncodeError
 from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR
-from phoenix_compat.protocol.message import PHX_REPLY, Broadcast, Frame, Message, Reply
+from phoenix_compat.protocol.message import PHX_REPLY, BinaryFrame, Broadcast, Frame, Message
 from phoenix_compat.protocol.serializer import Serializer
 
 _MAX_QUEUED_FRAMES: Final = 1_000
@@ -76,10 +76,11 @@ class Link:
 
     def reply(self, join_ref: Any, ref: Any, topic: str, status: str, response: Any) -> None:
         """Send the answer to a message."""
-        reply = Reply(join_ref, ref, topic, status, response)
         payload = {"status": status, "response": _named(response)}
         shown = Message(join_ref, ref, topic, PHX_REPLY, payload)
-        self._send(shown, lambda: self.serializer.encode_reply(reply))
+        self._send(
+            shown, lambda: self.serializer.encode_reply(join_ref, ref, topic, status, response)
+        )
 
     def broadcast(self, topic: str, event: str, payload: Any) -> None:
         """Send a message as all subscribers of a topic get it."""
@@ -192,19 +193,21 @@ class Link:
 
 def _pieces(frame: Frame, shape: Shape) -> Iterator[bytes]:
     """The writes that carry a message; there is a pause between two of them."""
-    opcode: Literal[Opcode.BINARY, Opcode.TEXT] = Opcode.BINARY if frame.is_binary else Opcode.TEXT
+    opcode: Literal[Opcode.BINARY, Opcode.TEXT] = (
+        Opcode.BINARY if isinstance(frame, BinaryFrame) else Opcode.TEXT
+    )
     match shape:
         case Shape.WHOLE:
-            yield _server_frame(frame.data, opcode)
+            yield _server_frame(frame, opcode)
         case Shape.FRAGMENTS:
-            third = max(1, len(frame.data) // 3)
-            yield _server_frame(frame.data[:third], opcode, is_final=False)
-            middle = frame.data[third : 2 * third]
+            third = max(1, len(frame) // 3)
+            yield _server_frame(frame[:third], opcode, is_final=False)
+            middle = frame[third : 2 * third]
             yield _server_frame(middle, Opcode.CONTINUATION, is_final=False)
             yield _server_frame(b"between", Opcode.PING)
-            yield _server_frame(frame.data[2 * third :], Opcode.CONTINUATION)
+            yield _server_frame(frame[2 * third :], Opcode.CONTINUATION)
         case Shape.SEGMENTS:
-            data = _server_frame(frame.data, opcode)
+            data = _server_frame(frame, opcode)
             middle_at = len(data) // 2
             yield data[:1]
             yield data[1:middle_at]

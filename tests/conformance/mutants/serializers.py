@@ -12,7 +12,7 @@ import pytest
 from phoenix_compat.conformance.cases import Case
 from phoenix_compat.errors import InvalidMessageError
 from phoenix_compat.protocol import jason
-from phoenix_compat.protocol.message import Broadcast, Frame, Message, Reply
+from phoenix_compat.protocol.message import BinaryFrame, Broadcast, Frame, Message
 from phoenix_compat.protocol.serializer import V1JSONSerializer, V2JSONSerializer
 from tests.conformance.mutants import mutant
 
@@ -101,7 +101,7 @@ def v1_carries_a_join_ref(patch: pytest.MonkeyPatch) -> None:
     """V1 pushes and replies have a fifth key."""
 
     def with_join_ref(frame: Frame, join_ref: Any) -> Frame:
-        return Frame(jason.encode({**json.loads(frame.data), "join_ref": join_ref}))
+        return jason.encode({**json.loads(frame), "join_ref": join_ref})
 
     patch.setattr(
         V1JSONSerializer,
@@ -111,7 +111,9 @@ def v1_carries_a_join_ref(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         V1JSONSerializer,
         "encode_reply",
-        lambda self, reply: with_join_ref(encode_v1_reply(self, reply), reply.join_ref),
+        lambda self, join_ref, *reply: with_join_ref(
+            encode_v1_reply(self, join_ref, *reply), join_ref
+        ),
     )
 
 
@@ -157,9 +159,9 @@ def binary_pushes_have_a_ref(patch: pytest.MonkeyPatch) -> None:
 
     def encode(self: V2JSONSerializer, message: Message) -> Frame:
         frame = encode_v2(self, message)
-        if not frame.is_binary:
+        if not isinstance(frame, BinaryFrame):
             return frame
-        return Frame(frame.data[:2] + b"\x00" + frame.data[2:], is_binary=True)
+        return BinaryFrame(frame[:2] + b"\x00" + frame[2:])
 
     patch.setattr(V2JSONSerializer, "encode", encode)
 
@@ -170,9 +172,9 @@ def binary_broadcasts_have_a_join_ref(patch: pytest.MonkeyPatch) -> None:
 
     def fastlane(self: V2JSONSerializer, broadcast: Broadcast) -> Frame:
         frame = encode_v2_broadcast(self, broadcast)
-        if not frame.is_binary:
+        if not isinstance(frame, BinaryFrame):
             return frame
-        return Frame(frame.data[:1] + b"\x00" + frame.data[1:], is_binary=True)
+        return BinaryFrame(frame[:1] + b"\x00" + frame[1:])
 
     patch.setattr(V2JSONSerializer, "fastlane", fastlane)
 
@@ -197,9 +199,9 @@ def an_empty_binary_join_ref_is_null(patch: pytest.MonkeyPatch) -> None:
 def bytes_are_sent_as_base64_text(patch: pytest.MonkeyPatch) -> None:
     """A binary reply is a text frame."""
 
-    def encode_reply(self: V2JSONSerializer, reply: Reply) -> Frame:
-        frame = encode_v2_reply(self, reply)
-        return Frame(base64.b64encode(frame.data)) if frame.is_binary else frame
+    def encode_reply(self: V2JSONSerializer, *reply: Any) -> Frame:
+        frame = encode_v2_reply(self, *reply)
+        return base64.b64encode(frame) if isinstance(frame, BinaryFrame) else frame
 
     patch.setattr(V2JSONSerializer, "encode_reply", encode_reply)
 
@@ -222,7 +224,7 @@ def wants_a_join_ref_in_a_reply(case: Case) -> bool:
 def replies_have_no_join_ref(patch: pytest.MonkeyPatch) -> None:
     """The join_ref is dropped in V2 replies."""
 
-    def encode_reply(self: V2JSONSerializer, reply: Reply) -> Frame:
-        return encode_v2_reply(self, msgspec.structs.replace(reply, join_ref=None))
+    def encode_reply(self: V2JSONSerializer, join_ref: Any, *reply: Any) -> Frame:
+        return encode_v2_reply(self, None, *reply)
 
     patch.setattr(V2JSONSerializer, "encode_reply", encode_reply)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from phoenix_compat.protocol import message as words
-from phoenix_compat.protocol.message import Broadcast, Frame, Message, Reply
+from phoenix_compat.protocol.message import Broadcast, Message
 
 
 def test_the_words_of_the_wire() -> None:
@@ -45,9 +45,7 @@ def test_the_reasons_of_the_wire() -> None:
     "value",
     [
         Message("1", "2", "t", "e", {}),
-        Reply("1", "2", "t", "ok", {}),
         Broadcast("t", "e", {}),
-        Frame(b""),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -68,9 +66,3 @@ def test_a_message_holds_whatever_json_came() -> None:
         True,
         1.5,
     ]
-
-
-def test_a_frame_is_text_unless_it_says_otherwise() -> None:
-    """Frames are text by default."""
-    assert not Frame(b"[]").is_binary
-    assert Frame(b"\x00", is_binary=True).is_binary

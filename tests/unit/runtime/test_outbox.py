@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from phoenix_compat.protocol.message import Broadcast, Frame
+from phoenix_compat.protocol.message import BinaryFrame, Broadcast
 from phoenix_compat.protocol.serializer import V1, V2
 from phoenix_compat.runtime.lane import Tick, WebSocketWire
 from phoenix_compat.runtime.limits import Counters, Limits
@@ -191,8 +191,8 @@ def test_frames_are_packed(scene: Scene) -> None:
     """Text goes out with opcode 1, bytes with opcode 2."""
     outbox, sink = scene.client()
 
-    outbox.send_frame(Frame(b"[]"))
-    outbox.send_frame(Frame(b"\x00", is_binary=True))
+    outbox.send_frame(b"[]")
+    outbox.send_frame(BinaryFrame(b"\x00"))
 
     assert sink.writes == [b"\x81\x02[]", b"\x82\x01\x00"]
 
@@ -202,8 +202,8 @@ def test_a_lane_encodes_for_its_wire(scene: Scene) -> None:
     broadcast = Broadcast("t", "e", {})
     v1 = WebSocketWire(V1, scene.tick, Limits(), Counters()).open_lane()
 
-    assert scene.lane().encode(broadcast)[2:] == V2.fastlane(broadcast).data
-    assert v1.encode(broadcast)[2:] == V1.fastlane(broadcast).data
+    assert scene.lane().encode(broadcast)[2:] == V2.fastlane(broadcast)
+    assert v1.encode(broadcast)[2:] == V1.fastlane(broadcast)
     assert scene.wire.serializer is V2
 
 
