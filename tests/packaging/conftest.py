@@ -31,10 +31,10 @@ def tools() -> None:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
-    """A bare root with what was built in /root."""
+    """A bare root with what was built, in a folder that no test changes."""
     with open_room(tmp_path_factory.mktemp("house")) as opened:
         for built in (ONE_FILE, PACKAGE):
-            shutil.copy(built, opened.root / "srv")
+            shutil.copy(built, opened.root / "opt")
         yield opened
 
 

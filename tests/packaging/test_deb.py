@@ -41,7 +41,7 @@ def started(room: Room) -> Program:
 @pytest.fixture
 def installed(room: Room) -> Room:
     """The room with the package."""
-    room.done("dpkg", "--install", f"/srv/{PACKAGE.name}")
+    room.done("dpkg", "--install", f"/opt/{PACKAGE.name}")
     return room
 
 
@@ -99,7 +99,7 @@ def test_a_second_install_keeps_what_was_changed(installed: Room) -> None:
     config = installed.root / "etc/phoenix-compat/config.toml"
     config.write_text('data_dir = "/var/lib/phoenix-compat"\nport = 4321\n')
 
-    installed.done("dpkg", "--install", f"/srv/{PACKAGE.name}")
+    installed.done("dpkg", "--install", f"/opt/{PACKAGE.name}")
     text = config.read_text()
     installed.done("dpkg", "--purge", "phoenix-compat")
 

@@ -13,11 +13,12 @@ from tests.packaging.room import NOEXEC, Room
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(300)]
 
-BINARY = f"/srv/{ONE_FILE.name}"
+BINARY = f"/opt/{ONE_FILE.name}"
 BARE = ("/bin/sh", "-c", f"cd /srv && exec {BINARY} serve")
 JPEG = b"\xff\xd8\xff"
 SERVE = (BINARY, "serve", "--port", "0", "--data-dir", "/srv/data")
-HOME = "/tmp/phoenix-compat-0"  # noqa: S108 - where the one file unpacks; the test is about it
+TEMP = "/tmp"  # noqa: S108 - where the one file unpacks; the tests are about it
+HOME = f"{TEMP}/phoenix-compat-0"
 NO_PROGRAMS = ("/usr/bin/env", f"TMPDIR={NOEXEC}")
 ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 
@@ -37,9 +38,9 @@ def test_the_demo_job_runs_to_its_picture(room: Room) -> None:
 
 
 def test_a_task_completes_after_kill_9_and_a_restart(room: Room) -> None:
-    """Started bare, without an option or a setting: the server is one process, SIGKILL in the middle
-    of a task leaves nothing serving, and the next start completes that task, ordered once, with its
-    picture."""
+    """Started bare, without an option or a setting: the server is one process, SIGKILL in the
+    middle of a task leaves nothing serving, and the next start completes that task, ordered once,
+    with its picture."""
     first = room.start(*BARE)
     url = first.url()
     (server,) = room.pids()
@@ -136,7 +137,7 @@ def test_setuid_is_refused(room: Room) -> None:
 
     assert finished.returncode == 2
     assert "setuid" in finished.stderr
-    assert room.done("ls", "/tmp") == ""
+    assert room.done("ls", TEMP) == ""
 
 
 def test_a_folder_that_another_user_made_first_is_not_trusted(room: Room) -> None:
@@ -172,4 +173,4 @@ def test_a_damaged_download_is_told(room: Room) -> None:
 
     assert [result.returncode for result in results] == [2, 2]
     assert all("download it again" in result.stderr for result in results)
-    assert room.done("find", "/tmp", "-type", "f") == ""
+    assert room.done("find", TEMP, "-type", "f") == ""
