@@ -53,7 +53,7 @@ async def test_a_prompt_is_not_written_anew_after_an_hour(tmp_path: Path) -> Non
         await memory.recall()
         memory.begin(4000, CREATED_AT_S + age_s)
         await memory.close()
-        texts.append((tmp_path / "m").read_text())  # noqa: ASYNC240 - a small file of a test
+        texts.append((tmp_path / "m").read_text())
 
     assert ["a secret" in text for text in texts] == [True, False]
     assert all('"created"' in text for text in texts)
