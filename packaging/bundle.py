@@ -69,17 +69,20 @@ def _strip(bundle: Path) -> None:
 
 
 def build_one_file(bundle: Path, target: Path, epoch_s: int) -> None:
-    """The launcher, the bundle behind it, and a trailer that says where; see launcher.c."""
+    """The executable of launcher.c with the bundle behind it."""
     launcher = ROOT / "build" / "launcher"
-    source = ROOT / "packaging" / "launcher.c"
+    sources = [str(ROOT / "packaging" / name) for name in ("launcher.c", "payload.c")]
     compiler = os.environ.get("CC", "cc")
     flags = ("-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
-    subprocess.run([compiler, *flags, "-o", str(launcher), str(source), "-lz"], check=True)
-    head, payload = launcher.read_bytes(), tar_gz(bundle, "", epoch_s)
-    digest = hashlib.sha256(payload).hexdigest()[:_DIGEST_LENGTH]
-    trailer = _MAGIC + f"{len(head):016x}{digest}".encode()
-    target.write_bytes(head + payload + trailer)
+    subprocess.run([compiler, *flags, "-o", str(launcher), *sources, "-lz"], check=True)
+    target.write_bytes(joined(launcher.read_bytes(), tar_gz(bundle, "", epoch_s)))
     target.chmod(0o755)
+
+
+def joined(head: bytes, payload: bytes) -> bytes:
+    """The launcher, the archive behind it, and the trailer; see payload.c."""
+    digest = hashlib.sha256(payload).hexdigest()[:_DIGEST_LENGTH]
+    return head + payload + _MAGIC + f"{len(head):016x}{digest}".encode()
 
 
 def machine() -> str:

@@ -143,7 +143,9 @@ async def _open_provider(
         token, base_url, hosts = _EMULATOR_TOKEN, seat.emulator_url, (_origin(seat.emulator_url),)
     else:
         emulator = await stack.enter_async_context(
-            Emulator(EmulatorSettings(speed=settings.emulator_speed))
+            Emulator(
+                EmulatorSettings(speed=settings.emulator_speed, state_file=settings.emulator_path)
+            )
         )
         token, base_url, hosts = _EMULATOR_TOKEN, emulator.base_url, (emulator.origin,)
     provider = ReplicateProvider(

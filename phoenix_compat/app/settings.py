@@ -176,6 +176,11 @@ class Settings(BaseSettings):
         return self.data_dir / "files"
 
     @property
+    def emulator_path(self) -> Path:
+        """What the emulator remembers, when it stands in."""
+        return self.data_dir / "emulator.jsonl"
+
+    @property
     def has_token(self) -> bool:
         """Whether a real Replicate (or what REPLICATE_BASE_URL names) is to be driven."""
         token = self.replicate_api_token

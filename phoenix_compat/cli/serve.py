@@ -108,8 +108,10 @@ async def _supervise(settings: Settings, started: Callable[[str], None]) -> None
 
         emulator_url = None
         if not settings.has_token:
-            speed = EmulatorSettings(speed=settings.emulator_speed)
-            emulator_url = (await stack.enter_async_context(Emulator(speed))).base_url
+            choices = EmulatorSettings(
+                speed=settings.emulator_speed, state_file=settings.emulator_path
+            )
+            emulator_url = (await stack.enter_async_context(Emulator(choices))).base_url
         await supervise(
             sys.argv[1:], settings.host, settings.port, settings.workers, all_started, emulator_url
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import click
 
@@ -21,6 +22,12 @@ _TOKEN = "r8_emulated"  # noqa: S105 - any token will do, and this one opens not
 @click.option("--seed", type=int, help="Makes ids and durations repeat.")
 @click.option("--rate-per-minute", default=600, show_default=True, help="Creates allowed.")
 @click.option("--cold-start-s", default=0.0, show_default=True, help="A model's first start.")
+@click.option(
+    "--state",
+    "state_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that remembers predictions over a restart; else they are forgotten.",
+)
 def main(  # noqa: PLR0913 - one parameter per option
     *,
     host: str,
@@ -29,6 +36,7 @@ def main(  # noqa: PLR0913 - one parameter per option
     seed: int | None,
     rate_per_minute: int,
     cold_start_s: float,
+    state_file: Path | None,
 ) -> None:
     """Serve Replicate's HTTP API, emulated, until Ctrl-C."""
     try:
@@ -39,6 +47,7 @@ def main(  # noqa: PLR0913 - one parameter per option
             seed=seed,
             creates_per_minute=rate_per_minute,
             cold_start_s=cold_start_s,
+            state_file=state_file,
         )
     except ConfigError as error:
         raise click.UsageError(str(error)) from error

@@ -72,6 +72,7 @@ class Prediction:
         deadline_s: the moment at which `Cancel-After` ends it.
         marks: the faults that its create asked for.
         inline_output: a `data:` URL, drawn at creation, for the script that wants one.
+        is_reported: its webhook heard of its end, or was given up.
     """
 
     id: str
@@ -88,6 +89,7 @@ class Prediction:
     marks: tuple[Mark, ...] = ()
     inline_output: str | None = None
     canceled_at_s: float | None = None
+    is_reported: bool = False
 
     @property
     def prompt(self) -> str:
@@ -143,6 +145,16 @@ class Prediction:
         """Cancel it now; without effect once it is over or canceled."""
         if self.canceled_at_s is None and not self.at(now_s).is_over:
             self.canceled_at_s = now_s
+
+    def bring_back(self, now_s: float) -> None:
+        """Let it begin now if it lies ahead: the clock was set back since it was created."""
+        ahead_s = self.created_at_s - now_s
+        if ahead_s > 0:
+            self.created_at_s -= ahead_s
+            if self.deadline_s is not None:
+                self.deadline_s -= ahead_s
+            if self.canceled_at_s is not None:
+                self.canceled_at_s -= ahead_s
 
     def next_change_s(self, now_s: float) -> float | None:
         """The first moment after `now_s` at which it may look different; None when it is over."""

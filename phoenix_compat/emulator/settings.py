@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from phoenix_compat.errors import ConfigError
 
@@ -27,6 +28,7 @@ class EmulatorSettings:
         creates_per_minute, create_burst: the limit on creates; the burst is the whole minute's
             worth unless given. requests_per_minute: the limit on everything else.
         retention_s: after this age a finished prediction loses its input, output, logs, files.
+        state_file: where predictions are remembered over a restart; None forgets them.
         max_predictions: more than these are not kept, the oldest finished go first.
         max_body_bytes, max_upload_bytes, max_uploads_bytes: one JSON body, one uploaded file,
             all uploaded files together.
@@ -51,6 +53,7 @@ class EmulatorSettings:
     requests_per_minute: int = 3000
     retention_s: float = 3600.0
     max_predictions: int = 2000
+    state_file: Path | None = None
     max_body_bytes: int = 12 * 2**20
     max_upload_bytes: int = 100 * 2**20
     max_uploads_bytes: int = 256 * 2**20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 from collections import Counter, deque
@@ -14,10 +15,13 @@ from phoenix_compat.emulator.fault import Rewrite, Stage
 from phoenix_compat.emulator.fault_plan import FaultPlan, Mark
 from phoenix_compat.emulator.json_type import JsonObject
 from phoenix_compat.emulator.ledger import Ledger
+from phoenix_compat.emulator.memory import Memory
 from phoenix_compat.emulator.model import Model
 from phoenix_compat.emulator.prediction import Prediction
 from phoenix_compat.emulator.prediction_document import is_data_removed, prediction_document
+from phoenix_compat.emulator.problem import ProblemError
 from phoenix_compat.emulator.rate_limit import RateLimit
+from phoenix_compat.emulator.record import Recollection
 from phoenix_compat.emulator.script import Script, Status, ordinary_script
 from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.studio import Studio
@@ -63,7 +67,7 @@ class EmulatorState:
     Attributes:
         clock: the time; move it with `advance` and `scale`. alarm: wakes what waits on it.
         faults: arm and clear them here.
-        predictions: the ledger, oldest first when iterated.
+        predictions: the ledger, oldest first when iterated. memory: what outlives the process.
         counts: `requests`, `create_requests`, `created`, `polls`, `lists`, `cancels`, `downloads`,
             `redirects_followed`.
         deliveries: the last webhooks sent.
@@ -76,11 +80,11 @@ class EmulatorState:
         self.dice = random.Random(settings.seed)  # noqa: S311 - durations and ids, no secrets
         self.faults = FaultPlan(self.dice)
         self.predictions = Ledger(settings.max_predictions)
+        self.memory = Memory(settings.state_file, self.predictions, settings.retention_s)
         self.uploads = Uploads(settings.max_uploads_bytes)
         self.studio = Studio()
         now_s = self.clock.now_s()
-        burst = settings.create_burst or settings.creates_per_minute
-        self.create_limit = RateLimit(settings.creates_per_minute, burst, now_s)
+        self.create_limit = self._full_create_limit(now_s)
         per_minute = settings.requests_per_minute
         self.request_limit = RateLimit(per_minute, per_minute, now_s)
         self.counts: Counter[str] = Counter()
@@ -89,14 +93,33 @@ class EmulatorState:
 
     def new_id(self) -> str:
         """26 letters and digits, as Replicate's ids look."""
-        return "".join(self.dice.choices(_ID_LETTERS, k=26))
+        while True:
+            fresh = "".join(self.dice.choices(_ID_LETTERS, k=26))
+            # After a restart a seed begins again with the ids that it gave out before.
+            if self.predictions.find(fresh) is None:
+                return fresh
+
+    async def recall(self) -> Recollection:
+        """Take up the predictions of an earlier run, as they are by now; at most once, and first.
+
+        Back are also the limit on creates and the warm models. Counts, armed faults, uploads and
+        a clock that was moved are not.
+        """
+        told = await self.memory.recall()
+        now_s = self.clock.now_s()
+        for prediction in told.predictions.values():
+            prediction.bring_back(now_s)
+            self.predictions.add(prediction, now_s)
+            self.counts["created"] = max(self.counts["created"], prediction.sequence)
+            self._warm(prediction.model)
+        self._recall_limit()
+        return told
 
     def plan(self, order: CreateOrder) -> Script:
         """Decide what will become of such a prediction, outcome faults included."""
         name = order.model.full_name
         script = ordinary_script(self.dice, self.settings, is_cold=name not in self._warm_models)
-        if len(self._warm_models) < _MAX_WARM_MODELS:
-            self._warm_models.add(name)
+        self._warm(order.model)
         if order.body.webhook is not None and order.body.webhook.url == "":
             script = replace(script, ending=Status.FAILED, error=_NO_WEBHOOK_URL)
         scope = str(order.body.input.get("prompt", ""))
@@ -132,12 +155,20 @@ class EmulatorState:
             inline_output=inline_output,
         )
         self.predictions.add(prediction, now_s)
+        self.memory.created(prediction)
         return prediction
 
     def cancel(self, prediction: Prediction) -> None:
         """Cancel it, and wake whoever waits for its end."""
-        prediction.cancel(self.clock.now_s())
+        now_s = self.clock.now_s()
+        prediction.cancel(now_s)
+        self.memory.canceled(prediction, now_s)
         self.alarm.ring()
+
+    def forget(self, prediction_id: str | None) -> int:
+        """Forget this one, or all, as if they had never been. Returns how many went."""
+        self.memory.forgot(prediction_id, self.clock.now_s())
+        return self.predictions.forget(prediction_id)
 
     def document(
         self, prediction: Prediction, origin: str | None = None, *, at_s: float | None = None
@@ -167,3 +198,21 @@ class EmulatorState:
             "counts": dict(self.counts),
             "faults_struck": dict(self.faults.totals),
         }
+
+    def _warm(self, model: Model) -> None:
+        if len(self._warm_models) < _MAX_WARM_MODELS:
+            self._warm_models.add(model.full_name)
+
+    def _full_create_limit(self, now_s: float) -> RateLimit:
+        per_minute = self.settings.creates_per_minute
+        return RateLimit(per_minute, self.settings.create_burst or per_minute, now_s)
+
+    def _recall_limit(self) -> None:
+        """What the creates of the last minutes have used up stays used."""
+        times_s = sorted(prediction.created_at_s for prediction in self.predictions)
+        if times_s:
+            self.create_limit = self._full_create_limit(times_s[0])
+            for at_s in times_s:
+                # More than allowed were made by an emulator with another limit.
+                with contextlib.suppress(ProblemError):
+                    self.create_limit.take(at_s)

@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.shipping [--rounds N]
 
-After `make binary`: the one file, the folder and the installed package side by side, in turn, as
-rows of a table for docs/deploy.md. Start is the time from exec to the first 200 of /healthz; memory
-is the proportional share (PSS) of the idle server, which has the emulator inside.
+After `make binary`: the one file, the folder, and a venv with nothing but the package, which is
+made for this from the tree; side by side, in turn, as the table of docs/operations.md. Start is the
+time from exec to the first 200 of /healthz; memory is the proportional share (PSS) of the idle
+server, which has the emulator inside.
 """
 
 # ruff: noqa: S603, T201 - our own programs are run; the result goes to stdout
@@ -22,6 +23,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from phoenix_compat.version import __version__
@@ -33,7 +36,31 @@ _IDLE_S = 2.0
 _LOOK_S = 0.005
 _ONE_FILE = ROOT / "dist" / f"phoenix-compat-{__version__}-linux-{platform.machine()}"
 _FOLDER = ROOT / "build" / "bundle" / "phoenix-compat"
-_VENV = Path(sys.executable).parents[1]
+
+HEADER = "| | size | `--version` | to the first 200 | idle memory |"
+ONE_FILE, FOLDER, VENV = "one file", "folder (`.tar.gz`, `.deb`)", "venv, without Python itself"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to ship: how it is called, what starts it, and what it takes on the disk."""
+
+    name: str
+    program: Path
+    path: Path
+
+
+def make_venv(folder: Path) -> Way:
+    """The package of this tree, installed as a user installs it."""
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    subprocess.run(
+        [
+            *(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"),
+            *("--disable-pip-version-check", "-c", str(ROOT / "constraints.txt"), str(ROOT)),
+        ],
+        check=True,
+    )
+    return Way(VENV, folder / "bin" / "phoenix-compat", folder)
 
 
 def size_mb(path: Path) -> float:
@@ -42,13 +69,13 @@ def size_mb(path: Path) -> float:
     return sum(one.stat().st_size for one in files if one.is_file()) / 1e6
 
 
-def run_once(command: tuple[str, ...]) -> tuple[float, float]:
+def run_once(program: Path) -> tuple[float, float]:
     """Seconds to the first 200, and MiB of the idle server."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         began_s = time.perf_counter()
         process = subprocess.Popen(
-            [*command, "serve", "--port", str(port), "--data-dir", folder],
+            [str(program), "serve", "--port", str(port), "--data-dir", folder],
             stdout=subprocess.DEVNULL,
             env=environment({}),
         )
@@ -76,11 +103,23 @@ def _first_answer(url: str, began_s: float) -> None:
     raise SystemExit(f"{url} does not answer")
 
 
-def version_ms(command: tuple[str, ...]) -> float:
+def version_ms(program: Path, **environment: str) -> float:
     """How long `--version` takes."""
     began_s = time.perf_counter()
-    subprocess.run([*command, "--version"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [str(program), "--version"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
     return (time.perf_counter() - began_s) * 1000
+
+
+def row(way: Way, runs: Sequence[tuple[float, float, float]]) -> str:
+    """A way's row of the table: medians of its runs (start in s, memory in MiB, version in ms)."""
+    start_s, memory_mib, ms = map(statistics.median, zip(*runs, strict=True))
+    size = f"{size_mb(way.path):.0f} MB"
+    return f"| {way.name} | {size} | {ms:.0f} ms | {start_s:.2f} s | {memory_mib:.0f} MiB |"
 
 
 def main() -> None:
@@ -90,34 +129,21 @@ def main() -> None:
     options = parser.parse_args()
     if not _ONE_FILE.exists():
         raise SystemExit("nothing was built yet: make binary")
-    ways = {
-        "one file": ((str(_ONE_FILE),), _ONE_FILE),
-        "folder (.tar.gz, .deb)": ((str(_FOLDER / "phoenix-compat"),), _FOLDER),
-        "venv (with the tools of the tests)": ((str(_VENV / "bin" / "phoenix-compat"),), _VENV),
-    }
-    with tempfile.TemporaryDirectory() as fresh:
-        began_s = time.perf_counter()
-        subprocess.run(
-            [str(_ONE_FILE), "--version"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "TMPDIR": fresh},
+    with tempfile.TemporaryDirectory() as made:
+        ways = (
+            Way(ONE_FILE, _ONE_FILE, _ONE_FILE),
+            Way(FOLDER, _FOLDER / "phoenix-compat", _FOLDER),
+            make_venv(Path(made) / "venv"),
         )
-        unpacking_s = time.perf_counter() - began_s
-    runs = [
-        {name: (*run_once(command), version_ms(command)) for name, (command, _) in ways.items()}
-        for _ in range(options.rounds)
-    ]
-    print("| | size | `--version` | to the first 200 | idle memory |\n|---|---|---|---|---|")
-    for name, (_, path) in ways.items():
-        start_s, memory_mib, ms = (
-            statistics.median(run[name][column] for run in runs) for column in range(3)
-        )
-        print(
-            f"| {name} | {size_mb(path):.0f} MB | {ms:.0f} ms | {start_s:.2f} s |"
-            f" {memory_mib:.0f} MiB |"
-        )
-    print(f"\nThe first start of the one file, which unpacks: {unpacking_s:.2f} s to `--version`.")
+        unpacking_ms = version_ms(_ONE_FILE, TMPDIR=made)
+        runs: dict[Way, list[tuple[float, float, float]]] = {way: [] for way in ways}
+        for _ in range(options.rounds):
+            for way in ways:
+                runs[way].append((*run_once(way.program), version_ms(way.program)))
+        print(f"{HEADER}\n|---|---|---|---|---|")
+        for way in ways:
+            print(row(way, runs[way]))
+    print(f"\nThe first start of the one file, which unpacks: {unpacking_ms / 1000:.2f} s.")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,14 @@ import pytest
 
 from phoenix_compat.app.reload import CHANGEABLE
 from phoenix_compat.cli import cli
+from tests.benchmarks.shipping import FOLDER, HEADER, ONE_FILE, VENV
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "operations.md").read_text()
 MEASURED = "".join(
     (ROOT / "docs" / f"{name}.md").read_text() for name in ("performance", "workers")
 )
+FIGURES = r"\d+ MB \| \d+ ms \| \d\.\d\d s \| \d+ MiB \|"
 LOG_LINE = re.compile(r"log\.(?:info|warning|error|exception)\(\s*\"([a-z]+\.[a-z_]+)\"")
 
 
@@ -59,3 +61,14 @@ def test_figures_are_the_measured_ones(figure: str) -> None:
     """Each figure of the capacity table stands where it was measured."""
     assert figure in TEXT
     assert figure in MEASURED
+
+
+def test_the_table_of_ways_to_ship_is_that_of_the_command() -> None:
+    """Head and rows are those that the benchmark prints, and its figures stand nowhere else."""
+    table = TEXT.partition(HEADER)[2].partition("\n\n")[0].splitlines()[2:]
+    deploy = (ROOT / "docs" / "deploy.md").read_text()
+
+    assert [line.split(" | ")[0].removeprefix("| ") for line in table] == [ONE_FILE, FOLDER, VENV]
+    assert all(re.fullmatch(FIGURES, line.partition(" | ")[2]) for line in table)
+    assert "operations.md#what-each-way-to-ship-costs" in deploy
+    assert "MiB" not in deploy

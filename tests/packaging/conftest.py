@@ -24,17 +24,18 @@ def tools() -> None:
     """What these tests cannot do without; they are asked for by name, so it is an error."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing or os.geteuid() != 0:
-        pytest.fail(f"these tests must run as root, and need: {' '.join(TOOLS)}", pytrace=False)
+        needed = f"these tests must run as root, and need: {' '.join(TOOLS)}; see CONTRIBUTING.md"
+        pytest.fail(needed, pytrace=False)
     if not (ONE_FILE.exists() and PACKAGE.exists()):
         pytest.fail("nothing was built yet: make binary", pytrace=False)
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
-    """A bare root with what was built in /root."""
+    """A bare root with what was built, in a folder that no test changes."""
     with open_room(tmp_path_factory.mktemp("house")) as opened:
         for built in (ONE_FILE, PACKAGE):
-            shutil.copy(built, opened.root / "srv")
+            shutil.copy(built, opened.root / "opt")
         yield opened
 
 

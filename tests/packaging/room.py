@@ -120,6 +120,11 @@ class Room:
         """Send JSON."""
         return self._ask(url, "--header", "content-type: application/json", "-d", json.dumps(body))
 
+    def fetch(self, url: str) -> bytes:
+        """The bytes at a URL."""
+        curl = ("curl", "--silent", "--fail", "--noproxy", "*", "--max-time", "20", url)
+        return subprocess.run([*self._enter, *curl], capture_output=True, check=True).stdout
+
     def ended_task(self, url: str, task_id: str) -> Any:
         """A task, once it has ended."""
         self.until(lambda: self.get(f"{url}/api/tasks/{task_id}")["status"] != "processing")

@@ -41,23 +41,27 @@ def started(room: Room) -> Program:
 @pytest.fixture
 def installed(room: Room) -> Room:
     """The room with the package."""
-    room.done("dpkg", "--install", f"/srv/{PACKAGE.name}")
+    room.done("dpkg", "--install", f"/opt/{PACKAGE.name}")
     return room
 
 
 def test_install_start_kill_restart_stop_remove(installed: Room) -> None:
-    """The whole life of a package: the job is done, and kept over SIGKILL and a restart; stop
-    drains with exit code 0; remove leaves the data, purge takes the configuration too."""
+    """The whole life of a package: a job that is done is kept over SIGKILL, one that was in hand
+    completes after the restart; stop drains with exit code 0; remove leaves the data, purge takes
+    the configuration too."""
     room = installed
     version = room.done("phoenix-compat", "--version", user=USER)
     first = started(room)
     task_id = room.post(f"{URL}/api/tasks", ORDER)["task_id"]
     completed = room.ended_task(URL, task_id)
+    in_hand = room.post(f"{URL}/api/tasks", ORDER)["task_id"]
+    room.until(lambda: "prediction_id" in room.get(f"{URL}/api/tasks/{in_hand}"))
     room.kill(room.pids()[0], "KILL")
     first.process.wait(timeout=10)
     silent = room.get(f"{URL}/healthz")
     second = started(room)
     kept = room.get(f"{URL}/api/tasks/{task_id}")
+    taken_up = room.ended_task(URL, in_hand)
     room.kill(room.pids()[0], "TERM")
     code = second.process.wait(timeout=30)
     room.done("dpkg", "--remove", "phoenix-compat")
@@ -69,6 +73,7 @@ def test_install_start_kill_restart_stop_remove(installed: Room) -> None:
     assert completed["status"] == "completed"
     assert silent is None
     assert kept["result_data"] == completed["result_data"]
+    assert taken_up["status"] == "completed"
     assert code == 0
     assert after_remove == ""
     assert config
@@ -94,7 +99,7 @@ def test_a_second_install_keeps_what_was_changed(installed: Room) -> None:
     config = installed.root / "etc/phoenix-compat/config.toml"
     config.write_text('data_dir = "/var/lib/phoenix-compat"\nport = 4321\n')
 
-    installed.done("dpkg", "--install", f"/srv/{PACKAGE.name}")
+    installed.done("dpkg", "--install", f"/opt/{PACKAGE.name}")
     text = config.read_text()
     installed.done("dpkg", "--purge", "phoenix-compat")
 

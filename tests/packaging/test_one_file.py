@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,9 +13,12 @@ from tests.packaging.room import NOEXEC, Room
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(300)]
 
-BINARY = f"/srv/{ONE_FILE.name}"
+BINARY = f"/opt/{ONE_FILE.name}"
+BARE = ("/bin/sh", "-c", f"cd /srv && exec {BINARY} serve")
+JPEG = b"\xff\xd8\xff"
 SERVE = (BINARY, "serve", "--port", "0", "--data-dir", "/srv/data")
-HOME = "/tmp/phoenix-compat-0"  # noqa: S108 - where the one file unpacks; the test is about it
+TEMP = "/tmp"  # noqa: S108 - where the one file unpacks; the tests are about it
+HOME = f"{TEMP}/phoenix-compat-0"
 NO_PROGRAMS = ("/usr/bin/env", f"TMPDIR={NOEXEC}")
 ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 
@@ -30,34 +34,33 @@ def test_the_demo_job_runs_to_its_picture(room: Room) -> None:
     printed = room.done(BINARY, "demo", "--out", "/srv/demo")
 
     path = printed.splitlines()[-1]
-    assert (room.root / path.lstrip("/")).read_bytes()[:3] == b"\xff\xd8\xff"
+    assert (room.root / path.lstrip("/")).read_bytes()[:3] == JPEG
 
 
 def test_a_task_completes_after_kill_9_and_a_restart(room: Room) -> None:
-    """The server is one process: SIGKILL leaves nothing serving, and the next one ends its task."""
-    emulator = room.start(BINARY, "emulator", "--port", "0", "--speed", "2").url()
-    drive = (
-        "/usr/bin/env",
-        "REPLICATE_API_TOKEN=r8_mine",
-        f"REPLICATE_BASE_URL={emulator}/v1",
-        *SERVE,
-    )
-    others = room.pids()
-    first = room.start(*drive)
+    """Started bare, without an option or a setting: the server is one process, SIGKILL in the
+    middle of a task leaves nothing serving, and the next start completes that task, ordered once,
+    with its picture."""
+    first = room.start(*BARE)
     url = first.url()
-    (server,) = set(room.pids()) - set(others)
+    (server,) = room.pids()
     task_id = room.post(f"{url}/api/tasks", ORDER)["task_id"]
     room.until(lambda: "prediction_id" in room.get(f"{url}/api/tasks/{task_id}"))
 
     room.kill(server, "KILL")
     first.process.wait(timeout=10)
     left, answer = room.pids(), room.get(f"{url}/healthz")
-    again = room.start(*drive).url()
+    again = room.start(*BARE).url()
     task = room.ended_task(again, task_id)
+    picture_url = task["result_data"]["image_url"]
 
-    assert left == others
+    assert left == []
     assert answer is None
+    assert again == url == "http://127.0.0.1:4000"
     assert task["status"] == "completed"
+    assert room.fetch(picture_url)[:3] == JPEG
+    emulator = picture_url.partition("/files/")[0]
+    assert room.get(f"{emulator}/__emu/counts")["counts"]["created"] == 1
 
 
 def test_workers_run_and_end_with_their_supervisor(room: Room) -> None:
@@ -100,6 +103,43 @@ def test_no_place_to_unpack_is_a_clear_error(room: Room) -> None:
     assert "set TMPDIR" in finished.stderr
 
 
+@pytest.fixture
+def tiny(room: Room) -> Iterator[str]:
+    """A temp directory with room for a part of the bundle."""
+    room.done("mkdir", "-p", "/srv/tiny")
+    room.done("mount", "-t", "tmpfs", "-o", "mode=1777,size=20m", "tmpfs", "/srv/tiny")
+    yield "/srv/tiny"
+    room.stop_all()
+    room.done("umount", "/srv/tiny")
+
+
+def test_a_full_disk_leaves_nothing_behind(room: Room, tiny: str) -> None:
+    """Where the bundle does not fit it is taken away again, and the data directory is used; when it
+    does not fit there either, the error says so of both."""
+    temp = ("/usr/bin/env", f"TMPDIR={tiny}")
+    elsewhere = room.done(*temp, "PHOENIX_COMPAT_DATA_DIR=/srv/data", BINARY, "--version")
+    left = room.done("find", tiny, "-type", "f")
+
+    finished = room.run(*temp, f"PHOENIX_COMPAT_DATA_DIR={tiny}/data", BINARY, "--version")
+
+    assert __version__ in elsewhere
+    assert left == ""
+    assert finished.returncode == 2
+    assert finished.stderr.count("No space left on device") == 2
+    assert room.done("find", tiny, "-type", "f") == ""
+
+
+def test_setuid_is_refused(room: Room) -> None:
+    """Another user's rights would not reach the program, and must not run what lies in /tmp."""
+    room.done("sh", "-c", f"cp {BINARY} /srv/setuid && chmod 4755 /srv/setuid")
+
+    finished = room.run("/srv/setuid", "--version", user="nobody")
+
+    assert finished.returncode == 2
+    assert "setuid" in finished.stderr
+    assert room.done("ls", TEMP) == ""
+
+
 def test_a_folder_that_another_user_made_first_is_not_trusted(room: Room) -> None:
     """A stranger's folder of our name in /tmp is passed over."""
     room.done("mkdir", "-m", "0777", HOME, user="nobody")
@@ -122,7 +162,7 @@ def test_what_a_cleaner_took_is_unpacked_again_and_old_versions_go(room: Room) -
 
 
 def test_a_damaged_download_is_told(room: Room) -> None:
-    """A file that was cut off, or of which a byte has changed, does not run."""
+    """A file that was cut off, or of which a byte has changed, does not run, and leaves nothing."""
     whole = ONE_FILE.read_bytes()
     binary = room.root / "srv/broken"
     results: list[subprocess.CompletedProcess[str]] = []
@@ -133,3 +173,4 @@ def test_a_damaged_download_is_told(room: Room) -> None:
 
     assert [result.returncode for result in results] == [2, 2]
     assert all("download it again" in result.stderr for result in results)
+    assert room.done("find", TEMP, "-type", "f") == ""

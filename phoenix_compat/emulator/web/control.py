@@ -87,7 +87,9 @@ async def show_prediction(request: web.Request) -> web.Response:
 
 async def forget(request: web.Request) -> web.Response:
     """DELETE /__emu/predictions[/{id}]: as if they had never been; counts stay."""
-    forgotten = state_of(request).predictions.forget(request.match_info.get("id"))
+    state = state_of(request)
+    forgotten = state.forget(request.match_info.get("id"))
+    await state.memory.settled()
     return web.json_response({"forgotten": forgotten})
 
 

@@ -33,9 +33,12 @@ class Courier:
         self._followers: set[asyncio.Task[None]] = set()
 
     def follow(self, prediction: Prediction) -> None:
-        """Report this prediction to its webhook until it is over; nothing without one."""
+        """Report this prediction to its webhook until it is over; nothing without one.
+
+        One taken up after a restart is reported from its start: what was sent may come twice.
+        """
         order = prediction.webhook
-        if order is None or not order.url:
+        if order is None or not order.url or prediction.is_reported:
             return
         scope = prediction.prompt
         fault = self._state.faults.pick(Stage.WEBHOOK, prediction.marks, scope)
@@ -48,7 +51,7 @@ class Courier:
         follower.add_done_callback(self._followers.discard)
 
     async def close(self) -> None:
-        """Stop following; what is not delivered by now never is."""
+        """Stop following; what is not delivered by now waits for a start that remembers it."""
         followers = list(self._followers)
         for follower in followers:
             follower.cancel()
@@ -93,6 +96,7 @@ class _Route:
             for event in watch.look(document, now_s):
                 if event == "completed":
                     await self._complete(document, earlier or self._as_it_started(document))
+                    self._state.memory.reported(self._prediction, clock.now_s())
                 else:
                     await self._post(event, document, self._state.new_id())
             next_s = self._prediction.next_change_s(now_s)

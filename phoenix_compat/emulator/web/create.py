@@ -80,6 +80,7 @@ async def _carry_out(request: web.Request, order: CreateOrder) -> web.Response:
     # Nothing is awaited between these two: a client that leaves must not cost the webhooks.
     prediction = state.create(order, script, inline)
     request.config_dict[COURIER].follow(prediction)
+    await state.memory.settled()
     headers = {"Location": f"{prediction.origin}/v1/predictions/{prediction.id}"}
     if wait_s is None:
         return web.json_response(state.document(prediction), status=201, headers=headers)

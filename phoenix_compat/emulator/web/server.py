@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
 from phoenix_compat.emulator.clock import EmulatorClock
+from phoenix_compat.emulator.record import Recollection
 from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.state import EmulatorState
 from phoenix_compat.emulator.web.app import build_emulator_app
+from phoenix_compat.emulator.web.courier import COURIER
 from phoenix_compat.emulator.web.request_context import STATE
 
 # Handlers that wait or hang end at once when the emulator closes; this is for the others.
@@ -55,11 +58,12 @@ class Emulator:
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         try:
-            site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
-            await site.start()
-        except OSError:
-            await self._runner.cleanup()
+            told = await self.state.recall()
+            await self._listen(told.port)
+        except BaseException:
+            await self._close()
             raise
+        self._take_up(told)
         return self
 
     async def __aexit__(
@@ -68,4 +72,31 @@ class Emulator:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self._close()
+
+    async def _listen(self, remembered_port: int | None) -> None:
+        """Listen; where it listened before, if that is free and no other port is wanted."""
+        host, port = self._settings.host, self._settings.port
+        if port == 0 and remembered_port is not None:
+            with contextlib.suppress(OSError):
+                # URLs of pictures that were given out stay good.
+                await web.TCPSite(self._runner, host, remembered_port).start()
+                return
+        await web.TCPSite(self._runner, host, port).start()
+
+    def _take_up(self, told: Recollection) -> None:
+        port = self._runner.addresses[0][1]
+        for prediction in told.predictions.values():
+            prediction.origin = _moved(prediction.origin, told.port, port)
+            self._app[COURIER].follow(prediction)
+        self.state.memory.begin(port, self.state.clock.now_s())
+
+    async def _close(self) -> None:
         await self._runner.cleanup()
+        await self.state.memory.close()
+
+
+def _moved(origin: str, old_port: int | None, new_port: int) -> str:
+    """The origin as its client would write it now; one that leads through a proxy stays."""
+    before, colon, port = origin.rpartition(":")
+    return f"{before}:{new_port}" if colon and port == str(old_port) else origin

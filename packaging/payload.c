@@ -1,0 +1,240 @@
+/* The bundle behind the launcher: a .tar.gz, and then a trailer that says where it begins.
+ *
+ * The archive is our own, made by archive.py: ustar, with files, folders and symbolic links. So its
+ * checksum (gzip's) guards against damage, not against enemies; until it was seen, what was unpacked
+ * has no name that anybody would look for.
+ */
+#define _GNU_SOURCE
+#include "payload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define LIST ".files" /* in each bundle: a line for each file, its size and its name */
+#define MAGIC "PHXCFILE"
+#define BLOCK 512 /* of tar */
+#define END 'E'   /* a type that tar does not have */
+
+struct trailer { /* the last bytes of the file, all of it text */
+    char magic[8];
+    char offset[16]; /* where the payload begins, hexadecimal */
+    char digest[DIGEST_LENGTH];
+};
+
+struct member { /* of the archive */
+    char name[257]; /* ustar: a prefix of up to 155, a slash, a name of up to 100 */
+    char link[101];
+    char type; /* '0' file, '2' symbolic link, '5' folder, or END */
+    mode_t mode;
+    long size;
+};
+
+char why[PATH_MAX + 200];
+
+int no(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(why, sizeof why, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+int failed(const char *what)
+{
+    return no("%s: %s", what, strerror(errno));
+}
+
+static int damaged(void)
+{
+    return no("its file is damaged; download it again");
+}
+
+int open_payload(struct payload *payload)
+{
+    struct trailer trailer;
+    char offset[sizeof trailer.offset + 1] = "", *end;
+    off_t size;
+
+    payload->file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (payload->file < 0)
+        return failed("cannot read its own file through /proc/self/exe");
+    size = lseek(payload->file, -(off_t)sizeof trailer, SEEK_END);
+    if (size < 0 || read(payload->file, &trailer, sizeof trailer) != sizeof trailer
+        || memcmp(trailer.magic, MAGIC, sizeof trailer.magic) != 0)
+        return no("its file is not whole; download it again");
+    memcpy(offset, trailer.offset, sizeof trailer.offset);
+    memcpy(payload->digest, trailer.digest, DIGEST_LENGTH);
+    payload->digest[DIGEST_LENGTH] = '\0';
+    payload->offset = strtoll(offset, &end, 16);
+    if (*end != '\0' || payload->offset <= 0 || payload->offset >= size
+        || strspn(payload->digest, "0123456789abcdef") != DIGEST_LENGTH)
+        return damaged();
+    return 0;
+}
+
+/* A number of a tar header, or -1. */
+static long octal(const char *field, size_t width)
+{
+    long number = 0;
+    size_t i = 0;
+
+    for (; i < width && field[i] >= '0' && field[i] <= '7'; i++)
+        number = number * 8 + (field[i] - '0');
+    return i > 0 && i < width && (field[i] == '\0' || field[i] == ' ') ? number : -1;
+}
+
+/* A name below the folder, and fit for a line of the list. */
+static int is_plain(const char *name)
+{
+    for (const char *c = name; *c != '\0'; c++)
+        if (*c > 0 && *c < ' ')
+            return 0;
+    return name[0] != '\0' && name[0] != '/' && strstr(name, "..") == NULL;
+}
+
+static int read_member(gzFile archive, struct member *member)
+{
+    char header[BLOCK];
+    long mode;
+
+    if (gzread(archive, header, BLOCK) != BLOCK)
+        return damaged();
+    member->type = header[0] == '\0' ? END : header[156];
+    if (member->type == END)
+        return 0;
+    if (header[345] != '\0')
+        snprintf(member->name, sizeof member->name, "%.155s/%.100s", header + 345, header);
+    else
+        snprintf(member->name, sizeof member->name, "%.100s", header);
+    snprintf(member->link, sizeof member->link, "%.100s", header + 157);
+    mode = octal(header + 100, 8);
+    member->size = octal(header + 124, 12);
+    member->mode = mode & 0700; /* for this user alone */
+    return mode >= 0 && member->size >= 0 && is_plain(member->name) ? 0 : damaged();
+}
+
+static int write_all(int file, const char *bytes, size_t count)
+{
+    while (count > 0) {
+        ssize_t written = write(file, bytes, count);
+
+        if (written < 0)
+            return -1;
+        bytes += written;
+        count -= written;
+    }
+    return 0;
+}
+
+static int unpack_file(gzFile archive, int folder, const struct member *member)
+{
+    char buffer[BLOCK * 128];
+    int result = 0, file;
+
+    file = openat(folder, member->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                  member->mode);
+    if (file < 0)
+        return failed(member->name);
+    for (long left = member->size; left > 0 && result == 0; left -= (long)sizeof buffer) {
+        long kept = left < (long)sizeof buffer ? left : (long)sizeof buffer;
+        int padded = (int)(kept + BLOCK - 1) / BLOCK * BLOCK;
+
+        if (gzread(archive, buffer, padded) != padded)
+            result = damaged();
+        else if (write_all(file, buffer, kept) != 0)
+            result = failed(member->name);
+    }
+    if (close(file) != 0 && result == 0)
+        result = failed(member->name);
+    return result;
+}
+
+static int unpack_member(gzFile archive, int folder, const struct member *member, FILE *list)
+{
+    switch (member->type) {
+    case '5':
+        return mkdirat(folder, member->name, 0700) == 0 ? 0 : failed(member->name);
+    case '2':
+        fprintf(list, "%zu %s\n", strlen(member->link), member->name);
+        return symlinkat(member->link, folder, member->name) == 0 ? 0 : failed(member->name);
+    case '0':
+        fprintf(list, "%ld %s\n", member->size, member->name);
+        return unpack_file(archive, folder, member);
+    default:
+        return damaged();
+    }
+}
+
+static int unpack_archive(gzFile archive, int folder, FILE *list)
+{
+    struct member member;
+    char rest[BLOCK];
+    int read;
+
+    do {
+        if (read_member(archive, &member) != 0
+            || (member.type != END && unpack_member(archive, folder, &member, list) != 0))
+            return -1;
+    } while (member.type != END);
+    while ((read = gzread(archive, rest, sizeof rest)) > 0) /* to the end, where the checksum is */
+        ;
+    return read == 0 ? 0 : damaged();
+}
+
+int unpack(const struct payload *payload, int folder)
+{
+    int list_file = openat(folder, LIST, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int archive_file = dup(payload->file), result = -1;
+    FILE *list = list_file < 0 ? NULL : fdopen(list_file, "w");
+    gzFile archive = NULL;
+
+    if (list == NULL)
+        failed(LIST);
+    else if (archive_file < 0 || lseek(archive_file, payload->offset, SEEK_SET) < 0
+             || (archive = gzdopen(archive_file, "rb")) == NULL)
+        failed("cannot read its own file");
+    else if (gzbuffer(archive, 1 << 17) != 0 || gzdirect(archive)) /* not even gzip */
+        damaged();
+    else
+        result = unpack_archive(archive, folder, list);
+    if (archive == NULL && archive_file >= 0)
+        close(archive_file);
+    if (archive != NULL && gzclose_r(archive) != Z_OK && result == 0)
+        result = damaged();
+    if (list != NULL && fclose(list) != 0 && result == 0)
+        result = failed(LIST);
+    if (result == 0 && syncfs(folder) != 0) /* named only when it outlives a power cut */
+        result = failed("cannot write");
+    return result;
+}
+
+int is_whole(int folder)
+{
+    char line[300], *name;
+    int whole = 0, file = openat(folder, LIST, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    FILE *list = file < 0 ? NULL : fdopen(file, "r");
+    struct stat status;
+
+    if (list == NULL)
+        return 0;
+    while (fgets(line, sizeof line, list) != NULL) {
+        long size = strtol(line, &name, 10);
+
+        line[strcspn(line, "\n")] = '\0';
+        whole = *name++ == ' ' && fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0
+            && status.st_size == size;
+        if (!whole)
+            break;
+    }
+    fclose(list);
+    return whole;
+}
