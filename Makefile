@@ -52,8 +52,8 @@ interop-client:
 binary: $(VENV)/.ship ## Build what runs without Python into dist/: one file, .tar.gz, .deb.
 	$(BIN)/python packaging/bundle.py
 
-release: $(VENV)/.ship ## All that is published, with SHA256SUMS and a bill of materials.
-	$(BIN)/python packaging/release.py
+release: $(VENV)/.ship ## All that is published, with sums and a bill of materials (ARGS=--check only asks).
+	$(BIN)/python packaging/release.py $(ARGS)
 
 test-packaging: $(VENV)/.ship binary ## Run the binary and the .deb in a bare Debian (root, debootstrap; minutes).
 	$(BIN)/python -m pytest -m packaging tests/packaging $(ARGS)

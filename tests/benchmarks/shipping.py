@@ -29,7 +29,7 @@ from pathlib import Path
 
 from phoenix_compat.version import __version__
 from tests.integration.commands import ROOT, environment
-from tests.integration.test_nginx import free_port
+from tests.integration.proxies import free_port
 
 _PATIENCE_S = 30.0
 _IDLE_S = 2.0

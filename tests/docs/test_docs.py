@@ -94,7 +94,7 @@ def test_the_readmes_commands_are_targets() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]), ids=lambda p: p.name
+    "document", sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]), ids=lambda p: p.name
 )
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     """Each relative link of a document names a file that is there."""

@@ -28,7 +28,11 @@ _LOOK_S = 0.05
 _URL = re.compile(r"http://127\.0\.0\.1:\d+")
 NOEXEC = "/noexec"
 """A temp directory inside in which no program may run."""
-_PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+CLEAN = (
+    *("/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"),
+    "DEBIAN_FRONTEND=noninteractive",
+)
+"""Begins a command with an environment of its own."""
 
 _HOLDER = """
 set -e
@@ -70,7 +74,7 @@ class Room:
     def __init__(self, root: Path, holder: int) -> None:
         self.root = root
         self._programs: list[Program] = []
-        self._enter = ("nsenter", "--target", str(holder), "--net", "--mount", "--pid")
+        self._holder = holder
 
     def run(self, *command: str, user: str = "root") -> subprocess.CompletedProcess[str]:
         """Run a command inside to its end."""
@@ -130,12 +134,17 @@ class Room:
         self.until(lambda: self.get(f"{url}/api/tasks/{task_id}")["status"] != "processing")
         return self.get(f"{url}/api/tasks/{task_id}")
 
-    def until(self, is_so: Callable[[], bool]) -> None:
+    def until(self, is_so: Callable[[], bool], patience_s: float = _PATIENCE_S) -> None:
         """Look again and again until something is so."""
-        deadline_s = time.monotonic() + _PATIENCE_S
+        deadline_s = time.monotonic() + patience_s
         while not is_so():
             assert time.monotonic() < deadline_s, "it does not come to be so"
             time.sleep(_LOOK_S)
+
+    @property
+    def _enter(self) -> tuple[str, ...]:
+        """Into the network of the room, with the programs of this machine."""
+        return "nsenter", "--target", str(self._holder), "--net", "--mount", "--pid"
 
     def _ask(self, url: str, *options: str) -> Any:
         curl = ("curl", "--silent", "--noproxy", "*", "--max-time", "5", *options, url)
@@ -147,21 +156,22 @@ class Room:
     def _inside(self, command: tuple[str, ...], user: str) -> list[str]:
         return [
             *(*self._enter, "chroot", "--userspec", user, str(self.root)),
-            *("/usr/bin/env", "-i", _PATH, "DEBIAN_FRONTEND=noninteractive", *command),
+            *(*CLEAN, *command),
         ]
 
 
-def bare_root() -> Path:
-    """A Debian with nothing but what it cannot do without, made when it is missing."""
+def bare_root(*packages: str) -> Path:
+    """A Debian with nothing but what it cannot do without and these, made when it is missing."""
     release = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if line
     )["VERSION_CODENAME"]
-    root = BASE / release
+    root = BASE / "-".join((release, *packages))
     if not root.exists():
         BASE.mkdir(parents=True, exist_ok=True)
-        fresh = BASE / f"{release}.new"
+        fresh = root.with_name(f"{root.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
-        subprocess.run(["debootstrap", "--variant=minbase", release, str(fresh)], check=True)
+        more = [f"--include={','.join(packages)}"] if packages else []
+        subprocess.run(["debootstrap", "--variant=minbase", *more, release, str(fresh)], check=True)
         fresh.rename(root)
     return root
 

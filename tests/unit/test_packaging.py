@@ -39,18 +39,25 @@ def test_a_version_with_its_section_may_be_released() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "said"),
     [
-        RELEASED.replace("1.2.0", "1.1.0"),
-        RELEASED.replace(" - 2026-01-05", ""),
-        RELEASED.replace("- A thing.", ""),
+        (RELEASED.replace("1.2.0", "1.1.0"), "no section"),
+        (RELEASED.replace(" - 2026-01-05", ""), "no section"),
+        (RELEASED.replace("- A thing.", "### Added"), "says nothing about 1.2.0"),
+        (RELEASED.replace("[Unreleased]\n", "[Unreleased]\n\n- More.\n"), "under \\[Unreleased\\]"),
+        (RELEASED.replace("[1.2.0] - 2026-01-05", "[Unreleased]"), "rename"),
     ],
-    ids=["none", "no day", "empty"],
+    ids=["none", "no day", "empty", "more is unreleased", "not renamed"],
 )
-def test_a_version_without_its_section_may_not(text: str) -> None:
-    """The error says that it is CHANGELOG.md that lacks something."""
-    with pytest.raises(CHANGELOG["ReleaseError"], match="CHANGELOG"):
+def test_a_version_without_its_section_may_not(text: str, said: str) -> None:
+    """The error says that it is CHANGELOG.md, what is wrong with it, and what to do."""
+    with pytest.raises(CHANGELOG["ReleaseError"], match=f"CHANGELOG.*{said}"):
         CHANGELOG["check_changelog"](text, "1.2.0")
+
+
+def test_a_first_release_needs_no_section_of_what_is_unreleased() -> None:
+    """A file without [Unreleased] will do, too."""
+    CHANGELOG["check_changelog"](RELEASED.replace("## [Unreleased]\n\n", ""), "1.2.0")
 
 
 def test_the_unit_runs_commands_that_exist() -> None:
