@@ -25,11 +25,6 @@ from tests.integration.fake_provider import (
 from tests.integration.workshop import code_of, open_workshop
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
 async def test_a_queued_task_ends_at_once(path: Path) -> None:
     """Nothing was ordered, so nothing is asked of the provider."""
     provider = FakeProvider()

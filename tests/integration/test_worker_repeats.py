@@ -27,16 +27,6 @@ GONE = ProviderRefusedError(422, "model_unavailable", "This model is not availab
 UNCERTAIN = ProviderUncertainError("reset")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 async def test_an_interrupted_prediction_is_ordered_again(path: Path, clock: FakeClock) -> None:
     """The client sees one task that goes on; the row counts the repeat."""
     provider = FakeProvider(submit=[ref("p-1"), ref("p-2")], fetch=[active(), PA, succeeded()])
