@@ -99,9 +99,9 @@ async def test_what_can_be_repeated_is_sent_again(
         keeping(folder, deaths=1) as keeper,
         front(folder) as url,
         aiohttp.ClientSession() as http,
+        http.request(method, url + path, data="body", headers=headers) as answer,
     ):
-        async with http.request(method, url + path, data="body", headers=headers) as answer:
-            told = await answer.json()
+        told = await answer.json()
 
     assert (answer.status, told) == (200, {"body": "body"})
     assert keeper.asked == [f"{method} {path.partition('?')[0]}"] * 2
