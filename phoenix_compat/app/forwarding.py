@@ -1,8 +1,8 @@
 """What concerns tasks goes to the keeper: a middleware in front of every process's routes.
 
 A request that was certainly not carried out is sent again, to the next keeper when there is a new
-one. One that may have been is sent again only if that changes nothing: a GET, or an order with an
-Idempotency-Key.
+one. One that may have been is sent again only if that changes nothing: a GET, a webhook, or an
+order with an Idempotency-Key.
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ async def _ask_keeper(
     keeper: Keeper, neighbours: Neighbours, request: web.Request
 ) -> web.StreamResponse:
     body = await _body(request)
-    is_repeatable = request.method in _SAFE_METHODS or KEY_HEADER in request.headers
+    is_repeatable = (
+        request.method in _SAFE_METHODS
+        or KEY_HEADER in request.headers
+        or request.path == WEBHOOK_PATH
+    )
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + FIND_TIMEOUT_S
     while True:

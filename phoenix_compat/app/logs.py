@@ -39,6 +39,11 @@ def configure_logs(level: str, style: Literal["console", "json"]) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    set_log_level(level)
     for chatty in ("httpx", "httpcore", "replicate", "aiosqlite"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def set_log_level(level: str) -> None:
+    """Send lines of this level and above from now on."""
+    logging.getLogger().setLevel(level.upper())

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
 
 from phoenix_compat.app.chores import Chores
+from phoenix_compat.app.logs import set_log_level
 from phoenix_compat.app.settings import Settings
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.tasks.archive import Archive
@@ -88,33 +89,29 @@ class Reloader:
     def __init__(self, settings: Settings, load: Callable[[], Settings]) -> None:
         self._settings = settings
         self._load = load
-        self._turn = asyncio.Lock()
 
     async def reload(self, live: Live) -> None:
         """Take over what has changed, and say in the log what, and what needs a restart."""
-        async with self._turn:
-            try:
-                new = await asyncio.to_thread(self._load)
-                changed = {
-                    name
-                    for name in Settings.model_fields
-                    if getattr(new, name) != getattr(self._settings, name)
-                }
-                taken = changed & CHANGEABLE
-                settings = self._settings.model_copy(
-                    update={name: getattr(new, name) for name in taken}
-                )
-                # The text of the task types may be another, though the file's name is the same.
-                await live.apply(settings)
-            except ConfigError as error:
-                log.error("config.refused", reason=str(error))  # noqa: TRY400 - no bug of ours
-                return
-            self._settings = settings
-            logging.getLogger().setLevel(settings.log_level.upper())
-            # Seen at every level: somebody waits for it.
-            log.warning(
-                "config.reloaded", changed=sorted(taken), needs_restart=sorted(changed - taken)
+        try:
+            new = await asyncio.to_thread(self._load)
+            changed = {
+                name
+                for name in Settings.model_fields
+                if getattr(new, name) != getattr(self._settings, name)
+            }
+            taken = changed & CHANGEABLE
+            settings = self._settings.model_copy(
+                update={name: getattr(new, name) for name in taken}
             )
+            # The text of the task types may be another, though the file's name is the same.
+            await live.apply(settings)
+        except ConfigError as error:
+            log.error("config.refused", reason=str(error))  # noqa: TRY400 - no bug of ours
+            return
+        self._settings = settings
+        set_log_level(settings.log_level)
+        # Seen at every level: somebody waits for it.
+        log.warning("config.reloaded", changed=sorted(taken), needs_restart=sorted(changed - taken))
 
 
 @asynccontextmanager
@@ -127,17 +124,48 @@ async def reloading(
     async with opened as app:
         reloader = Reloader(settings, load)
         loop = asyncio.get_running_loop()
-        reloads: set[asyncio.Task[None]] = set()
+        async with _one_by_one(lambda: reloader.reload(app[LIVE])) as hangup:
+            loop.add_signal_handler(signal.SIGHUP, hangup)
+            try:
+                yield app
+            finally:
+                loop.remove_signal_handler(signal.SIGHUP)
 
-        def hangup() -> None:
-            reload = asyncio.create_task(reloader.reload(app[LIVE]), name="reload")
-            reloads.add(reload)
-            reload.add_done_callback(reloads.discard)
 
-        loop.add_signal_handler(signal.SIGHUP, hangup)
-        try:
-            yield app
-        finally:
-            loop.remove_signal_handler(signal.SIGHUP)
-            for reload in tuple(reloads):
-                reload.cancel()
+@asynccontextmanager
+async def reloading_logs(load: Callable[[], Settings]) -> AsyncIterator[Callable[[], None]]:
+    """What a supervisor calls at SIGHUP: its own log goes by the settings, like its workers'.
+
+    What they are told, that a file is wrong or what has changed, it does not say again.
+    """
+
+    async def reload() -> None:
+        with contextlib.suppress(ConfigError):
+            set_log_level((await asyncio.to_thread(load)).log_level)
+
+    async with _one_by_one(reload) as hangup:
+        yield hangup
+
+
+@asynccontextmanager
+async def _one_by_one(
+    reload: Callable[[], Coroutine[Any, Any, None]],
+) -> AsyncIterator[Callable[[], None]]:
+    """Begins a reload at each call, after those before it; what is not done ends with the block."""
+    turn = asyncio.Lock()
+    reloads: set[asyncio.Task[None]] = set()
+
+    async def wait_and_reload() -> None:
+        async with turn:
+            await reload()
+
+    def begin() -> None:
+        reloading = asyncio.create_task(wait_and_reload(), name="reload")
+        reloads.add(reloading)
+        reloading.add_done_callback(reloads.discard)
+
+    try:
+        yield begin
+    finally:
+        for reloading in tuple(reloads):
+            reloading.cancel()

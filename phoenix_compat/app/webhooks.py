@@ -2,8 +2,9 @@
 
     POST /webhooks/replicate?task=<task id>&tag=<tag>       200; 400, 401, 404, 413 (problems)
 
-A webhook changes nothing by itself: it hands the worker what a look would have shown. The answer
-is never a 5xx: the provider would only send it again, and looking goes on anyway.
+A webhook changes nothing by itself: it hands the worker what a look would have shown, and may come
+twice. The answer is never a 5xx: the provider would only send it again, and looking goes on anyway.
+(Of several processes the one it came to says 503 when none has the database for ten seconds.)
 """
 
 from __future__ import annotations

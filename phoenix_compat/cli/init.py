@@ -14,11 +14,9 @@ import click
 @click.command("init")
 @click.option(
     "--config",
-    "path",
+    "named",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("phoenix-compat.toml"),
-    show_default=True,
-    help="The file to write.",
+    help="The file to write.  [phoenix-compat.toml]",
 )
 @click.option(
     "--token-file",
@@ -36,7 +34,7 @@ import click
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def init(  # noqa: PLR0913 - the answers
     *,
-    path: Path,
+    named: Path | None,
     token_file: TextIO | None,
     public_url: str | None,
     host: str | None,
@@ -53,12 +51,18 @@ def init(  # noqa: PLR0913 - the answers
     from phoenix_compat.app.configuration import load_settings
     from phoenix_compat.app.logs import configure_logs
     from phoenix_compat.app.settings import REPLICATE_URL
-    from phoenix_compat.errors import ConfigError
-    from phoenix_compat.operations.first_config import checked_token, config_text, write_config
+    from phoenix_compat.operations.first_config import (
+        check_absent,
+        checked_token,
+        config_text,
+        place_to_write,
+        write_config,
+    )
 
     configure_logs("warning", "console")
-    if path.exists() and not force:
-        raise ConfigError(f"{path} is there already; give --force to replace it")
+    path = place_to_write(named)
+    if not force:
+        check_absent(path)
     given = os.environ.get("REPLICATE_API_TOKEN", "")
     token = token_file.read().strip() if token_file is not None else given
     if not yes:

@@ -60,7 +60,7 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
         return
     with _sockets(settings) as sockets:
         if settings.workers > 1:
-            run(_supervise(settings, started))
+            run(_supervise(settings, load, started))
             return
         serving = serve_until_signal(
             reloading(open_app(settings), settings, load),
@@ -87,12 +87,15 @@ def _sockets(settings: Settings) -> Iterator[Sequence[socket.socket]]:
         yield (listener,)
 
 
-async def _supervise(settings: Settings, started: Callable[[str], None]) -> None:
+async def _supervise(
+    settings: Settings, load: Callable[[], Settings], started: Callable[[str], None]
+) -> None:
     """Several processes; the emulator, if there is no token, is here, and outlives any of them."""
     import asyncio
     from contextlib import AsyncExitStack
 
     from phoenix_compat.app.notify import ServiceManager
+    from phoenix_compat.app.reload import reloading_logs
     from phoenix_compat.cluster.supervisor import supervise
     from phoenix_compat.emulator import Emulator, EmulatorSettings
     from phoenix_compat.tasks.database_file import lock_file
@@ -101,6 +104,7 @@ async def _supervise(settings: Settings, started: Callable[[str], None]) -> None
     (await asyncio.to_thread(lock_file, settings.database_path)).close()
     async with AsyncExitStack() as stack:
         manager = await stack.enter_async_context(ServiceManager())
+        hung_up = await stack.enter_async_context(reloading_logs(load))
 
         def all_started(url: str) -> None:
             started(url)
@@ -113,7 +117,13 @@ async def _supervise(settings: Settings, started: Callable[[str], None]) -> None
             )
             emulator_url = (await stack.enter_async_context(Emulator(choices))).base_url
         await supervise(
-            sys.argv[1:], settings.host, settings.port, settings.workers, all_started, emulator_url
+            sys.argv[1:],
+            settings.host,
+            settings.port,
+            settings.workers,
+            all_started,
+            emulator_url,
+            hung_up,
         )
         manager.stopping()
 

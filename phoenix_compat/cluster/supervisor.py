@@ -55,11 +55,18 @@ class Supervisor:
     Args:
         arguments: the command and its options; each worker gets them with `--as-worker` behind.
         seat: what the workers share; each gets it with its own number.
+        hung_up: called at SIGHUP, when the workers have been sent it.
     """
 
-    def __init__(self, arguments: Sequence[str], seat: Seat) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        seat: Seat,
+        hung_up: Callable[[], None] = lambda: None,
+    ) -> None:
         self._command = (*_this_program(), *arguments, _WORKER_FLAG)
         self._seat = seat
+        self._hung_up = hung_up
         self._stop = asyncio.Event()
         self._deaths: deque[float] = deque()
         self._is_given_up = False
@@ -98,6 +105,7 @@ class Supervisor:
         for process in self._serving.values():
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGHUP)
+        self._hung_up()
 
     async def _until_all_are_ready(self) -> None:
         all_ready = asyncio.gather(*(ready.wait() for ready in self._ready))
@@ -210,6 +218,7 @@ async def supervise(  # noqa: PLR0913, PLR0917 - what the commands were given
     workers: int,
     started: Callable[[str], None],
     emulator_url: str | None = None,
+    hung_up: Callable[[], None] = lambda: None,
 ) -> None:
     """Run a command in so many processes on one port, until SIGTERM or SIGINT.
 
@@ -217,6 +226,7 @@ async def supervise(  # noqa: PLR0913, PLR0917 - what the commands were given
         arguments: the command and its options, as they were typed.
         started: called with the URL once all processes serve.
         emulator_url: see Seat.
+        hung_up: see Supervisor.
 
     Raises:
         ConfigError: the address cannot be had, or the processes do not start or stay.
@@ -224,7 +234,8 @@ async def supervise(  # noqa: PLR0913, PLR0917 - what the commands were given
     async with reserved(host, port, workers) as first:
         seat = msgspec.structs.replace(first, emulator_url=emulator_url)
         name = f"[{host}]" if ":" in host else host
-        await Supervisor(arguments, seat).run(lambda: started(f"http://{name}:{seat.port}"))
+        supervisor = Supervisor(arguments, seat, hung_up)
+        await supervisor.run(lambda: started(f"http://{name}:{seat.port}"))
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from phoenix_compat.app.config_file import LOCAL, SYSTEM
 from phoenix_compat.app.settings import Settings, variables
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.tasks.disk import sync
@@ -49,14 +50,42 @@ def _toml(value: object) -> str:
     return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
+def place_to_write(named: Path | None, system: Path = SYSTEM) -> Path:
+    """The file to write: the one that was named, or the one of the working directory.
+
+    Raises:
+        ConfigError: none was named, and an installed service has one that this would not change.
+    """
+    if named is not None:
+        return named
+    if os.path.lexists(system):
+        raise ConfigError(
+            f"{system} is there already, and the installed service reads it: edit that file, or "
+            "name the one to write with --config"
+        )
+    return LOCAL
+
+
+def check_absent(path: Path) -> None:
+    """Nothing is overwritten by the way.
+
+    Raises:
+        ConfigError: there is something, be it a link to nowhere.
+    """
+    if os.path.lexists(path):
+        raise ConfigError(
+            f"{path} is there already; give --force to replace it, or --config for another"
+        )
+
+
 def write_config(path: Path, text: str, *, is_replaced: bool) -> None:
     """Write the file whole, readable by its owner only; blocking.
 
     Raises:
         ConfigError: there is one already and it may not be replaced, or the folder refuses.
     """
-    if path.exists() and not is_replaced:
-        raise ConfigError(f"{path} is there already; give --force to replace it")
+    if not is_replaced:
+        check_absent(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

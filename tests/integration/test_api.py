@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from phoenix_compat.tasks.task import TaskStatus, progress_payload
-from tests.integration.api_scene import MONK, Client, open_shop_window, problem
+from tests.integration.api_scene import MONK, Client, problem
 from tests.integration.workshop import Workshop
-
-
-@pytest.fixture
-async def shop(tmp_path: Path) -> AsyncIterator[tuple[Client, Workshop]]:
-    async with open_shop_window(tmp_path / "tasks.db") as opened:
-        yield opened
-
-
-@pytest.fixture
-def client(shop: tuple[Client, Workshop]) -> Client:
-    return shop[0]
-
-
-@pytest.fixture
-def workshop(shop: tuple[Client, Workshop]) -> Workshop:
-    return shop[1]
 
 
 async def test_a_task_is_accepted(client: Client, workshop: Workshop) -> None:

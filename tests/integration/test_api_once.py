@@ -14,28 +14,12 @@ from aiohttp import ClientResponse
 from phoenix_compat.tasks.errors import QueueFullError
 from phoenix_compat.tasks.store import KEY_RETENTION, OnceOnly, TaskStore
 from phoenix_compat.tasks.task import TaskStatus
-from tests.integration.api_scene import MONK, Client, open_shop_window, problem
+from tests.integration.api_scene import MONK, Client, problem
 from tests.integration.fake_provider import FakeClock
 from tests.integration.workshop import SCHEMA, Workshop, order
 
 OTHER = {"input_data": {"type": "image", "prompt": "Medieval nun"}}
 KEY = "8e03978e-40d5-43e8-bc93-6894a57f9324"
-
-
-@pytest.fixture
-async def shop(tmp_path: Path) -> AsyncIterator[tuple[Client, Workshop]]:
-    async with open_shop_window(tmp_path / "tasks.db") as opened:
-        yield opened
-
-
-@pytest.fixture
-def client(shop: tuple[Client, Workshop]) -> Client:
-    return shop[0]
-
-
-@pytest.fixture
-def workshop(shop: tuple[Client, Workshop]) -> Workshop:
-    return shop[1]
 
 
 async def post(client: Client, key: str, body: object = MONK) -> ClientResponse:

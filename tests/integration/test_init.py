@@ -14,7 +14,8 @@ from aiohttp import web
 from phoenix_compat.app.configuration import load_configuration
 from phoenix_compat.app.settings import Settings
 from phoenix_compat.emulator import Emulator, EmulatorSettings
-from phoenix_compat.operations.first_config import config_text
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.operations.first_config import config_text, place_to_write
 from tests.conftest import Serve
 from tests.integration.commands import ROOT, Finished, environment, run
 
@@ -113,6 +114,32 @@ async def test_nothing_is_written_of_answers_that_cannot_work(path: Path, serve:
     assert (wrong.code, refused.code, unchecked.code, there) == (2, 2, 0, False)
     assert "public_url: " in wrong.err
     assert "refuses the token with 401" in refused.err
+
+
+async def test_a_link_is_not_written_through_or_over(path: Path) -> None:
+    """What is there is left alone without --force, even a link to a file that is not there."""
+    path.parent.mkdir()
+    path.symlink_to("nowhere.toml")
+
+    refused = await run(*INIT, str(path), "--yes")
+
+    assert refused.code == 2
+    assert "--force to replace it, or --config for another" in refused.err
+    assert path.readlink() == Path("nowhere.toml")  # noqa: ASYNC240 - nothing else runs
+    assert not path.exists()  # noqa: ASYNC240 - nothing else runs
+
+
+def test_the_file_of_an_installed_service_is_not_passed_by(tmp_path: Path) -> None:
+    """Where a service has its file, another in the working directory would not reach it: the error
+    says what to edit; a file that is named is written as ever."""
+    installed = tmp_path / "config.toml"
+    assert place_to_write(None, installed) == Path("phoenix-compat.toml")
+    installed.touch()
+
+    with pytest.raises(ConfigError, match="the installed service reads it: edit that file, or"):
+        place_to_write(None, installed)
+
+    assert place_to_write(tmp_path / "mine.toml", installed) == tmp_path / "mine.toml"
 
 
 def test_the_file_names_every_setting(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -14,22 +13,24 @@ from tests.integration.commands import finish, server
 from tests.integration.company import company
 from tests.integration.product import Client
 
-Said = Callable[[str], Awaitable[str]]
 COMMAND = ("-m", "phoenix_compat", "serve", "--port", "0")
 
 
-def listener(process: asyncio.subprocess.Process) -> Said:
-    """Reads the log up to a line that has a word."""
+async def log_to(process: asyncio.subprocess.Process, word: str) -> list[str]:
+    """The log from here up to a line that has a word."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    async with asyncio.timeout(20.0):
+        while line := (await process.stderr.readline()).decode():
+            lines.append(line)
+            if word in line:
+                return lines
+    raise AssertionError(f"the log ended without {word!r}")
 
-    async def said(word: str) -> str:
-        assert process.stderr is not None
-        async with asyncio.timeout(20.0):
-            while line := (await process.stderr.readline()).decode():
-                if word in line:
-                    return line
-        raise AssertionError(f"the log ended without {word!r}")
 
-    return said
+async def said(process: asyncio.subprocess.Process, word: str) -> str:
+    """The next line of the log that has a word."""
+    return (await log_to(process, word))[-1]
 
 
 @pytest.fixture
@@ -55,10 +56,10 @@ async def test_a_hangup_takes_over_what_may_change(config: Path, tmp_path: Path)
         server(*COMMAND, "--config", str(config)) as (process, url),
         aiohttp.ClientSession() as http,
     ):
-        said, client = listener(process), Client(url, http)
+        client = Client(url, http)
         write(config, data, 'port = "x"', "concurrency = 0")
         process.send_signal(signal.SIGHUP)
-        refused = await said("config.refused")
+        refused = await said(process, "config.refused")
         before = await client.post()
 
         write(
@@ -66,7 +67,7 @@ async def test_a_hangup_takes_over_what_may_change(config: Path, tmp_path: Path)
             *('default_model = "black-forest-labs/flux-schnell"', 'kinds_file = "kinds.toml"'),
         )
         process.send_signal(signal.SIGHUP)
-        reloaded = await said("config.reloaded")
+        reloaded = await said(process, "config.reloaded")
         after = await client.post()
         models = [
             (await client.request("GET", f"/api/tasks/{task}"))[1]["model"]
@@ -88,12 +89,32 @@ async def test_a_hangup_takes_over_what_may_change(config: Path, tmp_path: Path)
 async def test_the_supervisor_hands_the_hangup_on(config: Path, tmp_path: Path) -> None:
     """With two processes both take over the change, and both go on serving."""
     async with company(*COMMAND, "--config", str(config)) as scene:
-        said = listener(scene.process)
         write(config, 'data_dir = "data"', "emulator_speed = 20", "concurrency = 3")
 
         scene.process.send_signal(signal.SIGHUP)
-        lines = [await said("config.reloaded"), await said("config.reloaded")]
+        lines = [await said(scene.process, "config.reloaded") for _ in range(2)]
 
         status, _ = await scene.request(1, "GET", "/api/tasks")
     assert all("'concurrency'" in line for line in lines)
     assert status == 200
+
+
+async def test_the_supervisor_s_own_log_follows_too(config: Path, tmp_path: Path) -> None:
+    """Of its beats that no service manager hears it says nothing at level error; a file that is
+    wrong changes nothing; at level warning it does."""
+    lines = ('data_dir = "data"', "emulator_speed = 20", 'log_level = "error"')
+    write(config, *lines)
+    nobody = str(tmp_path / "nobody")
+    async with company(
+        *(*COMMAND, "--config", str(config)), NOTIFY_SOCKET=nobody, WATCHDOG_USEC="40000"
+    ) as scene:
+        write(config, 'log_level = "warning"', "concurrency = 0")
+        scene.process.send_signal(signal.SIGHUP)
+        silent = await log_to(scene.process, "config.refused")
+
+        write(config, *lines[:2], 'log_level = "warning"')
+        scene.process.send_signal(signal.SIGHUP)
+        lost = await said(scene.process, "notify.lost")
+
+    assert [line for line in silent if "notify.lost" in line] == []
+    assert "WATCHDOG=1" in lost

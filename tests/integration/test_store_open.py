@@ -17,11 +17,6 @@ from phoenix_compat.tasks.store import TaskStore
 from tests.integration.workshop import SCHEMA, order
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
 def mode_of(path: Path) -> int:
     return path.stat().st_mode
 

@@ -36,16 +36,6 @@ UNREACHABLE = ProviderUnreachableError("refused")
 UNCERTAIN = ProviderUncertainError("reset")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 async def test_a_task_runs_to_its_picture(path: Path, clock: FakeClock) -> None:
     """0.1, then upwards with the bar, then completed with the result."""
     bars = [active(), active(" 25%|█| 1/4 [00:00]"), active(" 75%|█| 3/4 [00:00]")]

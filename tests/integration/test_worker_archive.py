@@ -55,11 +55,6 @@ def test_the_archive_fits_the_worker(tmp_path: Path) -> None:
     assert isinstance(seam, Archive)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
 async def run(path: Path, archive: FakeArchive) -> Task:
     provider = FakeProvider(submit=[ref()], fetch=[succeeded([PICTURE, OTHER])])
     options = WorkerOptions(archive_patience_s=0.05)

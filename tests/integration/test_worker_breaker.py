@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from phoenix_compat.tasks.breaker import ACCOUNT, BreakerOptions, BreakerState
 from phoenix_compat.tasks.errors import ProviderRefusedError, ProviderUnreachableError
 from phoenix_compat.tasks.pace import WorkerOptions
@@ -17,16 +15,6 @@ from tests.integration.workshop import Workshop, code_of, open_workshop
 REFUSED = ProviderRefusedError(401, ACCOUNT, "The image service is not available.")
 UNREACHABLE = ProviderUnreachableError("refused")
 ONE_BY_ONE = WorkerOptions(concurrency=4)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 async def all_ended(workshop: Workshop, count: int) -> list[object]:

@@ -22,12 +22,7 @@ from tests.integration.fake_provider import (
     ref,
     succeeded,
 )
-from tests.integration.workshop import code_of, open_workshop
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
+from tests.integration.workshop import cancel_held, code_of, open_workshop
 
 
 async def test_a_queued_task_ends_at_once(path: Path) -> None:
@@ -64,10 +59,7 @@ async def test_a_result_that_was_faster_is_kept(path: Path) -> None:
     provider = FakeProvider(submit=[ref()], fetch=[active()], cancel=[succeeded()])
     provider.held = "fetch"
     async with open_workshop(path, provider, FakeClock()) as workshop:
-        task = await workshop.add()
-        await provider.reached.wait()
-        await workshop.worker.cancel(task.id)
-        provider.release()
+        task = await cancel_held(workshop, provider)
 
         assert (await workshop.ended(task)).status is TaskStatus.COMPLETED
 
@@ -80,10 +72,7 @@ async def test_a_cancel_that_is_not_heeded_ends_the_task(path: Path) -> None:
     provider.held = "fetch"
     clock = FakeClock()
     async with open_workshop(path, provider, clock) as workshop:
-        task = await workshop.add()
-        await provider.reached.wait()
-        await workshop.worker.cancel(task.id)
-        provider.release()
+        task = await cancel_held(workshop, provider)
 
         assert code_of(await workshop.ended(task)) == "canceled"
         assert provider.count("cancel") == 2
@@ -95,10 +84,7 @@ async def test_a_cancel_while_submitting_waits_for_the_id(path: Path) -> None:
     provider = FakeProvider(submit=[ref()], cancel=[canceled()])
     provider.held = "submit"
     async with open_workshop(path, provider, FakeClock()) as workshop:
-        task = await workshop.add()
-        await provider.reached.wait()
-        await workshop.worker.cancel(task.id)
-        provider.release()
+        task = await cancel_held(workshop, provider)
 
         ended = await workshop.ended(task)
 
@@ -112,10 +98,7 @@ async def test_a_cancel_does_not_wait_for_a_throttle(path: Path) -> None:
     provider.held = "submit"
     clock = FakeClock()
     async with open_workshop(path, provider, clock) as workshop:
-        task = await workshop.add()
-        await provider.reached.wait()
-        await workshop.worker.cancel(task.id)
-        provider.release()
+        task = await cancel_held(workshop, provider)
 
         ended = await workshop.ended(task)
 
@@ -128,10 +111,7 @@ async def test_a_lost_order_is_not_repeated_after_a_cancel(path: Path) -> None:
     provider = FakeProvider(submit=[ProviderUncertainError("reset")], find=[[]])
     provider.held = "submit"
     async with open_workshop(path, provider, FakeClock()) as workshop:
-        task = await workshop.add()
-        await provider.reached.wait()
-        await workshop.worker.cancel(task.id)
-        provider.release()
+        task = await cancel_held(workshop, provider)
 
         assert code_of(await workshop.ended(task)) == "canceled"
         assert provider.count("submit") == 1

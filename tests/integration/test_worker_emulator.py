@@ -23,11 +23,6 @@ async def emulator() -> AsyncIterator[Emulator]:
         yield listening
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
 @asynccontextmanager
 async def open_shop(
     path: Path,

@@ -179,11 +179,6 @@ async def emulator() -> AsyncIterator[Emulator]:
         yield listening
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
 @pytest.fixture(autouse=True)
 def nothing_private_is_written(
     path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from phoenix_compat.tasks.errors import (
     ProviderRefusedError,
     ProviderThrottledError,
@@ -24,16 +22,6 @@ from tests.integration.workshop import code_of, open_workshop
 
 UNREACHABLE = ProviderUnreachableError("refused")
 UNCERTAIN = ProviderUncertainError("reset")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 async def test_a_refused_order_fails_with_its_code(path: Path, clock: FakeClock) -> None:

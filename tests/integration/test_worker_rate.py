@@ -100,11 +100,6 @@ def clock() -> QuietClock:
     return QuietClock()
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
 async def test_500_tasks_under_six_a_minute(path: Path, clock: QuietClock) -> None:
     """All end, in the order of their arrival, with at most one 429 in any minute."""
     provider = LimitedProvider(clock, per_minute=6, burst=1, is_frank=True)

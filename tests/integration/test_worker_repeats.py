@@ -19,22 +19,12 @@ from tests.integration.fake_provider import (
     ref,
     succeeded,
 )
-from tests.integration.workshop import code_of, open_workshop
+from tests.integration.workshop import cancel_held, code_of, open_workshop
 
 PA = failed("Prediction interrupted; please retry (code: PA)")
 NO_REASON = failed("")
 GONE = ProviderRefusedError(422, "model_unavailable", "This model is not available.")
 UNCERTAIN = ProviderUncertainError("reset")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 async def test_an_interrupted_prediction_is_ordered_again(path: Path, clock: FakeClock) -> None:
@@ -116,10 +106,7 @@ async def test_a_canceled_task_is_not_ordered_again(path: Path, clock: FakeClock
     provider = FakeProvider(submit=[ref()], fetch=[PA], cancel=[PA])
     provider.held = "fetch"
     async with open_workshop(path, provider, clock) as workshop:
-        task = await workshop.add()
-        await provider.reached.wait()
-        await workshop.worker.cancel(task.id)
-        provider.release()
+        task = await cancel_held(workshop, provider)
 
         assert code_of(await workshop.ended(task)) == "canceled"
         assert provider.count("submit") == 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from phoenix_compat.tasks.task import TaskStatus
 from tests.integration.fake_provider import (
     FakeClock,
@@ -18,11 +16,6 @@ from tests.integration.fake_provider import (
 from tests.integration.workshop import code_of, open_workshop
 
 SUBMITTING, RUNNING = TaskStatus.SUBMITTING, TaskStatus.RUNNING
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
 
 
 async def leave(path: Path, *states: TaskStatus) -> str:

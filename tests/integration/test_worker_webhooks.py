@@ -27,11 +27,6 @@ async def emulator() -> AsyncIterator[Emulator]:
         yield listening
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
-
-
 async def run(scene: Scene, prompt: str) -> Task:
     task = await scene.workshop.run(prompt=prompt)
     assert task.status is TaskStatus.COMPLETED, task.error_data

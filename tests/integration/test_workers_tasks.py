@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,12 +13,14 @@ from typing import Any
 import pytest
 
 from phoenix_compat.emulator import EmulatorSettings
+from phoenix_compat.emulator.signature import webhook_headers
 from tests.faults.lookout import Deed, Lookout, Moment, watched_emulator
 from tests.integration.commands import run
 from tests.integration.company import Company, company
 from tests.integration.product import SPEED
 
 SERVE = ("server.py", "serve", "--port", "0")
+PUBLIC_URL = "https://pictures.example"
 
 
 @asynccontextmanager
@@ -30,7 +33,9 @@ async def tasks(folder: Path, size: int = 2, **changes: str) -> AsyncIterator[Co
 
 
 @asynccontextmanager
-async def watched_tasks(folder: Path, speed: float) -> AsyncIterator[tuple[Company, Lookout]]:
+async def watched_tasks(
+    folder: Path, speed: float, public_url: str = "http://files.test"
+) -> AsyncIterator[tuple[Company, Lookout]]:
     """The same on an emulator of the test's, which sees what is ordered."""
     async with (
         watched_emulator(EmulatorSettings(speed=speed)) as lookout,
@@ -39,6 +44,7 @@ async def watched_tasks(folder: Path, speed: float) -> AsyncIterator[tuple[Compa
             REPLICATE_API_TOKEN="r8_test",
             REPLICATE_BASE_URL=f"{lookout.origin}/v1",
             PHOENIX_COMPAT_FILE_HOSTS=f'["{lookout.origin}"]',
+            PUBLIC_URL=public_url,
         ) as scene,
     ):
         yield scene, lookout
@@ -134,6 +140,75 @@ async def test_a_killed_keeper_loses_and_repeats_nothing(tmp_path: Path, moment:
         assert heard_later[-1]["status"] == "completed"
         assert len(list(lookout.state.predictions)) == 2
         assert await scene.keeper() == other
+
+
+NEVER_OVER = "#fault:stuck_processing+webhook_never"
+"""A look never sees the end of it, and the emulator tells nobody: the test does."""
+
+
+def webhook_of(
+    lookout: Lookout, task_id: str, **changes: object
+) -> tuple[str, bytes, dict[str, str]]:
+    """What Replicate would post of a task's prediction: path with query, body, signed headers."""
+    orders = [(one, one.webhook) for one in lookout.state.predictions]
+    [(prediction, url)] = [
+        (one, order.url) for one, order in orders if order is not None and task_id in order.url
+    ]
+    body = json.dumps({**lookout.state.document(prediction), **changes}).encode()
+    secret, at_s = lookout.state.settings.webhook_secret, int(lookout.state.clock.now_s())
+    headers = webhook_headers(secret, f"msg_{lookout.state.new_id()}", at_s, body)
+    return url.removeprefix(PUBLIC_URL), body, headers
+
+
+async def deliver(
+    scene: Company, node: int, path: str, body: bytes, headers: dict[str, str]
+) -> int:
+    """Post a webhook so that it arrives at this process; the status of the answer."""
+    client = await scene.land(node)
+    answer = await client.request("POST", path, [*headers.items()], body, timeout_s=20.0)
+    return answer.status
+
+
+async def test_a_webhook_ends_the_task_from_any_process(tmp_path: Path) -> None:
+    """Wherever it arrives, the keeper checks its signature and completes the task; one that is
+    forged is refused there too, and changes nothing."""
+    async with watched_tasks(tmp_path, speed=SPEED, public_url=PUBLIC_URL) as (scene, lookout):
+        finished = await scene.watch(0, await scene.post(0, "monk #fault:webhook_never"))
+        assert (await finished.to_the_end())[-1]["status"] == "completed"
+        [prediction] = lookout.state.predictions
+        picture = lookout.state.document(prediction)["output"]
+        for node in (0, 1):
+            task_id = await scene.post(node, f"monk {NEVER_OVER}")
+            watch = await scene.watch(1 - node, task_id)
+            while (await watch.next())["progress"] <= 0.1:
+                pass
+            path, body, headers = webhook_of(lookout, task_id, status="succeeded", output=picture)
+
+            forged = await deliver(scene, node, path, body + b" ", headers)
+            _, still = await scene.request(node, "GET", f"/api/tasks/{task_id}")
+            genuine = await deliver(scene, node, path, body, headers)
+
+            assert (forged, still["status"], genuine) == (401, "processing", 200)
+            end = (await watch.to_the_end())[-1]
+            assert end["status"] == "completed"
+            assert end["result_data"]["image_url"].startswith(f"{PUBLIC_URL}/files/")
+
+
+async def test_a_webhook_waits_for_the_next_keeper(tmp_path: Path) -> None:
+    """One that comes when the keeper has just been killed is taken by the one that takes over."""
+    async with watched_tasks(tmp_path, speed=SPEED, public_url=PUBLIC_URL) as (scene, lookout):
+        keeper = await scene.keeper()
+        task_id = await scene.post(keeper, f"monk {NEVER_OVER}")
+        watch = await scene.watch(1 - keeper, task_id)
+        while (await watch.next())["progress"] <= 0.1:
+            pass
+        webhook = webhook_of(lookout, task_id, status="failed", error="NSFW content detected")
+
+        await scene.kill(keeper)
+        status = await deliver(scene, 1 - keeper, *webhook)
+
+        assert status == 200
+        assert (await watch.to_the_end())[-1]["error_data"]["code"] == "content_policy"
 
 
 async def test_the_emulator_outlives_the_keeper(tmp_path: Path) -> None:

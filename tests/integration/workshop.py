@@ -16,6 +16,7 @@ from phoenix_compat.tasks.provider import Provider
 from phoenix_compat.tasks.store import TaskStore
 from phoenix_compat.tasks.task import JSONObject, Task, progress_payload
 from phoenix_compat.tasks.worker import Worker
+from tests.integration.fake_provider import FakeProvider
 
 SCHEMA = Path(__file__).parents[2].joinpath("schema.sql").read_text(encoding="utf-8")
 DEADLINE_S = 10.0
@@ -110,6 +111,15 @@ def code_of(task: Task) -> object:
     """Why the task failed."""
     assert task.error_data is not None, task
     return task.error_data["code"]
+
+
+async def cancel_held(workshop: Workshop, provider: FakeProvider) -> Task:
+    """Post a task, and cancel it while the provider's held call is under way, which then ends."""
+    task = await workshop.add()
+    await provider.reached.wait()
+    await workshop.worker.cancel(task.id)
+    provider.release()
+    return task
 
 
 @asynccontextmanager

@@ -10,24 +10,22 @@ from phoenix_compat.conformance.faults.record import Entry, Kind
 from phoenix_compat.conformance.faults.story import (
     HAMMERING_GAP_S,
     Finding,
-    Outcome,
     Story,
     failed,
     missing,
     not_seen,
-    not_struck,
+    once_struck,
     passed,
     seconds,
     settling,
+    too_early,
     value_of,
 )
 
 
-def rejoins(story: Story) -> Finding:
+@once_struck
+def rejoins(story: Story, strikes: Sequence[Entry]) -> Finding:
     """After phx_error, a refusal or no answer, the client joins the topic again, and gently."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     before = [join for join in story.joins() if join.number < strikes[0].number]
     for struck in strikes:
         joins = story.joins(struck)
@@ -40,11 +38,9 @@ def rejoins(story: Story) -> Finding:
     return passed(f"joined again after {seconds(gaps)}", *strikes[:1], *joins)
 
 
-def takes_new_join_ref(story: Story) -> Finding:
+@once_struck
+def takes_new_join_ref(story: Story, strikes: Sequence[Entry]) -> Finding:
     """A join after phx_error has another join_ref, so that what is late is known as stale."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     before = [join for join in story.joins() if join.number < strikes[0].number]
     after = story.joins(strikes[0])
     if not after:
@@ -55,25 +51,21 @@ def takes_new_join_ref(story: Story) -> Finding:
     return passed(f"join_ref was {refs[0]!r}, is {refs[1]!r}", before[-1], after[0])
 
 
-def stays_away(story: Story) -> Finding:
+@once_struck
+def stays_away(story: Story, strikes: Sequence[Entry]) -> Finding:
     """After phx_close the client does not join again by itself."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     joins = story.joins(strikes[0])
     if joins:
         after_s = joins[0].at_s - strikes[0].at_s
         return failed(f"joined again {after_s:.2f} s after phx_close", strikes[0], joins[0])
     if not story.has_waited(strikes[0]):
-        return Finding(Outcome.WAITING, "waiting to see whether it joins again", (strikes[0],))
+        return too_early("waiting to see whether it joins again", strikes[0])
     return passed(f"no join for {story.now_s - strikes[0].at_s:.1f} s", strikes[0])
 
 
-def ignores_stale(story: Story) -> Finding:
+@once_struck
+def ignores_stale(story: Story, strikes: Sequence[Entry]) -> Finding:
     """Messages with the join_ref of a former join reach neither the channel nor the app."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     struck = strikes[0]
     if stale := [*story.heard("stale", struck), *_stale_replies(story, struck)]:
         return failed("the app heard a message of a former join", struck, *stale)
@@ -100,11 +92,9 @@ def hears(story: Story) -> Finding:
     return passed("the app heard the event", *story.strikes[:1], heard[0])
 
 
-def hears_bytes(story: Story) -> Finding:
+@once_struck
+def hears_bytes(story: Story, strikes: Sequence[Entry]) -> Finding:
     """The app hears a binary push, with all its bytes."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     struck = strikes[0]
     heard = story.heard("bytes", struck)
     left = story.first(Kind.CLIENT_CLOSED, struck, lambda e: e.connection == struck.connection)
@@ -117,11 +107,9 @@ def hears_bytes(story: Story) -> Finding:
     return passed("the app heard the four bytes", strikes[0], heard[0])
 
 
-def hears_reply_once(story: Story) -> Finding:
+@once_struck
+def hears_reply_once(story: Story, strikes: Sequence[Entry]) -> Finding:
     """The app hears the reply to its push, and hears it once."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     heard = story.heard("reply", strikes[0])
     if not heard:
         return missing(story, strikes[0], "word that the app heard the reply")
@@ -132,11 +120,9 @@ def hears_reply_once(story: Story) -> Finding:
     return passed("the app heard the reply once", strikes[0], heard[0])
 
 
-def tells_timeout(story: Story) -> Finding:
+@once_struck
+def tells_timeout(story: Story, strikes: Sequence[Entry]) -> Finding:
     """The app is told that no reply came."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     heard = story.heard("timeout", strikes[0])
     if not heard:
         return missing(story, strikes[0], "word that the app heard of the timeout")
@@ -144,11 +130,9 @@ def tells_timeout(story: Story) -> Finding:
     return passed(f"the app heard of the timeout after {after_s:.2f} s", strikes[0], heard[0])
 
 
-def buffers_pushes(story: Story) -> Finding:
+@once_struck
+def buffers_pushes(story: Story, strikes: Sequence[Entry]) -> Finding:
     """What the app pushes while there is no connection arrives once, after the rejoin."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     if not story.received("echo"):
         return not_seen("the app pushed nothing, not even while it was connected")
     joins = story.joins(strikes[0])
@@ -168,11 +152,9 @@ def buffers_pushes(story: Story) -> Finding:
     return passed("the push came once, after the rejoin", strikes[0], joins[0], arrived[0])
 
 
-def merges_presence(story: Story) -> Finding:
+@once_struck
+def merges_presence(story: Story, strikes: Sequence[Entry]) -> Finding:
     """A diff that comes before the state is kept, and later diffs add and remove metas."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     rejoined = story.joins(strikes[0])
     told = [e for e in story.heard("present", strikes[0]) if not rejoined or _before(e, rejoined)]
     lists = [value_of(entry, "present") for entry in told]
@@ -181,17 +163,15 @@ def merges_presence(story: Story) -> Finding:
     if lists[-1] != {"ann": 1}:
         if story.has_waited(strikes[0]) or rejoined:
             return failed(f"should see ann with 1 meta, saw {lists[-1]!r}", strikes[0], *told)
-        return Finding(Outcome.WAITING, "waiting for the last diff", tuple(told[-1:]))
+        return too_early("waiting for the last diff", *told[-1:])
     if {"ann": 1, "bob": 1} not in lists:
         return failed("lost the diff that came before the state: never saw bob", *told)
     return passed("the early diff was kept, the later ones merged", strikes[0], *told)
 
 
-def renews_presence(story: Story) -> Finding:
+@once_struck
+def renews_presence(story: Story, strikes: Sequence[Entry]) -> Finding:
     """After a rejoin the new state replaces what was known."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     rejoined = story.joins(strikes[0])
     if not rejoined:
         return missing(story, strikes[0], "rejoin")
@@ -220,4 +200,4 @@ def _before(entry: Entry, joins: Sequence[Entry]) -> bool:
 def _no_presence(story: Story, since: Entry) -> Finding:
     if story.has_waited(since):
         return not_seen("the app never said who is present: the client may not know presence")
-    return Finding(Outcome.WAITING, "waiting for word of who is present", (since,))
+    return too_early("waiting for word of who is present", since)

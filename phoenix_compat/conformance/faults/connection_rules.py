@@ -19,9 +19,10 @@ from phoenix_compat.conformance.faults.story import (
     failed,
     missing,
     not_seen,
-    not_struck,
+    once_struck,
     passed,
     seconds,
+    too_early,
 )
 
 _FREE_ATTEMPTS: Final = 3
@@ -75,14 +76,12 @@ def heartbeats(story: Story) -> Finding:
         )
     if end is not None or story.is_final:
         return not_seen(f"stayed for {until_s - joined.at_s:.1f} s only, and sent no heartbeat")
-    return Finding(Outcome.WAITING, "waiting for a heartbeat", (joined,))
+    return too_early("waiting for a heartbeat", joined)
 
 
-def notices_silence(story: Story) -> Finding:
+@once_struck
+def notices_silence(story: Story, strikes: Sequence[Entry]) -> Finding:
     """The client gives up a connection whose heartbeats are not answered, and comes back."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     struck = strikes[0]
     beats = [beat for beat in story.heartbeats(struck) if beat.connection == struck.connection]
     if not beats:
@@ -112,17 +111,15 @@ def notices_silence(story: Story) -> Finding:
     )
 
 
-def comes_back(story: Story) -> Finding:
+@once_struck
+def comes_back(story: Story, strikes: Sequence[Entry]) -> Finding:
     """After the connection is lost the client reconnects, and joins the topic again."""
-    strikes = story.strikes
-    return _return(story, strikes[0]) if strikes else not_struck(story)
+    return _return(story, strikes[0])
 
 
-def backs_off(story: Story) -> Finding:
+@once_struck
+def backs_off(story: Story, strikes: Sequence[Entry]) -> Finding:
     """While it is refused the client waits longer and longer; then it comes back."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     attempts = _attempts_until_in(story, strikes[0])
     if (hammered := _hammering(attempts)) is not None:
         return hammered
@@ -134,11 +131,9 @@ def backs_off(story: Story) -> Finding:
     return passed(f"waited {_gaps_text(attempts)} between attempts; {back.reason}", *attempts)
 
 
-def respects_refusal(story: Story) -> Finding:
+@once_struck
+def respects_refusal(story: Story, strikes: Sequence[Entry]) -> Finding:
     """A client that is forbidden to connect stops, or at least does not hammer."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     attempts = _attempts_until_in(story, strikes[0])
     if (hammered := _hammering(attempts)) is not None:
         return hammered
@@ -148,15 +143,13 @@ def respects_refusal(story: Story) -> Finding:
     if back.outcome is Outcome.PASSED:
         return passed(f"tried again after {_gaps_text(attempts)}, and was let in", *attempts)
     if not story.has_waited(attempts[-1]):
-        return Finding(Outcome.WAITING, "waiting to see whether it tries again", tuple(attempts))
+        return too_early("waiting to see whether it tries again", *attempts)
     return passed(f"stopped after {len(attempts)} refusals", *attempts)
 
 
-def answers_ping(story: Story) -> Finding:
+@once_struck
+def answers_ping(story: Story, strikes: Sequence[Entry]) -> Finding:
     """The client answers a websocket ping."""
-    strikes = story.strikes
-    if not strikes:
-        return not_struck(story)
     pong = story.first(Kind.PONG, strikes[0])
     if pong is None:
         return missing(story, strikes[0], "pong")

@@ -6,15 +6,12 @@ each scenario, with the scenario's URL and topic.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from phoenix_compat.conformance.faults import channel_rules, connection_rules
-from phoenix_compat.conformance.faults.story import Finding, Story
-
-Rule = Callable[[Story], Finding]
+from phoenix_compat.conformance.faults.story import Rule
 
 APP: Final = (
     "Connect to the scenario's URL, join its topic, and let the client reconnect and rejoin.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import wraps
 from typing import Any, Final
 
 from phoenix_compat.conformance.faults.record import Entry, Kind
@@ -112,12 +113,31 @@ def failed(reason: str, *evidence: Entry) -> Finding:
     return Finding(Outcome.FAILED, reason, evidence[:_MAX_EVIDENCE])
 
 
+def too_early(reason: str, *evidence: Entry) -> Finding:
+    """It is too early to tell."""
+    return Finding(Outcome.WAITING, reason, evidence[:_MAX_EVIDENCE])
+
+
 def not_seen(reason: str) -> Finding:
     """The client did not play the scenario."""
     return Finding(Outcome.NOT_SEEN, reason)
 
 
-def not_struck(story: Story) -> Finding:
+Rule = Callable[[Story], Finding]
+
+
+def once_struck(rule: Callable[[Story, Sequence[Entry]], Finding]) -> Rule:
+    """The rule for a fault that strikes: it gets the strikes, and is not asked before the first."""
+
+    @wraps(rule)
+    def judge(story: Story) -> Finding:
+        strikes = story.strikes
+        return rule(story, strikes) if strikes else _not_struck(story)
+
+    return judge
+
+
+def _not_struck(story: Story) -> Finding:
     """The fault had no occasion to strike."""
     if not story.joins():
         return not_seen("the topic was not joined")
@@ -137,7 +157,7 @@ def missing(story: Story, since: Entry, what: str) -> Finding:
     if story.has_waited(since):
         waited_s = story.now_s - since.at_s
         return failed(f"no {what} within {waited_s:.1f} s", since)
-    return Finding(Outcome.WAITING, f"waiting for {what}", (since,))
+    return too_early(f"waiting for {what}", since)
 
 
 def value_of(entry: Entry, key: str) -> Any:
@@ -149,7 +169,7 @@ def settling(story: Story, since: Entry) -> Finding | None:
     """It is too early to say that nothing more comes."""
     if story.is_final or story.now_s - since.at_s > _SETTLED_S:
         return None
-    return Finding(Outcome.WAITING, "waiting to see whether more comes", (since,))
+    return too_early("waiting to see whether more comes", since)
 
 
 def seconds(values: Sequence[float]) -> str:

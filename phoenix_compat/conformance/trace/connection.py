@@ -5,19 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from phoenix_compat.conformance.trace import client_rules, server_rules
+from phoenix_compat.conformance.trace import client_rules, frames, server_rules
 from phoenix_compat.conformance.trace import wire_rules as rules
 from phoenix_compat.conformance.trace.client_side import hear_client
-from phoenix_compat.conformance.trace.frames import (
-    Binary,
-    Close,
-    Entry,
-    Open,
-    Ping,
-    Pong,
-    Side,
-    Text,
-)
+from phoenix_compat.conformance.trace.frames import Entry, Side
 from phoenix_compat.conformance.trace.pushes import hear_end, hear_event
 from phoenix_compat.conformance.trace.replies import hear_reply
 from phoenix_compat.conformance.trace.rules import Rule
@@ -63,7 +54,7 @@ class Connection:
 
     def take(self, entry: Entry) -> None:
         """Take what happened next."""
-        if isinstance(entry.what, Open):
+        if isinstance(entry.what, frames.Open):
             self._open(entry, entry.what)
         elif self._is_refused:
             if entry.side is Side.SERVER:
@@ -105,7 +96,7 @@ class Connection:
             if join.leave_answered is not None and not join.is_replaced:
                 self._find(server_rules.END_NO_CLOSE, join.leave_answered, "")
 
-    def _open(self, entry: Entry, handshake: Open) -> None:
+    def _open(self, entry: Entry, handshake: frames.Open) -> None:
         self._last_heard = entry
         self._is_refused = handshake.status != 101
         if handshake.url is not None:
@@ -134,40 +125,40 @@ class Connection:
         self._last_heard = entry
         self._ends_in_a_row = 0
         match entry.what:
-            case Text() | Binary() as frame:
+            case frames.Text() | frames.Binary() as frame:
                 self._learn_version(frame)
                 hear_client(self._state, entry, frame)
-            case Ping(data):
+            case frames.Ping(data):
                 self._pings.append(data)
-            case Close(code):
+            case frames.Close(code):
                 self._close(entry, code)
             case _:
                 pass
 
     def _hear_server(self, entry: Entry) -> None:
         match entry.what:
-            case Text() | Binary() as frame:
+            case frames.Text() | frames.Binary() as frame:
                 self._hear_message(entry, frame)
-            case Ping(data):
+            case frames.Ping(data):
                 self._find(rules.SOCKET_SERVER_PING, entry, repr(data))
-            case Pong(data):
+            case frames.Pong(data):
                 if data not in self._pings:
                     self._find(rules.SOCKET_PONG, entry, repr(data))
                 else:  # RFC 6455 §5.5.3: the latest ping may be answered alone
                     del self._pings[: self._pings.index(data) + 1]
-            case Close(code, reason):
+            case frames.Close(code, reason):
                 self._judge_close(entry, code, reason)
                 self._close(entry, code)
             case _:
                 pass
 
-    def _hear_message(self, entry: Entry, frame: Text | Binary) -> None:
+    def _hear_message(self, entry: Entry, frame: frames.Text | frames.Binary) -> None:
         version = self._learn_version(frame)
 
         def report(rule: Rule, detail: str) -> None:
             self._find(rule, entry, detail)
 
-        if isinstance(frame, Text):
+        if isinstance(frame, frames.Text):
             message = read_text(frame.text, version, report)
         else:
             message = read_binary(frame.data, version, report)
@@ -182,10 +173,10 @@ class Connection:
         else:
             hear_event(self._state, entry, message)
 
-    def _learn_version(self, frame: Text | Binary) -> Version:
+    def _learn_version(self, frame: frames.Text | frames.Binary) -> Version:
         """Without a URL the first frame tells: V1 writes objects, and V2 all else."""
         if self._state.version is None:
-            is_object = isinstance(frame, Text) and frame.text.lstrip().startswith("{")
+            is_object = isinstance(frame, frames.Text) and frame.text.lstrip().startswith("{")
             self._state.version = Version.V1 if is_object else Version.V2
         return self._state.version
 

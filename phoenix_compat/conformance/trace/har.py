@@ -12,15 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from phoenix_compat.conformance.trace import frames
 from phoenix_compat.conformance.trace.frames import (
-    Binary,
-    Close,
     Entry,
-    Open,
-    Ping,
-    Pong,
     Side,
-    Text,
     TraceError,
     What,
     bytes_member,
@@ -64,22 +59,22 @@ def parse_har(document: Mapping[str, Any]) -> Sequence[Entry]:
 
 def _connection(request: Mapping[str, Any], conn: str, place: str) -> Iterable[Entry]:
     messages = member(request, MESSAGES, list, place)
-    frames = [
+    told = [
         _message(message, conn, f"{place}.{MESSAGES}[{index}]")
         for index, message in enumerate(messages)
     ]
     # The handshake's own time is in another clock than that of the frames, with some browsers.
-    at_s = min((frame.at_s or 0.0 for frame in frames), default=0.0)
+    at_s = min((entry.at_s or 0.0 for entry in told), default=0.0)
     handshake = Entry(0, place, conn, at_s, Side.CLIENT, _handshake(request, place))
-    return [handshake, *frames]
+    return [handshake, *told]
 
 
-def _handshake(request: Mapping[str, Any], place: str) -> Open:
+def _handshake(request: Mapping[str, Any], place: str) -> frames.Open:
     asked = member(request, "request", dict, place)
     answered = request.get("response")
     answered = answered if isinstance(answered, dict) else {}
     offered = _header(asked, "sec-websocket-protocol") or ""
-    return Open(
+    return frames.Open(
         url=member(asked, "url", str, f"{place}.request"),
         # Chrome writes 0 or 200 for some handshakes whose frames it shows.
         status=101,
@@ -102,7 +97,7 @@ def _message(message: Any, conn: str, place: str) -> Entry:
     kind = member(message, "type", str, place)
     at_s = float(member(message, "time", (int, float), place))
     if kind == "error":  # Chrome's word for a connection that was cut
-        return Entry(0, place, conn, at_s, Side.SERVER, Close(1006))
+        return Entry(0, place, conn, at_s, Side.SERVER, frames.Close(1006))
     if kind not in _SIDES:
         raise TraceError(f'{place}: "type" must be "send" or "receive", not {kind!r}')
     return Entry(0, place, conn, at_s, _SIDES[kind], _frame(message, place))
@@ -113,16 +108,16 @@ def _frame(message: Mapping[str, Any], place: str) -> What:
     data = member(message, "data", str, place)
     match opcode:
         case 1:
-            return Text(data)
+            return frames.Text(data)
         case 2:
-            return Binary(bytes_member(message, "data", place))
+            return frames.Binary(bytes_member(message, "data", place))
         case 8:
             code = message.get("code")
-            return Close(code if isinstance(code, int) else _NO_STATUS, data)
+            return frames.Close(code if isinstance(code, int) else _NO_STATUS, data)
         case 9:
-            return Ping(data)
+            return frames.Ping(data)
         case 10:
-            return Pong(data)
+            return frames.Pong(data)
         case _:
             raise TraceError(f'{place}: "opcode" must be 1, 2, 8, 9 or 10, not {opcode}')
 

@@ -23,15 +23,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from phoenix_compat.conformance.trace import frames
 from phoenix_compat.conformance.trace.frames import (
-    Binary,
-    Close,
     Entry,
-    Open,
-    Ping,
-    Pong,
     Side,
-    Text,
     TraceError,
     What,
     bytes_member,
@@ -89,11 +84,11 @@ def _what(found: Mapping[str, Any], place: str) -> tuple[Side, What]:
     return Side(side), _frame(kind, found, place)
 
 
-def _open(found: Mapping[str, Any], place: str) -> Open:
+def _open(found: Mapping[str, Any], place: str) -> frames.Open:
     protocols = member(found, "protocols", list, place) if "protocols" in found else []
     if not all(isinstance(protocol, str) for protocol in protocols):
         raise TraceError(f'{place}: "protocols" must be a list of strings')
-    return Open(
+    return frames.Open(
         url=member(found, "open", str, place),
         status=member({"status": 101, **found}, "status", int, place),
         protocols=tuple(protocols),
@@ -105,12 +100,12 @@ def _frame(kind: str, found: Mapping[str, Any], place: str) -> What:
     match kind:
         case "close":
             reason = member(found, "reason", str, place) if "reason" in found else ""
-            return Close(member(found, "close", int, place), reason)
+            return frames.Close(member(found, "close", int, place), reason)
         case "b64":
-            return Binary(bytes_member(found, "b64", place))
+            return frames.Binary(bytes_member(found, "b64", place))
         case "ping":
-            return Ping(member(found, "ping", str, place))
+            return frames.Ping(member(found, "ping", str, place))
         case "pong":
-            return Pong(member(found, "pong", str, place))
+            return frames.Pong(member(found, "pong", str, place))
         case _:
-            return Text(member(found, "text", str, place))
+            return frames.Text(member(found, "text", str, place))

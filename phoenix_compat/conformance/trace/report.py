@@ -8,18 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from phoenix_compat.conformance.cases import shorten
+from phoenix_compat.conformance.trace import frames
 from phoenix_compat.conformance.trace.checker import Violation
-from phoenix_compat.conformance.trace.frames import (
-    Binary,
-    Close,
-    Entry,
-    Open,
-    Ping,
-    Pong,
-    Side,
-    Text,
-    What,
-)
+from phoenix_compat.conformance.trace.frames import Entry, Side, What
 from phoenix_compat.conformance.trace.rules import Level
 
 _ARROWS = {Side.CLIENT: "→", Side.SERVER: "←"}
@@ -81,17 +72,17 @@ def as_json(violations: Sequence[Violation], entries: Sequence[Entry]) -> dict[s
 def show(what: What) -> str:
     """What happened, in one line."""
     match what:
-        case Text(text):
+        case frames.Text(text):
             return text
-        case Binary(data):
+        case frames.Binary(data):
             return f"binary {base64.b64encode(data).decode()}"
-        case Open(url, status):
+        case frames.Open(url, status):
             return f"open {url or ''} ({status})"
-        case Close(code, reason):
+        case frames.Close(code, reason):
             return f"close {code} {reason}".rstrip()
-        case Ping(data):
+        case frames.Ping(data):
             return f"ping {data}"
-        case Pong(data):
+        case frames.Pong(data):
             return f"pong {data}"
 
 

@@ -14,19 +14,39 @@ from phoenix_compat.runtime.channel_server import ChannelServer, _Ending
 from phoenix_compat.runtime.socket_server import SocketServer
 from tests.conformance.mutants import mutant
 
+WHERE_A_HANDLER_PUSHES = (
+    "message/push/v2",
+    "message/push/v1",
+    "join/null-join-ref",
+    "message/push/no-object-v1",
+    "message/exact/push",
+    "message/join-order/burst",
+)
+WHERE_A_CLIENT_LEAVES = (
+    "leave/event-after",
+    "broadcast/after-leave",
+    "leave/order",
+    "leave/order-v1",
+    "leave/rejoin",
+    "join/null-join-ref",
+    "leave/null-join-ref",
+    "leave/twice",
+    "presence/leave",
+    "presence/rejoin-state",
+)
+WHERE_A_SENDER_HEARS_ITSELF = (
+    "broadcast/to-all",
+    "broadcast/mixed-versions",
+    "broadcast/after-leave",
+    "longpoll/broadcast",
+    "message/exact/broadcast",
+    "binary/broadcast",
+)
+
 
 @mutant(
     23,
-    fails=[
-        "message/noreply",
-        "message/push/v2",
-        "message/push/v1",
-        "binary/push",
-        "join/null-join-ref",
-        "message/push/no-object-v1",
-        "message/exact/push",
-        "message/join-order/burst",
-    ],
+    fails=["message/noreply", "binary/push", *WHERE_A_HANDLER_PUSHES],
 )
 def every_event_is_answered(patch: pytest.MonkeyPatch) -> None:
     """A handler that says nothing is taken to say ok."""
@@ -56,18 +76,7 @@ def pushes_come_before_the_join_reply(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     35,
-    fails=[
-        "leave/event-after",
-        "broadcast/after-leave",
-        "leave/order",
-        "leave/order-v1",
-        "leave/rejoin",
-        "join/null-join-ref",
-        "leave/null-join-ref",
-        "leave/twice",
-        "presence/leave",
-        "presence/rejoin-state",
-    ],
+    fails=WHERE_A_CLIENT_LEAVES,
 )
 def phx_close_comes_before_the_leave_reply(patch: pytest.MonkeyPatch) -> None:
     """A leave is answered last."""
@@ -83,18 +92,7 @@ def phx_close_comes_before_the_leave_reply(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     35,
-    fails=[
-        "leave/event-after",
-        "broadcast/after-leave",
-        "leave/order",
-        "leave/order-v1",
-        "leave/rejoin",
-        "join/null-join-ref",
-        "leave/null-join-ref",
-        "leave/twice",
-        "presence/leave",
-        "presence/rejoin-state",
-    ],
+    fails=WHERE_A_CLIENT_LEAVES,
 )
 def a_leave_is_not_closed(patch: pytest.MonkeyPatch) -> None:
     """No phx_close follows the reply to a leave."""
@@ -111,14 +109,7 @@ def a_leave_is_not_closed(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     37,
-    fails=[
-        "broadcast/to-all",
-        "broadcast/mixed-versions",
-        "broadcast/after-leave",
-        "longpoll/broadcast",
-        "message/exact/broadcast",
-        "binary/broadcast",
-    ],
+    fails=WHERE_A_SENDER_HEARS_ITSELF,
 )
 def broadcasts_leave_out_their_sender(patch: pytest.MonkeyPatch) -> None:
     """broadcast is broadcast_from."""
@@ -184,14 +175,7 @@ def broadcasts_have_a_join_ref(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     39,
-    fails=[
-        "message/push/v2",
-        "message/push/v1",
-        "join/null-join-ref",
-        "message/push/no-object-v1",
-        "message/exact/push",
-        "message/join-order/burst",
-    ],
+    fails=WHERE_A_HANDLER_PUSHES,
 )
 def pushes_have_a_ref(patch: pytest.MonkeyPatch) -> None:
     """A push carries the ref of the message that caused it."""
@@ -205,14 +189,7 @@ def pushes_have_a_ref(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant(
-    fails=[
-        "broadcast/to-all",
-        "broadcast/mixed-versions",
-        "broadcast/after-leave",
-        "longpoll/broadcast",
-        "message/exact/broadcast",
-        "binary/broadcast",
-    ],
+    fails=WHERE_A_SENDER_HEARS_ITSELF,
 )
 def replies_come_before_what_their_handler_sent(patch: pytest.MonkeyPatch) -> None:
     """A broadcast is sent when its handler has been answered."""

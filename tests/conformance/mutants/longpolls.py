@@ -17,6 +17,24 @@ from tests.conformance.mutants import mutant
 
 Body = dict[str, Any]
 
+WHERE_A_POLL_BRINGS_MESSAGES = (
+    "longpoll/session",
+    "longpoll/batch/ndjson",
+    "longpoll/broadcast",
+    "longpoll/auth-token",
+    "longpoll/token/header",
+    "longpoll/token/header-wins",
+    "longpoll/token/sibling-path",
+    "longpoll/post/no-type",
+    "longpoll/post/charset",
+    "longpoll/post/error-reply",
+    "longpoll/batch/crlf",
+    "longpoll/batch/hundred",
+    "longpoll/batch/stale",
+    "longpoll/batch/binary",
+    "longpoll/batch/not-base64",
+)
+
 
 def rewrite(patch: pytest.MonkeyPatch, change: Callable[[Body], web.Response]) -> None:
     """Make every answer with a JSON body anew."""
@@ -126,25 +144,7 @@ def a_dead_token_is_refused(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     64,
-    fails=[
-        "longpoll/session",
-        "longpoll/batch/ndjson",
-        "longpoll/broadcast",
-        "longpoll/auth-token",
-        "message/exact/push longpoll",
-        "longpoll/poll/strings",
-        "longpoll/token/header",
-        "longpoll/token/header-wins",
-        "longpoll/token/sibling-path",
-        "longpoll/post/no-type",
-        "longpoll/post/charset",
-        "longpoll/post/error-reply",
-        "longpoll/batch/crlf",
-        "longpoll/batch/hundred",
-        "longpoll/batch/stale",
-        "longpoll/batch/binary",
-        "longpoll/batch/not-base64",
-    ],
+    fails=["message/exact/push longpoll", "longpoll/poll/strings", *WHERE_A_POLL_BRINGS_MESSAGES],
 )
 def messages_are_nested_arrays(patch: pytest.MonkeyPatch) -> None:
     """Messages are JSON, not strings of JSON."""
@@ -188,24 +188,7 @@ def preflights_are_204(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     69,
-    fails=[
-        "longpoll/session",
-        "longpoll/batch/ndjson",
-        "longpoll/broadcast",
-        "longpoll/auth-token",
-        "longpoll/poll",
-        "longpoll/token/header",
-        "longpoll/token/header-wins",
-        "longpoll/token/sibling-path",
-        "longpoll/post/no-type",
-        "longpoll/post/charset",
-        "longpoll/post/error-reply",
-        "longpoll/batch/crlf",
-        "longpoll/batch/hundred",
-        "longpoll/batch/stale",
-        "longpoll/batch/binary",
-        "longpoll/batch/not-base64",
-    ],
+    fails=["longpoll/poll", *WHERE_A_POLL_BRINGS_MESSAGES],
 )
 def polls_are_answered_without_a_token(patch: pytest.MonkeyPatch) -> None:
     """The token is told once."""

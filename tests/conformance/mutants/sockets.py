@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,7 +23,43 @@ from phoenix_compat.runtime.channel_server import ChannelServer
 from phoenix_compat.runtime.socket_server import SocketServer
 from tests.conformance.mutants import mutant
 
+WHERE_A_TOPIC_IS_NOT_JOINED = (
+    "join/unmatched",
+    "message/unjoined",
+    "leave/event-after",
+    "end/stop/normal",
+    "end/stop/error",
+    "join/topic/case-sensitive",
+    "longpoll/post/error-reply",
+)
+WHERE_A_TOPIC_IS_JOINED_TWICE = (
+    "join/duplicate",
+    "message/stale/dropped",
+    "leave/stale",
+    "join/limit/duplicate",
+)
+WHERE_A_CHANNEL_CRASHES = (
+    "end/stop/error",
+    "end/crash",
+    "message/push/no-object",
+    "message/reserved",
+    "binary/v1/reply",
+)
+
 decide = session.decide
+
+
+def copy_join_ref(patch: pytest.MonkeyPatch, when: Callable[[Message, Any], bool]) -> None:
+    """Answer with the message's own join_ref when message and response are of this kind."""
+    answer = SocketServer._answer
+
+    def copying(
+        self: SocketServer, join_ref: Any, message: Message, status: str, response: Any
+    ) -> None:
+        own = message.join_ref if when(message, response) else join_ref
+        answer(self, own, message, status, response)
+
+    patch.setattr(SocketServer, "_answer", copying)
 
 
 @mutant(
@@ -31,15 +68,9 @@ decide = session.decide
 )
 def heartbeats_are_answered_with_their_join_ref(patch: pytest.MonkeyPatch) -> None:
     """The reply to a heartbeat copies the join_ref."""
-    answer = SocketServer._answer
-
-    def copying(
-        self: SocketServer, join_ref: Any, message: Message, status: str, response: Any
-    ) -> None:
-        is_heartbeat = message.event == "heartbeat" and message.topic == "phoenix"
-        answer(self, message.join_ref if is_heartbeat else join_ref, message, status, response)
-
-    patch.setattr(SocketServer, "_answer", copying)
+    copy_join_ref(
+        patch, lambda message, _: message.event == "heartbeat" and message.topic == "phoenix"
+    )
 
 
 @mutant(20, fails=["heartbeat/other-event"])
@@ -54,40 +85,15 @@ def the_topic_phoenix_is_special(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     21,
-    fails=[
-        "join/unmatched",
-        "message/unjoined",
-        "leave/event-after",
-        "end/stop/normal",
-        "end/stop/error",
-        "join/topic/case-sensitive",
-        "longpoll/post/error-reply",
-    ],
+    fails=WHERE_A_TOPIC_IS_NOT_JOINED,
 )
 def unmatched_topics_are_answered_with_their_join_ref(patch: pytest.MonkeyPatch) -> None:
     """The error for a topic that is not joined copies the join_ref."""
-    answer = SocketServer._answer
-
-    def copying(
-        self: SocketServer, join_ref: Any, message: Message, status: str, response: Any
-    ) -> None:
-        is_unmatched = response is UNMATCHED_TOPIC
-        answer(self, message.join_ref if is_unmatched else join_ref, message, status, response)
-
-    patch.setattr(SocketServer, "_answer", copying)
+    copy_join_ref(patch, lambda _, response: response is UNMATCHED_TOPIC)
 
 
 @mutant(
-    fails=[
-        "join/unmatched",
-        "heartbeat/other-event",
-        "message/unjoined",
-        "leave/event-after",
-        "end/stop/normal",
-        "end/stop/error",
-        "join/topic/case-sensitive",
-        "longpoll/post/error-reply",
-    ],
+    fails=["heartbeat/other-event", *WHERE_A_TOPIC_IS_NOT_JOINED],
 )
 def unmatched_topics_are_not_answered(patch: pytest.MonkeyPatch) -> None:
     """A message for a topic that is not joined is dropped."""
@@ -203,13 +209,7 @@ def phx_close_has_no_refs(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     27,
-    fails=[
-        "end/stop/error",
-        "end/crash",
-        "message/push/no-object",
-        "message/reserved",
-        "binary/v1/reply",
-    ],
+    fails=WHERE_A_CHANNEL_CRASHES,
 )
 def phx_error_tells_nothing(patch: pytest.MonkeyPatch) -> None:
     """phx_error carries {}, as before 1.8.10."""
@@ -218,13 +218,7 @@ def phx_error_tells_nothing(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     28,
-    fails=[
-        "end/stop/error",
-        "end/crash",
-        "message/push/no-object",
-        "message/reserved",
-        "binary/v1/reply",
-    ],
+    fails=WHERE_A_CHANNEL_CRASHES,
 )
 def a_crash_is_told_as_a_close(patch: pytest.MonkeyPatch) -> None:
     """A channel that crashed sends phx_close: its client does not come back."""
@@ -275,7 +269,7 @@ def a_refused_join_is_closed(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     30,
-    fails=["join/duplicate", "message/stale/dropped", "leave/stale", "join/limit/duplicate"],
+    fails=WHERE_A_TOPIC_IS_JOINED_TWICE,
 )
 def the_old_channel_is_closed_before_the_new_is_answered(patch: pytest.MonkeyPatch) -> None:
     """On a duplicate join phx_close comes first."""
@@ -292,7 +286,7 @@ def the_old_channel_is_closed_before_the_new_is_answered(patch: pytest.MonkeyPat
 
 @mutant(
     30,
-    fails=["join/duplicate", "message/stale/dropped", "leave/stale", "join/limit/duplicate"],
+    fails=WHERE_A_TOPIC_IS_JOINED_TWICE,
 )
 def a_duplicate_join_is_refused(patch: pytest.MonkeyPatch) -> None:
     """A topic can be joined once."""
@@ -305,13 +299,7 @@ def a_duplicate_join_is_refused(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     40,
-    fails=[
-        "end/stop/error",
-        "end/crash",
-        "message/push/no-object",
-        "message/reserved",
-        "binary/v1/reply",
-    ],
+    fails=WHERE_A_CHANNEL_CRASHES,
 )
 def a_crash_closes_the_connection(patch: pytest.MonkeyPatch) -> None:
     """One channel takes all others with it."""

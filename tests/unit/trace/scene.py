@@ -14,17 +14,8 @@ import base64
 import re
 from dataclasses import dataclass
 
-from phoenix_compat.conformance.trace.frames import (
-    Binary,
-    Close,
-    Entry,
-    Open,
-    Ping,
-    Pong,
-    Side,
-    Text,
-    What,
-)
+from phoenix_compat.conformance.trace import frames
+from phoenix_compat.conformance.trace.frames import Entry, Side, What
 
 _LINE = re.compile(r"(?P<blame>! )?(?:@(?P<time>[\d.]+) )?(?P<arrow>[→←] )?(?P<rest>.*)")
 
@@ -60,28 +51,28 @@ def _what(text: str) -> What:
         case "open":
             return _open(rest)
         case "b64":
-            return Binary(base64.b64decode(rest))
+            return frames.Binary(base64.b64decode(rest))
         case "close":
             code, _, reason = rest.partition(" ")
-            return Close(int(code), reason)
+            return frames.Close(int(code), reason)
         case "cut":
-            return Close(1006)
+            return frames.Close(1006)
         case "ping":
-            return Ping(rest)
+            return frames.Ping(rest)
         case "pong":
-            return Pong(rest)
+            return frames.Pong(rest)
         case _:
-            return Text(text)
+            return frames.Text(text)
 
 
-def _open(text: str) -> Open:
+def _open(text: str) -> frames.Open:
     words = text.split()
     status = int(words.pop(0)) if words and words[0].isdigit() else 101
     protocols = [word.removeprefix("offered=") for word in words if word.startswith("offered=")]
     chosen = [word.removeprefix("chosen=") for word in words if word.startswith("chosen=")]
     query = "&".join(word for word in words if "=" in word and word not in _marks(words))
     url = None if "?" in words else f"ws://localhost/socket/websocket?{query}"
-    return Open(url, status, tuple(protocols), chosen[0] if chosen else None)
+    return frames.Open(url, status, tuple(protocols), chosen[0] if chosen else None)
 
 
 def _marks(words: list[str]) -> set[str]:

@@ -9,20 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix_compat.conformance.trace import report
+from phoenix_compat.conformance.trace import frames, report
 from phoenix_compat.conformance.trace.checker import check_trace
-from phoenix_compat.conformance.trace.frames import (
-    Binary,
-    Close,
-    Entry,
-    Open,
-    Ping,
-    Pong,
-    Side,
-    Text,
-    TraceError,
-    What,
-)
+from phoenix_compat.conformance.trace.frames import Entry, Side, TraceError, What
 from phoenix_compat.conformance.trace.reading import read_trace
 
 JSON = st.recursive(
@@ -51,13 +40,15 @@ OBJECTS = st.fixed_dictionaries(
 ).map(json.dumps)
 ANY_TEXT = st.text(st.characters(), max_size=12)
 WHATS: st.SearchStrategy[What] = st.one_of(
-    (ARRAYS | OBJECTS | JSON.map(json.dumps) | ANY_TEXT).map(Text),
-    st.binary(max_size=12).map(Binary),
-    ANY_TEXT.map(Ping),
-    ANY_TEXT.map(Pong),
-    st.builds(Close, st.integers(), ANY_TEXT),
+    (ARRAYS | OBJECTS | JSON.map(json.dumps) | ANY_TEXT).map(frames.Text),
+    st.binary(max_size=12).map(frames.Binary),
+    ANY_TEXT.map(frames.Ping),
+    ANY_TEXT.map(frames.Pong),
+    st.builds(frames.Close, st.integers(), ANY_TEXT),
     st.builds(
-        Open, st.none() | ANY_TEXT | st.just("ws://x/?vsn=2.0.0"), st.sampled_from([101, 403])
+        frames.Open,
+        st.none() | ANY_TEXT | st.just("ws://x/?vsn=2.0.0"),
+        st.sampled_from([101, 403]),
     ),
 )
 STEPS = st.lists(
@@ -82,14 +73,14 @@ def test_every_recording_is_judged(steps: list[tuple[str, float | None, Side, Wh
 def test_deep_nesting_is_judged(side: Side, depth: int) -> None:
     """JSON as deep as may be is judged, wherever it stands in a frame."""
     deep = "[" * depth + "]" * depth
-    frames = [
+    texts = [
         f'["1","1",{deep},"phx_join",{{}}]',
         f'["1","1","room:a","phx_reply",{deep}]',
         f'[{deep},{deep},"room:a","presence_diff",{deep}]',
     ]
     entries = [
-        Entry(number, "", "a", None, side, Text(frame))
-        for number, frame in enumerate(frames, start=1)
+        Entry(number, "", "a", None, side, frames.Text(text))
+        for number, text in enumerate(texts, start=1)
     ]
 
     found = check_trace(entries)
@@ -102,7 +93,7 @@ def test_deep_nesting_is_judged(side: Side, depth: int) -> None:
 @pytest.mark.parametrize("event", ["presence_state", "presence_diff", "phx_reply", "phx_close"])
 def test_payloads_of_another_kind_are_told(event: str, payload: str) -> None:
     """What the protocol gives a shape may have any other."""
-    frame = Text(f'[null,"1","room:a","{event}",{payload}]')
+    frame = frames.Text(f'[null,"1","room:a","{event}",{payload}]')
 
     assert check_trace([Entry(1, "", "a", None, Side.SERVER, frame)])
 

@@ -8,17 +8,8 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.conformance.trace.frames import (
-    Binary,
-    Close,
-    Entry,
-    Open,
-    Ping,
-    Pong,
-    Side,
-    Text,
-    TraceError,
-)
+from phoenix_compat.conformance.trace import frames
+from phoenix_compat.conformance.trace.frames import Entry, Side, TraceError
 from phoenix_compat.conformance.trace.reading import read_trace
 
 URL = "ws://localhost/socket/websocket?vsn=2.0.0"
@@ -57,14 +48,14 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
     entries = read(tmp_path, "\n" + text)
 
     assert entries[0] == Entry(
-        1, "line 2", "a", 1.0, Side.CLIENT, Open(URL, 101, ("phoenix",), "phoenix")
+        1, "line 2", "a", 1.0, Side.CLIENT, frames.Open(URL, 101, ("phoenix",), "phoenix")
     )
-    assert entries[1] == Entry(2, "line 3", "b", 1.5, Side.CLIENT, Text(TEXT))
+    assert entries[1] == Entry(2, "line 3", "b", 1.5, Side.CLIENT, frames.Text(TEXT))
     assert [entry.what for entry in entries[2:]] == [
-        Binary(b"\x00\xff"),
-        Ping("x"),
-        Pong("x"),
-        Close(1001, "bye"),
+        frames.Binary(b"\x00\xff"),
+        frames.Ping("x"),
+        frames.Pong("x"),
+        frames.Close(1001, "bye"),
     ]
     assert [entry.at_s for entry in entries[2:]] == [None] * 4
 
@@ -120,15 +111,15 @@ def test_a_har_is_read(tmp_path: Path) -> None:
     entries = read(tmp_path, json.dumps(document, indent=1))
 
     assert [(entry.number, entry.conn, entry.what) for entry in entries] == [
-        (1, "1", Open(URL, 101, ("phoenix", "other"))),
-        (2, "1", Text(TEXT)),
-        (3, "2", Open(URL)),
-        (4, "2", Ping("x")),
-        (5, "2", Pong("x")),
-        (6, "2", Close(1005)),
-        (7, "1", Binary(b"\x00\xff")),
-        (8, "1", Close(1001)),
-        (9, "1", Close(1006)),
+        (1, "1", frames.Open(URL, 101, ("phoenix", "other"))),
+        (2, "1", frames.Text(TEXT)),
+        (3, "2", frames.Open(URL)),
+        (4, "2", frames.Ping("x")),
+        (5, "2", frames.Pong("x")),
+        (6, "2", frames.Close(1005)),
+        (7, "1", frames.Binary(b"\x00\xff")),
+        (8, "1", frames.Close(1001)),
+        (9, "1", frames.Close(1006)),
     ]
     assert entries[1].place == "log.entries[1]._webSocketMessages[0]"
 
