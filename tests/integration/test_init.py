@@ -119,7 +119,7 @@ async def test_nothing_is_written_of_answers_that_cannot_work(path: Path, serve:
 async def test_a_link_is_not_written_through_or_over(path: Path) -> None:
     """What is there is left alone without --force, even a link to a file that is not there."""
     path.parent.mkdir()
-    path.symlink_to("nowhere.toml")
+    path.symlink_to("nowhere.toml")  # noqa: ASYNC240 - nothing else runs
 
     refused = await run(*INIT, str(path), "--yes")
 
