@@ -84,7 +84,7 @@ def init(  # noqa: PLR0913 - the answers
     if token and not no_check:
         click.echo(f"the token is good, of {asyncio.run(checked_token(token, base_url))}")
     write_config(path, config_text(chosen), is_replaced=force)
-    click.echo(f"{path.absolute()} is written, for its owner's eyes only")
+    click.echo(f"{path.absolute()} is written, and others cannot read it")
     click.echo(f"start: phoenix-compat serve --config {path}")
 
 

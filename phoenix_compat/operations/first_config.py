@@ -21,6 +21,7 @@ from phoenix_compat.tasks.errors import (
 from phoenix_compat.tasks.replicate import ReplicateProvider
 
 _MODE: Final = 0o600
+_GROUP_MODE: Final = 0o060
 _HEAD: Final = """\
 # Settings of phoenix-compat. A flag wins over an environment variable, which wins over this file.
 # After a change: phoenix-compat check-config, then restart, or send SIGHUP for what may change
@@ -81,6 +82,9 @@ def check_absent(path: Path) -> None:
 def write_config(path: Path, text: str, *, is_replaced: bool) -> None:
     """Write the file whole, readable by its owner only; blocking.
 
+    One that is replaced keeps its owner and its group, which may go on reading it: a service may be
+    in that group.
+
     Raises:
         ConfigError: there is one already and it may not be replaced, or the folder refuses.
     """
@@ -90,7 +94,7 @@ def write_config(path: Path, text: str, *, is_replaced: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            os.fchmod(descriptor, _MODE)
+            _set_access(descriptor, path)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
             sync(Path(name))
@@ -101,6 +105,15 @@ def write_config(path: Path, text: str, *, is_replaced: bool) -> None:
         sync(path.parent)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _set_access(descriptor: int, path: Path) -> None:
+    mode = _MODE
+    if path.exists():
+        replaced = path.stat()
+        os.fchown(descriptor, replaced.st_uid, replaced.st_gid)
+        mode |= replaced.st_mode & _GROUP_MODE
+    os.fchmod(descriptor, mode)
 
 
 async def checked_token(token: str, base_url: str) -> str:

@@ -15,7 +15,7 @@ from phoenix_compat.app.configuration import load_configuration
 from phoenix_compat.app.settings import Settings
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.operations.first_config import config_text, place_to_write
+from phoenix_compat.operations.first_config import config_text, place_to_write, write_config
 from tests.conftest import Serve
 from tests.integration.commands import ROOT, Finished, environment, run
 
@@ -153,3 +153,16 @@ def test_the_file_names_every_setting(tmp_path: Path) -> None:
         assert f"# {name} = " in path.read_text()
         assert f"# {field.description}; variable " in text
     assert load_configuration({}, path, {}).settings == Settings()
+
+
+@pytest.mark.parametrize(("before", "after"), [(0o640, 0o640), (0o644, 0o640), (0o600, 0o600)])
+def test_a_replaced_file_keeps_its_group(tmp_path: Path, before: int, after: int) -> None:
+    """A service that reads its file by its group still can after --force; others never can."""
+    path = tmp_path / "config.toml"
+    path.write_text("port = 4001\n")
+    path.chmod(before)
+
+    write_config(path, "port = 4002\n", is_replaced=True)
+
+    assert path.read_text() == "port = 4002\n"
+    assert path.stat().st_mode & 0o777 == after
