@@ -139,7 +139,8 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
     source = EnvSettingsSource(Settings)
     given: dict[str, _Given] = {}
     for name, field in Settings.model_fields.items():
-        variable = next((one for one in variables(name) if one in environment), None)
+        # Compose files and units set variables to nothing where nothing is meant.
+        variable = next((one for one in variables(name) if environment.get(one)), None)
         if variable is None:
             continue
         text = environment[variable]

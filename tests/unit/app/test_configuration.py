@@ -50,6 +50,18 @@ def test_without_anything_all_are_defaults() -> None:
     assert set(found.origins.values()) == {"default"}
 
 
+def test_an_empty_variable_is_none(tmp_path: Path) -> None:
+    """A variable that is set to nothing, as compose files do, leaves the setting to the file."""
+    path = a_file(tmp_path, "port = 1\n")
+    environment = {"PHOENIX_COMPAT_PORT": "", "PUBLIC_URL": "", "REPLICATE_API_TOKEN": ""}
+
+    found = load_configuration({}, path, environment)
+
+    assert (found.settings.port, found.origins["port"]) == (1, f"file {path}")
+    assert found.settings.public_url is None
+    assert not found.settings.has_token
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     """Each line has the name, the reason, the value, its origin and what is expected."""
     lines = refusal(
