@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from pathlib import Path
 
 import click
@@ -38,7 +39,7 @@ def main(  # noqa: PLR0913 - one parameter per option
     cold_start_s: float,
     state_file: Path | None,
 ) -> None:
-    """Serve Replicate's HTTP API, emulated, until Ctrl-C."""
+    """Serve Replicate's HTTP API, emulated, until Ctrl-C or SIGTERM."""
     try:
         settings = EmulatorSettings(
             host=host,
@@ -51,15 +52,20 @@ def main(  # noqa: PLR0913 - one parameter per option
         )
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):  # on Windows
         asyncio.run(_serve(settings))
 
 
 async def _serve(settings: EmulatorSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Handlers of our own: a container's first process and a script's background job have none.
+        with contextlib.suppress(NotImplementedError):  # on Windows
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with Emulator(settings) as emulator:
             click.echo(_greeting(emulator))
-            await asyncio.Event().wait()
+            await stop.wait()
     except OSError as error:
         raise click.ClickException(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"

@@ -8,13 +8,15 @@ import signal
 import sys
 
 import aiohttp
+import pytest
 from click.testing import CliRunner
 
 from phoenix_compat.emulator.__main__ import main
 
 
-async def test_it_says_where_it_listens_and_ends_on_ctrl_c() -> None:
-    """The lines to paste name a URL that answers; an interrupt ends it with 0 and no traceback."""
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=lambda ending: ending.name)
+async def test_it_says_where_it_listens_and_ends_in_peace(ending: signal.Signals) -> None:
+    """The lines to paste name a URL that answers; a signal ends it with 0 and no traceback."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "phoenix_compat.emulator", "--port", "0", "--speed", "20"),
         stdout=asyncio.subprocess.PIPE,
@@ -33,7 +35,7 @@ async def test_it_says_where_it_listens_and_ends_on_ctrl_c() -> None:
         session.get(f"{base_url[1]}/account") as answer,
     ):
         status = answer.status
-    process.send_signal(signal.SIGINT)
+    process.send_signal(ending)
     _, complaints = await asyncio.wait_for(process.communicate(), 5)
 
     assert (status, process.returncode, complaints) == (200, 0, b"")
