@@ -1,0 +1,328 @@
+"""docs/ios.md says what the server answers, and uses names that SwiftPhoenixClient has.
+
+Swift does not run here. The code of the page was compiled with SwiftPhoenixClient 5.3.4 and run
+against this server; the test below holds its names against those of that version.
+"""
+
+from __future__ import annotations
+
+import json
+import plistlib
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from phoenix_compat import Channel, Result, Socket
+from tests.conftest import Dial, Open, Serve
+from tests.docs.pages import ROOT, blocks, page, prose, rows
+from tests.integration.commands import server
+from tests.integration.product import product, settings_for
+from tests.integration.proxies import free_port
+from tests.serving import accepting, socket_app
+from tests.wire import V1, V2, PhoenixWire, replied
+
+IOS = page("ios.md")
+SWIFT = "\n".join(blocks(IOS, "swift"))
+ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+JSON_TYPE = {"Content-Type": "application/json"}
+
+SWIFT_NAMES: Mapping[str, frozenset[str]] = {
+    "socket": frozenset(
+        {
+            *("channel", "connect", "disconnect", "onError", "onClose", "logger"),
+            *("skipHeartbeat", "heartbeatInterval", "encode", "decode", "vsn"),
+        }
+    ),
+    "channel": frozenset({"join", "leave", "on", "push", "receive"}),
+    "message": frozenset({"payload"}),
+}
+"""Public names of SwiftPhoenixClient, read in the sources of 5.3.4: Socket.swift, Channel.swift,
+Push.swift (`receive`, on what `join` and `push` return) and Message.swift."""
+
+SWIFT_ARGUMENTS = frozenset({"paramsClosure", "vsn", "payload"})
+"""Arguments, read there too: `Socket(_:paramsClosure:vsn:)`, `push(_:payload:timeout:)`."""
+
+
+@pytest.mark.parametrize("owner", SWIFT_NAMES)
+def test_swift_names_are_those_of_the_client(owner: str) -> None:
+    """What the page calls on a socket, a channel and a message is in SwiftPhoenixClient 5.3.4."""
+    used = set(re.findall(rf"(?<![.\w]){owner}[?!]?\.(\w+)", IOS))
+
+    assert used
+    assert used <= SWIFT_NAMES[owner]
+
+
+def test_no_other_swift_name_is_listed() -> None:
+    """The list above holds nothing that the page does not use."""
+    everything = set().union(*SWIFT_NAMES.values()) | SWIFT_ARGUMENTS
+
+    assert {name for name in everything if not re.search(rf"\b{name}\b", IOS)} == set()
+
+
+def test_swift_arguments_are_those_of_the_client() -> None:
+    """Labels in calls of `Socket` and `push` exist."""
+    calls = re.findall(r"\bSocket\([^)]*|\.push\([^)]*", IOS)
+
+    assert len(calls) >= 3
+    assert set(re.findall(r"\b(\w+): ", " ".join(calls))) <= SWIFT_ARGUMENTS
+
+
+@pytest.mark.parametrize("code", blocks(IOS, "swift"))
+def test_swift_blocks_are_whole(code: str) -> None:
+    """Every bracket that is opened is closed."""
+    bare = re.sub(r'"(?:[^"\\]|\\.)*"|//.*', "", code)
+
+    for left, right in ("()", "[]", "{}"):
+        assert bare.count(left) == bare.count(right)
+
+
+def test_the_property_list_says_what_the_text_says() -> None:
+    """The keys of Info.plist parse, as a property list."""
+    keys = plistlib.loads(f"<plist><dict>{blocks(IOS, 'xml')[0]}</dict></plist>".encode())
+
+    assert keys["NSAppTransportSecurity"] == {"NSAllowsLocalNetworking": True}
+    assert keys["NSLocalNetworkUsageDescription"]
+
+
+def test_the_setting_for_names_is_toml() -> None:
+    """The line for the configuration file can be read."""
+    assert list(tomllib.loads(blocks(IOS, "toml")[0])) == ["allowed_hosts"]
+
+
+async def test_the_swift_request_and_its_second_try(tmp_path: Path) -> None:
+    """The body and the headers of the Swift code make a task; sent again they make no other."""
+    literal = re.findall(r"encode\(\s*(\[.*\])\)", SWIFT)[0]
+    body = json.loads(literal.replace("[", "{").replace("]", "}").replace(": prompt", ': "a monk"'))
+    headers = dict(re.findall(r'setValue\("?([\w/]+)"?, forHTTPHeaderField: "([\w-]+)"', SWIFT))
+    sent = {name: value for value, name in headers.items()}
+    answers = []
+    async with product(settings_for(tmp_path)) as client, aiohttp.ClientSession() as http:
+        for _try in range(2):
+            url = f"{client.url}/api/tasks"
+            async with http.post(url, data=json.dumps(body), headers=sent) as answer:
+                answers.append((answer.status, answer.headers, await answer.json()))
+
+    assert set(sent) == {"Content-Type", "Idempotency-Key"}
+    assert [status for status, _, _ in answers] == [202, 202]
+    assert {"task_id", "status"} <= set(answers[0][2])
+    assert answers[0][2]["task_id"] == answers[1][2]["task_id"]
+    assert "`Idempotency-Replayed: true`" in IOS
+    assert answers[1][1]["Idempotency-Replayed"] == "true"
+
+
+async def test_refusals_are_those_of_the_table(tmp_path: Path) -> None:
+    """Status and last word of `type` of each problem are in the table, with the fields that Swift
+    reads; those of 503 are words of the code."""
+    table = rows(IOS, "| `status` | last word of `type` | what to do |")
+    listed = {int(status): set(re.findall(r"`([\w-]+)`", words)) for status, words, _ in table}
+    found: dict[int, set[str]] = {}
+    documents = []
+    async with product(settings_for(tmp_path)) as client:
+        for method, path, arguments in (
+            ("POST", "", {"data": b"{", "headers": JSON_TYPE}),
+            ("GET", "/nope", {}),
+            ("POST", "", {"data": b" " * 300 * 1024, "headers": JSON_TYPE}),
+            ("POST", "", {"data": b"{}", "headers": {"Content-Type": "text/plain"}}),
+            ("POST", "", {"json": {"input_data": {"type": "image"}}}),
+        ):
+            status, document = await client.request(method, f"/api/tasks{path}", **arguments)
+            found.setdefault(status, set()).add(document["type"].rpartition(":")[2])
+            documents.append(document)
+    sources = "".join(path.read_text() for path in (ROOT / "phoenix_compat").rglob("*.py"))
+
+    assert {status: words for status, words in listed.items() if status != 503} == found
+    assert all(f'"{word}"' in sources for word in listed[503])
+    assert all({"type", "status", "detail"} <= set(document) for document in documents)
+    assert documents[-1]["field"] == "input_data.prompt"
+    assert "`input_data.prompt`" in IOS
+
+
+class CrashingChannel(Channel):
+    """A channel with a bug."""
+
+    def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+        raise RuntimeError("asked to crash")
+
+
+async def test_join_reasons_are_those_of_the_table(
+    tmp_path: Path, serve: Serve, open_wire: Open
+) -> None:
+    """The server gives each reason of the table, and with a bound of channels that of the text."""
+    table = rows(IOS, "| `reason` | meaning | what to do |")
+    found = set()
+    async with product(settings_for(tmp_path)) as client:
+        wire = await open_wire(client.url)
+        for topic in ("task:nope", "tasks:nope"):
+            found.add((await wire.ask(["1", "1", topic, "phx_join", {}]))[4]["response"]["reason"])
+        await wire.close()
+    wire = await open_wire(await serve(socket_app(accepting({"task:*": CrashingChannel}))))
+    answer = await wire.ask(["1", "1", "task:1", "phx_join", {}])
+    found.add(answer[4]["response"]["reason"])
+    sources = "".join(path.read_text() for path in (ROOT / "phoenix_compat").rglob("*.py"))
+
+    listed = {reason.strip("`") for reason, _, _ in table}
+    assert listed == found | {"unavailable", "too many channels joined"}
+    assert 'reason="unavailable"' in sources
+    assert "too many channels joined" in sources
+
+
+async def test_progress_is_what_the_swift_code_reads(tmp_path: Path) -> None:
+    """The keys that the Swift code takes out of the payloads are there, with the types it wants; a
+    client that joins after the end hears the end again."""
+    async with product(settings_for(tmp_path)) as client:
+        done = await client.post()
+        completed = await client.ended(done)
+        again = await client.follow(done)
+        failed = await client.ended(await client.post("#fault:E005"))
+
+    assert isinstance(completed["progress"], float)
+    assert isinstance(completed["result_data"]["image_url"], str)
+    assert again == [completed]
+    assert isinstance(failed["error_data"]["error"], str)
+    assert isinstance(failed["error_data"]["code"], str)
+    for key in ("status", "progress", "result_data", "image_url", "error_data", "error", "code"):
+        assert f'["{key}"]' in SWIFT
+
+
+async def test_cancel_and_status(tmp_path: Path, open_wire: Open) -> None:
+    """`status` is answered with the payload of `progress`; after `cancel` the task fails as
+    `canceled`."""
+    async with product(settings_for(tmp_path)) as client:
+        task_id = await client.post("#fault:stuck_processing")
+        topic = f"task:{task_id}"
+        wire = await open_wire(client.url)
+        await wire.join(topic)
+        first = await wire.recv()
+        await wire.send(["1", "2", topic, "status", {}])
+        status = await reply_to(wire, "2")
+        await wire.send(["1", "3", topic, "cancel", {}])
+        cancel = await reply_to(wire, "3")
+        last = await client.ended(task_id)
+        await wire.close()
+
+    assert set(status["response"]) == set(first[4])
+    assert cancel == replied({})
+    assert (last["status"], last["error_data"]["code"]) == ("failed", "canceled")
+    assert "`failed` with the code `canceled`" in prose(IOS)
+
+
+async def reply_to(wire: PhoenixWire, ref: str) -> Any:
+    """The payload of the reply, whatever comes before it."""
+    while True:
+        message = await wire.recv()
+        if message[1] == ref:
+            return message[4]
+
+
+async def test_handshakes_are_refused_as_the_table_says(tmp_path: Path, dial: Dial) -> None:
+    """A `vsn` that is no whole version is 403, a wrong path 404."""
+    table = rows(IOS, "| status | meaning | what to do |")
+    async with product(settings_for(tmp_path)) as client:
+        found = [
+            (await (await dial(client.url)).handshake(target)).status
+            for target in (
+                *("/socket/websocket?vsn=2", "/socket/websocket?vsn=2.0"),
+                *("/wrong/websocket?vsn=2.0.0", V2, "/socket/websocket"),
+            )
+        ]
+
+    assert found == [403, 403, 404, 101, 101]
+    assert {"403", "404"} <= {status for status, _, _ in table}
+
+
+async def test_v2_messages_under_a_v1_address_are_closed_with_1011(
+    tmp_path: Path, open_wire: Open
+) -> None:
+    """What a newer client does that is told `vsn: "1.0.0"`."""
+    async with product(settings_for(tmp_path)) as client:
+        wire = await open_wire(client.url, V1)
+        await wire.send(["1", "1", "task:nope", "phx_join", {}])
+        code = await wire.recv_close()
+
+    assert code == 1011
+    assert "closes the connection with code 1011" in IOS
+
+
+async def test_v1_in_binary_frames_is_understood(tmp_path: Path, open_wire: Open) -> None:
+    """SwiftPhoenixClient 0.7 to 2.1 writes so, and without a `vsn`."""
+    async with product(settings_for(tmp_path)) as client:
+        topic = f"task:{await client.post()}"
+        wire = await open_wire(client.url, "/socket/websocket")
+        await wire.send_binary(json.dumps(v1(topic, "phx_join", "1")).encode())
+        reply, progress = await wire.recv_many(2)
+        await wire.close()
+
+    assert (reply["event"], reply["payload"]["status"]) == ("phx_reply", "ok")
+    assert progress["event"] == "progress"
+
+
+@pytest.mark.parametrize("is_left_first", [False, True])
+async def test_one_topic_twice_in_v1_ends_with_a_close_that_names_no_join(
+    tmp_path: Path, open_wire: Open, is_left_first: bool
+) -> None:
+    """The `phx_close` of the first channel comes after the second join, without a `join_ref`."""
+    async with product(settings_for(tmp_path)) as client:
+        topic = f"task:{await client.post('#fault:stuck_processing')}"
+        wire = await open_wire(client.url, V1)
+        await wire.send(v1(topic, "phx_join", "1"))
+        if is_left_first:
+            await wire.send(v1(topic, "phx_leave", "2"))
+        await wire.send(v1(topic, "phx_join", "3"))
+        heard: list[Any] = []
+        while not heard or heard[-1]["event"] != "phx_close":
+            heard.append(await wire.recv())
+        await wire.close()
+
+    assert "join_ref" not in heard[-1]
+    assert heard[-1]["topic"] == topic
+    if not is_left_first:
+        assert "3" in [message["ref"] for message in heard if message["event"] == "phx_reply"]
+
+
+def v1(topic: str, event: str, ref: str) -> dict[str, Any]:
+    """A message of V1, with the `join_ref` that SwiftPhoenixClient adds."""
+    return {"topic": topic, "event": event, "payload": {}, "ref": ref, "join_ref": "1"}
+
+
+async def test_the_command_for_a_device(tmp_path: Path) -> None:
+    """The server starts by the line of the page, and the picture's address is the one that was
+    given, which works; only address and folder are this machine's."""
+    port = free_port()
+    line = blocks(IOS, "sh")[1].replace("192.168.1.20:4000", f"127.0.0.1:{port}")
+    line = line.replace("0.0.0.0", f"127.0.0.1 --port {port} --data-dir {tmp_path}")  # noqa: S104 - it is replaced
+    words = shlex.split(line)
+    variables = dict(word.split("=", 1) for word in words if "=" in word)
+    words = [word for word in words if "=" not in word]
+    assert words.pop(0) == "phoenix-compat"
+    variables["PHOENIX_COMPAT_EMULATOR_SPEED"] = "20"
+    async with (
+        server("-m", "phoenix_compat", *words, **variables) as (_, url),
+        aiohttp.ClientSession() as http,
+    ):
+        async with http.post(f"{url}/api/tasks", json=ORDER) as answer:
+            task_id = (await answer.json())["task_id"]
+        wire = await PhoenixWire.open(url)
+        await wire.join(f"task:{task_id}")
+        last = (await wire.recv())[4]
+        while last["status"] == "processing":
+            last = (await wire.recv())[4]
+        await wire.close()
+        async with http.get(last["result_data"]["image_url"]) as picture:
+            status, content_type = picture.status, picture.content_type
+
+    assert last["result_data"]["image_url"].startswith(f"{variables['PUBLIC_URL']}/files/")
+    assert (status, content_type) == (200, "image/jpeg")
+
+
+def test_the_commands_from_a_checkout_are_a_target() -> None:
+    """`make run` exists, and passes ARGS on."""
+    targets = (ROOT / "Makefile").read_text()
+
+    assert blocks(IOS, "sh")[0] == "make run\n"
+    assert re.search(r"^run:.*\n\t.*serve \$\(ARGS\)", targets, re.MULTILINE)
