@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
     from phoenix_compat.presence import Guest, Presence
     from phoenix_compat.protocol.message import JSON, Broadcast, Message, Payload
-    from phoenix_compat.protocol.origin import CONN, Origin
+    from phoenix_compat.protocol.origin import CONN, SAME_HOST, Origin
     from phoenix_compat.pubsub import PubSub
     from phoenix_compat.result import HandleResult, Reason, Result, Stop, error, ok, reply, stop
     from phoenix_compat.runtime.limits import Counters, Limits
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONN",
     "JSON",
+    "SAME_HOST",
     "Broadcast",
     "CallbackError",
     "Channel",
@@ -93,7 +94,7 @@ _ROOMS: Final = {
     ),
     "presence": ("Guest", "Presence"),
     "protocol.message": ("JSON", "Broadcast", "Message", "Payload"),
-    "protocol.origin": ("CONN", "Origin"),
+    "protocol.origin": ("CONN", "SAME_HOST", "Origin"),
     "pubsub": ("PubSub",),
     "result": ("HandleResult", "Reason", "Result", "Stop", "error", "ok", "reply", "stop"),
     "runtime.limits": ("Counters", "Limits"),

@@ -190,6 +190,8 @@ class Endpoint:
     Args:
         url_host: the host of this server's own pages, for `check_origin=True`.
         check_origin: what sockets use that say nothing of their own.
+        host_setting: what the operator of this program knows `url_host` by; the log names it when
+            an origin is refused.
         secret_key_base: the secret behind `tokens` and long-poll sessions, as in Phoenix at least
             20 bytes, shared with a Phoenix app whose tokens are to be read. None draws one for the
             life of this process.
@@ -207,11 +209,13 @@ class Endpoint:
         *,
         url_host: str | None = "localhost",
         check_origin: CheckOrigin = True,
+        host_setting: str = "url_host",
         secret_key_base: str | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.url_host = url_host
         self.check_origin = parse_check_origin(check_origin)
+        self.host_setting = host_setting
         self.limits = limits or Limits()
         self.counters = Counters()
         self.tokens = Tokens(secret_key_base or secrets.token_urlsafe(_SECRET_BYTES))

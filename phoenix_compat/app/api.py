@@ -22,9 +22,11 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import pydantic
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field
 
-from phoenix_compat.app.problem import ProblemError, problem_middleware
+from phoenix_compat.app.problem import API_PREFIX, ProblemError, problem_middleware
+from phoenix_compat.protocol.browser import refuse_body
 from phoenix_compat.tasks.clock import wire_time
 from phoenix_compat.tasks.errors import TaskNotFoundError
 from phoenix_compat.tasks.kinds import KINDS, TaskKind, determine_task_params
@@ -178,7 +180,6 @@ class TaskApi:
         return task_document(task, position)
 
     async def _body(self, request: web.Request) -> bytes:
-        _check_content_type(request)
         body = bytearray()
         try:
             async for chunk in request.content.iter_any():
@@ -200,13 +201,13 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     max_body_bytes: int = MAX_BODY_BYTES,
     announce: Callable[[Task], None] | None = None,
 ) -> None:
-    """Mount the API on an app that has not started, with its middleware.
+    """Mount the API on an app that has not started, with its middlewares.
 
     Args:
         announce: told of a task that is queued again; what a worker changes it announces itself.
     """
     api = TaskApi(store, worker, kinds, max_body_bytes, announce)
-    app.middlewares.append(problem_middleware)
+    app.middlewares.extend((problem_middleware, _json_bodies))
     app.router.add_post("/api/tasks", api.create)
     app.router.add_get("/api/tasks", api.list)
     app.router.add_get("/api/tasks/{task_id}", api.show)
@@ -215,15 +216,14 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     app.router.add_post("/api/tasks/{task_id}/retry", api.retry)
 
 
-def _check_content_type(request: web.Request) -> None:
-    # A body without a type is taken as what this API speaks; curl -d says form, and is told.
-    if hdrs.CONTENT_TYPE not in request.headers:
-        return
-    if request.content_type != "application/json" and not request.content_type.endswith("+json"):
-        detail = 'Send JSON with the header "Content-Type: application/json".'
-        raise ProblemError(
-            415, "unsupported-media-type", detail, headers={"Accept-Post": "application/json"}
-        )
+@web.middleware
+async def _json_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Under /api every body must be sent as JSON: other types any page can send, see `browser`."""
+    if request.path.startswith(API_PREFIX):
+        refused = refuse_body(request.method, request.headers, has_body=request.body_exists)
+        if refused is not None:
+            raise ProblemError(*refused, headers={"Accept-Post": "application/json"})
+    return await handler(request)
 
 
 def _idempotency_key(request: web.Request) -> str | None:

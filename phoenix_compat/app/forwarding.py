@@ -36,7 +36,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 def forwarding(keeper: Keeper, neighbours: Neighbours) -> Middleware:
-    """The middleware; it must be the outermost."""
+    """The middleware; only the guard against web pages (`browsers`) stands in front of it."""
 
     @web.middleware
     async def forward(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from phoenix_compat.app.api import add_task_routes
+from phoenix_compat.app.browsers import check_origin_of, guarding
 from phoenix_compat.app.channels import user_socket
 from phoenix_compat.app.chores import Chores
 from phoenix_compat.app.cluster import Cluster
@@ -29,7 +30,7 @@ from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
-from phoenix_compat.protocol.origin import CONN, CheckOrigin, parse_check_origin
+from phoenix_compat.protocol.origin import parse_check_origin
 from phoenix_compat.tasks.archive import Archive
 from phoenix_compat.tasks.breaker import BreakerState
 from phoenix_compat.tasks.clock import SystemClock
@@ -79,7 +80,8 @@ async def open_app(
         archive = _archive(settings, file_hosts)
         kinds = dict(await asyncio.to_thread(_kinds, settings))
         endpoint = Endpoint(
-            check_origin=_check_origin(settings),
+            check_origin=check_origin_of(settings),
+            host_setting="public_url",
             secret_key_base=None if seat is None else seat.secret_key_base,
         )
         feed = TaskFeed(store, endpoint) if cluster is None else cluster.feed(store, endpoint)
@@ -106,7 +108,7 @@ async def open_app(
             await worker.start()
             stack.push_async_callback(worker.stop)
 
-        app = web.Application()
+        app = web.Application(middlewares=[guarding(settings)])
         app[LIVE] = Live(kinds, _kinds, worker, archive, chores)
         app.on_response_prepare.append(_sign)
         if cluster is None:
@@ -193,7 +195,7 @@ def check_settings(settings: Settings) -> None:
     attempts: tuple[Callable[[], object], ...] = (
         lambda: _kinds(settings),
         lambda: _archive(settings, ()),
-        lambda: parse_check_origin(_check_origin(settings)),
+        lambda: parse_check_origin(check_origin_of(settings)),
         lambda: check_loop(settings.loop),
     )
     problems: list[str] = []
@@ -222,14 +224,6 @@ def _webhook_url(settings: Settings) -> str | None:
     if not settings.has_token or not public_url.startswith("https://"):
         return None
     return public_url.rstrip("/") + WEBHOOK_PATH
-
-
-def _check_origin(settings: Settings) -> CheckOrigin:
-    """Pages of this server itself, and of the hosts that were named."""
-    if settings.public_url is None and not settings.check_origin:
-        return CONN
-    public = () if settings.public_url is None else (f"//{urlsplit(settings.public_url).netloc}",)
-    return (*public, *settings.check_origin)
 
 
 def schema_sql() -> str:

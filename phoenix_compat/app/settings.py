@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_valid
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from phoenix_compat.app.config_file import DEFAULT_HOST, DEFAULT_PORT
+from phoenix_compat.protocol.browser import host_pattern
 
 PREFIX: Final = "PHOENIX_COMPAT_"
 
@@ -80,7 +81,14 @@ class Settings(BaseSettings):
         description='how browsers reach this server, as "https://example.com", without a path',
     )
     check_origin: tuple[str, ...] = Field(
-        (), description='further origins whose pages may open sockets, as ["//example.com"]'
+        (),
+        description="further origins whose pages may open sockets and change tasks, "
+        'as ["//example.com"]',
+    )
+    allowed_hosts: tuple[Annotated[str, AfterValidator(host_pattern)], ...] = Field(
+        (),
+        description="further names by which this server may be reached, "
+        'as ["nas.lan", "*.example.com"]; "*" allows all',
     )
     show_watchers: bool = Field(
         default=False, description="whether the clients of a task see who else watches it"

@@ -29,7 +29,9 @@ from phoenix_compat import (
     stop,
 )
 from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, Seat
+from phoenix_compat.conformance.control_guard import control_guard, guarded
 from phoenix_compat.presence import Presence
+from phoenix_compat.protocol.browser import PageGuard
 from phoenix_compat.transports.neighbours import Neighbours
 
 _SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]
@@ -225,24 +227,29 @@ class Company:
 
 
 @asynccontextmanager
-async def open_reference_app(seat: Seat | None = None) -> AsyncIterator[web.Application]:
+async def open_reference_app(
+    seat: Seat | None = None, guard: PageGuard | None = None
+) -> AsyncIterator[web.Application]:
     """The reference channel set, or one process's share of it."""
     if seat is None:
-        yield build_reference_app()
+        yield build_reference_app(guard=guard)
         return
     async with (
         Bus(seat.path, seat.node, seat.size) as bus,
         Neighbours(seat.node, seat.size, seat.http_path) as neighbours,
     ):
-        yield build_reference_app(Company(seat, bus, neighbours))
+        yield build_reference_app(Company(seat, bus, neighbours), guard=guard)
 
 
-def build_reference_app(company: Company | None = None, *, hurry: float = 1.0) -> web.Application:
+def build_reference_app(
+    company: Company | None = None, *, hurry: float = 1.0, guard: PageGuard | None = None
+) -> web.Application:
     """The reference channel set in an aiohttp application, `POST /broadcast/…` included.
 
     Args:
         company: what this process has of others that serve with it.
         hurry: by how much its timeouts are shortened, for tests that are in a hurry.
+        guard: which pages may post broadcasts; None: those of this machine.
     """
     if company is None:
         endpoint = Endpoint()
@@ -288,6 +295,6 @@ def build_reference_app(company: Company | None = None, *, hurry: float = 1.0) -
         """Which process this is."""
         return web.json_response({"node": 0 if company is None else company.seat.node})
 
-    app.router.add_post("/broadcast/{topic}/{event}", broadcast)
+    app.router.add_post("/broadcast/{topic}/{event}", guarded(broadcast, guard or control_guard()))
     app.router.add_get("/healthz", health)
     return app

@@ -19,6 +19,13 @@ _TOKEN = "r8_emulated"  # noqa: S105 - any token will do, and this one opens not
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", default=8901, show_default=True, help="0 takes a free port.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A further name by which /__emu may be reached; repeatable.",
+)
 @click.option("--speed", default=1.0, show_default=True, help="How many times faster models run.")
 @click.option("--seed", type=int, help="Makes ids and durations repeat.")
 @click.option("--rate-per-minute", default=600, show_default=True, help="Creates allowed.")
@@ -33,6 +40,7 @@ def main(  # noqa: PLR0913 - one parameter per option
     *,
     host: str,
     port: int,
+    allowed_hosts: tuple[str, ...],
     speed: float,
     seed: int | None,
     rate_per_minute: int,
@@ -44,6 +52,7 @@ def main(  # noqa: PLR0913 - one parameter per option
         settings = EmulatorSettings(
             host=host,
             port=port,
+            allowed_hosts=allowed_hosts,
             speed=speed,
             seed=seed,
             creates_per_minute=rate_per_minute,

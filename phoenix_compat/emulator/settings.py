@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.protocol.browser import host_pattern
 
 # A fixed secret, so that a signature is the same in every run; real accounts have their own.
 DEFAULT_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"a secret that everyone may know.").decode()
@@ -18,6 +19,8 @@ class EmulatorSettings:
 
     Attributes:
         host, port: where `Emulator` listens; port 0 takes a free one.
+        allowed_hosts: further names by which its control routes may be reached, as "emulator" or
+            "*.example.com"; "*" allows all.
         speed: how many times faster than real models the emulated ones start and run. It leaves
             the clock alone: timestamps, deadlines and limits stay those of the wall.
         seed: makes ids, durations and random faults repeat; None draws anew each time.
@@ -40,6 +43,7 @@ class EmulatorSettings:
 
     host: str = "127.0.0.1"
     port: int = 0
+    allowed_hosts: tuple[str, ...] = ()
     speed: float = 1.0
     seed: int | None = None
     api_token: str | None = None
@@ -83,5 +87,10 @@ class EmulatorSettings:
             wrong.append("create_burst must be at least 1")
         if self.run_min_s > self.run_max_s:
             wrong.append("run_min_s must not exceed run_max_s")
+        for text in self.allowed_hosts:
+            try:
+                host_pattern(text)
+            except ValueError as error:
+                wrong.append(f"allowed_hosts: {error}")
         if wrong:
             raise ConfigError("emulator: " + "; ".join(wrong))

@@ -33,6 +33,7 @@ _UPGRADE_REMEDIES: Final[Mapping[int, str]] = {
     400: "the proxy drops the headers of the upgrade: pass Upgrade and Connection on",
     403: "the origin is refused: public_url must be exactly what browsers show",
     404: "the proxy does not pass /socket on to this server",
+    421: "this host is not allowed: let the proxy pass Host on; public_url must name it",
     426: "the proxy drops the headers of the upgrade: pass Upgrade and Connection on",
     502: "the proxy does not reach this server: is it running, and where the proxy looks?",
     503: "the proxy does not reach this server: is it running, and where the proxy looks?",
@@ -117,7 +118,7 @@ async def check_public_url(settings: Settings) -> Finding:
     """Does a websocket come through from outside, past whatever stands in between?"""
     name = "public URL"
     if settings.public_url is None:
-        return ok(name, "none; only this machine's own pages may open sockets")
+        return ok(name, "none; only pages of this server's own host may open sockets")
     base = settings.public_url.rstrip("/")
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:

@@ -3,59 +3,93 @@
     True               the origin's host is the endpoint's own (`url_host`)
     False              every origin passes
     CONN               scheme, host and port are those of the request itself
+    SAME_HOST          the host is that of the request itself; scheme and port do not matter.
+                       May also stand in a list. It is as good as the request's Host header:
+                       a server that answers to every host should check that first
     ["//a.com", ...]   any entry matches: its scheme if given, its port if given or implied by the
                        scheme, its host; `*.a.com` is a.com and all below it
     a callable         called with the parsed origin; true passes
 
 A request without an Origin header passes always: it comes from no web page.
 
-Source: phoenix 1.8.12, lib/phoenix/socket/transport.ex, check_origin/5 and origin_allowed?/4.
+Sources: phoenix 1.8.12, lib/phoenix/socket/transport.ex, check_origin/5 and origin_allowed?/4;
+elixir 1.18, lib/elixir/lib/uri.ex, parse/1.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeAlias
-from urllib.parse import urlsplit
 
 from phoenix_compat.errors import ConfigError
 
 CONN: Final = "conn"
 """The request's own scheme, host and port (`:conn` in Phoenix)."""
 
-_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+SAME_HOST: Final = "same-host"
+"""The request's own host, whatever the scheme and the port. Phoenix has no such value."""
+
+_PORTS: Final = {
+    "ftp": 21,
+    "http": 80,
+    "https": 443,
+    "ldap": 389,
+    "sftp": 22,
+    "tftp": 69,
+    "ws": 80,
+    "wss": 443,
+}
+"""What Elixir's `URI.default_port/1` knows."""
+
+_URI: Final = re.compile(r"(?:([a-z][a-z0-9+\-.]*):)?(?://([^/?#]*))?", re.ASCII | re.IGNORECASE)
+_AUTHORITY: Final = re.compile(r"(?:.*@)?(\[[a-zA-Z0-9:.]*\]|[^:]*)(?::([0-9]*))?")
+
+_MAX_PORT_DIGITS: Final = 6
+"""One more than a port has; a longer number is no port either, and costs no time."""
 
 
 class Origin(NamedTuple):
-    """Where a page came from; None for what the text does not say. `port` may be implied."""
+    """Where a page came from; None for what the text does not say. `port` may be implied.
+
+    `host` is "" where the text says that there is none, as `file://` does.
+    """
 
     scheme: str | None
     host: str | None
     port: int | None
 
 
-CheckOrigin: TypeAlias = bool | Literal["conn"] | Sequence[str] | Callable[[Origin], bool]
+CheckOrigin: TypeAlias = (
+    bool | Literal["conn", "same-host"] | Sequence[str] | Callable[[Origin], bool]
+)
 
 
 @lru_cache(maxsize=256)  # a server has few names, and pages on few hosts
 def parse_origin(text: str) -> Origin:
-    """Take an Origin header or an entry of the list apart; what is no URL has no host.
+    """Take an Origin header or an entry of the list apart, as Elixir's `URI.parse/1` does.
 
-    The host keeps its case: Phoenix compares it as it stands.
+    It reads every text: a port that is no number counts as not given, and what is no URL has no
+    host. The host keeps its case: Phoenix compares it as it stands.
     """
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return Origin(None, None, None)
-    netloc = parts.netloc.rpartition("@")[2]
-    host = netloc if netloc.startswith("[") else netloc.partition(":")[0]
-    host = host.partition("]")[0].lstrip("[") if host.startswith("[") else host
-    scheme = parts.scheme or None
+    uri = _URI.match(text)
+    scheme, authority = (None, None) if uri is None else uri.groups()
+    scheme = None if scheme is None else scheme.lower()
+    host, port = _split_authority(authority)
     if port is None and scheme is not None:
         port = _PORTS.get(scheme)
-    return Origin(scheme, host or None, port)
+    return Origin(scheme, host, port)
+
+
+def _split_authority(authority: str | None) -> tuple[str | None, int | None]:
+    """Host and port of `user@host:port`; an IPv6 address loses its brackets."""
+    parts = None if not authority else _AUTHORITY.match(authority)
+    if parts is None:
+        return authority, None
+    host, digits = parts.groups()
+    port = int(digits.lstrip("0")[:_MAX_PORT_DIGITS] or "0") if digits else None
+    return (host.lstrip("[").rstrip("]") if host else None), port
 
 
 def parse_check_origin(check: CheckOrigin) -> CheckOrigin:
@@ -65,15 +99,22 @@ def parse_check_origin(check: CheckOrigin) -> CheckOrigin:
         ConfigError: an entry of the list has no host.
     """
     if isinstance(check, (bool, str)) or callable(check):
-        if isinstance(check, str) and check != CONN:
-            raise ConfigError(f"check_origin={check!r}: give True, False, 'conn' or a list")
+        if isinstance(check, str) and check not in {CONN, SAME_HOST}:
+            raise ConfigError(
+                f"check_origin={check!r}: give True, False, {CONN!r}, {SAME_HOST!r} or a list"
+            )
         return check
     for entry in check:
-        if parse_origin(entry).host is None:
+        if entry != SAME_HOST and not _can_match(parse_origin(entry)):
             raise ConfigError(
                 f"check_origin entry {entry!r} has no host; write it as '//example.com'"
             )
     return tuple(check)
+
+
+def _can_match(entry: Origin) -> bool:
+    # Pages of files have an origin without a host, and `file://` lets them in.
+    return bool(entry.host) or (entry.host == "" and entry.scheme not in {None, *_PORTS})
 
 
 def is_origin_allowed(
@@ -97,8 +138,19 @@ def is_origin_allowed(
     if check is True:
         return url_host is None or origin.host == url_host
     if isinstance(check, str):
-        return origin == conn
-    return any(_matches(origin, parse_origin(entry)) for entry in check)
+        return _is_of_request(origin, check, conn)
+    return any(
+        _is_of_request(origin, SAME_HOST, conn)
+        if entry == SAME_HOST
+        else _matches(origin, parse_origin(entry))
+        for entry in check
+    )
+
+
+def _is_of_request(origin: Origin, check: str, conn: Origin) -> bool:
+    # A request that names no host has none that a page could share.
+    is_same_host = bool(conn.host) and origin.host == conn.host
+    return is_same_host and (check == SAME_HOST or origin == conn)
 
 
 def _matches(origin: Origin, allowed: Origin) -> bool:

@@ -44,10 +44,11 @@ def is_from_allowed_origin(
     if not is_allowed:
         log.error(
             "Could not check origin for Phoenix.Socket transport.\n"
-            "Origin of the request: %s\n"
+            "Origin of the request: %.200s\n"
             "To allow it, name its host in `check_origin`, as in ['//example.com'], or set "
-            "`url_host` to the host that serves your pages.",
+            "`%s` to where your pages are served.",
             origin,
+            endpoint.host_setting,
         )
     return is_allowed
 

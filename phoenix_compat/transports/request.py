@@ -47,8 +47,11 @@ def _query(request: web.Request) -> str:
 
 
 def request_origin(request: web.Request) -> Origin:
-    """Scheme, host and port of the request itself, for `check_origin="conn"`."""
-    return parse_origin(f"{request.scheme}://{request.host}")
+    """Scheme, host and port of the request itself, for `check_origin="conn"`.
+
+    Without a Host header (HTTP/1.0) there is no host: aiohttp would ask the DNS for this machine's.
+    """
+    return parse_origin(f"{request.scheme}://{request.headers.get('Host', '')}")
 
 
 def connect_info(

@@ -51,15 +51,6 @@ async def test_a_posted_task_is_run(client: Client, workshop: Workshop) -> None:
     assert shown["input_data"] == MONK["input_data"]
 
 
-async def test_json_without_a_content_type_is_taken(client: Client) -> None:
-    """Small clients forget the header; what they send is JSON all the same."""
-    data = b'{"input_data": {"type": "image", "prompt": "monk"}}'
-
-    response = await client.post("/api/tasks", data=data, skip_auto_headers=["Content-Type"])
-
-    assert response.status == 202
-
-
 async def test_what_a_client_must_not_set_is_passed_over(
     client: Client, workshop: Workshop
 ) -> None:

@@ -23,6 +23,34 @@ async def test_another_content_type_is_refused(client: Client, kind: str) -> Non
     assert response.headers["Accept-Post"] == "application/json"
 
 
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("rest", ["", "/some/cancel", "/some/retry"])
+async def test_a_body_without_a_content_type_is_refused(
+    client: Client, workshop: Workshop, rest: str, is_chunked: bool
+) -> None:
+    """415 wherever a body is sent: any page can send one without a type. Nothing is stored."""
+    response = await client.post(
+        f"/api/tasks{rest}",
+        data=b'{"input_data": {"type": "image", "prompt": "monk"}}',
+        skip_auto_headers=["Content-Type"],
+        chunked=is_chunked or None,
+    )
+
+    document = await problem(response, 415)
+    assert "application/json" in document["detail"]
+    assert await workshop.store.list() == []
+
+
+async def test_without_a_body_no_type_is_needed(client: Client, workshop: Workshop) -> None:
+    """A cancel has nothing to say; one that says it in JSON is taken too."""
+    first, second = await workshop.add(), await workshop.add()
+
+    bare = await client.post(f"/api/tasks/{first.id}/cancel", skip_auto_headers=["Content-Type"])
+    told = await client.post(f"/api/tasks/{second.id}/cancel", json={})
+
+    assert {bare.status, told.status} <= {200, 202}
+
+
 @pytest.mark.parametrize(
     "body",
     [

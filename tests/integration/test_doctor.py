@@ -103,7 +103,12 @@ def test_a_clock_that_is_wrong(seconds: float, status: str, told: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "remedy"),
-    [(403, "public_url must be exactly"), (404, "does not pass /socket"), (502, "is it running")],
+    [
+        (403, "public_url must be exactly"),
+        (404, "does not pass /socket"),
+        (421, "pass Host on"),
+        (502, "is it running"),
+    ],
 )
 async def test_a_proxy_that_stands_in_the_way(serve: Serve, status: int, remedy: str) -> None:
     """The status of the refused upgrade says what the proxy does wrong."""

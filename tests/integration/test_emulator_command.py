@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
+from phoenix_compat.cli import cli
 from phoenix_compat.emulator.__main__ import main
 
 
@@ -47,3 +48,12 @@ def test_settings_that_cannot_work_are_a_usage_error() -> None:
 
     assert result.exit_code == 2
     assert "speed must be above 0" in result.output
+
+
+@pytest.mark.parametrize("command", [("emulator",), ("conformance", "serve")])
+def test_an_allowed_host_is_a_name_alone(command: tuple[str, ...]) -> None:
+    """Both servers with control routes refuse a URL there, and say what to write."""
+    result = CliRunner().invoke(cli, [*command, "--port", "0", "--allowed-host", "http://box:1"])
+
+    assert result.exit_code == 2
+    assert "write 'box'" in result.output

@@ -232,3 +232,44 @@ async def test_names_of_clients_are_bounded(dial: Dial, base_url: str) -> None:
 
     assert answer.status == 400
     assert b"1 to 64 letters" in answer.body
+
+
+@pytest.mark.parametrize("target", ["/control/faults", "/control/heard"])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": ""}, 415),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Host": "evil.example:4001"}, 421),
+    ],
+)
+async def test_a_page_from_elsewhere_controls_nothing(
+    base_url: str, http: aiohttp.ClientSession, target: str, headers: dict[str, str], status: int
+) -> None:
+    """What any page can send is refused as a problem document, and nothing is armed."""
+    headers = {"Content-Type": "application/json"} | headers
+    body = b'{"fault": "twice", "topic": "room:a", "payload": {}}'
+
+    async with http.post(base_url + target, data=body, headers=headers) as refused:
+        document = await refused.json(content_type="application/problem+json")
+
+    async with http.get(f"{base_url}/control/faults") as answer:
+        armed = (await answer.json())["armed"]
+    assert (refused.status, document["status"], armed) == (status, status, [])
+
+
+async def test_a_page_from_elsewhere_forgets_nothing(
+    base_url: str, http: aiohttp.ClientSession
+) -> None:
+    """A DELETE is a change as well; reading under a foreign host is refused, too."""
+    origin, host = {"Origin": "http://evil.example"}, {"Host": "evil.example"}
+
+    async with http.delete(f"{base_url}/control/record", headers=origin) as forgotten:
+        pass
+    async with http.get(f"{base_url}/control/record", headers=host) as read:
+        told = await read.text()
+
+    assert (forgotten.status, read.status) == (403, 421)
+    assert "--allowed-host" in told

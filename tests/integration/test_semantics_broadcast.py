@@ -154,6 +154,32 @@ async def test_broadcasts_over_http_reach_everyone(reference_url: str, open_wire
     assert await wire.recv_many(3) == [[None, None, "room:a", "msg", {"a": 1}]] * 3
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Host": "evil.example"}, 421),
+    ],
+)
+async def test_a_page_from_elsewhere_broadcasts_nothing(
+    reference_url: str, open_wire: Open, headers: dict[str, str], status: int
+) -> None:
+    """What any page can make a browser post is refused, and nobody hears it."""
+    wire = await open_wire(reference_url)
+    await wire.join("room:a")
+    headers = {"Content-Type": "application/json"} | headers
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{reference_url}/broadcast/room:a/msg", data=b"{}", headers=headers) as told,
+    ):
+        pass
+
+    assert told.status == status
+    await wire.fence()
+
+
 async def test_bytes_to_everyone(serve: Serve, open_wire: Open) -> None:
     """§2.4, §2.5: a binary broadcast has the third layout, without any ref."""
     endpoint = Endpoint()

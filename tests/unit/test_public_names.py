@@ -7,6 +7,7 @@ import phoenix_compat
 PUBLIC = [
     "CONN",
     "JSON",
+    "SAME_HOST",
     "Broadcast",
     "CallbackError",
     "Channel",

@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, help="Processes on the port.  [1]"
 )
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A further name by which /control and /broadcast may be reached; repeatable.",
+)
 @click.option("--as-worker", is_flag=True, hidden=True)
-def serve(host: str, port: int, workers: int, *, as_worker: bool) -> None:
+def serve(
+    host: str, port: int, workers: int, allowed_hosts: tuple[str, ...], *, as_worker: bool
+) -> None:
     """Host the reference channel set, and a fault server for authors of clients.
 
     \b
@@ -40,17 +49,23 @@ def serve(host: str, port: int, workers: int, *, as_worker: bool) -> None:
     from phoenix_compat.app.server import run, serve_until_signal, work_until_signal
     from phoenix_compat.cluster.seat import Lifeline
     from phoenix_compat.cluster.supervisor import supervise
+    from phoenix_compat.conformance.control_guard import control_guard
     from phoenix_compat.conformance.faults.server import add_fault_server
     from phoenix_compat.conformance.reference import open_reference_app
+    from phoenix_compat.protocol.browser import host_pattern
 
+    try:
+        guard = control_guard((host.lower(), *map(host_pattern, allowed_hosts)))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--allowed-host") from error
     # Channels crash here on request: that is no news, and printing tracebacks takes long enough to
     # make the next answers late.
     configure_logs("critical", "console")
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[web.Application]:
-        async with open_reference_app() as app:
-            add_fault_server(app)
+        async with open_reference_app(guard=guard) as app:
+            add_fault_server(app, guard)
             yield app
 
     def started(url: str) -> None:
@@ -63,7 +78,7 @@ def serve(host: str, port: int, workers: int, *, as_worker: bool) -> None:
 
     if as_worker:
         seat, lifeline = Lifeline.take()
-        run(work_until_signal(open_reference_app(seat), host, seat, lifeline))
+        run(work_until_signal(open_reference_app(seat, guard), host, seat, lifeline))
     elif workers > 1:
         run(supervise(sys.argv[1:], host, port, workers, started))
     else:

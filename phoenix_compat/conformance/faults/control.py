@@ -1,17 +1,19 @@
 """The routes under /control: arm faults, fetch records and verdicts.
 
 Errors are RFC 9457 problems that name the field. Nothing here asks who is calling: the fault server
-is a tool for tests and listens on the loopback unless told otherwise.
+is a tool for tests and listens on the loopback unless told otherwise. Web pages from elsewhere are
+refused (see `control_guard`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
 
+from phoenix_compat.conformance.control_guard import Handler, guarded, problem
 from phoenix_compat.conformance.faults.lane import (
     DEFAULT_CLIENT,
     DEFAULT_LANE,
@@ -23,16 +25,16 @@ from phoenix_compat.conformance.faults.plan import Fault, FaultError
 from phoenix_compat.conformance.faults.report import Report, judge_client
 from phoenix_compat.conformance.faults.scenarios import APP, SCENARIOS
 from phoenix_compat.conformance.faults.table import FAULTS
+from phoenix_compat.protocol.browser import PageGuard
 
 _PLAYGROUND: Final = web.AppKey("fault_playground", Playground)
 _MAX_NAME: Final = 64
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def add_routes(app: web.Application, playground: Playground) -> None:
-    """Add the control routes of a playground."""
+def add_routes(app: web.Application, playground: Playground, guard: PageGuard) -> None:
+    """Add the control routes of a playground, for those that the guard lets through."""
     app[_PLAYGROUND] = playground
-    routes: tuple[tuple[str, str, _Handler], ...] = (
+    routes: tuple[tuple[str, str, Handler], ...] = (
         ("GET", "/control/faults", list_faults),
         ("POST", "/control/faults", arm_fault),
         ("DELETE", "/control/faults", disarm_faults),
@@ -46,7 +48,7 @@ def add_routes(app: web.Application, playground: Playground) -> None:
         ("GET", "/control/report.html", get_report_page),
     )
     for method, path, handler in routes:
-        app.router.add_route(method, path, _with_problems(handler))
+        app.router.add_route(method, path, guarded(_with_problems(handler), guard))
 
 
 async def list_faults(request: web.Request) -> web.Response:
@@ -211,21 +213,13 @@ async def _object(request: web.Request) -> dict[str, Any]:
     return document
 
 
-def _with_problems(handler: _Handler) -> _Handler:
+def _with_problems(handler: Handler) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
         except FaultError as error:
-            return _problem(422, str(error), field=error.field)
+            return problem(422, "Invalid request", str(error), field=error.field)
         except TooManyError as error:
-            return _problem(503, str(error))
+            return problem(503, "Too many", str(error))
 
     return handle
-
-
-def _problem(status: int, detail: str, **extra: Any) -> web.Response:
-    title = "Too many" if status == 503 else "Invalid request"
-    document = {"title": title, "status": status, "detail": detail, **extra}
-    return web.Response(
-        status=status, text=json.dumps(document), content_type="application/problem+json"
-    )

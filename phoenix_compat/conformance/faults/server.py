@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from aiohttp import WSMsgType, web
 
+from phoenix_compat.conformance.control_guard import control_guard
 from phoenix_compat.conformance.faults import control
 from phoenix_compat.conformance.faults.channels import Channels
 from phoenix_compat.conformance.faults.lane import (
@@ -27,6 +28,7 @@ from phoenix_compat.conformance.faults.lane import (
 from phoenix_compat.conformance.faults.link import Link
 from phoenix_compat.conformance.faults.record import Kind
 from phoenix_compat.errors import RemoteProtocolError
+from phoenix_compat.protocol.browser import PageGuard
 from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR
 from phoenix_compat.protocol.handshake import upgrade_error
 from phoenix_compat.protocol.serializer import DEFAULT_VSN, Serializer, negotiate
@@ -38,8 +40,12 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PATHS: Final = ("", "/{client}", "/{client}/{lane}")
 
 
-def add_fault_server(app: web.Application) -> Playground:
-    """Add the routes under /faults and /control; the connections end with the application."""
+def add_fault_server(app: web.Application, guard: PageGuard | None = None) -> Playground:
+    """Add the routes under /faults and /control; the connections end with the application.
+
+    Args:
+        guard: which pages may use /control; None: those of this machine.
+    """
     playground = Playground()
 
     async def open_websocket(request: web.Request) -> web.StreamResponse:
@@ -52,7 +58,7 @@ def add_fault_server(app: web.Application) -> Playground:
 
     for path in _PATHS:
         app.router.add_get(f"/faults{path}/socket/websocket{{slash:/?}}", open_websocket)
-    control.add_routes(app, playground)
+    control.add_routes(app, playground, guard or control_guard())
     app.on_shutdown.append(end_connections)
     return playground
 

@@ -1,8 +1,11 @@
-"""The middleware of /v1: tokens, rate limits, and errors as `application/problem+json`."""
+"""The middlewares: tokens and rate limits of /v1, which web pages may use /__emu, and errors as
+`application/problem+json`.
+"""
 
 from __future__ import annotations
 
 import hmac
+import socket
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -10,7 +13,25 @@ from aiohttp.typedefs import Handler
 from phoenix_compat.emulator.json_type import JsonObject
 from phoenix_compat.emulator.problem import ProblemError, not_found, unauthenticated
 from phoenix_compat.emulator.rate_limit import RateLimit
+from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.web.request_context import state_of
+from phoenix_compat.protocol.browser import PageGuard, host_pattern, machine_names
+
+CONTROL_PREFIX = "/__emu/"
+PAGE_GUARD: web.AppKey[PageGuard] = web.AppKey("page_guard", PageGuard)
+
+
+def page_guard(settings: EmulatorSettings) -> PageGuard:
+    """Who may use the control routes from a browser: pages of this machine's own."""
+    return PageGuard(
+        (
+            settings.host.lower(),
+            *machine_names(socket.gethostname()),
+            *map(host_pattern, settings.allowed_hosts),
+        ),
+        hosts_remedy="start the emulator with --allowed-host NAME",
+        origins_remedy="use a page of the emulator's own host, or a program that is no browser",
+    )
 
 
 @web.middleware
@@ -31,7 +52,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Ask for the token and keep the limits of one account; only under /v1."""
+    """Under /v1 ask for the token and keep the limits of one account; under /__emu refuse pages."""
+    if request.path.startswith(CONTROL_PREFIX):
+        _refuse_pages(request)
     if not request.path.startswith("/v1/"):
         return await handler(request)
     state = state_of(request)
@@ -53,6 +76,15 @@ async def tell_limits(request: web.Request, response: web.StreamResponse) -> Non
         # A fault's 429 leaves the bucket full, yet must not say so.
         headers["ratelimit-remaining"] = "0"
     response.headers.update(headers)
+
+
+def _refuse_pages(request: web.Request) -> None:
+    # The control routes ask for no token, so any page that its owner opens could use them.
+    refused = request.config_dict[PAGE_GUARD].refuse(
+        request.method, request.headers, has_body=request.body_exists
+    )
+    if refused is not None:
+        raise ProblemError(refused.status, refused.detail)
 
 
 def _authenticate(request: web.Request) -> None:

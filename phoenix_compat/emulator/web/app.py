@@ -9,7 +9,13 @@ from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.state import EmulatorState
 from phoenix_compat.emulator.web import account, control, create, pictures, predictions, stream
 from phoenix_compat.emulator.web import uploads as uploaded
-from phoenix_compat.emulator.web.access import guard, problems, tell_limits
+from phoenix_compat.emulator.web.access import (
+    PAGE_GUARD,
+    guard,
+    page_guard,
+    problems,
+    tell_limits,
+)
 from phoenix_compat.emulator.web.courier import courier_context
 from phoenix_compat.emulator.web.request_context import STATE
 
@@ -23,6 +29,7 @@ def build_emulator_app(
     """Replicate's HTTP API as an application, ready for a runner; its state is `app[STATE]`."""
     app = web.Application(middlewares=[problems, guard], client_max_size=settings.max_body_bytes)
     app[STATE] = EmulatorState(settings, clock)
+    app[PAGE_GUARD] = page_guard(settings)
     app.cleanup_ctx.append(courier_context)
     app.on_shutdown.append(_stop_waiting)
     app.on_cleanup.append(_close_studio)

@@ -62,6 +62,15 @@ def test_an_empty_variable_is_none(tmp_path: Path) -> None:
     assert not found.settings.has_token
 
 
+def test_an_allowed_host_with_more_than_a_name_is_a_mistake(tmp_path: Path) -> None:
+    """The line says what was given, where, and what to write instead."""
+    (line,) = refusal('allowed_hosts = ["fine.lan", "http://nas.lan:4000"]', tmp_path)
+
+    assert line.startswith("allowed_hosts: 'http://nas.lan:4000' is more than the name of a host")
+    assert "write 'nas.lan'" in line
+    assert f"file {tmp_path}" in line
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     """Each line has the name, the reason, the value, its origin and what is expected."""
     lines = refusal(

@@ -9,6 +9,7 @@ import pytest
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.origin import (
     CONN,
+    SAME_HOST,
     CheckOrigin,
     Origin,
     is_origin_allowed,
@@ -18,7 +19,7 @@ from phoenix_compat.protocol.origin import (
 
 HERE = Origin("http", "example.com", 80)
 
-# No host; no URL; no origin at all.
+# No host, or an empty one; no URL; no origin at all. In some of them Elixir reads a host.
 ODD_ORIGINS = [
     "file://",
     "null",
@@ -68,10 +69,69 @@ def test_true_compares_the_host_only() -> None:
 
 
 def test_true_passes_any_host_when_the_endpoint_has_none() -> None:
-    """An endpoint without a host of its own lets every host pass, but an origin needs one."""
-    origins = ["https://a.com", "http://b.com:81"]
+    """An endpoint without a host of its own lets every host pass, the empty one of files too."""
+    origins = ["https://a.com", "http://b.com:81", "file://"]
 
-    assert origins == sort_out(True, [*origins, "null", "file://"], url_host=None)
+    assert origins == sort_out(True, [*origins, "null", ""], url_host=None)
+
+
+def test_true_reads_origins_as_elixir_does() -> None:
+    """A port that is no number counts for nothing; the host is what stands behind the last @."""
+    fine = [
+        "http://example.com:abc",
+        "http://example.com:80abc",
+        "http://evil.com@example.com",
+        "http://example.com/evil.com",
+        "http://example.com?evil.com",
+        "ws://example.com:4000",
+        "wss://example.com",
+    ]
+    others = [
+        "http://example.com@evil.com",
+        "http://a@example.com@evil.com",
+        "http://example.com.evil.com",
+        "http://evil.com#example.com",
+        "http://evil.com/example.com",
+        "http://example.com.",
+        "http://EXAMPLE.COM",
+        "http:example.com",
+        "[example.com]",
+    ]
+
+    assert fine == sort_out(True, [*fine, *others])
+
+
+@pytest.mark.parametrize(
+    ("request_url", "fine", "others"),
+    [
+        (
+            "http://192.168.1.5:4000",
+            ["ws://192.168.1.5:4000", "wss://192.168.1.5", "http://192.168.1.5:abc"],
+            ["http://192.168.1.6", "http://192.168.1.5.evil.com", "http://192.168.1.5@evil.com"],
+        ),
+        ("http://[::1]:4000", ["ws://[::1]:4000", "https://[::1]"], ["http://[::2]:4000"]),
+        ("http://Mac.local:4000", ["ws://Mac.local:4000"], ["ws://mac.local:4000"]),
+        ("http://", [], ["http://", "//", "http://a.com"]),
+    ],
+)
+def test_same_host_is_the_requests_own(
+    request_url: str, fine: list[str], others: list[str]
+) -> None:
+    """Only the host counts, as it stands; a request without one shares it with nobody."""
+    conn = parse_origin(request_url)
+
+    for check in (SAME_HOST, [SAME_HOST, "//friend.com"]):
+        assert fine == sort_out(check, [*fine, *others, *ODD_ORIGINS], conn=conn)
+
+
+def test_same_host_stands_in_a_list_beside_others() -> None:
+    """The server's own pages and those of the other entries pass."""
+    check = [SAME_HOST, "//friend.com"]
+
+    assert sort_out(check, ["http://example.com:1", "https://friend.com", "http://evil.com"]) == [
+        "http://example.com:1",
+        "https://friend.com",
+    ]
 
 
 @pytest.mark.parametrize("check", [True, ["//example.com"], ["*://x", "//*.com"], CONN])
@@ -135,6 +195,8 @@ def test_a_host_does_not_match_its_subdomains() -> None:
             ["http://port.com:82", "http://port.com"],
         ),
         ("https://[::1]:8080", ["https://[::1]:8080"], ["https://[::2]:8080", "https://[::1]"]),
+        ("file://", ["file://", "file:///page.html"], ["http://localhost", "null", ""]),
+        ("http://h:x", ["http://h", "http://h:80"], ["http://h:8080"]),
         ("app://localhost", ["app://localhost", "app://localhost:1"], ["http://localhost"]),
     ],
 )
@@ -199,7 +261,29 @@ def test_a_function_decides() -> None:
         ("wss://a.com", Origin("wss", "a.com", 443)),
         ("app://a.com", Origin("app", "a.com", None)),
         ("http://a.com:", Origin("http", "a.com", 80)),
-        ("http://a.com:99999", Origin(None, None, None)),
+        ("http://a.com:99999", Origin("http", "a.com", 99999)),
+        ("http://a.com:abc", Origin("http", "a.com", 80)),
+        ("http://a.com:81abc", Origin("http", "a.com", 81)),
+        ("http://a.com:0081", Origin("http", "a.com", 81)),
+        ("app://a.com:abc", Origin("app", "a.com", None)),
+        ("file://", Origin("file", "", None)),
+        ("http://", Origin("http", "", 80)),
+        ("//", Origin(None, "", None)),
+        ("http:", Origin("http", None, 80)),
+        ("http://:80", Origin("http", None, 80)),
+        ("http://user@", Origin("http", None, 80)),
+        ("null", Origin(None, None, None)),
+        ("", Origin(None, None, None)),
+        ("a.com:81", Origin("a.com", None, None)),
+        ("http://a.com@b.com@c.com:81", Origin("http", "c.com", 81)),
+        ("http://a.com#b.com", Origin("http", "a.com", 80)),
+        ("http://a.com.", Origin("http", "a.com.", 80)),
+        ("http://[::1", Origin("http", "", 80)),
+        ("http://[bad", Origin("http", "bad", 80)),
+        ("http://[::1]evil:81", Origin("http", "::1", 80)),
+        ("http://\u212a.com", Origin("http", "\u212a.com", 80)),
+        ("\u212a://a.com", Origin(None, None, None)),
+        ("ldap://a.com", Origin("ldap", "a.com", 389)),
     ],
 )
 def test_an_origin_is_taken_apart(text: str, expected: Origin) -> None:
@@ -207,7 +291,15 @@ def test_an_origin_is_taken_apart(text: str, expected: Origin) -> None:
     assert expected == parse_origin(text)
 
 
-@pytest.mark.parametrize("entry", ["example.com", "null", "file://", "", "http://", "http://h:x"])
+def test_a_very_long_port_is_none_that_a_server_has() -> None:
+    """It is read, costs nothing, and equals no port of an entry."""
+    origin = "http://a.com:" + "9" * 8_000
+
+    assert sort_out(["//a.com", "//b.com"], [origin]) == [origin]
+    assert sort_out(["//a.com:9", "//a.com:65535"], [origin]) == []
+
+
+@pytest.mark.parametrize("entry", ["example.com", "null", "//", "", "http://", "wss://", "http:"])
 def test_an_entry_without_a_host_is_a_mistake(entry: str) -> None:
     """A list entry that can never match is told of when the socket is mounted."""
     with pytest.raises(ConfigError, match="has no host"):
@@ -215,7 +307,7 @@ def test_an_entry_without_a_host_is_a_mistake(entry: str) -> None:
 
 
 def test_a_single_string_is_a_mistake() -> None:
-    """A string other than "conn" is a list that was forgotten."""
+    """A string other than "conn" and "same-host" is a list that was forgotten."""
     with pytest.raises(ConfigError, match="a list"):
         parse_check_origin("//example.com")
 
