@@ -31,7 +31,8 @@ def default_of(name: str) -> str:
             return f"`{json.dumps(value)}`"
         case float():
             return f"`{value:g}`"
-    return f"`{value}`"
+        case _:
+            return f"`{value}`"
 
 
 def row_of(name: str) -> str:
