@@ -12,7 +12,7 @@ ARGS ?=
 BENCH ?= ../shared/bench
 PARALLEL ?= -n 2 --dist loadfile
 
-.PHONY: help run demo test check lint types imports unit interop-client faults bench \
+.PHONY: help run demo test check lint types imports docs unit interop-client faults bench \
 	binary release test-packaging clean
 
 help: ## What there is.
@@ -26,7 +26,7 @@ demo: $(VENV)/.run ## Order a picture, watch its progress, save it.
 
 test: check unit ## Set up and check everything.
 
-check: lint types imports ## What needs no run: style, types, which way imports point.
+check: lint types imports docs ## What needs no run: style, types, which way imports point, documentation.
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -38,6 +38,9 @@ types: $(VENV)/.dev
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.docs ## Build the documentation into build/docs; a broken link is an error.
+	$(BIN)/sphinx-build -q -n -W --keep-going -c docs -d build/doctrees . build/docs
 
 unit: $(VENV)/.dev interop-client
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
@@ -68,6 +71,10 @@ group = $$($(BIN)/python -c "import tomllib; print(*(r.split(';')[0] for r in to
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,dev)
+	touch $@
+
+$(VENV)/.docs: pyproject.toml constraints.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,docs)
 	touch $@
 
 $(VENV)/.ship: pyproject.toml constraints.txt $(VENV)/.dev

@@ -51,7 +51,7 @@ class TransportOptions:
 
     Attributes:
         path: the end of the URL's path; `:name` segments capture params.
-        check_origin: see protocol.origin; None takes the endpoint's.
+        check_origin: which web pages may connect; None takes the endpoint's.
         serializers: serializers with the versions they serve, in order of preference.
         connect_info: further entries for `connect`.
     """
@@ -307,14 +307,14 @@ class Endpoint:
     def broadcast_from(
         self, subscriber: Subscriber, topic: str, event: str, payload: Payload
     ) -> Done:
-        """The same, but for one subscriber."""
+        """Send an event to every subscriber of a topic except one."""
         self.pubsub.broadcast(topic, event, payload, but=subscriber)
         return DONE
 
     def local_broadcast(
         self, topic: str, event: str, payload: Payload, *, newest_only: bool = False
     ) -> Done:
-        """The same, for the subscribers in this process only."""
+        """Send an event to the subscribers of a topic in this process only."""
         self.pubsub.broadcast(topic, event, payload, newest_only=newest_only, is_local=True)
         return DONE
 

@@ -159,7 +159,7 @@ class Socket:
         return DONE
 
     def broadcast_from(self, event: str, payload: Payload) -> Done:
-        """The same, but for this channel itself."""
+        """Send an event to all subscribers of this topic except this channel."""
         self._joined_port().broadcast(event, payload, is_from=True)
         return DONE
 
@@ -191,7 +191,7 @@ class Socket:
         self._any_port().subscribe(topic)
 
     def unsubscribe(self, topic: str) -> None:
-        """Hear another topic no longer."""
+        """Stop hearing another topic."""
         self._any_port().unsubscribe(topic)
 
     def monitor(self, at_end: Callable[[], None]) -> None:
@@ -223,7 +223,7 @@ class ConnectInfo(dict[str, Any]):
 
 
 class SocketHandler:
-    """A socket: who may connect, and which channels there are. Subclass it.
+    """A socket: who may connect, and which channels there are. Subclass it::
 
         class UserSocket(SocketHandler):
             channels = {"room:*": RoomChannel}

@@ -148,7 +148,7 @@ class Case:
             depends on the version or on the HTTP server beneath.
         title: what it shows, in a sentence.
         source: where Phoenix does it.
-        section: of the specification the case was written from.
+        section: of docs/protocol.md, with a row of its table or a step.
         recorded_as: its name in the recording; None when it was written, not recorded.
         isolate: names (of topics, of users) that must be this case's alone while it is played.
     """

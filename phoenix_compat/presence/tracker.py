@@ -95,10 +95,12 @@ class Owner(Protocol):
 
 
 class Guest:
-    """Someone who is present without a channel: a bot, a worker, a client of another kind.
+    """Someone who is present without a channel: a bot, a worker, a client of another kind::
 
-    with Guest("room:lobby") as guest:
-        presence.track(guest, "helper", {"is_bot": True})
+        with Guest("room:lobby") as guest:
+            presence.track(guest, "helper", {"is_bot": True})
+
+    Leaving the block ends all its presences.
     """
 
     __slots__ = ("_monitors", "topic")

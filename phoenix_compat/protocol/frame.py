@@ -162,7 +162,7 @@ _FIRST_PRIVATE_CODE: Final = 3000
 def close_answer(payload: bytearray) -> int:
     """The code that answers a client's close frame: 1000, or 1002 or 1007 for a bad one.
 
-    Source: bandit 1.12.5, lib/bandit/websocket/connection.ex (observed, protocol.md §1.9).
+    Source: bandit 1.12.5, lib/bandit/websocket/connection.ex (observed, docs/protocol.md §1.9).
     """
     if not payload:
         return CLOSE_NORMAL

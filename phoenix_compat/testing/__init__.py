@@ -159,7 +159,7 @@ class ChannelTest:
     async def subscribe_and_join(
         self, socket: ConnectedSocket | type[Channel], topic: str, payload: Payload = NO_FIELDS
     ) -> ChannelClient:
-        """The same, after `subscribe(topic)`."""
+        """Subscribe to a topic, then join it; see `subscribe` and `join`."""
         self.subscribe(topic)
         return await self.join(socket, topic, payload)
 

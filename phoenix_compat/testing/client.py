@@ -61,7 +61,7 @@ class ConnectedSocket(Socket):
         return self._connection.close_code
 
     async def join(self, topic: str, payload: Payload = NO_FIELDS) -> ChannelClient:
-        """See ChannelTest.join."""
+        """Join a topic over this connection; see ChannelTest.join."""
         join_ref = next(self._join_refs)
         inbox = self._connection.inboxes[topic, join_ref] = Inbox(topic, self._stage.timeouts)
         ref = await self.send(join_ref, topic, PHX_JOIN, payload)

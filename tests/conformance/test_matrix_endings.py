@@ -1,7 +1,7 @@
 """One suite on every transport and version: how channels and connections end, and who is there.
 
-Phoenix's own integration tests are written so. Numbers are those of protocol.md; the clients are in
-tests/clients.py, the channels in rooms.py, the fixtures in conftest.py.
+Phoenix's own integration tests are written so. Numbers are those of docs/protocol.md; clients are
+in tests/clients.py, the channels in rooms.py, the fixtures in conftest.py.
 """
 
 from __future__ import annotations

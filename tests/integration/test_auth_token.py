@@ -1,6 +1,6 @@
 """The auth token of a connect: where clients put it, and what the handshake answers.
 
-Numbers are those of protocol.md, §1.6 for the most part.
+Numbers are those of docs/protocol.md, §1.6 for the most part.
 """
 
 from __future__ import annotations

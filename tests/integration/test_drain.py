@@ -1,6 +1,6 @@
 """A server that stops: who is sent away when, how, and with which last word.
 
-Numbers are those of protocol.md, §3.9 for the most part.
+Numbers are those of docs/protocol.md, §3.9 for the most part.
 """
 
 from __future__ import annotations

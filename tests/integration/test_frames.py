@@ -1,4 +1,4 @@
-"""Websocket frames on the raw wire: protocol.md §1.9, row by row, in the column of Bandit."""
+"""Websocket frames on the raw wire: docs/protocol.md §1.9, row by row, in the column of Bandit."""
 
 from __future__ import annotations
 

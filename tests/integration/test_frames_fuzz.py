@@ -1,4 +1,7 @@
-"""Whatever bytes come, one connection ends at most, with a code that Phoenix would use."""
+"""Whatever bytes come, one connection ends at most, with a code that Phoenix would use.
+
+Numbers are those of docs/protocol.md.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The websocket handshake on the raw wire: what is accepted, refused, and in which order.
 
-Numbers are those of protocol.md, the description of Phoenix 1.8.12 that this project follows.
+Numbers are those of docs/protocol.md, the description of Phoenix 1.8.12 that this project follows.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ async def test_other_methods_are_refused(serve: Serve, dial: Dial, method: str) 
 async def test_a_bad_upgrade_is_told_after_connect(
     serve: Serve, dial: Dial, changed: dict[str, str | None], named: bytes
 ) -> None:
-    """§9.13.208, §10.6, §9.29: connect runs first; then the fault is named in a 400."""
+    """§9.13.208, §10.6, §9.2.29: connect runs first; then the fault is named in a 400."""
     handler = recording_socket()
     client = await dial(await serve(socket_app(handler)))
 
@@ -251,7 +251,7 @@ async def test_other_paths_are_not_the_socket(reference_url: str, dial: Dial, pa
 async def test_sockets_mount_where_they_are_told(
     serve: Serve, dial: Dial, mount: str, suffix: str, target: str
 ) -> None:
-    """§1.1, §9.35, §9.1.1: mount and transport path are joined, whatever their slashes."""
+    """§1.1, §9.2.35, §9.1.1: mount and transport path are joined, whatever their slashes."""
     app = socket_app(recording_socket(), WebSocketOptions(path=suffix), path=mount)
     client = await dial(await serve(app))
 

@@ -1,6 +1,6 @@
 """Odd messages in right frames: what is undecodable ends the connection, the rest is taken.
 
-Numbers are those of protocol.md; there is no error reply to a message that cannot be read.
+Numbers are those of docs/protocol.md; there is no error reply to a message that cannot be read.
 """
 
 from __future__ import annotations

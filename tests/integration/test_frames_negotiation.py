@@ -1,6 +1,6 @@
 """Version, parameters and subprotocols of a connection, on the raw wire.
 
-Numbers are those of protocol.md.
+Numbers are those of docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ async def test_a_query_that_is_no_utf_8_is_a_bad_request(reference_url: str, dia
 
 
 async def test_path_variables_win_over_the_query(serve: Serve, open_wire: Open) -> None:
-    """§1.1, §9.36, §9.13.222: variables of mount and path are parameters and win."""
+    """§1.1, §9.2.36, §9.13.222: variables of mount and path are parameters and win."""
     options = WebSocketOptions(path="/:room/ws")
     base_url = await serve(socket_app(ParamsSocket, options, path="/vars/:tenant/x"))
 
@@ -246,7 +246,7 @@ async def test_subprotocols(
     offered: list[str],
     answer: tuple[int, str | None],
 ) -> None:
-    """§1.7, §9.31, §9.7.99-102, §10.11: the first of the server's list that the client offers."""
+    """§1.7, §9.2.31, §9.7.99-102, §10.11: the first of the server's list that the client offers."""
     options = WebSocketOptions(subprotocols=supported)
     client = await dial(await serve(socket_app(ParamsSocket, options)))
     extra = [("Sec-WebSocket-Protocol", offer) for offer in offered]
@@ -259,7 +259,7 @@ async def test_subprotocols(
 async def test_refused_subprotocols_are_logged(
     serve: Serve, dial: Dial, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """§1.7, §9.31: no overlap is an error in the log, in Phoenix's words."""
+    """§1.7, §9.2.31: no overlap is an error in the log, in Phoenix's words."""
     options = WebSocketOptions(subprotocols=["sip"])
     client = await dial(await serve(socket_app(ParamsSocket, options)))
 

@@ -1,4 +1,4 @@
-"""Which web pages may open a websocket: protocol.md §1.5 and §9.7.84-98, on the raw wire."""
+"""Which web pages may open a websocket: docs/protocol.md §1.5 and §9.7.84-98, on the raw wire."""
 
 from __future__ import annotations
 

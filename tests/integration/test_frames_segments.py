@@ -1,4 +1,7 @@
-"""However TCP cuts the bytes, the same frames arrive: splits, batches, and real clients' frames."""
+"""However TCP cuts the bytes, the same frames arrive: splits, batches, and real clients' frames.
+
+Numbers are those of docs/protocol.md.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +116,7 @@ async def test_the_handshake_may_come_in_pieces(reference_url: str, dial: Dial) 
 
 
 async def test_swift_phoenix_client_1_x(reference_url: str, open_wire: Open) -> None:
-    """clients.md §1: V1 objects in BINARY frames, as SwiftPhoenixClient 0.9-2.1.1 sends them."""
+    """V1 objects in BINARY frames, as SwiftPhoenixClient 0.9-2.1.1 sends them."""
     wire = await open_wire(reference_url, "/socket/websocket?token=abc")
     topic = "task:42"
 
@@ -137,7 +140,7 @@ async def test_swift_phoenix_client_1_x(reference_url: str, open_wire: Open) -> 
 
 
 async def test_swift_phoenix_client_0_6(reference_url: str, open_wire: Open) -> None:
-    """clients.md §1: TEXT frames without join_ref and a heartbeat with a payload."""
+    """TEXT frames without join_ref and a heartbeat with a payload."""
     wire = await open_wire(reference_url, V1)
 
     joined = await wire.ask({"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"})
@@ -150,7 +153,7 @@ async def test_swift_phoenix_client_0_6(reference_url: str, open_wire: Open) -> 
 
 
 async def test_swift_phoenix_client_5_x(reference_url: str, open_wire: Open) -> None:
-    """clients.md §1: V2 arrays as NSJSONSerialization writes them, `/` escaped."""
+    """V2 arrays as NSJSONSerialization writes them, `/` escaped."""
     wire = await open_wire(reference_url, "/socket/websocket?vsn=2.0.0&token=abc")
 
     await wire.send_text('["6","6","room:a\\/b","phx_join",{}]')

@@ -1,6 +1,6 @@
 """Long-polling, the good days: a session, its polls, and what they carry.
 
-Numbers are those of protocol.md, §9.3 and §9.4 for the most part: what Phoenix's own tests assert.
+Numbers are those of docs/protocol.md, mostly §9.3 and §9.4: what Phoenix's own tests assert.
 """
 
 from __future__ import annotations

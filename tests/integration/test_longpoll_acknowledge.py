@@ -1,6 +1,6 @@
 """Long-polling: when a POST is acknowledged, and what a join that waits holds up.
 
-Numbers are those of protocol.md.
+Numbers are those of docs/protocol.md.
 """
 
 from __future__ import annotations

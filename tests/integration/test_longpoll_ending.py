@@ -1,6 +1,6 @@
 """Long-polling: how a session ends, and how its client learns of it.
 
-Numbers are those of protocol.md, §5.7 and §5.8 for the most part.
+Numbers are those of docs/protocol.md, §5.7 and §5.8 for the most part.
 """
 
 from __future__ import annotations

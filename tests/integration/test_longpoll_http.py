@@ -1,6 +1,6 @@
 """Long-polling as HTTP: methods, paths, origins, CORS, and what is refused how.
 
-Numbers are those of protocol.md.
+Numbers are those of docs/protocol.md.
 """
 
 from __future__ import annotations

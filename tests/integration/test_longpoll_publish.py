@@ -1,6 +1,6 @@
 """Long-polling: what a POST may bring, how it is cut into messages, and how it is acknowledged.
 
-Numbers are those of protocol.md.
+Numbers are those of docs/protocol.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Long-polling: the token that is a session, where it is looked for, and what is none.
 
-Numbers are those of protocol.md, §5.2 and §9.4 for the most part.
+Numbers are those of docs/protocol.md, §5.2 and §9.4 for the most part.
 """
 
 from __future__ import annotations

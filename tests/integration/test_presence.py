@@ -1,4 +1,7 @@
-"""Presence over websockets: who hears what, and in which order."""
+"""Presence over websockets: who hears what, and in which order.
+
+Numbers are those of docs/protocol.md.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,7 @@ async def test_two_clients(url: str, open_wire: Open) -> None:
 
 
 async def test_an_update(url: str, open_wire: Open) -> None:
-    """§A.2, §9.146: one diff, in which the new meta joins and the old one leaves."""
+    """§A.2, §9.10.146: one diff, in which the new meta joins and the old one leaves."""
     wire = await open_wire(url)
     old = (await enter(wire, "ann"))["ann"]["metas"][0]
 
@@ -105,7 +108,7 @@ async def test_an_update(url: str, open_wire: Open) -> None:
 
 
 async def test_track_and_untrack_through_a_socket(url: str, open_wire: Open) -> None:
-    """§9.144: a socket stands for its channel, on its topic."""
+    """§9.10.144: a socket stands for its channel, on its topic."""
     wire = await open_wire(url)
     await enter(wire)
 
@@ -122,7 +125,7 @@ async def test_track_and_untrack_through_a_socket(url: str, open_wire: Open) -> 
 
 @pytest.mark.parametrize("end", ["leave", "crash", "drop"])
 async def test_every_end_of_a_channel(end: str, url: str, open_wire: Open) -> None:
-    """§9.140, §10.57: a leave, a crash and a lost client tell one diff with all their keys."""
+    """§9.10.140, §10.57: a leave, a crash and a lost client tell one diff with all their keys."""
     ann, bob = await open_wire(url), await open_wire(url)
     await enter(ann)
     bobs = await enter(bob, "bob", "bobby")

@@ -1,6 +1,6 @@
 """Broadcasts on the wire: who hears them, in which form, and in which order.
 
-Numbers are those of protocol.md.
+Numbers are those of docs/protocol.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a joined channel may do, say and suffer. Numbers are those of protocol.md."""
+"""What a joined channel may do, say and suffer. Numbers are those of docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -347,7 +347,7 @@ async def test_assigns_are_copies(serve: Serve, open_wire: Open) -> None:
 
 
 async def test_one_instance_for_each_join(serve: Serve, open_wire: Open) -> None:
-    """style.md §5.13.1: what a channel object remembers is of one client on one topic."""
+    """What a channel object remembers is of one client on one topic."""
 
     class RememberingChannel(OpenChannel):
         def __init__(self) -> None:
@@ -370,7 +370,7 @@ async def test_one_instance_for_each_join(serve: Serve, open_wire: Open) -> None
 
 
 async def test_only_handlers_are_called(reference_url: str, open_wire: Open) -> None:
-    """style.md §5.13.4: an event named like a method or attribute reaches none of them."""
+    """An event named like a method or attribute reaches none of them."""
     wire = await open_wire(reference_url)
     names = ["join", "handle_in", "terminate", "stop_normal", "__init__", "handlers", "", None, 7]
 

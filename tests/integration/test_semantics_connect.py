@@ -1,6 +1,6 @@
 """What a connection knows and is known by: connect_info, logs, ids, forced disconnects.
 
-Numbers are those of protocol.md, §9.1 for the most part: what Phoenix's own tests assert.
+Numbers are those of docs/protocol.md, §9.1 for the most part: what Phoenix's own tests assert.
 """
 
 from __future__ import annotations

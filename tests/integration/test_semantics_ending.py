@@ -1,4 +1,4 @@
-"""How a channel ends, and what the client hears of it. Numbers are those of protocol.md."""
+"""How a channel ends, and what the client hears of it. Numbers are those of docs/protocol.md."""
 
 from __future__ import annotations
 

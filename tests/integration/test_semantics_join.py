@@ -1,6 +1,6 @@
 """Joins on the wire: routes, limits, duplicates, blocked sockets, leaving.
 
-Numbers are those of protocol.md.
+Numbers are those of docs/protocol.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Much at once: floods behind a slow join, long queues, slow readers; and nothing left behind."""
+"""Much at once: floods behind a slow join, long queues, slow readers; and nothing left behind.
+
+Numbers are those of docs/protocol.md.
+"""
 
 from __future__ import annotations
 

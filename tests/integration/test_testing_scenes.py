@@ -1,4 +1,4 @@
-"""Phoenix's own tests of channels, played with ChannelTest. Numbers are those of protocol.md §9.
+"""Phoenix's own tests of channels, with ChannelTest. Numbers are those of docs/protocol.md, §9.
 
 Not here, because Python has nothing like it: 158 (a socket of another test process), 185 and 186
 (`handle_call`, `handle_cast`), 190 and 191 (`code_change`).

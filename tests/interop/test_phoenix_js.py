@@ -1,4 +1,7 @@
-"""phoenix.js, the client Phoenix itself ships, under Node.js against this server."""
+"""phoenix.js, the client Phoenix itself ships, under Node.js against this server.
+
+Numbers are those of docs/protocol.md.
+"""
 
 from __future__ import annotations
 

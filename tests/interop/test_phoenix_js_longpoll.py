@@ -1,4 +1,7 @@
-"""phoenix.js over long-polling, under Node.js: at once, and as its automatic fallback."""
+"""phoenix.js over long-polling, under Node.js: at once, and as its automatic fallback.
+
+Numbers are those of docs/protocol.md.
+"""
 
 from __future__ import annotations
 

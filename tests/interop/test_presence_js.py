@@ -1,4 +1,7 @@
-"""phoenix.js's own `Presence` class follows who is there."""
+"""phoenix.js's own `Presence` class follows who is there.
+
+Numbers are those of docs/protocol.md.
+"""
 
 from __future__ import annotations
 

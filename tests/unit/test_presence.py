@@ -1,4 +1,7 @@
-"""Presence: what each operation tells, and what a list shows."""
+"""Presence: what each operation tells, and what a list shows.
+
+Numbers are those of docs/protocol.md.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def scene(kind: type[Presence] = Presence) -> tuple[Presence, Ears, Guest]:
 
 
 def test_fetch_changes_nothing_by_itself() -> None:
-    """§9.136: the default fetch gives back what it got."""
+    """§9.10.136: the default fetch gives back what it got."""
     presence, _ears, _ann = scene()
     presences = one("u1", {"name": "u1", "phx_ref": "ref"})
 
@@ -48,7 +51,7 @@ def test_fetch_changes_nothing_by_itself() -> None:
 
 
 def test_a_list_by_topic_or_by_owner() -> None:
-    """§9.137: list takes a topic or a socket, and shows what fetch added."""
+    """§9.10.137: list takes a topic or a socket, and shows what fetch added."""
     presence, _ears, ann = scene(ExtraPresence)
     before = presence.list(ROOM)
 
@@ -62,7 +65,7 @@ def test_a_list_by_topic_or_by_owner() -> None:
     ("key", "text"), [(1, "1"), (True, "true"), (False, "false"), ("é", "é"), ("", "")]
 )
 def test_keys_are_listed_as_strings(key: str | int, text: str) -> None:
-    """§9.138: an integer key is a string in lists, and so is every other."""
+    """§9.10.138: an integer key is a string in lists, and so is every other."""
     presence, ears, ann = scene()
 
     ref = presence.track(ann, key, {})
@@ -73,7 +76,7 @@ def test_keys_are_listed_as_strings(key: str | int, text: str) -> None:
 
 
 def test_get_by_key_shows_all_metas_of_a_key() -> None:
-    """§9.139: metas of several owners are one presence; an unknown key or topic is nothing."""
+    """§9.10.139: metas of several owners are one presence; an unknown key or topic is nothing."""
     presence, _ears, phone = scene(ExtraPresence)
     first = presence.track(phone, 1, {"device": "phone"})
     second = presence.track(Guest(ROOM), "1", {"device": "desk"})
@@ -116,7 +119,7 @@ def test_a_list_is_a_copy() -> None:
 
 
 def test_track_and_the_end_of_its_owner() -> None:
-    """§9.140: tracking tells joins alone, the owner's end tells leaves alone, same ref."""
+    """§9.10.140: tracking tells joins alone, the owner's end tells leaves alone, same ref."""
     presence, ears, ann = scene()
 
     ref = presence.track(ann, "u1", {"name": "u1"})
@@ -129,7 +132,7 @@ def test_track_and_the_end_of_its_owner() -> None:
 
 
 def test_diffs_show_what_fetch_adds() -> None:
-    """§9.141: the joins and the leaves of a diff are fetched."""
+    """§9.10.141: the joins and the leaves of a diff are fetched."""
     presence, ears, ann = scene(ExtraPresence)
 
     ref = presence.track(ann, "u1", {})
@@ -140,7 +143,7 @@ def test_diffs_show_what_fetch_adds() -> None:
 
 
 def test_anything_can_take_the_diffs() -> None:
-    """§9.142: who tells the diffs is the user's choice."""
+    """§9.10.142: who tells the diffs is the user's choice."""
     told = []
 
     class Dispatcher:
@@ -153,7 +156,7 @@ def test_anything_can_take_the_diffs() -> None:
 
 
 def test_untrack_one_of_two() -> None:
-    """§9.143: one key leaves, the other stays."""
+    """§9.10.143: one key leaves, the other stays."""
     presence, ears, ann = scene()
     first = presence.track(ann, "u1", {})
     second = presence.track(ann, "u2", {})
@@ -167,7 +170,7 @@ def test_untrack_one_of_two() -> None:
 
 @pytest.mark.parametrize("key", ["u1", 7, "constructor", None])
 def test_untrack_of_nothing(key: str | int | None) -> None:
-    """§9.145: untracking who is not there is silent, for owners known and unknown."""
+    """§9.10.145: untracking who is not there is silent, for owners known and unknown."""
     presence, ears, ann = scene()
     presence.track(ann, "u2", {}, topic="room:b")
     ears.heard()
@@ -179,7 +182,7 @@ def test_untrack_of_nothing(key: str | int | None) -> None:
 
 
 def test_update_is_one_diff() -> None:
-    """§9.146, §10.57, §10.58: the new meta joins with a new ref, the old one leaves whole."""
+    """§9.10.146, §10.57, §10.58: the new meta joins with a new ref, the old one leaves whole."""
     presence, ears, ann = scene()
     refs = [presence.track(ann, "u1", {"on": 1})]
     refs.append(presence.update(ann, "u1", {"on": 2}))
@@ -212,7 +215,7 @@ def test_update_with_a_function() -> None:
 
 
 def test_update_of_nothing() -> None:
-    """§9.147: updating who is not there is an error, also when another owner has the key."""
+    """§9.10.147: updating who is not there is an error, also when another owner has the key."""
     presence, ears, ann = scene()
     presence.track(ann, "u1", {})
     ears.heard()

@@ -1,4 +1,7 @@
-"""Following presences on the server: what handle_metas is called with."""
+"""Following presences on the server: what handle_metas is called with.
+
+Numbers are those of docs/protocol.md.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def following() -> tuple[Following, Guest, Guest]:
 
 
 def test_handle_metas_without_init() -> None:
-    """§9.149: a class that follows must say what it begins with."""
+    """§9.10.149: a class that follows must say what it begins with."""
     with pytest.raises(ChannelDefinitionError, match="no init"):
 
         class Careless(Presence):
@@ -46,7 +49,7 @@ def test_handle_metas_without_init() -> None:
 
 
 def test_a_new_topic_is_followed() -> None:
-    """§9.150: the first presence of a topic appears, with the diff that told it."""
+    """§9.10.150: the first presence of a topic appears, with the diff that told it."""
     presence, ann, _bob = following()
 
     ref = presence.track(ann, "u1", {"on": 1})
@@ -62,7 +65,7 @@ def test_a_new_topic_is_followed() -> None:
 
 
 def test_more_keys_are_followed() -> None:
-    """§9.151: further keys stand beside the first, and what was given before does not change."""
+    """§9.10.151: further keys stand beside the first, and what was given before does not change."""
     presence, ann, _bob = following()
     presence.track(ann, "u1", {"on": 1})
 
@@ -73,7 +76,7 @@ def test_more_keys_are_followed() -> None:
 
 
 def test_more_metas_are_followed_in_the_order_they_came() -> None:
-    """§9.152: metas of one key are appended as they join, whatever the order of owners."""
+    """§9.10.152: metas of one key are appended as they join, whatever the order of owners."""
     presence, ann, bob = following()
     presence.track(ann, "other", {"on": 0})
     presence.track(bob, "u1", {"on": 1})
@@ -85,7 +88,7 @@ def test_more_metas_are_followed_in_the_order_they_came() -> None:
 
 
 def test_the_end_of_a_topic_is_followed() -> None:
-    """§9.153: after the last presence left there is nothing."""
+    """§9.10.153: after the last presence left there is nothing."""
     presence, ann, _bob = following()
     presence.track(ann, "u1", {"on": 1})
 
@@ -96,7 +99,7 @@ def test_the_end_of_a_topic_is_followed() -> None:
 
 
 def test_the_end_of_a_key_is_followed() -> None:
-    """§9.154: a key is gone with its last meta, others stay."""
+    """§9.10.154: a key is gone with its last meta, others stay."""
     presence, ann, bob = following()
     presence.track(ann, "u1", {"on": 1})
     presence.track(bob, "u2", {"on": 2})
@@ -107,7 +110,7 @@ def test_the_end_of_a_key_is_followed() -> None:
 
 
 def test_the_end_of_a_meta_is_followed() -> None:
-    """§9.155: of several metas of a key only the departed one goes."""
+    """§9.10.155: of several metas of a key only the departed one goes."""
     presence, ann, bob = following()
     presence.track(ann, "u1", {"on": 1})
     presence.track(bob, "u1", {"on": 2})

@@ -1,4 +1,7 @@
-"""The tracker: refs, and what it remembers."""
+"""The tracker: refs, and what it remembers.
+
+Numbers are those of docs/protocol.md.
+"""
 
 from __future__ import annotations
 

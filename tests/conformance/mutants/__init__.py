@@ -1,7 +1,7 @@
 """Servers that are wrong on purpose: each makes one mistake that re-implementations make.
 
 A mutant is a function that patches our server. It declares which cases name its mistake; the suite
-must fail in exactly these. Numbers are those of the list of likely mistakes in protocol.md, §10.
+must fail in exactly these. Numbers are those of docs/protocol.md, §10: likely mistakes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Mutant:
 
     Attributes:
         name: what it does wrong.
-        numbers: of the mistake in protocol.md, §10; none for one that is not listed there.
+        numbers: of the mistake in docs/protocol.md, §10; none for one that is not listed there.
         fails: names of the cases that must fail, as `--only` takes them, with the transport behind
             where it matters; or what tells these cases.
         apply: makes the server wrong.

@@ -1,4 +1,4 @@
-"""Websocket frames: RFC 6455 §5, and protocol.md §1.9 for what Bandit does with odd ones."""
+"""Websocket frames: RFC 6455 §5, and docs/protocol.md §1.9 for what Bandit does with odd ones."""
 
 from __future__ import annotations
 

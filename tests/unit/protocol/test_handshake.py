@@ -1,4 +1,4 @@
-"""The websocket handshake: protocol.md §1.3.8, §1.3.9 and §1.7."""
+"""The websocket handshake: docs/protocol.md §1.3.8, §1.3.9 and §1.7."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_every_choice_of_subprotocol() -> None:
         assert expected == select_subprotocol(offered, supported)
 
 
-# The auth token of phoenix.js: protocol.md §1.6.
+# The auth token of phoenix.js: docs/protocol.md §1.6.
 
 BEARER = "base64url.bearer.phx."
 

@@ -1,4 +1,4 @@
-"""Which pages may connect: protocol.md §1.5; numbers are those of §9.7."""
+"""Which pages may connect: docs/protocol.md §1.5; numbers are those of §9.7."""
 
 from __future__ import annotations
 

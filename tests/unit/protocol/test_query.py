@@ -1,4 +1,4 @@
-"""Query strings as Plug reads them: protocol.md §1.3.2."""
+"""Query strings as Plug reads them: docs/protocol.md §1.3.2."""
 
 from __future__ import annotations
 

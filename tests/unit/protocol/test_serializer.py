@@ -1,4 +1,4 @@
-"""V1 and V2 text, negotiation of the version. Numbers are those of protocol.md §9.8."""
+"""V1 and V2 text, negotiation of the version. Numbers are those of docs/protocol.md §9.8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The binary layout of V2. Numbers are those of protocol.md §9.8."""
+"""The binary layout of V2. Numbers are those of docs/protocol.md §9.8."""
 
 from __future__ import annotations
 

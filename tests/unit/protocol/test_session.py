@@ -1,4 +1,4 @@
-"""What a socket does with a message: protocol.md §3.1."""
+"""What a socket does with a message: docs/protocol.md §3.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which channel serves a topic: protocol.md §4.1."""
+"""Which channel serves a topic: docs/protocol.md §4.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where sockets stand in an aiohttp application: protocol.md §1.1."""
+"""Where sockets stand in an aiohttp application: docs/protocol.md §1.1."""
 
 from __future__ import annotations
 

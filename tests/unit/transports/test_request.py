@@ -1,4 +1,4 @@
-"""What a transport reads from a request: protocol.md §1.3.2 and §1.8."""
+"""What a transport reads from a request: docs/protocol.md §1.3.2 and §1.8."""
 
 from __future__ import annotations
 

@@ -1,0 +1,71 @@
+"""The table of docs/settings.md is what the code says: every setting, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phoenix_compat.app.settings import Settings, variables
+from phoenix_compat.cli import cli
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+TABLE = re.findall(r"^\| `\w+` \|.*$", DOCUMENT, re.MULTILINE)
+FLAGS = {
+    name: next(option for option in one.opts if option.startswith("--"))
+    for one in cli.commands["serve"].params
+    if (name := str(one.name)) in Settings.model_fields
+}
+
+
+def default_of(name: str) -> str:
+    """A default as the file and the variable take it; "none" when there is none."""
+    value: Any = Settings.model_fields[name].get_default()
+    match value:
+        case None:
+            return "none"
+        case bool() | tuple():
+            return f"`{json.dumps(value)}`"
+        case float():
+            return f"`{value:g}`"
+        case _:
+            return f"`{value}`"
+
+
+def row_of(name: str) -> str:
+    """The row that the table must have for a setting."""
+    told = Settings.model_fields[name].description or ""
+    told = re.sub(r"docs/([\w-]+\.md)", r"[\1](\1)", told)
+    told = re.sub(r'as ("[^"]*"|\[[^\]]*\])', r"as `\1`", told)
+    flag = f"; flag `{FLAGS[name]}`" if name in FLAGS else ""
+    return f"| `{name}` | `{variables(name)[0]}` | {default_of(name)} | {told}{flag} |"
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_has_its_row(name: str) -> None:
+    """Variable, default, description and flag are those of the code."""
+    there = next((line for line in TABLE if line.startswith(f"| `{name}` |")), "no row")
+
+    assert there == row_of(name), (
+        f"docs/settings.md has, for the setting {name!r}:\n{there}\n"
+        f"put this line into its table:\n{row_of(name)}"
+    )
+
+
+def test_the_rows_are_in_the_order_of_the_settings() -> None:
+    """None is missing, none is there twice, and none is of a setting that is gone."""
+    named = [line.split("`")[1] for line in TABLE]
+
+    assert named == list(Settings.model_fields), (
+        f"docs/settings.md: the table has rows for {named}, the code has settings "
+        f"{list(Settings.model_fields)}"
+    )
+
+
+def test_the_rows_tell_something_of_the_code() -> None:
+    """Flags are found, and every setting is described."""
+    assert FLAGS["port"] == "--port"
+    assert all(field.description for field in Settings.model_fields.values())
