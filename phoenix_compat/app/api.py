@@ -25,6 +25,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field
 
 from phoenix_compat.app.problem import ProblemError, problem_middleware
+from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.tasks.clock import wire_time
 from phoenix_compat.tasks.errors import TaskNotFoundError
 from phoenix_compat.tasks.kinds import KINDS, TaskKind, determine_task_params
@@ -249,10 +250,18 @@ def _body_fingerprint(body: object) -> str:
 
 def _parsed_json(body: bytes) -> object:
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        reason = "too deep" if isinstance(error, RecursionError) else str(error)
-        raise ProblemError(400, "malformed-json", f"The body is no JSON: {reason}.") from error
+        parsed = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProblemError(400, "malformed-json", f"The body is no JSON: {error}.") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    if is_too_deep(parsed):
+        raise _too_deep()
+    return parsed
+
+
+def _too_deep() -> ProblemError:
+    return ProblemError(400, "too-deep", f"The body {TOO_DEEP}.", errors=(("body", TOO_DEEP),))
 
 
 def _validated(model: type[Model], value: object) -> Model:
