@@ -23,6 +23,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
+from phoenix_compat.bounded import brief
 from phoenix_compat.errors import ChannelDefinitionError
 from phoenix_compat.protocol.message import JSON, Payload
 from phoenix_compat.result import HandleResult, Reason, Result, Stop
@@ -102,7 +103,8 @@ class Channel:
     ) -> Awaitable[HandleResult] | HandleResult:
         """Handle an event that no `@on` method names. The base class refuses by raising."""
         del payload, socket
-        raise UnhandledEventError(f"{type(self).__name__} has no handler for event {event!r}")
+        name = type(self).__name__
+        raise UnhandledEventError(f"{name} has no handler for event {brief(event)}")
 
     def handle_out(
         self, event: str, payload: Payload, socket: Socket
@@ -117,7 +119,10 @@ class Channel:
         The base class logs a warning.
         """
         log.warning(
-            "%s on %r has no handle_info for %r", type(self).__name__, socket.topic, message
+            "%s on %s has no handle_info for %s",
+            type(self).__name__,
+            brief(socket.topic),
+            brief(message),
         )
         return None
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
+from phoenix_compat.bounded import brief
 from phoenix_compat.channel import Channel
 from phoenix_compat.errors import CallbackError, ChannelDefinitionError, ConfigError
 from phoenix_compat.protocol.message import Payload
@@ -170,7 +171,9 @@ class MountedSocket:
             if name is None or isinstance(name, str):
                 socket.id = name
             else:
-                log.warning("%s.id returned %r: give a str or None", self.handler.__name__, name)
+                log.warning(
+                    "%s.id returned %s: give a str or None", self.handler.__name__, brief(name)
+                )
                 result = error()
         log_connect(
             self.handler.log,

@@ -18,6 +18,8 @@ PhoenixCompatError
 
 from __future__ import annotations
 
+from phoenix_compat.bounded import brief
+
 
 class PhoenixCompatError(Exception):
     """The root: `except PhoenixCompatError` catches all that this package raises on purpose."""
@@ -60,7 +62,7 @@ class NotJoinedError(LocalProtocolError):
 
     def __init__(self, topic: object) -> None:
         super().__init__(
-            f"cannot push, broadcast or reply on {topic!r} before its join is answered; "
+            f"cannot push, broadcast or reply on {brief(topic)} before its join is answered; "
             'call socket.send_self("after_join") in join() and speak in handle_info()'
         )
         self.topic = topic
@@ -79,7 +81,7 @@ class CallbackError(PhoenixCompatError):
     """
 
     def __init__(self, callback: str, returned: object, expected: str) -> None:
-        super().__init__(f"{callback} returned {returned!r}; expected {expected}")
+        super().__init__(f"{callback} returned {brief(returned)}; expected {expected}")
         self.callback = callback
         self.returned = returned
 

@@ -26,6 +26,7 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field
 
 from phoenix_compat.app.problem import API_PREFIX, ProblemError, problem_middleware
+from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.protocol.browser import refuse_body
 from phoenix_compat.tasks.clock import wire_time
 from phoenix_compat.tasks.errors import TaskNotFoundError
@@ -249,10 +250,18 @@ def _body_fingerprint(body: object) -> str:
 
 def _parsed_json(body: bytes) -> object:
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        reason = "too deep" if isinstance(error, RecursionError) else str(error)
-        raise ProblemError(400, "malformed-json", f"The body is no JSON: {reason}.") from error
+        parsed = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProblemError(400, "malformed-json", f"The body is no JSON: {error}.") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    if is_too_deep(parsed):
+        raise _too_deep()
+    return parsed
+
+
+def _too_deep() -> ProblemError:
+    return ProblemError(400, "too-deep", f"The body {TOO_DEEP}.", errors=(("body", TOO_DEEP),))
 
 
 def _validated(model: type[Model], value: object) -> Model:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from pydantic_settings import EnvSettingsSource
 
 from phoenix_compat.app.config_file import VARIABLE, find_config_file, read_config_file
+from phoenix_compat.app.header_values import MASK, MAX_TOKEN_CHARS, masked, token_problem
 from phoenix_compat.app.settings import PREFIX, Settings, variables
 from phoenix_compat.errors import ConfigError
 
@@ -29,9 +30,8 @@ _PATHS: Final = frozenset(
 )
 """In a file these are relative to the folder of the file."""
 _SECRETS: Final = frozenset({"replicate_api_token"})
-_MASK: Final = "**********"
 _MAX_SHOWN: Final = 60
-_MAX_TOKEN_BYTES: Final = 4_096
+_MAX_TOKEN_FILE_BYTES: Final = 2 * MAX_TOKEN_CHARS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ def shown(name: str, value: object) -> str:
     if value is None:
         return "none"
     if name in _SECRETS or isinstance(value, SecretStr):
-        return _MASK
+        return MASK
     if isinstance(value, tuple):
         return str(list(value))
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -183,11 +183,16 @@ def _checked(given: Mapping[str, _Given], problems: list[str]) -> Settings | Non
 def _token(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            token = file.read(_MAX_TOKEN_BYTES).decode("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}") from error
-    if not token or any(letter.isspace() for letter in token):
-        raise ConfigError("the file holds no token, or more than one")
+            data = file.read(_MAX_TOKEN_FILE_BYTES)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}") from error
+    # A byte of another encoding is told as what it is: no character that a token has.
+    token = data.decode("utf-8", "surrogateescape").strip()
+    if not token:
+        raise ConfigError("the file holds no token")
+    problem = token_problem(token)
+    if problem is not None:
+        raise ConfigError(f"the token in it {problem}")
     return token
 
 
@@ -195,7 +200,7 @@ def _problem(name: str, reason: str, given: _Given | None) -> str:
     """A line of the error: who, why, where, and what is expected."""
     words = f"{name}: {reason}"
     if given is not None:
-        text = _MASK if name in _SECRETS else repr(_plain(given.value))
+        text = MASK if name in _SECRETS else masked(repr(_plain(given.value)))
         text = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
         words += f" (it is {text}, {given.origin})"
     field = Settings.model_fields.get(name)

@@ -9,9 +9,14 @@ from typing import Literal
 import structlog
 from structlog.types import Processor
 
+from phoenix_compat.app.log_lines import LineHandler, bound_values, fitted, show_exception
+
 
 def configure_logs(level: str, style: Literal["console", "json"]) -> None:
-    """Send every log line of the process to stderr, for people or as JSON lines."""
+    """Send every log line of the process to stderr, for people or as JSON lines.
+
+    What a line may hold, and how many there may be: see `log_lines`.
+    """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -25,16 +30,16 @@ def configure_logs(level: str, style: Literal["console", "json"]) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    renderers: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if style == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LineHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                show_exception,
+                bound_values,
+                fitted(_renderer(style)),
+            ],
         )
     )
     root = logging.getLogger()
@@ -44,6 +49,24 @@ def configure_logs(level: str, style: Literal["console", "json"]) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+def _renderer(style: Literal["console", "json"]) -> Processor:
+    if style == "json":
+        return structlog.processors.JSONRenderer()
+    # It is given no exception, but its default would be one that prints locals.
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+
+
 def set_log_level(level: str) -> None:
     """Send lines of this level and above from now on."""
     logging.getLogger().setLevel(level.upper())
+
+
+def lines_left_out() -> int:
+    """How many lines were left out, because too many said the same."""
+    return sum(
+        handler.same_lines.left_out
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, LineHandler)
+    )

@@ -20,6 +20,7 @@ from phoenix_compat.app.chores import Chores
 from phoenix_compat.app.cluster import Cluster
 from phoenix_compat.app.feed import TaskFeed
 from phoenix_compat.app.files import add_file_routes
+from phoenix_compat.app.logs import lines_left_out
 from phoenix_compat.app.reload import LIVE, Live
 from phoenix_compat.app.server import check_loop
 from phoenix_compat.app.settings import Settings
@@ -263,7 +264,12 @@ async def _ready(worker: Worker, seat: Seat | None, _request: web.Request) -> we
         "open_s": round(state.open_s, 1),
         "creates_per_minute": round(state.creates_per_minute, 1),
     }
-    body = {"status": "ready" if is_ready else "waiting", "provider": provider, **worker.counts}
+    body = {
+        "status": "ready" if is_ready else "waiting",
+        "provider": provider,
+        **worker.counts,
+        "log_lines_left_out": lines_left_out(),
+    }
     if seat is not None:
         body["node"] = seat.node
     return web.json_response(body, status=200 if is_ready else 503)

@@ -12,8 +12,9 @@ from http import HTTPStatus
 from typing import TypeAlias, get_args
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
+from phoenix_compat.http_server import is_clients_fault, is_encoded
 from phoenix_compat.tasks.errors import (
     InvalidInputError,
     KeyReusedError,
@@ -93,6 +94,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
     if not request.path.startswith(API_PREFIX):
         return await handler(request)
     try:
+        refuse_encoded(request)
         return await handler(request)
     except ProblemError as problem:
         return problem.response()
@@ -102,11 +104,26 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return _of_http(refusal).response()
     except _TASK_ERRORS as error:
         return _of_task_error(error).response()
-    except Exception:  # the last stop: the client gets a document, the log the traceback
+    except Exception as error:  # the last stop: the client gets a document, the log the traceback
+        if is_clients_fault(request, error):
+            return ProblemError(400, "bad-request", "The request was broken off.").response()
         log.exception("api.crashed", method=request.method, path=request.path)
         return ProblemError(
             500, "internal-error", "Something went wrong on this server."
         ).response()
+
+
+def refuse_encoded(request: web.Request) -> None:
+    """Bodies are taken as they are; one that unpacks to a thousand times its size is not unpacked.
+
+    Raises:
+        ProblemError: 415, for a request with a Content-Encoding.
+    """
+    if is_encoded(request):
+        detail = "A body with a Content-Encoding is not taken; send it as it is."
+        raise ProblemError(
+            415, "unsupported-media-type", detail, headers={hdrs.ACCEPT_ENCODING: "identity"}
+        )
 
 
 def _of_task_error(error: TaskRefusal) -> ProblemError:

@@ -19,6 +19,7 @@ from phoenix_compat.cluster import Seat
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.cluster.seat import Lifeline
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.http_server import AppRunner
 
 _BACKLOG: Final = 4_096
 _SHUTDOWN_S: Final = 10.0
@@ -44,7 +45,7 @@ async def listening(
         ConfigError: the address cannot be had.
     """
     # Silent clients are found by timeouts of a minute, long before TCP's keep-alive of two hours.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S, tcp_keepalive=False)
+    runner = AppRunner(app, shutdown_timeout=_SHUTDOWN_S, tcp_keepalive=False)
     await runner.setup()
     try:
         try:

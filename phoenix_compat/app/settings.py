@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_valid
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from phoenix_compat.app.config_file import DEFAULT_HOST, DEFAULT_PORT
+from phoenix_compat.app.header_values import checked_token, checked_url
 from phoenix_compat.protocol.browser import host_pattern
 
 PREFIX: Final = "PHOENIX_COMPAT_"
@@ -39,7 +40,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", frozen=True, populate_by_name=True
+        env_prefix=PREFIX,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        # An error quotes what it was given, and that may be the token.
+        hide_input_in_errors=True,
     )
 
     host: str = Field(DEFAULT_HOST, min_length=1, description="address to listen on")
@@ -58,7 +64,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path("data"), description="folder of the database and the kept files; made when missing"
     )
-    replicate_api_token: SecretStr | None = Field(
+    replicate_api_token: Annotated[SecretStr, AfterValidator(checked_token)] | None = Field(
         None,
         validation_alias=AliasChoices("replicate_api_token", "REPLICATE_API_TOKEN"),
         description="Replicate's token; without one, the emulator stands in",
@@ -68,13 +74,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("replicate_api_token_file", "REPLICATE_API_TOKEN_FILE"),
         description="a file with the token and nothing else, instead of the token itself",
     )
-    replicate_base_url: str = Field(
+    replicate_base_url: Annotated[str, AfterValidator(checked_url)] = Field(
         REPLICATE_URL,
         validation_alias=AliasChoices("replicate_base_url", "REPLICATE_BASE_URL"),
         pattern=r"^https?://[^\s]+$",
         description="the API with its version, an http(s) address",
     )
-    public_url: str | None = Field(
+    public_url: Annotated[str, AfterValidator(checked_url)] | None = Field(
         None,
         validation_alias=AliasChoices("public_url", "PUBLIC_URL", f"{PREFIX}PUBLIC_URL"),
         pattern=r"^https?://[^\s/]+/?$",

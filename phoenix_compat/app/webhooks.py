@@ -1,6 +1,6 @@
 """The address that the provider reports to.
 
-    POST /webhooks/replicate?task=<task id>&tag=<tag>       200; 400, 401, 404, 413 (problems)
+    POST /webhooks/replicate?task=<task id>&tag=<tag>       200; 400, 401, 404, 413, 415 (problems)
 
 A webhook changes nothing by itself: it hands the worker what a look would have shown, and may come
 twice. The answer is never a 5xx: the provider would only send it again, and looking goes on anyway.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import structlog
 from aiohttp import web
 
-from phoenix_compat.app.problem import ProblemError
+from phoenix_compat.app.problem import ProblemError, refuse_encoded
 from phoenix_compat.tasks.errors import StoreUnavailableError
 from phoenix_compat.tasks.provider import Snapshot
 from phoenix_compat.tasks.webhook import (
@@ -49,6 +49,7 @@ class WebhookRoute:
         return web.Response(status=200)
 
     async def _take(self, request: web.Request) -> None:
+        refuse_encoded(request)
         task_id, tag = request.query.get("task", ""), request.query.get("tag", "")
         if not task_id or not self._tags.is_right(task_id, tag):
             raise ProblemError(401, "unauthorized", "The tag is not this task's.")

@@ -20,7 +20,7 @@ import click
 )
 @click.option(
     "--token-file",
-    type=click.File("r"),
+    type=click.File("r", encoding="utf-8", errors="surrogateescape"),
     help="Where to read Replicate's token; - is standard input.  [REPLICATE_API_TOKEN]",
 )
 @click.option("--public-url", help="How browsers reach the server; empty for not at all.")

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from phoenix_compat.bounded import brief
 from phoenix_compat.cluster.bus import Bus
 from phoenix_compat.errors import EncodeError
 from phoenix_compat.protocol import jason
@@ -53,8 +54,8 @@ class PubSubRelay:
     def _receive(self, node: int, body: bytes) -> None:
         relayed = _decoder.decode(body)
         data = relayed.payload
-        payload = data if relayed.is_binary else msgspec.json.decode(data)
         try:
+            payload = data if relayed.is_binary else msgspec.json.decode(data)
             self._pubsub.broadcast(
                 relayed.topic,
                 relayed.event,
@@ -62,5 +63,6 @@ class PubSubRelay:
                 newest_only=relayed.newest_only,
                 is_local=True,
             )
-        except EncodeError as error:
-            log.warning("a broadcast of node %d on %r is lost: %s", node, relayed.topic, error)
+        except (EncodeError, RecursionError) as error:  # nested nearly as deep as can be read
+            topic = brief(relayed.topic)
+            log.warning("a broadcast of node %d on %s is lost: %s", node, topic, error)

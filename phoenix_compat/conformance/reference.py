@@ -5,6 +5,7 @@ Plain channels, written with the public API alone; nothing here knows the vector
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -286,8 +287,12 @@ def build_reference_app(
 
     async def broadcast(request: web.Request) -> web.Response:
         """Broadcast the body's JSON object `n` times from outside any channel."""
-        payload = await request.json()
-        for _time in range(int(request.query.get("n", "1"))):
+        try:
+            payload = json.loads(await request.read())
+            times = int(request.query.get("n", "1"))
+        except (ValueError, RecursionError) as error:
+            raise web.HTTPBadRequest(text="the body must be JSON, and n a number") from error
+        for _time in range(times):
             endpoint.broadcast(request.match_info["topic"], request.match_info["event"], payload)
         return web.Response(status=204)
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeAlias
 
+from phoenix_compat.bounded import brief
 from phoenix_compat.errors import ChannelDefinitionError
 from phoenix_compat.presence.replicas import Replicas, Topics
 from phoenix_compat.presence.tracker import Change, Key, Meta, Owner, Refs, Tracker, cast
@@ -241,7 +242,7 @@ class Presence:
         try:
             return self.fetch(topic, _presences(metas))
         except Exception:  # user code; the diff goes out as it was tracked
-            log.exception("fetch of %r failed", topic)
+            log.exception("fetch of %s failed", brief(topic))
             return _presences(metas)
 
 
@@ -278,4 +279,4 @@ def _logged(what: str, topic: str) -> Iterator[None]:
     try:
         yield
     except Exception:  # user code; the state is right without it
-        log.exception("%s of %r failed", what, topic)
+        log.exception("%s of %s failed", what, brief(topic))

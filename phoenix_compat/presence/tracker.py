@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias
 
+from phoenix_compat.bounded import brief
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.protocol import jason
 
@@ -32,6 +33,7 @@ Key: TypeAlias = str | int
 Meta: TypeAlias = dict[str, Any]
 """JSON about one owner: what was tracked, `phx_ref`, and after an update `phx_ref_prev`."""
 
+_MARGIN_LEVELS: Final = 100
 _REFUSED_KEYS: Final = frozenset(
     {
         "__defineGetter__",
@@ -60,7 +62,9 @@ class AlreadyTrackedError(PhoenixCompatError):
     """
 
     def __init__(self, topic: str, key: str) -> None:
-        super().__init__(f"{key!r} is tracked on {topic!r} by the same owner; use update()")
+        super().__init__(
+            f"{brief(key)} is tracked on {brief(topic)} by the same owner; use update()"
+        )
         self.topic = topic
         self.key = key
 
@@ -74,7 +78,9 @@ class NotTrackedError(PhoenixCompatError):
     """
 
     def __init__(self, topic: str, key: str) -> None:
-        super().__init__(f"{key!r} is not tracked on {topic!r} by this owner; use track()")
+        super().__init__(
+            f"{brief(key)} is not tracked on {brief(topic)} by this owner; use track()"
+        )
         self.topic = topic
         self.key = key
 
@@ -194,7 +200,7 @@ class Tracker:
         place = _place_of(owner, key, topic)
         if place.key in _REFUSED_KEYS:
             raise InvalidPresenceError(
-                f"{place.key!r} cannot be a presence key: clients take it for a part of a "
+                f"{brief(place.key)} cannot be a presence key: clients take it for a part of a "
                 "JavaScript object; put a prefix before it"
             )
         if owner.topic is None:
@@ -263,11 +269,15 @@ class Tracker:
     def _stamp(self, place: Place, meta: object, old: Meta | None) -> Meta:
         """A copy of a meta with its refs."""
         if not isinstance(meta, dict):
-            raise InvalidPresenceError(f"the meta of {place.key!r} must be a dict, not {meta!r}")
+            raise InvalidPresenceError(
+                f"the meta of {brief(place.key)} must be a dict, not {brief(meta)}"
+            )
         stamped = {**meta, "phx_ref": self._refs.next()}
         if old is not None:
             stamped["phx_ref_prev"] = old["phx_ref"]
-        jason.encode({place.key: stamped})  # what cannot be told must not be stored
+        # What cannot be told must not be stored, or nobody could join any more. It will be told
+        # inside of messages, by callers of any depth.
+        jason.encode(_nested({place.key: stamped}, _MARGIN_LEVELS))
         return stamped
 
     def _put(self, owned: _Owned, place: Place, meta: Meta, leaves: dict[str, list[Meta]]) -> None:
@@ -325,7 +335,13 @@ def cast(key: object) -> str:
         return "true" if key else "false"
     if isinstance(key, int):
         return str(key)
-    raise InvalidPresenceError(f"a presence key must be a str, an int or a bool, not {key!r}")
+    raise InvalidPresenceError(f"a presence key must be a str, an int or a bool, not {brief(key)}")
+
+
+def _nested(value: object, levels: int) -> object:
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def _place_of(owner: Owner, key: Key, topic: str | None) -> Place:

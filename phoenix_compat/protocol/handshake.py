@@ -13,6 +13,8 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from phoenix_compat.bounded import shortened
+
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_BYTES: Final = 16
 _BEARER: Final = "base64url.bearer.phx."
@@ -28,14 +30,15 @@ def upgrade_error(headers: Mapping[str, str], http_version: tuple[int, int]) -> 
     for name, token in (("connection", "upgrade"), ("upgrade", "websocket")):
         value = headers.get(name)
         if value is None or token not in _tokens(value):
-            got = "nothing" if value is None else f'["{value}"]'
+            got = "nothing" if value is None else f'["{shortened(value)}"]'
             return f"'{name}' header must contain '{token}', got {got}"
     key = headers.get("sec-websocket-key")
     if key is None or not _is_key(key):
         return "'sec-websocket-key' header must be 16 bytes in base64"
     version = headers.get("sec-websocket-version")
     if version != "13":
-        return f"'sec-websocket-version' header must equal '13', got {version or 'nothing'}"
+        got = shortened(version or "nothing")
+        return f"'sec-websocket-version' header must equal '13', got {got}"
     return None
 
 

@@ -11,11 +11,14 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
+from phoenix_compat.bounded import brief
+
 Params: TypeAlias = dict[str, "str | list[Params | str] | Params"]
 """Names to text, or nested lists and dicts of it."""
 
 
 _MAX_DEPTH: Final = 100
+_MAX_SHOWN_CHARS: Final = 100
 
 
 class BadQueryError(ValueError):
@@ -41,7 +44,8 @@ def _unquote(text: str) -> str:
     try:
         return unquote_to_bytes(data).decode()
     except UnicodeDecodeError as error:
-        raise BadQueryError(f"invalid UTF-8 in the query string: {text!r}") from error
+        shown = brief(text, _MAX_SHOWN_CHARS)
+        raise BadQueryError(f"invalid UTF-8 in the query string: {shown}") from error
 
 
 def _split_name(name: str) -> list[str]:

@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from phoenix_compat.bounded import brief
 from phoenix_compat.errors import EncodeError, InvalidMessageError
 from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.jason import Buffer
@@ -214,7 +215,7 @@ def _binary_field(name: str, value: Any) -> bytes:
     if value is None:
         return b""
     if not isinstance(value, str):
-        raise EncodeError(f"unable to convert {name} to binary: it is {value!r}, not a string")
+        raise EncodeError(f"unable to convert {name} to binary: it is {brief(value)}, not a string")
     data = value.encode("utf-8", "surrogateescape")
     if len(data) > _MAX_FIELD_BYTES:
         raise EncodeError(

@@ -29,6 +29,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from phoenix_compat.bounded import brief
 from phoenix_compat.channel import Channel
 from phoenix_compat.errors import CallbackError
 from phoenix_compat.protocol.message import Broadcast, Message, Payload, Ref
@@ -233,8 +234,8 @@ class ChannelServer:
             return
         self._owner.engine.counters.mailboxes_overflowed += 1
         log.warning(
-            "channel on %r ended: more than %d messages wait for it",
-            self.socket.topic,
+            "channel on %s ended: more than %d messages wait for it",
+            brief(self.socket.topic),
             limits.max_mailbox_messages,
         )
         self.kill()
@@ -367,7 +368,8 @@ class ChannelServer:
         self._state = _ENDING
         self._owner.engine.counters.channels_crashed += 1
         error = reason if isinstance(reason, BaseException) else None
-        log.error("channel on %r crashed: %r", self.socket.topic, reason, exc_info=error)
+        topic = brief(self.socket.topic)
+        log.error("channel on %s crashed: %s", topic, brief(reason), exc_info=error)
         self._terminate(reason, self._ended_by_crash)
 
     def _terminate(self, reason: Reason, then: Callable[[], None]) -> None:
@@ -382,14 +384,15 @@ class ChannelServer:
                     return
                 task.result()
         except (Exception, asyncio.CancelledError):
-            log.exception("terminate of the channel on %r failed", self.socket.topic)
+            log.exception("terminate of the channel on %s failed", brief(self.socket.topic))
         then()
 
     def _terminate_late(self, then: Callable[[], None], task: asyncio.Task[Any]) -> None:
         self._task = None
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            log.error("terminate of the channel on %r failed", self.socket.topic, exc_info=error)
+            topic = brief(self.socket.topic)
+            log.error("terminate of the channel on %s failed", topic, exc_info=error)
         if self._state == _ENDING:
             then()
 

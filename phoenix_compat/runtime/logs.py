@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from phoenix_compat.bounded import bounded_copy, plain
 from phoenix_compat.channel import Channel
 from phoenix_compat.protocol.message import Message
 
@@ -16,24 +17,23 @@ log = logging.getLogger("phoenix_compat.socket")
 is_logged: Final = log.isEnabledFor
 """Whether anybody reads lines of a level: to ask before a line is made."""
 
-_SECRETS: Final = ("password", "token")
+SECRETS: Final = ("auth", "jwt", "key", "password", "secret", "session", "token")
+"""What the name of a credential contains, in whatever case."""
 FILTERED: Final = "[FILTERED]"
 
 
 def filter_parameters(value: Any) -> Any:
-    """A copy of JSON in which each value is hidden whose key contains "password" or "token"."""
-    if isinstance(value, dict):
-        return {
-            key: FILTERED if _is_secret(key) else filter_parameters(inner)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [filter_parameters(item) for item in value]
-    return value
+    """A short copy of JSON in which each value is hidden whose key looks like a credential's.
+
+    Differs from Phoenix: its default hides "password" and "token", in lower case; here it is every
+    word of SECRETS in any case, because apps send `userToken` and `apikey` too.
+    """
+    return bounded_copy(value, _is_secret, FILTERED)
 
 
-def _is_secret(key: object) -> bool:
-    return isinstance(key, str) and any(word in key for word in _SECRETS)
+def _is_secret(key: str) -> bool:
+    lowered = key.lower()
+    return any(word in lowered for word in SECRETS)
 
 
 def log_connect(  # noqa: PLR0913 - a log line of six facts
@@ -70,7 +70,7 @@ def log_join(
             level,
             "%s %s in %s\n  Parameters: %r",
             "JOINED" if is_accepted else "REFUSED JOIN",
-            topic,
+            plain(topic),
             duration(took_s),
             filter_parameters(payload),
         )
@@ -86,8 +86,8 @@ def log_handled(channel: Channel, message: Message) -> None:
         log.log(
             channel.log_handle_in,
             "HANDLED %s INCOMING ON %s (%s)\n  Parameters: %r",
-            message.event,
-            message.topic,
+            plain(message.event),
+            plain(message.topic),
             type(channel).__name__,
             filter_parameters(message.payload),
         )

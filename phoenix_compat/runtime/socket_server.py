@@ -16,6 +16,7 @@ import time
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
+from phoenix_compat.bounded import brief, plain
 from phoenix_compat.channel import Channel
 from phoenix_compat.errors import CallbackError, EncodeError, LocalProtocolError
 from phoenix_compat.protocol.frame import CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR
@@ -174,7 +175,9 @@ class SocketServer:
 
     def _rejoin(self, message: Message, old: ChannelServer) -> None:
         """A duplicate join: the old channel dies at once; its phx_close follows the new reply."""
-        log.debug("Duplicate channel join for topic %r. Closing existing channel.", message.topic)
+        if log.isEnabledFor(logging.DEBUG):
+            topic = brief(message.topic)
+            log.debug("Duplicate channel join for topic %s. Closing existing channel.", topic)
         old.kill()
         del self._channels[message.topic]
         self._join(message, old)
@@ -182,10 +185,12 @@ class SocketServer:
     def _join(self, message: Message, old: ChannelServer | None) -> None:
         route = self._routes.match(message.topic)
         if route is None:
-            log.warning('Ignoring unmatched topic "%s" in %s', message.topic, self._name)
+            topic = plain(message.topic)
+            log.warning('Ignoring unmatched topic "%s" in %s', topic, self._name)
             self._answer(None, message, "error", UNMATCHED_TOPIC)
         elif len(self._channels) >= self._engine.limits.max_channels_per_transport:
-            log.error("too many channels joined in %s: %r refused", self._name, message.topic)
+            topic = brief(message.topic)
+            log.error("too many channels joined in %s: %s refused", self._name, topic)
             self._answer(message.join_ref, message, "error", TOO_MANY_CHANNELS)
         else:
             self._start_channel(message, old, *route)
@@ -232,7 +237,8 @@ class SocketServer:
 
     def _join_timed_out(self, task: asyncio.Task[Any], topic: str) -> None:
         self._engine.counters.joins_timed_out += 1
-        log.error("join of %r took longer than %g s", topic, self._engine.limits.join_timeout_s)
+        limit_s = self._engine.limits.join_timeout_s
+        log.error("join of %s took longer than %g s", brief(topic), limit_s)
         task.cancel()
 
     def _join_done(self, join: _Join, timer: asyncio.TimerHandle, task: asyncio.Task[Any]) -> None:
@@ -245,7 +251,8 @@ class SocketServer:
             else:
                 self._join_returned(join, task.result())
         except EncodeError:
-            log.exception("cannot encode the reply to the join of %r", join.message.topic)
+            topic = brief(join.message.topic)
+            log.exception("cannot encode the reply to the join of %s", topic)
             self._connection.close(CLOSE_INTERNAL_ERROR, "encode error")
         self.is_blocked = False
         self._connection.unblocked()
@@ -287,7 +294,8 @@ class SocketServer:
     def _refuse_crashed(
         self, message: Message, old: ChannelServer | None, error: BaseException
     ) -> None:
-        log.error("join of %r crashed: %r", message.topic, error, exc_info=error)
+        topic = brief(message.topic)
+        log.error("join of %s crashed: %s", topic, brief(error), exc_info=error)
         self._engine.counters.channels_crashed += 1
         self._answer(message.join_ref, message, "error", JOIN_CRASHED)
         self._close_old(old)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.tasks.errors import InvalidInputError
 from phoenix_compat.tasks.models import estimated_cost_usd, model_family
 from phoenix_compat.tasks.output import Output
@@ -129,6 +130,8 @@ def determine_task_params(input_data: object, kinds: Mapping[str, TaskKind] = KI
     """
     if not isinstance(input_data, dict):
         raise InvalidInputError("input_data", "must be an object")
+    if is_too_deep(input_data):
+        raise InvalidInputError("input_data", TOO_DEEP)
     type_ = _checked_type(input_data, kinds)
     kind = kinds[type_]
     model = input_data.get("model")

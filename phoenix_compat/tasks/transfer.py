@@ -21,6 +21,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.errors import TaskError
 from phoenix_compat.tasks.database_file import check_file, lock_file, version_advice, version_of
 from phoenix_compat.tasks.errors import StoreInUseError, StoreVersionError
@@ -247,7 +248,15 @@ def _add_all(
 def _checked(text: bytes) -> _Line:
     if len(text) > MAX_LINE_BYTES:
         raise TransferError(f"it has more than {MAX_LINE_BYTES} bytes")
-    line = msgspec.json.decode(text, type=_Line)
+    try:
+        line = msgspec.json.decode(text, type=_Line)
+    except RecursionError as error:
+        raise TransferError(f"it {TOO_DEEP}") from error
+    for name in sorted(_JSON_COLUMNS):
+        if is_too_deep(getattr(line, name)):
+            raise TransferError(f"{name}: it {TOO_DEEP}")
+    if any(is_too_deep(event.data) for event in line.events):
+        raise TransferError(f"events: data {TOO_DEEP}")
     if [event.seq for event in line.events] != list(range(1, len(line.events) + 1)):
         raise TransferError("events: seq must count 1, 2, 3 …")
     if line.status.is_terminal and line.completed_at is None:

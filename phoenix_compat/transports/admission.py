@@ -6,12 +6,12 @@ check_origin/5.
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import NamedTuple
 
 from aiohttp import web
 
+from phoenix_compat.bounded import brief, plain
 from phoenix_compat.endpoint import Endpoint, MountedSocket, TransportOptions
 from phoenix_compat.protocol.origin import is_origin_allowed
 from phoenix_compat.protocol.query import Params
@@ -47,7 +47,7 @@ def is_from_allowed_origin(
             "Origin of the request: %.200s\n"
             "To allow it, name its host in `check_origin`, as in ['//example.com'], or set "
             "`%s` to where your pages are served.",
-            origin,
+            plain(origin),
             endpoint.host_setting,
         )
     return is_allowed
@@ -89,8 +89,9 @@ def _log_refused_version(vsn: object, requirements: list[str]) -> None:
         log.warning(
             "The client's requested transport version \"%s\" does not match server's version "
             "requirements of %s",
-            vsn,
+            plain(vsn),
             requirements,
         )
     else:
-        log.warning("Client sent invalid transport version %s", json.dumps(vsn))
+        shown = f'"{plain(vsn)}"' if isinstance(vsn, str) else brief(vsn)
+        log.warning("Client sent invalid transport version %s", shown)

@@ -184,7 +184,13 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     def _fail(self, error: RemoteProtocolError | EncodeError) -> None:
         """The client broke the protocol, or cannot be answered."""
         if isinstance(error, EncodeError):
-            log.error("closing a connection: its answer cannot be encoded", exc_info=error)
+            # A client may nest its own words as deep as can be read; to echo them is deeper.
+            is_too_deep = isinstance(error.__cause__, RecursionError)
+            log.error(
+                "closing a connection: its answer cannot be encoded: %s",
+                error,
+                exc_info=None if is_too_deep else error,
+            )
             self.close(CLOSE_INTERNAL_ERROR, error)
         else:
             log.info("closing a connection with %d: %s", error.close_code, error)

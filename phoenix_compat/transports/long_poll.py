@@ -22,6 +22,7 @@ import msgspec
 from aiohttp import web
 
 from phoenix_compat.endpoint import Endpoint, LongPollOptions, MountedSocket, drain_in_batches
+from phoenix_compat.http_server import is_encoded, reads_raw, unread
 from phoenix_compat.protocol.query import BadQueryError, Params
 from phoenix_compat.protocol.token import TokenError
 from phoenix_compat.result import Result
@@ -122,8 +123,8 @@ class LongPollHub:
         if owner is None:
             return None
         body = await self._read(request) if request.method == "POST" else None
-        if request.method == "POST" and body is None:
-            return _with_cors(refusal(400))
+        if isinstance(body, web.Response):
+            return body
         try:
             return await neighbours.forward(owner, request, body)
         except NeighbourGoneError as error:
@@ -207,8 +208,8 @@ class LongPollHub:
         if session is None:
             return _answer({"status": 410})
         body = await self._read(request)
-        if body is None:
-            return _with_cors(refusal(400))
+        if isinstance(body, web.Response):
+            return body
         if request.headers.get("Content-Type") != _NDJSON:
             return await self._publish_all(session, [(body, False)])
         lines = body.replace(b"\r\n", b"\n").split(b"\n")[: self.options.max_batch_messages]
@@ -230,14 +231,22 @@ class LongPollHub:
             return _with_cors(refusal(500))
         return _answer({"status": 200})
 
-    async def _read(self, request: web.Request) -> bytes | None:
-        """The body, or None when it is too large."""
+    async def _read(self, request: web.Request) -> bytes | web.Response:
+        """The body, or what refuses it.
+
+        Differs from Phoenix: Plug takes a body as it came, whatever its Content-Encoding says, and
+        so does a server of ours; aiohttp's own would inflate it, and there it is refused.
+        """
+        is_refused = is_encoded(request) and not reads_raw(request)
         body = bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > self.options.max_body_bytes:
-                return None
-        return bytes(body)
+        try:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > self.options.max_body_bytes:
+                    return _with_cors(refusal(400))
+        except web.RequestPayloadError:
+            return _with_cors(unread(request, refusal(415 if is_refused else 400)))
+        return _with_cors(refusal(415)) if is_refused else bytes(body)
 
 
 def _entries(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -18,6 +18,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from phoenix_compat.errors import PhoenixCompatError
+from phoenix_compat.http_server import reads_raw
 
 MISDIRECTED: Final = 421
 
@@ -35,8 +36,9 @@ _OF_ONE_CONNECTION: Final = frozenset(
         hdrs.UPGRADE,
     )
 )
-# aiohttp has unpacked the body of a request, and writes Date and Server into each answer.
-_OF_A_REQUEST: Final = _OF_ONE_CONNECTION | {hdrs.CONTENT_ENCODING.lower()}
+# Where aiohttp has unpacked the body, it is none of the encoding any more.
+_OF_A_READ_REQUEST: Final = _OF_ONE_CONNECTION | {hdrs.CONTENT_ENCODING.lower()}
+# aiohttp writes Date and Server into each answer.
 _OF_AN_ANSWER: Final = _OF_ONE_CONNECTION | {hdrs.DATE.lower(), hdrs.SERVER.lower()}
 
 
@@ -100,7 +102,10 @@ class Neighbours:
             async with self._client(node).request(
                 request.method,
                 url,
-                headers=_kept(request.headers, _OF_A_REQUEST),
+                headers=_kept(
+                    request.headers,
+                    _OF_ONE_CONNECTION if reads_raw(request) else _OF_A_READ_REQUEST,
+                ),
                 data=body,
                 allow_redirects=False,
             ) as answer:

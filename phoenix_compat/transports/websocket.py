@@ -18,6 +18,7 @@ from typing import Final
 
 from aiohttp import web
 
+from phoenix_compat.bounded import brief
 from phoenix_compat.endpoint import Endpoint, MountedSocket, WebSocketOptions, drain_in_batches
 from phoenix_compat.protocol.frame import CLOSE_NORMAL
 from phoenix_compat.protocol.handshake import (
@@ -81,7 +82,11 @@ class WebSocketHub:
         protocols = request.headers.get("Sec-WebSocket-Protocol")
         token = None
         if self._socket.auth_token:
-            protocols, token = take_auth_token(protocols)
+            try:
+                protocols, token = take_auth_token(protocols)
+            except ValueError as error:  # Phoenix raises, which is the same to the client
+                log.debug("a client's auth token is not base64: %s", error)
+                return refusal(500)
         is_fine, subprotocol = self._select_subprotocol(protocols)
         if not is_fine:
             return refusal(403)
@@ -105,8 +110,8 @@ class WebSocketHub:
         is_fine, subprotocol = select_subprotocol(offered, supported)
         if not is_fine:
             log.error(
-                "Could not check Websocket subprotocols: offered %r, supported %r",
-                offered,
+                "Could not check Websocket subprotocols: offered %s, supported %r",
+                brief(offered),
                 supported,
             )
         return is_fine, subprotocol

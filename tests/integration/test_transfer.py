@@ -121,6 +121,18 @@ def test_a_line_that_is_wrong_is_named_and_nothing_comes(
     assert asked(there, TASKS) == []
 
 
+@pytest.mark.parametrize("levels", [100, 900, 5_000])
+def test_a_line_that_nests_too_deep_is_named(
+    lines: list[bytes], tmp_path: Path, levels: int
+) -> None:
+    """What is imported is read again by code that may recurse."""
+    deep = changed(lines[0], lambda line: line["input"].update(mask="DEEP"))
+    deep = deep.replace(b'"DEEP"', b"[" * levels + b"]" * levels)
+
+    with pytest.raises(TransferError, match=r"line 1: .*more than 64 levels deep"):
+        taken(tmp_path / "new.sqlite3", [deep])
+
+
 def test_all_wrong_lines_are_named_up_to_a_limit(lines: list[bytes], tmp_path: Path) -> None:
     """No JSON, no UTF-8, a task twice, another task's prediction: each by its line."""
     stolen = changed(lines[0], lambda task: task.update(id="another"))

@@ -6,10 +6,16 @@ Numbers are those of docs/protocol.md.
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
+from typing import Any
 
+import pytest
+
+from phoenix_compat.errors import EncodeError
 from phoenix_compat.presence import Guest
 from phoenix_compat.presence.tracker import Refs, Tracker
+from phoenix_compat.protocol import jason
 from tests.unit.presence_scene import ROOM
 
 
@@ -29,6 +35,25 @@ def test_refs_of_one_moment_differ() -> None:
     refs = Refs(lambda: 1, 0)
 
     assert len({refs.next() for _ in range(2**16)}) == 2**16
+
+
+def test_a_meta_that_could_not_be_told_is_not_stored() -> None:
+    """It is told inside of messages: one nested nearly as deep as can be written would break the
+    joins of all others."""
+    tracker = Tracker(Refs(lambda: 1, 0), lambda: None)
+    deepest: list[dict[str, Any]] = [{}]
+    with contextlib.suppress(EncodeError):
+        while True:  # as deep as this Python can write it
+            deepest.append({"a": deepest[-1]})
+            jason.encode(deepest[-1])
+    meta = deepest[-50]
+
+    with Guest(ROOM) as guest:
+        with pytest.raises(EncodeError):
+            tracker.track(guest, "deep", meta, None)
+        tracker.track(guest, "flat", {}, None)
+
+        assert len(tracker.changes) == 1
 
 
 def test_it_forgets_who_ended() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.conformance.control_guard import Handler, guarded, problem
 from phoenix_compat.conformance.faults.lane import (
     DEFAULT_CLIENT,
@@ -205,9 +206,11 @@ def _described(fault: Fault) -> Mapping[str, Any]:
 
 async def _object(request: web.Request) -> dict[str, Any]:
     try:
-        document = json.loads(await request.text())
-    except ValueError as error:
+        document = json.loads(await request.read())
+    except (ValueError, RecursionError) as error:
         raise FaultError("body", f"the body is not JSON: {error}") from error
+    if is_too_deep(document):
+        raise FaultError("body", f"the body {TOO_DEEP}")
     if not isinstance(document, dict):
         raise FaultError("body", 'the body must be an object such as {"fault": "drop"}')
     return document

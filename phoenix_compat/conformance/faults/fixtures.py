@@ -34,6 +34,7 @@ from phoenix_compat.conformance.faults.scenarios import SCENARIOS, Scenario
 from phoenix_compat.conformance.faults.server import add_fault_server
 from phoenix_compat.conformance.faults.story import Outcome
 from phoenix_compat.conformance.faults.table import FAULTS
+from phoenix_compat.http_server import AppRunner
 
 _START_TIMEOUT_S: Final = 20.0
 _LOOK_S: Final = 0.02
@@ -187,7 +188,7 @@ class FaultServer:
             self._started.set_exception(error)
 
     async def _serve(self) -> None:
-        runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1.0)
+        runner = AppRunner(self._app, shutdown_timeout=1.0)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -6,6 +6,7 @@ import json
 
 from aiohttp import web
 
+from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.emulator.fault_plan import Mark, marks_in_header
 from phoenix_compat.emulator.json_type import JSON
 from phoenix_compat.emulator.prediction import Prediction
@@ -45,11 +46,14 @@ async def json_body(request: web.Request) -> JSON:
     except web.HTTPRequestEntityTooLarge as error:
         raise too_large(state_of(request).settings.max_body_bytes) from error
     try:
-        return json.loads(text, parse_constant=_refuse)
+        document = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise ProblemError(
             400, "The request body is not valid JSON", title="Bad request"
         ) from error
+    if is_too_deep(document):
+        raise ProblemError(400, f"The request body {TOO_DEEP}", title="Bad request")
+    return document
 
 
 def _refuse(constant: str) -> JSON:

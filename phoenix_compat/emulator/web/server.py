@@ -15,6 +15,7 @@ from phoenix_compat.emulator.state import EmulatorState
 from phoenix_compat.emulator.web.app import build_emulator_app
 from phoenix_compat.emulator.web.courier import COURIER
 from phoenix_compat.emulator.web.request_context import STATE
+from phoenix_compat.http_server import AppRunner
 
 # Handlers that wait or hang end at once when the emulator closes; this is for the others.
 _SHUTDOWN_S = 2.0
@@ -33,9 +34,7 @@ class Emulator:
         self._settings = settings or EmulatorSettings()
         self._app = build_emulator_app(self._settings, clock)
         # A client that leaves ends its handler: a hang must not outlive the one it is for.
-        self._runner = web.AppRunner(
-            self._app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
-        )
+        self._runner = AppRunner(self._app, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S)
 
     @property
     def state(self) -> EmulatorState:

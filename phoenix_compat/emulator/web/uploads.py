@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import BodyPartReader, web
 
+from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.emulator.json_type import JsonObject
 from phoenix_compat.emulator.problem import (
     InvalidField,
@@ -135,8 +136,10 @@ async def _bounded(part: BodyPartReader, limit_bytes: int) -> bytes:
 def _metadata(text: str) -> JsonObject:
     try:
         metadata = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid_request("metadata: must be a JSON object") from error
+    if is_too_deep(metadata):
+        raise invalid_request(f"metadata: {TOO_DEEP}")
     if not isinstance(metadata, dict):
         raise invalid_request("metadata: must be a JSON object")
     return metadata

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -37,14 +38,19 @@ Lines = Callable[[], list[tuple[int, str]]]
         ({"user_password_2": 1}, {"user_password_2": "[FILTERED]"}),
         ({"a": {"api_token": "x", "b": 1}}, {"a": {"api_token": "[FILTERED]", "b": 1}}),
         ([{"password": 1}, "password"], [{"password": "[FILTERED]"}, "password"]),
-        ({"Password": "x"}, {"Password": "x"}),
+        ({"Password": "x", "TOKEN": 1}, {"Password": "[FILTERED]", "TOKEN": "[FILTERED]"}),
+        (
+            {"userToken": 1, "apikey": 2, "jwt": 3, "X-Auth": 4, "client_secret": 5},
+            dict.fromkeys(("userToken", "apikey", "jwt", "X-Auth", "client_secret"), "[FILTERED]"),
+        ),
+        ({"sessionId": "x" * 500}, {"sessionId": "[FILTERED]"}),
         ({"pass": "x", 1: "y"}, {"pass": "x", 1: "y"}),
         (b"password", b"password"),
         (None, None),
     ],
 )
 def test_secrets_are_hidden(value: Any, expected: Any) -> None:
-    """Values whose key contains "password" or "token" are not logged, however deep."""
+    """S11: values whose key looks like a credential's, in any case, are not logged."""
     assert expected == filter_parameters(value)
 
 
@@ -55,6 +61,42 @@ def test_filtering_changes_a_copy() -> None:
     filter_parameters(payload)
 
     assert payload == {"a": {"password": "x"}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        json.loads("[" * 900 + "]" * 900),
+        json.loads('{"a":' * 900 + "1" + "}" * 900),
+        {"a": "x" * 64_000},
+        {"x" * 64_000: 1},
+        [{"a": number} for number in range(10_000)],
+        {str(number): number for number in range(10_000)},
+        b"x" * 64_000,
+        [[["x" * 150] * 50] * 50] * 50,
+        10**4_000,
+    ],
+    ids=range(9),
+)
+def test_a_large_value_is_shown_in_part(value: Any) -> None:
+    """Whatever a client sent, its line is short, and to make it costs little."""
+    shown = repr(filter_parameters(value))
+
+    assert len(shown) < 1_500
+    assert "…" in shown or "xe2" in shown
+
+
+def test_words_of_clients_forge_no_line(lines: Lines) -> None:
+    """S10: newlines and escapes in a topic or event are shown as such."""
+    topic = "task:x\n2026-01-01 [info] forged \x1b[2J"
+
+    log_join(OpenChannel(), is_accepted=True, topic=topic, payload={"\x1b": "\n"}, took_s=0.0)
+    log_handled(OpenChannel(), Message("1", "2", topic, ["\n"], {}))
+
+    for _, text in lines():
+        assert text.count("\n") == 1
+        assert "\x1b" not in text
+        assert "task:x\\n2026-01-01 [info] forged \\x1b[2J" in text
 
 
 @pytest.mark.parametrize(
