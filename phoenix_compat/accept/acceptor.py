@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from phoenix_compat.accept.accepted import AcceptedSocket
+from phoenix_compat.accept.accepted import AcceptedSocket, accept
 from phoenix_compat.accept.connections import Connections
 from phoenix_compat.accept.overflow import Overflow
 
@@ -53,7 +53,8 @@ class Acceptor:
         self._connections = connections
         self._overflow = Overflow(connections, open_paths, self._hand_over)
         self._loop = asyncio.get_running_loop()
-        self._handing_over: set[asyncio.Task[asyncio.Transport | None]] = set()
+        self._transports_hide_sockets = not isinstance(self._loop, asyncio.SelectorEventLoop)
+        self._handing_over: dict[AcceptedSocket, asyncio.Task[asyncio.Transport | None]] = {}
         self._spare: socket.socket | None = None
         self._pause_s = FIRST_PAUSE_S
         self._paused: asyncio.TimerHandle | None = None
@@ -84,15 +85,17 @@ class Acceptor:
             self._spare.close()
         self._overflow.close()
         if self._handing_over:
-            await asyncio.wait(self._handing_over, timeout=_CLOSE_TIMEOUT_S)
+            await asyncio.wait(self._handing_over.values(), timeout=_CLOSE_TIMEOUT_S)
 
     def _accept(self, listener: socket.socket) -> None:
         """Clients wait: accept some."""
         connections = self._connections
         over_cap = 0
+        if self._spare is None:
+            self._keep_spare()
         for _ in range(ACCEPTS_PER_TURN):
             try:
-                accepted, _ = listener.accept()
+                accepted = accept(listener, connections.closed)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -108,14 +111,15 @@ class Acceptor:
                     return
             else:
                 connections.open += 1
-                self._hand_over(AcceptedSocket.of(accepted, connections.closed))
+                self._hand_over(accepted)
 
     def _hand_over(
         self, accepted: AcceptedSocket, received: bytes = b""
     ) -> asyncio.Task[asyncio.Transport | None]:
+        if self._transports_hide_sockets:
+            accepted.remember()
         task = self._loop.create_task(self._handed_over(accepted, received))
-        self._handing_over.add(task)
-        task.add_done_callback(self._handing_over.discard)
+        self._handing_over[accepted] = task
         return task
 
     async def _handed_over(
@@ -129,6 +133,8 @@ class Acceptor:
         except BaseException:
             accepted.close()
             raise
+        finally:
+            del self._handing_over[accepted]
         if received:
             protocol.data_received(received)
         return transport
@@ -139,7 +145,8 @@ class Acceptor:
         self._connections.not_accepted(error)
         if self._free_one():
             with contextlib.suppress(OSError):
-                self._overflow.take(listener.accept()[0])
+                self._overflow.take(accept(listener, self._connections.closed))
+                self._pause_s = FIRST_PAUSE_S
         self._stop_accepting()
         self._paused = self._loop.call_later(self._pause_s, self._resume)
         self._pause_s = min(self._pause_s * 2, LAST_PAUSE_S)
@@ -152,6 +159,11 @@ class Acceptor:
         self._spare = None
         return True
 
+    def _keep_spare(self) -> None:
+        if self._spare is None:
+            with contextlib.suppress(OSError):
+                self._spare = socket.socket()
+
     def _stop_accepting(self) -> None:
         if self._paused is not None:
             self._paused.cancel()
@@ -162,8 +174,6 @@ class Acceptor:
 
     def _resume(self) -> None:
         self._paused = None
-        if self._spare is None:
-            with contextlib.suppress(OSError):
-                self._spare = socket.socket()
+        self._keep_spare()
         for listener in self._listeners:
             self._loop.add_reader(listener.fileno(), self._accept, listener)

@@ -65,12 +65,17 @@ class Connections:
     def refused(self) -> None:
         """One was turned away."""
         self.refused_over_cap += 1
-        self._tell("connections.at_limit", self.refused_over_cap)
+        if (times := self._untold("refused", self.refused_over_cap)) is not None:
+            log.warning(
+                "connections.at_limit", open=self.open, max=self.max_connections, times=times
+            )
 
     def not_accepted(self, error: OSError) -> None:
         """An attempt to accept failed."""
         self.accept_errors += 1
-        self._tell("connections.not_accepted", self.accept_errors, reason=error.strerror)
+        if (times := self._untold("not_accepted", self.accept_errors)) is not None:
+            reason = error.strerror
+            log.warning("connections.not_accepted", reason=reason, open=self.open, times=times)
 
     def has_room_for_file(self) -> bool:
         """Whether one more file may be sent now; if not, that is counted."""
@@ -88,12 +93,15 @@ class Connections:
         finally:
             self.open_files -= 1
 
-    def _tell(self, event: str, count: int, **fields: object) -> None:
-        """One line of a kind in ten seconds, and one of any kind in a second; `times` counts."""
+    def _untold(self, kind: str, count: int) -> int | None:
+        """How many came since the last line of this kind, if it is time for one.
+
+        There is one of a kind in ten seconds, and one of any kind in a second.
+        """
         now_s = self._now_s()
-        line_s, told = self._told.get(event, (float("-inf"), 0))
+        line_s, told = self._told.get(kind, (float("-inf"), 0))
         if now_s < line_s + _SAME_LINE_S or now_s < self._told_s + _LINE_S:
-            return
+            return None
         self._told_s = now_s
-        self._told[event] = (now_s, count)
-        log.warning(event, open=self.open, max=self.max_connections, times=count - told, **fields)
+        self._told[kind] = (now_s, count)
+        return count - told

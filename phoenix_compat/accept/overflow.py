@@ -53,7 +53,7 @@ class Overflow:
         """How many there are now."""
         return len(self._visits)
 
-    def take(self, accepted: socket.socket) -> None:
+    def take(self, accepted: AcceptedSocket) -> None:
         """Look after one more connection."""
         if len(self._visits) >= MAX_VISITS:
             self.close_oldest()
@@ -90,9 +90,10 @@ class _Visit:
 
     __slots__ = ("_head", "_is_refused", "_loop", "_room", "_socket", "_task", "_timer")
 
-    def __init__(self, room: Overflow, accepted: socket.socket) -> None:
+    def __init__(self, room: Overflow, accepted: AcceptedSocket) -> None:
+        accepted.on_close = self._gone  # it is not among those that are counted as open
         self._room = room
-        self._socket = AcceptedSocket.of(accepted, self._gone)
+        self._socket = accepted
         self._loop = asyncio.get_running_loop()
         self._head = b""
         self._is_refused = False
