@@ -106,11 +106,14 @@ async def test_a_crowd_beyond_the_limit_is_survived(
             await crowd.leave()
         await works_again(server, left_s)
         asked_s = time.monotonic() - began_s
+        _, health = await server.health()
         lines = server.log_lines
 
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: " in head
     assert json.loads(body)["type"] == "urn:phoenix-compat:problem:too-many-connections"
+    bus = health.get("bus", {"dropped": 0, "gaps": 0})
+    assert (bus["dropped"], bus["gaps"]) == (0, 0)
     told = [line for line in lines if "connections." in line]
     assert 1 <= len(told) <= workers * (1 + asked_s)
     assert not [line for line in lines if "Traceback" in line or "Error" in line]
