@@ -58,15 +58,21 @@ _REMEMBERED: WeakValueDictionary[int, AcceptedSocket] = WeakValueDictionary()
 """By descriptor, for loops whose transports do not give their socket object back, as uvloop's."""
 
 
-def accept(listener: socket.socket, on_close: Callable[[], None]) -> AcceptedSocket:
-    """What `listener.accept()` does, without its intermediate object and the client's address.
+def accept_from(
+    listener: socket.socket, on_close: Callable[[], None]
+) -> Callable[[], AcceptedSocket]:
+    """What `listener.accept` does, in half the time: it makes one object, and no address.
 
-    Raises:
-        OSError: see accept(2).
+    The function that is returned raises OSError; see accept(2).
     """
-    # A tenth of what an accept costs otherwise.
-    fileno, _ = listener._accept()  # type: ignore[attr-defined] # noqa: SLF001 - see above
-    return AcceptedSocket(listener.family, socket.SOCK_STREAM, listener.proto, fileno, on_close)
+    family, proto = int(listener.family), listener.proto  # asking for them is slow
+    kind = int(socket.SOCK_STREAM)
+
+    def accept() -> AcceptedSocket:
+        fileno, _ = listener._accept()  # type: ignore[attr-defined] # noqa: SLF001 - see above
+        return AcceptedSocket(family, kind, proto, fileno, on_close)
+
+    return accept
 
 
 def duplicate(shared: Any) -> socket.socket:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from phoenix_compat.accept.accepted import AcceptedSocket, accept
+from phoenix_compat.accept.accepted import AcceptedSocket, accept_from
 from phoenix_compat.accept.connections import Connections
 from phoenix_compat.accept.overflow import Overflow
 
@@ -87,7 +87,7 @@ class Acceptor:
         if self._handing_over:
             await asyncio.wait(self._handing_over.values(), timeout=_CLOSE_TIMEOUT_S)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, accept: Callable[[], AcceptedSocket]) -> None:
         """Clients wait: accept some."""
         connections = self._connections
         over_cap = 0
@@ -95,13 +95,13 @@ class Acceptor:
             self._keep_spare()
         for _ in range(ACCEPTS_PER_TURN):
             try:
-                accepted = accept(listener, connections.closed)
+                accepted = accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
                 if error.errno in _OF_THE_CLIENT:
                     continue
-                self._cannot_accept(listener, error)
+                self._cannot_accept(accept, error)
                 return
             self._pause_s = FIRST_PAUSE_S
             if connections.is_full:
@@ -141,11 +141,11 @@ class Acceptor:
 
     # Out of descriptors, or of memory for them.
 
-    def _cannot_accept(self, listener: socket.socket, error: OSError) -> None:
+    def _cannot_accept(self, accept: Callable[[], AcceptedSocket], error: OSError) -> None:
         self._connections.not_accepted(error)
         if self._free_one():
             with contextlib.suppress(OSError):
-                self._overflow.take(accept(listener, self._connections.closed))
+                self._overflow.take(accept())
                 self._pause_s = FIRST_PAUSE_S
         self._stop_accepting()
         self._paused = self._loop.call_later(self._pause_s, self._resume)
@@ -176,4 +176,5 @@ class Acceptor:
         self._paused = None
         self._keep_spare()
         for listener in self._listeners:
-            self._loop.add_reader(listener.fileno(), self._accept, listener)
+            accept = accept_from(listener, self._connections.closed)
+            self._loop.add_reader(listener.fileno(), self._accept, accept)
