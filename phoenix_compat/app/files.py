@@ -16,7 +16,9 @@ from aiohttp import ETag, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from phoenix_compat.app.problem import ProblemError
+from phoenix_compat.accept import Connections
+from phoenix_compat.app.descriptors import CONNECTIONS, allowed_connections
+from phoenix_compat.app.problem import BUSY_RETRY_AFTER_S, ProblemError
 from phoenix_compat.tasks.archive import Archive
 from phoenix_compat.tasks.file_type import TYPES_BY_EXTENSION, UNKNOWN
 from phoenix_compat.tasks.stored_file import StoredFile
@@ -42,12 +44,13 @@ def thumbnail_url(public_url: str, stored: StoredFile) -> str | None:
 
 def add_file_routes(app: web.Application, archive: Archive) -> None:
     """Mount the files on an app that has not started."""
+    connections = app.get(CONNECTIONS) or Connections(allowed_connections())
 
     async def show(request: web.Request) -> web.StreamResponse:
-        return await _answer(request, archive, is_thumbnail=False)
+        return await _answer(request, archive, connections, is_thumbnail=False)
 
     async def show_thumbnail(request: web.Request) -> web.StreamResponse:
-        return await _answer(request, archive, is_thumbnail=True)
+        return await _answer(request, archive, connections, is_thumbnail=True)
 
     # Any text is let through to be refused here: every path below /files has a problem document.
     app.router.add_get("/files/thumbnails/{name:(?s:.*)}", show_thumbnail)
@@ -55,7 +58,7 @@ def add_file_routes(app: web.Application, archive: Archive) -> None:
 
 
 async def _answer(
-    request: web.Request, archive: Archive, *, is_thumbnail: bool
+    request: web.Request, archive: Archive, connections: Connections, *, is_thumbnail: bool
 ) -> web.StreamResponse:
     name = request.match_info["name"]
     sha256, _, extension = name.partition(".")
@@ -67,8 +70,13 @@ async def _answer(
         return ProblemError(412, "precondition-failed", "The file is another one.").response()
     if _has_it(request, sha256):
         return web.Response(status=304, headers=headers)
+    if not connections.has_room_for_file():
+        detail = "Too many files are being sent; try again soon."
+        retry = {"Retry-After": str(BUSY_RETRY_AFTER_S)}
+        return ProblemError(503, "too-many-files", detail, headers=retry).response()
     file_type = TYPES_BY_EXTENSION.get(extension, UNKNOWN)
-    return _HashedFile(path, sha256, {**headers, hdrs.CONTENT_TYPE: file_type.content_type})
+    headers[hdrs.CONTENT_TYPE] = file_type.content_type
+    return _HashedFile(path, sha256, headers, connections)
 
 
 def _is_precondition_wrong(request: web.Request, sha256: str) -> bool:
@@ -85,9 +93,12 @@ def _has_it(request: web.Request, sha256: str) -> bool:
 class _HashedFile(web.FileResponse):
     """A file whose ETag is its hash; aiohttp's own is made of its date and size."""
 
-    def __init__(self, path: Path, sha256: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, path: Path, sha256: str, headers: dict[str, str], connections: Connections
+    ) -> None:
         super().__init__(path, headers=headers)
         self._sha256 = sha256
+        self._connections = connections
 
     @property
     def etag(self) -> ETag | None:
@@ -106,7 +117,8 @@ class _HashedFile(web.FileResponse):
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         # aiohttp would judge by its own ETag what has been judged by ours.
         headers = _without_tags(request.headers, f'"{self._sha256}"')
-        return await super().prepare(request.clone(headers=headers))
+        with self._connections.sending_file():
+            return await super().prepare(request.clone(headers=headers))
 
 
 def _without_tags(given: CIMultiDictProxy[str], tag: str) -> CIMultiDict[str]:

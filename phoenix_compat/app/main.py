@@ -18,6 +18,7 @@ from phoenix_compat.app.browsers import check_origin_of, guarding
 from phoenix_compat.app.channels import user_socket
 from phoenix_compat.app.chores import Chores
 from phoenix_compat.app.cluster import Cluster
+from phoenix_compat.app.descriptors import CONNECTIONS, connections_for
 from phoenix_compat.app.feed import TaskFeed
 from phoenix_compat.app.files import add_file_routes
 from phoenix_compat.app.logs import lines_left_out
@@ -110,6 +111,7 @@ async def open_app(
             stack.push_async_callback(worker.stop)
 
         app = web.Application(middlewares=[guarding(settings)])
+        app[CONNECTIONS] = connections_for(settings, 1 if seat is None else seat.size)
         app[LIVE] = Live(kinds, _kinds, worker, archive, chores)
         app.on_response_prepare.append(_sign)
         if cluster is None:
@@ -147,7 +149,9 @@ async def _open_provider(
     else:
         emulator = await stack.enter_async_context(
             Emulator(
-                EmulatorSettings(speed=settings.emulator_speed, state_file=settings.emulator_path)
+                EmulatorSettings(speed=settings.emulator_speed, state_file=settings.emulator_path),
+                # Its clients are this server's tasks, and who looks at their pictures.
+                max_connections=settings.concurrency + 16,
             )
         )
         token, base_url, hosts = _EMULATOR_TOKEN, emulator.base_url, (emulator.origin,)
@@ -247,8 +251,9 @@ async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "phoenix_compat"
 
 
-async def _health(cluster: Cluster | None, _request: web.Request) -> web.Response:
+async def _health(cluster: Cluster | None, request: web.Request) -> web.Response:
     body: dict[str, object] = {"status": "ok", "version": __version__}
+    body["connections"] = request.app[CONNECTIONS].counts
     if cluster is not None:
         body |= {"node": cluster.neighbours.node, "bus": cluster.bus_counts}
     return web.json_response(body)

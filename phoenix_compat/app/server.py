@@ -9,11 +9,13 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final, Literal
 
 from aiohttp import web
 
+from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
+from phoenix_compat.app.descriptors import CONNECTIONS, allowed_connections
 from phoenix_compat.app.notify import ServiceManager
 from phoenix_compat.cluster import Seat
 from phoenix_compat.cluster.receiver import bound_unix_socket
@@ -21,7 +23,7 @@ from phoenix_compat.cluster.seat import Lifeline
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.http_server import AppRunner
 
-_BACKLOG: Final = 4_096
+_HEALTH_PATH: Final = "/healthz"
 _SHUTDOWN_S: Final = 10.0
 _GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Nothing on the hot path makes cycles: looking for them often costs and finds nothing."""
@@ -44,24 +46,29 @@ async def listening(
     Raises:
         ConfigError: the address cannot be had.
     """
+    processes = 1 if seat is None else seat.size
+    connections = app.get(CONNECTIONS) or Connections(allowed_connections(processes=processes))
     # Silent clients are found by timeouts of a minute, long before TCP's keep-alive of two hours.
     runner = AppRunner(app, shutdown_timeout=_SHUTDOWN_S, tcp_keepalive=False)
     await runner.setup()
     try:
-        try:
-            if seat is not None:
-                own = await asyncio.to_thread(bound_unix_socket, seat.http_path(seat.node))
-                await web.SockSite(runner, own, backlog=_BACKLOG).start()
-            for listener in sockets:
-                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-            if not sockets:
-                site = web.TCPSite(
-                    runner, host, port, backlog=_BACKLOG, reuse_port=seat is not None or None
-                )
-                await site.start()
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-        yield _url(runner.addresses[-1])
+        async with AsyncExitStack() as stack:
+            server = runner.server
+            if server is None:
+                raise RuntimeError("the runner was set up and has no server")
+            try:
+                if seat is not None:
+                    own = await asyncio.to_thread(bound_unix_socket, seat.http_path(seat.node))
+                    # What the other processes ask has descriptors of its own.
+                    asked = Connections(allowed_connections(processes=processes))
+                    await stack.enter_async_context(Acceptor((own,), server, asked))
+                if not sockets:
+                    sockets = await bound_tcp_sockets(host, port, reuse_port=seat is not None)
+                acceptor = Acceptor(sockets, server, connections, (_HEALTH_PATH,))
+                await stack.enter_async_context(acceptor)
+            except OSError as error:
+                raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            yield _url(sockets[-1].getsockname())
     finally:
         await runner.cleanup()
 

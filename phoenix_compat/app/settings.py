@@ -146,6 +146,12 @@ class Settings(BaseSettings):
     workers: int = Field(
         1, ge=1, le=64, description="processes on the one port, 1 to 64; see docs/workers.md"
     )
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="clients' connections in each process, 1 or more; without, as many as the "
+        "limit of open files leaves room for",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error"
     )

@@ -136,7 +136,11 @@ class Bus:
     async def __aenter__(self) -> Self:
         listener = await asyncio.to_thread(bound_unix_socket, self._path)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: Receiver(self), sock=listener)
+        # asyncio tries to accept `backlog` times a turn, and logs a traceback each time that it
+        # has no descriptor; each other node opens one stream.
+        self._server = await loop.create_unix_server(
+            lambda: Receiver(self), sock=listener, backlog=max(2, len(self._links))
+        )
         self._tasks = [
             asyncio.create_task(link.keep_up(), name=f"bus-{other}")
             for other, link in self._links.items()

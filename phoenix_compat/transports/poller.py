@@ -18,6 +18,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
+from phoenix_compat.accept.accepted import duplicate
 from phoenix_compat.runtime.lane import Tick
 from phoenix_compat.transports.stream import StreamProtocol
 
@@ -56,9 +57,7 @@ def _take_socket(transport: Any, shared: Any) -> socket.socket:
     if isinstance(own, socket.socket):  # asyncio's; a copy and its close cost a tenth of a connect
         transport._sock = _TAKEN  # noqa: SLF001 - nothing public gives the socket away
         return own
-    copy = socket.fromfd(shared.fileno(), shared.family, shared.type, shared.proto)
-    copy.settimeout(0)
-    return copy
+    return duplicate(shared)
 
 
 class Poller:

@@ -11,6 +11,9 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from phoenix_compat.accept import Connections
+from phoenix_compat.accept.connections import FREE_FILES
+from phoenix_compat.app.descriptors import CONNECTIONS
 from phoenix_compat.app.files import add_file_routes, file_url, thumbnail_url
 from phoenix_compat.tasks.archive import Archive
 from phoenix_compat.tasks.stored_file import StoredFile
@@ -73,6 +76,26 @@ async def gallery(tmp_path: Path) -> AsyncIterator[Gallery]:
         (red,) = await archive.keep(TASK, [RED])
         async with serving(app) as origin, aiohttp.ClientSession() as http:
             yield Gallery(origin, tmp_path / "files", archive, red, http)
+
+
+async def test_without_descriptors_a_file_is_for_later(tmp_path: Path) -> None:
+    """With all places taken and as many files being sent as always can be: 503, and when."""
+    app = web.Application()
+    connections = app[CONNECTIONS] = Connections(max_connections=1)
+    connections.open, connections.open_files = 1, FREE_FILES
+    async with opened(tmp_path / "files") as archive:
+        add_file_routes(app, archive)
+        (red,) = await archive.keep(TASK, [RED])
+        async with serving(app) as origin, aiohttp.ClientSession() as http:
+            gallery = Gallery(origin, tmp_path / "files", archive, red, http)
+            refused = await gallery.get(gallery.path)
+            connections.open_files -= 1
+            served = await gallery.get(gallery.path)
+
+    assert refused.status == 503
+    assert refused.headers["Retry-After"] == "2"
+    assert served.status == 200
+    assert connections.open_files == FREE_FILES - 1
 
 
 async def test_a_picture_is_served(gallery: Gallery) -> None:

@@ -26,6 +26,8 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
+from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
+from phoenix_compat.accept.room import open_file_limit, room_for_connections
 from phoenix_compat.conformance.faults.lane import Lane
 from phoenix_compat.conformance.faults.plan import FaultError
 from phoenix_compat.conformance.faults.record import Entry
@@ -191,11 +193,15 @@ class FaultServer:
         runner = AppRunner(self._app, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            host, port = runner.addresses[0][:2]
-            self.url = f"http://{host}:{port}"
-            self._started.set_result(None)
-            await self._stop.wait()
+            if runner.server is None:
+                raise RuntimeError("the runner was set up and has no server")
+            listeners = await bound_tcp_sockets("127.0.0.1", 0)
+            connections = Connections(room_for_connections(open_file_limit()))
+            async with Acceptor(listeners, runner.server, connections):
+                host, port = listeners[0].getsockname()[:2]
+                self.url = f"http://{host}:{port}"
+                self._started.set_result(None)
+                await self._stop.wait()
         finally:
             await runner.cleanup()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from aiohttp import web
-
+from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
+from phoenix_compat.accept.room import open_file_limit, room_for_connections
 from phoenix_compat.emulator.clock import EmulatorClock
 from phoenix_compat.emulator.record import Recollection
 from phoenix_compat.emulator.settings import EmulatorSettings
@@ -24,13 +26,22 @@ _SHUTDOWN_S = 2.0
 class Emulator:
     """`async with Emulator(EmulatorSettings(...)) as emulator:` listens until the block ends.
 
+    Args:
+        max_connections: of its clients; None leaves it to the limit of open files.
+
     Raises:
         OSError: on entering, the port cannot be had.
     """
 
     def __init__(
-        self, settings: EmulatorSettings | None = None, clock: EmulatorClock | None = None
+        self,
+        settings: EmulatorSettings | None = None,
+        clock: EmulatorClock | None = None,
+        max_connections: int | None = None,
     ) -> None:
+        self.connections = Connections(max_connections or room_for_connections(open_file_limit()))
+        self._listeners: tuple[socket.socket, ...] = ()
+        self._accepting = AsyncExitStack()
         self._settings = settings or EmulatorSettings()
         self._app = build_emulator_app(self._settings, clock)
         # A client that leaves ends its handler: a hang must not outlive the one it is for.
@@ -44,9 +55,9 @@ class Emulator:
     @property
     def origin(self) -> str:
         """`http://host:port`. Raises RuntimeError when it is not listening."""
-        if not self._runner.addresses:
+        if not self._listeners:
             raise RuntimeError("the emulator is not listening; enter it with `async with`")
-        host, port = self._runner.addresses[0][:2]
+        host, port = self._listeners[0].getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
@@ -79,18 +90,28 @@ class Emulator:
         if port == 0 and remembered_port is not None:
             with contextlib.suppress(OSError):
                 # URLs of pictures that were given out stay good.
-                await web.TCPSite(self._runner, host, remembered_port).start()
+                await self._accept(host, remembered_port)
                 return
-        await web.TCPSite(self._runner, host, port).start()
+        await self._accept(host, port)
+
+    async def _accept(self, host: str, port: int) -> None:
+        if self._runner.server is None:
+            raise RuntimeError("the emulator was closed")
+        listeners = await bound_tcp_sockets(host, port)
+        acceptor = Acceptor(listeners, self._runner.server, self.connections)
+        await self._accepting.enter_async_context(acceptor)
+        self._listeners = listeners
 
     def _take_up(self, told: Recollection) -> None:
-        port = self._runner.addresses[0][1]
+        port = self._listeners[0].getsockname()[1]
         for prediction in told.predictions.values():
             prediction.origin = _moved(prediction.origin, told.port, port)
             self._app[COURIER].follow(prediction)
         self.state.memory.begin(port, self.state.clock.now_s())
 
     async def _close(self) -> None:
+        self._listeners = ()
+        await self._accepting.aclose()
         await self._runner.cleanup()
         await self.state.memory.close()
 

@@ -1,0 +1,19 @@
+"""Accepting connections within bounds; asyncio, no aiohttp.
+
+    binding      sockets bound to a host and a port
+    accepted     a connection that tells when its descriptor is closed
+    connections  how many there are and may be; the counters, and the log lines about them
+    room         how many descriptors there are for clients
+    acceptor     takes connections from the listening sockets and hands each to an HTTP protocol
+    overflow     what becomes of the few that are accepted beyond the limit
+
+Every server of this package listens through `Acceptor`; none uses asyncio's own accept loop, which
+accepts as often per turn as the kernel's backlog is long and, without descriptors, logs a traceback
+for each attempt.
+"""
+
+from phoenix_compat.accept.acceptor import Acceptor
+from phoenix_compat.accept.binding import bound_tcp_sockets
+from phoenix_compat.accept.connections import Connections
+
+__all__ = ["Acceptor", "Connections", "bound_tcp_sockets"]
