@@ -21,6 +21,8 @@ from phoenix_compat.tasks.task import JSONObject
 MAX_PROMPT_CHARS = 10_000
 MAX_TEXT_CHARS = 2_000
 MAX_INPUTS = 64
+MAX_DEPTH = 100
+"""Objects and lists of an input within each other; what reads it again goes through them all."""
 
 # The provider's own rule is narrower for versions (64 hex digits); it says so itself.
 _MODEL = re.compile(r"[a-z0-9][\w.-]{0,99}/[a-z0-9][\w.-]{0,99}(:[\w.-]{1,128})?", re.I | re.A)
@@ -197,6 +199,8 @@ def _estimate(kind: TaskKind, model: str, provider_input: JSONObject) -> float |
 def _provider_input(input_data: JSONObject, kind: TaskKind, model: str) -> JSONObject:
     if len(input_data) > MAX_INPUTS:
         raise InvalidInputError("input_data", f"has more than {MAX_INPUTS} keys")
+    if is_nested_deeper(input_data, MAX_DEPTH):
+        raise InvalidInputError("input_data", f"is nested more than {MAX_DEPTH} deep")
     family = model_family(model)
     chosen: JSONObject = {}
     if kind.needs_prompt or input_data.get("prompt") is not None:
@@ -212,6 +216,22 @@ def _provider_input(input_data: JSONObject, kind: TaskKind, model: str) -> JSONO
         if target is not None:
             chosen.setdefault(target, value)
     return chosen
+
+
+def is_nested_deeper(value: object, depth: int) -> bool:
+    """Whether objects and lists stand in each other more than so deep."""
+    level: list[object] = [value]
+    for _ in range(depth + 1):
+        inner: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def _checked_prompt(prompt: object) -> str:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from phoenix_compat.tasks.errors import InvalidInputError
 from phoenix_compat.tasks.kinds import (
     KINDS,
+    MAX_DEPTH,
     MAX_PROMPT_CHARS,
     determine_task_params,
     fingerprint,
@@ -173,3 +174,18 @@ def test_an_order_knows_its_price() -> None:
     """The estimate is that of the model and the outputs the order asks for."""
     assert determine_task_params(MONK).estimated_cost_usd == 0.02
     assert determine_task_params(MONK | {"model": "you/yours"}).estimated_cost_usd is None
+
+
+@pytest.mark.parametrize("bracket", ["object", "list"])
+def test_an_input_is_not_nested_too_deep(bracket: str) -> None:
+    """What is stored must be read again; a hundred levels can be, and more is refused."""
+
+    def nested(depth: int) -> object:
+        value: object = 1
+        for _ in range(depth):
+            value = {"a": value} if bracket == "object" else [value]
+        return value
+
+    determine_task_params({**MONK, "extra": nested(MAX_DEPTH - 1)})
+    assert refused_field({**MONK, "extra": nested(MAX_DEPTH)}) == "input_data"
+    assert refused_field({**MONK, "extra": nested(100_000)}) == "input_data"
