@@ -15,10 +15,14 @@ from typing import Any, Final, Literal
 from aiohttp import web
 
 from phoenix_compat.app.notify import ServiceManager
+from phoenix_compat.background import Background
 from phoenix_compat.cluster import Seat
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.cluster.seat import Lifeline
 from phoenix_compat.errors import ConfigError
+
+BACKGROUND: Final = web.AppKey("background", Background)
+"""Where an application has its background tasks."""
 
 _BACKLOG: Final = 4_096
 _SHUTDOWN_S: Final = 10.0
@@ -85,6 +89,8 @@ async def serve_until_signal(
         listening(app, host, port, sockets=sockets) as url,
     ):
         settle_garbage()
+        if BACKGROUND in app:
+            app[BACKGROUND].watch(lambda: manager.background)
         started(url)
         manager.ready(url)
         await stop.wait()
