@@ -12,7 +12,6 @@ import pytest
 from phoenix_compat.operations.backup import Data, back_up
 from phoenix_compat.operations.bundle import Manifest
 from phoenix_compat.operations.prune import count_old
-from phoenix_compat.operations.restore import restore
 from phoenix_compat.tasks.archive import Archive
 from phoenix_compat.tasks.pruning import Pruned, prune_tasks
 from phoenix_compat.tasks.snapshot import examined
@@ -45,22 +44,18 @@ async def pruned(home: Path) -> Pruned:
             await archive.close()
 
 
-# An id that is changed leaves events behind that are nobody's: that is damage, and told as such.
-@pytest.mark.parametrize("column", [column for column in BAD if column != "id"])
-def test_every_command_does_its_work(home: Path, tmp_path: Path, column: str) -> None:
+def test_every_command_does_its_work(home: Path, tmp_path: Path) -> None:
     """Counting, pruning and a backup that is read back, whatever stands in one row."""
     path = home / "tasks.sqlite3"
-    for number, value in enumerate(BAD[column]):
-        put(path, "tasks", column, value, 1)
-        out = tmp_path / f"{number}.tar"
+    # An id that is changed leaves events behind that are nobody's: that is damage, and told.
+    for column in BAD.keys() - {"id"}:
+        for value in BAD[column]:
+            put(path, "tasks", column, value, 1)
+            count_old(path, NOW - timedelta(days=1))
+            assert examined(path, SCHEMA_VERSION).tasks == 6
+        assert backed_up(home, tmp_path / f"{column}.tar").tasks == 6
 
-        count_old(path, NOW - timedelta(days=1))
-        manifest = backed_up(home, out)
-
-        assert manifest.tasks == 6
-        assert examined(path, SCHEMA_VERSION).tasks == 6
-    done = asyncio.run(pruned(home))
-    assert done.tasks in {1, 2}
+    assert asyncio.run(pruned(home)).tasks == 1
     assert stored(path, "SELECT count(*) FROM tasks WHERE status = 'failed'") == [(0,)]
 
 
@@ -96,14 +91,3 @@ def backed_up(home: Path, out: Path) -> Manifest:
         database=home / "tasks.sqlite3", files=home / "files", schema_version=SCHEMA_VERSION
     )
     return back_up(data, out)
-
-
-def test_a_restored_backup_has_the_row_as_it_was(home: Path, tmp_path: Path) -> None:
-    """It is for whoever mends it by hand; the rest is restored with it."""
-    path = home / "tasks.sqlite3"
-    put(path, "tasks", "status", "lost", 6)
-    backed_up(home, tmp_path / "b.tar")
-
-    restore(tmp_path / "b.tar", tmp_path / "there", SCHEMA_VERSION)
-
-    assert statuses(tmp_path / "there")[-1] == "lost"
