@@ -29,7 +29,7 @@ from phoenix_compat.app.problem import API_PREFIX, ProblemError, problem_middlew
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.protocol.browser import refuse_body
 from phoenix_compat.tasks.clock import wire_time
-from phoenix_compat.tasks.errors import TaskNotFoundError
+from phoenix_compat.tasks.errors import TaskNotFoundError, UnreadableTaskError
 from phoenix_compat.tasks.kinds import KINDS, TaskKind, determine_task_params
 from phoenix_compat.tasks.store import NEWEST, OnceOnly, TaskStore
 from phoenix_compat.tasks.task import (
@@ -161,6 +161,8 @@ class TaskApi:
     async def retry(self, request: web.Request) -> web.Response:
         """Queue a failed task again; its clients hear that it is under way."""
         failed = await self._task(request)
+        if failed.unreadable:
+            raise UnreadableTaskError(failed.id, failed.unreadable)
         # Its model is kept: the operator's default may be another one by now.
         order = failed.input_data | {"model": failed.model}
         task = await self._store.retry(failed.id, determine_task_params(order, self._kinds))

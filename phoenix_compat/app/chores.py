@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from phoenix_compat.app.settings import Settings
+from phoenix_compat.background import BackgroundTask
 from phoenix_compat.tasks.archive import Archive
 from phoenix_compat.tasks.archive_errors import ArchiveError
 from phoenix_compat.tasks.clock import Clock, SystemClock
@@ -23,7 +24,11 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Chores:
-    """Prunes as the settings say; they may change while it runs."""
+    """Prunes as the settings say; they may change while it runs.
+
+    Attributes:
+        background: the task that does it.
+    """
 
     def __init__(
         self, settings: Settings, store: TaskStore, archive: Archive, clock: Clock | None = None
@@ -33,17 +38,15 @@ class Chores:
         self._archive = archive
         self._clock = clock or SystemClock()
         self._changed = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
+        self.background = BackgroundTask("chores", self._run)
 
     def start(self) -> None:
         """Begin at once, and then every hour."""
-        self._running = asyncio.create_task(self._run(), name="chores")
+        self.background.start()
 
     async def stop(self) -> None:
         """Do no more."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait({self._running})
+        await self.background.stop()
 
     def change(self, settings: Settings) -> None:
         """Go by these settings, from now on."""

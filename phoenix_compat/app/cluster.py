@@ -13,6 +13,7 @@ from aiohttp import web
 from phoenix_compat.app.forwarding import forwarding
 from phoenix_compat.app.keeper import Keeper
 from phoenix_compat.app.shared_feed import SharedFeed
+from phoenix_compat.background import BackgroundTask
 from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, Seat
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.presence import Presence
@@ -29,6 +30,7 @@ class Cluster:
         self._bus = Bus(seat.path, seat.node, seat.size)
         self._feed: SharedFeed | None = None
         self._keeper: Keeper | None = None
+        self._replicas: PresenceReplicas | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -48,6 +50,13 @@ class Cluster:
         """See BusCounts."""
         return asdict(self._bus.counts)
 
+    @property
+    def background(self) -> tuple[BackgroundTask, ...]:
+        """The tasks that keep this process and the others one server."""
+        feed = () if self._feed is None else self._feed.background
+        replicas = () if self._replicas is None else self._replicas.background
+        return (*self._bus.background, *feed, *replicas)
+
     def feed(self, store: TaskStore, endpoint: Endpoint) -> SharedFeed:
         """What clients of tasks hear, and all broadcasts of this endpoint, in every process."""
         PubSubRelay(endpoint.pubsub, self._bus)
@@ -57,21 +66,26 @@ class Cluster:
     def presence(self, endpoint: Endpoint) -> Presence:
         """Who is there, in any process."""
         presence = Presence(endpoint, node=self._bus.node)
-        PresenceReplicas(presence, self._bus)
+        self._replicas = PresenceReplicas(presence, self._bus)
         return presence
 
     async def start(
-        self, app: web.Application, worker: Worker, take_over: Callable[[], Awaitable[None]]
+        self,
+        app: web.Application,
+        worker: Worker,
+        take_over: Callable[[], Awaitable[None]],
+        is_well: Callable[[], bool],
     ) -> None:
         """Take part in keeping; back once some process keeps the tasks.
 
         Args:
             take_over: see Keeper.
+            is_well: whether all that this process does in the background is done.
         """
         self._keeper = Keeper(self._bus, take_over)
         if self._feed is not None:
             self._feed.begin(self._keeper, worker)
-        app.middlewares.append(forwarding(self._keeper, self.neighbours))
+        app.middlewares.append(forwarding(self._keeper, self.neighbours, is_well))
         app.on_shutdown.append(self._keeper.retire)  # who stops does not take over any more
         await self._stack.enter_async_context(self._bus)  # by now all that is heard has a handler
         await self._keeper.start()

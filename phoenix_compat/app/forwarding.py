@@ -8,6 +8,7 @@ order with an Idempotency-Key.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -26,7 +27,8 @@ from phoenix_compat.transports.neighbours import (
     is_from_neighbour,
 )
 
-KEPT_PATHS: Final = ("/api/", WEBHOOK_PATH, "/readyz")
+READY_PATH: Final = "/readyz"
+KEPT_PATHS: Final = ("/api/", WEBHOOK_PATH, READY_PATH)
 """The beginnings of the paths that only the keeper can answer."""
 
 _RETRY_S: Final = 0.05
@@ -35,12 +37,20 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 log = structlog.stdlib.get_logger(__name__)
 
 
-def forwarding(keeper: Keeper, neighbours: Neighbours) -> Middleware:
-    """The middleware; only the guard against web pages (`browsers`) stands in front of it."""
+def forwarding(
+    keeper: Keeper, neighbours: Neighbours, is_well: Callable[[], bool] = lambda: True
+) -> Middleware:
+    """The middleware; only the guard against web pages (`browsers`) stands in front of it.
+
+    Args:
+        is_well: False has this process itself tell that it is not ready.
+    """
 
     @web.middleware
     async def forward(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(KEPT_PATHS) or keeper.is_here:
+            return await handler(request)
+        if request.path == READY_PATH and not is_well():
             return await handler(request)
         if is_from_neighbour(request):
             return web.Response(status=MISDIRECTED)

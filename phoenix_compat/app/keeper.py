@@ -17,6 +17,7 @@ from typing import Final
 import structlog
 
 from phoenix_compat.cluster.bus import Bus, NodeListener
+from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.tasks.errors import StoreInUseError, StoreUnavailableError
 
 ROLE: Final = "keeper"
@@ -122,5 +123,6 @@ class Keeper(NodeListener):
 def _end_the_process_on_failure(trying: asyncio.Task[None]) -> None:
     """A process that took the database and cannot use it stops, and its supervisor says so."""
     if not trying.cancelled() and (error := trying.exception()) is not None:
-        log.error("keeper.failed", reason=str(error))
+        is_a_bug = not isinstance(error, PhoenixCompatError | OSError)
+        log.error("keeper.failed", reason=str(error), exc_info=error if is_a_bug else None)
         signal.raise_signal(signal.SIGTERM)

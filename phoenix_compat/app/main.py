@@ -21,12 +21,13 @@ from phoenix_compat.app.cluster import Cluster
 from phoenix_compat.app.descriptors import CONNECTIONS, connections_for
 from phoenix_compat.app.feed import TaskFeed
 from phoenix_compat.app.files import add_file_routes
-from phoenix_compat.app.logs import lines_left_out
+from phoenix_compat.app.readiness import ready
 from phoenix_compat.app.reload import LIVE, Live
-from phoenix_compat.app.server import check_loop
+from phoenix_compat.app.server import BACKGROUND, check_loop
 from phoenix_compat.app.settings import Settings
 from phoenix_compat.app.shared_feed import SharedFeed
 from phoenix_compat.app.webhooks import WEBHOOK_PATH, add_webhook_route
+from phoenix_compat.background import Background
 from phoenix_compat.cluster import Seat
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.endpoint import Endpoint
@@ -34,7 +35,6 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.origin import parse_check_origin
 from phoenix_compat.tasks.archive import Archive
-from phoenix_compat.tasks.breaker import BreakerState
 from phoenix_compat.tasks.clock import SystemClock
 from phoenix_compat.tasks.errors import InvalidInputError
 from phoenix_compat.tasks.file_hosts import REPLICATE_HOSTS
@@ -100,6 +100,8 @@ async def open_app(
         )
 
         chores = Chores(settings, store, archive)
+        background = Background()
+        background.watch(lambda: (worker.dispatcher, chores.background))
 
         async def work() -> None:
             """What one process does, the one that has the database."""
@@ -112,6 +114,7 @@ async def open_app(
 
         app = web.Application(middlewares=[guarding(settings)])
         app[CONNECTIONS] = connections_for(settings, 1 if seat is None else seat.size)
+        app[BACKGROUND] = background
         app[LIVE] = Live(kinds, _kinds, worker, archive, chores)
         app.on_response_prepare.append(_sign)
         if cluster is None:
@@ -122,14 +125,13 @@ async def open_app(
                 await store.reopen(settings.database_path, schema)
                 await work()
 
-            await cluster.start(app, worker, take_over)
+            background.watch(lambda: cluster.background)
+            await cluster.start(app, worker, take_over, lambda: background.is_well)
             stack.push_async_callback(cluster.stop)
         add_task_routes(app, store, worker, kinds=kinds, announce=feed.announce)
         add_file_routes(app, archive)
-        if _webhook_url(settings) is not None:
-            inbox = WebhookInbox(provider.webhook_secret)
-            add_webhook_route(app, worker, provider.tags, inbox)
-        _add_pages(app, cluster, worker, seat)
+        _add_webhooks(app, settings, worker, provider)
+        _add_pages(app, cluster, worker, store, seat)
         handler = user_socket(feed, feed if isinstance(feed, SharedFeed) else worker, presence)
         endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
         mount(app, endpoint, neighbours=None if cluster is None else cluster.neighbours)
@@ -239,11 +241,24 @@ def schema_sql() -> str:
     return (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
 
 
+def _add_webhooks(
+    app: web.Application, settings: Settings, worker: Worker, provider: ReplicateProvider
+) -> None:
+    """The address that Replicate reports to, if it can reach this server."""
+    if _webhook_url(settings) is not None:
+        inbox = WebhookInbox(provider.webhook_secret)
+        add_webhook_route(app, worker, provider.tags, inbox)
+
+
 def _add_pages(
-    app: web.Application, cluster: Cluster | None, worker: Worker, seat: Seat | None
+    app: web.Application,
+    cluster: Cluster | None,
+    worker: Worker,
+    store: TaskStore,
+    seat: Seat | None,
 ) -> None:
     app.router.add_get("/healthz", partial(_health, cluster))
-    app.router.add_get("/readyz", partial(_ready, worker, seat))
+    app.router.add_get("/readyz", partial(ready, worker, store, seat))
     app.router.add_get("/", _index)
 
 
@@ -257,27 +272,6 @@ async def _health(cluster: Cluster | None, request: web.Request) -> web.Response
     if cluster is not None:
         body |= {"node": cluster.neighbours.node, "bus": cluster.bus_counts}
     return web.json_response(body)
-
-
-async def _ready(worker: Worker, seat: Seat | None, _request: web.Request) -> web.Response:
-    """How it stands with the provider: 200, or 503 while orders wait because nothing works."""
-    state = worker.provider_state
-    is_ready = state.circuit is not BreakerState.OPEN
-    provider = {
-        "circuit": state.circuit.value,
-        "reason": state.reason,
-        "open_s": round(state.open_s, 1),
-        "creates_per_minute": round(state.creates_per_minute, 1),
-    }
-    body = {
-        "status": "ready" if is_ready else "waiting",
-        "provider": provider,
-        **worker.counts,
-        "log_lines_left_out": lines_left_out(),
-    }
-    if seat is not None:
-        body["node"] = seat.node
-    return web.json_response(body, status=200 if is_ready else 503)
 
 
 async def _index(_request: web.Request) -> web.Response:

@@ -11,11 +11,13 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 import structlog
 
+from phoenix_compat.background import BackgroundTask
 from phoenix_compat.errors import ConfigError
 
 _USEC_PER_S: Final = 1_000_000
@@ -41,14 +43,16 @@ class ServiceManager:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         self._interval_s = _interval_s(environment)
         self._line: socket.socket | None = None
-        self._beating: asyncio.Task[None] | None = None
+        self._beating: BackgroundTask | None = None
 
     async def __aenter__(self) -> Self:
         if self._address is not None:
             self._line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._line.settimeout(0)
             if self._interval_s is not None:
-                self._beating = asyncio.create_task(self._beat(self._interval_s), name="watchdog")
+                beat = partial(self._beat, self._interval_s)
+                self._beating = BackgroundTask("watchdog", beat)
+                self._beating.start()
         return self
 
     async def __aexit__(
@@ -58,10 +62,14 @@ class ServiceManager:
         trace: TracebackType | None,
     ) -> None:
         if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait({self._beating})
+            await self._beating.stop()
         if self._line is not None:
             self._line.close()
+
+    @property
+    def background(self) -> tuple[BackgroundTask, ...]:
+        """The task that tells the watchdog, if there is one."""
+        return () if self._beating is None else (self._beating,)
 
     def ready(self, url: str) -> None:
         """The server answers at this URL."""

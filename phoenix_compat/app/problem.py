@@ -22,6 +22,7 @@ from phoenix_compat.tasks.errors import (
     QueueFullError,
     StoreUnavailableError,
     TaskNotFoundError,
+    UnreadableTaskError,
 )
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -29,6 +30,7 @@ TaskRefusal: TypeAlias = (
     InvalidInputError
     | TaskNotFoundError
     | NotFailedError
+    | UnreadableTaskError
     | KeyReusedError
     | QueueFullError
     | StoreUnavailableError
@@ -136,6 +138,9 @@ def _of_task_error(error: TaskRefusal) -> ProblemError:
         case NotFailedError():
             detail = f"The task is {error.status}; only a failed task can be made again."
             return ProblemError(409, "not-failed", detail)
+        case UnreadableTaskError():
+            detail = "What is stored of this task cannot be read; order it anew."
+            return ProblemError(409, "unreadable-task", detail)
         case KeyReusedError():
             detail = "This Idempotency-Key came with another body before; take a new key."
             errors = (("Idempotency-Key", "was used for another order"),)

@@ -15,6 +15,7 @@ from aiohttp import web
 from phoenix_compat.app.chores import Chores
 from phoenix_compat.app.logs import set_log_level
 from phoenix_compat.app.settings import Settings
+from phoenix_compat.background import log_failure
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.tasks.archive import Archive
 from phoenix_compat.tasks.kinds import TaskKind
@@ -163,6 +164,7 @@ async def _one_by_one(
         reloading = asyncio.create_task(wait_and_reload(), name="reload")
         reloads.add(reloading)
         reloading.add_done_callback(reloads.discard)
+        reloading.add_done_callback(log_failure)  # the settings stay; the next SIGHUP tries again
 
     try:
         yield begin

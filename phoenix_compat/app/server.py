@@ -17,6 +17,7 @@ from aiohttp import web
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
 from phoenix_compat.app.descriptors import CONNECTIONS, allowed_connections
 from phoenix_compat.app.notify import ServiceManager
+from phoenix_compat.background import Background
 from phoenix_compat.cluster import Seat
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.cluster.seat import Lifeline
@@ -24,6 +25,9 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.http_server import AppRunner
 
 _HEALTH_PATH: Final = "/healthz"
+BACKGROUND: Final = web.AppKey("background", Background)
+"""Where an application has its background tasks."""
+
 _SHUTDOWN_S: Final = 10.0
 _GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Nothing on the hot path makes cycles: looking for them often costs and finds nothing."""
@@ -93,6 +97,8 @@ async def serve_until_signal(
         listening(app, host, port, sockets=sockets) as url,
     ):
         settle_garbage()
+        if BACKGROUND in app:
+            app[BACKGROUND].watch(lambda: manager.background)
         started(url)
         manager.ready(url)
         await stop.wait()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ import structlog
 
 from phoenix_compat.app.feed import PROGRESS, TaskFeed
 from phoenix_compat.app.keeper import ROLE, Keeper
+from phoenix_compat.background import BackgroundTask
 from phoenix_compat.cluster.bus import Bus, CallError, NodeListener
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.tasks.errors import StoreUnavailableError, TaskNotFoundError
@@ -49,7 +51,7 @@ class SharedFeed(TaskFeed, NodeListener):
         self._keeper: Keeper | None = None
         self._worker: Worker | None = None
         self._known_keeper: int | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._reading: BackgroundTask | None = None
 
     def begin(self, keeper: Keeper, worker: Worker) -> None:
         """Take part, with the worker that works if this process becomes the keeper."""
@@ -63,8 +65,13 @@ class SharedFeed(TaskFeed, NodeListener):
     async def stop(self) -> None:
         """Read nothing any more."""
         if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait({self._reading})
+            await self._reading.stop()
+
+    @property
+    def background(self) -> tuple[BackgroundTask, ...]:
+        """The task that reads anew, while it does."""
+        is_reading = self._reading is not None and self._reading.is_running
+        return (self._reading,) if self._reading is not None and is_reading else ()
 
     def announce(self, task: Task) -> None:
         """Tell everyone on `task:<id>`, in every process; called by the keeper's worker."""
@@ -159,7 +166,9 @@ class SharedFeed(TaskFeed, NodeListener):
         self._newest.clear()
         if self._reading is not None:
             self._reading.cancel()
-        self._reading = asyncio.create_task(self._read_all(told), name="feed-read")
+        reading = partial(self._read_all, told)
+        self._reading = BackgroundTask("feed-read", reading, is_endless=False)
+        self._reading.start()
 
     async def _read_all(self, told: Mapping[str, Task]) -> None:
         """Tell the present state of each task that is watched here, where it is another."""

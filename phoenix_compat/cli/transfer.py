@@ -19,15 +19,27 @@ def export_tasks(config: Path | None, data_dir: Path | None, out: BinaryIO) -> N
     """Write every task to OUT as a line of JSON; a server may be running.
 
     Without OUT they go to standard output. Kept files are named and not included: see backup.
+    A task of which something cannot be read is left out and named; the exit code is then 1.
     """
     from phoenix_compat.app.main import schema_sql
-    from phoenix_compat.tasks.transfer import exported
+    from phoenix_compat.tasks.transfer import MAX_PROBLEMS, exported
 
-    count = 0
-    for line in exported(settings_of(config, data_dir=data_dir).database_path, schema_sql()):
+    count = left_out = 0
+
+    def leave_out(problem: str) -> None:
+        nonlocal left_out
+        left_out += 1
+        if left_out <= MAX_PROBLEMS:
+            click.echo(f"left out: {problem}", err=True)
+
+    database = settings_of(config, data_dir=data_dir).database_path
+    for line in exported(database, schema_sql(), leave_out):
         out.write(line)
         count += 1
     click.echo(f"{count} tasks exported", err=True)
+    if left_out:
+        click.echo(f"{left_out} tasks left out, because they cannot be read", err=True)
+        click.get_current_context().exit(1)
 
 
 @click.command("import")

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeAlias, TypeVar
 
+from phoenix_compat.background import BackgroundTask, log_failure
 from phoenix_compat.cluster.frames import (
     BrokenStreamError,
     Call,
@@ -100,6 +101,9 @@ class Bus:
         node: this node's number, below `size`.
         size: how many nodes there may be.
         max_queue_bytes: what may wait for one node that does not read; more is dropped.
+
+    Attributes:
+        background: the tasks that keep the streams to the other nodes up.
     """
 
     def __init__(
@@ -131,7 +135,7 @@ class Bus:
         self._last_call = 0
         self._server: asyncio.Server | None = None
         self._receivers: set[Receiver] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self.background: tuple[BackgroundTask, ...] = ()
 
     async def __aenter__(self) -> Self:
         listener = await asyncio.to_thread(bound_unix_socket, self._path)
@@ -141,17 +145,18 @@ class Bus:
         self._server = await loop.create_unix_server(
             lambda: Receiver(self), sock=listener, backlog=max(2, len(self._links))
         )
-        self._tasks = [
-            asyncio.create_task(link.keep_up(), name=f"bus-{other}")
-            for other, link in self._links.items()
-        ]
+        self.background = tuple(
+            BackgroundTask(f"bus-{other}", link.keep_up) for other, link in self._links.items()
+        )
+        for task in self.background:
+            task.start()
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
         self._listeners.clear()
-        for task in self._tasks:
+        for task in self.background:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(task.stop() for task in self.background))
         if self._server is not None:
             self._server.close()
         for node in tuple(self._peers):
@@ -311,6 +316,7 @@ class Bus:
         task = asyncio.create_task(self._answer(node, call), name=f"bus-call-{call.kind}")
         peer.answering.add(task)
         task.add_done_callback(peer.answering.discard)
+        task.add_done_callback(log_failure)
 
     async def _answer(self, node: int, call: Call) -> None:
         try:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from phoenix_compat.background import BackgroundTask
 from phoenix_compat.cluster.bus import Bus, CallError, NodeListener
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol import jason
@@ -40,17 +41,24 @@ class PresenceReplicas(NodeListener):
         self._presence = presence
         self._bus = bus
         self._kind = f"presence:{name}"
-        self._reading: dict[int, asyncio.Task[None]] = {}
+        self._reading: dict[int, BackgroundTask] = {}
         presence.share(self._share)
         bus.on_cast(self._kind, self._merge)
         bus.on_call(self._kind, self._tell_all)
         bus.listen(self)
 
+    @property
+    def background(self) -> tuple[BackgroundTask, ...]:
+        """The tasks that read from other nodes just now."""
+        return tuple(one for one in self._reading.values() if one.is_running)
+
     def up(self, node: int) -> None:
         """Ask for all that it tracks."""
         self._stop_reading(node)
-        task = asyncio.create_task(self._read(node), name=f"{self._kind}-{node}")
-        self._reading[node] = task
+        name = f"{self._kind}-{node}"
+        reading = BackgroundTask(name, partial(self._read, node), is_endless=False)
+        reading.start()
+        self._reading[node] = reading
 
     def gap(self, node: int) -> None:
         """The same: a change may be missing."""
@@ -85,6 +93,6 @@ class PresenceReplicas(NodeListener):
         self._presence.replace(node, _state_decoder.decode(body))
 
     def _stop_reading(self, node: int) -> None:
-        task = self._reading.pop(node, None)
-        if task is not None:
-            task.cancel()
+        reading = self._reading.pop(node, None)
+        if reading is not None:
+            reading.cancel()

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import msgspec
 
+from phoenix_compat.background import log_failure
 from phoenix_compat.cluster.seat import READY, Seat
 from phoenix_compat.errors import ConfigError
 
@@ -168,6 +169,7 @@ class Supervisor:
             watching = asyncio.create_task(
                 self._watch(line, seat, process), name=f"lifeline-{node}"
             )
+            watching.add_done_callback(log_failure)
             ended = asyncio.create_task(process.wait())
             stopping = asyncio.create_task(self._stop.wait())
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from phoenix_compat.app.main import schema_sql
@@ -12,10 +12,9 @@ from phoenix_compat.tasks.archive import Archive
 from phoenix_compat.tasks.clock import stored_time
 from phoenix_compat.tasks.errors import StoreInUseError
 from phoenix_compat.tasks.pruning import Pruned, prune_tasks
+from phoenix_compat.tasks.queries import COUNT_ENDED_BEFORE
 from phoenix_compat.tasks.snapshot import opened_for_reading
 from phoenix_compat.tasks.store import TaskStore
-
-_COUNT = "SELECT count(*) FROM tasks WHERE status IN ('completed', 'failed') AND completed_at < ?"
 
 
 def count_old(database: Path, before: datetime) -> int:
@@ -25,7 +24,9 @@ def count_old(database: Path, before: datetime) -> int:
         StoreOpenError: there is no database, or it cannot be read.
     """
     with opened_for_reading(database) as connection:
-        return int(connection.execute(_COUNT, (stored_time(before),)).fetchone()[0])
+        tomorrow = stored_time(datetime.now(UTC) + timedelta(days=1))
+        params = {"before": stored_time(before), "tomorrow": tomorrow}
+        return int(connection.execute(COUNT_ENDED_BEFORE, params).fetchone()[0])
 
 
 async def prune_now(settings: Settings, before: datetime) -> Pruned:

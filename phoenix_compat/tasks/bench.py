@@ -41,7 +41,9 @@ class Bench:
         jitter: random numbers from 0.0 to 1.0.
         archive: None keeps no copies.
         refused: tasks that have probed the open circuit in vain, the last one last.
-        counts: `repeats`, `fallbacks`, `archive_failures` since the start, for operators.
+        counts: `repeats`, `fallbacks`, `archive_failures`, `unreadable` (rows that were set aside)
+            and `abandoned` (tasks that a bug kept even from being failed) since the start, for
+            operators.
         wake: tells the dispatcher that something may start.
     """
 

@@ -8,21 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, TypeAlias, TypeVar
+from typing import IO, Final, Self, TypeAlias, TypeVar
 
 import aiosqlite
 
-from phoenix_compat.tasks.database_file import check_file, lock_file, store_error
-from phoenix_compat.tasks.errors import StoreOpenError, StoreUnavailableError
+from phoenix_compat.tasks.database_file import (
+    TOLERANT_TEXT,
+    check_file,
+    lock_file,
+    store_error,
+)
+from phoenix_compat.tasks.errors import StoreError, StoreOpenError, StoreUnavailableError
 from phoenix_compat.tasks.writer import MAX_BATCH, Work, WriteCounts, Writer
 
 T = TypeVar("T")
 Params: TypeAlias = Mapping[str, object] | tuple[object, ...]
 
 _READER_PRAGMAS: Iterable[str] = ("PRAGMA query_only = ON", "PRAGMA wal_autocheckpoint = 0")
+
+
+LOOK_EVERY_S: Final = 1.0
+"""`trouble` looks at the disk no more often than this."""
+LOOK_PATIENCE_S: Final = 0.5
+"""So long `trouble` waits for what it looks at."""
 
 
 class Database:
@@ -33,6 +45,9 @@ class Database:
         self._reader = reader
         self._lock = lock
         self._is_closing = False
+        self._read_trouble: StoreUnavailableError | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._looked_at_s = -LOOK_EVERY_S
 
     @classmethod
     async def open(
@@ -109,23 +124,67 @@ class Database:
         try:
             rows = await self._reader.execute_fetchall(sql, params)
         except (sqlite3.Error, ValueError) as error:
-            raise store_error(error) from error
+            told = store_error(error)
+            if isinstance(told, StoreUnavailableError):
+                self._read_trouble = told
+            raise told from error
+        self._read_trouble = None
         return list(rows)
+
+    async def trouble(self) -> StoreUnavailableError | None:
+        """Why the database cannot be used just now; None when it can, as far as is known.
+
+        Known is how the last write and the last read went. While they went well it is looked, at
+        most every `LOOK_EVERY_S`, whether the file is still there; else something small is written.
+        """
+        now_s = time.monotonic()
+        is_looking = self._looking is not None and not self._looking.done()
+        if not is_looking and now_s - self._looked_at_s >= LOOK_EVERY_S:
+            self._looked_at_s = now_s
+            self._looking = asyncio.create_task(self._look(), name="store-look")
+        if self._looking is not None:
+            await asyncio.wait({self._looking}, timeout=LOOK_PATIENCE_S)
+            if not self._looking.done():
+                return self._known_trouble or StoreUnavailableError("the disk does not answer")
+        return self._known_trouble
+
+    @property
+    def _known_trouble(self) -> StoreUnavailableError | None:
+        return self._writer.trouble or self._read_trouble
+
+    async def _look(self) -> None:
+        try:
+            if self._known_trouble is None:
+                await self._writer.look()
+            else:
+                await self._writer.write(_write_something)
+                await self.read("SELECT 1")
+        except StoreError:
+            pass  # remembered by who met it
 
     async def close(self) -> None:
         """Carry out what was accepted, checkpoint, and let the file go. Twice is once."""
         if self._is_closing:
             return
         self._is_closing = True
+        if self._looking is not None:
+            await asyncio.wait({self._looking})
         await self._writer.finish()
         await self._reader.close()
         await self._writer.close()
         self._lock.close()
 
 
+def _write_something(connection: sqlite3.Connection) -> None:
+    """Write a page and change nothing."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {int(version)}")
+
+
 async def _open_reader(path: Path, busy_timeout_s: float) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(path, isolation_level=None, timeout=busy_timeout_s)
     connection.row_factory = sqlite3.Row
+    connection.text_factory = TOLERANT_TEXT
     try:
         for pragma in _READER_PRAGMAS:
             await connection.execute_fetchall(pragma)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Final, TypeAlias
 
 from phoenix_compat.tasks.errors import (
     StoreCorruptError,
@@ -28,6 +30,13 @@ if sys.platform != "win32":
 
 FileIdentity: TypeAlias = tuple[int, int]
 """Device and inode: which file it is, whatever its name."""
+
+
+TOLERANT_TEXT: Final[Callable[[bytes], str]] = partial(
+    str, encoding="utf-8", errors="surrogateescape"
+)
+"""How text is read. Bytes that are no UTF-8 become lone surrogates: as errors they would end the
+query, and with it all other rows."""
 
 
 def file_identity(path: Path) -> FileIdentity | None:
@@ -111,8 +120,20 @@ def store_error(error: Exception) -> StoreError:
 _CORRUPT_ADVICE = "restore it from a backup, or move it away to start with an empty one"
 
 
+def soundness(connection: sqlite3.Connection, check: str) -> list[str]:
+    """What a check of soundness says: "ok", or what is damaged.
+
+    A value that breaks a rule of the schema is no damage: it harms its row, and no other.
+    """
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    try:
+        return [str(row[0]) for row in connection.execute(f"PRAGMA {check}")]
+    finally:
+        connection.execute("PRAGMA ignore_check_constraints = OFF")
+
+
 def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
-    (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    (answer,) = soundness(connection, "quick_check(1)")[:1]
     if answer != "ok":
         first_line = str(answer).splitlines()[0]
         raise StoreCorruptError(path, f"it is damaged ({first_line}); {_CORRUPT_ADVICE}")

@@ -4,6 +4,7 @@ TaskError
 ├─ InvalidInputError            the client's input names no task we can run
 ├─ TaskNotFoundError
 ├─ NotFailedError               only a failed task can be made again
+├─ UnreadableTaskError          nor one of whose row something cannot be read
 ├─ IllegalMoveError             we erred: a move that the table of states does not have
 ├─ StoreError
 │  ├─ StoreOpenError            the database cannot be used; the text says what to do
@@ -23,6 +24,8 @@ TaskError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from phoenix_compat.errors import TaskError
 
@@ -56,6 +59,15 @@ class NotFailedError(TaskError):
         super().__init__(f"task {task_id} is {status}; only a failed task can be made again")
         self.task_id = task_id
         self.status = status
+
+
+class UnreadableTaskError(TaskError):
+    """A task was asked for again whose row cannot be read."""
+
+    def __init__(self, task_id: str, columns: Sequence[str]) -> None:
+        super().__init__(f"what is stored of task {task_id} cannot be read: {', '.join(columns)}")
+        self.task_id = task_id
+        self.columns = tuple(columns)
 
 
 class IllegalMoveError(TaskError):

@@ -183,7 +183,8 @@ class Follow:
 
     async def _end_badly(self, reason: Failure) -> None:
         allowed = min(reason.max_repeats, self._bench.options.max_repeats)
-        if self._task.is_cancel_requested or self._task.retries >= allowed:
+        is_over = self._task.is_cancel_requested or self._task.retries >= allowed
+        if is_over or self._task.unreadable:  # what was ordered cannot be ordered again
             await self._fail(reason)
             return
         retries = self._task.retries + 1

@@ -22,6 +22,7 @@ from phoenix_compat.tasks.task import JSONObject
 MAX_PROMPT_CHARS = 10_000
 MAX_TEXT_CHARS = 2_000
 MAX_INPUTS = 64
+"""Objects and lists of an input within each other; what reads it again goes through them all."""
 
 # The provider's own rule is narrower for versions (64 hex digits); it says so itself.
 _MODEL = re.compile(r"[a-z0-9][\w.-]{0,99}/[a-z0-9][\w.-]{0,99}(:[\w.-]{1,128})?", re.I | re.A)

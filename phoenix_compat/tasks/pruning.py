@@ -40,7 +40,10 @@ async def prune_tasks(store: TaskStore, archive: Archive, before: datetime) -> P
         hashes = frozenset[str]().union(*batch.values())
         alone = hashes - await store.kept_elsewhere(hashes, batch) if hashes else hashes
         freed_bytes += await archive.discard(alone)
-        tasks += await store.forget(batch, before)
+        forgotten = await store.forget(batch, before)
+        tasks += forgotten
+        if forgotten == 0:
+            break  # they are made again meanwhile; the same would be found for ever
     if tasks:
         log.info("tasks.pruned", tasks=tasks, freed_bytes=freed_bytes)
     return Pruned(tasks, freed_bytes)

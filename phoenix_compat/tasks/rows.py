@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from phoenix_compat.tasks.clock import as_stored, parsed_time, stored_time
+from phoenix_compat.tasks.clock import as_stored, stored_time
+from phoenix_compat.tasks.columns import EVENT_COLUMNS, TASK_COLUMNS, read_files
+from phoenix_compat.tasks.failure import failure
 from phoenix_compat.tasks.kinds import TaskParams
 from phoenix_compat.tasks.task import JSONObject, Task, TaskEvent, TaskId, TaskStatus
+
+UNREADABLE = failure("internal_error")
+"""Why a task failed whose row cannot be read."""
 
 
 def added_values(params: TaskParams, task_id: TaskId, now: datetime) -> dict[str, object]:
@@ -97,39 +103,97 @@ def event_values(
     }
 
 
-_TIME_COLUMNS = ("not_before", "submitted_at", "started_at", "completed_at")
+def task_from(row: Mapping[str, Any] | sqlite3.Row) -> Task:
+    """The task of a row, whatever is in it: what cannot be read harms this task alone.
+
+    `Task.unreadable` names the columns that cannot be read; something harmless stands in for each.
+    What the task can go on without, it goes on without, since its prediction is paid for:
+
+    - queued: any column counts. Nothing was ordered yet, and an order must be what was asked for.
+    - submitting: looking for the order needs its fingerprint; it is never sent once more.
+    - running: needs the prediction's id and the type, which says what a result looks like.
+    - completed: needs the result.
+
+    Otherwise it is failed, with the code `internal_error`, and the worker sets the row aside.
+    """
+    values: dict[str, Any] = {"number": row["number"]}
+    unreadable: list[str] = []
+    for name, (read, _, stand_in) in TASK_COLUMNS.items():
+        try:
+            values[name] = read(row[name])
+        except ValueError:
+            values[name] = stand_in
+            unreadable.append(name)
+    if unreadable:
+        _mend(values, frozenset(unreadable))
+    values["input_data"] = values.pop("input")
+    values["is_cancel_requested"] = values.pop("cancel_requested")
+    return Task(**values, unreadable=tuple(unreadable))
 
 
-def task_from(row: sqlite3.Row) -> Task:
-    """The task of a row."""
-    values: dict[str, Any] = dict(row)
-    values["status"] = TaskStatus(values["status"])
-    values["input_data"] = json.loads(values.pop("input"))
-    values["provider_input"] = json.loads(values["provider_input"])
-    values["is_cancel_requested"] = bool(values.pop("cancel_requested"))
-    values["created_at"] = parsed_time(values["created_at"])
-    values["updated_at"] = parsed_time(values["updated_at"])
-    for column in _TIME_COLUMNS:
-        values[column] = maybe_time(values[column])
-    for column in ("result_data", "error_data"):
-        values[column] = None if values[column] is None else json.loads(values[column])
-    for column in ("models_tried", "files"):
-        values[column] = tuple(json.loads(values[column]))
-    return Task(**values)
+def set_aside_values(task: Task, now: datetime) -> dict[str, object]:
+    """The parameters of `queries.SET_ASIDE` and `queries.ADD_SET_ASIDE_EVENT`."""
+    return {
+        "number": task.number,
+        "error_data": _json(UNREADABLE.error_data),
+        "now": stored_time(now),
+    }
 
 
-def event_from(row: sqlite3.Row) -> TaskEvent:
-    """The event of a row."""
-    values: dict[str, Any] = dict(row)
-    values["status"] = TaskStatus(values["status"])
-    values["at"] = parsed_time(values["at"])
-    values["data"] = None if values["data"] is None else json.loads(values["data"])
-    return TaskEvent(**values)
+_NEEDED: Mapping[TaskStatus, frozenset[str]] = {
+    TaskStatus.QUEUED: frozenset(TASK_COLUMNS),
+    TaskStatus.SUBMITTING: frozenset(
+        {"id", "status", "cycle", "type", "fingerprint", "prediction_id"}
+    ),
+    TaskStatus.RUNNING: frozenset({"id", "status", "cycle", "type", "prediction_id"}),
+    TaskStatus.COMPLETED: frozenset({"status", "result_data"}),
+    TaskStatus.FAILED: frozenset({"status", "error_data"}),
+}
+"""Without these a task in this state cannot go on, or be shown."""
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_TIMES = ("created_at", "submitted_at", "started_at", "updated_at", "completed_at")
 
 
-def kept_hashes(files: str) -> frozenset[str]:
-    """The sha256 of each file in the column `files`."""
-    return frozenset(str(document["sha256"]) for document in json.loads(files))
+def _mend(values: dict[str, Any], unreadable: frozenset[str]) -> None:
+    """Make the values of a row with unreadable columns those of a task."""
+    if "id" in unreadable:
+        values["id"] = f"unreadable-{values['number']}"
+    # An order is looked for from its time on: rather too early than too late.
+    known = [values[name] for name in _TIMES if values[name] is not None] or [_EPOCH]
+    values["created_at"] = values["created_at"] or known[0]
+    values["updated_at"] = values["updated_at"] or known[-1]
+    if "submitted_at" in unreadable:
+        values["submitted_at"] = values["created_at"]
+    if unreadable & _NEEDED[values["status"]]:
+        values["status"] = TaskStatus.FAILED
+        values["progress"] = 0.0
+        values["result_data"] = None
+        values["error_data"] = UNREADABLE.error_data
+
+
+def event_from(row: Mapping[str, Any] | sqlite3.Row) -> TaskEvent:
+    """The event of a row; a value that cannot be read is named, and something stands in for it."""
+    values: dict[str, Any] = {"task_id": row["task_id"]}
+    unreadable: list[str] = []
+    for name, (read, _, stand_in) in EVENT_COLUMNS.items():
+        try:
+            values[name] = read(row[name])
+        except ValueError:
+            values[name] = stand_in
+            unreadable.append(name)
+    if "data" in unreadable:
+        values["data"] = UNREADABLE.error_data
+    values["at"] = values["at"] or _EPOCH
+    return TaskEvent(**values, unreadable=tuple(unreadable))
+
+
+def kept_hashes(files: object) -> frozenset[str]:
+    """The sha256 of each file in the column `files`; of none when it cannot be read."""
+    try:
+        return frozenset(str(document["sha256"]) for document in read_files(files))
+    except ValueError:
+        return frozenset()
 
 
 # json.dumps makes an encoder for each call.
@@ -146,8 +210,3 @@ def _maybe_json(value: JSONObject | None) -> str | None:
 
 def _maybe_text(at: datetime | None) -> str | None:
     return None if at is None else stored_time(at)
-
-
-def maybe_time(text: str | None) -> datetime | None:
-    """A stored time, or None for NULL."""
-    return None if text is None else parsed_time(text)

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from phoenix_compat.tasks.database_file import TOLERANT_TEXT, soundness
 from phoenix_compat.tasks.errors import StoreCorruptError, StoreOpenError, StoreVersionError
+from phoenix_compat.tasks.queries import FILES_OF_TASKS, of_file
 
-_KEPT_FILES = """
-SELECT DISTINCT json_extract(file.value, '$.path'), json_extract(file.value, '$.thumbnail_path')
-FROM tasks, json_each(tasks.files) AS file
-"""
+_KEPT_FILES = f"""
+SELECT DISTINCT {of_file("path")}, {of_file("thumbnail_path")} FROM tasks, {FILES_OF_TASKS}
+"""  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ def opened_for_reading(path: Path, busy_timeout_s: float = 10.0) -> Iterator[sql
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_timeout_s)
         with contextlib.closing(connection):
             connection.row_factory = sqlite3.Row
+            connection.text_factory = TOLERANT_TEXT
             yield connection
     except sqlite3.OperationalError as error:
         raise StoreOpenError(path, f"{error}; is the disk full, or its owner another?") from error
@@ -92,7 +94,7 @@ def examined(path: Path, newest: int) -> Contents:
         if version > newest:
             reason = f"its schema is version {version}, newer than the {newest} this program knows"
             raise StoreVersionError(path, f"{reason}; use the newer program")
-        answers = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
+        answers = soundness(connection, "integrity_check(3)")
         if answers != ["ok"]:
             raise StoreCorruptError(path, f"it is damaged ({answers[0]}); use another backup")
         if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
@@ -103,5 +105,5 @@ def examined(path: Path, newest: int) -> Contents:
         (tasks,) = connection.execute("SELECT count(*) FROM tasks").fetchone()
         # Version 1 kept no files.
         rows = connection.execute(_KEPT_FILES).fetchall() if version > 1 else []
-        paths = sorted({path for row in rows for path in row if path is not None})
+        paths = sorted({path for row in rows for path in row if isinstance(path, str)})
     return Contents(schema_version=version, tasks=tasks, file_paths=tuple(paths))

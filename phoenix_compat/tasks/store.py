@@ -6,47 +6,39 @@ Every change is one transaction with its event row. It announces nothing and run
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Unpack
 
 from phoenix_compat.tasks import queries
-from phoenix_compat.tasks.clock import Clock, SystemClock, stored_time
+from phoenix_compat.tasks.clock import Clock, parsed_time, stored_time
+from phoenix_compat.tasks.columns import CANCEL_REQUESTED
 from phoenix_compat.tasks.database import Database
 from phoenix_compat.tasks.errors import (
     KeyReusedError,
     NotFailedError,
     PredictionTakenError,
-    StoreUnavailableError,
     TaskNotFoundError,
+    UnreadableTaskError,
 )
 from phoenix_compat.tasks.kinds import TaskParams
+from phoenix_compat.tasks.new_task import NewTask, OnceOnly
+from phoenix_compat.tasks.open_store import OpenStore
 from phoenix_compat.tasks.room import Room
 from phoenix_compat.tasks.rows import (
-    added_task,
-    added_values,
     event_from,
     event_values,
     kept_hashes,
-    maybe_time,
     moved_values,
     prediction_values,
+    set_aside_values,
     task_from,
 )
-from phoenix_compat.tasks.task import (
-    JSONObject,
-    Task,
-    TaskChanges,
-    TaskEvent,
-    TaskId,
-    TaskStatus,
-)
-from phoenix_compat.tasks.writer import WriteCounts
+from phoenix_compat.tasks.task import Task, TaskChanges, TaskEvent, TaskId, TaskStatus
+from phoenix_compat.tasks.unreadable import Unreadable
+
+__all__ = ["KEY_RETENTION", "MAX_QUEUED", "NEWEST", "OnceOnly", "TaskStore"]
 
 MAX_QUEUED = 10_000
 KEY_RETENTION = timedelta(hours=24)
@@ -56,20 +48,7 @@ NEWEST = 2**62
 """A number no task reaches: a list that starts here starts at the newest task."""
 
 
-@dataclass(frozen=True, slots=True)
-class OnceOnly:
-    """A client's word that an order, however often it arrives, is one.
-
-    Attributes:
-        key: the client's name for it.
-        body_fingerprint: sha256 of the body, to tell a repetition from a mistake.
-    """
-
-    key: str
-    body_fingerprint: str
-
-
-class TaskStore:
+class TaskStore(OpenStore):
     """All tasks of this server, in one SQLite file.
 
     Args:
@@ -77,68 +56,9 @@ class TaskStore:
     """
 
     def __init__(self, database: Database | None, clock: Clock) -> None:
-        self._opened = database
-        self._clock = clock
+        super().__init__(database, clock)
         self._room = Room()
-
-    @classmethod
-    async def open(
-        cls,
-        path: Path | str,
-        schema_sql: str,
-        *,
-        clock: Clock | None = None,
-        busy_timeout_s: float = 5.0,
-    ) -> Self:
-        """Open or create the store.
-
-        Args:
-            path: the database file; its folder is made when missing.
-            schema_sql: the text of schema.sql.
-
-        Raises:
-            StoreOpenError: corrupt, of another version, in use or not writable; says which.
-        """
-        database = await Database.open(Path(path), schema_sql, busy_timeout_s=busy_timeout_s)
-        return cls(database, clock or SystemClock())
-
-    async def reopen(
-        self, path: Path | str, schema_sql: str, *, busy_timeout_s: float = 5.0
-    ) -> None:
-        """Open a store that was made without a database: no other process has it now.
-
-        Raises:
-            StoreInUseError: one still has.
-            StoreOpenError: as of `open`.
-        """
-        self._opened = await Database.open(Path(path), schema_sql, busy_timeout_s=busy_timeout_s)
-
-    @property
-    def _database(self) -> Database:
-        if self._opened is None:
-            raise StoreUnavailableError("another process has the database")
-        return self._opened
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    @property
-    def write_counts(self) -> WriteCounts:
-        """How many writes and commits there were since it was opened."""
-        return self._database.write_counts
-
-    async def close(self) -> None:
-        """Finish the writes in hand, checkpoint, and let the file go."""
-        if self._opened is not None:
-            await self._opened.close()
+        self._unreadable = Unreadable()
 
     async def add(self, params: TaskParams, *, max_queued: int = MAX_QUEUED) -> Task:
         """Put a new task at the end of the queue; it is durable when this returns.
@@ -147,7 +67,7 @@ class TaskStore:
             QueueFullError: `max_queued` tasks wait already.
             StoreUnavailableError: nothing was written.
         """
-        new = _New(params, self._clock.now())
+        new = NewTask(params, self._clock.now())
         return await self._database.write(lambda connection: self._add(connection, new, max_queued))
 
     async def add_once(
@@ -167,14 +87,17 @@ class TaskStore:
             StoreUnavailableError: nothing was written.
         """
         now = self._clock.now()
-        new = _New(params, now)
+        new = NewTask(params, now)
 
         def work(connection: sqlite3.Connection) -> tuple[Task, bool]:
-            connection.execute(queries.PRUNE_KEYS, (stored_time(now - KEY_RETENTION),))
+            old = {"before": stored_time(now - KEY_RETENTION), "tomorrow": _tomorrow(now)}
+            connection.execute(queries.PRUNE_KEYS, old)
             for row in connection.execute(queries.GET_KEY, (order.key,)):
                 if row["body_fingerprint"] != order.body_fingerprint:
                     raise KeyReusedError(order.key)
-                return _task(connection, row["task_id"]), True
+                for found in connection.execute(queries.GET_TASK, (row["task_id"],)):
+                    return self._read(found), True
+                connection.execute(queries.FORGET_KEY, (order.key,))
             task = self._add(connection, new, max_queued)
             key = (order.key, order.body_fingerprint, task.id, stored_time(now))
             connection.execute(queries.ADD_KEY, key)
@@ -193,13 +116,16 @@ class TaskStore:
         Raises:
             TaskNotFoundError: there is none of this id.
             NotFailedError: it is under way or completed.
+            UnreadableTaskError: what is stored of it cannot be read.
             QueueFullError: `max_queued` tasks wait already.
             StoreUnavailableError: nothing was written.
         """
         now = self._clock.now()
 
         def work(connection: sqlite3.Connection) -> Task:
-            task = _task(connection, task_id)
+            task = self._task(connection, task_id)
+            if task.unreadable:
+                raise UnreadableTaskError(task.id, task.unreadable)
             if task.status is not TaskStatus.FAILED:
                 raise NotFailedError(task.id, task.status.wire)
             self._room.take(connection, max_queued)
@@ -212,19 +138,19 @@ class TaskStore:
             )
             connection.execute(queries.MOVE_TASK, moved_values(again, task))
             _add_event(connection, again, TaskStatus.QUEUED, now)
-            return _task(connection, task.id)
+            return self._task(connection, task.id)
 
         return await self._database.write(work)
 
     async def get(self, task_id: str) -> Task | None:
         """One task as it stands now; None when there is none of this id."""
         rows = await self._database.read(queries.GET_TASK, (task_id,))
-        return task_from(rows[0]) if rows else None
+        return self._read(rows[0]) if rows else None
 
     async def by_prediction(self, prediction_id: str) -> Task | None:
         """The task that runs this prediction now; None for one that it let go, or none had."""
         rows = await self._database.read(queries.GET_BY_PREDICTION, (prediction_id,))
-        return task_from(rows[0]) if rows else None
+        return self._read(rows[0]) if rows else None
 
     async def queue_position(self, task_id: str) -> int | None:
         """A queued task's place, 1 for the next to run; None when it does not wait."""
@@ -239,31 +165,43 @@ class TaskStore:
         before: int = NEWEST,
     ) -> list[Task]:
         """The newest tasks first; `before` is the number of the last task of the page before."""
-        params = {"statuses": json.dumps(sorted(statuses)), "limit": limit, "before": before}
-        rows = await self._database.read(queries.LIST_TASKS, params)
-        return [task_from(row) for row in rows]
+        params: dict[str, object] = {"limit": limit, "before": before}
+        if statuses == frozenset(TaskStatus):
+            rows = await self._database.read(queries.LIST_ALL_TASKS, params)
+        else:
+            params["statuses"] = json.dumps(sorted(statuses))
+            rows = await self._database.read(queries.LIST_TASKS, params)
+        return [self._read(row) for row in rows]
 
     async def events(
         self, task_id: str, *, after: int = 0, limit: int = 100
     ) -> Sequence[TaskEvent]:
         """A task's history, oldest first; empty for a task that does not exist."""
         params = {"task_id": task_id, "after": after, "limit": limit}
-        return [event_from(row) for row in await self._database.read(queries.LIST_EVENTS, params)]
+        rows = await self._database.read(queries.LIST_EVENTS, params)
+        events = [event_from(row) for row in rows]
+        self._unreadable.note_events(events)
+        return events
 
     async def due(self, limit: int) -> Sequence[Task]:
         """The longest-waiting queued tasks that may start now."""
-        params = {"now": stored_time(self._clock.now()), "limit": limit}
-        return [task_from(row) for row in await self._database.read(queries.DUE_TASKS, params)]
+        now = self._clock.now()
+        params = {"now": stored_time(now), "tomorrow": _tomorrow(now), "limit": limit}
+        return [self._read(row) for row in await self._database.read(queries.DUE_TASKS, params)]
 
     async def next_due(self) -> datetime | None:
         """When the next queued task that must wait may start; None when none must."""
-        params = {"now": stored_time(self._clock.now())}
-        rows = await self._database.read(queries.NEXT_DUE, params)
-        return maybe_time(rows[0][0])
+        now = self._clock.now()
+        params = {"now": stored_time(now), "tomorrow": _tomorrow(now)}
+        ((text,),) = await self._database.read(queries.NEXT_DUE, params)
+        return None if text is None else parsed_time(text)
 
     async def unfinished(self) -> Sequence[Task]:
-        """What a stopped server left submitting or running, oldest first."""
-        return [task_from(row) for row in await self._database.read(queries.UNFINISHED_TASKS)]
+        """What a stopped server left submitting or running, oldest first.
+
+        With it comes what is in no state that is known, as failed.
+        """
+        return [self._read(row) for row in await self._database.read(queries.UNFINISHED_TASKS)]
 
     async def move(self, task: Task, to: TaskStatus, **changes: Unpack[TaskChanges]) -> Task | None:
         """Move a task from the state it is in to another, with its event, in one transaction.
@@ -293,7 +231,7 @@ class TaskStore:
                 raise PredictionTakenError(moved.prediction_id or "") from error
             data = moved.result_data if to is TaskStatus.COMPLETED else moved.error_data
             _add_event(connection, moved, to, moved.updated_at, data)
-            return _task(connection, task.id)
+            return self._task(connection, task.id)
 
         return await self._database.write(work)
 
@@ -304,7 +242,7 @@ class TaskStore:
 
         def work(connection: sqlite3.Connection) -> Task | None:
             cursor = connection.execute(queries.RECORD_PROGRESS, values)
-            return _task(connection, task_id) if cursor.rowcount == 1 else None
+            return self._task(connection, task_id) if cursor.rowcount == 1 else None
 
         return await self._database.write(work)
 
@@ -318,78 +256,84 @@ class TaskStore:
 
         def work(connection: sqlite3.Connection) -> Task:
             cursor = connection.execute(queries.REQUEST_CANCEL, {"id": task_id})
-            task = _task(connection, task_id)
-            if cursor.rowcount == 1:
-                _add_event(connection, task, "cancel_requested", now)
+            task = self._task(connection, task_id)
+            if cursor.rowcount == 1 and not task.is_set_aside:
+                _add_event(connection, task, CANCEL_REQUESTED, now)
             return task
 
         return await self._database.write(work)
 
-    async def ended_before(self, at: datetime, limit: int) -> dict[TaskId, frozenset[str]]:
-        """The oldest tasks that ended before a time, each with the sha256 of its kept files."""
-        params = {"before": stored_time(at), "limit": limit}
-        rows = await self._database.read(queries.ENDED_BEFORE, params)
-        return {TaskId(row["id"]): kept_hashes(row["files"]) for row in rows}
+    async def set_aside(self, task: Task) -> Task | None:
+        """End a task whose row cannot be read as failed, with its event, in one transaction.
+
+        What cannot be read stays as it is, for whoever wants to mend it by hand.
+
+        Returns:
+            The task as it stands now, or None: it has ended already.
+
+        Raises:
+            StoreUnavailableError: nothing was written.
+        """
+        values = set_aside_values(task, self._clock.now())
+
+        def work(connection: sqlite3.Connection) -> Task | None:
+            if connection.execute(queries.SET_ASIDE, values).rowcount != 1:
+                return None
+            connection.execute(queries.ADD_SET_ASIDE_EVENT, values)
+            for row in connection.execute(queries.GET_NUMBER, (task.number,)):
+                return self._read(row)
+            return None
+
+        return await self._database.write(work)
+
+    async def ended_before(self, at: datetime, limit: int) -> dict[int, frozenset[str]]:
+        """The oldest tasks that ended before a time: by number, the sha256 of its kept files."""
+        rows = await self._database.read(queries.ENDED_BEFORE, {**self._ended(at), "limit": limit})
+        return {int(row["number"]): kept_hashes(row["files"]) for row in rows}
 
     async def kept_elsewhere(
-        self, hashes: Collection[str], ids: Collection[TaskId]
+        self, hashes: Collection[str], numbers: Collection[int]
     ) -> frozenset[str]:
         """Which of these files other tasks than these have too."""
-        params = {"hashes": json.dumps(sorted(hashes)), "ids": json.dumps(sorted(ids))}
+        params = {"hashes": json.dumps(sorted(hashes)), "numbers": json.dumps(sorted(numbers))}
         rows = await self._database.read(queries.KEPT_ELSEWHERE, params)
         return frozenset(str(row[0]) for row in rows)
 
-    async def forget(self, ids: Collection[TaskId], before: datetime) -> int:
+    async def forget(self, numbers: Collection[int], before: datetime) -> int:
         """Delete those of the tasks that ended before a time; how many there were.
 
         Raises:
             StoreUnavailableError: nothing was deleted.
         """
-        params = {"ids": json.dumps(sorted(ids)), "before": stored_time(before)}
+        params = {"numbers": json.dumps(sorted(numbers)), **self._ended(before)}
         return await self._database.write(
             lambda connection: connection.execute(queries.FORGET_TASKS, params).rowcount
         )
 
-    def _add(self, connection: sqlite3.Connection, new: _New, max_queued: int) -> Task:
+    def _ended(self, before: datetime) -> dict[str, object]:
+        return {"before": stored_time(before), "tomorrow": _tomorrow(self._clock.now())}
+
+    def _read(self, row: sqlite3.Row) -> Task:
+        task = task_from(row)
+        if task.unreadable:
+            self._unreadable.note(task)
+        return task
+
+    def _task(self, connection: sqlite3.Connection, task_id: str) -> Task:
+        for row in connection.execute(queries.GET_TASK, (task_id,)):
+            return self._read(row)
+        raise TaskNotFoundError(task_id)
+
+    def _add(self, connection: sqlite3.Connection, new: NewTask, max_queued: int) -> Task:
         self._room.take(connection, max_queued)
         number = connection.execute(queries.ADD_TASK, new.values).lastrowid or 0
         connection.execute(queries.ADD_FIRST_EVENT, new.values)
         return new.task(number)
 
 
-class _New:
-    """An order that is about to become a task: all that can be known before its number."""
-
-    __slots__ = ("_id", "_now", "_params", "values")
-
-    def __init__(self, params: TaskParams, now: datetime) -> None:
-        self._params = params
-        self._id = _new_id(now)
-        self._now = now
-        self.values = added_values(params, self._id, now)
-
-    def task(self, number: int) -> Task:
-        """The task with its number."""
-        return added_task(self._params, self._id, number, self._now)
-
-
-def _new_id(now: datetime) -> TaskId:
-    """A UUID of version 7: who knows the time still has 74 random bits to guess.
-
-    New tasks then stand side by side in every index, so that a commit of many writes few pages; ids
-    without order touch a page each. uuid.uuid7 is there from Python 3.14 on.
-
-    Source: RFC 9562, section 5.7.
-    """
-    text = int(now.timestamp() * 1_000).to_bytes(6, "big").hex() + os.urandom(10).hex()
-    variant = "89ab"[int(text[16], 16) % 4]
-    return TaskId(f"{text[:8]}-{text[8:12]}-7{text[13:16]}-{variant}{text[17:20]}-{text[20:]}")
-
-
-def _task(connection: sqlite3.Connection, task_id: str) -> Task:
-    for row in connection.execute(queries.GET_TASK, (task_id,)):
-        return task_from(row)
-    raise TaskNotFoundError(task_id)
+def _tomorrow(now: datetime) -> str:
+    """A time that no task waits for, and nothing has happened at."""
+    return stored_time(now + timedelta(days=1))
 
 
 def _add_event(
@@ -397,6 +341,6 @@ def _add_event(
     task: Task,
     event: str,
     at: datetime,
-    data: JSONObject | None = None,
+    data: dict[str, Any] | None = None,
 ) -> None:
     connection.execute(queries.ADD_EVENT, event_values(task, event, at, data))

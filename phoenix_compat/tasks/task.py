@@ -93,7 +93,11 @@ class TaskChanges(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One order for the provider, as the store has it. Columns are explained in schema.sql."""
+    """One order for the provider, as the store has it. Columns are explained in schema.sql.
+
+    Attributes:
+        unreadable: columns whose stored value could not be read; see `rows.task_from`.
+    """
 
     id: TaskId
     number: int
@@ -124,6 +128,12 @@ class Task:
     deadline_s: float | None = None
     files: tuple[JSONObject, ...] = ()
     estimated_cost_usd: float | None = None
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Its row cannot be read, so that it is shown as failed, whatever the row says."""
+        return bool(self.unreadable) and self.status is TaskStatus.FAILED
 
     @property
     def running_model(self) -> str:
@@ -185,6 +195,7 @@ class TaskEvent:
     progress: float
     at: datetime
     data: JSONObject | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 def progress_payload(task: Task) -> JSONObject:

@@ -5,115 +5,56 @@
 
 Columns that hold JSON text are JSON here. Idempotency keys stay behind: they live for a day.
 Kept files are named and not included; a backup has them. Blocking.
+
+What is exported can be imported: both go by the checks of `transfer_line`. A task that could not be
+is left out of an export, and told of.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Final
 
-import msgspec
-from msgspec import Meta
+import structlog
 
-from phoenix_compat.bounded import TOO_DEEP, is_too_deep
-from phoenix_compat.errors import TaskError
+from phoenix_compat.tasks.columns import read_name
 from phoenix_compat.tasks.database_file import check_file, lock_file, version_advice, version_of
 from phoenix_compat.tasks.errors import StoreInUseError, StoreVersionError
 from phoenix_compat.tasks.snapshot import opened_for_reading
-from phoenix_compat.tasks.task import TaskStatus
+from phoenix_compat.tasks.transfer_line import (
+    COLUMNS,
+    FORMAT,
+    MAX_LINE_BYTES,
+    Line,
+    TransferError,
+    event_values,
+    read_line,
+    task_values,
+    written_line,
+)
 
-FORMAT: Final = "phoenix_compat.task.1"
-MAX_LINE_BYTES: Final = 16 * 2**20
-MAX_PROBLEMS: Final = 20
-
-_Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
-_Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-_Name = Annotated[str, Meta(min_length=1, max_length=256)]
-_Count = Annotated[int, Meta(ge=0, le=2**31)]
-_Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-_Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-_FilePath = Annotated[str, Meta(pattern=r"^[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]{1,5}$")]
-_ThumbnailPath = Annotated[
-    str, Meta(pattern=r"^thumbnails/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]{1,5}$")
+__all__ = [
+    "FORMAT",
+    "MAX_LINE_BYTES",
+    "MAX_PROBLEMS",
+    "Imported",
+    "TransferError",
+    "exported",
+    "import_lines",
 ]
 
+MAX_PROBLEMS: Final = 20
+"""So many faults are told of one file."""
 
-class TransferError(TaskError):
-    """An import that changed nothing; the text names each line that is at fault."""
+log = structlog.stdlib.get_logger(__name__)
 
-
-class _File(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    sha256: _Sha256
-    bytes: Annotated[int, Meta(ge=0)]
-    content_type: _Name
-    path: _FilePath
-    thumbnail_path: _ThumbnailPath | None = None
-    source_url: str | None = None
-
-
-class _Event(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    seq: Annotated[int, Meta(ge=1)]
-    event: _Name
-    status: TaskStatus
-    progress: _Share
-    at: _Time
-    data: dict[str, Any] | None = None
-
-
-class _Prediction(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    id: _Name
-    created_at: _Time
-
-
-class _Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    format: Literal["phoenix_compat.task.1"]
-    id: _Id
-    type: _Name
-    task_type: _Name
-    model: _Name
-    input: dict[str, Any]
-    provider_input: dict[str, Any]
-    fingerprint: _Sha256
-    status: TaskStatus
-    progress: _Share
-    created_at: _Time
-    updated_at: _Time
-    prediction_id: _Name | None = None
-    attempts: _Count = 0
-    connect_failures: _Count = 0
-    cancel_requested: Annotated[int, Meta(ge=0, le=1)] = 0
-    result_data: dict[str, Any] | None = None
-    error_data: dict[str, Any] | None = None
-    not_before: _Time | None = None
-    submitted_at: _Time | None = None
-    started_at: _Time | None = None
-    completed_at: _Time | None = None
-    cycle: Annotated[int, Meta(ge=1)] = 1
-    retries: _Count = 0
-    models_tried: list[_Name] = []
-    provider_model: _Name | None = None
-    deadline_s: Annotated[float, Meta(gt=0)] | None = None
-    files: list[_File] = []
-    estimated_cost_usd: Annotated[float, Meta(ge=0)] | None = None
-    events: Annotated[list[_Event], Meta(min_length=1)]
-    predictions: list[_Prediction] = []
-
-
-_JSON_COLUMNS: Final = frozenset(
-    {"input", "provider_input", "result_data", "error_data", "models_tried", "files"}
-)
-_COLUMNS: Final = tuple(
-    name for name in _Line.__struct_fields__ if name not in {"format", "events", "predictions"}
-)
 _ADD_TASK: Final = (
-    f"INSERT INTO tasks ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own names
-    f"VALUES ({', '.join(':' + name for name in _COLUMNS)})"
+    f"INSERT INTO tasks ({', '.join(COLUMNS)}) "  # noqa: S608 - our own names
+    f"VALUES ({', '.join(':' + name for name in COLUMNS)})"
 )
 _ADD_EVENT: Final = """
 INSERT INTO events (task_id, seq, event, status, progress, data, at)
@@ -136,8 +77,14 @@ class Imported:
     left_out: int = 0
 
 
-def exported(database: Path, schema_sql: str) -> Iterator[bytes]:
+def exported(
+    database: Path, schema_sql: str, left_out: Callable[[str], None] | None = None
+) -> Iterator[bytes]:
     """Every task as a line, oldest first, as of one moment; a server may be running.
+
+    Args:
+        left_out: told of each task that cannot be read, and is not exported: which, and what of
+            it. None writes it to the log.
 
     Raises:
         StoreVersionError: the database has another version than this program.
@@ -153,34 +100,32 @@ def exported(database: Path, schema_sql: str) -> Iterator[bytes]:
                 database, advice if found < wanted else version_advice(found, wanted)
             )
         for row in connection.execute("SELECT * FROM tasks ORDER BY number"):
-            yield _encoded(connection, row)
+            try:
+                line = _written(connection, row)
+            except TransferError as error:
+                (left_out or _log_left_out)(f"{_name_of(row)}: {error}")
+            else:
+                yield line
 
 
-def _encoded(connection: sqlite3.Connection, row: sqlite3.Row) -> bytes:
-    values: dict[str, Any] = {name: _plain(name, row[name]) for name in _COLUMNS}
+def _written(connection: sqlite3.Connection, row: sqlite3.Row) -> bytes:
     key = (row["id"],)
     events = connection.execute("SELECT * FROM events WHERE task_id = ? ORDER BY seq", key)
     predictions = connection.execute(
         "SELECT id, created_at FROM predictions WHERE task_id = ? ORDER BY created_at, id", key
     )
-    line = {
-        "format": FORMAT,
-        **values,
-        "events": [
-            {
-                name: json.loads(event[name]) if name == "data" else event[name]
-                for name in _Event.__struct_fields__
-                if event[name] is not None
-            }
-            for event in events
-        ],
-        "predictions": [dict(prediction) for prediction in predictions],
-    }
-    return msgspec.json.encode(msgspec.convert(line, _Line)) + b"\n"
+    return written_line(row, events.fetchall(), predictions)
 
 
-def _plain(name: str, value: Any) -> Any:
-    return json.loads(value) if name in _JSON_COLUMNS and value is not None else value
+def _name_of(row: sqlite3.Row) -> str:
+    try:
+        return f"task {read_name(row['id'])}"
+    except ValueError:
+        return f"task number {row['number']}"
+
+
+def _log_left_out(problem: str) -> None:
+    log.warning("export.left_out", reason=problem)
 
 
 def import_lines(
@@ -224,7 +169,7 @@ def _add_all(
         if not text.strip():
             continue
         try:
-            line = _checked(text)
+            line = read_line(text)
             if line.id in seen:
                 raise TransferError(f"the task {line.id} stands in the file twice")  # noqa: TRY301 - told below
             seen.add(line.id)
@@ -235,7 +180,7 @@ def _add_all(
             else:
                 _add(connection, line)
                 imported.added += 1
-        except (TransferError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except TransferError as error:
             problems.append(f"line {number}: {error}")
         except sqlite3.IntegrityError as error:
             problems.append(f"line {number}: it clashes with another task: {error}")
@@ -245,45 +190,9 @@ def _add_all(
     return imported, problems
 
 
-def _checked(text: bytes) -> _Line:
-    if len(text) > MAX_LINE_BYTES:
-        raise TransferError(f"it has more than {MAX_LINE_BYTES} bytes")
-    try:
-        line = msgspec.json.decode(text, type=_Line)
-    except RecursionError as error:
-        raise TransferError(f"it {TOO_DEEP}") from error
-    for name in sorted(_JSON_COLUMNS):
-        if is_too_deep(getattr(line, name)):
-            raise TransferError(f"{name}: it {TOO_DEEP}")
-    if any(is_too_deep(event.data) for event in line.events):
-        raise TransferError(f"events: data {TOO_DEEP}")
-    if [event.seq for event in line.events] != list(range(1, len(line.events) + 1)):
-        raise TransferError("events: seq must count 1, 2, 3 …")
-    if line.status.is_terminal and line.completed_at is None:
-        raise TransferError(f"completed_at: a task that is {line.status} has one")
-    if line.status is TaskStatus.RUNNING and line.prediction_id is None:
-        raise TransferError("prediction_id: a running task has one")
-    known = {prediction.id for prediction in line.predictions}
-    if line.prediction_id is not None and line.prediction_id not in known:
-        raise TransferError("predictions: the task's own prediction_id is missing")
-    for file in line.files:
-        if re.search(file.sha256, file.path) is None:
-            raise TransferError("files: path must be named by sha256")
-    return line
-
-
-def _add(connection: sqlite3.Connection, line: _Line) -> None:
-    values = {name: _stored(name, getattr(line, name)) for name in _COLUMNS}
-    connection.execute(_ADD_TASK, values)
+def _add(connection: sqlite3.Connection, line: Line) -> None:
+    connection.execute(_ADD_TASK, task_values(line))
     for prediction in line.predictions:
         connection.execute(_ADD_PREDICTION, (prediction.id, line.id, prediction.created_at))
     for event in line.events:
-        data = None if event.data is None else msgspec.json.encode(event.data).decode()
-        row = msgspec.structs.asdict(event) | {"task_id": line.id, "data": data}
-        connection.execute(_ADD_EVENT, row)
-
-
-def _stored(name: str, value: Any) -> Any:
-    if name in _JSON_COLUMNS and value is not None:
-        return msgspec.json.encode(value).decode()
-    return value
+        connection.execute(_ADD_EVENT, {"task_id": line.id, **event_values(event)})

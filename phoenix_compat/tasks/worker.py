@@ -1,7 +1,8 @@
 """The worker: takes queued tasks in order, so many at a time, and sees each to its end.
 
-It sleeps until a task arrives, a slot is free or a wait is over. One task's bug ends that task and
-nothing else. What is unfinished when it stops is taken up at the next start.
+It sleeps until a task arrives, a slot is free or a wait is over. One task's bug, or one row that
+cannot be read, ends that task and nothing else. What is unfinished when it stops is taken up at the
+next start.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import asyncio
 import dataclasses
 import math
 import random
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
 import structlog
 
+from phoenix_compat.background import BackgroundTask
 from phoenix_compat.tasks.bench import Archive, Bench, Job
 from phoenix_compat.tasks.bucket import TokenBucket
 from phoenix_compat.tasks.clock import Clock, SystemClock
@@ -34,6 +36,8 @@ from phoenix_compat.tasks.task import Task, TaskId, TaskStatus
 
 MAX_EARLY_NEWS = 1_024
 """So many webhooks are kept for tasks that nobody has in hand; looks find what the rest tell."""
+MAX_ABANDONED = 1_024
+"""So many tasks that could not even be failed are let be; the oldest has another try then."""
 MIN_WAIT_S = 0.01
 """Rounding of stored times must not make the worker spin."""
 
@@ -60,6 +64,9 @@ class Worker:
         Args:
             archive: keeps copies of the pictures; opened and closed by its owner.
             announce: called with the task after each committed change, on the event loop.
+
+        Attributes:
+            dispatcher: the task that begins all others.
         """
         self._clock = clock or SystemClock()
         self._options = options or WorkerOptions()
@@ -68,11 +75,15 @@ class Worker:
         self._left_over: deque[Task] = deque()
         self._early_news: OrderedDict[TaskId, Snapshot] = OrderedDict()
         self._arrival = asyncio.Event()
-        self._dispatcher: asyncio.Task[None] | None = None
+        self._abandoned: OrderedDict[TaskId, None] = OrderedDict()
+        self._must_look_back = False
         self._is_stopping = False
+        self.dispatcher = BackgroundTask("dispatcher", self._dispatch)
+        counts: Counter[str] = Counter()
         self._bench = Bench(
             provider=provider,
-            recorder=Recorder(store, announce, self._clock, self._options),
+            recorder=Recorder(store, announce, self._clock, self._options, counts),
+            counts=counts,
             gate=CreateGate(self._clock, self._options),
             looks=TokenBucket(
                 self._options.looks_per_s, self._options.looks_per_s, self._clock.monotonic
@@ -97,7 +108,7 @@ class Worker:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """`repeats`, `fallbacks` and `archive_failures` since this worker was made."""
+        """What happened since this worker was made; see `Bench`."""
         return self._bench.counts
 
     async def start(self) -> None:
@@ -106,16 +117,14 @@ class Worker:
         Raises:
             StoreUnavailableError: the store cannot be read.
         """
-        self._is_stopping = False
+        self._is_stopping = self._must_look_back = False
         self._left_over.extend(await self._store.unfinished())
-        self._dispatcher = asyncio.create_task(self._dispatch(), name="worker")
+        self.dispatcher.start()
 
     async def stop(self) -> None:
         """Finish the orders that are being placed and leave the rest to the next start."""
         self._is_stopping = True
-        if self._dispatcher is not None:
-            self._dispatcher.cancel()
-            await asyncio.wait({self._dispatcher})
+        await self.dispatcher.stop()
         running = {run for _, run in self._jobs.values()}
         placing = {run for job, run in self._jobs.values() if job.is_creating}
         for run in running - placing:
@@ -144,6 +153,8 @@ class Worker:
             StoreUnavailableError: nothing was noted.
         """
         task = await self._store.request_cancel(task_id)
+        if task.is_set_aside:
+            task = await self._bench.recorder.set_aside(task)
         if task.status is TaskStatus.QUEUED:
             task = await self._bench.recorder.fail(task, failure("canceled"))
         if task.id in self._jobs:
@@ -174,19 +185,38 @@ class Worker:
         return task is not None
 
     async def _dispatch(self) -> None:
-        while True:
-            self._arrival.clear()
-            try:
-                wait_s = await self._start_what_may_start()
-            except StoreUnavailableError as error:
-                log.warning("store.unavailable", reason=str(error))
-                wait_s = self._options.retry_first_s
-            await self._clock.wait(self._arrival, wait_s)
+        try:
+            while True:
+                self._arrival.clear()
+                try:
+                    wait_s = await self._start_what_may_start()
+                except StoreUnavailableError as error:
+                    log.warning("store.unavailable", reason=str(error))
+                    wait_s = self._options.retry_first_s
+                await self._clock.wait(self._arrival, wait_s)
+        except BaseException:
+            self._must_look_back = True
+            raise
+
+    async def _look_back(self) -> None:
+        """After a crash: whoever was neither waiting nor in hand at that moment is taken up."""
+        unfinished = await self._store.unfinished()
+        known = self._jobs.keys() | self._abandoned.keys()
+        self._left_over.clear()
+        self._left_over.extend(task for task in unfinished if task.id not in known)
+        self._must_look_back = False
 
     async def _start_what_may_start(self) -> float | None:
         """Fill the free slots; how long to wait for more, None for "until woken"."""
+        if self._must_look_back:
+            await self._look_back()
         while self._left_over and self._free > 0:
-            self._begin(self._left_over.popleft(), is_resumed=True)
+            task = self._left_over[0]
+            if task.is_set_aside:
+                await self._set_aside(task)
+            else:
+                await self._begin_or_abandon(task, is_resumed=True)
+            self._left_over.popleft()
         await self._give_up_on_what_waited_too_long()
         for task in await self._due() if self._free > 0 else ():
             held = self._jobs.get(task.id)
@@ -198,7 +228,7 @@ class Worker:
                 break
             if (gate_s := self._bench.gate.wait_s()) > 0:
                 return None if gate_s == math.inf else max(gate_s, MIN_WAIT_S)
-            self._begin(task, is_resumed=False)
+            await self._begin_or_abandon(task, is_resumed=False)
         if self._free <= 0:
             return None
         next_due = await self._store.next_due()
@@ -214,17 +244,35 @@ class Worker:
         refused = self._bench.refused
         if self._bench.gate.breaker.reason is None:
             refused.clear()
-        due = await self._store.due(self._options.concurrency + len(refused))
+        due = await self._readable_due(self._options.concurrency + len(refused))
         if not refused:
             return due
         turn = {task_id: place for place, task_id in enumerate(refused, start=1)}
         return sorted(due, key=lambda task: turn.get(task.id, 0))
 
+    async def _readable_due(self, limit: int) -> Sequence[Task]:
+        """What may start now; rows that cannot be read are set aside, and do not hide others."""
+        while True:
+            due = await self._store.due(limit + len(self._abandoned))
+            wanted = [task for task in due if task.id not in self._abandoned]
+            unreadable = [task for task in wanted if task.is_set_aside]
+            for task in unreadable:
+                await self._set_aside(task)
+            if not unreadable:
+                return wanted
+
+    async def _set_aside(self, task: Task) -> None:
+        try:
+            await self._bench.recorder.set_aside(task)
+        except Exception:  # a row must not keep others from being worked on, whatever is in it
+            self._abandon(task.id)
+            log.exception("task.abandoned", task_id=task.id)
+
     async def _give_up_on_what_waited_too_long(self) -> None:
         breaker, patience_s = self._bench.gate.breaker, self._options.breaker.patience_s
         while breaker.reason is not None and breaker.open_s >= patience_s:
             since = self._clock.now() - timedelta(seconds=patience_s)
-            due = await self._store.due(self._options.concurrency * 2)
+            due = await self._readable_due(self._options.concurrency * 2)
             tired = [one for one in due if one.created_at <= since and one.id not in self._jobs]
             for task in tired:
                 await self._bench.recorder.fail(task, failure(breaker.reason))
@@ -234,6 +282,30 @@ class Worker:
     @property
     def _free(self) -> int:
         return self._options.concurrency - len(self._jobs)
+
+    async def _begin_or_abandon(self, task: Task, *, is_resumed: bool) -> None:
+        """Begin a task; a bug that shows with this one ends this one, and the next has its turn."""
+        try:
+            self._begin(task, is_resumed=is_resumed)
+        except Exception:  # the same bug would meet the same task at each restart
+            log.exception("task.crashed", task_id=task.id)
+            await self._end_crashed(task.id)
+
+    async def _end_crashed(self, task_id: TaskId) -> None:
+        """Fail a task after a bug; when not even that can be done, let it be until a restart."""
+        try:
+            current = await self._bench.recorder.current(task_id)
+            if not current.status.is_terminal:
+                await self._bench.recorder.fail(current, failure("internal_error"))
+        except Exception:  # no task of ours may end of it: the others would wait for ever
+            self._abandon(task_id)
+            log.exception("task.abandoned", task_id=task_id)
+
+    def _abandon(self, task_id: TaskId) -> None:
+        self._bench.counts["abandoned"] += 1
+        self._abandoned[task_id] = None
+        if len(self._abandoned) > MAX_ABANDONED:
+            self._abandoned.popitem(last=False)
 
     def _begin(self, task: Task, *, is_resumed: bool) -> None:
         job = Job(is_resumed=is_resumed)
@@ -250,6 +322,7 @@ class Worker:
         self._bench.leave_gate(job)
         self._arrival.set()
         if not run.cancelled() and (error := run.exception()) is not None:
+            self._abandon(task_id)
             log.error("task.abandoned", task_id=task_id, exc_info=error)
 
     async def _run(self, task: Task, job: Job) -> None:
@@ -257,9 +330,7 @@ class Worker:
             await self._advance(task, job)
         except Exception:  # one task's bug ends that task, not the worker
             log.exception("task.crashed", task_id=task.id)
-            current = await self._bench.recorder.current(task.id)
-            if not current.status.is_terminal:
-                await self._bench.recorder.fail(current, failure("internal_error"))
+            await self._end_crashed(task.id)
 
     async def _advance(self, task: Task, job: Job) -> None:
         submit = Submit(self._bench, job)
@@ -267,6 +338,10 @@ class Worker:
             task = await submit.place(task)
         if task.status is TaskStatus.SUBMITTING and not self._is_stopping:
             task = await submit.look_for(task)
-        if task.status is TaskStatus.RUNNING and not self._is_stopping and task.prediction_id:
+        if task.status is TaskStatus.RUNNING and not self._is_stopping:
+            if task.prediction_id is None:
+                log.error("task.without_prediction", task_id=task.id)
+                await self._bench.recorder.fail(task, failure("internal_error"))
+                return
             ref = PredictionRef(task.prediction_id)
             await Follow(self._bench, job, task, ref).to_its_end()

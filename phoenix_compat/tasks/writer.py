@@ -19,7 +19,12 @@ from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 import structlog
 
-from phoenix_compat.tasks.database_file import FileIdentity, file_identity, store_error
+from phoenix_compat.tasks.database_file import (
+    TOLERANT_TEXT,
+    FileIdentity,
+    file_identity,
+    store_error,
+)
 from phoenix_compat.tasks.errors import StoreGoneError, StoreUnavailableError
 
 T = TypeVar("T")
@@ -51,12 +56,14 @@ class WriteCounts:
         writes: writes that were in them.
         largest: writes of the largest batch.
         refused: writes that found the queue full.
+        crashes: batches that a bug ended; nothing of them was written.
     """
 
     batches: int = 0
     writes: int = 0
     largest: int = 0
     refused: int = 0
+    crashes: int = 0
 
 
 class _Answer(NamedTuple, Generic[T]):
@@ -83,9 +90,17 @@ class _Write:
 
 @dataclass(slots=True)
 class Writer:
-    """An open writing connection. Made by `open`, ended by `close`."""
+    """An open writing connection. Made by `open`, ended by `close`.
+
+    Each batch is a task of its own, which ends: there is nothing that could die between two. One
+    that a bug ends tells everybody who waits that nothing was written, and the next begins anew.
+
+    Attributes:
+        trouble: why the last write failed, None once one has succeeded.
+    """
 
     path: Path
+    trouble: StoreUnavailableError | None = None
     counts: WriteCounts = field(default_factory=WriteCounts)
     max_batch: int = MAX_BATCH
     _thread: ThreadPoolExecutor = field(
@@ -161,15 +176,39 @@ class Writer:
             works = [write.work for write in batch]
             try:
                 answers = await self._in_thread(partial(self._commit, works))
-            except BaseException:
+            except BaseException as error:
                 # The loop ends or the thread is gone: what was not answered may not have happened.
-                stopped = _Answer[Any](error=StoreUnavailableError("the writer was stopped"))
+                stopped = StoreUnavailableError("the writer was stopped")
                 for write in (*batch, *self._waiting):
-                    write.tell(stopped)
+                    write.tell(_Answer(error=stopped))
                 self._waiting.clear()
-                raise
+                if not isinstance(error, Exception):
+                    raise
+                self.trouble = stopped
+                self.counts.crashes += 1
+                log.exception("store.writer_crashed")
+                return
+            self._note_outcome(answers)
             for write, answer in zip(batch, answers, strict=True):
                 write.tell(answer)
+
+    def _note_outcome(self, answers: Iterable[_Answer[Any]]) -> None:
+        """Remember whether the disk takes what is written; a caller's own error says nothing."""
+        errors = [answer.error for answer in answers]
+        troubles = [error for error in errors if isinstance(error, StoreUnavailableError)]
+        self.trouble = troubles[-1] if troubles else None
+
+    async def look(self) -> None:
+        """See whether the file is still where it was opened, without a write to it.
+
+        Raises:
+            StoreGoneError: it is not.
+        """
+        try:
+            await self._in_thread(self._check_identity)
+        except StoreGoneError as error:
+            self.trouble = error
+            raise
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
@@ -185,6 +224,7 @@ class Writer:
         except sqlite3.Error as error:
             raise store_error(error) from error
         self._connection.row_factory = sqlite3.Row
+        self._connection.text_factory = TOLERANT_TEXT
         try:
             for pragma in _PRAGMAS:
                 self._connection.execute(pragma).fetchall()
@@ -203,6 +243,7 @@ class Writer:
 
     def _commit(self, works: Sequence[Work[Any]]) -> list[_Answer[Any]]:
         """All writes in one transaction; one by one when that is rolled back as a whole."""
+        self._roll_back()  # what a bug may have left
         try:
             self._check_identity()
             self._connection.execute("BEGIN IMMEDIATE")

@@ -134,7 +134,10 @@ class Poller:
             for fd, events in self._epoll.poll(0, _ROUND):
                 stream = streams[fd]
                 if events != _READ:
-                    stream.react(events)
+                    try:
+                        stream.react(events)
+                    except Exception as error:  # noqa: BLE001 - a bug ends one connection, not all
+                        stream.failed(error)
                     continue
                 buffer, view = next(slots)
                 try:

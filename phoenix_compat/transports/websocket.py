@@ -197,7 +197,11 @@ class WebSocketHub:
         too_old = self.sweeps - _SWEEPS_PER_TIMEOUT
         for connection in tuple(self._connections):
             if connection.heard_at_sweep < too_old:
-                connection.timed_out()
+                try:
+                    connection.timed_out()
+                except Exception:  # a bug ends one connection, not the sweeps
+                    log.exception("a silent websocket could not be closed, and is dropped")
+                    connection.abort()
         if self._connections:
             self._sweep_later()
 

@@ -34,6 +34,13 @@ class Client:
         self.url = url
         self._http = http
 
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, url: str) -> AsyncIterator[Self]:
+        """A client of a server that runs elsewhere."""
+        async with aiohttp.ClientSession() as http:
+            yield cls(url, http)
+
     async def post(self, prompt: str = "Medieval monk", **inputs: Any) -> str:
         """Order a picture; the task's id."""
         order = {"input_data": {"type": "image", "prompt": prompt, **inputs}}

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
+from phoenix_compat.background import log_failure
 from phoenix_compat.emulator.fault import Stage, WebhookTrick
 from phoenix_compat.emulator.json_type import JsonObject
 from phoenix_compat.emulator.prediction import Prediction
@@ -49,6 +50,7 @@ class Courier:
         follower = asyncio.create_task(route.walk(WebhookWatch(order.events)))
         self._followers.add(follower)
         follower.add_done_callback(self._followers.discard)
+        follower.add_done_callback(log_failure)  # this one's webhooks; looks find what they told
 
     async def close(self) -> None:
         """Stop following; what is not delivered by now waits for a start that remembers it."""

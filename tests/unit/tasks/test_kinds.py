@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phoenix_compat.bounded import MAX_NESTING
 from phoenix_compat.tasks.errors import InvalidInputError
 from phoenix_compat.tasks.kinds import (
     KINDS,
@@ -173,3 +174,18 @@ def test_an_order_knows_its_price() -> None:
     """The estimate is that of the model and the outputs the order asks for."""
     assert determine_task_params(MONK).estimated_cost_usd == 0.02
     assert determine_task_params(MONK | {"model": "you/yours"}).estimated_cost_usd is None
+
+
+@pytest.mark.parametrize("bracket", ["object", "list"])
+def test_an_input_is_not_nested_too_deep(bracket: str) -> None:
+    """What is stored must be read again; so many levels can be, and more is refused."""
+
+    def nested(depth: int) -> object:
+        value: object = 1
+        for _ in range(depth):
+            value = {"a": value} if bracket == "object" else [value]
+        return value
+
+    determine_task_params({**MONK, "extra": nested(MAX_NESTING - 1)})
+    assert refused_field({**MONK, "extra": nested(MAX_NESTING)}) == "input_data"
+    assert refused_field({**MONK, "extra": nested(100_000)}) == "input_data"

@@ -1,0 +1,154 @@
+"""Whatever lives long in this package is watched: an error in it ends nothing for good."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+import phoenix_compat
+from phoenix_compat import background
+from phoenix_compat.app.notify import ServiceManager
+from phoenix_compat.app.reload import _one_by_one
+from phoenix_compat.cluster.bus import Bus
+from phoenix_compat.cluster.link import Link
+from phoenix_compat.cluster.presence_replicas import PresenceReplicas
+from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.presence import Presence
+from tests.unit.cluster.scene import folder
+
+__all__ = ["folder"]
+
+# Each with the reason why nobody need watch it.
+UNWATCHED = {
+    "background.py": "it watches",
+    "runtime/spawner.py": "a callback of the user's; its channel takes the outcome",
+    "tasks/worker.py": "the run of one task; its end is noted, and a bug fails the task",
+    "tasks/writer.py": "one batch; whoever waits hears how it went, and the next begins anew",
+    "tasks/database.py": "one look at the disk; awaited, and begun anew",
+    "tasks/archive.py": "in a group that is awaited",
+    "app/keeper.py": "an error ends the process, with the reason",
+    "app/reload.py": "one reload; an error is logged, and the next SIGHUP tries again",
+    "cluster/bus.py": "one answer to a call; an error is logged, and the caller told",
+    "cluster/supervisor.py": "in a group, or awaited; an error ends the process",
+    "emulator/studio.py": "one picture; whoever waits for it hears of an error",
+    "emulator/web/courier.py": "one prediction's webhooks; an error is logged",
+}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Every module of the server, parsed; the conformance suite is a tool, not a server."""
+    root = Path(phoenix_compat.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        if not name.startswith(("conformance/", "testing/")):
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_no_task_is_begun_that_nobody_watches() -> None:
+    """Who begins a task with asyncio's own means is in the list above, with a reason."""
+    begun = {
+        name
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in {"create_task", "ensure_future"}
+    }
+
+    assert begun == set(UNWATCHED)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses and moments that a test can afford."""
+    monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(background, "SETTLED_AFTER_S", 0.01)
+
+
+@pytest.fixture
+async def buses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Bus, Bus]]:
+    """Two nodes whose first attempt to dial meets a bug."""
+    failures = [RuntimeError(), RuntimeError()]
+    keep_up = Link.keep_up
+
+    async def fail_first(link: Link) -> None:
+        if failures:
+            raise failures.pop()
+        await keep_up(link)
+
+    monkeypatch.setattr(Link, "keep_up", fail_first)
+    async with Bus(folder, 0, 2) as first, Bus(folder, 1, 2) as second:
+        yield first, second
+
+
+async def test_a_link_of_the_bus_is_dialled_again_after_a_bug(buses: tuple[Bus, Bus]) -> None:
+    """Both nodes hear each other in the end."""
+    async with asyncio.timeout(10.0):
+        while not all(bus.up for bus in buses):  # noqa: ASYNC110 - a state, of which no event tells
+            await asyncio.sleep(0.001)
+
+    assert [task.restarts for bus in buses for task in bus.background] == [1, 1]
+
+
+async def test_presences_are_read_again_after_a_bug(
+    buses: tuple[Bus, Bus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that could not be made is made by the next attempt."""
+    failures = [RuntimeError()]
+    replaced = asyncio.Event()
+
+    def fail_first(_replicas: PresenceReplicas, _node: int, _body: bytes) -> None:
+        if failures:
+            raise failures.pop()
+        replaced.set()
+
+    monkeypatch.setattr(PresenceReplicas, "_replace", fail_first)
+    for bus in buses:
+        PresenceReplicas(Presence(Endpoint(), node=bus.node), bus)
+
+    async with asyncio.timeout(10.0):
+        await replaced.wait()
+
+
+async def test_the_watchdog_is_told_again_after_a_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd would end a process that says nothing."""
+    beats: list[str] = []
+
+    def fail_first(_manager: ServiceManager, words: str) -> None:
+        beats.append(words)
+        if len(beats) == 1:
+            raise RuntimeError
+
+    monkeypatch.setattr(ServiceManager, "_tell", fail_first)
+    environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000"}
+    async with ServiceManager(environment) as manager, asyncio.timeout(10.0):
+        while len(beats) < 3:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+        restarts = [task.restarts for task in manager.background]
+
+    assert restarts == [1]
+
+
+async def test_a_reload_that_meets_a_bug_says_so() -> None:
+    """It is in the log, and the next one has its turn."""
+    reloads: list[Any] = []
+
+    async def reload() -> None:
+        reloads.append(None)
+        raise RuntimeError
+
+    with capture_logs() as logs:
+        async with _one_by_one(reload) as begin:
+            begin()
+            begin()
+            async with asyncio.timeout(10.0):
+                while len(logs) < 2:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.001)
+
+    assert [(line["event"], line["task"]) for line in logs] == [("background.failed", "reload")] * 2
