@@ -27,6 +27,7 @@ __all__ = ["folder"]
 # Each with the reason why nobody need watch it.
 UNWATCHED = {
     "background.py": "it watches",
+    "accept/acceptor.py": "one connection handed to the server; an error ends that connection",
     "runtime/spawner.py": "a callback of the user's; its channel takes the outcome",
     "tasks/worker.py": "the run of one task; its end is noted, and a bug fails the task",
     "tasks/writer.py": "one batch; whoever waits hears how it went, and the next begins anew",
