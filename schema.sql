@@ -3,7 +3,7 @@
 -- Times are UTC, ISO 8601 with milliseconds and "Z" ("2026-01-05T10:00:00.000Z"), so that they
 -- sort as text. Columns named *_data, input, provider_input, models_tried and files hold JSON text.
 -- The server reads user_version (last line) to know which shape a file has; a change of shape is a
--- new version here and a step from the old one in phoenix_compat/tasks/migrations.py.
+-- new version here and a step from the old one in phoenix_compat/tasks/store/sqlite/migrations.py.
 
 CREATE TABLE tasks (
   number           INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of arrival; never used twice

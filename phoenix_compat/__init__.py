@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from phoenix_compat.runtime.limits import Counters, Limits
     from phoenix_compat.socket import ConnectInfo, ReplyRef, Socket, SocketHandler
     from phoenix_compat.token import Tokens
-    from phoenix_compat.transports import mount
+    from phoenix_compat.transports.aiohttp import mount
 
 __all__ = [
     "CONN",
@@ -100,7 +100,7 @@ _ROOMS: Final = {
     "runtime.limits": ("Counters", "Limits"),
     "socket": ("ConnectInfo", "ReplyRef", "Socket", "SocketHandler"),
     "token": ("Tokens",),
-    "transports": ("mount",),
+    "transports.aiohttp": ("mount",),
 }
 """Where each name lives. It is imported when it is first asked for: aiohttp takes most of the time
 in which `phoenix-compat --version` could have answered."""

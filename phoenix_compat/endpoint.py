@@ -30,11 +30,11 @@ from phoenix_compat.protocol.serializer import DEFAULT_SERIALIZERS, Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.pubsub import PubSub, Subscriber
 from phoenix_compat.result import DONE, Done, Result, error
-from phoenix_compat.runtime.lane import ByteWire, Tick
 from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.runtime.logs import log_connect
 from phoenix_compat.runtime.socket_server import Route
 from phoenix_compat.runtime.spawner import Spawner
+from phoenix_compat.runtime.topic_fanout import ByteWire, Tick
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
 from phoenix_compat.token import Tokens
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from blockbuster import blockbuster_ctx
 
 from phoenix_compat.conformance.reference import build_reference_app
-from phoenix_compat.conformance.wire_client import WireClient
+from phoenix_compat.conformance.suite.wire_client import WireClient
 from tests.serving import serving
 from tests.wire import PhoenixWire
 

@@ -14,7 +14,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from phoenix_compat import Channel, Endpoint, LongPollOptions, SocketHandler, mount
-from phoenix_compat.conformance.cases import compact_json
+from phoenix_compat.conformance.suite.cases import compact_json
 from tests.serving import Diary, accepting
 
 LP_V1 = "/socket/longpoll?vsn=1.0.0"

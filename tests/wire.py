@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Self
 
-from phoenix_compat.conformance.cases import compact_json
-from phoenix_compat.conformance.wire_client import Headers, Opcode, RawFrame, WireClient
+from phoenix_compat.conformance.suite.cases import compact_json
+from phoenix_compat.conformance.suite.wire_client import Headers, Opcode, RawFrame, WireClient
 
 V1 = "/socket/websocket?vsn=1.0.0"
 V2 = "/socket/websocket?vsn=2.0.0"

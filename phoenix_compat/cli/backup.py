@@ -26,9 +26,9 @@ def backup(config: Path | None, data_dir: Path | None, out: Path | None) -> None
     """
     from datetime import UTC, datetime
 
-    from phoenix_compat.app.main import schema_sql
     from phoenix_compat.operations.backup import Data, back_up
-    from phoenix_compat.tasks.database_file import version_of
+    from phoenix_compat.server.main import schema_sql
+    from phoenix_compat.tasks.store.sqlite.database_file import version_of
 
     settings = settings_of(config, data_dir=data_dir)
     out = out or Path()
@@ -50,10 +50,10 @@ def restore(config: Path | None, data_dir: Path | None, backup: Path, *, only_ch
     """Make a data directory of a backup; nothing is overwritten, and no server may be running."""
     import tempfile
 
-    from phoenix_compat.app.main import schema_sql
     from phoenix_compat.operations.restore import check_backup
     from phoenix_compat.operations.restore import restore as restore_backup
-    from phoenix_compat.tasks.database_file import version_of
+    from phoenix_compat.server.main import schema_sql
+    from phoenix_compat.tasks.store.sqlite.database_file import version_of
 
     version = version_of(schema_sql())
     if only_check:

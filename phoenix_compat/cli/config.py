@@ -13,7 +13,7 @@ import click
 from phoenix_compat.cli.options import config_option, configuration_of
 
 if TYPE_CHECKING:
-    from phoenix_compat.app.configuration import Configuration
+    from phoenix_compat.server.process.configuration import Configuration
 
 
 @click.group()
@@ -27,7 +27,7 @@ def config() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with origins.")
 def config_show(config: Path | None, *, with_origin: bool, as_json: bool) -> None:
     """Print every setting as it is; secrets are masked."""
-    from phoenix_compat.app.main import check_settings
+    from phoenix_compat.server.main import check_settings
 
     found = configuration_of(config)
     check_settings(found.settings)
@@ -48,7 +48,7 @@ def config_show(config: Path | None, *, with_origin: bool, as_json: bool) -> Non
 @config_option
 def check_config(config: Path | None) -> None:
     """Check the settings: exit code 0, or 2 with a line for each that cannot work."""
-    from phoenix_compat.app.main import check_settings
+    from phoenix_compat.server.main import check_settings
 
     found = configuration_of(config)
     check_settings(found.settings)
@@ -58,7 +58,7 @@ def check_config(config: Path | None) -> None:
 
 
 def _warnings(found: Configuration) -> list[str]:
-    from phoenix_compat.app.configuration import exposed_secret
+    from phoenix_compat.server.process.configuration import exposed_secret
 
     exposed = exposed_secret(found)
     return [] if exposed is None else [exposed]

@@ -23,7 +23,7 @@ import click
 )
 def demo(prompt: str, url: str | None, out: Path) -> None:
     """Order a picture, watch it being made over a Phoenix channel, save it."""
-    from phoenix_compat.app.server import run
+    from phoenix_compat.server.process.listening import run
 
     run(_demo(prompt, url, out))
 
@@ -32,10 +32,10 @@ async def _demo(prompt: str, url: str | None, out: Path) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    from phoenix_compat.app.configuration import load_settings
-    from phoenix_compat.app.demo import run_demo
-    from phoenix_compat.app.main import open_app
-    from phoenix_compat.app.server import listening
+    from phoenix_compat.operations.demo import run_demo
+    from phoenix_compat.server.main import open_app
+    from phoenix_compat.server.process.configuration import load_settings
+    from phoenix_compat.server.process.listening import listening
 
     console = Console()
     columns = (TextColumn("{task.description:<10}"), BarColumn(40), TaskProgressColumn())

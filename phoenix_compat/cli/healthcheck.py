@@ -25,8 +25,8 @@ def healthcheck(config: Path | None, *, live: bool, timeout_s: float, **flags: A
 
     503, while no order reaches the provider, is 1 too; with --live it is GET /healthz that counts.
     """
-    from phoenix_compat.app.probe import address_of, probe
     from phoenix_compat.errors import PhoenixCompatError
+    from phoenix_compat.operations.probe import address_of, probe
 
     path = "/healthz" if live else "/readyz"
     try:

@@ -48,9 +48,6 @@ def init(  # noqa: PLR0913 - the answers
     import asyncio
     import os
 
-    from phoenix_compat.app.configuration import load_settings
-    from phoenix_compat.app.logs import configure_logs
-    from phoenix_compat.app.settings import REPLICATE_URL
     from phoenix_compat.operations.first_config import (
         check_absent,
         checked_token,
@@ -58,6 +55,9 @@ def init(  # noqa: PLR0913 - the answers
         place_to_write,
         write_config,
     )
+    from phoenix_compat.server.process.configuration import load_settings
+    from phoenix_compat.server.process.logs import configure_logs
+    from phoenix_compat.server.process.settings import REPLICATE_URL
 
     configure_logs("warning", "console")
     path = place_to_write(named)

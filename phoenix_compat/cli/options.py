@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from phoenix_compat.app.configuration import Configuration
-    from phoenix_compat.app.settings import Settings
+    from phoenix_compat.server.process.configuration import Configuration
+    from phoenix_compat.server.process.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,7 +53,7 @@ def settings_of(config: Path | None, **flags: Any) -> Settings:
 
     Warnings go to standard error, which leaves standard output to the command.
     """
-    from phoenix_compat.app.logs import configure_logs
+    from phoenix_compat.server.process.logs import configure_logs
 
     configure_logs("warning", "console")
     return configuration_of(config, **flags).settings
@@ -61,6 +61,6 @@ def settings_of(config: Path | None, **flags: Any) -> Settings:
 
 def configuration_of(config: Path | None, **flags: Any) -> Configuration:
     """The settings with their origins; raises ConfigError with all that is wrong."""
-    from phoenix_compat.app.configuration import load_configuration
+    from phoenix_compat.server.process.configuration import load_configuration
 
     return load_configuration(flags, config)

@@ -18,7 +18,7 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.version import __version__
 
 if TYPE_CHECKING:
-    from phoenix_compat.app.settings import Settings
+    from phoenix_compat.server.process.settings import Settings
 
 
 @click.command()
@@ -35,10 +35,10 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     without, an emulator that needs no account. Every setting may also be an environment variable,
     as PHOENIX_COMPAT_PORT, or a line of the configuration file, as port = 4000.
     """
-    from phoenix_compat.app.logs import configure_logs
-    from phoenix_compat.app.main import check_settings, open_app
-    from phoenix_compat.app.reload import reloading
-    from phoenix_compat.app.server import run, serve_until_signal, work_until_signal
+    from phoenix_compat.server.main import check_settings, open_app
+    from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
+    from phoenix_compat.server.process.logs import configure_logs
+    from phoenix_compat.server.process.reload import reloading
 
     def load() -> Settings:
         found = configuration_of(config, **flags).settings
@@ -52,7 +52,7 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
         click.echo(_greeting(url, settings))
 
     if as_worker:
-        from phoenix_compat.cluster.seat import Lifeline
+        from phoenix_compat.cluster.worker_process import Lifeline
 
         seat, lifeline = Lifeline.take()
         app = reloading(open_app(settings, seat=seat), settings, load)
@@ -75,7 +75,7 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
 @contextmanager
 def _sockets(settings: Settings) -> Iterator[Sequence[socket.socket]]:
     """What to listen on in place of host and port, if anything."""
-    from phoenix_compat.app.sockets import inherited_sockets, unix_listener
+    from phoenix_compat.server.process.inherited_sockets import inherited_sockets, unix_listener
 
     inherited = inherited_sockets()
     if inherited and settings.workers > 1:
@@ -94,11 +94,11 @@ async def _supervise(
     import asyncio
     from contextlib import AsyncExitStack
 
-    from phoenix_compat.app.notify import ServiceManager
-    from phoenix_compat.app.reload import reloading_logs
     from phoenix_compat.cluster.supervisor import supervise
     from phoenix_compat.emulator import Emulator, EmulatorSettings
-    from phoenix_compat.tasks.database_file import lock_file
+    from phoenix_compat.server.process.reload import reloading_logs
+    from phoenix_compat.server.process.systemd import ServiceManager
+    from phoenix_compat.tasks.store.sqlite.database_file import lock_file
 
     # Another server on the same data is told of before anything is started.
     (await asyncio.to_thread(lock_file, settings.database_path)).close()

@@ -21,8 +21,8 @@ def export_tasks(config: Path | None, data_dir: Path | None, out: BinaryIO) -> N
     Without OUT they go to standard output. Kept files are named and not included: see backup.
     A task of which something cannot be read is left out and named; the exit code is then 1.
     """
-    from phoenix_compat.app.main import schema_sql
-    from phoenix_compat.tasks.transfer import MAX_PROBLEMS, exported
+    from phoenix_compat.server.main import schema_sql
+    from phoenix_compat.tasks.store.transfer import MAX_PROBLEMS, exported
 
     count = left_out = 0
 
@@ -57,8 +57,8 @@ def import_tasks(
 
     It refuses beside a running server. Every line is checked; what is wrong is told by its number.
     """
-    from phoenix_compat.app.main import schema_sql
-    from phoenix_compat.tasks.transfer import import_lines
+    from phoenix_compat.server.main import schema_sql
+    from phoenix_compat.tasks.store.transfer import import_lines
 
     database = settings_of(config, data_dir=data_dir).database_path
     done = import_lines(database, schema_sql(), source, with_unfinished=with_unfinished)

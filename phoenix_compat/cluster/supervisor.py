@@ -26,7 +26,7 @@ from typing import Any, Final
 import msgspec
 
 from phoenix_compat.background import log_failure
-from phoenix_compat.cluster.seat import READY, Seat
+from phoenix_compat.cluster.worker_process import READY, Seat
 from phoenix_compat.errors import ConfigError
 
 log = logging.getLogger(__name__)

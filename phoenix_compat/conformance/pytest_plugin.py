@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.conformance.cases import TRANSPORTS, Case
-from phoenix_compat.conformance.connections import exchange
-from phoenix_compat.conformance.expected import ExpectedFailures
-from phoenix_compat.conformance.runner import CaseResult, run_case, run_cases
-from phoenix_compat.conformance.suite import load_suite, select
+from phoenix_compat.conformance.suite.cases import TRANSPORTS, Case
+from phoenix_compat.conformance.suite.catalog import load_suite, select
+from phoenix_compat.conformance.suite.connections import exchange
+from phoenix_compat.conformance.suite.expected import ExpectedFailures
+from phoenix_compat.conformance.suite.runner import CaseResult, run_case, run_cases
 from phoenix_compat.errors import ConfigError
 
 _LOOK_TIMEOUT_S = 10.0

@@ -33,7 +33,7 @@ from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, Seat
 from phoenix_compat.conformance.control_guard import control_guard, guarded
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.browser import PageGuard
-from phoenix_compat.transports.neighbours import Neighbours
+from phoenix_compat.transports.aiohttp.peers import Neighbours
 
 _SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]
 _SLOW_TIMEOUT_S = 2.0

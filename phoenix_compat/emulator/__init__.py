@@ -7,7 +7,7 @@ thin aiohttp side. It knows nothing of channels or tasks.
 from __future__ import annotations
 
 from phoenix_compat.emulator.clock import EmulatorClock
-from phoenix_compat.emulator.fault_table import FAULTS
+from phoenix_compat.emulator.faults.fault_table import FAULTS
 from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.state import EmulatorState
 from phoenix_compat.emulator.web.app import build_emulator_app

@@ -8,23 +8,26 @@ import random
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
-from phoenix_compat.emulator.alarm import Alarm
 from phoenix_compat.emulator.clock import EmulatorClock
-from phoenix_compat.emulator.create_body import CreateBody
-from phoenix_compat.emulator.fault import Rewrite, Stage
-from phoenix_compat.emulator.fault_plan import FaultPlan, Mark
+from phoenix_compat.emulator.faults.fault import Rewrite, Stage
+from phoenix_compat.emulator.faults.fault_plan import FaultPlan, Mark
 from phoenix_compat.emulator.json_type import JsonObject
-from phoenix_compat.emulator.ledger import Ledger
-from phoenix_compat.emulator.memory import Memory
-from phoenix_compat.emulator.model import Model
-from phoenix_compat.emulator.prediction import Prediction
-from phoenix_compat.emulator.prediction_document import is_data_removed, prediction_document
+from phoenix_compat.emulator.persistence.persistence import Memory
+from phoenix_compat.emulator.persistence.record import Recollection
+from phoenix_compat.emulator.pictures.picture_cache import Studio
+from phoenix_compat.emulator.predictions.create_body import CreateBody
+from phoenix_compat.emulator.predictions.model import Model
+from phoenix_compat.emulator.predictions.prediction import Prediction
+from phoenix_compat.emulator.predictions.prediction_document import (
+    is_data_removed,
+    prediction_document,
+)
+from phoenix_compat.emulator.predictions.prediction_store import Ledger
 from phoenix_compat.emulator.problem import ProblemError
 from phoenix_compat.emulator.rate_limit import RateLimit
-from phoenix_compat.emulator.record import Recollection
-from phoenix_compat.emulator.script import Script, Status, ordinary_script
+from phoenix_compat.emulator.schedule import Script, Status, ordinary_script
 from phoenix_compat.emulator.settings import EmulatorSettings
-from phoenix_compat.emulator.studio import Studio
+from phoenix_compat.emulator.timer import Alarm
 from phoenix_compat.emulator.uploads import Uploads
 
 _ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"

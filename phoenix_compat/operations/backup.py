@@ -28,9 +28,9 @@ from phoenix_compat.operations.bundle import (
     hashed,
     is_file_name,
 )
-from phoenix_compat.tasks.clock import SystemClock, stored_time
 from phoenix_compat.tasks.disk import sync
-from phoenix_compat.tasks.snapshot import copy_database, examined
+from phoenix_compat.tasks.model.clock import SystemClock, stored_time
+from phoenix_compat.tasks.store.sqlite.database_copy import copy_database, examined
 from phoenix_compat.version import __version__
 
 _PRIVATE: Final = 0o600

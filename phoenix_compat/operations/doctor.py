@@ -11,15 +11,15 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from phoenix_compat.app.configuration import Configuration, exposed_secret
-from phoenix_compat.app.main import check_settings, schema_sql
-from phoenix_compat.app.settings import Settings
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.operations.doctor_net import check_port, check_provider, check_public_url
 from phoenix_compat.operations.finding import Finding, fail, ok, warn
 from phoenix_compat.operations.upgrade import plan_upgrade
-from phoenix_compat.tasks.errors import StoreError
-from phoenix_compat.tasks.snapshot import examined
+from phoenix_compat.server.main import check_settings, schema_sql
+from phoenix_compat.server.process.configuration import Configuration, exposed_secret
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.tasks.model.errors import StoreError
+from phoenix_compat.tasks.store.sqlite.database_copy import examined
 
 LITTLE_BYTES: Final = 2**30
 NONE_BYTES: Final = 128 * 2**20

@@ -11,16 +11,16 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from phoenix_compat.app.probe import Address, probe
-from phoenix_compat.app.settings import Settings
 from phoenix_compat.operations.finding import Finding, fail, ok, warn
-from phoenix_compat.tasks.errors import (
+from phoenix_compat.operations.probe import Address, probe
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.tasks.model.errors import (
     ProviderError,
     ProviderRefusedError,
     ProviderThrottledError,
     ProviderUnreachableError,
 )
-from phoenix_compat.tasks.replicate import Account, ReplicateProvider
+from phoenix_compat.tasks.provider.replicate import Account, ReplicateProvider
 
 MAX_SKEW_S: Final = 30.0
 """Webhooks are signed with a time, and looks for lost orders begin a minute before them."""

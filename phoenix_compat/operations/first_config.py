@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from phoenix_compat.app.config_file import LOCAL, SYSTEM
-from phoenix_compat.app.settings import Settings, variables
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.server.process.config_file import LOCAL, SYSTEM
+from phoenix_compat.server.process.settings import Settings, variables
 from phoenix_compat.tasks.disk import sync
-from phoenix_compat.tasks.errors import (
+from phoenix_compat.tasks.model.errors import (
     ProviderError,
     ProviderRefusedError,
     ProviderThrottledError,
 )
-from phoenix_compat.tasks.replicate import ReplicateProvider
+from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 
 _MODE: Final = 0o600
 _GROUP_MODE: Final = 0o060

@@ -6,15 +6,15 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from phoenix_compat.app.main import schema_sql
-from phoenix_compat.app.settings import Settings
-from phoenix_compat.tasks.archive import Archive
-from phoenix_compat.tasks.clock import stored_time
-from phoenix_compat.tasks.errors import StoreInUseError
+from phoenix_compat.server.main import schema_sql
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.model.clock import stored_time
+from phoenix_compat.tasks.model.errors import StoreInUseError
 from phoenix_compat.tasks.pruning import Pruned, prune_tasks
-from phoenix_compat.tasks.queries import COUNT_ENDED_BEFORE
-from phoenix_compat.tasks.snapshot import opened_for_reading
-from phoenix_compat.tasks.store import TaskStore
+from phoenix_compat.tasks.store.sqlite.database_copy import opened_for_reading
+from phoenix_compat.tasks.store.sqlite.queries import COUNT_ENDED_BEFORE
+from phoenix_compat.tasks.store.task_store import TaskStore
 
 
 def count_old(database: Path, before: datetime) -> int:

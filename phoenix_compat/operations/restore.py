@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from phoenix_compat.operations.bundle import DATABASE, FILES, BackupError, Manifest, copy_parts
-from phoenix_compat.tasks.database_file import lock_file
 from phoenix_compat.tasks.disk import sync
-from phoenix_compat.tasks.snapshot import examined
+from phoenix_compat.tasks.store.sqlite.database_copy import examined
+from phoenix_compat.tasks.store.sqlite.database_file import lock_file
 
 _UNPACKED: Final = ".restoring"
 

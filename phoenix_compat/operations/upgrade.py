@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from phoenix_compat.tasks.database_file import check_file, lock_file, version_advice, version_of
-from phoenix_compat.tasks.errors import StoreVersionError
-from phoenix_compat.tasks.migrations import can_migrate, copy_path
-from phoenix_compat.tasks.snapshot import opened_for_reading
+from phoenix_compat.tasks.model.errors import StoreVersionError
+from phoenix_compat.tasks.store.sqlite.database_copy import opened_for_reading
+from phoenix_compat.tasks.store.sqlite.database_file import (
+    check_file,
+    lock_file,
+    version_advice,
+    version_of,
+)
+from phoenix_compat.tasks.store.sqlite.migrations import can_migrate, copy_path
 
 _BUSY_TIMEOUT_S = 5.0
 

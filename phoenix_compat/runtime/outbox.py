@@ -25,7 +25,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from phoenix_compat.protocol.message import Frame
-from phoenix_compat.runtime.lane import LONG_BYTES, ByteWire, Lane
+from phoenix_compat.runtime.topic_fanout import LONG_BYTES, ByteWire, Lane
 
 _CHUNK_BYTES: Final = 256 * 1024
 """So much of a backlog is offered to the socket at once."""

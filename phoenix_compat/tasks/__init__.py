@@ -1,4 +1,4 @@
-"""The workshop: tasks, where they are kept, and the worker that has them made.
+"""The task engine: tasks, where they are kept, and the worker that runs them at a provider.
 
-It has never heard of channels; it announces through a callable it is given.
+It knows nothing of channels or HTTP. Start with `model/task`, then `worker/worker`.
 """

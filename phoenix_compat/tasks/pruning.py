@@ -12,8 +12,8 @@ from typing import Final
 
 import structlog
 
-from phoenix_compat.tasks.archive import Archive
-from phoenix_compat.tasks.store import TaskStore
+from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.store.task_store import TaskStore
 
 BATCH: Final = 500
 """So many tasks share a transaction; others write in between."""

@@ -16,9 +16,9 @@ from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR, CLOSE_NORMAL
 from phoenix_compat.protocol.message import Broadcast, Frame, Message, Payload, Ref
 from phoenix_compat.protocol.serializer import V2
 from phoenix_compat.result import Reason
-from phoenix_compat.runtime.lane import ByteWire
 from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.socket_server import SocketServer
+from phoenix_compat.runtime.topic_fanout import ByteWire
 from phoenix_compat.socket import Socket
 from phoenix_compat.testing.inbox import Arrival, Inbox, Timeouts
 

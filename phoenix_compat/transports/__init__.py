@@ -1,8 +1,4 @@
-"""The doors: the only rooms where sockets meet aiohttp.
+"""What every transport needs, whichever web framework carries it: who may connect, and sessions.
 
-`mount(app, endpoint)` serves an endpoint's sockets in an aiohttp application.
+One folder for each web framework; `aiohttp/` is the one there is. Start with `aiohttp/mount`.
 """
-
-from phoenix_compat.transports.mount import mount
-
-__all__ = ["mount"]

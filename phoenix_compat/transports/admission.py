@@ -9,16 +9,13 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from aiohttp import web
-
 from phoenix_compat.bounded import brief, plain
 from phoenix_compat.endpoint import Endpoint, MountedSocket, TransportOptions
-from phoenix_compat.protocol.origin import is_origin_allowed
+from phoenix_compat.protocol.origin import Origin, is_origin_allowed
 from phoenix_compat.protocol.query import Params
 from phoenix_compat.protocol.serializer import DEFAULT_VSN, Serializer, is_version, negotiate
 from phoenix_compat.result import Result, error
 from phoenix_compat.socket import ConnectInfo, Socket
-from phoenix_compat.transports.request import request_origin
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +28,18 @@ class Admitted(NamedTuple):
 
 
 def is_from_allowed_origin(
-    request: web.Request, endpoint: Endpoint, options: TransportOptions
+    origin: str | None, conn: Origin, endpoint: Endpoint, options: TransportOptions
 ) -> bool:
-    """Whether the page that sends this request may; a refusal is logged."""
-    origin = request.headers.get("Origin")
+    """Whether the page that sent a request may connect; a refusal is logged.
+
+    Args:
+        origin: the request's Origin header; None comes from no browser, or from a page of our own.
+        conn: scheme, host and port of the request itself.
+    """
     if origin is None:
-        return True  # no browser, or a page of our own
+        return True
     check = endpoint.check_origin if options.check_origin is None else options.check_origin
-    is_allowed = is_origin_allowed(
-        origin, check, url_host=endpoint.url_host, conn=request_origin(request)
-    )
+    is_allowed = is_origin_allowed(origin, check, url_host=endpoint.url_host, conn=conn)
     if not is_allowed:
         log.error(
             "Could not check origin for Phoenix.Socket transport.\n"

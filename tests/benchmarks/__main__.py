@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.families import FAMILIES
 from tests.benchmarks.machine import facts
 from tests.benchmarks.report import json_line, table
 from tests.benchmarks.rig import Rig
 from tests.benchmarks.suite import run
 from tests.benchmarks.tools import DEFAULT_FOLDER, Tools
 from tests.benchmarks.work import BenchError, Sample, Work
+from tests.benchmarks.works.families import FAMILIES
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

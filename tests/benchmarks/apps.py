@@ -24,19 +24,19 @@ from pathlib import Path
 from aiohttp import web
 from pydantic import SecretStr
 
-from phoenix_compat.app.api import add_task_routes
-from phoenix_compat.app.main import open_app
-from phoenix_compat.app.server import run, serve_until_signal
-from phoenix_compat.app.settings import Settings
 from phoenix_compat.emulator import Emulator, EmulatorSettings
-from phoenix_compat.tasks.kinds import TaskParams
-from phoenix_compat.tasks.pace import PollPace, WorkerOptions
-from phoenix_compat.tasks.rows import added_task
-from phoenix_compat.tasks.store import MAX_QUEUED, TaskStore
-from phoenix_compat.tasks.task import Task, TaskId
-from phoenix_compat.tasks.worker import Worker
-from tests.integration.fake_provider import FakeProvider
-from tests.integration.workshop import SCHEMA
+from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.main import open_app
+from phoenix_compat.server.process.listening import run, serve_until_signal
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.tasks.model.task import Task, TaskId
+from phoenix_compat.tasks.model.task_types import TaskParams
+from phoenix_compat.tasks.store.rows import added_task
+from phoenix_compat.tasks.store.task_store import MAX_QUEUED, TaskStore
+from phoenix_compat.tasks.worker.options import PollPace, WorkerOptions
+from phoenix_compat.tasks.worker.worker import Worker
+from tests.integration.worker.fake_provider import FakeProvider
+from tests.integration.worker.worker_harness import SCHEMA
 
 _NO_LIMIT = 1_000_000
 _UNHINDERED = WorkerOptions(

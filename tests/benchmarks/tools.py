@@ -11,7 +11,7 @@ from tests.benchmarks.machine import ROOT
 from tests.benchmarks.work import BenchError
 
 DEFAULT_FOLDER = ROOT.parent / "shared" / "bench"
-_HTTPLOAD = Path(__file__).with_name("httpload.c")
+_HTTPLOAD = Path(__file__).parent.joinpath("loads", "httpload.c")
 
 
 class Tools:

@@ -9,7 +9,7 @@ import pytest
 
 from phoenix_compat import Endpoint
 from tests.clients import CELLS, Cell, MatrixClient
-from tests.conformance.rooms import Rooms, rooms_app
+from tests.conformance.reference_channels import Rooms, rooms_app
 from tests.conftest import Serve
 
 Connect = Callable[..., Awaitable[MatrixClient]]

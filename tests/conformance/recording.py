@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from phoenix_compat.conformance.cases import (
+from phoenix_compat.conformance.suite.cases import (
     Action,
     Case,
     Close,
@@ -20,9 +20,9 @@ from phoenix_compat.conformance.cases import (
     Wait,
     compact_json,
 )
-from phoenix_compat.conformance.trace import frames
-from phoenix_compat.conformance.trace.frames import Entry, Side, What
-from phoenix_compat.conformance.wire_client import Opcode, WireClient
+from phoenix_compat.conformance.suite.wire_client import Opcode, WireClient
+from phoenix_compat.conformance.trace.recording import frames
+from phoenix_compat.conformance.trace.recording.frames import Entry, Side, What
 
 _LONG_POLL = "polling"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.conformance.presence_state import PresenceState
-from phoenix_compat.conformance.reasons import matches
-from phoenix_compat.conformance.suite import read_vectors
+from phoenix_compat.conformance.suite.catalog import read_vectors
+from phoenix_compat.conformance.suite.presence_state import PresenceState
+from phoenix_compat.conformance.suite.reasons import matches
 from phoenix_compat.errors import EncodeError, RemoteProtocolError
 from phoenix_compat.protocol.handshake import (
     offered_subprotocols,

@@ -11,7 +11,7 @@ import pytest
 from phoenix_compat import Endpoint, Limits, ok
 from tests.clients import CELLS, Cell, MatrixClient
 from tests.conformance.conftest import Connect
-from tests.conformance.rooms import CLOSED, OPPOSITE, Rooms, answer, event, rooms_app
+from tests.conformance.reference_channels import CLOSED, OPPOSITE, Rooms, answer, event, rooms_app
 from tests.conftest import Serve
 from tests.wire import OK, UNMATCHED, replied
 

@@ -14,7 +14,15 @@ import pytest
 from phoenix_compat import Endpoint, LongPollOptions
 from tests.clients import Cell, MatrixClient
 from tests.conformance.conftest import Connect
-from tests.conformance.rooms import CLOSED, CRASH, OPPOSITE, Rooms, answer, event, rooms_app
+from tests.conformance.reference_channels import (
+    CLOSED,
+    CRASH,
+    OPPOSITE,
+    Rooms,
+    answer,
+    event,
+    rooms_app,
+)
 from tests.conftest import Serve
 from tests.wire import OK, UNMATCHED, replied
 

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from phoenix_compat.conformance.suite import profiles, read_vectors
+from phoenix_compat.conformance.suite.catalog import profiles, read_vectors
 
 DATA = ("auth_tokens", "origins", "presence", "queries", "serializer", "tokens", "vsn")
 FILES = {

@@ -10,7 +10,7 @@ import asyncio
 import pytest
 
 from phoenix_compat.conformance.reference import build_reference_app
-from phoenix_compat.conformance.runner import Case, CaseResult, load_suite, run_cases
+from phoenix_compat.conformance.suite.runner import Case, CaseResult, load_suite, run_cases
 from tests.serving import serving
 
 CASES = load_suite()

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from phoenix_compat.cli import cli
 from phoenix_compat.conformance import reference
-from phoenix_compat.conformance.cases import parse_case
-from phoenix_compat.conformance.trace.jsonl import parse_jsonl
+from phoenix_compat.conformance.suite.cases import parse_case
+from phoenix_compat.conformance.trace.recording.jsonl import parse_jsonl
 from tests.docs.test_docs import blocks
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ import click
 import pytest
 from aiohttp import web
 
-from phoenix_compat.app.settings import PREFIX, Settings
 from phoenix_compat.cli import cli
-from phoenix_compat.tasks.failure import TEXTS
+from phoenix_compat.server.process.settings import PREFIX, Settings
+from phoenix_compat.tasks.model.failure import TEXTS
 from tests.serving import serving
 from tests.wire import PhoenixWire
 

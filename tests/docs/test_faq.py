@@ -7,8 +7,8 @@ import re
 import click
 import pytest
 
-from phoenix_compat.app.settings import Settings
 from phoenix_compat.cli import cli
+from phoenix_compat.server.process.settings import Settings
 from tests.docs.pages import DOCS, ROOT, anchors, links, page, prose
 
 FAQ = page("faq.md")

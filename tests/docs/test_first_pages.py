@@ -21,11 +21,11 @@ import pytest
 from aiohttp import web
 
 from phoenix_compat import SocketHandler, mount, ok
-from phoenix_compat.app.settings import Settings
+from phoenix_compat.server.process.settings import Settings
 from tests.conftest import Open, Serve
 from tests.docs.test_docs import blocks
-from tests.integration.commands import environment
-from tests.integration.proxies import free_port
+from tests.integration.operations.commands import environment
+from tests.integration.process.proxies import free_port
 from tests.wire import OK
 
 ROOT = Path(__file__).parents[2]

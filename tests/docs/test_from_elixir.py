@@ -23,9 +23,9 @@ from aiohttp import web
 from phoenix_compat import Tokens
 from tests.conftest import Dial, Open, Serve
 from tests.docs.pages import ROOT, blocks, page, rows
-from tests.integration.commands import environment, run, server
-from tests.integration.product import product, settings_for
-from tests.integration.proxies import free_port
+from tests.integration.operations.commands import environment, run, server
+from tests.integration.process.proxies import free_port
+from tests.integration.task_server import product, settings_for
 from tests.wire import PhoenixWire, replied
 
 PAGE = page("from-elixir.md")

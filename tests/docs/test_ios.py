@@ -21,9 +21,9 @@ import pytest
 from phoenix_compat import Channel, Result, Socket
 from tests.conftest import Dial, Open, Serve
 from tests.docs.pages import ROOT, blocks, page, prose, rows
-from tests.integration.commands import server
-from tests.integration.product import product, settings_for
-from tests.integration.proxies import free_port
+from tests.integration.operations.commands import server
+from tests.integration.process.proxies import free_port
+from tests.integration.task_server import product, settings_for
 from tests.serving import accepting, socket_app
 from tests.wire import V1, V2, PhoenixWire, replied
 

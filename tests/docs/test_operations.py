@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from phoenix_compat.app.reload import CHANGEABLE
 from phoenix_compat.cli import cli
-from tests.benchmarks.shipping import FOLDER, HEADER, ONE_FILE, VENV
+from phoenix_compat.server.process.reload import CHANGEABLE
+from tests.benchmarks.works.shipping import FOLDER, HEADER, ONE_FILE, VENV
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "operations.md").read_text()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.app.settings import Settings, variables
 from phoenix_compat.cli import cli
+from phoenix_compat.server.process.settings import Settings, variables
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
 TABLE = re.findall(r"^\| `\w+` \|.*$", DOCUMENT, re.MULTILINE)

@@ -27,8 +27,8 @@ import aiohttp
 import click
 
 from tests.faults import audit
-from tests.faults.lane import Lane, open_lane
-from tests.faults.phone import TERMINAL, Phone
+from tests.faults.app_client import TERMINAL, Phone
+from tests.faults.server_run import Lane, open_lane
 from tests.faults.steps import REACH, Step
 from tests.faults.victim import HarnessError
 

@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 
-from tests.faults.lane import Lane
-from tests.faults.lookout import Deed, Moment, Sight
+from tests.faults.server_run import Lane
+from tests.faults.watcher import Deed, Moment, Sight
 
 _START_SWEEP_S = (0.2, 1.2)
 _LIFE_SWEEP_S = 2.5

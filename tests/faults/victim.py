@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.integration.commands import ROOT, environment
+from tests.integration.operations.commands import ROOT, environment
 
 READY_S = 20.0
 """A start that takes longer than this has failed."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.api_scene import Client, open_shop_window
-from tests.integration.fake_provider import FakeClock
-from tests.integration.workshop import Workshop
+from tests.integration.api.api_harness import Client, open_shop_window
+from tests.integration.worker.fake_provider import FakeClock
+from tests.integration.worker.worker_harness import Workshop
 
 
 @pytest.fixture

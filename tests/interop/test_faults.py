@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 import pytest
 from aiohttp import web
 
-from phoenix_compat.conformance.faults.lane import Playground
+from phoenix_compat.conformance.faults.fault_session import Playground
 from phoenix_compat.conformance.faults.report import Report, judge_client
 from phoenix_compat.conformance.faults.scenarios import SCENARIOS
 from phoenix_compat.conformance.faults.server import add_fault_server

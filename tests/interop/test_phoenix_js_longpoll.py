@@ -17,7 +17,7 @@ import pytest
 from phoenix_compat import Channel, Endpoint, LongPollOptions, Result, Socket, SocketHandler, ok
 from phoenix_compat.conformance.reference import RoomChannel
 from tests.conftest import Open, Serve
-from tests.integration.commands import finish, listening_url, start
+from tests.integration.operations.commands import finish, listening_url, start
 from tests.interop.test_phoenix_js import Run, Script, node, run
 from tests.polling import longpoll_app, rooms_app
 from tests.serving import accepting

@@ -6,7 +6,7 @@ from importlib import resources
 
 import pytest
 
-from phoenix_compat.conformance.suite import read_vectors
+from phoenix_compat.conformance.suite.catalog import read_vectors
 from tests.interop import test_phoenix_js as phoenix_js
 
 pytestmark = pytest.mark.node

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from phoenix_compat.conformance.reference import build_reference_app
 from phoenix_compat.conformance.trace.checker import check_trace
-from phoenix_compat.conformance.trace.frames import Binary, Close, Open, Side
-from phoenix_compat.conformance.trace.jsonl import parse_jsonl
+from phoenix_compat.conformance.trace.recording.frames import Binary, Close, Open, Side
+from phoenix_compat.conformance.trace.recording.jsonl import parse_jsonl
 from tests.conftest import Serve
 from tests.interop.test_phoenix_js import node, pytestmark
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from phoenix_compat.version import __version__
-from tests.integration.commands import ROOT
-from tests.packaging.room import NOEXEC, TOOLS, Room, open_room
+from tests.integration.operations.commands import ROOT
+from tests.packaging.bare_root import NOEXEC, TOOLS, Room, open_room
 
 DIST = ROOT / "dist"
 ONE_FILE = DIST / f"phoenix-compat-{__version__}-linux-{platform.machine()}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.packaging.room import CLEAN, Room, bare_root
+from tests.packaging.bare_root import CLEAN, Room, bare_root
 
 BOOTER = "systemd-nspawn"
 _PATIENCE_S = 60.0

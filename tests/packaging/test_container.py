@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.commands import ROOT
+from tests.integration.operations.commands import ROOT
+from tests.packaging.bare_root import Room, bare_root
 from tests.packaging.conftest import DIST
-from tests.packaging.room import Room, bare_root
 
 _TOOLS = ("podman", "crun")
 _MISSING = [tool for tool in _TOOLS if shutil.which(tool) is None]

@@ -11,9 +11,9 @@ import re
 import pytest
 
 from phoenix_compat.version import __version__
-from tests.integration.commands import ROOT
+from tests.integration.operations.commands import ROOT
+from tests.packaging.bare_root import Program, Room
 from tests.packaging.conftest import PACKAGE
-from tests.packaging.room import Program, Room
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(300)]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from phoenix_compat.version import __version__
+from tests.packaging.bare_root import NOEXEC, Room
 from tests.packaging.conftest import ONE_FILE
-from tests.packaging.room import NOEXEC, Room
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(300)]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.commands import ROOT
+from tests.integration.operations.commands import ROOT
 
 # ruff: noqa: S603 - our own build is run
 

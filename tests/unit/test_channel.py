@@ -23,7 +23,7 @@ from phoenix_compat import (
 from phoenix_compat.channel import UnhandledEventError
 from phoenix_compat.errors import LocalProtocolError
 from phoenix_compat.result import DONE
-from tests.unit.runtime.scene import Engine
+from tests.unit.runtime.harness import Engine
 
 
 class RoomChannel(Channel):

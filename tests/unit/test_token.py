@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.conformance.suite import read_vectors
+from phoenix_compat.conformance.suite.catalog import read_vectors
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.token import (
     ExpiredTokenError,

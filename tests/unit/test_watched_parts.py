@@ -13,14 +13,14 @@ from structlog.testing import capture_logs
 
 import phoenix_compat
 from phoenix_compat import background
-from phoenix_compat.app.notify import ServiceManager
-from phoenix_compat.app.reload import _one_by_one
 from phoenix_compat.cluster.bus import Bus
 from phoenix_compat.cluster.link import Link
 from phoenix_compat.cluster.presence_replicas import PresenceReplicas
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.presence import Presence
-from tests.unit.cluster.scene import folder
+from phoenix_compat.server.process.reload import _one_by_one
+from phoenix_compat.server.process.systemd import ServiceManager
+from tests.unit.cluster.harness import folder
 
 __all__ = ["folder"]
 
@@ -29,16 +29,16 @@ UNWATCHED = {
     "background.py": "it watches",
     "accept/acceptor.py": "one connection handed to the server; an error ends that connection",
     "runtime/spawner.py": "a callback of the user's; its channel takes the outcome",
-    "tasks/worker.py": "the run of one task; its end is noted, and a bug fails the task",
-    "tasks/writer.py": "one batch; whoever waits hears how it went, and the next begins anew",
-    "tasks/database.py": "one look at the disk; awaited, and begun anew",
-    "tasks/archive.py": "in a group that is awaited",
-    "app/keeper.py": "an error ends the process, with the reason",
-    "app/reload.py": "one reload; an error is logged, and the next SIGHUP tries again",
+    "tasks/worker/worker.py": "the run of one task; its end is noted, and a bug fails the task",
+    "tasks/store/sqlite/writer.py": "one batch; whoever waits hears how it went, and the next begins anew",
+    "tasks/store/sqlite/database.py": "one look at the disk; awaited, and begun anew",
+    "tasks/archive/archive.py": "in a group that is awaited",
+    "server/multiprocess/leader.py": "an error ends the process, with the reason",
+    "server/process/reload.py": "one reload; an error is logged, and the next SIGHUP tries again",
     "cluster/bus.py": "one answer to a call; an error is logged, and the caller told",
     "cluster/supervisor.py": "in a group, or awaited; an error ends the process",
-    "emulator/studio.py": "one picture; whoever waits for it hears of an error",
-    "emulator/web/courier.py": "one prediction's webhooks; an error is logged",
+    "emulator/pictures/picture_cache.py": "one picture; whoever waits for it hears of an error",
+    "emulator/web/webhook_sender.py": "one prediction's webhooks; an error is logged",
 }
 
 

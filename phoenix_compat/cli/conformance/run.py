@@ -16,9 +16,9 @@ from phoenix_compat.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from phoenix_compat.conformance.cases import Case, Transport
-    from phoenix_compat.conformance.expected import ExpectedFailures
     from phoenix_compat.conformance.report.summary import Report
+    from phoenix_compat.conformance.suite.cases import Case, Transport
+    from phoenix_compat.conformance.suite.expected import ExpectedFailures
 
 _EXIT_FAILED = 1
 _EXIT_UNREACHABLE = 3
@@ -103,9 +103,9 @@ def run(  # noqa: PLR0913 - the options of the command
     """
     from rich.console import Console
 
-    from phoenix_compat.conformance.expected import ExpectedFailures
     from phoenix_compat.conformance.report.terminal import show_list
-    from phoenix_compat.conformance.suite import load_suite, select
+    from phoenix_compat.conformance.suite.catalog import load_suite, select
+    from phoenix_compat.conformance.suite.expected import ExpectedFailures
 
     cases = select(
         load_suite(profile, _transports(transport)),
@@ -141,7 +141,7 @@ def run(  # noqa: PLR0913 - the options of the command
 
 
 def _transports(chosen: str) -> tuple[Transport, ...]:
-    from phoenix_compat.conformance.cases import TRANSPORTS
+    from phoenix_compat.conformance.suite.cases import TRANSPORTS
 
     return TRANSPORTS if chosen == "both" else tuple(t for t in TRANSPORTS if t == chosen)
 
@@ -174,7 +174,7 @@ def _play(  # noqa: PLR0913 - what was chosen on the command line
 
     from phoenix_compat.conformance.report.summary import Report, judge
     from phoenix_compat.conformance.report.terminal import progress, show_report
-    from phoenix_compat.conformance.runner import run_cases
+    from phoenix_compat.conformance.suite.runner import run_cases
 
     asyncio.run(_look(url))
     began_at, began_at_s = datetime.now(UTC), time.monotonic()
@@ -190,7 +190,7 @@ def _play(  # noqa: PLR0913 - what was chosen on the command line
 
 async def _look(url: str) -> None:
     """Exit with words when there is nothing at the URL to be tested."""
-    from phoenix_compat.conformance.connections import exchange
+    from phoenix_compat.conformance.suite.connections import exchange
 
     problem = None
     try:

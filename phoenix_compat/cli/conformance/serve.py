@@ -45,14 +45,14 @@ def serve(
     """
     from contextlib import asynccontextmanager
 
-    from phoenix_compat.app.logs import configure_logs
-    from phoenix_compat.app.server import run, serve_until_signal, work_until_signal
-    from phoenix_compat.cluster.seat import Lifeline
     from phoenix_compat.cluster.supervisor import supervise
+    from phoenix_compat.cluster.worker_process import Lifeline
     from phoenix_compat.conformance.control_guard import control_guard
     from phoenix_compat.conformance.faults.server import add_fault_server
     from phoenix_compat.conformance.reference import open_reference_app
     from phoenix_compat.protocol.browser import host_pattern
+    from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
+    from phoenix_compat.server.process.logs import configure_logs
 
     try:
         guard = control_guard((host.lower(), *map(host_pattern, allowed_hosts)))

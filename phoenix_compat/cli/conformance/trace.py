@@ -49,7 +49,7 @@ def trace(  # noqa: PLR0913 - click passes each option as one argument
     """
     from phoenix_compat.conformance.trace import report
     from phoenix_compat.conformance.trace.checker import Patience, check_trace
-    from phoenix_compat.conformance.trace.reading import read_trace
+    from phoenix_compat.conformance.trace.recording.read_trace import read_trace
 
     if rules:
         click.echo(_list_rules(as_json=as_json))
@@ -72,7 +72,7 @@ def trace(  # noqa: PLR0913 - click passes each option as one argument
 
 
 def _list_rules(*, as_json: bool) -> str:
-    from phoenix_compat.conformance.trace.rulebook import RULES
+    from phoenix_compat.conformance.trace.rules.rulebook import RULES
 
     if as_json:
         rows = [

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from phoenix_compat.conformance.faults.record import Entry, Kind
-from phoenix_compat.conformance.faults.story import (
+from phoenix_compat.conformance.faults.record_view import (
     HAMMERING_GAP_S,
     Finding,
     Story,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from phoenix_compat.conformance.faults.lane import Lane, TooManyError
+from phoenix_compat.conformance.faults.fault_session import Lane, TooManyError
 from phoenix_compat.conformance.faults.link import Link
 from phoenix_compat.conformance.faults.plan import Fault, FaultError, Moment
 from phoenix_compat.protocol.message import (

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.conformance.control_guard import Handler, guarded, problem
-from phoenix_compat.conformance.faults.lane import (
+from phoenix_compat.conformance.faults.fault_session import (
     DEFAULT_CLIENT,
     DEFAULT_LANE,
     Lane,

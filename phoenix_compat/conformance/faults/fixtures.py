@@ -28,13 +28,13 @@ from aiohttp import web
 
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
 from phoenix_compat.accept.room import open_file_limit, room_for_connections
-from phoenix_compat.conformance.faults.lane import Lane
+from phoenix_compat.conformance.faults.fault_session import Lane
 from phoenix_compat.conformance.faults.plan import FaultError
 from phoenix_compat.conformance.faults.record import Entry
+from phoenix_compat.conformance.faults.record_view import Outcome
 from phoenix_compat.conformance.faults.report import Verdict, judge_scenario
 from phoenix_compat.conformance.faults.scenarios import SCENARIOS, Scenario
 from phoenix_compat.conformance.faults.server import add_fault_server
-from phoenix_compat.conformance.faults.story import Outcome
 from phoenix_compat.conformance.faults.table import FAULTS
 from phoenix_compat.http_server import AppRunner
 

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Any, Final, Literal
 
 from phoenix_compat.conformance.faults.record import Kind, Record
-from phoenix_compat.conformance.wire_client import Opcode, encode_frame
+from phoenix_compat.conformance.suite.wire_client import Opcode, encode_frame
 from phoenix_compat.errors import EncodeError
 from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR
 from phoenix_compat.protocol.message import PHX_REPLY, BinaryFrame, Broadcast, Frame, Message

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from phoenix_compat.conformance.faults.lane import Lane
+from phoenix_compat.conformance.faults.fault_session import Lane
 from phoenix_compat.conformance.faults.record import Entry, Kind
+from phoenix_compat.conformance.faults.record_view import Finding, Outcome, Story, not_seen
 from phoenix_compat.conformance.faults.scenarios import SCENARIOS, Level, Scenario
-from phoenix_compat.conformance.faults.story import Finding, Outcome, Story, not_seen
 from phoenix_compat.protocol.message import PHX_JOIN
 
 _WORST_FIRST: Final = (Outcome.FAILED, Outcome.WAITING, Outcome.PASSED, Outcome.NOT_SEEN)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from phoenix_compat.conformance.faults import channel_rules, connection_rules
-from phoenix_compat.conformance.faults.story import Rule
+from phoenix_compat.conformance.faults.record_view import Rule
 
 APP: Final = (
     "Connect to the scenario's URL, join its topic, and let the client reconnect and rejoin.",

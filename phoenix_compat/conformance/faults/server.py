@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 from phoenix_compat.conformance.control_guard import control_guard
 from phoenix_compat.conformance.faults import control
 from phoenix_compat.conformance.faults.channels import Channels
-from phoenix_compat.conformance.faults.lane import (
+from phoenix_compat.conformance.faults.fault_session import (
     DEFAULT_CLIENT,
     DEFAULT_LANE,
     RESET,

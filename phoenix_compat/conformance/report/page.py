@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from importlib import resources
 
-from phoenix_compat.conformance.conversation import LogLine
-from phoenix_compat.conformance.reasons import describe_heard, in_words
 from phoenix_compat.conformance.report.summary import Outcome, Report, Verdict
-from phoenix_compat.conformance.runner import CaseResult, StepResult
+from phoenix_compat.conformance.suite.conversation import LogLine
+from phoenix_compat.conformance.suite.reasons import describe_heard, in_words
+from phoenix_compat.conformance.suite.runner import CaseResult, StepResult
 from phoenix_compat.version import __version__
 
 _CLASSES = {

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from phoenix_compat.conformance.cases import Case
-from phoenix_compat.conformance.expected import ExpectedFailures
-from phoenix_compat.conformance.runner import CaseResult
-from phoenix_compat.conformance.suite import LATEST
+from phoenix_compat.conformance.suite.cases import Case
+from phoenix_compat.conformance.suite.catalog import LATEST
+from phoenix_compat.conformance.suite.expected import ExpectedFailures
+from phoenix_compat.conformance.suite.runner import CaseResult
 
 
 class Outcome(StrEnum):

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from phoenix_compat.conformance.cases import Case
-from phoenix_compat.conformance.reasons import describe_heard
 from phoenix_compat.conformance.report.summary import Outcome, Report, Verdict
-from phoenix_compat.conformance.runner import CaseResult, StepResult
+from phoenix_compat.conformance.suite.cases import Case
+from phoenix_compat.conformance.suite.reasons import describe_heard
+from phoenix_compat.conformance.suite.runner import CaseResult, StepResult
 
 _STYLES = {
     Outcome.PASSED: "green",

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from phoenix_compat.conformance.trace.connection import Connection, Patience
-from phoenix_compat.conformance.trace.frames import Entry, Open
-from phoenix_compat.conformance.trace.rules import Rule
+from phoenix_compat.conformance.trace.recording.frames import Entry, Open
+from phoenix_compat.conformance.trace.rules.rule import Rule
 
 _LOOK_S = 1.0
 

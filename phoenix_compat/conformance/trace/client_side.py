@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from phoenix_compat.conformance.trace import client_rules as rules
-from phoenix_compat.conformance.trace.frames import Binary, Entry, Text
+from phoenix_compat.conformance.trace.recording.frames import Binary, Entry, Text
+from phoenix_compat.conformance.trace.rules import client_rules as rules
 from phoenix_compat.conformance.trace.server_frame import Version
 from phoenix_compat.conformance.trace.state import (
     Ask,

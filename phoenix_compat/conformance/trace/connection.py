@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from phoenix_compat.conformance.trace import client_rules, frames, server_rules
-from phoenix_compat.conformance.trace import wire_rules as rules
 from phoenix_compat.conformance.trace.client_side import hear_client
-from phoenix_compat.conformance.trace.frames import Entry, Side
 from phoenix_compat.conformance.trace.pushes import hear_end, hear_event
+from phoenix_compat.conformance.trace.recording import frames
+from phoenix_compat.conformance.trace.recording.frames import Entry, Side
 from phoenix_compat.conformance.trace.replies import hear_reply
-from phoenix_compat.conformance.trace.rules import Rule
+from phoenix_compat.conformance.trace.rules import client_rules, server_rules
+from phoenix_compat.conformance.trace.rules import wire_rules as rules
+from phoenix_compat.conformance.trace.rules.rule import Rule
 from phoenix_compat.conformance.trace.server_frame import Version, read_binary, read_text
 from phoenix_compat.conformance.trace.state import Find, Kind, State
 from phoenix_compat.protocol.message import PHX_CLOSE, PHX_ERROR

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from phoenix_compat.conformance.trace import server_rules as rules
-from phoenix_compat.conformance.trace import wire_rules
-from phoenix_compat.conformance.trace.frames import Entry
+from phoenix_compat.conformance.trace.recording.frames import Entry
+from phoenix_compat.conformance.trace.rules import server_rules as rules
+from phoenix_compat.conformance.trace.rules import wire_rules
 from phoenix_compat.conformance.trace.server_frame import ServerMessage, Version
 from phoenix_compat.conformance.trace.state import Join, JoinStatus, State, key, same
 from phoenix_compat.protocol.message import CHANNEL_CRASH, PHX_CLOSE, PHX_ERROR

@@ -9,9 +9,9 @@ Source: phoenix 1.8.12, lib/phoenix/socket.ex, handle_in/4; lib/phoenix/channel/
 
 from __future__ import annotations
 
-from phoenix_compat.conformance.trace import server_rules as rules
-from phoenix_compat.conformance.trace import wire_rules
-from phoenix_compat.conformance.trace.frames import Entry
+from phoenix_compat.conformance.trace.recording.frames import Entry
+from phoenix_compat.conformance.trace.rules import server_rules as rules
+from phoenix_compat.conformance.trace.rules import wire_rules
 from phoenix_compat.conformance.trace.server_frame import ServerMessage
 from phoenix_compat.conformance.trace.state import Ask, Join, JoinStatus, Kind, State, key, same
 from phoenix_compat.protocol.message import UNMATCHED_TOPIC

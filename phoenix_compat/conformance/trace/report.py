@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from phoenix_compat.conformance.cases import shorten
-from phoenix_compat.conformance.trace import frames
+from phoenix_compat.conformance.suite.cases import shorten
 from phoenix_compat.conformance.trace.checker import Violation
-from phoenix_compat.conformance.trace.frames import Entry, Side, What
-from phoenix_compat.conformance.trace.rules import Level
+from phoenix_compat.conformance.trace.recording import frames
+from phoenix_compat.conformance.trace.recording.frames import Entry, Side, What
+from phoenix_compat.conformance.trace.rules.rule import Level
 
 _ARROWS = {Side.CLIENT: "→", Side.SERVER: "←"}
 

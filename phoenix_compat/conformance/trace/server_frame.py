@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from phoenix_compat.conformance.trace import wire_rules as rules
-from phoenix_compat.conformance.trace.rules import Rule
+from phoenix_compat.conformance.trace.rules import wire_rules as rules
+from phoenix_compat.conformance.trace.rules.rule import Rule
 from phoenix_compat.errors import ProtocolError
 from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.message import PHX_REPLY

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from phoenix_compat.conformance.trace.frames import Entry
-from phoenix_compat.conformance.trace.rules import Rule
+from phoenix_compat.conformance.trace.recording.frames import Entry
+from phoenix_compat.conformance.trace.rules.rule import Rule
 from phoenix_compat.conformance.trace.server_frame import Version
 from phoenix_compat.protocol.message import (
     HEARTBEAT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from phoenix_compat.emulator.catalog import find_model
+from phoenix_compat.emulator.predictions.catalog import find_model
 from phoenix_compat.emulator.web.request_context import origin_of, state_of
 
 _LONG_AGO = "2025-05-01T00:00:00.000Z"

@@ -16,8 +16,8 @@ from phoenix_compat.emulator.web.access import (
     problems,
     tell_limits,
 )
-from phoenix_compat.emulator.web.courier import courier_context
 from phoenix_compat.emulator.web.request_context import STATE
+from phoenix_compat.emulator.web.webhook_sender import courier_context
 
 # SDK 1 wants a base URL without /v1 and SDK 2 one with it; given the other's, both say it twice.
 _PREFIXES = ("/v1", "/v1/v1")

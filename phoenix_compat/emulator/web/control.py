@@ -7,7 +7,7 @@ from dataclasses import asdict
 from aiohttp import web
 
 from phoenix_compat.emulator.clock import timestamp
-from phoenix_compat.emulator.fault_table import FAULTS
+from phoenix_compat.emulator.faults.fault_table import FAULTS
 from phoenix_compat.emulator.json_type import JSON, JsonObject
 from phoenix_compat.emulator.problem import invalid_request
 from phoenix_compat.emulator.state import EmulatorState

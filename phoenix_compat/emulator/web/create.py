@@ -7,21 +7,20 @@ from enum import Enum
 
 from aiohttp import web
 
-from phoenix_compat.emulator.catalog import model_of_version, official_model
-from phoenix_compat.emulator.create_body import CreateBody, read_create_body
-from phoenix_compat.emulator.fault import HttpAction, Stage
-from phoenix_compat.emulator.fault_plan import Mark, marks_in_text
+from phoenix_compat.emulator.faults.fault import HttpAction, Stage
+from phoenix_compat.emulator.faults.fault_plan import Mark, marks_in_text
 from phoenix_compat.emulator.json_type import JSON, JsonObject
-from phoenix_compat.emulator.model import Model
-from phoenix_compat.emulator.model_input import check_input
-from phoenix_compat.emulator.picture import data_url
-from phoenix_compat.emulator.prediction import Prediction
-from phoenix_compat.emulator.prediction_document import answer_at_output
+from phoenix_compat.emulator.pictures.picture import data_url
+from phoenix_compat.emulator.predictions.catalog import model_of_version, official_model
+from phoenix_compat.emulator.predictions.create_body import CreateBody, read_create_body
+from phoenix_compat.emulator.predictions.model import Model
+from phoenix_compat.emulator.predictions.model_input import check_input
+from phoenix_compat.emulator.predictions.prediction import Prediction
+from phoenix_compat.emulator.predictions.prediction_document import answer_at_output
+from phoenix_compat.emulator.predictions.request_header import cancel_after_seconds, wait_seconds
 from phoenix_compat.emulator.problem import invalid_input, version_disabled
-from phoenix_compat.emulator.request_header import cancel_after_seconds, wait_seconds
-from phoenix_compat.emulator.script import OutputKind
+from phoenix_compat.emulator.schedule import OutputKind
 from phoenix_compat.emulator.state import CreateOrder, EmulatorState
-from phoenix_compat.emulator.web.courier import COURIER
 from phoenix_compat.emulator.web.misbehavior import misbehave
 from phoenix_compat.emulator.web.request_context import (
     json_body,
@@ -29,6 +28,7 @@ from phoenix_compat.emulator.web.request_context import (
     request_marks,
     state_of,
 )
+from phoenix_compat.emulator.web.webhook_sender import COURIER
 
 # A deployment runs whatever its owner put there; here that is always this.
 _DEPLOYED = ("google", "imagen-4-fast")

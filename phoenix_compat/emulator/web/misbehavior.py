@@ -11,7 +11,7 @@ from typing import assert_never
 
 from aiohttp import web
 
-from phoenix_compat.emulator.fault import Answer, Garble, Hang, HttpAction, Reset, Spoil
+from phoenix_compat.emulator.faults.fault import Answer, Garble, Hang, HttpAction, Reset, Spoil
 from phoenix_compat.emulator.state import EmulatorState
 from phoenix_compat.emulator.web.request_context import state_of
 

@@ -6,12 +6,12 @@ from typing import assert_never
 
 from aiohttp import web
 
-from phoenix_compat.emulator.fault import FileTrick, Stage
-from phoenix_compat.emulator.picture import CONTENT_TYPES, PictureOrder
-from phoenix_compat.emulator.picture_size import picture_size
-from phoenix_compat.emulator.prediction import Prediction
+from phoenix_compat.emulator.faults.fault import FileTrick, Stage
+from phoenix_compat.emulator.pictures.picture import CONTENT_TYPES, PictureOrder
+from phoenix_compat.emulator.pictures.picture_size import picture_size
+from phoenix_compat.emulator.predictions.prediction import Prediction
+from phoenix_compat.emulator.predictions.run_output import parse_file_name
 from phoenix_compat.emulator.problem import ProblemError, not_found
-from phoenix_compat.emulator.run_output import parse_file_name
 from phoenix_compat.emulator.web.misbehavior import cut_in_half, hang, is_gone, reset
 from phoenix_compat.emulator.web.request_context import request_marks, state_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from phoenix_compat.emulator.clock import parse_timestamp
-from phoenix_compat.emulator.fault import HttpAction, Stage
+from phoenix_compat.emulator.faults.fault import HttpAction, Stage
 from phoenix_compat.emulator.problem import invalid_request
 from phoenix_compat.emulator.web.misbehavior import Truth, misbehave
 from phoenix_compat.emulator.web.request_context import (

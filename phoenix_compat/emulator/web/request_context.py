@@ -7,9 +7,9 @@ import json
 from aiohttp import web
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
-from phoenix_compat.emulator.fault_plan import Mark, marks_in_header
+from phoenix_compat.emulator.faults.fault_plan import Mark, marks_in_header
 from phoenix_compat.emulator.json_type import JSON
-from phoenix_compat.emulator.prediction import Prediction
+from phoenix_compat.emulator.predictions.prediction import Prediction
 from phoenix_compat.emulator.problem import ProblemError, not_found, too_large
 from phoenix_compat.emulator.state import EmulatorState
 

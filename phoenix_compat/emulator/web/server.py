@@ -11,12 +11,12 @@ from typing import Self
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
 from phoenix_compat.accept.room import open_file_limit, room_for_connections
 from phoenix_compat.emulator.clock import EmulatorClock
-from phoenix_compat.emulator.record import Recollection
+from phoenix_compat.emulator.persistence.record import Recollection
 from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.state import EmulatorState
 from phoenix_compat.emulator.web.app import build_emulator_app
-from phoenix_compat.emulator.web.courier import COURIER
 from phoenix_compat.emulator.web.request_context import STATE
+from phoenix_compat.emulator.web.webhook_sender import COURIER
 from phoenix_compat.http_server import AppRunner
 
 # Handlers that wait or hang end at once when the emulator closes; this is for the others.

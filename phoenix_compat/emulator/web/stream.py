@@ -7,9 +7,9 @@ import json
 from aiohttp import web
 
 from phoenix_compat.emulator.json_type import JSON
-from phoenix_compat.emulator.prediction import Moment, Prediction
-from phoenix_compat.emulator.run_output import output_at
-from phoenix_compat.emulator.script import Status
+from phoenix_compat.emulator.predictions.prediction import Moment, Prediction
+from phoenix_compat.emulator.predictions.run_output import output_at
+from phoenix_compat.emulator.schedule import Status
 from phoenix_compat.emulator.state import EmulatorState
 from phoenix_compat.emulator.web.misbehavior import is_gone
 from phoenix_compat.emulator.web.request_context import prediction_of, state_of

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from phoenix_compat.conformance.cases import Case
-from phoenix_compat.conformance.suite import is_named
+from phoenix_compat.conformance.suite.cases import Case
+from phoenix_compat.conformance.suite.catalog import is_named
 
 Apply = Callable[[pytest.MonkeyPatch], None]
 

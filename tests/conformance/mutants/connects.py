@@ -14,12 +14,13 @@ from phoenix_compat.protocol.handshake import take_auth_token, upgrade_error
 from phoenix_compat.protocol.origin import Origin
 from phoenix_compat.protocol.query import Params, decode_query
 from phoenix_compat.protocol.serializer import Serializer, negotiate
-from phoenix_compat.runtime.lane import Lane
 from phoenix_compat.runtime.outbox import Outbox
-from phoenix_compat.transports import admission, websocket
-from phoenix_compat.transports.connection import WebSocketConnection
-from phoenix_compat.transports.mount import SocketResource
-from phoenix_compat.transports.request import refusal
+from phoenix_compat.runtime.topic_fanout import Lane
+from phoenix_compat.transports import admission
+from phoenix_compat.transports.aiohttp import websocket
+from phoenix_compat.transports.aiohttp.connection import WebSocketConnection
+from phoenix_compat.transports.aiohttp.mount import SocketResource
+from phoenix_compat.transports.aiohttp.request import refusal
 from tests.conformance.mutants import mutant
 
 
@@ -224,7 +225,7 @@ def of_equal_params_the_first_counts(patch: pytest.MonkeyPatch) -> None:
                 params.setdefault(name, value)
         return params
 
-    patch.setattr("phoenix_compat.transports.request.decode_query", flat)
+    patch.setattr("phoenix_compat.transports.aiohttp.request.decode_query", flat)
 
 
 @mutant(75, fails=["connect/path/empty-segments"])

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from phoenix_compat.endpoint import LongPollOptions
-from phoenix_compat.transports import long_poll
-from phoenix_compat.transports.long_poll import LongPollHub
+from phoenix_compat.transports.aiohttp import long_poll
+from phoenix_compat.transports.aiohttp.long_poll import LongPollHub
 from phoenix_compat.transports.session import LongPollSession
 from tests.conformance.mutants import mutant
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from phoenix_compat.conformance.reference import build_reference_app
-from phoenix_compat.conformance.runner import (
+from phoenix_compat.conformance.suite.runner import (
     QUIET_S,
     Case,
     CaseResult,

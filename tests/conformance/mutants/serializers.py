@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from phoenix_compat.conformance.cases import Case
+from phoenix_compat.conformance.suite.cases import Case
 from phoenix_compat.errors import InvalidMessageError
 from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.message import BinaryFrame, Broadcast, Frame, Message

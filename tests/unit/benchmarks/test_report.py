@@ -11,14 +11,14 @@ from typing import Any, cast
 import pytest
 
 from tests.benchmarks.__main__ import chosen, main
-from tests.benchmarks.beats import summary
-from tests.benchmarks.families import FAMILIES
-from tests.benchmarks.http_load import Request, request, write_script
+from tests.benchmarks.loads.beats import summary
+from tests.benchmarks.loads.http_load import Request, request, write_script
 from tests.benchmarks.machine import ROOT
 from tests.benchmarks.report import Outcome, json_line, table
 from tests.benchmarks.rig import Rig
 from tests.benchmarks.suite import run
 from tests.benchmarks.work import BenchError, Measure, Sample, Target, Work
+from tests.benchmarks.works.families import FAMILIES
 
 
 def rig(tmp_path: Path, *, is_quick: bool = False) -> Rig:

@@ -10,7 +10,7 @@ import pytest
 from phoenix_compat.cluster.bus import Bus, CallError
 from phoenix_compat.cluster.frames import Cast, pack
 from phoenix_compat.cluster.receiver import bound_unix_socket
-from tests.unit.cluster.scene import KIND, Ears, folder, nodes
+from tests.unit.cluster.harness import KIND, Ears, folder, nodes
 
 __all__ = ["folder"]
 

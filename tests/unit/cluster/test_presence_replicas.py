@@ -9,8 +9,8 @@ from pathlib import Path
 
 from phoenix_compat.cluster import Bus, PresenceReplicas
 from phoenix_compat.presence import Guest, Presence, Presences
-from tests.unit.cluster.scene import folder
-from tests.unit.presence_scene import ROOM, Ears, JsPresence, joins, leaves, one
+from tests.unit.cluster.harness import folder
+from tests.unit.presence.presence_harness import ROOM, Ears, JsPresence, joins, leaves, one
 
 __all__ = ["folder"]
 

@@ -12,7 +12,7 @@ from phoenix_compat import Endpoint
 from phoenix_compat.cluster import PubSubRelay
 from phoenix_compat.errors import EncodeError
 from phoenix_compat.protocol.message import Broadcast
-from tests.unit.cluster.scene import Ears, folder, nodes
+from tests.unit.cluster.harness import Ears, folder, nodes
 
 __all__ = ["folder"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from phoenix_compat.emulator.catalog import model_of_version
-from phoenix_compat.emulator.prediction import Prediction
-from phoenix_compat.emulator.script import Script
+from phoenix_compat.emulator.predictions.catalog import model_of_version
+from phoenix_compat.emulator.predictions.prediction import Prediction
+from phoenix_compat.emulator.schedule import Script
 
 CREATED_AT_S = 1_000_000.0
 PREDICTION_ID = "20z778rke5rm80crb5982z0m1g"

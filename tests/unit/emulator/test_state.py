@@ -6,9 +6,9 @@ import statistics
 
 import pytest
 
-from phoenix_compat.emulator.catalog import model_of_version
-from phoenix_compat.emulator.create_body import CreateBody
-from phoenix_compat.emulator.prediction import Prediction, WebhookOrder
+from phoenix_compat.emulator.predictions.catalog import model_of_version
+from phoenix_compat.emulator.predictions.create_body import CreateBody
+from phoenix_compat.emulator.predictions.prediction import Prediction, WebhookOrder
 from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.state import CreateOrder, EmulatorState
 

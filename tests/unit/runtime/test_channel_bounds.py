@@ -14,7 +14,7 @@ from phoenix_compat import (
     ok,
     on,
 )
-from tests.unit.runtime.scene import (
+from tests.unit.runtime.harness import (
     Client,
     Engine,
     Gates,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from phoenix_compat import HandleResult, Reason, Result, Socket, Stop, error, ok, on, stop
-from tests.unit.runtime.scene import (
+from tests.unit.runtime.harness import (
     Client,
     Engine,
     Gates,

@@ -17,7 +17,7 @@ from phoenix_compat import (
     on,
     stop,
 )
-from tests.unit.runtime.scene import (
+from tests.unit.runtime.harness import (
     Client,
     Engine,
     Gates,

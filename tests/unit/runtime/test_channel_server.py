@@ -15,7 +15,7 @@ from phoenix_compat import (
     reply,
 )
 from phoenix_compat.protocol.serializer import V1
-from tests.unit.runtime.scene import (
+from tests.unit.runtime.harness import (
     Client,
     Engine,
     Gates,

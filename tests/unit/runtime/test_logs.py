@@ -17,7 +17,7 @@ from phoenix_compat.runtime.logs import (
     log_handled,
     log_join,
 )
-from tests.unit.runtime.scene import OpenChannel
+from tests.unit.runtime.harness import OpenChannel
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from phoenix_compat import (
     on,
     reply,
 )
-from tests.unit.runtime.scene import (
+from tests.unit.runtime.harness import (
     Client,
     Engine,
     Gates,

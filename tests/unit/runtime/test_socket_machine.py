@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from phoenix_compat import Channel, HandleResult, Reason, Result, Socket, error, ok, on, stop
 from tests.unit.protocol.strategies import steady
-from tests.unit.runtime.scene import Client, Engine, called_back, settle
+from tests.unit.runtime.harness import Client, Engine, called_back, settle
 
 TOPICS = ["room:a", "room:b", "none"]
 EVENTS = ["echo", "slow", "tell", "stop", "crash", "crash_later", "phx_leave", "phx_leave"]

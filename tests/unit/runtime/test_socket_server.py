@@ -15,7 +15,7 @@ from phoenix_compat import (
 )
 from phoenix_compat.errors import EncodeError, InvalidMessageError
 from phoenix_compat.protocol.serializer import V1
-from tests.unit.runtime.scene import (
+from tests.unit.runtime.harness import (
     Client,
     Engine,
     OpenChannel,

@@ -10,7 +10,7 @@ import pytest
 
 from phoenix_compat import Channel, Limits, Reason, Result, Socket, error, ok, on
 from phoenix_compat.errors import EncodeError
-from tests.unit.runtime.scene import (
+from tests.unit.runtime.harness import (
     Client,
     Engine,
     Gates,

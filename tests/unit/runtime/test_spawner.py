@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from phoenix_compat.runtime.spawner import Spawner
-from tests.unit.runtime.scene import settle
+from tests.unit.runtime.harness import settle
 
 Factory = Callable[[], asyncio.AbstractEventLoop]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.runtime.lane import Tick
-from phoenix_compat.transports.poller import IS_AVAILABLE, Poller
+from phoenix_compat.runtime.topic_fanout import Tick
+from phoenix_compat.transports.aiohttp.poller import IS_AVAILABLE, Poller
 
 pytestmark = pytest.mark.skipif(not IS_AVAILABLE, reason="this system has no epoll")
 

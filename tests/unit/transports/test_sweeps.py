@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.transports.long_poll import LongPollHub
-from phoenix_compat.transports.websocket import WebSocketHub
+from phoenix_compat.transports.aiohttp.long_poll import LongPollHub
+from phoenix_compat.transports.aiohttp.websocket import WebSocketHub
 
 
 class Client:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from phoenix_compat.conformance.faults.record import Kind
-from phoenix_compat.conformance.faults.story import Outcome
-from tests.unit.conformance.faults.tale import Tale
+from phoenix_compat.conformance.faults.record_view import Outcome
+from tests.unit.conformance.faults.record_builder import Tale
 
 
 def struck(name: str) -> Tale:

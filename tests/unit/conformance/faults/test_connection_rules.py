@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from phoenix_compat.conformance.faults.record import Kind
-from phoenix_compat.conformance.faults.story import Outcome
-from tests.unit.conformance.faults.tale import Tale
+from phoenix_compat.conformance.faults.record_view import Outcome
+from tests.unit.conformance.faults.record_builder import Tale
 
 PHOENIX_JS_WAITS_S = (0.01, 0.05, 0.10, 0.15, 0.20, 0.25, 0.5)
 WITH_JITTER_S = (0.3, 0.9, 0.5, 1.9, 1.1, 2.5)

@@ -1,0 +1,139 @@
+"""The vectors' files as a suite: which cases there are, for which version, over which transport.
+
+    vectors/phoenix-1.8.json   recorded from Phoenix, as it was made
+    vectors/catalog.json       what each recorded case shows: id, level, source, differences
+    vectors/written.json       cases that were written from the specification, in the same form
+    vectors/profiles.json      the versions whose wire differs
+
+See vectors/README.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from phoenix_compat.conformance.suite.cases import (
+    JSON,
+    TRANSPORTS,
+    Case,
+    Level,
+    Transport,
+    parse_case,
+)
+from phoenix_compat.errors import ConfigError
+
+LATEST = "1.8.12"
+"""The profile of the recordings."""
+
+
+def read_vectors(name: str) -> Any:
+    """The JSON of one file of the vectors, as `catalog.json` or `data/presence.json`."""
+    folder = resources.files("phoenix_compat.conformance") / "vectors"
+    return json.loads(folder.joinpath(*name.split("/")).read_text(encoding="utf-8"))
+
+
+@cache
+def profiles() -> tuple[str, ...]:
+    """The versions that can be tested for, oldest first."""
+    return tuple(profile["name"] for profile in read_vectors("profiles.json")["profiles"])
+
+
+def load_vectors(path: Path | None = None) -> list[Case]:
+    """The cases of a recording under their recorded names, of phoenix-1.8.json by default."""
+    document = (
+        read_vectors("phoenix-1.8.json")
+        if path is None
+        else json.loads(path.read_text(encoding="utf-8"))
+    )
+    return [parse_case(case) for case in document["cases"]]
+
+
+def load_suite(profile: str = LATEST, transports: Collection[Transport] = TRANSPORTS) -> list[Case]:
+    """Every case of a profile, once for each of these transports that can carry it.
+
+    Raises:
+        ConfigError: there is no such profile.
+    """
+    if profile not in profiles():
+        raise ConfigError(f"no profile {profile!r}: choose from {', '.join(profiles())}")
+    return [
+        case
+        for raw in _raw_cases()
+        if profile in raw.get("profiles", profiles())
+        for case in _over(parse_case(_as_in(raw, profile)), raw["transports"])
+        if case.transport in transports
+    ]
+
+
+def select(
+    cases: Iterable[Case],
+    *,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+    levels: Collection[Level] = (),
+) -> list[Case]:
+    """Those of the cases that are asked for.
+
+    Args:
+        only, without: ids, beginnings of ids up to a slash, or patterns with `*`.
+        levels: these levels only; all when empty.
+    """
+    return [
+        case
+        for case in cases
+        if (not only or any(is_named(case, pattern) for pattern in only))
+        and not any(is_named(case, pattern) for pattern in without)
+        and (not levels or case.level in levels)
+    ]
+
+
+def is_named(case: Case, pattern: str) -> bool:
+    """Whether a pattern names the case: `join`, `join/duplicate`, `join/*/order`, a whole id.
+
+    The case's name in the recording is one, too.
+    """
+    area = pattern.rstrip("/")
+    return (
+        case.id == area
+        or case.id.startswith(f"{area}/")
+        or case.recorded_as == pattern
+        or ("*" in pattern and fnmatchcase(case.id, pattern))
+    )
+
+
+def _raw_cases() -> list[Mapping[str, JSON]]:
+    recorded = {case["name"]: case for case in read_vectors("phoenix-1.8.json")["cases"]}
+    catalog = read_vectors("catalog.json")["cases"]
+    return [
+        *({**recorded[entry["name"]], **entry} for entry in catalog),
+        *read_vectors("written.json")["cases"],
+    ]
+
+
+def _as_in(raw: Mapping[str, JSON], profile: str) -> Mapping[str, JSON]:
+    """The case with what this profile answers otherwise."""
+    changed = {
+        int(number): expect
+        for difference in raw.get("differences", ())
+        if profile in difference["profiles"]
+        for number, expect in difference["expect"].items()
+    }
+    steps = [
+        {**step, "expect": changed.get(number, step.get("expect", {}))}
+        for number, step in enumerate(raw["steps"], start=1)
+    ]
+    return {**raw, "steps": steps}
+
+
+def _over(case: Case, transports: Collection[Transport]) -> list[Case]:
+    """The case for each transport; one for long-polling alone is spelled out in HTTP already."""
+    if "websocket" not in transports:
+        return [replace(case, transport="longpoll")]
+    return [case, case.over_longpoll()] if "longpoll" in transports else [case]

@@ -1,0 +1,122 @@
+"""Says in words where an answer differs from what was wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from phoenix_compat.conformance.suite.cases import JSON, compact_json, shorten
+from phoenix_compat.conformance.suite.format_frames import HeardText
+
+_SHOWN_CHARS = 600
+
+
+def matches(wanted: JSON, got: JSON) -> bool:
+    """Whether two JSON values are the same: keys in any order, `1`, `1.0` and `true` all different.
+
+    Among the wanted, `"<any>"` matches any value but null, `"<ignored>"` null too, and the frame
+    `{"exact": text}` a text frame that is exactly this text.
+    """
+    if wanted in ("<any>", "<ignored>"):
+        return got is not None or wanted == "<ignored>"
+    if isinstance(wanted, Mapping) and isinstance(got, Mapping):
+        if isinstance(got, HeardText) and wanted.keys() == {"exact"}:
+            return bool(wanted["exact"] == got.exact)
+        return wanted.keys() == got.keys() and all(matches(wanted[key], got[key]) for key in wanted)
+    if isinstance(wanted, list) and isinstance(got, list):
+        return len(wanted) == len(got) and all(map(matches, wanted, got))
+    return type(wanted) is type(got) and bool(wanted == got)
+
+
+def reasons(
+    wanted: Mapping[str, JSON], got: Mapping[str, JSON], unordered: Collection[str] = ()
+) -> list[str]:
+    """A sentence for each way in which what a step got differs from what it wanted.
+
+    Args:
+        unordered: connections whose frames may come in any order.
+    """
+    found = []
+    for part, name in (("open", "the opening"), ("http", "the answer")):
+        if not matches(wanted.get(part), got.get(part)):
+            found.append(f"{name}: {_difference(wanted.get(part), got.get(part))}")
+    wanted_frames, got_frames = wanted.get("frames", {}), got.get("frames", {})
+    for conn in sorted(wanted_frames.keys() | got_frames.keys()):
+        pair = wanted_frames.get(conn, []), got_frames.get(conn, [])
+        found += [f"{conn}: {reason}" for reason in _frame_reasons(*pair, conn in unordered)]
+    return found
+
+
+def _frame_reasons(wanted: Sequence[JSON], got: Sequence[JSON], is_unordered: bool) -> list[str]:  # noqa: FBT001 - private, named where it is called
+    missing, extra = _unmatched(wanted, got)
+    if not missing and not extra:
+        is_in_order = is_unordered or all(map(matches, wanted, got))
+        return [] if is_in_order else ["the right frames in the wrong order"]
+    found = []
+    while missing and extra:
+        found.append(f"a frame differs: {_frame_difference(missing.pop(0), extra.pop(0))}")
+    found += [f"a frame is missing: {in_words(frame)}" for frame in missing]
+    found += [f"a frame too many: {in_words(frame)}" for frame in extra]
+    return found
+
+
+def _unmatched(wanted: Sequence[JSON], got: Sequence[JSON]) -> tuple[list[JSON], list[JSON]]:
+    """The frames that have no partner on the other side, wherever it stands."""
+    missing, extra = [], list(got)
+    for frame in wanted:
+        partner = next((index for index, one in enumerate(extra) if matches(frame, one)), None)
+        if partner is None:
+            missing.append(frame)
+        else:
+            del extra[partner]
+    return missing, extra
+
+
+def _frame_difference(wanted: JSON, got: JSON) -> str:
+    """Where two frames differ; of text frames the JSON is looked at."""
+    if set(wanted) == set(got) == {"text"}:
+        return _difference(wanted["text"], got["text"])
+    if set(wanted) == {"exact"} and isinstance(got, HeardText):
+        return f"exactly {got.exact}, wanted exactly {wanted['exact']}"
+    return f"{in_words(got)}, wanted {in_words(wanted)}"
+
+
+def _difference(wanted: JSON, got: JSON, path: str = "") -> str:
+    """The first place where two values differ, with both values."""
+    if isinstance(wanted, Mapping) and isinstance(got, Mapping) and wanted.keys() == got.keys():
+        for key in wanted:
+            if not matches(wanted[key], got[key]):
+                return _difference(wanted[key], got[key], f"{path}.{key}".lstrip("."))
+    if isinstance(wanted, list) and isinstance(got, list) and len(wanted) == len(got):
+        for index, pair in enumerate(zip(wanted, got, strict=True)):
+            if not matches(*pair):
+                return _difference(*pair, f"{path}[{index}]")
+    place = f"{path} is " if path else ""
+    return f"{place}{_show(got)}, wanted {_show(wanted)}"
+
+
+def _show(value: JSON) -> str:
+    return shorten(compact_json(value), _SHOWN_CHARS)
+
+
+def in_words(shown: JSON) -> str:
+    """What was heard, for people: a text frame as its JSON, the rest with its kind before it."""
+    if isinstance(shown, str):
+        return shown
+    if isinstance(shown, Mapping) and len(shown) == 1:
+        [(kind, value)] = shown.items()
+        if kind == "text":
+            return _show(value)
+        return f"{kind} {shorten(value, _SHOWN_CHARS) if isinstance(value, str) else _show(value)}"
+    return _show(shown)
+
+
+def describe_heard(heard: Mapping[str, JSON]) -> Iterator[str]:
+    """What was wanted or got, a line for each thing."""
+    if not heard:
+        yield "nothing"
+    for part in ("open", "http"):
+        if part in heard:
+            yield f"{part}: {_show(heard[part])}"
+    for conn, frames in sorted(heard.get("frames", {}).items()):
+        for frame in frames:
+            yield f"{conn}: {in_words(frame)}"

@@ -1,0 +1,163 @@
+"""Plays conversations against a server and says exactly where its answers differ.
+
+It knows the server only by its URL. It judges as the recording was made: a step is played, frames
+are collected until none came for 250 ms, and compared per connection and in order.
+
+    results = await run_cases(load_suite(), "http://localhost:4001")
+    print(*(result.explain() for result in results if not result.passed), sep="\n")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from phoenix_compat.conformance.suite.cases import JSON, Action, Case
+from phoenix_compat.conformance.suite.catalog import load_suite, load_vectors, select
+from phoenix_compat.conformance.suite.connections import UnplayableError
+from phoenix_compat.conformance.suite.conversation import Conversation, LogLine
+from phoenix_compat.conformance.suite.reasons import describe_heard, matches, reasons
+
+__all__ = [
+    "Case",
+    "CaseResult",
+    "StepResult",
+    "load_suite",
+    "load_vectors",
+    "matches",
+    "run_case",
+    "run_cases",
+    "select",
+]
+
+QUIET_S = 0.25
+CONCURRENCY = 32
+
+_FAILURES = (OSError, EOFError, asyncio.LimitOverrunError, ValueError, UnplayableError)
+"""What a server, or the way to it, can do to a case while it is played."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one step wanted and got, both in the form of the vectors' `expect`.
+
+    Attributes:
+        reasons: where the answer differs, a sentence for each difference.
+    """
+
+    action: Action
+    wanted: Mapping[str, JSON]
+    got: Mapping[str, JSON]
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the server answered as Phoenix did."""
+        return not self.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """The verdict over one case.
+
+    Attributes:
+        case: the case as it was played, its names made its own.
+        steps: the steps that were played.
+        error: why the case could not be played to its end, or None.
+        log: everything that was said.
+        took_s: how long it took.
+    """
+
+    case: Case
+    steps: tuple[StepResult, ...]
+    error: str | None = None
+    log: tuple[LogLine, ...] = ()
+    took_s: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether every step was played and answered as Phoenix did."""
+        return self.error is None and all(step.is_right for step in self.steps)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it failed: each begins with the number of its step."""
+        found = [
+            f"step {number}, {reason}"
+            for number, step in enumerate(self.steps, start=1)
+            for reason in step.reasons
+        ]
+        return found if self.error is None else [*found, self.error]
+
+    def explain(self) -> str:
+        """The case told step by step, with wanted and got where they differ."""
+        lines = [f"{'ok' if self.passed else 'FAILED'}: {self.case.key}"]
+        for number, step in enumerate(self.steps, start=1):
+            lines.append(f"  {'ok  ' if step.is_right else 'WRONG'} {number}. {step.action}")
+            if not step.is_right:
+                lines += [f"        wanted {line}" for line in describe_heard(step.wanted)]
+                lines += [f"        got    {line}" for line in describe_heard(step.got)]
+        if self.error is not None:
+            lines.append(f"  STOPPED: {self.error}")
+        return "\n".join(lines)
+
+
+async def run_cases(  # noqa: PLR0913 - the knobs of a run, by name
+    cases: Iterable[Case],
+    base_url: str,
+    *,
+    concurrency: int = CONCURRENCY,
+    quiet_s: float = QUIET_S,
+    hurry: float = 1.0,
+    on_result: Callable[[CaseResult], None] | None = None,
+) -> list[CaseResult]:
+    """Play many cases, at most `concurrency` at a time; results come in the order of the cases.
+
+    Args:
+        on_result: called with each result as it comes, in whatever order.
+        quiet_s, hurry: see `run_case`.
+    """
+    places = asyncio.Semaphore(concurrency)
+
+    async def play(case: Case) -> CaseResult:
+        async with places:
+            result = await run_case(case, base_url, quiet_s=quiet_s, hurry=hurry)
+        if on_result is not None:
+            on_result(result)
+        return result
+
+    async with asyncio.TaskGroup() as group:
+        plays = [group.create_task(play(case)) for case in cases]
+    return [each.result() for each in plays]
+
+
+async def run_case(
+    case: Case, base_url: str, *, quiet_s: float = QUIET_S, hurry: float = 1.0
+) -> CaseResult:
+    """Play one case against the server at `base_url` (`http://host:port`, no mount path).
+
+    Args:
+        quiet_s: how long nothing must come until a step counts as answered; what comes later is
+            too late.
+        hurry: by how much the waits of the case are shortened, for a server whose clocks are
+            hurried as much.
+    """
+    case = case.isolated(secrets.token_hex(3))
+    conversation = Conversation(base_url, quiet_s, hurry)
+    began_at_s = time.monotonic()
+    results: list[StepResult] = []
+    error = None
+    try:
+        for number, step in enumerate(case.steps, start=1):
+            got = await conversation.play(step.action, is_last=number == len(case.steps))
+            differences = tuple(reasons(step.wanted, got, step.unordered))
+            results.append(StepResult(step.action, step.wanted, got, differences))
+    except _FAILURES as failure:
+        error = f"step {len(results) + 1}: {type(failure).__name__}: {str(failure) or 'no answer'}"
+    finally:
+        await conversation.end()
+    took_s = time.monotonic() - began_at_s
+    return CaseResult(case, tuple(results), error, tuple(conversation.log), took_s)

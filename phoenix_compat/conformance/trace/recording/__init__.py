@@ -1,0 +1,1 @@
+"""Recorded conversations: frames, and the file formats they are read from. Start with `frames`."""

@@ -1,0 +1,1 @@
+"""The rules that a conversation is checked against. Start with `rulebook`."""

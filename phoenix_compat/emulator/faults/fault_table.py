@@ -1,0 +1,232 @@
+"""Every fault that can be asked for, by name. A row here is all that a new fault needs.
+
+Stages: `create`, `poll`, `list`, `cancel` spoil one HTTP exchange; `outcome` changes what becomes
+of a new prediction; `file` spoils a download; `webhook` spoils a new prediction's webhooks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from phoenix_compat.emulator.faults.fault import (
+    Answer,
+    Fault,
+    FileTrick,
+    Garble,
+    Hang,
+    HttpAction,
+    Reset,
+    Rewrite,
+    Spoil,
+    Stage,
+    WebhookTrick,
+)
+from phoenix_compat.emulator.schedule import LogsKind, OutputKind, Script, Status
+
+_LOW_CREDIT = (
+    "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per "
+    "minute with a burst of 1 requests while you have less than $5.0 in credit. "
+    "Your rate limit resets in ~{wait_s}s."
+)
+_HTML = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
+
+
+def _problem(status: int, detail: str, title: str | None = None, **extra: object) -> Answer:
+    document = {"title": title} if title else {}
+    return Answer(status, json.dumps(document | {"detail": detail, "status": status} | extra))
+
+
+def _throttled(wait_s: int, *, in_body: bool = True, in_header: bool = True) -> Answer:
+    if in_body:
+        answer = _problem(429, _LOW_CREDIT.format(wait_s=wait_s), retry_after=wait_s)
+    else:
+        answer = _problem(429, "Request was throttled.")
+    return replace(answer, headers=(("Retry-After", str(wait_s)),) if in_header else ())
+
+
+def _page(status: int, title: str) -> Answer:
+    return Answer(status, _HTML.format(title), "text/html; charset=utf-8")
+
+
+# name -> (what the client sees, what is done). Each can strike a create, and a poll as `poll_…`.
+_EXCHANGE: dict[str, tuple[str, HttpAction]] = {
+    "429": ("429, retry_after 1 in body and header", _throttled(1)),
+    "429_body": ("429, retry_after 1 in the body only", _throttled(1, in_header=False)),
+    "429_header": ("429, Retry-After 1 in the header only", _throttled(1, in_body=False)),
+    "429_huge": ("429, retry_after of a day", _throttled(86_400)),
+    "429_zero": ("429, retry_after 0", _throttled(0)),
+    "401": (
+        "401, token refused",
+        _problem(401, "You did not pass a valid authentication token", "Unauthenticated"),
+    ),
+    "402": (
+        "402, no credit, with the vendor's billing text",
+        _problem(
+            402,
+            "You have insufficient credit to run this model. Go to "
+            "https://replicate.com/account/billing#billing to purchase credit.",
+            "Insufficient credit",
+        ),
+    ),
+    "403": (
+        "403, not permitted",
+        _problem(403, "You do not have permission to perform this action.", "Forbidden"),
+    ),
+    "404": ("404, not there", _problem(404, "The requested resource could not be found.")),
+    "413": (
+        "413, too large",
+        _problem(413, "The request body is too large.", "Request entity too large"),
+    ),
+    "422": (
+        "422, an input field is wrong",
+        _problem(
+            422,
+            '- input.aspect_ratio: aspect_ratio must be one of the following: "1:1"\n',
+            "Input validation failed",
+            invalid_fields=[
+                {
+                    "type": "enum",
+                    "field": "input.aspect_ratio",
+                    "description": 'aspect_ratio must be one of the following: "1:1"',
+                }
+            ],
+        ),
+    ),
+    "500": ("500 with a JSON problem", _problem(500, "Internal server error")),
+    "502": ("502 with an HTML page", _page(502, "502 Bad Gateway")),
+    "503": ("503 with an empty body", Answer(503, "", "text/plain")),
+    "504": ("504 with an HTML page", _page(504, "504 Gateway Time-out")),
+    "json_list": ("500 whose body is a JSON list", Answer(500, '["internal error"]')),
+    "json_string": ("500 whose body is a JSON string", Answer(500, '"internal error"')),
+    "html_200": ("200 with an HTML page, nothing done", _page(200, "Log in to the network")),
+    "hang": ("no answer, nothing done", Hang()),
+    "reset": ("connection reset, nothing done", Reset()),
+    "truncated": ("half of the JSON, framed as if whole", Spoil(Garble.TRUNCATED)),
+    "cut": ("half of the body, then the connection closes", Spoil(Garble.CUT)),
+    "invalid_json": ("200 that says it is JSON and is not", Spoil(Garble.INVALID)),
+    "slow_drip": ("the answer a few bytes at a time, over 3 s", Spoil(Garble.DRIP, 3.0)),
+    "slow_answer": ("the answer 5 s late", Spoil(Garble.DELAY, 5.0)),
+}
+
+# Only a create can be done and its id lost.
+_LOST_ID: dict[str, tuple[str, HttpAction]] = {
+    "hang_after": ("created, but no answer", Hang(is_after=True)),
+    "reset_after": ("created, but the connection is reset", Reset(is_after=True)),
+    "502_after": ("created, but answered 502", replace(_page(502, "Bad Gateway"), is_after=True)),
+}
+
+
+def _end(ending: Status, error: str | None = None) -> Rewrite:
+    return Rewrite(lambda script: replace(script, ending=ending, error=error))
+
+
+def _output(output: OutputKind) -> Rewrite:
+    return Rewrite(lambda script: replace(script, output=output))
+
+
+def _logs(logs: LogsKind) -> Rewrite:
+    return Rewrite(lambda script: replace(script, logs=logs))
+
+
+def _skew(seconds: float) -> Rewrite:
+    return Rewrite(lambda script: replace(script, skew_s=seconds))
+
+
+def _start_slowly(script: Script) -> Script:
+    return replace(script, starting_s=script.starting_s * 60)
+
+
+_E005 = (
+    "The input or output was flagged as sensitive. "
+    "Please try again with different inputs. (E005) (uIJ6l3ruRD)"
+)
+_E003 = "Service is currently unavailable due to high demand. Please try again later. (E003) (b4kQ)"
+_DIRECTOR = "Director: unexpected error handling prediction (E9828)"
+_PA = "Prediction interrupted; please retry (code: PA)"
+
+_OUTCOMES: dict[str, tuple[str, Rewrite]] = {
+    "slow_start": ("starting takes 60 times as long", Rewrite(_start_slowly)),
+    "stuck_starting": (
+        "never leaves starting",
+        Rewrite(lambda script: replace(script, starting_s=math.inf)),
+    ),
+    "stuck_processing": (
+        "never leaves processing",
+        Rewrite(lambda script: replace(script, run_s=math.inf)),
+    ),
+    "E005": ("failed: flagged as sensitive", _end(Status.FAILED, _E005)),
+    "PA": ("failed: interrupted by the platform", _end(Status.FAILED, _PA)),
+    "E003": ("failed: high demand", _end(Status.FAILED, _E003)),
+    "director": ("failed: the platform's director", _end(Status.FAILED, _DIRECTOR)),
+    "error_null": ("failed with error null", _end(Status.FAILED)),
+    "aborted": ("aborted before it began", _end(Status.ABORTED)),
+    "canceled": ("canceled by someone else while running", _end(Status.CANCELED)),
+    "status_queued": (
+        'says "queued" in place of starting',
+        Rewrite(lambda script: replace(script, waiting_status=Status.QUEUED)),
+    ),
+    "status_expired": ('ends as "expired", which is no known status', _end(Status.EXPIRED)),
+    "output_null": ("succeeded with output null", _output(OutputKind.NULL)),
+    "output_empty": ("succeeded with output []", _output(OutputKind.EMPTY_LIST)),
+    "output_data_url": ("succeeded with a data: URL", _output(OutputKind.DATA_URL)),
+    "output_dict": ("succeeded with an object of URLs", _output(OutputKind.DICT)),
+    "output_two": ("succeeded with two URLs", _output(OutputKind.TWO_URLS)),
+    "logs_null": ("logs are null throughout", _logs(LogsKind.NULL)),
+    "logs_cr": ("a progress bar that overwrites itself", _logs(LogsKind.CARRIAGE_RETURNS)),
+    "logs_huge": ("logs of 5 MB", _logs(LogsKind.HUGE)),
+    "clock_ahead": ("timestamps 10 minutes ahead", _skew(600.0)),
+    "clock_behind": ("timestamps 10 minutes behind", _skew(-600.0)),
+    "list_lag": (
+        "missing in the list for its first 1.5 s",
+        Rewrite(lambda script: replace(script, listed_after_s=1.5)),
+    ),
+}
+
+_FILES: dict[str, FileTrick] = {
+    "file_404": FileTrick.NOT_FOUND,
+    "file_403": FileTrick.FORBIDDEN,
+    "file_500": FileTrick.ERROR,
+    "file_empty": FileTrick.EMPTY,
+    "file_html": FileTrick.WRONG_TYPE,
+    "file_octets": FileTrick.MISLABELED,
+    "file_redirect": FileTrick.REDIRECT,
+    "file_too_large": FileTrick.TOO_LARGE,
+    "file_endless": FileTrick.ENDLESS,
+    "file_stalled": FileTrick.STALLED,
+    "file_cut": FileTrick.CUT,
+}
+
+_WEBHOOKS: dict[str, WebhookTrick] = {
+    "webhook_duplicate": WebhookTrick.DUPLICATE,
+    "webhook_reordered": WebhookTrick.REORDERED,
+    "webhook_late": WebhookTrick.LATE,
+    "webhook_bad_signature": WebhookTrick.BAD_SIGNATURE,
+    "webhook_old_timestamp": WebhookTrick.OLD_TIMESTAMP,
+    "webhook_never": WebhookTrick.NEVER,
+}
+
+
+def _exchange_rows(stage: Stage, names: Iterable[str]) -> list[Fault]:
+    # A create's fault has the bare name: it is the one that is asked for most.
+    prefix = "" if stage is Stage.CREATE else f"{stage}_"
+    known = _EXCHANGE | _LOST_ID
+    return [Fault(f"{prefix}{name}", stage, *known[name]) for name in names]
+
+
+def _rows() -> list[Fault]:
+    few = ("429", "500", "hang", "reset")
+    return [
+        *_exchange_rows(Stage.CREATE, (*_EXCHANGE, *_LOST_ID)),
+        *_exchange_rows(Stage.POLL, _EXCHANGE),
+        *_exchange_rows(Stage.LIST, few),
+        *_exchange_rows(Stage.CANCEL, few),
+        *(Fault(name, Stage.OUTCOME, *row) for name, row in _OUTCOMES.items()),
+        *(Fault(name, Stage.FILE, trick.value, trick) for name, trick in _FILES.items()),
+        *(Fault(name, Stage.WEBHOOK, trick.value, trick) for name, trick in _WEBHOOKS.items()),
+    ]
+
+
+FAULTS: dict[str, Fault] = {fault.name: fault for fault in _rows()}

@@ -1,0 +1,1 @@
+"""How the emulator remembers its predictions over a restart. Start with `persistence`."""

@@ -1,0 +1,196 @@
+"""The models that the emulator knows, as a table; it finds them and runs none."""
+
+from __future__ import annotations
+
+import re
+
+from phoenix_compat.emulator.predictions.model import Model, OutputShape
+from phoenix_compat.emulator.predictions.model_input import InputField
+from phoenix_compat.emulator.problem import not_found, version_unknown
+
+_PROMPT = InputField("prompt", is_required=True, description="What the picture shows")
+_SEED = InputField("seed", "integer", description="Repeats a picture")
+_IMAGE = InputField("image", format="uri", description="A picture to start from")
+_NEGATIVE = InputField("negative_prompt", default="", description="What to leave out")
+
+
+def _choice(name: str, *choices: str, default: str | None = None) -> InputField:
+    return InputField(name, choices=choices, default=default or choices[0])
+
+
+def _count(name: str, default: int, minimum: int, maximum: int) -> InputField:
+    return InputField(name, "integer", default=default, minimum=minimum, maximum=maximum)
+
+
+def _amount(name: str, default: float, minimum: float, maximum: float) -> InputField:
+    return InputField(name, "number", default=default, minimum=minimum, maximum=maximum)
+
+
+_IMAGEN_RATIOS = ("1:1", "9:16", "16:9", "3:4", "4:3")
+_FLUX_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
+_BANANA_RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
+
+_IMAGEN = (
+    _PROMPT,
+    _choice("aspect_ratio", *_IMAGEN_RATIOS),
+    _choice(
+        "safety_filter_level",
+        "block_low_and_above",
+        "block_medium_and_above",
+        "block_only_high",
+        default="block_only_high",
+    ),
+    _choice("output_format", "jpg", "png"),
+)
+_IMAGEN_LARGE = (*_IMAGEN, _choice("image_size", "1K", "2K"))
+_BANANA = (
+    _PROMPT,
+    InputField("image_input", "array", description="Pictures to change or combine"),
+    _choice("aspect_ratio", "match_input_image", *_BANANA_RATIOS),
+    _choice("output_format", "jpg", "png"),
+)
+_BANANA_2 = (*_BANANA, _choice("resolution", "1K", "2K", "4K"))
+_FLUX = (
+    _PROMPT,
+    _choice("aspect_ratio", *_FLUX_RATIOS),
+    _count("num_outputs", 1, 1, 4),
+    _SEED,
+    _choice("output_format", "webp", "jpg", "png"),
+    _count("output_quality", 80, 0, 100),
+    InputField("disable_safety_checker", "boolean", default=False),
+    InputField("go_fast", "boolean", default=True),
+    _choice("megapixels", "1", "0.25"),
+)
+_FLUX_PRO = (
+    _PROMPT,
+    _choice("aspect_ratio", "custom", *_FLUX_RATIOS, default="1:1"),
+    InputField("width", "integer", minimum=256, maximum=1440),
+    InputField("height", "integer", minimum=256, maximum=1440),
+    InputField("prompt_upsampling", "boolean", default=False),
+    InputField("image_prompt", format="uri"),
+    _count("safety_tolerance", 2, 1, 6),
+    _SEED,
+    _choice("output_format", "webp", "jpg", "png"),
+    _count("output_quality", 80, 0, 100),
+)
+_SDXL = (
+    _PROMPT,
+    _NEGATIVE,
+    _IMAGE,
+    InputField("mask", format="uri"),
+    _count("width", 1024, 256, 1440),
+    _count("height", 1024, 256, 1440),
+    _count("num_outputs", 1, 1, 4),
+    _choice("scheduler", "DDIM", "DPMSolverMultistep", "K_EULER", "PNDM", default="K_EULER"),
+    _count("num_inference_steps", 50, 1, 500),
+    _amount("guidance_scale", 7.5, 1, 50),
+    _choice("refine", "no_refiner", "expert_ensemble_refiner", "base_image_refiner"),
+    _SEED,
+)
+_RECRAFT = (
+    _PROMPT,
+    _choice("size", "1024x1024", "1365x1024", "1024x1365", "1536x1024", "1024x1536"),
+    _choice("aspect_ratio", "Not set", "1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"),
+    _choice("style", "any", "realistic_image", "digital_illustration"),
+)
+_TEXT = (
+    _PROMPT,
+    InputField("system_prompt", default="You are a helpful assistant."),
+    _count("max_tokens", 512, 1, 4096),
+    _amount("temperature", 0.7, 0, 5),
+    _amount("top_p", 0.95, 0, 1),
+)
+_SEGMENT = (InputField("image", is_required=True, format="uri"), InputField("prompt"))
+
+_URI, _LIST = OutputShape.URI, OutputShape.URI_LIST
+_FLUX_DEV = (*_FLUX, _count("num_inference_steps", 28, 1, 50), _amount("guidance", 3, 0, 10))
+
+MODELS: tuple[Model, ...] = (
+    Model("google", "imagen-4-fast", _URI, _IMAGEN, "Quick pictures"),
+    Model("google", "imagen-4", _URI, _IMAGEN_LARGE, "Fine pictures"),
+    Model("google", "imagen-4-ultra", _URI, _IMAGEN_LARGE, "Finest pictures"),
+    Model("google", "nano-banana", _URI, _BANANA, "Makes and edits pictures"),
+    Model("google", "nano-banana-2", _URI, _BANANA_2, "Makes and edits pictures"),
+    Model(
+        "black-forest-labs",
+        "flux-schnell",
+        _LIST,
+        (*_FLUX, _count("num_inference_steps", 4, 1, 4)),
+        "Few steps",
+        default_steps=4,
+    ),
+    Model(
+        "black-forest-labs",
+        "flux-dev",
+        _LIST,
+        (*_FLUX_DEV, _IMAGE, _amount("prompt_strength", 0.8, 0, 1)),
+        "Many steps",
+        default_steps=28,
+    ),
+    Model("black-forest-labs", "flux-1.1-pro", _URI, _FLUX_PRO, "Any size"),
+    Model(
+        "stability-ai",
+        "sdxl",
+        _LIST,
+        _SDXL,
+        "A versioned model",
+        default_steps=50,
+        is_official=False,
+    ),
+    Model("recraft-ai", "recraft-v3", _URI, _RECRAFT, "Refuses unknown keys", is_closed=True),
+    Model("meta", "meta-llama-3-8b-instruct", OutputShape.TEXT_CHUNKS, _TEXT, "Writes text"),
+    Model("emulated", "cut-out", OutputShape.NAMED_URIS, _SEGMENT, "Answers with an object"),
+    Model("emulated", "disabled", _URI, _IMAGEN, "Always refuses", is_disabled=True),
+)
+
+_BY_NAME = {model.full_name: model for model in MODELS}
+_BY_VERSION = {model.version_id: model for model in MODELS}
+_VERSION = re.compile(r"(?:(?P<owner>[\w.-]+)/(?P<name>[\w.-]+))?(?::?(?P<hex>[0-9a-f]{64}))?")
+
+
+def official_model(owner: str, name: str) -> Model:
+    """The model behind POST /models/{owner}/{name}/predictions.
+
+    Raises:
+        ProblemError: 404 for an unknown model, and for a community model, which needs a version.
+    """
+    model = find_model(owner, name)
+    if not model.is_official:
+        raise not_found()
+    return model
+
+
+def find_model(owner: str, name: str) -> Model:
+    """The model of this name. Raises ProblemError (404) for one that is not in the table."""
+    model = _BY_NAME.get(f"{owner}/{name}")
+    if model is None:
+        raise not_found()
+    return model
+
+
+def model_of_version(text: str) -> tuple[Model, str]:
+    """The model that `version` of POST /predictions names, and the version its predictions show.
+
+    Any `owner/name:<64 hex>` and any `<64 hex>` runs; only official names run without a version.
+
+    Raises:
+        ProblemError: 422 when it is neither, or names a community model without a version.
+    """
+    match = _VERSION.fullmatch(text)
+    if match is None or not text:
+        raise version_unknown()
+    owner, name, version = match["owner"], match["name"], match["hex"]
+    if version is None:
+        model = _BY_NAME.get(text)
+        if model is None or not model.is_official:
+            raise version_unknown()
+        return model, "hidden"
+    if owner is None:
+        return _BY_VERSION.get(version) or _community_model("community", version[:8]), version
+    return _BY_NAME.get(f"{owner}/{name}") or _community_model(owner, name), version
+
+
+def _community_model(owner: str, name: str) -> Model:
+    # Its prompt is optional: nobody knows what a stranger's model asks for.
+    prompt = InputField("prompt")
+    return Model(owner, name, OutputShape.URI_LIST, (prompt,), default_steps=20, is_official=False)

@@ -1,0 +1,89 @@
+"""What a run puts out: the form the model promises, or the oddity its script asks for."""
+
+from __future__ import annotations
+
+import re
+
+from phoenix_compat.emulator.json_type import JSON
+from phoenix_compat.emulator.predictions.model import OutputShape
+from phoenix_compat.emulator.predictions.prediction import Moment, Prediction
+from phoenix_compat.emulator.schedule import OutputKind
+
+_FILE_NAME = re.compile(r"(?P<id>[0-9a-z]{26})-(?P<index>\d{1,2})\.(?P<format>jpg|png|webp)")
+
+
+def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
+    """The output so far, None while there is none. URLs begin with `origin`."""
+    kind = prediction.script.output
+    if kind is OutputKind.MODEL and prediction.model.output is OutputShape.TEXT_CHUNKS:
+        return _chunks_so_far(prediction, moment)
+    if not moment.has_output:
+        return None
+    match kind:
+        case OutputKind.MODEL:
+            return _own_output(prediction, origin)
+        case OutputKind.NULL:
+            return None
+        case OutputKind.EMPTY_LIST:
+            return []
+        case OutputKind.DATA_URL:
+            return prediction.inline_output
+        case OutputKind.DICT:
+            return {"image": file_url(prediction, 0, origin), "width": 1024}
+        case OutputKind.TWO_URLS:
+            return [file_url(prediction, index, origin) for index in range(2)]
+
+
+def text_chunks(prediction: Prediction) -> list[str]:
+    """All chunks of a text model's answer; joined without separator they are the text."""
+    subject = prediction.prompt or "nothing in particular"
+    text = (
+        f"You asked about: {subject}. This answer comes from an emulator, "
+        "which has read nothing and knows nothing, but says so politely."
+    )
+    return re.findall(r"\s?\S+", text)[: prediction.input.get("max_tokens") or None]
+
+
+def file_url(prediction: Prediction, index: int, origin: str) -> str:
+    """Where picture `index` of this prediction is served."""
+    return f"{origin}/files/{prediction.id}-{index}.{picture_format(prediction)}"
+
+
+def picture_format(prediction: Prediction) -> str:
+    """`jpg`, `png` or `webp`: what the input asks for, else what the model makes."""
+    asked = prediction.input.get("output_format")
+    if asked in ("jpg", "png", "webp"):
+        return str(asked)
+    for field in prediction.model.fields:
+        if field.name == "output_format":
+            return str(field.default)
+    return "png"
+
+
+def parse_file_name(name: str) -> tuple[str, int, str] | None:
+    """Prediction id, index and format of a served file's name; None when it is no such name."""
+    match = _FILE_NAME.fullmatch(name)
+    return (match["id"], int(match["index"]), match["format"]) if match else None
+
+
+def _own_output(prediction: Prediction, origin: str) -> JSON:
+    match prediction.model.output:
+        case OutputShape.URI:
+            return file_url(prediction, 0, origin)
+        case OutputShape.NAMED_URIS:
+            return {name: file_url(prediction, i, origin) for i, name in enumerate(_PARTS)}
+        case OutputShape.TEXT_CHUNKS:
+            return text_chunks(prediction)
+        case OutputShape.URI_LIST:
+            count = prediction.model.picture_count(prediction.input)
+            return [file_url(prediction, index, origin) for index in range(count)]
+
+
+_PARTS = ("image", "mask")
+
+
+def _chunks_so_far(prediction: Prediction, moment: Moment) -> JSON:
+    if moment.started_at_s is None:
+        return None
+    chunks = text_chunks(prediction)
+    return chunks if moment.has_output else chunks[: int(moment.fraction * len(chunks))]

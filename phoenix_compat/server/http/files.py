@@ -1,0 +1,137 @@
+"""The archive over HTTP: files that never change, under names that cannot be guessed.
+
+    GET /files/{sha256}.{ext}                200, 206, 304, 412 or 416
+    GET /files/thumbnails/{sha256}.webp      the same
+
+What a model made is not trusted: it is served as what its bytes are, in a sandbox, and never
+sniffed. Whoever knows a file's name may have it, as with the provider's own addresses.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from aiohttp import ETag, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from phoenix_compat.accept import Connections
+from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
+from phoenix_compat.server.process.descriptors import CONNECTIONS, allowed_connections
+from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.archive.file_type import TYPES_BY_EXTENSION, UNKNOWN
+from phoenix_compat.tasks.archive.stored_file import StoredFile
+
+_HEADERS: Final = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def file_url(public_url: str, stored: StoredFile) -> str:
+    """Where clients find a file; `public_url` is how they reach this server."""
+    return f"{public_url.rstrip('/')}/files/{stored.name}"
+
+
+def thumbnail_url(public_url: str, stored: StoredFile) -> str | None:
+    """Where clients find a file's thumbnail, if it has one."""
+    if stored.thumbnail_name is None:
+        return None
+    return f"{public_url.rstrip('/')}/files/thumbnails/{stored.thumbnail_name}"
+
+
+def add_file_routes(app: web.Application, archive: Archive) -> None:
+    """Mount the files on an app that has not started."""
+    connections = app.get(CONNECTIONS) or Connections(allowed_connections())
+
+    async def show(request: web.Request) -> web.StreamResponse:
+        return await _answer(request, archive, connections, is_thumbnail=False)
+
+    async def show_thumbnail(request: web.Request) -> web.StreamResponse:
+        return await _answer(request, archive, connections, is_thumbnail=True)
+
+    # Any text is let through to be refused here: every path below /files has a problem document.
+    app.router.add_get("/files/thumbnails/{name:(?s:.*)}", show_thumbnail)
+    app.router.add_get("/files/{name:(?s:.*)}", show)
+
+
+async def _answer(
+    request: web.Request, archive: Archive, connections: Connections, *, is_thumbnail: bool
+) -> web.StreamResponse:
+    name = request.match_info["name"]
+    sha256, _, extension = name.partition(".")
+    path = await archive.path_of(name, is_thumbnail=is_thumbnail) if extension else None
+    if path is None:
+        return ProblemError(404, "file-not-found", "There is no such file.").response()
+    headers = {**_HEADERS, hdrs.ETAG: f'"{sha256}"'}
+    if _is_precondition_wrong(request, sha256):
+        return ProblemError(412, "precondition-failed", "The file is another one.").response()
+    if _has_it(request, sha256):
+        return web.Response(status=304, headers=headers)
+    if not connections.has_room_for_file():
+        detail = "Too many files are being sent; try again soon."
+        retry = {"Retry-After": str(BUSY_RETRY_AFTER_S)}
+        return ProblemError(503, "too-many-files", detail, headers=retry).response()
+    file_type = TYPES_BY_EXTENSION.get(extension, UNKNOWN)
+    headers[hdrs.CONTENT_TYPE] = file_type.content_type
+    return _HashedFile(path, sha256, headers, connections)
+
+
+def _is_precondition_wrong(request: web.Request, sha256: str) -> bool:
+    tags = request.if_match
+    if tags is None:
+        return False
+    return not any(tag.value in {sha256, "*"} and not tag.is_weak for tag in tags)
+
+
+def _has_it(request: web.Request, sha256: str) -> bool:
+    return any(tag.value in {sha256, "*"} for tag in request.if_none_match or ())
+
+
+class _HashedFile(web.FileResponse):
+    """A file whose ETag is its hash; aiohttp's own is made of its date and size."""
+
+    def __init__(
+        self, path: Path, sha256: str, headers: dict[str, str], connections: Connections
+    ) -> None:
+        super().__init__(path, headers=headers)
+        self._sha256 = sha256
+        self._connections = connections
+
+    @property
+    def etag(self) -> ETag | None:
+        return ETag(value=self._sha256)
+
+    @etag.setter
+    def etag(self, value: ETag | str | None) -> None:
+        self.headers[hdrs.ETAG] = f'"{self._sha256}"'
+
+    def set_status(self, status: int, reason: str | None = None) -> None:
+        super().set_status(status, reason)
+        if status >= 400:
+            # It may have been pruned since it was found; that answer must not last a year.
+            self.headers.pop(hdrs.CACHE_CONTROL, None)
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        # aiohttp would judge by its own ETag what has been judged by ours.
+        headers = _without_tags(request.headers, f'"{self._sha256}"')
+        with self._connections.sending_file():
+            return await super().prepare(request.clone(headers=headers))
+
+
+def _without_tags(given: CIMultiDictProxy[str], tag: str) -> CIMultiDict[str]:
+    headers = given.copy()
+    if hdrs.IF_MATCH in headers:
+        headers.popall(hdrs.IF_UNMODIFIED_SINCE, None)
+    if hdrs.IF_NONE_MATCH in headers:
+        headers.popall(hdrs.IF_MODIFIED_SINCE, None)
+    if_range = headers.get(hdrs.IF_RANGE, "")
+    if if_range.endswith('"'):
+        headers.popall(hdrs.IF_RANGE)
+        if if_range != tag:
+            headers.popall(hdrs.RANGE, None)
+    headers.popall(hdrs.IF_MATCH, None)
+    headers.popall(hdrs.IF_NONE_MATCH, None)
+    return headers

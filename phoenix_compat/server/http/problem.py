@@ -1,0 +1,171 @@
+"""Refusals as RFC 9457 problem documents, and the middleware that makes everything one.
+
+    {"type", "title", "status", "detail"} + "field" and "errors": [{"field", "detail"}]
+
+`type` is a URN whose last word is stable. No stack trace, no path of this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import TypeAlias, get_args
+
+import structlog
+from aiohttp import hdrs, web
+
+from phoenix_compat.http_server import is_clients_fault, is_encoded
+from phoenix_compat.tasks.model.errors import (
+    InvalidInputError,
+    KeyReusedError,
+    NotFailedError,
+    QueueFullError,
+    StoreUnavailableError,
+    TaskNotFoundError,
+    UnreadableTaskError,
+)
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+TaskRefusal: TypeAlias = (
+    InvalidInputError
+    | TaskNotFoundError
+    | NotFailedError
+    | UnreadableTaskError
+    | KeyReusedError
+    | QueueFullError
+    | StoreUnavailableError
+)
+_TASK_ERRORS: tuple[type[TaskRefusal], ...] = get_args(TaskRefusal)
+
+API_PREFIX = "/api/"
+CONTENT_TYPE = "application/problem+json"
+BUSY_RETRY_AFTER_S = 2
+FULL_RETRY_AFTER_S = 30
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class ProblemError(Exception):
+    """A refusal that knows its document; raised by handlers, answered by the middleware.
+
+    Attributes:
+        status: the HTTP status.
+        word: the last word of `type` ("invalid-input").
+        detail: one sentence for people.
+        errors: the fields at fault, as `{"field", "detail"}`.
+        headers: sent along, Retry-After for example.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        word: str,
+        detail: str,
+        *,
+        errors: tuple[tuple[str, str], ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.word = word
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+
+    def response(self) -> web.Response:
+        """The document as an answer."""
+        document: dict[str, object] = {
+            "type": f"urn:phoenix-compat:problem:{self.word}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            document["field"] = self.errors[0][0]
+            document["errors"] = [
+                {"field": field, "detail": detail} for field, detail in self.errors
+            ]
+        return web.json_response(
+            document, status=self.status, headers=self.headers, content_type=CONTENT_TYPE
+        )
+
+
+@web.middleware
+async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Under /api, every refusal and every error is a problem document."""
+    if not request.path.startswith(API_PREFIX):
+        return await handler(request)
+    try:
+        refuse_encoded(request)
+        return await handler(request)
+    except ProblemError as problem:
+        return problem.response()
+    except web.HTTPException as refusal:
+        if refusal.status < 400:
+            raise
+        return _of_http(refusal).response()
+    except _TASK_ERRORS as error:
+        return _of_task_error(error).response()
+    except Exception as error:  # the last stop: the client gets a document, the log the traceback
+        if is_clients_fault(request, error):
+            return ProblemError(400, "bad-request", "The request was broken off.").response()
+        log.exception("api.crashed", method=request.method, path=request.path)
+        return ProblemError(
+            500, "internal-error", "Something went wrong on this server."
+        ).response()
+
+
+def refuse_encoded(request: web.Request) -> None:
+    """Bodies are taken as they are; one that unpacks to a thousand times its size is not unpacked.
+
+    Raises:
+        ProblemError: 415, for a request with a Content-Encoding.
+    """
+    if is_encoded(request):
+        detail = "A body with a Content-Encoding is not taken; send it as it is."
+        raise ProblemError(
+            415, "unsupported-media-type", detail, headers={hdrs.ACCEPT_ENCODING: "identity"}
+        )
+
+
+def _of_task_error(error: TaskRefusal) -> ProblemError:
+    match error:
+        case InvalidInputError():
+            errors = ((error.field, error.reason),)
+            return ProblemError(422, "invalid-input", str(error), errors=errors)
+        case TaskNotFoundError():
+            return ProblemError(404, "task-not-found", "There is no task of this id.")
+        case NotFailedError():
+            detail = f"The task is {error.status}; only a failed task can be made again."
+            return ProblemError(409, "not-failed", detail)
+        case UnreadableTaskError():
+            detail = "What is stored of this task cannot be read; order it anew."
+            return ProblemError(409, "unreadable-task", detail)
+        case KeyReusedError():
+            detail = "This Idempotency-Key came with another body before; take a new key."
+            errors = (("Idempotency-Key", "was used for another order"),)
+            return ProblemError(409, "idempotency-key-reused", detail, errors=errors)
+        case QueueFullError():
+            return _busy("queue-full", "Too many tasks are waiting.", FULL_RETRY_AFTER_S)
+        case StoreUnavailableError():
+            log.warning("api.store_unavailable", reason=str(error))
+            detail = "Tasks cannot be stored or read just now; nothing was changed."
+            return _busy("store-unavailable", detail, BUSY_RETRY_AFTER_S)
+
+
+def _busy(word: str, detail: str, retry_after_s: int) -> ProblemError:
+    return ProblemError(503, word, detail, headers={"Retry-After": str(retry_after_s)})
+
+
+_WORDS: Mapping[int, tuple[str, str]] = {
+    400: ("bad-request", "The request cannot be read."),
+    404: ("not-found", "There is nothing at this path."),
+    405: ("method-not-allowed", "This path does not know this method."),
+    413: ("too-large", "The request body is too large."),
+}
+
+
+def _of_http(refusal: web.HTTPException) -> ProblemError:
+    word, detail = _WORDS.get(refusal.status, ("refused", refusal.reason))
+    allow = refusal.headers.get("Allow")
+    return ProblemError(refusal.status, word, detail, headers={"Allow": allow} if allow else None)

@@ -1,0 +1,278 @@
+"""Builds the task server from its settings, in the order in which the parts need each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from phoenix_compat.background import Background
+from phoenix_compat.cluster import Seat
+from phoenix_compat.emulator import Emulator, EmulatorSettings
+from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.presence import Presence
+from phoenix_compat.protocol.origin import parse_check_origin
+from phoenix_compat.server.channel.feed import TaskFeed
+from phoenix_compat.server.channel.task_channel import user_socket
+from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.http.browsers import check_origin_of, guarding
+from phoenix_compat.server.http.files import add_file_routes
+from phoenix_compat.server.http.readiness import ready
+from phoenix_compat.server.http.webhooks import WEBHOOK_PATH, add_webhook_route
+from phoenix_compat.server.multiprocess.cluster import Cluster
+from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
+from phoenix_compat.server.process.descriptors import CONNECTIONS, connections_for
+from phoenix_compat.server.process.listening import BACKGROUND, check_loop
+from phoenix_compat.server.process.maintenance import Chores
+from phoenix_compat.server.process.reload import LIVE, Live
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.tasks.archive.allowed_hosts import REPLICATE_HOSTS
+from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.model.clock import SystemClock
+from phoenix_compat.tasks.model.errors import InvalidInputError
+from phoenix_compat.tasks.model.task_types import TaskKind, with_default_model
+from phoenix_compat.tasks.model.task_types_file import load_kinds, packaged_kinds
+from phoenix_compat.tasks.provider.replicate import ReplicateProvider
+from phoenix_compat.tasks.provider.webhooks import WebhookInbox
+from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.worker.options import WorkerOptions
+from phoenix_compat.tasks.worker.worker import Worker
+from phoenix_compat.transports.aiohttp import mount
+from phoenix_compat.version import __version__
+
+_EMULATOR_TOKEN: Final = "r8_emulator"  # noqa: S105 - the emulator takes any
+
+_INDEX: Final = """phoenix_compat {version}
+
+POST /api/tasks          {{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}
+GET  /api/tasks/<id>     where a task stands
+     /socket             Phoenix Channels; join "task:<id>" and hear "progress"
+"""
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings, options: WorkerOptions | None = None, seat: Seat | None = None
+) -> AsyncIterator[web.Application]:
+    """The whole server, or one process of it, ready to be run; closed with the block.
+
+    Args:
+        options: how the worker works; None makes it of the settings.
+        seat: this process's place among several; None when it is alone.
+
+    Raises:
+        ConfigError: a setting that shows its fault only in use.
+        StoreOpenError: the database cannot be opened; the text says why.
+    """
+    async with AsyncExitStack() as stack:
+        schema = await asyncio.to_thread(schema_sql)
+        cluster = None if seat is None else await stack.enter_async_context(Cluster(seat))
+        store = await stack.enter_async_context(TaskStore(None, SystemClock()))
+        if cluster is None:
+            await store.reopen(settings.database_path, schema)
+        provider, file_hosts = await _open_provider(settings, stack, seat)
+        archive = _archive(settings, file_hosts)
+        kinds = dict(await asyncio.to_thread(_kinds, settings))
+        endpoint = Endpoint(
+            check_origin=check_origin_of(settings),
+            host_setting="public_url",
+            secret_key_base=None if seat is None else seat.secret_key_base,
+        )
+        feed = TaskFeed(store, endpoint) if cluster is None else cluster.feed(store, endpoint)
+        presence = None
+        if settings.show_watchers:
+            presence = Presence(endpoint) if cluster is None else cluster.presence(endpoint)
+        worker = Worker(
+            store,
+            provider,
+            feed.announce,
+            options=options or _worker_options(settings),
+            kinds=kinds,
+            archive=archive,
+        )
+
+        chores = Chores(settings, store, archive)
+        background = Background()
+        background.watch(lambda: (worker.dispatcher, chores.background))
+
+        async def work() -> None:
+            """What one process does, the one that has the database."""
+            await archive.open()
+            stack.push_async_callback(archive.close)
+            chores.start()
+            stack.push_async_callback(chores.stop)
+            await worker.start()
+            stack.push_async_callback(worker.stop)
+
+        app = web.Application(middlewares=[guarding(settings)])
+        app[CONNECTIONS] = connections_for(settings, 1 if seat is None else seat.size)
+        app[BACKGROUND] = background
+        app[LIVE] = Live(kinds, _kinds, worker, archive, chores)
+        app.on_response_prepare.append(_sign)
+        if cluster is None:
+            await work()
+        else:
+
+            async def take_over() -> None:
+                await store.reopen(settings.database_path, schema)
+                await work()
+
+            background.watch(lambda: cluster.background)
+            await cluster.start(app, worker, take_over, lambda: background.is_well)
+            stack.push_async_callback(cluster.stop)
+        add_task_routes(app, store, worker, kinds=kinds, announce=feed.announce)
+        add_file_routes(app, archive)
+        _add_webhooks(app, settings, worker, provider)
+        _add_pages(app, cluster, worker, store, seat)
+        handler = user_socket(feed, feed if isinstance(feed, SharedFeed) else worker, presence)
+        endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
+        mount(app, endpoint, neighbours=None if cluster is None else cluster.neighbours)
+        yield app
+
+
+async def _open_provider(
+    settings: Settings, stack: AsyncExitStack, seat: Seat | None
+) -> tuple[ReplicateProvider, tuple[str, ...]]:
+    """Replicate; or, without a token, its emulator behind the same code. And its files' hosts."""
+    hosts: tuple[str, ...] = ()
+    if settings.replicate_api_token is not None and settings.has_token:
+        token = settings.replicate_api_token.get_secret_value()
+        base_url = settings.replicate_base_url
+    elif seat is not None and seat.emulator_url is not None:
+        token, base_url, hosts = _EMULATOR_TOKEN, seat.emulator_url, (_origin(seat.emulator_url),)
+    else:
+        emulator = await stack.enter_async_context(
+            Emulator(
+                EmulatorSettings(speed=settings.emulator_speed, state_file=settings.emulator_path),
+                # Its clients are this server's tasks, and who looks at their pictures.
+                max_connections=settings.concurrency + 16,
+            )
+        )
+        token, base_url, hosts = _EMULATOR_TOKEN, emulator.base_url, (emulator.origin,)
+    provider = ReplicateProvider(
+        token=token,
+        base_url=base_url,
+        deadline_s=settings.deadline_s,
+        webhook_url=_webhook_url(settings),
+    )
+    stack.push_async_callback(provider.close)
+    return provider, hosts
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _archive(settings: Settings, hosts: tuple[str, ...]) -> Archive:
+    """The kept files: found by every process, changed by the one that opens them."""
+    return Archive(
+        settings.files_path,
+        allowed_hosts=(*REPLICATE_HOSTS, *settings.file_hosts, *hosts),
+        max_file_bytes=settings.max_file_bytes,
+        max_total_bytes=settings.archive_max_bytes,
+    )
+
+
+def _kinds(settings: Settings) -> Mapping[str, TaskKind]:
+    """The task types: those of the package, those of the operator, and the default model."""
+    kinds = dict(packaged_kinds())
+    if settings.kinds_file is not None:
+        kinds |= load_kinds(settings.kinds_file)
+    try:
+        return with_default_model(kinds, "image", settings.default_model, settings.fallback_models)
+    except InvalidInputError as error:
+        raise ConfigError(str(error)) from error
+
+
+def check_settings(settings: Settings) -> None:
+    """Try what shows its fault only in use: the task types, origins and hosts; blocking.
+
+    Raises:
+        ConfigError: all that cannot work, each with its reason.
+    """
+    attempts: tuple[Callable[[], object], ...] = (
+        lambda: _kinds(settings),
+        lambda: _archive(settings, ()),
+        lambda: parse_check_origin(check_origin_of(settings)),
+        lambda: check_loop(settings.loop),
+    )
+    problems: list[str] = []
+    for attempt in attempts:
+        try:
+            attempt()
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _worker_options(settings: Settings) -> WorkerOptions:
+    public_url = settings.public_url
+    return WorkerOptions(
+        concurrency=settings.concurrency,
+        deadline_s=settings.deadline_s,
+        max_repeats=settings.max_repeats,
+        files_url=None if public_url is None else f"{public_url.rstrip('/')}/files",
+    )
+
+
+def _webhook_url(settings: Settings) -> str | None:
+    """Where Replicate reports to; None when it could not reach us, or is only emulated."""
+    public_url = settings.public_url or ""
+    if not settings.has_token or not public_url.startswith("https://"):
+        return None
+    return public_url.rstrip("/") + WEBHOOK_PATH
+
+
+def schema_sql() -> str:
+    """The text of schema.sql: inside the installed package, or beside it in a checkout."""
+    packaged = resources.files("phoenix_compat") / "schema.sql"
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
+
+
+def _add_webhooks(
+    app: web.Application, settings: Settings, worker: Worker, provider: ReplicateProvider
+) -> None:
+    """The address that Replicate reports to, if it can reach this server."""
+    if _webhook_url(settings) is not None:
+        inbox = WebhookInbox(provider.webhook_secret)
+        add_webhook_route(app, worker, provider.tags, inbox)
+
+
+def _add_pages(
+    app: web.Application,
+    cluster: Cluster | None,
+    worker: Worker,
+    store: TaskStore,
+    seat: Seat | None,
+) -> None:
+    app.router.add_get("/healthz", partial(_health, cluster))
+    app.router.add_get("/readyz", partial(ready, worker, store, seat))
+    app.router.add_get("/", _index)
+
+
+async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "phoenix_compat"
+
+
+async def _health(cluster: Cluster | None, request: web.Request) -> web.Response:
+    body: dict[str, object] = {"status": "ok", "version": __version__}
+    body["connections"] = request.app[CONNECTIONS].counts
+    if cluster is not None:
+        body |= {"node": cluster.neighbours.node, "bus": cluster.bus_counts}
+    return web.json_response(body)
+
+
+async def _index(_request: web.Request) -> web.Response:
+    return web.Response(text=_INDEX.format(version=__version__))

@@ -1,0 +1,194 @@
+"""The feed of a server with several processes: the keeper tells, the others pass it on.
+
+Each change goes over the bus as the task itself, so that every process remembers the newest as the
+keeper does. When something may have been missed, or another process became the keeper, the tasks
+that are watched here are read anew: a lost hint is never a lost result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+import structlog
+
+from phoenix_compat.background import BackgroundTask
+from phoenix_compat.cluster.bus import Bus, CallError, NodeListener
+from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
+from phoenix_compat.server.multiprocess.leader import ROLE, Keeper
+from phoenix_compat.tasks.model.errors import StoreUnavailableError, TaskNotFoundError
+from phoenix_compat.tasks.model.task import Task, progress_payload
+from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.worker.worker import Worker
+
+_TOPICS: Final = "task:"
+_CHANGED: Final = "task.changed"
+_READ: Final = "task.read"
+_CANCEL: Final = "task.cancel"
+_BATCH: Final = 100
+_RETRY_S: Final = 0.2
+
+log = structlog.stdlib.get_logger(__name__)
+
+_task_decoder: Final = msgspec.json.Decoder(Task)
+_tasks_decoder: Final = msgspec.json.Decoder(list[Task])
+_ids_decoder: Final = msgspec.json.Decoder(list[str])
+
+_NOT_FOUND: Final = b"not found"
+
+
+class SharedFeed(TaskFeed, NodeListener):
+    """A process's share of the feed."""
+
+    def __init__(self, store: TaskStore, endpoint: Endpoint, bus: Bus) -> None:
+        super().__init__(store, endpoint)
+        self._bus = bus
+        self._keeper: Keeper | None = None
+        self._worker: Worker | None = None
+        self._known_keeper: int | None = None
+        self._reading: BackgroundTask | None = None
+
+    def begin(self, keeper: Keeper, worker: Worker) -> None:
+        """Take part, with the worker that works if this process becomes the keeper."""
+        self._keeper = keeper
+        self._worker = worker
+        self._bus.on_cast(_CHANGED, self._hear)
+        self._bus.on_call(_READ, self._answer_read)
+        self._bus.on_call(_CANCEL, self._answer_cancel)
+        self._bus.listen(self)
+
+    async def stop(self) -> None:
+        """Read nothing any more."""
+        if self._reading is not None:
+            await self._reading.stop()
+
+    @property
+    def background(self) -> tuple[BackgroundTask, ...]:
+        """The task that reads anew, while it does."""
+        is_reading = self._reading is not None and self._reading.is_running
+        return (self._reading,) if self._reading is not None and is_reading else ()
+
+    def announce(self, task: Task) -> None:
+        """Tell everyone on `task:<id>`, in every process; called by the keeper's worker."""
+        self._tell(task)
+        # What clients are told needs no inputs, and these may be long.
+        lean = dataclasses.replace(task, input_data={}, provider_input={})
+        self._bus.cast(_CHANGED, msgspec.json.encode(lean))
+
+    async def read(self, task_id: str) -> Task | None:
+        """The task as it is, or None when there is none of this id.
+
+        Raises:
+            StoreUnavailableError: no process can tell just now.
+        """
+        found = self._newest.get(task_id)
+        if found is not None:
+            return found
+        return next(iter(await self._read([task_id])), None)
+
+    async def cancel(self, task_id: str) -> None:
+        """Ask that a task end, wherever the worker is.
+
+        Raises:
+            TaskNotFoundError: there is none of this id.
+            StoreUnavailableError: nothing was noted, as far as is known.
+        """
+        assert self._keeper is not None  # noqa: S101 - `begin` comes before clients
+        node = await self._keeper.find()
+        try:
+            if node == self._bus.node:
+                answer = await self._answer_cancel(node, task_id.encode())
+            else:
+                answer = await self._bus.call(node, _CANCEL, task_id.encode(), take=bytes)
+        except CallError as error:
+            raise StoreUnavailableError(str(error)) from error
+        if answer == _NOT_FOUND:
+            raise TaskNotFoundError(task_id)
+
+    # What the bus tells.
+
+    def gap(self, node: int) -> None:
+        """Changes may have been missed, if it is the keeper's."""
+        if node == self._bus.holder(ROLE):
+            self._read_anew()
+
+    def roles_changed(self, node: int) -> None:
+        """What the last keeper told last may never have come, or be told again by the new one."""
+        del node
+        keeper = self._bus.holder(ROLE)
+        if keeper not in {None, self._known_keeper}:
+            self._read_anew()
+        self._known_keeper = keeper
+
+    def _hear(self, _node: int, body: bytes) -> None:
+        self._tell(_task_decoder.decode(body))
+
+    def _tell(self, task: Task) -> None:
+        self._remember(task)
+        self._endpoint.local_broadcast(
+            task.topic, PROGRESS, progress_payload(task), newest_only=not task.status.is_terminal
+        )
+
+    # Reading from the keeper.
+
+    async def _read(self, task_ids: Sequence[str]) -> list[Task]:
+        """Those of the tasks that there are, as they are."""
+        assert self._keeper is not None  # noqa: S101 - `begin` comes before clients
+        node = await self._keeper.find()
+        body = msgspec.json.encode(task_ids)
+        try:
+            if node == self._bus.node:
+                return _tasks_decoder.decode(await self._answer_read(node, body))
+            return await self._bus.call(node, _READ, body, take=_tasks_decoder.decode)
+        except CallError as error:
+            raise StoreUnavailableError(str(error)) from error
+
+    async def _answer_read(self, _node: int, body: bytes) -> bytes:
+        """Asked by another process. Announcements that follow the answer are newer than it."""
+        read = [await self._store.get(task_id) for task_id in _ids_decoder.decode(body)]
+        return msgspec.json.encode([self.newest(task) for task in read if task is not None])
+
+    async def _answer_cancel(self, _node: int, body: bytes) -> bytes:
+        assert self._worker is not None  # noqa: S101 - `begin` comes before calls
+        try:
+            await self._worker.cancel(body.decode())
+        except TaskNotFoundError:
+            return _NOT_FOUND
+        return b""
+
+    def _read_anew(self) -> None:
+        told = dict(self._newest)
+        self._newest.clear()
+        if self._reading is not None:
+            self._reading.cancel()
+        reading = partial(self._read_all, told)
+        self._reading = BackgroundTask("feed-read", reading, is_endless=False)
+        self._reading.start()
+
+    async def _read_all(self, told: Mapping[str, Task]) -> None:
+        """Tell the present state of each task that is watched here, where it is another."""
+        ids = [
+            topic.removeprefix(_TOPICS)
+            for topic in self._endpoint.pubsub.topics
+            if topic.startswith(_TOPICS)
+        ]
+        for start in range(0, len(ids), _BATCH):
+            for task in await self._read_surely(ids[start : start + _BATCH]):
+                if task.id in self._newest:
+                    continue  # it was announced since
+                before = told.get(task.id)
+                if before is None or progress_payload(before) != progress_payload(task):
+                    self._tell(task)
+
+    async def _read_surely(self, task_ids: Sequence[str]) -> list[Task]:
+        while True:
+            try:
+                return await self._read(task_ids)
+            except StoreUnavailableError as error:
+                log.warning("feed.not_read", reason=str(error))
+                await asyncio.sleep(_RETRY_S)

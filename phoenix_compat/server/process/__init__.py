@@ -1,0 +1,4 @@
+"""The server as a process: settings, reload, listening, logs, systemd, maintenance.
+
+Start with `settings`.
+"""

@@ -1,0 +1,183 @@
+"""Runs an application until a signal: the socket it listens on, the loop it runs in."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.util
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final, Literal
+
+from aiohttp import web
+
+from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
+from phoenix_compat.background import Background
+from phoenix_compat.cluster import Seat
+from phoenix_compat.cluster.receiver import bound_unix_socket
+from phoenix_compat.cluster.worker_process import Lifeline
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.http_server import AppRunner
+from phoenix_compat.server.process.descriptors import CONNECTIONS, allowed_connections
+from phoenix_compat.server.process.systemd import ServiceManager
+
+_HEALTH_PATH: Final = "/healthz"
+BACKGROUND: Final = web.AppKey("background", Background)
+"""Where an application has its background tasks."""
+
+_SHUTDOWN_S: Final = 10.0
+_GC_THRESHOLDS: Final = (50_000, 20, 50)
+"""Nothing on the hot path makes cycles: looking for them often costs and finds nothing."""
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application,
+    host: str,
+    port: int,
+    seat: Seat | None = None,
+    sockets: Sequence[socket.socket] = (),
+) -> AsyncIterator[str]:
+    """Serve an application; yields its URL, and closes it with its clients afterwards.
+
+    Args:
+        seat: this process's place among several, which share the port.
+        sockets: bound already, to listen on in place of host and port.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
+    processes = 1 if seat is None else seat.size
+    connections = app.get(CONNECTIONS) or Connections(allowed_connections(processes=processes))
+    # Silent clients are found by timeouts of a minute, long before TCP's keep-alive of two hours.
+    runner = AppRunner(app, shutdown_timeout=_SHUTDOWN_S, tcp_keepalive=False)
+    await runner.setup()
+    try:
+        async with AsyncExitStack() as stack:
+            server = runner.server
+            if server is None:
+                raise RuntimeError("the runner was set up and has no server")
+            try:
+                if seat is not None:
+                    own = await asyncio.to_thread(bound_unix_socket, seat.http_path(seat.node))
+                    # What the other processes ask has descriptors of its own.
+                    asked = Connections(allowed_connections(processes=processes))
+                    await stack.enter_async_context(Acceptor((own,), server, asked))
+                if not sockets:
+                    sockets = await bound_tcp_sockets(host, port, reuse_port=seat is not None)
+                acceptor = Acceptor(sockets, server, connections, (_HEALTH_PATH,))
+                await stack.enter_async_context(acceptor)
+            except OSError as error:
+                raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            yield _url(sockets[-1].getsockname())
+    finally:
+        await runner.cleanup()
+
+
+async def serve_until_signal(
+    opened: AbstractAsyncContextManager[web.Application],
+    host: str,
+    port: int,
+    started: Callable[[str], None],
+    sockets: Sequence[socket.socket] = (),
+) -> None:
+    """Open an application, listen, and close everything in order at SIGTERM or SIGINT.
+
+    Args:
+        started: called with the URL once the server answers.
+        sockets: see `listening`.
+    """
+    stop = _stop_at_signals()
+    async with (
+        ServiceManager() as manager,
+        opened as app,
+        listening(app, host, port, sockets=sockets) as url,
+    ):
+        settle_garbage()
+        if BACKGROUND in app:
+            app[BACKGROUND].watch(lambda: manager.background)
+        started(url)
+        manager.ready(url)
+        await stop.wait()
+        manager.stopping()
+
+
+async def work_until_signal(
+    opened: AbstractAsyncContextManager[web.Application], host: str, seat: Seat, lifeline: Lifeline
+) -> None:
+    """The same for one process of several, which ends with its supervisor too."""
+    stop = _stop_at_signals()
+    lifeline.watch(stop)
+    async with opened as app, listening(app, host, seat.port, seat):
+        settle_garbage()
+        lifeline.ready()
+        await stop.wait()
+
+
+def _url(address: Any) -> str:
+    """Where a socket listens: its address as a URL, or "unix:" and its path."""
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _stop_at_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def settle_garbage() -> None:
+    """Take what is there now for permanent, and look for cycles rarely from here on."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+
+def run(main: Coroutine[Any, Any, None], loop: Literal["asyncio", "uvloop"] = "asyncio") -> None:
+    """Run to the end, in the loop that is wanted.
+
+    Raises:
+        ConfigError: uvloop was asked for and is not installed.
+    """
+    _raise_open_file_limit()
+    with asyncio.Runner(loop_factory=_uvloop(main) if loop == "uvloop" else None) as runner:
+        runner.run(main)
+
+
+def check_loop(loop: Literal["asyncio", "uvloop"]) -> None:
+    """Whether the loop can be had.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
+        raise ConfigError("loop is 'uvloop', but uvloop is not installed; use asyncio")
+
+
+def _uvloop(main: Coroutine[Any, Any, None]) -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        check_loop("uvloop")
+    except ConfigError:
+        main.close()
+        raise
+    import uvloop  # noqa: PLC0415 - optional
+
+    return uvloop.new_event_loop
+
+
+def _raise_open_file_limit() -> None:
+    """Each client is an open file, and the usual soft limit of 1 024 is meant for `select`."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - not there on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,72 @@
+"""What is done every hour, by the process that has the database: old tasks and old files go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from phoenix_compat.background import BackgroundTask
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.archive.errors import ArchiveError
+from phoenix_compat.tasks.model.clock import Clock, SystemClock
+from phoenix_compat.tasks.model.errors import StoreError
+from phoenix_compat.tasks.pruning import prune_tasks
+from phoenix_compat.tasks.store.task_store import TaskStore
+
+_HOUR_S: Final = 3_600.0
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Chores:
+    """Prunes as the settings say; they may change while it runs.
+
+    Attributes:
+        background: the task that does it.
+    """
+
+    def __init__(
+        self, settings: Settings, store: TaskStore, archive: Archive, clock: Clock | None = None
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._archive = archive
+        self._clock = clock or SystemClock()
+        self._changed = asyncio.Event()
+        self.background = BackgroundTask("chores", self._run)
+
+    def start(self) -> None:
+        """Begin at once, and then every hour."""
+        self.background.start()
+
+    async def stop(self) -> None:
+        """Do no more."""
+        await self.background.stop()
+
+    def change(self, settings: Settings) -> None:
+        """Go by these settings, from now on."""
+        self._settings = settings
+        self._changed.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._changed.clear()
+            try:
+                await self._prune()
+            except (StoreError, ArchiveError) as error:
+                log.warning("chores.failed", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), _HOUR_S)
+
+    async def _prune(self) -> None:
+        settings = self._settings
+        if settings.keep_tasks_s is not None:
+            before = self._clock.now() - timedelta(seconds=settings.keep_tasks_s)
+            await prune_tasks(self._store, self._archive, before)
+        if settings.keep_files_s is not None:
+            await self._archive.prune(older_than_s=settings.keep_files_s)

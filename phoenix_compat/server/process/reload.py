@@ -1,0 +1,173 @@
+"""SIGHUP: the settings are read again, and those that can change under way do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from phoenix_compat.background import log_failure
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.server.process.logs import set_log_level
+from phoenix_compat.server.process.maintenance import Chores
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.model.task_types import TaskKind
+from phoenix_compat.tasks.worker.worker import Worker
+
+CHANGEABLE: Final = frozenset(
+    {
+        "archive_max_bytes",
+        "concurrency",
+        "default_model",
+        "fallback_models",
+        "keep_files_s",
+        "keep_tasks_s",
+        "kinds_file",
+        "log_level",
+    }
+)
+"""Settings that a running server takes over. All others are what connections, addresses or the
+provider were made of; they need a restart."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Live:
+    """The parts of a running server that take over changed settings.
+
+    Args:
+        kinds: the table that all who order look into; it is changed in place.
+        load_kinds: makes that table of settings; blocking.
+    """
+
+    def __init__(
+        self,
+        kinds: dict[str, TaskKind],
+        load_kinds: Callable[[Settings], Mapping[str, TaskKind]],
+        worker: Worker,
+        archive: Archive,
+        chores: Chores,
+    ) -> None:
+        self._kinds = kinds
+        self._load_kinds = load_kinds
+        self._worker = worker
+        self._archive = archive
+        self._chores = chores
+
+    async def apply(self, settings: Settings) -> None:
+        """Go by these settings.
+
+        Raises:
+            ConfigError: a task type cannot work; nothing was changed.
+        """
+        kinds = await asyncio.to_thread(self._load_kinds, settings)
+        self._kinds.clear()
+        self._kinds.update(kinds)
+        self._worker.set_concurrency(settings.concurrency)
+        self._archive.set_max_total_bytes(settings.archive_max_bytes)
+        self._chores.change(settings)
+
+
+LIVE: Final = web.AppKey("live", Live)
+"""Where an application has them."""
+
+
+class Reloader:
+    """Reads the settings again when it is asked to; a file that is wrong changes nothing.
+
+    Args:
+        settings: those that the server was started with.
+        load: reads them again, and checks them; blocking.
+    """
+
+    def __init__(self, settings: Settings, load: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self._load = load
+
+    async def reload(self, live: Live) -> None:
+        """Take over what has changed, and say in the log what, and what needs a restart."""
+        try:
+            new = await asyncio.to_thread(self._load)
+            changed = {
+                name
+                for name in Settings.model_fields
+                if getattr(new, name) != getattr(self._settings, name)
+            }
+            taken = changed & CHANGEABLE
+            settings = self._settings.model_copy(
+                update={name: getattr(new, name) for name in taken}
+            )
+            # The text of the task types may be another, though the file's name is the same.
+            await live.apply(settings)
+        except ConfigError as error:
+            log.error("config.refused", reason=str(error))  # noqa: TRY400 - no bug of ours
+            return
+        self._settings = settings
+        set_log_level(settings.log_level)
+        # Seen at every level: somebody waits for it.
+        log.warning("config.reloaded", changed=sorted(taken), needs_restart=sorted(changed - taken))
+
+
+@asynccontextmanager
+async def reloading(
+    opened: AbstractAsyncContextManager[web.Application],
+    settings: Settings,
+    load: Callable[[], Settings],
+) -> AsyncIterator[web.Application]:
+    """An application that reads its settings again at SIGHUP."""
+    async with opened as app:
+        reloader = Reloader(settings, load)
+        loop = asyncio.get_running_loop()
+        async with _one_by_one(lambda: reloader.reload(app[LIVE])) as hangup:
+            loop.add_signal_handler(signal.SIGHUP, hangup)
+            try:
+                yield app
+            finally:
+                loop.remove_signal_handler(signal.SIGHUP)
+
+
+@asynccontextmanager
+async def reloading_logs(load: Callable[[], Settings]) -> AsyncIterator[Callable[[], None]]:
+    """What a supervisor calls at SIGHUP: its own log goes by the settings, like its workers'.
+
+    What they are told, that a file is wrong or what has changed, it does not say again.
+    """
+
+    async def reload() -> None:
+        with contextlib.suppress(ConfigError):
+            set_log_level((await asyncio.to_thread(load)).log_level)
+
+    async with _one_by_one(reload) as hangup:
+        yield hangup
+
+
+@asynccontextmanager
+async def _one_by_one(
+    reload: Callable[[], Coroutine[Any, Any, None]],
+) -> AsyncIterator[Callable[[], None]]:
+    """Begins a reload at each call, after those before it; what is not done ends with the block."""
+    turn = asyncio.Lock()
+    reloads: set[asyncio.Task[None]] = set()
+
+    async def wait_and_reload() -> None:
+        async with turn:
+            await reload()
+
+    def begin() -> None:
+        reloading = asyncio.create_task(wait_and_reload(), name="reload")
+        reloads.add(reloading)
+        reloading.add_done_callback(reloads.discard)
+        reloading.add_done_callback(log_failure)  # the settings stay; the next SIGHUP tries again
+
+    try:
+        yield begin
+    finally:
+        for reloading in tuple(reloads):
+            reloading.cancel()

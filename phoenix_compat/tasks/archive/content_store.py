@@ -1,0 +1,280 @@
+"""The files of the archive on disk: content-addressed, durable, pruned from the oldest on.
+
+    <folder>/ab/cd/<sha256>.<ext>                   where ab, cd begin the hash
+    <folder>/thumbnails/ab/cd/<sha256>.webp         of the file with that hash
+    <folder>/incoming/*.part                        what is arriving; a crash's leftovers go at open
+
+A file appears under its name whole and synced, or not at all. Its modification time is when it was
+last kept. Blocking: every method is for a thread; one lock orders those that change anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from phoenix_compat.tasks.archive.errors import ArchiveFullError, disk_errors
+from phoenix_compat.tasks.archive.file_type import TYPES_BY_EXTENSION, FileType
+from phoenix_compat.tasks.archive.incoming_file import IncomingFile
+from phoenix_compat.tasks.disk import sync
+from phoenix_compat.tasks.model.clock import Clock
+
+THUMBNAIL_EXTENSION = "webp"
+
+_ANY_FILE = "[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"
+_NAME = re.compile(r"([0-9a-f]{64})(?:\.([a-z0-9]{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShelfLimits:
+    """How much may be kept; see `Archive`."""
+
+    max_total_bytes: int | None
+    min_free_bytes: int
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPath:
+    """Where a file was put. `is_new`: it was not there before."""
+
+    path: Path
+    relative: str
+    sha256: str
+    size_bytes: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    path: Path
+    thumbnail: Path
+    bytes: int
+    modified_s: float
+
+
+class Shelf:
+    """A folder of files that are named by their content."""
+
+    def __init__(self, folder: Path, limits: ShelfLimits, clock: Clock) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.total_bytes = 0
+        self.pruned = 0
+
+    def open(self) -> None:
+        """Make the folders, remove leftovers, count what is there.
+
+        Raises:
+            ArchiveFolderError: the folder cannot be used.
+        """
+        with self._lock, disk_errors(self._folder):
+            self._incoming_folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self._incoming_folder.iterdir():
+                leftover.unlink()
+            self.total_bytes = sum(entry.bytes for entry in self._entries())
+
+    def set_max_total_bytes(self, max_total_bytes: int | None) -> None:
+        """Another limit, from the next file on; does not block."""
+        self._limits = replace(self._limits, max_total_bytes=max_total_bytes)
+
+    def incoming(self) -> IncomingFile:
+        """A new file, not yet on disk; the one method that does not block."""
+        return IncomingFile(self._incoming_folder, self.check_room)
+
+    def check_room(self, more_bytes: int) -> None:
+        """Refuse when so many bytes more would take what must stay free.
+
+        Raises:
+            ArchiveFullError: they would.
+        """
+        with disk_errors(self._folder):
+            free_bytes = shutil.disk_usage(self._folder).free
+        if free_bytes - more_bytes < self._limits.min_free_bytes:
+            raise ArchiveFullError(
+                f"{free_bytes} bytes are free at {self._folder}, and "
+                f"{self._limits.min_free_bytes} are left for others; free some, or let older "
+                "pictures be pruned"
+            )
+
+    def settle(self, incoming: IncomingFile, file_type: FileType) -> StoredPath:
+        """Give a file that has arrived its name; durable when this returns.
+
+        A file of that name which has other bytes, because something damaged it, is replaced.
+
+        Raises:
+            ArchiveFullError: it does not fit, and nothing old enough can go.
+            ArchiveFolderError: the disk refuses.
+        """
+        sha256, size_bytes = incoming.sha256, incoming.size_bytes
+        path = self._path(sha256, file_type.extension)
+        incoming.finish()
+        with self._lock, disk_errors(self._folder):
+            is_new = not _has_content(path, sha256)
+            if is_new:
+                self._make_room(size_bytes)
+                self._move(incoming, path)
+            self._date(path)
+        return StoredPath(
+            path=path,
+            relative=self._relative(path),
+            sha256=sha256,
+            size_bytes=size_bytes,
+            is_new=is_new,
+        )
+
+    def add_thumbnail(self, sha256: str, content: bytes) -> str:
+        """Keep the thumbnail of a file; returns its path below the folder.
+
+        Raises:
+            ArchiveError: it cannot be written.
+        """
+        path = self._thumbnail_path(sha256)
+        incoming = self.incoming()
+        try:
+            incoming.write(content)
+            incoming.finish()
+            with self._lock, disk_errors(self._folder):
+                self._move(incoming, path)
+        finally:
+            incoming.discard()
+        return self._relative(path)
+
+    def thumbnail(self, sha256: str) -> str | None:
+        """The path of a file's thumbnail below the folder, if there is one."""
+        path = self._thumbnail_path(sha256)
+        return self._relative(path) if _is_plain_file(path) else None
+
+    def find(self, name: str, *, is_thumbnail: bool = False) -> Path | None:
+        """A file by its hash or its name; None when there is none, or the name is none of ours."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            return None
+        sha256, extension = match.groups()
+        extensions = {THUMBNAIL_EXTENSION} if is_thumbnail else set(TYPES_BY_EXTENSION)
+        for known in extensions if extension is None else extensions & {extension}:
+            path = self._thumbnail_path(sha256) if is_thumbnail else self._path(sha256, known)
+            if _is_plain_file(path):
+                return path
+        return None
+
+    def prune(self, older_than_s: float | None, keep_bytes: int | None) -> int:
+        """Delete the oldest files; see `Archive.prune`."""
+        with self._lock, disk_errors(self._folder):
+            return self._prune(older_than_s, keep_bytes)
+
+    def discard(self, sha256: str) -> int:
+        """Delete a file with its thumbnail, unless it is younger than the grace period: somebody
+        may just have kept it again. How many bytes that freed."""
+        with self._lock, disk_errors(self._folder):
+            entries = [one for one in self._entries_of(sha256) if not self._is_young(one)]
+            for entry in entries:
+                self._delete(entry)
+            return sum(entry.bytes for entry in entries)
+
+    @property
+    def _incoming_folder(self) -> Path:
+        return self._folder / "incoming"
+
+    def _path(self, sha256: str, extension: str) -> Path:
+        return self._folder / sha256[:2] / sha256[2:4] / f"{sha256}.{extension}"
+
+    def _thumbnail_path(self, sha256: str) -> Path:
+        name = f"{sha256}.{THUMBNAIL_EXTENSION}"
+        return self._folder / "thumbnails" / sha256[:2] / sha256[2:4] / name
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self._folder).as_posix()
+
+    def _move(self, incoming: IncomingFile, path: Path) -> None:
+        size_bytes = incoming.size_bytes - _size_bytes(path)
+        self._make_folder(path.parent)
+        incoming.path.replace(path)
+        # The name is durable with its folder, not with the file.
+        sync(path.parent)
+        self.total_bytes += size_bytes
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
+
+    def _date(self, path: Path) -> None:
+        now_s = self._clock.now().timestamp()
+        os.utime(path, (now_s, now_s))
+
+    def _make_room(self, more_bytes: int) -> None:
+        limit = self._limits.max_total_bytes
+        if limit is None or self.total_bytes + more_bytes <= limit:
+            return
+        self._prune(None, max(limit - more_bytes, 0))
+        if self.total_bytes + more_bytes > limit:
+            raise ArchiveFullError(
+                f"the archive may have {limit} bytes, has {self.total_bytes}, and nothing in it "
+                "is old enough to be pruned"
+            )
+
+    def _prune(self, older_than_s: float | None, keep_bytes: int | None) -> int:
+        entries = sorted(self._entries(), key=lambda entry: entry.modified_s)
+        self.total_bytes = sum(entry.bytes for entry in entries)
+        now_s = self._clock.now().timestamp()
+        pruned_before = self.pruned
+        for entry in entries:
+            age_s = now_s - entry.modified_s
+            is_old = older_than_s is not None and age_s > older_than_s
+            is_surplus = keep_bytes is not None and self.total_bytes > keep_bytes
+            if age_s < self._limits.grace_s or not (is_old or is_surplus):
+                break
+            self._delete(entry)
+        return self.pruned - pruned_before
+
+    def _delete(self, entry: _Entry) -> None:
+        # The thumbnail first: a crash in between leaves none without its file.
+        entry.thumbnail.unlink(missing_ok=True)
+        entry.path.unlink()
+        self.total_bytes -= entry.bytes
+        self.pruned += 1
+
+    def _is_young(self, entry: _Entry) -> bool:
+        return self._clock.now().timestamp() - entry.modified_s < self._limits.grace_s
+
+    def _entries_of(self, sha256: str) -> Iterator[_Entry]:
+        if _NAME.fullmatch(sha256) is not None:
+            yield from self._entries(f"{sha256[:2]}/{sha256[2:4]}/{sha256}.*")
+
+    def _entries(self, pattern: str = _ANY_FILE) -> Iterator[_Entry]:
+        for path in self._folder.glob(pattern):
+            match = _NAME.fullmatch(path.name)
+            if match is None:
+                continue
+            thumbnail = self._thumbnail_path(match[1])
+            seen = path.lstat()
+            yield _Entry(path, thumbnail, seen.st_size + _size_bytes(thumbnail), seen.st_mtime)
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _is_plain_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _has_content(path: Path, sha256: str) -> bool:
+    if not _is_plain_file(path):
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256

@@ -1,0 +1,58 @@
+"""What a finished prediction means for its task: a result or a failure. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from phoenix_compat.tasks.model.clock import wire_time
+from phoenix_compat.tasks.model.failure import (
+    Failure,
+    failure,
+    is_filtered_picture,
+    prediction_failure,
+)
+from phoenix_compat.tasks.model.output import normalise_output
+from phoenix_compat.tasks.model.prediction import PredictionState, Snapshot
+from phoenix_compat.tasks.model.task import JSONObject, Task
+from phoenix_compat.tasks.model.task_types import TaskKind
+
+PROVIDER_NAME = "Replicate"
+
+
+def outcome(
+    task: Task, kind: TaskKind, snapshot: Snapshot, *, now: datetime, is_overdue: bool
+) -> JSONObject | Failure | None:
+    """The task's `result_data`, or why there is none, or None while the prediction goes on.
+
+    Args:
+        is_overdue: whether its time is about up, which tells a deadline from a cancel.
+    """
+    match snapshot.state:
+        case PredictionState.ACTIVE:
+            return None
+        case PredictionState.SUCCEEDED:
+            return _success(task, kind, snapshot, now)
+        case PredictionState.FAILED:
+            return prediction_failure(snapshot.error_text, snapshot.logs)
+        case PredictionState.CANCELED:
+            is_late = is_overdue and not task.is_cancel_requested
+            return failure("timed_out" if is_late else "canceled")
+
+
+def _success(task: Task, kind: TaskKind, snapshot: Snapshot, now: datetime) -> JSONObject | Failure:
+    if is_filtered_picture(snapshot.logs):
+        return failure("content_policy")
+    output = normalise_output(snapshot.output)
+    made = kind.result(output)
+    if made is not None:
+        return {
+            **made,
+            "model": task.running_model,
+            "provider": PROVIDER_NAME,
+            "prediction_id": snapshot.ref.id,
+            "created_at": wire_time(task.created_at),
+            "completed_at": wire_time(now),
+        }
+    if snapshot.is_removed:
+        return failure("expired")
+    return failure("unsupported_output" if output.inline_files else "empty_output")

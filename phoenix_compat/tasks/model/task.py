@@ -1,0 +1,264 @@
+"""A task as a value: its states, its legal moves, and what clients are told of it. No I/O.
+
+              ┌──────── never sent, throttled, lost, transient ────┐
+              ▼                                                    │
+  (POST) → queued ──committed before the create──→ submitting ─────┤
+            │ ▲                                        │           │
+            │ └─ asked for again ─┐                    └─ id ──→ running ──→ completed
+            └─────────────────→ failed ←───────────────┴───────────┘
+
+Rules: completed and failed are the end, and only a client's retry leads back from failed; progress
+belongs to `running` and never falls within a cycle; clients know three words (processing,
+completed, failed) and nothing of the states behind the first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType, TypeAlias, TypedDict, Unpack
+
+from phoenix_compat.tasks.model.clock import wire_time
+from phoenix_compat.tasks.model.errors import IllegalMoveError
+
+TaskId = NewType("TaskId", str)
+
+JSONObject: TypeAlias = dict[str, Any]
+"""A JSON object; parsed where it enters, written where it leaves."""
+
+PROGRESS_STARTED = 0.1
+PROGRESS_LIMIT = 0.95
+"""A task is nowhere nearer to its end than this until it has ended."""
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands."""
+
+    QUEUED = "queued"
+    SUBMITTING = "submitting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Nothing comes after it, unless a client asks for the task again."""
+        return self in TERMINAL
+
+    @property
+    def wire(self) -> str:
+        """The word clients know: processing, completed or failed."""
+        return self.value if self.is_terminal else "processing"
+
+
+LEGAL_MOVES: dict[TaskStatus, frozenset[TaskStatus]] = {
+    TaskStatus.QUEUED: frozenset({TaskStatus.SUBMITTING, TaskStatus.FAILED}),
+    TaskStatus.SUBMITTING: frozenset({TaskStatus.RUNNING, TaskStatus.QUEUED, TaskStatus.FAILED}),
+    TaskStatus.RUNNING: frozenset({TaskStatus.COMPLETED, TaskStatus.QUEUED, TaskStatus.FAILED}),
+    TaskStatus.COMPLETED: frozenset(),
+    TaskStatus.FAILED: frozenset({TaskStatus.QUEUED}),
+}
+
+TERMINAL = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED})
+UNFINISHED = frozenset(TaskStatus) - TERMINAL
+
+
+class TaskChanges(TypedDict, total=False):
+    """What a move may change beside the status.
+
+    `provider_input` and `fingerprint` change with `provider_model`, when another model steps in.
+    """
+
+    progress: float
+    prediction_id: str | None
+    attempts: int
+    connect_failures: int
+    not_before: datetime | None
+    submitted_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    result_data: JSONObject | None
+    error_data: JSONObject | None
+    retries: int
+    models_tried: tuple[str, ...]
+    provider_model: str | None
+    provider_input: JSONObject
+    fingerprint: str
+    deadline_s: float | None
+    files: tuple[JSONObject, ...]
+    estimated_cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One order for the provider, as the store has it. Columns are explained in schema.sql.
+
+    Attributes:
+        unreadable: columns whose stored value could not be read; see `rows.task_from`.
+    """
+
+    id: TaskId
+    number: int
+    type: str
+    task_type: str
+    model: str
+    input_data: JSONObject
+    provider_input: JSONObject
+    fingerprint: str
+    status: TaskStatus
+    created_at: datetime
+    updated_at: datetime
+    progress: float = 0.0
+    prediction_id: str | None = None
+    attempts: int = 0
+    connect_failures: int = 0
+    is_cancel_requested: bool = False
+    not_before: datetime | None = None
+    submitted_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    result_data: JSONObject | None = None
+    error_data: JSONObject | None = None
+    cycle: int = 1
+    retries: int = 0
+    models_tried: tuple[str, ...] = ()
+    provider_model: str | None = None
+    deadline_s: float | None = None
+    files: tuple[JSONObject, ...] = ()
+    estimated_cost_usd: float | None = None
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Its row cannot be read, so that it is shown as failed, whatever the row says."""
+        return bool(self.unreadable) and self.status is TaskStatus.FAILED
+
+    @property
+    def running_model(self) -> str:
+        """The model that really runs: another than `model` when that one could not be had."""
+        return self.provider_model or self.model
+
+    def as_posted(self) -> Task:
+        """The task as it was when it had just been added, for a client that asks again."""
+        return dataclasses.replace(self, status=TaskStatus.QUEUED, progress=0.0)
+
+    @property
+    def topic(self) -> str:
+        """The channel topic clients join."""
+        return f"task:{self.id}"
+
+    def moved(self, to: TaskStatus, at: datetime, **changes: Unpack[TaskChanges]) -> Task:
+        """The task after a move; from failed it begins a new cycle.
+
+        Raises:
+            IllegalMoveError: the table of moves has no way from here to `to`.
+        """
+        if to not in LEGAL_MOVES[self.status]:
+            raise IllegalMoveError(self.id, self.status, to)
+        if self.status is TaskStatus.FAILED:
+            return self._made_again(at, changes)
+        if to.is_terminal:
+            changes.setdefault("completed_at", at)
+            changes["progress"] = 1.0 if to is TaskStatus.COMPLETED else 0.0
+        return dataclasses.replace(self, status=to, updated_at=at, **changes)
+
+    def _made_again(self, at: datetime, changes: TaskChanges) -> Task:
+        """A new cycle: the order as it was posted, and nothing of what came of it."""
+        return Task(
+            id=self.id,
+            number=self.number,
+            type=self.type,
+            task_type=self.task_type,
+            model=self.model,
+            input_data=self.input_data,
+            status=TaskStatus.QUEUED,
+            created_at=self.created_at,
+            updated_at=at,
+            cycle=self.cycle + 1,
+            provider_input=changes.get("provider_input", self.provider_input),
+            fingerprint=changes.get("fingerprint", self.fingerprint),
+            deadline_s=changes.get("deadline_s", self.deadline_s),
+            estimated_cost_usd=changes.get("estimated_cost_usd", self.estimated_cost_usd),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEvent:
+    """One line of a task's history; `seq` counts from 1 within the task."""
+
+    task_id: TaskId
+    seq: int
+    event: str
+    status: TaskStatus
+    progress: float
+    at: datetime
+    data: JSONObject | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+def progress_payload(task: Task) -> JSONObject:
+    """The payload of the channel event "progress": the task's present state, for clients.
+
+        {"task_id", "progress": float, "status": processing|completed|failed, "timestamp"}
+        + "result_data" when completed, + "error_data" when failed
+
+    Progress is always a float: 0.0 while queued and when failed, 1.0 when completed.
+    """
+    payload: JSONObject = {
+        "task_id": task.id,
+        "progress": float(task.progress),
+        "status": task.status.wire,
+        "timestamp": wire_time(task.updated_at),
+    }
+    if task.status is TaskStatus.COMPLETED:
+        payload["result_data"] = task.result_data or {}
+    elif task.status is TaskStatus.FAILED:
+        payload["error_data"] = task.error_data or {}
+    return payload
+
+
+def task_summary(task: Task) -> JSONObject:
+    """What the answer to POST /api/tasks says of a task.
+
+    `status` is the channel's word, `state` is where the task really stands; `links` are paths.
+    """
+    path = f"/api/tasks/{task.id}"
+    return {
+        "task_id": task.id,
+        "status": task.status.wire,
+        "state": task.status.value,
+        "progress": float(task.progress),
+        "task_type": task.task_type,
+        "model": task.model,
+        "created_at": wire_time(task.created_at),
+        "topic": task.topic,
+        "links": {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel"},
+    }
+
+
+def task_document(task: Task, queue_position: int | None = None) -> JSONObject:
+    """The task in full, for GET: the summary, the input, and what came of it.
+
+    Absent beats null: a key without a value is left out.
+
+    Args:
+        queue_position: 1 for the next to run; only while it is queued.
+    """
+    document = task_summary(task)
+    document["updated_at"] = wire_time(task.updated_at)
+    document["input_data"] = task.input_data
+    if queue_position is not None:
+        document["queue_position"] = queue_position
+    if task.estimated_cost_usd is not None:
+        document["estimated_cost_usd"] = task.estimated_cost_usd
+    if task.completed_at is not None:
+        document["completed_at"] = wire_time(task.completed_at)
+    if task.prediction_id is not None:
+        document["prediction_id"] = task.prediction_id
+    if task.result_data is not None:
+        document["result_data"] = task.result_data
+    if task.error_data is not None:
+        document["error_data"] = task.error_data
+    return document

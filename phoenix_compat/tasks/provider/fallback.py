@@ -1,0 +1,31 @@
+"""Which model steps in for one that cannot be had. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from phoenix_compat.tasks.model.errors import InvalidInputError
+from phoenix_compat.tasks.model.task import Task
+from phoenix_compat.tasks.model.task_types import TaskKind, TaskParams, determine_task_params
+
+
+def next_order(
+    task: Task, kinds: Mapping[str, TaskKind], usual: Sequence[str] = ()
+) -> TaskParams | None:
+    """The same order for the next model of the list, its inputs mapped anew; None at its end.
+
+    Args:
+        usual: the list of the kinds that have none of their own.
+    """
+    kind = kinds.get(task.type)
+    if kind is None:
+        return None
+    gone = {*task.models_tried, task.running_model}
+    for model in kind.fallback_models or usual:
+        if model in gone:
+            continue
+        try:
+            return determine_task_params({**task.input_data, "model": model}, kinds)
+        except InvalidInputError:
+            continue  # This one does not take such an input; the next may.
+    return None

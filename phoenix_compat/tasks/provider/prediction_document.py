@@ -1,0 +1,56 @@
+"""Replicate's prediction object as it may come, and the same as a snapshot. No I/O."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionState, Snapshot
+from phoenix_compat.tasks.model.progress import LOG_TAIL_CHARS
+
+
+class PredictionDocument(BaseModel):
+    """Replicate's prediction as it may come: keys can be absent, null, or new."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: str
+    model: str | None = None
+    version: str | None = None
+    status: str | None = None
+    input: object = None
+    output: object = None
+    error: object = None
+    logs: str | None = None
+    data_removed: bool | None = None
+    completed_at: str | None = None
+
+    def snapshot(self) -> Snapshot:
+        """The same in the workshop's words."""
+        return Snapshot(
+            ref=PredictionRef(self.id),
+            state=self._state(),
+            raw_status=self.status or "",
+            output=self.output,
+            error_text="" if self.error is None else str(self.error)[:2_000],
+            logs=(self.logs or "")[-LOG_TAIL_CHARS:],
+            is_removed=bool(self.data_removed),
+        )
+
+    def _state(self) -> PredictionState:
+        known = _STATES.get(self.status or "")
+        if known is not None:
+            return known
+        # A word we do not know is waited for, unless the prediction says that it has ended.
+        return PredictionState.FAILED if self.completed_at else PredictionState.ACTIVE
+
+
+_STATES = {
+    "starting": PredictionState.ACTIVE,
+    "processing": PredictionState.ACTIVE,
+    "succeeded": PredictionState.SUCCEEDED,
+    "failed": PredictionState.FAILED,
+    "canceled": PredictionState.CANCELED,
+    # It ended before it began, by its deadline or by a cancel.
+    "aborted": PredictionState.CANCELED,
+}
+KNOWN_STATUSES = frozenset(_STATES)

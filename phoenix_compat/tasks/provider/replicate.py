@@ -1,0 +1,300 @@
+"""Replicate through its SDK, used as an authenticated transport and nothing more.
+
+Creating costs money and has no idempotency key, so nothing here repeats a request: no retries, no
+redirects, no waiting. Models, polling and progress are our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+import httpx
+import httpx_aiohttp
+import pydantic
+import replicate
+
+from phoenix_compat.tasks.model.clock import stored_time
+from phoenix_compat.tasks.model.errors import (
+    ProviderRefusedError,
+    ProviderUncertainError,
+    ProviderUnreachableError,
+)
+from phoenix_compat.tasks.model.prediction import PredictionRef, Snapshot
+from phoenix_compat.tasks.model.task import JSONObject, Task
+from phoenix_compat.tasks.model.task_types import fingerprint as fingerprint_of
+from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
+from phoenix_compat.tasks.provider.replicate_errors import provider_error
+from phoenix_compat.tasks.provider.webhook_tags import WebhookTags
+
+MAX_ANSWER_BYTES = 10 * 1024 * 1024
+MAX_LIST_PAGES = 10
+MAX_KNOWN_VERSIONS = 256
+MIN_CANCEL_AFTER_S = 5
+WEBHOOK_EVENTS = ("start", "output", "logs", "completed")
+
+# Ids are opaque, but they become part of a path.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]{0,255}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Whose token it is.
+
+    Attributes:
+        date: the provider's clock, as its header says it.
+        requests_left: in the present minute, as its header says it.
+    """
+
+    username: str
+    date: str | None
+    requests_left: str | None
+
+
+class ReplicateProvider:
+    """A `Provider` that is Replicate, or anything that speaks its HTTP API."""
+
+    def __init__(  # noqa: PLR0913 - plain values, each with a default
+        self,
+        *,
+        token: str,
+        base_url: str,
+        deadline_s: float = 600.0,
+        webhook_url: str | None = None,
+        tags: WebhookTags | None = None,
+        connect_timeout_s: float = 5.0,
+        read_timeout_s: float = 20.0,
+        total_timeout_s: float = 60.0,
+    ) -> None:
+        """Prepare the client; nothing is sent.
+
+        Args:
+            token: the API token; goes to `base_url` and nowhere else.
+            base_url: with its version, "https://api.replicate.com/v1".
+            deadline_s: sent as Cancel-After, unless the task has its own: the provider ends what
+                runs longer.
+            webhook_url: where the provider reports to, https; None leaves it to looking.
+            tags: make the query of that address; None makes them of the token.
+            total_timeout_s: one exchange from first to last byte.
+        """
+        self._deadline_s = deadline_s
+        self._webhook_url = webhook_url
+        self.tags = tags or WebhookTags(token)
+        self._total_timeout_s = total_timeout_s
+        self._versions: dict[str, str] = {}
+        timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s, pool=connect_timeout_s)
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+        self._client = replicate.AsyncReplicate(
+            bearer_token=token,
+            base_url=base_url.rstrip("/"),
+            max_retries=0,
+            timeout=timeout,
+            http_client=replicate.DefaultAioHttpClient(
+                transport=_BoundedTransport(limits=limits),
+                timeout=timeout,
+                # A redirect would carry the token along, and blur what was sent where.
+                follow_redirects=False,
+            ),
+        )
+
+    async def submit(self, task: Task) -> PredictionRef:
+        """Create a prediction: one POST that can create it. See `Provider`.
+
+        Official models run by their name, community models by a version only: when such a name is
+        refused, the order is placed with the model's latest version.
+        """
+        model = task.running_model
+        version = self._versions.get(model, model)
+        try:
+            return await self._create(version, task)
+        except ProviderRefusedError as refusal:
+            if refusal.code != "model_unavailable" or ":" in model:
+                raise
+            latest = await self._latest_version(model)
+            if latest is None or latest == version:
+                raise
+        if len(self._versions) < MAX_KNOWN_VERSIONS:
+            self._versions[model] = latest
+        return await self._create(latest, task)
+
+    async def fetch(self, ref: PredictionRef) -> Snapshot:
+        """Look at a prediction. See `Provider`."""
+        answer = self._client.get(f"/predictions/{quote(ref.id, safe='')}", cast_to=object)
+        return parsed_prediction(await self._exchange(answer)).snapshot()
+
+    async def cancel(self, ref: PredictionRef) -> Snapshot:
+        """Ask that a prediction end. See `Provider`."""
+        path = f"/predictions/{quote(ref.id, safe='')}/cancel"
+        return parsed_prediction(
+            await self._exchange(self._client.post(path, cast_to=object))
+        ).snapshot()
+
+    async def find(self, since: datetime, fingerprint: str) -> Sequence[PredictionRef]:
+        """Predictions made since then of the same model and input, oldest first."""
+        newest_first = await self._listed(since)
+        return [
+            PredictionRef(prediction.id)
+            for prediction in reversed(newest_first)
+            if _fingerprint(prediction) == fingerprint
+        ]
+
+    async def webhook_secret(self) -> str:
+        """The secret that the account's webhooks are signed with, "whsec_…".
+
+        Raises:
+            ProviderError: it could not be had.
+        """
+        answer = self._client.get("/webhooks/default/secret", cast_to=object)
+        key = _object(await self._exchange(answer)).get("key")
+        if not isinstance(key, str) or not key:
+            raise ProviderUncertainError("answered without a webhook secret")
+        return key
+
+    async def account(self) -> Account:
+        """Who the token belongs to; a question that costs nothing and creates nothing.
+
+        Raises:
+            ProviderRefusedError: the token is none, or the account is refused.
+            ProviderError: it cannot be told now.
+        """
+        asked = self._client.get("/account", cast_to=httpx.Response)
+        answer = await self._exchange(asked)
+        assert isinstance(answer, httpx.Response)  # noqa: S101 - that is what was asked for
+        try:
+            username = _object(answer.json()).get("username")
+        except json.JSONDecodeError as error:
+            raise ProviderUncertainError("answered with no JSON") from error
+        return Account(
+            username=str(username),
+            date=answer.headers.get("date"),
+            requests_left=answer.headers.get("ratelimit-remaining"),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _create(self, version: str, task: Task) -> PredictionRef:
+        body: JSONObject = {"version": version, "input": task.provider_input}
+        if self._webhook_url is not None:
+            query = urlencode({"task": task.id, "tag": self.tags.tag(task.id)})
+            body["webhook"] = f"{self._webhook_url}?{query}"
+            body["webhook_events_filter"] = list(WEBHOOK_EVENTS)
+        deadline_s = self._deadline_s if task.deadline_s is None else task.deadline_s
+        cancel_after = f"{max(int(deadline_s), MIN_CANCEL_AFTER_S)}s"
+        answer = self._client.post(
+            "/predictions",
+            cast_to=object,
+            body=body,
+            options={"headers": {"Cancel-After": cancel_after}},
+        )
+        return parsed_prediction(await self._exchange(answer)).snapshot().ref
+
+    async def _latest_version(self, model: str) -> str | None:
+        try:
+            answer = await self._exchange(self._client.get(f"/models/{model}", cast_to=object))
+        except ProviderRefusedError:
+            return None
+        except ProviderUncertainError as error:
+            # Only a question is without an answer; no order has been placed.
+            raise ProviderUnreachableError(str(error)) from error
+        if not isinstance(answer, dict) or answer.get("is_official") is True:
+            return None
+        latest = answer.get("latest_version")
+        version = latest.get("id") if isinstance(latest, dict) else None
+        if not isinstance(version, str) or not _ID.fullmatch(version):
+            return None
+        return f"{model}:{version}"
+
+    async def _listed(self, since: datetime) -> Sequence[PredictionDocument]:
+        predictions: list[PredictionDocument] = []
+        params: dict[str, object] = {"created_after": stored_time(since)}
+        for _ in range(MAX_LIST_PAGES):
+            answer = self._client.get("/predictions", cast_to=object, options={"params": params})
+            page = _object(await self._exchange(answer))
+            results = page.get("results")
+            for item in results if isinstance(results, list) else []:
+                # One entry that makes no sense must not hide the others.
+                with contextlib.suppress(pydantic.ValidationError):
+                    predictions.append(PredictionDocument.model_validate(item))
+            cursor = _cursor(page.get("next"))
+            if cursor is None:
+                break
+            params["cursor"] = cursor
+        return predictions
+
+    async def _exchange(self, answer: Awaitable[object]) -> object:
+        try:
+            async with asyncio.timeout(self._total_timeout_s):
+                return await answer
+        except (replicate.APIError, httpx.HTTPError, json.JSONDecodeError, OSError) as error:
+            # OSError covers TimeoutError; a body that is no JSON leaks out of the SDK as it is.
+            raise provider_error(error) from error
+
+
+def _object(answer: object) -> JSONObject:
+    if not isinstance(answer, dict):
+        raise ProviderUncertainError(f"answered with {type(answer).__name__}, not an object")
+    return answer
+
+
+def parsed_prediction(answer: object) -> PredictionDocument:
+    """The prediction of an answer, or of a webhook.
+
+    Raises:
+        ProviderUncertainError: it is none; the text quotes nothing of it.
+    """
+    try:
+        prediction = PredictionDocument.model_validate(_object(answer))
+    except pydantic.ValidationError as error:
+        fields = sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]})
+        raise ProviderUncertainError(f"answered with a bad {', '.join(fields)}") from error
+    if not _ID.fullmatch(prediction.id):
+        raise ProviderUncertainError("answered without a usable id")
+    return prediction
+
+
+def _fingerprint(prediction: PredictionDocument) -> str | None:
+    if prediction.model is None or not isinstance(prediction.input, dict):
+        return None
+    return fingerprint_of(prediction.model, prediction.input)
+
+
+def _cursor(next_url: object) -> str | None:
+    # Only the cursor is taken from the link: the token follows no address that an answer names.
+    if not isinstance(next_url, str):
+        return None
+    values = parse_qs(urlsplit(next_url).query).get("cursor")
+    return values[0] if values else None
+
+
+class _BoundedTransport(httpx_aiohttp.AiohttpTransport):
+    """The SDK's aiohttp transport, with a bound on what it will read."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if isinstance(response.stream, httpx.AsyncByteStream):
+            response.stream = _BoundedStream(response.stream)
+        return response
+
+
+class _BoundedStream(httpx.AsyncByteStream):
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size_bytes = 0
+        async for chunk in self._stream:
+            size_bytes += len(chunk)
+            if size_bytes > MAX_ANSWER_BYTES:
+                raise httpx.ReadError(f"answer is larger than {MAX_ANSWER_BYTES} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

@@ -1,0 +1,143 @@
+"""What an exception of the SDK means for a request: sent or not, carried out or not.
+
+The aiohttp transport turns every trouble with a connection into one class, so the class says
+nothing and the causes behind it are asked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+
+import aiohttp
+import httpx
+import replicate
+
+from phoenix_compat.tasks.model.errors import (
+    ProviderError,
+    ProviderRefusedError,
+    ProviderThrottledError,
+    ProviderUncertainError,
+    ProviderUnreachableError,
+    RateReducedError,
+)
+from phoenix_compat.tasks.model.failure import TEXTS, public_text
+
+DEFAULT_RETRY_AFTER_S = 5.0
+MAX_RETRY_AFTER_S = 300.0
+
+# Raised while a connection is being made, when nothing of the request has been written.
+_BEFORE_SENDING = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+)
+_RESETS_IN = re.compile(r"resets in ~?(\d{1,6})\s?s")
+_REDUCED_TO = re.compile(
+    r"reduced to (\d{1,6}) requests? per minute(?: with a burst of (\d{1,6}))?"
+)
+_MODEL_IS_GONE = re.compile(r"version disabled|does not exist|invalid version|not permitted", re.I)
+
+
+def never_sent(error: BaseException) -> bool:
+    """Whether a request failed before anything of it was written: it is safe to repeat."""
+    causes = list(_causes(error))
+    if any(isinstance(cause, _BEFORE_SENDING) for cause in causes):
+        return True
+    # With httpx's own transport these two mean the same; with aiohttp's they mean anything.
+    is_aiohttp = any(isinstance(cause, aiohttp.ClientError) for cause in causes)
+    return not is_aiohttp and any(
+        isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        for cause in causes
+    )
+
+
+def provider_error(error: Exception) -> ProviderError:
+    """The workshop's name for what the SDK raised."""
+    if isinstance(error, replicate.APIStatusError):
+        return answer_error(error.status_code, error.body, error.response.headers)
+    kind = type(error).__name__
+    if never_sent(error):
+        return ProviderUnreachableError(f"no connection was made: {kind}")
+    return ProviderUncertainError(f"the answer is lost: {kind}")
+
+
+def answer_error(status: int, body: object, headers: Mapping[str, str]) -> ProviderError:
+    """The workshop's name for an answer that is no success.
+
+    Args:
+        status: the HTTP status.
+        body: the parsed JSON, or the text when it was no JSON.
+        headers: case-insensitive, as httpx has them.
+    """
+    if status == 429:
+        return _throttle(body, headers)
+    if status == 408 or status >= 500:
+        return ProviderUncertainError(f"answered {status}", status=status)
+    code, text = _refusal(status, body)
+    return ProviderRefusedError(status, code, text or TEXTS[code])
+
+
+def _throttle(body: object, headers: Mapping[str, str]) -> ProviderThrottledError:
+    wait_s = retry_after_s(body, headers)
+    limit = _REDUCED_TO.search(_detail(body))
+    if limit is None or int(limit[1]) == 0:
+        return ProviderThrottledError(wait_s)
+    return RateReducedError(wait_s, per_minute=int(limit[1]), burst=max(int(limit[2] or 1), 1))
+
+
+def retry_after_s(body: object, headers: Mapping[str, str]) -> float:
+    """How long a 429 asks us to wait, in seconds: body, then header, then its text; 0 to 300."""
+    candidates: list[object] = []
+    if isinstance(body, dict):
+        candidates.append(body.get("retry_after"))
+    candidates.append(headers.get("retry-after"))
+    found = _RESETS_IN.search(_detail(body))
+    candidates.append(found and found[1])
+    for candidate in candidates:
+        seconds = _seconds(candidate)
+        if seconds is not None:
+            return min(seconds, MAX_RETRY_AFTER_S)
+    return DEFAULT_RETRY_AFTER_S
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _refusal(status: int, body: object) -> tuple[str, str | None]:
+    match status:
+        case 401 | 402 | 403:
+            return "provider_account", None
+        case 404 | 410:
+            return "model_unavailable", None
+        case 422 if _MODEL_IS_GONE.search(f"{_title(body)} {_detail(body)}"):
+            return "model_unavailable", None
+        case 400 | 413 | 422:
+            return "invalid_input", public_text(_detail(body))
+        case _:
+            return "provider_unavailable", None
+
+
+def _title(body: object) -> str:
+    return str(body.get("title", "")) if isinstance(body, dict) else ""
+
+
+def _detail(body: object) -> str:
+    return str(body.get("detail", ""))[:2_000] if isinstance(body, dict) else ""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__

@@ -1,0 +1,4 @@
+"""SQLite below the store: opening, locking, writing, migrating and copying one database file.
+
+Start with `database`.
+"""

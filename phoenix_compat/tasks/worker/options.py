@@ -1,0 +1,110 @@
+"""How the worker works and when it looks again: plain values and arithmetic, no waiting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from phoenix_compat.tasks.worker.circuit_breaker import BreakerOptions
+
+JITTER = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollPace:
+    """When to look at a running prediction: soon at first, then ever less often.
+
+    Attributes:
+        first_s: before the first look; each later wait is `growth` times the one before.
+        limit_s: the longest wait of a young prediction.
+        old_after_s: from this age on, the wait is `old_limit_s`.
+        reported_s: the wait while webhooks tell of the prediction; looks are the safety net.
+    """
+
+    first_s: float = 0.4
+    growth: float = 1.25
+    limit_s: float = 3.0
+    old_after_s: float = 300.0
+    old_limit_s: float = 10.0
+    reported_s: float = 20.0
+
+    def wait_s(self, looks: int, age_s: float, jitter: float, *, is_reported: bool) -> float:
+        """The wait before the next look.
+
+        Args:
+            looks: how many looks there were.
+            age_s: how long the prediction has run.
+            jitter: a random number from 0.0 to 1.0; 0.5 leaves the wait as it is.
+            is_reported: whether a webhook has told of this prediction.
+        """
+        if is_reported:
+            wait_s = self.reported_s
+        elif age_s >= self.old_after_s:
+            wait_s = self.old_limit_s
+        else:
+            wait_s = min(self.first_s * self.growth ** min(looks, 100), self.limit_s)
+        return wait_s * (1.0 + JITTER * (2.0 * jitter - 1.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How the worker works.
+
+    Attributes:
+        concurrency: tasks in hand at once.
+        creates_per_s, create_burst: how fast orders go out; a 429 lowers both for a while.
+        looks_per_s: all questions after predictions share this many; the provider allows 50.
+        deadline_s: a prediction may take this long; the provider is told the same.
+        deadline_grace_s: our own timer rings this much later than the provider's.
+        max_resubmits: how often an order that vanished is sent once more; each may cost money.
+        max_repeats: how often a prediction that failed for no fault of its input is ordered
+            again, over a task's whole life; each may cost money.
+        repeat_first_s: the wait before the first such repeat, half to one and a half times; then
+            it doubles.
+        fallback_models: what is ordered, in this order, when a model is gone; used when the kind
+            of the task names none.
+        files_url: where clients find kept files; results then name those in place of the
+            provider's addresses.
+        archive_patience_s: keeping copies of the files may take this long.
+        max_connect_failures: after so many creates without a connection the task fails.
+        reconcile_waits_s: the wait before each look for an order whose answer was lost.
+        find_margin_s: how far before the order those looks begin, for clocks that differ.
+        retention_s: the age at which an order can no longer be found by its input.
+        max_missing: looks in a row that find no such prediction, before it counts as gone.
+        cancel_patience_s: how long a cancel waits for a result that may be faster.
+        stop_patience_s: how long `stop` waits for orders that are being placed.
+        retry_first_s: the wait after a first trouble; it doubles up to `retry_limit_s`.
+        poll: when to look at a running prediction.
+        breaker: when orders wait because nothing works.
+    """
+
+    concurrency: int = 8
+    creates_per_s: float = 10.0
+    create_burst: float = 10.0
+    looks_per_s: float = 30.0
+    deadline_s: float = 600.0
+    deadline_grace_s: float = 15.0
+    max_resubmits: int = 1
+    max_repeats: int = 2
+    repeat_first_s: float = 5.0
+    fallback_models: tuple[str, ...] = ()
+    files_url: str | None = None
+    archive_patience_s: float = 180.0
+    max_connect_failures: int = 8
+    reconcile_waits_s: tuple[float, ...] = (2.0, 8.0, 20.0)
+    find_margin_s: float = 60.0
+    retention_s: float = 3_300.0
+    max_missing: int = 3
+    cancel_patience_s: float = 10.0
+    stop_patience_s: float = 25.0
+    retry_first_s: float = 1.0
+    retry_limit_s: float = 15.0
+    poll: PollPace = field(default_factory=PollPace)
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)
+
+    def retry_wait_s(self, failures: int) -> float:
+        """The wait after so many failures in a row, in seconds."""
+        return min(self.retry_first_s * 2.0 ** max(failures - 1, 0), self.retry_limit_s)
+
+    def repeat_wait_s(self, repeats: int) -> float:
+        """The wait before a failed prediction is ordered again for the nth time, in seconds."""
+        return self.repeat_first_s * 2.0 ** (repeats - 1)

@@ -1,0 +1,121 @@
+"""Record first, announce after the commit, and insist when the disk is busy.
+
+A run that holds a paid prediction must not lose it to a locked database, so its writes are
+repeated until they succeed; the row is the truth and the announcement only a hint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, TypeVar, Unpack
+
+import structlog
+
+from phoenix_compat.errors import PhoenixCompatError
+from phoenix_compat.tasks.model.clock import Clock
+from phoenix_compat.tasks.model.errors import StoreUnavailableError, TaskNotFoundError
+from phoenix_compat.tasks.model.failure import Failure, failure
+from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
+from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.worker.options import WorkerOptions
+
+T = TypeVar("T")
+Announce: TypeAlias = Callable[[Task], None]
+"""Told of each change after its commit; must not wait."""
+
+MIN_STEP = 0.01
+"""Smaller steps of progress are not worth a write."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Recorder:
+    """The worker's pen."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        announce: Announce,
+        clock: Clock,
+        options: WorkerOptions,
+        counts: Counter[str],
+    ) -> None:
+        self._store = store
+        self._announce = announce
+        self._clock = clock
+        self._options = options
+        self._counts = counts
+
+    async def move(self, task: Task, to: TaskStatus, **changes: Unpack[TaskChanges]) -> Task:
+        """Move a task and announce it; when another mover was faster, what it made of the task.
+
+        A move that clients cannot see (still processing, as far as before) is not announced. A task
+        of whose row something cannot be read is ordered no more, whatever comes of its order.
+
+        Raises:
+            PredictionTakenError: `prediction_id` belongs to another task.
+        """
+        if task.unreadable and to is TaskStatus.QUEUED:
+            return await self.fail(task, failure("internal_error"))
+        moved = await self._insist(lambda: self._store.move(task, to, **changes))
+        if moved is None:
+            return await self.current(task.id)
+        if moved.is_set_aside and not to.is_terminal:
+            return await self.set_aside(moved)
+        if moved.status.is_terminal or moved.progress != task.progress:
+            self.announce(moved)
+        return moved
+
+    async def fail(self, task: Task, failure: Failure) -> Task:
+        """End a task without a result."""
+        log.info("task.failed", task_id=task.id, code=failure.code)
+        return await self.move(task, TaskStatus.FAILED, error_data=failure.error_data)
+
+    async def set_aside(self, task: Task) -> Task:
+        """End a task whose row cannot be read, and say which columns; never what is in them."""
+        aside = await self._insist(lambda: self._store.set_aside(task))
+        if aside is None:
+            return task
+        self._counts["unreadable"] += 1
+        log.error("task.set_aside", task_id=task.id, columns=list(task.unreadable))
+        self.announce(aside)
+        return aside
+
+    async def progress(self, task: Task, progress: float) -> Task:
+        """Raise a running task's progress and announce it; small steps are passed over."""
+        if progress - task.progress < MIN_STEP:
+            return task
+        raised = await self._insist(lambda: self._store.record_progress(task.id, progress))
+        if raised is None:
+            return await self.current(task.id)
+        if raised.is_set_aside:
+            return await self.set_aside(raised)
+        self.announce(raised)
+        return raised
+
+    async def current(self, task_id: TaskId) -> Task:
+        """The task as the store has it."""
+        task = await self._insist(lambda: self._store.get(task_id))
+        if task is None:
+            raise TaskNotFoundError(task_id)
+        return await self.set_aside(task) if task.is_set_aside else task
+
+    def announce(self, task: Task) -> None:
+        """Tell of a change that is committed."""
+        try:
+            self._announce(task)
+        except PhoenixCompatError as error:
+            # Whoever missed it gets the state at the next join; the task goes on.
+            log.warning("task.announce_failed", task_id=task.id, reason=str(error))
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        failures = 0
+        while True:
+            try:
+                return await call()
+            except StoreUnavailableError as error:
+                failures += 1
+                log.warning("store.unavailable", failures=failures, reason=str(error))
+            await self._clock.wait(asyncio.Event(), self._options.retry_wait_s(failures))

@@ -1,0 +1,351 @@
+"""One websocket after its handshake: bytes in, frames to the socket server, the outbox's bytes out.
+
+Connections receive into buffers that they share; one keeps bytes of its own only while a frame is
+incomplete, or while a join blocks it.
+
+    OPEN     client's close frame    answer it, close the TCP connection             → DEAF
+    OPEN     close(), timeout        send a close frame, close our half              → CLOSING
+    OPEN     unreadable bytes        the same, and read nothing more                 → DEAF
+    CLOSING  client's close frame    close the TCP connection                        → DEAF
+    CLOSING, DEAF                    aborted after close_timeout_s, if still there
+    any      the TCP connection ends                                                 → LOST
+
+Source: bandit 1.12.5, lib/bandit/websocket/connection.ex; RFC 6455 §5.5 and §7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from aiohttp._websocket.helpers import websocket_mask  # the C routine; aiohttp exports it nowhere
+
+from phoenix_compat.endpoint import Endpoint, WebSocketOptions
+from phoenix_compat.errors import EncodeError, RemoteProtocolError
+from phoenix_compat.protocol.frame import (
+    CLOSE,
+    CLOSE_INTERNAL_ERROR,
+    CLOSE_INVALID_PAYLOAD,
+    CLOSE_PROTOCOL_ERROR,
+    CLOSE_SERVICE_RESTART,
+    CLOSE_TRY_AGAIN_LATER,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Assembler,
+    RawFrame,
+    close_answer,
+    close_frame,
+    read_frame,
+    write_frame,
+)
+from phoenix_compat.protocol.serializer import Serializer
+from phoenix_compat.protocol.topic import TopicRoutes
+from phoenix_compat.result import Reason
+from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.socket_server import Route, SocketServer
+from phoenix_compat.runtime.topic_fanout import WebSocketWire
+from phoenix_compat.socket import Socket
+from phoenix_compat.transports.aiohttp.stream import Stream
+
+log = logging.getLogger(__name__)
+
+
+class Hub(Protocol):
+    """What the connections of one mount share."""
+
+    endpoint: Endpoint
+    options: WebSocketOptions
+    routes: TopicRoutes[Route]
+    buffer: bytearray
+    view: memoryview
+    short_frame_bytes: int
+    sweeps: int
+
+    def gone(self, connection: WebSocketConnection) -> None:
+        """The connection is lost."""
+
+
+# Small integers, because an Enum's members cost a look-up for each frame.
+_OPEN: Final = 0
+_CLOSING: Final = 1
+_DEAF: Final = 2
+_LOST: Final = 3
+
+_mask_of: Final = struct.Struct("4s").unpack_from
+
+_FINAL_TEXT: Final = 0x80 | TEXT
+SHORT_FRAME_BYTES: Final = 131
+"""The longest frame whose length stands in its second byte, with its header."""
+
+
+class WebSocketConnection(asyncio.BufferedProtocol):
+    """One client's websocket. See the module.
+
+    Attributes:
+        heard_at_sweep: the hub's count of sweeps when the client was last heard.
+    """
+
+    __slots__ = (
+        "_assembler",
+        "_hub",
+        "_outbox",
+        "_partial",
+        "_server",
+        "_state",
+        "_stream",
+        "_timer",
+        "heard_at_sweep",
+    )
+
+    def __init__(self, hub: Hub, stream: Stream, serializer: Serializer, socket: Socket) -> None:
+        endpoint = hub.endpoint
+        self.heard_at_sweep = hub.sweeps
+        self._hub = hub
+        self._stream = stream
+        self._state = _OPEN
+        self._partial: bytearray | None = None
+        self._assembler: Assembler | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._outbox = Outbox(endpoint.wire(WebSocketWire, serializer), self)
+        self._server = SocketServer(endpoint, hub.routes, socket, self._outbox, self)
+
+    # Bytes in: asyncio.BufferedProtocol and stream.StreamProtocol.
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Receive into the buffer that all share."""
+        del sizehint
+        return self._hub.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes were received into it."""
+        self.received(self._hub.buffer, nbytes)
+
+    def received(self, buffer: bytearray, nbytes: int) -> None:
+        """See StreamProtocol."""
+        hub = self._hub
+        self.heard_at_sweep = hub.sweeps
+        partial = self._partial
+        if partial is not None:
+            partial += memoryview(buffer)[:nbytes]
+            self._consume(partial, len(partial))
+            return
+        size = buffer[1]
+        # Nearly all that is ever received: one whole, short text frame and nothing else.
+        if (
+            buffer[0] == _FINAL_TEXT
+            and nbytes == size - 122  # two bytes, the mask's four, and size - 128
+            and 6 <= nbytes <= hub.short_frame_bytes
+            and self._state == _OPEN
+            and self._assembler is None
+        ):
+            payload = buffer[6:nbytes]
+            websocket_mask(_mask_of(buffer, 2)[0], payload)
+            try:
+                if payload.isascii():
+                    self._server.receive(payload, is_binary=False)
+                else:
+                    self._receive(TEXT, payload)
+            except (RemoteProtocolError, EncodeError) as error:
+                self._fail(error)
+            if self._server.is_blocked:
+                self._keep(buffer, nbytes, nbytes)
+        else:
+            self._consume(buffer, nbytes)
+
+    def open(self, handshake: bytes, tail: bytes) -> None:
+        """Answer the handshake, and take what the client sent behind it."""
+        self._outbox.send(handshake)
+        if tail:
+            self._consume(bytearray(tail), len(tail))
+
+    def _consume(self, buffer: bytearray, end: int) -> None:
+        """Handle every whole frame of `buffer[:end]`, and keep the rest."""
+        start = 0
+        try:
+            while self._is_reading:
+                frame = read_frame(
+                    buffer, start, end, self._hub.options.max_frame_bytes, websocket_mask
+                )
+                if frame is None:
+                    break
+                start = frame.end
+                if start < end:
+                    self._outbox.expect_more()
+                self._take(frame)
+        except (RemoteProtocolError, EncodeError) as error:
+            self._fail(error)
+        self._keep(buffer, start, end)
+
+    def _fail(self, error: RemoteProtocolError | EncodeError) -> None:
+        """The client broke the protocol, or cannot be answered."""
+        if isinstance(error, EncodeError):
+            # A client may nest its own words as deep as can be read; to echo them is deeper.
+            is_too_deep = isinstance(error.__cause__, RecursionError)
+            log.error(
+                "closing a connection: its answer cannot be encoded: %s",
+                error,
+                exc_info=None if is_too_deep else error,
+            )
+            self.close(CLOSE_INTERNAL_ERROR, error)
+        else:
+            log.info("closing a connection with %d: %s", error.close_code, error)
+            self.close(error.close_code, error)
+            self._state = _DEAF
+
+    @property
+    def _is_reading(self) -> bool:
+        if self._state == _OPEN:
+            return not self._server.is_blocked
+        return self._state == _CLOSING
+
+    def _keep(self, buffer: bytearray, start: int, end: int) -> None:
+        is_blocked = self._state == _OPEN and self._server.is_blocked
+        if self._state >= _DEAF or (start == end and not is_blocked):
+            self._partial = None
+        elif start or buffer is not self._partial:
+            self._partial = buffer[start:end]
+        if is_blocked:
+            self._stream.pause_reading()
+
+    def unblocked(self) -> None:
+        """A join is answered: go on with what the client sent meanwhile."""
+        if self._state != _OPEN:
+            return
+        partial, self._partial = self._partial, None
+        if partial is not None:
+            self._consume(partial, len(partial))
+        if not self._server.is_blocked:
+            self.heard_at_sweep = self._hub.sweeps
+            self._stream.resume_reading()
+
+    # Frames.
+
+    def _take(self, frame: RawFrame) -> None:
+        opcode = frame.opcode
+        if opcode == CLOSE:
+            self._client_closes(frame.payload)
+        elif self._state != _OPEN:
+            pass  # what else it sent before it knew that this is over
+        elif opcode >= CLOSE:
+            if opcode == PING:
+                self._outbox.send(write_frame(PONG, frame.payload))
+        elif frame.is_final and opcode != CONTINUATION and self._assembler is None:
+            self._receive(opcode, frame.payload)
+        else:
+            self._take_fragment(frame)
+
+    def _take_fragment(self, frame: RawFrame) -> None:
+        if self._assembler is None:
+            self._assembler = Assembler(self._hub.options.max_message_bytes)
+        complete = self._assembler.add(frame)
+        if complete is not None:
+            self._assembler = None
+            self._receive(*complete)
+
+    def _receive(self, opcode: int, payload: bytearray) -> None:
+        if opcode != TEXT:
+            self._server.receive(payload, is_binary=True)
+            return
+        if not payload.isascii():
+            try:
+                payload.decode()
+            except UnicodeDecodeError as error:
+                raise RemoteProtocolError("text is not UTF-8", CLOSE_INVALID_PAYLOAD) from error
+        self._server.receive(payload, is_binary=False)
+
+    # The end.
+
+    def _client_closes(self, payload: bytearray) -> None:
+        """The client closes, or answers our close frame: the TCP connection can go."""
+        if self._state == _OPEN:
+            self._begin_to_close(close_answer(payload), ("shutdown", "closed"))
+        self._state = _DEAF
+        self._stream.close()
+
+    def close(self, code: int, reason: Reason) -> None:
+        """Close towards the client with this code, and end its channels for this reason."""
+        if self._state != _OPEN:
+            return
+        self._begin_to_close(code, reason)
+        self._stream.write_eof()
+        self._stream.resume_reading()  # to see the client go
+
+    def _begin_to_close(self, code: int, reason: Reason) -> None:
+        self._state = _CLOSING
+        self._outbox.close(close_frame(code))
+        self._server.closed(reason)
+        limits = self._hub.endpoint.limits
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(limits.close_timeout_s, self._stream.abort)
+
+    def timed_out(self) -> None:
+        """The client was silent for too long. While its own join blocks it, it cannot be heard."""
+        if not self._server.is_blocked:
+            self.close(CLOSE_PROTOCOL_ERROR, ("shutdown", "timeout"))
+
+    @property
+    def joined_topics(self) -> int:
+        """How many channels are joined."""
+        return self._server.joined_topics
+
+    def drain(self) -> None:
+        """The server restarts: no word to the channels' clients but the close code."""
+        self.close(CLOSE_SERVICE_RESTART, ("shutdown", "draining"))
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._stream.abort()
+
+    # What the outbox writes to: runtime.outbox.Sink.
+
+    @property
+    def send(self) -> Callable[[bytes], int]:
+        """The socket's own."""
+        return self._stream.send
+
+    def write(self, data: bytes) -> None:
+        """The last words."""
+        self._stream.write(data)
+
+    def want_room(self) -> None:
+        """Something waits: `resume_writing` will be called."""
+        self._stream.want_room()
+
+    def broken(self, error: OSError) -> None:
+        """The client cannot be written to any more."""
+        log.debug("a client is gone: %s", error)
+        self._stream.abort()
+
+    def overflowed(self) -> None:
+        """The client is too slow. Not now, because a lane is being written."""
+        self._hub.endpoint.counters.slow_clients_closed += 1
+        asyncio.get_running_loop().call_soon(
+            self.close, CLOSE_TRY_AGAIN_LATER, ("shutdown", "slow")
+        )
+
+    # asyncio.BaseProtocol.
+
+    def resume_writing(self) -> None:
+        """There is room for what waits."""
+        self._outbox.resume()
+
+    def eof_received(self) -> None:
+        """The client is done; the connection closes once what waits is written."""
+        if self._state == _OPEN:
+            self._outbox.close(b"")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over."""
+        del exc
+        self._state = _LOST
+        self._partial = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._outbox.discard()
+        self._server.closed(("shutdown", "closed"))
+        self._hub.gone(self)

@@ -1,0 +1,298 @@
+"""Long-polling: GET takes messages, POST brings some, and the answer's real status is in its body.
+
+    GET   410  a session was just created: its token is new
+    GET   200  messages           GET   204  none within the window
+    POST  200  taken              POST  408  not taken within the window
+    POST  410  no such session    any   403  origin, version or connect refused
+
+Source: phoenix 1.8.12, lib/phoenix/transports/long_poll.ex.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+import secrets
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from phoenix_compat.endpoint import Endpoint, LongPollOptions, MountedSocket, drain_in_batches
+from phoenix_compat.http_server import is_encoded, reads_raw, unread
+from phoenix_compat.protocol.query import BadQueryError, Params
+from phoenix_compat.protocol.token import TokenError
+from phoenix_compat.result import Result
+from phoenix_compat.transports.admission import admit, is_from_allowed_origin
+from phoenix_compat.transports.aiohttp.peers import (
+    MISDIRECTED,
+    NeighbourGoneError,
+    Neighbours,
+    is_from_neighbour,
+)
+from phoenix_compat.transports.aiohttp.request import (
+    connect_info,
+    read_params,
+    refusal,
+    request_origin,
+)
+from phoenix_compat.transports.session import NOT_TEXT, LongPollSession
+
+log = logging.getLogger(__name__)
+
+Sessions = dict[str, LongPollSession]
+"""All sessions of an endpoint by name: a token is good on every path of it."""
+
+_SALT: Final = "phx:lp"
+_NAME_BYTES: Final = 16
+_TOKEN_HEADER: Final = "X-Phoenix-Longpoll-Token"  # noqa: S105 - a header's name
+_AUTH_TOKEN_HEADER: Final = "X-Phoenix-AuthToken"  # noqa: S105 - the same
+_NDJSON: Final = "application/x-ndjson"
+_MAX_BASE64_CHARS: Final = 10_000_000
+_IDLE_WINDOWS: Final = 1.5
+_CORS: Final = {"Access-Control-Allow-Origin": "*"}
+
+
+class LongPollHub:
+    """All long-poll sessions of one mounted socket."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        socket: MountedSocket,
+        options: LongPollOptions,
+        sessions: Sessions,
+        neighbours: Neighbours | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.options = options
+        self.routes = socket.routes
+        self._socket = socket
+        self.polls: set[asyncio.Future[None]] = set()
+        self._sessions = sessions
+        self._neighbours = neighbours
+        self._own: set[LongPollSession] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """How many sessions there are."""
+        return len(self._own)
+
+    async def handle(self, request: web.Request, path_params: dict[str, str]) -> web.StreamResponse:
+        """Answer one request for the long-poll path."""
+        if request.method not in {"GET", "POST", "OPTIONS"}:
+            return _with_cors(refusal(400))
+        try:
+            params = read_params(request, path_params)
+        except BadQueryError as error:
+            return _with_cors(refusal(400, str(error)))
+        if not is_from_allowed_origin(
+            request.headers.get("Origin"), request_origin(request), self.endpoint, self.options
+        ):
+            return _answer({"status": 403})
+        if request.method == "OPTIONS":
+            return _preflight(request)
+        name = self._name(request, params)
+        session = None if name is None else self._sessions.get(name)
+        if session is None and self._neighbours is not None:
+            answer = await self._ask_owner(self._neighbours, request, name)
+            if answer is not None:
+                return answer
+        if request.method == "POST":
+            return await self._publish(request, session)
+        if session is None:
+            return await self._open(request, params)
+        return await self._poll(session)
+
+    # Sessions.
+
+    def _name(self, request: web.Request, params: Params) -> str | None:
+        """Of the session whose token the request carries; the header wins over the query."""
+        token = request.headers.get(_TOKEN_HEADER) or params.get("token")
+        if not isinstance(token, str):
+            return None
+        try:
+            name = self.endpoint.tokens.verify(_SALT, token, max_age_s=self.options.token_max_age_s)
+        except TokenError:
+            return None
+        return name if isinstance(name, str) else None
+
+    async def _ask_owner(
+        self, neighbours: Neighbours, request: web.Request, name: str | None
+    ) -> web.Response | None:
+        """What the process says in which the session lives; None when it does not live any more."""
+        if is_from_neighbour(request):
+            return web.Response(status=MISDIRECTED)
+        owner = None if name is None else neighbours.owner_of(name)
+        if owner is None:
+            return None
+        body = await self._read(request) if request.method == "POST" else None
+        if isinstance(body, web.Response):
+            return body
+        try:
+            return await neighbours.forward(owner, request, body)
+        except NeighbourGoneError as error:
+            log.info("a long-poll session is over: %s", error)
+            return None
+
+    async def _open(self, request: web.Request, params: Params) -> web.Response:
+        info = connect_info(request, self.options.connect_info)
+        if self._socket.auth_token:
+            info["auth_token"] = request.headers.get(_AUTH_TOKEN_HEADER)
+        admitted = await admit(params, info, self.endpoint, self._socket, self.options)
+        if isinstance(admitted, Result) or self.endpoint.is_closing:
+            return _answer({"status": 403})
+        name = secrets.token_urlsafe(_NAME_BYTES)
+        if self._neighbours is not None:
+            name = self._neighbours.session_name(name)
+        token = self.endpoint.tokens.sign(_SALT, name, max_age_s=self.options.token_max_age_s)
+        session = LongPollSession(self, admitted.serializer, admitted.socket, name, token)
+        self._sessions[name] = session
+        self._own.add(session)
+        if self._timer is None:
+            self._sweep_later()
+        return _answer({"messages": [], "status": 410, "token": token})
+
+    async def _poll(self, session: LongPollSession) -> web.Response:
+        messages = await session.poll(self.options.window_s)
+        if NOT_TEXT in messages:
+            log.error("a binary message that is no UTF-8 cannot be sent over long-polling")
+            return _with_cors(refusal(500))
+        body = b'{"messages":[%b],"status":%d,"token":%b}' % (
+            messages[:-1],
+            200 if messages else 204,
+            msgspec.json.encode(session.token),
+        )
+        return _json(body)
+
+    def gone(self, session: LongPollSession) -> None:
+        """A session is over."""
+        self._own.discard(session)
+        self._sessions.pop(session.name, None)
+        self.endpoint.client_gone()
+
+    async def drain(self) -> None:
+        """End the sessions with joined channels, batch after batch."""
+        joined = [session for session in self._own if session.joined_topics]
+        await drain_in_batches(joined, self._socket.drainer)
+
+    def close_all(self) -> None:
+        """End every session; polls that wait are answered at once."""
+        for session in tuple(self._own):
+            session.drain()
+        for poll in self.polls:
+            if not poll.done():
+                poll.set_result(None)
+
+    def abort_all(self) -> None:
+        """Nothing is left to drop but the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _sweep_later(self) -> None:
+        delay_s = self.options.window_s * _IDLE_WINDOWS
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._sweep)
+
+    def _sweep(self) -> None:
+        """End the sessions that nobody polls. One timer serves all; POSTs do not count."""
+        self._timer = None
+        oldest_s = asyncio.get_running_loop().time() - self.options.window_s * _IDLE_WINDOWS
+        for session in tuple(self._own):
+            if session.polled_at_s < oldest_s:
+                try:
+                    session.close(0, ("shutdown", "inactive"))
+                except Exception:  # a bug keeps one session, and does not end the sweeps
+                    log.exception("a long-poll session that nobody polls could not be ended")
+        if self._own:
+            self._sweep_later()
+
+    # Messages in.
+
+    async def _publish(
+        self, request: web.Request, session: LongPollSession | None
+    ) -> web.StreamResponse:
+        if session is None:
+            return _answer({"status": 410})
+        body = await self._read(request)
+        if isinstance(body, web.Response):
+            return body
+        if request.headers.get("Content-Type") != _NDJSON:
+            return await self._publish_all(session, [(body, False)])
+        lines = body.replace(b"\r\n", b"\n").split(b"\n")[: self.options.max_batch_messages]
+        if any(len(line) > _MAX_BASE64_CHARS for line in lines if not line.startswith(b"[")):
+            return _with_cors(refusal(400))
+        return await self._publish_all(session, _entries(lines))
+
+    async def _publish_all(
+        self, session: LongPollSession, entries: Iterable[tuple[bytes, bool]]
+    ) -> web.StreamResponse:
+        try:
+            for data, is_binary in entries:
+                if not await session.publish(
+                    data, is_binary=is_binary, window_s=self.options.window_s
+                ):
+                    return _answer({"status": 408})
+        except binascii.Error as error:
+            log.warning("a long-poll message is neither JSON nor base64: %s", error)
+            return _with_cors(refusal(500))
+        return _answer({"status": 200})
+
+    async def _read(self, request: web.Request) -> bytes | web.Response:
+        """The body, or what refuses it.
+
+        Differs from Phoenix: Plug takes a body as it came, whatever its Content-Encoding says, and
+        so does a server of ours; aiohttp's own would inflate it, and there it is refused.
+        """
+        is_refused = is_encoded(request) and not reads_raw(request)
+        body = bytearray()
+        try:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > self.options.max_body_bytes:
+                    return _with_cors(refusal(400))
+        except web.RequestPayloadError:
+            return _with_cors(unread(request, refusal(415 if is_refused else 400)))
+        return _with_cors(refusal(415)) if is_refused else bytes(body)
+
+
+def _entries(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """The messages of a batch, each read when the one before was taken.
+
+    Raises:
+        binascii.Error: a line is neither an array nor base64.
+    """
+    for line in lines:
+        if line.startswith(b"["):
+            yield line, False
+        else:
+            yield base64.b64decode(line, validate=True), True
+
+
+def _answer(body: dict[str, Any]) -> web.Response:
+    return _json(msgspec.json.encode(body))
+
+
+def _json(body: bytes) -> web.Response:
+    response = web.Response(body=body, headers={**_CORS, "Cache-Control": "no-store"})
+    response.headers["Content-Type"] = "application/json; charset=utf-8"
+    return response
+
+
+def _preflight(request: web.Request) -> web.Response:
+    """What a browser asks before it sends a token in a header."""
+    asked = request.headers.getall("Access-Control-Request-Headers", [])
+    headers = {
+        "Access-Control-Allow-Methods": "get, post, options",
+        "Access-Control-Allow-Headers": ", ".join(asked),
+        "Access-Control-Max-Age": "3600",
+    }
+    return web.Response(headers={**_CORS, **headers})
+
+
+def _with_cors(response: web.Response) -> web.Response:
+    response.headers.update(_CORS)
+    return response

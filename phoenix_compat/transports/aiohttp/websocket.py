@@ -1,0 +1,254 @@
+"""Websockets: aiohttp parses the request and asks us; then a slim protocol owns the transport.
+
+The handshake is checked in Phoenix's order: method, query, origin, subprotocols, `connect`, and
+only then whether the request is an upgrade at all. The 101 is written here, the TCP connection gets
+a WebSocketConnection for its protocol, and aiohttp's objects for it can go.
+
+Source: phoenix 1.8.12, lib/phoenix/transports/websocket.ex, call/2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from email.utils import formatdate
+from functools import lru_cache
+from typing import Final
+
+from aiohttp import web
+
+from phoenix_compat.bounded import brief
+from phoenix_compat.endpoint import Endpoint, MountedSocket, WebSocketOptions, drain_in_batches
+from phoenix_compat.protocol.frame import CLOSE_NORMAL
+from phoenix_compat.protocol.handshake import (
+    accept_key,
+    offered_subprotocols,
+    select_subprotocol,
+    switching_protocols,
+    take_auth_token,
+    upgrade_error,
+)
+from phoenix_compat.protocol.query import BadQueryError
+from phoenix_compat.protocol.serializer import Serializer
+from phoenix_compat.result import Result
+from phoenix_compat.socket import Socket
+from phoenix_compat.transports.admission import admit, is_from_allowed_origin
+from phoenix_compat.transports.aiohttp.connection import SHORT_FRAME_BYTES, WebSocketConnection
+from phoenix_compat.transports.aiohttp.poller import Poller
+from phoenix_compat.transports.aiohttp.request import (
+    NO_STORE,
+    connect_info,
+    read_params,
+    refusal,
+    request_origin,
+)
+from phoenix_compat.transports.aiohttp.stream import LoopStream
+
+log = logging.getLogger(__name__)
+
+_RECEIVE_BYTES: Final = 256 * 1024
+_SWEEPS_PER_TIMEOUT: Final = 10
+
+
+class WebSocketHub:
+    """All websocket connections of one mounted socket, and what they share."""
+
+    def __init__(
+        self, endpoint: Endpoint, socket: MountedSocket, options: WebSocketOptions
+    ) -> None:
+        self.endpoint = endpoint
+        self.options = options
+        self.buffer = bytearray(_RECEIVE_BYTES)
+        self.poller = Poller(endpoint.tick, self.buffer)
+        self.view = self.poller.view
+        self.short_frame_bytes = min(SHORT_FRAME_BYTES, options.max_frame_bytes)
+        self.sweeps = 0
+        self.routes = socket.routes
+        self._socket = socket
+        self._connections: set[WebSocketConnection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    # The handshake.
+
+    async def handle(self, request: web.Request, path_params: dict[str, str]) -> web.StreamResponse:
+        """Answer one request for the websocket path."""
+        if request.method != "GET":
+            return refusal(400)
+        try:
+            params = read_params(request, path_params)
+        except BadQueryError as error:
+            return refusal(400, str(error))
+        if not is_from_allowed_origin(
+            request.headers.get("Origin"), request_origin(request), self.endpoint, self.options
+        ):
+            return refusal(403)
+        protocols = request.headers.get("Sec-WebSocket-Protocol")
+        token = None
+        if self._socket.auth_token:
+            try:
+                protocols, token = take_auth_token(protocols)
+            except ValueError as error:  # Phoenix raises, which is the same to the client
+                log.debug("a client's auth token is not base64: %s", error)
+                return refusal(500)
+        is_fine, subprotocol = self._select_subprotocol(protocols)
+        if not is_fine:
+            return refusal(403)
+        info = connect_info(request, self.options.connect_info, protocols)
+        if self._socket.auth_token:
+            info["auth_token"] = token
+        admitted = await admit(params, info, self.endpoint, self._socket, self.options)
+        if isinstance(admitted, Result):
+            return self._refuse(request, admitted)
+        serializer, socket = admitted
+        problem = upgrade_error(request.headers, request.version)
+        if problem is not None:
+            return refusal(400, problem)
+        return self._upgrade(request, serializer, socket, subprotocol)
+
+    def _select_subprotocol(self, header: str | None) -> tuple[bool, str | None]:
+        offered = offered_subprotocols(header)
+        supported = self.options.subprotocols
+        if self._socket.auth_token:
+            supported = ("phoenix", *(supported or ()))
+        is_fine, subprotocol = select_subprotocol(offered, supported)
+        if not is_fine:
+            log.error(
+                "Could not check Websocket subprotocols: offered %s, supported %r",
+                brief(offered),
+                supported,
+            )
+        return is_fine, subprotocol
+
+    def _refuse(self, request: web.Request, refused: Result) -> web.StreamResponse:
+        handler = self.options.error_handler
+        if handler is None or refused.payload == {}:
+            return refusal(403)
+        answer = handler(request, refused.payload)
+        if not isinstance(answer, web.StreamResponse):
+            raise TypeError(f"error_handler returned {answer!r}, not an aiohttp response")
+        return answer
+
+    def _upgrade(
+        self,
+        request: web.Request,
+        serializer: Serializer,
+        socket: Socket,
+        subprotocol: str | None,
+    ) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None or self.endpoint.is_closing:
+            return refusal(503)
+        headers = [
+            ("date", _date(int(time.time()))),
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade"),
+            ("sec-websocket-accept", accept_key(request.headers["Sec-WebSocket-Key"])),
+            ("cache-control", NO_STORE["Cache-Control"]),
+        ]
+        if subprotocol is not None:
+            headers.append(("sec-websocket-protocol", subprotocol))
+        tail = _take_from_aiohttp(request)
+        stream = self.poller.open(transport)
+        connection = WebSocketConnection(self, stream or LoopStream(transport), serializer, socket)
+        if stream is None:
+            transport.set_protocol(connection)
+            transport.resume_reading()
+        else:
+            stream.start(connection)
+        connection.open(switching_protocols(headers), tail)
+        self._opened(connection)
+        return _HandedOver(status=101)
+
+    # The connections.
+
+    def _opened(self, connection: WebSocketConnection) -> None:
+        self._connections.add(connection)
+        if self._timer is None:
+            self._sweep_later()
+
+    def gone(self, connection: WebSocketConnection) -> None:
+        """A connection is lost."""
+        self._connections.discard(connection)
+        self.endpoint.client_gone()
+
+    async def drain(self) -> None:
+        """Close the clients with joined channels with 1012, batch after batch."""
+        joined = [connection for connection in self._connections if connection.joined_topics]
+        await drain_in_batches(joined, self._socket.drainer)
+
+    def close_all(self) -> None:
+        """Close every client that is left with 1000."""
+        for connection in tuple(self._connections):
+            connection.close(CLOSE_NORMAL, ("shutdown", "closed"))
+
+    def abort_all(self) -> None:
+        """Drop the connections that are still there."""
+        for connection in tuple(self._connections):
+            connection.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _sweep_later(self) -> None:
+        delay_s = self.options.timeout_s / _SWEEPS_PER_TIMEOUT
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close those that were silent for the whole timeout. One timer serves all."""
+        self._timer = None
+        self.sweeps += 1
+        too_old = self.sweeps - _SWEEPS_PER_TIMEOUT
+        for connection in tuple(self._connections):
+            if connection.heard_at_sweep < too_old:
+                try:
+                    connection.timed_out()
+                except Exception:  # a bug ends one connection, not the sweeps
+                    log.exception("a silent websocket could not be closed, and is dropped")
+                    connection.abort()
+        if self._connections:
+            self._sweep_later()
+
+
+@lru_cache(maxsize=1)
+def _date(now_s: int) -> str:
+    """The `date` of an answer; the same for all of a second."""
+    return formatdate(now_s, usegmt=True)
+
+
+class _HandedOver(web.StreamResponse):
+    """What the handler returns when the connection is not aiohttp's any more: writes nothing."""
+
+    async def prepare(self, _request: web.BaseRequest) -> None:
+        self.force_close()
+
+    async def write_eof(self, _data: bytes = b"") -> None:
+        pass
+
+
+class _Tail:
+    """Takes from aiohttp's protocol what arrived together with the handshake."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        pass
+
+
+def _take_from_aiohttp(request: web.Request) -> bytes:
+    """Let aiohttp's objects go as if their client had left; what came after the handshake."""
+    protocol = request.protocol
+    tail = _Tail()
+    protocol.set_parser(tail)  # type: ignore[arg-type] # it needs feed_data and feed_eof only
+    protocol.transport = None
+    protocol.connection_lost(None)
+    return tail.data

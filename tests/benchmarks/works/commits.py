@@ -1,0 +1,109 @@
+"""The commit path alone: tasks that many callers add at once, each answered after its fsync.
+
+In turn with one commit for each task, on the same disk, in a process that collects garbage as the
+server does. What the disk does at best, bare commits one after the other, is in the JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from phoenix_compat.server.process.listening import settle_garbage
+from phoenix_compat.tasks.model.clock import SystemClock
+from phoenix_compat.tasks.store.sqlite.database import Database
+from phoenix_compat.tasks.store.sqlite.writer import MAX_BATCH
+from phoenix_compat.tasks.store.task_store import TaskStore
+from tests.benchmarks.loads.load import finished
+from tests.benchmarks.machine import SERVER_CORE, pinned
+from tests.benchmarks.rig import Rig
+from tests.benchmarks.work import Sample, Target, Work
+from tests.integration.worker.worker_harness import SCHEMA, order
+
+_ADDS_SHARED, _ADDS_ALONE = 8_000, 2_000
+"""So that either takes about as long."""
+
+
+def _commits(name: str, callers: int, target: Target | None = None) -> Work:
+    def measure(rig: Rig, max_batch: int, adds: int) -> Sample:
+        own = ["-m", "tests.benchmarks.works.commits", str(rig.new_folder())]
+        numbers = [str(number) for number in (callers, max_batch, rig.count(adds))]
+        found = finished(pinned([sys.executable, *own, *numbers], SERVER_CORE))
+        return Sample(float(found["adds_per_s"]), found)
+
+    return Work(
+        name=name,
+        unit="/s",
+        ours=lambda rig: measure(rig, MAX_BATCH, _ADDS_SHARED),
+        ruler=lambda rig: measure(rig, 1, _ADDS_ALONE),
+        ruler_name="a commit each",
+        target=target,
+    )
+
+
+COMMITS = (
+    _commits("durable adds, 10 callers", 10),
+    _commits("durable adds, 50 callers", 50),
+    _commits("durable adds, 200 callers", 200, Target(min_ratio=10)),
+    _commits("durable adds, 1 000 callers", 1_000),
+)
+"""How far a shared commit carries, by how many wait for it."""
+
+
+async def adds_a_second(path: Path, callers: int, max_batch: int, adds: int) -> tuple[float, float]:
+    """Durable adds a second, and how many of them shared a commit, from so many callers."""
+    params = order()
+    database = await Database.open(path, SCHEMA, max_batch=max_batch)
+    async with TaskStore(database, SystemClock()) as store:
+        turns = iter(range(adds))
+
+        async def call() -> None:
+            for _ in turns:
+                await store.add(params)
+
+        settle_garbage()
+        begin_s = time.perf_counter()
+        await asyncio.gather(*(call() for _ in range(callers)))
+        elapsed_s = time.perf_counter() - begin_s
+        counts = store.write_counts
+    return adds / elapsed_s, counts.writes / counts.batches
+
+
+def bare_commits_a_second(path: Path, commits: int) -> float:
+    """What one connection does with an insert and an fsync at a time, and nothing else."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("CREATE TABLE bare (text TEXT)")
+        begin_s = time.perf_counter()
+        for _ in range(commits):
+            connection.execute("INSERT INTO bare VALUES (?)", ("x" * 500,))
+        return commits / (time.perf_counter() - begin_s)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure one way and print a JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("folder", type=Path, help="where the database is made")
+    for number in ("callers", "max_batch", "adds"):
+        parser.add_argument(number, type=int)
+    options = parser.parse_args(arguments)
+    numbers = (options.callers, options.max_batch, options.adds)
+    rate, size = asyncio.run(adds_a_second(options.folder / "tasks.db", *numbers))
+    found = {
+        "adds_per_s": round(rate, 1),
+        "writes_per_commit": round(size, 1),
+        "bare_commits_per_s": round(bare_commits_a_second(options.folder / "bare.db", 500), 1),
+    }
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""`conformance run`, as a person would call it: exit codes, files, messages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.conformance.suite.fake_server import FakeServer
+from tests.integration.operations.commands import Finished, run
+
+COMMAND = ("-m", "phoenix_compat", "conformance", "run")
+
+
+async def play(*arguments: str | Path) -> Finished:
+    """Run the command with a short quiet."""
+    return await run(*COMMAND, *map(str, arguments), "--quiet-ms", "60", COLUMNS="120")
+
+
+async def test_a_good_server_is_exit_code_0(reference_url: str, tmp_path: Path) -> None:
+    """All reports are written, and the last line tells the sum."""
+    files = {kind: tmp_path / f"report.{kind}" for kind in ("json", "junit", "html", "badge")}
+    options = [word for kind, path in files.items() for word in (f"--{kind}", path)]
+
+    finished = await play(reference_url, "--only", "join/ok", *options)
+
+    assert finished.code == 0, finished.err
+    assert finished.out.splitlines()[-1].startswith("8 of 8 passed, profile 1.8.12")
+    assert json.loads(files["json"].read_text())["counts"]["passed"] == 8
+    assert all(path.stat().st_size for path in files.values())
+
+
+async def test_a_difference_is_exit_code_1(reference_url: str) -> None:
+    """Held to another version, the server differs; the failure names the command to repeat it."""
+    arguments = ("--only", "end/crash", "--transport", "websocket", "--profile", "1.8.2")
+    finished = await play(f"{reference_url}/socket/websocket", *arguments)
+
+    assert finished.code == 1
+    assert '[4] is {"reason":"channel_crash"}, wanted {}' in finished.out
+    assert f"conformance run {reference_url} --only end/crash/rejoin --transport" in finished.out
+
+
+async def test_expected_failures_are_strict(reference_url: str, tmp_path: Path) -> None:
+    """What fails as expected is good; what passes against expectation is not."""
+    known = tmp_path / "known.txt"
+    known.write_text("end/crash/rejoin\n")
+    options = ("--only", "end/crash/rejoin", "--expected-failures", known)
+
+    good = await play(reference_url, *options, "--profile", "1.8.2")
+    odd = await play(reference_url, *options)
+
+    assert good.code == 0, good.out
+    assert "2 failed as expected" in good.out
+    assert odd.code == 1
+    assert "end/crash/rejoin longpoll passed: take it off the expected failures" in odd.out
+
+
+async def test_json_to_stdout_is_json_alone(reference_url: str) -> None:
+    """With `--json -` what is for people goes to stderr."""
+    finished = await play(reference_url, "--only", "join/ok/v2", "--json", "-")
+
+    assert [case["id"] for case in json.loads(finished.out)["cases"]] == ["join/ok/v2"] * 2
+    assert "2 of 2 passed" in finished.err
+
+
+async def test_nobody_there_is_exit_code_3(reference_url: str) -> None:
+    """No server, or one without the reference channel set, is told at once."""
+    async with FakeServer().run() as base_url:
+        pass
+    nobody = await play(base_url)
+    other = await play(f"{reference_url}/elsewhere")
+
+    assert (nobody.code, other.code) == (3, 3)
+    assert f"no server answers at {base_url}" in nobody.err
+    assert "reference channel set" in other.err
+
+
+async def test_misuse_is_exit_code_2(tmp_path: Path) -> None:
+    """Unknown ids, profiles and URLs end with a sentence, not a traceback."""
+    known = tmp_path / "known.txt"
+    known.write_text("join/nothing\n")
+    wrong = [
+        await play("http://h", "--only", "join/nothing"),
+        await play("http://h", "--profile", "2.0"),
+        await play("http://h", "--expected-failures", known),
+        await play("ftp://h"),
+        await play(),
+    ]
+
+    assert [finished.code for finished in wrong] == [2] * 5
+    assert all(finished.err and "Traceback" not in finished.err for finished in wrong)
+
+
+async def test_the_list_needs_no_server() -> None:
+    """`--list` shows ids and plays nothing."""
+    finished = await run(*COMMAND, "--list", "--only", "join/duplicate", COLUMNS="120")
+
+    assert finished.code == 0
+    assert "join/duplicate/order" in finished.out

@@ -1,0 +1,56 @@
+"""A failure is told in words that say what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from phoenix_compat.conformance.suite.reasons import describe_heard, reasons
+
+REPLY = {"text": ["1", "1", "t", "phx_reply", {"response": {}, "status": "ok"}]}
+CLOSE = {"text": ["1", "1", "t", "phx_close", {}]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "told"),
+    [
+        ([REPLY], [REPLY], []),
+        ([REPLY, CLOSE], [CLOSE, REPLY], ["a: the right frames in the wrong order"]),
+        ([REPLY, CLOSE], [REPLY], ['a: a frame is missing: ["1","1","t","phx_close",{}]']),
+        ([], [CLOSE], ['a: a frame too many: ["1","1","t","phx_close",{}]']),
+        (
+            [REPLY],
+            [{"text": ["1", "1", "t", "phx_reply", {"response": {}, "status": "error"}]}],
+            ['a: a frame differs: [4].status is "error", wanted "ok"'],
+        ),
+        ([{"text": [1, {"a": {"b": 1}}]}], [{"text": [1, {"a": {}}]}],
+         ['a: a frame differs: [1].a is {}, wanted {"b":1}']),
+        ([{"close": 1001}], [{"close": 1}], ["a: a frame differs: close 1, wanted close 1001"]),
+        ([{"close": 1001}], [{"pong": "x"}], ["a: a frame differs: pong x, wanted close 1001"]),
+    ],
+)  # fmt: skip
+def test_frames(wanted: list[Any], got: list[Any], told: list[str]) -> None:
+    """Missing, additional, changed and reordered frames are told apart."""
+    heard = [{"frames": {"a": frames}} if frames else {} for frames in (wanted, got)]
+
+    assert reasons(*heard) == told
+
+
+def test_openings_and_answers() -> None:
+    """A status is told with its place."""
+    assert reasons({"open": {"status": 403}}, {"open": {"status": 101, "protocol": None}}) == [
+        'the opening: {"status":101,"protocol":null}, wanted {"status":403}'
+    ]
+    assert reasons(
+        {"http": {"status": 200, "body": {"status": 410}}},
+        {"http": {"status": 200, "body": {"status": 200}}},
+    ) == ["the answer: body.status is 200, wanted 410"]
+
+
+def test_what_was_heard_is_a_line_each() -> None:
+    """Nothing is told as such."""
+    heard = {"open": {"status": 101}, "frames": {"a": [{"b64": "AP8="}], "b": [{"gone": True}]}}
+
+    assert list(describe_heard(heard)) == ['open: {"status":101}', "a: b64 AP8=", "b: gone true"]
+    assert list(describe_heard({})) == ["nothing"]

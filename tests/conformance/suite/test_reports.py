@@ -1,0 +1,193 @@
+"""A run is told in every form, and each tells the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.console import Console
+
+from phoenix_compat.conformance.report.badge import to_badge
+from phoenix_compat.conformance.report.machine import to_json, to_junit
+from phoenix_compat.conformance.report.page import to_page
+from phoenix_compat.conformance.report.summary import Outcome, Report, judge
+from phoenix_compat.conformance.report.terminal import show_list, show_report
+from phoenix_compat.conformance.suite.cases import Case, SendText, Step
+from phoenix_compat.conformance.suite.conversation import LogLine
+from phoenix_compat.conformance.suite.expected import ExpectedFailures
+from phoenix_compat.conformance.suite.runner import CaseResult, StepResult
+
+WANTED = {"frames": {"a": [{"text": ["1", "<b>"]}]}}
+GOT = {"frames": {"a": [{"text": ["2", "<b>"]}]}}
+
+
+def result(id_: str, *, passed: bool) -> CaseResult:
+    """A case of one step, answered right or wrong."""
+    action = SendText("a", '["?\x01"]')
+    case = Case(id_, (Step(action, WANTED),), title="Says `what`", source="lib/x.ex")
+    log = (LogLine(0.0, "a", "out", str(action)), LogLine(0.001, "a", "in", {"text": ["2", "<b>"]}))
+    reason = () if passed else ('a: a frame differs: [0] is "2", wanted "1"',)
+    step = StepResult(action, WANTED, WANTED if passed else GOT, reason)
+    return CaseResult(case, (step,), None, log, 0.1)
+
+
+@pytest.fixture
+def report() -> Report:
+    """One case of each outcome."""
+    results = [
+        result("join/fine", passed=True),
+        result("join/wrong", passed=False),
+        result("leave/known", passed=False),
+        result("leave/odd", passed=True),
+    ]
+    expected = ExpectedFailures(frozenset({"leave/known", "leave/odd websocket"}))
+    began_at = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
+    return Report("http://h:1", "1.7", began_at, 1.5, judge(results, expected))
+
+
+def test_verdicts(report: Report) -> None:
+    """What was expected to fail and passed is as bad as a failure."""
+    assert [verdict.outcome for verdict in report.verdicts] == [
+        Outcome.PASSED,
+        Outcome.FAILED,
+        Outcome.EXPECTED_FAILURE,
+        Outcome.UNEXPECTED_PASS,
+    ]
+    assert [verdict.outcome.is_good for verdict in report.verdicts] == [True, False, True, False]
+    assert not report.is_good
+    assert report.summary == (
+        "2 of 4 passed (1 failed, 1 failed as expected, 1 passed unexpectedly), profile 1.7, 1.5 s"
+    )
+
+
+def test_the_command_that_reproduces(report: Report) -> None:
+    """It plays the one case, over its transport, held to the same profile."""
+    assert report.reproduce(report.verdicts[1].case) == (
+        "phoenix-compat conformance run http://h:1 --only join/wrong --transport websocket "
+        "--profile 1.7"
+    )
+
+
+def test_json(report: Report) -> None:
+    """The JSON has every case with its steps, its frames and its reasons."""
+    document = json.loads(to_json(report))
+
+    wrong = document["cases"][1]
+    assert document["counts"]["failed"] == 1
+    assert document["is_good"] is False
+    assert wrong["reasons"] == ['step 1, a: a frame differs: [0] is "2", wanted "1"']
+    assert wrong["steps"][0] | {"action": ""} == {
+        "action": "",
+        "wanted": WANTED,
+        "got": GOT,
+        "is_right": False,
+    }
+    assert wrong["log"][1] == {
+        "at_s": 0.001,
+        "conn": "a",
+        "way": "in",
+        "shown": {"text": ["2", "<b>"]},
+    }
+
+
+def test_junit(report: Report) -> None:
+    """A CI sees two failures and one that is skipped; control characters do not break the XML."""
+    [suite] = ET.fromstring(to_junit(report))  # noqa: S314 - our own XML
+
+    assert suite.attrib | {"time": ""} == {
+        "name": "phoenix 1.7 over websocket",
+        "timestamp": "2026-01-05T10:00:00+00:00",
+        "tests": "4",
+        "failures": "2",
+        "skipped": "1",
+        "time": "",
+    }
+    assert [[child.tag for child in test] for test in suite] == [
+        [],
+        ["failure"],
+        ["skipped"],
+        ["failure"],
+    ]
+    assert "--only join/wrong" in (suite[1][0].text or "")
+
+
+class _Page(HTMLParser):
+    """Collects what a page loads, its ids and its links."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.ids: set[str] = set()
+        self.links: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if tag in {"script", "link", "img", "iframe"} or "src" in values:
+            self.loads.append(tag)
+        self.ids |= {values["id"]} if "id" in values else set()
+        self.links |= {values["href"]} if "href" in values else set()
+
+
+def test_the_page(report: Report) -> None:
+    """The page loads nothing, escapes what servers say, and its marks lead to the cases."""
+    text = to_page(report)
+    page = _Page()
+    page.feed(text)
+
+    assert page.loads == []
+    assert "url(" not in text
+    assert "@import" not in text
+    assert {link.removeprefix("#") for link in page.links} <= page.ids
+    assert "<b>&" not in text
+    assert "[&quot;2&quot;,&quot;&lt;b&gt;&quot;]" in text
+    assert "--only join/wrong" in text
+    assert text.index('id="websocket-join-wrong"') < text.index('id="websocket-join-fine"')
+    assert "Says <code>what</code>" in text
+
+
+def test_the_badge(report: Report) -> None:
+    """The badge is XML that says how many passed, in a colour that says how good that is."""
+    good = Report("", "1.8.12", report.began_at, 1.0, report.verdicts[:1])
+
+    badges = {to_badge(one): one for one in (report, good)}
+
+    fills = []
+    for text, one in badges.items():
+        svg = ET.fromstring(text)  # noqa: S314 - our own XML
+        assert svg.attrib["aria-label"] == (
+            f"phoenix {one.profile}: {one.passed}/{len(one.verdicts)} conformance"
+        )
+        fills += re.findall(r'fill="(#2f855a|#c53030)"', text)
+    assert fills == ["#c53030", "#2f855a"]
+
+
+def test_the_terminal(report: Report) -> None:
+    """Each failure has wanted and got side by side, its reason, and the command to repeat it."""
+    console = Console(width=110, record=True, file=None, quiet=False, force_terminal=False)
+    with console.capture() as captured:
+        show_report(console, report)
+
+    lines = captured.get().splitlines()
+    [header] = [
+        line for line in lines if "wanted" in line and line.split()[1:3] == ["wanted", "got"]
+    ]
+    row = lines[lines.index(header) + 2]
+    assert re.search(r'a: \["1","<b>"\] +a: \["2","<b>"\]', row)
+    assert any("--only join/wrong" in line for line in lines)
+    assert any("leave/odd websocket passed" in line for line in lines)
+    assert report.summary in lines
+
+
+def test_the_list(report: Report) -> None:
+    """Each id has one line, with its level and what it is played over."""
+    console = Console(width=110)
+    with console.capture() as captured:
+        show_list(console, [verdict.case for verdict in report.verdicts])
+
+    text = captured.get()
+    assert re.search(r"join/fine +MUST +websocket +\(written\) Says `what`", text)
+    assert "4 cases, 4 plays" in text

@@ -1,0 +1,304 @@
+"""The judge is judged: a scripted server answers right, wrong or late; the runner must tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from phoenix_compat.conformance.suite.cases import Case, parse_case
+from phoenix_compat.conformance.suite.runner import (
+    CaseResult,
+    load_vectors,
+    matches,
+    run_case,
+    run_cases,
+)
+from phoenix_compat.conformance.suite.wire_client import Opcode, encode_frame
+from tests.conformance.suite.fake_server import (
+    HANG_UP,
+    WELCOME,
+    Answers,
+    FakeServer,
+    close,
+    plain,
+    text,
+)
+
+QUIET_S = 0.1
+LATE_S = 0.25
+
+OPEN = {"op": "open", "query": "vsn=2.0.0", "expect": {"open": {"status": 101, "protocol": None}}}
+
+
+def asking(*wanted: dict[str, Any]) -> Case:
+    """A case of one connection and one question, to be answered by these frames."""
+    expect = {"frames": {"a": list(wanted)}} if wanted else {}
+    return parse_case(
+        {"id": "asking", "steps": [OPEN, {"op": "send", "json": ["?"], "expect": expect}]}
+    )
+
+
+async def judge(
+    case: Case, *script: Answers, responses: tuple[bytes, ...] = (WELCOME,)
+) -> CaseResult:
+    """Play the case against a server that follows the script."""
+    async with FakeServer(*script, responses=responses).run() as base_url:
+        return await run_case(case, base_url, quiet_s=QUIET_S)
+
+
+async def test_right_answers_pass() -> None:
+    """A server that answers what was recorded, keys in any order, is right."""
+    case = asking({"text": [1, {"a": 1, "b": "<any>"}]}, {"b64": "AP8="}, {"raw": "no json"})
+    binary = encode_frame(b"\x00\xff", Opcode.BINARY, mask=None)
+
+    result = await judge(case, [text('[1, {"b": 7, "a": 1}]'), binary, text("no json")])
+
+    assert result.passed, result.explain()
+    assert result.explain().startswith("ok: asking websocket")
+
+
+@pytest.mark.parametrize(
+    ("answers", "got"),
+    [
+        pytest.param([text("[1]")], "[1]", id="one-missing"),
+        pytest.param([text("[1]"), text("[2]"), text("[3]")], "[3]", id="one-too-many"),
+        pytest.param([text("[2]"), text("[1]")], "[2]", id="wrong-order"),
+        pytest.param([text("[1]"), text("[2.0]")], "[2.0]", id="float-for-integer"),
+        pytest.param([text("[1]"), text('["2"]')], '["2"]', id="string-for-integer"),
+        pytest.param([text("[true]"), text("[2]")], "[true]", id="true-for-one"),
+        pytest.param([text("[1]"), text("[2")], "raw [2", id="not-json"),
+        pytest.param([text("[1]"), text("[NaN]")], "raw [NaN]", id="nan-is-not-json"),
+        pytest.param([text("[1]"), close(1011)], "close 1011", id="close-instead"),
+        pytest.param([text("[1]"), HANG_UP], "close 1006", id="hung-up"),
+        pytest.param([text("[1]"), LATE_S, text("[2]")], "[1]", id="late"),
+        pytest.param([], "nothing", id="silence"),
+    ],
+)
+async def test_wrong_answers_fail(answers: Answers, got: str) -> None:
+    """A missing, additional, reordered, changed or late frame fails the case and is shown."""
+    case = asking({"text": [1]}, {"text": [2]})
+
+    result = await judge(case, answers)
+
+    assert not result.passed
+    assert result.error is None
+    assert "wanted a: [1]" in result.explain()
+    assert f"got    {'' if got == 'nothing' else 'a: '}{got}" in result.explain()
+
+
+async def test_a_frame_where_silence_was_recorded_fails() -> None:
+    """No `frames` in the recording means that nothing was sent."""
+    result = await judge(asking(), [text("[1]")])
+
+    assert not result.passed
+    assert "wanted nothing" in result.explain()
+
+
+async def test_a_late_frame_fails_the_step_it_falls_into() -> None:
+    """What comes after the quiet of its own step is an answer too many in the next."""
+    case = parse_case(
+        {
+            "id": "late",
+            "steps": [
+                OPEN,
+                {"op": "send", "json": ["?"], "expect": {}},
+                {"op": "wait", "s": LATE_S, "expect": {}},
+            ],
+        }
+    )
+
+    result = await judge(case, [LATE_S, text("[1]")])
+
+    assert [step.is_right for step in result.steps] == [True, True, False]
+
+
+async def test_close_codes_are_compared() -> None:
+    """A connection closed with another code than recorded fails."""
+    right = await judge(asking({"close": 1001}), [close(1001)])
+    wrong = await judge(asking({"close": 1001}), [close(1000)])
+
+    assert right.passed, right.explain()
+    assert not wrong.passed
+    assert "got    a: close 1000" in wrong.explain()
+
+
+async def test_what_no_server_may_send_is_told() -> None:
+    """Masked frames, reserved bits and text that is not UTF-8 are shown as violations."""
+    masked, reserved = encode_frame("[1]"), encode_frame("[1]", rsv=4, mask=None)
+    not_utf8 = encode_frame(b"\xff", mask=None)
+
+    result = await judge(asking(), [masked, reserved, not_utf8])
+
+    assert result.explain().count("a: violation ") == 3
+
+
+async def test_fragments_are_one_message() -> None:
+    """A message in fragments, a pong between them, is compared as the message it is."""
+    first = encode_frame("[1", is_final=False, mask=None)
+    pong = encode_frame("p", Opcode.PONG, mask=None)
+    last = encode_frame(",2]", Opcode.CONTINUATION, mask=None)
+
+    result = await judge(asking({"pong": "p"}, {"text": [1, 2]}), [first, pong, last])
+
+    assert result.passed, result.explain()
+
+
+@pytest.mark.parametrize(
+    ("response", "got"),
+    [
+        pytest.param(plain(403), {"status": 403}, id="refused"),
+        pytest.param(
+            WELCOME.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Protocol: phoenix\r\n\r\n"),
+            {"status": 101, "protocol": "phoenix"},
+            id="subprotocol-not-recorded",
+        ),
+    ],
+)
+async def test_the_handshake_is_compared(response: bytes, got: dict[str, Any]) -> None:
+    """Another status or subprotocol than recorded fails the opening."""
+    case = parse_case({"id": "opening", "steps": [OPEN]})
+
+    result = await judge(case, responses=(response,))
+
+    assert not result.passed
+    assert result.steps[0].got == {"open": got}
+
+
+async def test_connections_are_compared_apart() -> None:
+    """A frame on the wrong connection fails, though the right number of frames came."""
+    case = parse_case(
+        {
+            "id": "two",
+            "steps": [
+                OPEN,
+                {**OPEN, "conn": "b"},
+                {
+                    "op": "send",
+                    "conn": "a",
+                    "json": ["?"],
+                    "expect": {"frames": {"b": [{"text": [1]}]}},
+                },
+            ],
+        }
+    )
+
+    result = await judge(case, [text("[1]")])
+
+    assert not result.passed
+    assert result.steps[2].got == {"frames": {"a": [{"text": [1]}]}}
+
+
+async def test_a_connection_that_closed_itself_is_not_heard() -> None:
+    """After the client's own close nothing on that connection counts."""
+    case = parse_case(
+        {"id": "closing", "steps": [OPEN, {"op": "close", "code": 1000, "expect": {}}]}
+    )
+
+    result = await judge(case, [close(1000)])
+
+    assert result.passed, result.explain()
+
+
+async def test_http_steps_capture_and_fill_values() -> None:
+    """A captured value goes into later requests, and long-poll messages are shown parsed."""
+    first = {
+        "op": "http",
+        "path": "/p",
+        "capture": ["token"],
+        "expect": {"http": {"status": 200, "body": {"token": "<any>"}}},
+    }
+    second = {
+        "op": "http",
+        "path": "/p?token=${token}",
+        "want_headers": ["x-kept"],
+        "expect": {
+            "http": {"status": 200, "body": {"messages": [[1]]}, "headers": {"x-kept": "yes"}}
+        },
+    }
+    case = parse_case({"id": "polling", "steps": [first, second]})
+    server = FakeServer(
+        responses=(plain(200, b'{"token":"T"}'), plain(200, b'{"messages":["[1]"]}', "X-Kept: yes"))
+    )
+
+    async with server.run() as base_url:
+        result = await run_case(case, base_url, quiet_s=QUIET_S)
+
+    assert result.passed, result.explain()
+    assert server.requests == ["GET /p HTTP/1.1", "GET /p?token=T HTTP/1.1"]
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"messages":[[1]]}', b'{"messages":["[1]"],"x":0}', b"", b"[1]"]
+)
+async def test_a_different_http_body_fails(body: bytes) -> None:
+    """Messages that are not strings, further keys and missing bodies are told apart."""
+    expect = {"http": {"status": 200, "body": {"messages": [[1]]}}}
+    case = parse_case({"id": "polling", "steps": [{"op": "http", "path": "/p", "expect": expect}]})
+
+    result = await judge(case, responses=(plain(200, body),))
+
+    assert not result.passed
+
+
+async def test_a_case_that_cannot_be_played_says_where_it_stopped() -> None:
+    """No server, or a step that needs what is not there, is a failed case and not an exception."""
+    unopened = parse_case({"id": "unopened", "steps": [{"op": "ping", "conn": "b", "data": "x"}]})
+    async with FakeServer().run() as base_url:
+        unplayable = await run_case(unopened, base_url, quiet_s=QUIET_S)
+
+    unreachable = await run_case(asking(), base_url, quiet_s=QUIET_S)
+
+    assert "STOPPED: step 1: UnplayableError: connection 'b' is not open" in unplayable.explain()
+    assert "STOPPED: step 1: ConnectionRefusedError" in unreachable.explain()
+
+
+async def test_cases_run_at_once_within_the_bound() -> None:
+    """Independent cases share the time, at most as many at once as allowed, results in order."""
+    cases = [Case(f"case-{number}", asking({"text": [1]}).steps) for number in range(6)]
+    server = FakeServer([text("[1]")])
+
+    async with server.run() as base_url:
+        results = await run_cases(cases, base_url, concurrency=3, quiet_s=QUIET_S)
+
+    assert [result.case.id for result in results] == [case.id for case in cases]
+    assert all(result.passed for result in results)
+    assert server.max_clients == 3
+
+
+async def test_names_of_a_case_are_its_own() -> None:
+    """What a case isolates is renamed wherever it stands, differently in each play."""
+    join = ["1", "1", "room:a", "phx_join", {}]
+    case = parse_case(
+        {
+            "id": "isolated",
+            "isolate": ["room:a"],
+            "steps": [
+                OPEN,
+                {"op": "send", "json": join, "expect": {"frames": {"a": [{"text": join}]}}},
+            ],
+        }
+    )
+
+    results = [await judge(case, [text("[]")]) for _time in range(2)]
+
+    topics = [result.steps[1].wanted["frames"]["a"][0]["text"][2] for result in results]
+    assert topics[0] != topics[1]
+    for topic, result in zip(topics, results, strict=True):
+        assert topic.startswith("room:a-")
+        assert f'"{topic}","phx_join"' in str(result.steps[1].action)
+
+
+def test_any_is_any_value_but_null() -> None:
+    """`<any>` admits falsy values and refuses null."""
+    falsy: list[Any] = [0, "", [], {}, False]
+
+    assert all(matches("<any>", got) for got in falsy)
+    assert not matches("<any>", None)
+
+
+def test_the_recorded_vectors_are_there() -> None:
+    """All 73 recorded conversations come with the package, each under a name of its own."""
+    cases = load_vectors()
+
+    assert len({case.id for case in cases}) == len(cases) == 73

@@ -1,0 +1,143 @@
+"""The trace checker finds no fault with Phoenix, nor with this server."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from phoenix_compat.conformance.suite.cases import Case
+from phoenix_compat.conformance.suite.catalog import load_vectors
+from phoenix_compat.conformance.trace.checker import Violation, check_trace
+from phoenix_compat.conformance.trace.recording.frames import Side
+from phoenix_compat.conformance.trace.rules.rule import Level
+from tests.conformance.recording import RecordedWire, Recording, record_case
+
+CASES = {case.id: case for case in load_vectors()}
+
+# Cases in which the client errs on purpose, and what the checker says of it.
+CLIENT_ERRORS = {
+    "bad-json": {"client/undecodable"},
+    "bad-shape-object-on-v2": {"client/undecodable"},
+    "vsn-unsupported": {"client/vsn"},
+    "vsn-garbage": {"client/vsn"},
+    "leave-not-joined": {"client/leave-not-joined"},
+    "leave-stale-join-ref": {"client/duplicate-join", "client/join-ref"},
+    "push-stale-join-ref": {"client/duplicate-join", "client/join-ref"},
+    "join-twice-same-socket": {"client/duplicate-join"},
+    "phoenix-topic-other-event": {"client/not-joined"},
+    "push-not-joined": {"client/not-joined"},
+    "push-after-leave": {"client/not-joined"},
+    "stop-normal": {"client/not-joined"},
+    "stop-error": {"client/not-joined"},
+    "longpoll-batch-ndjson": {"client/before-join-reply"},
+}
+
+
+def told(violations: list[Violation], who: Side) -> list[str]:
+    """The violations of one side, readable."""
+    return [
+        f"frame {one.entry.number} {one.rule.id} {one.detail} {one.entry.what}"
+        for one in violations
+        if one.rule.who is who
+    ]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_phoenix_itself_breaks_no_rule(name: str) -> None:
+    """What was recorded from Phoenix 1.8.12 is right, so whatever is told of it would be wrong."""
+    violations = check_trace(record_case(CASES[name]).entries)
+
+    assert told(violations, Side.SERVER) == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_clients_of_the_vectors_err_only_on_purpose(name: str) -> None:
+    """Where the recorded client breaks a rule, the case is about that."""
+    violations = check_trace(record_case(CASES[name]).entries)
+
+    found = {one.rule.id for one in violations if one.rule.who is Side.CLIENT}
+    assert found == CLIENT_ERRORS.get(name, set())
+
+
+def test_recordings_of_the_vectors_are_not_empty() -> None:
+    """Every case leaves entries, but for the plain requests."""
+    empty = [name for name, case in CASES.items() if not record_case(case).entries]
+
+    assert empty == ["websocket-path-plain-get", "longpoll-post-bad-token"]
+
+
+EVENTS = (
+    "echo",
+    "echo",
+    "push",
+    "broadcast",
+    "noreply",
+    "reply_binary",
+    "push_binary",
+    "echo_error",
+)
+ENDINGS = ("stop", "stop_reply", "stop_error", "crash", "unknown")
+
+
+class Rambling:
+    """A client without manners: whatever comes to its mind, and it waits for no answer."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self._ref = 0
+        self._join_refs: dict[str, list[Any]] = {}
+
+    def messages(self, count: int) -> Iterator[list[Any]]:
+        """V2 messages, joins and leaves and events of both living and dead joins."""
+        for _message in range(count):
+            self._ref += 1
+            yield self._message(self._random.choice(("room:a", "room:b", "task:1", "nope:1")))
+
+    def _message(self, topic: str) -> list[Any]:
+        joined = self._join_refs.setdefault(topic, [])
+        dice = self._random.random()
+        if dice < 0.1:
+            return [None, self._ref, "phoenix", "heartbeat", {}]
+        if dice < 0.3 or not joined:
+            joined.append(self._random.choice((str(self._ref), None, self._ref)))
+            return [joined[-1], str(self._ref), topic, "phx_join", {}]
+        join_ref = self._random.choice((joined[-1], joined[-1], joined[-1], None, joined[0]))
+        if dice < 0.4:
+            return [join_ref, str(self._ref), topic, "phx_leave", {}]
+        event = self._random.choice(EVENTS if dice < 0.9 else ENDINGS)
+        return [join_ref, str(self._ref), topic, event, {"n": self._ref}]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_this_server_breaks_no_rule_whatever_it_is_told(
+    reference_url: str, seed: int
+) -> None:
+    """Two clients ramble at once; every frame of the server has its right place."""
+    recording = Recording(now_s=None)
+    wires = [
+        await RecordedWire.open(recording, reference_url, conn, "vsn=2.0.0") for conn in ("a", "b")
+    ]
+    ramblings = [Rambling(seed * 2 + index).messages(150) for index in range(2)]
+
+    for messages in zip(*ramblings, strict=True):
+        for wire, message in zip(wires, messages, strict=True):
+            await wire.send(message)
+    for wire in wires:
+        await wire.finish()
+
+    violations = check_trace(recording.entries)
+    errors = [one for one in violations if one.rule.level is Level.MUST]
+    assert told(errors, Side.SERVER) == []
+    assert len(recording.entries) > 400
+
+
+def test_a_case_that_is_changed_is_told() -> None:
+    """The recordings are not judged with a blind eye: an answer too many is seen."""
+    case: Case = CASES["join-ok-v2"]
+    recording = record_case(case)
+    recording.entries.append(recording.entries[-1])
+
+    assert told(check_trace(recording.entries), Side.SERVER) != []

@@ -1,0 +1,101 @@
+"""The raw client puts on the wire what it is asked for, and reads what is there."""
+
+from __future__ import annotations
+
+import pytest
+
+from phoenix_compat.conformance.suite.wire_client import (
+    Opcode,
+    RawFrame,
+    WireClient,
+    accept_key,
+    build_request,
+    encode_close,
+    encode_frame,
+    upgrade_headers,
+)
+from tests.conformance.suite.fake_server import HANG_UP, WELCOME, FakeServer, plain
+
+
+async def read(sent: bytes) -> RawFrame | None:
+    """Read one frame from a server that sends these bytes and hangs up at the first question."""
+    async with FakeServer([HANG_UP], responses=(WELCOME + sent,)).run() as base_url:
+        client = await WireClient.connect(base_url)
+        await client.handshake("/")
+        await client.send_frame("?")
+        frame = await client.read_frame()
+        await client.close()
+        return frame
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 125, 126, 65535, 65536])
+async def test_a_frame_is_read_as_it_was_built(size_bytes: int) -> None:
+    """Payloads of every length form come back unmasked and whole."""
+    payload = bytes(range(256)) * 257
+    sent = encode_frame(payload[:size_bytes], Opcode.BINARY, is_final=False, rsv=5)
+
+    frame = await read(sent)
+
+    assert frame == RawFrame(Opcode.BINARY, payload[:size_bytes], False, 5, True)
+
+
+def test_frames_have_the_bytes_of_rfc_6455() -> None:
+    """Header, mask and payload stand where RFC 6455 §5.7 shows them for "Hello"."""
+    masked = encode_frame("Hello")
+    unmasked = encode_frame("Hello", mask=None)
+
+    assert masked.hex() == "818537fa213d7f9f4d5158"
+    assert unmasked.hex() == "810548656c6c6f"
+
+
+async def test_a_close_frame_tells_its_code_and_reason() -> None:
+    """Code and reason are read apart; an empty close counts as 1005."""
+    full = await read(encode_close(1001, b"bye"))
+    empty = await read(encode_close())
+
+    assert full is not None
+    assert empty is not None
+    assert (full.close_code, full.close_reason) == (1001, b"bye")
+    assert empty.close_code == 1005
+
+
+@pytest.mark.parametrize("sent", [b"", encode_frame("Hello")[:-1]])
+async def test_the_end_of_the_connection_is_none(sent: bytes) -> None:
+    """A connection that ends between frames or within one gives no frame."""
+    frame = await read(sent)
+
+    assert frame is None
+
+
+def test_the_accept_key_is_that_of_rfc_6455() -> None:
+    """The example of RFC 6455 §1.3 gives the answer printed there."""
+    assert accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+def test_a_handshake_header_can_be_left_out() -> None:
+    """None removes a header of the handshake, another value replaces it."""
+    changed = upgrade_headers("h", {"Upgrade": None, "Connection": "close"}, [("X-A", "1")])
+
+    names = [name for name, _value in changed]
+
+    assert names == ["Host", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "X-A"]
+    assert build_request("GET", "/p", changed).startswith(b"GET /p HTTP/1.1\r\nHost: h\r\n")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        plain(200, b"body"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\nbody",
+    ],
+    ids=["by-length", "chunked", "until-the-end"],
+)
+async def test_bodies_of_every_form_are_read(response: bytes) -> None:
+    """A body is read by its length, by chunks or until the connection ends."""
+    async with FakeServer(responses=(response,)).run() as base_url:
+        client = await WireClient.connect(base_url)
+        answer = await client.request("GET", "/")
+        await client.close()
+
+    assert (answer.status, answer.body) == (200, b"body")

@@ -1,0 +1,61 @@
+"""The API on a server of its own, over a store whose worker waits to be started."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from phoenix_compat.server.http.api import add_task_routes
+from tests.integration.worker.fake_provider import FakeClock, FakeProvider, ref, succeeded
+from tests.integration.worker.worker_harness import Workshop, open_workshop
+
+MONK = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+Client: TypeAlias = "TestClient[web.Request, web.Application]"
+
+
+@asynccontextmanager
+async def open_shop_window(path: Path) -> AsyncIterator[tuple[Client, Workshop]]:
+    """A client of the API and the workshop behind it, whose worker is not started."""
+    provider = FakeProvider(submit=[ref()], fetch=[succeeded()])
+    async with open_workshop(path, provider, FakeClock(), is_started=False) as workshop:
+        app = web.Application()
+        add_task_routes(
+            app,
+            workshop.store,
+            workshop.worker,
+            max_body_bytes=20_000,
+            announce=workshop.announced.append,
+        )
+        app.router.add_get("/elsewhere", _not_there)
+        app.router.add_get("/api/crash", _crash)
+        app.router.add_get("/api/moved", _moved_away)
+        async with TestClient(TestServer(app)) as client:
+            yield client, workshop
+
+
+async def problem(response: ClientResponse, status: int) -> dict[str, Any]:
+    """The document of a refusal, after the checks that hold for all of them."""
+    assert response.status == status
+    assert response.content_type == "application/problem+json"
+    document: dict[str, Any] = await response.json(content_type=None)
+    assert document["status"] == status
+    assert {"type", "title", "detail"} <= set(document)
+    assert document["type"].startswith("urn:phoenix-compat:problem:")
+    return document
+
+
+async def _not_there(_request: web.Request) -> web.Response:
+    raise web.HTTPNotFound
+
+
+async def _moved_away(_request: web.Request) -> web.Response:
+    raise web.HTTPFound("/elsewhere")
+
+
+async def _crash(_request: web.Request) -> web.Response:
+    raise RuntimeError("at /home/someone/secret.py")

@@ -1,0 +1,181 @@
+"""The HTTP API: what it takes and what it answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from phoenix_compat.tasks.model.task import TaskStatus, progress_payload
+from tests.integration.api.api_harness import MONK, Client, problem
+from tests.integration.worker.worker_harness import Workshop
+
+
+async def test_a_task_is_accepted(client: Client, workshop: Workshop) -> None:
+    """202 says where to follow the task, and the row is there before it."""
+    response = await client.post("/api/tasks", json=MONK)
+
+    answer = await response.json()
+    assert response.status == 202
+    path = f"/api/tasks/{answer['task_id']}"
+    assert answer == {
+        "task_id": answer["task_id"],
+        "status": "processing",
+        "state": "queued",
+        "progress": 0.0,
+        "task_type": "image_gen",
+        "model": "google/imagen-4-fast",
+        "created_at": "2026-01-05T10:00:00Z",
+        "topic": f"task:{answer['task_id']}",
+        "links": {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel"},
+    }
+    assert response.headers["Location"] == path
+    stored = await workshop.store.get(answer["task_id"])
+    assert stored is not None
+    assert stored.input_data == MONK["input_data"]
+
+
+async def test_a_posted_task_is_run(client: Client, workshop: Workshop) -> None:
+    """The worker wakes for it; GET shows the result the channel announced."""
+    await workshop.worker.start()
+    task_id = (await (await client.post("/api/tasks", json=MONK)).json())["task_id"]
+    task = await workshop.store.get(task_id)
+    assert task is not None
+    ended = await workshop.ended(task)
+
+    shown = await (await client.get(f"/api/tasks/{task_id}")).json()
+
+    assert (shown["status"], shown["state"], shown["progress"]) == ("completed", "completed", 1.0)
+    assert shown["result_data"] == progress_payload(ended)["result_data"]
+    assert shown["prediction_id"] == "p-1"
+    assert shown["input_data"] == MONK["input_data"]
+
+
+async def test_what_a_client_must_not_set_is_passed_over(
+    client: Client, workshop: Workshop
+) -> None:
+    """State and result are the server's, whatever is posted beside the input."""
+    body = MONK | {"status": "completed", "result_data": {"image_url": "x"}, "id": "mine"}
+
+    answer = await (await client.post("/api/tasks", json=body)).json()
+
+    stored = await workshop.store.get(answer["task_id"])
+    assert stored is not None
+    assert (stored.status, stored.result_data) == (TaskStatus.QUEUED, None)
+    assert stored.id != "mine"
+
+
+async def test_the_list_is_newest_first_and_pages(client: Client, workshop: Workshop) -> None:
+    """The cursor of one page begins the next; the last page has none."""
+    tasks = [await workshop.add() for _ in range(5)]
+
+    first = await (await client.get("/api/tasks?limit=3")).json()
+    rest = await (await client.get(f"/api/tasks?limit=3&cursor={first['next_cursor']}")).json()
+
+    shown = [task["task_id"] for task in first["tasks"] + rest["tasks"]]
+    assert shown == [task.id for task in reversed(tasks)]
+    assert "next_cursor" not in rest
+
+
+@pytest.mark.parametrize(
+    ("status", "count"),
+    [("processing", 2), ("queued", 2), ("failed", 1), ("completed", 0), ("running", 0)],
+)
+async def test_the_list_knows_statuses(
+    client: Client, workshop: Workshop, status: str, count: int
+) -> None:
+    """The channel's words and the states behind them both filter."""
+    tasks = [await workshop.add() for _ in range(3)]
+    await workshop.worker.cancel(tasks[0].id)
+
+    answer = await (await client.get("/api/tasks", params={"status": status})).json()
+
+    assert len(answer["tasks"]) == count
+
+
+async def test_a_task_can_be_canceled(client: Client, workshop: Workshop) -> None:
+    """A queued task has ended when the answer comes; again is the same answer."""
+    task = await workshop.add()
+
+    for _ in range(2):
+        response = await client.post(f"/api/tasks/{task.id}/cancel")
+        answer = await response.json()
+        assert response.status == 200
+        assert answer["error_data"]["code"] == "canceled"
+    await problem(await client.post("/api/tasks/no-such/cancel"), 404)
+
+
+async def test_the_history_is_told(client: Client, workshop: Workshop) -> None:
+    """Every move with its time, oldest first, from where the client left off."""
+    task = await workshop.add()
+    await workshop.worker.cancel(task.id)
+
+    events = await (await client.get(f"/api/tasks/{task.id}/events?after=1")).json()
+
+    assert [event["event"] for event in events["events"]] == ["cancel_requested", "failed"]
+    assert events["events"][-1] == {
+        "seq": 3,
+        "event": "failed",
+        "status": "failed",
+        "state": "failed",
+        "progress": 0.0,
+        "at": "2026-01-05T10:00:00Z",
+        "data": {"error": "The task was canceled.", "code": "canceled"},
+    }
+
+
+async def test_a_waiting_task_knows_its_place(client: Client, workshop: Workshop) -> None:
+    """Position 1 runs next; what no longer waits has none, and those behind move up."""
+    tasks = [await workshop.add() for _ in range(3)]
+
+    before = [await shown(client, task.id) for task in tasks]
+    await workshop.worker.cancel(tasks[0].id)
+    after = [await shown(client, task.id) for task in tasks]
+
+    assert [task.get("queue_position") for task in before] == [1, 2, 3]
+    assert [task.get("queue_position") for task in after] == [None, 1, 2]
+
+
+async def test_an_estimate_of_the_cost_is_shown(client: Client, workshop: Workshop) -> None:
+    """Price times outputs by the table; absent for a model that has no price."""
+    four = await workshop.add(model="black-forest-labs/flux-schnell", num_outputs=4)
+    unknown = await workshop.add(model="you/yours")
+
+    assert (await shown(client, four.id))["estimated_cost_usd"] == 0.012
+    assert "estimated_cost_usd" not in await shown(client, unknown.id)
+
+
+async def test_a_failed_task_can_be_made_again(client: Client, workshop: Workshop) -> None:
+    """The same task is queued at 0.0, told to its clients, and runs to its end."""
+    task = await workshop.add()
+    await workshop.worker.cancel(task.id)
+
+    response = await client.post(f"/api/tasks/{task.id}/retry")
+    answer = await response.json()
+
+    assert response.status == 202
+    assert (answer["task_id"], answer["state"], answer["progress"]) == (task.id, "queued", 0.0)
+    assert answer["queue_position"] == 1
+    assert {"error_data", "completed_at"}.isdisjoint(answer)
+    assert workshop.payloads(task)[-1] == progress_payload(await workshop.now(task))
+    assert await workshop.history(task) == ["queued", "cancel_requested", "failed", "queued"]
+    workshop.announced.clear()
+    await workshop.worker.start()
+    assert (await workshop.ended(task)).status is TaskStatus.COMPLETED
+
+
+async def test_a_task_made_again_keeps_its_model(client: Client, workshop: Workshop) -> None:
+    """A model that was named, or was the default then, is the one that runs."""
+    task = await workshop.add(model="black-forest-labs/flux-schnell", seed=7)
+    await workshop.worker.cancel(task.id)
+
+    await client.post(f"/api/tasks/{task.id}/retry")
+
+    again = await workshop.now(task)
+    assert (again.model, again.provider_input) == (task.model, task.provider_input)
+    assert (again.cycle, again.is_cancel_requested) == (2, False)
+
+
+async def shown(client: Client, task_id: str) -> dict[str, Any]:
+    document: dict[str, Any] = await (await client.get(f"/api/tasks/{task_id}")).json()
+    return document

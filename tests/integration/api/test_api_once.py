@@ -1,0 +1,170 @@
+"""The HTTP API: an order with an Idempotency-Key is one task, however often it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+
+from phoenix_compat.tasks.model.errors import QueueFullError
+from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.store.task_store import KEY_RETENTION, OnceOnly, TaskStore
+from tests.integration.api.api_harness import MONK, Client, problem
+from tests.integration.worker.fake_provider import FakeClock
+from tests.integration.worker.worker_harness import SCHEMA, Workshop, order
+
+OTHER = {"input_data": {"type": "image", "prompt": "Medieval nun"}}
+KEY = "8e03978e-40d5-43e8-bc93-6894a57f9324"
+
+
+async def post(client: Client, key: str, body: object = MONK) -> ClientResponse:
+    return await client.post("/api/tasks", json=body, headers={"Idempotency-Key": key})
+
+
+async def test_a_repeated_order_is_answered_as_at_first(client: Client, workshop: Workshop) -> None:
+    """The same key and body get the same 202, and no second task, even when the first has ended."""
+    first = await post(client, KEY)
+    await workshop.worker.cancel((await first.json())["task_id"])
+
+    again = await post(client, KEY)
+
+    assert (first.status, again.status) == (202, 202)
+    assert await again.text() == await first.text()
+    assert again.headers["Location"] == first.headers["Location"]
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert len(await workshop.store.list()) == 1
+
+
+async def test_fifty_at_once_are_one_task(client: Client, workshop: Workshop) -> None:
+    """Of many identical posts at the same time one makes the task and all name it."""
+    answers = await asyncio.gather(*(post(client, KEY) for _ in range(50)))
+
+    ids = {(await answer.json())["task_id"] for answer in answers}
+    replayed = [answer.headers.get("Idempotency-Replayed") for answer in answers]
+    (task,) = await workshop.store.list()
+    assert ids == {task.id}
+    assert {answer.status for answer in answers} == {202}
+    assert replayed.count(None) == 1
+
+
+async def test_another_body_is_a_conflict(client: Client, workshop: Workshop) -> None:
+    """A key stands for one order: 409 names the header, and nothing is stored."""
+    await post(client, KEY)
+
+    document = await problem(await post(client, KEY, OTHER), 409)
+
+    assert document["type"].endswith(":idempotency-key-reused")
+    assert document["field"] == "Idempotency-Key"
+    assert len(await workshop.store.list()) == 1
+
+
+async def test_the_order_of_keys_is_no_other_body(client: Client) -> None:
+    """What means the same in JSON is the same order."""
+    one = await client.post(
+        "/api/tasks",
+        data=b'{"input_data": {"type": "image", "prompt": "x"}}',
+        headers={"Idempotency-Key": KEY, "Content-Type": "application/json"},
+    )
+    two = await client.post(
+        "/api/tasks",
+        data=b'{ "input_data":{"prompt":"\\u0078","type":"image"} }',
+        headers={"Idempotency-Key": KEY, "Content-Type": "application/json"},
+    )
+
+    assert await two.json() == await one.json()
+
+
+async def test_other_keys_and_none_are_other_tasks(client: Client, workshop: Workshop) -> None:
+    """Without a key, or with another one, the same body is a new order."""
+    await post(client, "a")
+    await post(client, "b")
+    await client.post("/api/tasks", json=MONK)
+    await client.post("/api/tasks", json=MONK)
+
+    assert len(await workshop.store.list()) == 4
+
+
+async def test_a_quoted_key_is_the_bare_one(client: Client) -> None:
+    """The draft's keys are quoted strings; many clients leave the quotes out."""
+    bare = await post(client, KEY)
+    quoted = await post(client, f'"{KEY}"')
+
+    assert await quoted.json() == await bare.json()
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "two words", "é", '"', '""', 'a"b', "a\tb", "\\"])
+async def test_a_key_that_is_none_is_refused(client: Client, workshop: Workshop, key: str) -> None:
+    """400 names the header and says what a key is."""
+    document = await problem(await post(client, key), 400)
+
+    assert document["field"] == "Idempotency-Key"
+    assert "1 to 255" in document["detail"]
+    assert await workshop.store.list() == []
+
+
+async def test_two_keys_are_none(client: Client) -> None:
+    """Two headers leave open which one counts."""
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+
+    await problem(await client.post("/api/tasks", json=MONK, headers=headers), 400)
+
+
+async def test_a_refused_order_uses_up_no_key(client: Client) -> None:
+    """A key whose order was refused is free for the corrected one."""
+    refused = await post(client, KEY, {"input_data": {"type": "image"}})
+    accepted = await post(client, KEY)
+
+    assert (refused.status, accepted.status) == (422, 202)
+
+
+@pytest.fixture
+async def kept(tmp_path: Path) -> AsyncIterator[tuple[TaskStore, FakeClock]]:
+    clock = FakeClock()
+    async with await TaskStore.open(tmp_path / "keys.db", SCHEMA, clock=clock) as store:
+        yield store, clock
+
+
+async def test_a_key_is_known_for_a_day(kept: tuple[TaskStore, FakeClock]) -> None:
+    """Up to a day it is the same order; after that it is a new one, and the old row is gone."""
+    store, clock = kept
+    once = OnceOnly(KEY, "f")
+    first, _ = await store.add_once(order(), once)
+
+    clock.elapsed_s = (KEY_RETENTION - timedelta(seconds=1)).total_seconds()
+    second, was_there = await store.add_once(order(), once)
+    clock.elapsed_s = KEY_RETENTION.total_seconds()
+    third, is_there = await store.add_once(order(), OnceOnly(KEY, "another body"))
+
+    assert (second.id, was_there, is_there) == (first.id, True, False)
+    assert third.id != first.id
+    rows: list[Any] = await store._database.read("SELECT key, task_id FROM idempotency_keys")
+    assert [tuple(row) for row in rows] == [(KEY, third.id)]
+
+
+async def test_a_key_survives_the_server(tmp_path: Path) -> None:
+    """A client that repeats its order after a restart gets its task."""
+    once = OnceOnly(KEY, "f")
+    async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
+        before, _ = await store.add_once(order(), once)
+
+    async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
+        assert await store.add_once(order(), once) == (before, True)
+
+
+async def test_a_full_queue_takes_no_key(kept: tuple[TaskStore, FakeClock]) -> None:
+    """Key and task are one transaction; and a task that is there is found in a full queue."""
+    store, _ = kept
+    first, _ = await store.add_once(order(), OnceOnly("a", "f"), max_queued=1)
+
+    with pytest.raises(QueueFullError):
+        await store.add_once(order(), OnceOnly("b", "f"), max_queued=1)
+
+    assert await store.add_once(order(), OnceOnly("a", "f"), max_queued=1) == (first, True)
+    await store.move(first, TaskStatus.FAILED)
+    assert (await store.add_once(order(), OnceOnly("b", "f"), max_queued=1))[1] is False

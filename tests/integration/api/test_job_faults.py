@@ -1,0 +1,88 @@
+"""The main job when the provider misbehaves: every task ends clearly, and the server lives on."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.integration.task_server import product, settings_for
+from tests.integration.worker.worker_harness import FAST
+
+CODES = {
+    "401": "provider_account",
+    "402": "provider_account",
+    "403": "provider_account",
+    "404": "model_unavailable",
+    "422": "invalid_input",
+    "500": "provider_unavailable",
+    "502": "provider_unavailable",
+    "503": "provider_unavailable",
+    "reset": "unknown_outcome",
+    "json_list": "provider_unavailable",
+    "html_200": "unknown_outcome",
+    "E005": "content_policy",
+    "output_null": "empty_output",
+}
+
+
+async def test_every_kind_of_refusal_has_its_code(tmp_path: Path) -> None:
+    """Each fault ends its task as failed with a stable code; the next task succeeds."""
+    async with product(settings_for(tmp_path, concurrency=50), FAST) as client:
+        ids = {fault: await client.post(f"#fault:{fault}") for fault in CODES}
+
+        ends = await asyncio.gather(*(client.ended(task_id) for task_id in ids.values()))
+
+        assert dict(zip(ids, (end["error_data"]["code"] for end in ends), strict=True)) == CODES
+        assert (await client.ended(await client.post()))["status"] == "completed"
+
+
+@pytest.mark.parametrize("fault", ["429x2", "429_bodyx1", "resetx1", "500x1", "poll_500x3"])
+async def test_what_passes_is_waited_for(tmp_path: Path, fault: str) -> None:
+    """A trouble that passes delays the task and does not fail it."""
+    async with product(settings_for(tmp_path), FAST) as client:
+        task_id = await client.post(f"#fault:{fault}")
+
+        last = await client.ended(task_id)
+
+        assert last["status"] == "completed"
+
+
+async def test_people_do_not_read_the_vendors_billing(tmp_path: Path) -> None:
+    """A 402 of the provider reaches clients without its text."""
+    async with product(settings_for(tmp_path), FAST) as client:
+        task_id = await client.post("#fault:402")
+
+        text = (await client.ended(task_id))["error_data"]["error"]
+
+        assert "replicate.com" not in text
+        assert "credit" not in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ("{", 400, None),
+        ("[]", 422, "body"),
+        ("{}", 422, "input_data"),
+        ('{"input_data": {"type": "image"}}', 422, "input_data.prompt"),
+        ('{"input_data": {"type": "image", "prompt": ""}}', 422, "input_data.prompt"),
+        ('{"input_data": {"type": "song", "prompt": "x"}}', 422, "input_data.type"),
+        ('{"input_data": {"prompt": "x"}}', 422, "input_data.type"),
+    ],
+)
+async def test_a_bad_order_is_refused_and_nothing_is_stored(
+    tmp_path: Path, body: str, status: int, field: str | None
+) -> None:
+    """A bad POST gets a problem document that names the field; the list stays empty."""
+    async with product(settings_for(tmp_path)) as client:
+        headers = {"Content-Type": "application/json"}
+
+        answered, problem = await client.request("POST", "/api/tasks", data=body, headers=headers)
+
+        assert (answered, problem["status"]) == (status, status)
+        assert [error["field"] for error in problem.get("errors", [])][:1] == (
+            [field] if field else []
+        )
+        assert (await client.request("GET", "/api/tasks"))[1]["tasks"] == []

@@ -1,0 +1,127 @@
+"""The main job and what comes after it: kept files, a retry, an order sent twice, other types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from phoenix_compat.emulator import Emulator, EmulatorSettings
+from tests.integration.task_server import SPEED, product, settings_for
+from tests.integration.worker.worker_harness import FAST
+
+
+async def test_with_a_public_url_the_picture_is_our_own_copy(tmp_path: Path) -> None:
+    """`image_url` names this server, which has the file when the provider has none any more."""
+    settings = settings_for(tmp_path, public_url="https://pictures.example")
+    async with product(settings) as client:
+        last = await client.ended(await client.post())
+
+        url = urlsplit(last["result_data"]["image_url"])
+        async with aiohttp.request("GET", f"{client.url}{url.path}") as answer:
+            kept = await answer.read()
+
+        assert (url.netloc, answer.status) == ("pictures.example", 200)
+        assert [path.read_bytes() for path in (tmp_path / "files").rglob("*.jpg")] == [kept]
+
+
+async def test_without_a_public_url_the_picture_is_kept_and_the_url_the_providers(
+    tmp_path: Path,
+) -> None:
+    """`image_url` stays the provider's; the file is on disk all the same."""
+    async with product(settings_for(tmp_path)) as client:
+        last = await client.ended(await client.post())
+
+        assert last["result_data"]["image_url"].startswith("http://127.0.0.1:")
+        assert len(list((tmp_path / "files").rglob("*.jpg"))) == 1
+
+
+async def test_a_failed_task_can_be_tried_again(tmp_path: Path) -> None:
+    """A retry runs the same task once more; who joins meanwhile is not told that it failed."""
+    async with product(settings_for(tmp_path), FAST) as client:
+        task_id = await client.post("#fault:E005x1")
+        assert (await client.ended(task_id))["status"] == "failed"
+
+        status, _ = await client.request("POST", f"/api/tasks/{task_id}/retry")
+
+        heard = await client.follow(task_id)
+        assert status == 202
+        assert heard[0]["status"] != "failed"
+        assert heard[-1]["status"] == "completed"
+
+
+async def test_an_order_sent_twice_is_one_task(tmp_path: Path) -> None:
+    """The same Idempotency-Key gets the same task; with another body it is refused."""
+    order = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+    headers = {"Idempotency-Key": "order-1"}
+    async with product(settings_for(tmp_path)) as client:
+        _, first = await client.request("POST", "/api/tasks", json=order, headers=headers)
+
+        again, second = await client.request("POST", "/api/tasks", json=order, headers=headers)
+        order["input_data"]["prompt"] = "Medieval nun"
+        other, problem = await client.request("POST", "/api/tasks", json=order, headers=headers)
+
+        assert (again, second["task_id"]) == (202, first["task_id"])
+        assert (other, problem["status"]) == (409, 409)
+
+
+async def test_a_model_that_is_gone_is_replaced(tmp_path: Path) -> None:
+    """The next of `fallback_models` runs, and the result names it."""
+    settings = settings_for(
+        tmp_path,
+        default_model="emulated/disabled",
+        fallback_models=("black-forest-labs/flux-schnell",),
+    )
+    async with product(settings, FAST) as client:
+        last = await client.ended(await client.post())
+
+        assert last["status"] == "completed"
+        assert last["result_data"]["model"] == "black-forest-labs/flux-schnell"
+
+
+async def test_the_operator_adds_a_task_type_without_code(tmp_path: Path) -> None:
+    """A type of `kinds_file` runs its model; its result names all outputs."""
+    kinds = tmp_path / "kinds.toml"
+    kinds.write_text(
+        '[poster]\ntask_type = "poster_gen"\ndefault_model = "black-forest-labs/flux-schnell"\n'
+        'result = "file"\n'
+    )
+    async with product(settings_for(tmp_path, kinds_file=kinds)) as client:
+        task_id = await client.post(type="poster")
+
+        last = await client.ended(task_id)
+
+        assert last["status"] == "completed"
+        assert last["result_data"]["output_urls"]
+
+
+async def test_webhooks_are_on_with_a_token_and_a_public_https_address(tmp_path: Path) -> None:
+    """The provider is told where to report; nobody can report without the task's tag."""
+    async with Emulator(EmulatorSettings(speed=SPEED)) as replicate:
+        settings = settings_for(
+            tmp_path,
+            replicate_api_token="r8_test",
+            replicate_base_url=replicate.base_url,
+            public_url="https://pictures.example",
+            file_hosts=(replicate.origin,),
+        )
+        async with product(settings) as client:
+            last = await client.ended(await client.post())
+
+            forged, _ = await client.request("POST", "/webhooks/replicate?task=1&tag=2", data=b"{}")
+
+        assert last["status"] == "completed"
+        assert forged == 401
+
+
+async def test_operators_see_how_it_stands_with_the_provider(tmp_path: Path) -> None:
+    """`/readyz` is 200 while orders go out, and 503 with the reason once the account is refused."""
+    async with product(settings_for(tmp_path), FAST) as client:
+        before, _ = await client.request("GET", "/readyz")
+        await client.ended(await client.post("#fault:401"))
+
+        after, state = await client.request("GET", "/readyz")
+
+        assert (before, after) == (200, 503)
+        assert state["provider"]["reason"] == "provider_account"

@@ -1,0 +1,228 @@
+"""`/readyz`: 503 while a background task is down or the store does not work, with which and why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from phoenix_compat.server.process.maintenance import Chores
+from phoenix_compat.tasks.model.task import Task
+from phoenix_compat.tasks.store.sqlite import database
+from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.worker.worker import Worker
+from tests.integration.operations.commands import finish, server
+from tests.integration.store.unreadable_harness import SECRET, put
+from tests.integration.task_server import Client, product, settings_for
+from tests.integration.worker.worker_harness import FAST, SCHEMA, order
+
+PATIENCE_S = 30.0
+ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+
+
+async def until_ready(client: Client, status: int) -> Any:
+    """Ask until the answer has this status; the body."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            found, body = await client.request("GET", "/readyz")
+            if found == status:
+                return body
+            await asyncio.sleep(0.01)
+
+
+async def test_a_dispatcher_that_dies_is_told_of_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 with its name while it is down, then 200 again, and the task that waited completes."""
+    failures = [RuntimeError(SECRET), RuntimeError(SECRET)]
+    due = TaskStore.due
+
+    async def fail_twice(store: TaskStore, limit: int) -> Sequence[Task]:
+        if failures:
+            raise failures.pop()
+        return await due(store, limit)
+
+    with capture_logs() as logs:
+        async with product(settings_for(tmp_path)) as client:
+            before, _ = await client.request("GET", "/readyz")
+            monkeypatch.setattr(TaskStore, "due", fail_twice)
+            task_id = await client.post()
+            down = await until_ready(client, 503)
+            alive, _ = await client.request("GET", "/healthz")
+            done = await client.ended(task_id)
+            up = await until_ready(client, 200)
+
+    assert before == alive == 200
+    assert down["status"] == "unavailable"
+    assert down["background"]["dispatcher"]["state"] == "restarting"
+    assert "RuntimeError" in down["background"]["dispatcher"]["reason"]
+    assert SECRET not in str(down)
+    assert done["status"] == "completed"
+    assert up["background"]["dispatcher"] == {"state": "running", "restarts": 2}
+    ended = [line for line in logs if line["event"] == "background.ended"]
+    assert [line["task"] for line in ended] == ["dispatcher", "dispatcher"]
+
+
+async def test_chores_that_die_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done every hour is watched as well."""
+    failures = [RuntimeError()]
+
+    async def fail_once(_chores: Chores) -> None:
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(Chores, "_prune", fail_once)
+    async with product(settings_for(tmp_path)) as client:
+        down = await until_ready(client, 503)
+        up = await until_ready(client, 200)
+
+    assert down["background"]["chores"]["state"] == "restarting"
+    assert up["background"]["chores"]["restarts"] == 1
+
+
+async def test_a_bug_with_one_task_ends_that_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dispatcher meets it once: that task fails, the next one completes, nothing restarts."""
+    begin = Worker._begin
+    unlucky: list[str] = []
+
+    def fail_for_one(worker: Worker, task: Task, *, is_resumed: bool) -> None:
+        if not unlucky:
+            unlucky.append(task.id)
+            raise RuntimeError
+        begin(worker, task, is_resumed=is_resumed)
+
+    monkeypatch.setattr(Worker, "_begin", fail_for_one)
+    async with product(settings_for(tmp_path)) as client:
+        failed = await client.ended(await client.post())
+        done = await client.ended(await client.post())
+        _, state = await client.request("GET", "/readyz")
+
+    assert failed["error_data"]["code"] == "internal_error"
+    assert done["status"] == "completed"
+    assert state["background"]["dispatcher"] == {"state": "running", "restarts": 0}
+
+
+async def test_what_a_dead_dispatcher_had_in_hand_is_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that was left over from the last start, and not begun yet, is not forgotten."""
+    path = tmp_path / "tasks.sqlite3"
+    async with await TaskStore.open(path, SCHEMA) as store:
+        task = await store.add(order())
+    await asyncio.to_thread(put, path, "tasks", "status", "submitting", task.number)
+    failures = [RuntimeError()]
+    begin_or_abandon = Worker._begin_or_abandon
+
+    async def fail_once(worker: Worker, task: Task, *, is_resumed: bool) -> None:
+        worker._left_over.clear()
+        if failures:
+            raise failures.pop()
+        worker._left_over.append(task)
+        await begin_or_abandon(worker, task, is_resumed=is_resumed)
+
+    monkeypatch.setattr(Worker, "_begin_or_abandon", fail_once)
+    async with product(settings_for(tmp_path), FAST) as client:
+        watch = await client.watch(task.id)
+        ended = (await watch.to_the_end())[-1]
+
+    assert ended["status"] in {"completed", "failed"}
+
+
+async def test_a_database_that_was_moved_away_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any order being tried; put back, it is ready again. No path is told."""
+    monkeypatch.setattr(database, "LOOK_EVERY_S", 0.01)
+    path, away = tmp_path / "tasks.sqlite3", tmp_path / "away"
+    async with product(settings_for(tmp_path)) as client:
+        await until_ready(client, 200)
+        path.rename(away)
+        down = await until_ready(client, 503)
+        away.rename(path)
+        up = await until_ready(client, 200)
+
+    assert down["status"] == "unavailable"
+    assert down["store"] == {
+        "state": "unavailable",
+        "reason": "the database file was removed or replaced",
+    }
+    assert str(tmp_path) not in str(down)
+    assert up["store"] == {"state": "available"}
+
+
+async def test_a_write_that_failed_is_remembered_until_one_succeeds(tmp_path: Path) -> None:
+    """What an order met is told, also when nobody orders again; a small write finds the end."""
+    async with product(settings_for(tmp_path)) as client:
+        await until_ready(client, 200)
+        with closing(sqlite3.connect(tmp_path / "tasks.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            refused, _ = await client.request("POST", "/api/tasks", json=ORDER)
+            down = await until_ready(client, 503)
+            other.execute("ROLLBACK")
+        up = await until_ready(client, 200)
+
+    assert refused == 503
+    assert "locked" in down["store"]["reason"]
+    assert up["status"] == "ready"
+
+
+async def test_the_database_is_looked_at_only_so_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many that ask at once cost one look, and none of them writes while all is well."""
+    async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
+        looks: list[None] = []
+        look = database.Database._look
+
+        async def count(opened: database.Database) -> None:
+            looks.append(None)
+            await look(opened)
+
+        monkeypatch.setattr(database.Database, "_look", count)
+        troubles = [await store.trouble() for _ in range(50)]
+        batches = store.write_counts.batches
+
+    assert troubles == [None] * 50
+    assert (len(looks), batches) == (1, 0)
+
+
+async def test_a_server_starts_on_a_row_that_cannot_be_read(tmp_path: Path) -> None:
+    """The real server: others complete, it is ready, the log names task and column, no value."""
+    path = tmp_path / "tasks.sqlite3"
+    async with await TaskStore.open(path, SCHEMA) as store:
+        bad, good = await store.add(order()), await store.add(order())
+        late = await store.add(order())
+    await asyncio.to_thread(put, path, "tasks", "input", "{" + SECRET, bad.number)
+    await asyncio.to_thread(
+        put, path, "tasks", "not_before", "2026-99-99T99:99:99.999Z", late.number
+    )
+
+    changes = {"PHOENIX_COMPAT_LOG_FORMAT": "json", "PHOENIX_COMPAT_EMULATOR_SPEED": "50"}
+    arguments = ("-m", "phoenix_compat", "serve", "--data-dir", str(tmp_path), "--port", "0")
+    async with server(*arguments, **changes) as (process, url):
+        async with Client.of(url) as client:
+            done = await client.ended(good.id)
+            shown = [
+                (await client.request("GET", f"/api/tasks/{one.id}"))[1] for one in (bad, late)
+            ]
+            ready, _ = await client.request("GET", "/readyz")
+        process.terminate()
+        finished = await finish(process)
+
+    assert (done["status"], ready) == ("completed", 200)
+    assert [task["error_data"]["code"] for task in shown] == ["internal_error"] * 2
+    told = [json.loads(line) for line in finished.err.splitlines() if "task.set_aside" in line]
+    assert {(line["task_id"], *line["columns"]) for line in told} == {
+        (bad.id, "input"),
+        (late.id, "not_before"),
+    }
+    assert SECRET not in finished.err

@@ -1,0 +1,297 @@
+"""A server that stops: who is sent away when, how, and with which last word.
+
+Numbers are those of docs/protocol.md, §3.9 for the most part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import signal
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from phoenix_compat import Drainer, Endpoint, LongPollOptions, Socket, mount
+from phoenix_compat.conformance.suite.cases import compact_json
+from phoenix_compat.conformance.suite.wire_client import build_request
+from tests.conftest import Dial, Open, Serve
+from tests.integration.echo_app import OpenChannel
+from tests.integration.operations.commands import finish, server
+from tests.polling import BEAT, LP_V2, Poller, waiting_poll, watch
+from tests.serving import Diary, accepting
+from tests.wire import V2, PhoenixWire
+
+INTERVAL_S = 0.2
+DRAINING = ("shutdown", "draining")
+
+
+class Scene:
+    """An endpoint with one socket, whose channels note when and why they end."""
+
+    def __init__(
+        self, drainer: Drainer | bool = True, longpoll: LongPollOptions | bool = True
+    ) -> None:
+        diary = self.diary = Diary()
+
+        class EndingChannel(OpenChannel):
+            def terminate(self, reason: Any, socket: Socket) -> None:
+                diary.note((socket.assigns["user"], reason, asyncio.get_running_loop().time()))
+
+        self.endpoint = Endpoint()
+        self.endpoint.socket(
+            "/socket", accepting({"room:*": EndingChannel}), longpoll=longpoll, drainer=drainer
+        )
+        self.app = web.Application()
+        mount(self.app, self.endpoint)
+
+    async def ended(self, count: int) -> list[tuple[str | None, Any, float]]:
+        """The next channels that ended: whose, why, and when."""
+        return [await self.diary.next() for _channel in range(count)]
+
+
+async def joined(open_wire: Open, base_url: str, users: Iterable[str]) -> list[PhoenixWire]:
+    """Websockets that joined `room:a`, one for each user."""
+    wires = []
+    for user in users:
+        wire = await open_wire(base_url, f"{V2}&user={user}")
+        await wire.join("room:a")
+        wires.append(wire)
+    return wires
+
+
+async def test_joined_clients_hear_1012_and_others_1000(serve: Serve, open_wire: Open) -> None:
+    """§3.9, §9.13.217, §10.52-53: a close frame, without a word for the channels before it."""
+    scene = Scene()
+    base_url = await serve(scene.app)
+    (here,) = await joined(open_wire, base_url, "a")
+    idle = await open_wire(base_url)
+    left = await open_wire(base_url)
+    await left.join("room:a")
+    await left.send(["1", "2", "room:a", "phx_leave", {}])
+    await left.recv_many(2)
+
+    closing = asyncio.create_task(scene.endpoint.close())
+    codes = [await wire.recv_close() for wire in (here, idle, left)]
+    await closing
+
+    assert codes == [1012, 1000, 1000]
+    assert scene.endpoint.connections == 0
+
+
+async def test_terminate_is_told_why(serve: Serve, open_wire: Open) -> None:
+    """§3.9, §4.6: ("shutdown", "draining"), once for each channel."""
+    scene = Scene()
+    (wire,) = await joined(open_wire, await serve(scene.app), "a")
+    await wire.join("room:b", "2")
+
+    closing = asyncio.create_task(scene.endpoint.close())
+    await wire.recv_close()
+    await closing
+
+    assert [reason for _user, reason, _time in await scene.ended(2)] == [DRAINING] * 2
+    assert scene.diary.is_empty
+
+
+async def test_batches(serve: Serve, open_wire: Open) -> None:
+    """§3.9, §9.6.80: at most so many at once, and a pause before the next."""
+    scene = Scene(Drainer(batch_size=2, batch_interval_s=INTERVAL_S))
+    wires = await joined(open_wire, await serve(scene.app), "abcde")
+
+    closing = asyncio.create_task(scene.endpoint.close())
+    codes = await asyncio.gather(*(wire.recv_close() for wire in wires))
+    await closing
+
+    times = [time_s for _user, _reason, time_s in await scene.ended(5)]
+    gaps = [late - early for early, late in itertools.pairwise(times)]
+    assert codes == [1012] * 5
+    assert [gap >= 0.9 * INTERVAL_S for gap in gaps] == [False, True, False, True]
+
+
+async def test_one_batch_does_not_pause(serve: Serve, open_wire: Open) -> None:
+    """§3.9, §1.2: by default ten thousand clients go at once, and nothing is waited for."""
+    scene = Scene()
+    wires = await joined(open_wire, await serve(scene.app), "abc")
+
+    closing = asyncio.create_task(scene.endpoint.close())
+    await asyncio.gather(*(wire.recv_close() for wire in wires))
+    async with asyncio.timeout(Drainer().batch_interval_s):
+        await closing
+
+    assert len(await scene.ended(3)) == 3
+
+
+async def test_later_batches_are_served_until_it_is_their_turn(
+    serve: Serve, open_wire: Open
+) -> None:
+    """§3.9: who is not yet drained talks on."""
+    scene = Scene(Drainer(batch_size=1, batch_interval_s=60))
+    wires = await joined(open_wire, await serve(scene.app), "ab")
+
+    closing = asyncio.create_task(scene.endpoint.close())
+    ((first, _reason, _time),) = await scene.ended(1)
+    gone, waits = wires if first == "a" else wires[::-1]
+
+    assert await gone.recv_close() == 1012
+    assert (await waits.ask(["1", "2", "room:a", "echo", {}]))[1] == "2"
+    closing.cancel()
+
+
+async def test_draining_has_an_end(serve: Serve, open_wire: Open) -> None:
+    """§1.2, §3.9: after `shutdown_s` those that are left are closed at once."""
+    scene = Scene(Drainer(batch_size=1, batch_interval_s=60, shutdown_s=INTERVAL_S))
+    wires = await joined(open_wire, await serve(scene.app), "abc")
+
+    closing = asyncio.create_task(scene.endpoint.close())
+    codes = await asyncio.gather(*(wire.recv_close() for wire in wires))
+    await closing
+
+    assert sorted(codes) == [1000, 1000, 1012]
+
+
+async def test_idle_clients_are_in_no_batch(serve: Serve, open_wire: Open) -> None:
+    """§3.9: who has no channel is not drained, and nobody waits for it."""
+    scene = Scene(Drainer(batch_size=1, batch_interval_s=60))
+    base_url = await serve(scene.app)
+    wires = [await open_wire(base_url) for _client in range(2)]
+    for _client in range(2):
+        await Poller.open(base_url)
+
+    closing = asyncio.create_task(scene.endpoint.close())
+    codes = await asyncio.gather(*(wire.recv_close() for wire in wires))
+    async with asyncio.timeout(10):
+        await closing
+
+    assert codes == [1000, 1000]
+    assert scene.endpoint.connections == 0
+
+
+async def test_without_a_drainer(serve: Serve, open_wire: Open) -> None:
+    """§3.9, §9.6.82: all are closed at once, as clients without channels are."""
+    scene = Scene(drainer=False)
+    wires = await joined(open_wire, await serve(scene.app), "ab")
+
+    closing = asyncio.create_task(scene.endpoint.close())
+    codes = await asyncio.gather(*(wire.recv_close() for wire in wires))
+    await closing
+
+    assert codes == [1000, 1000]
+    assert [reason for _user, reason, _time in await scene.ended(2)] == [("shutdown", "closed")] * 2
+
+
+def test_the_options_are_those_of_the_mount() -> None:
+    """§1.2, §9.6.80, §9.6.82: a drainer of one's own, the default one, or none."""
+    own = Drainer(batch_size=1, batch_interval_s=0.5, shutdown_s=3)
+    endpoint = Endpoint()
+    for drainer in (own, True, False):
+        endpoint.socket("/socket", accepting({}), drainer=drainer)
+
+    assert [socket.drainer for socket in endpoint.sockets] == [own, Drainer(), None]
+    assert Drainer() == Drainer(batch_size=10_000, batch_interval_s=2.0, shutdown_s=30.0)
+
+
+async def test_newcomers_are_refused(serve: Serve, open_wire: Open, dial: Dial) -> None:
+    """§3.9: while a server closes, an upgrade is HTTP 503 and a new session 403 inside."""
+    scene = Scene(Drainer(batch_size=1, batch_interval_s=60))
+    base_url = await serve(scene.app)
+    await joined(open_wire, base_url, "ab")
+    closing = asyncio.create_task(scene.endpoint.close())
+    await scene.ended(1)
+
+    upgrade = await (await dial(base_url)).handshake(V2)
+    session = await Poller(base_url).get()
+
+    assert (upgrade.status, upgrade.body) == (503, b"")
+    assert session.json == {"status": 403}
+    closing.cancel()
+
+
+async def test_sessions_are_drained_too(serve: Serve) -> None:
+    """§3.9, §5.8: a long-poll session ends, draining; its next request tells its client."""
+    scene = Scene()
+    client = await Poller.open(await serve(scene.app))
+    await client.join()
+
+    await scene.endpoint.close()
+
+    ((_user, reason, _time),) = await scene.ended(1)
+    assert reason == DRAINING
+    assert (await client.post(compact_json(BEAT))).json == {"status": 410}
+    assert (await client.get()).json == {"status": 403}
+    assert scene.endpoint.connections == 0
+
+
+@pytest.mark.parametrize("is_joined", [True, False])
+async def test_a_poll_that_waits_does_not_hold_the_server_up(
+    serve: Serve, *, is_joined: bool
+) -> None:
+    """§5.8: it is answered 204, though its window has not passed."""
+    scene = Scene(longpoll=LongPollOptions(window_s=60))
+    seen = watch(scene.app)
+    client = await Poller.open(await serve(scene.app))
+    if is_joined:
+        await client.join()
+    poll = await waiting_poll(client, seen)
+
+    await scene.endpoint.close()
+
+    assert await poll == {"messages": [], "status": 204, "token": client.token}
+
+
+async def test_no_poll_holds_the_server_up(serve: Serve) -> None:
+    """§5.3, §5.8: nor one that another took over from, nor one of a session that has ended."""
+    scene = Scene(longpoll=LongPollOptions(window_s=60))
+    seen = watch(scene.app)
+    base_url = await serve(scene.app)
+    client = await Poller.open(base_url)
+    gone = await Poller.open(base_url, f"{LP_V2}&user=ann")
+    polls = [await waiting_poll(poller, seen) for poller in (client, client, gone)]
+    scene.endpoint.broadcast("user:ann", "disconnect", {})
+
+    await scene.endpoint.close()
+
+    assert [answer["status"] for answer in await asyncio.gather(*polls)] == [204] * 3
+
+
+async def test_transports_are_drained_side_by_side(serve: Serve, open_wire: Open) -> None:
+    """§3.9: batches of one transport do not wait for those of another."""
+    scene = Scene(Drainer(batch_size=1, batch_interval_s=60))
+    base_url = await serve(scene.app)
+    (wire,) = await joined(open_wire, base_url, "a")
+    client = await Poller.open(base_url)
+    await client.join()
+
+    closing = asyncio.create_task(scene.endpoint.close())
+    codes = await wire.recv_close()
+    await closing
+
+    assert codes == 1012
+    assert {user for user, _reason, _time in await scene.ended(2)} == {"a", None}
+
+
+async def test_sigterm(open_wire: Open, dial: Dial) -> None:
+    """§3.9: a process that is told to end closes its joined websockets with 1012, and exits 0.
+
+    A poll that waits does not hold it up.
+    """
+    command = ("-m", "phoenix_compat", "conformance", "serve", "--port", "0")
+    async with server(*command) as (process, base_url):
+        wire, poller = await open_wire(base_url), await dial(base_url)
+        await wire.join("room:a")
+        token = json.loads((await poller.request("GET", LP_V2)).body)["token"]
+        target = f"{LP_V2}&token={token}"
+        await poller.send_bytes(build_request("GET", target, [("Host", poller.host)]))
+        for _time in range(3):  # by then the poll waits in the server
+            await wire.fence()
+
+        process.send_signal(signal.SIGTERM)
+        code = await wire.recv_close(10)
+        polled = await poller.read_response()
+        finished = await finish(process)
+
+    assert code == 1012
+    assert json.loads(polled.body)["status"] == 204
+    assert (finished.code, finished.err) == (0, "")

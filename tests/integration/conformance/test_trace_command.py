@@ -1,0 +1,118 @@
+"""`conformance trace`, as an author runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from phoenix_compat.cli import cli
+from phoenix_compat.conformance.trace.recording.frames import TraceError
+from phoenix_compat.conformance.trace.rules.rulebook import RULES
+
+OPEN = {"t": 0, "open": "ws://localhost/socket/websocket?vsn=2.0.0"}
+JOIN = {"t": 1, "from": "client", "text": '["1","1","room:a","phx_join",{}]'}
+REPLY = {
+    "t": 1.5,
+    "from": "server",
+    "text": '["1","1","room:a","phx_reply",{"response":{},"status":"ok"}]',
+}
+AGAIN = {**REPLY, "t": 2}
+NO_REF = {"t": 3, "from": "client", "text": '[null,"2","room:a","echo",{}]'}
+
+
+def trace(folder: Path, *objects: object, options: tuple[str, ...] = ()) -> Result:
+    """Write a recording and judge it."""
+    path = folder / "trace.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in objects))
+    return CliRunner().invoke(cli, ["conformance", "trace", str(path), *options])
+
+
+def test_a_right_conversation_ends_with_0(tmp_path: Path) -> None:
+    """Nothing to tell: the sum, and exit code 0."""
+    result = trace(tmp_path, OPEN, JOIN, REPLY)
+
+    assert (result.exit_code, result.output) == (0, "3 frames on 1 connections: 0 MUST, 0 SHOULD\n")
+
+
+def test_a_violation_is_told_with_frame_rule_and_source(tmp_path: Path) -> None:
+    """The number, the frame, the rule, who erred and the source; exit code 1."""
+    result = trace(tmp_path, OPEN, JOIN, REPLY, AGAIN)
+
+    assert result.exit_code == 1
+    place, frame, rule, source, _sum = result.output.splitlines()
+    assert place == "frame 4 (line 4), connection a, at 2.000 s"
+    assert frame == f"  ← {REPLY['text']}"
+    assert rule.startswith("  MUST reply/twice (server): answered again what is answered exactly")
+    assert rule.endswith("[reply 2 to frame 2]")
+    assert source == "       source: socket.ex, handle_in/4"
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--strict",), 1)])
+def test_a_should_counts_when_it_is_asked_to(
+    tmp_path: Path, options: tuple[str, ...], code: int
+) -> None:
+    """Warnings are told always, and fail only with --strict."""
+    result = trace(tmp_path, OPEN, JOIN, REPLY, NO_REF, options=options)
+
+    assert "SHOULD client/no-join-ref" in result.output
+    assert result.exit_code == code
+
+
+def test_one_side_can_be_judged_alone(tmp_path: Path) -> None:
+    """An author of a client does not care for the server's errors, and the other way round."""
+    result = trace(tmp_path, OPEN, JOIN, REPLY, AGAIN, NO_REF, options=("--who", "client"))
+
+    assert result.exit_code == 0
+    assert "client/no-join-ref" in result.output
+    assert "reply/twice" not in result.output
+
+
+def test_the_report_can_be_json(tmp_path: Path) -> None:
+    """One object: counts, and each violation with its frame."""
+    result = trace(tmp_path, OPEN, JOIN, REPLY, AGAIN, options=("--json",))
+
+    document = json.loads(result.output)
+    assert result.exit_code == 1
+    assert document["counts"] == {"MUST": 1, "SHOULD": 0}
+    assert document["violations"][0]["rule"] == "reply/twice"
+    assert document["violations"][0]["frame"] == 4
+    assert document["violations"][0]["shown"] == REPLY["text"]
+
+
+def test_the_patience_with_heartbeats_can_be_chosen(tmp_path: Path) -> None:
+    """A heartbeat that waits longer is told."""
+    heartbeat = {"t": 2, "from": "client", "text": '[null,"2","phoenix","heartbeat",{}]'}
+    later = {"t": 4, "from": "client", "ping": ""}
+
+    result = trace(tmp_path, OPEN, heartbeat, later, options=("--heartbeat-timeout", "1"))
+
+    assert "frame 2 (line 2)" in result.output
+    assert "heartbeat/unanswered" in result.output
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    """The error names line and field; the installed command prints it and ends with 2."""
+    result = trace(tmp_path, OPEN, {"from": "client", "text": 1})
+
+    assert isinstance(result.exception, TraceError)
+    assert 'line 2: "text" must be a string, not 1' in str(result.exception)
+
+
+def test_the_rules_are_listed() -> None:
+    """`--rules` lists every rule, for people and for programs."""
+    listed = CliRunner().invoke(cli, ["conformance", "trace", "--rules"])
+    data = CliRunner().invoke(cli, ["conformance", "trace", "--rules", "--json"])
+
+    assert all(rule.why in listed.output for rule in RULES.values())
+    assert [rule["id"] for rule in json.loads(data.output)] == list(RULES)
+
+
+def test_without_a_file_nothing_is_judged() -> None:
+    """The command says what it wants."""
+    result = CliRunner().invoke(cli, ["conformance", "trace"])
+
+    assert result.exit_code == 2
+    assert "name the file to judge" in result.output

@@ -1,0 +1,138 @@
+"""Long-polling: when a POST is acknowledged, and what a join that waits holds up.
+
+Numbers are those of docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from phoenix_compat import Endpoint, HandleResult, LongPollOptions, Result, Socket, ok, on
+from phoenix_compat.conformance.reference import RoomChannel
+from tests.conftest import Serve
+from tests.integration.echo_app import OpenChannel
+from tests.polling import BEAT, LP_V2, Poller, rooms_app, watch
+from tests.wire import OK
+
+
+class GateChannel(OpenChannel):
+    """Waits in `join` or in `wait` until the gate opens."""
+
+    gate: asyncio.Event
+    waits: asyncio.Event
+
+    async def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+        if payload.get("waits"):
+            self.waits.set()
+            await self.gate.wait()
+        return ok()
+
+    @on("wait")
+    async def wait(self, payload: Any, socket: Socket) -> HandleResult:
+        await self.gate.wait()
+        return ok()
+
+
+def gated() -> tuple[type[GateChannel], asyncio.Event]:
+    """A GateChannel of its own, and its gate."""
+    gate = asyncio.Event()
+    events = {"gate": gate, "waits": asyncio.Event()}
+    return type("GatedChannel", (GateChannel,), events), gate
+
+
+PATIENT = LongPollOptions(window_s=0.5)
+WAITING_JOIN = ["1", "1", "room:a", "phx_join", {"waits": True}]
+
+
+async def test_a_join_that_waits_is_not_acknowledged(serve: Serve) -> None:
+    """§9.3.48, §5.4: 408 after the window, later lines passed over; the join itself goes on."""
+    channel, gate = gated()
+    client = await Poller.open(await serve(rooms_app(channel, PATIENT)))
+
+    answer = await client.publish(WAITING_JOIN, [None, "2", "phoenix", "heartbeat", {}])
+    gate.set()
+
+    assert answer == {"status": 408}
+    assert await client.recv() == ["1", "1", "room:a", "phx_reply", OK]
+    await client.fence()
+
+
+async def test_what_was_posted_behind_a_waiting_join_is_handled_later(serve: Serve) -> None:
+    """§0.1.1, §5.4: 408 says that it was not taken in time, not that it never will be.
+
+    The session had it in its mailbox already.
+    """
+    channel, gate = gated()
+    client = await Poller.open(await serve(rooms_app(channel, PATIENT)))
+    join = asyncio.create_task(client.publish(WAITING_JOIN))
+    await channel.waits.wait()
+
+    late = await client.publish([None, "2", "phoenix", "heartbeat", {}])
+    gate.set()
+
+    assert (await join, late) == ({"status": 408}, {"status": 408})
+    assert await client.recv_many(2) == [
+        ["1", "1", "room:a", "phx_reply", OK],
+        [None, "2", "phoenix", "phx_reply", OK],
+    ]
+
+
+async def test_a_disconnect_waits_for_a_join(serve: Serve) -> None:
+    """§0.1.3, §5.4: the socket is blocked: the join is acknowledged first, then it ends."""
+    channel, gate = gated()
+    endpoint = Endpoint()
+    app = rooms_app(channel, PATIENT, endpoint=endpoint)
+    client = await Poller.open(await serve(app), LP_V2 + "&user=ann")
+    join = asyncio.create_task(client.publish(WAITING_JOIN))
+    await channel.waits.wait()
+
+    endpoint.broadcast("user:ann", "disconnect", {})
+    gate.set()
+
+    assert await join == {"status": 200}
+    assert await client.publish(BEAT) == {"status": 410}
+
+
+async def test_a_slow_event_is_acknowledged_at_once(serve: Serve) -> None:
+    """§5.4, §10.33: a POST is taken when the channel has the message, not when it is done."""
+    channel, gate = gated()
+    client = await Poller.open(await serve(rooms_app(channel)))
+    await client.join()
+
+    await client.send(["1", "2", "room:a", "wait", {}], [None, "3", "phoenix", "heartbeat", {}])
+    first = await client.recv()
+    gate.set()
+
+    assert first == [None, "3", "phoenix", "phx_reply", OK]
+    assert await client.recv() == ["1", "2", "room:a", "phx_reply", OK]
+
+
+async def test_posts_behind_a_waiting_join_keep_their_order(serve: Serve) -> None:
+    """§0.1.3, §10.32: they wait, and are handled in the order in which they came."""
+    channel, gate = gated()
+    app = rooms_app(channel)
+    seen = watch(app)
+    client = await Poller.open(await serve(app))
+    posts = []
+    second = ["2", "2", "room:b", "phx_join", {}]
+    messages: list[Any] = [WAITING_JOIN, second, [None, "3", "phoenix", "heartbeat", {}]]
+    for message in messages:
+        posts.append(asyncio.create_task(client.publish(message)))
+        await seen.next()
+
+    gate.set()
+
+    assert await asyncio.gather(*posts) == [{"status": 200}] * 3
+    assert [message[1] for message in await client.recv_many(3)] == ["1", "2", "3"]
+
+
+async def test_an_event_that_disconnects_its_own_sender_is_taken(serve: Serve) -> None:
+    """§5.4, §3.7: the socket handed it to the channel, which is all that 200 says."""
+    client = await Poller.open(await serve(rooms_app(RoomChannel, PATIENT)), LP_V2 + "&user=ann")
+    await client.join()
+
+    answer = await client.publish(["1", "2", "room:a", "disconnect_me", {}])
+
+    assert answer == {"status": 200}
+    assert await client.publish(BEAT) == {"status": 410}

@@ -1,0 +1,137 @@
+"""A server of several processes, and clients that know in which of them they are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import struct
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from phoenix_compat.conformance.suite.cases import compact_json
+from phoenix_compat.conformance.suite.wire_client import WireClient
+from tests.integration.operations import commands
+from tests.integration.task_server import Watch
+from tests.wire import V2, PhoenixWire
+
+REFERENCE = ("-m", "phoenix_compat", "conformance", "serve", "--port", "0")
+_PATIENCE_S = 20.0
+_LOOK_S = 0.02
+_JSON = [("Content-Type", "application/json")]
+
+
+class Company:
+    """The running server.
+
+    Attributes:
+        process: the supervisor.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str, folder: Path) -> None:
+        self.process = process
+        self.url = url
+        self._folder = folder
+        self._clients = AsyncExitStack()
+
+    async def land(self, node: int) -> WireClient:
+        """A connection to this process; the kernel deals them out, so it may take some."""
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                try:
+                    client = await WireClient.connect(self.url)
+                    answer = await client.request("GET", "/healthz")
+                except (ConnectionError, asyncio.IncompleteReadError):
+                    continue  # it was dealt to a process that has just been killed
+                if json.loads(answer.body)["node"] == node:
+                    self._clients.push_async_callback(client.close)
+                    return client
+                await client.close()
+
+    async def wire(self, node: int, target: str = V2) -> PhoenixWire:
+        """A websocket to this process."""
+        client = await self.land(node)
+        answer = await client.handshake(target)
+        assert answer.status == 101, answer
+        return PhoenixWire(client)
+
+    async def request(
+        self, node: int, method: str, target: str, body: Any = None, **headers: str
+    ) -> tuple[int, Any]:
+        """A request that arrives at this process; status and JSON of the answer."""
+        client = await self.land(node)
+        named = [(name.replace("_", "-"), value) for name, value in headers.items()]
+        data = b"" if body is None else compact_json(body).encode()
+        async with asyncio.timeout(_PATIENCE_S):
+            answer = await client.request(
+                method, target, [*_JSON, *named], data, timeout_s=_PATIENCE_S
+            )
+        return answer.status, json.loads(answer.body or b"null")
+
+    async def post(self, node: int, prompt: str = "monk", **headers: str) -> str:
+        """Order a picture at this process; the task's id."""
+        order = {"input_data": {"type": "image", "prompt": prompt}}
+        status, body = await self.request(node, "POST", "/api/tasks", order, **headers)
+        assert status == 202, body
+        return str(body["task_id"])
+
+    async def watch(self, node: int, task_id: str) -> Watch:
+        """Join a task's channel at this process."""
+        wire = await self.wire(node)
+        await wire.join(f"task:{task_id}")
+        return Watch(wire, f"task:{task_id}")
+
+    async def keeper(self) -> int:
+        """The process that keeps the tasks."""
+        status, body = await self.request(0, "GET", "/readyz")
+        assert status == 200, body
+        return int(body["node"])
+
+    async def pid(self, node: int) -> int:
+        """The process's id, as the kernel tells it of the one that listens."""
+        [folder] = self._folder.glob("phoenix-compat-*")
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(folder / f"{node}.bus"))
+            size = struct.calcsize("3i")
+            found = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        return int(struct.unpack("3i", found)[0])
+
+    async def kill(self, node: int) -> None:
+        """SIGKILL to this process, and to no other; back when it is gone."""
+        pid = await self.pid(node)
+        os.kill(pid, signal.SIGKILL)
+        await gone(pid)
+
+    async def drop(self) -> None:
+        """Close all connections."""
+        await self._clients.aclose()
+
+
+@asynccontextmanager
+async def company(*arguments: str, size: int = 2, **changes: str) -> AsyncIterator[Company]:
+    """A command run in so many processes; its sockets are in a folder with a short name."""
+    with tempfile.TemporaryDirectory(prefix="co-") as name:
+        command = (*arguments, "--workers", str(size))
+        async with commands.server(*command, TMPDIR=name, **changes) as (process, url):
+            scene = Company(process, url, Path(name))
+            try:
+                yield scene
+            finally:
+                await scene.drop()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    return Path(f"/proc/{pid}").exists()
+
+
+async def gone(pid: int) -> None:
+    """Wait until there is no such process."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while is_alive(pid):  # noqa: ASYNC110 - a process that is not our child sets no event
+            await asyncio.sleep(_LOOK_S)

@@ -1,0 +1,142 @@
+"""What concerns tasks is sent to the keeper: again only when that changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from phoenix_compat.cluster.bus import Bus
+from phoenix_compat.cluster.receiver import bound_unix_socket
+from phoenix_compat.server.multiprocess import forwarding
+from phoenix_compat.server.multiprocess.leader import ROLE, Keeper
+from phoenix_compat.transports.aiohttp.peers import Neighbours
+from tests.serving import serving
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose name is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="fw-") as name:
+        yield Path(name)
+
+
+class KeeperAtWork:
+    """The process that keeps the tasks; of the first requests it dies.
+
+    Attributes:
+        asked: the requests that it read.
+    """
+
+    def __init__(self, deaths: int) -> None:
+        self.asked: list[str] = []
+        self._deaths = deaths
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Read it, and die of it or say what came."""
+        self.asked.append(f"{request.method} {request.path}")
+        body = await request.text()
+        if len(self.asked) <= self._deaths:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({"body": body})
+
+
+@asynccontextmanager
+async def keeping(folder: Path, deaths: int) -> AsyncIterator[KeeperAtWork]:
+    """Process 1, which says on the bus that it is the keeper."""
+    keeper = KeeperAtWork(deaths)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", keeper.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        listener = await asyncio.to_thread(bound_unix_socket, folder / "1.http")
+        await web.SockSite(runner, listener).start()
+        yield keeper
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def front(folder: Path) -> AsyncIterator[str]:
+    """Process 0, which knows that process 1 is the keeper; its URL."""
+
+    async def begin() -> None:
+        raise AssertionError("nobody takes over here")
+
+    bus, other = Bus(folder, 0, 2), Bus(folder, 1, 2)
+    keeper = Keeper(bus, begin)
+    app = web.Application()
+    async with Neighbours(0, 2, lambda node: folder / f"{node}.http") as neighbours, bus, other:
+        app.middlewares.append(forwarding.forwarding(keeper, neighbours))
+        other.take_role(ROLE)
+        assert await keeper.find() == 1
+        async with serving(app) as url:
+            yield url
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/api/tasks", {}),
+        ("POST", "/api/tasks", {"Idempotency-Key": "k-1"}),
+        ("POST", "/webhooks/replicate?task=t&tag=g", {}),
+    ],
+)
+async def test_what_can_be_repeated_is_sent_again(
+    folder: Path, method: str, path: str, headers: dict[str, str]
+) -> None:
+    """A keeper that dies of a GET, an order with a key or a webhook is asked once more, and its
+    client hears nothing of it."""
+    async with (
+        keeping(folder, deaths=1) as keeper,
+        front(folder) as url,
+        aiohttp.ClientSession() as http,
+        http.request(method, url + path, data="body", headers=headers) as answer,
+    ):
+        told = await answer.json()
+
+    assert (answer.status, told) == (200, {"body": "body"})
+    assert keeper.asked == [f"{method} {path.partition('?')[0]}"] * 2
+
+
+async def test_what_may_have_been_done_is_not_repeated(folder: Path) -> None:
+    """An order without a key is sent once; 503 says that its outcome is unknown, and what helps."""
+    async with (
+        keeping(folder, deaths=1) as keeper,
+        front(folder) as url,
+        aiohttp.ClientSession() as http,
+        http.post(f"{url}/api/tasks", data="body") as answer,
+    ):
+        problem = await answer.json(content_type="application/problem+json")
+
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+    assert problem["type"].endswith("unknown-outcome")
+    assert "Idempotency-Key" in problem["detail"]
+    assert keeper.asked == ["POST /api/tasks"]
+
+
+async def test_a_keeper_that_cannot_be_reached_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody has read is safe to send again, so it waits; in the end 503 says that nothing
+    was done."""
+    monkeypatch.setattr(forwarding, "FIND_TIMEOUT_S", 0.1)
+    async with front(folder) as url, aiohttp.ClientSession() as http:
+        async with http.post(f"{url}/api/tasks", data="body") as answer:
+            problem = await answer.json(content_type="application/problem+json")
+
+        async with keeping(folder, deaths=0), http.post(f"{url}/api/tasks", data="body") as later:
+            pass
+
+    assert answer.status == 503
+    assert problem["type"].endswith("unavailable")
+    assert "nothing was done" in problem["detail"]
+    assert later.status == 200

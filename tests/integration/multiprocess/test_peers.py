@@ -1,0 +1,136 @@
+"""Requests that one process sends on to another."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from phoenix_compat.cluster.receiver import bound_unix_socket
+from phoenix_compat.transports.aiohttp.peers import (
+    MISDIRECTED,
+    NeighbourGoneError,
+    Neighbours,
+    is_from_neighbour,
+)
+from tests.serving import serving
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose name is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="nb-") as name:
+        yield Path(name)
+
+
+async def echo(request: web.Request) -> web.Response:
+    """The other process: tells what it was asked, in a packed answer with two cookies."""
+    if request.path == "/wrong":
+        return web.Response(status=MISDIRECTED)
+    if request.path == "/die":
+        assert request.transport is not None
+        request.transport.abort()
+    told = [
+        f"{request.method} {request.raw_path} {request.host}",
+        request.headers.get("X-Some", ""),
+        str(is_from_neighbour(request)),
+        (await request.read()).decode(),
+    ]
+    answer = web.Response(body=gzip.compress("|".join(told).encode()), status=203)
+    answer.headers["Content-Encoding"] = "gzip"
+    answer.headers.add("Set-Cookie", "a=1")
+    answer.headers.add("Set-Cookie", "b=2")
+    return answer
+
+
+@asynccontextmanager
+async def front(folder: Path) -> AsyncIterator[str]:
+    """A process that sends everything on to process 1; its URL."""
+    async with Neighbours(0, 2, lambda node: folder / f"{node}.http") as neighbours:
+
+        async def forward(request: web.Request) -> web.Response:
+            assert not is_from_neighbour(request)
+            try:
+                return await neighbours.forward(1, request, await request.read() or None)
+            except NeighbourGoneError as error:
+                return web.Response(status=502, text=f"sent: {error.is_sent}")
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", forward)
+        async with serving(app) as url:
+            yield url
+
+
+@asynccontextmanager
+async def back(folder: Path) -> AsyncIterator[None]:
+    """Process 1."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", echo)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        listener = await asyncio.to_thread(bound_unix_socket, folder / "1.http")
+        await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def test_request_and_answer_arrive_as_they_are(folder: Path) -> None:
+    """Method, raw path, host, headers and body there; status, headers and body back."""
+    async with (
+        back(folder),
+        front(folder) as url,
+        aiohttp.ClientSession(auto_decompress=False) as http,
+    ):
+        headers = {"Host": "shop.test", "X-Some": "thing", "Content-Encoding": "gzip"}
+        body = gzip.compress(b"hello")
+        raw = URL(f"{url}/a%20b?c=%2F", encoded=True)
+        async with http.put(raw, data=body, headers=headers) as answer:
+            told = gzip.decompress(await answer.read()).decode()
+
+    assert told == "PUT /a%20b?c=%2F shop.test|thing|True|hello"
+    assert answer.status == 203
+    assert answer.headers.getall("Set-Cookie") == ["a=1", "b=2"]
+    assert len(answer.headers.getall("Date")) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "is_there", "is_sent"),
+    [("/any", False, False), ("/wrong", True, False), ("/die", True, True)],
+)
+async def test_no_answer_says_whether_it_may_have_been_carried_out(
+    folder: Path,
+    path: str,
+    is_there: bool,
+    is_sent: bool,
+) -> None:
+    """Nobody there and the wrong one: certainly not; one that dies: perhaps."""
+    async with front(folder) as url, aiohttp.ClientSession() as http:
+        if is_there:
+            async with back(folder), http.post(url + path) as answer:
+                said = await answer.text()
+        else:
+            async with http.post(url + path) as answer:
+                said = await answer.text()
+
+    assert (answer.status, said) == (502, f"sent: {is_sent}")
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [("1.abc", 1), ("0.abc", None), ("2.abc", None), ("abc", None), (".abc", None), ("².a", None)],
+)
+async def test_a_sessions_name_tells_where_it_lives(name: str, owner: int | None) -> None:
+    """Only a process that there is, and another than this one, is asked."""
+    async with Neighbours(0, 2, Path) as neighbours:  # type: ignore[arg-type] # never asked
+        assert neighbours.owner_of(name) == owner
+        assert neighbours.session_name("abc") == "0.abc"

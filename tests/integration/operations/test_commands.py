@@ -1,0 +1,115 @@
+"""The commands, run as processes."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import aiohttp
+from PIL import Image
+
+from tests.integration.operations.commands import finish, run, server
+from tests.integration.task_server import Client
+
+
+async def test_serve_prints_where_it_listens_and_ends_at_sigterm(tmp_path: Path) -> None:
+    """Port 0 takes a free port and prints it with a curl line; SIGTERM ends with exit code 0."""
+    arguments = ("server.py", "--port", "0", "--data-dir", str(tmp_path))
+    async with server(*arguments) as (process, url), aiohttp.ClientSession() as http:
+        status, _ = await Client(url, http).request("GET", "/healthz")
+        process.send_signal(signal.SIGTERM)
+
+        finished = await finish(process)
+
+    assert status == 200
+    assert finished.code == 0
+    assert f"curl -s {url}/api/tasks" in finished.out
+    assert finished.err == ""
+
+
+async def test_the_demo_saves_a_picture_and_prints_its_path(tmp_path: Path) -> None:
+    """`demo` ends with the path of a picture, exit code 0."""
+    finished = await run(
+        "-m", "phoenix_compat", "demo", "--out", str(tmp_path), PHOENIX_COMPAT_EMULATOR_SPEED="20"
+    )
+
+    path = Path(finished.out.splitlines()[-1])
+    assert finished.code == 0, finished.err
+    assert path == tmp_path / "medieval-monk.jpg"
+    with Image.open(path) as picture:
+        assert picture.size == (1024, 1024)
+
+
+async def test_the_job_runs_against_a_separate_emulator(tmp_path: Path) -> None:
+    """With token and base URL set, the server drives the emulator of another process."""
+    emulator = ("server.py", "emulator", "--port", "0", "--speed", "20")
+    async with (
+        server(*emulator) as (_, emulator_url),
+        server(
+            *("server.py", "serve", "--port", "0", "--data-dir", str(tmp_path)),
+            REPLICATE_API_TOKEN="r8_mine",
+            REPLICATE_BASE_URL=f"{emulator_url}/v1",
+        ) as (_, url),
+        aiohttp.ClientSession() as http,
+    ):
+        client = Client(url, http)
+
+        last = await client.ended(await client.post())
+
+    assert last["status"] == "completed"
+    assert last["result_data"]["image_url"].startswith(emulator_url)
+
+
+async def test_settings_that_cannot_work_are_all_named() -> None:
+    """Bad and unknown settings end the command with exit code 2 and a line for each."""
+    finished = await run(
+        "server.py",
+        PHOENIX_COMPAT_PORT="99999",
+        PHOENIX_COMPAT_CONCURRENCY="0",
+        PHOENIX_COMPAT_X="1",
+    )
+
+    assert finished.code == 2
+    for name in ("port", "concurrency", "PHOENIX_COMPAT_X"):
+        assert name in finished.err
+    assert "Traceback" not in finished.err
+
+
+async def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
+    """A second server on one port ends with exit code 2 and says so."""
+    async with server("server.py", "--port", "0", "--data-dir", str(tmp_path / "a")) as (_, url):
+        port = url.rpartition(":")[2]
+
+        finished = await run("server.py", "--port", port, "--data-dir", str(tmp_path / "b"))
+
+    assert finished.code == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in finished.err
+    assert "Traceback" not in finished.err
+
+
+async def test_a_data_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
+    """A data directory that cannot be made ends with exit code 2, without a traceback."""
+    (tmp_path / "file").write_text("")
+
+    finished = await run("server.py", "--port", "0", "--data-dir", str(tmp_path / "file" / "data"))
+
+    assert finished.code == 2
+    assert "Traceback" not in finished.err
+
+
+async def test_conformance_serve_hosts_the_reference_channels() -> None:
+    """`conformance serve` prints where the reference channel set listens."""
+    command = ("-m", "phoenix_compat", "conformance", "serve", "--port", "0")
+    async with (
+        server(*command) as (_, url),
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"{url}/socket/websocket?vsn=2.0.0") as socket,
+    ):
+        await socket.send_json(["1", "1", "room:lobby", "phx_join", {}])
+
+        reply = await socket.receive_json()
+
+    assert reply == [
+        *("1", "1", "room:lobby", "phx_reply"),
+        {"response": {"joined": "room:lobby"}, "status": "ok"},
+    ]

@@ -1,0 +1,47 @@
+"""`config show` and `check-config`, run as processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.integration.operations.commands import run
+
+COMMAND = ("-m", "phoenix_compat")
+
+
+def written(path: Path, text: str) -> str:
+    """A configuration file with this text, as an argument."""
+    path.write_text(text)
+    path.chmod(0o600)
+    return str(path)
+
+
+async def test_config_show_tells_where_each_value_comes_from(tmp_path: Path) -> None:
+    """Value and origin of every setting, the token masked; as lines and as JSON."""
+    config = written(tmp_path / "c.toml", 'port = 4100\nreplicate_api_token = "r8_mine"')
+
+    lines = await run(*COMMAND, "config", "show", "--origin", "--config", config)
+    table = await run(*COMMAND, "config", "show", "--json", PHOENIX_COMPAT_CONFIG=config)
+
+    assert (lines.code, table.code) == (0, 0), lines.err + table.err
+    rows = {line.split(" = ")[0]: line for line in lines.out.splitlines()}
+    assert rows["port"].split() == ["port", "=", "4100", "file", config]
+    assert json.loads(table.out)["port"] == {"value": "4100", "origin": f"file {config}"}
+    assert "r8_mine" not in lines.out + table.out
+
+
+async def test_check_config_is_an_exit_code(tmp_path: Path) -> None:
+    """0 for settings that work, 2 with a line for each mistake, also those found only in use."""
+    kinds = written(tmp_path / "kinds.toml", "[poster]\ntask_type = 1")
+    sound = written(tmp_path / "sound.toml", "port = 4100")
+    wrong = written(tmp_path / "wrong.toml", 'kinds_file = "kinds.toml"\nfile_hosts = ["a b"]')
+
+    good = await run(*COMMAND, "check-config", "--config", sound)
+    bad = await run(*COMMAND, "check-config", "--config", wrong)
+
+    assert (good.code, good.err) == (0, "")
+    assert bad.code == 2
+    assert f"{kinds}: [poster] task_type" in bad.err
+    assert "'a b' is no host" in bad.err
+    assert "Traceback" not in bad.err

@@ -1,0 +1,172 @@
+"""The doctor: each line says how it stands and what to do."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from phoenix_compat.emulator import Emulator, EmulatorSettings
+from phoenix_compat.operations.doctor import check_database, check_wal, examine
+from phoenix_compat.operations.doctor_net import check_port, check_public_url, clock_finding
+from phoenix_compat.operations.finding import Finding
+from phoenix_compat.server.process.configuration import Configuration
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.tasks.provider.replicate import Account
+from tests.conftest import Serve
+from tests.integration.operations.commands import run
+from tests.integration.store.stored_tasks import a_data_dir
+from tests.integration.task_server import product, settings_for
+
+REAL = Account(username="ann", date="Mon, 05 Jan 2026 10:00:00 GMT", requests_left="2999")
+NOW = datetime(2026, 1, 5, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """Replicate's stand-in."""
+    async with Emulator(EmulatorSettings()) as running:
+        yield running
+
+
+async def found(settings: Settings) -> Mapping[str, Finding]:
+    """All findings, by name."""
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    configuration = Configuration(settings=settings, origins=origins, file=None)
+    return {finding.name: finding async for finding in examine(configuration)}
+
+
+async def test_a_server_that_lacks_nothing(tmp_path: Path, emulator: Emulator) -> None:
+    """Beside a running server with a token and a public URL every finding is ok."""
+    own = settings_for(tmp_path)
+    async with product(own) as client:
+        port = int(client.url.rpartition(":")[2])
+        findings = await found(
+            settings_for(
+                tmp_path,
+                port=port,
+                public_url=client.url,
+                replicate_api_token="r8_mine",
+                replicate_base_url=emulator.base_url,
+            )
+        )
+
+    assert {name: one.told for name, one in findings.items() if one.status != "ok"} == {}
+    assert set(findings) == {
+        *("config", "data directory", "disk", "database", "WAL", "open files", "port"),
+        *("token", "rate limit", "clock", "public URL"),
+    }
+    assert f"this server runs on {client.url}" in findings["port"].told
+    assert findings["token"].told.startswith("good, of emulated")
+
+
+async def test_a_token_that_is_refused(serve: Serve, tmp_path: Path) -> None:
+    """401 is a failure, with the page where a new token is made; no token is none."""
+
+    async def refuse(_request: web.Request) -> web.Response:
+        return web.json_response({"detail": "You did not pass a token", "status": 401}, status=401)
+
+    app = web.Application()
+    app.router.add_get("/v1/account", refuse)
+    url = f"{await serve(app)}/v1"
+
+    findings = await found(
+        settings_for(tmp_path, port=0, replicate_api_token="r8_no", replicate_base_url=url)
+    )
+
+    assert findings["token"].told == f"{url} refuses it with 401"
+    assert "replicate.com/account/api-tokens" in findings["token"].remedy
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status", "told"),
+    [
+        (3.0, "ok", "3 s ahead of the provider's"),
+        (-3_600.0, "fail", "3600 s behind the provider's"),
+    ],
+)
+def test_a_clock_that_is_wrong(seconds: float, status: str, told: str) -> None:
+    """More than half a minute is a failure."""
+    finding = clock_finding(REAL, NOW + timedelta(seconds=seconds))
+
+    assert (finding.status, finding.told) == (status, told)
+    assert clock_finding(replace(REAL, date=None), NOW).status == "warn"
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (403, "public_url must be exactly"),
+        (404, "does not pass /socket"),
+        (421, "pass Host on"),
+        (502, "is it running"),
+    ],
+)
+async def test_a_proxy_that_stands_in_the_way(serve: Serve, status: int, remedy: str) -> None:
+    """The status of the refused upgrade says what the proxy does wrong."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.router.add_get("/socket/websocket", answer)
+
+    finding = await check_public_url(Settings(public_url=await serve(app)))
+
+    assert (finding.status, f"with {status}" in finding.told) == ("fail", True)
+    assert remedy in finding.remedy
+
+
+def test_a_port_that_another_program_has() -> None:
+    """It is told with how to find who."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        other.close()
+        free = check_port(Settings(port=0))
+    with closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        taken = check_port(Settings(port=other.getsockname()[1]))
+
+    assert (free.status, taken.status) == ("ok", "fail")
+    assert "ss -ltnp" in taken.remedy
+
+
+def test_a_database_that_is_damaged_or_old(tmp_path: Path) -> None:
+    """A page that went bad is a failure, an older schema and a large WAL are warnings."""
+    settings = Settings(data_dir=a_data_dir(tmp_path))
+    path = settings.database_path
+    assert check_database(settings).told.startswith("6 tasks, integrity_check ok")
+
+    wal = path.with_name(f"{path.name}-wal")
+    with wal.open("wb") as file:
+        file.truncate(200 * 2**20)
+    assert check_wal(settings).status == "warn"
+    wal.unlink()
+
+    content = bytearray(path.read_bytes())
+    content[4_096 * 2 : 4_096 * 4] = b"\xff" * 4_096 * 2
+    path.write_bytes(content)
+    broken = check_database(settings)
+    assert (broken.status, "phoenix-compat restore" in broken.remedy) == ("fail", True)
+
+
+async def test_the_command(tmp_path: Path) -> None:
+    """Lines for people or JSON; exit code 1 when something fails, also when it is the settings."""
+    command = ("-m", "phoenix_compat", "doctor", "--data-dir", str(tmp_path))
+
+    lines = await run(*command, PHOENIX_COMPAT_PORT="0")
+    table = await run(*command, "--json", PHOENIX_COMPAT_PORT="0", PUBLIC_URL="http://127.0.0.1:1")
+    wrong = await run(*command, "--json", PHOENIX_COMPAT_PORT="x")
+
+    assert (lines.code, table.code, wrong.code) == (0, 1, 1), lines.err + table.err
+    assert "ok    config: the settings are sound" in lines.out
+    findings: list[dict[str, Any]] = json.loads(table.out)
+    assert [one["name"] for one in findings if one["status"] == "fail"] == ["public URL"]
+    assert [one["name"] for one in json.loads(wrong.out)] == ["config"]

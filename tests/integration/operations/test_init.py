@@ -1,0 +1,168 @@
+"""`init`: questions, a token that is checked, and a file that nobody else may read."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tomllib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from phoenix_compat.emulator import Emulator, EmulatorSettings
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.operations.first_config import config_text, place_to_write, write_config
+from phoenix_compat.server.process.configuration import load_configuration
+from phoenix_compat.server.process.settings import Settings
+from tests.conftest import Serve
+from tests.integration.operations.commands import ROOT, Finished, environment, run
+
+INIT = ("-m", "phoenix_compat", "init", "--config")
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """Replicate's stand-in."""
+    async with Emulator(EmulatorSettings()) as running:
+        yield running
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file to write, in a folder that is not there yet."""
+    return tmp_path / "etc" / "c.toml"
+
+
+async def answering(answers: str, *arguments: str, **changes: str) -> Finished:
+    """Run a command with these lines on its standard input."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *arguments),
+        cwd=ROOT,
+        env=environment(changes),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(20.0):
+        out, err = await process.communicate(answers.encode())
+    assert process.returncode is not None
+    return Finished(process.returncode, out.decode(), err.decode())
+
+
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def values_of(path: Path) -> dict[str, object]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+async def test_the_questions_become_a_file(path: Path, emulator: Emulator) -> None:
+    """The token is checked with the provider, is not printed, and the file is private."""
+    answers = "r8_mine\nhttps://pictures.example\n\n4100\n"
+
+    done = await answering(answers, *INIT, str(path), REPLICATE_BASE_URL=emulator.base_url)
+    checked = await run("-m", "phoenix_compat", "check-config", "--config", str(path))
+
+    assert done.code == 0, done.err
+    assert "the token is good, of emulated" in done.out
+    assert "r8_mine" not in done.out
+    assert mode_of(path) == 0o600
+    assert values_of(path) == {
+        "replicate_api_token": "r8_mine",
+        "replicate_base_url": emulator.base_url,
+        "public_url": "https://pictures.example",
+        "host": "127.0.0.1",
+        "port": 4100,
+    }
+    assert (checked.code, checked.err) == (0, "")
+
+
+async def test_flags_answer_everything(path: Path, tmp_path: Path) -> None:
+    """With --yes nothing is asked; an existing file is only replaced with --force."""
+    command = (*INIT, str(path), "--yes", "--port", "4200", "--data-dir", str(tmp_path / "d"))
+
+    first = await run(*command)
+    second = await run(*command)
+    third = await run(*command, "--force", "--host", "::1")
+
+    assert (first.code, second.code, third.code) == (0, 2, 0), first.err + third.err
+    assert "is there already; give --force" in second.err
+    assert values_of(path) == {"port": 4200, "host": "::1", "data_dir": str(tmp_path / "d")}
+
+
+async def test_nothing_is_written_of_answers_that_cannot_work(path: Path, serve: Serve) -> None:
+    """A setting that is wrong, and a token that is refused, end with exit code 2 and no file."""
+
+    async def refuse(_request: web.Request) -> web.Response:
+        return web.json_response({"detail": "no"}, status=401)
+
+    app = web.Application()
+    app.router.add_get("/v1/account", refuse)
+    changes = {
+        "REPLICATE_BASE_URL": f"{await serve(app)}/v1",
+        "REPLICATE_API_TOKEN": "r8_no",
+    }
+
+    wrong = await run(*INIT, str(path), "--yes", "--public-url", "example")
+    refused = await run(*INIT, str(path), "--yes", **changes)
+    there = path.exists()  # noqa: ASYNC240 - nothing else runs
+    unchecked = await run(*INIT, str(path), "--yes", "--no-check", **changes)
+
+    assert (wrong.code, refused.code, unchecked.code, there) == (2, 2, 0, False)
+    assert "public_url: " in wrong.err
+    assert "refuses the token with 401" in refused.err
+
+
+async def test_a_link_is_not_written_through_or_over(path: Path) -> None:
+    """What is there is left alone without --force, even a link to a file that is not there."""
+    path.parent.mkdir()
+    path.symlink_to("nowhere.toml")  # noqa: ASYNC240 - nothing else runs
+
+    refused = await run(*INIT, str(path), "--yes")
+
+    assert refused.code == 2
+    assert "--force to replace it, or --config for another" in refused.err
+    assert path.readlink() == Path("nowhere.toml")  # noqa: ASYNC240 - nothing else runs
+    assert not path.exists()  # noqa: ASYNC240 - nothing else runs
+
+
+def test_the_file_of_an_installed_service_is_not_passed_by(tmp_path: Path) -> None:
+    """Where a service has its file, another in the working directory would not reach it: the error
+    says what to edit; a file that is named is written as ever."""
+    installed = tmp_path / "config.toml"
+    assert place_to_write(None, installed) == Path("phoenix-compat.toml")
+    installed.touch()
+
+    with pytest.raises(ConfigError, match="the installed service reads it: edit that file, or"):
+        place_to_write(None, installed)
+
+    assert place_to_write(tmp_path / "mine.toml", installed) == tmp_path / "mine.toml"
+
+
+def test_the_file_names_every_setting(tmp_path: Path) -> None:
+    """Each stands there with its meaning, commented out; as it stands the file changes nothing."""
+    text = config_text({"host": 'a"b\\c\u007f'})
+    path = tmp_path / "c.toml"
+    path.write_text(config_text({}))
+
+    assert tomllib.loads(text) == {"host": 'a"b\\c\u007f'}
+    for name, field in Settings.model_fields.items():
+        assert f"# {name} = " in path.read_text()
+        assert f"# {field.description}; variable " in text
+    assert load_configuration({}, path, {}).settings == Settings()
+
+
+@pytest.mark.parametrize(("before", "after"), [(0o640, 0o640), (0o644, 0o640), (0o600, 0o600)])
+def test_a_replaced_file_keeps_its_group(tmp_path: Path, before: int, after: int) -> None:
+    """A service that reads its file by its group still can after --force; others never can."""
+    path = tmp_path / "config.toml"
+    path.write_text("port = 4001\n")
+    path.chmod(before)
+
+    write_config(path, "port = 4002\n", is_replaced=True)
+
+    assert path.read_text() == "port = 4002\n"
+    assert path.stat().st_mode & 0o777 == after

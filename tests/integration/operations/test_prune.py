@@ -1,0 +1,153 @@
+"""Pruning: old tasks go with what is only theirs; everything else stays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from phoenix_compat.tasks import pruning
+from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.archive.stored_file import StoredFile
+from phoenix_compat.tasks.pruning import Pruned, prune_tasks
+from phoenix_compat.tasks.store.sqlite.database_file import lock_file
+from phoenix_compat.tasks.store.task_store import TaskStore
+from tests.integration.operations.commands import run
+from tests.integration.store.stored_tasks import a_data_dir, a_kept_file
+from tests.integration.worker.worker_harness import SCHEMA
+
+NOW = datetime.now(UTC)
+COMMAND = ("-m", "phoenix_compat", "prune", "--data-dir")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A data directory whose completed and failed tasks ended two days ago."""
+    home = a_data_dir(tmp_path)
+    aged(home, "1 = 1", days=2)
+    for path in (home / "files").rglob("*.*"):
+        long_ago_s = (NOW - timedelta(days=2)).timestamp()
+        os.utime(path, (long_ago_s, long_ago_s))
+    return home
+
+
+def aged(home: Path, which: str, days: float) -> None:
+    """Let ended tasks have ended so many days ago."""
+    at = (NOW - timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection, connection:
+        connection.execute(
+            f"UPDATE tasks SET completed_at = ? WHERE completed_at IS NOT NULL AND {which}",  # noqa: S608 - our own text
+            (at,),
+        )
+
+
+def give(home: Path, status: str, files: list[StoredFile]) -> None:
+    """Let the tasks of a status have these files."""
+    with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection, connection:
+        text = json.dumps([file.document() for file in files])
+        connection.execute("UPDATE tasks SET files = ? WHERE status = ?", (text, status))
+
+
+def statuses(home: Path) -> list[str]:
+    with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection:
+        rows = connection.execute("SELECT status FROM tasks ORDER BY number").fetchall()
+    return [row[0] for row in rows]
+
+
+def rows_of(home: Path, table: str) -> int:
+    with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection:
+        query = f"SELECT count(*) FROM {table} JOIN tasks ON tasks.id = task_id"  # noqa: S608 - our own text
+        kept = connection.execute(query).fetchone()[0]
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == kept  # noqa: S608 - our own text
+    return int(kept)
+
+
+def names_in(home: Path) -> set[str]:
+    return {path.name for path in (home / "files").rglob("*.*")}
+
+
+@asynccontextmanager
+async def opened(home: Path) -> AsyncIterator[tuple[TaskStore, Archive]]:
+    """The store and the archive of a data directory."""
+    async with await TaskStore.open(home / "tasks.sqlite3", SCHEMA) as store:
+        archive = Archive(home / "files", min_free_bytes=0)
+        await archive.open()
+        yield store, archive
+        await archive.close()
+
+
+async def pruned(home: Path, days: float) -> Pruned:
+    """Prune what ended so many days ago."""
+    async with opened(home) as (store, archive):
+        return await prune_tasks(store, archive, NOW - timedelta(days=days))
+
+
+def test_old_tasks_go_with_all_that_is_theirs(home: Path) -> None:
+    """Ended tasks, their history, predictions and files go; unfinished tasks stay."""
+    done = asyncio.run(pruned(home, days=1))
+
+    assert done == Pruned(tasks=2, freed_bytes=4 * len("picture 1"))
+    assert statuses(home) == ["running", "submitting", "queued", "queued"]
+    assert rows_of(home, "events") == 8
+    assert rows_of(home, "predictions") == 1
+    assert names_in(home) == set()
+
+
+def test_younger_tasks_stay(home: Path) -> None:
+    """What ended within the time is not touched."""
+    aged(home, "status = 'completed'", days=0.5)
+
+    assert asyncio.run(pruned(home, days=1)).tasks == 1
+
+    assert statuses(home)[0] == "completed"
+    assert len(names_in(home)) == 4
+
+
+def test_a_file_that_a_younger_task_has_too_stays(home: Path) -> None:
+    """The same picture twice is one file, and goes with the last task that has it."""
+    shared = a_kept_file(home / "files", "picture 1")
+    give(home, "failed", [shared])
+    aged(home, "status = 'failed'", days=0.5)
+
+    done = asyncio.run(pruned(home, days=1))
+
+    assert done.tasks == 1
+    assert {name.partition(".")[0] for name in names_in(home)} == {shared.sha256}
+
+
+def test_a_file_that_was_just_kept_stays(home: Path) -> None:
+    """Somebody may be about to name it in a row: within the hour no file goes."""
+    young = a_kept_file(home / "files", "picture 2")
+
+    asyncio.run(pruned(home, days=1))
+
+    assert {name.partition(".")[0] for name in names_in(home)} == {young.sha256}
+
+
+def test_many_go_batch_after_batch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is a transaction of its own; all of them together are all old tasks."""
+    monkeypatch.setattr(pruning, "BATCH", 1)
+
+    assert asyncio.run(pruned(home, days=1)).tasks == 2
+
+
+def test_the_command(home: Path) -> None:
+    """--dry-run only counts; beside a server it refuses and names the setting; else it deletes."""
+    command = (*COMMAND, str(home), "--older-than", "1")
+    with lock_file(home / "tasks.sqlite3"):
+        counted = asyncio.run(run(*command, "--dry-run"))
+        refused = asyncio.run(run(*command))
+    done = asyncio.run(run(*command))
+
+    assert counted.out.startswith("2 tasks ended before"), counted.err
+    assert refused.code == 2
+    assert "set keep_tasks_s" in refused.err
+    assert done.out == "2 tasks deleted, 0.0 MB of files freed\n", done.err
+    assert len(statuses(home)) == 4

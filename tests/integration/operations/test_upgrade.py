@@ -1,0 +1,64 @@
+"""`upgrade`: a database of version 1, kept as a fixture, comes up in place; a newer is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.integration.operations.commands import run
+
+COMMAND = ("-m", "phoenix_compat", "upgrade", "--data-dir")
+VERSION_1 = Path(__file__).parents[1].joinpath("store", "version_1.sql").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A data directory of version 1."""
+    with closing(sqlite3.connect(tmp_path / "tasks.sqlite3")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(VERSION_1)
+    return tmp_path
+
+
+def asked(home: Path, sql: str) -> object:
+    with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection:
+        return connection.execute(sql).fetchone()[0]
+
+
+async def test_an_older_database_is_upgraded_in_place(home: Path) -> None:
+    """The plan changes nothing; the upgrade keeps every task, and a copy; then none is needed."""
+    plan = await run(*COMMAND, str(home), "--plan")
+    planned = asked(home, "PRAGMA user_version")
+    done = await run(*COMMAND, str(home))
+    again = await run(*COMMAND, str(home))
+
+    copy = home / "tasks.sqlite3.v1.bak"
+    assert (plan.code, done.code, again.code) == (0, 0, 0), plan.err + done.err + again.err
+    assert "has schema version 1; this program's is 2" in plan.out
+    assert f"1. copy it to {copy}" in plan.out
+    assert "2. bring it from version 1 to 2" in plan.out
+    assert planned == 1
+    assert asked(home, "PRAGMA user_version") == 2
+    assert asked(home, "PRAGMA integrity_check") == "ok"
+    assert asked(home, "SELECT count(*) FROM tasks") == 6
+    assert done.out.endswith(f"done; the older database is {copy}\n")
+    assert again.out.endswith("nothing to do\n")
+
+
+async def test_a_downgrade_is_refused(home: Path) -> None:
+    """A newer database is not touched, and the error says what can be done."""
+    asked(home, "PRAGMA user_version")
+    with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection:
+        connection.execute("PRAGMA user_version = 3")
+
+    for arguments in ((), ("--plan",)):
+        refused = await run(*COMMAND, str(home), *arguments)
+
+        assert refused.code == 2
+        assert "version 3, newer than the 2 this program knows" in refused.err
+        assert "restore the copy or backup that was made before the upgrade" in refused.err
+        assert "Traceback" not in refused.err
+    assert asked(home, "PRAGMA user_version") == 3

@@ -1,0 +1,48 @@
+"""What a server does every hour: old tasks go."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from phoenix_compat.server.process.maintenance import Chores
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.model.clock import SystemClock
+from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.store.task_store import TaskStore
+from tests.integration.store.dump_store import fill
+from tests.integration.worker.worker_harness import SCHEMA
+
+
+class Tomorrow(SystemClock):
+    """A clock that is a day ahead."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=1)
+
+
+async def states(store: TaskStore) -> set[TaskStatus]:
+    return {task.status for task in await store.list()}
+
+
+async def test_ended_tasks_go_once_they_are_old_enough(tmp_path: Path) -> None:
+    """Without the setting all stay; when it changes the next round begins at once."""
+    await fill(tmp_path / "tasks.db")
+    async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
+        archive = Archive(tmp_path / "files", min_free_bytes=0)
+        await archive.open()
+        chores = Chores(Settings(keep_tasks_s=172_800), store, archive, Tomorrow())
+        chores.start()
+        await asyncio.sleep(0)
+        before = await states(store)
+
+        chores.change(Settings(keep_tasks_s=3_600))
+        async with asyncio.timeout(10.0):
+            while await states(store) & {TaskStatus.COMPLETED, TaskStatus.FAILED}:  # noqa: ASYNC110 - a commit sets no event
+                await asyncio.sleep(0.01)
+        await chores.stop()
+        await archive.close()
+
+    assert before == set(TaskStatus)

@@ -1,0 +1,211 @@
+"""Files of older versions: brought up to the present one, or left exactly as they were."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from phoenix_compat.tasks.model.errors import StoreOpenError, StoreVersionError
+from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.store.sqlite import migrations
+from phoenix_compat.tasks.store.task_store import TaskStore
+from tests.integration.worker.worker_harness import SCHEMA, order
+
+VERSION_1 = Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A real file of version 1, with a task in every state."""
+    made = tmp_path / "tasks.db"
+    make(made, VERSION_1)
+    return made
+
+
+def make(path: Path, sql: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(sql)
+
+
+def asked(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def columns(path: Path) -> dict[str, set[tuple[object, ...]]]:
+    """Each table with its columns: name, type, not null, default, key."""
+    names = [str(row[0]) for row in asked(path, "SELECT name FROM sqlite_master WHERE sql > ''")]
+    return {name: {row[1:] for row in asked(path, f"PRAGMA table_xinfo({name})")} for name in names}
+
+
+def backup_of(path: Path) -> Path:
+    return path.with_name("tasks.db.v1.bak")
+
+
+def files_beside(path: Path) -> set[str]:
+    return {file.name for file in path.parent.iterdir()}
+
+
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+async def test_an_older_file_keeps_every_task(path: Path) -> None:
+    """Tasks of version 1 come out as they went in, in every state, with their history."""
+    before = asked(path, "SELECT id, status, prediction_id, result_data FROM tasks ORDER BY id")
+    history = asked(path, "SELECT task_id, seq, event, data FROM events ORDER BY task_id, seq")
+
+    async with await TaskStore.open(path, SCHEMA) as store:
+        tasks = await store.list()
+
+    assert len(tasks) == 6
+    assert {task.status for task in tasks} == set(TaskStatus)
+    assert {(task.cycle, task.retries, task.models_tried, task.files) for task in tasks} == {
+        (1, 0, (), ())
+    }
+    after = asked(path, "SELECT id, status, prediction_id, result_data FROM tasks ORDER BY id")
+    assert after == before
+    events = asked(path, "SELECT task_id, seq, event, data FROM events ORDER BY task_id, seq")
+    assert events == history
+
+
+async def test_a_migrated_file_has_the_shape_of_a_new_one(path: Path, tmp_path: Path) -> None:
+    """Columns, defaults and indexes are those of schema.sql, whichever way the file came to be."""
+    make(tmp_path / "new.db", SCHEMA)
+
+    async with await TaskStore.open(path, SCHEMA):
+        pass
+
+    assert columns(path) == columns(tmp_path / "new.db")
+    assert asked(path, "PRAGMA user_version") == [(2,)]
+    assert asked(path, "PRAGMA integrity_check") == [("ok",)]
+    assert asked(path, "PRAGMA foreign_key_check") == []
+
+
+async def test_a_migrated_store_works(path: Path) -> None:
+    """New tasks follow the old ones, and predictions of old tasks stay theirs."""
+    async with await TaskStore.open(path, SCHEMA) as store:
+        added = await store.add(order())
+        (running,) = await store.list(statuses={TaskStatus.RUNNING})
+        found = await store.by_prediction("p-3")
+
+    assert added.number == 7
+    assert found == running
+    assert asked(path, "SELECT id FROM predictions ORDER BY id") == [("p-1",), ("p-2",), ("p-3",)]
+
+
+async def test_the_older_file_is_kept_beside(path: Path) -> None:
+    """The copy is a whole database of version 1 that only its owner may read."""
+    tasks = asked(path, "SELECT * FROM tasks ORDER BY number")
+
+    async with await TaskStore.open(path, SCHEMA):
+        pass
+
+    backup = backup_of(path)
+    assert asked(backup, "PRAGMA user_version") == [(1,)]
+    assert asked(backup, "PRAGMA integrity_check") == [("ok",)]
+    assert asked(backup, "SELECT * FROM tasks ORDER BY number") == tasks
+    assert mode_of(backup) == 0o600
+    assert files_beside(path) == {"tasks.db", "tasks.db.lock", "tasks.db.v1.bak"}
+
+
+async def test_a_file_is_migrated_once(path: Path) -> None:
+    """The second start finds the new version and touches neither file."""
+    async with await TaskStore.open(path, SCHEMA):
+        pass
+    kept = backup_of(path).stat().st_mtime_ns
+
+    async with await TaskStore.open(path, SCHEMA):
+        pass
+
+    assert backup_of(path).stat().st_mtime_ns == kept
+
+
+async def test_a_step_that_fails_changes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error in the middle leaves version 1, says so, and the next start succeeds."""
+    before = columns(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "STEPS", {1: migrations.STEPS[1] + "\nSELECT nonsense();"})
+        with pytest.raises(StoreOpenError, match=r"version 1 to 2 .*nonsense.* unchanged"):
+            await TaskStore.open(path, SCHEMA)
+
+    assert columns(path) == before
+    assert asked(path, "PRAGMA user_version") == [(1,)]
+    async with await TaskStore.open(path, SCHEMA) as store:
+        assert len(await store.list()) == 6
+
+
+KILLED = """
+import asyncio, os, signal, sqlite3, sys
+from pathlib import Path
+from phoenix_compat.tasks.store.sqlite import migrations
+from phoenix_compat.tasks.store.task_store import TaskStore
+
+class Deadly(sqlite3.Connection):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.create_function("die", 0, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+connect = sqlite3.connect
+sqlite3.connect = lambda *args, **kwargs: connect(*args, factory=Deadly, **kwargs)
+steps = migrations.STEPS[1].split(";")
+steps.insert(int(sys.argv[2]), "SELECT die()")
+migrations.STEPS = {1: ";".join(steps)}
+asyncio.run(TaskStore.open(Path(sys.argv[1]), Path("schema.sql").read_text()))
+"""
+
+
+@pytest.mark.parametrize("steps", [1, 8, len(migrations.STEPS[1].split(";")) - 1])
+async def test_a_kill_in_the_middle_leaves_the_older_file(path: Path, steps: int) -> None:
+    """A process killed between two steps leaves version 1, and the next start migrates it."""
+    before = columns(path)
+    root = Path(__file__).parents[3]
+
+    killed = subprocess.run(  # noqa: ASYNC221, S603 - our own text, and nothing else runs meanwhile
+        [sys.executable, "-c", KILLED, str(path), str(steps)], cwd=root, check=False, timeout=30
+    )
+
+    assert killed.returncode == -9
+    assert columns(path) == before
+    assert asked(path, "PRAGMA user_version") == [(1,)]
+    assert asked(path, "PRAGMA integrity_check") == [("ok",)]
+    async with await TaskStore.open(path, SCHEMA) as store:
+        assert len(await store.list()) == 6
+
+
+async def test_a_copy_that_has_no_place_stops_the_migration(path: Path) -> None:
+    """Without the copy nothing is changed: a folder stands where it should be."""
+    backup_of(path).mkdir()
+
+    with pytest.raises(StoreOpenError, match="unchanged"):
+        await TaskStore.open(path, SCHEMA)
+
+    assert asked(path, "PRAGMA user_version") == [(1,)]
+    assert "tasks.db.v1.bak.part" not in files_beside(path)
+
+
+async def test_a_newer_file_is_refused(path: Path) -> None:
+    """A file of a newer program is not touched, and the error says which versions meet."""
+    make(path, "PRAGMA user_version = 3")
+
+    with pytest.raises(StoreVersionError, match="version 3, newer than the 2 this program knows"):
+        await TaskStore.open(path, SCHEMA)
+
+    assert not backup_of(path).exists()
+
+
+async def test_someone_else_s_version_1_is_refused(tmp_path: Path) -> None:
+    """A database with our version number and not our tables gets none of them."""
+    path = tmp_path / "recipes.db"
+    make(path, "CREATE TABLE recipes (name TEXT); PRAGMA user_version = 1;")
+
+    with pytest.raises(StoreVersionError, match="no task database"):
+        await TaskStore.open(path, SCHEMA)

@@ -1,0 +1,61 @@
+"""Waiting on the emulator's clock."""
+
+from __future__ import annotations
+
+import asyncio
+
+from phoenix_compat.emulator.clock import EmulatorClock
+from phoenix_compat.emulator.timer import Alarm
+
+
+def stopped() -> tuple[EmulatorClock, Alarm]:
+    clock = EmulatorClock()
+    clock.scale(0)
+    return clock, Alarm(clock)
+
+
+async def test_a_sleeper_wakes_when_the_clock_jumps() -> None:
+    """A wait of an hour ends when the clock is moved by an hour, not before."""
+    clock, alarm = stopped()
+    sleeper = asyncio.create_task(alarm.sleep(3600))
+    await asyncio.sleep(0)
+    clock.advance(3599)
+    await asyncio.sleep(0)
+    assert not sleeper.done()
+
+    clock.advance(2)
+
+    await asyncio.wait_for(sleeper, 1)
+
+
+async def test_a_ring_ends_a_wait_for_change() -> None:
+    """Whoever waits for a change is woken by a ring though the time has not come."""
+    clock, alarm = stopped()
+    waiter = asyncio.create_task(alarm.wait_for_change(clock.now_s() + 60))
+    await asyncio.sleep(0)
+
+    alarm.ring()
+
+    await asyncio.wait_for(waiter, 1)
+
+
+async def test_close_ends_every_wait() -> None:
+    """After close nothing waits, neither who waited already nor who comes later."""
+    _, alarm = stopped()
+    sleeper = asyncio.create_task(alarm.sleep(60))
+    await asyncio.sleep(0)
+
+    alarm.close()
+
+    await asyncio.wait_for(sleeper, 1)
+    await asyncio.wait_for(alarm.sleep(60), 1)
+
+
+async def test_a_running_clock_needs_no_ring() -> None:
+    """On a clock that runs, a wait ends by itself."""
+    clock = EmulatorClock()
+    clock.scale(1000)
+
+    await asyncio.wait_for(Alarm(clock).sleep(5), 1)
+
+    assert not Alarm(clock).is_closed

@@ -1,0 +1,221 @@
+"""Everything that is no token, and that no change to a genuine one is accepted."""
+
+from __future__ import annotations
+
+import hmac
+import math
+import random
+import string
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phoenix_compat.errors import ProtocolError
+from phoenix_compat.protocol import token as protocol
+from phoenix_compat.protocol.token import (
+    ExpiredTokenError,
+    InvalidTokenError,
+    MissingTokenError,
+    TokenError,
+    decrypt,
+    derive_key,
+    verify,
+)
+from tests.unit.protocol.strategies import steady
+from tests.unit.protocol.token.token_vectors import (
+    KEY,
+    MAKE_AND_READ,
+    SEALED_V1,
+    SECRET,
+    SIGNED_AT_MS,
+    b64,
+    sign_at,
+    unb64,
+)
+
+
+@pytest.mark.parametrize("read", [verify, decrypt])
+def test_a_missing_token(read: Any) -> None:
+    """None is a token that is missing, not one that is wrong."""
+    with pytest.raises(MissingTokenError):
+        read(None, KEY, now_ms=0)
+
+
+@pytest.mark.parametrize("read", [verify, decrypt])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        ".",
+        "..",
+        "...",
+        "garbage",
+        "SFMyNTY",
+        "SFMyNTY.",
+        "SFMyNTY..",
+        "SFMyNTY.g2EB",
+        "SFMyNTY.g2EB.!",
+        "SFMyNTY.g2EB.AA.AA",
+        "XCP",
+        "XCP.",
+        "XCP.AAAA",
+        "XCP." + "A" * 53,
+        "XCP." + "A" * 54,
+        "QTEyOEdDTQ",
+        "QTEyOEdDTQ....",
+        "QTEyOEdDTQ.....",
+        "SFMyNTY.\ud800.AA",
+        "SFMyNTY.é.AA",
+        b"SFMyNTY.g2EB.AA",
+        7,
+        ["SFMyNTY"],
+        {"token": "x"},
+    ],
+)
+def test_what_is_no_token(read: Any, token: Any) -> None:
+    """Whatever a client sends instead of a token is an invalid one, no crash."""
+    with pytest.raises(InvalidTokenError):
+        read(token, KEY, now_ms=0, max_age_s=math.inf)
+
+
+@pytest.mark.parametrize("header", ["none", "HS1", "HS224", "hs256", "", "RS256", "A128GCM"])
+def test_another_algorithm_is_refused(header: str) -> None:
+    """Only the three digests by their names; the header cannot switch the signature off."""
+    payload = sign_at().split(".")[1]
+    plain = f"{b64(header.encode())}.{payload}"
+    signatures = [b64(hmac.digest(KEY, plain.encode(), d)) for d in ("sha1", "sha224", "sha256")]
+
+    for signature in ["", *signatures]:
+        with pytest.raises(InvalidTokenError):
+            verify(f"{plain}.{signature}", KEY, now_ms=SIGNED_AT_MS)
+
+
+def test_a_header_of_another_digest_is_refused() -> None:
+    """The signature of one digest is none of another, and a part of one is none."""
+    _, payload, signature = sign_at().split(".")
+
+    for header in ("SFMzODQ", "SFM1MTI"):
+        with pytest.raises(InvalidTokenError):
+            verify(f"{header}.{payload}.{signature}", KEY, now_ms=SIGNED_AT_MS)
+
+
+@MAKE_AND_READ
+def test_foreign_tokens(make: Any, read: Any) -> None:
+    """Another salt or another secret is another key, and its tokens are invalid."""
+    token = make()
+
+    for key in (derive_key(SECRET, "other salt"), derive_key("x" * 64, "user socket")):
+        with pytest.raises(InvalidTokenError):
+            read(token, key, now_ms=SIGNED_AT_MS)
+
+
+def test_the_term_is_not_read_before_the_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forged token never reaches the decoder."""
+    reached: list[bytes] = []
+    monkeypatch.setattr(protocol, "decode", lambda data, **_: reached.append(data))
+    header, payload, _ = sign_at().split(".")
+
+    for token in (f"{header}.{payload}.{b64(bytes(32))}", f"{header}.{payload}."):
+        with pytest.raises(InvalidTokenError):
+            verify(token, KEY, now_ms=SIGNED_AT_MS)
+
+    assert not reached
+
+
+@MAKE_AND_READ
+def test_base64_has_one_spelling(make: Any, read: Any) -> None:
+    """Padding, the other alphabet, space and stray last bits are refused: one token, one text."""
+    token = make()
+    last = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    others = [token[:-1] + character for character in last if character != token[-1]]
+
+    for text in (f"{token}=", f"{token}==", f"{token}\n", f" {token}", *others):
+        with pytest.raises(InvalidTokenError):
+            read(text, KEY, now_ms=SIGNED_AT_MS)
+
+
+def test_parts_of_plug_crypto_1_have_their_lengths() -> None:
+    """A wrapped key, a nonce or a tag of another length is refused, and so is any change."""
+    parts = SEALED_V1[128].split(".")
+    sealed, tag = unb64(parts[3]), unb64(parts[4])
+    moved = [*parts[:3], b64(sealed[:-1]), b64(sealed[-1:] + tag)]
+
+    for token in (".".join(moved), ".".join([*parts[:2], "", *parts[3:]])):
+        with pytest.raises(InvalidTokenError):
+            decrypt(token, KEY, now_ms=SIGNED_AT_MS)
+    for place in range(1, 5):
+        for changed in (b64(unb64(parts[place])[:-1]), b64(unb64(parts[place])[:-1] + b"\xff")):
+            token = ".".join([*parts[:place], changed, *parts[place + 1 :]])
+            with pytest.raises(InvalidTokenError):
+                decrypt(token, KEY, now_ms=SIGNED_AT_MS)
+
+
+def mutations(token: str, count: int) -> Iterator[str]:
+    """Texts that differ from the token in a few places."""
+    rng = random.Random(22)  # noqa: S311 - seeded, no secret
+    alphabet = string.ascii_letters + string.digits + "-_.=+/ é\n"
+    for _ in range(count):
+        text = token
+        for _ in range(rng.choice((1, 1, 1, 2, 5))):
+            at = rng.randrange(len(text) + 1)
+            new = rng.choice(alphabet)
+            match rng.randrange(4):
+                case 0:
+                    text = text[:at] + new + text[at + 1 :]
+                case 1:
+                    text = text[:at] + new + text[at:]
+                case 2:
+                    text = text[:at] + text[at + 1 :]
+                case _:
+                    text = text[at:] + text[:at]
+        if text != token:
+            yield text
+
+
+@pytest.mark.timeout(5)
+@MAKE_AND_READ
+def test_no_change_is_accepted(make: Any, read: Any) -> None:
+    """R22: of fifty thousand mutations of a token none is accepted, and all are refused alike."""
+    token = make({"sub": "42", "tasks": ["a", "b"]})
+    accepted = []
+
+    for text in mutations(token, 50_000):
+        try:
+            accepted.append((text, read(text, KEY, now_ms=SIGNED_AT_MS, max_age_s=math.inf)))
+        except InvalidTokenError:
+            continue
+
+    assert accepted == []
+
+
+@steady
+@given(st.text(max_size=80))
+def test_random_texts_are_refused(text: str) -> None:
+    """No text, bare or behind a header, makes anything but a refusal."""
+    for header in ("", "SFMyNTY.", "XCP.", "QTEyOEdDTQ."):
+        with pytest.raises(InvalidTokenError):
+            verify(header + text, KEY, now_ms=0, max_age_s=math.inf)
+        with pytest.raises(InvalidTokenError):
+            decrypt(header + text, KEY, now_ms=0, max_age_s=math.inf)
+
+
+def test_errors_are_one_tree() -> None:
+    """`except TokenError` catches all three, and `except ProtocolError` that."""
+    for error in (InvalidTokenError, ExpiredTokenError, MissingTokenError):
+        assert issubclass(error, TokenError)
+    assert issubclass(TokenError, ProtocolError)
+
+
+def test_errors_do_not_repeat_the_token() -> None:
+    """What is refused is not quoted: it may be good elsewhere, and logs are read."""
+    token = sign_at("secret-user")
+    _, payload, signature = token.split(".")
+
+    with pytest.raises(TokenError) as caught:
+        verify(token, derive_key(SECRET, "other"), now_ms=SIGNED_AT_MS)
+
+    assert payload not in str(caught.value)
+    assert signature not in str(caught.value)

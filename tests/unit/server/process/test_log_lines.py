@@ -1,0 +1,256 @@
+"""What a log line may be: no locals, short, harmless, and not too often the same."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from phoenix_compat.server.process import log_lines
+from phoenix_compat.server.process.log_lines import (
+    MAX_EVENTS,
+    MAX_LINE_BYTES,
+    MAX_SAME_LINES,
+    WINDOW_S,
+    LineHandler,
+    SameLines,
+    key_of,
+)
+from phoenix_compat.server.process.logs import configure_logs, lines_left_out
+
+Logged = Callable[[], str]
+
+
+@pytest.fixture(params=["console", "json"])
+def logged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Logged]:
+    """Everything that was logged, in each of the formats."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    configure_logs("debug", request.param)
+    yield stream.getvalue
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def handler() -> LineHandler:
+    """The one that `configure_logs` made; pytest has handlers of its own."""
+    [made] = [one for one in logging.getLogger().handlers if isinstance(one, LineHandler)]
+    return made
+
+
+def entries(text: str) -> list[str]:
+    """The entries of a log: in the console's format some have further lines."""
+    found: list[str] = []
+    for line in text.splitlines(keepends=True):
+        if line.startswith(("{", "2")) or not found:
+            found.append(line)
+        else:
+            found[-1] += line
+    return found
+
+
+def crash(password: str) -> None:
+    """Raise with a secret in a local variable and in the cause's frame."""
+    token = f"r8_{password}"
+    try:
+        raise ValueError(f"of {len(token)}")  # noqa: TRY301 - that is the scene
+    except ValueError as error:
+        raise KeyError("outer") from error
+
+
+def test_no_locals_in_tracebacks(logged: Logged) -> None:
+    """A traceback names files, lines and errors, and the values of no variables."""
+    secret = "".join(reversed("2retnuh"))  # tracebacks show the source
+    for log in (logging.getLogger("std"), structlog.stdlib.get_logger("own")):
+        try:
+            crash(secret)
+        except KeyError:
+            log.exception("it.crashed")
+
+    assert logged().count("Traceback") == 4
+    assert logged().count("KeyError: 'outer'") == 2
+    assert "in crash" in logged()
+    assert "hunter2" not in logged()
+    assert "log.exception" not in logged()
+
+
+def test_tracebacks_are_bounded(logged: Logged) -> None:
+    """A recursion without end, a group of many and a long text are told in a few lines."""
+
+    def endless() -> None:
+        endless()
+
+    for raising in (
+        endless,
+        lambda: (_ for _ in ()).throw(ExceptionGroup("many", [OSError("x" * 900)] * 50)),
+        lambda: (_ for _ in ()).throw(ValueError("y" * 100_000)),
+    ):
+        try:
+            raising()
+        except Exception:
+            logging.getLogger("std").exception("it.crashed")
+
+    assert "RecursionError" in logged()
+    assert "ExceptionGroup: many" in logged()
+    assert all(len(entry.encode()) <= MAX_LINE_BYTES for entry in entries(logged()))
+
+
+def test_words_of_clients_forge_nothing(logged: Logged) -> None:
+    """S10: newlines and escapes in arguments, fields and errors are shown as such."""
+    evil = "x\n2026-01-01T00:00:00Z [info] forged \x1b[2J\x9b"
+    std, own = logging.getLogger("std"), structlog.stdlib.get_logger("own")
+
+    std.info("JOINED %s\n  Parameters: %r", evil, {"a": evil})
+    std.info("%(a)s", {"a": evil})
+    std.info("unformatted " + evil)
+    std.info("by extra", extra={"topic": evil})
+    own.info("own.event", topic=evil, inner=[evil], error=ValueError(evil))
+    try:
+        raise ValueError(evil)  # noqa: TRY301 - that is the scene
+    except ValueError:
+        own.exception("own.crashed")
+
+    assert "\x1b" not in logged()
+    assert "\x9b" not in logged()
+    assert not any(line.startswith("2026-01-01") for line in logged().splitlines())
+    assert logged().count("forged") >= 8
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "é" * 100_000,
+        "\x00" * 100_000,
+        ["x" * 1_000] * 1_000,
+        {"k" * 50_000: 1},
+        10**4_000,
+        b"\xff" * 90_000,
+    ],
+    ids=range(6),
+)
+def test_a_line_has_at_most_8_kib(logged: Logged, value: Any) -> None:
+    """Whatever is in it, as argument, as field, or as many fields."""
+    logging.getLogger("std").warning("one %s two %r", value, value)
+    structlog.stdlib.get_logger("own").warning("own.event", value=value)
+    fields = {f"field{number}": value for number in range(60)}
+    structlog.stdlib.get_logger("own").warning("own.event", **fields)
+
+    assert len(entries(logged())) == 3
+    assert all(len(entry.encode()) <= MAX_LINE_BYTES for entry in entries(logged()))
+
+
+def test_a_cut_line_is_still_json() -> None:
+    """It says that it was cut, and from how much."""
+    line = log_lines.fitted(structlog.processors.JSONRenderer())
+    fields = {f"field{number}": "é" * 900 for number in range(30)}
+
+    found = json.loads(str(line(None, "", {"event": "own.event", **fields})))
+
+    assert found["event"] == "own.event"
+    assert found["cut_bytes"] > MAX_LINE_BYTES
+    assert "[cut]" in found["field0"]
+
+
+def test_numbers_are_formatted_as_ever(logged: Logged) -> None:
+    """%d and %g get what they were given, and a wrong format costs its line alone."""
+    log = logging.getLogger("std")
+
+    log.info("%d of %g s, %s, %r, %x", 3, 1.5, None, True, 255)
+    handler().handle(logging.LogRecord("std", logging.INFO, "", 1, "%d", ("no number",), None))
+    log.info("the next")
+
+    assert "3 of 1.5 s, None, True, ff" in logged()
+    assert "a log line of std is lost: TypeError" in logged()
+    assert "no number" not in logged()
+    assert "the next" in logged()
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_lines_that_say_the_same_are_left_out() -> None:
+    """A window admits so many; what was left out is told once, when the window has ended."""
+    clock = Clock()
+    lines = SameLines(clock)
+    key = ("logger", "event")
+
+    admitted = [lines.admits(key) for _ in range(MAX_SAME_LINES + 7)]
+    early = lines.told()
+    clock.now_s = WINDOW_S
+    again = lines.admits(key)
+
+    assert (admitted.count(True), admitted.count(False)) == (MAX_SAME_LINES, 7)
+    assert early == []
+    assert again
+    assert lines.told() == [(key, 7)]
+    assert lines.told() == []
+    assert lines.left_out == 7
+
+
+def test_other_lines_are_not_left_out() -> None:
+    """Another event, another logger, and another line of code that raised, count for themselves."""
+    clock = Clock()
+    lines = SameLines(clock)
+    for _ in range(MAX_SAME_LINES * 2):
+        lines.admits(("logger", "event", "ValueError", "a.py", 1))
+
+    assert lines.admits(("logger", "event", "ValueError", "a.py", 2))
+    assert lines.admits(("logger", "event", "KeyError", "a.py", 1))
+    assert lines.admits(("logger", "other"))
+    assert lines.admits(("other", "event"))
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """A logger whose every line is another is held back too, and nobody else for it."""
+    clock = Clock()
+    lines = SameLines(clock)
+
+    admitted = [lines.admits(("noisy", f"event {number}")) for number in range(100_000)]
+
+    assert sum(admitted) <= MAX_SAME_LINES + MAX_EVENTS
+    assert lines.admits(("quiet", "event"))
+    for logger in range(2_000):
+        lines.admits((f"logger {logger}", "event"))
+    assert len(lines._tallies) <= MAX_EVENTS
+    assert lines.told(is_over=True)[-1][1] > 90_000
+
+
+def test_what_was_left_out_is_told_in_a_line(logged: Logged) -> None:
+    """With the next line after the window, and at the end; and it is counted."""
+    log = logging.getLogger("std")
+    for number in range(MAX_SAME_LINES + 5):
+        log.info("joined %d", number)
+    assert lines_left_out() == 5
+
+    handler().close()
+
+    [told] = [entry for entry in entries(logged()) if "log.lines_left_out" in entry]
+    assert "joined %d" in told
+    assert "5" in told
+    assert len(entries(logged())) == MAX_SAME_LINES + 1
+
+
+def test_what_a_line_says_is_its_format() -> None:
+    """Arguments do not tell lines apart; the place of an error does."""
+
+    def record(line: str, *arguments: object, error: Exception | None = None) -> logging.LogRecord:
+        info = None if error is None else (type(error), error, error.__traceback__)
+        return logging.LogRecord("a", logging.INFO, "", 1, line, arguments, info)
+
+    assert key_of(record("x %s", 1)) == key_of(record("x %s", 2))
+    assert key_of(record("x", error=ValueError())) != key_of(record("x", error=KeyError()))
+    assert len(key_of(record("y" * 5_000))[1]) <= 200  # type: ignore[arg-type] # a text

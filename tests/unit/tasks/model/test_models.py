@@ -1,0 +1,63 @@
+"""What the table of model families says: rows, outputs, estimates."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from phoenix_compat.tasks.model.models import (
+    MODEL_FAMILIES,
+    PRICES_AS_OF,
+    UNKNOWN_FAMILY,
+    estimated_cost_usd,
+    model_family,
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "expected"),
+    [
+        ("google/imagen-4-fast", {}, 0.02),
+        ("google/imagen-4", {}, 0.04),
+        ("google/imagen-4-ultra", {}, 0.06),
+        ("google/nano-banana-2", {}, 0.04),
+        ("google/nano-banana-pro", {}, 0.15),
+        ("black-forest-labs/flux-schnell", {"num_outputs": 4}, 0.012),
+        ("Black-Forest-Labs/flux-dev:abc", {"num_outputs": 3}, 0.075),
+        ("black-forest-labs/flux-kontext-max", {}, 0.08),
+        ("bytedance/seedream-4", {"max_images": 2}, 0.06),
+        ("bytedance/seedream-4.5", {"max_images": 2}, 0.08),
+        ("recraft-ai/recraft-v3-svg", {}, 0.08),
+        ("openai/gpt-image-1", {"number_of_images": 2}, 0.1),
+        ("you/yours", {}, None),
+    ],
+)
+def test_an_estimate_is_price_times_outputs(
+    model: str, inputs: dict[str, object], expected: float | None
+) -> None:
+    """The family's price for each output that was asked for; None without a price."""
+    assert estimated_cost_usd(model, inputs) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "outputs"), [(None, 1), (0, 1), (-5, 1), ("4", 1), (True, 1), (4, 4), (10**9, 100)]
+)
+def test_a_strange_count_makes_no_strange_estimate(count: object, outputs: int) -> None:
+    """What is no sensible number of outputs counts as one, or as the most there may be."""
+    assert UNKNOWN_FAMILY.outputs({"num_outputs": count}) == outputs
+
+
+def test_every_row_can_be_reached() -> None:
+    """No row stands behind a wider one that takes all its models."""
+    reached = {
+        id(model_family(family.pattern.replace("*", "").rstrip("-"))) for family in MODEL_FAMILIES
+    } | {id(model_family(family.pattern.replace("*", "x"))) for family in MODEL_FAMILIES}
+
+    assert reached >= {id(family) for family in MODEL_FAMILIES}
+
+
+def test_prices_say_how_old_they_are() -> None:
+    """An estimate without a date would be a promise."""
+    assert datetime.date.fromisoformat(PRICES_AS_OF).year >= 2026
+    assert all(family.price_usd for family in MODEL_FAMILIES)

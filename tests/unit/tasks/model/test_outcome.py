@@ -1,0 +1,107 @@
+"""What a finished prediction means."""
+
+from __future__ import annotations
+
+import pytest
+
+from phoenix_compat.tasks.model.failure import Failure
+from phoenix_compat.tasks.model.outcome import outcome
+from phoenix_compat.tasks.model.prediction import PredictionState, Snapshot
+from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
+from phoenix_compat.tasks.model.task_types import KINDS
+from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
+from tests.unit.tasks.sample_tasks import TEN, a_snapshot, a_task
+
+A = "https://replicate.delivery/a.jpg"
+B = "https://replicate.delivery/b.jpg"
+
+
+def result_of(snapshot: Snapshot, task: Task | None = None, *, is_overdue: bool = False) -> object:
+    task = task or a_task(TaskStatus.RUNNING)
+    return outcome(task, KINDS["image"], snapshot, now=TEN, is_overdue=is_overdue)
+
+
+def code_of(result: object) -> str:
+    assert isinstance(result, Failure)
+    return result.code
+
+
+def test_a_picture_becomes_result_data() -> None:
+    """The result has the keys the app reads, in seconds and UTC."""
+    expected: JSONObject = {
+        "image_url": A,
+        "image_urls": [A, B],
+        "model": "google/imagen-4-fast",
+        "provider": "Replicate",
+        "prediction_id": "p-1",
+        "created_at": "2026-01-05T10:00:00Z",
+        "completed_at": "2026-01-05T10:00:00Z",
+    }
+
+    assert result_of(a_snapshot(PredictionState.SUCCEEDED, output=[A, B])) == expected
+
+
+def test_an_active_prediction_has_no_outcome() -> None:
+    """There is nothing to say before the end, even with an output."""
+    assert result_of(a_snapshot(PredictionState.ACTIVE, output=A)) is None
+
+
+@pytest.mark.parametrize(
+    ("output", "code"),
+    [
+        (None, "empty_output"),
+        ([], "empty_output"),
+        ("just words", "empty_output"),
+        ("data:image/png;base64,AAAA", "unsupported_output"),
+    ],
+)
+def test_success_without_a_picture_is_a_failure(output: object, code: str) -> None:
+    """A prediction that succeeded with nothing usable has failed."""
+    assert code_of(result_of(a_snapshot(PredictionState.SUCCEEDED, output=output))) == code
+
+
+def test_a_blackened_picture_is_no_success() -> None:
+    """Old models blacken the picture and say so only in their logs."""
+    snapshot = a_snapshot(
+        PredictionState.SUCCEEDED, output=A, logs="Total safe images: 0 out of 1\n"
+    )
+
+    assert code_of(result_of(snapshot)) == "content_policy"
+
+
+def test_a_removed_output_is_expired() -> None:
+    """After an hour the provider has a success and no picture."""
+    snapshot = PredictionDocument(id="p-1", status="succeeded", data_removed=True).snapshot()
+
+    assert code_of(result_of(snapshot)) == "expired"
+
+
+@pytest.mark.parametrize(("is_overdue", "code"), [(False, "canceled"), (True, "timed_out")])
+def test_a_canceled_prediction_tells_the_reason(is_overdue: bool, code: str) -> None:
+    """The provider's deadline and a cancel look alike; the age tells them apart."""
+    snapshot = a_snapshot(PredictionState.CANCELED)
+
+    assert code_of(result_of(snapshot, is_overdue=is_overdue)) == code
+
+
+@pytest.mark.parametrize(
+    ("status", "completed_at", "state"),
+    [
+        ("starting", None, PredictionState.ACTIVE),
+        ("processing", None, PredictionState.ACTIVE),
+        ("succeeded", "x", PredictionState.SUCCEEDED),
+        ("failed", "x", PredictionState.FAILED),
+        ("canceled", "x", PredictionState.CANCELED),
+        ("aborted", "x", PredictionState.CANCELED),
+        ("queued", None, PredictionState.ACTIVE),
+        (None, None, PredictionState.ACTIVE),
+        ("expired", "x", PredictionState.FAILED),
+    ],
+)
+def test_provider_words_become_ours(
+    status: str | None, completed_at: str | None, state: PredictionState
+) -> None:
+    """Six known words, and an unknown one is waited for unless it has ended."""
+    prediction = PredictionDocument(id="p-1", status=status, completed_at=completed_at)
+
+    assert prediction.snapshot().state is state

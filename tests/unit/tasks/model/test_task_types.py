@@ -1,0 +1,191 @@
+"""From posted input to what is run."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phoenix_compat.bounded import MAX_NESTING
+from phoenix_compat.tasks.model.errors import InvalidInputError
+from phoenix_compat.tasks.model.task_types import (
+    KINDS,
+    MAX_PROMPT_CHARS,
+    determine_task_params,
+    fingerprint,
+    with_default_model,
+)
+
+MONK = {"type": "image", "prompt": "Medieval monk"}
+
+
+def refused_field(input_data: object) -> str:
+    with pytest.raises(InvalidInputError) as refusal:
+        determine_task_params(input_data)
+    return refusal.value.field
+
+
+def test_an_image_needs_only_a_prompt() -> None:
+    """Type image is image_gen on the default model."""
+    params = determine_task_params(MONK)
+
+    assert (params.type, params.task_type) == ("image", "image_gen")
+    assert params.model == "google/imagen-4-fast"
+    assert params.provider_input == {"prompt": "Medieval monk"}
+    assert params.input_data == MONK
+
+
+def test_inputs_reach_the_models_that_take_them() -> None:
+    """A model gets the inputs of its family and none beside them."""
+    posted = MONK | {"aspect_ratio": "16:9", "output_format": "png", "seed": 7, "num_outputs": 2}
+
+    imagen = determine_task_params(posted).provider_input
+    flux = determine_task_params(posted | {"model": "black-forest-labs/flux-schnell"})
+
+    assert imagen == {"prompt": "Medieval monk", "aspect_ratio": "16:9", "output_format": "png"}
+    assert flux.provider_input == {key: posted[key] for key in posted if key != "type"}
+
+
+def test_the_number_of_outputs_has_the_model_s_own_name() -> None:
+    """num_outputs is renamed for the families that call it otherwise."""
+    posted = MONK | {"num_outputs": 3}
+
+    seedream = determine_task_params(posted | {"model": "bytedance/seedream-4"}).provider_input
+    gpt = determine_task_params(posted | {"model": "openai/gpt-image-1"}).provider_input
+
+    assert (seedream["max_images"], gpt["number_of_images"]) == (3, 3)
+
+
+def test_an_unknown_model_gets_every_input() -> None:
+    """A model of no known family is passed what was posted."""
+    params = determine_task_params(MONK | {"model": "you/yours:abc123", "strange": [1, {"a": 2}]})
+
+    assert params.model == "you/yours:abc123"
+    assert params.provider_input == {"prompt": "Medieval monk", "strange": [1, {"a": 2}]}
+
+
+def test_null_counts_as_absent() -> None:
+    """Clients that write null for what is not set are understood."""
+    params = determine_task_params(MONK | {"model": None, "seed": None, "aspect_ratio": None})
+
+    assert params.provider_input == {"prompt": "Medieval monk"}
+
+
+def test_the_prompt_is_trimmed_and_the_input_kept_as_posted() -> None:
+    """White space around a prompt means nothing to a model."""
+    params = determine_task_params(MONK | {"prompt": "  monk\n"})
+
+    assert params.provider_input["prompt"] == "monk"
+    assert params.input_data["prompt"] == "  monk\n"
+
+
+@pytest.mark.parametrize(
+    ("input_data", "field"),
+    [
+        (None, "input_data"),
+        ([], "input_data"),
+        ({}, "input_data.type"),
+        ({"prompt": "x"}, "input_data.type"),
+        ({"type": None, "prompt": "x"}, "input_data.type"),
+        ({"type": "opera", "prompt": "x"}, "input_data.type"),
+        ({"type": ["image"], "prompt": "x"}, "input_data.type"),
+        ({"type": "image"}, "input_data.prompt"),
+        ({"type": "image", "prompt": None}, "input_data.prompt"),
+        ({"type": "image", "prompt": ""}, "input_data.prompt"),
+        ({"type": "image", "prompt": " \n\t"}, "input_data.prompt"),
+        ({"type": "image", "prompt": 7}, "input_data.prompt"),
+        ({"type": "image", "prompt": "x" * (MAX_PROMPT_CHARS + 1)}, "input_data.prompt"),
+        (MONK | {"model": "imagen"}, "input_data.model"),
+        (MONK | {"model": "a/b/c"}, "input_data.model"),
+        (MONK | {"model": "../../etc/passwd"}, "input_data.model"),
+        (MONK | {"model": "https://evil.example/x"}, "input_data.model"),
+        (MONK | {"model": ""}, "input_data.model"),
+        (MONK | {"model": 4}, "input_data.model"),
+        (MONK | {"seed": "7"}, "input_data.seed"),
+        (MONK | {"seed": -1}, "input_data.seed"),
+        (MONK | {"seed": True}, "input_data.seed"),
+        (MONK | {"num_outputs": 0}, "input_data.num_outputs"),
+        (MONK | {"num_outputs": 1.5}, "input_data.num_outputs"),
+        (MONK | {"aspect_ratio": 1.5}, "input_data.aspect_ratio"),
+        (MONK | {"output_format": {}}, "input_data.output_format"),
+        (MONK | {"negative_prompt": []}, "input_data.negative_prompt"),
+        (MONK | {"guidance": "strong"}, "input_data.guidance"),
+        (MONK | {"go_fast": 1}, "input_data.go_fast"),
+        (MONK | {f"key{number}": 1 for number in range(64)}, "input_data"),
+    ],
+)
+def test_a_refusal_names_the_field(input_data: object, field: str) -> None:
+    """Whatever is wrong, the error says where."""
+    assert refused_field(input_data) == field
+
+
+def test_another_default_model_is_used() -> None:
+    """The operator's default model runs when the input names none."""
+    kinds = with_default_model(KINDS, "image", "google/nano-banana-2")
+
+    assert determine_task_params(MONK, kinds).model == "google/nano-banana-2"
+    assert KINDS["image"].default_model == "google/imagen-4-fast"
+
+
+def test_a_default_model_must_look_like_one() -> None:
+    """A setting that can never work is refused at once."""
+    with pytest.raises(InvalidInputError, match="default_model"):
+        with_default_model(KINDS, "image", "nano banana")
+
+
+inputs = st.dictionaries(
+    st.text(max_size=5),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-99, 99) | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3),
+        max_leaves=5,
+    ),
+    max_size=5,
+)
+
+
+@given(inputs)
+def test_a_fingerprint_knows_no_order_of_keys(provider_input: dict[str, object]) -> None:
+    """The same input in another order has the same fingerprint."""
+    reversed_input = dict(reversed(provider_input.items()))
+
+    assert fingerprint("a/b", provider_input) == fingerprint("a/b", reversed_input)
+
+
+def test_a_fingerprint_is_of_model_and_input() -> None:
+    """Another model or another input is another order; the version and 1.0 are not."""
+    one = fingerprint("a/b", {"n": 1})
+
+    assert one == fingerprint("a/b:abc", {"n": 1.0})
+    assert one not in {fingerprint("a/c", {"n": 1}), fingerprint("a/b", {"n": 2})}
+    assert len(one) == 64
+
+
+def test_what_steps_in_is_checked_too() -> None:
+    """Fallback models are kept in order; one that can never run is refused at once."""
+    kinds = with_default_model(KINDS, "image", "a/b", ["c/d", "e/f:1"])
+
+    assert kinds["image"].fallback_models == ("c/d", "e/f:1")
+    with pytest.raises(InvalidInputError, match="fallback_models"):
+        with_default_model(KINDS, "image", "a/b", ["nano banana"])
+
+
+def test_an_order_knows_its_price() -> None:
+    """The estimate is that of the model and the outputs the order asks for."""
+    assert determine_task_params(MONK).estimated_cost_usd == 0.02
+    assert determine_task_params(MONK | {"model": "you/yours"}).estimated_cost_usd is None
+
+
+@pytest.mark.parametrize("bracket", ["object", "list"])
+def test_an_input_is_not_nested_too_deep(bracket: str) -> None:
+    """What is stored must be read again; so many levels can be, and more is refused."""
+
+    def nested(depth: int) -> object:
+        value: object = 1
+        for _ in range(depth):
+            value = {"a": value} if bracket == "object" else [value]
+        return value
+
+    determine_task_params({**MONK, "extra": nested(MAX_NESTING - 1)})
+    assert refused_field({**MONK, "extra": nested(MAX_NESTING)}) == "input_data"
+    assert refused_field({**MONK, "extra": nested(100_000)}) == "input_data"

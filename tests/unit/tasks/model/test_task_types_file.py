@@ -1,0 +1,170 @@
+"""Kinds of task from TOML: rows, results, and errors that say where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.tasks.model.errors import InvalidInputError
+from phoenix_compat.tasks.model.output import normalise_output
+from phoenix_compat.tasks.model.task import JSONObject
+from phoenix_compat.tasks.model.task_types import KINDS, RESULTS, determine_task_params
+from phoenix_compat.tasks.model.task_types_file import load_kinds, packaged_kinds, parse_kinds
+
+OWN = """
+# A clip of a picture: the picture is needed, words are not.
+[animate]
+task_type = "video_gen"
+default_model = "you/animate"
+result = "file"
+prompt = false
+required_inputs = ["image"]
+deadline_s = 1_800
+price_usd = 0.25
+fallback_models = ["them/animate", "them/animate-old:abc123"]
+
+# What a picture shows, as text.
+[caption]
+task_type = "captioning"
+default_model = "you/caption"
+result = "text"
+"""
+
+A, B = "https://replicate.delivery/a.mp4", "https://replicate.delivery/b.png"
+
+
+def test_a_row_has_every_key() -> None:
+    """What a table says is what the kind is; what it leaves out has its default."""
+    kinds = parse_kinds(OWN, "own.toml")
+
+    animate, caption = kinds["animate"], kinds["caption"]
+    assert (animate.task_type, animate.default_model) == ("video_gen", "you/animate")
+    assert (animate.deadline_s, animate.price_usd) == (1_800.0, 0.25)
+    assert animate.fallback_models == ("them/animate", "them/animate-old:abc123")
+    assert (animate.needs_prompt, animate.required_inputs) == (False, ("image",))
+    assert (caption.deadline_s, caption.price_usd, caption.fallback_models) == (None, None, ())
+    assert (caption.needs_prompt, caption.required_inputs) == (True, ())
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    """A file on disk is the same as its text."""
+    path = tmp_path / "own.toml"
+    path.write_text(OWN)
+
+    assert load_kinds(path) == parse_kinds(OWN, str(path))
+
+
+def test_the_packaged_kinds_stand_beside_image() -> None:
+    """Video, audio, text and upscale are ready, and image is what it always was."""
+    kinds = packaged_kinds()
+
+    assert set(kinds) == {"image", "video", "audio", "text", "upscale"}
+    assert kinds["image"] == KINDS["image"]
+
+
+def test_an_order_of_a_new_kind_is_checked() -> None:
+    """An order has the kind's words, deadline and estimate, and may do without a prompt."""
+    kinds = parse_kinds(OWN, "own.toml")
+
+    params = determine_task_params({"type": "animate", "image": B, "num_outputs": 2}, kinds)
+
+    assert (params.task_type, params.model) == ("video_gen", "you/animate")
+    assert params.provider_input == {"image": B, "num_outputs": 2}
+    assert (params.deadline_s, params.estimated_cost_usd) == (1_800.0, 0.5)
+    other = determine_task_params({"type": "animate", "image": B, "model": "a/b"}, kinds)
+    assert other.estimated_cost_usd is None
+
+
+@pytest.mark.parametrize(
+    ("input_data", "field"),
+    [
+        ({"type": "animate"}, "input_data.image"),
+        ({"type": "animate", "image": None}, "input_data.image"),
+        ({"type": "animate", "image": ""}, "input_data.image"),
+        ({"type": "animate", "image": B, "prompt": " "}, "input_data.prompt"),
+        ({"type": "caption"}, "input_data.prompt"),
+    ],
+)
+def test_a_refusal_names_the_input(input_data: JSONObject, field: str) -> None:
+    """What the kind needs and the order lacks is named."""
+    with pytest.raises(InvalidInputError) as refusal:
+        determine_task_params(input_data, parse_kinds(OWN, "own.toml"))
+
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("result", "output", "expected"),
+    [
+        ("image", [A, B], {"image_url": A, "image_urls": [A, B]}),
+        ("file", A, {"output_urls": [A]}),
+        ("file", {"video": A, "cover": B}, {"output_urls": [A, B]}),
+        ("file", "words", None),
+        ("text", ["Once ", "upon"], {"text": "Once upon"}),
+        ("text", [" ", "\n"], None),
+        ("text", A, None),
+        ("json", {"audio": A, "transcript": "Hello"}, {"output_urls": [A], "text": "Hello"}),
+        ("json", {"transcript": "Hello"}, {"text": "Hello"}),
+        ("json", None, None),
+    ],
+)
+def test_results_have_one_form_for_each_kind(
+    result: str, output: object, expected: JSONObject | None
+) -> None:
+    """Files are output_urls, words are text, pictures are what the app knows."""
+    assert RESULTS[result](normalise_output(output)) == expected
+
+
+ROW = 'task_type = "x"\ndefault_model = "a/b"\nresult = "file"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[video", "own.toml: is no TOML"),
+        ('video = "x"', "own.toml: video: must stand in a table"),
+        (f"[Video]\n{ROW}", "[Video]: a type is 1 to 40 small letters"),
+        ("[v]", "[v] task_type: is missing"),
+        ("[v]", "[v] default_model: is missing"),
+        ("[v]", "[v] result: is missing"),
+        (f'[v]\n{ROW}promt = "x"', "[v] promt: there is no such key; known keys: task_type"),
+        (f'[v]\n{ROW}deadline_s = "x"', "[v] deadline_s: "),
+        (f"[v]\n{ROW}deadline_s = 1", "[v] deadline_s: "),
+        (f"[v]\n{ROW}deadline_s = inf", "[v] deadline_s: "),
+        (f"[v]\n{ROW}price_usd = -1", "[v] price_usd: "),
+        (f"[v]\n{ROW}prompt = 1", "[v] prompt: "),
+        (f'[v]\n{ROW}required_inputs = ["a b"]', "[v] required_inputs.0: "),
+        (f'[v]\n{ROW}fallback_models = ["x"]', '[v] fallback_models.0: must look like "owner/'),
+        ('[v]\ntask_type = "x"\ndefault_model = "b"\nresult = "file"', "[v] default_model: must"),
+        ('[v]\ntask_type = "x"\ndefault_model = "a/b"\nresult = "wav"', "[v] result: "),
+        ('[v]\ntask_type = "X Y"\ndefault_model = "a/b"\nresult = "file"', "[v] task_type: "),
+    ],
+)
+def test_an_error_names_file_table_and_key(text: str, problem: str) -> None:
+    """Whatever is wrong, the operator reads where."""
+    with pytest.raises(ConfigError) as refusal:
+        parse_kinds(text, "own.toml")
+
+    assert problem in str(refusal.value)
+    assert str(refusal.value).startswith("own.toml: ")
+
+
+def test_all_errors_come_at_once() -> None:
+    """Two wrong tables are two lines."""
+    with pytest.raises(ConfigError) as refusal:
+        parse_kinds(f"[a]\n{ROW}x = 1\n[b]\n{ROW}y = 1\n[c]\n{ROW}", "own.toml")
+
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    """A missing file, or one that is no UTF-8, is an error with its path."""
+    path = tmp_path / "own.toml"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(ConfigError, match=r"own\.toml: cannot be read"):
+        load_kinds(path)

@@ -1,0 +1,44 @@
+"""Tasks and snapshots for the unit tests, with only what a test cares for spelled out."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import Unpack
+
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionState, Snapshot
+from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
+
+TEN = datetime(2026, 1, 5, 10, 0, 0, 123456, UTC)
+
+
+def a_task(status: TaskStatus = TaskStatus.QUEUED, **changes: Unpack[TaskChanges]) -> Task:
+    """A task of type image, made at ten."""
+    task = Task(
+        id=TaskId("t-1"),
+        number=1,
+        type="image",
+        task_type="image_gen",
+        model="google/imagen-4-fast",
+        input_data={"type": "image", "prompt": "Medieval monk"},
+        provider_input={"prompt": "Medieval monk"},
+        fingerprint="f" * 64,
+        status=status,
+        created_at=TEN,
+        updated_at=TEN,
+    )
+    return dataclasses.replace(task, **changes)
+
+
+def a_snapshot(
+    state: PredictionState, *, output: object = None, error_text: str = "", logs: str = ""
+) -> Snapshot:
+    """A prediction named p-1."""
+    return Snapshot(
+        ref=PredictionRef("p-1"),
+        state=state,
+        raw_status=state.value,
+        output=output,
+        error_text=error_text,
+        logs=logs,
+    )

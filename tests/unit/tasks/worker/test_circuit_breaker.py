@@ -1,0 +1,119 @@
+"""The circuit breaker: who fails, who waits, and when one is let through to see."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from structlog.testing import capture_logs
+
+from phoenix_compat.tasks.worker.circuit_breaker import (
+    ACCOUNT,
+    UNAVAILABLE,
+    Breaker,
+    BreakerOptions,
+    BreakerState,
+)
+from tests.unit.tasks.worker.test_token_bucket import Time
+
+OPTIONS = BreakerOptions(failures=3, first_probe_s=30.0, probe_limit_s=100.0)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def breaker(time: Time) -> Breaker:
+    return Breaker(OPTIONS, time)
+
+
+def opened(breaker: Breaker) -> Breaker:
+    assert not breaker.failed(ACCOUNT)
+    return breaker
+
+
+def test_a_refused_account_opens_it_at_once(breaker: Breaker) -> None:
+    """The order that finds out bears the failure; the next ones wait."""
+    assert breaker.failed(ACCOUNT) is False
+
+    assert (breaker.state, breaker.reason) == (BreakerState.OPEN, ACCOUNT)
+    assert breaker.wait_s() == 30.0
+    assert breaker.failed(ACCOUNT) is True
+
+
+def test_finding_nobody_opens_it_when_it_happens_often(breaker: Breaker) -> None:
+    """So many in a row; an answer in between starts the count anew."""
+    breaker.failed(UNAVAILABLE)
+    breaker.failed(UNAVAILABLE)
+    breaker.succeeded()
+    breaker.failed(UNAVAILABLE)
+    breaker.failed(UNAVAILABLE)
+    assert breaker.state is BreakerState.CLOSED
+
+    breaker.failed(UNAVAILABLE)
+
+    assert (breaker.state, breaker.reason) == (BreakerState.OPEN, UNAVAILABLE)
+
+
+def test_one_probe_at_a_time(breaker: Breaker, time: Time) -> None:
+    """After the interval one order goes, and none beside it."""
+    opened(breaker)
+    time.s = 30.0
+    assert breaker.wait_s() == 0.0
+
+    breaker.enter()
+
+    assert breaker.state is BreakerState.HALF_OPEN
+    assert breaker.wait_s() == math.inf
+
+
+def test_a_probe_that_works_closes_it(breaker: Breaker, time: Time) -> None:
+    """Then nobody waits, and a later trouble starts with the short interval again."""
+    opened(breaker)
+    time.s = 30.0
+    breaker.enter()
+
+    breaker.succeeded()
+
+    assert (breaker.state, breaker.reason, breaker.wait_s()) == (BreakerState.CLOSED, None, 0.0)
+    assert breaker.open_s == 0.0
+
+
+def test_probes_grow_rare(breaker: Breaker, time: Time) -> None:
+    """Each that fails doubles the interval, up to its limit."""
+    opened(breaker)
+    waits_s = []
+    for _ in range(4):
+        waits_s.append(breaker.wait_s())
+        time.s += breaker.wait_s()
+        breaker.enter()
+        assert breaker.failed(ACCOUNT) is True
+
+    assert waits_s == [30.0, 60.0, 100.0, 100.0]
+    assert breaker.open_s == 290.0
+
+
+def test_a_probe_that_never_went_proves_nothing(breaker: Breaker, time: Time) -> None:
+    """The next order is the probe, at once."""
+    opened(breaker)
+    time.s = 30.0
+    breaker.enter()
+
+    breaker.withdraw()
+
+    assert (breaker.state, breaker.wait_s()) == (BreakerState.OPEN, 0.0)
+
+
+def test_each_change_is_one_line(breaker: Breaker, time: Time) -> None:
+    """An operator reads three lines of an outage, however many orders met it."""
+    with capture_logs() as lines:
+        for _ in range(5):
+            breaker.failed(ACCOUNT)
+        time.s = 30.0
+        breaker.enter()
+        breaker.succeeded()
+        breaker.succeeded()
+
+    assert [line["state"] for line in lines] == ["open", "half_open", "closed"]

@@ -1,0 +1,176 @@
+"""Where sockets stand in an aiohttp application: docs/protocol.md §1.1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from yarl import URL
+
+from phoenix_compat import ConfigError, Endpoint, SocketHandler, WebSocketOptions, mount
+from phoenix_compat.endpoint import TransportOptions
+from phoenix_compat.transports.aiohttp.mount import SocketResource
+
+
+async def no_handler(_request: web.Request) -> web.StreamResponse:
+    """Never called here."""
+    raise NotImplementedError
+
+
+def an_app(*mounts: tuple[str, str]) -> web.Application:
+    """An application with sockets at these paths, each with the path of its websocket."""
+    endpoint = Endpoint()
+    for path, websocket in mounts:
+        endpoint.socket(path, SocketHandler, websocket=WebSocketOptions(path=websocket))
+    app = web.Application()
+    mount(app, endpoint)
+    return app
+
+
+async def captured(app: web.Application, path: str, method: str = "GET") -> dict[str, str] | None:
+    """The variables of the path if a socket stands there, else None."""
+    found = await app.router.resolve(make_mocked_request(method, path))
+    return None if found.http_exception is not None else dict(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_served"),
+    [
+        ("/socket/websocket", True),
+        ("/socket/websocket/", True),
+        ("/socket//websocket//", True),
+        ("/socket/websocket?vsn=2.0.0", True),
+        ("/socket", False),
+        ("/socket/", False),
+        ("/", False),
+        ("/socket/longpoll", False),
+        ("/socket/websocket/more", False),
+        ("/Socket/websocket", False),
+        ("/socket/WebSocket", False),
+        ("/other/socket/websocket", False),
+    ],
+)
+async def test_segments_are_compared(path: str, is_served: bool) -> None:
+    """Paths are compared by their segments; empty ones do not count, case does."""
+    app = an_app(("/socket", "/websocket"))
+
+    assert (await captured(app, path) is not None) is is_served
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "DELETE", "CONNECT"])
+async def test_every_method_reaches_the_socket(method: str) -> None:
+    """The transport refuses wrong methods itself, with 400 instead of 405."""
+    app = an_app(("/socket", "/websocket"))
+
+    assert await captured(app, "/socket/websocket", method) == {}
+
+
+@pytest.mark.parametrize(
+    ("mounted", "path", "expected"),
+    [
+        (("/custom/some_path", "nested/path"), "/custom/some_path/nested/path", {}),
+        (("/ws/admin", "websocket"), "/ws/admin/websocket", {}),
+        (("/", "/websocket"), "/websocket", {}),
+        (
+            ("/vars/:tenant", "/x/:n/ws"),
+            "/vars/acme/x/7/ws",
+            {"tenant": "acme", "n": "7"},
+        ),
+        (("/vars/:_hidden/:seen", "/ws"), "/vars/a/b/ws", {"seen": "b"}),
+        (("/vars/:name", "/ws"), "/vars/J%C3%BCrgen%20M/ws", {"name": "Jürgen M"}),
+        (("/vars/:name", "/ws"), "/vars/a%2Fb/ws", {"name": "a/b"}),
+        (("/vars/:name", "/ws"), "/vars//ws", None),
+        (("/w%20s", "/ws"), "/w s/ws", None),
+    ],
+)
+async def test_paths_and_variables(
+    mounted: tuple[str, str], path: str, expected: dict[str, str] | None
+) -> None:
+    """Both paths are joined; `:name` captures a segment, `:_name` stays unseen."""
+    assert await captured(an_app(mounted), path) == expected
+
+
+async def test_sockets_stand_beside_other_routes() -> None:
+    """The application's own routes are served as before, before and after the socket's."""
+    app = an_app(("/socket", "/websocket"), ("/:any", "/ws"))
+    app.router.add_get("/socket", no_handler)
+    app.router.add_get("/hello/{name}", no_handler)
+
+    assert await captured(app, "/socket") == {}
+    assert await captured(app, "/hello/you") == {"name": "you"}
+    assert await captured(app, "/room/ws") == {"any": "room"}
+    assert await captured(app, "/nowhere") is None
+
+
+async def test_a_socket_in_a_sub_application() -> None:
+    """A sub-application's prefix stands before the socket's path."""
+    app = web.Application()
+
+    app.add_subapp("/api", an_app(("/socket", "/websocket")))
+
+    assert await captured(app, "/api/socket/websocket") == {}
+    assert await captured(app, "/socket/websocket") is None
+
+
+def test_a_resource_tells_about_itself() -> None:
+    """aiohttp's introspection shows the path, and builds URLs with the variables filled in."""
+    resource = SocketResource("/vars/:tenant//ws/", no_handler)
+    (route,) = list(resource)
+
+    assert len(resource) == 1
+    assert resource.get_info() == route.get_info() == {"path": "/vars/:tenant/ws"}
+    assert resource.url_for(tenant="acme") == route.url_for(tenant="acme") == URL("/vars/acme/ws")
+    assert resource.raw_match("//vars/:tenant/ws")
+    assert not resource.raw_match("/vars/acme/ws")
+    assert route.name is None
+
+
+async def test_the_endpoint_closes_with_the_application() -> None:
+    """When the application shuts down its sockets do."""
+    endpoint = Endpoint()
+    app = web.Application()
+    mount(app, endpoint)
+    app.freeze()
+
+    await app.shutdown()
+
+    assert endpoint.is_closing
+
+
+async def test_a_socket_with_both_transports() -> None:
+    """Websocket and long-polling stand side by side."""
+    endpoint = Endpoint()
+    endpoint.socket("/socket", SocketHandler, longpoll=True)
+    app = web.Application()
+
+    mount(app, endpoint)
+
+    assert await captured(app, "/socket/websocket") == {}
+    assert await captured(app, "/socket/longpoll") == {}
+
+
+def test_options_of_no_known_transport() -> None:
+    """Options of a kind that nothing serves are a mistake that shows when mounting."""
+
+    class SmokeSignalOptions(TransportOptions):
+        transport = "smoke"
+
+    endpoint = Endpoint()
+    options: Any = SmokeSignalOptions(path="/smoke")
+    endpoint.socket("/socket", SocketHandler, websocket=options)
+
+    with pytest.raises(ConfigError, match="no transport"):
+        mount(web.Application(), endpoint)
+
+
+async def test_a_socket_without_transports_stands_nowhere() -> None:
+    """A socket whose transports are all off is not served."""
+    endpoint = Endpoint()
+    endpoint.socket("/socket", SocketHandler, websocket=False)
+    app: Any = web.Application()
+
+    mount(app, endpoint)
+
+    assert await captured(app, "/socket/websocket") is None

@@ -1,0 +1,176 @@
+"""What a transport reads from a request: docs/protocol.md §1.3.2 and §1.8."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
+
+from phoenix_compat.protocol.origin import Origin
+from phoenix_compat.protocol.query import BadQueryError
+from phoenix_compat.transports.aiohttp.request import (
+    connect_info,
+    read_params,
+    refusal,
+    request_origin,
+)
+
+
+def a_request(
+    path: str = "/socket/websocket", headers: list[tuple[str, str]] | None = None, **more: Any
+) -> web.Request:
+    """A GET as aiohttp parsed it."""
+    pairs = CIMultiDict(headers or [("Host", "example.com")])
+    return make_mocked_request("GET", path, headers=pairs, **more)
+
+
+@pytest.mark.parametrize(
+    ("path", "path_params", "expected"),
+    [
+        ("/s/websocket", {}, {}),
+        ("/s/websocket?vsn=2.0.0&a[b]=1", {}, {"vsn": "2.0.0", "a": {"b": "1"}}),
+        ("/s/websocket?a=1&a=2&l[]=x&l[]=y", {}, {"a": "2", "l": ["x", "y"]}),
+        ("/s/websocket?a=1%2B1+1&token=&", {}, {"a": "1+1 1", "token": ""}),
+        ("/s/websocket?a=%zz", {}, {"a": "%zz"}),
+        ("/s/websocket?a=1?2", {}, {"a": "1?2"}),
+        ("/s/websocket?tenant=evil&y=9", {"tenant": "acme"}, {"tenant": "acme", "y": "9"}),
+    ],
+)
+def test_params(path: str, path_params: dict[str, str], expected: Any) -> None:
+    """36, 222: the query is read as Plug reads it, and variables of the path win."""
+    assert expected == read_params(a_request(path), path_params)
+
+
+def test_params_that_are_no_utf8() -> None:
+    """A query that is no UTF-8 is a bad request."""
+    with pytest.raises(BadQueryError):
+        read_params(a_request("/s/websocket?a=%ff"), {})
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("example.com", Origin("http", "example.com", 80)),
+        ("example.com:8080", Origin("http", "example.com", 8080)),
+        ("[::1]:8080", Origin("http", "::1", 8080)),
+    ],
+)
+def test_the_origin_of_the_request(host: str, expected: Origin) -> None:
+    """Scheme, host and port are those under which the server was asked."""
+    assert expected == request_origin(a_request(headers=[("Host", host)]))
+
+
+def test_the_origin_of_a_request_over_tls() -> None:
+    """Over TLS the scheme is https, and its port 443."""
+    assert request_origin(a_request(sslcontext=True)) == Origin("https", "example.com", 443)
+
+
+HEADERS = [
+    ("Host", "example.com:4000"),
+    ("User-Agent", "phoenix.js"),
+    ("X-Real-IP", "10.0.0.1"),
+    ("X-Many", "1"),
+    ("x-many", "2"),
+    ("Traceparent", "00-1"),
+    ("tracestate", "a=1"),
+    ("traceother", "no"),
+    ("Sec-WebSocket-Protocol", "phoenix, 123"),
+    ("Sec-WebSocket-Extensions", "foo"),
+    ("Cookie", "secret"),
+]
+
+
+def test_headers_in_connect_info() -> None:
+    """5-7, 10: headers by prefix, in lower case and in order; others are not shown."""
+    info = connect_info(a_request(headers=HEADERS), {}, "phoenix, 123")
+
+    assert info["x_headers"] == [("x-real-ip", "10.0.0.1"), ("x-many", "1"), ("x-many", "2")]
+    assert info["trace_context_headers"] == [("traceparent", "00-1"), ("tracestate", "a=1")]
+    assert info["sec_websocket_headers"] == [
+        ("sec-websocket-protocol", "phoenix, 123"),
+        ("sec-websocket-extensions", "foo"),
+    ]
+    assert info["user_agent"] == "phoenix.js"
+
+
+@pytest.mark.parametrize(
+    ("protocols", "expected"),
+    [
+        ("phoenix", [("sec-websocket-protocol", "phoenix"), ("sec-websocket-extensions", "foo")]),
+        (None, [("sec-websocket-extensions", "foo")]),
+    ],
+)
+def test_the_auth_token_is_not_in_the_headers(protocols: str | None, expected: Any) -> None:
+    """The protocol header is shown without the token that was taken out of it."""
+    info = connect_info(a_request(headers=HEADERS), {}, protocols)
+
+    assert info["sec_websocket_headers"] == expected
+
+
+def test_the_uri_in_connect_info() -> None:
+    """9: scheme, host, port, path and the query as it was sent."""
+    request = a_request("/ws/connect%20info/websocket?vsn=2.0.0&a=%C3%A9+b", HEADERS)
+
+    assert connect_info(request, {})["uri"] == {
+        "scheme": "http",
+        "host": "example.com",
+        "port": 4000,
+        "path": "/ws/connect%20info/websocket",
+        "query": "vsn=2.0.0&a=%C3%A9+b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("peername", "expected"),
+    [
+        (("127.0.0.1", 50_000), ("127.0.0.1", 50_000)),
+        (("::1", 50_000, 0, 0), ("::1", 50_000)),
+        ("/run/app.sock", (None, None)),
+        (None, (None, None)),
+    ],
+    ids=["IPv4", "IPv6", "unix", "gone"],
+)
+def test_the_peer_in_connect_info(peername: Any, expected: tuple[Any, Any]) -> None:
+    """8: address and port of the client, None where there are none."""
+    transport = Mock()
+    transport.get_extra_info.side_effect = lambda name, default=None: (
+        peername if name == "peername" else default
+    )
+
+    peer = connect_info(a_request(transport=transport), {})["peer_data"]
+
+    assert (peer["address"], peer["port"], peer["ssl_cert"]) == (*expected, None)
+
+
+def test_a_request_without_much() -> None:
+    """What the client did not send is None or empty, and there is no more than Phoenix has."""
+    info = connect_info(a_request(), {})
+
+    assert info["user_agent"] is None
+    assert (info["x_headers"], info["trace_context_headers"]) == ([], [])
+    assert set(info) == {
+        "peer_data",
+        "x_headers",
+        "sec_websocket_headers",
+        "trace_context_headers",
+        "user_agent",
+        "uri",
+    }
+
+
+def test_further_entries() -> None:
+    """12: what the mount adds is copied."""
+    assert connect_info(a_request(), {"signing_salt": "x"})["signing_salt"] == "x"
+
+
+@pytest.mark.parametrize(("text", "body"), [("", None), ("no", b"no")])
+def test_a_refusal(text: str, body: bytes | None) -> None:
+    """A refusal has its status, an empty body or a short text, and is not to be cached."""
+    response = refusal(403, text)
+
+    assert (response.status, response.body) == (403, body)
+    assert response.headers["Cache-Control"] == "max-age=0, private, must-revalidate"
