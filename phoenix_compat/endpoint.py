@@ -34,7 +34,8 @@ from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.runtime.logs import log_connect
 from phoenix_compat.runtime.socket_server import Route
 from phoenix_compat.runtime.spawner import Spawner
-from phoenix_compat.runtime.topic_fanout import ByteWire, Tick
+from phoenix_compat.runtime.tick import Tick
+from phoenix_compat.runtime.wire import ByteWire
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
 from phoenix_compat.token import Tokens
 

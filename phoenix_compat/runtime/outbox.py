@@ -25,7 +25,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from phoenix_compat.protocol.message import Frame
-from phoenix_compat.runtime.topic_fanout import LONG_BYTES, ByteWire, Lane
+from phoenix_compat.runtime.tick import LONG_BYTES
+from phoenix_compat.runtime.topic_fanout import Lane
+from phoenix_compat.runtime.wire import ByteWire
 
 _CHUNK_BYTES: Final = 256 * 1024
 """So much of a backlog is offered to the socket at once."""

@@ -18,7 +18,7 @@ from phoenix_compat.protocol.serializer import V2
 from phoenix_compat.result import Reason
 from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.socket_server import SocketServer
-from phoenix_compat.runtime.topic_fanout import ByteWire
+from phoenix_compat.runtime.wire import ByteWire
 from phoenix_compat.socket import Socket
 from phoenix_compat.testing.inbox import Arrival, Inbox, Timeouts
 

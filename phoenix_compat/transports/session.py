@@ -23,7 +23,7 @@ from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.result import Reason
 from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.socket_server import Route, SocketServer
-from phoenix_compat.runtime.topic_fanout import ByteWire
+from phoenix_compat.runtime.wire import ByteWire
 from phoenix_compat.socket import Socket
 
 log = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ UNWATCHED = {
     "accept/acceptor.py": "one connection handed to the server; an error ends that connection",
     "runtime/spawner.py": "a callback of the user's; its channel takes the outcome",
     "tasks/worker/worker.py": "the run of one task; its end is noted, and a bug fails the task",
-    "tasks/store/sqlite/writer.py": "one batch; whoever waits hears how it went, and the next begins anew",
+    "tasks/store/sqlite/writer.py": "one batch; its callers are told, the next begins anew",
     "tasks/store/sqlite/database.py": "one look at the disk; awaited, and begun anew",
     "tasks/archive/archive.py": "in a group that is awaited",
     "server/multiprocess/leader.py": "an error ends the process, with the reason",

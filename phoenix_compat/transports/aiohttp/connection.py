@@ -48,7 +48,7 @@ from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.result import Reason
 from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.socket_server import Route, SocketServer
-from phoenix_compat.runtime.topic_fanout import WebSocketWire
+from phoenix_compat.runtime.wire import WebSocketWire
 from phoenix_compat.socket import Socket
 from phoenix_compat.transports.aiohttp.stream import Stream
 

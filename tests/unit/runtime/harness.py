@@ -29,7 +29,8 @@ from phoenix_compat.result import DONE, Done, Reason
 from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.socket_server import Route, SocketServer
 from phoenix_compat.runtime.spawner import Spawner
-from phoenix_compat.runtime.topic_fanout import Tick, WebSocketWire
+from phoenix_compat.runtime.tick import Tick
+from phoenix_compat.runtime.wire import WebSocketWire
 
 T = TypeVar("T")
 
