@@ -1,9 +1,10 @@
 """Who hears a topic: subscribers in this process, and the fastlane past their channels.
 
-A broadcast is encoded once for each wire (serializer and framing) and handed to the topic's lanes,
+A broadcast is encoded once for each wire (serializer and framing) and handed to the topic's
+fanouts,
 which write it straight to the clients. Channels that intercept the event and plain subscribers get
 the Broadcast itself. All of it happens before `broadcast` returns, but for the writes, which the
-lanes join at the end of the loop tick.
+fanouts join at the end of the loop tick.
 
 Source: phoenix 1.8.12, lib/phoenix/channel/server.ex, dispatch/3; phoenix_pubsub 2.2.0.
 """
@@ -24,14 +25,14 @@ Relay: TypeAlias = Callable[[str, str, Payload, bool], None]
 EncodeError."""
 
 
-class Lane(Protocol):
+class Fanout(Protocol):
     """The clients of one topic that take the same bytes."""
 
     def encode(self, broadcast: Broadcast) -> Any:
         """Encode for these clients. Raises EncodeError."""
 
     def publish(self, packet: Any, but: Any, key: object = None) -> None:
-        """Write what `encode` gave to every outlet of the lane except `but`.
+        """Write what `encode` gave to every outlet of the fanout except `but`.
 
         Args:
             key: of the frames with the same key, a client that does not read gets only the newest;
@@ -45,14 +46,14 @@ class Lane(Protocol):
         """Write nothing that is published from now on."""
 
     def __len__(self) -> int:
-        """How many clients are in the lane."""
+        """How many clients are in the fanout."""
 
 
 class Wire(Protocol):
     """A serializer with a transport's framing; clients of one wire take the same bytes."""
 
-    def open_lane(self) -> Lane:
-        """A new lane, for one topic."""
+    def open_fanout(self) -> Fanout:
+        """A new fanout, for one topic."""
 
 
 class Outlet(Protocol):
@@ -81,16 +82,16 @@ class Member(Protocol):
 class _Topic:
     """The subscribers of one topic. Exists while there is one."""
 
-    __slots__ = ("interceptors", "lanes", "subscribers")
+    __slots__ = ("fanouts", "interceptors", "subscribers")
 
     def __init__(self) -> None:
-        self.lanes: dict[tuple[Wire, frozenset[str]], Lane] = {}
+        self.fanouts: dict[tuple[Wire, frozenset[str]], Fanout] = {}
         self.interceptors: dict[Member, None] | None = None
         self.subscribers: dict[Subscriber, None] | None = None
 
     @property
     def is_empty(self) -> bool:
-        return not (self.lanes or self.interceptors or self.subscribers)
+        return not (self.fanouts or self.interceptors or self.subscribers)
 
 
 class PubSub:
@@ -148,14 +149,14 @@ class PubSub:
             return
         broadcast = Broadcast(topic, event, payload)
         encoded = [
-            (lane, lane.encode(broadcast))
-            for (_, intercepts), lane in found.lanes.items()
+            (fanout, fanout.encode(broadcast))
+            for (_, intercepts), fanout in found.fanouts.items()
             if event not in intercepts
         ]
         outlet = None if but is None else getattr(but, "outlet", None)
         key = (topic, event) if newest_only else None
-        for lane, packet in encoded:
-            lane.publish(packet, outlet, key)
+        for fanout, packet in encoded:
+            fanout.publish(packet, outlet, key)
         if found.interceptors is not None:
             for member in tuple(found.interceptors):
                 if member is not but and event in member.intercepts:
@@ -172,10 +173,10 @@ class PubSub:
             found = self._topics[topic] = _Topic()
         outlet = member.outlet
         key = (outlet.wire, member.intercepts)
-        lane = found.lanes.get(key)
-        if lane is None:
-            lane = found.lanes[key] = outlet.wire.open_lane()
-        lane.add(outlet)
+        fanout = found.fanouts.get(key)
+        if fanout is None:
+            fanout = found.fanouts[key] = outlet.wire.open_fanout()
+        fanout.add(outlet)
         if member.intercepts:
             if found.interceptors is None:
                 found.interceptors = {}
@@ -187,11 +188,11 @@ class PubSub:
         if found is None:
             return
         key = (member.outlet.wire, member.intercepts)
-        lane = found.lanes.get(key)
-        if lane is not None:
-            lane.discard(member.outlet)
-            if not len(lane):
-                del found.lanes[key]
+        fanout = found.fanouts.get(key)
+        if fanout is not None:
+            fanout.discard(member.outlet)
+            if not len(fanout):
+                del found.fanouts[key]
         if found.interceptors is not None:
             found.interceptors.pop(member, None)
         self._forget(topic, found)

@@ -52,11 +52,11 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
         click.echo(_greeting(url, settings))
 
     if as_worker:
-        from phoenix_compat.cluster.worker_process import Lifeline
+        from phoenix_compat.cluster.worker_process import SupervisorLink
 
-        seat, lifeline = Lifeline.take()
-        app = reloading(open_app(settings, seat=seat), settings, load)
-        run(work_until_signal(app, settings.host, seat, lifeline), settings.loop)
+        worker_process, supervisor_link = SupervisorLink.take()
+        app = reloading(open_app(settings, worker_process=worker_process), settings, load)
+        run(work_until_signal(app, settings.host, worker_process, supervisor_link), settings.loop)
         return
     with _sockets(settings) as sockets:
         if settings.workers > 1:

@@ -7,6 +7,6 @@ who is where, and a Supervisor starts the processes and keeps them up.
 from phoenix_compat.cluster.bus import Bus
 from phoenix_compat.cluster.presence_replicas import PresenceReplicas
 from phoenix_compat.cluster.relay import PubSubRelay
-from phoenix_compat.cluster.worker_process import Seat
+from phoenix_compat.cluster.worker_process import WorkerProcess
 
-__all__ = ["Bus", "PresenceReplicas", "PubSubRelay", "Seat"]
+__all__ = ["Bus", "PresenceReplicas", "PubSubRelay", "WorkerProcess"]

@@ -26,7 +26,7 @@ from typing import Any, Final
 import msgspec
 
 from phoenix_compat.background import log_failure
-from phoenix_compat.cluster.worker_process import READY, Seat
+from phoenix_compat.cluster.worker_process import READY, WorkerProcess
 from phoenix_compat.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -55,24 +55,24 @@ class Supervisor:
 
     Args:
         arguments: the command and its options; each worker gets them with `--as-worker` behind.
-        seat: what the workers share; each gets it with its own number.
+        worker process: what the workers share; each gets it with its own number.
         hung_up: called at SIGHUP, when the workers have been sent it.
     """
 
     def __init__(
         self,
         arguments: Sequence[str],
-        seat: Seat,
+        worker_process: WorkerProcess,
         hung_up: Callable[[], None] = lambda: None,
     ) -> None:
         self._command = (*_this_program(), *arguments, _WORKER_FLAG)
-        self._seat = seat
+        self._worker_process = worker_process
         self._hung_up = hung_up
         self._stop = asyncio.Event()
         self._deaths: deque[float] = deque()
         self._is_given_up = False
         self._serving: dict[int, asyncio.subprocess.Process] = {}
-        self._ready: list[asyncio.Event] = [asyncio.Event() for _ in range(seat.size)]
+        self._ready: list[asyncio.Event] = [asyncio.Event() for _ in range(worker_process.size)]
 
     async def run(self, started: Callable[[], None]) -> None:
         """Run until SIGTERM or SIGINT, and then until every worker has drained its clients.
@@ -89,7 +89,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         try:
             async with asyncio.TaskGroup() as group:
-                for node in range(self._seat.size):
+                for node in range(self._worker_process.size):
                     group.create_task(self._keep_up(node), name=f"worker-{node}")
                 await self._until_all_are_ready()
                 if not self._stop.is_set():
@@ -165,9 +165,9 @@ class Supervisor:
             except OSError as error:
                 log.error("worker %d cannot be started: %s", node, error)  # noqa: TRY400 - no bug
                 return _NOT_STARTED
-            seat = msgspec.structs.replace(self._seat, node=node)
+            worker_process = msgspec.structs.replace(self._worker_process, node=node)
             watching = asyncio.create_task(
-                self._watch(line, seat, process), name=f"lifeline-{node}"
+                self._watch(line, worker_process, process), name=f"supervisor_link-{node}"
             )
             watching.add_done_callback(log_failure)
             ended = asyncio.create_task(process.wait())
@@ -184,14 +184,17 @@ class Supervisor:
                 await asyncio.gather(watching, stopping, return_exceptions=True)
 
     async def _watch(
-        self, line: socket.socket, seat: Seat, process: asyncio.subprocess.Process
+        self,
+        line: socket.socket,
+        worker_process: WorkerProcess,
+        process: asyncio.subprocess.Process,
     ) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):  # it has died; its exit code says how
-            await loop.sock_sendall(line, seat.pack())
+            await loop.sock_sendall(line, worker_process.pack())
             if await loop.sock_recv(line, len(READY)) == READY:
-                self._serving[seat.node] = process
-                self._ready[seat.node].set()
+                self._serving[worker_process.node] = process
+                self._ready[worker_process.node].set()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -227,22 +230,23 @@ async def supervise(  # noqa: PLR0913, PLR0917 - what the commands were given
     Args:
         arguments: the command and its options, as they were typed.
         started: called with the URL once all processes serve.
-        emulator_url: see Seat.
+        emulator_url: see WorkerProcess.
         hung_up: see Supervisor.
 
     Raises:
         ConfigError: the address cannot be had, or the processes do not start or stay.
     """
     async with reserved(host, port, workers) as first:
-        seat = msgspec.structs.replace(first, emulator_url=emulator_url)
+        worker_process = msgspec.structs.replace(first, emulator_url=emulator_url)
         name = f"[{host}]" if ":" in host else host
-        supervisor = Supervisor(arguments, seat, hung_up)
-        await supervisor.run(lambda: started(f"http://{name}:{seat.port}"))
+        supervisor = Supervisor(arguments, worker_process, hung_up)
+        await supervisor.run(lambda: started(f"http://{name}:{worker_process.port}"))
 
 
 @asynccontextmanager
-async def reserved(host: str, port: int, size: int) -> AsyncIterator[Seat]:
-    """Take a port and a folder for the sockets of `size` workers; the first of their seats.
+async def reserved(host: str, port: int, size: int) -> AsyncIterator[WorkerProcess]:
+    """Take a port and a folder for the sockets of `size` workers; the first of their worker
+    processes.
 
     Raises:
         ConfigError: there is no such address, the port is taken, or this system cannot share one.
@@ -253,7 +257,7 @@ async def reserved(host: str, port: int, size: int) -> AsyncIterator[Seat]:
     with holder:
         folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="phoenix-compat-")
         try:
-            yield Seat(
+            yield WorkerProcess(
                 node=0,
                 size=size,
                 folder=folder,

@@ -1,6 +1,7 @@
 """A worker process's place among the others, as its supervisor gives it out over standard input.
 
-Standard input is a socket: the supervisor writes the seat, the worker answers `ready` once it
+Standard input is a socket: the supervisor writes the worker process, the worker answers `ready`
+once it
 serves, and the end of the stream tells either side that the other is gone.
 """
 
@@ -20,7 +21,7 @@ READY: Final = b"ready\n"
 _STDIN: Final = 0
 
 
-class Seat(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerProcess(msgspec.Struct, frozen=True, kw_only=True):
     """What the processes of one server share, and which of them this is.
 
     Attributes:
@@ -48,19 +49,19 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
         return self.path / f"{node}.http"
 
     def pack(self) -> bytes:
-        """The seat as a line."""
+        """The worker process as a line."""
         return msgspec.json.encode(self) + b"\n"
 
 
-class Lifeline:
+class SupervisorLink:
     """The worker's end of the socket to its supervisor."""
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
 
     @classmethod
-    def take(cls) -> tuple[Seat, Lifeline]:
-        """Read the seat from standard input; blocking, before there is a loop.
+    def take(cls) -> tuple[WorkerProcess, SupervisorLink]:
+        """Read the worker process from standard input; blocking, before there is a loop.
 
         Raises:
             ConfigError: this process was not started by a supervisor.
@@ -68,11 +69,11 @@ class Lifeline:
         try:
             line = socket.socket(fileno=_STDIN)
             with line.makefile("rb") as reader:
-                seat = msgspec.json.decode(reader.readline(), type=Seat)
+                worker_process = msgspec.json.decode(reader.readline(), type=WorkerProcess)
         except (OSError, msgspec.MsgspecError) as error:
             raise ConfigError("--as-worker is for processes that --workers starts") from error
         line.settimeout(0)
-        return seat, cls(line)
+        return worker_process, cls(line)
 
     def ready(self) -> None:
         """Say that this process serves."""

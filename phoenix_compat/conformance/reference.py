@@ -29,11 +29,11 @@ from phoenix_compat import (
     on,
     stop,
 )
-from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, Seat
+from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, WorkerProcess
 from phoenix_compat.conformance.control_guard import control_guard, guarded
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.browser import PageGuard
-from phoenix_compat.transports.aiohttp.peers import Neighbours
+from phoenix_compat.transports.aiohttp.peers import Peers
 
 _SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]
 _SLOW_TIMEOUT_S = 2.0
@@ -222,24 +222,24 @@ class UserSocket(SocketHandler):
 class Company:
     """What one of several processes of the set has of the others."""
 
-    seat: Seat
+    worker_process: WorkerProcess
     bus: Bus
-    neighbours: Neighbours
+    peers: Peers
 
 
 @asynccontextmanager
 async def open_reference_app(
-    seat: Seat | None = None, guard: PageGuard | None = None
+    worker_process: WorkerProcess | None = None, guard: PageGuard | None = None
 ) -> AsyncIterator[web.Application]:
     """The reference channel set, or one process's share of it."""
-    if seat is None:
+    if worker_process is None:
         yield build_reference_app(guard=guard)
         return
     async with (
-        Bus(seat.path, seat.node, seat.size) as bus,
-        Neighbours(seat.node, seat.size, seat.http_path) as neighbours,
+        Bus(worker_process.path, worker_process.node, worker_process.size) as bus,
+        Peers(worker_process.node, worker_process.size, worker_process.http_path) as peers,
     ):
-        yield build_reference_app(Company(seat, bus, neighbours), guard=guard)
+        yield build_reference_app(Company(worker_process, bus, peers), guard=guard)
 
 
 def build_reference_app(
@@ -256,8 +256,8 @@ def build_reference_app(
         endpoint = Endpoint()
         presence = Presence(endpoint)
     else:
-        endpoint = Endpoint(secret_key_base=company.seat.secret_key_base)
-        presence = Presence(endpoint, node=company.seat.node)
+        endpoint = Endpoint(secret_key_base=company.worker_process.secret_key_base)
+        presence = Presence(endpoint, node=company.worker_process.node)
         PubSubRelay(endpoint.pubsub, company.bus)
         PresenceReplicas(presence, company.bus)
 
@@ -283,7 +283,7 @@ def build_reference_app(
         auth_token=True,
     )
     app = web.Application()
-    mount(app, endpoint, neighbours=None if company is None else company.neighbours)
+    mount(app, endpoint, peers=None if company is None else company.peers)
 
     async def broadcast(request: web.Request) -> web.Response:
         """Broadcast the body's JSON object `n` times from outside any channel."""
@@ -298,7 +298,7 @@ def build_reference_app(
 
     async def health(_request: web.Request) -> web.Response:
         """Which process this is."""
-        return web.json_response({"node": 0 if company is None else company.seat.node})
+        return web.json_response({"node": 0 if company is None else company.worker_process.node})
 
     app.router.add_post("/broadcast/{topic}/{event}", guarded(broadcast, guard or control_guard()))
     app.router.add_get("/healthz", health)

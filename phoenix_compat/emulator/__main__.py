@@ -68,7 +68,8 @@ def main(  # noqa: PLR0913 - one parameter per option
 async def _serve(settings: EmulatorSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Handlers of our own: a container's first process and a script's background job have none.
+        # Handlers of our own: a container's first process and a schedule's background job have
+        # none.
         with contextlib.suppress(NotImplementedError):  # on Windows
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:

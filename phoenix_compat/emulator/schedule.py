@@ -47,7 +47,7 @@ class LogsKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class Schedule:
     """The course of one prediction, unless someone cancels it.
 
     Attributes:
@@ -70,9 +70,11 @@ class Script:
     listed_after_s: float = 0.0
 
 
-def ordinary_script(dice: random.Random, settings: EmulatorSettings, *, is_cold: bool) -> Script:
+def ordinary_schedule(
+    dice: random.Random, settings: EmulatorSettings, *, is_cold: bool
+) -> Schedule:
     """A course as real models take it: a short start, then a lognormal run."""
     run_s = dice.lognormvariate(math.log(settings.run_median_s), _RUN_SIGMA)
     run_s = min(max(run_s, settings.run_min_s), settings.run_max_s)
     starting_s = settings.starting_s + (settings.cold_start_s if is_cold else 0.0)
-    return Script(starting_s=starting_s / settings.speed, run_s=run_s / settings.speed)
+    return Schedule(starting_s=starting_s / settings.speed, run_s=run_s / settings.speed)

@@ -12,9 +12,9 @@ from phoenix_compat.emulator.clock import EmulatorClock
 from phoenix_compat.emulator.faults.fault import Rewrite, Stage
 from phoenix_compat.emulator.faults.fault_plan import FaultPlan, Mark
 from phoenix_compat.emulator.json_type import JsonObject
-from phoenix_compat.emulator.persistence.persistence import Memory
+from phoenix_compat.emulator.persistence.persistence import Persistence
 from phoenix_compat.emulator.persistence.record import Recollection
-from phoenix_compat.emulator.pictures.picture_cache import Studio
+from phoenix_compat.emulator.pictures.picture_cache import PictureCache
 from phoenix_compat.emulator.predictions.create_body import CreateBody
 from phoenix_compat.emulator.predictions.model import Model
 from phoenix_compat.emulator.predictions.prediction import Prediction
@@ -22,12 +22,12 @@ from phoenix_compat.emulator.predictions.prediction_document import (
     is_data_removed,
     prediction_document,
 )
-from phoenix_compat.emulator.predictions.prediction_store import Ledger
+from phoenix_compat.emulator.predictions.prediction_store import PredictionStore
 from phoenix_compat.emulator.problem import ProblemError
 from phoenix_compat.emulator.rate_limit import RateLimit
-from phoenix_compat.emulator.schedule import Script, Status, ordinary_script
+from phoenix_compat.emulator.schedule import Schedule, Status, ordinary_schedule
 from phoenix_compat.emulator.settings import EmulatorSettings
-from phoenix_compat.emulator.timer import Alarm
+from phoenix_compat.emulator.timer import Timer
 from phoenix_compat.emulator.uploads import Uploads
 
 _ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -68,9 +68,10 @@ class EmulatorState:
     """What tests look at and the HTTP side works on.
 
     Attributes:
-        clock: the time; move it with `advance` and `scale`. alarm: wakes what waits on it.
+        clock: the time; move it with `advance` and `scale`. timer: wakes what waits on it.
         faults: arm and clear them here.
-        predictions: the ledger, oldest first when iterated. memory: what outlives the process.
+        predictions: the prediction store, oldest first when iterated. persistence: what outlives
+        the process.
         counts: `requests`, `create_requests`, `created`, `polls`, `lists`, `cancels`, `downloads`,
             `redirects_followed`.
         deliveries: the last webhooks sent.
@@ -79,13 +80,13 @@ class EmulatorState:
     def __init__(self, settings: EmulatorSettings, clock: EmulatorClock | None = None) -> None:
         self.settings = settings
         self.clock = clock or EmulatorClock()
-        self.alarm = Alarm(self.clock)
+        self.timer = Timer(self.clock)
         self.dice = random.Random(settings.seed)  # noqa: S311 - durations and ids, no secrets
         self.faults = FaultPlan(self.dice)
-        self.predictions = Ledger(settings.max_predictions)
-        self.memory = Memory(settings.state_file, self.predictions, settings.retention_s)
+        self.predictions = PredictionStore(settings.max_predictions)
+        self.persistence = Persistence(settings.state_file, self.predictions, settings.retention_s)
         self.uploads = Uploads(settings.max_uploads_bytes)
-        self.studio = Studio()
+        self.picture_cache = PictureCache()
         now_s = self.clock.now_s()
         self.create_limit = self._full_create_limit(now_s)
         per_minute = settings.requests_per_minute
@@ -108,7 +109,7 @@ class EmulatorState:
         Back are also the limit on creates and the warm models. Counts, armed faults, uploads and
         a clock that was moved are not.
         """
-        told = await self.memory.recall()
+        told = await self.persistence.recall()
         now_s = self.clock.now_s()
         for prediction in told.predictions.values():
             prediction.bring_back(now_s)
@@ -118,21 +119,23 @@ class EmulatorState:
         self._recall_limit()
         return told
 
-    def plan(self, order: CreateOrder) -> Script:
+    def plan(self, order: CreateOrder) -> Schedule:
         """Decide what will become of such a prediction, outcome faults included."""
         name = order.model.full_name
-        script = ordinary_script(self.dice, self.settings, is_cold=name not in self._warm_models)
+        schedule = ordinary_schedule(
+            self.dice, self.settings, is_cold=name not in self._warm_models
+        )
         self._warm(order.model)
         if order.body.webhook is not None and order.body.webhook.url == "":
-            script = replace(script, ending=Status.FAILED, error=_NO_WEBHOOK_URL)
+            schedule = replace(schedule, ending=Status.FAILED, error=_NO_WEBHOOK_URL)
         scope = str(order.body.input.get("prompt", ""))
         for fault in self.faults.pick_all(Stage.OUTCOME, order.marks, scope):
             if isinstance(fault.action, Rewrite):
-                script = fault.action.change(script)
-        return script
+                schedule = fault.action.change(schedule)
+        return schedule
 
     def create(
-        self, order: CreateOrder, script: Script, inline_output: str | None = None
+        self, order: CreateOrder, schedule: Schedule, inline_output: str | None = None
     ) -> Prediction:
         """Make the prediction and remember it. From here on it costs money."""
         now_s = self.clock.now_s()
@@ -147,7 +150,7 @@ class EmulatorState:
             model=order.model,
             version=order.version,
             input=order.body.input,
-            script=script,
+            schedule=schedule,
             created_at_s=created_at_s,
             origin=order.origin,
             sequence=self.counts["created"],
@@ -158,19 +161,19 @@ class EmulatorState:
             inline_output=inline_output,
         )
         self.predictions.add(prediction, now_s)
-        self.memory.created(prediction)
+        self.persistence.created(prediction)
         return prediction
 
     def cancel(self, prediction: Prediction) -> None:
         """Cancel it, and wake whoever waits for its end."""
         now_s = self.clock.now_s()
         prediction.cancel(now_s)
-        self.memory.canceled(prediction, now_s)
-        self.alarm.ring()
+        self.persistence.canceled(prediction, now_s)
+        self.timer.ring()
 
     def forget(self, prediction_id: str | None) -> int:
         """Forget this one, or all, as if they had never been. Returns how many went."""
-        self.memory.forgot(prediction_id, self.clock.now_s())
+        self.persistence.forgot(prediction_id, self.clock.now_s())
         return self.predictions.forget(prediction_id)
 
     def document(

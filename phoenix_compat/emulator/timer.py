@@ -8,7 +8,7 @@ import math
 from phoenix_compat.emulator.clock import EmulatorClock
 
 
-class Alarm:
+class Timer:
     """Wakes waiters when their time has come, when the clock was moved, or when all ends."""
 
     def __init__(self, clock: EmulatorClock) -> None:

@@ -1,4 +1,4 @@
-"""Files that clients uploaded, kept in memory within a bound."""
+"""Files that clients uploaded, kept in persistence within a bound."""
 
 from __future__ import annotations
 

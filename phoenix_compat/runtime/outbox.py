@@ -5,10 +5,12 @@
 
 Rules:
 1. Order in the outbox is the order in which things were produced, whatever their way.
-2. A client that is in one lane only, and hears nothing but broadcasts in a tick, shares the lane's
+2. A client that is in one fanout only, and hears nothing but broadcasts in a tick, shares the
+fanout's
    bytes. One that also gets something of its own in that tick is *detached*: it takes a copy of the
-   lane's frames so far into a queue of its own, and further broadcasts are appended to that queue.
-3. A client in several lanes always queues on its own.
+   fanout's frames so far into a queue of its own, and further broadcasts are appended to that
+   queue.
+3. A client in several fanouts always queues on its own.
 4. While a transport hands on a batch of messages (a held tick), answers are written after it, one
    after another: a client that is woken by each while the server works costs more than the writing.
 5. A client whose socket is full is slow: it is detached until it has read what waits. Of broadcasts
@@ -26,7 +28,7 @@ from typing import Final, Protocol
 
 from phoenix_compat.protocol.message import Frame
 from phoenix_compat.runtime.tick import LONG_BYTES
-from phoenix_compat.runtime.topic_fanout import Lane
+from phoenix_compat.runtime.topic_fanout import TopicFanout
 from phoenix_compat.runtime.wire import ByteWire
 
 _CHUNK_BYTES: Final = 256 * 1024
@@ -120,20 +122,22 @@ class Outbox:
 
     Attributes:
         wire: the kind of bytes the client takes.
-        write: write now, past the queue, and say how many bytes were taken; for the lanes and this
+        write: write now, past the queue, and say how many bytes were taken; for the fanouts and
+        this
             class. It may raise OSError; `stuck` is what to do then.
         first: what waits alone for the end of a held tick; produced before all else of the tick.
-        lane, lane_count: for the lanes: the only lane the client is in, and how many there are.
+        fanout, fanout count: for the fanouts: the only fanout the client is in, and how many there
+        are.
     """
 
-    __slots__ = ("_backlog", "_queue", "_sink", "first", "lane", "lane_count", "wire", "write")
+    __slots__ = ("_backlog", "_queue", "_sink", "fanout", "fanout_count", "first", "wire", "write")
 
     def __init__(self, wire: ByteWire, sink: Sink) -> None:
         self.wire = wire
         self.write: Callable[[bytes], int] = sink.send
         self.first: bytes | None = None
-        self.lane: Lane | None = None
-        self.lane_count = 0
+        self.fanout: TopicFanout | None = None
+        self.fanout_count = 0
         self._sink = sink
         self._queue: list[bytes] | None = None
         self._backlog: Backlog | None = None
@@ -155,8 +159,8 @@ class Outbox:
             if self._backlog is not None:
                 self.write(packet)
                 return
-            lane = self.lane
-            if lane is None or not lane.pending:
+            fanout = self.fanout
+            if fanout is None or not fanout.pending:
                 tick = self.wire.tick
                 if not tick.is_held:
                     self.write_out(packet)
@@ -175,7 +179,7 @@ class Outbox:
         self.send(self.wire.pack(frame))
 
     def enqueue(self, packet: bytes, key: object) -> None:
-        """Queue a frame until the end of the tick; for the lanes.
+        """Queue a frame until the end of the tick; for the fanouts.
 
         Args:
             key: what a slow client need hear only the newest of, or None.
@@ -191,7 +195,7 @@ class Outbox:
             self._write_early(queue)
 
     def _begin_queue(self, so_far: list[bytes]) -> list[bytes]:
-        """Queue until the tick ends, behind what waits alone and what the lane holds."""
+        """Queue until the tick ends, behind what waits alone and what the fanout holds."""
         if self.first is not None:
             so_far.insert(0, self.first)
             self.first = None
@@ -205,28 +209,28 @@ class Outbox:
             self.detach()
 
     def detach(self) -> list[bytes]:
-        """Queue on one's own until the tick ends; begin with what the lane holds so far."""
+        """Queue on one's own until the tick ends; begin with what the fanout holds so far."""
         queue = self._queue
         if queue is None:
-            queue = self._begin_queue([] if self.lane is None else self.lane.pending.copy())
-            if self.lane is not None:
-                self.lane.mark_detached(self)
+            queue = self._begin_queue([] if self.fanout is None else self.fanout.pending.copy())
+            if self.fanout is not None:
+                self.fanout.mark_detached(self)
         return queue
 
     def detach_from_now(self) -> None:
-        """Queue on one's own, without what the lane holds: it was published before."""
+        """Queue on one's own, without what the fanout holds: it was published before."""
         if self._queue is None and self._backlog is None:
             self._begin_queue([])
-        if self.lane is not None:
-            self.lane.mark_detached(self)
+        if self.fanout is not None:
+            self.fanout.mark_detached(self)
 
     def flush(self) -> None:
         """The tick ends: write the queue."""
         queue, self._queue = self._queue, None
         if self._backlog is not None:
             return
-        if self.lane is not None:
-            self.lane.unmark_detached(self)
+        if self.fanout is not None:
+            self.fanout.unmark_detached(self)
         if queue:
             self.write_out(queue[0] if len(queue) == 1 else b"".join(queue))
 
@@ -264,8 +268,8 @@ class Outbox:
         if self._backlog is None:
             self._backlog = Backlog()
             self.write = self._wait
-            if self.lane is not None:
-                self.lane.mark_detached(self)
+            if self.fanout is not None:
+                self.fanout.mark_detached(self)
         return self._backlog
 
     def _wait(self, packet: bytes, key: object = None) -> int:
@@ -300,12 +304,12 @@ class Outbox:
                 return
         self._backlog = None
         self.write = self._sink.send
-        if self.lane is None:
+        if self.fanout is None:
             return
-        if self.lane.pending:  # written already: the lane must not write it again in this tick
+        if self.fanout.pending:  # written already: the fanout must not write it again in this tick
             self._begin_queue([])
         else:
-            self.lane.unmark_detached(self)
+            self.fanout.unmark_detached(self)
 
     def take(self) -> bytes:
         """Take what waits, for a client that fetches it."""

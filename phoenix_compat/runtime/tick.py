@@ -39,25 +39,25 @@ class First(Protocol):
 
 
 class Tick:
-    """The lanes and outboxes that hold something back until the loop tick ends.
+    """The fanouts and outboxes that hold something back until the loop tick ends.
 
     Attributes:
         is_held: whether its end will be told by `release`.
         firsts: outboxes whose `first` is written at the end of a held tick, before all else.
     """
 
-    __slots__ = ("_is_scheduled", "_lanes", "_outboxes", "firsts", "is_held")
+    __slots__ = ("_fanouts", "_is_scheduled", "_outboxes", "firsts", "is_held")
 
     def __init__(self) -> None:
         self.firsts: list[First] = []
-        self._lanes: list[Flushable] = []
+        self._fanouts: list[Flushable] = []
         self._outboxes: list[Flushable] = []
         self._is_scheduled = False
         self.is_held = False
 
-    def add_lane(self, lane: Flushable) -> None:
-        """Flush this lane at the end of the tick."""
-        self._lanes.append(lane)
+    def add_fanout(self, fanout: Flushable) -> None:
+        """Flush this fanout at the end of the tick."""
+        self._fanouts.append(fanout)
         if not self._is_scheduled:
             self._schedule()
 
@@ -85,7 +85,7 @@ class Tick:
     def flush(self) -> None:
         """Write everything out."""
         self._is_scheduled = False
-        firsts, lanes, outboxes = self.firsts, self._lanes, self._outboxes
+        firsts, fanouts, outboxes = self.firsts, self._fanouts, self._outboxes
         if firsts:
             self.firsts = []
             for waiting in firsts:
@@ -100,10 +100,10 @@ class Tick:
                 else:
                     if sent != len(first):
                         waiting.stuck(first, sent)
-        if lanes:
-            self._lanes = []
-            for lane in lanes:
-                lane.flush()
+        if fanouts:
+            self._fanouts = []
+            for fanout in fanouts:
+                fanout.flush()
         if outboxes:
             self._outboxes = []
             for outbox in outboxes:

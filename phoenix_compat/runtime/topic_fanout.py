@@ -1,6 +1,7 @@
 """The clients of one topic that take the same bytes.
 
-A broadcast is one frame in the lane, not one in each outbox: at the end of the loop tick the lane's
+A broadcast is one frame in the fanout, not one in each outbox: at the end of the loop tick the
+fanout's
 frames are joined, and every client gets one write.
 """
 
@@ -18,7 +19,7 @@ _MAX_PENDING: Final = 1_000
 
 
 class PackingWire(Protocol):
-    """What a lane needs of its wire. See `wire.ByteWire`."""
+    """What a fanout needs of its wire. See `wire.ByteWire`."""
 
     @property
     def serializer(self) -> Serializer:
@@ -33,10 +34,10 @@ class PackingWire(Protocol):
 
 
 class LaneMember(Protocol):
-    """What a lane needs of a client's outbox. See `outbox.Outbox`."""
+    """What a fanout needs of a client's outbox. See `outbox.Outbox`."""
 
-    lane: Lane | None
-    lane_count: int
+    fanout: TopicFanout | None
+    fanout_count: int
 
     @property
     def write(self) -> Callable[[bytes], int]:
@@ -54,16 +55,16 @@ class LaneMember(Protocol):
         """Queue a frame until the end of the tick."""
 
     def detach(self) -> list[bytes]:
-        """Queue on one's own until the tick ends; begin with what the lane holds so far."""
+        """Queue on one's own until the tick ends; begin with what the fanout holds so far."""
 
     def detach_from_now(self) -> None:
-        """Queue on one's own, without what the lane holds: it was published before."""
+        """Queue on one's own, without what the fanout holds: it was published before."""
 
     def stuck(self, data: bytes, sent: int, error: OSError | None = None) -> None:
         """`write` took only `sent` bytes of the data, or raised the error."""
 
 
-class Lane:
+class TopicFanout:
     """The clients of one topic on one wire.
 
     Attributes:
@@ -83,7 +84,7 @@ class Lane:
         return len(self._solo) + (len(self._multi) if self._multi else 0)
 
     def encode(self, broadcast: Broadcast) -> bytes:
-        """The same bytes for all clients of the lane. Raises EncodeError."""
+        """The same bytes for all clients of the fanout. Raises EncodeError."""
         return self._wire.pack(self._wire.serializer.fastlane(broadcast))
 
     def publish(self, packet: bytes, but: LaneMember | None, key: object = None) -> None:
@@ -95,7 +96,7 @@ class Lane:
         if but is not None and but in self._solo and not but.is_slow:
             but.detach()
         if not self.pending:
-            self._wire.tick.add_lane(self)
+            self._wire.tick.add_fanout(self)
         self.pending.append(packet)
         if self._detached:
             for outbox in self._detached:
@@ -128,17 +129,17 @@ class Lane:
 
     def add(self, outbox: LaneMember) -> None:
         """Begin to write to a client; what is pending is not for it."""
-        first = outbox.lane
-        if outbox.lane_count:
+        first = outbox.fanout
+        if outbox.fanout_count:
             if first is not None:
                 first.make_multi(outbox)
             self._add_multi(outbox)
         else:
             self._solo[outbox] = None
-            outbox.lane = self
+            outbox.fanout = self
             if self.pending or outbox.is_queueing or outbox.is_slow:
                 outbox.detach_from_now()
-        outbox.lane_count += 1
+        outbox.fanout_count += 1
 
     def discard(self, outbox: LaneMember) -> None:
         """Write nothing more to a client; what is pending still reaches it."""
@@ -148,10 +149,10 @@ class Lane:
             del self._multi[outbox]
         else:
             return
-        outbox.lane_count -= 1
+        outbox.fanout_count -= 1
 
     def make_multi(self, outbox: LaneMember) -> None:
-        """The client joins a second lane: from now on it queues on its own."""
+        """The client joins a second fanout: from now on it queues on its own."""
         self._leave_solo(outbox)
         self._add_multi(outbox)
 
@@ -171,7 +172,7 @@ class Lane:
             outbox.detach()
         self.unmark_detached(outbox)
         del self._solo[outbox]
-        outbox.lane = None
+        outbox.fanout = None
 
     def _add_multi(self, outbox: LaneMember) -> None:
         if self._multi is None:

@@ -9,7 +9,7 @@ from phoenix_compat.protocol.message import BinaryFrame, Frame
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.runtime.tick import Tick
-from phoenix_compat.runtime.topic_fanout import Lane
+from phoenix_compat.runtime.topic_fanout import TopicFanout
 
 _HEADERS: Final = 1_024
 _TEXT_HEADERS: Final = tuple(frame_header(TEXT, size) for size in range(_HEADERS))
@@ -40,9 +40,9 @@ class ByteWire:
         """The bytes that carry an encoded message."""
         raise NotImplementedError
 
-    def open_lane(self) -> Lane:
+    def open_fanout(self) -> TopicFanout:
         """See pubsub.Wire."""
-        return Lane(self)
+        return TopicFanout(self)
 
 
 class WebSocketWire(ByteWire):

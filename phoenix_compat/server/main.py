@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from phoenix_compat.background import Background
-from phoenix_compat.cluster import Seat
+from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import ConfigError
@@ -31,15 +31,15 @@ from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
 from phoenix_compat.server.process.descriptors import CONNECTIONS, connections_for
 from phoenix_compat.server.process.listening import BACKGROUND, check_loop
-from phoenix_compat.server.process.maintenance import Chores
-from phoenix_compat.server.process.reload import LIVE, Live
+from phoenix_compat.server.process.maintenance import Maintenance
+from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, ReloadableSettings
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.archive.allowed_hosts import REPLICATE_HOSTS
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.model.errors import InvalidInputError
-from phoenix_compat.tasks.model.task_types import TaskKind, with_default_model
-from phoenix_compat.tasks.model.task_types_file import load_kinds, packaged_kinds
+from phoenix_compat.tasks.model.task_types import TaskType, with_default_model
+from phoenix_compat.tasks.model.task_types_file import load_task_types, packaged_task_types
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.provider.webhooks import WebhookInbox
 from phoenix_compat.tasks.store.task_store import TaskStore
@@ -60,13 +60,15 @@ GET  /api/tasks/<id>     where a task stands
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, options: WorkerOptions | None = None, seat: Seat | None = None
+    settings: Settings,
+    options: WorkerOptions | None = None,
+    worker_process: WorkerProcess | None = None,
 ) -> AsyncIterator[web.Application]:
     """The whole server, or one process of it, ready to be run; closed with the block.
 
     Args:
         options: how the worker works; None makes it of the settings.
-        seat: this process's place among several; None when it is alone.
+        worker process: this process's place among several; None when it is alone.
 
     Raises:
         ConfigError: a setting that shows its fault only in use.
@@ -74,17 +76,21 @@ async def open_app(
     """
     async with AsyncExitStack() as stack:
         schema = await asyncio.to_thread(schema_sql)
-        cluster = None if seat is None else await stack.enter_async_context(Cluster(seat))
+        cluster = (
+            None
+            if worker_process is None
+            else await stack.enter_async_context(Cluster(worker_process))
+        )
         store = await stack.enter_async_context(TaskStore(None, SystemClock()))
         if cluster is None:
             await store.reopen(settings.database_path, schema)
-        provider, file_hosts = await _open_provider(settings, stack, seat)
+        provider, file_hosts = await _open_provider(settings, stack, worker_process)
         archive = _archive(settings, file_hosts)
-        kinds = dict(await asyncio.to_thread(_kinds, settings))
+        task_types = dict(await asyncio.to_thread(_task_types, settings))
         endpoint = Endpoint(
             check_origin=check_origin_of(settings),
             host_setting="public_url",
-            secret_key_base=None if seat is None else seat.secret_key_base,
+            secret_key_base=None if worker_process is None else worker_process.secret_key_base,
         )
         feed = TaskFeed(store, endpoint) if cluster is None else cluster.feed(store, endpoint)
         presence = None
@@ -95,27 +101,31 @@ async def open_app(
             provider,
             feed.announce,
             options=options or _worker_options(settings),
-            kinds=kinds,
+            task_types=task_types,
             archive=archive,
         )
 
-        chores = Chores(settings, store, archive)
+        maintenance = Maintenance(settings, store, archive)
         background = Background()
-        background.watch(lambda: (worker.dispatcher, chores.background))
+        background.watch(lambda: (worker.dispatcher, maintenance.background))
 
         async def work() -> None:
             """What one process does, the one that has the database."""
             await archive.open()
             stack.push_async_callback(archive.close)
-            chores.start()
-            stack.push_async_callback(chores.stop)
+            maintenance.start()
+            stack.push_async_callback(maintenance.stop)
             await worker.start()
             stack.push_async_callback(worker.stop)
 
         app = web.Application(middlewares=[guarding(settings)])
-        app[CONNECTIONS] = connections_for(settings, 1 if seat is None else seat.size)
+        app[CONNECTIONS] = connections_for(
+            settings, 1 if worker_process is None else worker_process.size
+        )
         app[BACKGROUND] = background
-        app[LIVE] = Live(kinds, _kinds, worker, archive, chores)
+        app[RELOADABLE_SETTINGS] = ReloadableSettings(
+            task_types, _task_types, worker, archive, maintenance
+        )
         app.on_response_prepare.append(_sign)
         if cluster is None:
             await work()
@@ -128,26 +138,30 @@ async def open_app(
             background.watch(lambda: cluster.background)
             await cluster.start(app, worker, take_over, lambda: background.is_well)
             stack.push_async_callback(cluster.stop)
-        add_task_routes(app, store, worker, kinds=kinds, announce=feed.announce)
+        add_task_routes(app, store, worker, task_types=task_types, announce=feed.announce)
         add_file_routes(app, archive)
         _add_webhooks(app, settings, worker, provider)
-        _add_pages(app, cluster, worker, store, seat)
+        _add_pages(app, cluster, worker, store, worker_process)
         handler = user_socket(feed, feed if isinstance(feed, SharedFeed) else worker, presence)
         endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
-        mount(app, endpoint, neighbours=None if cluster is None else cluster.neighbours)
+        mount(app, endpoint, peers=None if cluster is None else cluster.peers)
         yield app
 
 
 async def _open_provider(
-    settings: Settings, stack: AsyncExitStack, seat: Seat | None
+    settings: Settings, stack: AsyncExitStack, worker_process: WorkerProcess | None
 ) -> tuple[ReplicateProvider, tuple[str, ...]]:
     """Replicate; or, without a token, its emulator behind the same code. And its files' hosts."""
     hosts: tuple[str, ...] = ()
     if settings.replicate_api_token is not None and settings.has_token:
         token = settings.replicate_api_token.get_secret_value()
         base_url = settings.replicate_base_url
-    elif seat is not None and seat.emulator_url is not None:
-        token, base_url, hosts = _EMULATOR_TOKEN, seat.emulator_url, (_origin(seat.emulator_url),)
+    elif worker_process is not None and worker_process.emulator_url is not None:
+        token, base_url, hosts = (
+            _EMULATOR_TOKEN,
+            worker_process.emulator_url,
+            (_origin(worker_process.emulator_url),),
+        )
     else:
         emulator = await stack.enter_async_context(
             Emulator(
@@ -182,13 +196,15 @@ def _archive(settings: Settings, hosts: tuple[str, ...]) -> Archive:
     )
 
 
-def _kinds(settings: Settings) -> Mapping[str, TaskKind]:
+def _task_types(settings: Settings) -> Mapping[str, TaskType]:
     """The task types: those of the package, those of the operator, and the default model."""
-    kinds = dict(packaged_kinds())
+    task_types = dict(packaged_task_types())
     if settings.kinds_file is not None:
-        kinds |= load_kinds(settings.kinds_file)
+        task_types |= load_task_types(settings.kinds_file)
     try:
-        return with_default_model(kinds, "image", settings.default_model, settings.fallback_models)
+        return with_default_model(
+            task_types, "image", settings.default_model, settings.fallback_models
+        )
     except InvalidInputError as error:
         raise ConfigError(str(error)) from error
 
@@ -200,7 +216,7 @@ def check_settings(settings: Settings) -> None:
         ConfigError: all that cannot work, each with its reason.
     """
     attempts: tuple[Callable[[], object], ...] = (
-        lambda: _kinds(settings),
+        lambda: _task_types(settings),
         lambda: _archive(settings, ()),
         lambda: parse_check_origin(check_origin_of(settings)),
         lambda: check_loop(settings.loop),
@@ -255,10 +271,10 @@ def _add_pages(
     cluster: Cluster | None,
     worker: Worker,
     store: TaskStore,
-    seat: Seat | None,
+    worker_process: WorkerProcess | None,
 ) -> None:
     app.router.add_get("/healthz", partial(_health, cluster))
-    app.router.add_get("/readyz", partial(ready, worker, store, seat))
+    app.router.add_get("/readyz", partial(ready, worker, store, worker_process))
     app.router.add_get("/", _index)
 
 
@@ -270,7 +286,7 @@ async def _health(cluster: Cluster | None, request: web.Request) -> web.Response
     body: dict[str, object] = {"status": "ok", "version": __version__}
     body["connections"] = request.app[CONNECTIONS].counts
     if cluster is not None:
-        body |= {"node": cluster.neighbours.node, "bus": cluster.bus_counts}
+        body |= {"node": cluster.peers.node, "bus": cluster.bus_counts}
     return web.json_response(body)
 
 

@@ -132,7 +132,7 @@ class LongPollSession:
         """Nothing that can break."""
 
     def overflowed(self) -> None:
-        """Nobody polls. Not now, because a lane is being written."""
+        """Nobody polls. Not now, because a fanout is being written."""
         self._hub.endpoint.counters.slow_clients_closed += 1
         asyncio.get_running_loop().call_soon(self.close, 0, ("shutdown", "slow"))
 

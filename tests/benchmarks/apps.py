@@ -33,7 +33,7 @@ from phoenix_compat.tasks.model.task import Task, TaskId
 from phoenix_compat.tasks.model.task_types import TaskParams
 from phoenix_compat.tasks.store.rows import added_task
 from phoenix_compat.tasks.store.task_store import MAX_QUEUED, TaskStore
-from phoenix_compat.tasks.worker.options import PollPace, WorkerOptions
+from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from phoenix_compat.tasks.worker.worker import Worker
 from tests.integration.worker.fake_provider import FakeProvider
 from tests.integration.worker.worker_harness import SCHEMA
@@ -43,9 +43,9 @@ _UNHINDERED = WorkerOptions(
     concurrency=200,
     creates_per_s=_NO_LIMIT,
     create_burst=_NO_LIMIT,
-    looks_per_s=_NO_LIMIT,
+    polls_per_s=_NO_LIMIT,
 )
-_HURRIED = dataclasses.replace(_UNHINDERED, poll=PollPace(first_s=0.05, limit_s=1.0))
+_HURRIED = dataclasses.replace(_UNHINDERED, poll=PollIntervals(first_s=0.05, limit_s=1.0))
 
 
 class _NoStore(TaskStore):
@@ -107,7 +107,7 @@ async def _bare(_folder: Path) -> AsyncIterator[web.Application]:
     yield app
 
 
-KINDS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[web.Application]]] = {
+TASK_TYPES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[web.Application]]] = {
     "tasks": _tasks,
     "storeless": _storeless,
     "workshop": partial(_product, speed=1.0, options=_UNHINDERED),
@@ -119,7 +119,7 @@ KINDS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[web.Application
 def main() -> None:
     """Serve until a signal."""
     kind, port, *folder = sys.argv[1:]
-    opened = KINDS[kind](Path(*folder))
+    opened = TASK_TYPES[kind](Path(*folder))
     run(serve_until_signal(opened, "127.0.0.1", int(port), lambda _url: None))
 
 

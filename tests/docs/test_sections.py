@@ -14,7 +14,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROTOCOL = ROOT / "docs" / "protocol.md"
 FOLDERS = ("phoenix_compat", "tests", "docs", "packaging")
-KINDS = {".py", ".md", ".json", ".toml", ".sql", ".sh", ".mjs", ".html", ".js", ".css", ".service"}
+TASK_TYPES = {
+    ".py",
+    ".md",
+    ".json",
+    ".toml",
+    ".sql",
+    ".sh",
+    ".mjs",
+    ".html",
+    ".js",
+    ".css",
+    ".service",
+}
 NOT_OURS = {"node_modules", "__pycache__"}
 
 HEADING = re.compile(r"#{2,3} (?:Appendix )?(\d+(?:\.\d+)?|A(?:\.\d)?)[ .]")
@@ -68,7 +80,7 @@ def texts() -> list[Path]:
     return [
         path
         for path in [*ROOT.glob("*.*"), *inside]
-        if path.suffix in KINDS and path.is_file() and NOT_OURS.isdisjoint(path.parts)
+        if path.suffix in TASK_TYPES and path.is_file() and NOT_OURS.isdisjoint(path.parts)
     ]
 
 

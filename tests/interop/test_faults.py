@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 import pytest
 from aiohttp import web
 
-from phoenix_compat.conformance.faults.fault_session import Playground
+from phoenix_compat.conformance.faults.fault_session import FaultSessions
 from phoenix_compat.conformance.faults.report import Report, judge_client
 from phoenix_compat.conformance.faults.scenarios import SCENARIOS
 from phoenix_compat.conformance.faults.server import add_fault_server
@@ -53,19 +53,19 @@ PYTHON_NOT_SEEN = {
 
 
 @pytest.fixture
-async def fault_server() -> AsyncIterator[tuple[str, Playground]]:
+async def fault_server() -> AsyncIterator[tuple[str, FaultSessions]]:
     """The base URL of a fault server, and what it knows."""
     app = web.Application()
-    playground = add_fault_server(app)
+    fault_sessions = add_fault_server(app)
     async with serving(app) as base_url:
-        yield base_url, playground
+        yield base_url, fault_sessions
 
 
-async def settled(playground: Playground, client: str, awaited: set[str]) -> Report:
+async def settled(fault_sessions: FaultSessions, client: str, awaited: set[str]) -> Report:
     """The report once all that is awaited has been judged, or when that takes too long."""
     deadline_s = asyncio.get_running_loop().time() + PATIENCE_S
     while asyncio.get_running_loop().time() < deadline_s:
-        report = judge_client(client, playground.lanes_of(client))
+        report = judge_client(client, fault_sessions.lanes_of(client))
         open_ids = {
             verdict.scenario.id
             for verdict in report.verdicts
@@ -74,7 +74,7 @@ async def settled(playground: Playground, client: str, awaited: set[str]) -> Rep
         if not open_ids & awaited:
             break
         await asyncio.sleep(0.1)
-    return judge_client(client, playground.lanes_of(client), is_final=True)
+    return judge_client(client, fault_sessions.lanes_of(client), is_final=True)
 
 
 def outcomes(report: Report) -> dict[str, str]:
@@ -99,27 +99,27 @@ def assert_reasons(report: Report, wrong: Mapping[str, str]) -> None:
 
 
 @pytest.mark.node
-async def test_phoenix_js(fault_server: tuple[str, Playground], run: Run) -> None:
+async def test_phoenix_js(fault_server: tuple[str, FaultSessions], run: Run) -> None:
     """phoenix.js does everything right, except to forget its waits whenever it is let in."""
-    base_url, playground = fault_server
+    base_url, fault_sessions = fault_server
     script = await run("faults.mjs", base_url, "phoenix.js")
     assert await script.next() == ["playing", len(SCENARIOS)]
 
-    report = await settled(playground, "phoenix.js", ALL)
+    report = await settled(fault_sessions, "phoenix.js", ALL)
 
     assert outcomes(report) == expected(JS_WRONG)
     assert_reasons(report, JS_WRONG)
     assert report.is_conformant  # it is a SHOULD
 
 
-async def test_phoenix_channels_python_client(fault_server: tuple[str, Playground]) -> None:
+async def test_phoenix_channels_python_client(fault_server: tuple[str, FaultSessions]) -> None:
     """It reconnects well; it hears no broadcast, and does not look for answers to heartbeats."""
-    base_url, playground = fault_server
+    base_url, fault_sessions = fault_server
     silent = {name for name, reason in PYTHON_WRONG.items() if reason.startswith("no ")}
     silent.add("client/reconnect/forbidden")  # it stops for good
 
     async with playing(base_url, "python", without=[HALF_OPEN]):
-        report = await settled(playground, "python", ALL - PYTHON_NOT_SEEN - silent)
+        report = await settled(fault_sessions, "python", ALL - PYTHON_NOT_SEEN - silent)
 
     assert outcomes(report) == expected(PYTHON_WRONG, PYTHON_NOT_SEEN)
     assert_reasons(report, PYTHON_WRONG)
@@ -127,13 +127,13 @@ async def test_phoenix_channels_python_client(fault_server: tuple[str, Playgroun
 
 
 async def test_phoenix_channels_python_client_told_to_watch(
-    fault_server: tuple[str, Playground],
+    fault_server: tuple[str, FaultSessions],
 ) -> None:
     """With `heartbeat_dead_threshold_s` it notices that heartbeats are not answered."""
-    base_url, playground = fault_server
+    base_url, fault_sessions = fault_server
     name = "client/heartbeat/timeout"
 
     async with playing(base_url, "python", only=[name], heartbeat_dead_threshold_s=0.9):
-        report = await settled(playground, "python", {name})
+        report = await settled(fault_sessions, "python", {name})
 
     assert outcomes(report)[name] == "passed"

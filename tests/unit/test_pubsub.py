@@ -1,4 +1,4 @@
-"""Topics and who hears them: PubSub with lanes and members of the test's own."""
+"""Topics and who hears them: PubSub with fanouts and members of the test's own."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FakeLane:
 
 
 class FakeWire:
-    """Counts what is encoded and which lanes are opened."""
+    """Counts what is encoded and which fanouts are opened."""
 
     def __init__(self, name: str, refuses: object = None) -> None:
         self.name = name
@@ -50,8 +50,8 @@ class FakeWire:
         self.encoded = 0
         self.opened = 0
 
-    def open_lane(self) -> FakeLane:
-        """A new lane."""
+    def open_fanout(self) -> FakeLane:
+        """A new fanout."""
         self.opened += 1
         return FakeLane(self)
 
@@ -162,7 +162,7 @@ def test_what_one_wire_cannot_carry_is_heard_by_nobody(pubsub: PubSub, wire: Fak
 
 
 def test_who_leaves_hears_no_more(pubsub: PubSub, wire: FakeWire) -> None:
-    """After `leave` neither lane nor interception reaches a member; a second time is harmless."""
+    """After `leave` neither fanout nor interception reaches a member; a second time is harmless."""
     plain, filtering, stays = joined(pubsub, wire), joined(pubsub, wire, "e"), joined(pubsub, wire)
 
     for _ in range(2):

@@ -46,7 +46,7 @@ def serve(
     from contextlib import asynccontextmanager
 
     from phoenix_compat.cluster.supervisor import supervise
-    from phoenix_compat.cluster.worker_process import Lifeline
+    from phoenix_compat.cluster.worker_process import SupervisorLink
     from phoenix_compat.conformance.control_guard import control_guard
     from phoenix_compat.conformance.faults.server import add_fault_server
     from phoenix_compat.conformance.reference import open_reference_app
@@ -77,8 +77,12 @@ def serve(
             )
 
     if as_worker:
-        seat, lifeline = Lifeline.take()
-        run(work_until_signal(open_reference_app(seat, guard), host, seat, lifeline))
+        worker_process, supervisor_link = SupervisorLink.take()
+        run(
+            work_until_signal(
+                open_reference_app(worker_process, guard), host, worker_process, supervisor_link
+            )
+        )
     elif workers > 1:
         run(supervise(sys.argv[1:], host, port, workers, started))
     else:

@@ -3,7 +3,7 @@
     plan      what a fault is; read from a topic (`fault:close:1001:after=2s`) or from JSON
     table     every fault by name
     record    what a client did and what was done to it, with times
-    lane      one client's playground: its record, its armed faults, its connections
+    lane      one client's fault sessions: its record, its armed faults, its connections
     channels  how a topic behaves under its fault
     link      one websocket, and how frames go out of it: whole, in fragments, byte by byte
     server    the routes under /faults

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from phoenix_compat.conformance.faults.fault_session import Lane, TooManyError
+from phoenix_compat.conformance.faults.fault_session import FaultSession, TooManyError
 from phoenix_compat.conformance.faults.link import Link
 from phoenix_compat.conformance.faults.plan import Fault, FaultError, Moment
 from phoenix_compat.protocol.message import (
@@ -38,7 +38,7 @@ _PRESENCE_STAYS_S: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class _Seat:
+class _JoinedTopic:
     join_ref: Any
     """What the client's messages carry."""
     own_ref: Any
@@ -53,10 +53,10 @@ class Channels:
         link: the connection.
     """
 
-    def __init__(self, lane: Lane, link: Link) -> None:
+    def __init__(self, lane: FaultSession, link: Link) -> None:
         self.link = link
         self._lane = lane
-        self._seats: dict[str, _Seat] = {}
+        self._joined: dict[str, _JoinedTopic] = {}
 
     def receive(self, message: Message) -> None:
         """Act on a message of the client."""
@@ -75,8 +75,8 @@ class Channels:
 
     def strike_topic(self, topic: str, fault: Fault) -> None:
         """Let a fault that follows a join strike a joined topic now."""
-        if topic in self._seats and fault.moment in {None, Moment.JOIN}:
-            self._follow(topic, fault, self._seats[topic])
+        if topic in self._joined and fault.moment in {None, Moment.JOIN}:
+            self._follow(topic, fault, self._joined[topic])
 
     # Joins.
 
@@ -94,8 +94,8 @@ class Channels:
         if fault.moment is Moment.JOINING and self._may_strike(topic, fault):
             self._strike_later(topic, fault, _own_ref(message))
             return
-        former = self._seats.get(topic)
-        self._seats[topic] = seat = _take_seat(message, nth_join)
+        former = self._joined.get(topic)
+        self._joined[topic] = joined = _take_joined(message, nth_join)
         if fault.name in _SHAPES:
             self._lane.count_strike(topic, fault, self.link)
             self._lane.strike_link(fault, self.link)
@@ -104,7 +104,7 @@ class Channels:
         if former is not None:
             self.link.push(former.own_ref, topic, PHX_CLOSE, {}, former.own_ref)
         if delay_s is not None:
-            self.link.later(delay_s, self._greet, topic, fault, seat)
+            self.link.later(delay_s, self._greet, topic, fault, joined)
 
     def _fault_to_join(self, topic: str) -> Fault:
         fault = self._lane.fault_of(topic)
@@ -115,52 +115,52 @@ class Channels:
     def _refuse(self, topic: str, message: Message, reason: Any) -> None:
         self.link.reply(message.join_ref, message.ref, topic, "error", reason)
 
-    def _greet(self, topic: str, fault: Fault, seat: _Seat) -> None:
+    def _greet(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
         """What follows the reply to a join."""
-        if self._seats.get(topic) is not seat:
+        if self._joined.get(topic) is not joined:
             return
         match fault.name:
             case "stale_ref":
-                self._send_stale(topic, fault, seat)
+                self._send_stale(topic, fault, joined)
             case "noise":
-                self._send_noise(topic, fault, seat)
+                self._send_noise(topic, fault, joined)
             case "presence":
-                self._send_presence(topic, fault, seat)
+                self._send_presence(topic, fault, joined)
             case _:
                 pass
-        asked = {"n": seat.nth_join}
+        asked = {"n": joined.nth_join}
         if fault.name == "broadcast":
             self._lane.count_strike(topic, fault, self.link)
             self.link.broadcast(topic, ASK, asked)
         elif fault.name == "binary":
             self._lane.count_strike(topic, fault, self.link)
-            self.link.push(str(seat.own_ref), topic, ASK, SOME_BYTES)
+            self.link.push(str(joined.own_ref), topic, ASK, SOME_BYTES)
         else:
-            self.link.push(seat.own_ref, topic, ASK, asked)
+            self.link.push(joined.own_ref, topic, ASK, asked)
         if fault.moment in {None, Moment.JOIN}:
-            self._follow(topic, fault, seat)
+            self._follow(topic, fault, joined)
 
-    def _send_stale(self, topic: str, fault: Fault, seat: _Seat) -> None:
+    def _send_stale(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
         self._lane.count_strike(topic, fault, self.link)
-        stale = _stale_like(seat.own_ref)
+        stale = _stale_like(joined.own_ref)
         self.link.push(stale, topic, PHX_ERROR, CHANNEL_CRASH, stale)
         self.link.push(stale, topic, PHX_CLOSE, {}, stale)
         if self.link.serializer is not V1:  # whose events carry no join_ref
             self.link.push(stale, topic, ASK, STALE)
 
-    def _send_noise(self, topic: str, fault: Fault, seat: _Seat) -> None:
+    def _send_noise(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
         self._lane.count_strike(topic, fault, self.link)
-        self.link.push(seat.own_ref, topic, "never_heard_of_this", {"deep": [{"x": None}]})
-        self.link.reply(seat.own_ref, _stale_like(seat.own_ref), topic, "ok", {})
+        self.link.push(joined.own_ref, topic, "never_heard_of_this", {"deep": [{"x": None}]})
+        self.link.reply(joined.own_ref, _stale_like(joined.own_ref), topic, "ok", {})
         self.link.broadcast("never:heard:of:this", ASK, STALE)
 
-    def _send_presence(self, topic: str, fault: Fault, seat: _Seat) -> None:
+    def _send_presence(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
         self._lane.count_strike(topic, fault, self.link)
-        if seat.nth_join > 1:
-            self.link.push(seat.own_ref, topic, "presence_state", _present(cleo="c1"))
+        if joined.nth_join > 1:
+            self.link.push(joined.own_ref, topic, "presence_state", _present(cleo="c1"))
             return
         self._tell_diff(topic, joins=_present(bob="b1"))
-        self.link.push(seat.own_ref, topic, "presence_state", _present(ann="a1"))
+        self.link.push(joined.own_ref, topic, "presence_state", _present(ann="a1"))
         self._tell_diff(topic, joins=_present(ann="a2"))
         self._tell_diff(topic, leaves=_present(ann="a1", bob="b1"))
         self.link.later(_PRESENCE_STAYS_S, self.link.drop)
@@ -171,37 +171,37 @@ class Channels:
     # Pushes and leaves.
 
     def _push(self, topic: str, message: Message) -> None:
-        seat = self._seats.get(topic)
-        if seat is None:
+        joined = self._joined.get(topic)
+        if joined is None:
             self.link.reply(None, message.ref, topic, "error", UNMATCHED_TOPIC)
             return
-        if message.join_ref is not None and message.join_ref != seat.join_ref:
+        if message.join_ref is not None and message.join_ref != joined.join_ref:
             return  # of a former join: Phoenix says nothing
         fault = self._lane.fault_of(topic)
         if fault.kind.delays and fault.moment is Moment.PUSH and self._may_strike(topic, fault):
-            self._strike_later(topic, fault, seat.own_ref)
+            self._strike_later(topic, fault, joined.own_ref)
             return
         if fault.name == "stale_ref" and self.link.serializer is not V1:
-            self.link.reply(_stale_like(seat.own_ref), message.ref, topic, "ok", STALE)
+            self.link.reply(_stale_like(joined.own_ref), message.ref, topic, "ok", STALE)
         payload = message.payload
         response = payload if isinstance(payload, dict | bytes) else {}
         self._reply(topic, fault, Moment.PUSH, message, response)
 
     def _leave(self, topic: str, message: Message) -> None:
-        seat = self._seats.get(topic)
-        if seat is not None and message.join_ref not in {None, seat.join_ref}:
+        joined = self._joined.get(topic)
+        if joined is not None and message.join_ref not in {None, joined.join_ref}:
             return
         self.link.reply(message.join_ref, message.ref, topic, "ok", {})
-        if seat is not None:
-            del self._seats[topic]
-            self.link.push(seat.own_ref, topic, PHX_CLOSE, {}, seat.own_ref)
+        if joined is not None:
+            del self._joined[topic]
+            self.link.push(joined.own_ref, topic, PHX_CLOSE, {}, joined.own_ref)
 
     def _reply(
         self, topic: str, fault: Fault, moment: Moment, message: Message, response: Any
     ) -> float | None:
         """Reply ok, or spoil it; the delay after which it is said, None for never."""
-        seat = self._seats[topic]
-        join_ref = message.join_ref if moment is Moment.JOIN else seat.own_ref
+        joined = self._joined[topic]
+        join_ref = message.join_ref if moment is Moment.JOIN else joined.own_ref
         said = (join_ref, message.ref, topic, "ok", response)
         is_spoiled = fault.name in _SPOILED and fault.moment is moment
         if not is_spoiled or not self._may_strike(topic, fault):
@@ -219,13 +219,13 @@ class Channels:
 
     # Faults that end something.
 
-    def _follow(self, topic: str, fault: Fault, seat: _Seat) -> None:
+    def _follow(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
         if fault.kind.delays and self._may_strike(topic, fault):
-            self.link.later(fault.after_s, self._strike_seat, topic, fault, seat)
+            self.link.later(fault.after_s, self._strike_joined, topic, fault, joined)
 
-    def _strike_seat(self, topic: str, fault: Fault, seat: _Seat) -> None:
-        if self._seats.get(topic) is seat and self._may_strike(topic, fault):
-            self._strike(topic, fault, seat.own_ref)
+    def _strike_joined(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
+        if self._joined.get(topic) is joined and self._may_strike(topic, fault):
+            self._strike(topic, fault, joined.own_ref)
 
     def _strike_later(self, topic: str, fault: Fault, own_ref: Any) -> None:
         self.link.later(fault.after_s, self._strike, topic, fault, own_ref)
@@ -233,10 +233,10 @@ class Channels:
     def _strike(self, topic: str, fault: Fault, own_ref: Any) -> None:
         self._lane.count_strike(topic, fault, self.link)
         if fault.name == "crash":
-            self._seats.pop(topic, None)
+            self._joined.pop(topic, None)
             self.link.push(own_ref, topic, PHX_ERROR, CHANNEL_CRASH, own_ref)
         elif fault.name == "phx_close":
-            self._seats.pop(topic, None)
+            self._joined.pop(topic, None)
             self.link.push(own_ref, topic, PHX_CLOSE, {}, own_ref)
         else:
             self._lane.strike_link(fault, self.link)
@@ -247,8 +247,8 @@ class Channels:
         return limit is None or self._lane.times_struck(topic, fault) < limit
 
 
-def _take_seat(message: Message, nth_join: int) -> _Seat:
-    return _Seat(message.join_ref, _own_ref(message), nth_join)
+def _take_joined(message: Message, nth_join: int) -> _JoinedTopic:
+    return _JoinedTopic(message.join_ref, _own_ref(message), nth_join)
 
 
 def _own_ref(message: Message) -> Any:

@@ -1,6 +1,6 @@
 """The rules of connections: what a client should have done, read from the record of one lane.
 
-A rule takes a Story and returns a Finding. No rule knows how a client is configured: waits are
+A rule takes a RecordView and returns a Finding. No rule knows how a client is configured: waits are
 judged by whether they hammer, and by whether they shrink.
 """
 
@@ -15,7 +15,7 @@ from phoenix_compat.conformance.faults.record_view import (
     HAMMERING_GAP_S,
     Finding,
     Outcome,
-    Story,
+    RecordView,
     failed,
     missing,
     not_seen,
@@ -30,15 +30,15 @@ _MAX_UNANSWERED_HEARTBEATS: Final = 3
 _IDLE_TIMEOUT_S: Final = 60.0
 
 
-def well_formed(story: Story) -> Finding:
+def well_formed(view: RecordView) -> Finding:
     """Every frame can be read, and no ref is used twice on a connection."""
-    joins = story.joins()
+    joins = view.joins()
     if not joins:
         return not_seen("the topic was not joined")
-    if unreadable := story.of(Kind.UNREADABLE):
+    if unreadable := view.of(Kind.UNREADABLE):
         return failed("sent a frame that is no message", *unreadable)
     seen: dict[tuple[int, str], Entry] = {}
-    for entry in story.of(Kind.RECEIVED):
+    for entry in view.of(Kind.RECEIVED):
         if entry.ref is None:
             continue
         key = (entry.connection, repr(entry.ref))
@@ -50,20 +50,20 @@ def well_formed(story: Story) -> Finding:
     return passed(f"{len(seen)} messages, each with a ref of its own", joins[0])
 
 
-def heartbeats(story: Story) -> Finding:
+def heartbeats(view: RecordView) -> Finding:
     """The client is never silent for as long as makes Phoenix close the connection."""
-    joins = story.joins()
+    joins = view.joins()
     if not joins:
         return not_seen("the topic was not joined")
     joined = joins[0]
     said = [
         entry
-        for entry in story.of(Kind.RECEIVED, Kind.PING, after=joined)
+        for entry in view.of(Kind.RECEIVED, Kind.PING, after=joined)
         if entry.connection == joined.connection
     ]
     beats = [entry for entry in said if entry.kind is Kind.PING or entry.event == "heartbeat"]
-    end = story.first(Kind.ENDED, joined, lambda entry: entry.connection == joined.connection)
-    until_s = story.now_s if end is None else end.at_s
+    end = view.first(Kind.ENDED, joined, lambda entry: entry.connection == joined.connection)
+    until_s = view.now_s if end is None else end.at_s
     times = [joined.at_s, *(entry.at_s for entry in said), until_s]
     longest_s = max(after - before for before, after in pairwise(times))
     if longest_s > _IDLE_TIMEOUT_S:
@@ -74,22 +74,22 @@ def heartbeats(story: Story) -> Finding:
         return passed(
             f"{len(beats)} heartbeats, never silent longer than {longest_s:.1f} s", beats[0]
         )
-    if end is not None or story.is_final:
+    if end is not None or view.is_final:
         return not_seen(f"stayed for {until_s - joined.at_s:.1f} s only, and sent no heartbeat")
     return too_early("waiting for a heartbeat", joined)
 
 
 @once_struck
-def notices_silence(story: Story, strikes: Sequence[Entry]) -> Finding:
+def notices_silence(view: RecordView, strikes: Sequence[Entry]) -> Finding:
     """The client gives up a connection whose heartbeats are not answered, and comes back."""
     struck = strikes[0]
-    beats = [beat for beat in story.heartbeats(struck) if beat.connection == struck.connection]
+    beats = [beat for beat in view.heartbeats(struck) if beat.connection == struck.connection]
     if not beats:
-        return missing(story, struck, "heartbeat to leave unanswered")
+        return missing(view, struck, "heartbeat to leave unanswered")
     gave_up = next(
         (
             entry
-            for entry in story.of(Kind.CLIENT_CLOSED, Kind.ENDED, Kind.ATTEMPT, after=beats[0])
+            for entry in view.of(Kind.CLIENT_CLOSED, Kind.ENDED, Kind.ATTEMPT, after=beats[0])
             if entry.kind is Kind.ATTEMPT or entry.connection == struck.connection
         ),
         None,
@@ -97,9 +97,9 @@ def notices_silence(story: Story, strikes: Sequence[Entry]) -> Finding:
     if len(beats) > _MAX_UNANSWERED_HEARTBEATS:
         return failed(f"sent {len(beats)} heartbeats that nobody answered", struck, *beats)
     if gave_up is None:
-        return missing(story, beats[0], "end of the connection that is silent")
+        return missing(view, beats[0], "end of the connection that is silent")
     after_s = gave_up.at_s - beats[0].at_s
-    back = _return(story, struck)
+    back = _return(view, struck)
     if back.outcome is not Outcome.PASSED:
         return back
     return passed(
@@ -112,18 +112,18 @@ def notices_silence(story: Story, strikes: Sequence[Entry]) -> Finding:
 
 
 @once_struck
-def comes_back(story: Story, strikes: Sequence[Entry]) -> Finding:
+def comes_back(view: RecordView, strikes: Sequence[Entry]) -> Finding:
     """After the connection is lost the client reconnects, and joins the topic again."""
-    return _return(story, strikes[0])
+    return _return(view, strikes[0])
 
 
 @once_struck
-def backs_off(story: Story, strikes: Sequence[Entry]) -> Finding:
+def backs_off(view: RecordView, strikes: Sequence[Entry]) -> Finding:
     """While it is refused the client waits longer and longer; then it comes back."""
-    attempts = _attempts_until_in(story, strikes[0])
+    attempts = _attempts_until_in(view, strikes[0])
     if (hammered := _hammering(attempts)) is not None:
         return hammered
-    back = _return(story, strikes[0])
+    back = _return(view, strikes[0])
     if back.outcome is not Outcome.PASSED:
         return back
     if (shrunk := _shrinking(attempts)) is not None:
@@ -132,40 +132,40 @@ def backs_off(story: Story, strikes: Sequence[Entry]) -> Finding:
 
 
 @once_struck
-def respects_refusal(story: Story, strikes: Sequence[Entry]) -> Finding:
+def respects_refusal(view: RecordView, strikes: Sequence[Entry]) -> Finding:
     """A client that is forbidden to connect stops, or at least does not hammer."""
-    attempts = _attempts_until_in(story, strikes[0])
+    attempts = _attempts_until_in(view, strikes[0])
     if (hammered := _hammering(attempts)) is not None:
         return hammered
     if not attempts:
-        return missing(story, strikes[0], "attempt to reconnect")
-    back = _return(story, strikes[0])
+        return missing(view, strikes[0], "attempt to reconnect")
+    back = _return(view, strikes[0])
     if back.outcome is Outcome.PASSED:
         return passed(f"tried again after {_gaps_text(attempts)}, and was let in", *attempts)
-    if not story.has_waited(attempts[-1]):
+    if not view.has_waited(attempts[-1]):
         return too_early("waiting to see whether it tries again", *attempts)
     return passed(f"stopped after {len(attempts)} refusals", *attempts)
 
 
 @once_struck
-def answers_ping(story: Story, strikes: Sequence[Entry]) -> Finding:
+def answers_ping(view: RecordView, strikes: Sequence[Entry]) -> Finding:
     """The client answers a websocket ping."""
-    pong = story.first(Kind.PONG, strikes[0])
+    pong = view.first(Kind.PONG, strikes[0])
     if pong is None:
-        return missing(story, strikes[0], "pong")
+        return missing(view, strikes[0], "pong")
     return passed(f"answered after {pong.at_s - strikes[0].at_s:.3f} s", strikes[0], pong)
 
 
-def _return(story: Story, since: Entry) -> Finding:
+def _return(view: RecordView, since: Entry) -> Finding:
     """The client opened another connection after `since` and joined the topic on it."""
-    opened = story.first(Kind.OPENED, since)
+    opened = view.first(Kind.OPENED, since)
     if opened is None:
-        return missing(story, since, "new connection")
-    joins = [j for j in story.joins(since) if j.connection > since.connection]
-    join = next((j for j in joins if not _was_cut(story, j.connection)), None)
+        return missing(view, since, "new connection")
+    joins = [j for j in view.joins(since) if j.connection > since.connection]
+    join = next((j for j in joins if not _was_cut(view, j.connection)), None)
     if join is None:
-        return missing(story, opened, "join of the topic on the new connection")
-    last_open = [e for e in story.of(Kind.OPENED, after=since) if e.connection <= join.connection]
+        return missing(view, opened, "join of the topic on the new connection")
+    last_open = [e for e in view.of(Kind.OPENED, after=since) if e.connection <= join.connection]
     return passed(
         f"connected after {last_open[-1].at_s - since.at_s:.2f} s, joined again after"
         f" {join.at_s - since.at_s:.2f} s",
@@ -175,19 +175,19 @@ def _return(story: Story, since: Entry) -> Finding:
     )
 
 
-def _attempts_until_in(story: Story, since: Entry) -> list[Entry]:
+def _attempts_until_in(view: RecordView, since: Entry) -> list[Entry]:
     """The attempts to connect after `since`, to the one on which the topic was joined."""
-    joins = [join for join in story.joins(since) if join.connection > since.connection]
+    joins = [join for join in view.joins(since) if join.connection > since.connection]
     last = joins[0].connection if joins else None
-    attempts = story.of(Kind.ATTEMPT, after=since)
-    if last is not None and not _was_cut(story, last):
+    attempts = view.of(Kind.ATTEMPT, after=since)
+    if last is not None and not _was_cut(view, last):
         attempts = [attempt for attempt in attempts if attempt.connection <= last]
     return attempts
 
 
-def _was_cut(story: Story, connection: int) -> bool:
+def _was_cut(view: RecordView, connection: int) -> bool:
     """Whether the server ended this connection."""
-    return any(entry.connection == connection for entry in story.of(Kind.CLOSING))
+    return any(entry.connection == connection for entry in view.of(Kind.CLOSING))
 
 
 def _gaps(attempts: Sequence[Entry]) -> list[float]:

@@ -18,8 +18,8 @@ from phoenix_compat.conformance.control_guard import Handler, guarded, problem
 from phoenix_compat.conformance.faults.fault_session import (
     DEFAULT_CLIENT,
     DEFAULT_LANE,
-    Lane,
-    Playground,
+    FaultSession,
+    FaultSessions,
     TooManyError,
 )
 from phoenix_compat.conformance.faults.plan import Fault, FaultError
@@ -28,13 +28,13 @@ from phoenix_compat.conformance.faults.scenarios import APP, SCENARIOS
 from phoenix_compat.conformance.faults.table import FAULTS
 from phoenix_compat.protocol.browser import PageGuard
 
-_PLAYGROUND: Final = web.AppKey("fault_playground", Playground)
+_FAULT_SESSIONS: Final = web.AppKey("fault_playground", FaultSessions)
 _MAX_NAME: Final = 64
 
 
-def add_routes(app: web.Application, playground: Playground, guard: PageGuard) -> None:
-    """Add the control routes of a playground, for those that the guard lets through."""
-    app[_PLAYGROUND] = playground
+def add_routes(app: web.Application, fault_sessions: FaultSessions, guard: PageGuard) -> None:
+    """Add the control routes of a fault sessions, for those that the guard lets through."""
+    app[_FAULT_SESSIONS] = fault_sessions
     routes: tuple[tuple[str, str, Handler], ...] = (
         ("GET", "/control/faults", list_faults),
         ("POST", "/control/faults", arm_fault),
@@ -70,7 +70,7 @@ async def list_faults(request: web.Request) -> web.Response:
     ]
     armed = [
         {"client": lane.client, "lane": lane.name, "topic": topic, "fault": fault.name}
-        for lane in request.app[_PLAYGROUND].all_lanes()
+        for lane in request.app[_FAULT_SESSIONS].all_lanes()
         for topic, fault in lane.armed.items()
     ]
     return web.json_response({"faults": table, "armed": armed})
@@ -105,7 +105,7 @@ async def arm_fault(request: web.Request) -> web.Response:
 async def disarm_faults(request: web.Request) -> web.Response:
     """DELETE /control/faults[?client=]: forget what is armed; what struck has struck."""
     client = request.query.get("client")
-    for lane in request.app[_PLAYGROUND].all_lanes():
+    for lane in request.app[_FAULT_SESSIONS].all_lanes():
         if client in {None, lane.client}:
             lane.disarm()
     return web.Response(status=204)
@@ -135,9 +135,12 @@ async def list_scenarios(request: web.Request) -> web.Response:
 
 async def list_clients(request: web.Request) -> web.Response:
     """GET /control/clients: who has been here, and in which lanes."""
-    playground = request.app[_PLAYGROUND]
+    fault_sessions = request.app[_FAULT_SESSIONS]
     return web.json_response(
-        {name: [lane.name for lane in playground.lanes_of(name)] for name in playground.clients}
+        {
+            name: [lane.name for lane in fault_sessions.lanes_of(name)]
+            for name in fault_sessions.clients
+        }
     )
 
 
@@ -150,7 +153,7 @@ async def get_record(request: web.Request) -> web.Response:
 
 async def forget_record(request: web.Request) -> web.Response:
     """DELETE /control/record[?client=]: reset its connections, and forget the client."""
-    request.app[_PLAYGROUND].forget(request.query.get("client"))
+    request.app[_FAULT_SESSIONS].forget(request.query.get("client"))
     return web.Response(status=204)
 
 
@@ -177,14 +180,14 @@ async def get_report_page(request: web.Request) -> web.Response:
 def _report(request: web.Request) -> Report:
     client = _name(request.query.get("client", DEFAULT_CLIENT), "client")
     is_final = request.query.get("final", "") in {"1", "true"}
-    return judge_client(client, request.app[_PLAYGROUND].lanes_of(client), is_final=is_final)
+    return judge_client(client, request.app[_FAULT_SESSIONS].lanes_of(client), is_final=is_final)
 
 
-def _lane(request: web.Request, fields: dict[str, Any]) -> Lane:
+def _lane(request: web.Request, fields: dict[str, Any]) -> FaultSession:
     """The lane that the fields name; takes them out."""
     client = _name(fields.pop("client", DEFAULT_CLIENT), "client")
     name = _name(fields.pop("lane", DEFAULT_LANE), "lane")
-    return request.app[_PLAYGROUND].lane(client, name)
+    return request.app[_FAULT_SESSIONS].lane(client, name)
 
 
 def _name(value: Any, field: str) -> str:

@@ -52,8 +52,8 @@ class _Spell:
         return self.code
 
 
-class Lane:
-    """One playground of a client.
+class FaultSession:
+    """One fault sessions of a client.
 
     Attributes:
         visitors: those connected now.
@@ -200,7 +200,7 @@ class Lane:
         self.record.note(Kind.HEARD, topic=topic, payload=payload)
 
 
-class Playground:
+class FaultSessions:
     """All lanes of all clients.
 
     Args:
@@ -209,15 +209,15 @@ class Playground:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._lanes: dict[tuple[str, str], FaultSession] = {}
 
-    def lane(self, client: str = DEFAULT_CLIENT, name: str = DEFAULT_LANE) -> Lane:
+    def lane(self, client: str = DEFAULT_CLIENT, name: str = DEFAULT_LANE) -> FaultSession:
         """A lane, made when it is asked for first. Raises TooManyError."""
         lane = self._lanes.get((client, name))
         if lane is None:
             if len(self._lanes) >= MAX_LANES:
                 raise TooManyError(f"at most {MAX_LANES} lanes are kept; DELETE /control/record")
-            lane = self._lanes[client, name] = Lane(client, name, self._clock)
+            lane = self._lanes[client, name] = FaultSession(client, name, self._clock)
         return lane
 
     @property
@@ -225,11 +225,11 @@ class Playground:
         """The clients that have been here."""
         return sorted({client for client, _name in self._lanes})
 
-    def lanes_of(self, client: str) -> list[Lane]:
+    def lanes_of(self, client: str) -> list[FaultSession]:
         """The lanes of one client."""
         return [lane for (name, _lane), lane in self._lanes.items() if name == client]
 
-    def all_lanes(self) -> Iterator[Lane]:
+    def all_lanes(self) -> Iterator[FaultSession]:
         """Every lane."""
         yield from tuple(self._lanes.values())
 

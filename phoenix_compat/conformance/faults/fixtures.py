@@ -28,7 +28,7 @@ from aiohttp import web
 
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
 from phoenix_compat.accept.room import open_file_limit, room_for_connections
-from phoenix_compat.conformance.faults.fault_session import Lane
+from phoenix_compat.conformance.faults.fault_session import FaultSession
 from phoenix_compat.conformance.faults.plan import FaultError
 from phoenix_compat.conformance.faults.record import Entry
 from phoenix_compat.conformance.faults.record_view import Outcome
@@ -58,7 +58,7 @@ class FaultLane:
         http_url: the server, for its control API.
     """
 
-    def __init__(self, server: FaultServer, lane: Lane) -> None:
+    def __init__(self, server: FaultServer, lane: FaultSession) -> None:
         self.http_url = server.url
         websocket_url = server.url.replace("http", "ws", 1)
         self.url = f"{websocket_url}/faults/{lane.client}/{lane.name}/socket"
@@ -140,7 +140,7 @@ class FaultServer:
     def __init__(self) -> None:
         self.url = ""
         self._app = web.Application()
-        self._playground = add_fault_server(self._app)
+        self._fault_sessions = add_fault_server(self._app)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._lanes = 0
@@ -162,8 +162,8 @@ class FaultServer:
         """A lane that nobody else has; afterwards its connections end, and it is forgotten."""
         self._lanes += 1
         unique = f"{_NOT_IN_NAMES.sub('-', name)[:56]}.{self._lanes}"
-        yield FaultLane(self, self._call(self._playground.lane, _CLIENT, unique))
-        self._call(self._playground.forget, _CLIENT, unique)
+        yield FaultLane(self, self._call(self._fault_sessions.lane, _CLIENT, unique))
+        self._call(self._fault_sessions.forget, _CLIENT, unique)
 
     def tell(self, act: Callable[..., None], *args: Any) -> None:
         """Have something done in the server's thread, without waiting for it."""

@@ -47,7 +47,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class RecordView:
     """One lane's record, looked at for the sake of one topic.
 
     Attributes:
@@ -123,25 +123,25 @@ def not_seen(reason: str) -> Finding:
     return Finding(Outcome.NOT_SEEN, reason)
 
 
-Rule = Callable[[Story], Finding]
+Rule = Callable[[RecordView], Finding]
 
 
-def once_struck(rule: Callable[[Story, Sequence[Entry]], Finding]) -> Rule:
+def once_struck(rule: Callable[[RecordView, Sequence[Entry]], Finding]) -> Rule:
     """The rule for a fault that strikes: it gets the strikes, and is not asked before the first."""
 
     @wraps(rule)
-    def judge(story: Story) -> Finding:
-        strikes = story.strikes
-        return rule(story, strikes) if strikes else _not_struck(story)
+    def judge(view: RecordView) -> Finding:
+        strikes = view.strikes
+        return rule(view, strikes) if strikes else _not_struck(view)
 
     return judge
 
 
-def _not_struck(story: Story) -> Finding:
+def _not_struck(view: RecordView) -> Finding:
     """The fault had no occasion to strike."""
-    if not story.joins():
+    if not view.joins():
         return not_seen("the topic was not joined")
-    refused = story.first(Kind.SENT, where=lambda entry: _is_refusal(entry, story.topic))
+    refused = view.first(Kind.SENT, where=lambda entry: _is_refusal(entry, view.topic))
     if refused is not None:
         return not_seen(f"the join was refused: {refused.payload['response'].get('reason')}")
     return not_seen("the fault did not strike: the app pushed nothing")
@@ -152,10 +152,10 @@ def _is_refusal(entry: Entry, topic: str) -> bool:
     return entry.topic == topic and said.get("status") == "error"
 
 
-def missing(story: Story, since: Entry, what: str) -> Finding:
+def missing(view: RecordView, since: Entry, what: str) -> Finding:
     """Something that should have followed is not there: a failure once it is overdue."""
-    if story.has_waited(since):
-        waited_s = story.now_s - since.at_s
+    if view.has_waited(since):
+        waited_s = view.now_s - since.at_s
         return failed(f"no {what} within {waited_s:.1f} s", since)
     return too_early(f"waiting for {what}", since)
 
@@ -165,9 +165,9 @@ def value_of(entry: Entry, key: str) -> Any:
     return entry.payload.get(key) if isinstance(entry.payload, dict) else None
 
 
-def settling(story: Story, since: Entry) -> Finding | None:
+def settling(view: RecordView, since: Entry) -> Finding | None:
     """It is too early to say that nothing more comes."""
-    if story.is_final or story.now_s - since.at_s > _SETTLED_S:
+    if view.is_final or view.now_s - since.at_s > _SETTLED_S:
         return None
     return too_early("waiting to see whether more comes", since)
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from phoenix_compat.conformance.faults.fault_session import Lane
+from phoenix_compat.conformance.faults.fault_session import FaultSession
 from phoenix_compat.conformance.faults.record import Entry, Kind
-from phoenix_compat.conformance.faults.record_view import Finding, Outcome, Story, not_seen
+from phoenix_compat.conformance.faults.record_view import Finding, Outcome, RecordView, not_seen
 from phoenix_compat.conformance.faults.scenarios import SCENARIOS, Level, Scenario
 from phoenix_compat.protocol.message import PHX_JOIN
 
@@ -57,7 +57,7 @@ class Report:
 
     client: str
     verdicts: tuple[Verdict, ...]
-    lanes: tuple[Lane, ...]
+    lanes: tuple[FaultSession, ...]
     lost_entries: int = 0
 
     @property
@@ -89,7 +89,7 @@ class Report:
         return _page(self)
 
 
-def judge_client(client: str, lanes: Sequence[Lane], *, is_final: bool = False) -> Report:
+def judge_client(client: str, lanes: Sequence[FaultSession], *, is_final: bool = False) -> Report:
     """Judge every scenario over all lanes of a client.
 
     Args:
@@ -100,10 +100,12 @@ def judge_client(client: str, lanes: Sequence[Lane], *, is_final: bool = False) 
     return Report(client, verdicts, tuple(lanes), lost)
 
 
-def judge_scenario(scenario: Scenario, lanes: Sequence[Lane], *, is_final: bool = False) -> Verdict:
+def judge_scenario(
+    scenario: Scenario, lanes: Sequence[FaultSession], *, is_final: bool = False
+) -> Verdict:
     """Judge one scenario; of several lanes in which it was played the worst counts."""
     found = [
-        Verdict(scenario, scenario.rule(_story(scenario, lane, is_final=is_final)), lane.name)
+        Verdict(scenario, scenario.rule(_view(scenario, lane, is_final=is_final)), lane.name)
         for lane in lanes
         if _was_played(scenario, lane)
     ]
@@ -112,12 +114,14 @@ def judge_scenario(scenario: Scenario, lanes: Sequence[Lane], *, is_final: bool 
     return min(found, key=lambda verdict: _WORST_FIRST.index(verdict.finding.outcome))
 
 
-def _story(scenario: Scenario, lane: Lane, *, is_final: bool) -> Story:
+def _view(scenario: Scenario, lane: FaultSession, *, is_final: bool) -> RecordView:
     record = lane.record
-    return Story(scenario.topic, tuple(record.entries), record.now_s, is_final, scenario.patience_s)
+    return RecordView(
+        scenario.topic, tuple(record.entries), record.now_s, is_final, scenario.patience_s
+    )
 
 
-def _was_played(scenario: Scenario, lane: Lane) -> bool:
+def _was_played(scenario: Scenario, lane: FaultSession) -> bool:
     return any(
         entry.kind is Kind.RECEIVED and entry.event == PHX_JOIN and entry.topic == scenario.topic
         for entry in lane.record.entries
@@ -173,7 +177,7 @@ def _row(verdict: Verdict) -> str:
     )
 
 
-def _log(lane: Lane) -> str:
+def _log(lane: FaultSession) -> str:
     entries: list[Entry] = lane.record.entries
     lines = "\n".join(html.escape(str(entry)) for entry in entries[:_MAX_PAGE_ENTRIES])
     left_out = len(entries) + lane.record.lost - _MAX_PAGE_ENTRIES

@@ -21,8 +21,8 @@ from phoenix_compat.conformance.faults.fault_session import (
     DEFAULT_CLIENT,
     DEFAULT_LANE,
     RESET,
-    Lane,
-    Playground,
+    FaultSession,
+    FaultSessions,
     TooManyError,
 )
 from phoenix_compat.conformance.faults.link import Link
@@ -40,32 +40,32 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PATHS: Final = ("", "/{client}", "/{client}/{lane}")
 
 
-def add_fault_server(app: web.Application, guard: PageGuard | None = None) -> Playground:
+def add_fault_server(app: web.Application, guard: PageGuard | None = None) -> FaultSessions:
     """Add the routes under /faults and /control; the connections end with the application.
 
     Args:
         guard: which pages may use /control; None: those of this machine.
     """
-    playground = Playground()
+    fault_sessions = FaultSessions()
 
     async def open_websocket(request: web.Request) -> web.StreamResponse:
-        return await _open(request, playground)
+        return await _open(request, fault_sessions)
 
     async def end_connections(_app: web.Application) -> None:
-        for lane in playground.all_lanes():
+        for lane in fault_sessions.all_lanes():
             for visitor in tuple(lane.visitors):
                 visitor.link.reset()
 
     for path in _PATHS:
         app.router.add_get(f"/faults{path}/socket/websocket{{slash:/?}}", open_websocket)
-    control.add_routes(app, playground, guard or control_guard())
+    control.add_routes(app, fault_sessions, guard or control_guard())
     app.on_shutdown.append(end_connections)
-    return playground
+    return fault_sessions
 
 
-async def _open(request: web.Request, playground: Playground) -> web.StreamResponse:
+async def _open(request: web.Request, fault_sessions: FaultSessions) -> web.StreamResponse:
     try:
-        lane = _lane_of(request, playground)
+        lane = _lane_of(request, fault_sessions)
     except TooManyError as error:
         return web.Response(status=503, text=str(error))
     if lane is None:
@@ -87,16 +87,16 @@ async def _open(request: web.Request, playground: Playground) -> web.StreamRespo
     return await _serve(request, lane, number, serializer)
 
 
-def _lane_of(request: web.Request, playground: Playground) -> Lane | None:
+def _lane_of(request: web.Request, fault_sessions: FaultSessions) -> FaultSession | None:
     client = request.match_info.get("client", DEFAULT_CLIENT)
     name = request.match_info.get("lane", DEFAULT_LANE)
     if not _NAME.fullmatch(client) or not _NAME.fullmatch(name):
         return None
-    return playground.lane(client, name)
+    return fault_sessions.lane(client, name)
 
 
 async def _serve(
-    request: web.Request, lane: Lane, number: int, serializer: Serializer
+    request: web.Request, lane: FaultSession, number: int, serializer: Serializer
 ) -> web.StreamResponse:
     """Upgrade, and stay with the client until its connection is over."""
     websocket = web.WebSocketResponse(
@@ -126,7 +126,7 @@ async def _serve(
     return websocket
 
 
-async def _listen(websocket: web.WebSocketResponse, lane: Lane, visitor: Channels) -> None:
+async def _listen(websocket: web.WebSocketResponse, lane: FaultSession, visitor: Channels) -> None:
     link = visitor.link
     while True:
         message = await websocket.receive()
@@ -156,7 +156,7 @@ async def _until_gone(link: Link) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-def _receive(data: str | bytes, lane: Lane, visitor: Channels) -> None:
+def _receive(data: str | bytes, lane: FaultSession, visitor: Channels) -> None:
     link = visitor.link
     is_binary = not isinstance(data, str)
     raw: Any = data if is_binary else str(data).encode()

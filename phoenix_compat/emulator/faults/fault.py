@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import TypeAlias
 
-from phoenix_compat.emulator.schedule import Script
+from phoenix_compat.emulator.schedule import Schedule
 
 
 class Stage(StrEnum):
@@ -76,7 +76,7 @@ HttpAction: TypeAlias = Answer | Hang | Reset | Spoil
 class Rewrite:
     """Change the course that a new prediction takes."""
 
-    change: Callable[[Script], Script]
+    change: Callable[[Schedule], Schedule]
 
 
 class FileTrick(Enum):

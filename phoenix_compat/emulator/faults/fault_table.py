@@ -24,7 +24,7 @@ from phoenix_compat.emulator.faults.fault import (
     Stage,
     WebhookTrick,
 )
-from phoenix_compat.emulator.schedule import LogsKind, OutputKind, Script, Status
+from phoenix_compat.emulator.schedule import LogsKind, OutputKind, Schedule, Status
 
 _LOW_CREDIT = (
     "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per "
@@ -120,23 +120,23 @@ _LOST_ID: dict[str, tuple[str, HttpAction]] = {
 
 
 def _end(ending: Status, error: str | None = None) -> Rewrite:
-    return Rewrite(lambda script: replace(script, ending=ending, error=error))
+    return Rewrite(lambda schedule: replace(schedule, ending=ending, error=error))
 
 
 def _output(output: OutputKind) -> Rewrite:
-    return Rewrite(lambda script: replace(script, output=output))
+    return Rewrite(lambda schedule: replace(schedule, output=output))
 
 
 def _logs(logs: LogsKind) -> Rewrite:
-    return Rewrite(lambda script: replace(script, logs=logs))
+    return Rewrite(lambda schedule: replace(schedule, logs=logs))
 
 
 def _skew(seconds: float) -> Rewrite:
-    return Rewrite(lambda script: replace(script, skew_s=seconds))
+    return Rewrite(lambda schedule: replace(schedule, skew_s=seconds))
 
 
-def _start_slowly(script: Script) -> Script:
-    return replace(script, starting_s=script.starting_s * 60)
+def _start_slowly(schedule: Schedule) -> Schedule:
+    return replace(schedule, starting_s=schedule.starting_s * 60)
 
 
 _E005 = (
@@ -151,11 +151,11 @@ _OUTCOMES: dict[str, tuple[str, Rewrite]] = {
     "slow_start": ("starting takes 60 times as long", Rewrite(_start_slowly)),
     "stuck_starting": (
         "never leaves starting",
-        Rewrite(lambda script: replace(script, starting_s=math.inf)),
+        Rewrite(lambda schedule: replace(schedule, starting_s=math.inf)),
     ),
     "stuck_processing": (
         "never leaves processing",
-        Rewrite(lambda script: replace(script, run_s=math.inf)),
+        Rewrite(lambda schedule: replace(schedule, run_s=math.inf)),
     ),
     "E005": ("failed: flagged as sensitive", _end(Status.FAILED, _E005)),
     "PA": ("failed: interrupted by the platform", _end(Status.FAILED, _PA)),
@@ -166,7 +166,7 @@ _OUTCOMES: dict[str, tuple[str, Rewrite]] = {
     "canceled": ("canceled by someone else while running", _end(Status.CANCELED)),
     "status_queued": (
         'says "queued" in place of starting',
-        Rewrite(lambda script: replace(script, waiting_status=Status.QUEUED)),
+        Rewrite(lambda schedule: replace(schedule, waiting_status=Status.QUEUED)),
     ),
     "status_expired": ('ends as "expired", which is no known status', _end(Status.EXPIRED)),
     "output_null": ("succeeded with output null", _output(OutputKind.NULL)),
@@ -181,7 +181,7 @@ _OUTCOMES: dict[str, tuple[str, Rewrite]] = {
     "clock_behind": ("timestamps 10 minutes behind", _skew(-600.0)),
     "list_lag": (
         "missing in the list for its first 1.5 s",
-        Rewrite(lambda script: replace(script, listed_after_s=1.5)),
+        Rewrite(lambda schedule: replace(schedule, listed_after_s=1.5)),
     ),
 }
 

@@ -27,7 +27,7 @@ if sys.platform != "win32":
     import fcntl
 
 Entry: TypeAlias = Callable[[], JsonObject]
-"""Makes a line's object, in the journal's thread: that may take a while, and may fail."""
+"""Makes a line's object, in the json log's thread: that may take a while, and may fail."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -44,7 +44,7 @@ _NONE = -1
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT
 
 
-class Journal:
+class JsonLinesLog:
     """The file, worked on by one thread, in the order in which it was asked to.
 
     Args:
@@ -55,7 +55,7 @@ class Journal:
         self._path = path
         self._title = title
         # One thread, so that lines come in order; whoever notes much waits in `settled`.
-        self._pen = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._pen = ThreadPoolExecutor(1, thread_name_prefix="json_log")
         self._last: Future[None] | None = None
         self._file = _NONE
         self._size_bytes = 0
@@ -120,7 +120,7 @@ class Journal:
             return []
 
     def _problem(self) -> str | None:
-        """What makes the file no journal of ours; None for a sound one and for an empty one."""
+        """What makes the file no json log of ours; None for a sound one and for an empty one."""
         size_bytes = self._path.stat().st_size
         if size_bytes > _MAX_FILE_BYTES:
             return f"it has {size_bytes} bytes, more than {_MAX_FILE_BYTES}"
@@ -128,7 +128,7 @@ class Journal:
             head, end, _ = file.read(_MAX_TITLE_BYTES).partition(b"\n")
         # Without its end, a part of the title is all that there is: it was being written.
         is_ours = _parsed(head) == self._title if end else self._first_line().startswith(head)
-        return None if is_ours else "it does not begin as a journal of the emulator"
+        return None if is_ours else "it does not begin as a json_log of the emulator"
 
     def _begin_anew(self, problem: str) -> None:
         aside = self._path.with_name(self._path.name + ".odd")

@@ -12,30 +12,32 @@ from pathlib import Path
 import structlog
 
 from phoenix_compat.emulator.json_type import JsonObject
-from phoenix_compat.emulator.persistence.json_lines_log import Entry, Journal
+from phoenix_compat.emulator.persistence.json_lines_log import Entry, JsonLinesLog
 from phoenix_compat.emulator.persistence.record import PredictionRecord, Recollection, recollect
 from phoenix_compat.emulator.predictions.prediction import Prediction
 from phoenix_compat.emulator.predictions.prediction_document import is_data_removed
-from phoenix_compat.emulator.predictions.prediction_store import Ledger
+from phoenix_compat.emulator.predictions.prediction_store import PredictionStore
 
 log = structlog.stdlib.get_logger(__name__)
 
-_TITLE: JsonObject = {"journal": "phoenix-compat emulator", "version": 1}
+_TITLE: JsonObject = {"json_log": "phoenix-compat emulator", "version": 1}
 
 
-class Memory:
-    """The journal of one emulator, and what is noted in it.
+class Persistence:
+    """The json log of one emulator, and what is noted in it.
 
     Args:
         path: its file; None remembers nothing.
-        ledger: what is remembered when the file is written anew.
+        prediction store: what is remembered when the file is written anew.
         retention_s: after this age a prediction is remembered without its input.
     """
 
-    def __init__(self, path: Path | None, ledger: Ledger, retention_s: float) -> None:
+    def __init__(
+        self, path: Path | None, prediction_store: PredictionStore, retention_s: float
+    ) -> None:
         self._path = path
-        self._journal: Journal | None = None
-        self._ledger = ledger
+        self._json_log: JsonLinesLog | None = None
+        self._prediction_store = prediction_store
         self._retention_s = retention_s
         self._port: int | None = None
 
@@ -43,8 +45,8 @@ class Memory:
         """Take the file and tell what it holds. What happens before that is not noted."""
         if self._path is None:
             return Recollection(None, {})
-        self._journal = Journal(self._path, _TITLE)
-        told = recollect(await self._journal.open())
+        self._json_log = JsonLinesLog(self._path, _TITLE)
+        told = recollect(await self._json_log.open())
         if told.skipped:
             log.warning("emulator.lines_skipped", file=str(self._path), lines=told.skipped)
         return told
@@ -73,31 +75,31 @@ class Memory:
 
     async def settled(self) -> None:
         """Return when what happened so far will survive this process."""
-        if self._journal is not None:
-            await self._journal.settled()
+        if self._json_log is not None:
+            await self._json_log.settled()
 
     async def close(self) -> None:
         """Finish writing."""
-        journal, self._journal = self._journal, None
-        if journal is not None:
-            await journal.close()
+        json_log, self._json_log = self._json_log, None
+        if json_log is not None:
+            await json_log.close()
 
     def _note(self, entry: Entry, now_s: float) -> None:
-        if self._journal is None:
+        if self._json_log is None:
             return
-        self._journal.note(entry)
-        if self._journal.is_grown:
+        self._json_log.note(entry)
+        if self._json_log.is_grown:
             self._rewrite(now_s)
 
     def _rewrite(self, now_s: float) -> None:
-        if self._journal is None:
+        if self._json_log is None:
             return
-        port, newest_first = self._port, list(self._ledger)[::-1]
+        port, newest_first = self._port, list(self._prediction_store)[::-1]
         entries: list[Entry] = [lambda: {"port": port}]
         for prediction in newest_first:
             is_removed = is_data_removed(prediction, now_s, self._retention_s)
             entries.append(partial(_created, prediction, is_data_removed=is_removed))
-        self._journal.rewrite(entries)
+        self._json_log.rewrite(entries)
 
 
 def _created(prediction: Prediction, *, is_data_removed: bool = False) -> JsonObject:

@@ -12,9 +12,9 @@ from phoenix_compat.emulator.faults.fault_plan import Mark, parse_mark
 from phoenix_compat.emulator.json_type import JSON, JsonObject
 from phoenix_compat.emulator.predictions.catalog import find_model, model_of_version
 from phoenix_compat.emulator.predictions.model import Model
-from phoenix_compat.emulator.predictions.prediction import Prediction, WebhookOrder
+from phoenix_compat.emulator.predictions.prediction import Prediction, WebhookRequest
 from phoenix_compat.emulator.problem import ProblemError
-from phoenix_compat.emulator.schedule import Script
+from phoenix_compat.emulator.schedule import Schedule
 
 
 class PredictionRecord(BaseModel):
@@ -30,13 +30,13 @@ class PredictionRecord(BaseModel):
     model: str = Field(pattern=r"^[^/]+/[^/]+$")
     version: str
     input: JsonObject
-    script: Script
+    schedule: Schedule
     created_at_s: FiniteFloat
     origin: str
     sequence: int
     deadline_s: FiniteFloat | None
     deployment: str | None
-    webhook: WebhookOrder | None
+    webhook: WebhookRequest | None
     marks: tuple[str, ...]
     inline_output: str | None
     canceled_at_s: FiniteFloat | None
@@ -50,7 +50,7 @@ class PredictionRecord(BaseModel):
             model=prediction.model.full_name,
             version=prediction.version,
             input={} if is_data_removed else prediction.input,
-            script=prediction.script,
+            schedule=prediction.schedule,
             created_at_s=prediction.created_at_s,
             origin=prediction.origin,
             sequence=prediction.sequence,
@@ -70,7 +70,7 @@ class PredictionRecord(BaseModel):
             model=_model(self.model, self.version),
             version=self.version,
             input=self.input,
-            script=self.script,
+            schedule=self.schedule,
             created_at_s=self.created_at_s,
             origin=self.origin,
             sequence=self.sequence,
@@ -86,7 +86,7 @@ class PredictionRecord(BaseModel):
 
 @dataclass(slots=True)
 class Recollection:
-    """What a journal tells.
+    """What a json log tells.
 
     Attributes:
         port: where the emulator listened, if it did.
@@ -100,7 +100,7 @@ class Recollection:
 
 
 def recollect(entries: Iterable[JSON]) -> Recollection:
-    """Go through the entries of a journal, in order; what makes no sense is skipped."""
+    """Go through the entries of a json log, in order; what makes no sense is skipped."""
     told = Recollection(None, {})
     for entry in entries:
         try:
@@ -129,7 +129,7 @@ def _apply(entry: JSON, told: Recollection) -> None:
         case {"port": int(port)} if 0 < port < 2**16:
             told.port = port
         case _:
-            raise ValueError("no entry of a journal")
+            raise ValueError("no entry of a json_log")
 
 
 def _model(full_name: str, version: str) -> Model:

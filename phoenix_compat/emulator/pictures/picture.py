@@ -25,7 +25,7 @@ CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
-class PictureOrder:
+class PictureRequest:
     """Which picture is wanted.
 
     Attributes:
@@ -51,7 +51,7 @@ class _Palette:
     has_stars: bool
 
 
-def draw_picture(order: PictureOrder) -> bytes:
+def draw_picture(order: PictureRequest) -> bytes:
     """The encoded picture."""
     # JSON can carry half of a surrogate pair; neither a hash nor a font can.
     prompt = order.prompt.encode(errors="replace").decode()
@@ -67,7 +67,7 @@ def draw_picture(order: PictureOrder) -> bytes:
 
 def data_url(prompt: str) -> str:
     """A small picture as a `data:image/png;base64,…` URL."""
-    drawn = draw_picture(PictureOrder(prompt, 256, 256, "png"))
+    drawn = draw_picture(PictureRequest(prompt, 256, 256, "png"))
     return "data:image/png;base64," + base64.b64encode(drawn).decode()
 
 

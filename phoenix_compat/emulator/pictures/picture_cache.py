@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from phoenix_compat.emulator.pictures.picture import PictureOrder, draw_picture
+from phoenix_compat.emulator.pictures.picture import PictureRequest, draw_picture
 
 # About 200 kB each. A picture that has gone is simply drawn again.
 _MAX_KEPT = 64
@@ -13,15 +13,15 @@ _MAX_KEPT = 64
 _MAX_DRAWING = 2
 
 
-class Studio:
+class PictureCache:
     """The pictures of an emulator."""
 
     def __init__(self) -> None:
         # A finished task is the kept picture, an unfinished one is the promise of it.
-        self._drawings: OrderedDict[PictureOrder, asyncio.Task[bytes]] = OrderedDict()
+        self._drawings: OrderedDict[PictureRequest, asyncio.Task[bytes]] = OrderedDict()
         self._easels = asyncio.Semaphore(_MAX_DRAWING)
 
-    async def picture(self, order: PictureOrder) -> bytes:
+    async def picture(self, order: PictureRequest) -> bytes:
         """The encoded picture; the event loop stays free while it is drawn."""
         drawing = self._drawings.get(order)
         if drawing is None or drawing.cancelled():
@@ -41,6 +41,6 @@ class Studio:
             drawing.cancel()
         await asyncio.gather(*drawings, return_exceptions=True)
 
-    async def _draw(self, order: PictureOrder) -> bytes:
+    async def _draw(self, order: PictureRequest) -> bytes:
         async with self._easels:
             return await asyncio.to_thread(draw_picture, order)

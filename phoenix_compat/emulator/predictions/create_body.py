@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from phoenix_compat.emulator.json_type import JSON, JsonObject
 from phoenix_compat.emulator.predictions.model_input import unexpected
-from phoenix_compat.emulator.predictions.prediction import WebhookOrder
+from phoenix_compat.emulator.predictions.prediction import WebhookRequest
 from phoenix_compat.emulator.problem import InvalidField, invalid_input
 from phoenix_compat.emulator.webhook_watch import DEFAULT_EVENTS, EVENTS
 
@@ -27,7 +27,7 @@ class CreateBody:
 
     input: JsonObject
     version: str | None
-    webhook: WebhookOrder | None
+    webhook: WebhookRequest | None
 
 
 def read_create_body(document: JSON, *, has_version: bool) -> CreateBody:
@@ -51,7 +51,7 @@ def read_create_body(document: JSON, *, has_version: bool) -> CreateBody:
     url = document.get("webhook")
     order = None
     if url is not None:
-        order = WebhookOrder(url, DEFAULT_EVENTS if events is None else frozenset(events))
+        order = WebhookRequest(url, DEFAULT_EVENTS if events is None else frozenset(events))
     return CreateBody(document["input"], document.get("version"), order)
 
 

@@ -3,14 +3,15 @@
 Rules, in the order of precedence when two come at one moment:
 
     when                                          it becomes
-    it is created                                 starting (or what its script calls that)
-    the script's starting time is over            processing; aborted if that is its ending
-    the script's running time is over             the script's ending, once and for good
+    it is created                                 starting (or what its schedule calls that)
+    the schedule's starting time is over            processing; aborted if that is its ending
+    the schedule's running time is over             the schedule's ending, once and for good
     its deadline passes before it ran             aborted
     its deadline passes while it runs             canceled
     someone cancels it before it ended            canceled
 
-Nothing leaves an ending. Times are unix seconds of the emulator's clock, before the script's skew.
+Nothing leaves an ending. Times are unix seconds of the emulator's clock, before the schedule's
+skew.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from phoenix_compat.emulator.faults.fault_plan import Mark
 from phoenix_compat.emulator.json_type import JsonObject
 from phoenix_compat.emulator.predictions.model import Model
-from phoenix_compat.emulator.schedule import Script, Status
+from phoenix_compat.emulator.schedule import Schedule, Status
 
 # The output is there a little before the status says so; `Prefer: wait` answers in that gap.
 _OUTPUT_FRACTION = 0.97
@@ -32,7 +33,7 @@ _WAITING_OR_RUNNING = frozenset({Status.STARTING, Status.QUEUED, Status.PROCESSI
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookOrder:
+class WebhookRequest:
     """Where a prediction reports, and of which events (`start`, `output`, `logs`, `completed`)."""
 
     url: str
@@ -71,7 +72,7 @@ class Prediction:
         sequence: its place among all predictions of this emulator.
         deadline_s: the moment at which `Cancel-After` ends it.
         marks: the faults that its create asked for.
-        inline_output: a `data:` URL, drawn at creation, for the script that wants one.
+        inline_output: a `data:` URL, drawn at creation, for the schedule that wants one.
         is_reported: its webhook heard of its end, or was given up.
     """
 
@@ -79,13 +80,13 @@ class Prediction:
     model: Model
     version: str
     input: JsonObject
-    script: Script
+    schedule: Schedule
     created_at_s: float
     origin: str
     sequence: int
     deadline_s: float | None = None
     deployment: str | None = None
-    webhook: WebhookOrder | None = None
+    webhook: WebhookRequest | None = None
     marks: tuple[Mark, ...] = ()
     inline_output: str | None = None
     canceled_at_s: float | None = None
@@ -100,12 +101,12 @@ class Prediction:
     @property
     def starts_at_s(self) -> float:
         """When it runs, if nothing ends it before; inf when it never will."""
-        return self.created_at_s + self.script.starting_s
+        return self.created_at_s + self.schedule.starting_s
 
     @property
     def output_at_s(self) -> float:
         """When its output is there, if nothing ends it before."""
-        return self.starts_at_s + self.script.run_s * _OUTPUT_FRACTION
+        return self.starts_at_s + self.schedule.run_s * _OUTPUT_FRACTION
 
     @property
     def steps(self) -> int:
@@ -128,16 +129,16 @@ class Prediction:
         is_over = ends_at_s <= now_s
         started_at_s = self.starts_at_s
         if ending is Status.ABORTED or started_at_s > min(now_s, ends_at_s):
-            status = ending if is_over else self.script.waiting_status
+            status = ending if is_over else self.schedule.waiting_status
             return Moment(status, None, ends_at_s if is_over else None, 0.0, has_output=False)
         ran_s = min(now_s, ends_at_s) - started_at_s
-        left_s = self.script.run_s - ran_s
-        has_output = (ending if is_over else self.script.ending) is Status.SUCCEEDED
+        left_s = self.schedule.run_s - ran_s
+        has_output = (ending if is_over else self.schedule.ending) is Status.SUCCEEDED
         return Moment(
             status=ending if is_over else Status.PROCESSING,
             started_at_s=started_at_s,
             completed_at_s=ends_at_s if is_over else None,
-            fraction=1.0 if left_s < _TICK_S else ran_s / self.script.run_s,
+            fraction=1.0 if left_s < _TICK_S else ran_s / self.schedule.run_s,
             has_output=has_output and (is_over or self.output_at_s <= now_s),
         )
 
@@ -161,7 +162,7 @@ class Prediction:
         ends_at_s, _ = self.ending()
         if ends_at_s <= now_s:
             return None
-        step_s = self.script.run_s / self.steps if self.steps else self.script.run_s / 10
+        step_s = self.schedule.run_s / self.steps if self.steps else self.schedule.run_s / 10
         marks = [self.starts_at_s, self.output_at_s, ends_at_s]
         if now_s >= self.starts_at_s and 0 < step_s < float("inf"):
             done = int((now_s - self.starts_at_s) / step_s)
@@ -169,10 +170,10 @@ class Prediction:
         return min(mark for mark in marks if mark > now_s)
 
     def _scripted_ending(self) -> tuple[float, Status]:
-        script = self.script
-        if script.ending is Status.ABORTED:
+        schedule = self.schedule
+        if schedule.ending is Status.ABORTED:
             return self.starts_at_s, Status.ABORTED
-        if script.ending is Status.CANCELED:
+        if schedule.ending is Status.CANCELED:
             # Someone else loses patience half way.
-            return self.starts_at_s + script.run_s / 2, Status.CANCELED
-        return self.starts_at_s + script.run_s, script.ending
+            return self.starts_at_s + schedule.run_s / 2, Status.CANCELED
+        return self.starts_at_s + schedule.run_s, schedule.ending

@@ -31,7 +31,7 @@ def prediction_document(
         "logs": "" if is_removed else logs_at(prediction, moment),
         "output": None if is_removed else output_at(prediction, moment, origin=origin),
         "data_removed": is_removed,
-        "error": prediction.script.error if moment.status is Status.FAILED else None,
+        "error": prediction.schedule.error if moment.status is Status.FAILED else None,
         "source": "api",
         "status": moment.status.value,
         "created_at": created_at(prediction),
@@ -47,7 +47,7 @@ def answer_at_output(document: JsonObject) -> JsonObject:
 
 def created_at(prediction: Prediction) -> str:
     """Its `created_at` as reported, skew included."""
-    return timestamp(prediction.created_at_s + prediction.script.skew_s)
+    return timestamp(prediction.created_at_s + prediction.schedule.skew_s)
 
 
 def is_data_removed(prediction: Prediction, now_s: float, retention_s: float) -> bool:
@@ -67,7 +67,7 @@ def _urls(prediction: Prediction, origin: str) -> dict[str, str]:
 
 
 def _late_keys(prediction: Prediction, moment: Moment) -> JsonObject:
-    skew_s = prediction.script.skew_s
+    skew_s = prediction.schedule.skew_s
     # Replicate shows 6 to 9 digits here; which of them is a matter of chance, fixed per prediction.
     digits = 6 + zlib.crc32(prediction.id.encode()) % 4
     late: JsonObject = {}

@@ -22,7 +22,7 @@ class Page:
     previous_cursor: str | None
 
 
-class Ledger:
+class PredictionStore:
     """The predictions by id, in order of creation."""
 
     def __init__(self, capacity: int) -> None:
@@ -77,7 +77,7 @@ class Ledger:
         listed = [
             prediction
             for prediction in reversed(self._by_id.values())
-            if prediction.created_at_s + prediction.script.listed_after_s <= now_s
+            if prediction.created_at_s + prediction.schedule.listed_after_s <= now_s
             and _is_between(prediction, created_after_s, created_before_s)
         ]
         shown = listed[:PAGE_SIZE] if cursor is None else _turn_to(cursor, listed)
@@ -101,7 +101,7 @@ def _turn_to(cursor: str, listed: list[Prediction]) -> list[Prediction]:
 
 def _is_between(prediction: Prediction, after_s: float | None, before_s: float | None) -> bool:
     # Compared to the millisecond, because that is all a client can know of created_at.
-    created_ms = round((prediction.created_at_s + prediction.script.skew_s) * 1000)
+    created_ms = round((prediction.created_at_s + prediction.schedule.skew_s) * 1000)
     if after_s is not None and created_ms < round(after_s * 1000):
         return False
     return before_s is None or created_ms <= round(before_s * 1000)

@@ -13,7 +13,7 @@ _BAR_WIDTH = 10
 
 def logs_at(prediction: Prediction, moment: Moment) -> str | None:
     """The logs so far; empty before the run and for models that log nothing."""
-    kind = prediction.script.logs
+    kind = prediction.schedule.logs
     if kind is LogsKind.NULL:
         return None
     if moment.started_at_s is None:
@@ -25,7 +25,7 @@ def logs_at(prediction: Prediction, moment: Moment) -> str | None:
         return ""
     steps = steps or 20
     done = int(moment.fraction * steps + 1e-9)
-    bars = [_bar(step, steps, prediction.script.run_s) for step in range(done + 1)]
+    bars = [_bar(step, steps, prediction.schedule.run_s) for step in range(done + 1)]
     if kind is LogsKind.CARRIAGE_RETURNS:
         return "\r" + "\r".join(bars)
     lines = [f"Using seed: {_seed(prediction)}", *bars]

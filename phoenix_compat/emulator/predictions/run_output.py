@@ -1,4 +1,4 @@
-"""What a run puts out: the form the model promises, or the oddity its script asks for."""
+"""What a run puts out: the form the model promises, or the oddity its schedule asks for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FILE_NAME = re.compile(r"(?P<id>[0-9a-z]{26})-(?P<index>\d{1,2})\.(?P<format>jp
 
 def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
     """The output so far, None while there is none. URLs begin with `origin`."""
-    kind = prediction.script.output
+    kind = prediction.schedule.output
     if kind is OutputKind.MODEL and prediction.model.output is OutputShape.TEXT_CHUNKS:
         return _chunks_so_far(prediction, moment)
     if not moment.has_output:

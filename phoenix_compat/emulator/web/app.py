@@ -17,7 +17,7 @@ from phoenix_compat.emulator.web.access import (
     tell_limits,
 )
 from phoenix_compat.emulator.web.request_context import STATE
-from phoenix_compat.emulator.web.webhook_sender import courier_context
+from phoenix_compat.emulator.web.webhook_sender import webhook_sender_context
 
 # SDK 1 wants a base URL without /v1 and SDK 2 one with it; given the other's, both say it twice.
 _PREFIXES = ("/v1", "/v1/v1")
@@ -30,9 +30,9 @@ def build_emulator_app(
     app = web.Application(middlewares=[problems, guard], client_max_size=settings.max_body_bytes)
     app[STATE] = EmulatorState(settings, clock)
     app[PAGE_GUARD] = page_guard(settings)
-    app.cleanup_ctx.append(courier_context)
+    app.cleanup_ctx.append(webhook_sender_context)
     app.on_shutdown.append(_stop_waiting)
-    app.on_cleanup.append(_close_studio)
+    app.on_cleanup.append(_close_picture_cache)
     app.on_response_prepare.append(tell_limits)
     for prefix in _PREFIXES:
         app.add_routes(_api_routes(prefix))
@@ -68,8 +68,8 @@ def _api_routes(prefix: str) -> list[web.RouteDef]:
 
 async def _stop_waiting(app: web.Application) -> None:
     # Handlers that hang or wait return now, so that the server need not wait for them.
-    app[STATE].alarm.close()
+    app[STATE].timer.close()
 
 
-async def _close_studio(app: web.Application) -> None:
-    await app[STATE].studio.close()
+async def _close_picture_cache(app: web.Application) -> None:
+    await app[STATE].picture_cache.close()

@@ -89,7 +89,7 @@ async def forget(request: web.Request) -> web.Response:
     """DELETE /__emu/predictions[/{id}]: as if they had never been; counts stay."""
     state = state_of(request)
     forgotten = state.forget(request.match_info.get("id"))
-    await state.memory.settled()
+    await state.persistence.settled()
     return web.json_response({"forgotten": forgotten})
 
 

@@ -74,13 +74,13 @@ async def _create(request: web.Request, path: _Path) -> web.StreamResponse:
 async def _carry_out(request: web.Request, order: CreateOrder) -> web.Response:
     state = state_of(request)
     wait_s = wait_seconds(request.headers.get("Prefer"))
-    script, inline = state.plan(order), None
-    if script.output is OutputKind.DATA_URL:
+    schedule, inline = state.plan(order), None
+    if schedule.output is OutputKind.DATA_URL:
         inline = await asyncio.to_thread(data_url, str(order.body.input.get("prompt", "")))
     # Nothing is awaited between these two: a client that leaves must not cost the webhooks.
-    prediction = state.create(order, script, inline)
+    prediction = state.create(order, schedule, inline)
     request.config_dict[COURIER].follow(prediction)
-    await state.memory.settled()
+    await state.persistence.settled()
     headers = {"Location": f"{prediction.origin}/v1/predictions/{prediction.id}"}
     if wait_s is None:
         return web.json_response(state.document(prediction), status=201, headers=headers)
@@ -94,18 +94,18 @@ async def _wait(
 ) -> tuple[JsonObject, bool]:
     """Hold the answer until there is output or an ending. Returns it, and whether there was."""
     until_s = state.clock.now_s() + wait_s
-    while not state.alarm.is_closed:
+    while not state.timer.is_closed:
         now_s = state.clock.now_s()
         moment = prediction.at(now_s)
         if moment.has_output:
-            # As of the moment the output came, however late the alarm: Replicate is in a hurry.
+            # As of the moment the output came, however late the timer: Replicate is in a hurry.
             document = state.document(prediction, at_s=prediction.output_at_s)
             return answer_at_output(document), True
         if moment.is_over:
             return state.document(prediction), True
         if now_s >= until_s:
             break
-        await state.alarm.wait_for_change(min(until_s, prediction.next_change_s(now_s) or until_s))
+        await state.timer.wait_for_change(min(until_s, prediction.next_change_s(now_s) or until_s))
     return state.document(prediction), False
 
 

@@ -50,7 +50,7 @@ async def hang(request: web.Request) -> None:
     """Do nothing until the client leaves, the emulator closes, or the bound has passed."""
     state = state_of(request)
     until_s = state.clock.now_s() + state.settings.hang_s
-    while not state.alarm.is_closed and not is_gone(request) and state.clock.now_s() < until_s:
+    while not state.timer.is_closed and not is_gone(request) and state.clock.now_s() < until_s:
         # The transport says only when asked that the client left, so it is asked now and then.
         await _pause(state, until_s)
 
@@ -86,7 +86,7 @@ async def cut_in_half(request: web.Request, body: bytes, content_type: str) -> w
 async def _pause(state: EmulatorState, until_s: float) -> None:
     try:
         async with asyncio.timeout(0.25):
-            await state.alarm.wait_for_change(until_s)
+            await state.timer.wait_for_change(until_s)
     except TimeoutError:
         return
 
@@ -110,7 +110,7 @@ async def _spoil(request: web.Request, action: Spoil, honest: web.Response) -> w
         case Garble.CUT:
             return await cut_in_half(request, body, "application/json")
         case Garble.DELAY:
-            await state_of(request).alarm.sleep(action.seconds)
+            await state_of(request).timer.sleep(action.seconds)
             return honest
         case Garble.DRIP:
             return await _drip(request, honest, body, action.seconds)
@@ -127,5 +127,5 @@ async def _drip(
         if is_gone(request):
             break
         await response.write(body[start : start + size])
-        await state_of(request).alarm.sleep(seconds * size / len(body))
+        await state_of(request).timer.sleep(seconds * size / len(body))
     return response

@@ -7,7 +7,7 @@ from typing import assert_never
 from aiohttp import web
 
 from phoenix_compat.emulator.faults.fault import FileTrick, Stage
-from phoenix_compat.emulator.pictures.picture import CONTENT_TYPES, PictureOrder
+from phoenix_compat.emulator.pictures.picture import CONTENT_TYPES, PictureRequest
 from phoenix_compat.emulator.pictures.picture_size import picture_size
 from phoenix_compat.emulator.predictions.prediction import Prediction
 from phoenix_compat.emulator.predictions.run_output import parse_file_name
@@ -31,13 +31,13 @@ async def get_picture(request: web.Request) -> web.StreamResponse:
         fault = None
     else:
         fault = state.faults.pick(Stage.FILE, marks, prediction.id)
-    picture = await state.studio.picture(order)
+    picture = await state.picture_cache.picture(order)
     if fault is not None and isinstance(fault.action, FileTrick):
         return await _trick(request, fault.action, picture, order.format)
     return web.Response(body=picture, content_type=CONTENT_TYPES[order.format])
 
 
-def _order(request: web.Request) -> tuple[Prediction, PictureOrder]:
+def _order(request: web.Request) -> tuple[Prediction, PictureRequest]:
     state = state_of(request)
     parsed = parse_file_name(request.match_info["file"])
     if parsed is None:
@@ -50,7 +50,7 @@ def _order(request: web.Request) -> tuple[Prediction, PictureOrder]:
         raise not_found()
     width, height = picture_size(prediction.input)
     seed = str(prediction.input.get("seed", ""))
-    return prediction, PictureOrder(prediction.prompt, width, height, file_format, index, seed)
+    return prediction, PictureRequest(prediction.prompt, width, height, file_format, index, seed)
 
 
 async def _trick(

@@ -34,7 +34,7 @@ async def cancel_prediction(request: web.Request) -> web.StreamResponse:
     async def truth() -> web.Response:
         prediction = prediction_of(request)
         state_of(request).cancel(prediction)
-        await state_of(request).memory.settled()
+        await state_of(request).persistence.settled()
         return web.json_response(state_of(request).document(prediction, origin_of(request)))
 
     return await _answer(request, Stage.CANCEL, truth)

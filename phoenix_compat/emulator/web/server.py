@@ -107,13 +107,13 @@ class Emulator:
         for prediction in told.predictions.values():
             prediction.origin = _moved(prediction.origin, told.port, port)
             self._app[COURIER].follow(prediction)
-        self.state.memory.begin(port, self.state.clock.now_s())
+        self.state.persistence.begin(port, self.state.clock.now_s())
 
     async def _close(self) -> None:
         self._listeners = ()
         await self._accepting.aclose()
         await self._runner.cleanup()
-        await self.state.memory.close()
+        await self.state.persistence.close()
 
 
 def _moved(origin: str, old_port: int | None, new_port: int) -> str:

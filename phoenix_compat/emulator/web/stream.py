@@ -27,7 +27,7 @@ async def stream_prediction(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     sent = _resumed_at(request.headers.get("Last-Event-ID", ""))
     idle_from_s = state.clock.now_s()
-    while not state.alarm.is_closed and not is_gone(request):
+    while not state.timer.is_closed and not is_gone(request):
         now_s = state.clock.now_s()
         moment = prediction.at(now_s)
         chunks = _chunks(prediction, moment)
@@ -47,7 +47,7 @@ async def stream_prediction(request: web.Request) -> web.StreamResponse:
 
 async def _wait(state: EmulatorState, prediction: Prediction, now_s: float, idle_s: float) -> None:
     next_s = prediction.next_change_s(now_s)
-    await state.alarm.wait_for_change(idle_s if next_s is None else min(next_s, idle_s))
+    await state.timer.wait_for_change(idle_s if next_s is None else min(next_s, idle_s))
 
 
 def _resumed_at(last_event_id: str) -> int:
@@ -68,7 +68,7 @@ def _last_events(prediction: Prediction, moment: Moment) -> bytes:
         return _event("done", "{}")
     if moment.status is Status.CANCELED:
         return _event("done", '{"reason": "canceled"}')
-    error = _event("error", json.dumps({"detail": prediction.script.error}))
+    error = _event("error", json.dumps({"detail": prediction.schedule.error}))
     return error + _event("done", '{"reason": "error"}')
 
 

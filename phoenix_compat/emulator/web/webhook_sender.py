@@ -25,7 +25,7 @@ _OLD_S = 3600
 _WRONG_SECRET = DEFAULT_WEBHOOK_SECRET[:-8] + "AAAAAAA="
 
 
-class Courier:
+class WebhookSender:
     """One follower task per prediction with a webhook; all end with the emulator."""
 
     def __init__(self, state: EmulatorState, session: aiohttp.ClientSession) -> None:
@@ -60,13 +60,13 @@ class Courier:
         await asyncio.gather(*followers, return_exceptions=True)
 
 
-COURIER: web.AppKey[Courier] = web.AppKey("courier", Courier)
+COURIER: web.AppKey[WebhookSender] = web.AppKey("webhook_sender", WebhookSender)
 
 
-async def courier_context(app: web.Application) -> AsyncIterator[None]:
-    """The courier's life, from the server's start to its end."""
+async def webhook_sender_context(app: web.Application) -> AsyncIterator[None]:
+    """The webhook sender's life, from the server's start to its end."""
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-        app[COURIER] = Courier(app[STATE], session)
+        app[COURIER] = WebhookSender(app[STATE], session)
         yield
         await app[COURIER].close()
 
@@ -90,7 +90,7 @@ class _Route:
 
     async def walk(self, watch: WebhookWatch) -> None:
         """Post each event as it comes, one after the other, and the terminal one until it lands."""
-        clock, alarm = self._state.clock, self._state.alarm
+        clock, timer = self._state.clock, self._state.timer
         earlier: JsonObject | None = None
         while True:
             now_s = clock.now_s()
@@ -98,23 +98,23 @@ class _Route:
             for event in watch.look(document, now_s):
                 if event == "completed":
                     await self._complete(document, earlier or self._as_it_started(document))
-                    self._state.memory.reported(self._prediction, clock.now_s())
+                    self._state.persistence.reported(self._prediction, clock.now_s())
                 else:
                     await self._post(event, document, self._state.new_id())
             next_s = self._prediction.next_change_s(now_s)
-            if next_s is None or alarm.is_closed:
+            if next_s is None or timer.is_closed:
                 return
             earlier = document
-            await alarm.wait_for_change(next_s)
+            await timer.wait_for_change(next_s)
 
     async def _complete(self, document: JsonObject, earlier: JsonObject) -> None:
         message_id = self._state.new_id()
         if self._trick is WebhookTrick.LATE:
-            await self._state.alarm.sleep(_LATE_S)
+            await self._state.timer.sleep(_LATE_S)
         for wait_s in (*self._state.settings.webhook_retry_s, None):
             if await self._post("completed", document, message_id) or wait_s is None:
                 break
-            await self._state.alarm.sleep(wait_s)
+            await self._state.timer.sleep(wait_s)
         if self._trick is WebhookTrick.DUPLICATE:
             await self._post("completed", document, message_id)
         if self._trick is WebhookTrick.REORDERED:

@@ -39,7 +39,7 @@ from phoenix_compat.tasks.model.task import (
     task_document,
     task_summary,
 )
-from phoenix_compat.tasks.model.task_types import KINDS, TaskKind, determine_task_params
+from phoenix_compat.tasks.model.task_types import TASK_TYPES, TaskType, determine_task_params
 from phoenix_compat.tasks.store.task_store import NEWEST, OnceOnly, TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 
@@ -100,13 +100,13 @@ class TaskApi:
         self,
         store: TaskStore,
         worker: Worker,
-        kinds: Mapping[str, TaskKind],
+        task_types: Mapping[str, TaskType],
         max_body_bytes: int,
         announce: Callable[[Task], None] | None,
     ) -> None:
         self._store = store
         self._worker = worker
-        self._kinds = kinds
+        self._task_types = task_types
         self._max_body_bytes = max_body_bytes
         self._announce = announce
 
@@ -118,7 +118,7 @@ class TaskApi:
         key = _idempotency_key(request)
         body = _parsed_json(await self._body(request))
         order = _validated(CreateTask, body)
-        params = determine_task_params(order.input_data, self._kinds)
+        params = determine_task_params(order.input_data, self._task_types)
         is_replayed = False
         if key is None:
             task = await self._store.add(params)
@@ -165,7 +165,7 @@ class TaskApi:
             raise UnreadableTaskError(failed.id, failed.unreadable)
         # Its model is kept: the operator's default may be another one by now.
         order = failed.input_data | {"model": failed.model}
-        task = await self._store.retry(failed.id, determine_task_params(order, self._kinds))
+        task = await self._store.retry(failed.id, determine_task_params(order, self._task_types))
         if self._announce is not None:
             self._announce(task)
         self._worker.wake()
@@ -200,7 +200,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     store: TaskStore,
     worker: Worker,
     *,
-    kinds: Mapping[str, TaskKind] = KINDS,
+    task_types: Mapping[str, TaskType] = TASK_TYPES,
     max_body_bytes: int = MAX_BODY_BYTES,
     announce: Callable[[Task], None] | None = None,
 ) -> None:
@@ -209,7 +209,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     Args:
         announce: told of a task that is queued again; what a worker changes it announces itself.
     """
-    api = TaskApi(store, worker, kinds, max_body_bytes, announce)
+    api = TaskApi(store, worker, task_types, max_body_bytes, announce)
     app.middlewares.extend((problem_middleware, _json_bodies))
     app.router.add_post("/api/tasks", api.create)
     app.router.add_get("/api/tasks", api.list)

@@ -26,7 +26,7 @@ from phoenix_compat.protocol.browser import PageGuard, Refusal, machine_names
 from phoenix_compat.protocol.origin import SAME_HOST, CheckOrigin
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError
 from phoenix_compat.server.process.settings import Settings
-from phoenix_compat.transports.aiohttp.peers import is_from_neighbour
+from phoenix_compat.transports.aiohttp.peers import is_from_peer
 
 ANY_HOST_PATHS: Final = frozenset({"/healthz", "/readyz"})
 """They say how the server is and nothing else; load balancers ask under names of their own."""
@@ -87,7 +87,7 @@ def _public_host(settings: Settings) -> str | None:
 
 
 def _refusal(guard: PageGuard, request: web.Request) -> Refusal | None:
-    if request.path not in ANY_HOST_PATHS and not is_from_neighbour(request):
+    if request.path not in ANY_HOST_PATHS and not is_from_peer(request):
         refused = guard.refuse_host(request.headers.get(hdrs.HOST))
         if refused is not None:
             return refused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from phoenix_compat.cluster import Seat
+from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.server.process.listening import BACKGROUND
 from phoenix_compat.server.process.logs import lines_left_out
 from phoenix_compat.tasks.model.errors import StoreGoneError, StoreUnavailableError
@@ -14,7 +14,7 @@ from phoenix_compat.tasks.worker.worker import Worker
 
 
 async def ready(
-    worker: Worker, store: TaskStore, seat: Seat | None, request: web.Request
+    worker: Worker, store: TaskStore, worker_process: WorkerProcess | None, request: web.Request
 ) -> web.Response:
     """200; or 503 while the store does not work, a background task is down, or the provider is.
 
@@ -39,8 +39,8 @@ async def ready(
         **worker.counts,
         "log_lines_left_out": lines_left_out(),
     }
-    if seat is not None:
-        body["node"] = seat.node
+    if worker_process is not None:
+        body["node"] = worker_process.node
     return web.json_response(body, status=200 if status == "ready" else 503)
 
 

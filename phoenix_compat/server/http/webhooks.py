@@ -14,7 +14,7 @@ from aiohttp import web
 
 from phoenix_compat.server.http.problem import ProblemError, refuse_encoded
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
-from phoenix_compat.tasks.model.prediction import Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionSnapshot
 from phoenix_compat.tasks.provider.webhook_tags import WebhookTags
 from phoenix_compat.tasks.provider.webhooks import (
     WebhookForgedError,
@@ -63,7 +63,7 @@ class WebhookRoute:
         if not is_known:
             raise ProblemError(404, "not-found", "There is no such task.")
 
-    async def _opened(self, request: web.Request) -> Snapshot | None:
+    async def _opened(self, request: web.Request) -> PredictionSnapshot | None:
         body = await _body(request)
         try:
             return await self._inbox.opened(request.headers, body)

@@ -11,30 +11,30 @@ from typing import Self
 from aiohttp import web
 
 from phoenix_compat.background import BackgroundTask
-from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, Seat
+from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, WorkerProcess
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.presence import Presence
 from phoenix_compat.server.multiprocess.forwarding import forwarding
-from phoenix_compat.server.multiprocess.leader import Keeper
+from phoenix_compat.server.multiprocess.leader import Leader
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
-from phoenix_compat.transports.aiohttp.peers import Neighbours
+from phoenix_compat.transports.aiohttp.peers import Peers
 
 
 class Cluster:
     """This process's links to the others: the bus opens with `start`, all closes with the block."""
 
-    def __init__(self, seat: Seat) -> None:
-        self.neighbours = Neighbours(seat.node, seat.size, seat.http_path)
-        self._bus = Bus(seat.path, seat.node, seat.size)
+    def __init__(self, worker_process: WorkerProcess) -> None:
+        self.peers = Peers(worker_process.node, worker_process.size, worker_process.http_path)
+        self._bus = Bus(worker_process.path, worker_process.node, worker_process.size)
         self._feed: SharedFeed | None = None
-        self._keeper: Keeper | None = None
+        self._leader: Leader | None = None
         self._replicas: PresenceReplicas | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self.neighbours)
+        await self._stack.enter_async_context(self.peers)
         return self
 
     async def __aexit__(
@@ -79,16 +79,16 @@ class Cluster:
         """Take part in keeping; back once some process keeps the tasks.
 
         Args:
-            take_over: see Keeper.
+            take_over: see Leader.
             is_well: whether all that this process does in the background is done.
         """
-        self._keeper = Keeper(self._bus, take_over)
+        self._leader = Leader(self._bus, take_over)
         if self._feed is not None:
-            self._feed.begin(self._keeper, worker)
-        app.middlewares.append(forwarding(self._keeper, self.neighbours, is_well))
-        app.on_shutdown.append(self._keeper.retire)  # who stops does not take over any more
+            self._feed.begin(self._leader, worker)
+        app.middlewares.append(forwarding(self._leader, self.peers, is_well))
+        app.on_shutdown.append(self._leader.retire)  # who stops does not take over any more
         await self._stack.enter_async_context(self._bus)  # by now all that is heard has a handler
-        await self._keeper.start()
+        await self._leader.start()
 
     async def stop(self) -> None:
         """Keep no more; the worker and the database are closed by their owner.
@@ -98,5 +98,5 @@ class Cluster:
         """
         if self._feed is not None:
             await self._feed.stop()
-        if self._keeper is not None:
-            await self._keeper.stop()
+        if self._leader is not None:
+            await self._leader.stop()

@@ -1,6 +1,6 @@
-"""What concerns tasks goes to the keeper: a middleware in front of every process's routes.
+"""What concerns tasks goes to the leader: a middleware in front of every process's routes.
 
-A request that was certainly not carried out is sent again, to the next keeper when there is a new
+A request that was certainly not carried out is sent again, to the next leader when there is a new
 one. One that may have been is sent again only if that changes nothing: a GET, a webhook, or an
 order with an Idempotency-Key.
 """
@@ -18,18 +18,18 @@ from aiohttp.typedefs import Handler, Middleware
 from phoenix_compat.server.http.api import KEY_HEADER
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
 from phoenix_compat.server.http.webhooks import MAX_BODY_BYTES, WEBHOOK_PATH
-from phoenix_compat.server.multiprocess.leader import FIND_TIMEOUT_S, Keeper
+from phoenix_compat.server.multiprocess.leader import FIND_TIMEOUT_S, Leader
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
 from phoenix_compat.transports.aiohttp.peers import (
     MISDIRECTED,
-    NeighbourGoneError,
-    Neighbours,
-    is_from_neighbour,
+    PeerGoneError,
+    Peers,
+    is_from_peer,
 )
 
 READY_PATH: Final = "/readyz"
 KEPT_PATHS: Final = ("/api/", WEBHOOK_PATH, READY_PATH)
-"""The beginnings of the paths that only the keeper can answer."""
+"""The beginnings of the paths that only the leader can answer."""
 
 _RETRY_S: Final = 0.05
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -38,7 +38,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 def forwarding(
-    keeper: Keeper, neighbours: Neighbours, is_well: Callable[[], bool] = lambda: True
+    leader: Leader, peers: Peers, is_well: Callable[[], bool] = lambda: True
 ) -> Middleware:
     """The middleware; only the guard against web pages (`browsers`) stands in front of it.
 
@@ -48,23 +48,21 @@ def forwarding(
 
     @web.middleware
     async def forward(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(KEPT_PATHS) or keeper.is_here:
+        if not request.path.startswith(KEPT_PATHS) or leader.is_here:
             return await handler(request)
         if request.path == READY_PATH and not is_well():
             return await handler(request)
-        if is_from_neighbour(request):
+        if is_from_peer(request):
             return web.Response(status=MISDIRECTED)
         try:
-            return await _ask_keeper(keeper, neighbours, request)
+            return await _ask_leader(leader, peers, request)
         except ProblemError as problem:
             return problem.response()
 
     return forward
 
 
-async def _ask_keeper(
-    keeper: Keeper, neighbours: Neighbours, request: web.Request
-) -> web.StreamResponse:
+async def _ask_leader(leader: Leader, peers: Peers, request: web.Request) -> web.StreamResponse:
     body = await _body(request)
     is_repeatable = (
         request.method in _SAFE_METHODS
@@ -75,13 +73,13 @@ async def _ask_keeper(
     deadline_s = loop.time() + FIND_TIMEOUT_S
     while True:
         try:
-            node = await keeper.find(deadline_s - loop.time())
+            node = await leader.find(deadline_s - loop.time())
         except StoreUnavailableError as error:
             raise _unavailable() from error
         try:
-            # Also to this process, if it became the keeper: the body is read already.
-            return await neighbours.forward(node, request, body)
-        except NeighbourGoneError as error:
+            # Also to this process, if it became the leader: the body is read already.
+            return await peers.forward(node, request, body)
+        except PeerGoneError as error:
             log.info("forwarding.failed", node=node, reason=str(error))
             if error.is_sent and not is_repeatable:
                 raise _unknown_outcome() from error
@@ -91,7 +89,7 @@ async def _ask_keeper(
 
 
 async def _body(request: web.Request) -> bytes | None:
-    """The body; one that is longer than any route takes is cut where the keeper refuses it."""
+    """The body; one that is longer than any route takes is cut where the leader refuses it."""
     if not request.body_exists:
         return None
     body = bytearray()

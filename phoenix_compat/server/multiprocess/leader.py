@@ -1,9 +1,9 @@
-"""The keeper: of several processes the one that has the database, and with it the worker.
+"""The leader: of several processes the one that has the database, and with it the worker.
 
 SQLite before 3.51.3 can damage a WAL that two processes write, and one worker must place an order,
 so one process does both, and the others send it what concerns tasks. Which one is decided by the
 lock on the database file, which the kernel takes from a process that dies. All others try for it:
-at once when the keeper is heard to be gone, and else four times a second.
+at once when the leader is heard to be gone, and else four times a second.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from phoenix_compat.cluster.bus import Bus, NodeListener
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.tasks.model.errors import StoreInUseError, StoreUnavailableError
 
-ROLE: Final = "keeper"
+ROLE: Final = "leader"
 FIND_TIMEOUT_S: Final = 10.0
-"""So long a request waits for the next keeper; a takeover takes a fraction of a second."""
+"""So long a request waits for the next leader; a takeover takes a fraction of a second."""
 
 _LOOK_S: Final = 0.25
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Keeper(NodeListener):
+class Leader(NodeListener):
     """This process's part in it.
 
     Args:
@@ -47,11 +47,11 @@ class Keeper(NodeListener):
 
     @property
     def is_here(self) -> bool:
-        """Whether this process is the keeper."""
+        """Whether this process is the leader."""
         return self._bus.holder(ROLE) == self._bus.node
 
     async def find(self, timeout_s: float = FIND_TIMEOUT_S) -> int:
-        """The process that is the keeper; waits while none is.
+        """The process that is the leader; waits while none is.
 
         Raises:
             StoreUnavailableError: there is none for so long.
@@ -67,13 +67,13 @@ class Keeper(NodeListener):
         return node
 
     async def start(self) -> None:
-        """Begin to try; back once some process is the keeper.
+        """Begin to try; back once some process is the leader.
 
         Raises:
             Exception: this one had the database and could not begin.
         """
-        self._trying = asyncio.create_task(self._try(), name="keeper")
-        finding = asyncio.create_task(self._found.wait(), name="keeper-found")
+        self._trying = asyncio.create_task(self._try(), name="leader")
+        finding = asyncio.create_task(self._found.wait(), name="leader-found")
         await asyncio.wait({self._trying, finding}, return_when=asyncio.FIRST_COMPLETED)
         finding.cancel()
         if self._trying.done():
@@ -87,7 +87,7 @@ class Keeper(NodeListener):
             await asyncio.wait({self._trying})
 
     async def stop(self) -> None:
-        """Tell the others to look for another keeper.
+        """Tell the others to look for another leader.
 
         Raises:
             Exception: why this process could not take over.
@@ -98,7 +98,7 @@ class Keeper(NodeListener):
             self._trying.result()
 
     def roles_changed(self, node: int) -> None:
-        """The keeper is another, or gone."""
+        """The leader is another, or gone."""
         del node
         if self._bus.holder(ROLE) is None:
             self._found.clear()
@@ -115,7 +115,7 @@ class Keeper(NodeListener):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._look.wait(), _LOOK_S)
             else:
-                log.info("keeper.here", node=self._bus.node)
+                log.info("leader.here", node=self._bus.node)
                 self._bus.take_role(ROLE)
                 return
 
@@ -124,5 +124,5 @@ def _end_the_process_on_failure(trying: asyncio.Task[None]) -> None:
     """A process that took the database and cannot use it stops, and its supervisor says so."""
     if not trying.cancelled() and (error := trying.exception()) is not None:
         is_a_bug = not isinstance(error, PhoenixCompatError | OSError)
-        log.error("keeper.failed", reason=str(error), exc_info=error if is_a_bug else None)
+        log.error("leader.failed", reason=str(error), exc_info=error if is_a_bug else None)
         signal.raise_signal(signal.SIGTERM)

@@ -1,7 +1,7 @@
-"""The feed of a server with several processes: the keeper tells, the others pass it on.
+"""The feed of a server with several processes: the leader tells, the others pass it on.
 
 Each change goes over the bus as the task itself, so that every process remembers the newest as the
-keeper does. When something may have been missed, or another process became the keeper, the tasks
+leader does. When something may have been missed, or another process became the leader, the tasks
 that are watched here are read anew: a lost hint is never a lost result.
 """
 
@@ -20,7 +20,7 @@ from phoenix_compat.background import BackgroundTask
 from phoenix_compat.cluster.bus import Bus, CallError, NodeListener
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
-from phoenix_compat.server.multiprocess.leader import ROLE, Keeper
+from phoenix_compat.server.multiprocess.leader import ROLE, Leader
 from phoenix_compat.tasks.model.errors import StoreUnavailableError, TaskNotFoundError
 from phoenix_compat.tasks.model.task import Task, progress_payload
 from phoenix_compat.tasks.store.task_store import TaskStore
@@ -48,14 +48,14 @@ class SharedFeed(TaskFeed, NodeListener):
     def __init__(self, store: TaskStore, endpoint: Endpoint, bus: Bus) -> None:
         super().__init__(store, endpoint)
         self._bus = bus
-        self._keeper: Keeper | None = None
+        self._leader: Leader | None = None
         self._worker: Worker | None = None
-        self._known_keeper: int | None = None
+        self._known_leader: int | None = None
         self._reading: BackgroundTask | None = None
 
-    def begin(self, keeper: Keeper, worker: Worker) -> None:
-        """Take part, with the worker that works if this process becomes the keeper."""
-        self._keeper = keeper
+    def begin(self, leader: Leader, worker: Worker) -> None:
+        """Take part, with the worker that works if this process becomes the leader."""
+        self._leader = leader
         self._worker = worker
         self._bus.on_cast(_CHANGED, self._hear)
         self._bus.on_call(_READ, self._answer_read)
@@ -74,7 +74,7 @@ class SharedFeed(TaskFeed, NodeListener):
         return (self._reading,) if self._reading is not None and is_reading else ()
 
     def announce(self, task: Task) -> None:
-        """Tell everyone on `task:<id>`, in every process; called by the keeper's worker."""
+        """Tell everyone on `task:<id>`, in every process; called by the leader's worker."""
         self._tell(task)
         # What clients are told needs no inputs, and these may be long.
         lean = dataclasses.replace(task, input_data={}, provider_input={})
@@ -98,8 +98,8 @@ class SharedFeed(TaskFeed, NodeListener):
             TaskNotFoundError: there is none of this id.
             StoreUnavailableError: nothing was noted, as far as is known.
         """
-        assert self._keeper is not None  # noqa: S101 - `begin` comes before clients
-        node = await self._keeper.find()
+        assert self._leader is not None  # noqa: S101 - `begin` comes before clients
+        node = await self._leader.find()
         try:
             if node == self._bus.node:
                 answer = await self._answer_cancel(node, task_id.encode())
@@ -113,17 +113,17 @@ class SharedFeed(TaskFeed, NodeListener):
     # What the bus tells.
 
     def gap(self, node: int) -> None:
-        """Changes may have been missed, if it is the keeper's."""
+        """Changes may have been missed, if it is the leader's."""
         if node == self._bus.holder(ROLE):
             self._read_anew()
 
     def roles_changed(self, node: int) -> None:
-        """What the last keeper told last may never have come, or be told again by the new one."""
+        """What the last leader told last may never have come, or be told again by the new one."""
         del node
-        keeper = self._bus.holder(ROLE)
-        if keeper not in {None, self._known_keeper}:
+        leader = self._bus.holder(ROLE)
+        if leader not in {None, self._known_leader}:
             self._read_anew()
-        self._known_keeper = keeper
+        self._known_leader = leader
 
     def _hear(self, _node: int, body: bytes) -> None:
         self._tell(_task_decoder.decode(body))
@@ -134,12 +134,12 @@ class SharedFeed(TaskFeed, NodeListener):
             task.topic, PROGRESS, progress_payload(task), newest_only=not task.status.is_terminal
         )
 
-    # Reading from the keeper.
+    # Reading from the leader.
 
     async def _read(self, task_ids: Sequence[str]) -> list[Task]:
         """Those of the tasks that there are, as they are."""
-        assert self._keeper is not None  # noqa: S101 - `begin` comes before clients
-        node = await self._keeper.find()
+        assert self._leader is not None  # noqa: S101 - `begin` comes before clients
+        node = await self._leader.find()
         body = msgspec.json.encode(task_ids)
         try:
             if node == self._bus.node:

@@ -16,9 +16,9 @@ from aiohttp import web
 
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
 from phoenix_compat.background import Background
-from phoenix_compat.cluster import Seat
+from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.cluster.receiver import bound_unix_socket
-from phoenix_compat.cluster.worker_process import Lifeline
+from phoenix_compat.cluster.worker_process import SupervisorLink
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.http_server import AppRunner
 from phoenix_compat.server.process.descriptors import CONNECTIONS, allowed_connections
@@ -38,19 +38,19 @@ async def listening(
     app: web.Application,
     host: str,
     port: int,
-    seat: Seat | None = None,
+    worker_process: WorkerProcess | None = None,
     sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[str]:
     """Serve an application; yields its URL, and closes it with its clients afterwards.
 
     Args:
-        seat: this process's place among several, which share the port.
+        worker process: this process's place among several, which share the port.
         sockets: bound already, to listen on in place of host and port.
 
     Raises:
         ConfigError: the address cannot be had.
     """
-    processes = 1 if seat is None else seat.size
+    processes = 1 if worker_process is None else worker_process.size
     connections = app.get(CONNECTIONS) or Connections(allowed_connections(processes=processes))
     # Silent clients are found by timeouts of a minute, long before TCP's keep-alive of two hours.
     runner = AppRunner(app, shutdown_timeout=_SHUTDOWN_S, tcp_keepalive=False)
@@ -61,13 +61,17 @@ async def listening(
             if server is None:
                 raise RuntimeError("the runner was set up and has no server")
             try:
-                if seat is not None:
-                    own = await asyncio.to_thread(bound_unix_socket, seat.http_path(seat.node))
+                if worker_process is not None:
+                    own = await asyncio.to_thread(
+                        bound_unix_socket, worker_process.http_path(worker_process.node)
+                    )
                     # What the other processes ask has descriptors of its own.
                     asked = Connections(allowed_connections(processes=processes))
                     await stack.enter_async_context(Acceptor((own,), server, asked))
                 if not sockets:
-                    sockets = await bound_tcp_sockets(host, port, reuse_port=seat is not None)
+                    sockets = await bound_tcp_sockets(
+                        host, port, reuse_port=worker_process is not None
+                    )
                 acceptor = Acceptor(sockets, server, connections, (_HEALTH_PATH,))
                 await stack.enter_async_context(acceptor)
             except OSError as error:
@@ -106,14 +110,17 @@ async def serve_until_signal(
 
 
 async def work_until_signal(
-    opened: AbstractAsyncContextManager[web.Application], host: str, seat: Seat, lifeline: Lifeline
+    opened: AbstractAsyncContextManager[web.Application],
+    host: str,
+    worker_process: WorkerProcess,
+    supervisor_link: SupervisorLink,
 ) -> None:
     """The same for one process of several, which ends with its supervisor too."""
     stop = _stop_at_signals()
-    lifeline.watch(stop)
-    async with opened as app, listening(app, host, seat.port, seat):
+    supervisor_link.watch(stop)
+    async with opened as app, listening(app, host, worker_process.port, worker_process):
         settle_garbage()
-        lifeline.ready()
+        supervisor_link.ready()
         await stop.wait()
 
 

@@ -23,7 +23,7 @@ _HOUR_S: Final = 3_600.0
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Chores:
+class Maintenance:
     """Prunes as the settings say; they may change while it runs.
 
     Attributes:
@@ -38,7 +38,7 @@ class Chores:
         self._archive = archive
         self._clock = clock or SystemClock()
         self._changed = asyncio.Event()
-        self.background = BackgroundTask("chores", self._run)
+        self.background = BackgroundTask("maintenance", self._run)
 
     def start(self) -> None:
         """Begin at once, and then every hour."""
@@ -59,7 +59,7 @@ class Chores:
             try:
                 await self._prune()
             except (StoreError, ArchiveError) as error:
-                log.warning("chores.failed", reason=str(error))
+                log.warning("maintenance.failed", reason=str(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), _HOUR_S)
 

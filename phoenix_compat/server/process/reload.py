@@ -15,10 +15,10 @@ from aiohttp import web
 from phoenix_compat.background import log_failure
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.process.logs import set_log_level
-from phoenix_compat.server.process.maintenance import Chores
+from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.archive.archive import Archive
-from phoenix_compat.tasks.model.task_types import TaskKind
+from phoenix_compat.tasks.model.task_types import TaskType
 from phoenix_compat.tasks.worker.worker import Worker
 
 CHANGEABLE: Final = frozenset(
@@ -39,27 +39,27 @@ provider were made of; they need a restart."""
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Live:
+class ReloadableSettings:
     """The parts of a running server that take over changed settings.
 
     Args:
-        kinds: the table that all who order look into; it is changed in place.
-        load_kinds: makes that table of settings; blocking.
+        task types: the table that all who order look into; it is changed in place.
+        load task types: makes that table of settings; blocking.
     """
 
     def __init__(
         self,
-        kinds: dict[str, TaskKind],
-        load_kinds: Callable[[Settings], Mapping[str, TaskKind]],
+        task_types: dict[str, TaskType],
+        load_task_types: Callable[[Settings], Mapping[str, TaskType]],
         worker: Worker,
         archive: Archive,
-        chores: Chores,
+        maintenance: Maintenance,
     ) -> None:
-        self._kinds = kinds
-        self._load_kinds = load_kinds
+        self._task_types = task_types
+        self._load_task_types = load_task_types
         self._worker = worker
         self._archive = archive
-        self._chores = chores
+        self._maintenance = maintenance
 
     async def apply(self, settings: Settings) -> None:
         """Go by these settings.
@@ -67,15 +67,15 @@ class Live:
         Raises:
             ConfigError: a task type cannot work; nothing was changed.
         """
-        kinds = await asyncio.to_thread(self._load_kinds, settings)
-        self._kinds.clear()
-        self._kinds.update(kinds)
+        task_types = await asyncio.to_thread(self._load_task_types, settings)
+        self._task_types.clear()
+        self._task_types.update(task_types)
         self._worker.set_concurrency(settings.concurrency)
         self._archive.set_max_total_bytes(settings.archive_max_bytes)
-        self._chores.change(settings)
+        self._maintenance.change(settings)
 
 
-LIVE: Final = web.AppKey("live", Live)
+RELOADABLE_SETTINGS: Final = web.AppKey("reloadable", ReloadableSettings)
 """Where an application has them."""
 
 
@@ -91,7 +91,7 @@ class Reloader:
         self._settings = settings
         self._load = load
 
-    async def reload(self, live: Live) -> None:
+    async def reload(self, reloadable: ReloadableSettings) -> None:
         """Take over what has changed, and say in the log what, and what needs a restart."""
         try:
             new = await asyncio.to_thread(self._load)
@@ -105,7 +105,7 @@ class Reloader:
                 update={name: getattr(new, name) for name in taken}
             )
             # The text of the task types may be another, though the file's name is the same.
-            await live.apply(settings)
+            await reloadable.apply(settings)
         except ConfigError as error:
             log.error("config.refused", reason=str(error))  # noqa: TRY400 - no bug of ours
             return
@@ -125,7 +125,7 @@ async def reloading(
     async with opened as app:
         reloader = Reloader(settings, load)
         loop = asyncio.get_running_loop()
-        async with _one_by_one(lambda: reloader.reload(app[LIVE])) as hangup:
+        async with _one_by_one(lambda: reloader.reload(app[RELOADABLE_SETTINGS])) as hangup:
             loop.add_signal_handler(signal.SIGHUP, hangup)
             try:
                 yield app

@@ -23,7 +23,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
-class FileHosts:
+class DownloadHosts:
     """The list of hosts, each one of:
 
     | entry | what it lets in |
@@ -98,7 +98,7 @@ class FileHosts:
 class GuardedResolver(AbstractResolver):
     """Looks names up, and hands on no address of a private network."""
 
-    def __init__(self, hosts: FileHosts, resolver: AbstractResolver) -> None:
+    def __init__(self, hosts: DownloadHosts, resolver: AbstractResolver) -> None:
         self._hosts = hosts
         self._resolver = resolver
 

@@ -1,6 +1,7 @@
 """The archive: outputs fetched at once, since the provider deletes them, and kept by content.
 
-    URL → FileHosts.checked → Downloader → IncomingFile → magic bytes → Shelf.settle → thumbnail
+    URL → DownloadHosts.checked → Downloader → IncomingFile → magic bytes → ContentStore.settle →
+    thumbnail
 
 It knows no token and no database. A file that `keep` returned is durable; anything else leaves
 nothing that could be seen.
@@ -18,8 +19,8 @@ from pathlib import Path
 import structlog
 from aiohttp.abc import AbstractResolver
 
-from phoenix_compat.tasks.archive.allowed_hosts import REPLICATE_HOSTS, FileHosts
-from phoenix_compat.tasks.archive.content_store import Shelf, ShelfLimits, StoredPath
+from phoenix_compat.tasks.archive.allowed_hosts import REPLICATE_HOSTS, DownloadHosts
+from phoenix_compat.tasks.archive.content_store import ContentStore, ContentStoreLimits, StoredPath
 from phoenix_compat.tasks.archive.data_url import decoded_data_url, is_data_url
 from phoenix_compat.tasks.archive.download import Downloader, DownloadLimits
 from phoenix_compat.tasks.archive.errors import ArchiveError, WrongFileError
@@ -85,7 +86,7 @@ class Archive:
 
         Args:
             folder: where the files go; made when missing.
-            allowed_hosts: see `FileHosts`; the emulator's origin goes here.
+            allowed_hosts: see `DownloadHosts`; the emulator's origin goes here.
             total_timeout_s: one file, its repeats and waits included.
             read_timeout_s: silence in the middle of a file.
             max_total_bytes: to stay below it the oldest files go, and then `keep` refuses.
@@ -96,7 +97,7 @@ class Archive:
         Raises:
             ConfigError: a host that is none.
         """
-        self._hosts = FileHosts(allowed_hosts)
+        self._hosts = DownloadHosts(allowed_hosts)
         self._accepted = accepted
         self._limits = DownloadLimits(
             max_file_bytes=max_file_bytes,
@@ -105,10 +106,10 @@ class Archive:
             retry_first_s=retry_first_s,
             connections=CONCURRENCY,
         )
-        shelf_limits = ShelfLimits(
+        content_store_limits = ContentStoreLimits(
             max_total_bytes=max_total_bytes, min_free_bytes=min_free_bytes, grace_s=grace_s
         )
-        self._shelf = Shelf(folder, shelf_limits, clock or SystemClock())
+        self._content_store = ContentStore(folder, content_store_limits, clock or SystemClock())
         self._downloader = Downloader(self._hosts, self._limits, resolver)
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._easels = asyncio.Semaphore(THUMBNAILS_AT_ONCE)
@@ -117,7 +118,7 @@ class Archive:
     @property
     def total_bytes(self) -> int:
         """What all files have together."""
-        return self._shelf.total_bytes
+        return self._content_store.total_bytes
 
     async def open(self) -> None:
         """Make the folder, throw away what a crash left half done, and be ready to fetch.
@@ -125,7 +126,7 @@ class Archive:
         Raises:
             ArchiveFolderError: the folder cannot be used.
         """
-        await asyncio.to_thread(self._shelf.open)
+        await asyncio.to_thread(self._content_store.open)
         self._downloader.open()
 
     async def close(self) -> None:
@@ -165,15 +166,15 @@ class Archive:
         Raises:
             ArchiveFolderError: a file cannot be deleted.
         """
-        pruned = await asyncio.to_thread(self._shelf.prune, older_than_s, keep_bytes)
-        self.counts.pruned = self._shelf.pruned
+        pruned = await asyncio.to_thread(self._content_store.prune, older_than_s, keep_bytes)
+        self.counts.pruned = self._content_store.pruned
         if pruned:
-            log.info("archive.pruned", files=pruned, left_bytes=self._shelf.total_bytes)
+            log.info("archive.pruned", files=pruned, left_bytes=self._content_store.total_bytes)
         return pruned
 
     def set_max_total_bytes(self, max_total_bytes: int | None) -> None:
         """Another limit on all files together; it is kept to when the next file comes."""
-        self._shelf.set_max_total_bytes(max_total_bytes)
+        self._content_store.set_max_total_bytes(max_total_bytes)
 
     async def discard(self, hashes: Iterable[str]) -> int:
         """Delete files by their sha256, with their thumbnails; the grace period holds.
@@ -186,10 +187,10 @@ class Archive:
         """
 
         def discard() -> int:
-            return sum(self._shelf.discard(sha256) for sha256 in hashes)
+            return sum(self._content_store.discard(sha256) for sha256 in hashes)
 
         freed = await asyncio.to_thread(discard)
-        self.counts.pruned = self._shelf.pruned
+        self.counts.pruned = self._content_store.pruned
         return freed
 
     async def path_of(self, name: str, *, is_thumbnail: bool = False) -> Path | None:
@@ -197,7 +198,7 @@ class Archive:
 
         Nothing but such a name is ever looked for.
         """
-        return await asyncio.to_thread(self._shelf.find, name, is_thumbnail=is_thumbnail)
+        return await asyncio.to_thread(self._content_store.find, name, is_thumbnail=is_thumbnail)
 
     async def _kept_or_error(self, task: Task, url: str) -> StoredFile | ArchiveError:
         try:
@@ -217,7 +218,7 @@ class Archive:
             else:
                 await self._downloader.fetch(url, incoming)
             file_type = self._checked(task, incoming.head)
-            stored = await asyncio.to_thread(self._shelf.settle, incoming, file_type)
+            stored = await asyncio.to_thread(self._content_store.settle, incoming, file_type)
         self._count(stored)
         return StoredFile(
             sha256=stored.sha256,
@@ -242,7 +243,7 @@ class Archive:
         return file_type
 
     def _count(self, stored: StoredPath) -> None:
-        self.counts.pruned = self._shelf.pruned
+        self.counts.pruned = self._content_store.pruned
         if stored.is_new:
             self.counts.kept += 1
             self.counts.kept_bytes += stored.size_bytes
@@ -262,13 +263,16 @@ class Archive:
             return None
 
     def _draw(self, stored: StoredPath) -> str:
-        if not stored.is_new and (known := self._shelf.thumbnail(stored.sha256)) is not None:
+        if (
+            not stored.is_new
+            and (known := self._content_store.thumbnail(stored.sha256)) is not None
+        ):
             return known
-        return self._shelf.add_thumbnail(stored.sha256, draw_thumbnail(stored.path))
+        return self._content_store.add_thumbnail(stored.sha256, draw_thumbnail(stored.path))
 
     @asynccontextmanager
     async def _incoming(self) -> AsyncIterator[IncomingFile]:
-        incoming = self._shelf.incoming()
+        incoming = self._content_store.incoming()
         try:
             yield incoming
         finally:

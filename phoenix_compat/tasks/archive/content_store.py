@@ -32,7 +32,7 @@ _NAME = re.compile(r"([0-9a-f]{64})(?:\.([a-z0-9]{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShelfLimits:
+class ContentStoreLimits:
     """How much may be kept; see `Archive`."""
 
     max_total_bytes: int | None
@@ -59,10 +59,10 @@ class _Entry:
     modified_s: float
 
 
-class Shelf:
+class ContentStore:
     """A folder of files that are named by their content."""
 
-    def __init__(self, folder: Path, limits: ShelfLimits, clock: Clock) -> None:
+    def __init__(self, folder: Path, limits: ContentStoreLimits, clock: Clock) -> None:
         self._folder = folder
         self._limits = limits
         self._clock = clock

@@ -16,7 +16,7 @@ from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from phoenix_compat.tasks.archive.allowed_hosts import FileHosts, GuardedResolver
+from phoenix_compat.tasks.archive.allowed_hosts import DownloadHosts, GuardedResolver
 from phoenix_compat.tasks.archive.errors import (
     FileGoneError,
     FileTooLargeError,
@@ -58,7 +58,7 @@ class Downloader:
     """Fetches files into `IncomingFile`s."""
 
     def __init__(
-        self, hosts: FileHosts, limits: DownloadLimits, resolver: AbstractResolver | None = None
+        self, hosts: DownloadHosts, limits: DownloadLimits, resolver: AbstractResolver | None = None
     ) -> None:
         self._hosts = hosts
         self._limits = limits

@@ -12,15 +12,20 @@ from phoenix_compat.tasks.model.failure import (
     prediction_failure,
 )
 from phoenix_compat.tasks.model.output import normalise_output
-from phoenix_compat.tasks.model.prediction import PredictionState, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import JSONObject, Task
-from phoenix_compat.tasks.model.task_types import TaskKind
+from phoenix_compat.tasks.model.task_types import TaskType
 
 PROVIDER_NAME = "Replicate"
 
 
 def outcome(
-    task: Task, kind: TaskKind, snapshot: Snapshot, *, now: datetime, is_overdue: bool
+    task: Task,
+    task_type: TaskType,
+    snapshot: PredictionSnapshot,
+    *,
+    now: datetime,
+    is_overdue: bool,
 ) -> JSONObject | Failure | None:
     """The task's `result_data`, or why there is none, or None while the prediction goes on.
 
@@ -31,7 +36,7 @@ def outcome(
         case PredictionState.ACTIVE:
             return None
         case PredictionState.SUCCEEDED:
-            return _success(task, kind, snapshot, now)
+            return _success(task, task_type, snapshot, now)
         case PredictionState.FAILED:
             return prediction_failure(snapshot.error_text, snapshot.logs)
         case PredictionState.CANCELED:
@@ -39,11 +44,13 @@ def outcome(
             return failure("timed_out" if is_late else "canceled")
 
 
-def _success(task: Task, kind: TaskKind, snapshot: Snapshot, now: datetime) -> JSONObject | Failure:
+def _success(
+    task: Task, task_type: TaskType, snapshot: PredictionSnapshot, now: datetime
+) -> JSONObject | Failure:
     if is_filtered_picture(snapshot.logs):
         return failure("content_policy")
     output = normalise_output(snapshot.output)
-    made = kind.result(output)
+    made = task_type.result(output)
     if made is not None:
         return {
             **made,

@@ -23,7 +23,7 @@ class PredictionRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class PredictionSnapshot:
     """A prediction as the provider showed it once.
 
     Attributes:

@@ -1,6 +1,7 @@
-"""The kinds of task: a table from `input_data.type` to what is run and what comes of it.
+"""The task types of task: a table from `input_data.type` to what is run and what comes of it.
 
-A kind is a row, not a class: its words, its default model, its checks and its result. Rows beyond
+A task type is a row, not a class: its words, its default model, its checks and its result. Rows
+beyond
 the first are written in TOML (see `kinds_file`). Nothing here talks to anyone.
 """
 
@@ -32,14 +33,14 @@ _STEERING = frozenset({"type", "model"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskKind:
+class TaskType:
     """One row of the table.
 
     Attributes:
         task_type: the word clients see in `task_type`.
         default_model: the model that runs when `input_data.model` names none.
         result: what `result_data` says of an output; None when the output has nothing usable.
-        deadline_s: how long a prediction of this kind may take; None leaves it to the worker.
+        deadline_s: how long a prediction of this task type may take; None leaves it to the worker.
         fallback_models: what runs, in this order, when the model cannot be had.
         needs_prompt: whether an order without a prompt is refused.
         required_inputs: further inputs that an order must have ("image" to upscale one).
@@ -95,33 +96,36 @@ RESULTS: Mapping[str, Callable[[Output], JSONObject | None]] = {
     "text": _text_result,
     "json": _json_result,
 }
-"""What a kind may say of an output: `image_url` and `image_urls`, `output_urls`, `text`, or, for
+"""What a task type may say of an output: `image_url` and `image_urls`, `output_urls`, `text`, or,
+for
 models that answer with an object, the last two as far as they are there."""
 
-KINDS: Mapping[str, TaskKind] = {
-    "image": TaskKind(
+TASK_TYPES: Mapping[str, TaskType] = {
+    "image": TaskType(
         task_type="image_gen", default_model="google/imagen-4-fast", result=_image_result
     ),
 }
 
 
 def with_default_model(
-    kinds: Mapping[str, TaskKind], type_: str, model: str, fallback_models: Sequence[str] = ()
-) -> Mapping[str, TaskKind]:
+    task_types: Mapping[str, TaskType], type_: str, model: str, fallback_models: Sequence[str] = ()
+) -> Mapping[str, TaskType]:
     """The same table with another default model, and what steps in for it, in one row.
 
     Raises:
         InvalidInputError: a model does not look like owner/name or owner/name:version.
     """
     row = dataclasses.replace(
-        kinds[type_],
+        task_types[type_],
         default_model=checked_model(model, "default_model"),
         fallback_models=tuple(checked_model(name, "fallback_models") for name in fallback_models),
     )
-    return {**kinds, type_: row}
+    return {**task_types, type_: row}
 
 
-def determine_task_params(input_data: object, kinds: Mapping[str, TaskKind] = KINDS) -> TaskParams:
+def determine_task_params(
+    input_data: object, task_types: Mapping[str, TaskType] = TASK_TYPES
+) -> TaskParams:
     """What to run for `{"type": "image", "prompt": …, "model": …, "aspect_ratio": …, …}`.
 
     Inputs reach the model when its family takes them (see `models`); a null counts as absent.
@@ -133,20 +137,20 @@ def determine_task_params(input_data: object, kinds: Mapping[str, TaskKind] = KI
         raise InvalidInputError("input_data", "must be an object")
     if is_too_deep(input_data):
         raise InvalidInputError("input_data", TOO_DEEP)
-    type_ = _checked_type(input_data, kinds)
-    kind = kinds[type_]
+    type_ = _checked_type(input_data, task_types)
+    task_type = task_types[type_]
     model = input_data.get("model")
-    name = kind.default_model if model is None else checked_model(model, "input_data.model")
-    provider_input = _provider_input(input_data, kind, name)
+    name = task_type.default_model if model is None else checked_model(model, "input_data.model")
+    provider_input = _provider_input(input_data, task_type, name)
     return TaskParams(
         type=type_,
-        task_type=kind.task_type,
+        task_type=task_type.task_type,
         model=name,
         input_data=input_data,
         provider_input=provider_input,
         fingerprint=fingerprint(name, provider_input),
-        deadline_s=kind.deadline_s,
-        estimated_cost_usd=_estimate(kind, name, provider_input),
+        deadline_s=task_type.deadline_s,
+        estimated_cost_usd=_estimate(task_type, name, provider_input),
     )
 
 
@@ -171,12 +175,12 @@ def _canonical(value: object) -> object:
     return value
 
 
-def _checked_type(input_data: JSONObject, kinds: Mapping[str, TaskKind]) -> str:
+def _checked_type(input_data: JSONObject, task_types: Mapping[str, TaskType]) -> str:
     type_ = input_data.get("type")
-    known = ", ".join(sorted(kinds))
+    known = ", ".join(sorted(task_types))
     if type_ is None:
         raise InvalidInputError("input_data.type", f"is missing; known types: {known}")
-    if not isinstance(type_, str) or type_ not in kinds:
+    if not isinstance(type_, str) or type_ not in task_types:
         raise InvalidInputError("input_data.type", f"is no known type; known types: {known}")
     return type_
 
@@ -192,20 +196,20 @@ def checked_model(model: object, field: str) -> str:
     return model.strip()
 
 
-def _estimate(kind: TaskKind, model: str, provider_input: JSONObject) -> float | None:
-    if model == kind.default_model and kind.price_usd is not None:
-        return round(kind.price_usd * model_family(model).outputs(provider_input), 6)
+def _estimate(task_type: TaskType, model: str, provider_input: JSONObject) -> float | None:
+    if model == task_type.default_model and task_type.price_usd is not None:
+        return round(task_type.price_usd * model_family(model).outputs(provider_input), 6)
     return estimated_cost_usd(model, provider_input)
 
 
-def _provider_input(input_data: JSONObject, kind: TaskKind, model: str) -> JSONObject:
+def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> JSONObject:
     if len(input_data) > MAX_INPUTS:
         raise InvalidInputError("input_data", f"has more than {MAX_INPUTS} keys")
     family = model_family(model)
     chosen: JSONObject = {}
-    if kind.needs_prompt or input_data.get("prompt") is not None:
+    if task_type.needs_prompt or input_data.get("prompt") is not None:
         chosen["prompt"] = _checked_prompt(input_data.get("prompt"))
-    for name in kind.required_inputs:
+    for name in task_type.required_inputs:
         if input_data.get(name) in (None, "", []):
             raise InvalidInputError(f"input_data.{name}", "is missing")
     for name, value in input_data.items():

@@ -14,13 +14,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.tasks.model.errors import InvalidInputError
-from phoenix_compat.tasks.model.task_types import KINDS, RESULTS, TaskKind, checked_model
+from phoenix_compat.tasks.model.task_types import RESULTS, TASK_TYPES, TaskType, checked_model
 
 _TYPE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
-def load_kinds(path: Path) -> Mapping[str, TaskKind]:
-    """The kinds of a file, by `input_data.type`. Reads the disk: not for the event loop's thread.
+def load_task_types(path: Path) -> Mapping[str, TaskType]:
+    """The task types of a file, by `input_data.type`. Reads the disk: not for the event loop's
+    thread.
 
     Raises:
         ConfigError: the file, the table and the key of everything that cannot work.
@@ -29,18 +30,20 @@ def load_kinds(path: Path) -> Mapping[str, TaskKind]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
-    return parse_kinds(text, str(path))
+    return parse_task_types(text, str(path))
 
 
-def packaged_kinds() -> Mapping[str, TaskKind]:
-    """`KINDS` and those of the packaged task_types.toml. Reads the disk, as `load_kinds` does."""
+def packaged_task_types() -> Mapping[str, TaskType]:
+    """`TASK_TYPES` and those of the packaged task_types.toml. Reads the disk, as
+    `load_task_types` does.
+    """
     name = "task_types.toml"
     text = (resources.files(__package__) / name).read_text(encoding="utf-8")
-    return {**KINDS, **parse_kinds(text, name)}
+    return {**TASK_TYPES, **parse_task_types(text, name)}
 
 
-def parse_kinds(text: str, name: str) -> Mapping[str, TaskKind]:
-    """The kinds of a TOML text; `name` is the file that errors speak of.
+def parse_task_types(text: str, name: str) -> Mapping[str, TaskType]:
+    """The task types of a TOML text; `name` is the file that errors speak of.
 
     Raises:
         ConfigError: the table and the key of everything that cannot work.
@@ -49,15 +52,15 @@ def parse_kinds(text: str, name: str) -> Mapping[str, TaskKind]:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: is no TOML ({error})") from error
-    kinds: dict[str, TaskKind] = {}
+    task_types: dict[str, TaskType] = {}
     problems: list[str] = []
     for type_, table in tables.items():
         row = _row(type_, table, problems)
         if row is not None:
-            kinds[type_] = row
+            task_types[type_] = row
     if problems:
         raise ConfigError("\n".join(f"{name}: {problem}" for problem in problems))
-    return kinds
+    return task_types
 
 
 def _a_model(model: str) -> str:
@@ -86,7 +89,7 @@ class _Row(BaseModel):
     fallback_models: list[_Model] = Field(default=[], max_length=8)
 
 
-def _row(type_: str, table: Any, problems: list[str]) -> TaskKind | None:
+def _row(type_: str, table: Any, problems: list[str]) -> TaskType | None:
     if not _TYPE.fullmatch(type_):
         problems.append(
             f"[{type_}]: a type is 1 to 40 small letters, digits, - and _, with a letter first"
@@ -103,7 +106,7 @@ def _row(type_: str, table: Any, problems: list[str]) -> TaskKind | None:
             for found in error.errors(include_url=False, include_input=False)
         )
         return None
-    return TaskKind(
+    return TaskType(
         task_type=row.task_type,
         default_model=row.default_model,
         result=RESULTS[row.result],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionState, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.progress import LOG_TAIL_CHARS
 
 
@@ -24,9 +24,9 @@ class PredictionDocument(BaseModel):
     data_removed: bool | None = None
     completed_at: str | None = None
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> PredictionSnapshot:
         """The same in the workshop's words."""
-        return Snapshot(
+        return PredictionSnapshot(
             ref=PredictionRef(self.id),
             state=self._state(),
             raw_status=self.status or "",

@@ -1,6 +1,7 @@
 """The seam behind which predictions run: what the worker asks of a provider. No I/O.
 
-The worker knows `Provider` and `Snapshot`; the provider's own words, errors and shapes stay behind
+The worker knows `Provider` and `PredictionSnapshot`; the provider's own words, errors and shapes
+stay behind
 the implementation (`replicate`).
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from phoenix_compat.tasks.model.prediction import PredictionRef, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.task import Task
 
 
@@ -25,11 +26,11 @@ class Provider(Protocol):
         """Order what the task asks for. This costs money."""
         ...
 
-    async def fetch(self, ref: PredictionRef) -> Snapshot:
+    async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
         """Look at a prediction."""
         ...
 
-    async def cancel(self, ref: PredictionRef) -> Snapshot:
+    async def cancel(self, ref: PredictionRef) -> PredictionSnapshot:
         """Ask that a prediction end; a wish, not a fact: the answer says where it stands."""
         ...
 

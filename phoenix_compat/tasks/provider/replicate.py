@@ -26,7 +26,7 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUncertainError,
     ProviderUnreachableError,
 )
-from phoenix_compat.tasks.model.prediction import PredictionRef, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.task import JSONObject, Task
 from phoenix_compat.tasks.model.task_types import fingerprint as fingerprint_of
 from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
@@ -123,12 +123,12 @@ class ReplicateProvider:
             self._versions[model] = latest
         return await self._create(latest, task)
 
-    async def fetch(self, ref: PredictionRef) -> Snapshot:
+    async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
         """Look at a prediction. See `Provider`."""
         answer = self._client.get(f"/predictions/{quote(ref.id, safe='')}", cast_to=object)
         return parsed_prediction(await self._exchange(answer)).snapshot()
 
-    async def cancel(self, ref: PredictionRef) -> Snapshot:
+    async def cancel(self, ref: PredictionRef) -> PredictionSnapshot:
         """Ask that a prediction end. See `Provider`."""
         path = f"/predictions/{quote(ref.id, safe='')}/cancel"
         return parsed_prediction(

@@ -18,7 +18,7 @@ import structlog
 from phoenix_compat.errors import TaskError
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import ProviderError, ProviderUncertainError
-from phoenix_compat.tasks.model.prediction import Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionSnapshot
 from phoenix_compat.tasks.provider.replicate import parsed_prediction
 
 TOLERANCE_S = 300.0
@@ -83,7 +83,7 @@ class WebhookInbox:
         self._fetched_at_s = 0.0
         self._seen: OrderedDict[str, None] = OrderedDict()
 
-    async def opened(self, headers: Mapping[str, str], raw: bytes) -> Snapshot | None:
+    async def opened(self, headers: Mapping[str, str], raw: bytes) -> PredictionSnapshot | None:
         """What it says of a prediction; None when it says nothing that counts.
 
         That is a repeat, and one that cannot be checked because the secret cannot be fetched: a
@@ -137,7 +137,7 @@ class WebhookInbox:
         return is_signed(self._secret, *signed)
 
 
-def _snapshot(raw: bytes) -> Snapshot:
+def _snapshot(raw: bytes) -> PredictionSnapshot:
     try:
         return parsed_prediction(json.loads(raw)).snapshot()
     except (ValueError, RecursionError, ProviderUncertainError) as error:

@@ -1,4 +1,4 @@
-"""Room in the queue: how many tasks may wait."""
+"""QueueLimit in the queue: how many tasks may wait."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from phoenix_compat.tasks.model.errors import QueueFullError
 from phoenix_compat.tasks.store.sqlite import queries
 
 
-class Room:
-    """Knows cheaply that the queue has room; counts only when it might be full.
+class QueueLimit:
+    """Knows cheaply that the queue has queue limit; counts only when it might be full.
 
     Used in the writer's thread, inside transactions; one that is undone leaves the guess too high,
     which costs a count and nothing else.

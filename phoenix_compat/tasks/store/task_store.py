@@ -24,7 +24,7 @@ from phoenix_compat.tasks.model.task_types import TaskParams
 from phoenix_compat.tasks.store.columns import CANCEL_REQUESTED
 from phoenix_compat.tasks.store.new_task import NewTask, OnceOnly
 from phoenix_compat.tasks.store.open_store import OpenStore
-from phoenix_compat.tasks.store.queue_limit import Room
+from phoenix_compat.tasks.store.queue_limit import QueueLimit
 from phoenix_compat.tasks.store.rows import (
     event_from,
     event_values,
@@ -57,7 +57,7 @@ class TaskStore(OpenStore):
 
     def __init__(self, database: Database | None, clock: Clock) -> None:
         super().__init__(database, clock)
-        self._room = Room()
+        self._queue_limit = QueueLimit()
         self._unreadable = Unreadable()
 
     async def add(self, params: TaskParams, *, max_queued: int = MAX_QUEUED) -> Task:
@@ -128,7 +128,7 @@ class TaskStore(OpenStore):
                 raise UnreadableTaskError(task.id, task.unreadable)
             if task.status is not TaskStatus.FAILED:
                 raise NotFailedError(task.id, task.status.wire)
-            self._room.take(connection, max_queued)
+            self._queue_limit.take(connection, max_queued)
             again = task.moved(
                 TaskStatus.QUEUED,
                 now,
@@ -222,7 +222,7 @@ class TaskStore(OpenStore):
                 if connection.execute(queries.MOVE_TASK, values).rowcount != 1:
                     return None
                 if to is TaskStatus.QUEUED:
-                    self._room.take(connection)
+                    self._queue_limit.take(connection)
                 if moved.prediction_id is not None and moved.prediction_id != task.prediction_id:
                     connection.execute(queries.ADD_PREDICTION, prediction_values(moved))
             except sqlite3.IntegrityError as error:
@@ -325,7 +325,7 @@ class TaskStore(OpenStore):
         raise TaskNotFoundError(task_id)
 
     def _add(self, connection: sqlite3.Connection, new: NewTask, max_queued: int) -> Task:
-        self._room.take(connection, max_queued)
+        self._queue_limit.take(connection, max_queued)
         number = connection.execute(queries.ADD_TASK, new.values).lastrowid or 0
         connection.execute(queries.ADD_FIRST_EVENT, new.values)
         return new.task(number)

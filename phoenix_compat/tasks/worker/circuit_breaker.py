@@ -48,7 +48,7 @@ class BreakerOptions:
     patience_s: float = 3_600.0
 
 
-class Breaker:
+class CircuitBreaker:
     """One per provider account."""
 
     def __init__(self, options: BreakerOptions, now: Callable[[], float]) -> None:

@@ -1,4 +1,5 @@
-"""The one gate that all creates pass: its pace, what it learns from "too many", and the breaker.
+"""The one create limiter that all creates pass: its pace, what it learns from "too many", and the
+breaker.
 
 One per provider account, because its limits are per account. It waits for nothing itself: it says
 how long to wait, and the dispatcher does.
@@ -13,7 +14,7 @@ import structlog
 
 from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.errors import ProviderThrottledError, RateReducedError
-from phoenix_compat.tasks.worker.circuit_breaker import Breaker, BreakerState
+from phoenix_compat.tasks.worker.circuit_breaker import BreakerState, CircuitBreaker
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 
@@ -52,7 +53,7 @@ class ProviderState:
     is_reduced: bool
 
 
-class CreateGate:
+class CreateLimiter:
     """Says when the next create may go, and learns from how each one ended."""
 
     def __init__(self, clock: Clock, options: WorkerOptions) -> None:
@@ -61,7 +62,7 @@ class CreateGate:
         self._full_per_s = options.creates_per_s
         self._full_burst = options.create_burst
         self._bucket = TokenBucket(self._full_per_s, self._full_burst, self._now)
-        self.breaker = Breaker(options.breaker, self._now)
+        self.breaker = CircuitBreaker(options.breaker, self._now)
         self._on_their_way: dict[int, float] = {}
         self._going_back: set[int] = set()
         self._tickets = 0
@@ -126,7 +127,7 @@ class CreateGate:
         self.breaker.succeeded()
 
     def failed(self, reason: str) -> bool:
-        """An order was refused for the account, or found nobody; see `Breaker.failed`."""
+        """An order was refused for the account, or found nobody; see `CircuitBreaker.failed`."""
         return self.breaker.failed(reason)
 
     def throttled(self, error: ProviderThrottledError, jitter: float) -> None:

@@ -10,7 +10,7 @@ JITTER = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PollPace:
+class PollIntervals:
     """When to look at a running prediction: soon at first, then ever less often.
 
     Attributes:
@@ -52,7 +52,7 @@ class WorkerOptions:
     Attributes:
         concurrency: tasks in hand at once.
         creates_per_s, create_burst: how fast orders go out; a 429 lowers both for a while.
-        looks_per_s: all questions after predictions share this many; the provider allows 50.
+        polls per s: all questions after predictions share this many; the provider allows 50.
         deadline_s: a prediction may take this long; the provider is told the same.
         deadline_grace_s: our own timer rings this much later than the provider's.
         max_resubmits: how often an order that vanished is sent once more; each may cost money.
@@ -80,7 +80,7 @@ class WorkerOptions:
     concurrency: int = 8
     creates_per_s: float = 10.0
     create_burst: float = 10.0
-    looks_per_s: float = 30.0
+    polls_per_s: float = 30.0
     deadline_s: float = 600.0
     deadline_grace_s: float = 15.0
     max_resubmits: int = 1
@@ -98,7 +98,7 @@ class WorkerOptions:
     stop_patience_s: float = 25.0
     retry_first_s: float = 1.0
     retry_limit_s: float = 15.0
-    poll: PollPace = field(default_factory=PollPace)
+    poll: PollIntervals = field(default_factory=PollIntervals)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
 
     def retry_wait_s(self, failures: int) -> float:

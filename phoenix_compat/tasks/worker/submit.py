@@ -26,7 +26,7 @@ from phoenix_compat.tasks.model.task import PROGRESS_STARTED, Task, TaskChanges,
 from phoenix_compat.tasks.model.task_types import TaskParams
 from phoenix_compat.tasks.provider.fallback import next_order
 from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, UNAVAILABLE
-from phoenix_compat.tasks.worker.worker_context import Bench, Job
+from phoenix_compat.tasks.worker.worker_context import Job, WorkerContext
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -34,19 +34,19 @@ log = structlog.stdlib.get_logger(__name__)
 class Submit:
     """The steps before a prediction has an id that is stored."""
 
-    def __init__(self, bench: Bench, job: Job) -> None:
-        self._bench = bench
+    def __init__(self, context: WorkerContext, job: Job) -> None:
+        self._context = context
         self._job = job
-        self._recorder = bench.recorder
-        self._gate = bench.gate
-        self._options = bench.options
+        self._recorder = context.recorder
+        self._create_limiter = context.create_limiter
+        self._options = context.options
 
     async def place(self, task: Task) -> Task:
         """Send the order of a queued task, once.
 
         Returns:
             The task running, failed, queued again (to wait), or submitting: then its order may
-            have arrived, and `look_for` finds out.
+            have arrived, and `reconcile` finds out.
         """
         if task.is_cancel_requested:
             return await self._recorder.fail(task, failure("canceled"))
@@ -56,7 +56,7 @@ class Submit:
                 task,
                 TaskStatus.SUBMITTING,
                 attempts=task.attempts + 1,
-                submitted_at=task.submitted_at or self._bench.clock.now(),
+                submitted_at=task.submitted_at or self._context.clock.now(),
                 not_before=None,
                 progress=max(task.progress, PROGRESS_STARTED),
             )
@@ -67,9 +67,9 @@ class Submit:
             return await self._create(marked)
         finally:
             self._job.is_creating = False
-            self._bench.leave_gate(self._job)
+            self._context.leave_create_limiter(self._job)
 
-    async def look_for(self, task: Task) -> Task:
+    async def reconcile(self, task: Task) -> Task:
         """Find the order of a submitting task at the provider and adopt it.
 
         Returns:
@@ -78,20 +78,20 @@ class Submit:
         looks = failures = 0
         waits_s = self._options.reconcile_waits_s
         deadline_s = self._options.deadline_s if task.deadline_s is None else task.deadline_s
-        patience_ends_s = self._bench.clock.monotonic() + deadline_s
+        patience_ends_s = self._context.clock.monotonic() + deadline_s
         wait_s = waits_s[0]
         while True:
-            await self._bench.clock.wait(self._job.told, wait_s)
+            await self._context.clock.wait(self._job.told, wait_s)
             task = await self._adopt_reported(task)
             if task.status is not TaskStatus.SUBMITTING:
                 return task
-            await self._bench.may_look()
+            await self._context.may_poll()
             try:
-                refs = await self._bench.provider.find(self._since(task), task.fingerprint)
+                refs = await self._context.provider.find(self._since(task), task.fingerprint)
             except ProviderError as error:
                 failures += 1
                 log.warning("order.look_failed", task_id=task.id, reason=str(error))
-                if self._bench.clock.monotonic() >= patience_ends_s:
+                if self._context.clock.monotonic() >= patience_ends_s:
                     return await self._recorder.fail(task, failure("unknown_outcome"))
                 wait_s = self._wait_after(error, failures)
                 continue
@@ -105,7 +105,7 @@ class Submit:
 
     async def _create(self, task: Task) -> Task:
         try:
-            ref = await self._bench.provider.submit(task)
+            ref = await self._context.provider.submit(task)
         except ProviderUnreachableError as error:
             return await self._not_sent(task, error)
         except ProviderThrottledError as error:
@@ -114,10 +114,10 @@ class Submit:
             return await self._refused(task, error)
         except ProviderUncertainError as error:
             log.warning("order.uncertain", task_id=task.id, reason=str(error))
-            self._gate.failed(UNAVAILABLE)
+            self._create_limiter.failed(UNAVAILABLE)
             self._job.lost_status = error.status
             return task
-        self._gate.succeeded()
+        self._create_limiter.succeeded()
         return await self._adopt(task, ref)
 
     async def _adopt(self, task: Task, ref: PredictionRef) -> Task:
@@ -126,7 +126,7 @@ class Submit:
                 task,
                 TaskStatus.RUNNING,
                 prediction_id=ref.id,
-                started_at=self._bench.clock.now(),
+                started_at=self._context.clock.now(),
                 connect_failures=0,
             )
         except PredictionTakenError:
@@ -151,34 +151,34 @@ class Submit:
     async def _not_sent(self, task: Task, error: ProviderUnreachableError) -> Task:
         failures = task.connect_failures + 1
         log.warning("order.not_sent", task_id=task.id, failures=failures, reason=str(error))
-        if self._gate.failed(UNAVAILABLE):
+        if self._create_limiter.failed(UNAVAILABLE):
             return await self._wait_for_the_circuit(task)
         if failures >= self._options.max_connect_failures:
             return await self._recorder.fail(task, failure(UNAVAILABLE))
         wait_s = self._options.retry_wait_s(failures)
-        not_before = self._bench.clock.now() + timedelta(seconds=wait_s)
+        not_before = self._context.clock.now() + timedelta(seconds=wait_s)
         return await self._requeue(task, connect_failures=failures, not_before=not_before)
 
     async def _throttled(self, task: Task, error: ProviderThrottledError) -> Task:
         log.info("order.throttled", task_id=task.id, retry_after_s=error.retry_after_s)
-        self._gate.throttled(error, self._bench.jitter())
+        self._create_limiter.throttled(error, self._context.jitter())
         return await self._requeue(task, connect_failures=0)
 
     async def _refused(self, task: Task, error: ProviderRefusedError) -> Task:
         log.warning("order.refused", task_id=task.id, status=error.status, code=error.code)
         if error.code != ACCOUNT:
-            self._gate.answered()
-        elif self._gate.failed(ACCOUNT):
+            self._create_limiter.answered()
+        elif self._create_limiter.failed(ACCOUNT):
             return await self._wait_for_the_circuit(task)
         if error.code == "model_unavailable":
-            stand_in = next_order(task, self._bench.kinds, self._options.fallback_models)
+            stand_in = next_order(task, self._context.task_types, self._options.fallback_models)
             if stand_in is not None:
                 return await self._order_instead(task, stand_in)
         return await self._recorder.fail(task, Failure(error.code, error.text))
 
     async def _order_instead(self, task: Task, stand_in: TaskParams) -> Task:
         log.warning("order.model_gone", task_id=task.id, model=task.running_model)
-        self._bench.counts["fallbacks"] += 1
+        self._context.counts["fallbacks"] += 1
         return await self._requeue(
             task,
             models_tried=(*task.models_tried, task.running_model),
@@ -190,17 +190,18 @@ class Submit:
 
     async def _wait_for_the_circuit(self, task: Task) -> Task:
         # Another task is the next probe: this one's model may be refused, and not the account.
-        self._bench.refused.pop(task.id, None)
-        self._bench.refused[task.id] = None
+        self._context.refused.pop(task.id, None)
+        self._context.refused[task.id] = None
         return await self._requeue(task)
 
     async def _requeue(self, task: Task, **changes: Unpack[TaskChanges]) -> Task:
         """Back to the queue with nothing spent: this order did not arrive.
 
-        Where all orders wait the gate holds them back, and not the row: whoever was first stays so.
+        Where all orders wait the create limiter holds them back, and not the row: whoever was
+        first stays so.
         """
         if "not_before" not in changes and self._job.ticket is not None:
-            self._gate.hold(self._job.ticket)
+            self._create_limiter.hold(self._job.ticket)
         attempts = task.attempts - 1
         changes["attempts"] = attempts
         changes["submitted_at"] = task.submitted_at if attempts else None
@@ -214,7 +215,7 @@ class Submit:
         if task.is_cancel_requested:
             return await self._recorder.fail(task, failure("canceled"))
         ordered_at = task.submitted_at or task.updated_at
-        age_s = (self._bench.clock.now() - ordered_at).total_seconds()
+        age_s = (self._context.clock.now() - ordered_at).total_seconds()
         orders_lost = task.attempts - task.retries
         if orders_lost <= self._options.max_resubmits and age_s < self._options.retention_s:
             log.warning("order.repeated", task_id=task.id, attempts=task.attempts)
@@ -229,6 +230,6 @@ class Submit:
 
     def _wait_after(self, error: ProviderError, failures: int) -> float:
         if isinstance(error, ProviderThrottledError):
-            self._bench.looks.shut_for(error.retry_after_s)
+            self._context.looks.shut_for(error.retry_after_s)
             return error.retry_after_s
         return self._options.retry_wait_s(failures)

@@ -22,18 +22,18 @@ from phoenix_compat.background import BackgroundTask
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
 from phoenix_compat.tasks.model.failure import failure
-from phoenix_compat.tasks.model.prediction import PredictionRef, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
-from phoenix_compat.tasks.model.task_types import KINDS, TaskKind
+from phoenix_compat.tasks.model.task_types import TASK_TYPES, TaskType
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
-from phoenix_compat.tasks.worker.create_limiter import CreateGate, ProviderState
+from phoenix_compat.tasks.worker.create_limiter import CreateLimiter, ProviderState
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.poll import Follow
 from phoenix_compat.tasks.worker.recorder import Announce, Recorder
 from phoenix_compat.tasks.worker.submit import Submit
 from phoenix_compat.tasks.worker.token_bucket import TokenBucket
-from phoenix_compat.tasks.worker.worker_context import Archive, Bench, Job
+from phoenix_compat.tasks.worker.worker_context import Archive, Job, WorkerContext
 
 MAX_EARLY_NEWS = 1_024
 """So many webhooks are kept for tasks that nobody has in hand; looks find what the rest tell."""
@@ -55,7 +55,7 @@ class Worker:
         announce: Announce,
         *,
         options: WorkerOptions | None = None,
-        kinds: Mapping[str, TaskKind] = KINDS,
+        task_types: Mapping[str, TaskType] = TASK_TYPES,
         clock: Clock | None = None,
         archive: Archive | None = None,
         jitter: Callable[[], float] = random.random,
@@ -74,24 +74,24 @@ class Worker:
         self._store = store
         self._jobs: dict[TaskId, tuple[Job, asyncio.Task[None]]] = {}
         self._left_over: deque[Task] = deque()
-        self._early_news: OrderedDict[TaskId, Snapshot] = OrderedDict()
+        self._early_news: OrderedDict[TaskId, PredictionSnapshot] = OrderedDict()
         self._arrival = asyncio.Event()
         self._abandoned: OrderedDict[TaskId, None] = OrderedDict()
         self._must_look_back = False
         self._is_stopping = False
         self.dispatcher = BackgroundTask("dispatcher", self._dispatch)
         counts: Counter[str] = Counter()
-        self._bench = Bench(
+        self._context = WorkerContext(
             provider=provider,
             recorder=Recorder(store, announce, self._clock, self._options, counts),
             counts=counts,
-            gate=CreateGate(self._clock, self._options),
+            create_limiter=CreateLimiter(self._clock, self._options),
             looks=TokenBucket(
-                self._options.looks_per_s, self._options.looks_per_s, self._clock.monotonic
+                self._options.polls_per_s, self._options.polls_per_s, self._clock.monotonic
             ),
             clock=self._clock,
             options=self._options,
-            kinds=kinds,
+            task_types=task_types,
             jitter=jitter,
             wake=self._arrival.set,
             archive=archive,
@@ -105,12 +105,12 @@ class Worker:
     @property
     def provider_state(self) -> ProviderState:
         """How it stands with the provider, for operators: the circuit and the pace."""
-        return self._bench.gate.state
+        return self._context.create_limiter.state
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What happened since this worker was made; see `Bench`."""
-        return self._bench.counts
+        """What happened since this worker was made; see `WorkerContext`."""
+        return self._context.counts
 
     async def start(self) -> None:
         """Take up what was left unfinished, then whatever is queued.
@@ -155,14 +155,14 @@ class Worker:
         """
         task = await self._store.request_cancel(task_id)
         if task.is_set_aside:
-            task = await self._bench.recorder.set_aside(task)
+            task = await self._context.recorder.set_aside(task)
         if task.status is TaskStatus.QUEUED:
-            task = await self._bench.recorder.fail(task, failure("canceled"))
+            task = await self._context.recorder.fail(task, failure("canceled"))
         if task.id in self._jobs:
             self._jobs[task.id][0].wake.set()
         return task
 
-    async def notice(self, task_id: str, snapshot: Snapshot | None) -> bool:
+    async def notice(self, task_id: str, snapshot: PredictionSnapshot | None) -> bool:
         """Take what a webhook says of a task's prediction; the run that has the task applies it.
 
         Args:
@@ -227,7 +227,7 @@ class Worker:
                 continue
             if self._free <= 0:
                 break
-            if (gate_s := self._bench.gate.wait_s()) > 0:
+            if (gate_s := self._context.create_limiter.wait_s()) > 0:
                 return None if gate_s == math.inf else max(gate_s, MIN_WAIT_S)
             await self._begin_or_abandon(task, is_resumed=False)
         if self._free <= 0:
@@ -242,8 +242,8 @@ class Worker:
 
         While the circuit is open those go first that have not tried it yet.
         """
-        refused = self._bench.refused
-        if self._bench.gate.breaker.reason is None:
+        refused = self._context.refused
+        if self._context.create_limiter.breaker.reason is None:
             refused.clear()
         due = await self._readable_due(self._options.concurrency + len(refused))
         if not refused:
@@ -264,19 +264,19 @@ class Worker:
 
     async def _set_aside(self, task: Task) -> None:
         try:
-            await self._bench.recorder.set_aside(task)
+            await self._context.recorder.set_aside(task)
         except Exception:  # a row must not keep others from being worked on, whatever is in it
             self._abandon(task.id)
             log.exception("task.abandoned", task_id=task.id)
 
     async def _give_up_on_what_waited_too_long(self) -> None:
-        breaker, patience_s = self._bench.gate.breaker, self._options.breaker.patience_s
+        breaker, patience_s = self._context.create_limiter.breaker, self._options.breaker.patience_s
         while breaker.reason is not None and breaker.open_s >= patience_s:
             since = self._clock.now() - timedelta(seconds=patience_s)
             due = await self._readable_due(self._options.concurrency * 2)
             tired = [one for one in due if one.created_at <= since and one.id not in self._jobs]
             for task in tired:
-                await self._bench.recorder.fail(task, failure(breaker.reason))
+                await self._context.recorder.fail(task, failure(breaker.reason))
             if not tired:
                 return
 
@@ -295,15 +295,15 @@ class Worker:
     async def _end_crashed(self, task_id: TaskId) -> None:
         """Fail a task after a bug; when not even that can be done, let it be until a restart."""
         try:
-            current = await self._bench.recorder.current(task_id)
+            current = await self._context.recorder.current(task_id)
             if not current.status.is_terminal:
-                await self._bench.recorder.fail(current, failure("internal_error"))
+                await self._context.recorder.fail(current, failure("internal_error"))
         except Exception:  # no task of ours may end of it: the others would wait for ever
             self._abandon(task_id)
             log.exception("task.abandoned", task_id=task_id)
 
     def _abandon(self, task_id: TaskId) -> None:
-        self._bench.counts["abandoned"] += 1
+        self._context.counts["abandoned"] += 1
         self._abandoned[task_id] = None
         if len(self._abandoned) > MAX_ABANDONED:
             self._abandoned.popitem(last=False)
@@ -311,7 +311,7 @@ class Worker:
     def _begin(self, task: Task, *, is_resumed: bool) -> None:
         job = Job(is_resumed=is_resumed)
         if not is_resumed:
-            job.ticket = self._bench.gate.enter()
+            job.ticket = self._context.create_limiter.enter()
         if (news := self._early_news.pop(task.id, None)) is not None:
             job.tell(news)
         run = asyncio.create_task(self._run(task, job), name=f"task-{task.id}")
@@ -320,7 +320,7 @@ class Worker:
 
     def _ended(self, task_id: TaskId, run: asyncio.Task[None]) -> None:
         job, _ = self._jobs.pop(task_id)
-        self._bench.leave_gate(job)
+        self._context.leave_create_limiter(job)
         self._arrival.set()
         if not run.cancelled() and (error := run.exception()) is not None:
             self._abandon(task_id)
@@ -334,15 +334,15 @@ class Worker:
             await self._end_crashed(task.id)
 
     async def _advance(self, task: Task, job: Job) -> None:
-        submit = Submit(self._bench, job)
+        submit = Submit(self._context, job)
         if task.status is TaskStatus.QUEUED:
             task = await submit.place(task)
         if task.status is TaskStatus.SUBMITTING and not self._is_stopping:
-            task = await submit.look_for(task)
+            task = await submit.reconcile(task)
         if task.status is TaskStatus.RUNNING and not self._is_stopping:
             if task.prediction_id is None:
                 log.error("task.without_prediction", task_id=task.id)
-                await self._bench.recorder.fail(task, failure("internal_error"))
+                await self._context.recorder.fail(task, failure("internal_error"))
                 return
             ref = PredictionRef(task.prediction_id)
-            await Follow(self._bench, job, task, ref).to_its_end()
+            await Follow(self._context, job, task, ref).to_its_end()

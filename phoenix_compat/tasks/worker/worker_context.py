@@ -10,11 +10,11 @@ from typing import Protocol
 
 from phoenix_compat.tasks.archive.stored_file import StoredFile
 from phoenix_compat.tasks.model.clock import Clock
-from phoenix_compat.tasks.model.prediction import PredictionState, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskId
-from phoenix_compat.tasks.model.task_types import TaskKind
+from phoenix_compat.tasks.model.task_types import TaskType
 from phoenix_compat.tasks.provider.provider import Provider
-from phoenix_compat.tasks.worker.create_limiter import CreateGate
+from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Recorder
 from phoenix_compat.tasks.worker.token_bucket import TokenBucket
@@ -33,11 +33,11 @@ class Archive(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class WorkerContext:
     """The worker's tools, shared by all runs.
 
     Attributes:
-        gate: all creates pass it.
+        create limiter: all creates pass it.
         looks: the budget of all other requests to the provider.
         jitter: random numbers from 0.0 to 1.0.
         archive: None keeps no copies.
@@ -50,11 +50,11 @@ class Bench:
 
     provider: Provider
     recorder: Recorder
-    gate: CreateGate
+    create_limiter: CreateLimiter
     looks: TokenBucket
     clock: Clock
     options: WorkerOptions
-    kinds: Mapping[str, TaskKind]
+    task_types: Mapping[str, TaskType]
     jitter: Callable[[], float]
     wake: Callable[[], None]
     archive: Archive | None = None
@@ -65,14 +65,14 @@ class Bench:
         """Wait, whatever happens."""
         await self.clock.wait(asyncio.Event(), wait_s)
 
-    def leave_gate(self, job: Job) -> None:
+    def leave_create_limiter(self, job: Job) -> None:
         """This run's create is over; the next one may pass."""
         if job.ticket is not None:
-            self.gate.leave(job.ticket)
+            self.create_limiter.leave(job.ticket)
             job.ticket = None
             self.wake()
 
-    async def may_look(self) -> None:
+    async def may_poll(self) -> None:
         """Wait for this request's share of the budget."""
         wait_s = self.looks.reserve()
         if wait_s > 0:
@@ -85,7 +85,8 @@ class Job:
 
     Attributes:
         is_resumed: a stopped server began it, so its prediction may be old.
-        ticket: given back to the gate when the create is over; None for a run without one.
+        ticket: given back to the create limiter when the create is over; None for a run without
+        one.
         is_creating: an order is being placed; stopping now could lose what was paid for.
         lost_status: the HTTP status of a create whose outcome is unknown, if it had one.
         is_reported: webhooks tell of its prediction, so looks are rare.
@@ -99,11 +100,11 @@ class Job:
     is_creating: bool = False
     lost_status: int | None = None
     is_reported: bool = False
-    news: dict[str, Snapshot] = field(default_factory=dict)
+    news: dict[str, PredictionSnapshot] = field(default_factory=dict)
     told: asyncio.Event = field(default_factory=asyncio.Event)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def tell(self, snapshot: Snapshot | None) -> None:
+    def tell(self, snapshot: PredictionSnapshot | None) -> None:
         """Hand over what a webhook says; None says only that a look is worth it.
 
         Webhooks overtake each other: one that says "it goes on" never hides one that says "it

@@ -322,7 +322,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._stream.abort()
 
     def overflowed(self) -> None:
-        """The client is too slow. Not now, because a lane is being written."""
+        """The client is too slow. Not now, because a fanout is being written."""
         self._hub.endpoint.counters.slow_clients_closed += 1
         asyncio.get_running_loop().call_soon(
             self.close, CLOSE_TRY_AGAIN_LATER, ("shutdown", "slow")

@@ -29,9 +29,9 @@ from phoenix_compat.result import Result
 from phoenix_compat.transports.admission import admit, is_from_allowed_origin
 from phoenix_compat.transports.aiohttp.peers import (
     MISDIRECTED,
-    NeighbourGoneError,
-    Neighbours,
-    is_from_neighbour,
+    PeerGoneError,
+    Peers,
+    is_from_peer,
 )
 from phoenix_compat.transports.aiohttp.request import (
     connect_info,
@@ -65,7 +65,7 @@ class LongPollHub:
         socket: MountedSocket,
         options: LongPollOptions,
         sessions: Sessions,
-        neighbours: Neighbours | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.options = options
@@ -73,7 +73,7 @@ class LongPollHub:
         self._socket = socket
         self.polls: set[asyncio.Future[None]] = set()
         self._sessions = sessions
-        self._neighbours = neighbours
+        self._peers = peers
         self._own: set[LongPollSession] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -97,8 +97,8 @@ class LongPollHub:
             return _preflight(request)
         name = self._name(request, params)
         session = None if name is None else self._sessions.get(name)
-        if session is None and self._neighbours is not None:
-            answer = await self._ask_owner(self._neighbours, request, name)
+        if session is None and self._peers is not None:
+            answer = await self._ask_owner(self._peers, request, name)
             if answer is not None:
                 return answer
         if request.method == "POST":
@@ -121,20 +121,20 @@ class LongPollHub:
         return name if isinstance(name, str) else None
 
     async def _ask_owner(
-        self, neighbours: Neighbours, request: web.Request, name: str | None
+        self, peers: Peers, request: web.Request, name: str | None
     ) -> web.Response | None:
         """What the process says in which the session lives; None when it does not live any more."""
-        if is_from_neighbour(request):
+        if is_from_peer(request):
             return web.Response(status=MISDIRECTED)
-        owner = None if name is None else neighbours.owner_of(name)
+        owner = None if name is None else peers.owner_of(name)
         if owner is None:
             return None
         body = await self._read(request) if request.method == "POST" else None
         if isinstance(body, web.Response):
             return body
         try:
-            return await neighbours.forward(owner, request, body)
-        except NeighbourGoneError as error:
+            return await peers.forward(owner, request, body)
+        except PeerGoneError as error:
             log.info("a long-poll session is over: %s", error)
             return None
 
@@ -146,8 +146,8 @@ class LongPollHub:
         if isinstance(admitted, Result) or self.endpoint.is_closing:
             return _answer({"status": 403})
         name = secrets.token_urlsafe(_NAME_BYTES)
-        if self._neighbours is not None:
-            name = self._neighbours.session_name(name)
+        if self._peers is not None:
+            name = self._peers.session_name(name)
         token = self.endpoint.tokens.sign(_SALT, name, max_age_s=self.options.token_max_age_s)
         session = LongPollSession(self, admitted.serializer, admitted.socket, name, token)
         self._sessions[name] = session

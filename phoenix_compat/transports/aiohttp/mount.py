@@ -25,24 +25,20 @@ from phoenix_compat.endpoint import (
 )
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.transports.aiohttp.long_poll import LongPollHub, Sessions
-from phoenix_compat.transports.aiohttp.peers import Neighbours
+from phoenix_compat.transports.aiohttp.peers import Peers
 from phoenix_compat.transports.aiohttp.websocket import WebSocketHub
 
 
-def mount(
-    app: web.Application, endpoint: Endpoint, *, neighbours: Neighbours | None = None
-) -> None:
+def mount(app: web.Application, endpoint: Endpoint, *, peers: Peers | None = None) -> None:
     """Serve the endpoint's sockets in an application, and close them with it.
 
     Args:
-        neighbours: the other processes of this server, in which long-poll sessions may live too.
+        peers: the other processes of this server, in which long-poll sessions may live too.
     """
     sessions: Sessions = {}
     for socket in endpoint.sockets:
         for options in socket.transports:
-            _mount_transport(
-                app, endpoint, socket, options, sessions=sessions, neighbours=neighbours
-            )
+            _mount_transport(app, endpoint, socket, options, sessions=sessions, peers=peers)
 
     async def close(_app: web.Application) -> None:
         await endpoint.close()
@@ -57,13 +53,13 @@ def _mount_transport(  # noqa: PLR0913 - what all transports share, by name
     options: TransportOptions,
     *,
     sessions: Sessions,
-    neighbours: Neighbours | None,
+    peers: Peers | None,
 ) -> None:
     hub: WebSocketHub | LongPollHub
     if isinstance(options, WebSocketOptions):
         hub = WebSocketHub(endpoint, socket, options)
     elif isinstance(options, LongPollOptions):
-        hub = LongPollHub(endpoint, socket, options, sessions, neighbours)
+        hub = LongPollHub(endpoint, socket, options, sessions, peers)
     else:
         raise ConfigError(f"there is no transport for {options!r}")
     endpoint.serve(hub)

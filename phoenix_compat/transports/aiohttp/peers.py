@@ -42,8 +42,8 @@ _OF_A_READ_REQUEST: Final = _OF_ONE_CONNECTION | {hdrs.CONTENT_ENCODING.lower()}
 _OF_AN_ANSWER: Final = _OF_ONE_CONNECTION | {hdrs.DATE.lower(), hdrs.SERVER.lower()}
 
 
-class NeighbourGoneError(PhoenixCompatError):
-    """The neighbour gave no answer.
+class PeerGoneError(PhoenixCompatError):
+    """The peer gave no answer.
 
     Attributes:
         is_sent: whether it may have carried the request out all the same.
@@ -54,7 +54,7 @@ class NeighbourGoneError(PhoenixCompatError):
         self.is_sent = is_sent
 
 
-class Neighbours:
+class Peers:
     """How this process sends requests to others; open while its `async with` block lasts.
 
     Args:
@@ -95,7 +95,7 @@ class Neighbours:
         """Have another process answer a request; its body was read and is given.
 
         Raises:
-            NeighbourGoneError: it is not there, or not the right one.
+            PeerGoneError: it is not there, or not the right one.
         """
         url = URL(f"http://node{request.raw_path}", encoded=True)
         try:
@@ -111,11 +111,11 @@ class Neighbours:
             ) as answer:
                 content = await answer.read()
         except aiohttp.ClientConnectorError as error:
-            raise NeighbourGoneError(node, str(error), is_sent=False) from error
+            raise PeerGoneError(node, str(error), is_sent=False) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise NeighbourGoneError(node, repr(error), is_sent=True) from error
+            raise PeerGoneError(node, repr(error), is_sent=True) from error
         if answer.status == MISDIRECTED:
-            raise NeighbourGoneError(node, "it is the wrong one", is_sent=False)
+            raise PeerGoneError(node, "it is the wrong one", is_sent=False)
         return web.Response(
             body=content, status=answer.status, headers=_kept(answer.headers, _OF_AN_ANSWER)
         )
@@ -139,7 +139,7 @@ class Neighbours:
         return client
 
 
-def is_from_neighbour(request: web.Request) -> bool:
+def is_from_peer(request: web.Request) -> bool:
     """Whether another process of this server sent this."""
     found = None if request.transport is None else request.transport.get_extra_info("socket")
     return found is not None and found.family == socket.AF_UNIX

@@ -15,7 +15,7 @@ from phoenix_compat.protocol.origin import Origin
 from phoenix_compat.protocol.query import Params, decode_query
 from phoenix_compat.protocol.serializer import Serializer, negotiate
 from phoenix_compat.runtime.outbox import Outbox
-from phoenix_compat.runtime.topic_fanout import Lane
+from phoenix_compat.runtime.topic_fanout import TopicFanout
 from phoenix_compat.transports import admission
 from phoenix_compat.transports.aiohttp import websocket
 from phoenix_compat.transports.aiohttp.connection import WebSocketConnection
@@ -191,14 +191,16 @@ def tokens_are_read_as_url_safe_base64(patch: pytest.MonkeyPatch) -> None:
 @mutant(17, waits=True, fails=["end/idle/pushes-do-not-count"])
 def what_is_sent_keeps_a_client(patch: pytest.MonkeyPatch) -> None:
     """Frames of the server count as activity of the client."""
-    publish, send = Lane.publish, Outbox.send
+    publish, send = TopicFanout.publish, Outbox.send
 
     def heard(outbox: Outbox) -> None:
         connection = outbox._sink
         if isinstance(connection, WebSocketConnection):
             connection.heard_at_sweep = connection._hub.sweeps
 
-    def publishing(self: Lane, packet: bytes, but: Outbox | None, key: object = None) -> None:
+    def publishing(
+        self: TopicFanout, packet: bytes, but: Outbox | None, key: object = None
+    ) -> None:
         publish(self, packet, but, key)
         for outbox in (*self._solo, *(self._multi or ())):
             heard(outbox)
@@ -207,7 +209,7 @@ def what_is_sent_keeps_a_client(patch: pytest.MonkeyPatch) -> None:
         heard(self)
         send(self, packet)
 
-    patch.setattr(Lane, "publish", publishing)
+    patch.setattr(TopicFanout, "publish", publishing)
     patch.setattr(Outbox, "send", sending)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from phoenix_compat.server.process.maintenance import Chores
+from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.tasks.model.task import Task
 from phoenix_compat.tasks.store.sqlite import database
 from phoenix_compat.tasks.store.task_store import TaskStore
@@ -74,17 +74,17 @@ async def test_chores_that_die_are_told_of(tmp_path: Path, monkeypatch: pytest.M
     """What is done every hour is watched as well."""
     failures = [RuntimeError()]
 
-    async def fail_once(_chores: Chores) -> None:
+    async def fail_once(_maintenance: Maintenance) -> None:
         if failures:
             raise failures.pop()
 
-    monkeypatch.setattr(Chores, "_prune", fail_once)
+    monkeypatch.setattr(Maintenance, "_prune", fail_once)
     async with product(settings_for(tmp_path)) as client:
         down = await until_ready(client, 503)
         up = await until_ready(client, 200)
 
-    assert down["background"]["chores"]["state"] == "restarting"
-    assert up["background"]["chores"]["restarts"] == 1
+    assert down["background"]["maintenance"]["state"] == "restarting"
+    assert up["background"]["maintenance"]["restarts"] == 1
 
 
 async def test_a_bug_with_one_task_ends_that_task(

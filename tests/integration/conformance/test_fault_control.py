@@ -37,7 +37,7 @@ async def test_armed_for_a_topic(visit: Visit, arm: Post) -> None:
 
 
 async def test_armed_for_connections(visit: Visit, arm: Post, dial: Dial, base_url: str) -> None:
-    """Without a topic a fault strikes every connection of the lane, or the next ones."""
+    """Without a topic a fault strikes every connection of the fanout, or the next ones."""
     wires = [await visit() for _connection in range(2)]
 
     await arm({"fault": "close:4001"})
@@ -75,7 +75,7 @@ async def test_disarm(visit: Visit, arm: Post, base_url: str, http: aiohttp.Clie
         ({"fault": "refuse_upgrades", "topic": "room:a"}, "topic"),
         ({"fault": "drop", "topic": 7}, "topic"),
         ({"fault": "drop", "client": "a/b"}, "client"),
-        ({"fault": "drop", "lane": ""}, "lane"),
+        ({"fault": "drop", "fanout": ""}, "fanout"),
         ([], "body"),
     ],
 )
@@ -94,7 +94,7 @@ async def test_control_errors(
 async def test_the_record_tells_everything(
     visit: Visit, base_url: str, http: aiohttp.ClientSession
 ) -> None:
-    """Attempts, messages both ways, strikes, pings, closes: in order, per lane."""
+    """Attempts, messages both ways, strikes, pings, closes: in order, per fanout."""
     wire = await joined(visit, "fault:ping:after=0s")
     await wire.recv_frame()
     await wire.client.send_frame(b"are you there?", Opcode.PONG)

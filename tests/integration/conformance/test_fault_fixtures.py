@@ -17,14 +17,14 @@ from tests.wire import PhoenixWire
 DROP = "client/reconnect/drop"
 
 
-def target(lane: FaultLane) -> str:
+def target(fanout: FaultLane) -> str:
     """Where a raw client connects to."""
-    return f"{urlsplit(lane.url).path}/websocket?vsn=2.0.0"
+    return f"{urlsplit(fanout.url).path}/websocket?vsn=2.0.0"
 
 
-async def join(lane: FaultLane, open_wire: Open, topic: str) -> PhoenixWire:
+async def join(fanout: FaultLane, open_wire: Open, topic: str) -> PhoenixWire:
     """What a client does: connect and join."""
-    wire = await open_wire(lane.http_url, target(lane))
+    wire = await open_wire(fanout.http_url, target(fanout))
     await wire.send(["1", "1", topic, "phx_join", {}])
     await wire.recv_many(2)
     return wire

@@ -290,7 +290,7 @@ async def test_restart(visit: Visit, base_url: str) -> None:
 
 
 async def test_lanes_do_not_disturb_each_other(visit: Visit, dial: Dial, base_url: str) -> None:
-    """An outage in one lane is none in another."""
+    """An outage in one fanout is none in another."""
     await ending(await joined(visit, "fault:outage:503:times=9:after=0s"))
 
     other = await upgrade(dial, base_url, "/faults/t/other/socket/websocket?vsn=2.0.0")

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from phoenix_compat.emulator.clock import parse_timestamp
-from phoenix_compat.emulator.pictures.picture import PictureOrder
+from phoenix_compat.emulator.pictures.picture import PictureRequest
 from tests.unit.emulator.caller import PATIENCE_S, Caller, calling
 from tests.unit.emulator.checks import Check, failed, page, status
 
@@ -136,7 +136,7 @@ async def test_a_file_fault_strikes_one_download(name: str) -> None:
         caller.state.clock.advance(60)
         url = (await caller.poll(created)).json["output"]
         # Drawn before, so that patience is for the fault alone.
-        await caller.state.studio.picture(order_of(caller))
+        await caller.state.picture_cache.picture(order_of(caller))
         waits = {"patience_s": PATIENCE_S} if name == "file_stalled" else {}
 
         seen = await caller.get(url, allow_redirects=False, **waits)
@@ -145,10 +145,10 @@ async def test_a_file_fault_strikes_one_download(name: str) -> None:
         assert (await caller.get(url)).body.startswith(b"\xff\xd8\xff")
 
 
-def order_of(caller: Caller) -> PictureOrder:
+def order_of(caller: Caller) -> PictureRequest:
     """The picture of the only prediction."""
     (prediction,) = caller.state.predictions
-    return PictureOrder(prediction.prompt, 1024, 1024, "jpg")
+    return PictureRequest(prediction.prompt, 1024, 1024, "jpg")
 
 
 async def test_who_follows_the_redirect_is_noticed() -> None:

@@ -153,7 +153,7 @@ async def test_a_cancel_fault_leaves_the_prediction_alone(name: str) -> None:
 async def test_a_hanging_handler_ends_with_the_emulator() -> None:
     """Closing does not wait for a request that hangs."""
     async with calling() as caller:
-        caller.state.alarm.close()
+        caller.state.timer.close()
 
         seen = await caller.create("#fault:hang")
 

@@ -201,7 +201,7 @@ async def test_a_clock_that_was_set_back_stops_nothing(path: Path) -> None:
 
 
 async def test_no_more_is_remembered_than_held(path: Path) -> None:
-    """The ledger's capacity holds for the file too."""
+    """The prediction store's capacity holds for the file too."""
     async with remembering(path, max_predictions=3) as caller:
         for number in range(5):
             await caller.create(str(number))

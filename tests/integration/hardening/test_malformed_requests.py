@@ -61,7 +61,9 @@ def answers_of(server: Besieged, requests: Iterable[bytes]) -> list[bytes]:
 
 
 async def test_each_costs_no_more_than_twice_a_get(tmp_path: Path) -> None:
-    """S2: 600 malformed requests of six kinds cost at most twice 600 GETs on new connections."""
+    """S2: 600 malformed requests of six kinds cost at most twice 600 GETs on new
+    connections.
+    """
     async with besieged(tmp_path, *serve_in(tmp_path)) as server:
         requests = list(MALFORMED.values())
         await asyncio.to_thread(answers_of, server, [_GOOD, *requests] * 10)  # all is loaded now

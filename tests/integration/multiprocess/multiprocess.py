@@ -86,7 +86,7 @@ class Company:
         await wire.join(f"task:{task_id}")
         return Watch(wire, f"task:{task_id}")
 
-    async def keeper(self) -> int:
+    async def leader(self) -> int:
         """The process that keeps the tasks."""
         status, body = await self.request(0, "GET", "/readyz")
         assert status == 200, body

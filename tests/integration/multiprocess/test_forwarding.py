@@ -1,4 +1,4 @@
-"""What concerns tasks is sent to the keeper: again only when that changes nothing."""
+"""What concerns tasks is sent to the leader: again only when that changes nothing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from aiohttp import web
 from phoenix_compat.cluster.bus import Bus
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.server.multiprocess import forwarding
-from phoenix_compat.server.multiprocess.leader import ROLE, Keeper
-from phoenix_compat.transports.aiohttp.peers import Neighbours
+from phoenix_compat.server.multiprocess.leader import ROLE, Leader
+from phoenix_compat.transports.aiohttp.peers import Peers
 from tests.serving import serving
 
 
@@ -50,34 +50,34 @@ class KeeperAtWork:
 
 @asynccontextmanager
 async def keeping(folder: Path, deaths: int) -> AsyncIterator[KeeperAtWork]:
-    """Process 1, which says on the bus that it is the keeper."""
-    keeper = KeeperAtWork(deaths)
+    """Process 1, which says on the bus that it is the leader."""
+    leader = KeeperAtWork(deaths)
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", keeper.answer)
+    app.router.add_route("*", "/{path:.*}", leader.answer)
     runner = web.AppRunner(app)
     await runner.setup()
     try:
         listener = await asyncio.to_thread(bound_unix_socket, folder / "1.http")
         await web.SockSite(runner, listener).start()
-        yield keeper
+        yield leader
     finally:
         await runner.cleanup()
 
 
 @asynccontextmanager
 async def front(folder: Path) -> AsyncIterator[str]:
-    """Process 0, which knows that process 1 is the keeper; its URL."""
+    """Process 0, which knows that process 1 is the leader; its URL."""
 
     async def begin() -> None:
         raise AssertionError("nobody takes over here")
 
     bus, other = Bus(folder, 0, 2), Bus(folder, 1, 2)
-    keeper = Keeper(bus, begin)
+    leader = Leader(bus, begin)
     app = web.Application()
-    async with Neighbours(0, 2, lambda node: folder / f"{node}.http") as neighbours, bus, other:
-        app.middlewares.append(forwarding.forwarding(keeper, neighbours))
+    async with Peers(0, 2, lambda node: folder / f"{node}.http") as peers, bus, other:
+        app.middlewares.append(forwarding.forwarding(leader, peers))
         other.take_role(ROLE)
-        assert await keeper.find() == 1
+        assert await leader.find() == 1
         async with serving(app) as url:
             yield url
 
@@ -93,10 +93,10 @@ async def front(folder: Path) -> AsyncIterator[str]:
 async def test_what_can_be_repeated_is_sent_again(
     folder: Path, method: str, path: str, headers: dict[str, str]
 ) -> None:
-    """A keeper that dies of a GET, an order with a key or a webhook is asked once more, and its
+    """A leader that dies of a GET, an order with a key or a webhook is asked once more, and its
     client hears nothing of it."""
     async with (
-        keeping(folder, deaths=1) as keeper,
+        keeping(folder, deaths=1) as leader,
         front(folder) as url,
         aiohttp.ClientSession() as http,
         http.request(method, url + path, data="body", headers=headers) as answer,
@@ -104,13 +104,13 @@ async def test_what_can_be_repeated_is_sent_again(
         told = await answer.json()
 
     assert (answer.status, told) == (200, {"body": "body"})
-    assert keeper.asked == [f"{method} {path.partition('?')[0]}"] * 2
+    assert leader.asked == [f"{method} {path.partition('?')[0]}"] * 2
 
 
 async def test_what_may_have_been_done_is_not_repeated(folder: Path) -> None:
     """An order without a key is sent once; 503 says that its outcome is unknown, and what helps."""
     async with (
-        keeping(folder, deaths=1) as keeper,
+        keeping(folder, deaths=1) as leader,
         front(folder) as url,
         aiohttp.ClientSession() as http,
         http.post(f"{url}/api/tasks", data="body") as answer,
@@ -120,7 +120,7 @@ async def test_what_may_have_been_done_is_not_repeated(folder: Path) -> None:
     assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
     assert problem["type"].endswith("unknown-outcome")
     assert "Idempotency-Key" in problem["detail"]
-    assert keeper.asked == ["POST /api/tasks"]
+    assert leader.asked == ["POST /api/tasks"]
 
 
 async def test_a_keeper_that_cannot_be_reached_is_waited_for(

@@ -17,9 +17,9 @@ from yarl import URL
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.transports.aiohttp.peers import (
     MISDIRECTED,
-    NeighbourGoneError,
-    Neighbours,
-    is_from_neighbour,
+    PeerGoneError,
+    Peers,
+    is_from_peer,
 )
 from tests.serving import serving
 
@@ -41,7 +41,7 @@ async def echo(request: web.Request) -> web.Response:
     told = [
         f"{request.method} {request.raw_path} {request.host}",
         request.headers.get("X-Some", ""),
-        str(is_from_neighbour(request)),
+        str(is_from_peer(request)),
         (await request.read()).decode(),
     ]
     answer = web.Response(body=gzip.compress("|".join(told).encode()), status=203)
@@ -54,13 +54,13 @@ async def echo(request: web.Request) -> web.Response:
 @asynccontextmanager
 async def front(folder: Path) -> AsyncIterator[str]:
     """A process that sends everything on to process 1; its URL."""
-    async with Neighbours(0, 2, lambda node: folder / f"{node}.http") as neighbours:
+    async with Peers(0, 2, lambda node: folder / f"{node}.http") as peers:
 
         async def forward(request: web.Request) -> web.Response:
-            assert not is_from_neighbour(request)
+            assert not is_from_peer(request)
             try:
-                return await neighbours.forward(1, request, await request.read() or None)
-            except NeighbourGoneError as error:
+                return await peers.forward(1, request, await request.read() or None)
+            except PeerGoneError as error:
                 return web.Response(status=502, text=f"sent: {error.is_sent}")
 
         app = web.Application()
@@ -131,6 +131,6 @@ async def test_no_answer_says_whether_it_may_have_been_carried_out(
 )
 async def test_a_sessions_name_tells_where_it_lives(name: str, owner: int | None) -> None:
     """Only a process that there is, and another than this one, is asked."""
-    async with Neighbours(0, 2, Path) as neighbours:  # type: ignore[arg-type] # never asked
-        assert neighbours.owner_of(name) == owner
-        assert neighbours.session_name("abc") == "0.abc"
+    async with Peers(0, 2, Path) as peers:  # type: ignore[arg-type] # never asked
+        assert peers.owner_of(name) == owner
+        assert peers.session_name("abc") == "0.abc"

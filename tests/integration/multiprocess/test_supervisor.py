@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from phoenix_compat.cluster import Seat, supervisor
+from phoenix_compat.cluster import WorkerProcess, supervisor
 from phoenix_compat.cluster.supervisor import Supervisor, WorkersFailedError, reserved
 
 _PRELUDE = """
 import json, os, signal, socket, sys, time
 line = socket.socket(fileno=0)
-seat = json.loads(line.makefile("rb").readline())
+worker_process = json.loads(line.makefile("rb").readline())
 def ready(): line.send(b"ready\\n")
-def note(): open(sys.argv[1], "a").write(f"{seat['node']} ")
+def note(): open(sys.argv[1], "a").write(f"{worker_process['node']} ")
 """
 
 
@@ -37,11 +37,13 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "MAX_DEATHS", 4)
 
 
-def workers(monkeypatch: pytest.MonkeyPatch, notes: Path, script: str, seat: Seat) -> Supervisor:
+def workers(
+    monkeypatch: pytest.MonkeyPatch, notes: Path, script: str, worker_process: WorkerProcess
+) -> Supervisor:
     """A supervisor whose workers run this script."""
     command = (sys.executable, "-c", _PRELUDE + script, str(notes))
     monkeypatch.setattr(supervisor, "_this_program", lambda: command)
-    return Supervisor((), seat)
+    return Supervisor((), worker_process)
 
 
 async def test_workers_that_die_again_and_again_end_the_server(
@@ -50,9 +52,9 @@ async def test_workers_that_die_again_and_again_end_the_server(
     """They are started again so many times; then all end, and the error says so."""
     del hurry
     started: list[bool] = []
-    async with reserved("127.0.0.1", 0, 2) as seat:
-        script = "note(); ready(); sys.exit(3) if seat['node'] else time.sleep(60)"
-        scene = workers(monkeypatch, notes, script, seat)
+    async with reserved("127.0.0.1", 0, 2) as worker_process:
+        script = "note(); ready(); sys.exit(3) if worker_process['node'] else time.sleep(60)"
+        scene = workers(monkeypatch, notes, script, worker_process)
 
         with pytest.raises(WorkersFailedError, match="do not stay up"):
             await scene.run(lambda: started.append(True))
@@ -68,9 +70,9 @@ async def test_a_worker_that_never_comes_up_ends_the_server(
     """One that ends before it is ready is not tried again, and nobody is told of a start."""
     del hurry
     started: list[bool] = []
-    async with reserved("127.0.0.1", 0, 2) as seat:
-        script = "note(); sys.exit(2) if seat['node'] else time.sleep(60)"
-        scene = workers(monkeypatch, notes, script, seat)
+    async with reserved("127.0.0.1", 0, 2) as worker_process:
+        script = "note(); sys.exit(2) if worker_process['node'] else time.sleep(60)"
+        scene = workers(monkeypatch, notes, script, worker_process)
 
         with pytest.raises(WorkersFailedError):
             await scene.run(lambda: started.append(True))
@@ -84,17 +86,17 @@ async def test_a_worker_that_does_not_stop_is_killed(
 ) -> None:
     """SIGTERM is given time, and then SIGKILL; the folder of the sockets goes too."""
     del hurry
-    async with reserved("127.0.0.1", 0, 2) as seat:
+    async with reserved("127.0.0.1", 0, 2) as worker_process:
         script = (
             "signal.signal(signal.SIGTERM, lambda *_: note()); ready(); \nwhile 1: time.sleep(60)"
         )
-        scene = workers(monkeypatch, notes, script, seat)
+        scene = workers(monkeypatch, notes, script, worker_process)
 
         await scene.run(lambda: os.kill(os.getpid(), signal.SIGTERM))
 
-        assert seat.path.is_dir()
+        assert worker_process.path.is_dir()
     assert sorted((await asyncio.to_thread(notes.read_text)).split()) == ["0", "1"]
-    assert not seat.path.exists()
+    assert not worker_process.path.exists()
 
 
 async def test_a_program_that_is_not_there_ends_the_server(
@@ -103,6 +105,6 @@ async def test_a_program_that_is_not_there_ends_the_server(
     """A command that cannot be run is an error like any other start that fails."""
     del hurry
     monkeypatch.setattr(supervisor, "_this_program", lambda: ("/nowhere/python",))
-    async with reserved("127.0.0.1", 0, 2) as seat:
+    async with reserved("127.0.0.1", 0, 2) as worker_process:
         with pytest.raises(WorkersFailedError):
-            await Supervisor((), seat).run(lambda: None)
+            await Supervisor((), worker_process).run(lambda: None)

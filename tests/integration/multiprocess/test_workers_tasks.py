@@ -121,25 +121,25 @@ async def test_a_task_that_is_not_there_is_refused_at_every_process(tmp_path: Pa
 async def test_a_killed_keeper_loses_and_repeats_nothing(tmp_path: Path, moment: Moment) -> None:
     """SIGKILL in the middle of a task: another process takes it up, and it is paid for once."""
     async with watched_tasks(tmp_path, speed=4.0) as (scene, lookout):
-        keeper = await scene.keeper()
-        other = 1 - keeper
+        leader = await scene.leader()
+        other = 1 - leader
         with lookout.trap(lambda sight: sight.deed is Deed.POLL and sight.moment is moment) as trap:
             task_id = await scene.post(other)
             watch = await scene.watch(other, task_id)
             async with asyncio.timeout(20.0):
                 await trap.sprung.wait()
 
-        await scene.kill(keeper)
-        later = await scene.post(other)  # waits for the new keeper
+        await scene.kill(leader)
+        later = await scene.post(other)  # waits for the new leader
         heard = await watch.to_the_end()
-        heard_later = await (await scene.watch(keeper, later)).to_the_end()
+        heard_later = await (await scene.watch(leader, later)).to_the_end()
 
         assert heard[-1]["status"] == "completed"
         progress = [one["progress"] for one in heard]
         assert progress == sorted(progress)
         assert heard_later[-1]["status"] == "completed"
         assert len(list(lookout.state.predictions)) == 2
-        assert await scene.keeper() == other
+        assert await scene.leader() == other
 
 
 NEVER_OVER = "#fault:stuck_processing+webhook_never"
@@ -170,7 +170,7 @@ async def deliver(
 
 
 async def test_a_webhook_ends_the_task_from_any_process(tmp_path: Path) -> None:
-    """Wherever it arrives, the keeper checks its signature and completes the task; one that is
+    """Wherever it arrives, the leader checks its signature and completes the task; one that is
     forged is refused there too, and changes nothing."""
     async with watched_tasks(tmp_path, speed=SPEED, public_url=PUBLIC_URL) as (scene, lookout):
         finished = await scene.watch(0, await scene.post(0, "monk #fault:webhook_never"))
@@ -195,17 +195,17 @@ async def test_a_webhook_ends_the_task_from_any_process(tmp_path: Path) -> None:
 
 
 async def test_a_webhook_waits_for_the_next_keeper(tmp_path: Path) -> None:
-    """One that comes when the keeper has just been killed is taken by the one that takes over."""
+    """One that comes when the leader has just been killed is taken by the one that takes over."""
     async with watched_tasks(tmp_path, speed=SPEED, public_url=PUBLIC_URL) as (scene, lookout):
-        keeper = await scene.keeper()
-        task_id = await scene.post(keeper, f"monk {NEVER_OVER}")
-        watch = await scene.watch(1 - keeper, task_id)
+        leader = await scene.leader()
+        task_id = await scene.post(leader, f"monk {NEVER_OVER}")
+        watch = await scene.watch(1 - leader, task_id)
         while (await watch.next())["progress"] <= 0.1:
             pass
         webhook = webhook_of(lookout, task_id, status="failed", error="NSFW content detected")
 
-        await scene.kill(keeper)
-        status = await deliver(scene, 1 - keeper, *webhook)
+        await scene.kill(leader)
+        status = await deliver(scene, 1 - leader, *webhook)
 
         assert status == 200
         assert (await watch.to_the_end())[-1]["error_data"]["code"] == "content_policy"
@@ -214,13 +214,13 @@ async def test_a_webhook_waits_for_the_next_keeper(tmp_path: Path) -> None:
 async def test_the_emulator_outlives_the_keeper(tmp_path: Path) -> None:
     """Without a token, too, a task goes on when the process that works on it is killed."""
     async with tasks(tmp_path, PHOENIX_COMPAT_EMULATOR_SPEED="4") as scene:
-        keeper = await scene.keeper()
-        task_id = await scene.post(keeper)
-        watch = await scene.watch(1 - keeper, task_id)
+        leader = await scene.leader()
+        task_id = await scene.post(leader)
+        watch = await scene.watch(1 - leader, task_id)
         while (await watch.next())["progress"] <= 0.1:
             pass
 
-        await scene.kill(keeper)
+        await scene.kill(leader)
 
         heard = await watch.to_the_end()
         assert heard[-1]["status"] == "completed"

@@ -33,15 +33,15 @@ async def test_config_show_tells_where_each_value_comes_from(tmp_path: Path) -> 
 
 async def test_check_config_is_an_exit_code(tmp_path: Path) -> None:
     """0 for settings that work, 2 with a line for each mistake, also those found only in use."""
-    kinds = written(tmp_path / "kinds.toml", "[poster]\ntask_type = 1")
+    task_types = written(tmp_path / "task_types.toml", "[poster]\ntask_type = 1")
     sound = written(tmp_path / "sound.toml", "port = 4100")
-    wrong = written(tmp_path / "wrong.toml", 'kinds_file = "kinds.toml"\nfile_hosts = ["a b"]')
+    wrong = written(tmp_path / "wrong.toml", 'kinds_file = "task_types.toml"\nfile_hosts = ["a b"]')
 
     good = await run(*COMMAND, "check-config", "--config", sound)
     bad = await run(*COMMAND, "check-config", "--config", wrong)
 
     assert (good.code, good.err) == (0, "")
     assert bad.code == 2
-    assert f"{kinds}: [poster] task_type" in bad.err
+    assert f"{task_types}: [poster] task_type" in bad.err
     assert "'a b' is no host" in bad.err
     assert "Traceback" not in bad.err

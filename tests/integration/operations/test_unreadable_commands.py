@@ -1,4 +1,4 @@
-"""Commands and chores on a database with rows that cannot be read: they do their work."""
+"""Commands and maintenance on a database with rows that cannot be read: they do their work."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from phoenix_compat.server.process.maintenance import Chores
+from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.model.clock import SystemClock
@@ -33,16 +33,16 @@ async def test_ended_tasks_go_once_they_are_old_enough(tmp_path: Path) -> None:
     async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
         archive = Archive(tmp_path / "files", min_free_bytes=0)
         await archive.open()
-        chores = Chores(Settings(keep_tasks_s=172_800), store, archive, Tomorrow())
-        chores.start()
+        maintenance = Maintenance(Settings(keep_tasks_s=172_800), store, archive, Tomorrow())
+        maintenance.start()
         await asyncio.sleep(0)
         before = await states(store)
 
-        chores.change(Settings(keep_tasks_s=3_600))
+        maintenance.change(Settings(keep_tasks_s=3_600))
         async with asyncio.timeout(10.0):
             while await states(store) & {TaskStatus.COMPLETED, TaskStatus.FAILED}:  # noqa: ASYNC110 - a commit sets no event
                 await asyncio.sleep(0.01)
-        await chores.stop()
+        await maintenance.stop()
         await archive.close()
 
     assert before == set(TaskStatus)

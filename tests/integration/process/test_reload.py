@@ -49,9 +49,9 @@ async def test_a_hangup_takes_over_what_may_change(config: Path, tmp_path: Path)
     """A new default model is ordered from now on; a new port is told as needing a restart; a file
     with mistakes changes nothing."""
     data = 'data_dir = "data"'
-    write(tmp_path / "kinds.toml", "[poster]", 'task_type = "poster_gen"', 'result = "image"')
-    with (tmp_path / "kinds.toml").open("a") as kinds:
-        kinds.write('\ndefault_model = "owner/poster"\n')
+    write(tmp_path / "task_types.toml", "[poster]", 'task_type = "poster_gen"', 'result = "image"')
+    with (tmp_path / "task_types.toml").open("a") as task_types:
+        task_types.write('\ndefault_model = "owner/poster"\n')
     async with (
         server(*COMMAND, "--config", str(config)) as (process, url),
         aiohttp.ClientSession() as http,
@@ -64,7 +64,7 @@ async def test_a_hangup_takes_over_what_may_change(config: Path, tmp_path: Path)
 
         write(
             *(config, data, "emulator_speed = 20", 'log_level = "info"', "show_watchers = true"),
-            *('default_model = "black-forest-labs/flux-schnell"', 'kinds_file = "kinds.toml"'),
+            *('default_model = "black-forest-labs/flux-schnell"', 'kinds_file = "task_types.toml"'),
         )
         process.send_signal(signal.SIGHUP)
         reloaded = await said(process, "config.reloaded")

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionState, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task
 from tests.integration.worker.fake_provider import PICTURE, FakeProvider
 
@@ -154,8 +154,8 @@ class Provider(FakeProvider):
         self.ordered.append(task.id)
         return PredictionRef(f"made-{len(self.ordered)}")
 
-    async def fetch(self, ref: PredictionRef) -> Snapshot:
+    async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
         """See `Provider`."""
-        return Snapshot(
+        return PredictionSnapshot(
             ref=ref, state=PredictionState.SUCCEEDED, raw_status="succeeded", output=PICTURE
         )

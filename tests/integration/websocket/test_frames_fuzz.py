@@ -59,10 +59,10 @@ def spoilt(rng: random.Random) -> Iterator[bytes]:
 async def test_noise_ends_one_connection_at_most(
     reference_url: str, open_wire: Open, dial: Dial, target: str, seed: int
 ) -> None:
-    """Each attempt is survived or closed with a code of §3.12; a neighbour notices nothing."""
+    """Each attempt is survived or closed with a code of §3.12; a peer notices nothing."""
     attempts = spoilt(random.Random(f"{target} {seed}"))  # noqa: S311 - seeded, no secret
-    neighbour = await open_wire(reference_url)
-    await neighbour.join("room:neighbour")
+    peer = await open_wire(reference_url)
+    await peer.join("room:peer")
 
     for _attempt in range(ATTEMPTS):
         client = await dial(reference_url)
@@ -71,7 +71,7 @@ async def test_noise_ends_one_connection_at_most(
         await client.send_bytes(data + encode_close(1000))
         assert await last_code(client) in CODES, data
 
-    assert (await neighbour.ask(["1", "9", "room:neighbour", "echo", {}]))[4] == OK
+    assert (await peer.ask(["1", "9", "room:peer", "echo", {}]))[4] == OK
 
 
 async def test_noise_instead_of_a_handshake(
@@ -79,14 +79,14 @@ async def test_noise_instead_of_a_handshake(
 ) -> None:
     """Bytes that are no HTTP get an answer or none, and harm nobody."""
     rng = random.Random(7)  # noqa: S311 - seeded, no secret
-    neighbour = await open_wire(reference_url)
+    peer = await open_wire(reference_url)
 
     for _attempt in range(ATTEMPTS):
         client = await dial(reference_url)
         await client.send_bytes(rng.randbytes(rng.randrange(1, 60)) + b"\r\n\r\n")
         await client.close()
 
-    await neighbour.fence()
+    await peer.fence()
 
 
 async def last_code(client: WireClient) -> int:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionState, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task
 
 PICTURE = "https://replicate.delivery/xezq/out-0.jpg"
 START = datetime(2026, 1, 5, 10, 0, 0, tzinfo=UTC)
 
-Answer: TypeAlias = Snapshot | PredictionRef | Sequence[PredictionRef] | Exception
+Answer: TypeAlias = PredictionSnapshot | PredictionRef | Sequence[PredictionRef] | Exception
 
 
 class FakeClock:
@@ -75,11 +75,11 @@ class FakeProvider:
         assert isinstance(answer, PredictionRef)
         return answer
 
-    async def fetch(self, ref: PredictionRef) -> Snapshot:
+    async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
         """See `Provider`."""
         return self._snapshot(await self._answer("fetch"))
 
-    async def cancel(self, ref: PredictionRef) -> Snapshot:
+    async def cancel(self, ref: PredictionRef) -> PredictionSnapshot:
         """See `Provider`."""
         return self._snapshot(await self._answer("cancel"))
 
@@ -103,8 +103,8 @@ class FakeProvider:
             raise answer
         return answer
 
-    def _snapshot(self, answer: Answer) -> Snapshot:
-        assert isinstance(answer, Snapshot)
+    def _snapshot(self, answer: Answer) -> PredictionSnapshot:
+        assert isinstance(answer, PredictionSnapshot)
         return answer
 
 
@@ -113,25 +113,27 @@ def ref(name: str = "p-1") -> PredictionRef:
     return PredictionRef(name)
 
 
-def active(logs: str = "", raw_status: str = "processing") -> Snapshot:
+def active(logs: str = "", raw_status: str = "processing") -> PredictionSnapshot:
     """A prediction that goes on."""
-    return Snapshot(ref=ref(), state=PredictionState.ACTIVE, raw_status=raw_status, logs=logs)
+    return PredictionSnapshot(
+        ref=ref(), state=PredictionState.ACTIVE, raw_status=raw_status, logs=logs
+    )
 
 
-def succeeded(output: object = PICTURE) -> Snapshot:
+def succeeded(output: object = PICTURE) -> PredictionSnapshot:
     """A prediction that made a picture."""
-    return Snapshot(
+    return PredictionSnapshot(
         ref=ref(), state=PredictionState.SUCCEEDED, raw_status="succeeded", output=output
     )
 
 
-def failed(error_text: str) -> Snapshot:
+def failed(error_text: str) -> PredictionSnapshot:
     """A prediction that failed."""
-    return Snapshot(
+    return PredictionSnapshot(
         ref=ref(), state=PredictionState.FAILED, raw_status="failed", error_text=error_text
     )
 
 
-def canceled() -> Snapshot:
+def canceled() -> PredictionSnapshot:
     """A prediction that someone or a deadline ended."""
-    return Snapshot(ref=ref(), state=PredictionState.CANCELED, raw_status="canceled")
+    return PredictionSnapshot(ref=ref(), state=PredictionState.CANCELED, raw_status="canceled")

@@ -16,9 +16,9 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUncertainError,
     ProviderUnreachableError,
 )
-from phoenix_compat.tasks.model.prediction import Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionSnapshot
 from phoenix_compat.tasks.model.task import Task, TaskStatus
-from phoenix_compat.tasks.model.task_types import KINDS, determine_task_params
+from phoenix_compat.tasks.model.task_types import TASK_TYPES, determine_task_params
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from tests.integration.worker.fake_provider import (
     PICTURE,
@@ -93,7 +93,7 @@ async def test_tasks_start_in_order_and_so_many_at_once(path: Path, clock: FakeC
     ],
 )
 async def test_a_prediction_that_ends_badly_fails_the_task(
-    path: Path, clock: FakeClock, answer: Snapshot, code: str
+    path: Path, clock: FakeClock, answer: PredictionSnapshot, code: str
 ) -> None:
     """Each bad end is one code, announced once, and no second prediction is made."""
     provider = FakeProvider(submit=[ref()], fetch=[active(), answer])
@@ -132,10 +132,10 @@ async def test_a_prediction_that_is_gone_is_expired(path: Path, clock: FakeClock
 
 async def test_a_kind_may_have_its_own_deadline(path: Path, clock: FakeClock) -> None:
     """A task is given up at the deadline of its row, whatever the worker's is."""
-    kinds = {"image": replace(KINDS["image"], deadline_s=30.0)}
+    task_types = {"image": replace(TASK_TYPES["image"], deadline_s=30.0)}
     provider = FakeProvider(submit=[ref()], fetch=[active()], cancel=[active()])
     async with open_workshop(path, provider, clock) as workshop:
-        params = determine_task_params({"type": "image", "prompt": "monk"}, kinds)
+        params = determine_task_params({"type": "image", "prompt": "monk"}, task_types)
         task = await workshop.store.add(params)
         workshop.worker.wake()
 
@@ -210,7 +210,7 @@ async def test_an_announcement_that_fails_harms_no_task(path: Path, clock: FakeC
                 heard.set()
             raise PhoenixCompatError("nobody listens")
 
-        workshop.worker._bench.recorder._announce = announce
+        workshop.worker._context.recorder._announce = announce
         await workshop.worker.start()
         task = await workshop.add()
         await asyncio.wait_for(heard.wait(), 5)

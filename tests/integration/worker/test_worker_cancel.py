@@ -12,7 +12,7 @@ from phoenix_compat.tasks.model.errors import (
     TaskNotFoundError,
 )
 from phoenix_compat.tasks.model.task import TaskStatus
-from phoenix_compat.tasks.worker.options import PollPace, WorkerOptions
+from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from tests.integration.worker.fake_provider import (
     START,
     FakeClock,
@@ -119,7 +119,7 @@ async def test_a_lost_order_is_not_repeated_after_a_cancel(path: Path) -> None:
 
 async def test_a_cancel_does_not_wait_for_the_next_look(path: Path) -> None:
     """A prediction that is looked at every half minute is canceled now, by the real clock."""
-    pace = PollPace(first_s=0.01, growth=10_000.0, limit_s=30.0)
+    pace = PollIntervals(first_s=0.01, growth=10_000.0, limit_s=30.0)
     half = active(" 50%|█| 2/4 [00:00]")
     provider = FakeProvider(submit=[ref()], fetch=[half], cancel=[canceled()])
     async with open_workshop(path, provider, options=WorkerOptions(poll=pace)) as workshop:

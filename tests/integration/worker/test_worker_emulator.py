@@ -11,7 +11,7 @@ import pytest
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
-from phoenix_compat.tasks.worker.options import PollPace, WorkerOptions
+from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from tests.integration.worker.worker_harness import FAST, Workshop, code_of, open_workshop
 
 TOKEN = "r8_made_up"
@@ -105,7 +105,7 @@ async def test_a_refused_connection_ends_as_unavailable(path: Path, unused_tcp_p
 
 async def test_a_picture_that_never_comes_times_out(path: Path, emulator: Emulator) -> None:
     """At the deadline the prediction is canceled, by the provider and by us."""
-    options = WorkerOptions(deadline_s=0.3, deadline_grace_s=0.1, poll=PollPace(first_s=0.05))
+    options = WorkerOptions(deadline_s=0.3, deadline_grace_s=0.1, poll=PollIntervals(first_s=0.05))
     async with open_shop(path, emulator.base_url, options=options) as workshop:
         task = await workshop.run(prompt="monk #fault:stuck_processing")
 

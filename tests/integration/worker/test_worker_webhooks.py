@@ -14,9 +14,9 @@ from phoenix_compat.emulator.settings import DEFAULT_WEBHOOK_SECRET
 from phoenix_compat.emulator.signature import webhook_headers
 from phoenix_compat.server.http.webhooks import MAX_BODY_BYTES
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
-from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionState, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskStatus
-from phoenix_compat.tasks.worker.options import PollPace, WorkerOptions
+from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from tests.integration.worker.webhook_harness import BLIND, LOOKING, Scene, reported
 
 
@@ -94,7 +94,7 @@ async def test_a_webhook_carries_a_lost_order_home(
 
 async def test_webhooks_make_looks_rare(path: Path, emulator: Emulator) -> None:
     """Once a prediction is reported on, looks come at the slow pace."""
-    pace = PollPace(first_s=0.02, limit_s=0.02, reported_s=60.0)
+    pace = PollIntervals(first_s=0.02, limit_s=0.02, reported_s=60.0)
     async with reported(path, emulator, WorkerOptions(poll=pace)) as scene:
         await run(scene, "monk #fault:slow_start")
         polls = emulator.state.counts["polls"]
@@ -108,7 +108,7 @@ async def test_webhooks_of_a_task_nobody_works_on_are_kept(path: Path, emulator:
     async with reported(path, emulator, BLIND) as scene:
         await scene.workshop.worker.stop()
         task = await scene.workshop.add()
-        told = Snapshot(
+        told = PredictionSnapshot(
             ref=PredictionRef("p-early"),
             state=PredictionState.SUCCEEDED,
             raw_status="succeeded",

@@ -13,16 +13,16 @@ from phoenix_compat.emulator import Emulator
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH, WebhookRoute
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.provider.webhooks import WebhookInbox
-from phoenix_compat.tasks.worker.options import PollPace, WorkerOptions
+from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from tests.integration.worker.worker_harness import FAST, Workshop, open_workshop
 from tests.serving import serving
 
 TOKEN = "r8_made_up"
 BLIND = WorkerOptions(
-    reconcile_waits_s=(60.0,), poll=PollPace(first_s=60.0, limit_s=60.0, reported_s=60.0)
+    reconcile_waits_s=(60.0,), poll=PollIntervals(first_s=60.0, limit_s=60.0, reported_s=60.0)
 )
 """Looks come after the test's end: what happens before is due to webhooks."""
-LOOKING = WorkerOptions(poll=PollPace(first_s=0.05, limit_s=0.05, reported_s=0.2))
+LOOKING = WorkerOptions(poll=PollIntervals(first_s=0.05, limit_s=0.05, reported_s=0.2))
 
 
 class Scene:

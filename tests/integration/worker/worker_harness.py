@@ -13,7 +13,7 @@ from phoenix_compat.tasks.model.task_types import TaskParams, determine_task_par
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.circuit_breaker import BreakerOptions
-from phoenix_compat.tasks.worker.options import PollPace, WorkerOptions
+from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from phoenix_compat.tasks.worker.worker import Worker
 from phoenix_compat.tasks.worker.worker_context import Archive
 from tests.integration.worker.fake_provider import FakeProvider
@@ -26,7 +26,7 @@ FAST = WorkerOptions(
     retry_first_s=0.02,
     retry_limit_s=0.1,
     repeat_first_s=0.02,
-    poll=PollPace(first_s=0.02, limit_s=0.05),
+    poll=PollIntervals(first_s=0.02, limit_s=0.05),
     breaker=BreakerOptions(first_probe_s=0.05, probe_limit_s=0.05, patience_s=2.0),
 )
 """The real clock, with waits that a test can afford."""

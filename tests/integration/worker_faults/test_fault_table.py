@@ -22,7 +22,7 @@ from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.worker.circuit_breaker import BreakerOptions
-from phoenix_compat.tasks.worker.options import PollPace, WorkerOptions
+from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from tests.integration.worker.fake_provider import FakeClock
 from tests.integration.worker.webhook_harness import LOOKING, reported
 from tests.integration.worker.worker_harness import Workshop, code_of, open_workshop
@@ -161,13 +161,13 @@ PATIENT = WorkerOptions(
     concurrency=100,
     creates_per_s=1_000.0,
     create_burst=1_000.0,
-    looks_per_s=1_000.0,
+    polls_per_s=1_000.0,
     reconcile_waits_s=(0.05, 0.3, 1.6),
     retry_first_s=0.02,
     retry_limit_s=0.1,
     repeat_first_s=0.02,
     cancel_patience_s=0.5,
-    poll=PollPace(first_s=0.02, limit_s=0.05),
+    poll=PollIntervals(first_s=0.02, limit_s=0.05),
     # Many faults at once are no outage here.
     breaker=BreakerOptions(failures=10_000),
 )
@@ -259,7 +259,7 @@ async def test_faults_of_the_account(path: Path, emulator: Emulator, fault: str,
 
 async def test_predictions_without_end(path: Path, emulator: Emulator) -> None:
     """At the deadline the prediction is canceled and the task has timed out."""
-    options = WorkerOptions(deadline_s=0.4, deadline_grace_s=0.1, poll=PollPace(first_s=0.05))
+    options = WorkerOptions(deadline_s=0.4, deadline_grace_s=0.1, poll=PollIntervals(first_s=0.05))
     async with open_shop(path, emulator, options) as workshop:
         assert await ends(workshop, emulator, ENDLESS) == ENDLESS
         assert emulator.state.counts["cancels"] == len(ENDLESS)

@@ -20,7 +20,7 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUncertainError,
     ProviderUnreachableError,
 )
-from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionState, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from tests.integration.worker.fake_provider import PICTURE, FakeClock
 from tests.integration.worker.worker_harness import Workshop, open_workshop
@@ -57,19 +57,19 @@ class HonestProvider:
         await self._after(fault)
         return ref
 
-    async def fetch(self, ref: PredictionRef) -> Snapshot:
+    async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
         """A picture at the third look, unless the platform interrupts this prediction."""
         await self._after(await self._before())
         if ref.id in self._interrupted:
-            return Snapshot(
+            return PredictionSnapshot(
                 ref=ref, state=PredictionState.FAILED, raw_status="failed", error_text="(code: PA)"
             )
         self.looks += 1
         is_done = self.looks >= 3
         state = PredictionState.SUCCEEDED if is_done else PredictionState.ACTIVE
-        return Snapshot(ref=ref, state=state, raw_status="processing", output=PICTURE)
+        return PredictionSnapshot(ref=ref, state=state, raw_status="processing", output=PICTURE)
 
-    async def cancel(self, ref: PredictionRef) -> Snapshot:
+    async def cancel(self, ref: PredictionRef) -> PredictionSnapshot:
         """Never asked for here."""
         raise AssertionError(ref)
 

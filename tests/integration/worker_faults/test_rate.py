@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from phoenix_compat.tasks.model.errors import ProviderThrottledError, RateReducedError
-from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionState, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.options import WorkerOptions
@@ -62,13 +62,13 @@ class LimitedProvider:
         self.ordered.append(task.number)
         return PredictionRef(f"p-{task.number}")
 
-    async def fetch(self, ref: PredictionRef) -> Snapshot:
+    async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
         """It is there already."""
-        return Snapshot(
+        return PredictionSnapshot(
             ref=ref, state=PredictionState.SUCCEEDED, raw_status="succeeded", output=PICTURE
         )
 
-    async def cancel(self, ref: PredictionRef) -> Snapshot:
+    async def cancel(self, ref: PredictionRef) -> PredictionSnapshot:
         """Never asked for here."""
         raise AssertionError(ref)
 
@@ -136,7 +136,7 @@ async def test_without_a_limit_orders_go_at_the_usual_pace(path: Path, clock: Qu
 async def test_all_looks_share_a_budget(path: Path, clock: QuietClock) -> None:
     """A hundred predictions are looked at thirty times a second at most."""
     provider = FakeProvider(submit=[ref(f"p-{n}") for n in range(100)], fetch=[succeeded()])
-    options = WorkerOptions(concurrency=100, looks_per_s=2.0, creates_per_s=1e6, create_burst=1e6)
+    options = WorkerOptions(concurrency=100, polls_per_s=2.0, creates_per_s=1e6, create_burst=1e6)
     async with open_workshop(path, provider, clock, options, is_started=False) as workshop:
         added = [await workshop.add() for _ in range(20)]
         await workshop.worker.start()

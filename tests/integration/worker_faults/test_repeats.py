@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from phoenix_compat.tasks.model.errors import ProviderRefusedError, ProviderUncertainError
-from phoenix_compat.tasks.model.prediction import PredictionRef, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from tests.integration.worker.fake_provider import (
@@ -57,7 +57,7 @@ async def test_an_interrupted_prediction_is_ordered_again(path: Path, clock: Fak
     ],
 )
 async def test_repeats_are_bounded(
-    path: Path, clock: FakeClock, answer: Snapshot, orders: int, code: str
+    path: Path, clock: FakeClock, answer: PredictionSnapshot, orders: int, code: str
 ) -> None:
     """As often as the reason is worth it, twice at most; then the task fails with it."""
     provider = FakeProvider(submit=[ref(f"p-{n}") for n in range(4)], fetch=[answer])
@@ -163,9 +163,9 @@ async def test_a_kind_has_its_own_list(path: Path, clock: FakeClock) -> None:
     provider = Gone("google/imagen-4-fast")
     options = WorkerOptions(fallback_models=("google/nano-banana-2",))
     async with open_workshop(path, provider, clock, options, is_started=False) as workshop:
-        kinds = workshop.worker._bench.kinds
-        own = replace(kinds["image"], fallback_models=("recraft-ai/recraft-v3",))
-        workshop.worker._bench = replace(workshop.worker._bench, kinds={"image": own})
+        task_types = workshop.worker._context.task_types
+        own = replace(task_types["image"], fallback_models=("recraft-ai/recraft-v3",))
+        workshop.worker._context = replace(workshop.worker._context, task_types={"image": own})
         await workshop.worker.start()
 
         task = await workshop.run()

@@ -6,7 +6,7 @@ from typing import Any
 
 from phoenix_compat.emulator.predictions.catalog import model_of_version
 from phoenix_compat.emulator.predictions.prediction import Prediction
-from phoenix_compat.emulator.schedule import Script
+from phoenix_compat.emulator.schedule import Schedule
 
 CREATED_AT_S = 1_000_000.0
 PREDICTION_ID = "20z778rke5rm80crb5982z0m1g"
@@ -14,7 +14,7 @@ PREDICTION_ID = "20z778rke5rm80crb5982z0m1g"
 
 def make_prediction(
     model: str = "google/imagen-4-fast",
-    script: Script | None = None,
+    schedule: Schedule | None = None,
     given: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Prediction:
@@ -30,6 +30,6 @@ def make_prediction(
         model=found,
         version=version,
         input=given or {"prompt": "Medieval monk"},
-        script=script or Script(starting_s=1.0, run_s=10.0),
+        schedule=schedule or Schedule(starting_s=1.0, run_s=10.0),
         **fields | changes,
     )

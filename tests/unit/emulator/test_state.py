@@ -8,18 +8,18 @@ import pytest
 
 from phoenix_compat.emulator.predictions.catalog import model_of_version
 from phoenix_compat.emulator.predictions.create_body import CreateBody
-from phoenix_compat.emulator.predictions.prediction import Prediction, WebhookOrder
+from phoenix_compat.emulator.predictions.prediction import Prediction, WebhookRequest
 from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.state import CreateOrder, EmulatorState
 
 
-def order(webhook: WebhookOrder | None = None) -> CreateOrder:
+def order(webhook: WebhookRequest | None = None) -> CreateOrder:
     model, version = model_of_version("google/imagen-4-fast")
     body = CreateBody({"prompt": "x"}, None, webhook)
     return CreateOrder(model=model, version=version, body=body, origin="http://emu")
 
 
-def create(state: EmulatorState, webhook: WebhookOrder | None = None) -> Prediction:
+def create(state: EmulatorState, webhook: WebhookRequest | None = None) -> Prediction:
     return state.create(order(webhook), state.plan(order(webhook)))
 
 
@@ -37,7 +37,7 @@ def test_a_seed_repeats_everything() -> None:
     """Two emulators of one seed make the same ids and the same courses."""
     first, second = (create(EmulatorState(EmulatorSettings(seed=5))) for _ in range(2))
 
-    assert (first.id, first.script) == (second.id, second.script)
+    assert (first.id, first.schedule) == (second.id, second.schedule)
 
 
 def test_running_times_are_spread_between_the_bounds() -> None:
@@ -55,10 +55,10 @@ def test_speed_shortens_the_work_only() -> None:
     """At twenty times the speed a run takes a twentieth, and the clock is as it was."""
     state = EmulatorState(EmulatorSettings(speed=20, seed=5))
 
-    script = state.plan(order())
+    schedule = state.plan(order())
 
-    assert script.starting_s == pytest.approx(0.015)
-    assert 0.1 <= script.run_s <= 0.25
+    assert schedule.starting_s == pytest.approx(0.015)
+    assert 0.1 <= schedule.run_s <= 0.25
     assert state.clock.factor == 1
 
 
@@ -74,7 +74,7 @@ def test_a_model_starts_cold_once() -> None:
 def test_an_empty_webhook_fails_the_prediction() -> None:
     """Replicate accepts it, and then fails with E4875."""
     state = EmulatorState(EmulatorSettings())
-    prediction = create(state, WebhookOrder("", frozenset()))
+    prediction = create(state, WebhookRequest("", frozenset()))
 
     state.clock.advance(60)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 
 from phoenix_compat.emulator.clock import EmulatorClock
-from phoenix_compat.emulator.timer import Alarm
+from phoenix_compat.emulator.timer import Timer
 
 
-def stopped() -> tuple[EmulatorClock, Alarm]:
+def stopped() -> tuple[EmulatorClock, Timer]:
     clock = EmulatorClock()
     clock.scale(0)
-    return clock, Alarm(clock)
+    return clock, Timer(clock)
 
 
 async def test_a_sleeper_wakes_when_the_clock_jumps() -> None:
     """A wait of an hour ends when the clock is moved by an hour, not before."""
-    clock, alarm = stopped()
-    sleeper = asyncio.create_task(alarm.sleep(3600))
+    clock, timer = stopped()
+    sleeper = asyncio.create_task(timer.sleep(3600))
     await asyncio.sleep(0)
     clock.advance(3599)
     await asyncio.sleep(0)
@@ -30,25 +30,25 @@ async def test_a_sleeper_wakes_when_the_clock_jumps() -> None:
 
 async def test_a_ring_ends_a_wait_for_change() -> None:
     """Whoever waits for a change is woken by a ring though the time has not come."""
-    clock, alarm = stopped()
-    waiter = asyncio.create_task(alarm.wait_for_change(clock.now_s() + 60))
+    clock, timer = stopped()
+    waiter = asyncio.create_task(timer.wait_for_change(clock.now_s() + 60))
     await asyncio.sleep(0)
 
-    alarm.ring()
+    timer.ring()
 
     await asyncio.wait_for(waiter, 1)
 
 
 async def test_close_ends_every_wait() -> None:
     """After close nothing waits, neither who waited already nor who comes later."""
-    _, alarm = stopped()
-    sleeper = asyncio.create_task(alarm.sleep(60))
+    _, timer = stopped()
+    sleeper = asyncio.create_task(timer.sleep(60))
     await asyncio.sleep(0)
 
-    alarm.close()
+    timer.close()
 
     await asyncio.wait_for(sleeper, 1)
-    await asyncio.wait_for(alarm.sleep(60), 1)
+    await asyncio.wait_for(timer.sleep(60), 1)
 
 
 async def test_a_running_clock_needs_no_ring() -> None:
@@ -56,6 +56,6 @@ async def test_a_running_clock_needs_no_ring() -> None:
     clock = EmulatorClock()
     clock.scale(1000)
 
-    await asyncio.wait_for(Alarm(clock).sleep(5), 1)
+    await asyncio.wait_for(Timer(clock).sleep(5), 1)
 
-    assert not Alarm(clock).is_closed
+    assert not Timer(clock).is_closed

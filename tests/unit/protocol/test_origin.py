@@ -158,7 +158,7 @@ def test_wildcards() -> None:
 
 
 def test_wildcards_below_a_subdomain() -> None:
-    """89: a wildcard below a subdomain leaves its neighbours out."""
+    """89: a wildcard below a subdomain leaves its peers out."""
     fine = ["http://org1.foo.example.com", "http://foo.example.com"]
     others = [
         "http://bad.example.com",

@@ -6,7 +6,7 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import Unpack
 
-from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionState, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
 
 TEN = datetime(2026, 1, 5, 10, 0, 0, 123456, UTC)
@@ -32,9 +32,9 @@ def a_task(status: TaskStatus = TaskStatus.QUEUED, **changes: Unpack[TaskChanges
 
 def a_snapshot(
     state: PredictionState, *, output: object = None, error_text: str = "", logs: str = ""
-) -> Snapshot:
+) -> PredictionSnapshot:
     """A prediction named p-1."""
-    return Snapshot(
+    return PredictionSnapshot(
         ref=PredictionRef("p-1"),
         state=state,
         raw_status=state.value,

@@ -71,7 +71,7 @@ def migrate(connection: sqlite3.Connection, path: Path, found: int, wanted: int)
     Blocking; the caller holds the file's lock.
 
     Raises:
-        StoreOpenError: no room for the copy, or a step that fails; the file is as it was.
+        StoreOpenError: no queue limit for the copy, or a step that fails; the file is as it was.
     """
     copy = copy_path(path, found)
     steps = "\n".join(STEPS[version] for version in range(found, wanted))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from phoenix_compat.conformance.faults.record import Entry, Kind
-from phoenix_compat.conformance.faults.record_view import Finding, Story
+from phoenix_compat.conformance.faults.record_view import Finding, RecordView
 from phoenix_compat.conformance.faults.scenarios import SCENARIOS, Scenario
 
 BY_ID = {scenario.id.removeprefix("client/"): scenario for scenario in SCENARIOS}
@@ -74,7 +74,7 @@ class Tale:
     def judged(self, *, is_final: bool = False) -> Finding:
         """What the scenario's rule finds now."""
         scenario = self.scenario
-        story = Story(
+        story = RecordView(
             scenario.topic, self._entries, self._now_s, is_final, patience_s=scenario.patience_s
         )
         return scenario.rule(story)

@@ -12,10 +12,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from phoenix_compat.emulator.persistence import json_lines_log as journal_module
-from phoenix_compat.emulator.persistence.json_lines_log import Journal
+from phoenix_compat.emulator.persistence.json_lines_log import JsonLinesLog
 
-TITLE = {"journal": "of a test"}
-FIRST_LINE = b'{"journal": "of a test"}\n'
+TITLE = {"json_log": "of a test"}
+FIRST_LINE = b'{"json_log": "of a test"}\n'
 
 
 def entry(number: int) -> Callable[[], dict[str, Any]]:
@@ -24,23 +24,23 @@ def entry(number: int) -> Callable[[], dict[str, Any]]:
 
 async def held_by(path: Path) -> list[Any]:
     """What the next process finds."""
-    journal = Journal(path, TITLE)
-    entries = await journal.open()
-    await journal.close()
+    json_log = JsonLinesLog(path, TITLE)
+    entries = await json_log.open()
+    await json_log.close()
     return entries
 
 
 async def write(path: Path, *numbers: int) -> None:
-    journal = Journal(path, TITLE)
-    await journal.open()
+    json_log = JsonLinesLog(path, TITLE)
+    await json_log.open()
     for number in numbers:
-        journal.note(entry(number))
-    await journal.close()
+        json_log.note(entry(number))
+    await json_log.close()
 
 
 async def test_what_was_noted_is_there_in_order_for_its_owner_only(tmp_path: Path) -> None:
     """Notes come back in order; the folder is made, and the file is private."""
-    path = tmp_path / "new" / "journal.jsonl"
+    path = tmp_path / "new" / "json_log.jsonl"
 
     await write(path, *range(100))
 
@@ -50,13 +50,13 @@ async def test_what_was_noted_is_there_in_order_for_its_owner_only(tmp_path: Pat
 
 async def test_settled_means_that_it_is_in_the_file(tmp_path: Path) -> None:
     """Nothing has to be closed: SIGKILL may come."""
-    journal = Journal(tmp_path / "j", TITLE)
-    await journal.open()
+    json_log = JsonLinesLog(tmp_path / "j", TITLE)
+    await json_log.open()
 
-    journal.note(entry(1))
-    await journal.settled()
+    json_log.note(entry(1))
+    await json_log.settled()
     content = (tmp_path / "j").read_bytes()
-    await journal.close()
+    await json_log.close()
 
     assert content == FIRST_LINE + b'{"number": 1}\n'
 
@@ -75,16 +75,16 @@ async def test_what_was_being_written_at_the_end_is_dropped(tmp_path: Path, torn
 
 
 async def test_a_spoiled_line_is_told_and_the_others_are_kept(tmp_path: Path) -> None:
-    """The journal gives None in its place."""
+    """The json log gives None in its place."""
     path = tmp_path / "j"
     path.write_bytes(FIRST_LINE + b'{"number": 1}\n\xff\x00\n{"number": 3}\n')
 
     assert await held_by(path) == [{"number": 1}, None, {"number": 3}]
 
 
-@pytest.mark.parametrize("content", [b"Dear diary,\n", b"\x00" * 5000, b'{"journal": "newer"}\n'])
+@pytest.mark.parametrize("content", [b"Dear diary,\n", b"\x00" * 5000, b'{"json_log": "newer"}\n'])
 async def test_a_file_that_is_no_journal_is_set_aside(tmp_path: Path, content: bytes) -> None:
-    """It is told, kept under another name, and the journal is begun anew."""
+    """It is told, kept under another name, and the json log is begun anew."""
     path = tmp_path / "j"
     path.write_bytes(content)
 
@@ -97,7 +97,7 @@ async def test_a_file_that_is_no_journal_is_set_aside(tmp_path: Path, content: b
 
 
 async def test_a_file_beyond_its_bound_is_set_aside_unread(tmp_path: Path) -> None:
-    """No journal grows that large, so it is none."""
+    """No json log grows that large, so it is none."""
     path = tmp_path / "j"
     path.write_bytes(FIRST_LINE)
     os.truncate(path, 2**30)
@@ -111,13 +111,13 @@ async def test_a_file_beyond_its_bound_is_set_aside_unread(tmp_path: Path) -> No
 async def test_a_rewrite_takes_the_place_of_all_before(tmp_path: Path) -> None:
     """Given newest first, read oldest first; later notes follow it."""
     path = tmp_path / "j"
-    journal = Journal(path, TITLE)
-    await journal.open()
-    journal.note(entry(1))
+    json_log = JsonLinesLog(path, TITLE)
+    await json_log.open()
+    json_log.note(entry(1))
 
-    journal.rewrite([entry(3), entry(2)])
-    journal.note(entry(4))
-    await journal.close()
+    json_log.rewrite([entry(3), entry(2)])
+    json_log.note(entry(4))
+    await json_log.close()
 
     assert await held_by(path) == [{"number": 2}, {"number": 3}, {"number": 4}]
     assert not path.with_name("j.new").exists()
@@ -129,30 +129,30 @@ async def test_a_rewrite_keeps_the_newest_that_fit(
     """The bound is on bytes, so that large inputs cannot fill the disk."""
     monkeypatch.setattr(journal_module, "MAX_KEPT_BYTES", 2 * len(b'{"number": 1}\n'))
     path = tmp_path / "j"
-    journal = Journal(path, TITLE)
-    await journal.open()
+    json_log = JsonLinesLog(path, TITLE)
+    await json_log.open()
 
-    journal.rewrite([entry(3), entry(2), entry(1)])
-    await journal.close()
+    json_log.rewrite([entry(3), entry(2), entry(1)])
+    await json_log.close()
 
     assert await held_by(path) == [{"number": 2}, {"number": 3}]
 
 
 async def test_it_says_when_it_has_grown(tmp_path: Path) -> None:
     """A megabyte beyond twice what was last worth keeping; a rewrite mends it."""
-    journal = Journal(tmp_path / "j", TITLE)
-    await journal.open()
+    json_log = JsonLinesLog(tmp_path / "j", TITLE)
+    await json_log.open()
     large = "x" * 2**19
 
     grown: list[bool] = []
     for _ in range(3):
-        journal.note(lambda: {"large": large})
-        await journal.settled()
-        grown.append(journal.is_grown)
-    journal.rewrite([entry(1)])
-    await journal.settled()
-    grown.append(journal.is_grown)
-    await journal.close()
+        json_log.note(lambda: {"large": large})
+        await json_log.settled()
+        grown.append(json_log.is_grown)
+    json_log.rewrite([entry(1)])
+    await json_log.settled()
+    grown.append(json_log.is_grown)
+    await json_log.close()
 
     assert grown == [False, True, True, False]
 
@@ -160,7 +160,7 @@ async def test_it_says_when_it_has_grown(tmp_path: Path) -> None:
 async def test_a_second_process_does_without(tmp_path: Path) -> None:
     """Two would spoil each other's file: the second is told and notes nothing."""
     path = tmp_path / "j"
-    first, second = Journal(path, TITLE), Journal(path, TITLE)
+    first, second = JsonLinesLog(path, TITLE), JsonLinesLog(path, TITLE)
     await first.open()
 
     with capture_logs() as logs:
@@ -191,8 +191,8 @@ async def test_a_full_disk_is_told_once_and_costs_what_did_not_fit(
 ) -> None:
     """Half a line is taken back; when there is room again, notes are kept again."""
     path = tmp_path / "j"
-    journal = Journal(path, TITLE)
-    await journal.open()
+    json_log = JsonLinesLog(path, TITLE)
+    await json_log.open()
     write_it = os.write
 
     def full(file: int, text: bytes | memoryview) -> int:
@@ -202,12 +202,12 @@ async def test_a_full_disk_is_told_once_and_costs_what_did_not_fit(
 
     with capture_logs() as logs:
         monkeypatch.setattr(os, "write", full)
-        journal.note(entry(1))
-        journal.note(entry(2))
-        await journal.settled()
+        json_log.note(entry(1))
+        json_log.note(entry(2))
+        await json_log.settled()
         monkeypatch.setattr(os, "write", write_it)
-        journal.note(entry(3))
-        await journal.close()
+        json_log.note(entry(3))
+        await json_log.close()
 
     assert [line["reason"] for line in logs] == ["No space left on device"]
     assert await held_by(path) == [{"number": 3}]
@@ -216,16 +216,16 @@ async def test_a_full_disk_is_told_once_and_costs_what_did_not_fit(
 async def test_what_cannot_be_written_spoils_nothing(tmp_path: Path) -> None:
     """An entry nested too deeply for JSON is told and left out, of a rewrite too."""
     path = tmp_path / "j"
-    journal = Journal(path, TITLE)
-    await journal.open()
+    json_log = JsonLinesLog(path, TITLE)
+    await json_log.open()
     deep: list[Any] = []
     for _ in range(200_000):
         deep = [deep]
 
     with capture_logs() as logs:
-        journal.note(lambda: {"deep": deep})
-        journal.rewrite([lambda: {"deep": deep}, entry(1)])
-        await journal.close()
+        json_log.note(lambda: {"deep": deep})
+        json_log.rewrite([lambda: {"deep": deep}, entry(1)])
+        await json_log.close()
 
     assert [line["event"] for line in logs] == ["emulator.not_remembered"]
     assert await held_by(path) == [{"number": 1}]
@@ -234,12 +234,12 @@ async def test_what_cannot_be_written_spoils_nothing(tmp_path: Path) -> None:
 async def test_infinity_and_half_a_surrogate_pair_come_back(tmp_path: Path) -> None:
     """Scripts that never end, and prompts that JSON can carry and UTF-8 cannot."""
     path = tmp_path / "j"
-    journal = Journal(path, TITLE)
-    await journal.open()
+    json_log = JsonLinesLog(path, TITLE)
+    await json_log.open()
     odd = {"run_s": float("inf"), "prompt": "\ud800"}
 
-    journal.note(lambda: odd)
-    await journal.close()
+    json_log.note(lambda: odd)
+    await json_log.close()
 
     assert await held_by(path) == [odd]
     assert json.dumps(odd).encode() in path.read_bytes()

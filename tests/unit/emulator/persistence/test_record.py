@@ -10,11 +10,11 @@ import pytest
 from phoenix_compat.emulator.faults.fault_plan import parse_mark
 from phoenix_compat.emulator.persistence.json_lines_log import plain
 from phoenix_compat.emulator.persistence.record import PredictionRecord, recollect
-from phoenix_compat.emulator.predictions.prediction import Prediction, WebhookOrder
-from phoenix_compat.emulator.schedule import LogsKind, OutputKind, Script, Status
+from phoenix_compat.emulator.predictions.prediction import Prediction, WebhookRequest
+from phoenix_compat.emulator.schedule import LogsKind, OutputKind, Schedule, Status
 from tests.unit.emulator.making import CREATED_AT_S, PREDICTION_ID, make_prediction
 
-ODD_SCRIPT = Script(
+ODD_SCRIPT = Schedule(
     starting_s=0.5,
     run_s=float("inf"),
     ending=Status.FAILED,
@@ -38,13 +38,13 @@ def written(prediction: Prediction, **options: Any) -> Any:
     "prediction",
     [
         make_prediction(),
-        make_prediction(script=ODD_SCRIPT, given={"prompt": "\ud800", "seed": 4}),
+        make_prediction(schedule=ODD_SCRIPT, given={"prompt": "\ud800", "seed": 4}),
         make_prediction(f"someone/something:{HEX}"),
         make_prediction(HEX),
         make_prediction("meta/meta-llama-3-8b-instruct", deployment="me/mine"),
         make_prediction(
             deadline_s=CREATED_AT_S + 5,
-            webhook=WebhookOrder("https://example.com", frozenset({"start", "completed"})),
+            webhook=WebhookRequest("https://example.com", frozenset({"start", "completed"})),
             marks=(parse_mark("poll_500x2"), parse_mark("file_404")),
             inline_output="data:image/png;base64,",
             canceled_at_s=CREATED_AT_S + 1,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from phoenix_compat.emulator.pictures.caption import draw_caption, draw_mark
-from phoenix_compat.emulator.pictures.picture import PictureOrder, data_url, draw_picture
+from phoenix_compat.emulator.pictures.picture import PictureRequest, data_url, draw_picture
 from phoenix_compat.emulator.pictures.picture_size import picture_size
 
 
@@ -22,14 +22,14 @@ def opened(drawn: bytes) -> Image.Image:
 @pytest.mark.parametrize(("name", "format_"), [("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")])
 def test_it_decodes_in_the_format_and_size_asked(name: str, format_: str) -> None:
     """The bytes are a real picture of exactly that kind."""
-    picture = opened(draw_picture(PictureOrder("Medieval monk", 320, 192, name)))
+    picture = opened(draw_picture(PictureRequest("Medieval monk", 320, 192, name)))
 
     assert (picture.format, picture.size) == (format_, (320, 192))
 
 
 def test_the_same_order_gives_the_same_bytes() -> None:
     """Nothing but the order goes into a picture."""
-    order = PictureOrder("Medieval monk", 128, 128, "png")
+    order = PictureRequest("Medieval monk", 128, 128, "png")
 
     assert draw_picture(order) == draw_picture(order)
 
@@ -37,20 +37,20 @@ def test_the_same_order_gives_the_same_bytes() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        PictureOrder("Another monk", 128, 128, "png"),
-        PictureOrder("Medieval monk", 128, 128, "png", index=1),
-        PictureOrder("Medieval monk", 128, 128, "png", seed="7"),
+        PictureRequest("Another monk", 128, 128, "png"),
+        PictureRequest("Medieval monk", 128, 128, "png", index=1),
+        PictureRequest("Medieval monk", 128, 128, "png", seed="7"),
     ],
 )
-def test_another_order_gives_another_picture(other: PictureOrder) -> None:
+def test_another_order_gives_another_picture(other: PictureRequest) -> None:
     """Prompt, index and seed each change what is drawn."""
-    assert draw_picture(other) != draw_picture(PictureOrder("Medieval monk", 128, 128, "png"))
+    assert draw_picture(other) != draw_picture(PictureRequest("Medieval monk", 128, 128, "png"))
 
 
 @pytest.mark.parametrize("prompt", ["", "Ёжик в тумане", "霧の中の針鼠 🦔", "\ud83e", "x" * 5000])
 def test_any_prompt_can_be_drawn(prompt: str) -> None:
     """No text is too odd, too long or too empty for a picture."""
-    assert opened(draw_picture(PictureOrder(prompt, 64, 64, "png"))).size == (64, 64)
+    assert opened(draw_picture(PictureRequest(prompt, 64, 64, "png"))).size == (64, 64)
 
 
 def test_the_prompt_is_written_at_the_foot() -> None:

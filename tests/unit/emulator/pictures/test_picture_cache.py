@@ -1,4 +1,4 @@
-"""The studio."""
+"""The picture cache."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from phoenix_compat.emulator.pictures import picture_cache as studio_module
-from phoenix_compat.emulator.pictures.picture import PictureOrder
-from phoenix_compat.emulator.pictures.picture_cache import Studio
+from phoenix_compat.emulator.pictures.picture import PictureRequest
+from phoenix_compat.emulator.pictures.picture_cache import PictureCache
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def drawn_in(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
     """The threads in which pictures were drawn, one per picture."""
     threads: list[threading.Thread] = []
 
-    def draw(order: PictureOrder) -> bytes:
+    def draw(order: PictureRequest) -> bytes:
         threads.append(threading.current_thread())
         return order.prompt.encode()
 
@@ -27,10 +27,10 @@ def drawn_in(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
 
 async def test_a_picture_is_drawn_once(drawn_in: list[threading.Thread]) -> None:
     """Asked for at the same time and again later, it is drawn once, in a thread."""
-    studio, order = Studio(), PictureOrder("x", 64, 64, "png")
+    picture_cache, order = PictureCache(), PictureRequest("x", 64, 64, "png")
 
-    together = await asyncio.gather(*(studio.picture(order) for _ in range(3)))
-    later = await studio.picture(order)
+    together = await asyncio.gather(*(picture_cache.picture(order) for _ in range(3)))
+    later = await picture_cache.picture(order)
 
     assert {*together, later} == {b"x"}
     assert len(drawn_in) == 1
@@ -38,13 +38,13 @@ async def test_a_picture_is_drawn_once(drawn_in: list[threading.Thread]) -> None
 
 
 async def test_pictures_unused_for_long_are_dropped(drawn_in: list[threading.Thread]) -> None:
-    """The studio keeps a bounded number, the last used."""
-    studio = Studio()
-    orders = [PictureOrder(str(number), 64, 64, "png") for number in range(70)]
+    """The picture cache keeps a bounded number, the last used."""
+    picture_cache = PictureCache()
+    orders = [PictureRequest(str(number), 64, 64, "png") for number in range(70)]
     for order in orders:
-        await studio.picture(order)
+        await picture_cache.picture(order)
 
-    await studio.picture(orders[-1])
-    await studio.picture(orders[0])
+    await picture_cache.picture(orders[-1])
+    await picture_cache.picture(orders[0])
 
     assert len(drawn_in) == 71

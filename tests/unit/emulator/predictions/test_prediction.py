@@ -7,14 +7,16 @@ from itertools import pairwise
 
 import pytest
 
-from phoenix_compat.emulator.schedule import Script, Status
+from phoenix_compat.emulator.schedule import Schedule, Status
 from tests.unit.emulator.making import CREATED_AT_S, make_prediction
 
 
 def status_after(
-    seconds: float, script: Script | None = None, deadline_s: float | None = None
+    seconds: float, schedule: Schedule | None = None, deadline_s: float | None = None
 ) -> Status:
-    return make_prediction(script=script, deadline_s=deadline_s).at(CREATED_AT_S + seconds).status
+    return (
+        make_prediction(schedule=schedule, deadline_s=deadline_s).at(CREATED_AT_S + seconds).status
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,13 +37,13 @@ def test_a_life_without_incident(seconds: float, status: str) -> None:
 
 @pytest.mark.parametrize("ending", [Status.FAILED, Status.SUCCEEDED, Status.EXPIRED])
 def test_the_script_decides_the_ending(ending: Status) -> None:
-    """Running time over, it becomes what its script says."""
-    assert status_after(11, Script(1, 10, ending=ending)) is ending
+    """Running time over, it becomes what its schedule says."""
+    assert status_after(11, Schedule(1, 10, ending=ending)) is ending
 
 
 def test_an_aborted_one_never_starts() -> None:
     """Aborted comes when starting is over; there is no started_at then."""
-    prediction = make_prediction(script=Script(1, 10, ending=Status.ABORTED))
+    prediction = make_prediction(schedule=Schedule(1, 10, ending=Status.ABORTED))
 
     moment = prediction.at(CREATED_AT_S + 1)
 
@@ -51,12 +53,12 @@ def test_an_aborted_one_never_starts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "status"),
-    [(Script(math.inf, 10), "starting"), (Script(1, math.inf), "processing")],
+    ("schedule", "status"),
+    [(Schedule(math.inf, 10), "starting"), (Schedule(1, math.inf), "processing")],
 )
-def test_a_stuck_one_stays_where_it_is(script: Script, status: str) -> None:
+def test_a_stuck_one_stays_where_it_is(schedule: Schedule, status: str) -> None:
     """An infinite time in a state is never over."""
-    assert status_after(1e8, script) == status
+    assert status_after(1e8, schedule) == status
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_the_output_comes_before_the_status_says_so() -> None:
 @pytest.mark.parametrize("ending", [Status.FAILED, Status.CANCELED, Status.EXPIRED])
 def test_only_a_success_has_output(ending: Status) -> None:
     """There is no output at any moment of a life that ends otherwise."""
-    prediction = make_prediction(script=Script(1, 10, ending=ending))
+    prediction = make_prediction(schedule=Schedule(1, 10, ending=ending))
 
     moments = [prediction.at(CREATED_AT_S + tenth / 10) for tenth in range(150)]
 

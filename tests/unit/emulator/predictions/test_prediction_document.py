@@ -12,7 +12,7 @@ from phoenix_compat.emulator.predictions.prediction_document import (
     answer_at_output,
     prediction_document,
 )
-from phoenix_compat.emulator.schedule import Script, Status
+from phoenix_compat.emulator.schedule import Schedule, Status
 from tests.unit.emulator.making import CREATED_AT_S, make_prediction
 
 ALWAYS = {"id", "model", "version", "input", "output", "data_removed", "error", "status"} | {
@@ -83,14 +83,14 @@ def test_the_data_of_an_old_one_is_removed() -> None:
 
 def test_one_that_still_runs_keeps_its_data() -> None:
     """Age alone removes nothing."""
-    stuck = make_prediction(script=Script(1, float("inf")))
+    stuck = make_prediction(schedule=Schedule(1, float("inf")))
 
     assert document_after(stuck, 4000)["data_removed"] is False
 
 
 def test_the_error_is_told_only_by_a_failure() -> None:
     """A scripted error text is null until the failure, and for ever when it was canceled."""
-    failing = make_prediction(script=Script(1, 10, ending=Status.FAILED, error="no (E003)"))
+    failing = make_prediction(schedule=Schedule(1, 10, ending=Status.FAILED, error="no (E003)"))
 
     assert document_after(failing, 5)["error"] is None
     assert document_after(failing, 12)["error"] == "no (E003)"
@@ -110,7 +110,7 @@ def test_an_answer_at_output_time_knows_less() -> None:
 
 def test_a_skewed_clock_shows_in_every_time() -> None:
     """Skew moves created_at, started_at and completed_at alike."""
-    skewed = make_prediction(script=Script(1, 10, skew_s=60))
+    skewed = make_prediction(schedule=Schedule(1, 10, skew_s=60))
 
     document = document_after(skewed, 12)
 

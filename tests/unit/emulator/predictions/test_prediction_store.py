@@ -1,28 +1,28 @@
-"""The ledger of predictions."""
+"""The prediction store of predictions."""
 
 from __future__ import annotations
 
 import pytest
 
-from phoenix_compat.emulator.predictions.prediction_store import PAGE_SIZE, Ledger
+from phoenix_compat.emulator.predictions.prediction_store import PAGE_SIZE, PredictionStore
 from phoenix_compat.emulator.problem import ProblemError
-from phoenix_compat.emulator.schedule import Script
+from phoenix_compat.emulator.schedule import Schedule
 from tests.unit.emulator.making import CREATED_AT_S, make_prediction
 
 LATER_S = CREATED_AT_S + 1000
 
 
-def filled(count: int, capacity: int = 1000) -> Ledger:
-    ledger = Ledger(capacity)
+def filled(count: int, capacity: int = 1000) -> PredictionStore:
+    prediction_store = PredictionStore(capacity)
     for number in range(count):
         at_s = CREATED_AT_S + number
         one = make_prediction(id=f"{number:026d}", sequence=number, created_at_s=at_s)
-        ledger.add(one, LATER_S)
-    return ledger
+        prediction_store.add(one, LATER_S)
+    return prediction_store
 
 
-def numbers(ledger: Ledger, **query: object) -> list[int]:
-    page = ledger.page(LATER_S, **query)  # type: ignore[arg-type] # the test's own keywords
+def numbers(prediction_store: PredictionStore, **query: object) -> list[int]:
+    page = prediction_store.page(LATER_S, **query)  # type: ignore[arg-type] # the test's own keywords
     return [prediction.sequence for prediction in page.predictions]
 
 
@@ -33,11 +33,11 @@ def test_the_list_begins_with_the_newest() -> None:
 
 def test_pages_follow_each_other() -> None:
     """The next cursor leads on without gap or overlap, the previous one back."""
-    ledger = filled(PAGE_SIZE + 30)
-    first = ledger.page(LATER_S)
+    prediction_store = filled(PAGE_SIZE + 30)
+    first = prediction_store.page(LATER_S)
 
-    second = ledger.page(LATER_S, cursor=first.next_cursor)
-    back = ledger.page(LATER_S, cursor=second.previous_cursor)
+    second = prediction_store.page(LATER_S, cursor=first.next_cursor)
+    back = prediction_store.page(LATER_S, cursor=second.previous_cursor)
 
     assert [one.sequence for one in second.predictions] == list(range(29, -1, -1))
     assert (first.previous_cursor, second.next_cursor) == (None, None)
@@ -46,11 +46,11 @@ def test_pages_follow_each_other() -> None:
 
 def test_new_predictions_do_not_shift_a_page() -> None:
     """A cursor names a place, so a create between two pages repeats nothing."""
-    ledger = filled(PAGE_SIZE + 1)
-    first = ledger.page(LATER_S)
-    ledger.add(make_prediction(id="n" * 26, sequence=PAGE_SIZE + 1), LATER_S)
+    prediction_store = filled(PAGE_SIZE + 1)
+    first = prediction_store.page(LATER_S)
+    prediction_store.add(make_prediction(id="n" * 26, sequence=PAGE_SIZE + 1), LATER_S)
 
-    second = ledger.page(LATER_S, cursor=first.next_cursor)
+    second = prediction_store.page(LATER_S, cursor=first.next_cursor)
 
     assert [one.sequence for one in second.predictions] == [0]
 
@@ -63,49 +63,49 @@ def test_bounds_are_inclusive() -> None:
 
 
 def test_a_late_one_is_not_listed_yet() -> None:
-    """A prediction whose script lags is found by id before the list shows it."""
-    ledger = Ledger(10)
-    lagging = make_prediction(script=Script(1, 10, listed_after_s=1.5))
-    ledger.add(lagging, CREATED_AT_S)
+    """A prediction whose schedule lags is found by id before the list shows it."""
+    prediction_store = PredictionStore(10)
+    lagging = make_prediction(schedule=Schedule(1, 10, listed_after_s=1.5))
+    prediction_store.add(lagging, CREATED_AT_S)
 
-    assert ledger.page(CREATED_AT_S + 1.4).predictions == ()
-    assert ledger.find(lagging.id) is lagging
-    assert ledger.page(CREATED_AT_S + 1.5).predictions == (lagging,)
+    assert prediction_store.page(CREATED_AT_S + 1.4).predictions == ()
+    assert prediction_store.find(lagging.id) is lagging
+    assert prediction_store.page(CREATED_AT_S + 1.5).predictions == (lagging,)
 
 
 def test_the_oldest_finished_one_makes_room() -> None:
-    """Full, the ledger forgets finished predictions before those at work."""
-    ledger = Ledger(2)
-    stuck = make_prediction(id="a" * 26, script=Script(1, float("inf")))
-    ledger.add(stuck, LATER_S)
+    """Full, the prediction store forgets finished predictions before those at work."""
+    prediction_store = PredictionStore(2)
+    stuck = make_prediction(id="a" * 26, schedule=Schedule(1, float("inf")))
+    prediction_store.add(stuck, LATER_S)
     done = make_prediction(id="b" * 26)
-    ledger.add(done, LATER_S)
+    prediction_store.add(done, LATER_S)
 
-    gone = ledger.add(make_prediction(id="c" * 26), LATER_S)
+    gone = prediction_store.add(make_prediction(id="c" * 26), LATER_S)
 
     assert gone is done
-    assert ledger.find(stuck.id) is stuck
-    assert len(ledger) == 2
+    assert prediction_store.find(stuck.id) is stuck
+    assert len(prediction_store) == 2
 
 
 def test_when_all_are_at_work_the_oldest_goes() -> None:
     """The bound holds even when nothing ever finishes."""
-    ledger = Ledger(1)
-    ledger.add(make_prediction(id="a" * 26), CREATED_AT_S)
+    prediction_store = PredictionStore(1)
+    prediction_store.add(make_prediction(id="a" * 26), CREATED_AT_S)
 
-    ledger.add(make_prediction(id="b" * 26), CREATED_AT_S)
+    prediction_store.add(make_prediction(id="b" * 26), CREATED_AT_S)
 
-    assert [one.id for one in ledger] == ["b" * 26]
+    assert [one.id for one in prediction_store] == ["b" * 26]
 
 
 def test_forgetting() -> None:
     """One or all can be forgotten, and the number that went is told."""
-    ledger = filled(3)
+    prediction_store = filled(3)
 
-    assert ledger.forget(f"{1:026d}") == 1
-    assert ledger.forget("unknown") == 0
-    assert ledger.forget() == 2
-    assert len(ledger) == 0
+    assert prediction_store.forget(f"{1:026d}") == 1
+    assert prediction_store.forget("unknown") == 0
+    assert prediction_store.forget() == 2
+    assert len(prediction_store) == 0
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "b2xkZXI6eA==", "&&&&"])

@@ -8,14 +8,14 @@ from itertools import pairwise
 import pytest
 
 from phoenix_compat.emulator.predictions.run_logs import logs_at
-from phoenix_compat.emulator.schedule import LogsKind, Script
+from phoenix_compat.emulator.schedule import LogsKind, Schedule
 from tests.unit.emulator.making import CREATED_AT_S, make_prediction
 
 BAR = re.compile(r"(\d{1,3})%\|[^|]*\| (\d+)/(\d+) \[")
 
 
 def logs_after(model: str, seconds: float, logs: LogsKind = LogsKind.MODEL) -> str | None:
-    prediction = make_prediction(model, Script(1, 10, logs=logs))
+    prediction = make_prediction(model, Schedule(1, 10, logs=logs))
     return logs_at(prediction, prediction.at(CREATED_AT_S + seconds))
 
 

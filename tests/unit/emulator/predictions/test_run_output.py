@@ -6,12 +6,12 @@ import pytest
 
 from phoenix_compat.emulator.json_type import JSON
 from phoenix_compat.emulator.predictions.run_output import output_at, parse_file_name
-from phoenix_compat.emulator.schedule import OutputKind, Script
+from phoenix_compat.emulator.schedule import OutputKind, Schedule
 from tests.unit.emulator.making import CREATED_AT_S, PREDICTION_ID, make_prediction
 
 
 def output_after(seconds: float, kind: OutputKind, model: str = "google/imagen-4-fast") -> JSON:
-    prediction = make_prediction(model, Script(1, 10, output=kind), inline_output="data:x")
+    prediction = make_prediction(model, Schedule(1, 10, output=kind), inline_output="data:x")
     return output_at(prediction, prediction.at(CREATED_AT_S + seconds), origin="http://emu")
 
 

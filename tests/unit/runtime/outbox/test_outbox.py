@@ -35,11 +35,11 @@ def test_what_is_sent_is_written_at_once(scene: Scene) -> None:
 
 def test_broadcasts_of_a_tick_are_one_write(scene: Scene) -> None:
     """Clients that hear nothing but broadcasts get one write, of bytes that they share."""
-    lane = scene.lane()
-    sinks = [scene.client(lane)[1] for _ in range(3)]
+    fanout = scene.fanout()
+    sinks = [scene.client(fanout)[1] for _ in range(3)]
 
     for packet in (b"a", b"b", b"c"):
-        lane.publish(packet, None)
+        fanout.publish(packet, None)
     scene.tick.flush()
 
     assert [sink.writes for sink in sinks] == [[b"abc"]] * 3
@@ -48,10 +48,10 @@ def test_broadcasts_of_a_tick_are_one_write(scene: Scene) -> None:
 
 def test_nothing_is_written_before_the_tick_ends(scene: Scene) -> None:
     """A broadcast waits for the end of the tick, and is written once."""
-    lane = scene.lane()
-    _, sink = scene.client(lane)
+    fanout = scene.fanout()
+    _, sink = scene.client(fanout)
 
-    lane.publish(b"a", None)
+    fanout.publish(b"a", None)
 
     assert sink.writes == []
     assert scene.tick.is_scheduled
@@ -62,7 +62,7 @@ def test_nothing_is_written_before_the_tick_ends(scene: Scene) -> None:
 
 def test_a_client_in_several_lanes_gets_one_write(scene: Scene) -> None:
     """Broadcasts of different topics reach a client in the order in which they were made."""
-    first, second = scene.lane(), scene.lane()
+    first, second = scene.fanout(), scene.fanout()
     _, sink = scene.client(first, second)
 
     first.publish(b"a", None)
@@ -75,13 +75,13 @@ def test_a_client_in_several_lanes_gets_one_write(scene: Scene) -> None:
 
 def test_a_reply_stays_between_broadcasts(scene: Scene) -> None:
     """219: what a client gets alone keeps its place among broadcasts; others get only those."""
-    lane = scene.lane()
-    outbox, sink = scene.client(lane)
-    _, other = scene.client(lane)
+    fanout = scene.fanout()
+    outbox, sink = scene.client(fanout)
+    _, other = scene.client(fanout)
 
-    lane.publish(b"a", None)
+    fanout.publish(b"a", None)
     outbox.send(b"1")
-    lane.publish(b"b", None)
+    fanout.publish(b"b", None)
     outbox.send(b"2")
     scene.tick.flush()
 
@@ -91,14 +91,14 @@ def test_a_reply_stays_between_broadcasts(scene: Scene) -> None:
 
 def test_a_broadcast_from_a_client_skips_it(scene: Scene) -> None:
     """`but` hears everything except that frame; clients elsewhere make no difference."""
-    lane, elsewhere = scene.lane(), scene.lane()
-    outbox, sink = scene.client(lane)
+    fanout, elsewhere = scene.fanout(), scene.fanout()
+    outbox, sink = scene.client(fanout)
     stranger, _ = scene.client(elsewhere)
-    _, other = scene.client(lane)
+    _, other = scene.client(fanout)
 
-    lane.publish(b"a", outbox)
-    lane.publish(b"b", None)
-    lane.publish(b"c", stranger)
+    fanout.publish(b"a", outbox)
+    fanout.publish(b"b", None)
+    fanout.publish(b"c", stranger)
     scene.tick.flush()
 
     assert (sink.writes, other.writes) == ([b"bc"], [b"abc"])
@@ -106,12 +106,12 @@ def test_a_broadcast_from_a_client_skips_it(scene: Scene) -> None:
 
 def test_who_joins_late_misses_what_was_before(scene: Scene) -> None:
     """A frame that was published before a client joined is not for it."""
-    lane = scene.lane()
-    scene.client(lane)
-    lane.publish(b"a", None)
+    fanout = scene.fanout()
+    scene.client(fanout)
+    fanout.publish(b"a", None)
 
-    _, sink = scene.client(lane)
-    lane.publish(b"b", None)
+    _, sink = scene.client(fanout)
+    fanout.publish(b"b", None)
     scene.tick.flush()
 
     assert sink.writes == [b"b"]
@@ -119,35 +119,35 @@ def test_who_joins_late_misses_what_was_before(scene: Scene) -> None:
 
 def test_who_leaves_still_hears_what_was_before(scene: Scene) -> None:
     """A frame that was published before a client left still reaches it."""
-    lane = scene.lane()
-    outbox, sink = scene.client(lane)
+    fanout = scene.fanout()
+    outbox, sink = scene.client(fanout)
 
-    lane.publish(b"a", None)
-    lane.discard(outbox)
-    lane.publish(b"b", None)
+    fanout.publish(b"a", None)
+    fanout.discard(outbox)
+    fanout.publish(b"b", None)
     scene.tick.flush()
 
     assert sink.writes == [b"a"]
-    assert len(lane) == 0
+    assert len(fanout) == 0
 
 
 def test_discarding_a_stranger_changes_nothing(scene: Scene) -> None:
-    """A client that is not in a lane can be discarded from it, in vain."""
-    lane, elsewhere = scene.lane(), scene.lane()
-    scene.client(lane)
+    """A client that is not in a fanout can be discarded from it, in vain."""
+    fanout, elsewhere = scene.fanout(), scene.fanout()
+    scene.client(fanout)
     outbox, sink = scene.client(elsewhere)
 
-    lane.discard(outbox)
+    fanout.discard(outbox)
     elsewhere.publish(b"a", None)
     scene.tick.flush()
 
     assert sink.writes == [b"a"]
-    assert (len(lane), len(elsewhere)) == (1, 1)
+    assert (len(fanout), len(elsewhere)) == (1, 1)
 
 
 def test_a_transport_may_ask_for_one_write(scene: Scene) -> None:
     """When it expects more, all answers of a tick are one write."""
-    outbox, sink = scene.client(scene.lane())
+    outbox, sink = scene.client(scene.fanout())
 
     outbox.expect_more()
     outbox.send(b"a")
@@ -159,14 +159,14 @@ def test_a_transport_may_ask_for_one_write(scene: Scene) -> None:
 
 def test_the_close_frame_is_the_last(scene: Scene) -> None:
     """Closing writes what waits and the close frame at once, and nothing after it."""
-    lane = scene.lane()
-    outbox, sink = scene.client(lane)
-    lane.publish(b"a", None)
+    fanout = scene.fanout()
+    outbox, sink = scene.client(fanout)
+    fanout.publish(b"a", None)
 
     outbox.close(b"bye")
     outbox.send(b"x")
     outbox.resume()
-    lane.publish(b"y", None)
+    fanout.publish(b"y", None)
     scene.tick.flush()
 
     assert sink.writes == [b"abye"]
@@ -174,9 +174,9 @@ def test_the_close_frame_is_the_last(scene: Scene) -> None:
 
 def test_a_lost_client_gets_nothing(scene: Scene) -> None:
     """After `discard` nothing is written, not even what waited."""
-    lane = scene.lane()
-    outbox, sink = scene.client(lane)
-    lane.publish(b"a", None)
+    fanout = scene.fanout()
+    outbox, sink = scene.client(fanout)
+    fanout.publish(b"a", None)
 
     outbox.discard()
     outbox.send(b"b")
@@ -201,9 +201,9 @@ def test_frames_are_packed(scene: Scene) -> None:
 def test_a_lane_encodes_for_its_wire(scene: Scene) -> None:
     """A broadcast is one frame in the serializer's form."""
     broadcast = Broadcast("t", "e", {})
-    v1 = WebSocketWire(V1, scene.tick, Limits(), Counters()).open_lane()
+    v1 = WebSocketWire(V1, scene.tick, Limits(), Counters()).open_fanout()
 
-    assert scene.lane().encode(broadcast)[2:] == V2.fastlane(broadcast)
+    assert scene.fanout().encode(broadcast)[2:] == V2.fastlane(broadcast)
     assert v1.encode(broadcast)[2:] == V1.fastlane(broadcast)
     assert scene.wire.serializer is V2
 
@@ -212,12 +212,12 @@ def test_a_held_tick_ends_when_it_is_released(scene: Scene) -> None:
     """Whoever hands on a batch of messages ends the tick after it, without the loop."""
     tick = Tick()
     wire = WebSocketWire(V2, tick, Limits(), Counters())
-    lane, sink = wire.open_lane(), ListSink()
-    lane.add(Outbox(wire, sink))
+    fanout, sink = wire.open_fanout(), ListSink()
+    fanout.add(Outbox(wire, sink))
 
     tick.hold()
-    lane.publish(b"a", None)
-    lane.publish(b"b", None)
+    fanout.publish(b"a", None)
+    fanout.publish(b"b", None)
     before = list(sink.writes)
     tick.release()
 
@@ -245,18 +245,18 @@ def test_in_a_held_tick_answers_come_last(scene: Scene) -> None:
 
 def test_an_answer_of_a_held_tick_keeps_its_place(scene: Scene) -> None:
     """Before a broadcast that came after it, and behind one that came before."""
-    lane = scene.lane()
-    outbox, sink = scene.client(lane)
+    fanout = scene.fanout()
+    outbox, sink = scene.client(fanout)
 
     scene.tick.hold()
     outbox.send(b"<1>")
-    lane.publish(b"<a>", None)
+    fanout.publish(b"<a>", None)
     outbox.send(b"<2>")
-    lane.publish(b"<b>", None)
+    fanout.publish(b"<b>", None)
     scene.tick.release()
     scene.tick.hold()
     outbox.send(b"<3>")
-    lane.publish(b"<c>", None)
+    fanout.publish(b"<c>", None)
     scene.tick.release()
 
     assert sink.writes == [b"<1><a><2><b>", b"<3>", b"<c>"]
@@ -295,16 +295,16 @@ def test_a_flood_of_one_tick_is_written_before_its_end(scene: Scene) -> None:
 
 def test_broadcasts_of_one_tick_do_not_pile_up(scene: Scene) -> None:
     """After a thousand, or a long one, they are written before its end: each once, in order."""
-    lane = scene.lane()
-    _, sink = scene.client(lane)
-    outbox, other = scene.client(lane, max_bytes=10_000_000)
+    fanout = scene.fanout()
+    _, sink = scene.client(fanout)
+    outbox, other = scene.client(fanout, max_bytes=10_000_000)
     frames = [b"<%04d>" % number for number in range(1_500)]
     frames[1_200] = b"x" * 70_000
 
     scene.tick.hold()
     outbox.send(b"<mine>")
     for number, frame in enumerate(frames):
-        lane.publish(frame, None)
+        fanout.publish(frame, None)
         if number == 700:
             outbox.send(b"<mine>")
     before = b"".join(sink.writes)
@@ -319,11 +319,11 @@ def test_broadcasts_of_one_tick_do_not_pile_up(scene: Scene) -> None:
 async def test_the_tick_ends_by_itself() -> None:
     """What a tick holds back is written when the loop's turn ends."""
     wire = WebSocketWire(V2, Tick(), Limits(), Counters())
-    lane, sink = wire.open_lane(), ListSink()
-    lane.add(Outbox(wire, sink))
+    fanout, sink = wire.open_fanout(), ListSink()
+    fanout.add(Outbox(wire, sink))
 
-    lane.publish(b"a", None)
-    lane.publish(b"b", None)
+    fanout.publish(b"a", None)
+    fanout.publish(b"b", None)
     before = list(sink.writes)
     await asyncio.sleep(0)
 
@@ -331,16 +331,16 @@ async def test_the_tick_ends_by_itself() -> None:
 
 
 def test_sharing_begins_again_with_the_next_tick(scene: Scene) -> None:
-    """A client that heard something of its own shares the lane's bytes again in the next tick."""
-    lane = scene.lane()
-    outbox, sink = scene.client(lane)
-    _, other = scene.client(lane)
-    lane.publish(b"a", None)
+    """A client that heard something of its own shares the fanout's bytes again in the next tick."""
+    fanout = scene.fanout()
+    outbox, sink = scene.client(fanout)
+    _, other = scene.client(fanout)
+    fanout.publish(b"a", None)
     outbox.send(b"1")
     scene.tick.flush()
 
-    lane.publish(b"b", None)
-    lane.publish(b"c", None)
+    fanout.publish(b"b", None)
+    fanout.publish(b"c", None)
     scene.tick.flush()
 
     assert sink.writes == [b"a1", b"bc"]
@@ -348,8 +348,8 @@ def test_sharing_begins_again_with_the_next_tick(scene: Scene) -> None:
 
 
 def test_sharing_begins_again_in_another_lane(scene: Scene) -> None:
-    """A client that left its only lane shares the bytes of the next one it joins."""
-    first, second = scene.lane(), scene.lane()
+    """A client that left its only fanout shares the bytes of the next one it joins."""
+    first, second = scene.fanout(), scene.fanout()
     outbox, sink = scene.client(first)
     _, other = scene.client(second)
 

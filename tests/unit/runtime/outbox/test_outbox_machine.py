@@ -20,7 +20,7 @@ LANES = 2
 MAX_BYTES = 40
 
 clients = st.integers(0, CLIENTS - 1)
-lanes = st.integers(0, LANES - 1)
+fanouts = st.integers(0, LANES - 1)
 
 
 class Model:
@@ -44,14 +44,14 @@ class Model:
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """Clients join and leave lanes, hear broadcasts and answers, stop reading, go."""
+    """Clients join and leave fanouts, hear broadcasts and answers, stop reading, go."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tick = ManualTick()
         limits = Limits(max_outbox_bytes=MAX_BYTES)
         self.wire = WebSocketWire(V2, self.tick, limits, Counters())
-        self.lanes = [self.wire.open_lane() for _ in range(LANES)]
+        self.fanouts = [self.wire.open_fanout() for _ in range(LANES)]
         self.members: list[set[int]] = [set() for _ in range(LANES)]
         self.sinks: dict[int, ListSink] = {}
         self.models: dict[int, Model] = {}
@@ -84,31 +84,31 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @initialize(members=st.lists(st.sets(clients), min_size=LANES, max_size=LANES))
     def begin(self, members: list[set[int]]) -> None:
-        """Some clients are in some lanes."""
-        for lane, inside in enumerate(members):
+        """Some clients are in some fanouts."""
+        for fanout, inside in enumerate(members):
             for client in inside:
-                self.move(client=client, lane=lane)
+                self.move(client=client, fanout=fanout)
 
-    @rule(client=clients, lane=lanes)
-    def move(self, client: int, lane: int) -> None:
-        """A client enters a lane or leaves it; an empty lane is thrown away, as PubSub does."""
-        if client not in self.members[lane]:
-            self.lanes[lane].add(self.outboxes[client])
-            self.members[lane].add(client)
+    @rule(client=clients, fanout=fanouts)
+    def move(self, client: int, fanout: int) -> None:
+        """A client enters a fanout or leaves it; an empty fanout is thrown away, as PubSub does."""
+        if client not in self.members[fanout]:
+            self.fanouts[fanout].add(self.outboxes[client])
+            self.members[fanout].add(client)
             return
-        self.lanes[lane].discard(self.outboxes[client])
-        self.members[lane].discard(client)
-        if not self.members[lane]:
-            self.lanes[lane] = self.wire.open_lane()
+        self.fanouts[fanout].discard(self.outboxes[client])
+        self.members[fanout].discard(client)
+        if not self.members[fanout]:
+            self.fanouts[fanout] = self.wire.open_fanout()
 
-    @rule(broadcasts=st.lists(st.tuples(lanes, st.none() | clients), min_size=1, max_size=4))
+    @rule(broadcasts=st.lists(st.tuples(fanouts, st.none() | clients), min_size=1, max_size=4))
     def publish(self, broadcasts: list[tuple[int, int | None]]) -> None:
-        """Broadcasts, each to all of a lane or to all but one."""
-        for lane, but in broadcasts:
+        """Broadcasts, each to all of a fanout or to all but one."""
+        for fanout, but in broadcasts:
             packet = self._packet()
-            for client in self.members[lane] - {but}:
+            for client in self.members[fanout] - {but}:
                 self.models[client].produce(packet)
-            self.lanes[lane].publish(packet, None if but is None else self.outboxes[but])
+            self.fanouts[fanout].publish(packet, None if but is None else self.outboxes[but])
 
     @rule(client=clients)
     def send(self, client: int) -> None:
@@ -155,16 +155,16 @@ class OutboxMachine(RuleBasedStateMachine):
     def end_tick(self) -> None:
         """The tick ends: everybody is written to, once. Who is gone comes back as a new client."""
         before = {client: len(sink.writes) for client, sink in self.sinks.items()}
-        most = 2 if self.tick.is_held else 1  # an answer that waited alone, and the lane's bytes
+        most = 2 if self.tick.is_held else 1  # an answer that waited alone, and the fanout's bytes
         self.tick.release()
         for client, model in self.models.items():
             if not self.outboxes[client].is_slow:
                 assert self._written(client) == model.due
             assert len(self.sinks[client].writes) - before[client] <= most
             if not model.is_open:
-                inside = [lane for lane in range(LANES) if client in self.members[lane]]
-                for lane in inside:
-                    self.move(client=client, lane=lane)
+                inside = [fanout for fanout in range(LANES) if client in self.members[fanout]]
+                for fanout in inside:
+                    self.move(client=client, fanout=fanout)
                 self._connect(client)
 
     def teardown(self) -> None:
@@ -207,8 +207,10 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def lanes_know_their_size(self) -> None:
-        """A lane that is empty can be thrown away, so it must know."""
-        assert [len(lane) for lane in self.lanes] == [len(members) for members in self.members]
+        """A fanout that is empty can be thrown away, so it must know."""
+        assert [len(fanout) for fanout in self.fanouts] == [
+            len(members) for members in self.members
+        ]
 
 
 TestOutboxes = OutboxMachine.TestCase

@@ -74,21 +74,23 @@ def test_a_client_that_is_too_slow_is_told_of_once(scene: Scene) -> None:
 
 
 def test_a_broadcast_finds_a_client_slow(scene: Scene) -> None:
-    """Clients of a lane that read share its bytes; the slow one hears all of it later, in order."""
-    lane = scene.lane()
-    outbox, slow = scene.client(lane)
-    _, sink = scene.client(lane)
+    """Clients of a fanout that read share its bytes; the slow one hears all of it later, in
+    order.
+    """
+    fanout = scene.fanout()
+    outbox, slow = scene.client(fanout)
+    _, sink = scene.client(fanout)
     slow.room_bytes = 1
 
     for packet in (b"<a>", b"<b>", b"<c>"):
-        lane.publish(packet, None)
+        fanout.publish(packet, None)
         scene.tick.flush()
-    lane.publish(b"<d>", None)
+    fanout.publish(b"<d>", None)
     slow.room_bytes = None
     outbox.resume()
-    lane.publish(b"<e>", None)
+    fanout.publish(b"<e>", None)
     scene.tick.flush()
-    lane.publish(b"<f>", None)
+    fanout.publish(b"<f>", None)
     scene.tick.flush()
 
     assert sink.writes == [b"<a>", b"<b>", b"<c>", b"<d><e>", b"<f>"]
@@ -98,13 +100,13 @@ def test_a_broadcast_finds_a_client_slow(scene: Scene) -> None:
 
 def test_of_some_broadcasts_only_the_newest_waits(scene: Scene) -> None:
     """Frames with a key replace older ones, for slow clients alone; others stay where they were."""
-    lane = scene.lane()
-    outbox, slow = scene.client(lane)
-    _, sink = scene.client(lane)
+    fanout = scene.fanout()
+    outbox, slow = scene.client(fanout)
+    _, sink = scene.client(fanout)
     slow.room_bytes = 0
 
     for packet, key in ((b"<1>", "p"), (b"<2>", "p"), (b"<q>", "q"), (b"<!>", None), (b"<3>", "p")):
-        lane.publish(packet, None, key)
+        fanout.publish(packet, None, key)
         scene.tick.flush()
     slow.room_bytes = None
     outbox.resume()
@@ -116,14 +118,14 @@ def test_of_some_broadcasts_only_the_newest_waits(scene: Scene) -> None:
 
 def test_what_is_replaced_counts_no_more(scene: Scene) -> None:
     """A flood of progress cannot make a client too slow: its bytes are those of the newest."""
-    lane = scene.lane()
-    outbox, slow = scene.client(lane, max_bytes=20)
+    fanout = scene.fanout()
+    outbox, slow = scene.client(fanout, max_bytes=20)
     slow.room_bytes = 0
 
     for number in range(10, 60):
-        lane.publish(b"<%d>" % number, None, "progress")
+        fanout.publish(b"<%d>" % number, None, "progress")
         scene.tick.flush()
-    lane.publish(b"<end>", None)
+    fanout.publish(b"<end>", None)
     slow.room_bytes = None
     outbox.resume()
 
@@ -132,8 +134,8 @@ def test_what_is_replaced_counts_no_more(scene: Scene) -> None:
 
 
 def test_a_slow_client_keeps_its_turn_in_other_lanes(scene: Scene) -> None:
-    """Whatever lanes a slow client enters or leaves meanwhile, it hears all in order, once."""
-    first, second = scene.lane(), scene.lane()
+    """Whatever fanouts a slow client enters or leaves meanwhile, it hears all in order, once."""
+    first, second = scene.fanout(), scene.fanout()
     outbox, slow = scene.client(first)
     slow.room_bytes = 0
     outbox.send(b"<0>")
@@ -173,8 +175,8 @@ def test_a_long_backlog_is_written_in_pieces(scene: Scene) -> None:
 @pytest.mark.parametrize("way", ["send", "broadcast", "flush", "resume"])
 def test_a_broken_socket_is_told_of_once(scene: Scene, way: str) -> None:
     """However the outbox learns that the client is gone, nothing more is tried."""
-    lane = scene.lane()
-    outbox, sink = scene.client(lane)
+    fanout = scene.fanout()
+    outbox, sink = scene.client(fanout)
     if way == "resume":
         sink.room_bytes = 0
         outbox.send(b"waits")
@@ -185,7 +187,7 @@ def test_a_broken_socket_is_told_of_once(scene: Scene, way: str) -> None:
     if way == "flush":
         outbox.expect_more()
     if way == "broadcast":
-        lane.publish(b"a", None)
+        fanout.publish(b"a", None)
     outbox.send(b"b")
     scene.tick.flush()
     outbox.send(b"c")

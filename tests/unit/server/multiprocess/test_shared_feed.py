@@ -1,4 +1,4 @@
-"""The feed of tasks when the keeper is another process: fresh, in order, and whole after a gap."""
+"""The feed of tasks when the leader is another process: fresh, in order, and whole after a gap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from phoenix_compat import Endpoint
 from phoenix_compat.cluster.bus import Bus
 from phoenix_compat.protocol.message import Broadcast
-from phoenix_compat.server.multiprocess.leader import ROLE, Keeper
+from phoenix_compat.server.multiprocess.leader import ROLE, Leader
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
 from phoenix_compat.tasks.model.errors import (
     StoreInUseError,
@@ -57,8 +57,8 @@ class Node:
         self.bus = bus
         self.endpoint = Endpoint()
         self.feed = SharedFeed(desk, self.endpoint, bus)
-        self.keeper = Keeper(bus, begin)
-        self.feed.begin(self.keeper, desk)
+        self.leader = Leader(bus, begin)
+        self.feed.begin(self.leader, desk)
         self._heard: asyncio.Queue[float] = asyncio.Queue()
 
     def watch(self, task: Task) -> None:
@@ -81,15 +81,15 @@ class Node:
 
 @asynccontextmanager
 async def two(folder: Path, desk: Desk, **options: int) -> AsyncIterator[tuple[Node, Node]]:
-    """The keeper and another process."""
+    """The leader and another process."""
     async with Bus(folder, 0, 2, **options) as first, Bus(folder, 1, 2) as second:
         kept, other = Node(first, desk, is_keeper=True), Node(second, Desk(), is_keeper=False)
-        await kept.keeper.start()
-        await other.keeper.start()
+        await kept.leader.start()
+        await other.leader.start()
         yield kept, other
         for node in (kept, other):
             await node.feed.stop()
-            await node.keeper.stop()
+            await node.leader.stop()
 
 
 def at(progress: float) -> Task:
@@ -162,8 +162,8 @@ async def test_a_new_keeper_is_asked_for_what_is_watched(folder: Path) -> None:
 
 
 async def test_without_a_keeper_nothing_can_be_told(folder: Path) -> None:
-    """A read that finds no keeper in time says so, and does not wait for ever."""
+    """A read that finds no leader in time says so, and does not wait for ever."""
     async with Bus(folder, 0, 2) as bus:
         node = Node(bus, Desk(), is_keeper=False)
         with pytest.raises(StoreUnavailableError):
-            await node.keeper.find(timeout_s=0.01)
+            await node.leader.find(timeout_s=0.01)

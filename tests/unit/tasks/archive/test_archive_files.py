@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phoenix_compat.tasks.archive.content_store import Shelf, ShelfLimits
+from phoenix_compat.tasks.archive.content_store import ContentStore, ContentStoreLimits
 from phoenix_compat.tasks.archive.errors import (
     ArchiveError,
     ArchiveFolderError,
@@ -20,15 +20,15 @@ from phoenix_compat.tasks.archive.incoming_file import IncomingFile
 from phoenix_compat.tasks.archive.stored_file import StoredFile, stored_file
 from phoenix_compat.tasks.model.clock import SystemClock
 
-LIMITS = ShelfLimits(max_total_bytes=None, min_free_bytes=0, grace_s=0.0)
+LIMITS = ContentStoreLimits(max_total_bytes=None, min_free_bytes=0, grace_s=0.0)
 PNG = TYPES_BY_EXTENSION["png"]
 
 
-def a_shelf(folder: Path) -> Shelf:
-    """A shelf that is open."""
-    shelf = Shelf(folder, LIMITS, SystemClock())
-    shelf.open()
-    return shelf
+def a_shelf(folder: Path) -> ContentStore:
+    """A content store that is open."""
+    content_store = ContentStore(folder, LIMITS, SystemClock())
+    content_store.open()
+    return content_store
 
 
 def an_incoming(folder: Path) -> IncomingFile:
@@ -85,11 +85,11 @@ def test_an_unused_file_is_no_file(tmp_path: Path) -> None:
 
 def test_leftovers_go_when_the_shelf_is_opened(tmp_path: Path) -> None:
     """What a crash left half done is removed, what was kept is not."""
-    shelf = a_shelf(tmp_path)
-    kept = shelf.incoming()
+    content_store = a_shelf(tmp_path)
+    kept = content_store.incoming()
     kept.write(b"kept")
-    stored = shelf.settle(kept, PNG)
-    left = shelf.incoming()
+    stored = content_store.settle(kept, PNG)
+    left = content_store.incoming()
     left.write(b"left")
     left.finish()
 
@@ -125,24 +125,28 @@ def test_leftovers_go_when_the_shelf_is_opened(tmp_path: Path) -> None:
 )
 def test_only_names_are_looked_for(tmp_path: Path, name: str) -> None:
     """Anything else is no file, whatever lies in the folder."""
-    shelf = a_shelf(tmp_path)
-    incoming = shelf.incoming()
+    content_store = a_shelf(tmp_path)
+    incoming = content_store.incoming()
     incoming.write(b"x")
-    stored = shelf.settle(incoming, PNG)
+    stored = content_store.settle(incoming, PNG)
 
-    assert shelf.find(name.format(stored.sha256)) is None
-    assert shelf.find(name.format(stored.sha256), is_thumbnail=True) is None
-    assert shelf.find(stored.sha256) == shelf.find(f"{stored.sha256}.png") == stored.path
+    assert content_store.find(name.format(stored.sha256)) is None
+    assert content_store.find(name.format(stored.sha256), is_thumbnail=True) is None
+    assert (
+        content_store.find(stored.sha256)
+        == content_store.find(f"{stored.sha256}.png")
+        == stored.path
+    )
 
 
 def test_strangers_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     """Pruning deletes what the archive has made, and nothing that was put beside it."""
-    shelf = a_shelf(tmp_path)
+    content_store = a_shelf(tmp_path)
     for path in (tmp_path / "notes.txt", tmp_path / "ab" / "cd" / "notes.txt"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("mine")
 
-    assert shelf.prune(0.0, 0) == 0
+    assert content_store.prune(0.0, 0) == 0
     assert (tmp_path / "ab" / "cd" / "notes.txt").read_text() == "mine"
 
 

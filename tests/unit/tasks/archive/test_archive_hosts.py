@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.tasks.archive.allowed_hosts import REPLICATE_HOSTS, FileHosts, is_public
+from phoenix_compat.tasks.archive.allowed_hosts import REPLICATE_HOSTS, DownloadHosts, is_public
 from phoenix_compat.tasks.archive.errors import HostRefusedError
 
-HOSTS = FileHosts([*REPLICATE_HOSTS, "http://127.0.0.1:4567", "https://Files.Example:8443/"])
+HOSTS = DownloadHosts([*REPLICATE_HOSTS, "http://127.0.0.1:4567", "https://Files.Example:8443/"])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_every_other_host_is_refused(url: str) -> None:
 
 def test_a_listed_address_is_refused_when_it_is_private() -> None:
     """A bare entry stands for public hosts; a private one is named as a whole origin."""
-    hosts = FileHosts(["10.0.0.8", "8.8.8.8"])
+    hosts = DownloadHosts(["10.0.0.8", "8.8.8.8"])
 
     assert hosts.checked("https://8.8.8.8/a.png").host == "8.8.8.8"
     with pytest.raises(HostRefusedError, match="private"):
@@ -97,7 +97,7 @@ def test_a_listed_address_is_refused_when_it_is_private() -> None:
 def test_an_entry_that_is_no_host(entry: str) -> None:
     """It is refused when the list is read, by its name."""
     with pytest.raises(ConfigError):
-        FileHosts([entry])
+        DownloadHosts([entry])
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 
 from phoenix_compat.tasks.model.failure import Failure
 from phoenix_compat.tasks.model.outcome import outcome
-from phoenix_compat.tasks.model.prediction import PredictionState, Snapshot
+from phoenix_compat.tasks.model.prediction import PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
-from phoenix_compat.tasks.model.task_types import KINDS
+from phoenix_compat.tasks.model.task_types import TASK_TYPES
 from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
 from tests.unit.tasks.sample_tasks import TEN, a_snapshot, a_task
 
@@ -16,9 +16,11 @@ A = "https://replicate.delivery/a.jpg"
 B = "https://replicate.delivery/b.jpg"
 
 
-def result_of(snapshot: Snapshot, task: Task | None = None, *, is_overdue: bool = False) -> object:
+def result_of(
+    snapshot: PredictionSnapshot, task: Task | None = None, *, is_overdue: bool = False
+) -> object:
     task = task or a_task(TaskStatus.RUNNING)
-    return outcome(task, KINDS["image"], snapshot, now=TEN, is_overdue=is_overdue)
+    return outcome(task, TASK_TYPES["image"], snapshot, now=TEN, is_overdue=is_overdue)
 
 
 def code_of(result: object) -> str:

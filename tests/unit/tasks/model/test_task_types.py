@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from phoenix_compat.bounded import MAX_NESTING
 from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.task_types import (
-    KINDS,
     MAX_PROMPT_CHARS,
+    TASK_TYPES,
     determine_task_params,
     fingerprint,
     with_default_model,
@@ -121,16 +121,16 @@ def test_a_refusal_names_the_field(input_data: object, field: str) -> None:
 
 def test_another_default_model_is_used() -> None:
     """The operator's default model runs when the input names none."""
-    kinds = with_default_model(KINDS, "image", "google/nano-banana-2")
+    task_types = with_default_model(TASK_TYPES, "image", "google/nano-banana-2")
 
-    assert determine_task_params(MONK, kinds).model == "google/nano-banana-2"
-    assert KINDS["image"].default_model == "google/imagen-4-fast"
+    assert determine_task_params(MONK, task_types).model == "google/nano-banana-2"
+    assert TASK_TYPES["image"].default_model == "google/imagen-4-fast"
 
 
 def test_a_default_model_must_look_like_one() -> None:
     """A setting that can never work is refused at once."""
     with pytest.raises(InvalidInputError, match="default_model"):
-        with_default_model(KINDS, "image", "nano banana")
+        with_default_model(TASK_TYPES, "image", "nano banana")
 
 
 inputs = st.dictionaries(
@@ -163,11 +163,11 @@ def test_a_fingerprint_is_of_model_and_input() -> None:
 
 def test_what_steps_in_is_checked_too() -> None:
     """Fallback models are kept in order; one that can never run is refused at once."""
-    kinds = with_default_model(KINDS, "image", "a/b", ["c/d", "e/f:1"])
+    task_types = with_default_model(TASK_TYPES, "image", "a/b", ["c/d", "e/f:1"])
 
-    assert kinds["image"].fallback_models == ("c/d", "e/f:1")
+    assert task_types["image"].fallback_models == ("c/d", "e/f:1")
     with pytest.raises(InvalidInputError, match="fallback_models"):
-        with_default_model(KINDS, "image", "a/b", ["nano banana"])
+        with_default_model(TASK_TYPES, "image", "a/b", ["nano banana"])
 
 
 def test_an_order_knows_its_price() -> None:

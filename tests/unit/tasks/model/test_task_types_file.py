@@ -10,8 +10,12 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.output import normalise_output
 from phoenix_compat.tasks.model.task import JSONObject
-from phoenix_compat.tasks.model.task_types import KINDS, RESULTS, determine_task_params
-from phoenix_compat.tasks.model.task_types_file import load_kinds, packaged_kinds, parse_kinds
+from phoenix_compat.tasks.model.task_types import RESULTS, TASK_TYPES, determine_task_params
+from phoenix_compat.tasks.model.task_types_file import (
+    load_task_types,
+    packaged_task_types,
+    parse_task_types,
+)
 
 OWN = """
 # A clip of a picture: the picture is needed, words are not.
@@ -37,9 +41,9 @@ A, B = "https://replicate.delivery/a.mp4", "https://replicate.delivery/b.png"
 
 def test_a_row_has_every_key() -> None:
     """What a table says is what the kind is; what it leaves out has its default."""
-    kinds = parse_kinds(OWN, "own.toml")
+    task_types = parse_task_types(OWN, "own.toml")
 
-    animate, caption = kinds["animate"], kinds["caption"]
+    animate, caption = task_types["animate"], task_types["caption"]
     assert (animate.task_type, animate.default_model) == ("video_gen", "you/animate")
     assert (animate.deadline_s, animate.price_usd) == (1_800.0, 0.25)
     assert animate.fallback_models == ("them/animate", "them/animate-old:abc123")
@@ -53,27 +57,27 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(OWN)
 
-    assert load_kinds(path) == parse_kinds(OWN, str(path))
+    assert load_task_types(path) == parse_task_types(OWN, str(path))
 
 
 def test_the_packaged_kinds_stand_beside_image() -> None:
     """Video, audio, text and upscale are ready, and image is what it always was."""
-    kinds = packaged_kinds()
+    task_types = packaged_task_types()
 
-    assert set(kinds) == {"image", "video", "audio", "text", "upscale"}
-    assert kinds["image"] == KINDS["image"]
+    assert set(task_types) == {"image", "video", "audio", "text", "upscale"}
+    assert task_types["image"] == TASK_TYPES["image"]
 
 
 def test_an_order_of_a_new_kind_is_checked() -> None:
     """An order has the kind's words, deadline and estimate, and may do without a prompt."""
-    kinds = parse_kinds(OWN, "own.toml")
+    task_types = parse_task_types(OWN, "own.toml")
 
-    params = determine_task_params({"type": "animate", "image": B, "num_outputs": 2}, kinds)
+    params = determine_task_params({"type": "animate", "image": B, "num_outputs": 2}, task_types)
 
     assert (params.task_type, params.model) == ("video_gen", "you/animate")
     assert params.provider_input == {"image": B, "num_outputs": 2}
     assert (params.deadline_s, params.estimated_cost_usd) == (1_800.0, 0.5)
-    other = determine_task_params({"type": "animate", "image": B, "model": "a/b"}, kinds)
+    other = determine_task_params({"type": "animate", "image": B, "model": "a/b"}, task_types)
     assert other.estimated_cost_usd is None
 
 
@@ -90,7 +94,7 @@ def test_an_order_of_a_new_kind_is_checked() -> None:
 def test_a_refusal_names_the_input(input_data: JSONObject, field: str) -> None:
     """What the kind needs and the order lacks is named."""
     with pytest.raises(InvalidInputError) as refusal:
-        determine_task_params(input_data, parse_kinds(OWN, "own.toml"))
+        determine_task_params(input_data, parse_task_types(OWN, "own.toml"))
 
     assert refusal.value.field == field
 
@@ -145,7 +149,7 @@ ROW = 'task_type = "x"\ndefault_model = "a/b"\nresult = "file"\n'
 def test_an_error_names_file_table_and_key(text: str, problem: str) -> None:
     """Whatever is wrong, the operator reads where."""
     with pytest.raises(ConfigError) as refusal:
-        parse_kinds(text, "own.toml")
+        parse_task_types(text, "own.toml")
 
     assert problem in str(refusal.value)
     assert str(refusal.value).startswith("own.toml: ")
@@ -154,7 +158,7 @@ def test_an_error_names_file_table_and_key(text: str, problem: str) -> None:
 def test_all_errors_come_at_once() -> None:
     """Two wrong tables are two lines."""
     with pytest.raises(ConfigError) as refusal:
-        parse_kinds(f"[a]\n{ROW}x = 1\n[b]\n{ROW}y = 1\n[c]\n{ROW}", "own.toml")
+        parse_task_types(f"[a]\n{ROW}x = 1\n[b]\n{ROW}y = 1\n[c]\n{ROW}", "own.toml")
 
     assert len(str(refusal.value).splitlines()) == 2
 
@@ -167,4 +171,4 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         path.write_bytes(content)
 
     with pytest.raises(ConfigError, match=r"own\.toml: cannot be read"):
-        load_kinds(path)
+        load_task_types(path)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from phoenix_compat.tasks.model.task_types import KINDS
+from phoenix_compat.tasks.model.task_types import TASK_TYPES
 from phoenix_compat.tasks.provider.fallback import next_order
 from tests.unit.tasks.sample_tasks import a_task
 
@@ -20,8 +20,8 @@ def test_inputs_are_mapped_for_the_family_that_steps_in() -> None:
         input_data={"type": "image", "prompt": "monk", "seed": 7, "aspect_ratio": "1:1"},
     )
 
-    order = next_order(task, KINDS, ("black-forest-labs/flux-schnell",))
-    other = next_order(task, KINDS, ("google/nano-banana-2",))
+    order = next_order(task, TASK_TYPES, ("black-forest-labs/flux-schnell",))
+    other = next_order(task, TASK_TYPES, ("google/nano-banana-2",))
 
     assert order is not None
     assert other is not None
@@ -44,16 +44,16 @@ def test_each_model_is_tried_once(
     """In the order of the list, and no model that was found gone."""
     task = replace(a_task(), models_tried=tried, provider_model=running)
 
-    order = next_order(task, KINDS, LIST)
+    order = next_order(task, TASK_TYPES, LIST)
 
     assert (order and order.model) == expected
 
 
 def test_a_kind_s_own_list_goes_before_the_usual() -> None:
-    """The setting is for kinds that say nothing."""
-    kinds = {"image": replace(KINDS["image"], fallback_models=("recraft-ai/recraft-v3",))}
+    """The setting is for task types that say nothing."""
+    task_types = {"image": replace(TASK_TYPES["image"], fallback_models=("recraft-ai/recraft-v3",))}
 
-    order = next_order(a_task(), kinds, LIST)
+    order = next_order(a_task(), task_types, LIST)
 
     assert order is not None
     assert order.model == "recraft-ai/recraft-v3"
@@ -61,5 +61,5 @@ def test_a_kind_s_own_list_goes_before_the_usual() -> None:
 
 def test_without_a_list_nothing_steps_in() -> None:
     """That is the default; so it is for a kind that is no more."""
-    assert next_order(a_task(), KINDS) is None
+    assert next_order(a_task(), TASK_TYPES) is None
     assert next_order(a_task(), {}, LIST) is None

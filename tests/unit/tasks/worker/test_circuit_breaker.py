@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 from phoenix_compat.tasks.worker.circuit_breaker import (
     ACCOUNT,
     UNAVAILABLE,
-    Breaker,
     BreakerOptions,
     BreakerState,
+    CircuitBreaker,
 )
 from tests.unit.tasks.worker.test_token_bucket import Time
 
@@ -25,16 +25,16 @@ def time() -> Time:
 
 
 @pytest.fixture
-def breaker(time: Time) -> Breaker:
-    return Breaker(OPTIONS, time)
+def breaker(time: Time) -> CircuitBreaker:
+    return CircuitBreaker(OPTIONS, time)
 
 
-def opened(breaker: Breaker) -> Breaker:
+def opened(breaker: CircuitBreaker) -> CircuitBreaker:
     assert not breaker.failed(ACCOUNT)
     return breaker
 
 
-def test_a_refused_account_opens_it_at_once(breaker: Breaker) -> None:
+def test_a_refused_account_opens_it_at_once(breaker: CircuitBreaker) -> None:
     """The order that finds out bears the failure; the next ones wait."""
     assert breaker.failed(ACCOUNT) is False
 
@@ -43,7 +43,7 @@ def test_a_refused_account_opens_it_at_once(breaker: Breaker) -> None:
     assert breaker.failed(ACCOUNT) is True
 
 
-def test_finding_nobody_opens_it_when_it_happens_often(breaker: Breaker) -> None:
+def test_finding_nobody_opens_it_when_it_happens_often(breaker: CircuitBreaker) -> None:
     """So many in a row; an answer in between starts the count anew."""
     breaker.failed(UNAVAILABLE)
     breaker.failed(UNAVAILABLE)
@@ -57,7 +57,7 @@ def test_finding_nobody_opens_it_when_it_happens_often(breaker: Breaker) -> None
     assert (breaker.state, breaker.reason) == (BreakerState.OPEN, UNAVAILABLE)
 
 
-def test_one_probe_at_a_time(breaker: Breaker, time: Time) -> None:
+def test_one_probe_at_a_time(breaker: CircuitBreaker, time: Time) -> None:
     """After the interval one order goes, and none beside it."""
     opened(breaker)
     time.s = 30.0
@@ -69,7 +69,7 @@ def test_one_probe_at_a_time(breaker: Breaker, time: Time) -> None:
     assert breaker.wait_s() == math.inf
 
 
-def test_a_probe_that_works_closes_it(breaker: Breaker, time: Time) -> None:
+def test_a_probe_that_works_closes_it(breaker: CircuitBreaker, time: Time) -> None:
     """Then nobody waits, and a later trouble starts with the short interval again."""
     opened(breaker)
     time.s = 30.0
@@ -81,7 +81,7 @@ def test_a_probe_that_works_closes_it(breaker: Breaker, time: Time) -> None:
     assert breaker.open_s == 0.0
 
 
-def test_probes_grow_rare(breaker: Breaker, time: Time) -> None:
+def test_probes_grow_rare(breaker: CircuitBreaker, time: Time) -> None:
     """Each that fails doubles the interval, up to its limit."""
     opened(breaker)
     waits_s = []
@@ -95,7 +95,7 @@ def test_probes_grow_rare(breaker: Breaker, time: Time) -> None:
     assert breaker.open_s == 290.0
 
 
-def test_a_probe_that_never_went_proves_nothing(breaker: Breaker, time: Time) -> None:
+def test_a_probe_that_never_went_proves_nothing(breaker: CircuitBreaker, time: Time) -> None:
     """The next order is the probe, at once."""
     opened(breaker)
     time.s = 30.0
@@ -106,7 +106,7 @@ def test_a_probe_that_never_went_proves_nothing(breaker: Breaker, time: Time) ->
     assert (breaker.state, breaker.wait_s()) == (BreakerState.OPEN, 0.0)
 
 
-def test_each_change_is_one_line(breaker: Breaker, time: Time) -> None:
+def test_each_change_is_one_line(breaker: CircuitBreaker, time: Time) -> None:
     """An operator reads three lines of an outage, however many orders met it."""
     with capture_logs() as lines:
         for _ in range(5):
