@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import warnings
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Final, Self
 from weakref import WeakValueDictionary
+
+_STREAM: Final = int(socket.SOCK_STREAM)
 
 
 class AcceptedSocket(socket.socket):
@@ -19,12 +21,22 @@ class AcceptedSocket(socket.socket):
         on_close: called when the descriptor is closed; None when it was called.
     """
 
-    __slots__ = ("on_close",)
+    __slots__ = ("family", "on_close")
+
+    # The properties of socket.socket make an enum's member each time they are asked for, which
+    # asyncio does five times for a connection.
+    family: socket.AddressFamily
+    type = socket.SOCK_STREAM
 
     def __init__(
-        self, family: int, kind: int, proto: int, fileno: int, on_close: Callable[[], None]
+        self,
+        family: socket.AddressFamily,
+        proto: int,
+        fileno: int,
+        on_close: Callable[[], None],
     ) -> None:
-        super().__init__(family, kind, proto, fileno)
+        super().__init__(int(family), _STREAM, proto, fileno)
+        self.family = family
         self.on_close: Callable[[], None] | None = on_close
 
     def remember(self) -> Self:
@@ -65,12 +77,11 @@ def accept_from(
 
     The function that is returned raises OSError; see accept(2).
     """
-    family, proto = int(listener.family), listener.proto  # asking for them is slow
-    kind = int(socket.SOCK_STREAM)
+    family, proto = listener.family, listener.proto
 
     def accept() -> AcceptedSocket:
         fileno, _ = listener._accept()  # type: ignore[attr-defined] # noqa: SLF001 - see above
-        return AcceptedSocket(family, kind, proto, fileno, on_close)
+        return AcceptedSocket(family, proto, fileno, on_close)
 
     return accept
 
@@ -87,4 +98,4 @@ def duplicate(shared: Any) -> socket.socket:
     if first is None or first.on_close is None:
         return copy
     on_close, first.on_close = first.on_close, None
-    return AcceptedSocket(shared.family, socket.SOCK_STREAM, shared.proto, copy.detach(), on_close)
+    return AcceptedSocket(shared.family, shared.proto, copy.detach(), on_close)
