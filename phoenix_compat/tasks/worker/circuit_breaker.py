@@ -1,11 +1,11 @@
-"""The circuit breaker before the creates: one order finds out, the others wait.
+"""The circuit breaker for creates: while the provider fails, one probes and the others wait.
 
-    closed ── refused for the account, or unavailable so many times in a row ──→ open
-    open ──── an interval is over, one order goes through as a probe ─────────→ half_open
-    half_open ── any other answer ──→ closed        ── the same trouble again ──→ open, for longer
+    closed ── refused for the account, or unavailable several times in a row ──→ open
+    open ──── an interval is over, and one create is sent as a probe ──────────→ half_open
+    half_open ── any other answer ──→ closed        ── the same failure again ──→ open, for longer
 
-The order that opens it fails; those that find it open wait, and another one is the next probe: one
-task that is always refused keeps nobody waiting. It waits for nothing itself.
+The create that opens it fails its task. Tasks that find it open wait, and a different one is the
+next probe, so a task that is always refused does not block the others. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UNAVAILABLE = "provider_unavailable"
 
 
 class BreakerState(StrEnum):
-    """Whether orders may go out."""
+    """Whether creates may be sent."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -36,10 +36,10 @@ class BreakerOptions:
     """When the breaker opens and how it tries again.
 
     Attributes:
-        failures: so many creates in a row that find nobody open it; an account's refusal does
-            at once.
-        first_probe_s: from opening to the first probe; the wait doubles up to `probe_limit_s`.
-        patience_s: so long a task waits for it to close, then it fails with the breaker's reason.
+        failures: creates in a row that found the provider unavailable, after which it opens; a
+            refusal of the account opens it at once.
+        first_probe_s: the wait before the first probe; it doubles up to `probe_limit_s`.
+        patience_s: how long a task waits for it to close before it fails with the breaker's reason.
     """
 
     failures: int = 10
@@ -63,7 +63,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """Where it stands."""
+        """The present state."""
         return self._state
 
     @property
@@ -77,7 +77,7 @@ class CircuitBreaker:
         return 0.0 if self._state is BreakerState.CLOSED else self._now() - self._opened_at_s
 
     def wait_s(self) -> float:
-        """Seconds until an order may go; infinite while a probe is on its way."""
+        """Seconds until a create may be sent; infinite while a probe is on its way."""
         match self._state:
             case BreakerState.CLOSED:
                 return 0.0
@@ -87,27 +87,27 @@ class CircuitBreaker:
                 return math.inf
 
     def enter(self) -> None:
-        """An order goes out; when it is open, as its probe."""
+        """A create is sent; if the breaker is open, as its probe."""
         if self._state is BreakerState.OPEN:
             self._become(BreakerState.HALF_OPEN)
 
     def withdraw(self) -> None:
-        """The order did not go out after all, so it proves nothing."""
+        """The create was not sent after all, so it proves nothing."""
         if self._state is BreakerState.HALF_OPEN:
             self._become(BreakerState.OPEN)
 
     def succeeded(self) -> None:
-        """The provider took an order, or refused it for what it asked."""
+        """The provider accepted a create, or refused it because of its input."""
         self._failures = 0
         self._probe_wait_s = self._options.first_probe_s
         if self._state is not BreakerState.CLOSED:
             self._become(BreakerState.CLOSED)
 
     def failed(self, reason: str) -> bool:
-        """An order was refused for the account, or found nobody.
+        """A create was refused because of the account, or the provider was unavailable.
 
         Returns:
-            Whether the task waits (it was open already) rather than bear the failure.
+            Whether the task should wait, because the breaker was open already, instead of failing.
         """
         self._failures += 1
         match self._state:
@@ -121,7 +121,7 @@ class CircuitBreaker:
                 self._open(reason)
                 return True
             case BreakerState.OPEN:
-                # It was on its way when another one opened the circuit.
+                # It was on its way when another create opened the circuit.
                 return True
 
     def _open(self, reason: str) -> None:

@@ -1,7 +1,6 @@
-"""The one create limiter that all creates pass: its pace, what it learns from "too many", and the
-breaker.
+"""Limits how fast creates are sent: a rate, what 429 answers teach about it, and the breaker.
 
-One per provider account, because its limits are per account. It waits for nothing itself: it says
+One per provider account, because the provider's limits are per account. Nothing here waits: it says
 how long to wait, and the dispatcher does.
 """
 
@@ -19,31 +18,31 @@ from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 
 MARGIN = 0.95
-"""A learned limit is used up to here: orders do not arrive as evenly as they are sent."""
+"""The share of a learned limit that is used: creates do not arrive as evenly as they are sent."""
 SLOWEST_PER_S = 0.1
 RECOVERY = 1.1
 FIRST_CALM_S = 60.0
 CALM_LIMIT_S = 3_600.0
-ONE_LESSON_S = 1.0
-"""Orders that were sent together are refused together: that is one lesson."""
-PROOF = 10
-"""After so many good answers in a row orders may overlap; before, one shows if there is a limit."""
+SAME_BURST_S = 1.0
+"""Creates that were sent together are refused together: that counts once."""
+SUCCESSES_BEFORE_OVERLAP = 10
+"""After so many successes in a row creates may overlap; before, one shows if there is a limit."""
 OVERLAP_AFTER_S = 2.0
-"""An order that is slower than this holds back no other."""
+"""A create that takes longer than this delays no other."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderState:
-    """How it stands with the provider, for operators.
+    """The provider as operators see it.
 
     Attributes:
         circuit: closed, open or half_open.
         reason: the code of what opened the circuit; None when it is closed.
         open_s: for how long nothing has worked.
-        creates_per_minute: the pace that is kept, learned or as set.
-        is_reduced: whether the provider asked for a slower pace than the one that is set.
+        creates_per_minute: the rate in use, learned or as set.
+        is_reduced: whether the provider asked for a lower rate than the one that is set.
     """
 
     circuit: BreakerState
@@ -54,7 +53,7 @@ class ProviderState:
 
 
 class CreateLimiter:
-    """Says when the next create may go, and learns from how each one ended."""
+    """Says when the next create may be sent, and learns from how each one ended."""
 
     def __init__(self, clock: Clock, options: WorkerOptions) -> None:
         self._options = options
@@ -63,17 +62,17 @@ class CreateLimiter:
         self._full_burst = options.create_burst
         self._bucket = TokenBucket(self._full_per_s, self._full_burst, self._now)
         self.breaker = CircuitBreaker(options.breaker, self._now)
-        self._on_their_way: dict[int, float] = {}
-        self._going_back: set[int] = set()
+        self._in_flight: dict[int, float] = {}
+        self._held: set[int] = set()
         self._tickets = 0
-        self._good_in_a_row = 0
-        self._bad_in_a_row = 0
+        self._successes_in_a_row = 0
+        self._throttled_in_a_row = 0
         self._learned_at_s = -math.inf
         self._calm_s = FIRST_CALM_S
 
     @property
     def state(self) -> ProviderState:
-        """How it stands with the provider, for operators."""
+        """The provider as operators see it."""
         return ProviderState(
             circuit=self.breaker.state,
             reason=self.breaker.reason,
@@ -83,34 +82,34 @@ class CreateLimiter:
         )
 
     def wait_s(self) -> float:
-        """Seconds until a create may go; 0.0 for now, infinite for "when one has come back"."""
-        if self._going_back:
+        """Seconds until a create may be sent; infinite until one that is held is queued again."""
+        if self._held:
             return math.inf
         return max(self._bucket.wait_s(), self.breaker.wait_s(), self._overlap_wait_s())
 
     def enter(self) -> int:
-        """Let a create go; the ticket is given back with `leave`."""
+        """Admit a create; its ticket is returned with `leave`."""
         self._bucket.take()
         self.breaker.enter()
         self._tickets += 1
-        self._on_their_way[self._tickets] = self._now()
+        self._in_flight[self._tickets] = self._now()
         return self._tickets
 
     def hold(self, ticket: int) -> None:
-        """This order goes back to its place in the queue; until it is there nobody passes."""
-        self._going_back.add(ticket)
+        """This create goes back to its place in the queue; until it is there no other may pass."""
+        self._held.add(ticket)
 
     def leave(self, ticket: int) -> None:
-        """A create is over, or was never made; giving a ticket back twice does nothing."""
-        self._going_back.discard(ticket)
-        if self._on_their_way.pop(ticket, None) is not None:
+        """A create is over, or was never sent; returning a ticket twice does nothing."""
+        self._held.discard(ticket)
+        if self._in_flight.pop(ticket, None) is not None:
             self.breaker.withdraw()
 
     def succeeded(self) -> None:
-        """An order was taken; after a calm time a reduced pace rises again, a little each time."""
+        """A create was accepted; some time after a 429 a reduced rate rises again step by step."""
         self.answered()
-        self._good_in_a_row += 1
-        self._bad_in_a_row = 0
+        self._successes_in_a_row += 1
+        self._throttled_in_a_row = 0
         is_calm = self._now() - self._learned_at_s >= self._calm_s
         if not is_calm or self._bucket.per_s >= self._full_per_s:
             return
@@ -118,33 +117,33 @@ class CreateLimiter:
         if per_s >= self._full_per_s:
             self._calm_s = FIRST_CALM_S
             self._bucket.set_rate(per_s, self._full_burst)
-            log.info("creates.pace_restored", per_minute=round(per_s * 60.0, 1))
+            log.info("creates.rate_restored", per_minute=round(per_s * 60.0, 1))
         else:
             self._bucket.set_rate(per_s, 1.0)
 
     def answered(self) -> None:
-        """An order was refused for what it asks: whoever says so is there."""
+        """A create was refused because of its input, so the provider is available."""
         self.breaker.succeeded()
 
     def failed(self, reason: str) -> bool:
-        """An order was refused for the account, or found nobody; see `CircuitBreaker.failed`."""
+        """A create was refused for the account, or did not connect; see `CircuitBreaker.failed`."""
         return self.breaker.failed(reason)
 
     def throttled(self, error: ProviderThrottledError, jitter: float) -> None:
-        """An order was too many: wait, and go on at the pace that is allowed, or at half of ours.
+        """The provider answered 429: wait, then go on at the rate it allows, or at half of ours.
 
         Args:
             jitter: from 0.0 to 1.0; lengthens the wait by up to a tenth.
         """
         self.answered()
-        self._good_in_a_row = 0
-        self._bad_in_a_row += 1
-        # Who asks for no wait, again and again, gets one nevertheless.
-        asked_s = max(error.retry_after_s, self._options.retry_wait_s(self._bad_in_a_row))
+        self._successes_in_a_row = 0
+        self._throttled_in_a_row += 1
+        # A provider that asks for no wait gets one after repeated 429s all the same.
+        asked_s = max(error.retry_after_s, self._options.retry_wait_s(self._throttled_in_a_row))
         wait_s = asked_s * (1.0 + 0.1 * jitter)
         self._bucket.shut_for(wait_s)
         now_s = self._now()
-        if now_s - self._learned_at_s < ONE_LESSON_S:
+        if now_s - self._learned_at_s < SAME_BURST_S:
             return
         is_first = self._bucket.per_s >= self._full_per_s
         self._learned_at_s = now_s
@@ -156,11 +155,11 @@ class CreateLimiter:
         per_s = min(max(per_s, min(SLOWEST_PER_S * MARGIN, self._full_per_s)), self._full_per_s)
         self._bucket.set_rate(per_s, min(burst, self._full_burst))
         log.warning(
-            "creates.pace_reduced", per_minute=round(per_s * 60.0, 1), wait_s=round(wait_s, 1)
+            "creates.rate_reduced", per_minute=round(per_s * 60.0, 1), wait_s=round(wait_s, 1)
         )
 
     def _overlap_wait_s(self) -> float:
-        if self._good_in_a_row >= PROOF or not self._on_their_way:
+        if self._successes_in_a_row >= SUCCESSES_BEFORE_OVERLAP or not self._in_flight:
             return 0.0
-        newest_s = max(self._on_their_way.values())
+        newest_s = max(self._in_flight.values())
         return max(newest_s + OVERLAP_AFTER_S - self._now(), 0.0)

@@ -1,4 +1,4 @@
-"""How the worker works and when it looks again: plain values and arithmetic, no waiting."""
+"""The worker's options and the intervals of its polls: values and arithmetic, no waiting."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ JITTER = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollIntervals:
-    """When to look at a running prediction: soon at first, then ever less often.
+    """When to poll a running prediction: soon at first, then less and less often.
 
     Attributes:
-        first_s: before the first look; each later wait is `growth` times the one before.
+        first_s: the wait before the first poll; each later wait is `growth` times the one before.
         limit_s: the longest wait of a young prediction.
         old_after_s: from this age on, the wait is `old_limit_s`.
-        reported_s: the wait while webhooks tell of the prediction; looks are the safety net.
+        reported_s: the wait while webhooks report on the prediction; polls are the safety net.
     """
 
     first_s: float = 0.4
@@ -27,21 +27,21 @@ class PollIntervals:
     old_limit_s: float = 10.0
     reported_s: float = 20.0
 
-    def wait_s(self, looks: int, age_s: float, jitter: float, *, is_reported: bool) -> float:
-        """The wait before the next look.
+    def wait_s(self, polls: int, age_s: float, jitter: float, *, is_reported: bool) -> float:
+        """The wait before the next poll, in seconds.
 
         Args:
-            looks: how many looks there were.
+            polls: how many polls there were.
             age_s: how long the prediction has run.
             jitter: a random number from 0.0 to 1.0; 0.5 leaves the wait as it is.
-            is_reported: whether a webhook has told of this prediction.
+            is_reported: whether a webhook has reported on this prediction.
         """
         if is_reported:
             wait_s = self.reported_s
         elif age_s >= self.old_after_s:
             wait_s = self.old_limit_s
         else:
-            wait_s = min(self.first_s * self.growth ** min(looks, 100), self.limit_s)
+            wait_s = min(self.first_s * self.growth ** min(polls, 100), self.limit_s)
         return wait_s * (1.0 + JITTER * (2.0 * jitter - 1.0))
 
 
@@ -50,31 +50,32 @@ class WorkerOptions:
     """How the worker works.
 
     Attributes:
-        concurrency: tasks in hand at once.
-        creates_per_s, create_burst: how fast orders go out; a 429 lowers both for a while.
-        polls per s: all questions after predictions share this many; the provider allows 50.
-        deadline_s: a prediction may take this long; the provider is told the same.
-        deadline_grace_s: our own timer rings this much later than the provider's.
-        max_resubmits: how often an order that vanished is sent once more; each may cost money.
-        max_repeats: how often a prediction that failed for no fault of its input is ordered
+        concurrency: tasks that run at once.
+        creates_per_s, create_burst: how fast creates are sent; a 429 lowers both for a while.
+        polls_per_s: all other requests to the provider together; it allows 50.
+        deadline_s: how long a prediction may take; sent to the provider as well.
+        deadline_grace_s: how much later than the provider's deadline ours ends.
+        max_resubmits: how often a create whose prediction was not found is sent again; each may
+            cost money.
+        max_repeats: how often a prediction that failed for no fault of its input is created
             again, over a task's whole life; each may cost money.
         repeat_first_s: the wait before the first such repeat, half to one and a half times; then
             it doubles.
-        fallback_models: what is ordered, in this order, when a model is gone; used when the kind
-            of the task names none.
-        files_url: where clients find kept files; results then name those in place of the
+        fallback_models: models to use instead, in this order, when a model is unavailable; used
+            when the task type names none.
+        files_url: where clients find stored files; results then link to those instead of the
             provider's addresses.
-        archive_patience_s: keeping copies of the files may take this long.
-        max_connect_failures: after so many creates without a connection the task fails.
-        reconcile_waits_s: the wait before each look for an order whose answer was lost.
-        find_margin_s: how far before the order those looks begin, for clocks that differ.
-        retention_s: the age at which an order can no longer be found by its input.
-        max_missing: looks in a row that find no such prediction, before it counts as gone.
-        cancel_patience_s: how long a cancel waits for a result that may be faster.
-        stop_patience_s: how long `stop` waits for orders that are being placed.
-        retry_first_s: the wait after a first trouble; it doubles up to `retry_limit_s`.
-        poll: when to look at a running prediction.
-        breaker: when orders wait because nothing works.
+        archive_patience_s: how long storing copies of the files may take.
+        max_connect_failures: creates in a row without a connection, after which the task fails.
+        reconcile_waits_s: the wait before each lookup of a create whose answer was lost.
+        find_margin_s: how far before the create those lookups begin, for clocks that differ.
+        retention_s: the age at which a prediction can no longer be found by its input.
+        max_missing: polls in a row answered with "no such prediction", before it counts as gone.
+        cancel_patience_s: how long a cancel waits for the prediction to end.
+        stop_patience_s: how long `stop` waits for creates that are on their way.
+        retry_first_s: the wait after a first failure; it doubles up to `retry_limit_s`.
+        poll: when to poll a running prediction.
+        breaker: when creates wait because the provider fails.
     """
 
     concurrency: int = 8
@@ -106,5 +107,5 @@ class WorkerOptions:
         return min(self.retry_first_s * 2.0 ** max(failures - 1, 0), self.retry_limit_s)
 
     def repeat_wait_s(self, repeats: int) -> float:
-        """The wait before a failed prediction is ordered again for the nth time, in seconds."""
+        """The wait before a failed prediction is created again for the nth time, in seconds."""
         return self.repeat_first_s * 2.0 ** (repeats - 1)

@@ -1,19 +1,15 @@
-"""Following a running prediction to its end. running → completed | failed.
+"""Polls a running prediction until it has ended. running → completed | failed | queued.
 
-Trouble with looking is no trouble with the prediction: it is counted and outlived until the
-deadline. A result that is there is kept, even when a cancel or the deadline came first.
+A poll that fails says nothing about the prediction: failures are counted and waited out until the
+deadline. A result that is there is kept, even if the cancel or the deadline came first.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
 
 import structlog
 
-from phoenix_compat.tasks.archive.errors import ArchiveError
-from phoenix_compat.tasks.archive.stored_file import StoredFile, with_own_urls
 from phoenix_compat.tasks.model.errors import (
     ProviderError,
     ProviderRefusedError,
@@ -22,219 +18,205 @@ from phoenix_compat.tasks.model.errors import (
 from phoenix_compat.tasks.model.failure import Failure, failure
 from phoenix_compat.tasks.model.models import model_family
 from phoenix_compat.tasks.model.outcome import outcome
-from phoenix_compat.tasks.model.output import normalise_output
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.progress import bar_fraction, next_progress, time_fraction
-from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
+from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.provider.prediction_document import KNOWN_STATUSES
-from phoenix_compat.tasks.worker.worker_context import Job, WorkerContext
+from phoenix_compat.tasks.worker.context import WorkerContext
+from phoenix_compat.tasks.worker.finish import complete, fail_or_repeat
+from phoenix_compat.tasks.worker.run import TaskRun
 
 log = structlog.stdlib.get_logger(__name__)
 
 MIN_WAIT_S = 0.01
-TROUBLE_AFTER = 3
-"""So many looks that failed in a row are told to the operator."""
+FAILURES_BEFORE_WARNING = 3
+"""So many polls that failed in a row are worth a log line."""
 
 
-class Follow:
-    """One prediction being followed."""
+@dataclass(slots=True, kw_only=True)
+class PollState:
+    """The polls of one prediction so far.
 
-    def __init__(self, context: WorkerContext, job: Job, task: Task, ref: PredictionRef) -> None:
+    Attributes:
+        began_s: when the prediction began, on the monotonic clock.
+        wait_s: the wait before the next poll.
+        missing: polls in a row that the provider answered with "no such prediction".
+        cancel_began_s: when the cancel was first seen, on the monotonic clock.
+    """
+
+    ref: PredictionRef
+    began_s: float
+    wait_s: float = 0.0
+    polls: int = 0
+    failures: int = 0
+    missing: int = 0
+    cancel_began_s: float | None = None
+    is_cancel_sent: bool = False
+    has_warned: bool = False
+
+
+def _must_cancel(task: Task, state: PollState) -> bool:
+    return task.is_cancel_requested and not state.is_cancel_sent
+
+
+class PollSteps:
+    """The step for a task whose prediction runs, and the steps of each round within it."""
+
+    def __init__(self, context: WorkerContext, run: TaskRun) -> None:
         self._context = context
-        self._job = job
-        self._task = task
-        self._ref = ref
+        self._run = run
+        self._recorder = context.recorder
+        self._options = context.options
+
+    async def until_ended(self, task: Task) -> Task:
+        """Poll, record and announce until the prediction has ended."""
+        if task.status is not TaskStatus.RUNNING:
+            return task
+        if task.prediction_id is None:
+            log.error("task.without_prediction", task_id=task.id)
+            return await self._recorder.fail(task, failure("internal_error"))
+        state = self._begin(task, PredictionRef(task.prediction_id))
+        rounds = (self._wait, self._note_cancel, self._read_report_or_poll, self._check_time)
+        while True:
+            for step in rounds:
+                task = await step(task, state)
+                if task.status is not TaskStatus.RUNNING:
+                    return task
+
+    def _begin(self, task: Task, ref: PredictionRef) -> PollState:
+        # The wall clock only tells how old a resumed prediction is; after that it is not asked.
         started_at = task.started_at or task.updated_at
-        # The wall clock only says how old a resumed prediction is; from here on it is not asked.
-        age_s = max((context.clock.now() - started_at).total_seconds(), 0.0)
-        self._began_s = context.clock.monotonic() - age_s
-        self._looks = 0
-        self._failures = 0
-        self._missing = 0
-        self._cancel_began_s: float | None = None
-        self._is_cancel_sent = False
-        self._wait_s = 0.0 if job.is_resumed else self._pace()
-        self._has_warned = False
+        age_s = max((self._context.clock.now() - started_at).total_seconds(), 0.0)
+        state = PollState(ref=ref, began_s=self._context.clock.monotonic() - age_s)
+        if not self._run.is_resumed:
+            state.wait_s = self._poll_wait_s(state)
+        return state
 
-    async def to_its_end(self) -> Task:
-        """Look, record, announce, until the task has ended; the ended task."""
-        while self._is_running:
-            await self._context.clock.wait(self._job.wake, self._next_wait_s)
-            await self._reread_if_woken()
-            await self._read_or_look()
-            await self._end_if_time_is_up()
-        return self._task
+    # A round.
 
-    @property
-    def _is_running(self) -> bool:
-        return self._task.status is TaskStatus.RUNNING
+    async def _wait(self, task: Task, state: PollState) -> Task:
+        """Wait for the next poll, a webhook or a change of the row, which is read again then."""
+        overdue_at_s = self._deadline_s(task) + self._options.deadline_grace_s
+        left_s = max(overdue_at_s - self._age_s(state), MIN_WAIT_S)
+        await self._context.clock.wait(self._run.wake, min(state.wait_s, left_s))
+        if not self._run.wake.is_set():
+            return task
+        self._run.wake.clear()
+        return await self._recorder.current(task.id)
 
-    @property
-    def _age_s(self) -> float:
-        return self._context.clock.monotonic() - self._began_s
+    async def _note_cancel(self, task: Task, state: PollState) -> Task:
+        """Begin to wait for the end of a prediction whose cancel was requested."""
+        if task.is_cancel_requested and state.cancel_began_s is None:
+            state.cancel_began_s = self._context.clock.monotonic()
+            state.polls = 0
+        return task
 
-    @property
-    def _deadline_s(self) -> float:
-        own_s = self._task.deadline_s
-        return self._context.options.deadline_s if own_s is None else own_s
+    async def _read_report_or_poll(self, task: Task, state: PollState) -> Task:
+        """Apply what a webhook said, as if it had been polled; poll if none said anything."""
+        snapshot = self._run.reports.pop(state.ref.id, None)
+        if snapshot is not None:
+            task = await self._apply_polled(task, state, snapshot)
+            if task.status is not TaskStatus.RUNNING or not _must_cancel(task, state):
+                return task
+        return await self._poll(task, state)
 
-    @property
-    def _is_near_deadline(self) -> bool:
-        # The provider counts from the order, we from its answer, so its timer rings before ours.
-        return self._age_s >= self._deadline_s * 0.8
-
-    @property
-    def _next_wait_s(self) -> float:
-        left_s = self._deadline_s + self._context.options.deadline_grace_s - self._age_s
-        return min(self._wait_s, max(left_s, MIN_WAIT_S))
-
-    def _pace(self) -> float:
-        context = self._context
-        is_reported = self._job.is_reported and self._cancel_began_s is None
-        pace = context.options.poll
-        return pace.wait_s(self._looks, self._age_s, context.jitter(), is_reported=is_reported)
-
-    async def _reread_if_woken(self) -> None:
-        if self._job.wake.is_set():
-            self._job.wake.clear()
-            self._task = await self._context.recorder.current(self._task.id)
-        if self._task.is_cancel_requested and self._cancel_began_s is None:
-            self._cancel_began_s = self._context.clock.monotonic()
-            self._looks = 0
-
-    async def _read_or_look(self) -> None:
-        if self._is_running and not await self._read_news():
-            await self._look()
-
-    async def _read_news(self) -> bool:
-        """Apply what a webhook said as if it had been seen; whether a look is needless now."""
-        snapshot = self._job.news.pop(self._ref.id, None)
-        if snapshot is None:
-            return False
-        await self._note(snapshot)
-        return not self._must_cancel
-
-    @property
-    def _must_cancel(self) -> bool:
-        wants_it = self._task.is_cancel_requested and not self._is_cancel_sent
-        return self._is_running and wants_it
-
-    async def _look(self) -> None:
-        await self._context.may_poll()
+    async def _poll(self, task: Task, state: PollState) -> Task:
+        """Ask the provider for the prediction, or to cancel it."""
+        await self._context.wait_for_poll()
         try:
-            if self._must_cancel:
-                snapshot = await self._context.provider.cancel(self._ref)
-                self._is_cancel_sent = True
+            if _must_cancel(task, state):
+                snapshot = await self._context.provider.cancel(state.ref)
+                state.is_cancel_sent = True
             else:
-                snapshot = await self._context.provider.fetch(self._ref)
+                snapshot = await self._context.provider.fetch(state.ref)
         except ProviderError as error:
-            await self._note_trouble(error)
-            return
-        await self._note(snapshot)
+            return await self._count_failure(task, state, error)
+        return await self._apply_polled(task, state, snapshot)
 
-    async def _note(self, snapshot: PredictionSnapshot) -> None:
-        self._failures = self._missing = 0
-        self._looks += 1
-        self._wait_s = self._pace()
-        await self._apply(snapshot)
+    async def _check_time(self, task: Task, state: PollState) -> Task:
+        """End a task that is past its deadline, or whose cancel takes too long."""
+        if state.cancel_began_s is not None:
+            waited_s = self._context.clock.monotonic() - state.cancel_began_s
+            if waited_s >= self._options.cancel_patience_s:
+                return await self._recorder.fail(task, failure("canceled"))
+        elif self._age_s(state) >= self._deadline_s(task) + self._options.deadline_grace_s:
+            return await self._give_up(task, state)
+        return task
 
-    async def _note_trouble(self, error: ProviderError) -> None:
-        self._failures += 1
-        self._wait_s = self._context.options.retry_wait_s(self._failures)
-        if isinstance(error, ProviderThrottledError):
-            self._context.looks.shut_for(error.retry_after_s)
-            self._wait_s = max(self._wait_s, error.retry_after_s)
-        if self._failures == TROUBLE_AFTER:
-            log.warning("provider.unreachable", task_id=self._task.id, reason=str(error))
-        is_missing = isinstance(error, ProviderRefusedError) and error.status in {404, 410}
-        self._missing = self._missing + 1 if is_missing else 0
-        if self._missing >= self._context.options.max_missing:
-            await self._fail(failure("expired"))
+    # What a poll found.
 
-    async def _apply(self, snapshot: PredictionSnapshot) -> None:
+    async def _apply_polled(
+        self, task: Task, state: PollState, snapshot: PredictionSnapshot
+    ) -> Task:
+        state.failures = state.missing = 0
+        state.polls += 1
+        state.wait_s = self._poll_wait_s(state)
+        return await self._apply(task, state, snapshot)
+
+    async def _apply(self, task: Task, state: PollState, snapshot: PredictionSnapshot) -> Task:
+        task_type = self._context.task_types[task.type]
+        # The provider counts from the create, we from its answer: its timer ends before ours.
+        is_overdue = self._age_s(state) >= self._deadline_s(task) * 0.8
         now = self._context.clock.now()
-        task_type = self._context.task_types[self._task.type]
-        result = outcome(
-            self._task, task_type, snapshot, now=now, is_overdue=self._is_near_deadline
-        )
+        result = outcome(task, task_type, snapshot, now=now, is_overdue=is_overdue)
         if result is None:
-            await self._note_progress(snapshot)
-        elif isinstance(result, Failure):
-            await self._end_badly(result)
-        else:
-            files = await self._kept(normalise_output(snapshot.output).urls)
-            own = with_own_urls(result, files, self._context.options.files_url)
-            self._task = await self._context.recorder.move(
-                self._task, TaskStatus.COMPLETED, result_data=own, completed_at=now, files=files
-            )
+            return await self._raise_progress(task, state, snapshot)
+        if isinstance(result, Failure):
+            return await fail_or_repeat(self._context, task, result)
+        return await complete(self._context, task, result, snapshot.output, now)
 
-    async def _kept(self, urls: Sequence[str]) -> tuple[JSONObject, ...]:
-        """Copies of the files; a file that cannot be kept loses nobody the result."""
-        if self._context.archive is None or not urls:
-            return ()
-        kept: Sequence[StoredFile | None] = ()
-        try:
-            async with asyncio.timeout(self._context.options.archive_patience_s):
-                kept = await self._context.archive.keep(self._task, urls)
-        except (ArchiveError, OSError) as error:
-            # OSError covers TimeoutError.
-            reason = error.reason if isinstance(error, ArchiveError) else type(error).__name__
-            kept = error.kept if isinstance(error, ArchiveError) else ()
-            self._context.counts["archive_failures"] += 1
-            log.warning("task.not_archived", task_id=self._task.id, reason=reason)
-        return tuple(file.document() for file in kept if file is not None)
-
-    async def _end_badly(self, reason: Failure) -> None:
-        allowed = min(reason.max_repeats, self._context.options.max_repeats)
-        is_over = self._task.is_cancel_requested or self._task.retries >= allowed
-        if is_over or self._task.unreadable:  # what was ordered cannot be ordered again
-            await self._fail(reason)
-            return
-        retries = self._task.retries + 1
-        log.warning("task.repeated", task_id=self._task.id, code=reason.code, retries=retries)
-        self._context.counts["repeats"] += 1
-        wait_s = self._context.options.repeat_wait_s(retries) * (0.5 + self._context.jitter())
-        self._task = await self._context.recorder.move(
-            self._task,
-            TaskStatus.QUEUED,
-            retries=retries,
-            prediction_id=None,
-            submitted_at=None,
-            started_at=None,
-            not_before=self._context.clock.now() + timedelta(seconds=wait_s),
-        )
-        if self._task.status is TaskStatus.QUEUED and self._task.is_cancel_requested:
-            await self._fail(failure("canceled"))
-
-    async def _note_progress(self, snapshot: PredictionSnapshot) -> None:
-        if snapshot.raw_status not in KNOWN_STATUSES and not self._has_warned:
-            self._has_warned = True
+    async def _raise_progress(
+        self, task: Task, state: PollState, snapshot: PredictionSnapshot
+    ) -> Task:
+        if snapshot.raw_status not in KNOWN_STATUSES and not state.has_warned:
+            state.has_warned = True
             log.warning("prediction.unknown_status", status=snapshot.raw_status[:40])
         fraction = bar_fraction(snapshot.logs)
         if fraction is None:
-            fraction = time_fraction(self._age_s, model_family(self._task.running_model).expected_s)
-        reached = next_progress(self._task.progress, fraction)
-        self._task = await self._context.recorder.progress(self._task, reached)
+            expected_s = model_family(task.running_model).expected_s
+            fraction = time_fraction(self._age_s(state), expected_s)
+        return await self._recorder.progress(task, next_progress(task.progress, fraction))
 
-    async def _end_if_time_is_up(self) -> None:
-        options = self._context.options
-        if not self._is_running:
-            return
-        if self._cancel_began_s is not None:
-            waited_s = self._context.clock.monotonic() - self._cancel_began_s
-            if waited_s >= options.cancel_patience_s:
-                await self._fail(failure("canceled"))
-        elif self._age_s >= self._deadline_s + options.deadline_grace_s:
-            await self._give_up()
+    async def _count_failure(self, task: Task, state: PollState, error: ProviderError) -> Task:
+        state.failures += 1
+        state.wait_s = self._options.retry_wait_s(state.failures)
+        if isinstance(error, ProviderThrottledError):
+            self._context.polls.shut_for(error.retry_after_s)
+            state.wait_s = max(state.wait_s, error.retry_after_s)
+        if state.failures == FAILURES_BEFORE_WARNING:
+            log.warning("provider.unreachable", task_id=task.id, reason=str(error))
+        is_missing = isinstance(error, ProviderRefusedError) and error.status in {404, 410}
+        state.missing = state.missing + 1 if is_missing else 0
+        if state.missing >= self._options.max_missing:
+            return await self._recorder.fail(task, failure("expired"))
+        return task
 
-    async def _give_up(self) -> None:
+    async def _give_up(self, task: Task, state: PollState) -> Task:
+        """Cancel a prediction that is past its deadline; a result that is there is kept."""
         try:
-            await self._apply(await self._context.provider.cancel(self._ref))
+            snapshot = await self._context.provider.cancel(state.ref)
         except ProviderError as error:
-            log.warning("prediction.cancel_failed", task_id=self._task.id, reason=str(error))
-        if self._is_running:
-            is_blind = self._failures >= TROUBLE_AFTER
-            await self._fail(failure("provider_unavailable" if is_blind else "timed_out"))
+            log.warning("prediction.cancel_failed", task_id=task.id, reason=str(error))
+        else:
+            task = await self._apply(task, state, snapshot)
+        if task.status is not TaskStatus.RUNNING:
+            return task
+        is_unreachable = state.failures >= FAILURES_BEFORE_WARNING
+        code = "provider_unavailable" if is_unreachable else "timed_out"
+        return await self._recorder.fail(task, failure(code))
 
-    async def _fail(self, reason: Failure) -> None:
-        self._task = await self._context.recorder.fail(self._task, reason)
+    # Times.
+
+    def _age_s(self, state: PollState) -> float:
+        return self._context.clock.monotonic() - state.began_s
+
+    def _deadline_s(self, task: Task) -> float:
+        return self._options.deadline_s if task.deadline_s is None else task.deadline_s
+
+    def _poll_wait_s(self, state: PollState) -> float:
+        return self._options.poll.wait_s(
+            state.polls,
+            self._age_s(state),
+            self._context.jitter(),
+            is_reported=self._run.has_webhooks and state.cancel_began_s is None,
+        )

@@ -1,7 +1,7 @@
-"""Record first, announce after the commit, and insist when the disk is busy.
+"""Writes the moves of tasks: store first, announce after the commit, retry while the disk fails.
 
-A run that holds a paid prediction must not lose it to a locked database, so its writes are
-repeated until they succeed; the row is the truth and the announcement only a hint.
+A run must not lose a paid prediction to a locked database, so its writes are retried until they
+succeed. The row is the truth; an announcement that is lost costs nothing.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from phoenix_compat.tasks.worker.options import WorkerOptions
 
 T = TypeVar("T")
 Announce: TypeAlias = Callable[[Task], None]
-"""Told of each change after its commit; must not wait."""
+"""Called with the task after each commit; must not wait."""
 
 MIN_STEP = 0.01
-"""Smaller steps of progress are not worth a write."""
+"""Smaller steps of progress are not written."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class Recorder:
-    """The worker's pen."""
+    """Stores the moves of tasks and announces them."""
 
     def __init__(
         self,
@@ -49,17 +49,17 @@ class Recorder:
         self._counts = counts
 
     async def move(self, task: Task, to: TaskStatus, **changes: Unpack[TaskChanges]) -> Task:
-        """Move a task and announce it; when another mover was faster, what it made of the task.
+        """Move a task and announce it; if another move came first, the task as that one left it.
 
-        A move that clients cannot see (still processing, as far as before) is not announced. A task
-        of whose row something cannot be read is ordered no more, whatever comes of its order.
+        A move that clients cannot see (still processing, same progress) is not announced. A task
+        whose row cannot be read in full is not queued again.
 
         Raises:
             PredictionTakenError: `prediction_id` belongs to another task.
         """
         if task.unreadable and to is TaskStatus.QUEUED:
             return await self.fail(task, failure("internal_error"))
-        moved = await self._insist(lambda: self._store.move(task, to, **changes))
+        moved = await self._retried(lambda: self._store.move(task, to, **changes))
         if moved is None:
             return await self.current(task.id)
         if moved.is_set_aside and not to.is_terminal:
@@ -75,7 +75,7 @@ class Recorder:
 
     async def set_aside(self, task: Task) -> Task:
         """End a task whose row cannot be read, and say which columns; never what is in them."""
-        aside = await self._insist(lambda: self._store.set_aside(task))
+        aside = await self._retried(lambda: self._store.set_aside(task))
         if aside is None:
             return task
         self._counts["unreadable"] += 1
@@ -84,10 +84,10 @@ class Recorder:
         return aside
 
     async def progress(self, task: Task, progress: float) -> Task:
-        """Raise a running task's progress and announce it; small steps are passed over."""
+        """Raise a running task's progress and announce it; small steps are skipped."""
         if progress - task.progress < MIN_STEP:
             return task
-        raised = await self._insist(lambda: self._store.record_progress(task.id, progress))
+        raised = await self._retried(lambda: self._store.record_progress(task.id, progress))
         if raised is None:
             return await self.current(task.id)
         if raised.is_set_aside:
@@ -97,20 +97,20 @@ class Recorder:
 
     async def current(self, task_id: TaskId) -> Task:
         """The task as the store has it."""
-        task = await self._insist(lambda: self._store.get(task_id))
+        task = await self._retried(lambda: self._store.get(task_id))
         if task is None:
             raise TaskNotFoundError(task_id)
         return await self.set_aside(task) if task.is_set_aside else task
 
     def announce(self, task: Task) -> None:
-        """Tell of a change that is committed."""
+        """Announce a change that is committed."""
         try:
             self._announce(task)
         except PhoenixCompatError as error:
-            # Whoever missed it gets the state at the next join; the task goes on.
+            # A client that missed it gets the state at its next join; the task goes on.
             log.warning("task.announce_failed", task_id=task.id, reason=str(error))
 
-    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
         failures = 0
         while True:
             try:

@@ -1,20 +1,20 @@
-"""A token bucket: so many in a second, so many at once. Pure: it is told the time."""
+"""A token bucket: a rate per second and a burst. No I/O; the clock is passed in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 _ALMOST_ONE = 1.0 - 1e-9
-"""A wait of exactly the asked length fills the bucket to one, but for the rounding."""
+"""Rounding may leave the bucket just below one after a wait of exactly the returned length."""
 
 
 class TokenBucket:
-    """Full at first. One owner takes what is there, or many reserve from what will be there.
+    """Full at first. One owner takes what is there, or several reserve what will be there.
 
     Args:
         per_s: how fast it fills.
         burst: how much it holds.
-        now: seconds that only grow.
+        now: a monotonic clock, in seconds.
     """
 
     def __init__(self, per_s: float, burst: float, now: Callable[[], float]) -> None:
@@ -49,7 +49,7 @@ class TokenBucket:
         return wait_s
 
     def shut_for(self, wait_s: float) -> None:
-        """Give nothing for so many seconds from now, then one, then at its usual pace."""
+        """Give nothing for so many seconds from now, then one, then at the usual rate."""
         self._fill()
         opens_at_s = self._now() + wait_s
         if opens_at_s >= self._level_at_s:
@@ -57,7 +57,7 @@ class TokenBucket:
             self._level = 1.0
 
     def set_rate(self, per_s: float, burst: float) -> None:
-        """Fill at another pace from now on, up to another brim."""
+        """Fill at another rate and up to another burst from now on."""
         self._fill()
         self._per_s = per_s
         self._burst = burst

@@ -123,10 +123,10 @@ async def test_what_a_dead_dispatcher_had_in_hand_is_taken_up(
     begin_or_abandon = Worker._begin_or_abandon
 
     async def fail_once(worker: Worker, task: Task, *, is_resumed: bool) -> None:
-        worker._left_over.clear()
+        worker._unfinished.clear()
         if failures:
             raise failures.pop()
-        worker._left_over.append(task)
+        worker._unfinished.append(task)
         await begin_or_abandon(worker, task, is_resumed=is_resumed)
 
     monkeypatch.setattr(Worker, "_begin_or_abandon", fail_once)

@@ -72,7 +72,7 @@ async def test_tasks_start_in_order_and_so_many_at_once(path: Path, clock: FakeC
         tasks = [await workshop.add() for _ in range(4)]
         await provider.reached.wait()
 
-        assert workshop.worker.in_hand == 2
+        assert workshop.worker.running == 2
         provider.release()
         ended = [await workshop.ended(task) for task in tasks]
         assert {task.status for task in ended} == {TaskStatus.COMPLETED}

@@ -12,7 +12,7 @@ from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.errors import ArchiveError, ArchiveFullError, FileGoneError
 from phoenix_compat.tasks.archive.stored_file import StoredFile
 from phoenix_compat.tasks.model.task import Task, TaskStatus
-from phoenix_compat.tasks.worker import worker_context as context
+from phoenix_compat.tasks.worker import context
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from tests.integration.worker.fake_provider import PICTURE, FakeClock, FakeProvider, ref, succeeded
 from tests.integration.worker.worker_harness import open_workshop

@@ -139,7 +139,7 @@ async def test_stopping_does_not_wait_for_predictions(path: Path) -> None:
         await asyncio.wait_for(workshop.worker.stop(), 1)
 
         assert (await workshop.now(task)).status is RUNNING
-        assert workshop.worker.in_hand == 0
+        assert workshop.worker.running == 0
 
 
 async def test_a_worker_can_start_again(path: Path) -> None:

@@ -13,9 +13,9 @@ from phoenix_compat.tasks.model.task_types import TaskParams, determine_task_par
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.circuit_breaker import BreakerOptions
+from phoenix_compat.tasks.worker.context import Archive
 from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from phoenix_compat.tasks.worker.worker import Worker
-from phoenix_compat.tasks.worker.worker_context import Archive
 from tests.integration.worker.fake_provider import FakeProvider
 
 SCHEMA = Path(__file__).parents[3].joinpath("schema.sql").read_text(encoding="utf-8")

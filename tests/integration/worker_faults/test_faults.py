@@ -126,7 +126,7 @@ async def live(path: Path, provider: HonestProvider, clock: FakeClock, task: Tas
 
 def kill(workshop: Workshop) -> None:
     """End all runs where they stand, even those that place an order."""
-    for _, run in workshop.worker._jobs.values():
+    for _, run in workshop.worker._runs.values():
         run.cancel()
 
 

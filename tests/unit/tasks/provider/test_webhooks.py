@@ -20,7 +20,7 @@ from phoenix_compat.tasks.provider.webhooks import (
     WebhookStaleError,
     is_signed,
 )
-from phoenix_compat.tasks.worker.worker_context import Job
+from phoenix_compat.tasks.worker.run import TaskRun
 from tests.integration.worker.fake_provider import START, FakeClock, active, succeeded
 
 # From the documentation of the scheme.
@@ -225,10 +225,10 @@ def test_tags_belong_to_one_task_and_one_server() -> None:
 
 def test_an_end_is_not_hidden_by_what_came_before() -> None:
     """A webhook that was overtaken leaves the end in its place."""
-    job = Job(is_resumed=False)
+    run = TaskRun(is_resumed=False)
 
-    job.tell(succeeded())
-    job.tell(active())
+    run.report(succeeded())
+    run.report(active())
 
-    assert job.news["p-1"].state is PredictionState.SUCCEEDED
-    assert job.wake.is_set()
+    assert run.reports["p-1"].state is PredictionState.SUCCEEDED
+    assert run.wake.is_set()

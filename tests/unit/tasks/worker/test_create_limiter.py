@@ -11,7 +11,7 @@ from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, BreakerState
 from phoenix_compat.tasks.worker.create_limiter import (
     CALM_LIMIT_S,
     FIRST_CALM_S,
-    PROOF,
+    SUCCESSES_BEFORE_OVERLAP,
     CreateLimiter,
 )
 from phoenix_compat.tasks.worker.options import WorkerOptions
@@ -43,7 +43,7 @@ def per_minute(create_limiter: CreateLimiter) -> float:
 
 def test_the_first_orders_go_one_after_the_other(create_limiter: CreateLimiter) -> None:
     """Nobody knows yet whether there is a limit; ten good answers show there is none so far."""
-    for _ in range(PROOF):
+    for _ in range(SUCCESSES_BEFORE_OVERLAP):
         assert create_limiter.wait_s() == 0.0
         ticket = create_limiter.enter()
         assert create_limiter.wait_s() > 0.0

@@ -1,0 +1,76 @@
+"""What all runs of a worker share: the provider, the store, the limits and the options."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from phoenix_compat.tasks.archive.stored_file import StoredFile
+from phoenix_compat.tasks.model.clock import Clock
+from phoenix_compat.tasks.model.task import Task, TaskId
+from phoenix_compat.tasks.model.task_types import TaskType
+from phoenix_compat.tasks.provider.provider import Provider
+from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
+from phoenix_compat.tasks.worker.options import WorkerOptions
+from phoenix_compat.tasks.worker.recorder import Recorder
+from phoenix_compat.tasks.worker.run import TaskRun
+from phoenix_compat.tasks.worker.token_bucket import TokenBucket
+
+
+class Archive(Protocol):
+    """Stores copies of output files."""
+
+    async def keep(self, task: Task, urls: Sequence[str]) -> Sequence[StoredFile]:
+        """Copy a task's files; in the order of `urls`.
+
+        Raises:
+            ArchiveError: at least one file was not stored; `error.kept` has the others.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerContext:
+    """The worker's tools, shared by all runs.
+
+    Attributes:
+        recorder: writes moves to the store and announces them.
+        create_limiter: every create passes it.
+        polls: the rate limit of all other requests to the provider.
+        jitter: returns random numbers from 0.0 to 1.0.
+        wake: tells the dispatcher that something may start.
+        archive: None stores no copies.
+        failed_probes: tasks whose create failed while the circuit was open, the last one last.
+        counts: `repeats`, `fallbacks`, `archive_failures`, `unreadable` (rows that were set aside)
+            and `abandoned` (tasks that could not even be failed, after a bug) since the start.
+    """
+
+    provider: Provider
+    recorder: Recorder
+    create_limiter: CreateLimiter
+    polls: TokenBucket
+    clock: Clock
+    options: WorkerOptions
+    task_types: Mapping[str, TaskType]
+    jitter: Callable[[], float]
+    wake: Callable[[], None]
+    archive: Archive | None = None
+    failed_probes: dict[TaskId, None] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def release_create(self, run: TaskRun) -> None:
+        """Let the next create pass: this run's is over, or was never sent."""
+        run.is_creating = False
+        if run.ticket is not None:
+            self.create_limiter.leave(run.ticket)
+            run.ticket = None
+            self.wake()
+
+    async def wait_for_poll(self) -> None:
+        """Wait until the rate limit admits one more request that is not a create."""
+        wait_s = self.polls.reserve()
+        if wait_s > 0:
+            await self.clock.wait(asyncio.Event(), wait_s)

@@ -1,0 +1,161 @@
+"""The steps that create a prediction. queued → submitting → running.
+
+The row says "submitting" before the create is sent, so a crash at any point leaves a trace. Only a
+create that was certainly not sent goes back to the queue here; one that may have arrived is left
+to `reconcile`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Unpack
+
+import structlog
+
+from phoenix_compat.tasks.model.errors import (
+    ProviderRefusedError,
+    ProviderThrottledError,
+    ProviderUncertainError,
+    ProviderUnreachableError,
+)
+from phoenix_compat.tasks.model.failure import Failure, failure
+from phoenix_compat.tasks.model.task import PROGRESS_STARTED, Task, TaskChanges, TaskStatus
+from phoenix_compat.tasks.model.task_types import TaskParams
+from phoenix_compat.tasks.provider.fallback import next_order
+from phoenix_compat.tasks.worker.adopt import adopt, adopt_reported
+from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, UNAVAILABLE
+from phoenix_compat.tasks.worker.context import WorkerContext
+from phoenix_compat.tasks.worker.run import TaskRun
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class CreateSteps:
+    """The steps before a prediction has an id that is stored."""
+
+    def __init__(self, context: WorkerContext, run: TaskRun) -> None:
+        self._context = context
+        self._run = run
+        self._recorder = context.recorder
+        self._limiter = context.create_limiter
+        self._options = context.options
+
+    async def end_if_canceled(self, task: Task) -> Task:
+        """Fail a queued task whose cancel was requested."""
+        if task.status is TaskStatus.QUEUED and task.is_cancel_requested:
+            return await self._recorder.fail(task, failure("canceled"))
+        return task
+
+    async def mark_submitting(self, task: Task) -> Task:
+        """Record that a create is about to be sent."""
+        if task.status is not TaskStatus.QUEUED:
+            return task
+        self._run.is_creating = True
+        return await self._recorder.move(
+            task,
+            TaskStatus.SUBMITTING,
+            attempts=task.attempts + 1,
+            submitted_at=task.submitted_at or self._context.clock.now(),
+            not_before=None,
+            progress=max(task.progress, PROGRESS_STARTED),
+        )
+
+    async def adopt_reported(self, task: Task) -> Task:
+        """Adopt the prediction of an earlier create, if a webhook says that it arrived."""
+        if not self._may_send(task):
+            return task
+        return await adopt_reported(self._context, self._run, task)
+
+    async def send(self, task: Task) -> Task:
+        """Send the create, once.
+
+        Returns:
+            The task running, failed, or queued again (to wait); or still submitting when the
+            create may have arrived.
+        """
+        if not self._may_send(task):
+            return task
+        try:
+            ref = await self._context.provider.submit(task)
+        except ProviderUnreachableError as error:
+            return await self._not_sent(task, error)
+        except ProviderThrottledError as error:
+            return await self._throttled(task, error)
+        except ProviderRefusedError as error:
+            return await self._refused(task, error)
+        except ProviderUncertainError as error:
+            log.warning("create.uncertain", task_id=task.id, reason=str(error))
+            self._limiter.failed(UNAVAILABLE)
+            self._run.lost_status = error.status
+            return task
+        self._limiter.succeeded()
+        return await adopt(self._context, task, ref)
+
+    async def release(self, task: Task) -> Task:
+        """Let the next create pass."""
+        self._context.release_create(self._run)
+        return task
+
+    def _may_send(self, task: Task) -> bool:
+        # A task that an earlier process left in "submitting" may have been sent by that one.
+        return self._run.is_creating and task.status is TaskStatus.SUBMITTING
+
+    async def _not_sent(self, task: Task, error: ProviderUnreachableError) -> Task:
+        failures = task.connect_failures + 1
+        log.warning("create.not_sent", task_id=task.id, failures=failures, reason=str(error))
+        if self._limiter.failed(UNAVAILABLE):
+            return await self._wait_for_circuit(task)
+        if failures >= self._options.max_connect_failures:
+            return await self._recorder.fail(task, failure(UNAVAILABLE))
+        wait_s = self._options.retry_wait_s(failures)
+        not_before = self._context.clock.now() + timedelta(seconds=wait_s)
+        return await self._requeue(task, connect_failures=failures, not_before=not_before)
+
+    async def _throttled(self, task: Task, error: ProviderThrottledError) -> Task:
+        log.info("create.throttled", task_id=task.id, retry_after_s=error.retry_after_s)
+        self._limiter.throttled(error, self._context.jitter())
+        return await self._requeue(task, connect_failures=0)
+
+    async def _refused(self, task: Task, error: ProviderRefusedError) -> Task:
+        log.warning("create.refused", task_id=task.id, status=error.status, code=error.code)
+        if error.code != ACCOUNT:
+            self._limiter.answered()
+        elif self._limiter.failed(ACCOUNT):
+            return await self._wait_for_circuit(task)
+        if error.code == "model_unavailable":
+            fallback = next_order(task, self._context.task_types, self._options.fallback_models)
+            if fallback is not None:
+                return await self._fall_back(task, fallback)
+        return await self._recorder.fail(task, Failure(error.code, error.text))
+
+    async def _fall_back(self, task: Task, fallback: TaskParams) -> Task:
+        log.warning("create.model_unavailable", task_id=task.id, model=task.running_model)
+        self._context.counts["fallbacks"] += 1
+        return await self._requeue(
+            task,
+            models_tried=(*task.models_tried, task.running_model),
+            provider_model=fallback.model,
+            provider_input=fallback.provider_input,
+            fingerprint=fallback.fingerprint,
+            estimated_cost_usd=fallback.estimated_cost_usd,
+        )
+
+    async def _wait_for_circuit(self, task: Task) -> Task:
+        # Another task is the next probe: perhaps only this one's model is refused.
+        self._context.failed_probes.pop(task.id, None)
+        self._context.failed_probes[task.id] = None
+        return await self._requeue(task)
+
+    async def _requeue(self, task: Task, **changes: Unpack[TaskChanges]) -> Task:
+        """Put the task back into the queue as if nothing was sent: this create did not arrive.
+
+        Where all creates wait, the create limiter delays them and not the row, so that the order
+        of the queue is kept.
+        """
+        if "not_before" not in changes and self._run.ticket is not None:
+            self._limiter.hold(self._run.ticket)
+        attempts = task.attempts - 1
+        changes["attempts"] = attempts
+        changes["submitted_at"] = task.submitted_at if attempts else None
+        queued = await self._recorder.move(task, TaskStatus.QUEUED, **changes)
+        return await self.end_if_canceled(queued)

@@ -1,0 +1,74 @@
+"""Ends a task whose prediction has ended: with its result, with a failure, or with a repeat."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from phoenix_compat.tasks.archive.errors import ArchiveError
+from phoenix_compat.tasks.archive.stored_file import StoredFile, with_own_urls
+from phoenix_compat.tasks.model.failure import Failure, failure
+from phoenix_compat.tasks.model.output import normalise_output
+from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
+from phoenix_compat.tasks.worker.context import WorkerContext
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+async def complete(
+    context: WorkerContext, task: Task, result: JSONObject, output: object, now: datetime
+) -> Task:
+    """Store copies of the output files, then the result. running → completed."""
+    files = await _store_files(context, task, normalise_output(output).urls)
+    own = with_own_urls(result, files, context.options.files_url)
+    return await context.recorder.move(
+        task, TaskStatus.COMPLETED, result_data=own, completed_at=now, files=files
+    )
+
+
+async def fail_or_repeat(context: WorkerContext, task: Task, reason: Failure) -> Task:
+    """Fail a task, or queue it again if the platform failed. running → failed | queued.
+
+    A task of whose row something cannot be read is not created again.
+    """
+    allowed = min(reason.max_repeats, context.options.max_repeats)
+    if task.is_cancel_requested or task.unreadable or task.retries >= allowed:
+        return await context.recorder.fail(task, reason)
+    retries = task.retries + 1
+    log.warning("task.repeated", task_id=task.id, code=reason.code, retries=retries)
+    context.counts["repeats"] += 1
+    wait_s = context.options.repeat_wait_s(retries) * (0.5 + context.jitter())
+    queued = await context.recorder.move(
+        task,
+        TaskStatus.QUEUED,
+        retries=retries,
+        prediction_id=None,
+        submitted_at=None,
+        started_at=None,
+        not_before=context.clock.now() + timedelta(seconds=wait_s),
+    )
+    if queued.status is TaskStatus.QUEUED and queued.is_cancel_requested:
+        return await context.recorder.fail(queued, failure("canceled"))
+    return queued
+
+
+async def _store_files(
+    context: WorkerContext, task: Task, urls: Sequence[str]
+) -> tuple[JSONObject, ...]:
+    """Copies of the files; one that cannot be stored does not lose the result."""
+    if context.archive is None or not urls:
+        return ()
+    kept: Sequence[StoredFile | None] = ()
+    try:
+        async with asyncio.timeout(context.options.archive_patience_s):
+            kept = await context.archive.keep(task, urls)
+    except (ArchiveError, OSError) as error:
+        # OSError covers TimeoutError.
+        reason = error.reason if isinstance(error, ArchiveError) else type(error).__name__
+        kept = error.kept if isinstance(error, ArchiveError) else ()
+        context.counts["archive_failures"] += 1
+        log.warning("task.not_archived", task_id=task.id, reason=reason)
+    return tuple(file.document() for file in kept if file is not None)

@@ -1,0 +1,89 @@
+"""Finds out about a create whose answer was lost. submitting → running | queued | failed.
+
+The create may have arrived, and then it is paid for. So it is looked up at the provider, by the
+fingerprint of its input, before it is sent again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from phoenix_compat.tasks.model.errors import ProviderError, ProviderThrottledError
+from phoenix_compat.tasks.model.failure import failure
+from phoenix_compat.tasks.model.task import Task, TaskStatus
+from phoenix_compat.tasks.worker.adopt import adopt_first, adopt_reported
+from phoenix_compat.tasks.worker.context import WorkerContext
+from phoenix_compat.tasks.worker.run import TaskRun
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class ReconcileSteps:
+    """The step for a task whose create has an unknown outcome."""
+
+    def __init__(self, context: WorkerContext, run: TaskRun) -> None:
+        self._context = context
+        self._run = run
+        self._recorder = context.recorder
+        self._options = context.options
+
+    async def find_prediction(self, task: Task) -> Task:
+        """Look the task's prediction up at the provider, and adopt it.
+
+        Returns:
+            The task running; or, when there is no such prediction, queued for one more create, or
+            failed.
+        """
+        lookups = failures = 0
+        waits_s = self._options.reconcile_waits_s
+        deadline_s = self._options.deadline_s if task.deadline_s is None else task.deadline_s
+        give_up_at_s = self._context.clock.monotonic() + deadline_s
+        wait_s = waits_s[0]
+        while task.status is TaskStatus.SUBMITTING:
+            await self._context.clock.wait(self._run.reported, wait_s)
+            task = await adopt_reported(self._context, self._run, task)
+            if task.status is not TaskStatus.SUBMITTING:
+                break
+            await self._context.wait_for_poll()
+            try:
+                refs = await self._context.provider.find(self._since(task), task.fingerprint)
+            except ProviderError as error:
+                failures += 1
+                log.warning("create.lookup_failed", task_id=task.id, reason=str(error))
+                if self._context.clock.monotonic() >= give_up_at_s:
+                    return await self._recorder.fail(task, failure("unknown_outcome"))
+                wait_s = self._wait_after(error, failures)
+                continue
+            task = await adopt_first(self._context, task, refs)
+            lookups += 1
+            if task.status is TaskStatus.SUBMITTING and lookups == len(waits_s):
+                return await self._create_again_or_fail(task)
+            wait_s = waits_s[min(lookups, len(waits_s) - 1)]
+        return task
+
+    async def _create_again_or_fail(self, task: Task) -> Task:
+        """Decide about a create that no lookup has found."""
+        task = await self._recorder.current(task.id)
+        if task.is_cancel_requested:
+            return await self._recorder.fail(task, failure("canceled"))
+        submitted_at = task.submitted_at or task.updated_at
+        age_s = (self._context.clock.now() - submitted_at).total_seconds()
+        creates_lost = task.attempts - task.retries
+        if creates_lost <= self._options.max_resubmits and age_s < self._options.retention_s:
+            log.warning("create.repeated", task_id=task.id, attempts=task.attempts)
+            return await self._recorder.move(task, TaskStatus.QUEUED)
+        was_answered = self._run.lost_status is not None
+        code = "provider_unavailable" if was_answered else "unknown_outcome"
+        return await self._recorder.fail(task, failure(code))
+
+    def _since(self, task: Task) -> datetime:
+        margin = timedelta(seconds=self._options.find_margin_s)
+        return (task.submitted_at or task.updated_at) - margin
+
+    def _wait_after(self, error: ProviderError, failures: int) -> float:
+        if isinstance(error, ProviderThrottledError):
+            self._context.polls.shut_for(error.retry_after_s)
+            return error.retry_after_s
+        return self._options.retry_wait_s(failures)
