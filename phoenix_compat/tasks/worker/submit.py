@@ -24,7 +24,7 @@ from phoenix_compat.tasks.model.failure import Failure, failure
 from phoenix_compat.tasks.model.prediction import PredictionRef
 from phoenix_compat.tasks.model.task import PROGRESS_STARTED, Task, TaskChanges, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskParams
-from phoenix_compat.tasks.provider.fallback import next_order
+from phoenix_compat.tasks.provider.fallback import fallback_params
 from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, UNAVAILABLE
 from phoenix_compat.tasks.worker.worker_context import Job, WorkerContext
 
@@ -171,7 +171,9 @@ class Submit:
         elif self._create_limiter.failed(ACCOUNT):
             return await self._wait_for_the_circuit(task)
         if error.code == "model_unavailable":
-            stand_in = next_order(task, self._context.task_types, self._options.fallback_models)
+            stand_in = fallback_params(
+                task, self._context.task_types, self._options.fallback_models
+            )
             if stand_in is not None:
                 return await self._order_instead(task, stand_in)
         return await self._recorder.fail(task, Failure(error.code, error.text))
