@@ -22,7 +22,7 @@ def export_tasks(config: Path | None, data_dir: Path | None, out: BinaryIO) -> N
     A task of which something cannot be read is left out and named; the exit code is then 1.
     """
     from phoenix_compat.server.main import schema_sql
-    from phoenix_compat.tasks.store.transfer import MAX_PROBLEMS, exported
+    from phoenix_compat.tasks.store.transfer import MAX_PROBLEMS, export_lines
 
     count = left_out = 0
 
@@ -33,7 +33,7 @@ def export_tasks(config: Path | None, data_dir: Path | None, out: BinaryIO) -> N
             click.echo(f"left out: {problem}", err=True)
 
     database = settings_of(config, data_dir=data_dir).database_path
-    for line in exported(database, schema_sql(), leave_out):
+    for line in export_lines(database, schema_sql(), leave_out):
         out.write(line)
         count += 1
     click.echo(f"{count} tasks exported", err=True)

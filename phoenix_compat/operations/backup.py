@@ -28,9 +28,9 @@ from phoenix_compat.operations.bundle import (
     hashed,
     is_file_name,
 )
-from phoenix_compat.tasks.disk import sync
+from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.model.clock import SystemClock, stored_time
-from phoenix_compat.tasks.store.sqlite.database_copy import copy_database, examined
+from phoenix_compat.tasks.store.sqlite.database_copy import copy_database, inspect_database
 from phoenix_compat.version import __version__
 
 _PRIVATE: Final = 0o600
@@ -70,7 +70,7 @@ def back_up(data: Data, out: Path) -> Manifest:
             created_at = stored_time(SystemClock().now())
             snapshot = Path(folder) / DATABASE
             copy_database(data.database, snapshot)
-            contents = examined(snapshot, data.schema_version)
+            contents = inspect_database(snapshot, data.schema_version)
             unfinished.unlink(missing_ok=True)
             unfinished.touch(mode=_PRIVATE)
             with tarfile.open(unfinished, "w:") as tar:
@@ -92,9 +92,9 @@ def back_up(data: Data, out: Path) -> Manifest:
                 )
                 _add_manifest(tar, manifest)
         copy_parts(unfinished)
-        sync(unfinished)
+        fsync_path(unfinished)
         unfinished.replace(out)
-        sync(out.parent)
+        fsync_path(out.parent)
     except OSError as error:
         raise BackupError(f"cannot write {out}: {error.strerror or error}") from error
     finally:

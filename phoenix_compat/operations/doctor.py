@@ -19,7 +19,7 @@ from phoenix_compat.server.main import check_settings, schema_sql
 from phoenix_compat.server.process.configuration import Configuration, exposed_secret
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.model.errors import StoreError
-from phoenix_compat.tasks.store.sqlite.database_copy import examined
+from phoenix_compat.tasks.store.sqlite.database_copy import inspect_database
 
 LITTLE_BYTES: Final = 2**30
 NONE_BYTES: Final = 128 * 2**20
@@ -95,7 +95,7 @@ def check_database(settings: Settings) -> Finding:
         return ok("database", "there is none yet; serve makes it")
     try:
         plan = plan_upgrade(path, schema_sql())
-        contents = examined(path, plan.wanted)
+        contents = inspect_database(path, plan.wanted)
     except StoreError as error:
         remedy = "stop the server; restore a backup: phoenix-compat restore FILE"
         return fail("database", str(error), remedy)

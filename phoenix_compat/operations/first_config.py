@@ -12,7 +12,7 @@ from typing import Final
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.process.config_file import LOCAL, SYSTEM
 from phoenix_compat.server.process.settings import Settings, variables
-from phoenix_compat.tasks.disk import sync
+from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.model.errors import (
     ProviderError,
     ProviderRefusedError,
@@ -97,12 +97,12 @@ def write_config(path: Path, text: str, *, is_replaced: bool) -> None:
             _set_access(descriptor, path)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
-            sync(Path(name))
+            fsync_path(Path(name))
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        sync(path.parent)
+        fsync_path(path.parent)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 

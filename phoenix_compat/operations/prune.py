@@ -11,8 +11,8 @@ from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.model.clock import stored_time
 from phoenix_compat.tasks.model.errors import StoreInUseError
-from phoenix_compat.tasks.pruning import Pruned, prune_tasks
-from phoenix_compat.tasks.store.sqlite.database_copy import opened_for_reading
+from phoenix_compat.tasks.pruning import PruneResult, prune_tasks
+from phoenix_compat.tasks.store.sqlite.database_copy import open_read_only
 from phoenix_compat.tasks.store.sqlite.queries import COUNT_ENDED_BEFORE
 from phoenix_compat.tasks.store.task_store import TaskStore
 
@@ -23,13 +23,13 @@ def count_old(database: Path, before: datetime) -> int:
     Raises:
         StoreOpenError: there is no database, or it cannot be read.
     """
-    with opened_for_reading(database) as connection:
+    with open_read_only(database) as connection:
         tomorrow = stored_time(datetime.now(UTC) + timedelta(days=1))
         params = {"before": stored_time(before), "tomorrow": tomorrow}
         return int(connection.execute(COUNT_ENDED_BEFORE, params).fetchone()[0])
 
 
-async def prune_now(settings: Settings, before: datetime) -> Pruned:
+async def prune_now(settings: Settings, before: datetime) -> PruneResult:
     """Delete the tasks that ended before a time, with their files.
 
     Raises:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Final
 
 from phoenix_compat.operations.bundle import DATABASE, FILES, BackupError, Manifest, copy_parts
-from phoenix_compat.tasks.disk import sync
-from phoenix_compat.tasks.store.sqlite.database_copy import examined
+from phoenix_compat.tasks.disk import fsync_path
+from phoenix_compat.tasks.store.sqlite.database_copy import inspect_database
 from phoenix_compat.tasks.store.sqlite.database_file import lock_file
 
 _UNPACKED: Final = ".restoring"
@@ -48,7 +48,7 @@ def restore(backup: Path, data_dir: Path, schema_version: int) -> Manifest:
         StoreError: the database of the backup is damaged, or newer than this program.
     """
     database = data_dir / DATABASE
-    with lock_file(database, is_made=False):
+    with lock_file(database, create=False):
         _check_empty(database)
         unpacked = data_dir / _UNPACKED
         shutil.rmtree(unpacked, ignore_errors=True)
@@ -68,7 +68,7 @@ def restore(backup: Path, data_dir: Path, schema_version: int) -> Manifest:
 
 
 def _check_tasks(backup: Path, manifest: Manifest, database: Path, schema_version: int) -> None:
-    contents = examined(database, schema_version)
+    contents = inspect_database(database, schema_version)
     if contents.tasks != manifest.tasks:
         raise BackupError(f"{backup}: {contents.tasks} tasks, and not {manifest.tasks} as it says")
 
@@ -91,9 +91,9 @@ def _placed(path: Path) -> IO[bytes]:
 
 
 def _move(source: Path, target: Path) -> None:
-    sync(source)
+    fsync_path(source)
     missing = [folder for folder in target.parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     source.replace(target)
     for folder in (target.parent, *(one.parent for one in missing)):
-        sync(folder)
+        fsync_path(folder)

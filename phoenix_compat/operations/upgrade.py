@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phoenix_compat.tasks.model.errors import StoreVersionError
-from phoenix_compat.tasks.store.sqlite.database_copy import opened_for_reading
+from phoenix_compat.tasks.store.sqlite.database_copy import open_read_only
 from phoenix_compat.tasks.store.sqlite.database_file import (
     check_file,
     lock_file,
@@ -62,7 +62,7 @@ def plan_upgrade(database: Path, schema_sql: str) -> Plan:
         StoreOpenError: there is none, or it cannot be read.
     """
     wanted = version_of(schema_sql)
-    with opened_for_reading(database) as connection:
+    with open_read_only(database) as connection:
         found = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if found != wanted and not (found < wanted and can_migrate(connection, found, wanted)):
             raise StoreVersionError(database, version_advice(found, wanted))
@@ -83,5 +83,5 @@ def upgrade(database: Path, schema_sql: str) -> None:
         StoreInUseError: a server uses it.
         StoreOpenError: it cannot be done, and nothing was changed.
     """
-    with lock_file(database, is_made=False):
+    with lock_file(database, create=False):
         check_file(database, schema_sql, _BUSY_TIMEOUT_S)

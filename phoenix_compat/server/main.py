@@ -34,14 +34,14 @@ from phoenix_compat.server.process.listening import BACKGROUND, check_loop
 from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, ReloadableSettings
 from phoenix_compat.server.process.settings import Settings
-from phoenix_compat.tasks.archive.allowed_hosts import REPLICATE_HOSTS
 from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS
 from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.task_types import TaskType, with_default_model
 from phoenix_compat.tasks.model.task_types_file import load_task_types, packaged_task_types
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
-from phoenix_compat.tasks.provider.webhooks import WebhookInbox
+from phoenix_compat.tasks.provider.webhooks import WebhookVerifier
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.worker import Worker
@@ -262,8 +262,8 @@ def _add_webhooks(
 ) -> None:
     """The address that Replicate reports to, if it can reach this server."""
     if _webhook_url(settings) is not None:
-        inbox = WebhookInbox(provider.webhook_secret)
-        add_webhook_route(app, worker, provider.tags, inbox)
+        verifier = WebhookVerifier(provider.webhook_secret)
+        add_webhook_route(app, worker, provider.tags, verifier)
 
 
 def _add_pages(

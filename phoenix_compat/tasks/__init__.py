@@ -1,4 +1,5 @@
-"""The task engine: tasks, where they are kept, and the worker that runs them at a provider.
+"""The task engine: tasks, their store, and the worker that runs them at a provider.
 
-It knows nothing of channels or HTTP. Start with `model/task`, then `worker/worker`.
+Channels and the HTTP API are not here; they are in `server`. Start with `model/task`, then
+`worker/worker`.
 """

@@ -1,4 +1,4 @@
-"""What has been written is on the disk when this returns."""
+"""Forces files and folders to the disk."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk; blocking."""
-    if os.name == "nt" and path.is_dir():  # which cannot, and need not
+def fsync_path(path: Path) -> None:
+    """Call fsync on a file, or on a folder so that the names in it are durable. Blocking."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder, and needs no fsync
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -1,7 +1,7 @@
-"""Old tasks go, with their files. A file that a younger task has too stays.
+"""Deletes old tasks and their files. A file that a newer task also has stays.
 
-Files go before rows: after a crash in between the next round finds the rows, and nothing is left
-that nobody would ever delete.
+Files are deleted before rows. After a crash in between, the next run still finds the rows, so no
+file is left behind for ever.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ import structlog
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.store.task_store import TaskStore
 
-BATCH: Final = 500
-"""So many tasks share a transaction; others write in between."""
+BATCH_SIZE: Final = 500
+"""Tasks that are deleted in one transaction; other writes happen between batches."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
-    """What went."""
+class PruneResult:
+    """What was deleted."""
 
     tasks: int
     freed_bytes: int
 
 
-async def prune_tasks(store: TaskStore, archive: Archive, before: datetime) -> Pruned:
-    """Delete the tasks that ended before a time, and the files that only they have.
+async def prune_tasks(store: TaskStore, archive: Archive, before: datetime) -> PruneResult:
+    """Delete the tasks that ended before a time, and the files that no other task has.
 
     Raises:
-        StoreUnavailableError, ArchiveFolderError: the rest stays, and can be pruned again.
+        StoreUnavailableError, ArchiveFolderError: some tasks may be left; call it again.
     """
     tasks = freed_bytes = 0
-    while batch := await store.ended_before(before, BATCH):
+    while batch := await store.ended_before(before, BATCH_SIZE):
         hashes = frozenset[str]().union(*batch.values())
-        alone = hashes - await store.kept_elsewhere(hashes, batch) if hashes else hashes
-        freed_bytes += await archive.discard(alone)
-        forgotten = await store.forget(batch, before)
-        tasks += forgotten
-        if forgotten == 0:
-            break  # they are made again meanwhile; the same would be found for ever
+        unshared = hashes - await store.shared_hashes(hashes, batch) if hashes else hashes
+        freed_bytes += await archive.discard(unshared)
+        deleted = await store.delete_ended(batch, before)
+        tasks += deleted
+        if deleted == 0:
+            break  # all of them were retried meanwhile; another round would find the same
     if tasks:
         log.info("tasks.pruned", tasks=tasks, freed_bytes=freed_bytes)
-    return Pruned(tasks, freed_bytes)
+    return PruneResult(tasks, freed_bytes)

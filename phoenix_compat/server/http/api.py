@@ -40,7 +40,7 @@ from phoenix_compat.tasks.model.task import (
     task_summary,
 )
 from phoenix_compat.tasks.model.task_types import TASK_TYPES, TaskType, determine_task_params
-from phoenix_compat.tasks.store.task_store import NEWEST, OnceOnly, TaskStore
+from phoenix_compat.tasks.store.task_store import NEWEST, IdempotencyKey, TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 
 MAX_BODY_BYTES = 256 * 1024
@@ -123,7 +123,7 @@ class TaskApi:
         if key is None:
             task = await self._store.add(params)
         else:
-            once = OnceOnly(key, _body_fingerprint(body))
+            once = IdempotencyKey(key, _body_fingerprint(body))
             task, is_replayed = await self._store.add_once(params, once)
         self._worker.wake()
         summary = task_summary(task.as_posted())

@@ -22,7 +22,7 @@ async def ready(
     """
     state = worker.provider_state
     background = request.app[BACKGROUND]
-    store_trouble = await store.trouble() if store.is_open else None
+    store_trouble = await store.health_error() if store.is_open else None
     status = "ready" if state.circuit is not BreakerState.OPEN else "waiting"
     if store_trouble is not None or not background.is_well:
         status = "unavailable"

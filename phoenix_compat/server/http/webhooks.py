@@ -18,9 +18,9 @@ from phoenix_compat.tasks.model.prediction import PredictionSnapshot
 from phoenix_compat.tasks.provider.webhook_tags import WebhookTags
 from phoenix_compat.tasks.provider.webhooks import (
     WebhookForgedError,
-    WebhookInbox,
     WebhookMalformedError,
     WebhookStaleError,
+    WebhookVerifier,
 )
 from phoenix_compat.tasks.worker.worker import Worker
 
@@ -34,10 +34,10 @@ log = structlog.stdlib.get_logger(__name__)
 class WebhookRoute:
     """The handler, with what it needs."""
 
-    def __init__(self, worker: Worker, tags: WebhookTags, inbox: WebhookInbox) -> None:
+    def __init__(self, worker: Worker, tags: WebhookTags, verifier: WebhookVerifier) -> None:
         self._worker = worker
         self._tags = tags
-        self._inbox = inbox
+        self._verifier = verifier
 
     async def receive(self, request: web.Request) -> web.Response:
         """Check a webhook and tell the worker."""
@@ -51,7 +51,7 @@ class WebhookRoute:
     async def _take(self, request: web.Request) -> None:
         refuse_encoded(request)
         task_id, tag = request.query.get("task", ""), request.query.get("tag", "")
-        if not task_id or not self._tags.is_right(task_id, tag):
+        if not task_id or not self._tags.is_valid(task_id, tag):
             raise ProblemError(401, "unauthorized", "The tag is not this task's.")
         snapshot = await self._opened(request)
         try:
@@ -66,7 +66,7 @@ class WebhookRoute:
     async def _opened(self, request: web.Request) -> PredictionSnapshot | None:
         body = await _body(request)
         try:
-            return await self._inbox.opened(request.headers, body)
+            return await self._verifier.verify(request.headers, body)
         except WebhookForgedError as error:
             raise ProblemError(401, "unauthorized", "The signature is wrong.") from error
         except WebhookStaleError as error:
@@ -89,7 +89,7 @@ async def _body(request: web.Request) -> bytes:
 
 
 def add_webhook_route(
-    app: web.Application, worker: Worker, tags: WebhookTags, inbox: WebhookInbox
+    app: web.Application, worker: Worker, tags: WebhookTags, verifier: WebhookVerifier
 ) -> None:
     """Mount the address on an app that has not started."""
-    app.router.add_post(WEBHOOK_PATH, WebhookRoute(worker, tags, inbox).receive)
+    app.router.add_post(WEBHOOK_PATH, WebhookRoute(worker, tags, verifier).receive)

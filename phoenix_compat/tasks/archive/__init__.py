@@ -1,4 +1,5 @@
-"""Output files: downloaded at once, checked, and stored under the hash of their content.
+"""The archive of output files: downloads them, checks them, and stores them by content hash.
 
-Start with `archive`; `content_store` is the folder on disk, `download` fetches from the provider.
+Tasks' rows and HTTP are not here: `store` has the rows, `server/http/files` serves the files. Start
+with `archive`.
 """

@@ -1,10 +1,10 @@
-"""The archive: outputs fetched at once, since the provider deletes them, and kept by content.
+"""Downloads and stores the output files of tasks, because the provider deletes them soon.
 
-    URL → DownloadHosts.checked → Downloader → IncomingFile → magic bytes → ContentStore.settle →
+    URL → DownloadHosts.validate → Downloader → IncomingFile → file type → ContentStore.commit →
     thumbnail
 
-It knows no token and no database. A file that `keep` returned is durable; anything else leaves
-nothing that could be seen.
+It has no access to the API token or the database. A file that `keep` returned is durable; a failed
+download leaves no visible file.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 import structlog
 from aiohttp.abc import AbstractResolver
 
-from phoenix_compat.tasks.archive.allowed_hosts import REPLICATE_HOSTS, DownloadHosts
 from phoenix_compat.tasks.archive.content_store import ContentStore, ContentStoreLimits, StoredPath
-from phoenix_compat.tasks.archive.data_url import decoded_data_url, is_data_url
+from phoenix_compat.tasks.archive.data_url import decode_data_url, is_data_url
 from phoenix_compat.tasks.archive.download import Downloader, DownloadLimits
+from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS, DownloadHosts
 from phoenix_compat.tasks.archive.errors import ArchiveError, WrongFileError
 from phoenix_compat.tasks.archive.file_type import FileType, file_type_of, is_html
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
@@ -35,12 +35,12 @@ log = structlog.stdlib.get_logger(__name__)
 
 MAX_FILE_BYTES = 50 * 2**20
 MIN_FREE_BYTES = 64 * 2**20
-CONCURRENCY = 4
-THUMBNAILS_AT_ONCE = 2
-"""A picture of many pixels takes some hundred megabytes while its thumbnail is drawn."""
+MAX_CONCURRENT_DOWNLOADS = 4
+MAX_CONCURRENT_THUMBNAILS = 2
+"""Drawing the thumbnail of a large picture takes some hundred megabytes of memory."""
 
 ACCEPTED: Mapping[str, frozenset[str]] = {"image": frozenset({"image"})}
-"""By the type of task, the families of files it may make; a type without a row makes any."""
+"""Task type -> families of files that are accepted; other task types may have any file."""
 
 
 @dataclass(slots=True)
@@ -48,11 +48,12 @@ class ArchiveCounts:
     """What an archive has done since it was opened.
 
     Attributes:
-        kept: files that are new on disk. known: those that were there already.
-        kept_bytes: what the new ones have together.
-        pruned: files that were deleted for their age or for room.
-        failures: files that were not kept, by reason.
-        thumbnail_failures: pictures that were kept and have no thumbnail.
+        kept: files that were added.
+        known: files that were stored already.
+        kept_bytes: total size of the files that were added.
+        pruned: files that were deleted because of their age or the size limit.
+        failures: files that could not be stored, by reason.
+        thumbnail_failures: pictures that were stored without a thumbnail.
     """
 
     kept: int = 0
@@ -64,7 +65,7 @@ class ArchiveCounts:
 
 
 class Archive:
-    """Files of finished tasks, in a folder of this machine."""
+    """The files of finished tasks, in a local folder."""
 
     def __init__(  # noqa: PLR0913 - plain values, each with a default
         self,
@@ -82,20 +83,24 @@ class Archive:
         resolver: AbstractResolver | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Nothing is opened yet.
+        """Create the archive; `open` makes it ready.
 
         Args:
-            folder: where the files go; made when missing.
-            allowed_hosts: see `DownloadHosts`; the emulator's origin goes here.
-            total_timeout_s: one file, its repeats and waits included.
-            read_timeout_s: silence in the middle of a file.
-            max_total_bytes: to stay below it the oldest files go, and then `keep` refuses.
-            min_free_bytes: so much of the disk is left to others, the database above all.
+            folder: where files are stored; created if it is missing.
+            allowed_hosts: see `DownloadHosts`.
+            max_file_bytes: the limit for one file.
+            total_timeout_s: the limit for one file, including retries and waits.
+            read_timeout_s: how long a download may be silent.
+            max_total_bytes: the limit for all files. The oldest files are pruned to stay below it;
+                if that is not enough, `keep` refuses new files.
+            min_free_bytes: disk space that is left free, mainly for the database.
             grace_s: files younger than this are never pruned.
-            resolver: looks up names, for tests.
+            retry_first_s: the wait before the first retry; it doubles with each retry.
+            accepted: see `ACCEPTED`.
+            resolver: resolves host names; for tests.
 
         Raises:
-            ConfigError: a host that is none.
+            ConfigError: an entry of `allowed_hosts` is invalid.
         """
         self._hosts = DownloadHosts(allowed_hosts)
         self._accepted = accepted
@@ -104,24 +109,24 @@ class Archive:
             total_timeout_s=total_timeout_s,
             read_timeout_s=read_timeout_s,
             retry_first_s=retry_first_s,
-            connections=CONCURRENCY,
+            connections=MAX_CONCURRENT_DOWNLOADS,
         )
         content_store_limits = ContentStoreLimits(
             max_total_bytes=max_total_bytes, min_free_bytes=min_free_bytes, grace_s=grace_s
         )
         self._content_store = ContentStore(folder, content_store_limits, clock or SystemClock())
         self._downloader = Downloader(self._hosts, self._limits, resolver)
-        self._slots = asyncio.Semaphore(CONCURRENCY)
-        self._easels = asyncio.Semaphore(THUMBNAILS_AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_DOWNLOADS)
+        self._thumbnail_slots = asyncio.Semaphore(MAX_CONCURRENT_THUMBNAILS)
         self.counts = ArchiveCounts()
 
     @property
     def total_bytes(self) -> int:
-        """What all files have together."""
+        """The total size of all files."""
         return self._content_store.total_bytes
 
     async def open(self) -> None:
-        """Make the folder, throw away what a crash left half done, and be ready to fetch.
+        """Create the folder, delete unfinished downloads of a crash, and get ready to download.
 
         Raises:
             ArchiveFolderError: the folder cannot be used.
@@ -130,38 +135,39 @@ class Archive:
         self._downloader.open()
 
     async def close(self) -> None:
-        """Close the connections. What is being kept should be cancelled first."""
+        """Close the connections. Cancel calls of `keep` first."""
         await self._downloader.close()
 
     async def keep(self, task: Task, urls: Sequence[str]) -> Sequence[StoredFile]:
-        """Fetch a task's outputs and put them on disk; returns them in the order of `urls`.
+        """Download and store a task's outputs; returns them in the order of `urls`.
 
-        Calling it again is harmless: a file that is there already is not written twice.
+        A file that is stored already is not written again, so the call may be repeated.
 
         Raises:
-            ArchiveError: at least one was not kept, this is why the first was not; all others
-                were tried, and `error.kept` has them by position.
+            ArchiveError: the error of the first file that could not be stored. All files were
+                tried; `error.kept` has those that were stored, by position.
         """
         async with asyncio.TaskGroup() as group:
-            jobs = [group.create_task(self._kept_or_error(task, url)) for url in urls]
-        results = [job.result() for job in jobs]
+            downloads = [group.create_task(self._keep_or_error(task, url)) for url in urls]
+        results = [download.result() for download in downloads]
         errors = [result for result in results if isinstance(result, ArchiveError)]
         kept = tuple(result if isinstance(result, StoredFile) else None for result in results)
         if errors:
             errors[0].kept = kept
             raise errors[0]
-        return tuple(one for one in kept if one is not None)
+        return tuple(file for file in kept if file is not None)
 
     async def prune(
         self, *, older_than_s: float | None = None, keep_bytes: int | None = None
     ) -> int:
-        """Delete old files with their thumbnails, the oldest first; returns how many files.
+        """Delete old files with their thumbnails, oldest first; returns the number of files.
 
-        Age counts from when a file was last kept. The grace period holds for both.
+        The age counts from the last time that a file was kept. Files within the grace period are
+        never deleted.
 
         Args:
-            older_than_s: delete what is older.
-            keep_bytes: delete until all together have no more bytes than this.
+            older_than_s: delete files older than this.
+            keep_bytes: delete files until the total size is at most this.
 
         Raises:
             ArchiveFolderError: a file cannot be deleted.
@@ -173,14 +179,14 @@ class Archive:
         return pruned
 
     def set_max_total_bytes(self, max_total_bytes: int | None) -> None:
-        """Another limit on all files together; it is kept to when the next file comes."""
+        """Change the limit for all files; it is applied when the next file is stored."""
         self._content_store.set_max_total_bytes(max_total_bytes)
 
     async def discard(self, hashes: Iterable[str]) -> int:
-        """Delete files by their sha256, with their thumbnails; the grace period holds.
+        """Delete files by sha256, with their thumbnails, except those within the grace period.
 
         Returns:
-            How many bytes that freed.
+            The freed bytes.
 
         Raises:
             ArchiveFolderError: a file cannot be deleted.
@@ -194,42 +200,44 @@ class Archive:
         return freed
 
     async def path_of(self, name: str, *, is_thumbnail: bool = False) -> Path | None:
-        """Where a file lies: by its sha256 or by "<sha256>.<ext>"; None when there is none.
+        """The path of a file by its name, "<sha256>" or "<sha256>.<ext>"; None when there is none.
 
-        Nothing but such a name is ever looked for.
+        Any other name gives None without access to the disk.
         """
         return await asyncio.to_thread(self._content_store.find, name, is_thumbnail=is_thumbnail)
 
-    async def _kept_or_error(self, task: Task, url: str) -> StoredFile | ArchiveError:
+    async def _keep_or_error(self, task: Task, url: str) -> StoredFile | ArchiveError:
         try:
             async with self._slots:
-                return await self._kept(task, url)
+                return await self._keep_one(task, url)
         except ArchiveError as error:
             self.counts.failures[error.reason] += 1
-            log.warning("archive.not_kept", task_id=task.id, reason=error.reason, detail=str(error))
+            log.warning(
+                "archive.file_failed", task_id=task.id, reason=error.reason, detail=str(error)
+            )
             return error
 
-    async def _kept(self, task: Task, url: str) -> StoredFile:
+    async def _keep_one(self, task: Task, url: str) -> StoredFile:
         async with self._incoming() as incoming:
             if is_data_url(url):
                 limit = self._limits.max_file_bytes
-                content = await asyncio.to_thread(decoded_data_url, url, limit)
+                content = await asyncio.to_thread(decode_data_url, url, limit)
                 await asyncio.to_thread(incoming.write, content)
             else:
                 await self._downloader.fetch(url, incoming)
-            file_type = self._checked(task, incoming.head)
-            stored = await asyncio.to_thread(self._content_store.settle, incoming, file_type)
+            file_type = self._check_type(task, incoming.head)
+            stored = await asyncio.to_thread(self._content_store.commit, incoming, file_type)
         self._count(stored)
         return StoredFile(
             sha256=stored.sha256,
             size_bytes=stored.size_bytes,
             content_type=file_type.content_type,
             path=stored.relative,
-            thumbnail_path=await self._thumbnail(task, stored, file_type),
+            thumbnail_path=await self._add_thumbnail(task, stored, file_type),
             source_url=None if is_data_url(url) else url,
         )
 
-    def _checked(self, task: Task, head: bytes) -> FileType:
+    def _check_type(self, task: Task, head: bytes) -> FileType:
         if not head:
             raise WrongFileError("empty", "the file is empty")
         if is_html(head):
@@ -250,19 +258,21 @@ class Archive:
         else:
             self.counts.known += 1
 
-    async def _thumbnail(self, task: Task, stored: StoredPath, file_type: FileType) -> str | None:
+    async def _add_thumbnail(
+        self, task: Task, stored: StoredPath, file_type: FileType
+    ) -> str | None:
         if not has_thumbnail(file_type):
             return None
         try:
-            async with self._easels:
-                return await asyncio.to_thread(self._draw, stored)
+            async with self._thumbnail_slots:
+                return await asyncio.to_thread(self._draw_thumbnail, stored)
         except (ThumbnailError, ArchiveError) as error:
-            # The picture is what was paid for, and it is kept.
+            # The picture is stored; it is what was paid for.
             self.counts.thumbnail_failures += 1
-            log.warning("archive.no_thumbnail", task_id=task.id, detail=str(error))
+            log.warning("archive.thumbnail_failed", task_id=task.id, detail=str(error))
             return None
 
-    def _draw(self, stored: StoredPath) -> str:
+    def _draw_thumbnail(self, stored: StoredPath) -> str:
         if (
             not stored.is_new
             and (known := self._content_store.thumbnail(stored.sha256)) is not None

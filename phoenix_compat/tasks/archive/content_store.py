@@ -1,11 +1,11 @@
-"""The files of the archive on disk: content-addressed, durable, pruned from the oldest on.
+"""Stores files on disk by the hash of their content, durably, and prunes the oldest ones.
 
-    <folder>/ab/cd/<sha256>.<ext>                   where ab, cd begin the hash
-    <folder>/thumbnails/ab/cd/<sha256>.webp         of the file with that hash
-    <folder>/incoming/*.part                        what is arriving; a crash's leftovers go at open
+    <folder>/ab/cd/<sha256>.<ext>                   ab and cd are the first digits of the hash
+    <folder>/thumbnails/ab/cd/<sha256>.webp         the thumbnail of the file with that hash
+    <folder>/incoming/*.part                        unfinished files; `open` deletes old ones
 
-A file appears under its name whole and synced, or not at all. Its modification time is when it was
-last kept. Blocking: every method is for a thread; one lock orders those that change anything.
+A file gets its name only when it is complete and synced. Its modification time is the time when it
+was last kept. The methods block, so call them in a thread; a lock serialises changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from phoenix_compat.tasks.archive.errors import ArchiveFullError, disk_errors
 from phoenix_compat.tasks.archive.file_type import TYPES_BY_EXTENSION, FileType
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
-from phoenix_compat.tasks.disk import sync
+from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.model.clock import Clock
 
 THUMBNAIL_EXTENSION = "webp"
@@ -33,7 +33,7 @@ _NAME = re.compile(r"([0-9a-f]{64})(?:\.([a-z0-9]{1,5}))?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentStoreLimits:
-    """How much may be kept; see `Archive`."""
+    """Limits of the store; see `Archive`."""
 
     max_total_bytes: int | None
     min_free_bytes: int
@@ -42,7 +42,7 @@ class ContentStoreLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPath:
-    """Where a file was put. `is_new`: it was not there before."""
+    """A stored file. `is_new`: it was not stored before."""
 
     path: Path
     relative: str
@@ -55,12 +55,12 @@ class StoredPath:
 class _Entry:
     path: Path
     thumbnail: Path
-    bytes: int
+    size_bytes: int
     modified_s: float
 
 
 class ContentStore:
-    """A folder of files that are named by their content."""
+    """A folder of files that are named by the hash of their content."""
 
     def __init__(self, folder: Path, limits: ContentStoreLimits, clock: Clock) -> None:
         self._folder = folder
@@ -71,7 +71,7 @@ class ContentStore:
         self.pruned = 0
 
     def open(self) -> None:
-        """Make the folders, remove leftovers, count what is there.
+        """Create the folders, delete unfinished files, and sum up the sizes.
 
         Raises:
             ArchiveFolderError: the folder cannot be used.
@@ -80,39 +80,38 @@ class ContentStore:
             self._incoming_folder.mkdir(parents=True, exist_ok=True)
             for leftover in self._incoming_folder.iterdir():
                 leftover.unlink()
-            self.total_bytes = sum(entry.bytes for entry in self._entries())
+            self.total_bytes = sum(entry.size_bytes for entry in self._entries())
 
     def set_max_total_bytes(self, max_total_bytes: int | None) -> None:
-        """Another limit, from the next file on; does not block."""
+        """Change the limit, from the next file on. Does not block."""
         self._limits = replace(self._limits, max_total_bytes=max_total_bytes)
 
     def incoming(self) -> IncomingFile:
-        """A new file, not yet on disk; the one method that does not block."""
-        return IncomingFile(self._incoming_folder, self.check_room)
+        """A new file, which is not on disk yet. Does not block."""
+        return IncomingFile(self._incoming_folder, self.check_free_space)
 
-    def check_room(self, more_bytes: int) -> None:
-        """Refuse when so many bytes more would take what must stay free.
+    def check_free_space(self, more_bytes: int) -> None:
+        """Check that the disk has space for more bytes beyond what must stay free.
 
         Raises:
-            ArchiveFullError: they would.
+            ArchiveFullError: it has not.
         """
         with disk_errors(self._folder):
             free_bytes = shutil.disk_usage(self._folder).free
         if free_bytes - more_bytes < self._limits.min_free_bytes:
             raise ArchiveFullError(
-                f"{free_bytes} bytes are free at {self._folder}, and "
-                f"{self._limits.min_free_bytes} are left for others; free some, or let older "
-                "pictures be pruned"
+                f"{self._folder} has {free_bytes} bytes free, and {self._limits.min_free_bytes} "
+                "must stay free; free disk space or prune old files"
             )
 
-    def settle(self, incoming: IncomingFile, file_type: FileType) -> StoredPath:
-        """Give a file that has arrived its name; durable when this returns.
+    def commit(self, incoming: IncomingFile, file_type: FileType) -> StoredPath:
+        """Give a complete file its name; it is durable when this returns.
 
-        A file of that name which has other bytes, because something damaged it, is replaced.
+        A stored file with this name but other content is damaged and gets replaced.
 
         Raises:
-            ArchiveFullError: it does not fit, and nothing old enough can go.
-            ArchiveFolderError: the disk refuses.
+            ArchiveFullError: it does not fit, and no file is old enough to be pruned.
+            ArchiveFolderError: the folder cannot be written.
         """
         sha256, size_bytes = incoming.sha256, incoming.size_bytes
         path = self._path(sha256, file_type.extension)
@@ -120,9 +119,9 @@ class ContentStore:
         with self._lock, disk_errors(self._folder):
             is_new = not _has_content(path, sha256)
             if is_new:
-                self._make_room(size_bytes)
+                self._prune_to_fit(size_bytes)
                 self._move(incoming, path)
-            self._date(path)
+            self._set_modified_time(path)
         return StoredPath(
             path=path,
             relative=self._relative(path),
@@ -132,7 +131,7 @@ class ContentStore:
         )
 
     def add_thumbnail(self, sha256: str, content: bytes) -> str:
-        """Keep the thumbnail of a file; returns its path below the folder.
+        """Store the thumbnail of a file; returns its path relative to the folder.
 
         Raises:
             ArchiveError: it cannot be written.
@@ -149,12 +148,12 @@ class ContentStore:
         return self._relative(path)
 
     def thumbnail(self, sha256: str) -> str | None:
-        """The path of a file's thumbnail below the folder, if there is one."""
+        """The path of a file's thumbnail relative to the folder, if there is one."""
         path = self._thumbnail_path(sha256)
-        return self._relative(path) if _is_plain_file(path) else None
+        return self._relative(path) if _is_regular_file(path) else None
 
     def find(self, name: str, *, is_thumbnail: bool = False) -> Path | None:
-        """A file by its hash or its name; None when there is none, or the name is none of ours."""
+        """The path of a file by hash or name; None when there is none or the name is invalid."""
         match = _NAME.fullmatch(name)
         if match is None:
             return None
@@ -162,7 +161,7 @@ class ContentStore:
         extensions = {THUMBNAIL_EXTENSION} if is_thumbnail else set(TYPES_BY_EXTENSION)
         for known in extensions if extension is None else extensions & {extension}:
             path = self._thumbnail_path(sha256) if is_thumbnail else self._path(sha256, known)
-            if _is_plain_file(path):
+            if _is_regular_file(path):
                 return path
         return None
 
@@ -172,13 +171,15 @@ class ContentStore:
             return self._prune(older_than_s, keep_bytes)
 
     def discard(self, sha256: str) -> int:
-        """Delete a file with its thumbnail, unless it is younger than the grace period: somebody
-        may just have kept it again. How many bytes that freed."""
+        """Delete a file with its thumbnail; returns the freed bytes.
+
+        A file within the grace period is left alone, since another task may just have kept it.
+        """
         with self._lock, disk_errors(self._folder):
-            entries = [one for one in self._entries_of(sha256) if not self._is_young(one)]
+            entries = [entry for entry in self._entries_of(sha256) if not self._is_young(entry)]
             for entry in entries:
                 self._delete(entry)
-            return sum(entry.bytes for entry in entries)
+            return sum(entry.size_bytes for entry in entries)
 
     @property
     def _incoming_folder(self) -> Path:
@@ -198,8 +199,8 @@ class ContentStore:
         size_bytes = incoming.size_bytes - _size_bytes(path)
         self._make_folder(path.parent)
         incoming.path.replace(path)
-        # The name is durable with its folder, not with the file.
-        sync(path.parent)
+        # Syncing the folder makes the name durable.
+        fsync_path(path.parent)
         self.total_bytes += size_bytes
 
     def _make_folder(self, folder: Path) -> None:
@@ -207,26 +208,26 @@ class ContentStore:
             return
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        sync(folder.parent)
+        fsync_path(folder.parent)
 
-    def _date(self, path: Path) -> None:
+    def _set_modified_time(self, path: Path) -> None:
         now_s = self._clock.now().timestamp()
         os.utime(path, (now_s, now_s))
 
-    def _make_room(self, more_bytes: int) -> None:
+    def _prune_to_fit(self, more_bytes: int) -> None:
         limit = self._limits.max_total_bytes
         if limit is None or self.total_bytes + more_bytes <= limit:
             return
         self._prune(None, max(limit - more_bytes, 0))
         if self.total_bytes + more_bytes > limit:
             raise ArchiveFullError(
-                f"the archive may have {limit} bytes, has {self.total_bytes}, and nothing in it "
-                "is old enough to be pruned"
+                f"the archive has {self.total_bytes} of at most {limit} bytes, and no file is old "
+                "enough to be pruned; raise the limit or delete files"
             )
 
     def _prune(self, older_than_s: float | None, keep_bytes: int | None) -> int:
         entries = sorted(self._entries(), key=lambda entry: entry.modified_s)
-        self.total_bytes = sum(entry.bytes for entry in entries)
+        self.total_bytes = sum(entry.size_bytes for entry in entries)
         now_s = self._clock.now().timestamp()
         pruned_before = self.pruned
         for entry in entries:
@@ -239,10 +240,10 @@ class ContentStore:
         return self.pruned - pruned_before
 
     def _delete(self, entry: _Entry) -> None:
-        # The thumbnail first: a crash in between leaves none without its file.
+        # The thumbnail goes first, so that a crash in between leaves no thumbnail without its file.
         entry.thumbnail.unlink(missing_ok=True)
         entry.path.unlink()
-        self.total_bytes -= entry.bytes
+        self.total_bytes -= entry.size_bytes
         self.pruned += 1
 
     def _is_young(self, entry: _Entry) -> bool:
@@ -258,8 +259,8 @@ class ContentStore:
             if match is None:
                 continue
             thumbnail = self._thumbnail_path(match[1])
-            seen = path.lstat()
-            yield _Entry(path, thumbnail, seen.st_size + _size_bytes(thumbnail), seen.st_mtime)
+            stat = path.lstat()
+            yield _Entry(path, thumbnail, stat.st_size + _size_bytes(thumbnail), stat.st_mtime)
 
 
 def _size_bytes(path: Path) -> int:
@@ -269,12 +270,12 @@ def _size_bytes(path: Path) -> int:
         return 0
 
 
-def _is_plain_file(path: Path) -> bool:
+def _is_regular_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
 def _has_content(path: Path, sha256: str) -> bool:
-    if not _is_plain_file(path):
+    if not _is_regular_file(path):
         return False
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == sha256

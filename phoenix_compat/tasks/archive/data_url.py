@@ -1,4 +1,4 @@
-"""Files that come inline, as `data:` URLs: decoded within bounds, and never kept as text. Pure."""
+"""Decodes files that come inline, as `data:` URLs, up to a size limit. No I/O."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _SCHEME = "data:"
 
 
 def is_data_url(url: str) -> bool:
-    """Whether the URL is its own file."""
+    """Whether this is a `data:` URL."""
     return url[: len(_SCHEME)].lower() == _SCHEME
 
 
-def decoded_data_url(url: str, limit_bytes: int) -> bytes:
-    """The file within; what it says of its type is not looked at.
+def decode_data_url(url: str, limit_bytes: int) -> bytes:
+    """Decode the content of a `data:` URL; its media type is ignored.
 
     Raises:
-        FileTooLargeError: it has more than `limit_bytes`.
+        FileTooLargeError: it is larger than `limit_bytes`.
         WrongFileError: it cannot be decoded.
     """
     header, comma, text = url[len(_SCHEME) :].partition(",")
     if not comma:
         raise WrongFileError("malformed", "the data: URL has no comma")
-    # Three characters a byte is the most that any encoding takes.
+    # Percent-encoding takes three characters for a byte, which is the most.
     if len(text) > 3 * limit_bytes + 4:
         raise FileTooLargeError(limit_bytes)
     content = unquote_to_bytes(text)
@@ -42,4 +42,4 @@ def _from_base64(content: bytes) -> bytes:
     try:
         return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
     except binascii.Error as error:
-        raise WrongFileError("malformed", f"the data: URL is no base64: {error}") from error
+        raise WrongFileError("malformed", f"the data: URL is not valid base64: {error}") from error

@@ -1,7 +1,7 @@
-"""Fetches files from hosts that are not trusted: bounded in size, time, redirects and repeats.
+"""Downloads files from untrusted hosts, with limits on size, time, redirects and retries.
 
-A session of its own: it has no token to lose, keeps no cookies, and asks no proxy of the
-environment. Only what may be different next time is asked for again.
+Its HTTP session has no token, keeps no cookies, and ignores proxy settings of the environment. Only
+failures that may be temporary are retried.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from phoenix_compat.tasks.archive.allowed_hosts import DownloadHosts, GuardedResolver
+from phoenix_compat.tasks.archive.download_hosts import DownloadHosts, GuardedResolver
 from phoenix_compat.tasks.archive.errors import (
     FileGoneError,
     FileTooLargeError,
@@ -26,22 +26,23 @@ from phoenix_compat.tasks.archive.errors import (
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
 
 BLOCK_BYTES = 256 * 1024
-"""So much is collected before a thread writes it."""
+"""This much is collected before it is written in a thread."""
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_REPEATED = frozenset({"server_error", "broken"})
-_BUSY = frozenset({408, 425, 429})
+_REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+_RETRIED_REASONS = frozenset({"server_error", "broken"})
+_TEMPORARY_STATUSES = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadLimits:
-    """How much a download may take.
+    """Limits of a download.
 
     Attributes:
-        total_timeout_s: one file, its repeats and waits included.
-        read_timeout_s: silence between two reads.
-        max_tries: requests for one file, redirects apart.
-        retry_first_s: the wait before the second try; it doubles.
+        total_timeout_s: for one file, including retries and waits.
+        read_timeout_s: between two reads.
+        max_tries: requests for one file, not counting redirects.
+        retry_first_s: the wait before the second try; it doubles with each try.
+        connections: downloads at the same time.
     """
 
     max_file_bytes: int
@@ -55,7 +56,7 @@ class DownloadLimits:
 
 
 class Downloader:
-    """Fetches files into `IncomingFile`s."""
+    """Downloads files into `IncomingFile`s."""
 
     def __init__(
         self, hosts: DownloadHosts, limits: DownloadLimits, resolver: AbstractResolver | None = None
@@ -66,11 +67,11 @@ class Downloader:
         self._session: aiohttp.ClientSession | None = None
 
     def open(self) -> None:
-        """Make the session; nothing is connected yet."""
+        """Create the HTTP session; nothing is connected yet."""
         resolver = self._resolver or aiohttp.ThreadedResolver()
         connector = aiohttp.TCPConnector(
             limit=self._limits.connections,
-            # Every connection looks its host up, through the guard.
+            # Without a cache each connection resolves its host through the guard.
             resolver=GuardedResolver(self._hosts, resolver),
             use_dns_cache=False,
         )
@@ -78,7 +79,7 @@ class Downloader:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            # Nothing is unpacked, so nothing small becomes huge.
+            # A small compressed answer must not become a huge file.
             auto_decompress=False,
             headers={hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: "phoenix_compat"},
             timeout=aiohttp.ClientTimeout(
@@ -95,28 +96,28 @@ class Downloader:
             self._session = None
 
     async def fetch(self, url: str, incoming: IncomingFile) -> None:
-        """Fetch a file whole.
+        """Download a file.
 
         Raises:
-            ArchiveError: of every kind but WrongFileError.
+            ArchiveError: any of its subclasses except WrongFileError.
         """
-        checked = self._hosts.checked(url)
+        validated = self._hosts.validate(url)
         try:
             async with asyncio.timeout(self._limits.total_timeout_s):
-                await self._fetch_patiently(checked, incoming)
+                await self._fetch_with_retries(validated, incoming)
         except TimeoutError as error:
             raise FileUnreachableError(
-                "timed_out", f"no file after {self._limits.total_timeout_s:g} s"
+                "timed_out", f"the download took longer than {self._limits.total_timeout_s:g} s"
             ) from error
 
-    async def _fetch_patiently(self, url: URL, incoming: IncomingFile) -> None:
+    async def _fetch_with_retries(self, url: URL, incoming: IncomingFile) -> None:
         wait_s = self._limits.retry_first_s
         for tries_left in reversed(range(self._limits.max_tries)):
             try:
                 await self._fetch_once(url, incoming)
                 break
             except FileUnreachableError as error:
-                if error.reason not in _REPEATED or not tries_left:
+                if error.reason not in _RETRIED_REASONS or not tries_left:
                     raise
             await asyncio.to_thread(incoming.rewind)
             await asyncio.sleep(wait_s)
@@ -124,27 +125,27 @@ class Downloader:
 
     async def _fetch_once(self, url: URL, incoming: IncomingFile) -> None:
         try:
-            async with self._answer(url) as response:
+            async with self._open_response(url) as response:
                 await self._read(response, incoming)
         except TimeoutError as error:
-            raise FileUnreachableError("stalled", f"{url.host} went silent") from error
+            raise FileUnreachableError("stalled", f"{url.host} did not respond in time") from error
         except aiohttp.ClientSSLError as error:
-            raise HostRefusedError(f"{url.host} cannot prove who it is") from error
+            raise HostRefusedError(f"the TLS connection to {url.host} failed") from error
         except (aiohttp.ClientError, OSError) as error:
-            what = type(error).__name__
-            raise FileUnreachableError("broken", f"the connection broke: {what}") from error
+            name = type(error).__name__
+            raise FileUnreachableError("broken", f"the connection failed: {name}") from error
 
     @asynccontextmanager
-    async def _answer(self, url: URL) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _open_response(self, url: URL) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._session is None:
-            raise RuntimeError("open the archive first")
+            raise RuntimeError("call Archive.open() first")
         for _ in range(1 + self._limits.max_redirects):
             async with self._session.get(url, allow_redirects=False) as response:
-                if response.status not in _REDIRECTS:
+                if response.status not in _REDIRECT_STATUSES:
                     yield response
                     return
-                # Each step is judged as if it were the first.
-                url = self._hosts.checked(_target(response))
+                # A redirect's target is checked like the first URL.
+                url = self._hosts.validate(_redirect_target(response))
         raise HostRefusedError(f"more than {self._limits.max_redirects} redirects")
 
     async def _read(self, response: aiohttp.ClientResponse, incoming: IncomingFile) -> None:
@@ -152,7 +153,7 @@ class Downloader:
         limit = self._limits.max_file_bytes
         if (response.content_length or 0) > limit:
             raise FileTooLargeError(limit)
-        await asyncio.to_thread(incoming.check_room, response.content_length or 0)
+        await asyncio.to_thread(incoming.check_free_space, response.content_length or 0)
         block = bytearray()
         async for chunk in response.content.iter_any():
             block += chunk
@@ -169,14 +170,14 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
     status, host = response.status, response.url.host or ""
     if status == 200:
         return
-    if status >= 500 or status in _BUSY:
-        raise FileUnreachableError("server_error", f"{host} answers {status}")
+    if status >= 500 or status in _TEMPORARY_STATUSES:
+        raise FileUnreachableError("server_error", f"{host} answered {status}")
     raise FileGoneError(host, status)
 
 
-def _target(response: aiohttp.ClientResponse) -> URL:
+def _redirect_target(response: aiohttp.ClientResponse) -> URL:
     location = response.headers.get(hdrs.LOCATION, "")
     try:
         return response.url.join(URL(location))
     except ValueError as error:
-        raise HostRefusedError("a redirect leads nowhere") from error
+        raise HostRefusedError("a redirect has an invalid Location") from error

@@ -1,13 +1,13 @@
-"""Why a file could not be kept. The texts are for logs and operators, never for clients.
+"""The archive's errors. Their texts are for logs and operators, never for clients.
 
 ArchiveError                 `reason` is a stable word, `is_temporary` says whether to try again
-├─ ArchiveFullError          no room, or none that may be used; nothing was left behind
+├─ ArchiveFullError          the disk or the archive's limit is full; nothing was stored
 ├─ ArchiveFolderError        the folder cannot be written or read
-├─ HostRefusedError          its address, or one it redirects to, is none we fetch from
-├─ FileGoneError             the host says no: 403, 404, 410 and their like
-├─ FileUnreachableError      5xx, a broken connection, silence: the file may well be there
+├─ HostRefusedError          the URL, or one it redirects to, is not on an allowed host
+├─ FileGoneError             the host refuses the file: 403, 404, 410 and the like
+├─ FileUnreachableError      5xx, a failed connection or a timeout: the file may still be there
 ├─ FileTooLargeError
-└─ WrongFileError            empty, a web page, or nothing that such a task makes
+└─ WrongFileError            empty, a web page, or a file type that the task must not have
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from phoenix_compat.tasks.archive.stored_file import StoredFile
 
 
 class ArchiveError(TaskError):
-    """A file was not kept.
+    """A file was not stored.
 
     Attributes:
         reason: a stable word, for counters.
         is_temporary: whether the same call may succeed later.
-        kept: what became of each URL of the call, in its order; None where nothing was kept.
+        kept: the stored file for each URL of the call, in the same order; None for failures.
     """
 
     reason: str = "failed"
@@ -39,37 +39,37 @@ class ArchiveError(TaskError):
 
 
 class ArchiveFullError(ArchiveError):
-    """The disk, or the part of it that may be used, is full."""
+    """The disk is full, or the archive's limit is reached."""
 
     reason = "full"
     is_temporary = True
 
 
 class ArchiveFolderError(ArchiveError):
-    """The folder cannot be used; the text says which, and why."""
+    """The folder cannot be used; the text names it and gives the reason."""
 
     reason = "folder"
     is_temporary = True
 
 
 class HostRefusedError(ArchiveError):
-    """The address is not one that files are fetched from."""
+    """The URL is not on an allowed host."""
 
     reason = "host_refused"
 
 
 class FileGoneError(ArchiveError):
-    """The host answers that it will not give this file."""
+    """The host refuses to send this file."""
 
     reason = "gone"
 
     def __init__(self, host: str, status: int) -> None:
-        super().__init__(f"{host} answers {status}")
+        super().__init__(f"{host} answered {status}")
         self.status = status
 
 
 class FileUnreachableError(ArchiveError):
-    """The file could not be fetched this time: server_error, broken, stalled or timed_out."""
+    """The download failed; `reason` is server_error, broken, stalled or timed_out."""
 
     is_temporary = True
 
@@ -79,35 +79,35 @@ class FileUnreachableError(ArchiveError):
 
 
 class FileTooLargeError(ArchiveError):
-    """The file has more bytes than are kept."""
+    """The file is larger than the limit."""
 
     reason = "too_large"
 
     def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"the file has more than {limit_bytes} bytes")
+        super().__init__(f"the file is larger than {limit_bytes} bytes")
         self.limit_bytes = limit_bytes
 
 
 class WrongFileError(ArchiveError):
-    """The bytes are nothing that such a task makes: empty, html, wrong_type or malformed."""
+    """The content is not acceptable; `reason` is empty, html, wrong_type or malformed."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
 def disk_errors(folder: object) -> Iterator[None]:
-    """Turn what the operating system says about the folder into an error of the archive."""
+    """Convert OSErrors about the folder to errors of the archive."""
     try:
         yield
     except OSError as error:
-        what = error.strerror or type(error).__name__
-        if error.errno in _FULL:
+        cause = error.strerror or type(error).__name__
+        if error.errno in _DISK_FULL:
             raise ArchiveFullError(
-                f"no room for pictures in {folder}: {what}; free some, or let older ones be pruned"
+                f"cannot write to {folder}: {cause}; free disk space or prune old files"
             ) from error
-        raise ArchiveFolderError(f"cannot use the picture folder {folder}: {what}") from error
+        raise ArchiveFolderError(f"cannot use the folder {folder}: {cause}") from error

@@ -1,6 +1,6 @@
-"""What a file is, told by its first bytes; neither its name nor its header is believed.
+"""Detects a file's type from its first bytes. Its name and Content-Type header are ignored.
 
-Browsers run what they take for a page, so a web page is never a result.
+It also detects HTML, because a browser would run scripts in a file that it takes for a page.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 HEAD_BYTES = 4_096
-"""So much of a file's beginning is looked at."""
+"""The number of bytes that are examined."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """A row of the table: the name's ending, without a dot, and the content type."""
+    """A file type: the extension without a dot, and the content type."""
 
     extension: str
     content_type: str
 
     @property
     def family(self) -> str:
-        """The first word of the content type: image, video, audio, application."""
+        """The first part of the content type: image, video, audio or application."""
         return self.content_type.partition("/")[0]
 
 
@@ -85,7 +85,7 @@ def _is_svg(head: bytes) -> bool:
 
 
 def is_html(head: bytes) -> bool:
-    """Whether a browser could take it for a page."""
+    """Whether a browser could take the file for a web page."""
     return _HTML.match(head.removeprefix(_BOM).lstrip()) is not None or (
         _HTML.match(_without_prologue(head)) is not None
     )
@@ -123,5 +123,5 @@ TYPES_BY_EXTENSION = {file_type.extension: file_type for file_type, _ in _TYPES}
 
 
 def file_type_of(head: bytes) -> FileType:
-    """The type of a file that begins with these bytes; `UNKNOWN` when none is known."""
+    """The type of a file that begins with these bytes; `UNKNOWN` if no type matches."""
     return next((file_type for file_type, fits in _TYPES if fits(head)), UNKNOWN)

@@ -1,7 +1,7 @@
-"""A file that is still arriving: hashed as it grows, and under no name that anyone looks for.
+"""A file that is being downloaded, under a temporary name, hashed as it grows.
 
-Blocking: every method is for a thread. Discarding waits for a write in hand, so a download that is
-cancelled leaves neither an open file nor half of one.
+The methods block, so call them in a thread. `discard` waits for a running write, so a cancelled
+download leaves no open or unfinished file.
 """
 
 from __future__ import annotations
@@ -20,49 +20,50 @@ from phoenix_compat.tasks.archive.file_type import HEAD_BYTES
 
 
 class IncomingFile:
-    """One file on its way into the archive; it is made on disk with its first bytes.
+    """A file on its way into the archive. It is created on disk with its first bytes.
 
     Attributes:
-        head: the first bytes, for telling what it is.
+        path: the temporary path.
+        head: the first bytes, for `file_type`.
     """
 
-    def __init__(self, folder: Path, check_room: Callable[[int], None]) -> None:
-        """Do nothing yet.
+    def __init__(self, folder: Path, check_free_space: Callable[[int], None]) -> None:
+        """Choose a temporary name; nothing is created yet.
 
         Args:
-            folder: where it waits, on the same filesystem as the archive.
-            check_room: raises ArchiveFullError when so many bytes more are too many.
+            folder: for the temporary file, on the same filesystem as the archive.
+            check_free_space: raises ArchiveFullError when that many more bytes do not fit.
         """
         self.path = folder / f"{secrets.token_hex(16)}.part"
-        self.check_room = check_room
+        self.check_free_space = check_free_space
         self.size_bytes = 0
         self.head = b""
         self._hash = hashlib.sha256()
         self._file: BinaryIO | None = None
-        self._is_over = False
+        self._is_closed = False
         self._lock = threading.Lock()
 
     @property
     def sha256(self) -> str:
-        """The hash of what has arrived, 64 hex digits."""
+        """The hash of the bytes so far, 64 hex digits."""
         return self._hash.hexdigest()
 
     def write(self, content: bytes) -> None:
-        """Add bytes.
+        """Append bytes.
 
         Raises:
-            ArchiveFullError: there is no room for them.
+            ArchiveFullError: there is no space for them.
             ArchiveFolderError: the folder cannot be written, or the file was discarded.
         """
         with self._lock, disk_errors(self.path.parent):
-            self.check_room(len(content))
+            self.check_free_space(len(content))
             _write_all(self._opened(), content)
             self._hash.update(content)
             self.head += content[: HEAD_BYTES - len(self.head)]
             self.size_bytes += len(content)
 
     def rewind(self) -> None:
-        """Begin anew: what has arrived is forgotten."""
+        """Start again from the beginning: drop the bytes so far."""
         with self._lock, disk_errors(self.path.parent):
             if self._file is not None:
                 self._file.seek(0)
@@ -72,39 +73,39 @@ class IncomingFile:
             self.size_bytes = 0
 
     def finish(self) -> None:
-        """Make the bytes durable and close the file; it keeps its hidden name."""
+        """Sync and close the file; it keeps its temporary name."""
         with self._lock, disk_errors(self.path.parent):
             file = self._opened()
             file.flush()
             os.fsync(file.fileno())
             file.close()
             self._file = None
-            self._is_over = True
+            self._is_closed = True
 
     def discard(self) -> None:
         """Close the file and remove it, unless it has been renamed."""
         with self._lock:
-            self._is_over = True
+            self._is_closed = True
             if self._file is not None:
-                # What could not be flushed is thrown away anyway.
+                # The content is deleted anyway.
                 with contextlib.suppress(OSError):
                     self._file.close()
                 self._file = None
-            # What cannot be removed now is removed when the archive is opened again.
+            # A file that cannot be deleted now is deleted when the archive is opened again.
             with contextlib.suppress(OSError):
                 self.path.unlink()
 
     def _opened(self) -> BinaryIO:
-        if self._is_over:
+        if self._is_closed:
             raise ArchiveFolderError(f"{self.path.name} has been closed")
         if self._file is None:
-            # Unbuffered: blocks are large, and a full disk shows at once.
+            # Unbuffered: blocks are large, and a full disk is noticed at once.
             self._file = self.path.open("xb", buffering=0)
         return self._file
 
 
 def _write_all(file: BinaryIO, content: bytes) -> None:
-    # A disk that is nearly full takes a part and says so by the count alone.
+    # On a nearly full disk `write` writes only a part and returns its size.
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]

@@ -1,4 +1,4 @@
-"""A file of the archive as a value: its name, where it lies, its form in a task's row. No I/O."""
+"""A file of the archive as a value, and its JSON form in a task's row. No I/O."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from phoenix_compat.tasks.model.task import JSONObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
-    """One output that is on disk, durable, and named by its content.
+    """An output that is stored durably under the hash of its content.
 
     Attributes:
-        sha256: of its bytes, 64 hex digits.
-        content_type: what the bytes are, whatever the provider called them.
-        path: below the archive's folder, with slashes: "ab/cd/<sha256>.<ext>".
+        sha256: the hash of its content, 64 hex digits.
+        content_type: the type that was detected from its content.
+        path: relative to the archive's folder, with slashes: "ab/cd/<sha256>.<ext>".
         thumbnail_path: the same for its thumbnail; None when there is none.
-        source_url: where it came from; None when it came inline, as a `data:` URL.
+        source_url: the URL that it was downloaded from; None for a `data:` URL.
     """
 
     sha256: str
@@ -29,16 +29,16 @@ class StoredFile:
 
     @property
     def name(self) -> str:
-        """What `GET /files/<name>` calls it."""
+        """Its name in `GET /files/<name>`."""
         return self.path.rpartition("/")[2]
 
     @property
     def thumbnail_name(self) -> str | None:
-        """What `GET /files/thumbnails/<name>` calls its thumbnail."""
+        """Its thumbnail's name in `GET /files/thumbnails/<name>`."""
         return None if self.thumbnail_path is None else self.thumbnail_path.rpartition("/")[2]
 
     def document(self) -> JSONObject:
-        """The file for a task's row; an absent part is left out."""
+        """The JSON form for a task's row; absent values are left out."""
         document: JSONObject = {
             "sha256": self.sha256,
             "bytes": self.size_bytes,
@@ -53,7 +53,7 @@ class StoredFile:
 
 
 def stored_file(document: JSONObject) -> StoredFile:
-    """The file that `StoredFile.document` wrote."""
+    """The file of a document that `StoredFile.document` made."""
     return StoredFile(
         sha256=document["sha256"],
         size_bytes=document["bytes"],
@@ -67,20 +67,20 @@ def stored_file(document: JSONObject) -> StoredFile:
 def with_own_urls(
     result: JSONObject, files: Iterable[JSONObject], files_url: str | None
 ) -> JSONObject:
-    """The result with our address for each file that was kept.
+    """The result with this server's URLs in place of the provider's, for files that are stored.
 
     Args:
-        result: its strings and lists of strings may be the provider's addresses.
-        files: documents of the files that were kept.
-        files_url: where clients find the archive; None leaves the provider's addresses.
+        result: its strings and lists of strings may be URLs of the provider.
+        files: documents of the stored files.
+        files_url: the URL of the archive for clients; None leaves the provider's URLs.
     """
     if files_url is None:
         return result
-    kept = [stored_file(document) for document in files]
-    own = {file.source_url: f"{files_url}/{file.name}" for file in kept}
+    stored = [stored_file(document) for document in files]
+    own_urls = {file.source_url: f"{files_url}/{file.name}" for file in stored}
     return {
-        key: [own.get(item, item) for item in value]
+        key: [own_urls.get(item, item) for item in value]
         if isinstance(value, list)
-        else own.get(value, value)
+        else own_urls.get(value, value)
         for key, value in result.items()
     }

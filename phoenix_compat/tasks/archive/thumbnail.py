@@ -1,4 +1,4 @@
-"""Small pictures of large ones. Slow: for a thread. Bombs are refused before they are decoded."""
+"""Draws thumbnails. Slow, so call it in a thread. Decompression bombs are refused undecoded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from phoenix_compat.errors import TaskError
 from phoenix_compat.tasks.archive.file_type import FileType
 
 THUMBNAIL_PX = 512
-"""The longer side, at most."""
+"""The longest side of a thumbnail."""
 
 _FORMATS = {
     "image/jpeg": "JPEG",
@@ -22,8 +22,8 @@ _FORMATS = {
     "image/webp": "WEBP",
     "image/avif": "AVIF",
 }
-# What Pillow's decoders raise over broken files; a broken picture has no thumbnail, no more.
-_BROKEN = (
+# Pillow's decoders raise all of these for broken files.
+_DECODER_ERRORS = (
     OSError,
     ValueError,
     SyntaxError,
@@ -42,16 +42,16 @@ _BROKEN = (
 
 
 class ThumbnailError(TaskError):
-    """A picture has no thumbnail."""
+    """No thumbnail can be drawn of this picture."""
 
 
 def has_thumbnail(file_type: FileType) -> bool:
-    """Whether thumbnails of such files are drawn."""
+    """Whether thumbnails are drawn of this file type."""
     return file_type.content_type in _FORMATS
 
 
 def draw_thumbnail(path: Path) -> bytes:
-    """A thumbnail as WebP, upright, of the first frame.
+    """Draw a thumbnail of the first frame, upright, as WebP.
 
     Raises:
         ThumbnailError: the picture is broken, or has more pixels than `Image.MAX_IMAGE_PIXELS`.
@@ -59,21 +59,21 @@ def draw_thumbnail(path: Path) -> bytes:
     try:
         with Image.open(path, formats=tuple(_FORMATS.values())) as picture:
             _check_size(picture)
-            return _encoded(_small(picture))
-    except _BROKEN as error:
+            return _encode_webp(_scale_down(picture))
+    except _DECODER_ERRORS as error:
         raise ThumbnailError(f"{type(error).__name__}: {error}") from error
 
 
 def _check_size(picture: Image.Image) -> None:
-    # Pillow itself only warns, until it is twice as many.
+    # Pillow only warns up to twice the limit.
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and picture.width * picture.height > limit:
-        raise ThumbnailError(f"{picture.width} x {picture.height} pixels are too many")
+        raise ThumbnailError(f"the picture is too large: {picture.width} x {picture.height} pixels")
 
 
-def _small(picture: Image.Image) -> Image.Image:
+def _scale_down(picture: Image.Image) -> Image.Image:
     box = (THUMBNAIL_PX, THUMBNAIL_PX)
-    # JPEG decodes at a fraction of its size; others take this as no more than a wish.
+    # The JPEG decoder can decode at a fraction of the size; other decoders ignore this.
     picture.draft("RGB", box)
     picture.seek(0)
     has_alpha = picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info
@@ -82,7 +82,7 @@ def _small(picture: Image.Image) -> Image.Image:
     return small
 
 
-def _encoded(picture: Image.Image) -> bytes:
+def _encode_webp(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=80, method=4)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""A task as a value: its states and moves, its types, failures, output and progress. No I/O.
+"""Values and rules of tasks: states, types, failures, output and progress.
 
-Start with `task`.
+Nothing here does I/O, except that `task_types_file` reads TOML files. Start with `task`.
 """

@@ -1,6 +1,7 @@
-"""Time as the workshop sees it: a clock that tests can replace, and times as text.
+"""A clock that tests can replace, and times as text.
 
-Wall time dates rows; monotonic time measures waits, so a clock that is set back ends no task.
+Rows are dated with wall time. Waits are measured with monotonic time, so they stay right when the
+machine's clock is set.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the workshop asks of time."""
+    """The time functions that the task engine uses."""
 
     def now(self) -> datetime:
-        """The wall time, aware, UTC."""
+        """The wall time: aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only grow; for differences."""
+        """Seconds since an arbitrary start; never goes back."""
         ...
 
     async def wait(self, event: asyncio.Event, timeout_s: float | None) -> bool:
-        """Wait for an event, at most `timeout_s` seconds; True when it is set."""
+        """Wait for an event, at most `timeout_s` seconds; whether it is set."""
         ...
 
 
@@ -31,15 +32,15 @@ class SystemClock:
     """The machine's own time."""
 
     def now(self) -> datetime:
-        """The wall time, aware, UTC."""
+        """The wall time: aware, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that only grow; for differences."""
+        """Seconds since an arbitrary start; never goes back."""
         return time.monotonic()
 
     async def wait(self, event: asyncio.Event, timeout_s: float | None) -> bool:
-        """Wait for an event, at most `timeout_s` seconds; True when it is set."""
+        """Wait for an event, at most `timeout_s` seconds; whether it is set."""
         try:
             async with asyncio.timeout(timeout_s):
                 await event.wait()
@@ -49,20 +50,23 @@ class SystemClock:
 
 
 def wire_time(at: datetime) -> str:
-    """A time for clients: "2026-01-05T10:00:00Z". Swift's ISO 8601 parser takes no fractions."""
+    """Format a time for clients: "2026-01-05T10:00:00Z".
+
+    There are no fractions of a second, because Swift's ISO 8601 parser does not accept them.
+    """
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def stored_time(at: datetime) -> str:
-    """A time for the store, in milliseconds: "2026-01-05T10:00:00.000Z". Sorts as text."""
+    """Format a time for the store: "2026-01-05T10:00:00.000Z". Such texts sort by time."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def as_stored(at: datetime) -> datetime:
-    """The time as it comes back from the store: cut to milliseconds."""
+def truncate_to_ms(at: datetime) -> datetime:
+    """Cut a time to milliseconds, which is what the store keeps of it."""
     return at.replace(microsecond=at.microsecond // 1_000 * 1_000)
 
 
-def parsed_time(text: str) -> datetime:
-    """The time that `stored_time` wrote."""
+def parse_time(text: str) -> datetime:
+    """Parse a time that `stored_time` wrote."""
     return datetime.fromisoformat(text)

@@ -1,26 +1,27 @@
 """The task engine's errors.
 
 TaskError
-├─ InvalidInputError            the client's input names no task we can run
+├─ InvalidInputError            the posted input cannot become a task
 ├─ TaskNotFoundError
-├─ NotFailedError               only a failed task can be made again
-├─ UnreadableTaskError          nor one of whose row something cannot be read
-├─ IllegalMoveError             we erred: a move that the table of states does not have
+├─ NotFailedError               a retry of a task that has not failed
+├─ UnreadableTaskError          a retry of a task whose row cannot be read
+├─ IllegalMoveError             a bug in this program: LEGAL_MOVES does not have the move
 ├─ StoreError
 │  ├─ StoreOpenError            the database cannot be used; the text says what to do
 │  │  ├─ StoreCorruptError
 │  │  ├─ StoreVersionError      another version of this program made the file
-│  │  └─ StoreInUseError        another process owns it
-│  ├─ StoreUnavailableError     busy or full just now; nothing was written
-│  │  └─ StoreGoneError         the file was removed or replaced under the running server
+│  │  └─ StoreInUseError        another process is using the file
+│  ├─ StoreUnavailableError     locked, full or failing at the moment; nothing was written
+│  │  └─ StoreGoneError         the file was removed or replaced while the server was running
 │  ├─ QueueFullError
-│  ├─ KeyReusedError            an Idempotency-Key came back with another body
+│  ├─ KeyReusedError            an Idempotency-Key came with a different body
 │  └─ PredictionTakenError      the prediction belongs to another task
 └─ ProviderError
-   ├─ ProviderUnreachableError  never sent: safe to repeat
-   ├─ ProviderUncertainError    sent, and the answer says nothing: it may have happened
-   ├─ ProviderThrottledError    refused for now: wait
-   └─ ProviderRefusedError      refused for good: nothing happened
+   ├─ ProviderUnreachableError  the request was never sent: safe to repeat
+   ├─ ProviderUncertainError    the request was sent, but it is unknown whether it took effect
+   ├─ ProviderThrottledError    too many requests: wait, then repeat
+   │  └─ RateReducedError       the same, with the rate that the provider allows
+   └─ ProviderRefusedError      the request was refused: nothing happened
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class InvalidInputError(TaskError):
     """The posted input cannot become a task.
 
     Attributes:
-        field: where it went wrong, as a path into the posted body ("input_data.prompt").
-        reason: what is wrong with it, for people.
+        field: the invalid field, as a path into the posted body ("input_data.prompt").
+        reason: what is wrong with it, as a text for people.
     """
 
     def __init__(self, field: str, reason: str) -> None:
@@ -53,25 +54,25 @@ class TaskNotFoundError(TaskError):
 
 
 class NotFailedError(TaskError):
-    """A task was asked for again that has not failed."""
+    """A retry was requested for a task that has not failed."""
 
     def __init__(self, task_id: str, status: str) -> None:
-        super().__init__(f"task {task_id} is {status}; only a failed task can be made again")
+        super().__init__(f"task {task_id} is {status}; only a failed task can be retried")
         self.task_id = task_id
         self.status = status
 
 
 class UnreadableTaskError(TaskError):
-    """A task was asked for again whose row cannot be read."""
+    """A retry was requested for a task whose row cannot be read."""
 
     def __init__(self, task_id: str, columns: Sequence[str]) -> None:
-        super().__init__(f"what is stored of task {task_id} cannot be read: {', '.join(columns)}")
+        super().__init__(f"the row of task {task_id} cannot be read: {', '.join(columns)}")
         self.task_id = task_id
         self.columns = tuple(columns)
 
 
 class IllegalMoveError(TaskError):
-    """A state was asked to become one that it cannot become."""
+    """A task cannot move from its state to the requested one."""
 
     def __init__(self, task_id: str, from_: str, to: str) -> None:
         super().__init__(f"task {task_id} cannot go from {from_} to {to}")
@@ -81,7 +82,7 @@ class IllegalMoveError(TaskError):
 
 
 class StoreError(TaskError):
-    """The root of what the store raises."""
+    """Base class of the store's errors."""
 
 
 class StoreOpenError(StoreError):
@@ -89,7 +90,7 @@ class StoreOpenError(StoreError):
 
     Attributes:
         path: the file.
-        reason: what is wrong and what to do, one sentence.
+        reason: what is wrong and what to do, in one sentence.
     """
 
     def __init__(self, path: object, reason: str) -> None:
@@ -99,23 +100,23 @@ class StoreOpenError(StoreError):
 
 
 class StoreCorruptError(StoreOpenError):
-    """The file is no sound SQLite database; it is left as it is."""
+    """The file is damaged or is not an SQLite database; it was not changed."""
 
 
 class StoreVersionError(StoreOpenError):
-    """The file has a schema this program does not know."""
+    """The file has a schema version that this program does not know."""
 
 
 class StoreInUseError(StoreOpenError):
-    """Another process works on this file; two would run every task twice."""
+    """Another process is using this file; two processes would run every task twice."""
 
 
 class StoreUnavailableError(StoreError):
-    """The store cannot read or write just now (locked, full, failing disk); try again later."""
+    """The store cannot read or write at the moment (locked, full, failing); try again later."""
 
 
 class StoreGoneError(StoreUnavailableError):
-    """The database file is no longer where it was opened; what is written now would be lost."""
+    """The database file is no longer where it was opened; further writes would be lost."""
 
     def __init__(self, path: object) -> None:
         super().__init__(
@@ -126,18 +127,18 @@ class StoreGoneError(StoreUnavailableError):
 
 
 class QueueFullError(StoreError):
-    """As many tasks wait as this server accepts."""
+    """The queue has as many tasks as this server accepts."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} tasks are waiting, which is as many as this server accepts")
+        super().__init__(f"the queue is full: {limit} tasks are waiting")
         self.limit = limit
 
 
 class KeyReusedError(StoreError):
-    """An Idempotency-Key stands for another order."""
+    """An Idempotency-Key was used before, with a different body."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"the key {key!r} was used for another order")
+        super().__init__(f"the key {key!r} was used for a different request")
         self.key = key
 
 
@@ -150,7 +151,7 @@ class PredictionTakenError(StoreError):
 
 
 class ProviderError(TaskError):
-    """The root of what a provider raises. The text is for logs, never for clients."""
+    """Base class of a provider's errors. The texts are for logs, never for clients."""
 
 
 class ProviderUnreachableError(ProviderError):
@@ -158,10 +159,10 @@ class ProviderUnreachableError(ProviderError):
 
 
 class ProviderUncertainError(ProviderError):
-    """The request may have been carried out; its answer is lost or makes no sense.
+    """The request may have taken effect: its answer is lost or cannot be understood.
 
     Attributes:
-        status: the HTTP status of the answer, None when there was no readable answer.
+        status: the HTTP status of the answer; None when there was no readable answer.
     """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
@@ -177,17 +178,17 @@ class ProviderThrottledError(ProviderError):
     """
 
     def __init__(self, retry_after_s: float) -> None:
-        super().__init__(f"throttled; may be repeated in {retry_after_s:g} s")
+        super().__init__(f"throttled; repeat after {retry_after_s:g} s")
         self.retry_after_s = retry_after_s
 
 
 class ProviderRefusedError(ProviderError):
-    """The provider said no; repeating the same request is of no use.
+    """The provider refused the request; sending it again will not help.
 
     Attributes:
         status: the HTTP status of the refusal.
-        code: the stable word for clients ("invalid_input").
-        text: the sentence for clients; it never carries the provider's account matters.
+        code: a stable code for clients ("invalid_input").
+        text: a sentence for clients; it says nothing about the account at the provider.
     """
 
     def __init__(self, status: int, code: str, text: str) -> None:
@@ -198,10 +199,11 @@ class ProviderRefusedError(ProviderError):
 
 
 class RateReducedError(ProviderThrottledError):
-    """Too many requests, and the provider says how many there may be.
+    """Too many requests, and the provider says which rate it allows.
 
     Attributes:
-        per_minute, burst: so many creates in a minute, so many at once.
+        per_minute: creates that are allowed in a minute.
+        burst: creates that are allowed at once.
     """
 
     def __init__(self, retry_after_s: float, *, per_minute: int, burst: int) -> None:

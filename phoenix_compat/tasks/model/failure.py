@@ -1,7 +1,7 @@
 """Why a task failed: a stable code for programs and a sentence for people.
 
-What the provider wrote is read here and goes no further, except for plain words about the input:
-its texts speak of accounts, billing and stack traces, which are not our clients' matter.
+The provider's own texts mention accounts, billing and stack traces, so clients never see them. The
+one exception is what the provider says about the input, if it contains nothing private.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ MAX_TEXT_CHARS = 300
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A task's end without a result.
+    """The reason why a task ended without a result.
 
     Attributes:
         code: one of `TEXTS`.
         text: the sentence for people.
-        max_repeats: how often the same order may be sent again after this, as it is worth a try.
+        max_repeats: how often the create may be sent again after such a failure.
     """
 
     code: str
@@ -44,26 +44,26 @@ TEXTS: Mapping[str, str] = {
     "model_unavailable": "This model is not available. Please choose another one.",
     "model_failed": "The model could not make this picture.",
     "out_of_memory": "The model ran out of memory. Please try a smaller picture.",
-    "timed_out": "The picture took too long and was given up.",
+    "timed_out": "The picture took too long, so the task was stopped.",
     "canceled": "The task was canceled.",
-    "unknown_outcome": "It is unknown whether the image service took the order, "
+    "unknown_outcome": "It is unknown whether the image service accepted the request, "
     "so it was not repeated.",
-    "empty_output": "The model ended without a picture.",
-    "unsupported_output": "The model answered in a form that this server cannot keep.",
+    "empty_output": "The model finished without a picture.",
+    "unsupported_output": "The model returned a kind of output that this server cannot store.",
     "expired": "The image service no longer has this picture.",
     "internal_error": "Something went wrong on this server.",
 }
-"""Every code a failed task can carry, with its usual sentence."""
+"""Every code that a failed task can have, with its default sentence."""
 
 
 def failure(code: str, text: str | None = None) -> Failure:
-    """A failure with its usual sentence, or with a better one."""
+    """A failure with the default sentence of its code, or with a more specific one."""
     return Failure(code, text or TEXTS[code])
 
 
-# The first row whose pattern is found in the error or the logs counts. The letter-and-digits codes
-# are Replicate's own, in brackets at the end of its texts. The number says how often the order is
-# worth repeating: never when the input, the policy or the account is at fault.
+# The first row whose pattern is found in the error or the logs applies. The codes of a letter and
+# digits are Replicate's own; it puts them at the end of its texts. The number is `max_repeats`: it
+# is 0 when the input, the content policy or the account is the cause.
 _PREDICTION_ERRORS: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
     (re.compile(pattern, re.I), code, max_repeats)
     for pattern, code, max_repeats in (
@@ -83,21 +83,24 @@ _BLACK_PICTURE = re.compile(r"NSFW content detected|Total safe images: 0 out of"
 
 
 def prediction_failure(error_text: str, logs: str) -> Failure:
-    """Why a prediction failed, from its error and, when that says nothing, from its logs."""
+    """Why a prediction failed: from its error text, or from its logs if that tells nothing."""
     for text in (error_text, logs[-2_000:]):
         for pattern, code, max_repeats in _PREDICTION_ERRORS:
             if pattern.search(text):
                 return Failure(code, TEXTS[code], max_repeats)
-    # Without any reason it was as likely the platform as the model.
+    # Without an error text the platform may have failed as well as the model: repeat once.
     return Failure("model_failed", TEXTS["model_failed"], 0 if error_text.strip() else 1)
 
 
 def is_filtered_picture(logs: str) -> bool:
-    """Whether old models' logs say that they blackened the picture they call a success."""
+    """Whether the logs say that the picture was blacked out.
+
+    Old models report success for such a picture and mention the filter only in their logs.
+    """
     return _BLACK_PICTURE.search(logs) is not None
 
 
-# Words of the provider's account, secrets and innards: a text with one of them is not shown.
+# Words about the provider's account, secrets and internals: a text with one of them stays hidden.
 _PRIVATE = re.compile(
     r"billing|credit|spend|payment|account|token|api[ _-]?key|r8_\w|bearer|traceback|https?://|data:",
     re.I,
@@ -105,7 +108,7 @@ _PRIVATE = re.compile(
 
 
 def public_text(text: str) -> str | None:
-    """One line of the provider's words about the input, or None when it is not for clients."""
+    """The provider's text about the input as one line, or None when clients must not see it."""
     line = " ".join(text.split()).removeprefix("- ")
     if not line or _PRIVATE.search(line):
         return None

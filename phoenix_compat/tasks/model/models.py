@@ -1,7 +1,7 @@
-"""What is known of model families: which inputs each takes, how long it runs, what it costs.
+"""A table of model families: the inputs that each accepts, its usual duration and its price.
 
-A table, not a registry: a model that no row names is passed every input. Enums are not here; the
-provider checks values and its refusal names the field.
+A model that is not in the table gets every input. The table does not list the allowed values of an
+input: the provider checks them, and its refusal names the field.
 """
 
 from __future__ import annotations
@@ -11,25 +11,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 PRICES_AS_OF = "2026-11-23"
-"""When the prices of this table were looked up. They are estimates: the provider's bill counts, and
-models that charge by size or time stand here with a usual picture."""
+"""When the prices of this table were looked up. They are estimates; the provider's bill is what
+counts. For models that charge by size or time the price is that of a typical picture."""
 
 MAX_COUNTED_OUTPUTS = 100
-"""An estimate for more outputs than any model makes would be nonsense."""
+"""Estimates count at most this many outputs, which is more than any model makes."""
 
 _OUTPUTS = "num_outputs"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
-    """Models that take the same inputs.
+    """Models that accept the same inputs.
 
     Attributes:
         pattern: a glob over "owner/name".
-        inputs: the names it takes; None means any.
-        expected_s: a usual run, in seconds; drives the progress of models that print none.
-        renames: our name of an input -> the family's name.
-        price_usd: an output's estimated price in US dollars (see `PRICES_AS_OF`); None: unknown.
+        inputs: the names that it accepts; None means any.
+        expected_s: the usual duration in seconds; progress is estimated from it for models that
+            print no progress bar.
+        renames: pairs of our name of an input and the family's name.
+        price_usd: estimated price of one output in US dollars (see `PRICES_AS_OF`); None when
+            it is unknown.
     """
 
     pattern: str
@@ -79,7 +81,7 @@ _FLUX_PRO = (
     "output_quality image_prompt image_prompt_strength raw"
 )
 
-# The first row whose pattern matches counts, so narrow patterns stand before wide ones.
+# The first row whose pattern matches applies, so specific patterns come before general ones.
 MODEL_FAMILIES: tuple[ModelFamily, ...] = (
     _family("google/imagen-4-fast", _IMAGEN, 4.0, 0.02),
     _family("google/imagen-4-ultra", f"{_IMAGEN} image_size", 8.0, 0.06),
@@ -134,7 +136,7 @@ UNKNOWN_FAMILY = ModelFamily("*", None, 10.0)
 
 
 def model_family(model: str) -> ModelFamily:
-    """The row for "owner/name" or "owner/name:version"; `UNKNOWN_FAMILY` when none fits."""
+    """The row for "owner/name" or "owner/name:version"; `UNKNOWN_FAMILY` when none matches."""
     name = model.partition(":")[0].lower()
     for family in MODEL_FAMILIES:
         if fnmatch.fnmatchcase(name, family.pattern):
@@ -143,9 +145,9 @@ def model_family(model: str) -> ModelFamily:
 
 
 def estimated_cost_usd(model: str, provider_input: Mapping[str, object]) -> float | None:
-    """What an order will cost by the table, in US dollars; None for a model without a price."""
+    """The estimated cost of a prediction in US dollars; None for a model without a price."""
     family = model_family(model)
     if family.price_usd is None:
         return None
-    # Binary fractions of a cent are nobody's price.
+    # Hide the rounding errors of floats.
     return round(family.price_usd * family.outputs(provider_input), 6)

@@ -1,4 +1,4 @@
-"""What a finished prediction means for its task: a result or a failure. Pure."""
+"""Turns a finished prediction into its task's result or failure. No I/O."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def outcome(
     now: datetime,
     is_overdue: bool,
 ) -> JSONObject | Failure | None:
-    """The task's `result_data`, or why there is none, or None while the prediction goes on.
+    """The task's `result_data`, or its failure, or None while the prediction is running.
 
     Args:
-        is_overdue: whether its time is about up, which tells a deadline from a cancel.
+        is_overdue: whether the deadline is reached; tells a timeout from a cancel, since the
+            provider reports both in the same way.
     """
     match snapshot.state:
         case PredictionState.ACTIVE:
@@ -50,10 +51,10 @@ def _success(
     if is_filtered_picture(snapshot.logs):
         return failure("content_policy")
     output = normalise_output(snapshot.output)
-    made = task_type.result(output)
-    if made is not None:
+    result = task_type.result(output)
+    if result is not None:
         return {
-            **made,
+            **result,
             "model": task.running_model,
             "provider": PROVIDER_NAME,
             "prediction_id": snapshot.ref.id,

@@ -1,8 +1,8 @@
-"""A model's output, whatever its shape, as lists of what it holds.
+"""Normalises a model's output: its URLs, its text, and the number of its inline files.
 
-Models answer with a string, a list, lists in lists, an object with named parts, or chunks of
-text. Inline `data:` outputs are counted and dropped: megabytes of base64 have no place in the
-database or on a channel.
+Models answer with a string, a list, nested lists, an object with named parts, or chunks of text.
+Inline `data:` outputs are only counted and then dropped, because megabytes of base64 belong neither
+in the database nor on a channel.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_PARTS = 1_000
-"""Text models answer in chunks, one part each; more parts than this are not looked at."""
+"""Parts beyond this are ignored. Each chunk of a text model is one part."""
 MAX_DEPTH = 8
 MAX_URL_CHARS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a prediction made.
+    """The normalised output of a prediction.
 
     Attributes:
-        urls: files, in the model's order.
-        text: all text parts joined without a separator, as chunks are meant to be.
-        inline_files: how many `data:` files were there.
+        urls: addresses of files, in the model's order, without repeats.
+        text: all text parts, joined without a separator.
+        inline_files: the number of `data:` files.
     """
 
     urls: tuple[str, ...] = ()
@@ -32,12 +32,12 @@ class Output:
 
     @property
     def is_empty(self) -> bool:
-        """There was nothing at all."""
+        """Whether there is no URL, no text and no inline file."""
         return not (self.urls or self.text or self.inline_files)
 
 
 def normalise_output(raw: object) -> Output:
-    """Sort what a model answered: null, a string, a list, an object, or any nesting of them."""
+    """Normalise what a model answered: null, a string, a list, an object, or any nesting."""
     urls: list[str] = []
     texts: list[str] = []
     inline_files = 0

@@ -1,4 +1,4 @@
-"""A prediction as the worker knows it: its id, and its state at one moment. No I/O."""
+"""A prediction as the worker sees it: its id, and its state at one moment. No I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class PredictionState(StrEnum):
-    """Where a prediction stands, in our words."""
+    """The state of a prediction, in this program's words."""
 
     ACTIVE = "active"
     SUCCEEDED = "succeeded"
@@ -17,21 +17,21 @@ class PredictionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PredictionRef:
-    """A prediction's name at the provider; opaque."""
+    """The provider's id of a prediction; an opaque text."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionSnapshot:
-    """A prediction as the provider showed it once.
+    """A prediction as the provider returned it at one moment.
 
     Attributes:
-        raw_status: the provider's own word.
-        output: whatever the model answered; see `output.normalise_output`.
-        error_text: the provider's text, for classification and never for clients.
+        raw_status: the provider's own word for the state.
+        output: whatever the model returned; see `output.normalise_output`.
+        error_text: the provider's text; used to classify a failure, never shown to clients.
         logs: the last 64 kB of what the model printed.
-        is_removed: the provider has deleted input and output, as it does after an hour.
+        is_removed: whether the provider has deleted input and output, as it does after an hour.
     """
 
     ref: PredictionRef

@@ -1,7 +1,7 @@
-"""Progress from what a prediction prints, or from the time it has taken.
+"""Computes a task's progress from the prediction's logs, or from the time it has taken.
 
-Models print tqdm bars: cumulative text, one bar after another (download, denoise, upscale), joined
-by newlines or carriage returns. The curve made of it starts at 0.1, ends at 0.95 and never falls.
+Many models print tqdm bars, one after another (download, denoise, upscale), separated by newlines
+or carriage returns. A task's progress starts at 0.1, ends at 0.95 and never falls.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import re
 from phoenix_compat.tasks.model.task import PROGRESS_LIMIT, PROGRESS_STARTED
 
 LOG_TAIL_CHARS = 65_536
-"""The last bar is near the end; more text than this is never searched."""
+"""Only this much of the end of the logs is searched for bars."""
 
 # "desc:  40%|████      | 1.2G/9.8G [00:01<…": the bar may be empty, the counts may be floats with
-# a unit, and an unknown total is "?". The numbers are bounded so that no text makes this slow.
+# a unit, and an unknown total is "?". All repeats are bounded so that no text makes this slow.
 _BAR = re.compile(
     r"(?P<percent>\d{1,3})%\s{0,4}\|[^|\r\n]{0,200}\|\s{0,8}"
     r"(?P<done>\d{1,15}(?:\.\d{1,9})?)\s?[kKMGTi]{0,2}B?\s?/\s?(?P<total>\d{1,15}(?:\.\d{1,9})?)"
@@ -23,9 +23,9 @@ _BAR = re.compile(
 
 
 def bar_fraction(logs: str) -> float | None:
-    """How full the last bar in the text is, 0.0 to 1.0; None when there is no bar.
+    """How full the last bar in the logs is, 0.0 to 1.0; None when there is no bar.
 
-    Bars of fewer than two steps say nothing and are passed over.
+    Bars with fewer than two steps are ignored.
     """
     last = None
     for bar in _BAR.finditer(logs[-LOG_TAIL_CHARS:]):
@@ -35,11 +35,11 @@ def bar_fraction(logs: str) -> float | None:
 
 
 def time_fraction(elapsed_s: float, expected_s: float) -> float:
-    """How far a run of unknown length has come by its age: 1 - e^(-t/τ), never quite 1.0."""
+    """An estimate of progress from the elapsed time: 1 - e^(-t/τ), below 1.0."""
     return 1.0 - math.exp(-max(elapsed_s, 0.0) / max(expected_s, 0.1))
 
 
 def next_progress(current: float, fraction: float) -> float:
-    """Where the task stands now: on the curve 0.1 … 0.95, and never below where it stood."""
+    """The task's new progress, 0.1 to 0.95; never less than the current one."""
     reached = PROGRESS_STARTED + (PROGRESS_LIMIT - PROGRESS_STARTED) * min(max(fraction, 0.0), 1.0)
     return min(max(current, round(reached, 3)), PROGRESS_LIMIT)

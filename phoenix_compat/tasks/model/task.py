@@ -1,15 +1,16 @@
-"""A task as a value: its states, its legal moves, and what clients are told of it. No I/O.
+"""A task as a value: its states, its legal moves, and its JSON forms for clients. No I/O.
 
-              ┌──────── never sent, throttled, lost, transient ────┐
+              ┌─ not sent, throttled, not found, or to be repeated ┐
               ▼                                                    │
   (POST) → queued ──committed before the create──→ submitting ─────┤
             │ ▲                                        │           │
-            │ └─ asked for again ─┐                    └─ id ──→ running ──→ completed
-            └─────────────────→ failed ←───────────────┴───────────┘
+            │ └─ retried ────┐                         └─ id ──→ running ──→ completed
+            └────────────→ failed ←────────────────────┴───────────┘
 
-Rules: completed and failed are the end, and only a client's retry leads back from failed; progress
-belongs to `running` and never falls within a cycle; clients know three words (processing,
-completed, failed) and nothing of the states behind the first.
+Rules: completed and failed are final, except that a client's retry moves a failed task back to
+queued, in a new cycle. Progress rises only while the task is running, and never falls within a
+cycle. Clients see three states: processing, completed and failed; processing stands for the first
+three.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from phoenix_compat.tasks.model.errors import IllegalMoveError
 TaskId = NewType("TaskId", str)
 
 JSONObject: TypeAlias = dict[str, Any]
-"""A JSON object; parsed where it enters, written where it leaves."""
+"""A parsed JSON object."""
 
 PROGRESS_STARTED = 0.1
 PROGRESS_LIMIT = 0.95
-"""A task is nowhere nearer to its end than this until it has ended."""
+"""The highest progress of a task that has not completed."""
 
 
 class TaskStatus(StrEnum):
-    """Where a task stands."""
+    """The state of a task."""
 
     QUEUED = "queued"
     SUBMITTING = "submitting"
@@ -44,12 +45,12 @@ class TaskStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Nothing comes after it, unless a client asks for the task again."""
+        """Whether the task has ended; only a client's retry changes it then."""
         return self in TERMINAL
 
     @property
     def wire(self) -> str:
-        """The word clients know: processing, completed or failed."""
+        """The state as clients see it: processing, completed or failed."""
         return self.value if self.is_terminal else "processing"
 
 
@@ -66,9 +67,10 @@ UNFINISHED = frozenset(TaskStatus) - TERMINAL
 
 
 class TaskChanges(TypedDict, total=False):
-    """What a move may change beside the status.
+    """What a move may change besides the status.
 
-    `provider_input` and `fingerprint` change with `provider_model`, when another model steps in.
+    `provider_input` and `fingerprint` change together with `provider_model`, when a fallback model
+    is used.
     """
 
     progress: float
@@ -93,10 +95,10 @@ class TaskChanges(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One order for the provider, as the store has it. Columns are explained in schema.sql.
+    """What a client asked for, as it is stored. schema.sql explains the columns.
 
     Attributes:
-        unreadable: columns whose stored value could not be read; see `rows.task_from`.
+        unreadable: columns whose stored value cannot be read; see `rows.task_from`.
     """
 
     id: TaskId
@@ -132,40 +134,40 @@ class Task:
 
     @property
     def is_set_aside(self) -> bool:
-        """Its row cannot be read, so that it is shown as failed, whatever the row says."""
+        """Whether it is shown as failed because its row cannot be read."""
         return bool(self.unreadable) and self.status is TaskStatus.FAILED
 
     @property
     def running_model(self) -> str:
-        """The model that really runs: another than `model` when that one could not be had."""
+        """The model that runs: `model`, or the fallback model that is used instead."""
         return self.provider_model or self.model
 
     def as_posted(self) -> Task:
-        """The task as it was when it had just been added, for a client that asks again."""
+        """The task as it was right after it was added, for the reply to a repeated POST."""
         return dataclasses.replace(self, status=TaskStatus.QUEUED, progress=0.0)
 
     @property
     def topic(self) -> str:
-        """The channel topic clients join."""
+        """The channel topic that clients join."""
         return f"task:{self.id}"
 
     def moved(self, to: TaskStatus, at: datetime, **changes: Unpack[TaskChanges]) -> Task:
-        """The task after a move; from failed it begins a new cycle.
+        """The task after a move to another state; a move from failed begins a new cycle.
 
         Raises:
-            IllegalMoveError: the table of moves has no way from here to `to`.
+            IllegalMoveError: `LEGAL_MOVES` does not have this move.
         """
         if to not in LEGAL_MOVES[self.status]:
             raise IllegalMoveError(self.id, self.status, to)
         if self.status is TaskStatus.FAILED:
-            return self._made_again(at, changes)
+            return self._retried(at, changes)
         if to.is_terminal:
             changes.setdefault("completed_at", at)
             changes["progress"] = 1.0 if to is TaskStatus.COMPLETED else 0.0
         return dataclasses.replace(self, status=to, updated_at=at, **changes)
 
-    def _made_again(self, at: datetime, changes: TaskChanges) -> Task:
-        """A new cycle: the order as it was posted, and nothing of what came of it."""
+    def _retried(self, at: datetime, changes: TaskChanges) -> Task:
+        """The task in a new cycle: as it was posted, without anything of the last cycle."""
         return Task(
             id=self.id,
             number=self.number,
@@ -186,7 +188,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskEvent:
-    """One line of a task's history; `seq` counts from 1 within the task."""
+    """One entry of a task's history; `seq` counts from 1 within the task."""
 
     task_id: TaskId
     seq: int
@@ -199,12 +201,12 @@ class TaskEvent:
 
 
 def progress_payload(task: Task) -> JSONObject:
-    """The payload of the channel event "progress": the task's present state, for clients.
+    """The payload of the channel event "progress": the task's current state.
 
         {"task_id", "progress": float, "status": processing|completed|failed, "timestamp"}
         + "result_data" when completed, + "error_data" when failed
 
-    Progress is always a float: 0.0 while queued and when failed, 1.0 when completed.
+    `progress` is always a float: 0.0 when queued or failed, 1.0 when completed.
     """
     payload: JSONObject = {
         "task_id": task.id,
@@ -220,9 +222,9 @@ def progress_payload(task: Task) -> JSONObject:
 
 
 def task_summary(task: Task) -> JSONObject:
-    """What the answer to POST /api/tasks says of a task.
+    """The body of the answer to POST /api/tasks.
 
-    `status` is the channel's word, `state` is where the task really stands; `links` are paths.
+    `status` is the state as on the channel, `state` is the stored one; `links` are paths.
     """
     path = f"/api/tasks/{task.id}"
     return {
@@ -239,12 +241,12 @@ def task_summary(task: Task) -> JSONObject:
 
 
 def task_document(task: Task, queue_position: int | None = None) -> JSONObject:
-    """The task in full, for GET: the summary, the input, and what came of it.
+    """The body of the answer to GET: the summary, the input, and the result or error.
 
-    Absent beats null: a key without a value is left out.
+    Keys without a value are left out, never null.
 
     Args:
-        queue_position: 1 for the next to run; only while it is queued.
+        queue_position: 1 for the next task to run; None unless the task is queued.
     """
     document = task_summary(task)
     document["updated_at"] = wire_time(task.updated_at)

@@ -1,8 +1,6 @@
-"""The task types of task: a table from `input_data.type` to what is run and what comes of it.
+"""Task types: what each `input_data.type` runs, how its input is checked, what its result is.
 
-A task type is a row, not a class: its words, its default model, its checks and its result. Rows
-beyond
-the first are written in TOML (see `kinds_file`). Nothing here talks to anyone.
+Only the type "image" is defined here; the others are in TOML files (see `task_types_file`). No I/O.
 """
 
 from __future__ import annotations
@@ -23,32 +21,32 @@ from phoenix_compat.tasks.model.task import JSONObject
 MAX_PROMPT_CHARS = 10_000
 MAX_TEXT_CHARS = 2_000
 MAX_INPUTS = 64
-"""Objects and lists of an input within each other; what reads it again goes through them all."""
+"""The most keys that `input_data` may have."""
 
-# The provider's own rule is narrower for versions (64 hex digits); it says so itself.
+# The provider is stricter about versions (64 hex digits); its refusal says so.
 _MODEL = re.compile(r"[a-z0-9][\w.-]{0,99}/[a-z0-9][\w.-]{0,99}(:[\w.-]{1,128})?", re.I | re.A)
 
-# These steer the task and are no inputs of the model.
-_STEERING = frozenset({"type", "model"})
+# Keys of `input_data` that are not inputs of the model.
+_TASK_KEYS = frozenset({"type", "model"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskType:
-    """One row of the table.
+    """How tasks of one `input_data.type` run.
 
     Attributes:
-        task_type: the word clients see in `task_type`.
-        default_model: the model that runs when `input_data.model` names none.
-        result: what `result_data` says of an output; None when the output has nothing usable.
-        deadline_s: how long a prediction of this task type may take; None leaves it to the worker.
-        fallback_models: what runs, in this order, when the model cannot be had.
-        needs_prompt: whether an order without a prompt is refused.
-        required_inputs: further inputs that an order must have ("image" to upscale one).
-        price_usd: an output's estimated price with the default model, for models that
-            `models.MODEL_FAMILIES` does not know.
+        name: what clients see in `task_type` ("image_gen").
+        default_model: the model that runs when `input_data.model` is absent.
+        result: makes `result_data` from an output; None when the output has nothing usable.
+        deadline_s: how long a prediction may take; None means the worker's own limit.
+        fallback_models: the models to try, in this order, when the model is unavailable.
+        needs_prompt: whether a task without a prompt is refused.
+        required_inputs: further inputs that a task must have ("image" for an upscaler).
+        price_usd: estimated price of one output of the default model, for models that are
+            not in `models.MODEL_FAMILIES`.
     """
 
-    task_type: str
+    name: str
     default_model: str
     result: Callable[[Output], JSONObject | None]
     deadline_s: float | None = None
@@ -60,7 +58,7 @@ class TaskType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskParams:
-    """A checked order: all that the store needs to make a task."""
+    """Validated input: all that the store needs to add a task."""
 
     type: str
     task_type: str
@@ -96,42 +94,39 @@ RESULTS: Mapping[str, Callable[[Output], JSONObject | None]] = {
     "text": _text_result,
     "json": _json_result,
 }
-"""What a task type may say of an output: `image_url` and `image_urls`, `output_urls`, `text`, or,
-for
-models that answer with an object, the last two as far as they are there."""
+"""The forms of `result_data`: `image_url` and `image_urls` (image), `output_urls` (file), `text`
+(text), or, for models that answer with an object, whichever of the last two there are (json)."""
 
 TASK_TYPES: Mapping[str, TaskType] = {
-    "image": TaskType(
-        task_type="image_gen", default_model="google/imagen-4-fast", result=_image_result
-    ),
+    "image": TaskType(name="image_gen", default_model="google/imagen-4-fast", result=_image_result),
 }
 
 
 def with_default_model(
     task_types: Mapping[str, TaskType], type_: str, model: str, fallback_models: Sequence[str] = ()
 ) -> Mapping[str, TaskType]:
-    """The same table with another default model, and what steps in for it, in one row.
+    """The same task types, with another default model and other fallback models for one of them.
 
     Raises:
         InvalidInputError: a model does not look like owner/name or owner/name:version.
     """
-    row = dataclasses.replace(
+    changed = dataclasses.replace(
         task_types[type_],
-        default_model=checked_model(model, "default_model"),
-        fallback_models=tuple(checked_model(name, "fallback_models") for name in fallback_models),
+        default_model=validate_model(model, "default_model"),
+        fallback_models=tuple(validate_model(name, "fallback_models") for name in fallback_models),
     )
-    return {**task_types, type_: row}
+    return {**task_types, type_: changed}
 
 
 def determine_task_params(
     input_data: object, task_types: Mapping[str, TaskType] = TASK_TYPES
 ) -> TaskParams:
-    """What to run for `{"type": "image", "prompt": …, "model": …, "aspect_ratio": …, …}`.
+    """Validate `{"type": "image", "prompt": …, "model": …, …}` and decide what to run for it.
 
-    Inputs reach the model when its family takes them (see `models`); a null counts as absent.
+    The model gets the inputs that its family accepts (see `models`); a null counts as absent.
 
     Raises:
-        InvalidInputError: naming the field, as a path from the body ("input_data.prompt").
+        InvalidInputError: it names the field, as a path into the body ("input_data.prompt").
     """
     if not isinstance(input_data, dict):
         raise InvalidInputError("input_data", "must be an object")
@@ -140,32 +135,34 @@ def determine_task_params(
     type_ = _checked_type(input_data, task_types)
     task_type = task_types[type_]
     model = input_data.get("model")
-    name = task_type.default_model if model is None else checked_model(model, "input_data.model")
-    provider_input = _provider_input(input_data, task_type, name)
+    model_name = (
+        task_type.default_model if model is None else validate_model(model, "input_data.model")
+    )
+    provider_input = _provider_input(input_data, task_type, model_name)
     return TaskParams(
         type=type_,
-        task_type=task_type.task_type,
-        model=name,
+        task_type=task_type.name,
+        model=model_name,
         input_data=input_data,
         provider_input=provider_input,
-        fingerprint=fingerprint(name, provider_input),
+        fingerprint=fingerprint(model_name, provider_input),
         deadline_s=task_type.deadline_s,
-        estimated_cost_usd=_estimate(task_type, name, provider_input),
+        estimated_cost_usd=_estimate(task_type, model_name, provider_input),
     )
 
 
 def fingerprint(model: str, provider_input: Mapping[str, object]) -> str:
-    """A name for "this model with this input": 64 hex digits.
+    """A hash of a model and its input: 64 hex digits.
 
-    The version is left out, because the provider lists predictions by the model's bare name.
+    The version is left out, because the provider's list of predictions names models without it.
     """
-    order = [model.partition(":")[0].lower(), _canonical(provider_input)]
-    text = json.dumps(order, sort_keys=True, separators=(",", ":"))
+    identity = [model.partition(":")[0].lower(), _canonical(provider_input)]
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _canonical(value: object) -> object:
-    # 1.0 and 1 are one number in JSON, and the provider may answer either.
+    # 1.0 and 1 are the same number in JSON, and the provider may return either.
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
@@ -181,15 +178,15 @@ def _checked_type(input_data: JSONObject, task_types: Mapping[str, TaskType]) ->
     if type_ is None:
         raise InvalidInputError("input_data.type", f"is missing; known types: {known}")
     if not isinstance(type_, str) or type_ not in task_types:
-        raise InvalidInputError("input_data.type", f"is no known type; known types: {known}")
+        raise InvalidInputError("input_data.type", f"is not a known type; known types: {known}")
     return type_
 
 
-def checked_model(model: object, field: str) -> str:
-    """The model's name without white space around it.
+def validate_model(model: object, field: str) -> str:
+    """Check a model's name; returns it without surrounding white space.
 
     Raises:
-        InvalidInputError: `field` does not look like owner/name or owner/name:version.
+        InvalidInputError: the value of `field` does not look like owner/name or owner/name:version.
     """
     if not isinstance(model, str) or not _MODEL.fullmatch(model.strip()):
         raise InvalidInputError(field, 'must look like "owner/name" or "owner/name:version"')
@@ -206,20 +203,20 @@ def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> 
     if len(input_data) > MAX_INPUTS:
         raise InvalidInputError("input_data", f"has more than {MAX_INPUTS} keys")
     family = model_family(model)
-    chosen: JSONObject = {}
+    accepted: JSONObject = {}
     if task_type.needs_prompt or input_data.get("prompt") is not None:
-        chosen["prompt"] = _checked_prompt(input_data.get("prompt"))
+        accepted["prompt"] = _checked_prompt(input_data.get("prompt"))
     for name in task_type.required_inputs:
         if input_data.get(name) in (None, "", []):
             raise InvalidInputError(f"input_data.{name}", "is missing")
     for name, value in input_data.items():
-        if name in _STEERING or name == "prompt" or value is None:
+        if name in _TASK_KEYS or name == "prompt" or value is None:
             continue
         _check_input(name, value)
         target = name if family.takes(name) else dict(family.renames).get(name)
         if target is not None:
-            chosen.setdefault(target, value)
-    return chosen
+            accepted.setdefault(target, value)
+    return accepted
 
 
 def _checked_prompt(prompt: object) -> str:
@@ -244,40 +241,40 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _is_count(value: object) -> bool:
-    return _is_whole(value) and value != 0
+    return _is_whole_number(value) and value != 0
 
 
-def _is_flag(value: object) -> bool:
+def _is_boolean(value: object) -> bool:
     return isinstance(value, bool)
 
 
-_A_TEXT = (_is_short_text, f"must be a string of 1 to {MAX_TEXT_CHARS} characters")
-_A_WHOLE = (_is_whole, "must be a whole number, not negative")
-_A_COUNT = (_is_count, "must be a whole number above 0")
-_A_NUMBER = (_is_number, "must be a number")
-_A_FLAG = (_is_flag, "must be true or false")
+_TEXT_CHECK = (_is_short_text, f"must be a string of 1 to {MAX_TEXT_CHARS} characters")
+_WHOLE_NUMBER_CHECK = (_is_whole_number, "must be a whole number and not negative")
+_COUNT_CHECK = (_is_count, "must be a whole number greater than 0")
+_NUMBER_CHECK = (_is_number, "must be a number")
+_BOOLEAN_CHECK = (_is_boolean, "must be true or false")
 
 # Only types are checked here; the provider knows the values each model allows.
 _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    "aspect_ratio": _A_TEXT,
-    "output_format": _A_TEXT,
-    "negative_prompt": _A_TEXT,
-    "safety_filter_level": _A_TEXT,
-    "seed": _A_WHOLE,
-    "num_outputs": _A_COUNT,
-    "num_inference_steps": _A_COUNT,
-    "width": _A_COUNT,
-    "height": _A_COUNT,
-    "output_quality": _A_WHOLE,
-    "guidance": _A_NUMBER,
-    "guidance_scale": _A_NUMBER,
-    "prompt_strength": _A_NUMBER,
-    "go_fast": _A_FLAG,
+    "aspect_ratio": _TEXT_CHECK,
+    "output_format": _TEXT_CHECK,
+    "negative_prompt": _TEXT_CHECK,
+    "safety_filter_level": _TEXT_CHECK,
+    "seed": _WHOLE_NUMBER_CHECK,
+    "num_outputs": _COUNT_CHECK,
+    "num_inference_steps": _COUNT_CHECK,
+    "width": _COUNT_CHECK,
+    "height": _COUNT_CHECK,
+    "output_quality": _WHOLE_NUMBER_CHECK,
+    "guidance": _NUMBER_CHECK,
+    "guidance_scale": _NUMBER_CHECK,
+    "prompt_strength": _NUMBER_CHECK,
+    "go_fast": _BOOLEAN_CHECK,
 }
 
 

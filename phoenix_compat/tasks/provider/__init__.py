@@ -1,4 +1,5 @@
-"""The provider of predictions: the seam, Replicate behind it, its webhooks and its fallback models.
+"""The provider of predictions: its interface, Replicate, its webhooks, and fallback models.
 
-Start with `provider`. A second provider would be a second implementation of that protocol.
+Start with `provider`, the interface that the worker uses. What is done with a prediction is decided
+in `worker`.
 """

@@ -1,4 +1,4 @@
-"""Which model steps in for one that cannot be had. Pure."""
+"""Chooses the fallback model for a task whose model is unavailable. No I/O."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from phoenix_compat.tasks.model.task import Task
 from phoenix_compat.tasks.model.task_types import TaskParams, TaskType, determine_task_params
 
 
-def next_order(
-    task: Task, task_types: Mapping[str, TaskType], usual: Sequence[str] = ()
+def fallback_params(
+    task: Task, task_types: Mapping[str, TaskType], default_models: Sequence[str] = ()
 ) -> TaskParams | None:
-    """The same order for the next model of the list, its inputs mapped anew; None at its end.
+    """The task's parameters for the next fallback model; None when all were tried.
 
     Args:
-        usual: the list of the task types that have none of their own.
+        default_models: the fallback models for task types that have none of their own.
     """
     task_type = task_types.get(task.type)
     if task_type is None:
         return None
-    gone = {*task.models_tried, task.running_model}
-    for model in task_type.fallback_models or usual:
-        if model in gone:
+    tried = {*task.models_tried, task.running_model}
+    for model in task_type.fallback_models or default_models:
+        if model in tried:
             continue
         try:
             return determine_task_params({**task.input_data, "model": model}, task_types)
         except InvalidInputError:
-            continue  # This one does not take such an input; the next may.
+            continue  # this model does not accept the input; the next one may
     return None

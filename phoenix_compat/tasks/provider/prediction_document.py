@@ -1,4 +1,4 @@
-"""Replicate's prediction object as it may come, and the same as a snapshot. No I/O."""
+"""Parses Replicate's prediction object and converts it to a `PredictionSnapshot`. No I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from phoenix_compat.tasks.model.progress import LOG_TAIL_CHARS
 
 
 class PredictionDocument(BaseModel):
-    """Replicate's prediction as it may come: keys can be absent, null, or new."""
+    """Replicate's prediction object. Every key but `id` may be absent; unknown keys are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -25,7 +25,7 @@ class PredictionDocument(BaseModel):
     completed_at: str | None = None
 
     def snapshot(self) -> PredictionSnapshot:
-        """The same in the workshop's words."""
+        """The prediction in the worker's terms."""
         return PredictionSnapshot(
             ref=PredictionRef(self.id),
             state=self._state(),
@@ -40,7 +40,7 @@ class PredictionDocument(BaseModel):
         known = _STATES.get(self.status or "")
         if known is not None:
             return known
-        # A word we do not know is waited for, unless the prediction says that it has ended.
+        # An unknown status counts as running, unless the prediction has an end time.
         return PredictionState.FAILED if self.completed_at else PredictionState.ACTIVE
 
 
@@ -50,7 +50,7 @@ _STATES = {
     "succeeded": PredictionState.SUCCEEDED,
     "failed": PredictionState.FAILED,
     "canceled": PredictionState.CANCELED,
-    # It ended before it began, by its deadline or by a cancel.
+    # It ended before it started: by its deadline or by a cancel.
     "aborted": PredictionState.CANCELED,
 }
 KNOWN_STATUSES = frozenset(_STATES)

@@ -1,8 +1,7 @@
-"""The seam behind which predictions run: what the worker asks of a provider. No I/O.
+"""The interface of a provider of predictions, as the worker uses it.
 
-The worker knows `Provider` and `PredictionSnapshot`; the provider's own words, errors and shapes
-stay behind
-the implementation (`replicate`).
+The worker sees only `Provider` and `PredictionSnapshot`. Each implementation (`replicate`) converts
+its provider's own statuses, errors and documents.
 """
 
 from __future__ import annotations
@@ -16,28 +15,30 @@ from phoenix_compat.tasks.model.task import Task
 
 
 class Provider(Protocol):
-    """What makes pictures. Each call is sent at most once; repeating is the caller's decision.
+    """A service that runs predictions. It sends each request at most once.
 
-    All but `close` raise ProviderUnreachableError (never sent), ProviderUncertainError (sent,
-    outcome unknown), ProviderThrottledError (wait) or ProviderRefusedError (no).
+    Repeating a request is up to the caller.
+
+    All methods except `close` raise ProviderUnreachableError (never sent), ProviderUncertainError
+    (sent, outcome unknown), ProviderThrottledError (wait) or ProviderRefusedError (refused).
     """
 
     async def submit(self, task: Task) -> PredictionRef:
-        """Order what the task asks for. This costs money."""
+        """Create a prediction for the task. This costs money."""
         ...
 
     async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
-        """Look at a prediction."""
+        """Get a prediction's current state."""
         ...
 
     async def cancel(self, ref: PredictionRef) -> PredictionSnapshot:
-        """Ask that a prediction end; a wish, not a fact: the answer says where it stands."""
+        """Ask the provider to cancel a prediction. The returned state says whether it has ended."""
         ...
 
     async def find(self, since: datetime, fingerprint: str) -> Sequence[PredictionRef]:
-        """Predictions made after `since` that answer to a fingerprint, oldest first."""
+        """Predictions with this fingerprint that were created after `since`, oldest first."""
         ...
 
     async def close(self) -> None:
-        """Let connections go."""
+        """Close the connections."""
         ...

@@ -1,7 +1,7 @@
-"""Replicate through its SDK, used as an authenticated transport and nothing more.
+"""Replicate as a `Provider`. Its SDK is used only as an authenticated HTTP client.
 
-Creating costs money and has no idempotency key, so nothing here repeats a request: no retries, no
-redirects, no waiting. Models, polling and progress are our own.
+A create costs money and has no idempotency key, so nothing here repeats a request or follows a
+redirect. The SDK's own retries, polling and model classes are not used.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ MAX_KNOWN_VERSIONS = 256
 MIN_CANCEL_AFTER_S = 5
 WEBHOOK_EVENTS = ("start", "output", "logs", "completed")
 
-# Ids are opaque, but they become part of a path.
+# Ids are opaque, but they become part of a URL path.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]{0,255}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Whose token it is.
+    """The account that a token belongs to.
 
     Attributes:
-        date: the provider's clock, as its header says it.
-        requests_left: in the present minute, as its header says it.
+        date: the header `Date` of the answer, which shows the provider's clock.
+        requests_left: the header `RateLimit-Remaining`: requests left in the current minute.
     """
 
     username: str
@@ -58,7 +58,7 @@ class Account:
 
 
 class ReplicateProvider:
-    """A `Provider` that is Replicate, or anything that speaks its HTTP API."""
+    """A `Provider` for Replicate, or for another server with the same HTTP API."""
 
     def __init__(  # noqa: PLR0913 - plain values, each with a default
         self,
@@ -75,13 +75,13 @@ class ReplicateProvider:
         """Prepare the client; nothing is sent.
 
         Args:
-            token: the API token; goes to `base_url` and nowhere else.
-            base_url: with its version, "https://api.replicate.com/v1".
-            deadline_s: sent as Cancel-After, unless the task has its own: the provider ends what
-                runs longer.
-            webhook_url: where the provider reports to, https; None leaves it to looking.
-            tags: make the query of that address; None makes them of the token.
-            total_timeout_s: one exchange from first to last byte.
+            token: the API token; it is sent to `base_url` only.
+            base_url: with the version of the API ("https://api.replicate.com/v1").
+            deadline_s: sent as Cancel-After for tasks without a deadline of their own: the
+                provider cancels predictions that run longer.
+            webhook_url: an https URL that the provider reports to; None means polling only.
+            tags: make the tags in the query of that URL; by default they are derived from `token`.
+            total_timeout_s: the limit for one request, from the first byte to the last.
         """
         self._deadline_s = deadline_s
         self._webhook_url = webhook_url
@@ -98,16 +98,16 @@ class ReplicateProvider:
             http_client=replicate.DefaultAioHttpClient(
                 transport=_BoundedTransport(limits=limits),
                 timeout=timeout,
-                # A redirect would carry the token along, and blur what was sent where.
+                # A redirect would send the token to another address, and might repeat a create.
                 follow_redirects=False,
             ),
         )
 
     async def submit(self, task: Task) -> PredictionRef:
-        """Create a prediction: one POST that can create it. See `Provider`.
+        """Create a prediction. See `Provider`.
 
-        Official models run by their name, community models by a version only: when such a name is
-        refused, the order is placed with the model's latest version.
+        Official models can be created by name, community models only with a version. When a name
+        is refused, the create is sent again with the model's latest version.
         """
         model = task.running_model
         version = self._versions.get(model, model)
@@ -124,19 +124,19 @@ class ReplicateProvider:
         return await self._create(latest, task)
 
     async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
-        """Look at a prediction. See `Provider`."""
+        """Get a prediction. See `Provider`."""
         answer = self._client.get(f"/predictions/{quote(ref.id, safe='')}", cast_to=object)
-        return parsed_prediction(await self._exchange(answer)).snapshot()
+        return parse_prediction(await self._exchange(answer)).snapshot()
 
     async def cancel(self, ref: PredictionRef) -> PredictionSnapshot:
-        """Ask that a prediction end. See `Provider`."""
+        """Cancel a prediction. See `Provider`."""
         path = f"/predictions/{quote(ref.id, safe='')}/cancel"
-        return parsed_prediction(
+        return parse_prediction(
             await self._exchange(self._client.post(path, cast_to=object))
         ).snapshot()
 
     async def find(self, since: datetime, fingerprint: str) -> Sequence[PredictionRef]:
-        """Predictions made since then of the same model and input, oldest first."""
+        """Predictions of the same model and input. See `Provider`."""
         newest_first = await self._listed(since)
         return [
             PredictionRef(prediction.id)
@@ -145,10 +145,10 @@ class ReplicateProvider:
         ]
 
     async def webhook_secret(self) -> str:
-        """The secret that the account's webhooks are signed with, "whsec_…".
+        """Get the secret that signs the account's webhooks ("whsec_…").
 
         Raises:
-            ProviderError: it could not be had.
+            ProviderError: the secret could not be fetched.
         """
         answer = self._client.get("/webhooks/default/secret", cast_to=object)
         key = _object(await self._exchange(answer)).get("key")
@@ -157,19 +157,19 @@ class ReplicateProvider:
         return key
 
     async def account(self) -> Account:
-        """Who the token belongs to; a question that costs nothing and creates nothing.
+        """Get the account of the token. The request is free and creates nothing.
 
         Raises:
-            ProviderRefusedError: the token is none, or the account is refused.
-            ProviderError: it cannot be told now.
+            ProviderRefusedError: the token is invalid, or the account is refused.
+            ProviderError: the account could not be fetched.
         """
-        asked = self._client.get("/account", cast_to=httpx.Response)
-        answer = await self._exchange(asked)
-        assert isinstance(answer, httpx.Response)  # noqa: S101 - that is what was asked for
+        request = self._client.get("/account", cast_to=httpx.Response)
+        answer = await self._exchange(request)
+        assert isinstance(answer, httpx.Response)  # noqa: S101 - because of cast_to
         try:
             username = _object(answer.json()).get("username")
         except json.JSONDecodeError as error:
-            raise ProviderUncertainError("answered with no JSON") from error
+            raise ProviderUncertainError("answered with invalid JSON") from error
         return Account(
             username=str(username),
             date=answer.headers.get("date"),
@@ -194,7 +194,7 @@ class ReplicateProvider:
             body=body,
             options={"headers": {"Cancel-After": cancel_after}},
         )
-        return parsed_prediction(await self._exchange(answer)).snapshot().ref
+        return parse_prediction(await self._exchange(answer)).snapshot().ref
 
     async def _latest_version(self, model: str) -> str | None:
         try:
@@ -202,7 +202,7 @@ class ReplicateProvider:
         except ProviderRefusedError:
             return None
         except ProviderUncertainError as error:
-            # Only a question is without an answer; no order has been placed.
+            # Only this GET has no answer; no create was sent.
             raise ProviderUnreachableError(str(error)) from error
         if not isinstance(answer, dict) or answer.get("is_official") is True:
             return None
@@ -220,7 +220,7 @@ class ReplicateProvider:
             page = _object(await self._exchange(answer))
             results = page.get("results")
             for item in results if isinstance(results, list) else []:
-                # One entry that makes no sense must not hide the others.
+                # One invalid entry must not hide the others.
                 with contextlib.suppress(pydantic.ValidationError):
                     predictions.append(PredictionDocument.model_validate(item))
             cursor = _cursor(page.get("next"))
@@ -234,7 +234,7 @@ class ReplicateProvider:
             async with asyncio.timeout(self._total_timeout_s):
                 return await answer
         except (replicate.APIError, httpx.HTTPError, json.JSONDecodeError, OSError) as error:
-            # OSError covers TimeoutError; a body that is no JSON leaks out of the SDK as it is.
+            # OSError covers TimeoutError. The SDK does not wrap a JSONDecodeError.
             raise provider_error(error) from error
 
 
@@ -244,17 +244,17 @@ def _object(answer: object) -> JSONObject:
     return answer
 
 
-def parsed_prediction(answer: object) -> PredictionDocument:
-    """The prediction of an answer, or of a webhook.
+def parse_prediction(answer: object) -> PredictionDocument:
+    """Parse a prediction from an answer or a webhook.
 
     Raises:
-        ProviderUncertainError: it is none; the text quotes nothing of it.
+        ProviderUncertainError: it is not a valid prediction; the text quotes nothing from it.
     """
     try:
         prediction = PredictionDocument.model_validate(_object(answer))
     except pydantic.ValidationError as error:
         fields = sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]})
-        raise ProviderUncertainError(f"answered with a bad {', '.join(fields)}") from error
+        raise ProviderUncertainError(f"answered with an invalid {', '.join(fields)}") from error
     if not _ID.fullmatch(prediction.id):
         raise ProviderUncertainError("answered without a usable id")
     return prediction
@@ -267,7 +267,7 @@ def _fingerprint(prediction: PredictionDocument) -> str | None:
 
 
 def _cursor(next_url: object) -> str | None:
-    # Only the cursor is taken from the link: the token follows no address that an answer names.
+    # Only the cursor is taken from the link, so the token is never sent to an address in an answer.
     if not isinstance(next_url, str):
         return None
     values = parse_qs(urlsplit(next_url).query).get("cursor")
@@ -275,7 +275,7 @@ def _cursor(next_url: object) -> str | None:
 
 
 class _BoundedTransport(httpx_aiohttp.AiohttpTransport):
-    """The SDK's aiohttp transport, with a bound on what it will read."""
+    """The SDK's aiohttp transport, with a limit on the size of an answer."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await super().handle_async_request(request)
@@ -293,7 +293,7 @@ class _BoundedStream(httpx.AsyncByteStream):
         async for chunk in self._stream:
             size_bytes += len(chunk)
             if size_bytes > MAX_ANSWER_BYTES:
-                raise httpx.ReadError(f"answer is larger than {MAX_ANSWER_BYTES} bytes")
+                raise httpx.ReadError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
             yield chunk
 
     async def aclose(self) -> None:

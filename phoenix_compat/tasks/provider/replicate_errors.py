@@ -1,7 +1,7 @@
-"""What an exception of the SDK means for a request: sent or not, carried out or not.
+"""Converts exceptions of Replicate's SDK: was the request sent, and may it have taken effect?
 
-The aiohttp transport turns every trouble with a connection into one class, so the class says
-nothing and the causes behind it are asked.
+The SDK's aiohttp transport raises the same class for all connection errors, so the chain of causes
+has to be examined.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from phoenix_compat.tasks.model.failure import TEXTS, public_text
 DEFAULT_RETRY_AFTER_S = 5.0
 MAX_RETRY_AFTER_S = 300.0
 
-# Raised while a connection is being made, when nothing of the request has been written.
+# Raised while the connection is being made, before anything of the request is written.
 _BEFORE_SENDING = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -41,11 +41,11 @@ _MODEL_IS_GONE = re.compile(r"version disabled|does not exist|invalid version|no
 
 
 def never_sent(error: BaseException) -> bool:
-    """Whether a request failed before anything of it was written: it is safe to repeat."""
+    """Whether a request failed before any of it was written, so that it is safe to repeat."""
     causes = list(_causes(error))
     if any(isinstance(cause, _BEFORE_SENDING) for cause in causes):
         return True
-    # With httpx's own transport these two mean the same; with aiohttp's they mean anything.
+    # httpx's own transport raises these only before sending; the aiohttp transport also later.
     is_aiohttp = any(isinstance(cause, aiohttp.ClientError) for cause in causes)
     return not is_aiohttp and any(
         isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
@@ -54,22 +54,22 @@ def never_sent(error: BaseException) -> bool:
 
 
 def provider_error(error: Exception) -> ProviderError:
-    """The workshop's name for what the SDK raised."""
+    """The `ProviderError` for an exception of the SDK."""
     if isinstance(error, replicate.APIStatusError):
         return answer_error(error.status_code, error.body, error.response.headers)
-    kind = type(error).__name__
+    name = type(error).__name__
     if never_sent(error):
-        return ProviderUnreachableError(f"no connection was made: {kind}")
-    return ProviderUncertainError(f"the answer is lost: {kind}")
+        return ProviderUnreachableError(f"no connection was made: {name}")
+    return ProviderUncertainError(f"the answer was lost: {name}")
 
 
 def answer_error(status: int, body: object, headers: Mapping[str, str]) -> ProviderError:
-    """The workshop's name for an answer that is no success.
+    """The `ProviderError` for an answer with an error status.
 
     Args:
         status: the HTTP status.
-        body: the parsed JSON, or the text when it was no JSON.
-        headers: case-insensitive, as httpx has them.
+        body: the parsed JSON, or the text if it is not JSON.
+        headers: a case-insensitive mapping.
     """
     if status == 429:
         return _throttle(body, headers)
@@ -88,7 +88,7 @@ def _throttle(body: object, headers: Mapping[str, str]) -> ProviderThrottledErro
 
 
 def retry_after_s(body: object, headers: Mapping[str, str]) -> float:
-    """How long a 429 asks us to wait, in seconds: body, then header, then its text; 0 to 300."""
+    """How long to wait after a 429, 0 to 300 seconds: from the body, the header or the detail."""
     candidates: list[object] = []
     if isinstance(body, dict):
         candidates.append(body.get("retry_after"))

@@ -1,4 +1,4 @@
-"""Tags in webhook addresses: a webhook that carries none of ours is not even read."""
+"""Makes and checks the tags in webhook URLs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hmac
 
 
 class WebhookTags:
-    """Tags for the query of webhook addresses, so that only those we gave out are listened to.
+    """Tags for the query of webhook URLs. A request without a valid tag is refused unread.
 
     Args:
-        secret: anything only this server knows; the same after a restart.
+        secret: a text that only this server knows, and that stays the same after a restart.
     """
 
     def __init__(self, secret: str) -> None:
@@ -19,6 +19,6 @@ class WebhookTags:
         """The tag of a task: 32 hex digits."""
         return hmac.digest(self._key, task_id.encode(), "sha256").hex()[:32]
 
-    def is_right(self, task_id: str, tag: str) -> bool:
-        """Whether the tag is this task's, told in constant time."""
+    def is_valid(self, task_id: str, tag: str) -> bool:
+        """Whether the tag belongs to this task; compared in constant time."""
         return hmac.compare_digest(tag.encode(), self.tag(task_id).encode())

@@ -1,7 +1,8 @@
-"""Webhooks from the provider: whose they are, whether they are genuine, and what they say.
+"""Verifies and parses webhooks from the provider.
 
-Standard Webhooks: `webhook-signature` holds "v1,<base64>" entries, each an HMAC-SHA256 over
-"<id>.<timestamp>.<raw body>". A webhook is a hint: it says sooner what a look would say later.
+They follow the Standard Webhooks specification: the header `webhook-signature` has "v1,<base64>"
+entries, each an HMAC-SHA256 over "<id>.<timestamp>.<raw body>". Polling finds out later whatever a
+webhook reports, so a lost webhook does no harm.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from phoenix_compat.errors import TaskError
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import ProviderError, ProviderUncertainError
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot
-from phoenix_compat.tasks.provider.replicate import parsed_prediction
+from phoenix_compat.tasks.provider.replicate import parse_prediction
 
 TOLERANCE_S = 300.0
-"""A webhook may be so old, or so far ahead of our clock."""
-MAX_REMEMBERED = 4_096
-SECRET_AGE_S = 60.0
-"""A signature that does not fit has the secret fetched again, but not more often than this."""
+"""The most that a webhook's timestamp may differ from this machine's clock."""
+MAX_REMEMBERED_IDS = 4_096
+SECRET_REFRESH_S = 60.0
+"""After a wrong signature the secret is fetched again, at most this often."""
 
 _PREFIX = "whsec_"
 
@@ -33,24 +34,24 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class WebhookMalformedError(TaskError):
-    """It lacks a header, or its body is no prediction."""
+    """A header is missing, or the body is not a prediction."""
 
 
 class WebhookStaleError(TaskError):
-    """It was signed too long ago, or in the future."""
+    """The timestamp is too old or too far in the future."""
 
 
 class WebhookForgedError(TaskError):
-    """No signature of it is the provider's."""
+    """None of its signatures is valid."""
 
 
 def is_signed(secret: str, message_id: str, timestamp: str, signatures: str, raw: bytes) -> bool:
-    """Whether one of the signatures is right. Every entry is compared, each in constant time.
+    """Whether one of the signatures is valid. Compares every entry, each in constant time.
 
     Args:
         secret: `whsec_` and the base64 of the key.
-        signatures: the header, entries apart by spaces.
-        raw: the body as it came, never parsed and written again.
+        signatures: the header; its entries are separated by spaces.
+        raw: the body as it was received.
     """
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX))
@@ -58,24 +59,24 @@ def is_signed(secret: str, message_id: str, timestamp: str, signatures: str, raw
         return False
     signed = f"{message_id}.{timestamp}.".encode() + raw
     expected = base64.b64encode(hmac.digest(key, signed, "sha256"))
-    is_right = False
+    is_valid = False
     for entry in signatures.split():
         version, _, signature = entry.partition(",")
-        is_same = hmac.compare_digest(signature.encode(), expected)
-        is_right |= version == "v1" and is_same
-    return is_right
+        is_equal = hmac.compare_digest(signature.encode(), expected)
+        is_valid |= version == "v1" and is_equal
+    return is_valid
 
 
-class WebhookInbox:
-    """Opens webhooks: checks the signature and the age, forgets repeats, reads the prediction."""
+class WebhookVerifier:
+    """Checks the age and signature of webhooks, drops repeats, and parses their predictions."""
 
     def __init__(
         self, fetch_secret: Callable[[], Awaitable[str]], clock: Clock | None = None
     ) -> None:
-        """Nothing is fetched before the first webhook.
+        """Create a verifier; the secret is fetched for the first webhook.
 
         Args:
-            fetch_secret: asks the provider for the signing secret; raises ProviderError.
+            fetch_secret: fetches the signing secret from the provider; raises ProviderError.
         """
         self._fetch_secret = fetch_secret
         self._clock = clock or SystemClock()
@@ -83,62 +84,67 @@ class WebhookInbox:
         self._fetched_at_s = 0.0
         self._seen: OrderedDict[str, None] = OrderedDict()
 
-    async def opened(self, headers: Mapping[str, str], raw: bytes) -> PredictionSnapshot | None:
-        """What it says of a prediction; None when it says nothing that counts.
+    async def verify(self, headers: Mapping[str, str], raw: bytes) -> PredictionSnapshot | None:
+        """Verify a webhook and return its prediction.
 
-        That is a repeat, and one that cannot be checked because the secret cannot be fetched: a
-        look at the prediction then tells more.
+        Returns:
+            The prediction; None for a repeat, and when the webhook cannot be verified because the
+            secret cannot be fetched. In that case the prediction should be polled.
 
         Raises:
-            WebhookMalformedError: a header is missing, or the body is no prediction.
-            WebhookStaleError: its time is too far from ours.
+            WebhookMalformedError: a header is missing, or the body is not a prediction.
+            WebhookStaleError: the timestamp differs too much from the current time.
             WebhookForgedError: it is not signed by the provider.
         """
         message_id = headers.get("webhook-id", "")
         timestamp = headers.get("webhook-timestamp", "")
         signatures = headers.get("webhook-signature", "")
         if not (message_id and timestamp and signatures):
-            raise WebhookMalformedError("a webhook has an id, a timestamp and a signature")
+            raise WebhookMalformedError(
+                "a webhook needs the headers webhook-id, webhook-timestamp and webhook-signature"
+            )
         self._check_age(timestamp)
         is_genuine = await self._is_genuine(message_id, timestamp, signatures, raw)
         if is_genuine is None or message_id in self._seen:
             return None
         if not is_genuine:
-            raise WebhookForgedError("no signature of the webhook fits")
+            raise WebhookForgedError("none of the webhook's signatures is valid")
         snapshot = _snapshot(raw)
         self._seen[message_id] = None
-        if len(self._seen) > MAX_REMEMBERED:
+        if len(self._seen) > MAX_REMEMBERED_IDS:
             self._seen.popitem(last=False)
         return snapshot
 
     def _check_age(self, timestamp: str) -> None:
         if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
-            raise WebhookMalformedError("the webhook's timestamp is no number of seconds")
+            raise WebhookMalformedError("the webhook's timestamp is not a number of seconds")
         if abs(self._clock.now().timestamp() - int(timestamp)) > TOLERANCE_S:
-            raise WebhookStaleError("the webhook's timestamp is too far from the present")
+            raise WebhookStaleError(
+                "the webhook's timestamp differs too much from the current time"
+            )
 
     async def _is_genuine(
         self, message_id: str, timestamp: str, signatures: str, raw: bytes
     ) -> bool | None:
-        """None when that cannot be told now."""
+        """Whether it is signed by the provider; None when that cannot be checked at the moment."""
         signed = (message_id, timestamp, signatures, raw)
         if self._secret is not None and is_signed(self._secret, *signed):
             return True
         now_s = self._clock.monotonic()
-        if self._secret is not None and now_s - self._fetched_at_s < SECRET_AGE_S:
+        if self._secret is not None and now_s - self._fetched_at_s < SECRET_REFRESH_S:
             return False
-        # The first webhook; or the secret has been changed since it was fetched.
+        # This is the first webhook, or the secret may have changed since it was fetched.
         self._fetched_at_s = now_s
         try:
             self._secret = await self._fetch_secret()
         except ProviderError as error:
-            log.warning("webhook.secret_unknown", reason=str(error))
+            log.warning("webhook.secret_unavailable", reason=str(error))
             return None if self._secret is None else False
         return is_signed(self._secret, *signed)
 
 
 def _snapshot(raw: bytes) -> PredictionSnapshot:
     try:
-        return parsed_prediction(json.loads(raw)).snapshot()
+        return parse_prediction(json.loads(raw)).snapshot()
     except (ValueError, RecursionError, ProviderUncertainError) as error:
-        raise WebhookMalformedError("the webhook's body is no prediction") from error
+        raise WebhookMalformedError("the webhook's body is not a prediction") from error

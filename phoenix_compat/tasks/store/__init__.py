@@ -1,4 +1,4 @@
-"""Where tasks are kept: `TaskStore`, rows, the queue limit, export and import.
+"""The task store: `TaskStore`, the conversion of rows, the queue limit, export and import.
 
-Start with `task_store`. The database engine below it lives in `sqlite/`.
+Start with `task_store`. The SQLite database that it uses is in `sqlite/`.
 """

@@ -1,4 +1,4 @@
-"""An order that is about to become a task: what can be known of it before it has a number."""
+"""A task that is not stored yet, and a client's idempotency key."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from phoenix_compat.tasks.store.rows import added_task, added_values
 
 
 @dataclass(frozen=True, slots=True)
-class OnceOnly:
-    """A client's word that an order, however often it arrives, is one.
+class IdempotencyKey:
+    """The Idempotency-Key of a request: repeats with the same key make one task.
 
     Attributes:
-        key: the client's name for it.
-        body_fingerprint: sha256 of the body, to tell a repetition from a mistake.
+        key: the header's value.
+        body_fingerprint: sha256 of the request's body; a repeat must have the same one.
     """
 
     key: str
@@ -25,7 +25,7 @@ class OnceOnly:
 
 
 class NewTask:
-    """A task without its number.
+    """A task that has an id but no number, because it is not stored yet.
 
     Attributes:
         values: the parameters of `queries.ADD_TASK`.
@@ -35,20 +35,20 @@ class NewTask:
 
     def __init__(self, params: TaskParams, now: datetime) -> None:
         self._params = params
-        self._id = _new_id(now)
+        self._id = _new_task_id(now)
         self._now = now
         self.values = added_values(params, self._id, now)
 
     def task(self, number: int) -> Task:
-        """The task with its number."""
+        """The stored task, with the number that the database gave it."""
         return added_task(self._params, self._id, number, self._now)
 
 
-def _new_id(now: datetime) -> TaskId:
-    """A UUID of version 7: who knows the time still has 74 random bits to guess.
+def _new_task_id(now: datetime) -> TaskId:
+    """A UUID of version 7: 48 bits of time and 74 random bits.
 
-    New tasks then stand side by side in every index, so that a commit of many writes few pages; ids
-    without order touch a page each. uuid.uuid7 is there from Python 3.14 on.
+    Ids that rise with time keep new tasks together in every index, so a commit of many tasks writes
+    few pages. The standard library has uuid.uuid7 only from Python 3.14 on.
 
     Source: RFC 9562, section 5.7.
     """

@@ -1,4 +1,4 @@
-"""QueueLimit in the queue: how many tasks may wait."""
+"""Limits how many tasks may wait in the queue."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from phoenix_compat.tasks.store.sqlite import queries
 
 
 class QueueLimit:
-    """Knows cheaply that the queue has queue limit; counts only when it might be full.
+    """Refuses tasks when the queue is full, and counts its rows only when it may be full.
 
-    Used in the writer's thread, inside transactions; one that is undone leaves the guess too high,
-    which costs a count and nothing else.
+    It remembers an upper bound of the number of queued tasks. A transaction that is rolled back
+    leaves the bound too high, which costs one extra count. Used in the writer's thread only, inside
+    transactions.
     """
 
     def __init__(self) -> None:
-        self._at_most: float = math.inf
+        self._upper_bound: float = math.inf
 
-    def take(self, connection: sqlite3.Connection, max_queued: float = math.inf) -> None:
-        """Take a place in the queue.
+    def reserve(self, connection: sqlite3.Connection, max_queued: float = math.inf) -> None:
+        """Reserve a place in the queue.
 
         Raises:
-            QueueFullError: all `max_queued` are taken.
+            QueueFullError: `max_queued` tasks are waiting.
         """
-        if self._at_most >= max_queued:
-            (self._at_most,) = connection.execute(queries.COUNT_QUEUED).fetchone()
-            if self._at_most >= max_queued:
+        if self._upper_bound >= max_queued:
+            (self._upper_bound,) = connection.execute(queries.COUNT_QUEUED).fetchone()
+            if self._upper_bound >= max_queued:
                 raise QueueFullError(int(max_queued))
-        self._at_most += 1
+        self._upper_bound += 1

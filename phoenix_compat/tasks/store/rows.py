@@ -1,4 +1,4 @@
-"""Tasks and events as rows, and back. The only place that knows both spellings."""
+"""Converts tasks and events to rows, and rows to tasks and events."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from phoenix_compat.tasks.model.clock import as_stored, stored_time
+from phoenix_compat.tasks.model.clock import stored_time, truncate_to_ms
 from phoenix_compat.tasks.model.failure import failure
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskEvent, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskParams
 from phoenix_compat.tasks.store.columns import EVENT_COLUMNS, TASK_COLUMNS, read_files
 
 UNREADABLE = failure("internal_error")
-"""Why a task failed whose row cannot be read."""
+"""The failure of a task whose row cannot be read."""
 
 
 def added_values(params: TaskParams, task_id: TaskId, now: datetime) -> dict[str, object]:
@@ -35,8 +35,8 @@ def added_values(params: TaskParams, task_id: TaskId, now: datetime) -> dict[str
 
 
 def added_task(params: TaskParams, task_id: TaskId, number: int, now: datetime) -> Task:
-    """The task that `added_values` puts into the store, as `task_from` would read it there."""
-    created_at = as_stored(now)
+    """The task that `added_values` stores, as `task_from` would read it."""
+    created_at = truncate_to_ms(now)
     return Task(
         id=task_id,
         number=number,
@@ -66,12 +66,12 @@ def moved_values(moved: Task, before: Task) -> dict[str, object]:
         "prediction_id": moved.prediction_id,
         "attempts": moved.attempts,
         "connect_failures": moved.connect_failures,
-        "not_before": _maybe_text(moved.not_before),
-        "submitted_at": _maybe_text(moved.submitted_at),
-        "started_at": _maybe_text(moved.started_at),
-        "completed_at": _maybe_text(moved.completed_at),
-        "result_data": _maybe_json(moved.result_data),
-        "error_data": _maybe_json(moved.error_data),
+        "not_before": _time_or_null(moved.not_before),
+        "submitted_at": _time_or_null(moved.submitted_at),
+        "started_at": _time_or_null(moved.started_at),
+        "completed_at": _time_or_null(moved.completed_at),
+        "result_data": _json_or_null(moved.result_data),
+        "error_data": _json_or_null(moved.error_data),
         "retries": moved.retries,
         "models_tried": _json(moved.models_tried),
         "provider_model": moved.provider_model,
@@ -98,34 +98,35 @@ def event_values(
         "event": event,
         "status": task.status,
         "progress": task.progress,
-        "data": _maybe_json(data),
+        "data": _json_or_null(data),
         "at": stored_time(at),
     }
 
 
 def task_from(row: Mapping[str, Any] | sqlite3.Row) -> Task:
-    """The task of a row, whatever is in it: what cannot be read harms this task alone.
+    """The task of a row. Never raises: an unreadable row affects only its own task.
 
-    `Task.unreadable` names the columns that cannot be read; something harmless stands in for each.
-    What the task can go on without, it goes on without, since its prediction is paid for:
+    `Task.unreadable` names the columns that cannot be read; each gets its default value. A task
+    whose prediction may be paid for goes on as long as the columns that it needs are readable:
 
-    - queued: any column counts. Nothing was ordered yet, and an order must be what was asked for.
-    - submitting: looking for the order needs its fingerprint; it is never sent once more.
-    - running: needs the prediction's id and the type, which says what a result looks like.
+    - queued: needs every column. No create was sent, and it must match what was asked for.
+    - submitting: needs the fingerprint, to find its prediction; no create is sent again.
+    - running: needs the prediction's id, and the type, which determines the form of the result.
     - completed: needs the result.
 
-    Otherwise it is failed, with the code `internal_error`, and the worker sets the row aside.
+    If one of these cannot be read, the task is failed with the code `internal_error`, and the
+    worker sets the row aside.
     """
     values: dict[str, Any] = {"number": row["number"]}
     unreadable: list[str] = []
-    for name, (read, _, stand_in) in TASK_COLUMNS.items():
+    for name, (read, _, default) in TASK_COLUMNS.items():
         try:
             values[name] = read(row[name])
         except ValueError:
-            values[name] = stand_in
+            values[name] = default
             unreadable.append(name)
     if unreadable:
-        _mend(values, frozenset(unreadable))
+        _fill_in(values, frozenset(unreadable))
     values["input_data"] = values.pop("input")
     values["is_cancel_requested"] = values.pop("cancel_requested")
     return Task(**values, unreadable=tuple(unreadable))
@@ -149,17 +150,17 @@ _NEEDED: Mapping[TaskStatus, frozenset[str]] = {
     TaskStatus.COMPLETED: frozenset({"status", "result_data"}),
     TaskStatus.FAILED: frozenset({"status", "error_data"}),
 }
-"""Without these a task in this state cannot go on, or be shown."""
+"""The columns that a task in each state needs; see `task_from`."""
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _TIMES = ("created_at", "submitted_at", "started_at", "updated_at", "completed_at")
 
 
-def _mend(values: dict[str, Any], unreadable: frozenset[str]) -> None:
-    """Make the values of a row with unreadable columns those of a task."""
+def _fill_in(values: dict[str, Any], unreadable: frozenset[str]) -> None:
+    """Complete the values of a row with unreadable columns, so that they make a task."""
     if "id" in unreadable:
         values["id"] = f"unreadable-{values['number']}"
-    # An order is looked for from its time on: rather too early than too late.
+    # The search for a prediction begins at this time: too early is safe, too late is not.
     known = [values[name] for name in _TIMES if values[name] is not None] or [_EPOCH]
     values["created_at"] = values["created_at"] or known[0]
     values["updated_at"] = values["updated_at"] or known[-1]
@@ -173,14 +174,14 @@ def _mend(values: dict[str, Any], unreadable: frozenset[str]) -> None:
 
 
 def event_from(row: Mapping[str, Any] | sqlite3.Row) -> TaskEvent:
-    """The event of a row; a value that cannot be read is named, and something stands in for it."""
+    """The event of a row; `TaskEvent.unreadable` names the columns that cannot be read."""
     values: dict[str, Any] = {"task_id": row["task_id"]}
     unreadable: list[str] = []
-    for name, (read, _, stand_in) in EVENT_COLUMNS.items():
+    for name, (read, _, default) in EVENT_COLUMNS.items():
         try:
             values[name] = read(row[name])
         except ValueError:
-            values[name] = stand_in
+            values[name] = default
             unreadable.append(name)
     if "data" in unreadable:
         values["data"] = UNREADABLE.error_data
@@ -188,15 +189,15 @@ def event_from(row: Mapping[str, Any] | sqlite3.Row) -> TaskEvent:
     return TaskEvent(**values, unreadable=tuple(unreadable))
 
 
-def kept_hashes(files: object) -> frozenset[str]:
-    """The sha256 of each file in the column `files`; of none when it cannot be read."""
+def file_hashes(files: object) -> frozenset[str]:
+    """The sha256 of each file in the column `files`; empty when the column cannot be read."""
     try:
         return frozenset(str(document["sha256"]) for document in read_files(files))
     except ValueError:
         return frozenset()
 
 
-# json.dumps makes an encoder for each call.
+# json.dumps would make an encoder for each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -204,9 +205,9 @@ def _json(value: JSONObject | tuple[object, ...]) -> str:
     return _ENCODER.encode(value)
 
 
-def _maybe_json(value: JSONObject | None) -> str | None:
+def _json_or_null(value: JSONObject | None) -> str | None:
     return None if value is None else _json(value)
 
 
-def _maybe_text(at: datetime | None) -> str | None:
+def _time_or_null(at: datetime | None) -> str | None:
     return None if at is None else stored_time(at)

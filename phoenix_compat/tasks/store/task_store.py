@@ -1,6 +1,7 @@
-"""The tasks on disk: add, read, move. Who moves first wins, and the row count says who.
+"""Stores tasks: adds them, reads them, and moves them from state to state.
 
-Every change is one transaction with its event row. It announces nothing and runs nothing.
+A change and its event are written in one transaction. When two callers move the same task, the
+first one wins and the other gets None. Running tasks and announcing changes is the worker's job.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Unpack
 
-from phoenix_compat.tasks.model.clock import Clock, parsed_time, stored_time
+from phoenix_compat.tasks.model.clock import Clock, parse_time, stored_time
 from phoenix_compat.tasks.model.errors import (
     KeyReusedError,
     NotFailedError,
@@ -22,13 +23,12 @@ from phoenix_compat.tasks.model.errors import (
 from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskEvent, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskParams
 from phoenix_compat.tasks.store.columns import CANCEL_REQUESTED
-from phoenix_compat.tasks.store.new_task import NewTask, OnceOnly
-from phoenix_compat.tasks.store.open_store import OpenStore
+from phoenix_compat.tasks.store.new_task import IdempotencyKey, NewTask
 from phoenix_compat.tasks.store.queue_limit import QueueLimit
 from phoenix_compat.tasks.store.rows import (
     event_from,
     event_values,
-    kept_hashes,
+    file_hashes,
     moved_values,
     prediction_values,
     set_aside_values,
@@ -36,71 +36,73 @@ from phoenix_compat.tasks.store.rows import (
 )
 from phoenix_compat.tasks.store.sqlite import queries
 from phoenix_compat.tasks.store.sqlite.database import Database
-from phoenix_compat.tasks.store.unreadable import Unreadable
+from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
+from phoenix_compat.tasks.store.unreadable_rows import UnreadableRowReporter
 
-__all__ = ["KEY_RETENTION", "MAX_QUEUED", "NEWEST", "OnceOnly", "TaskStore"]
+__all__ = ["KEY_RETENTION", "MAX_QUEUED", "NEWEST", "IdempotencyKey", "TaskStore"]
 
 MAX_QUEUED = 10_000
 KEY_RETENTION = timedelta(hours=24)
-"""How long a repeated order is known as the same one."""
+"""How long an Idempotency-Key is remembered."""
 _IS_TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
 NEWEST = 2**62
-"""A number no task reaches: a list that starts here starts at the newest task."""
+"""A number above that of every task: a list that starts here starts at the newest task."""
 
 
-class TaskStore(OpenStore):
+class TaskStore(SQLiteStore):
     """All tasks of this server, in one SQLite file.
 
     Args:
-        database: None for a store that another process has open; see `reopen`.
+        database: None while another process has the database open; see `reopen`.
     """
 
     def __init__(self, database: Database | None, clock: Clock) -> None:
         super().__init__(database, clock)
         self._queue_limit = QueueLimit()
-        self._unreadable = Unreadable()
+        self._unreadable_rows = UnreadableRowReporter()
 
     async def add(self, params: TaskParams, *, max_queued: int = MAX_QUEUED) -> Task:
         """Put a new task at the end of the queue; it is durable when this returns.
 
         Raises:
-            QueueFullError: `max_queued` tasks wait already.
+            QueueFullError: `max_queued` tasks are waiting already.
             StoreUnavailableError: nothing was written.
         """
         new = NewTask(params, self._clock.now())
         return await self._database.write(lambda connection: self._add(connection, new, max_queued))
 
     async def add_once(
-        self, params: TaskParams, order: OnceOnly, *, max_queued: int = MAX_QUEUED
+        self, params: TaskParams, idempotency_key: IdempotencyKey, *, max_queued: int = MAX_QUEUED
     ) -> tuple[Task, bool]:
-        """Put a new task at the end of the queue, unless its key has made one already.
+        """Put a new task at the end of the queue, unless the key already has a task.
 
-        Key and task are one transaction, so of many at once one makes the task. A key is forgotten
-        after `KEY_RETENTION`.
+        Key and task are written in one transaction, so concurrent requests with the same key add
+        one task. A key is forgotten after `KEY_RETENTION`.
 
         Returns:
-            The key's task as it stands now, and whether it was there before.
+            The key's current task, and whether it existed before.
 
         Raises:
-            KeyReusedError: the key came with another body before.
-            QueueFullError: `max_queued` tasks wait already.
+            KeyReusedError: the key was used before, with a different body.
+            QueueFullError: `max_queued` tasks are waiting already.
             StoreUnavailableError: nothing was written.
         """
         now = self._clock.now()
         new = NewTask(params, now)
+        key = idempotency_key.key
 
         def work(connection: sqlite3.Connection) -> tuple[Task, bool]:
             old = {"before": stored_time(now - KEY_RETENTION), "tomorrow": _tomorrow(now)}
-            connection.execute(queries.PRUNE_KEYS, old)
-            for row in connection.execute(queries.GET_KEY, (order.key,)):
-                if row["body_fingerprint"] != order.body_fingerprint:
-                    raise KeyReusedError(order.key)
+            connection.execute(queries.DELETE_OLD_KEYS, old)
+            for row in connection.execute(queries.GET_KEY, (key,)):
+                if row["body_fingerprint"] != idempotency_key.body_fingerprint:
+                    raise KeyReusedError(key)
                 for found in connection.execute(queries.GET_TASK, (row["task_id"],)):
                     return self._read(found), True
-                connection.execute(queries.FORGET_KEY, (order.key,))
+                connection.execute(queries.DELETE_KEY, (key,))
             task = self._add(connection, new, max_queued)
-            key = (order.key, order.body_fingerprint, task.id, stored_time(now))
-            connection.execute(queries.ADD_KEY, key)
+            values = (key, idempotency_key.body_fingerprint, task.id, stored_time(now))
+            connection.execute(queries.ADD_KEY, values)
             return task, False
 
         return await self._database.write(work)
@@ -108,16 +110,16 @@ class TaskStore(OpenStore):
     async def retry(
         self, task_id: str, params: TaskParams, *, max_queued: int = MAX_QUEUED
     ) -> Task:
-        """Queue a failed task again, as the same task in a new cycle that remembers no failure.
+        """Queue a failed task again, in a new cycle without anything of the last one.
 
         Args:
-            params: what its input asks for; another model may have stepped in the last time.
+            params: from the task's input, since the last cycle may have used a fallback model.
 
         Raises:
-            TaskNotFoundError: there is none of this id.
-            NotFailedError: it is under way or completed.
-            UnreadableTaskError: what is stored of it cannot be read.
-            QueueFullError: `max_queued` tasks wait already.
+            TaskNotFoundError: there is no task with this id.
+            NotFailedError: it is processing or completed.
+            UnreadableTaskError: its row cannot be read.
+            QueueFullError: `max_queued` tasks are waiting already.
             StoreUnavailableError: nothing was written.
         """
         now = self._clock.now()
@@ -128,32 +130,32 @@ class TaskStore(OpenStore):
                 raise UnreadableTaskError(task.id, task.unreadable)
             if task.status is not TaskStatus.FAILED:
                 raise NotFailedError(task.id, task.status.wire)
-            self._queue_limit.take(connection, max_queued)
-            again = task.moved(
+            self._queue_limit.reserve(connection, max_queued)
+            retried = task.moved(
                 TaskStatus.QUEUED,
                 now,
                 provider_input=params.provider_input,
                 fingerprint=params.fingerprint,
                 estimated_cost_usd=params.estimated_cost_usd,
             )
-            connection.execute(queries.MOVE_TASK, moved_values(again, task))
-            _add_event(connection, again, TaskStatus.QUEUED, now)
+            connection.execute(queries.MOVE_TASK, moved_values(retried, task))
+            _add_event(connection, retried, TaskStatus.QUEUED, now)
             return self._task(connection, task.id)
 
         return await self._database.write(work)
 
     async def get(self, task_id: str) -> Task | None:
-        """One task as it stands now; None when there is none of this id."""
+        """The task with this id; None when there is none."""
         rows = await self._database.read(queries.GET_TASK, (task_id,))
         return self._read(rows[0]) if rows else None
 
     async def by_prediction(self, prediction_id: str) -> Task | None:
-        """The task that runs this prediction now; None for one that it let go, or none had."""
+        """The task that has this prediction now; None when no task has it (any more)."""
         rows = await self._database.read(queries.GET_BY_PREDICTION, (prediction_id,))
         return self._read(rows[0]) if rows else None
 
     async def queue_position(self, task_id: str) -> int | None:
-        """A queued task's place, 1 for the next to run; None when it does not wait."""
+        """A queued task's position, 1 for the next one to run; None when it is not queued."""
         ((position,),) = await self._database.read(queries.QUEUE_POSITION, (task_id,))
         return position or None
 
@@ -164,7 +166,11 @@ class TaskStore(OpenStore):
         limit: int = 50,
         before: int = NEWEST,
     ) -> list[Task]:
-        """The newest tasks first; `before` is the number of the last task of the page before."""
+        """Tasks, newest first.
+
+        Args:
+            before: only tasks with smaller numbers: the last number of the previous page.
+        """
         params: dict[str, object] = {"limit": limit, "before": before}
         if statuses == frozenset(TaskStatus):
             rows = await self._database.read(queries.LIST_ALL_TASKS, params)
@@ -176,41 +182,41 @@ class TaskStore(OpenStore):
     async def events(
         self, task_id: str, *, after: int = 0, limit: int = 100
     ) -> Sequence[TaskEvent]:
-        """A task's history, oldest first; empty for a task that does not exist."""
+        """A task's history, oldest first; empty when there is no such task."""
         params = {"task_id": task_id, "after": after, "limit": limit}
         rows = await self._database.read(queries.LIST_EVENTS, params)
         events = [event_from(row) for row in rows]
-        self._unreadable.note_events(events)
+        self._unreadable_rows.report_events(events)
         return events
 
     async def due(self, limit: int) -> Sequence[Task]:
-        """The longest-waiting queued tasks that may start now."""
+        """The queued tasks that may start now, oldest first."""
         now = self._clock.now()
         params = {"now": stored_time(now), "tomorrow": _tomorrow(now), "limit": limit}
         return [self._read(row) for row in await self._database.read(queries.DUE_TASKS, params)]
 
     async def next_due(self) -> datetime | None:
-        """When the next queued task that must wait may start; None when none must."""
+        """The time when the next waiting task may start; None when no task has to wait."""
         now = self._clock.now()
         params = {"now": stored_time(now), "tomorrow": _tomorrow(now)}
         ((text,),) = await self._database.read(queries.NEXT_DUE, params)
-        return None if text is None else parsed_time(text)
+        return None if text is None else parse_time(text)
 
     async def unfinished(self) -> Sequence[Task]:
-        """What a stopped server left submitting or running, oldest first.
+        """Tasks that are submitting or running, oldest first; for the start of a server.
 
-        With it comes what is in no state that is known, as failed.
+        Tasks in an unknown state are among them, as failed.
         """
         return [self._read(row) for row in await self._database.read(queries.UNFINISHED_TASKS)]
 
     async def move(self, task: Task, to: TaskStatus, **changes: Unpack[TaskChanges]) -> Task | None:
-        """Move a task from the state it is in to another, with its event, in one transaction.
+        """Move a task from its state to another, with an event, in one transaction.
 
         Returns:
-            The task as it stands now, or None: another mover was faster and nothing changed.
+            The task after the move, or None: someone else has moved it first.
 
         Raises:
-            IllegalMoveError: there is no such move.
+            IllegalMoveError: `LEGAL_MOVES` does not have this move.
             PredictionTakenError: `prediction_id` belongs to another task.
             StoreUnavailableError: nothing was written.
         """
@@ -222,7 +228,7 @@ class TaskStore(OpenStore):
                 if connection.execute(queries.MOVE_TASK, values).rowcount != 1:
                     return None
                 if to is TaskStatus.QUEUED:
-                    self._queue_limit.take(connection)
+                    self._queue_limit.reserve(connection)
                 if moved.prediction_id is not None and moved.prediction_id != task.prediction_id:
                     connection.execute(queries.ADD_PREDICTION, prediction_values(moved))
             except sqlite3.IntegrityError as error:
@@ -236,7 +242,11 @@ class TaskStore(OpenStore):
         return await self._database.write(work)
 
     async def record_progress(self, task_id: TaskId, progress: float) -> Task | None:
-        """Raise a running task's progress; None when it runs no more or stands higher already."""
+        """Raise a running task's progress.
+
+        Returns:
+            The task, or None: it is no longer running, or its progress is not lower.
+        """
         now = stored_time(self._clock.now())
         values = {"id": task_id, "progress": progress, "now": now}
 
@@ -247,10 +257,12 @@ class TaskStore(OpenStore):
         return await self._database.write(work)
 
     async def request_cancel(self, task_id: str) -> Task:
-        """Note the wish that a task end, once; a finished task stays as it is.
+        """Record that a client wants to cancel a task; a finished task is not changed.
+
+        A repeated request changes nothing. The worker carries out the cancel.
 
         Raises:
-            TaskNotFoundError: there is none of this id.
+            TaskNotFoundError: there is no task with this id.
         """
         now = self._clock.now()
 
@@ -264,12 +276,12 @@ class TaskStore(OpenStore):
         return await self._database.write(work)
 
     async def set_aside(self, task: Task) -> Task | None:
-        """End a task whose row cannot be read as failed, with its event, in one transaction.
+        """Fail a task whose row cannot be read, with an event, in one transaction.
 
-        What cannot be read stays as it is, for whoever wants to mend it by hand.
+        The unreadable values are not changed, so they can still be repaired by hand.
 
         Returns:
-            The task as it stands now, or None: it has ended already.
+            The task after the change, or None: it had ended already.
 
         Raises:
             StoreUnavailableError: nothing was written.
@@ -287,27 +299,30 @@ class TaskStore(OpenStore):
         return await self._database.write(work)
 
     async def ended_before(self, at: datetime, limit: int) -> dict[int, frozenset[str]]:
-        """The oldest tasks that ended before a time: by number, the sha256 of its kept files."""
+        """The oldest tasks that ended before a time: number -> sha256 of its stored files."""
         rows = await self._database.read(queries.ENDED_BEFORE, {**self._ended(at), "limit": limit})
-        return {int(row["number"]): kept_hashes(row["files"]) for row in rows}
+        return {int(row["number"]): file_hashes(row["files"]) for row in rows}
 
-    async def kept_elsewhere(
+    async def shared_hashes(
         self, hashes: Collection[str], numbers: Collection[int]
     ) -> frozenset[str]:
-        """Which of these files other tasks than these have too."""
+        """Which of these files are also files of tasks other than these."""
         params = {"hashes": json.dumps(sorted(hashes)), "numbers": json.dumps(sorted(numbers))}
-        rows = await self._database.read(queries.KEPT_ELSEWHERE, params)
+        rows = await self._database.read(queries.SHARED_HASHES, params)
         return frozenset(str(row[0]) for row in rows)
 
-    async def forget(self, numbers: Collection[int], before: datetime) -> int:
-        """Delete those of the tasks that ended before a time; how many there were.
+    async def delete_ended(self, numbers: Collection[int], before: datetime) -> int:
+        """Delete those of these tasks that ended before a time.
+
+        Returns:
+            How many were deleted.
 
         Raises:
             StoreUnavailableError: nothing was deleted.
         """
         params = {"numbers": json.dumps(sorted(numbers)), **self._ended(before)}
         return await self._database.write(
-            lambda connection: connection.execute(queries.FORGET_TASKS, params).rowcount
+            lambda connection: connection.execute(queries.DELETE_TASKS, params).rowcount
         )
 
     def _ended(self, before: datetime) -> dict[str, object]:
@@ -316,7 +331,7 @@ class TaskStore(OpenStore):
     def _read(self, row: sqlite3.Row) -> Task:
         task = task_from(row)
         if task.unreadable:
-            self._unreadable.note(task)
+            self._unreadable_rows.report(task)
         return task
 
     def _task(self, connection: sqlite3.Connection, task_id: str) -> Task:
@@ -325,14 +340,14 @@ class TaskStore(OpenStore):
         raise TaskNotFoundError(task_id)
 
     def _add(self, connection: sqlite3.Connection, new: NewTask, max_queued: int) -> Task:
-        self._queue_limit.take(connection, max_queued)
+        self._queue_limit.reserve(connection, max_queued)
         number = connection.execute(queries.ADD_TASK, new.values).lastrowid or 0
         connection.execute(queries.ADD_FIRST_EVENT, new.values)
         return new.task(number)
 
 
 def _tomorrow(now: datetime) -> str:
-    """A time that no task waits for, and nothing has happened at."""
+    """An upper bound of stored times: later ones come from a wrong clock or a broken row."""
     return stored_time(now + timedelta(days=1))
 
 

@@ -1,13 +1,13 @@
-"""Tasks as JSON lines, from one store to another: one task a line, with its history.
+"""Exports tasks as JSON lines and imports them: one line for a task with its history.
 
     {"format": "phoenix_compat.task.1", "id": …, every column but `number` …,
      "events": [{"seq": 1, …}], "predictions": [{"id": …, "created_at": …}]}
 
-Columns that hold JSON text are JSON here. Idempotency keys stay behind: they live for a day.
-Kept files are named and not included; a backup has them. Blocking.
+Columns with JSON text become JSON values. Idempotency keys are not exported, since they expire
+after a day. Stored files are named but not included; a backup includes them. Blocking.
 
-What is exported can be imported: both go by the checks of `transfer_line`. A task that could not be
-is left out of an export, and told of.
+Export and import make the same checks (see `transfer_line`), so every exported line can be
+imported. A task that fails the checks is skipped by the export and reported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import structlog
 
 from phoenix_compat.tasks.model.errors import StoreInUseError, StoreVersionError
 from phoenix_compat.tasks.store.columns import read_name
-from phoenix_compat.tasks.store.sqlite.database_copy import opened_for_reading
+from phoenix_compat.tasks.store.sqlite.database_copy import open_read_only
 from phoenix_compat.tasks.store.sqlite.database_file import (
     check_file,
     lock_file,
@@ -36,24 +36,24 @@ from phoenix_compat.tasks.store.transfer_line import (
     MAX_LINE_BYTES,
     Line,
     TransferError,
+    encode_line,
     event_values,
-    read_line,
+    parse_line,
     task_values,
-    written_line,
 )
 
 __all__ = [
     "FORMAT",
     "MAX_LINE_BYTES",
     "MAX_PROBLEMS",
-    "Imported",
+    "ImportResult",
     "TransferError",
-    "exported",
+    "export_lines",
     "import_lines",
 ]
 
 MAX_PROBLEMS: Final = 20
-"""So many faults are told of one file."""
+"""An import reports at most this many problems."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -69,12 +69,13 @@ _ADD_PREDICTION: Final = "INSERT INTO predictions (id, task_id, created_at) VALU
 
 
 @dataclass(slots=True)
-class Imported:
+class ImportResult:
     """What an import did.
 
     Attributes:
-        added: tasks that are new here. known: tasks that were here, and stay as they are.
-        left_out: unfinished tasks, which were not asked for.
+        added: tasks that were added.
+        known: tasks that were in the store already and were not changed.
+        left_out: unfinished tasks that were skipped.
     """
 
     added: int = 0
@@ -82,21 +83,21 @@ class Imported:
     left_out: int = 0
 
 
-def exported(
-    database: Path, schema_sql: str, left_out: Callable[[str], None] | None = None
+def export_lines(
+    database: Path, schema_sql: str, on_skipped: Callable[[str], None] | None = None
 ) -> Iterator[bytes]:
-    """Every task as a line, oldest first, as of one moment; a server may be running.
+    """Export every task as a line, oldest first. A server may be running meanwhile.
 
     Args:
-        left_out: told of each task that cannot be read, and is not exported: which, and what of
-            it. None writes it to the log.
+        on_skipped: called with a text about each task that is skipped because it cannot be read.
+            None writes the text to the log.
 
     Raises:
-        StoreVersionError: the database has another version than this program.
-        StoreOpenError: there is none, or it cannot be read.
+        StoreVersionError: the schema version of the database is not this program's.
+        StoreOpenError: the database is missing or cannot be read.
     """
     wanted = version_of(schema_sql)
-    with opened_for_reading(database) as connection:
+    with open_read_only(database) as connection:
         connection.execute("BEGIN")
         found = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if found != wanted:
@@ -106,20 +107,20 @@ def exported(
             )
         for row in connection.execute("SELECT * FROM tasks ORDER BY number"):
             try:
-                line = _written(connection, row)
+                line = _export_task(connection, row)
             except TransferError as error:
-                (left_out or _log_left_out)(f"{_name_of(row)}: {error}")
+                (on_skipped or _log_skipped)(f"{_name_of(row)}: {error}")
             else:
                 yield line
 
 
-def _written(connection: sqlite3.Connection, row: sqlite3.Row) -> bytes:
+def _export_task(connection: sqlite3.Connection, row: sqlite3.Row) -> bytes:
     key = (row["id"],)
     events = connection.execute("SELECT * FROM events WHERE task_id = ? ORDER BY seq", key)
     predictions = connection.execute(
         "SELECT id, created_at FROM predictions WHERE task_id = ? ORDER BY created_at, id", key
     )
-    return written_line(row, events.fetchall(), predictions)
+    return encode_line(row, events.fetchall(), predictions)
 
 
 def _name_of(row: sqlite3.Row) -> str:
@@ -129,21 +130,21 @@ def _name_of(row: sqlite3.Row) -> str:
         return f"task number {row['number']}"
 
 
-def _log_left_out(problem: str) -> None:
-    log.warning("export.left_out", reason=problem)
+def _log_skipped(problem: str) -> None:
+    log.warning("export.task_skipped", reason=problem)
 
 
 def import_lines(
     database: Path, schema_sql: str, lines: Iterable[bytes], *, with_unfinished: bool
-) -> Imported:
-    """Add tasks of JSON lines, all or none; tasks that are here already stay as they are.
+) -> ImportResult:
+    """Import tasks from JSON lines, all or none. Tasks that are in the store are not changed.
 
     Args:
-        with_unfinished: also those that are queued or running; a server will work on them.
+        with_unfinished: whether to import queued and running tasks, which a server will then run.
 
     Raises:
-        TransferError: a line is at fault; nothing was added.
-        StoreInUseError: a server uses the database.
+        TransferError: a line is invalid; nothing was imported.
+        StoreInUseError: a server is using the database.
     """
     try:
         lock = lock_file(database)
@@ -166,17 +167,17 @@ def import_lines(
 
 def _add_all(
     connection: sqlite3.Connection, lines: Iterable[bytes], *, with_unfinished: bool
-) -> tuple[Imported, list[str]]:
-    imported = Imported()
+) -> tuple[ImportResult, list[str]]:
+    imported = ImportResult()
     problems: list[str] = []
     seen: set[str] = set()
     for number, text in enumerate(lines, start=1):
         if not text.strip():
             continue
         try:
-            line = read_line(text)
+            line = parse_line(text)
             if line.id in seen:
-                raise TransferError(f"the task {line.id} stands in the file twice")  # noqa: TRY301 - told below
+                raise TransferError(f"the task {line.id} is in the file twice")  # noqa: TRY301 - handled below
             seen.add(line.id)
             if not line.status.is_terminal and not with_unfinished:
                 imported.left_out += 1
@@ -188,9 +189,9 @@ def _add_all(
         except TransferError as error:
             problems.append(f"line {number}: {error}")
         except sqlite3.IntegrityError as error:
-            problems.append(f"line {number}: it clashes with another task: {error}")
+            problems.append(f"line {number}: conflicts with another task: {error}")
         if len(problems) == MAX_PROBLEMS:
-            problems.append("and perhaps more")
+            problems.append("there may be more problems")
             break
     return imported, problems
 

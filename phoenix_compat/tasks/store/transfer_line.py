@@ -1,4 +1,4 @@
-"""A task as a line of JSON: its shape, and all that is checked of it, on the way in and out."""
+"""Encodes and parses a line of an export, with the same checks in both directions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msgspec import Meta
 from phoenix_compat.errors import TaskError
 from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.task import TaskStatus
-from phoenix_compat.tasks.model.task_types import checked_model
+from phoenix_compat.tasks.model.task_types import validate_model
 from phoenix_compat.tasks.store.columns import (
     CANCEL_REQUESTED,
     EVENT_COLUMNS,
@@ -44,7 +44,7 @@ _ThumbnailPath = Annotated[
 
 
 class TransferError(TaskError):
-    """A line is at fault; the text names the field, and what was expected."""
+    """A line is invalid; the text names the field and what was expected."""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -57,7 +57,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_o
 
 
 class Event(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """A line of a task's history."""
+    """An entry of a task's history."""
 
     seq: Annotated[int, Meta(ge=1, le=MAX_COUNT)]
     event: _Name
@@ -75,7 +75,7 @@ class Prediction(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """A task with its history."""
+    """A line: a task with its history."""
 
     format: Literal["phoenix_compat.task.1"]
     id: _Id
@@ -118,41 +118,41 @@ _JSON_COLUMNS: Final = frozenset(
 )
 
 
-def read_line(text: bytes) -> Line:
-    """The task of a line.
+def parse_line(text: bytes) -> Line:
+    """Parse a line.
 
     Raises:
-        TransferError: something is wrong with it.
+        TransferError: it is invalid.
     """
     if len(text) > MAX_LINE_BYTES:
-        raise TransferError(f"it has more than {MAX_LINE_BYTES} bytes")
+        raise TransferError(f"is longer than {MAX_LINE_BYTES} bytes")
     try:
         line = msgspec.json.decode(text, type=Line)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise TransferError(str(error)) from error
     except RecursionError:
-        raise TransferError("objects and lists are nested too deep in it") from None
+        raise TransferError("objects and lists are nested too deeply") from None
     _check(line)
     return line
 
 
-def written_line(
+def encode_line(
     row: sqlite3.Row, events: Sequence[sqlite3.Row], predictions: Iterable[sqlite3.Row]
 ) -> bytes:
-    """The line of a stored task.
+    """Encode a stored task as a line.
 
     Raises:
-        TransferError: something that is stored cannot be read, or could not be imported.
+        TransferError: a stored value cannot be read, or could not be imported again.
     """
     _check_values("", TASK_COLUMNS, row)
     for event in events:
         _check_values(f"events.{event['seq']}.", EVENT_COLUMNS, event)
     document = {
         "format": FORMAT,
-        **{name: _plain(name, row[name]) for name in COLUMNS},
+        **{name: _from_stored(name, row[name]) for name in COLUMNS},
         "events": [
             {
-                name: _plain(name, event[name])
+                name: _from_stored(name, event[name])
                 for name in Event.__struct_fields__
                 if event[name] is not None
             }
@@ -167,22 +167,22 @@ def written_line(
     _check(line)
     text = msgspec.json.encode(line) + b"\n"
     if len(text) > MAX_LINE_BYTES:
-        raise TransferError(f"its line would have more than {MAX_LINE_BYTES} bytes")
+        raise TransferError(f"its line would be longer than {MAX_LINE_BYTES} bytes")
     return text
 
 
 def task_values(line: Line) -> dict[str, Any]:
-    """What the columns of a line's task hold."""
-    return {name: _stored(name, getattr(line, name)) for name in COLUMNS}
+    """The column values of a line's task."""
+    return {name: _to_stored(name, getattr(line, name)) for name in COLUMNS}
 
 
 def event_values(event: Event) -> dict[str, Any]:
-    """What the columns of an event hold, but for whose it is."""
-    return {name: _stored(name, getattr(event, name)) for name in Event.__struct_fields__}
+    """The column values of an event, without `task_id`."""
+    return {name: _to_stored(name, getattr(event, name)) for name in Event.__struct_fields__}
 
 
 def _check(line: Line) -> None:
-    """See that what would be stored could be read again, and that its parts agree."""
+    """Check that the values can be read after they are stored, and that they are consistent."""
     _check_values("", TASK_COLUMNS, task_values(line))
     for index, event in enumerate(line.events):
         _check_values(f"events[{index}].", EVENT_COLUMNS, event_values(event))
@@ -195,10 +195,10 @@ def _check(line: Line) -> None:
     ):
         _check_models(field, models)
     if line.status.is_terminal and line.completed_at is None:
-        raise TransferError(f"completed_at: a task that is {line.status} has one")
+        raise TransferError(f"completed_at: a task that is {line.status} must have one")
     for file in line.files:
         if file.sha256 not in file.path:
-            raise TransferError("files: path must be named by sha256")
+            raise TransferError("files: path must contain the sha256")
 
 
 def _check_values(
@@ -213,7 +213,7 @@ def _check_values(
 
 def _check_predictions(line: Line) -> None:
     if line.status is TaskStatus.RUNNING and line.prediction_id is None:
-        raise TransferError("prediction_id: a running task has one")
+        raise TransferError("prediction_id: a running task must have one")
     known: set[str] = set()
     for index, prediction in enumerate(line.predictions):
         for name, read in (("id", read_name), ("created_at", read_time)):
@@ -224,7 +224,7 @@ def _check_predictions(line: Line) -> None:
                 problem = f"predictions[{index}].{name}: expected {expected}"
                 raise TransferError(problem) from None
         if prediction.id in known:
-            raise TransferError(f"predictions[{index}].id: it stands there twice")
+            raise TransferError(f"predictions[{index}].id: is listed twice")
         known.add(prediction.id)
     if line.prediction_id is not None and line.prediction_id not in known:
         raise TransferError("predictions: the task's own prediction_id is missing")
@@ -235,26 +235,28 @@ def _check_history(line: Line) -> None:
         raise TransferError("events: seq must count 1, 2, 3 …")
     for index, event in enumerate(line.events):
         if event.event not in {event.status, CANCEL_REQUESTED}:
-            raise TransferError(f"events[{index}].event: expected its status, {event.status}")
+            raise TransferError(
+                f"events[{index}].event: must be the same as its status, {event.status}"
+            )
     if line.events[-1].status is not line.status:
-        raise TransferError(f"events: the last one must be {line.status}, as the task is")
+        raise TransferError(f"events: the last one must be {line.status}, like the task")
 
 
 def _check_models(field: str, models: Iterable[str]) -> None:
     for model in models:
         try:
-            is_clean = checked_model(model, field) == model
+            is_valid = validate_model(model, field) == model
         except InvalidInputError:
-            is_clean = False
-        if not is_clean:
+            is_valid = False
+        if not is_valid:
             raise TransferError(f'{field}: expected "owner/name" or "owner/name:version"')
 
 
-def _plain(name: str, value: Any) -> Any:
+def _from_stored(name: str, value: Any) -> Any:
     is_json = name in _JSON_COLUMNS and value is not None
     return msgspec.json.decode(value) if is_json else value
 
 
-def _stored(name: str, value: Any) -> Any:
+def _to_stored(name: str, value: Any) -> Any:
     is_json = name in _JSON_COLUMNS and value is not None
     return msgspec.json.encode(value).decode() if is_json else value

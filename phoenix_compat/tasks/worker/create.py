@@ -21,7 +21,7 @@ from phoenix_compat.tasks.model.errors import (
 from phoenix_compat.tasks.model.failure import Failure, failure
 from phoenix_compat.tasks.model.task import PROGRESS_STARTED, Task, TaskChanges, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskParams
-from phoenix_compat.tasks.provider.fallback import next_order
+from phoenix_compat.tasks.provider.fallback import fallback_params
 from phoenix_compat.tasks.worker.adopt import adopt, adopt_reported
 from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, UNAVAILABLE
 from phoenix_compat.tasks.worker.context import WorkerContext
@@ -123,7 +123,9 @@ class CreateSteps:
         elif self._limiter.failed(ACCOUNT):
             return await self._wait_for_circuit(task)
         if error.code == "model_unavailable":
-            fallback = next_order(task, self._context.task_types, self._options.fallback_models)
+            fallback = fallback_params(
+                task, self._context.task_types, self._options.fallback_models
+            )
             if fallback is not None:
                 return await self._fall_back(task, fallback)
         return await self._recorder.fail(task, Failure(error.code, error.text))

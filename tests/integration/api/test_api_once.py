@@ -13,7 +13,7 @@ from aiohttp import ClientResponse
 
 from phoenix_compat.tasks.model.errors import QueueFullError
 from phoenix_compat.tasks.model.task import TaskStatus
-from phoenix_compat.tasks.store.task_store import KEY_RETENTION, OnceOnly, TaskStore
+from phoenix_compat.tasks.store.task_store import KEY_RETENTION, IdempotencyKey, TaskStore
 from tests.integration.api.api_harness import MONK, Client, problem
 from tests.integration.worker.fake_provider import FakeClock
 from tests.integration.worker.worker_harness import SCHEMA, Workshop, order
@@ -133,13 +133,13 @@ async def kept(tmp_path: Path) -> AsyncIterator[tuple[TaskStore, FakeClock]]:
 async def test_a_key_is_known_for_a_day(kept: tuple[TaskStore, FakeClock]) -> None:
     """Up to a day it is the same order; after that it is a new one, and the old row is gone."""
     store, clock = kept
-    once = OnceOnly(KEY, "f")
+    once = IdempotencyKey(KEY, "f")
     first, _ = await store.add_once(order(), once)
 
     clock.elapsed_s = (KEY_RETENTION - timedelta(seconds=1)).total_seconds()
     second, was_there = await store.add_once(order(), once)
     clock.elapsed_s = KEY_RETENTION.total_seconds()
-    third, is_there = await store.add_once(order(), OnceOnly(KEY, "another body"))
+    third, is_there = await store.add_once(order(), IdempotencyKey(KEY, "another body"))
 
     assert (second.id, was_there, is_there) == (first.id, True, False)
     assert third.id != first.id
@@ -149,7 +149,7 @@ async def test_a_key_is_known_for_a_day(kept: tuple[TaskStore, FakeClock]) -> No
 
 async def test_a_key_survives_the_server(tmp_path: Path) -> None:
     """A client that repeats its order after a restart gets its task."""
-    once = OnceOnly(KEY, "f")
+    once = IdempotencyKey(KEY, "f")
     async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
         before, _ = await store.add_once(order(), once)
 
@@ -160,11 +160,11 @@ async def test_a_key_survives_the_server(tmp_path: Path) -> None:
 async def test_a_full_queue_takes_no_key(kept: tuple[TaskStore, FakeClock]) -> None:
     """Key and task are one transaction; and a task that is there is found in a full queue."""
     store, _ = kept
-    first, _ = await store.add_once(order(), OnceOnly("a", "f"), max_queued=1)
+    first, _ = await store.add_once(order(), IdempotencyKey("a", "f"), max_queued=1)
 
     with pytest.raises(QueueFullError):
-        await store.add_once(order(), OnceOnly("b", "f"), max_queued=1)
+        await store.add_once(order(), IdempotencyKey("b", "f"), max_queued=1)
 
-    assert await store.add_once(order(), OnceOnly("a", "f"), max_queued=1) == (first, True)
+    assert await store.add_once(order(), IdempotencyKey("a", "f"), max_queued=1) == (first, True)
     await store.move(first, TaskStatus.FAILED)
-    assert (await store.add_once(order(), OnceOnly("b", "f"), max_queued=1))[1] is False
+    assert (await store.add_once(order(), IdempotencyKey("b", "f"), max_queued=1))[1] is False

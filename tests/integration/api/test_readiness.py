@@ -141,7 +141,7 @@ async def test_a_database_that_was_moved_away_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without any order being tried; put back, it is ready again. No path is told."""
-    monkeypatch.setattr(database, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(database, "PROBE_INTERVAL_S", 0.01)
     path, away = tmp_path / "tasks.sqlite3", tmp_path / "away"
     async with product(settings_for(tmp_path)) as client:
         await until_ready(client, 200)
@@ -181,14 +181,14 @@ async def test_the_database_is_looked_at_only_so_often(
     """Many that ask at once cost one look, and none of them writes while all is well."""
     async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
         looks: list[None] = []
-        look = database.Database._look
+        look = database.Database._probe
 
         async def count(opened: database.Database) -> None:
             looks.append(None)
             await look(opened)
 
-        monkeypatch.setattr(database.Database, "_look", count)
-        troubles = [await store.trouble() for _ in range(50)]
+        monkeypatch.setattr(database.Database, "_probe", count)
+        troubles = [await store.health_error() for _ in range(50)]
         batches = store.write_counts.batches
 
     assert troubles == [None] * 50

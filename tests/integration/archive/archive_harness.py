@@ -1,4 +1,4 @@
-"""An archive, an emulator that fills it, and hosts that answer as a test wants."""
+"""Helpers for tests of the archive: an open archive, file hosts, and a manual clock."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from phoenix_compat.tasks.archive.errors import ArchiveError
 from phoenix_compat.tasks.model.clock import SystemClock
 from tests.serving import serving
 from tests.unit.emulator.caller import Caller
-from tests.unit.tasks.sample_tasks import a_task
+from tests.unit.tasks.sample_tasks import make_task
 
-TASK = a_task()
+TASK = make_task()
 PNG = b"\x89PNG\r\n\x1a\n"
-"""As much of a picture as the archive looks at; no decoder takes it."""
+"""A PNG signature: the archive detects the type, but no decoder can open the file."""
 
 
-class SteeredClock(SystemClock):
-    """A wall clock that goes only where it is sent."""
+class ManualClock(SystemClock):
+    """A wall clock that changes only when a test advances it."""
 
     def __init__(self) -> None:
         self._now = datetime(2026, 1, 5, 10, tzinfo=UTC)
@@ -32,13 +32,13 @@ class SteeredClock(SystemClock):
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self._now += timedelta(seconds=seconds)
 
 
 @asynccontextmanager
 async def opened(folder: Path, *origins: str, **options: Any) -> AsyncIterator[Archive]:
-    """An archive that fetches from these origins, with waits that a test can afford."""
+    """An open archive that downloads from these origins, with short waits."""
     fast: dict[str, Any] = {"allowed_hosts": origins, "retry_first_s": 0.01, "min_free_bytes": 0}
     archive = Archive(folder, **fast | options)
     await archive.open()
@@ -58,23 +58,23 @@ async def host(handler: Any) -> AsyncIterator[str]:
 
 
 async def output_of(caller: Caller, prompt: str, **given: Any) -> Any:
-    """The output of a prediction that has succeeded."""
+    """Create a prediction at the emulator, and return its output."""
     created = await caller.create(prompt, given=given)
     caller.state.clock.advance(60)
     return (await caller.poll(created)).json["output"]
 
 
 async def refusal(archive: Archive, *urls: str) -> ArchiveError:
-    """The error with which `keep` refuses."""
+    """Call `keep` and return its error."""
     try:
         await archive.keep(TASK, urls)
     except ArchiveError as error:
         return error
-    raise AssertionError("everything was kept")
+    raise AssertionError("keep raised no error")
 
 
 def files_in(folder: Path) -> list[str]:
-    """Every file below the folder, hidden ones too."""
+    """Every file in the folder and its subfolders, including temporary ones."""
     return sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )

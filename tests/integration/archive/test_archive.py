@@ -1,4 +1,4 @@
-"""Pictures on their way from the emulator into the archive, over real sockets."""
+"""The archive with the emulator and other file hosts, over real sockets."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from tests.integration.archive.archive_harness import (
 from tests.unit.emulator.caller import calling
 
 
-async def test_a_picture_is_kept(tmp_path: Path) -> None:
-    """It lies under its hash, byte for byte, with a thumbnail, and its row form reads back."""
+async def test_a_picture_is_stored(tmp_path: Path) -> None:
+    """The file is stored under its hash, unchanged and with a thumbnail."""
     async with calling() as caller, opened(tmp_path, caller.emulator.origin) as archive:
         url = await output_of(caller, "Medieval monk")
         picture = (await caller.get(url)).body
@@ -69,12 +69,12 @@ async def test_a_picture_is_kept(tmp_path: Path) -> None:
         ("file_cut", FileUnreachableError, "broken", 3),
     ],
 )
-async def test_a_file_that_cannot_be_had(
+async def test_a_failed_download_has_its_error(
     tmp_path: Path, fault: str, expected: type[ArchiveError], reason: str, downloads: int
 ) -> None:
-    """Each fault has its error, is repeated only when that may help, and leaves nothing behind."""
-    patience_s = 0.3 if fault == "file_stalled" else 10.0
-    options = {"max_file_bytes": 2**20, "read_timeout_s": patience_s}
+    """Each fault has its own error, is retried only if it may be temporary, and leaves no file."""
+    timeout_s = 0.3 if fault == "file_stalled" else 10.0
+    options = {"max_file_bytes": 2**20, "read_timeout_s": timeout_s}
     async with (
         calling(oversize_bytes=2**22) as caller,
         opened(tmp_path, caller.emulator.origin, **options) as archive,
@@ -92,8 +92,8 @@ async def test_a_file_that_cannot_be_had(
 
 
 @pytest.mark.parametrize("fault", ["file_500x2", "file_cutx2", "file_octets"])
-async def test_a_file_that_is_had_in_the_end(tmp_path: Path, fault: str) -> None:
-    """Two bad answers are outlived, and a wrong label is not believed."""
+async def test_a_file_is_stored_after_retries(tmp_path: Path, fault: str) -> None:
+    """Two failed tries are retried, and a wrong content type is ignored."""
     async with calling() as caller, opened(tmp_path, caller.emulator.origin) as archive:
         url = await output_of(caller, f"Medieval monk #fault:{fault}")
 
@@ -106,8 +106,8 @@ async def test_a_file_that_is_had_in_the_end(tmp_path: Path, fault: str) -> None
     )
 
 
-async def test_an_inline_picture_is_kept_as_a_file(tmp_path: Path) -> None:
-    """A `data:` URL becomes a file, and its text is nowhere in what goes to the database."""
+async def test_an_inline_picture_is_stored_as_a_file(tmp_path: Path) -> None:
+    """A `data:` URL becomes a file, and its text is not in the document for the database."""
     inline = await asyncio.to_thread(data_url, "Medieval monk")
 
     async with opened(tmp_path) as archive:
@@ -119,21 +119,21 @@ async def test_an_inline_picture_is_kept_as_a_file(tmp_path: Path) -> None:
     assert "data:" not in repr(stored.document())
 
 
-async def test_one_bad_file_does_not_cost_the_others(tmp_path: Path) -> None:
-    """The error says what was kept, by position; a second call fetches only what it must write."""
+async def test_one_failure_does_not_affect_the_other_files(tmp_path: Path) -> None:
+    """The error has the stored files by position; a second call writes only the missing one."""
     async with calling() as caller, opened(tmp_path, caller.emulator.origin) as archive:
         first, second = await output_of(caller, "Two monks #fault:output_two #fault:file_404x1")
 
         error = await refusal(archive, first, second)
-        again = await archive.keep(TASK, [first, second])
+        stored = await archive.keep(TASK, [first, second])
 
-        assert sorted(one is None for one in error.kept) == [False, True]
-        assert len({one.sha256 for one in again}) == 2
+        assert sorted(file is None for file in error.kept) == [False, True]
+        assert len({file.sha256 for file in stored}) == 2
         assert (archive.counts.kept, archive.counts.known) == (2, 1)
 
 
 async def test_the_same_content_is_written_once(tmp_path: Path) -> None:
-    """Eight keeps at once of one picture make one file, and one of them counts as new."""
+    """Eight concurrent downloads of the same picture make one file, and one counts as new."""
 
     async def picture(_request: web.Request) -> web.Response:
         return web.Response(body=PNG + bytes(100_000))
@@ -149,33 +149,33 @@ async def test_the_same_content_is_written_once(tmp_path: Path) -> None:
         assert files_in(tmp_path) == [kept[0][0].path]
 
 
-async def test_a_few_files_at_a_time(tmp_path: Path) -> None:
-    """Twelve files of one task are fetched four by four, and come back in their order."""
-    present, most = 0, 0
+async def test_concurrent_downloads_are_limited(tmp_path: Path) -> None:
+    """Twelve files are downloaded four at a time, and returned in their order."""
+    active, most_active = 0, 0
     is_busy = asyncio.Event()
 
     async def picture(request: web.Request) -> web.Response:
-        nonlocal present, most
-        present += 1
-        most = max(most, present)
-        if present == 4:
+        nonlocal active, most_active
+        active += 1
+        most_active = max(most_active, active)
+        if active == 4:
             is_busy.set()
         await is_busy.wait()
-        present -= 1
+        active -= 1
         return web.Response(body=PNG + request.path.encode())
 
     async with host(picture) as origin, opened(tmp_path, origin) as archive:
         urls = [f"{origin}/{number}" for number in range(12)]
         kept = await archive.keep(TASK, urls)
 
-    assert [one.source_url for one in kept] == urls
-    assert most == 4
+    assert [file.source_url for file in kept] == urls
+    assert most_active == 4
 
 
-async def test_nothing_of_ours_goes_to_the_file_host(
+async def test_the_file_host_gets_no_private_headers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No token, no cookie, not even one that the host has set; and no proxy is asked."""
+    """Requests have no token and no cookie, and use no proxy of the environment."""
     seen: list[dict[str, str]] = []
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -193,8 +193,8 @@ async def test_nothing_of_ours_goes_to_the_file_host(
         assert set(headers) == {"host", "accept", "accept-encoding", "user-agent"}
 
 
-async def test_a_small_file_does_not_become_a_huge_one(tmp_path: Path) -> None:
-    """What a host has compressed is not unpacked, so it is no picture."""
+async def test_compressed_answers_are_not_decompressed(tmp_path: Path) -> None:
+    """The archive sees the compressed bytes, which are not a picture."""
 
     async def bomb(_request: web.Request) -> web.Response:
         response = web.Response(body=bytes(2**20))
@@ -205,10 +205,10 @@ async def test_a_small_file_does_not_become_a_huge_one(tmp_path: Path) -> None:
         assert isinstance(await refusal(archive, f"{origin}/x"), WrongFileError)
 
 
-async def test_a_drip_ends_with_its_time(tmp_path: Path) -> None:
-    """A host that always sends a little more is left when the time of a file is up."""
+async def test_a_slow_download_times_out(tmp_path: Path) -> None:
+    """A host that sends a little from time to time does not extend the total timeout."""
 
-    async def drip(request: web.Request) -> web.StreamResponse:
+    async def send_slowly(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         while request.transport is not None and not request.transport.is_closing():
@@ -216,14 +216,17 @@ async def test_a_drip_ends_with_its_time(tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
         return response
 
-    async with host(drip) as origin, opened(tmp_path, origin, total_timeout_s=0.3) as archive:
+    async with (
+        host(send_slowly) as origin,
+        opened(tmp_path, origin, total_timeout_s=0.3) as archive,
+    ):
         error = await refusal(archive, f"{origin}/x")
 
     assert (error.reason, files_in(tmp_path)) == ("timed_out", [])
 
 
-async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
-    """Whoever gives up in the middle of a file leaves neither the file nor half of it."""
+async def test_a_cancelled_download_leaves_no_file(tmp_path: Path) -> None:
+    """Cancelling `keep` in the middle of a file leaves no file, not even a temporary one."""
     half_sent = asyncio.Event()
 
     async def half(request: web.Request) -> web.StreamResponse:
@@ -246,8 +249,8 @@ async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
         assert files_in(tmp_path) == []
 
 
-async def test_what_other_tasks_make(tmp_path: Path) -> None:
-    """A type without a rule may make anything but a web page."""
+async def test_a_task_type_without_a_rule_may_have_any_file(tmp_path: Path) -> None:
+    """Any file but a web page is accepted for such a task type."""
 
     async def anything(request: web.Request) -> web.Response:
         bodies = {"/zip": b"PK\x03\x04...", "/text": b"plain words", "/page": b"\n<HTML>"}
@@ -257,13 +260,13 @@ async def test_what_other_tasks_make(tmp_path: Path) -> None:
         kept = await archive.keep(TASK, [f"{origin}/zip", f"{origin}/text"])
         error = await refusal(archive, f"{origin}/page")
 
-    assert [one.content_type for one in kept] == ["application/zip", "application/octet-stream"]
-    assert [one.thumbnail_path for one in kept] == [None, None]
+    assert [file.content_type for file in kept] == ["application/zip", "application/octet-stream"]
+    assert [file.thumbnail_path for file in kept] == [None, None]
     assert error.reason == "html"
 
 
-async def test_a_broken_picture_is_kept_without_a_thumbnail(tmp_path: Path) -> None:
-    """What was paid for is kept, whatever a decoder thinks of it."""
+async def test_a_broken_picture_is_stored_without_a_thumbnail(tmp_path: Path) -> None:
+    """A picture that cannot be decoded is stored without a thumbnail."""
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(picture, "PNG")
 

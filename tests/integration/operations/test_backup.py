@@ -20,7 +20,7 @@ from phoenix_compat.tasks.model.errors import StoreInUseError, StoreOpenError, S
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.store.sqlite.database_file import lock_file
 from tests.integration.operations.commands import run, server
-from tests.integration.store.stored_tasks import SCHEMA_VERSION, a_data_dir
+from tests.integration.store.stored_tasks import SCHEMA_VERSION, make_data_dir
 from tests.integration.task_server import Client
 
 COMMAND = ("-m", "phoenix_compat")
@@ -30,7 +30,7 @@ POSTERS = 8
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A data directory with tasks and files, and no server."""
-    return a_data_dir(tmp_path / "home")
+    return make_data_dir(tmp_path / "home")
 
 
 def data_of(folder: Path) -> Data:
@@ -238,7 +238,7 @@ def test_a_backup_of_a_newer_program_is_refused(home: Path, tmp_path: Path) -> N
     """A database that this program does not know is not restored by it."""
     back_up(data_of(home), tmp_path / "backup.tar")
 
-    with pytest.raises(StoreVersionError, match="use the newer program"):
+    with pytest.raises(StoreVersionError, match="use a newer version of this program"):
         restore(tmp_path / "backup.tar", tmp_path / "new", SCHEMA_VERSION - 1)
 
 

@@ -43,5 +43,5 @@ async def test_check_config_is_an_exit_code(tmp_path: Path) -> None:
     assert (good.code, good.err) == (0, "")
     assert bad.code == 2
     assert f"{task_types}: [poster] task_type" in bad.err
-    assert "'a b' is no host" in bad.err
+    assert "'a b' is not a host" in bad.err
     assert "Traceback" not in bad.err

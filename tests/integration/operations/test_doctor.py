@@ -23,7 +23,7 @@ from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.provider.replicate import Account
 from tests.conftest import Serve
 from tests.integration.operations.commands import run
-from tests.integration.store.stored_tasks import a_data_dir
+from tests.integration.store.stored_tasks import make_data_dir
 from tests.integration.task_server import product, settings_for
 
 REAL = Account(username="ann", date="Mon, 05 Jan 2026 10:00:00 GMT", requests_left="2999")
@@ -140,7 +140,7 @@ def test_a_port_that_another_program_has() -> None:
 
 def test_a_database_that_is_damaged_or_old(tmp_path: Path) -> None:
     """A page that went bad is a failure, an older schema and a large WAL are warnings."""
-    settings = Settings(data_dir=a_data_dir(tmp_path))
+    settings = Settings(data_dir=make_data_dir(tmp_path))
     path = settings.database_path
     assert check_database(settings).told.startswith("6 tasks, integrity_check ok")
 

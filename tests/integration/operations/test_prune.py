@@ -16,11 +16,11 @@ import pytest
 from phoenix_compat.tasks import pruning
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.stored_file import StoredFile
-from phoenix_compat.tasks.pruning import Pruned, prune_tasks
+from phoenix_compat.tasks.pruning import PruneResult, prune_tasks
 from phoenix_compat.tasks.store.sqlite.database_file import lock_file
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.operations.commands import run
-from tests.integration.store.stored_tasks import a_data_dir, a_kept_file
+from tests.integration.store.stored_tasks import make_data_dir, make_stored_file
 from tests.integration.worker.worker_harness import SCHEMA
 
 NOW = datetime.now(UTC)
@@ -30,7 +30,7 @@ COMMAND = ("-m", "phoenix_compat", "prune", "--data-dir")
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A data directory whose completed and failed tasks ended two days ago."""
-    home = a_data_dir(tmp_path)
+    home = make_data_dir(tmp_path)
     aged(home, "1 = 1", days=2)
     for path in (home / "files").rglob("*.*"):
         long_ago_s = (NOW - timedelta(days=2)).timestamp()
@@ -83,7 +83,7 @@ async def opened(home: Path) -> AsyncIterator[tuple[TaskStore, Archive]]:
         await archive.close()
 
 
-async def pruned(home: Path, days: float) -> Pruned:
+async def pruned(home: Path, days: float) -> PruneResult:
     """Prune what ended so many days ago."""
     async with opened(home) as (store, archive):
         return await prune_tasks(store, archive, NOW - timedelta(days=days))
@@ -93,7 +93,7 @@ def test_old_tasks_go_with_all_that_is_theirs(home: Path) -> None:
     """Ended tasks, their history, predictions and files go; unfinished tasks stay."""
     done = asyncio.run(pruned(home, days=1))
 
-    assert done == Pruned(tasks=2, freed_bytes=4 * len("picture 1"))
+    assert done == PruneResult(tasks=2, freed_bytes=4 * len("picture 1"))
     assert statuses(home) == ["running", "submitting", "queued", "queued"]
     assert rows_of(home, "events") == 8
     assert rows_of(home, "predictions") == 1
@@ -112,7 +112,7 @@ def test_younger_tasks_stay(home: Path) -> None:
 
 def test_a_file_that_a_younger_task_has_too_stays(home: Path) -> None:
     """The same picture twice is one file, and goes with the last task that has it."""
-    shared = a_kept_file(home / "files", "picture 1")
+    shared = make_stored_file(home / "files", "picture 1")
     give(home, "failed", [shared])
     aged(home, "status = 'failed'", days=0.5)
 
@@ -124,7 +124,7 @@ def test_a_file_that_a_younger_task_has_too_stays(home: Path) -> None:
 
 def test_a_file_that_was_just_kept_stays(home: Path) -> None:
     """Somebody may be about to name it in a row: within the hour no file goes."""
-    young = a_kept_file(home / "files", "picture 2")
+    young = make_stored_file(home / "files", "picture 2")
 
     asyncio.run(pruned(home, days=1))
 
@@ -133,7 +133,7 @@ def test_a_file_that_was_just_kept_stays(home: Path) -> None:
 
 def test_many_go_batch_after_batch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch is a transaction of its own; all of them together are all old tasks."""
-    monkeypatch.setattr(pruning, "BATCH", 1)
+    monkeypatch.setattr(pruning, "BATCH_SIZE", 1)
 
     assert asyncio.run(pruned(home, days=1)).tasks == 2
 

@@ -13,27 +13,27 @@ from phoenix_compat.operations.backup import Data, back_up
 from phoenix_compat.operations.bundle import Manifest
 from phoenix_compat.operations.prune import count_old
 from phoenix_compat.tasks.archive.archive import Archive
-from phoenix_compat.tasks.pruning import Pruned, prune_tasks
-from phoenix_compat.tasks.store.sqlite.database_copy import examined
+from phoenix_compat.tasks.pruning import PruneResult, prune_tasks
+from phoenix_compat.tasks.store.sqlite.database_copy import inspect_database
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.operations.test_prune import NOW, aged, names_in, statuses
-from tests.integration.store.stored_tasks import SCHEMA_VERSION, a_data_dir
-from tests.integration.store.unreadable_harness import BAD, loosen, put, stored
+from tests.integration.store.stored_tasks import SCHEMA_VERSION, make_data_dir
+from tests.integration.store.unreadable_harness import UNREADABLE_VALUES, allow_nulls, put, stored
 from tests.integration.worker.worker_harness import SCHEMA
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A data directory with a task in every state; the ended ones ended two days ago."""
-    home = a_data_dir(tmp_path / "home")
+    home = make_data_dir(tmp_path / "home")
     aged(home, "1 = 1", days=2)
     for file in (home / "files").rglob("*.*"):
         os.utime(file, (0, 0))
-    loosen(home / "tasks.sqlite3")
+    allow_nulls(home / "tasks.sqlite3")
     return home
 
 
-async def pruned(home: Path) -> Pruned:
+async def pruned(home: Path) -> PruneResult:
     """Prune what ended a day ago."""
     async with await TaskStore.open(home / "tasks.sqlite3", SCHEMA) as store:
         archive = Archive(home / "files", min_free_bytes=0)
@@ -48,18 +48,18 @@ def test_every_command_does_its_work(home: Path, tmp_path: Path) -> None:
     """Counting, pruning and a backup that is read back, whatever stands in one row."""
     path = home / "tasks.sqlite3"
     # An id that is changed leaves events behind that are nobody's: that is damage, and told.
-    for column in BAD.keys() - {"id"}:
-        for value in BAD[column]:
+    for column in UNREADABLE_VALUES.keys() - {"id"}:
+        for value in UNREADABLE_VALUES[column]:
             put(path, "tasks", column, value, 1)
             count_old(path, NOW - timedelta(days=1))
-            assert examined(path, SCHEMA_VERSION).tasks == 6
+            assert inspect_database(path, SCHEMA_VERSION).tasks == 6
         assert backed_up(home, tmp_path / f"{column}.tar").tasks == 6
 
     assert asyncio.run(pruned(home)).tasks == 1
     assert stored(path, "SELECT count(*) FROM tasks WHERE status = 'failed'") == [(0,)]
 
 
-@pytest.mark.parametrize("value", BAD["completed_at"])
+@pytest.mark.parametrize("value", UNREADABLE_VALUES["completed_at"])
 def test_an_ended_task_without_a_time_goes_by_its_last_change(home: Path, value: object) -> None:
     """It neither stays for ever nor goes before its time."""
     path = home / "tasks.sqlite3"

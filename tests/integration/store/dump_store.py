@@ -1,9 +1,8 @@
-"""Prints a database file with a task in every state, as SQL text.
+"""Prints the SQL of a database with a task in every state, for the tests of migrations.
 
-    python -m tests.integration.store.dump_store > tests/integration/stores/version_2.sql
+    python -m tests.integration.store.dump_store > tests/integration/store/version_2.sql
 
-Run under the version whose files later versions shall still open, before its schema changes; the
-texts are what the migrations are tested with.
+Run it before the schema changes, so that the tests have a sample of the last version.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ ERROR = {"error": "The task was canceled.", "code": "canceled"}
 
 
 async def fill(path: Path) -> None:
-    """Put one task in each state into a new store, and one more that waits."""
+    """Add a task in each state to a new store, and one more that is queued."""
     async with await TaskStore.open(path, SCHEMA) as store:
 
         async def moved(task: Task, *states: TaskStatus) -> Task:
@@ -52,19 +51,19 @@ async def fill(path: Path) -> None:
         await store.request_cancel(tasks[4].id)
 
 
-def dumped(path: Path) -> str:
-    """The file as SQL text that makes it anew."""
+def dump_sql(path: Path) -> str:
+    """The SQL that recreates the database."""
     with closing(sqlite3.connect(path)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         return "\n".join([*connection.iterdump(), f"PRAGMA user_version = {version};", ""])
 
 
 def main() -> None:
-    """Fill a store in a folder that is thrown away, and print it."""
+    """Fill a store in a temporary folder, and print its SQL."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tasks.db"
         asyncio.run(fill(path))
-        sys.stdout.write(dumped(path))
+        sys.stdout.write(dump_sql(path))
 
 
 if __name__ == "__main__":

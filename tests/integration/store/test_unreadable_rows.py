@@ -1,4 +1,4 @@
-"""A row that cannot be read harms its task alone: no other, no page, no command."""
+"""A row that cannot be read affects only its own task."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.api.api_harness import Client, problem
 from tests.integration.store.unreadable_harness import (
-    BAD,
-    BAD_EVENTS,
     SECRET,
-    Provider,
-    loosen,
+    UNREADABLE_EVENT_VALUES,
+    UNREADABLE_VALUES,
+    SucceedingProvider,
+    allow_nulls,
     put,
     stored,
     until,
@@ -40,43 +40,43 @@ PICTURE_DATA = {"image_url": "https://replicate.delivery/a.jpg"}
 
 
 @asynccontextmanager
-async def at_work(path: Path) -> AsyncIterator[tuple[Client, Workshop, Provider]]:
-    """A server on this database, whose worker works."""
-    provider = Provider()
-    async with open_workshop(path, provider, FakeClock(), FAST) as workshop:
+async def running_server(path: Path) -> AsyncIterator[tuple[Client, Workshop, SucceedingProvider]]:
+    """A server with a running worker on this database."""
+    provider = SucceedingProvider()
+    async with open_workshop(path, provider, FakeClock(), FAST) as harness:
         app = web.Application()
-        add_task_routes(app, workshop.store, workshop.worker)
+        add_task_routes(app, harness.store, harness.worker)
         async with TestClient(TestServer(app)) as client:
-            yield client, workshop, provider
+            yield client, harness, provider
 
 
-async def a_store_with(path: Path, count: int) -> tuple[list[Task], Task]:
-    """A database with so many queued tasks, and one more behind them."""
+async def store_with_queued_tasks(path: Path, count: int) -> tuple[list[Task], Task]:
+    """Make a database with `count` queued tasks and one more after them; returns both."""
     async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
         tasks = [await store.add(order()) for _ in range(count)]
         return tasks, await store.add(order())
 
 
-async def have_ended(workshop: Workshop) -> bool:
-    """Whether nothing is left to do."""
-    counted = await workshop.store._database.read(
+async def all_have_ended(harness: Workshop) -> bool:
+    """Whether every task has ended."""
+    rows = await harness.store._database.read(
         "SELECT count(*) FROM tasks WHERE status IS NULL OR status NOT IN ('completed', 'failed')"
     )
-    return bool(counted[0][0] == 0)
+    return bool(rows[0][0] == 0)
 
 
-@pytest.mark.parametrize("column", BAD)
-async def test_a_queued_task_that_cannot_be_read_fails_alone(path: Path, column: str) -> None:
-    """Whatever stands in a column, its task fails, is shown, and the one behind it completes."""
-    values = BAD[column]
-    tasks, good = await a_store_with(path, len(values))
-    await asyncio.to_thread(loosen, path)
+@pytest.mark.parametrize("column", UNREADABLE_VALUES)
+async def test_an_unreadable_queued_task_fails_alone(path: Path, column: str) -> None:
+    """For any unreadable value the task fails and is shown, and the next task completes."""
+    values = UNREADABLE_VALUES[column]
+    tasks, good = await store_with_queued_tasks(path, len(values))
+    await asyncio.to_thread(allow_nulls, path)
     for task, value in zip(tasks, values, strict=True):
         await asyncio.to_thread(put, path, "tasks", column, value, task.number)
 
     with capture_logs() as logs:
-        async with at_work(path) as (client, workshop, provider):
-            done = await workshop.ended(good)
+        async with running_server(path) as (client, harness, provider):
+            done = await harness.ended(good)
             async with client.get("/api/tasks", params={"limit": 200}) as page:
                 listed = (await page.json())["tasks"]
             for task in tasks if column != "id" else []:
@@ -86,29 +86,27 @@ async def test_a_queued_task_that_cannot_be_read_fails_alone(path: Path, column:
                 assert document["error_data"]["code"] == "internal_error"
                 async with client.get(f"/api/tasks/{task.id}/events") as events:
                     assert (await events.json())["events"][-1]["event"] == "failed"
-                assert await workshop.store.queue_position(task.id) is None
-            failed = await workshop.store.list(statuses={TaskStatus.FAILED}, limit=200)
-            unfinished = await workshop.store.unfinished()
+                assert await harness.store.queue_position(task.id) is None
+            failed = await harness.store.list(statuses={TaskStatus.FAILED}, limit=200)
+            unfinished = await harness.store.unfinished()
 
     assert done.status is TaskStatus.COMPLETED
-    assert provider.ordered == [good.id]
+    assert provider.created == [good.id]
     assert len(listed) == len(values) + 1
     assert {code_of(task) for task in failed} == {"internal_error"}
-    assert len(failed) == len(values) == workshop.worker.counts["unreadable"]
+    assert len(failed) == len(values) == harness.worker.counts["unreadable"]
     assert unfinished == []
-    announced = [task for task in workshop.announced if task.id != good.id]
+    announced = [task for task in harness.announced if task.id != good.id]
     assert {task.status for task in announced} == {TaskStatus.FAILED}
-    told = [line for line in logs if line["event"] == "task.set_aside"]
-    assert [line["columns"] for line in told] == [[column]] * len(values)
+    lines = [line for line in logs if line["event"] == "task.set_aside"]
+    assert [line["columns"] for line in lines] == [[column]] * len(values)
     assert SECRET not in str(logs)
 
 
-@pytest.mark.parametrize("column", BAD)
-async def test_a_paid_prediction_is_followed_without_what_it_does_not_need(
-    path: Path, column: str
-) -> None:
-    """A running task whose prediction is known gets its result; what that needs must be read."""
-    values = BAD[column]
+@pytest.mark.parametrize("column", UNREADABLE_VALUES)
+async def test_a_running_task_needs_only_some_columns(path: Path, column: str) -> None:
+    """A running task gets its result unless a column that it needs is unreadable."""
+    values = UNREADABLE_VALUES[column]
     async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
         tasks = []
         for number in range(len(values)):
@@ -118,42 +116,42 @@ async def test_a_paid_prediction_is_followed_without_what_it_does_not_need(
                 assert moved is not None
                 task = moved
             tasks.append(task)
-    await asyncio.to_thread(loosen, path)
+    await asyncio.to_thread(allow_nulls, path)
     for task, value in zip(tasks, values, strict=True):
         await asyncio.to_thread(put, path, "tasks", column, value, task.number)
 
-    async with at_work(path) as (client, workshop, provider):
-        await until(lambda: have_ended(workshop))
+    async with running_server(path) as (client, harness, provider):
+        await until(lambda: all_have_ended(harness))
         async with client.get("/api/tasks", params={"limit": 200}) as page:
             listed = (await page.json())["tasks"]
 
     is_needed = column in {"id", "type", "status", "prediction_id", "cycle"}
-    assert provider.ordered == []
+    assert provider.created == []
     assert {task["status"] for task in listed} == {"failed" if is_needed else "completed"}
     if not is_needed:
         assert all(task["result_data"]["image_url"] for task in listed)
 
 
-async def test_a_running_task_is_not_ordered_again_without_its_input(path: Path) -> None:
-    """What the platform breaks is repeated only when it can be read what was asked for."""
+async def test_no_create_is_sent_without_the_input(path: Path) -> None:
+    """A submitting task with an unreadable input is searched for, but not created again."""
     async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
         task = await store.move(await store.add(order()), TaskStatus.SUBMITTING)
         assert task is not None
     await asyncio.to_thread(put, path, "tasks", "provider_input", "{", task.number)
 
-    async with at_work(path) as (_client, workshop, provider):
+    async with running_server(path) as (_client, harness, provider):
         provider.answers["find"] = [[]]
-        ended = await workshop.ended(task)
+        ended = await harness.ended(task)
 
-    assert provider.ordered == []
+    assert provider.created == []
     assert provider.count("find") == len(FAST.reconcile_waits_s)
     assert code_of(ended) == "internal_error"
 
 
-@pytest.mark.parametrize("column", BAD)
-async def test_a_result_is_shown_whatever_else_cannot_be_read(path: Path, column: str) -> None:
-    """A completed task stays completed while its result can be read; no page answers 500."""
-    values = BAD[column]
+@pytest.mark.parametrize("column", UNREADABLE_VALUES)
+async def test_a_completed_task_needs_only_its_result(path: Path, column: str) -> None:
+    """A completed task is shown as completed while its status and result are readable."""
+    values = UNREADABLE_VALUES[column]
     async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
         tasks = []
         for number in range(len(values)):
@@ -164,13 +162,13 @@ async def test_a_result_is_shown_whatever_else_cannot_be_read(path: Path, column
                 assert moved is not None
                 task = moved
             tasks.append(task)
-    await asyncio.to_thread(loosen, path)
+    await asyncio.to_thread(allow_nulls, path)
     for task, value in zip(tasks, values, strict=True):
         await asyncio.to_thread(put, path, "tasks", column, value, task.number)
 
-    async with at_work(path) as (client, workshop, _provider):
+    async with running_server(path) as (client, harness, _provider):
         if column == "status":
-            await until(lambda: have_ended(workshop))
+            await until(lambda: all_have_ended(harness))
         async with client.get("/api/tasks", params={"limit": 200}) as page:
             listed = (await page.json())["tasks"]
 
@@ -182,21 +180,19 @@ async def test_a_result_is_shown_whatever_else_cannot_be_read(path: Path, column
         assert all(task["result_data"] == PICTURE_DATA for task in listed)
 
 
-@pytest.mark.parametrize("column", BAD_EVENTS)
-async def test_an_event_that_cannot_be_read_is_shown_as_far_as_it_can(
-    path: Path, column: str
-) -> None:
-    """The page of the history answers, and the task goes on and ends as if nothing was."""
-    values = BAD_EVENTS[column]
-    tasks, _ = await a_store_with(path, len(values))
-    await asyncio.to_thread(loosen, path)
+@pytest.mark.parametrize("column", UNREADABLE_EVENT_VALUES)
+async def test_an_unreadable_event_does_not_affect_its_task(path: Path, column: str) -> None:
+    """The events are listed, and the task completes."""
+    values = UNREADABLE_EVENT_VALUES[column]
+    tasks, _ = await store_with_queued_tasks(path, len(values))
+    await asyncio.to_thread(allow_nulls, path)
     for task, value in zip(tasks, values, strict=True):
         await asyncio.to_thread(put, path, "events", column, value, task.id)
 
     with capture_logs() as logs:
-        async with at_work(path) as (client, workshop, _provider):
+        async with running_server(path) as (client, harness, _provider):
             for task in tasks:
-                assert (await workshop.ended(task)).status is TaskStatus.COMPLETED
+                assert (await harness.ended(task)).status is TaskStatus.COMPLETED
                 async with client.get(f"/api/tasks/{task.id}/events") as page:
                     assert page.status == 200
                     events = (await page.json())["events"]
@@ -209,43 +205,43 @@ async def test_an_event_that_cannot_be_read_is_shown_as_far_as_it_can(
     assert SECRET not in str(logs)
 
 
-async def test_a_task_that_was_set_aside_is_not_made_again(path: Path) -> None:
-    """Nobody knows what was asked for; once more than that could be read, a retry works."""
-    (lost, late), good = await a_store_with(path, 2)
+async def test_a_task_that_was_set_aside_is_not_retried(path: Path) -> None:
+    """A retry needs a readable row; a value that set_aside has replaced is readable again."""
+    (lost, late), good = await store_with_queued_tasks(path, 2)
     await asyncio.to_thread(put, path, "tasks", "input", "{", lost.number)
     await asyncio.to_thread(put, path, "tasks", "not_before", "zzzz", late.number)
 
-    async with at_work(path) as (client, workshop, _provider):
-        await workshop.ended(good)
+    async with running_server(path) as (client, harness, _provider):
+        await harness.ended(good)
         refused = await problem(await client.post(f"/api/tasks/{lost.id}/retry"), 409)
-        again = await client.post(f"/api/tasks/{late.id}/retry")
+        accepted = await client.post(f"/api/tasks/{late.id}/retry")
         canceled = await client.post(f"/api/tasks/{lost.id}/cancel")
-        await until(lambda: have_ended(workshop))
-        done = await workshop.now(late)
+        await until(lambda: all_have_ended(harness))
+        done = await harness.now(late)
 
     assert refused["type"].endswith(":unreadable-task")
-    assert (again.status, canceled.status) == (202, 200)
+    assert (accepted.status, canceled.status) == (202, 200)
     assert done.status is TaskStatus.COMPLETED
 
 
-async def test_a_wait_without_end_is_no_wait(path: Path) -> None:
-    """A task that is told to wait for years, by a wrong clock or hand, runs now."""
-    (late,), _ = await a_store_with(path, 1)
+async def test_an_endless_wait_is_ignored(path: Path) -> None:
+    """A task with a `not_before` in the far future runs at once."""
+    (late,), _ = await store_with_queued_tasks(path, 1)
     await asyncio.to_thread(
         put, path, "tasks", "not_before", "9999-12-31T23:59:59.999Z", late.number
     )
 
-    async with at_work(path) as (_client, workshop, _provider):
-        done = await workshop.ended(late)
+    async with running_server(path) as (_client, harness, _provider):
+        done = await harness.ended(late)
 
     assert done.status is TaskStatus.COMPLETED
 
 
-async def test_a_task_that_cannot_even_be_set_aside_hides_nobody(
+async def test_a_task_that_cannot_be_set_aside_does_not_block_others(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is let be until the next start, and told of; the dispatcher goes on."""
-    (lost,), good = await a_store_with(path, 1)
+    """Such a task is abandoned until the next start and logged; other tasks run."""
+    (lost,), good = await store_with_queued_tasks(path, 1)
     await asyncio.to_thread(put, path, "tasks", "input", "{", lost.number)
 
     async def refuse(_store: TaskStore, _task: Task) -> Task:
@@ -253,9 +249,9 @@ async def test_a_task_that_cannot_even_be_set_aside_hides_nobody(
 
     monkeypatch.setattr(TaskStore, "set_aside", refuse)
     with capture_logs() as logs:
-        async with at_work(path) as (_client, workshop, _provider):
-            done = await workshop.ended(good)
-            counts = dict(workshop.worker.counts)
+        async with running_server(path) as (_client, harness, _provider):
+            done = await harness.ended(good)
+            counts = dict(harness.worker.counts)
 
     assert done.status is TaskStatus.COMPLETED
     assert counts["abandoned"] == 1
@@ -265,18 +261,18 @@ async def test_a_task_that_cannot_even_be_set_aside_hides_nobody(
 @pytest.mark.parametrize(
     ("column", "value"), [("created_at", "zzzz"), ("created_at", b"\xff"), ("task_id", "gone")]
 )
-async def test_a_key_whose_task_or_time_is_none_is_forgotten(
+async def test_an_idempotency_key_with_an_invalid_task_or_time_is_deleted(
     path: Path, column: str, value: object
 ) -> None:
-    """An order with such a key is a new one, and not an error."""
+    """A request with such a key makes a new task."""
     body = {"input_data": {"type": "image", "prompt": "monk"}}
     headers = {"Idempotency-Key": "once"}
-    async with at_work(path) as (client, _workshop, _provider):
+    async with running_server(path) as (client, _workshop, _provider):
         first = await (await client.post("/api/tasks", json=body, headers=headers)).json()
         replayed = await (await client.post("/api/tasks", json=body, headers=headers)).json()
     await asyncio.to_thread(put, path, "idempotency_keys", column, value, first["task_id"])
 
-    async with at_work(path) as (client, _workshop, _provider):
+    async with running_server(path) as (client, _workshop, _provider):
         answer = await client.post("/api/tasks", json=body, headers=headers)
         second = await answer.json()
 

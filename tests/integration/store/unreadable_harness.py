@@ -1,4 +1,4 @@
-"""Puts values into a database file that this program would never write there."""
+"""Writes values to a database file that this program would never write."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from phoenix_compat.tasks.model.task import Task
 from tests.integration.worker.fake_provider import PICTURE, FakeProvider
 
 SECRET: Final = "a user's secret word"
-"""Stands in broken values; nothing of it may be told."""
+"""A text in unreadable values; it must never be logged."""
 
-NO_UTF8: Final = object()
-"""Text of the database whose bytes are no UTF-8."""
+NOT_UTF8: Final = object()
+"""Stands for text whose bytes are not UTF-8."""
 
 _DEEP: Final = "[" * 100_000
 _JSON: Final = (
@@ -35,7 +35,7 @@ _JSON: Final = (
     b'{"a": 1}',
     5,
     1.5,
-    NO_UTF8,
+    NOT_UTF8,
 )
 _TIMES: Final = (
     "2026-99-99T99:99:99.999Z",
@@ -53,22 +53,22 @@ _TIMES: Final = (
     5,
     -1e300,
     float("inf"),
-    NO_UTF8,
+    NOT_UTF8,
 )
-_NAMES: Final = ("", "two\nlines", "x" * 5_000, "\x00", "\u2028", b"\xff", b"image", NO_UTF8)
-_COUNTS: Final = (-1, 1.5, 2**62, SECRET, "", b"1", float("inf"), NO_UTF8)
-_SHARES: Final = (-0.1, 1.1, float("inf"), float("-inf"), SECRET, "", b"0.5", NO_UTF8)
+_NAMES: Final = ("", "two\nlines", "x" * 5_000, "\x00", "\u2028", b"\xff", b"image", NOT_UTF8)
+_COUNTS: Final = (-1, 1.5, 2**62, SECRET, "", b"1", float("inf"), NOT_UTF8)
+_SHARES: Final = (-0.1, 1.1, float("inf"), float("-inf"), SECRET, "", b"0.5", NOT_UTF8)
 _FILES: Final = ('{"a": 1}', "[1]", '[{"sha256": 5}]', '[{"sha256": "ab"}]', '["x"]')
 
-BAD: Final[dict[str, tuple[Any, ...]]] = {
-    "id": (b"\xff", "two\nlines", "", None, NO_UTF8),
+UNREADABLE_VALUES: Final[dict[str, tuple[Any, ...]]] = {
+    "id": (b"\xff", "two\nlines", "", None, NOT_UTF8),
     "type": (*_NAMES, None),
     "task_type": (*_NAMES, None),
     "model": (*_NAMES, None),
     "input": (*_JSON, None),
     "provider_input": (*_JSON, None),
     "fingerprint": (*_NAMES, None),
-    "status": ("lost", "", "QUEUED", SECRET, b"queued", 5, None, NO_UTF8),
+    "status": ("lost", "", "QUEUED", SECRET, b"queued", 5, None, NOT_UTF8),
     "progress": (*_SHARES, None),
     "prediction_id": _NAMES,
     "attempts": (*_COUNTS, None),
@@ -86,16 +86,16 @@ BAD: Final[dict[str, tuple[Any, ...]]] = {
     "retries": (*_COUNTS, None),
     "models_tried": (*(value for value in _JSON if value != f'["{SECRET}"]'), "[5]", None),
     "provider_model": _NAMES,
-    "deadline_s": (0, -1.0, 1e300, float("inf"), SECRET, b"5", NO_UTF8),
+    "deadline_s": (0, -1.0, 1e300, float("inf"), SECRET, b"5", NOT_UTF8),
     "files": (*_FILES, *_JSON, None),
-    "estimated_cost_usd": (-1.0, float("inf"), SECRET, b"5", NO_UTF8),
+    "estimated_cost_usd": (-1.0, float("inf"), SECRET, b"5", NOT_UTF8),
 }
-"""For each column, what cannot be read."""
+"""Column of `tasks` -> values that cannot be read."""
 
-BAD_EVENTS: Final[dict[str, tuple[Any, ...]]] = {
+UNREADABLE_EVENT_VALUES: Final[dict[str, tuple[Any, ...]]] = {
     "seq": (0, -1, 2**62, 1.5, SECRET, b"1"),
-    "event": (SECRET, "", b"queued", 5, None, NO_UTF8),
-    "status": BAD["status"],
+    "event": (SECRET, "", b"queued", 5, None, NOT_UTF8),
+    "status": UNREADABLE_VALUES["status"],
     "progress": (*_SHARES, None),
     "data": _JSON,
     "at": (*_TIMES, None),
@@ -103,14 +103,14 @@ BAD_EVENTS: Final[dict[str, tuple[Any, ...]]] = {
 
 
 def put(path: Path, table: str, column: str, value: object, row: object) -> None:
-    """Write one value, past the rules of the schema.
+    """Write a value without the checks of the schema.
 
     Args:
         row: the `number` of a task, or the `task_id` of an event.
     """
     key = "number" if table == "tasks" else "task_id"
-    new = "CAST(x'ff6162' AS TEXT)" if value is NO_UTF8 else "?"
-    values = (row,) if value is NO_UTF8 else (value, row)
+    new = "CAST(x'ff6162' AS TEXT)" if value is NOT_UTF8 else "?"
+    values = (row,) if value is NOT_UTF8 else (value, row)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("PRAGMA foreign_keys = OFF")
@@ -118,8 +118,8 @@ def put(path: Path, table: str, column: str, value: object, row: object) -> None
             connection.execute(f"UPDATE {table} SET {column} = {new} WHERE {key} = ?", values)  # noqa: S608 - our own names
 
 
-def loosen(path: Path) -> None:
-    """Let columns be NULL that must not be."""
+def allow_nulls(path: Path) -> None:
+    """Remove the NOT NULL constraints."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
         with connection:
@@ -129,30 +129,31 @@ def loosen(path: Path) -> None:
 
 
 def stored(path: Path, sql: str, *params: object) -> list[tuple[Any, ...]]:
-    """The answer of the database."""
+    """Run a query, with text as bytes."""
     with closing(sqlite3.connect(path)) as connection:
         connection.text_factory = bytes
         return connection.execute(sql, params).fetchall()
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until the database says so."""
+    """Wait until a condition on the database is true."""
     async with asyncio.timeout(30.0):
         while not await condition():  # noqa: ASYNC110 - a commit sets no event
             await asyncio.sleep(0.001)
 
 
-class Provider(FakeProvider):
-    """Every order is a prediction of its own, which has succeeded at the first look."""
+class SucceedingProvider(FakeProvider):
+    """Every create makes a new prediction, which has succeeded at the first poll."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ordered: list[str] = []
+        self.created: list[str] = []
+        """The ids of the tasks that a create was sent for, in order."""
 
     async def submit(self, task: Task) -> PredictionRef:
         """See `Provider`."""
-        self.ordered.append(task.id)
-        return PredictionRef(f"made-{len(self.ordered)}")
+        self.created.append(task.id)
+        return PredictionRef(f"made-{len(self.created)}")
 
     async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
         """See `Provider`."""

@@ -28,7 +28,7 @@ from tests.integration.worker.replicate_http import (
     ReplicateHttp,
     replicate_http,
 )
-from tests.unit.tasks.sample_tasks import a_task
+from tests.unit.tasks.sample_tasks import make_task
 
 GET_URL = f"{CREATE_URL}/p-1"
 LIST_URL = re.compile(re.escape(CREATE_URL) + r"\?.*")
@@ -49,7 +49,7 @@ async def provider(service: ReplicateHttp) -> AsyncIterator[ReplicateProvider]:
 
 async def error_of_create(provider: ReplicateProvider) -> ProviderError:
     with pytest.raises(ProviderError) as raised:
-        await provider.submit(a_task())
+        await provider.submit(make_task())
     return raised.value
 
 
@@ -57,7 +57,7 @@ async def test_an_order_is_one_post(provider: ReplicateProvider, service: Replic
     """Model, input, token and deadline go out once, and nothing else with them."""
     service.mock.post(CREATE_URL, status=201, payload={"id": "p-1", "status": "starting"})
 
-    assert await provider.submit(a_task()) == ref()
+    assert await provider.submit(make_task()) == ref()
 
     (sent,) = service.requests("POST")
     assert sent["body"] == {
@@ -75,8 +75,8 @@ async def test_a_task_may_have_its_own_deadline_and_model(
     """What the row says goes before what the server is set to."""
     service.mock.post(CREATE_URL, status=201, payload={"id": "p-1"}, repeat=True)
 
-    await provider.submit(a_task(deadline_s=30.0, provider_model="google/nano-banana-2"))
-    await provider.submit(a_task(deadline_s=1.0))
+    await provider.submit(make_task(deadline_s=30.0, provider_model="google/nano-banana-2"))
+    await provider.submit(make_task(deadline_s=1.0))
 
     first, second = service.requests("POST")
     assert first["body"]["version"] == "google/nano-banana-2"
@@ -90,7 +90,7 @@ async def test_an_order_says_where_to_report(service: ReplicateHttp) -> None:
     url = "https://us.example/webhooks/replicate"
     provider = ReplicateProvider(token=TOKEN, base_url=BASE_URL, webhook_url=url)
 
-    await provider.submit(a_task())
+    await provider.submit(make_task())
     await provider.close()
 
     (sent,) = service.requests("POST")
@@ -159,7 +159,7 @@ async def test_a_community_model_runs_by_its_latest_version(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
     """A name that is refused is asked for its version, once; then the version is known."""
-    task = replace(a_task(), model="you/yours")
+    task = replace(make_task(), model="you/yours")
     gone = {"title": "Invalid version or not permitted", "detail": "does not exist"}
     model = {"is_official": False, "latest_version": {"id": "abc123"}}
     service.mock.post(CREATE_URL, status=422, payload=gone)
@@ -301,7 +301,7 @@ async def test_orders_are_found_by_what_they_ask(
     results = [{"id": "p-2", **wanted}, {"id": "p-1", "model": None, "input": None}]
     service.mock.get(LIST_URL, payload={"next": None, "results": results})
 
-    found = await provider.find(START, fingerprint(a_task().model, a_task().provider_input))
+    found = await provider.find(START, fingerprint(make_task().model, make_task().provider_input))
 
     assert found == [PredictionRef("p-2"), PredictionRef("p-4")]
     first, second = service.requests("GET")

@@ -12,7 +12,7 @@ from aiohttp import web
 from phoenix_compat.emulator import Emulator
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH, WebhookRoute
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
-from phoenix_compat.tasks.provider.webhooks import WebhookInbox
+from phoenix_compat.tasks.provider.webhooks import WebhookVerifier
 from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from tests.integration.worker.worker_harness import FAST, Workshop, open_workshop
 from tests.serving import serving
@@ -41,7 +41,7 @@ class Scene:
     def open(self, workshop: Workshop, provider: ReplicateProvider) -> None:
         """Let webhooks in from now on."""
         self._workshop, self._provider = workshop, provider
-        inbox = WebhookInbox(provider.webhook_secret)
+        inbox = WebhookVerifier(provider.webhook_secret)
         self._route = WebhookRoute(workshop.worker, provider.tags, inbox)
 
     @property

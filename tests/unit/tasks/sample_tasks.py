@@ -1,4 +1,4 @@
-"""Tasks and snapshots for the unit tests, with only what a test cares for spelled out."""
+"""Sample tasks and prediction snapshots; a test gives only the values that matter to it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Unpack
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
 
-TEN = datetime(2026, 1, 5, 10, 0, 0, 123456, UTC)
+CREATED_AT = datetime(2026, 1, 5, 10, 0, 0, 123456, UTC)
 
 
-def a_task(status: TaskStatus = TaskStatus.QUEUED, **changes: Unpack[TaskChanges]) -> Task:
-    """A task of type image, made at ten."""
+def make_task(status: TaskStatus = TaskStatus.QUEUED, **changes: Unpack[TaskChanges]) -> Task:
+    """A task of type image, created at `CREATED_AT`."""
     task = Task(
         id=TaskId("t-1"),
         number=1,
@@ -24,16 +24,16 @@ def a_task(status: TaskStatus = TaskStatus.QUEUED, **changes: Unpack[TaskChanges
         provider_input={"prompt": "Medieval monk"},
         fingerprint="f" * 64,
         status=status,
-        created_at=TEN,
-        updated_at=TEN,
+        created_at=CREATED_AT,
+        updated_at=CREATED_AT,
     )
     return dataclasses.replace(task, **changes)
 
 
-def a_snapshot(
+def make_snapshot(
     state: PredictionState, *, output: object = None, error_text: str = "", logs: str = ""
 ) -> PredictionSnapshot:
-    """A prediction named p-1."""
+    """A snapshot of the prediction p-1."""
     return PredictionSnapshot(
         ref=PredictionRef("p-1"),
         state=state,

@@ -1,4 +1,5 @@
-"""SQLite below the store: opening, locking, writing, migrating and copying one database file.
+"""The SQLite database of the store: opens, locks, migrates, reads, writes and copies one file.
 
-Start with `database`.
+What a task is and how it becomes a row is not known here; `queries` has the SQL. Start with
+`database`.
 """

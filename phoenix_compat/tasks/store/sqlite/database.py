@@ -1,7 +1,8 @@
-"""One SQLite file: a connection that writes and checkpoints, and one that only reads.
+"""An open SQLite file: one connection that writes and checkpoints, and one that only reads.
 
-SQLite before 3.51.3 can corrupt a WAL that two connections write or checkpoint at once, so all
-writes take their turn on one connection (see `writer`), and a lock file keeps a second process out.
+SQLite before 3.51.3 can corrupt a WAL when two connections write or checkpoint at the same time.
+Therefore all writes go through one connection (see `writer`), and a lock file keeps other processes
+out.
 """
 
 from __future__ import annotations
@@ -30,11 +31,10 @@ Params: TypeAlias = Mapping[str, object] | tuple[object, ...]
 
 _READER_PRAGMAS: Iterable[str] = ("PRAGMA query_only = ON", "PRAGMA wal_autocheckpoint = 0")
 
-
-LOOK_EVERY_S: Final = 1.0
-"""`trouble` looks at the disk no more often than this."""
-LOOK_PATIENCE_S: Final = 0.5
-"""So long `trouble` waits for what it looks at."""
+PROBE_INTERVAL_S: Final = 1.0
+"""`health_error` checks the disk at most this often."""
+PROBE_TIMEOUT_S: Final = 0.5
+"""How long `health_error` waits for the check."""
 
 
 class Database:
@@ -45,9 +45,9 @@ class Database:
         self._reader = reader
         self._lock = lock
         self._is_closing = False
-        self._read_trouble: StoreUnavailableError | None = None
-        self._looking: asyncio.Task[None] | None = None
-        self._looked_at_s = -LOOK_EVERY_S
+        self._read_error: StoreUnavailableError | None = None
+        self._probe_task: asyncio.Task[None] | None = None
+        self._probed_at_s = -PROBE_INTERVAL_S
 
     @classmethod
     async def open(
@@ -58,16 +58,16 @@ class Database:
         busy_timeout_s: float = 5.0,
         max_batch: int = MAX_BATCH,
     ) -> Self:
-        """Open the file: a new one gets the schema, an older one is brought up to it.
+        """Open the file. A new file gets the schema, and a file of an older version is migrated.
 
         Args:
-            path: where the database is or shall be; its folder is made when missing.
+            path: the database file; its folder is created if it is missing.
             schema_sql: all DDL; its last statement sets `user_version`.
-            busy_timeout_s: how long a statement waits for another process's lock, in seconds.
-            max_batch: so many writes share a commit.
+            busy_timeout_s: how long a statement waits for another process's lock.
+            max_batch: the most writes that share a commit.
 
         Raises:
-            StoreOpenError: with the reason, one sentence; the file is left as it is.
+            StoreOpenError: the text gives the reason; the file was not changed.
         """
         lock = await asyncio.to_thread(lock_file, path)
         try:
@@ -98,25 +98,25 @@ class Database:
 
     @property
     def write_counts(self) -> WriteCounts:
-        """How many writes and commits there were."""
+        """Counts of writes and commits."""
         return self._writer.counts
 
     @property
     def waiting_writes(self) -> int:
-        """How many writes wait for the disk."""
+        """How many writes are waiting for a commit."""
         return self._writer.waiting
 
     async def write(self, work: Work[T]) -> T:
-        """Do `work` in a transaction, which others may share; back when it is committed.
+        """Run `work` in a transaction, which other writes may share; returns after the commit.
 
         Raises:
             StoreUnavailableError: locked, full, failing or closing; nothing was written.
-            StoreError: a constraint is broken; nothing was written.
+            StoreError: a constraint was violated; nothing was written.
         """
         return await self._writer.write(work)
 
     async def read(self, sql: str, params: Params = ()) -> list[sqlite3.Row]:
-        """All rows of a query, from the connection that cannot write.
+        """All rows of a query, on the connection that cannot write.
 
         Raises:
             StoreUnavailableError: locked or failing.
@@ -124,59 +124,60 @@ class Database:
         try:
             rows = await self._reader.execute_fetchall(sql, params)
         except (sqlite3.Error, ValueError) as error:
-            told = store_error(error)
-            if isinstance(told, StoreUnavailableError):
-                self._read_trouble = told
-            raise told from error
-        self._read_trouble = None
+            raised = store_error(error)
+            if isinstance(raised, StoreUnavailableError):
+                self._read_error = raised
+            raise raised from error
+        self._read_error = None
         return list(rows)
 
-    async def trouble(self) -> StoreUnavailableError | None:
-        """Why the database cannot be used just now; None when it can, as far as is known.
+    async def health_error(self) -> StoreUnavailableError | None:
+        """Why the database cannot be used at the moment; None when it seems to work.
 
-        Known is how the last write and the last read went. While they went well it is looked, at
-        most every `LOOK_EVERY_S`, whether the file is still there; else something small is written.
+        The answer is the error of the last write or read, if it failed. At most every
+        `PROBE_INTERVAL_S` a probe runs first: after a failure it writes and reads something small,
+        otherwise it checks that the file is still there.
         """
         now_s = time.monotonic()
-        is_looking = self._looking is not None and not self._looking.done()
-        if not is_looking and now_s - self._looked_at_s >= LOOK_EVERY_S:
-            self._looked_at_s = now_s
-            self._looking = asyncio.create_task(self._look(), name="store-look")
-        if self._looking is not None:
-            await asyncio.wait({self._looking}, timeout=LOOK_PATIENCE_S)
-            if not self._looking.done():
-                return self._known_trouble or StoreUnavailableError("the disk does not answer")
-        return self._known_trouble
+        is_probing = self._probe_task is not None and not self._probe_task.done()
+        if not is_probing and now_s - self._probed_at_s >= PROBE_INTERVAL_S:
+            self._probed_at_s = now_s
+            self._probe_task = asyncio.create_task(self._probe(), name="store-probe")
+        if self._probe_task is not None:
+            await asyncio.wait({self._probe_task}, timeout=PROBE_TIMEOUT_S)
+            if not self._probe_task.done():
+                return self._last_error or StoreUnavailableError("the disk does not respond")
+        return self._last_error
 
     @property
-    def _known_trouble(self) -> StoreUnavailableError | None:
-        return self._writer.trouble or self._read_trouble
+    def _last_error(self) -> StoreUnavailableError | None:
+        return self._writer.last_error or self._read_error
 
-    async def _look(self) -> None:
+    async def _probe(self) -> None:
         try:
-            if self._known_trouble is None:
-                await self._writer.look()
+            if self._last_error is None:
+                await self._writer.check_file()
             else:
-                await self._writer.write(_write_something)
+                await self._writer.write(_write_version)
                 await self.read("SELECT 1")
         except StoreError:
-            pass  # remembered by who met it
+            pass  # the writer or `read` has remembered it
 
     async def close(self) -> None:
-        """Carry out what was accepted, checkpoint, and let the file go. Twice is once."""
+        """Finish the accepted writes, checkpoint, and close the file. May be called twice."""
         if self._is_closing:
             return
         self._is_closing = True
-        if self._looking is not None:
-            await asyncio.wait({self._looking})
+        if self._probe_task is not None:
+            await asyncio.wait({self._probe_task})
         await self._writer.finish()
         await self._reader.close()
         await self._writer.close()
         self._lock.close()
 
 
-def _write_something(connection: sqlite3.Connection) -> None:
-    """Write a page and change nothing."""
+def _write_version(connection: sqlite3.Connection) -> None:
+    """Write a page without changing any value."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     connection.execute(f"PRAGMA user_version = {int(version)}")
 

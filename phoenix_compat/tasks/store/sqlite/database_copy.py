@@ -1,8 +1,8 @@
-"""A sound copy of the database, taken while a server may be writing it; and what is in a copy.
+"""Copies the database while a server may be writing to it, and inspects a copy.
 
-The reading connection can neither write nor checkpoint, so it does not matter which process has
-the lock. The copy is made in one step, inside one read transaction: it is the database of one
-moment, has every commit before that, and no commit makes it begin anew. Blocking.
+The connection that reads can neither write nor checkpoint, so it needs no lock. The copy is made in
+one step inside one read transaction: it contains exactly the commits before that moment, and later
+commits do not make it start again. Blocking.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phoenix_compat.tasks.model.errors import StoreCorruptError, StoreOpenError, StoreVersionError
-from phoenix_compat.tasks.store.sqlite.database_file import TOLERANT_TEXT, soundness
+from phoenix_compat.tasks.store.sqlite.database_file import TOLERANT_TEXT, run_check
 from phoenix_compat.tasks.store.sqlite.queries import FILES_OF_TASKS, of_file
 
-_KEPT_FILES = f"""
+_STORED_FILES = f"""
 SELECT DISTINCT {of_file("path")}, {of_file("thumbnail_path")} FROM tasks, {FILES_OF_TASKS}
 """  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
-    """What a database holds.
+class DatabaseContents:
+    """What a database contains.
 
     Attributes:
         schema_version: its `user_version`.
-        tasks: how many.
-        file_paths: of the kept files and thumbnails that its tasks name, below the archive's
+        tasks: the number of tasks.
+        file_paths: paths of its tasks' stored files and thumbnails, relative to the archive's
             folder.
     """
 
@@ -39,16 +39,18 @@ class Contents:
 
 
 @contextlib.contextmanager
-def opened_for_reading(path: Path, busy_timeout_s: float = 10.0) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write, beside whoever does.
+def open_read_only(path: Path, busy_timeout_s: float = 10.0) -> Iterator[sqlite3.Connection]:
+    """Open a connection that cannot write; a server may be using the database.
 
     Raises:
-        StoreOpenError: there is no such file, or it cannot be read.
-        StoreCorruptError: it is no sound database.
+        StoreOpenError: the file is missing or cannot be read.
+        StoreCorruptError: the file is damaged or is not a database.
     """
     if not path.is_file():
-        raise StoreOpenError(path, "there is none; name the data directory with --data-dir")
-    # A bare path in a URI would be cut at "?" and "#".
+        raise StoreOpenError(
+            path, "the file does not exist; set the data directory with --data-dir"
+        )
+    # as_uri() escapes "?" and "#", which would end the path.
     uri = f"{path.absolute().as_uri()}?mode=ro"
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_timeout_s)
@@ -57,53 +59,55 @@ def opened_for_reading(path: Path, busy_timeout_s: float = 10.0) -> Iterator[sql
             connection.text_factory = TOLERANT_TEXT
             yield connection
     except sqlite3.OperationalError as error:
-        raise StoreOpenError(path, f"{error}; is the disk full, or its owner another?") from error
+        raise StoreOpenError(
+            path, f"{error}; check that the disk is not full and that this user may read it"
+        ) from error
     except sqlite3.DatabaseError as error:
         raise StoreCorruptError(path, f"{error}; restore it from a backup") from error
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy the database as it is at one moment into a new file that needs no WAL beside it.
+    """Copy the database, as of one moment, into a new file that needs no WAL file.
 
     Raises:
-        StoreOpenError, StoreCorruptError: the source cannot be read, or the target not written.
+        StoreOpenError, StoreCorruptError: the source cannot be read or the target not written.
     """
-    # Prompts are private, in a copy too.
+    # Prompts are private, so only the owner may read the copy.
     target.touch(mode=0o600, exist_ok=False)
     with (
-        opened_for_reading(source) as reading,
+        open_read_only(source) as reading,
         contextlib.closing(sqlite3.connect(target, isolation_level=None)) as writing,
     ):
         reading.backup(writing, pages=-1)
         writing.execute("PRAGMA journal_mode = DELETE").fetchall()
 
 
-def examined(path: Path, newest: int) -> Contents:
-    """What a database holds, after a look at every page of it.
+def inspect_database(path: Path, newest: int) -> DatabaseContents:
+    """What a database contains, after a check of every page.
 
     Args:
         newest: the newest schema version that this program knows.
 
     Raises:
         StoreCorruptError: pages, indexes or references are damaged.
-        StoreVersionError: it is newer than this program, or none of ours.
+        StoreVersionError: it is newer than this program, or is not a task database.
         StoreOpenError: it cannot be read.
     """
-    with opened_for_reading(path) as connection:
+    with open_read_only(path) as connection:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if version > newest:
             reason = f"its schema is version {version}, newer than the {newest} this program knows"
-            raise StoreVersionError(path, f"{reason}; use the newer program")
-        answers = soundness(connection, "integrity_check(3)")
+            raise StoreVersionError(path, f"{reason}; use a newer version of this program")
+        answers = run_check(connection, "integrity_check(3)")
         if answers != ["ok"]:
             raise StoreCorruptError(path, f"it is damaged ({answers[0]}); use another backup")
         if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
-            raise StoreCorruptError(path, "rows refer to tasks that are missing")
+            raise StoreCorruptError(path, "some rows refer to missing tasks; use another backup")
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         if version == 0 or "tasks" not in names:
-            raise StoreVersionError(path, "it is no task database of this program")
+            raise StoreVersionError(path, "it is not a task database of this program")
         (tasks,) = connection.execute("SELECT count(*) FROM tasks").fetchone()
-        # Version 1 kept no files.
-        rows = connection.execute(_KEPT_FILES).fetchall() if version > 1 else []
+        # Version 1 had no column `files`.
+        rows = connection.execute(_STORED_FILES).fetchall() if version > 1 else []
         paths = sorted({path for row in rows for path in row if isinstance(path, str)})
-    return Contents(schema_version=version, tasks=tasks, file_paths=tuple(paths))
+    return DatabaseContents(schema_version=version, tasks=tasks, file_paths=tuple(paths))

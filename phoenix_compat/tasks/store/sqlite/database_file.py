@@ -1,7 +1,7 @@
-"""The database file before it is used: its lock, its soundness, its version.
+"""Locks and checks the database file before it is used.
 
-Blocking on purpose; runs in a thread while the server starts. It repairs and replaces no file; an
-older one it copies and then changes (see `migrations`).
+Blocking; it runs in a thread while the server starts. It never repairs or replaces a file. A file
+of an older version is copied and then migrated (see `migrations`).
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if sys.platform != "win32":
 
 
 FileIdentity: TypeAlias = tuple[int, int]
-"""Device and inode: which file it is, whatever its name."""
+"""Device and inode: they identify a file whatever its name."""
 
 
 TOLERANT_TEXT: Final[Callable[[bytes], str]] = partial(
     str, encoding="utf-8", errors="surrogateescape"
 )
-"""How text is read. Bytes that are no UTF-8 become lone surrogates: as errors they would end the
-query, and with it all other rows."""
+"""Decodes text columns. Bytes that are not UTF-8 become lone surrogates, because an error would end
+the whole query with all its other rows."""
 
 
 def file_identity(path: Path) -> FileIdentity | None:
-    """Which file stands at this path; None when there is none."""
+    """Identify the file at this path; None when there is none."""
     try:
         stat = path.stat()
     except OSError:
@@ -48,25 +48,25 @@ def file_identity(path: Path) -> FileIdentity | None:
     return stat.st_dev, stat.st_ino
 
 
-def lock_file(path: Path, *, is_made: bool = True) -> IO[str]:
-    """Take the file for this process; closing the result lets it go.
+def lock_file(path: Path, *, create: bool = True) -> IO[str]:
+    """Lock the database file for this process; closing the returned file releases the lock.
 
     Args:
-        is_made: make the file when it is missing; else only its place is taken.
+        create: whether to create a missing database file. Otherwise only its name is locked.
 
     Raises:
-        StoreOpenError: the folder cannot be made or written.
-        StoreInUseError: another process holds it.
+        StoreOpenError: the folder cannot be created or written.
+        StoreInUseError: another process has the lock.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if is_made:
-            # Prompts are private: the file, and with it the WAL, is for its owner only.
+        if create:
+            # Prompts are private: only the owner may read the file. The WAL gets the same mode.
             path.touch(mode=0o600)
         lock = path.with_name(path.name + ".lock").open("a", encoding="utf-8")
     except OSError as error:
         raise StoreOpenError(
-            path, f"{error.strerror}; choose a folder this user may write"
+            path, f"{error.strerror}; choose a folder that this user may write to"
         ) from error
     try:
         _lock(lock)
@@ -82,18 +82,18 @@ def _lock(lock: IO[str]) -> None:
 
 
 def check_file(path: Path, schema_sql: str, busy_timeout_s: float) -> None:
-    """See that the file is sound and of this version.
+    """Check that the file is undamaged and has the right schema version.
 
-    A new file gets the schema, an older one is copied beside itself and brought up to it.
+    A new file gets the schema. A file of an older version is copied and then migrated.
 
     Raises:
-        StoreCorruptError, StoreVersionError, StoreOpenError: with what to do.
+        StoreCorruptError, StoreVersionError, StoreOpenError: the text says what to do.
     """
     wanted = version_of(schema_sql)
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=busy_timeout_s)
         with contextlib.closing(connection):
-            _check_soundness(connection, path)
+            _check_integrity(connection, path)
             found = _user_version(connection)
             if found == 0 and _is_empty(connection):
                 connection.executescript(f"BEGIN IMMEDIATE;\n{schema_sql}\nCOMMIT;")
@@ -102,28 +102,30 @@ def check_file(path: Path, schema_sql: str, busy_timeout_s: float) -> None:
             elif found != wanted:
                 raise StoreVersionError(path, version_advice(found, wanted))
     except sqlite3.OperationalError as error:
-        raise StoreOpenError(path, f"{error}; is another program using it?") from error
+        raise StoreOpenError(path, f"{error}; check that no other program is using it") from error
     except sqlite3.DatabaseError as error:
         raise StoreCorruptError(path, f"{error}; {_CORRUPT_ADVICE}") from error
 
 
 def store_error(error: Exception) -> StoreError:
-    """Our name for what SQLite says while the store is in use.
+    """The store's error for an error of SQLite.
 
-    A constraint that is broken is our own mistake: waiting does not mend it.
+    A violated constraint is a bug in this program, and trying again would not help. Therefore it
+    is not a StoreUnavailableError.
     """
     if isinstance(error, sqlite3.IntegrityError | sqlite3.InterfaceError | sqlite3.DataError):
         return StoreError(f"the database refused a value: {error}")
-    return StoreUnavailableError(f"the database cannot be used just now: {error}")
+    return StoreUnavailableError(f"the database cannot be used at the moment: {error}")
 
 
-_CORRUPT_ADVICE = "restore it from a backup, or move it away to start with an empty one"
+_CORRUPT_ADVICE = "restore it from a backup, or move it away to start with an empty database"
 
 
-def soundness(connection: sqlite3.Connection, check: str) -> list[str]:
-    """What a check of soundness says: "ok", or what is damaged.
+def run_check(connection: sqlite3.Connection, check: str) -> list[str]:
+    """Run a PRAGMA that checks the file; returns ["ok"], or the damage.
 
-    A value that breaks a rule of the schema is no damage: it harms its row, and no other.
+    CHECK constraints are ignored: an invalid value affects only its own row, so the database can be
+    used.
     """
     connection.execute("PRAGMA ignore_check_constraints = ON")
     try:
@@ -132,8 +134,8 @@ def soundness(connection: sqlite3.Connection, check: str) -> list[str]:
         connection.execute("PRAGMA ignore_check_constraints = OFF")
 
 
-def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
-    (answer,) = soundness(connection, "quick_check(1)")[:1]
+def _check_integrity(connection: sqlite3.Connection, path: Path) -> None:
+    (answer,) = run_check(connection, "quick_check(1)")[:1]
     if answer != "ok":
         first_line = str(answer).splitlines()[0]
         raise StoreCorruptError(path, f"it is damaged ({first_line}); {_CORRUPT_ADVICE}")
@@ -148,18 +150,18 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
 
 
 def version_of(schema_sql: str) -> int:
-    """The version that a schema makes; it is the only place that knows, so it is asked."""
+    """The `user_version` that a schema sets, found by running it in memory."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(schema_sql)
         return _user_version(connection)
 
 
 def version_advice(found: int, wanted: int) -> str:
-    """What to do about a file of a version that this program cannot use."""
+    """The reason and advice for a file with a schema version that this program cannot use."""
     if found > wanted:
         return (
             f"its schema is version {found}, newer than the {wanted} this program knows; "
-            "there is no way back by itself: run the newer program, or restore the copy or backup "
-            "that was made before the upgrade"
+            "use a newer version of this program, or restore the copy or backup that was made "
+            "before the upgrade"
         )
-    return f"it is no task database of this program (schema version {found}, expected {wanted})"
+    return f"it is not a task database of this program (schema version {found}, expected {wanted})"

@@ -1,7 +1,7 @@
-"""From an older shape of the database to the present one, a step for each version.
+"""Migrates a database file from an older schema version, one step for each version.
 
-A step is what the change of schema.sql means for a file that has rows. All steps that a file needs
-are one transaction with the new `user_version`: a kill leaves the old file. It was copied first.
+All steps run in one transaction that also sets the new `user_version`, so a crash leaves the old
+version. Before that the file is copied.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from phoenix_compat.tasks.disk import sync
+from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.model.errors import StoreOpenError
 
 STEPS: Mapping[int, str] = {
@@ -46,32 +46,32 @@ CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 CREATE INDEX idempotency_keys_by_task ON idempotency_keys (task_id);
 """,
 }
-"""The version a file has -> the SQL that makes it the next."""
+"""Schema version of a file -> the SQL that migrates it to the next version."""
 
-_OURS = frozenset({"tasks", "events"})
-"""Tables that every version has; a file without them is someone else's."""
+_REQUIRED_TABLES = frozenset({"tasks", "events"})
+"""Tables that every version has; a file without them is not a task database."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 def can_migrate(connection: sqlite3.Connection, found: int, wanted: int) -> bool:
-    """Whether the file is ours and there is a step from each version on the way."""
+    """Whether the file is a task database and there is a step for each version in between."""
     names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-    return names >= _OURS and all(version in STEPS for version in range(found, wanted))
+    return names >= _REQUIRED_TABLES and all(version in STEPS for version in range(found, wanted))
 
 
 def copy_path(path: Path, found: int) -> Path:
-    """Where the copy of a file of this version is kept."""
+    """The path of the copy that `migrate` makes of a file with this version."""
     return path.with_name(f"{path.name}.v{found}.bak")
 
 
 def migrate(connection: sqlite3.Connection, path: Path, found: int, wanted: int) -> None:
-    """Copy the file beside itself, then bring it from one version to another, or leave it.
+    """Copy the file into the same folder, then migrate it from one version to another.
 
-    Blocking; the caller holds the file's lock.
+    Blocking; the caller has locked the file.
 
     Raises:
-        StoreOpenError: no queue limit for the copy, or a step that fails; the file is as it was.
+        StoreOpenError: the copy or a step failed; the file was not changed.
     """
     copy = copy_path(path, found)
     steps = "\n".join(STEPS[version] for version in range(found, wanted))
@@ -81,28 +81,29 @@ def migrate(connection: sqlite3.Connection, path: Path, found: int, wanted: int)
             f"BEGIN IMMEDIATE;\n{steps}\nPRAGMA user_version = {wanted};\nCOMMIT;"
         )
     except (sqlite3.Error, OSError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
         reason = (
-            f"it cannot be brought from schema version {found} to {wanted} ({error}); "
-            "it is unchanged, so the older program still reads it"
+            f"it cannot be migrated from schema version {found} to {wanted} ({cause}); "
+            "it is unchanged, so the older version of this program can still use it"
         )
         raise StoreOpenError(path, reason) from error
     log.info("database.migrated", path=str(path), found=found, wanted=wanted, copy=str(copy))
 
 
 def _copy(connection: sqlite3.Connection, copy: Path) -> None:
-    """A sound copy under that name, or none: it is written under another and renamed."""
+    """Write the copy under a temporary name, then rename it, so it is complete or absent."""
     unfinished = copy.with_name(f"{copy.name}.part")
     unfinished.unlink(missing_ok=True)
-    # Prompts are private, in a copy too.
+    # Prompts are private, so only the owner may read the copy.
     unfinished.touch(mode=0o600)
     try:
         with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as target:
             connection.backup(target)
-            # One file that needs no WAL beside it, so that it can be moved and read anywhere.
+            # Without a WAL the copy is a single file, which can be moved.
             target.execute("PRAGMA journal_mode = DELETE").fetchall()
-        sync(unfinished)
+        fsync_path(unfinished)
         unfinished.replace(copy)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    sync(copy.parent)
+    fsync_path(copy.parent)

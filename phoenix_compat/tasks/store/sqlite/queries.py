@@ -1,16 +1,16 @@
-"""Every question the store asks its database, each with a name and a sentence."""
+"""The SQL statements of the store."""
 
 from __future__ import annotations
 
 
 def _is_time(column: str) -> str:
-    """SQL: whether a column holds a time that this program wrote.
+    """SQL: whether a column holds a valid time.
 
-    As text "2026-99-99…" or "zzzz" is later than every time, and would be waited for without end.
+    Compared as text, "2026-99-99…" or "zzzz" would be later than every time.
     """
     digits = "[0-9]" * 2
     shape = f"{digits * 2}-{digits}-{digits}T{digits}:{digits}:{digits}.[0-9]{digits}Z"
-    # With a modifier, SQLite makes 2 March of the text "30 February", which shows.
+    # The modifier makes SQLite turn "30 February" into 2 March, which differs from the text.
     normal = f"strftime('%Y-%m-%dT%H:%M:%S', {column}, '+0 days')"
     return (
         f"(typeof({column}) = 'text' AND {column} GLOB '{shape}' AND {column} >= '1970'"
@@ -24,46 +24,48 @@ INSERT INTO tasks (id, type, task_type, model, input, provider_input, fingerprin
 VALUES (:id, :type, :task_type, :model, :input, :provider_input, :fingerprint, 'queued',
         0.0, :deadline_s, :estimated_cost_usd, :now, :now)
 """
-"""A new task at the end of the queue."""
+"""Add a task at the end of the queue."""
 
 COUNT_QUEUED = "SELECT count(*) FROM tasks WHERE status = 'queued'"
-"""How many tasks wait."""
+"""How many tasks are queued."""
 
 QUEUE_POSITION = """
 SELECT count(*) FROM tasks
 WHERE status = 'queued'
   AND number <= (SELECT number FROM tasks WHERE id = ? AND status = 'queued')
 """
-"""How many wait up to and with this task; 0 when it does not wait."""
+"""A queued task's position, from 1; 0 when the task is not queued."""
 
 GET_KEY = "SELECT body_fingerprint, task_id FROM idempotency_keys WHERE key = ?"
-"""What a client's key stands for."""
+"""The task of an idempotency key."""
 
 ADD_KEY = """
 INSERT INTO idempotency_keys (key, body_fingerprint, task_id, created_at) VALUES (?, ?, ?, ?)
 """
-"""A client's key, with the task it made."""
+"""Add an idempotency key with its task."""
 
-PRUNE_KEYS = "DELETE FROM idempotency_keys WHERE created_at <= :before OR created_at > :tomorrow"
-"""Old keys are forgotten, and those whose time is none."""
+DELETE_OLD_KEYS = (
+    "DELETE FROM idempotency_keys WHERE created_at <= :before OR created_at > :tomorrow"
+)
+"""Delete keys that are old or have an invalid time."""
 
-FORGET_KEY = "DELETE FROM idempotency_keys WHERE key = ?"
-"""A key whose task is not there any more stands for nothing."""
+DELETE_KEY = "DELETE FROM idempotency_keys WHERE key = ?"
+"""Delete a key, because its task no longer exists."""
 
 GET_TASK = "SELECT * FROM tasks WHERE id = ?"
-"""One task."""
+"""The task with an id."""
 
 LIST_TASKS = """
 SELECT * FROM tasks
 WHERE number < :before AND status IN (SELECT value FROM json_each(:statuses))
 ORDER BY number DESC LIMIT :limit
 """
-"""The newest tasks in some states, older than a number."""
+"""The newest tasks in some states with a smaller number than `before`."""
 
 LIST_ALL_TASKS = """
 SELECT * FROM tasks WHERE number < :before ORDER BY number DESC LIMIT :limit
 """
-"""The newest tasks, older than a number, in whatever state."""
+"""The newest tasks in any state with a smaller number than `before`."""
 
 DUE_TASKS = f"""
 SELECT * FROM tasks
@@ -72,9 +74,9 @@ WHERE status = 'queued'
        OR NOT {_is_time("not_before")})
 ORDER BY number LIMIT :limit
 """  # noqa: S608 - our own text
-"""The longest-waiting tasks that may start now.
+"""The oldest queued tasks that may start now.
 
-No task is told to wait for a day: whatever says so is wrong, or the clock was.
+No task ever has to wait for a day. A later `not_before` comes from a wrong clock and is ignored.
 """
 
 NEXT_DUE = f"""
@@ -82,13 +84,13 @@ SELECT min(not_before) FROM tasks
 WHERE status = 'queued' AND not_before > :now AND not_before <= :tomorrow
   AND {_is_time("not_before")}
 """  # noqa: S608 - our own text
-"""When the next waiting task may start."""
+"""The time when the next waiting task may start."""
 
 UNFINISHED_TASKS = """
 SELECT * FROM tasks
 WHERE status NOT IN ('queued', 'completed', 'failed') OR status IS NULL ORDER BY number
 """
-"""What a stopped server left in the provider's hands, or in no state that is known."""
+"""Tasks that are submitting, running, or in an unknown state."""
 
 MOVE_TASK = """
 UPDATE tasks SET
@@ -102,10 +104,10 @@ UPDATE tasks SET
   cycle = :cycle, updated_at = :updated_at
 WHERE id = :id AND status = :from_status AND cycle = :from_cycle
 """
-"""One move; the row count says whether the task still stood where the mover thought.
+"""Move a task. The row count is 0 when the task was no longer in the expected state and cycle.
 
-The cycle tells a task that is made again from the one a late mover remembers. A wish to cancel is
-washed away by a new cycle and by nothing else.
+The cycle is compared so that a late move of an earlier cycle does not change a retried task. Only a
+new cycle clears `cancel_requested`.
 """
 
 SET_ASIDE = """
@@ -116,7 +118,7 @@ UPDATE tasks SET
 WHERE number = :number
   AND (status IS NULL OR status NOT IN ('completed', 'failed'))
 """
-"""The end of a task whose row cannot be read. By number: its id may be what is broken."""
+"""Fail a task whose row cannot be read. It is found by number, since its id may be unreadable."""
 
 ADD_SET_ASIDE_EVENT = """
 INSERT INTO events (task_id, seq, event, status, progress, data, at)
@@ -125,28 +127,28 @@ SELECT id, 1 + (SELECT coalesce(max(seq), 0) FROM events
        'failed', 'failed', 0.0, :error_data, :now
 FROM tasks WHERE number = :number AND id IS NOT NULL
 """
-"""The last line of its history."""
+"""The event of SET_ASIDE."""
 
 GET_NUMBER = "SELECT * FROM tasks WHERE number = ?"
-"""One task, whatever its id is."""
+"""The task with a number, for a task whose id may be unreadable."""
 
 ADD_PREDICTION = "INSERT INTO predictions (id, task_id, created_at) VALUES (?, ?, ?)"
-"""A prediction becomes a task's, for good."""
+"""Assign a prediction to a task. It stays assigned even if the task gives it up."""
 
 GET_BY_PREDICTION = "SELECT * FROM tasks WHERE prediction_id = ?"
-"""The task that runs a prediction now."""
+"""The task that has a prediction now."""
 
 RECORD_PROGRESS = """
 UPDATE tasks SET progress = :progress, updated_at = :now
 WHERE id = :id AND status = 'running' AND progress < :progress
 """
-"""A running task's progress, upwards only."""
+"""Raise a running task's progress."""
 
 REQUEST_CANCEL = """
 UPDATE tasks SET cancel_requested = 1
 WHERE id = :id AND cancel_requested IS NOT 1 AND status IN ('queued', 'submitting', 'running')
 """
-"""The wish that a task end; the worker sees to it."""
+"""Record that a client wants to cancel a task; the worker carries it out."""
 
 ADD_EVENT = """
 INSERT INTO events (task_id, seq, event, status, progress, data, at)
@@ -154,20 +156,20 @@ SELECT :task_id, coalesce(max(seq), 0) + 1, :event, :status, :progress, :data, :
 FROM events
 WHERE task_id = :task_id AND seq > 0 AND seq < 1 << 31 AND typeof(seq) = 'integer'
 """
-"""The next line of a task's history; a number that is none does not count."""
+"""Add the next event to a task's history. Invalid values of `seq` are ignored."""
 
 ADD_FIRST_EVENT = """
 INSERT INTO events (task_id, seq, event, status, progress, at)
 VALUES (:id, 1, 'queued', 'queued', 0.0, :now)
 """
-"""The first line of a new task's history; takes the parameters of ADD_TASK."""
+"""Add the first event of a new task; takes the parameters of ADD_TASK."""
 
 LIST_EVENTS = """
 SELECT * FROM events
 WHERE task_id = :task_id AND seq > :after AND seq <= 1 << 31 AND typeof(seq) = 'integer'
 ORDER BY seq LIMIT :limit
 """
-"""A task's history after a line. A line without a number has no place in it."""
+"""A task's events after a number; events with an invalid `seq` are left out."""
 
 _ENDED_BEFORE = f"""
 status IN ('completed', 'failed')
@@ -175,7 +177,10 @@ AND CASE WHEN completed_at BETWEEN :before AND :tomorrow THEN 0
          WHEN {_is_time("completed_at")} THEN completed_at < :before
          ELSE {_is_time("updated_at")} AND updated_at < :before END
 """
-"""The newest are told by one comparison; a time that is none is replaced by the last change's."""
+"""SQL: whether a task ended before a time. An invalid `completed_at` is replaced by `updated_at`.
+
+The first WHEN is only for speed: one comparison excludes most of the newer tasks.
+"""
 
 ENDED_BEFORE = f"""
 SELECT id, number, files FROM tasks WHERE {_ENDED_BEFORE} ORDER BY number LIMIT :limit
@@ -183,21 +188,21 @@ SELECT id, number, files FROM tasks WHERE {_ENDED_BEFORE} ORDER BY number LIMIT 
 """The oldest tasks that ended before a time."""
 
 COUNT_ENDED_BEFORE = f"SELECT count(*) FROM tasks WHERE {_ENDED_BEFORE}"  # noqa: S608 - our own text
-"""How many there are."""
+"""How many tasks ended before a time."""
 
 FILES_OF_TASKS = """
 json_each(CASE WHEN typeof(tasks.files) = 'text' AND json_valid(tasks.files) THEN tasks.files
           ELSE '[]' END) AS file
 """
-"""SQL: the kept files of a task, one a row; none where they cannot be read."""
+"""SQL: the stored files of a task, one for each row; none when the column cannot be read."""
 
 
 def of_file(key: str) -> str:
-    """SQL: a value of a kept file, NULL where there is none."""
+    """SQL: a value of a stored file; NULL when it is absent."""
     return f"json_extract(CASE file.type WHEN 'object' THEN file.value END, '$.{key}')"
 
 
-KEPT_ELSEWHERE = f"""
+SHARED_HASHES = f"""
 SELECT {of_file("sha256")} AS sha256 FROM tasks, {FILES_OF_TASKS}
 WHERE sha256 IN (SELECT value FROM json_each(:hashes))
   AND tasks.number NOT IN (SELECT value FROM json_each(:numbers))
@@ -207,10 +212,13 @@ WHERE NOT (typeof(tasks.files) = 'text' AND json_valid(tasks.files))
   AND instr(CAST(tasks.files AS TEXT), hash.value) > 0
   AND tasks.number NOT IN (SELECT value FROM json_each(:numbers))
 """  # noqa: S608 - our own text
-"""Which of these files other tasks than these have too, as far as can be read."""
+"""Which of these hashes other tasks have too.
 
-FORGET_TASKS = f"""
+A column that is not valid JSON counts if its text contains the hash.
+"""
+
+DELETE_TASKS = f"""
 DELETE FROM tasks
 WHERE number IN (SELECT value FROM json_each(:numbers)) AND {_ENDED_BEFORE}
 """  # noqa: S608 - our own text
-"""Tasks go, with their history, predictions and keys; one that is made again meanwhile stays."""
+"""Delete tasks with their history, predictions and keys, unless they were retried meanwhile."""

@@ -1,8 +1,8 @@
-"""The one connection that writes, in a thread of its own: what waits together commits together.
+"""Writes to the database on one connection, in a thread of its own, with group commit.
 
-While a commit is on its way to the disk the writes that arrive wait, and then share the next one:
-one BEGIN IMMEDIATE, one SAVEPOINT each, one COMMIT, one fsync. Who awaits a write is answered after
-the commit that contains it, never before. One thread visit per batch, not per statement.
+Writes that arrive during a commit wait and then share the next transaction: one BEGIN IMMEDIATE,
+one SAVEPOINT each, one COMMIT, one fsync. A write returns only after the commit that contains it.
+Each batch is one call in the thread.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from phoenix_compat.tasks.store.sqlite.database_file import (
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[sqlite3.Connection], T]
-"""Statements of one write, inside a transaction; may be run again when a batch is rolled back."""
+"""The statements of one write, inside a transaction; runs again if the batch is rolled back."""
 
 MAX_WAITING_WRITES = 1_000
-"""More than this are refused: the disk is not keeping up."""
+"""Further writes are refused, because the disk is too slow for them."""
 MAX_BATCH = 256
-"""So many share a commit: the first of them must not wait for ever more."""
+"""The most writes that share a commit, so that the first of them does not wait too long."""
 
 _PRAGMAS: Iterable[str] = (
     "PRAGMA journal_mode = WAL",
-    # NORMAL loses acknowledged tasks at a power cut; a 202 is a promise.
+    # NORMAL could lose tasks that were already acknowledged with a 202 when the power fails.
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA journal_size_limit = 67108864",
@@ -52,10 +52,10 @@ class WriteCounts:
     """What the writer has done since it was opened.
 
     Attributes:
-        batches: transactions that were begun, each with one fsync when it committed.
-        writes: writes that were in them.
-        largest: writes of the largest batch.
-        refused: writes that found the queue full.
+        batches: transactions that were begun; each that committed took one fsync.
+        writes: writes in these batches.
+        largest: the number of writes in the largest batch.
+        refused: writes that were refused because the queue was full.
         crashes: batches that a bug ended; nothing of them was written.
     """
 
@@ -66,8 +66,8 @@ class WriteCounts:
     crashes: int = 0
 
 
-class _Answer(NamedTuple, Generic[T]):
-    """What came of one write: a value, or the error for the one who waits."""
+class _Result(NamedTuple, Generic[T]):
+    """The result of one write: a value, or an error for the caller."""
 
     value: T | None = None
     error: Exception | None = None
@@ -78,29 +78,30 @@ class _Write:
     work: Work[Any]
     done: asyncio.Future[Any]
 
-    def tell(self, answer: _Answer[Any]) -> None:
-        """Wake the one who waits, unless it has left."""
+    def resolve(self, result: _Result[Any]) -> None:
+        """Wake the caller, unless it was cancelled."""
         if self.done.done():
             return
-        if answer.error is None:
-            self.done.set_result(answer.value)
+        if result.error is None:
+            self.done.set_result(result.value)
         else:
-            self.done.set_exception(answer.error)
+            self.done.set_exception(result.error)
 
 
 @dataclass(slots=True)
 class Writer:
-    """An open writing connection. Made by `open`, ended by `close`.
+    """An open connection that writes. Made by `open`, ended by `close`.
 
-    Each batch is a task of its own, which ends: there is nothing that could die between two. One
-    that a bug ends tells everybody who waits that nothing was written, and the next begins anew.
+    An asyncio task commits batches until no write is waiting, then ends; the next write starts a
+    new one. If a bug ends it early, every waiting caller gets an error, and the next write starts
+    a new one as well.
 
     Attributes:
-        trouble: why the last write failed, None once one has succeeded.
+        last_error: why the last write failed; None after a write that succeeded.
     """
 
     path: Path
-    trouble: StoreUnavailableError | None = None
+    last_error: StoreUnavailableError | None = None
     counts: WriteCounts = field(default_factory=WriteCounts)
     max_batch: int = MAX_BATCH
     _thread: ThreadPoolExecutor = field(
@@ -114,10 +115,10 @@ class Writer:
 
     @classmethod
     async def open(cls, path: Path, *, busy_timeout_s: float, max_batch: int = MAX_BATCH) -> Self:
-        """Open the connection on a file that exists and was checked.
+        """Open the connection to a file that exists and was checked.
 
         Raises:
-            StoreUnavailableError: locked, or SQLite cannot put its files beside it.
+            StoreUnavailableError: it is locked, or SQLite cannot create its files in the folder.
         """
         writer = cls(path, max_batch=max_batch)
         try:
@@ -129,39 +130,41 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """How many writes wait for the commit after this one."""
+        """How many writes are waiting for the next batch."""
         return len(self._waiting)
 
     async def write(self, work: Work[T]) -> T:
-        """Do `work` in the next transaction; back when that is committed.
+        """Run `work` in the next transaction; returns after the commit.
 
-        A caller that is cancelled leaves; its write is carried out all the same.
+        If the caller is cancelled, its write is carried out nevertheless.
 
         Raises:
-            StoreUnavailableError: locked, full, failing or closing; nothing of it was written.
-            StoreError: a constraint is broken; nothing of it was written.
-            Exception: whatever `work` raised; nothing of it was written.
+            StoreUnavailableError: locked, full, failing or closing; nothing was written.
+            StoreError: a constraint was violated; nothing was written.
+            Exception: whatever `work` raised; nothing was written.
         """
         if self._is_closing:
             raise StoreUnavailableError("the database is closing")
         if len(self._waiting) >= MAX_WAITING_WRITES:
             self.counts.refused += 1
-            raise StoreUnavailableError(f"{MAX_WAITING_WRITES} writes wait for the disk already")
+            raise StoreUnavailableError(
+                f"{MAX_WAITING_WRITES} writes are waiting for the disk already"
+            )
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Write(work, done))
         if self._committing is None or self._committing.done():
             self._committing = asyncio.create_task(self._commit_all(), name="store-writer")
-        # Who is cancelled cancels `done` and nothing else: the work is in the queue.
+        # Cancelling the caller cancels only `done`; the work stays in the queue.
         return await done
 
     async def finish(self) -> None:
-        """Take no more writes and carry out those that were accepted."""
+        """Refuse new writes and carry out those that were accepted."""
         self._is_closing = True
         if self._committing is not None:
             await asyncio.wait({self._committing})
 
     async def close(self) -> None:
-        """Finish, checkpoint, and let the file go. No other connection may be open."""
+        """Finish, checkpoint, and close the file. No other connection may be open."""
         await self.finish()
         await self._in_thread(self._checkpoint_and_close)
         self._thread.shutdown(wait=False)
@@ -175,49 +178,49 @@ class Writer:
             self.counts.largest = max(self.counts.largest, size)
             works = [write.work for write in batch]
             try:
-                answers = await self._in_thread(partial(self._commit, works))
+                results = await self._in_thread(partial(self._commit, works))
             except BaseException as error:
-                # The loop ends or the thread is gone: what was not answered may not have happened.
+                # The event loop ends or the thread is gone; the writes may not have happened.
                 stopped = StoreUnavailableError("the writer was stopped")
                 for write in (*batch, *self._waiting):
-                    write.tell(_Answer(error=stopped))
+                    write.resolve(_Result(error=stopped))
                 self._waiting.clear()
                 if not isinstance(error, Exception):
                     raise
-                self.trouble = stopped
+                self.last_error = stopped
                 self.counts.crashes += 1
                 log.exception("store.writer_crashed")
                 return
-            self._note_outcome(answers)
-            for write, answer in zip(batch, answers, strict=True):
-                write.tell(answer)
+            self._remember_error(results)
+            for write, result in zip(batch, results, strict=True):
+                write.resolve(result)
 
-    def _note_outcome(self, answers: Iterable[_Answer[Any]]) -> None:
-        """Remember whether the disk takes what is written; a caller's own error says nothing."""
-        errors = [answer.error for answer in answers]
-        troubles = [error for error in errors if isinstance(error, StoreUnavailableError)]
-        self.trouble = troubles[-1] if troubles else None
+    def _remember_error(self, results: Iterable[_Result[Any]]) -> None:
+        """Remember whether the database can be written; a caller's own errors do not count."""
+        errors = [result.error for result in results]
+        failures = [error for error in errors if isinstance(error, StoreUnavailableError)]
+        self.last_error = failures[-1] if failures else None
 
-    async def look(self) -> None:
-        """See whether the file is still where it was opened, without a write to it.
+    async def check_file(self) -> None:
+        """Check that the file is still where it was opened. Nothing is written.
 
         Raises:
-            StoreGoneError: it is not.
+            StoreGoneError: it was removed or replaced.
         """
         try:
             await self._in_thread(self._check_identity)
         except StoreGoneError as error:
-            self.trouble = error
+            self.last_error = error
             raise
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    # From here on: in the thread.
+    # The methods below run in the thread.
 
     def _connect(self, busy_timeout_s: float) -> None:
         try:
-            # The loop's thread never touches it, but an abandoned writer is collected there.
+            # The event loop's thread does not use it, but may garbage-collect it.
             self._connection = sqlite3.connect(
                 self.path, isolation_level=None, timeout=busy_timeout_s, check_same_thread=False
             )
@@ -237,48 +240,48 @@ class Writer:
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as error:
-            # The WAL stays and is replayed at the next open: nothing is lost.
+            # The WAL stays and is replayed when the file is opened again, so nothing is lost.
             log.warning("database.checkpoint_failed", reason=str(error))
         self._connection.close()
 
-    def _commit(self, works: Sequence[Work[Any]]) -> list[_Answer[Any]]:
-        """All writes in one transaction; one by one when that is rolled back as a whole."""
-        self._roll_back()  # what a bug may have left
+    def _commit(self, works: Sequence[Work[Any]]) -> list[_Result[Any]]:
+        """Commit all writes in one transaction, or one by one if that is rolled back as a whole."""
+        self._roll_back()  # a transaction that a bug may have left open
         try:
             self._check_identity()
             self._connection.execute("BEGIN IMMEDIATE")
         except (sqlite3.Error, StoreGoneError) as error:
-            return [_Answer(error=_told(error)) for _ in works]
+            return [_Result(error=_as_store_error(error)) for _ in works]
         try:
-            answers = self._savepoints(works)
+            results = self._savepoints(works)
         except (sqlite3.Error, StoreUnavailableError) as error:
             self._roll_back()
             if len(works) == 1:
-                return [_Answer(error=_told(error))]
-            # A full disk rolls everything back; whoever still fits shall not suffer for the rest.
-            return [answer for work in works for answer in self._commit([work])]
+                return [_Result(error=_as_store_error(error))]
+            # A full disk rolls everything back; smaller writes may still fit.
+            return [result for work in works for result in self._commit([work])]
         try:
             self._check_identity()
         except StoreGoneError as error:
-            return [_Answer(error=error) for _ in works]
-        return answers
+            return [_Result(error=error) for _ in works]
+        return results
 
-    def _savepoints(self, works: Sequence[Work[Any]]) -> list[_Answer[Any]]:
-        """The writes and the commit.
+    def _savepoints(self, works: Sequence[Work[Any]]) -> list[_Result[Any]]:
+        """Run each write in a savepoint, then commit.
 
         Raises:
-            sqlite3.Error, StoreUnavailableError: the whole transaction is lost.
+            sqlite3.Error, StoreUnavailableError: the whole transaction was rolled back.
         """
-        answers: list[_Answer[Any]] = []
+        results: list[_Result[Any]] = []
         for work in works:
-            answers.append(self._savepoint(work))
+            results.append(self._savepoint(work))
             if not self._connection.in_transaction:
-                raise answers[-1].error or StoreUnavailableError("it was rolled back")
+                raise results[-1].error or StoreUnavailableError("the transaction was rolled back")
         self._connection.execute("COMMIT")
-        return answers
+        return results
 
-    def _savepoint(self, work: Work[T]) -> _Answer[T]:
-        """One write, whose error undoes itself and nothing else."""
+    def _savepoint(self, work: Work[T]) -> _Result[T]:
+        """Run one write; an error rolls back this write only."""
         try:
             self._connection.execute("SAVEPOINT one")
             try:
@@ -289,9 +292,9 @@ class Writer:
                     self._connection.execute("RELEASE one")
                 raise
             self._connection.execute("RELEASE one")
-        except Exception as error:  # noqa: BLE001 - handed to the one who awaits this write
-            return _Answer(error=_told(error))
-        return _Answer(value)
+        except Exception as error:  # noqa: BLE001 - raised for the caller of this write
+            return _Result(error=_as_store_error(error))
+        return _Result(value)
 
     def _check_identity(self) -> None:
         if file_identity(self.path) != self._identity:
@@ -307,6 +310,6 @@ class Writer:
             log.warning("database.rollback_failed", reason=str(error))
 
 
-def _told(error: Exception) -> Exception:
-    """The error under the name that the store's callers know."""
+def _as_store_error(error: Exception) -> Exception:
+    """Convert an error of SQLite; other errors stay as they are."""
     return store_error(error) if isinstance(error, sqlite3.Error) else error

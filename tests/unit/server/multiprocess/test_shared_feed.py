@@ -22,7 +22,7 @@ from phoenix_compat.tasks.model.errors import (
 )
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from tests.unit.cluster.harness import folder
-from tests.unit.tasks.sample_tasks import a_task
+from tests.unit.tasks.sample_tasks import make_task
 
 __all__ = ["folder"]
 
@@ -94,7 +94,7 @@ async def two(folder: Path, desk: Desk, **options: int) -> AsyncIterator[tuple[N
 
 def at(progress: float) -> Task:
     """The scene's task, so far."""
-    return a_task(TaskStatus.RUNNING, progress=progress)
+    return make_task(TaskStatus.RUNNING, progress=progress)
 
 
 async def test_what_the_keeper_announces_is_heard_in_both_processes(folder: Path) -> None:

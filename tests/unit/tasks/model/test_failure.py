@@ -1,4 +1,4 @@
-"""Provider texts become codes, and never reach clients."""
+"""The provider's error texts become codes and are not shown to clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from phoenix_compat.tasks.model.failure import TEXTS, failure, prediction_failur
     ],
 )
 def test_error_texts_have_codes(error_text: str, code: str) -> None:
-    """Each known text is one stable word; the sentence is ours."""
+    """Each known error text has a stable code with its default sentence."""
     failed = prediction_failure(error_text, logs="")
 
     assert failed == failure(code)
@@ -49,18 +49,18 @@ def test_error_texts_have_codes(error_text: str, code: str) -> None:
         ("list index out of range", 0),
     ],
 )
-def test_only_the_platform_s_failures_are_repeated(error_text: str, max_repeats: int) -> None:
-    """Policy, input, account and memory will not change by asking again."""
+def test_only_failures_of_the_platform_are_repeated(error_text: str, max_repeats: int) -> None:
+    """Failures because of policy, input, account or memory are not repeated."""
     assert prediction_failure(error_text, logs="").max_repeats == max_repeats
 
 
-def test_logs_speak_when_the_error_is_silent() -> None:
-    """A failure without a text is explained by the end of its logs."""
+def test_logs_are_used_when_the_error_is_empty() -> None:
+    """The code of a failure without an error text comes from the end of the logs."""
     assert prediction_failure("", "loading\nNSFW content detected\n").code == "content_policy"
 
 
-def test_our_sentences_hold_nothing_private() -> None:
-    """No sentence speaks of billing, tokens or addresses."""
+def test_default_sentences_contain_nothing_private() -> None:
+    """No sentence mentions billing, tokens or URLs."""
     for text in TEXTS.values():
         assert public_text(text) == text
 
@@ -77,12 +77,12 @@ def test_our_sentences_hold_nothing_private() -> None:
     ],
 )
 def test_private_texts_are_not_shown(text: str) -> None:
-    """Whatever smells of accounts, secrets or innards stays inside."""
+    """Texts about accounts, secrets or internals are hidden."""
     assert public_text(text) is None
 
 
 def test_a_long_text_is_cut() -> None:
-    """A refusal lists every allowed value; a client's label is short."""
+    """A text with a long list of allowed values is cut to 300 characters."""
     shown = public_text("- aspect_ratio must be one of " + "1:1, " * 200)
 
     assert shown is not None

@@ -1,4 +1,4 @@
-"""What the table of model families says: rows, outputs, estimates."""
+"""The table of model families: its rows, counts of outputs, and cost estimates."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from phoenix_compat.tasks.model.models import (
         ("you/yours", {}, None),
     ],
 )
-def test_an_estimate_is_price_times_outputs(
+def test_the_estimate_is_price_times_outputs(
     model: str, inputs: dict[str, object], expected: float | None
 ) -> None:
-    """The family's price for each output that was asked for; None without a price."""
+    """Each requested output costs the family's price; without a price the estimate is None."""
     assert estimated_cost_usd(model, inputs) == expected
 
 
 @pytest.mark.parametrize(
     ("count", "outputs"), [(None, 1), (0, 1), (-5, 1), ("4", 1), (True, 1), (4, 4), (10**9, 100)]
 )
-def test_a_strange_count_makes_no_strange_estimate(count: object, outputs: int) -> None:
-    """What is no sensible number of outputs counts as one, or as the most there may be."""
+def test_an_invalid_count_of_outputs_is_limited(count: object, outputs: int) -> None:
+    """An invalid number counts as one output, a huge one as the maximum."""
     assert UNKNOWN_FAMILY.outputs({"num_outputs": count}) == outputs
 
 
 def test_every_row_can_be_reached() -> None:
-    """No row stands behind a wider one that takes all its models."""
+    """No row comes after a more general one that matches all its models."""
     reached = {
         id(model_family(family.pattern.replace("*", "").rstrip("-"))) for family in MODEL_FAMILIES
     } | {id(model_family(family.pattern.replace("*", "x"))) for family in MODEL_FAMILIES}
@@ -57,7 +57,7 @@ def test_every_row_can_be_reached() -> None:
     assert reached >= {id(family) for family in MODEL_FAMILIES}
 
 
-def test_prices_say_how_old_they_are() -> None:
-    """An estimate without a date would be a promise."""
+def test_prices_have_a_date() -> None:
+    """The table says when its prices were looked up."""
     assert datetime.date.fromisoformat(PRICES_AS_OF).year >= 2026
     assert all(family.price_usd for family in MODEL_FAMILIES)

@@ -1,4 +1,4 @@
-"""What a finished prediction means."""
+"""The outcome of a finished prediction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from phoenix_compat.tasks.model.prediction import PredictionSnapshot, Prediction
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
 from phoenix_compat.tasks.model.task_types import TASK_TYPES
 from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
-from tests.unit.tasks.sample_tasks import TEN, a_snapshot, a_task
+from tests.unit.tasks.sample_tasks import CREATED_AT, make_snapshot, make_task
 
 A = "https://replicate.delivery/a.jpg"
 B = "https://replicate.delivery/b.jpg"
@@ -19,8 +19,8 @@ B = "https://replicate.delivery/b.jpg"
 def result_of(
     snapshot: PredictionSnapshot, task: Task | None = None, *, is_overdue: bool = False
 ) -> object:
-    task = task or a_task(TaskStatus.RUNNING)
-    return outcome(task, TASK_TYPES["image"], snapshot, now=TEN, is_overdue=is_overdue)
+    task = task or make_task(TaskStatus.RUNNING)
+    return outcome(task, TASK_TYPES["image"], snapshot, now=CREATED_AT, is_overdue=is_overdue)
 
 
 def code_of(result: object) -> str:
@@ -29,7 +29,7 @@ def code_of(result: object) -> str:
 
 
 def test_a_picture_becomes_result_data() -> None:
-    """The result has the keys the app reads, in seconds and UTC."""
+    """The result has the keys that the app reads; its times are UTC, in seconds."""
     expected: JSONObject = {
         "image_url": A,
         "image_urls": [A, B],
@@ -40,12 +40,12 @@ def test_a_picture_becomes_result_data() -> None:
         "completed_at": "2026-01-05T10:00:00Z",
     }
 
-    assert result_of(a_snapshot(PredictionState.SUCCEEDED, output=[A, B])) == expected
+    assert result_of(make_snapshot(PredictionState.SUCCEEDED, output=[A, B])) == expected
 
 
 def test_an_active_prediction_has_no_outcome() -> None:
-    """There is nothing to say before the end, even with an output."""
-    assert result_of(a_snapshot(PredictionState.ACTIVE, output=A)) is None
+    """A running prediction has no outcome, even if it has an output."""
+    assert result_of(make_snapshot(PredictionState.ACTIVE, output=A)) is None
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_an_active_prediction_has_no_outcome() -> None:
     ],
 )
 def test_success_without_a_picture_is_a_failure(output: object, code: str) -> None:
-    """A prediction that succeeded with nothing usable has failed."""
-    assert code_of(result_of(a_snapshot(PredictionState.SUCCEEDED, output=output))) == code
+    """A prediction that succeeded without usable output fails the task."""
+    assert code_of(result_of(make_snapshot(PredictionState.SUCCEEDED, output=output))) == code
 
 
-def test_a_blackened_picture_is_no_success() -> None:
-    """Old models blacken the picture and say so only in their logs."""
-    snapshot = a_snapshot(
+def test_a_blacked_out_picture_is_a_failure() -> None:
+    """Old models black out the picture and say so only in their logs."""
+    snapshot = make_snapshot(
         PredictionState.SUCCEEDED, output=A, logs="Total safe images: 0 out of 1\n"
     )
 
@@ -72,16 +72,16 @@ def test_a_blackened_picture_is_no_success() -> None:
 
 
 def test_a_removed_output_is_expired() -> None:
-    """After an hour the provider has a success and no picture."""
+    """A successful prediction whose output was deleted fails the task as expired."""
     snapshot = PredictionDocument(id="p-1", status="succeeded", data_removed=True).snapshot()
 
     assert code_of(result_of(snapshot)) == "expired"
 
 
 @pytest.mark.parametrize(("is_overdue", "code"), [(False, "canceled"), (True, "timed_out")])
-def test_a_canceled_prediction_tells_the_reason(is_overdue: bool, code: str) -> None:
-    """The provider's deadline and a cancel look alike; the age tells them apart."""
-    snapshot = a_snapshot(PredictionState.CANCELED)
+def test_a_timeout_is_told_from_a_cancel(is_overdue: bool, code: str) -> None:
+    """The provider reports both as canceled; `is_overdue` tells them apart."""
+    snapshot = make_snapshot(PredictionState.CANCELED)
 
     assert code_of(result_of(snapshot, is_overdue=is_overdue)) == code
 
@@ -100,10 +100,10 @@ def test_a_canceled_prediction_tells_the_reason(is_overdue: bool, code: str) -> 
         ("expired", "x", PredictionState.FAILED),
     ],
 )
-def test_provider_words_become_ours(
+def test_statuses_of_the_provider_become_states(
     status: str | None, completed_at: str | None, state: PredictionState
 ) -> None:
-    """Six known words, and an unknown one is waited for unless it has ended."""
+    """Six statuses are known; an unknown one counts as active unless there is an end time."""
     prediction = PredictionDocument(id="p-1", status=status, completed_at=completed_at)
 
     assert prediction.snapshot().state is state

@@ -1,4 +1,4 @@
-"""Outputs of all shapes."""
+"""Normalisation of outputs of all shapes."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ B = "https://replicate.delivery/b.jpg"
         ("file:///etc/passwd", Output((), "file:///etc/passwd")),
     ],
 )
-def test_every_shape_is_sorted(raw: object, expected: Output) -> None:
-    """Strings, lists, nested lists, objects and text chunks all end as one shape."""
+def test_every_shape_is_normalised(raw: object, expected: Output) -> None:
+    """Strings, lists, nested lists, objects and text chunks become an Output."""
     assert normalise_output(raw) == expected
 
 
-def test_a_flood_of_parts_is_cut() -> None:
-    """No output makes the list of urls long."""
+def test_the_number_of_parts_is_limited() -> None:
+    """An output with many parts is cut to MAX_PARTS."""
     output = normalise_output([f"https://x.example/{number}" for number in range(5_000)])
 
     assert len(output.urls) == MAX_PARTS
@@ -52,8 +52,8 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_anything_can_be_an_output(raw: object) -> None:
-    """No JSON makes it raise, and no data: URL gets through."""
+def test_any_json_can_be_an_output(raw: object) -> None:
+    """No JSON makes it raise, and no data: URL is returned."""
     output = normalise_output(raw)
 
     assert not any(url.startswith("data:") for url in output.urls)

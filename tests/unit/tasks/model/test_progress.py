@@ -1,4 +1,4 @@
-"""Progress from logs and from time."""
+"""Progress from logs and from elapsed time."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ Using seed: 68235
     ],
 )
 def test_the_last_bar_counts(logs: str, fraction: float | None) -> None:
-    """The last bar of more than one step says how far the model is."""
+    """The fraction is that of the last bar with more than one step."""
     assert bar_fraction(logs) == fraction
 
 
-def test_huge_logs_cost_little() -> None:
-    """Only the tail is searched, and no text makes the search slow."""
+def test_huge_logs_are_searched_quickly() -> None:
+    """Only the end is searched, and no text makes the search slow."""
     logs = " 50%|" * 1_000_000
 
     began_s = time.perf_counter()
@@ -52,7 +52,7 @@ def test_huge_logs_cost_little() -> None:
 
 @given(st.lists(st.floats(0.0, 2.0)))
 def test_progress_never_falls(fractions: list[float]) -> None:
-    """Whatever the bars say, the curve goes up, from 0.1 and never beyond 0.95."""
+    """For any fractions progress rises, from 0.1 and to at most 0.95."""
     progress = 0.1
     for fraction in fractions:
         reached = next_progress(progress, fraction)
@@ -61,21 +61,21 @@ def test_progress_never_falls(fractions: list[float]) -> None:
 
 
 @given(st.floats(0.0, 1e6), st.floats(0.0, 1e6), st.floats(0.0, 1e3))
-def test_time_only_brings_nearer(first_s: float, more_s: float, expected_s: float) -> None:
-    """A model without logs comes nearer its end with time and never arrives by it."""
+def test_time_only_increases_the_fraction(first_s: float, more_s: float, expected_s: float) -> None:
+    """The fraction rises with elapsed time and stays at most 1.0."""
     sooner, later = time_fraction(first_s, expected_s), time_fraction(first_s + more_s, expected_s)
 
     assert 0.0 <= sooner <= later <= 1.0
 
 
-def test_the_curve_has_its_ends() -> None:
-    """Nothing is 0.1, everything is 0.95: the rest is the terminal event's."""
+def test_progress_has_a_first_and_a_last_value() -> None:
+    """A fraction of 0 gives 0.1, and 1 gives 0.95."""
     assert (next_progress(0.0, 0.0), next_progress(0.0, 1.0)) == (0.1, 0.95)
 
 
 @given(st.text(alphabet="0123456789%|/ .kMG\r\nxé", max_size=200))
 def test_any_text_may_be_a_log(logs: str) -> None:
-    """No text makes the parser raise or leave its range."""
+    """For any text the parser returns None or a fraction from 0 to 1."""
     fraction = bar_fraction(logs)
 
     assert fraction is None or 0.0 <= fraction <= 1.0

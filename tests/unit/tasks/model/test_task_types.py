@@ -1,4 +1,4 @@
-"""From posted input to what is run."""
+"""Validation of posted input, and what is run for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def refused_field(input_data: object) -> str:
 
 
 def test_an_image_needs_only_a_prompt() -> None:
-    """Type image is image_gen on the default model."""
+    """Type image becomes image_gen with the default model."""
     params = determine_task_params(MONK)
 
     assert (params.type, params.task_type) == ("image", "image_gen")
@@ -35,8 +35,8 @@ def test_an_image_needs_only_a_prompt() -> None:
     assert params.input_data == MONK
 
 
-def test_inputs_reach_the_models_that_take_them() -> None:
-    """A model gets the inputs of its family and none beside them."""
+def test_a_model_gets_the_inputs_that_it_accepts() -> None:
+    """A model gets the inputs of its family and no others."""
     posted = MONK | {"aspect_ratio": "16:9", "output_format": "png", "seed": 7, "num_outputs": 2}
 
     imagen = determine_task_params(posted).provider_input
@@ -46,8 +46,8 @@ def test_inputs_reach_the_models_that_take_them() -> None:
     assert flux.provider_input == {key: posted[key] for key in posted if key != "type"}
 
 
-def test_the_number_of_outputs_has_the_model_s_own_name() -> None:
-    """num_outputs is renamed for the families that call it otherwise."""
+def test_the_number_of_outputs_is_renamed_for_the_model() -> None:
+    """Families with another name for num_outputs get it under that name."""
     posted = MONK | {"num_outputs": 3}
 
     seedream = determine_task_params(posted | {"model": "bytedance/seedream-4"}).provider_input
@@ -57,7 +57,7 @@ def test_the_number_of_outputs_has_the_model_s_own_name() -> None:
 
 
 def test_an_unknown_model_gets_every_input() -> None:
-    """A model of no known family is passed what was posted."""
+    """A model of an unknown family gets everything that was posted."""
     params = determine_task_params(MONK | {"model": "you/yours:abc123", "strange": [1, {"a": 2}]})
 
     assert params.model == "you/yours:abc123"
@@ -65,14 +65,14 @@ def test_an_unknown_model_gets_every_input() -> None:
 
 
 def test_null_counts_as_absent() -> None:
-    """Clients that write null for what is not set are understood."""
+    """A null value is treated like an absent key."""
     params = determine_task_params(MONK | {"model": None, "seed": None, "aspect_ratio": None})
 
     assert params.provider_input == {"prompt": "Medieval monk"}
 
 
 def test_the_prompt_is_trimmed_and_the_input_kept_as_posted() -> None:
-    """White space around a prompt means nothing to a model."""
+    """The model gets the prompt without surrounding white space; input_data keeps it."""
     params = determine_task_params(MONK | {"prompt": "  monk\n"})
 
     assert params.provider_input["prompt"] == "monk"
@@ -115,20 +115,20 @@ def test_the_prompt_is_trimmed_and_the_input_kept_as_posted() -> None:
     ],
 )
 def test_a_refusal_names_the_field(input_data: object, field: str) -> None:
-    """Whatever is wrong, the error says where."""
+    """The error of an invalid input names its field."""
     assert refused_field(input_data) == field
 
 
 def test_another_default_model_is_used() -> None:
-    """The operator's default model runs when the input names none."""
+    """A configured default model runs when the input names none."""
     task_types = with_default_model(TASK_TYPES, "image", "google/nano-banana-2")
 
     assert determine_task_params(MONK, task_types).model == "google/nano-banana-2"
     assert TASK_TYPES["image"].default_model == "google/imagen-4-fast"
 
 
-def test_a_default_model_must_look_like_one() -> None:
-    """A setting that can never work is refused at once."""
+def test_an_invalid_default_model_is_refused() -> None:
+    """A default model that does not look like owner/name is refused."""
     with pytest.raises(InvalidInputError, match="default_model"):
         with_default_model(TASK_TYPES, "image", "nano banana")
 
@@ -145,15 +145,15 @@ inputs = st.dictionaries(
 
 
 @given(inputs)
-def test_a_fingerprint_knows_no_order_of_keys(provider_input: dict[str, object]) -> None:
-    """The same input in another order has the same fingerprint."""
+def test_a_fingerprint_ignores_the_order_of_keys(provider_input: dict[str, object]) -> None:
+    """The same input with its keys in another order has the same fingerprint."""
     reversed_input = dict(reversed(provider_input.items()))
 
     assert fingerprint("a/b", provider_input) == fingerprint("a/b", reversed_input)
 
 
 def test_a_fingerprint_is_of_model_and_input() -> None:
-    """Another model or another input is another order; the version and 1.0 are not."""
+    """Model and input change the fingerprint; the version, and 1.0 for 1, do not."""
     one = fingerprint("a/b", {"n": 1})
 
     assert one == fingerprint("a/b:abc", {"n": 1.0})
@@ -161,8 +161,8 @@ def test_a_fingerprint_is_of_model_and_input() -> None:
     assert len(one) == 64
 
 
-def test_what_steps_in_is_checked_too() -> None:
-    """Fallback models are kept in order; one that can never run is refused at once."""
+def test_fallback_models_are_validated() -> None:
+    """Fallback models keep their order; one that does not look like owner/name is refused."""
     task_types = with_default_model(TASK_TYPES, "image", "a/b", ["c/d", "e/f:1"])
 
     assert task_types["image"].fallback_models == ("c/d", "e/f:1")
@@ -170,15 +170,15 @@ def test_what_steps_in_is_checked_too() -> None:
         with_default_model(TASK_TYPES, "image", "a/b", ["nano banana"])
 
 
-def test_an_order_knows_its_price() -> None:
-    """The estimate is that of the model and the outputs the order asks for."""
+def test_a_task_has_an_estimated_cost() -> None:
+    """The estimate depends on the model; an unknown model has none."""
     assert determine_task_params(MONK).estimated_cost_usd == 0.02
     assert determine_task_params(MONK | {"model": "you/yours"}).estimated_cost_usd is None
 
 
 @pytest.mark.parametrize("bracket", ["object", "list"])
-def test_an_input_is_not_nested_too_deep(bracket: str) -> None:
-    """What is stored must be read again; so many levels can be, and more is refused."""
+def test_the_nesting_of_input_is_limited(bracket: str) -> None:
+    """Input with MAX_NESTING levels is accepted, deeper input is refused."""
 
     def nested(depth: int) -> object:
         value: object = 1

@@ -1,4 +1,4 @@
-"""Kinds of task from TOML: rows, results, and errors that say where."""
+"""Task types in TOML files: tables, results, and errors that name the place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from phoenix_compat.tasks.model.task_types_file import (
 )
 
 OWN = """
-# A clip of a picture: the picture is needed, words are not.
+# A clip made of a picture: needs the picture, and no prompt.
 [animate]
 task_type = "video_gen"
 default_model = "you/animate"
@@ -29,7 +29,7 @@ deadline_s = 1_800
 price_usd = 0.25
 fallback_models = ["them/animate", "them/animate-old:abc123"]
 
-# What a picture shows, as text.
+# A description of a picture.
 [caption]
 task_type = "captioning"
 default_model = "you/caption"
@@ -39,12 +39,12 @@ result = "text"
 A, B = "https://replicate.delivery/a.mp4", "https://replicate.delivery/b.png"
 
 
-def test_a_row_has_every_key() -> None:
-    """What a table says is what the kind is; what it leaves out has its default."""
+def test_a_table_sets_every_key() -> None:
+    """Keys of a table are taken over; absent keys have their default."""
     task_types = parse_task_types(OWN, "own.toml")
 
     animate, caption = task_types["animate"], task_types["caption"]
-    assert (animate.task_type, animate.default_model) == ("video_gen", "you/animate")
+    assert (animate.name, animate.default_model) == ("video_gen", "you/animate")
     assert (animate.deadline_s, animate.price_usd) == (1_800.0, 0.25)
     assert animate.fallback_models == ("them/animate", "them/animate-old:abc123")
     assert (animate.needs_prompt, animate.required_inputs) == (False, ("image",))
@@ -53,23 +53,23 @@ def test_a_row_has_every_key() -> None:
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
-    """A file on disk is the same as its text."""
+    """A file gives the same task types as its text."""
     path = tmp_path / "own.toml"
     path.write_text(OWN)
 
     assert load_task_types(path) == parse_task_types(OWN, str(path))
 
 
-def test_the_packaged_kinds_stand_beside_image() -> None:
-    """Video, audio, text and upscale are ready, and image is what it always was."""
+def test_the_packaged_task_types_are_added_to_image() -> None:
+    """Video, audio, text and upscale exist, and image is unchanged."""
     task_types = packaged_task_types()
 
     assert set(task_types) == {"image", "video", "audio", "text", "upscale"}
     assert task_types["image"] == TASK_TYPES["image"]
 
 
-def test_an_order_of_a_new_kind_is_checked() -> None:
-    """An order has the kind's words, deadline and estimate, and may do without a prompt."""
+def test_input_of_a_new_type_is_validated() -> None:
+    """The task gets its type's name, deadline and estimate; the prompt may be optional."""
     task_types = parse_task_types(OWN, "own.toml")
 
     params = determine_task_params({"type": "animate", "image": B, "num_outputs": 2}, task_types)
@@ -91,8 +91,8 @@ def test_an_order_of_a_new_kind_is_checked() -> None:
         ({"type": "caption"}, "input_data.prompt"),
     ],
 )
-def test_a_refusal_names_the_input(input_data: JSONObject, field: str) -> None:
-    """What the kind needs and the order lacks is named."""
+def test_a_refusal_names_the_missing_input(input_data: JSONObject, field: str) -> None:
+    """The error names the required input that is absent."""
     with pytest.raises(InvalidInputError) as refusal:
         determine_task_params(input_data, parse_task_types(OWN, "own.toml"))
 
@@ -114,10 +114,10 @@ def test_a_refusal_names_the_input(input_data: JSONObject, field: str) -> None:
         ("json", None, None),
     ],
 )
-def test_results_have_one_form_for_each_kind(
+def test_each_result_form_has_its_own_keys(
     result: str, output: object, expected: JSONObject | None
 ) -> None:
-    """Files are output_urls, words are text, pictures are what the app knows."""
+    """Files are in output_urls, text is in text, pictures are in image_url and image_urls."""
     assert RESULTS[result](normalise_output(output)) == expected
 
 
@@ -127,27 +127,36 @@ ROW = 'task_type = "x"\ndefault_model = "a/b"\nresult = "file"\n'
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[video", "own.toml: is no TOML"),
-        ('video = "x"', "own.toml: video: must stand in a table"),
-        (f"[Video]\n{ROW}", "[Video]: a type is 1 to 40 small letters"),
+        ("[video", "own.toml: is not valid TOML"),
+        ('video = "x"', "own.toml: video: must be a table"),
+        (f"[Video]\n{ROW}", "[Video]: the name of a type must be 1 to 40 lower-case letters"),
         ("[v]", "[v] task_type: is missing"),
         ("[v]", "[v] default_model: is missing"),
         ("[v]", "[v] result: is missing"),
-        (f'[v]\n{ROW}promt = "x"', "[v] promt: there is no such key; known keys: task_type"),
-        (f'[v]\n{ROW}deadline_s = "x"', "[v] deadline_s: "),
-        (f"[v]\n{ROW}deadline_s = 1", "[v] deadline_s: "),
-        (f"[v]\n{ROW}deadline_s = inf", "[v] deadline_s: "),
-        (f"[v]\n{ROW}price_usd = -1", "[v] price_usd: "),
-        (f"[v]\n{ROW}prompt = 1", "[v] prompt: "),
-        (f'[v]\n{ROW}required_inputs = ["a b"]', "[v] required_inputs.0: "),
-        (f'[v]\n{ROW}fallback_models = ["x"]', '[v] fallback_models.0: must look like "owner/'),
+        (f'[v]\n{ROW}promt = "x"', "[v] promt: is not a known key; known keys: task_type"),
+        (f'[v]\n{ROW}deadline_s = "x"', "[v] deadline_s: must be a number of seconds from 5"),
+        (f"[v]\n{ROW}deadline_s = 1", "[v] deadline_s: must be a number of seconds from 5"),
+        (f"[v]\n{ROW}deadline_s = inf", "[v] deadline_s: must be a number of seconds from 5"),
+        (f"[v]\n{ROW}price_usd = -1", "[v] price_usd: must be a number, 0 or more"),
+        (f"[v]\n{ROW}prompt = 1", "[v] prompt: must be true or false"),
+        (f'[v]\n{ROW}required_inputs = ["a b"]', "[v] required_inputs.0: must be a list of"),
+        (
+            f'[v]\n{ROW}fallback_models = ["x"]',
+            '[v] fallback_models.0: must be a list of at most 8 strings like "owner/',
+        ),
         ('[v]\ntask_type = "x"\ndefault_model = "b"\nresult = "file"', "[v] default_model: must"),
-        ('[v]\ntask_type = "x"\ndefault_model = "a/b"\nresult = "wav"', "[v] result: "),
-        ('[v]\ntask_type = "X Y"\ndefault_model = "a/b"\nresult = "file"', "[v] task_type: "),
+        (
+            '[v]\ntask_type = "x"\ndefault_model = "a/b"\nresult = "wav"',
+            '[v] result: must be "image", "file"',
+        ),
+        (
+            '[v]\ntask_type = "X Y"\ndefault_model = "a/b"\nresult = "file"',
+            "[v] task_type: must be 1 to",
+        ),
     ],
 )
 def test_an_error_names_file_table_and_key(text: str, problem: str) -> None:
-    """Whatever is wrong, the operator reads where."""
+    """The error begins with the file and names the table and the key."""
     with pytest.raises(ConfigError) as refusal:
         parse_task_types(text, "own.toml")
 
@@ -155,8 +164,8 @@ def test_an_error_names_file_table_and_key(text: str, problem: str) -> None:
     assert str(refusal.value).startswith("own.toml: ")
 
 
-def test_all_errors_come_at_once() -> None:
-    """Two wrong tables are two lines."""
+def test_all_errors_are_reported_at_once() -> None:
+    """Two invalid tables give two lines."""
     with pytest.raises(ConfigError) as refusal:
         parse_task_types(f"[a]\n{ROW}x = 1\n[b]\n{ROW}y = 1\n[c]\n{ROW}", "own.toml")
 
@@ -165,7 +174,7 @@ def test_all_errors_come_at_once() -> None:
 
 @pytest.mark.parametrize("content", [None, b"\xff"])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
-    """A missing file, or one that is no UTF-8, is an error with its path."""
+    """A missing file, or one that is not UTF-8, is an error with its path."""
     path = tmp_path / "own.toml"
     if content is not None:
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""What answers and exceptions of the SDK mean."""
+"""Conversion of error answers and SDK exceptions to provider errors."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from phoenix_compat.tasks.provider.replicate_errors import (
 REQUEST = httpx.Request("POST", "https://api.replicate.com/v1/predictions")
 
 
-def caused(outer: Exception, *causes: Exception) -> Exception:
-    """The exception as `raise … from …` leaves it."""
+def chained(outer: Exception, *causes: Exception) -> Exception:
+    """An exception with a chain of causes, as `raise … from …` makes it."""
     link = outer
     for cause in causes:
         link.__cause__ = cause
@@ -42,12 +42,14 @@ def connector_error() -> aiohttp.ClientConnectorError:
     ("error", "expected"),
     [
         (
-            caused(replicate.APITimeoutError(REQUEST), httpx.ConnectTimeout(""), connector_error()),
+            chained(
+                replicate.APITimeoutError(REQUEST), httpx.ConnectTimeout(""), connector_error()
+            ),
             1,
         ),
-        (caused(replicate.APIConnectionError(request=REQUEST), httpx.ConnectError("")), 1),
+        (chained(replicate.APIConnectionError(request=REQUEST), httpx.ConnectError("")), 1),
         (
-            caused(
+            chained(
                 replicate.APITimeoutError(REQUEST),
                 httpx.ConnectTimeout(""),
                 aiohttp.ConnectionTimeoutError(""),
@@ -55,7 +57,7 @@ def connector_error() -> aiohttp.ClientConnectorError:
             1,
         ),
         (
-            caused(
+            chained(
                 replicate.APITimeoutError(REQUEST),
                 httpx.ConnectTimeout(""),
                 aiohttp.ServerDisconnectedError(),
@@ -63,25 +65,23 @@ def connector_error() -> aiohttp.ClientConnectorError:
             0,
         ),
         (
-            caused(
+            chained(
                 replicate.APITimeoutError(REQUEST),
                 httpx.ReadTimeout(""),
                 aiohttp.SocketTimeoutError(""),
             ),
             0,
         ),
-        (caused(replicate.APIConnectionError(request=REQUEST), httpx.ReadError("")), 0),
+        (chained(replicate.APIConnectionError(request=REQUEST), httpx.ReadError("")), 0),
         (TimeoutError(), 0),
     ],
 )
-def test_only_a_connection_that_was_never_made_is_never_sent(
-    error: Exception, expected: int
-) -> None:
-    """The aiohttp transport calls everything a connect timeout; its cause tells the truth."""
-    kind = ProviderUnreachableError if expected else ProviderUncertainError
+def test_only_a_failed_connect_counts_as_never_sent(error: Exception, expected: int) -> None:
+    """The aiohttp transport reports everything as a connect timeout; only the cause differs."""
+    error_class = ProviderUnreachableError if expected else ProviderUncertainError
 
     assert never_sent(error) is bool(expected)
-    assert isinstance(provider_error(error), kind)
+    assert isinstance(provider_error(error), error_class)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_only_a_connection_that_was_never_made_is_never_sent(
     ],
 )
 def test_refusals_have_codes(status: int, body: object, code: str) -> None:
-    """A refusal is a stable word, and its text is never the vendor's about an account."""
+    """A refusal has a stable code, and its text says nothing about the account."""
     error = answer_error(status, body, {})
 
     assert isinstance(error, ProviderRefusedError)
@@ -115,7 +115,7 @@ def test_refusals_have_codes(status: int, body: object, code: str) -> None:
 
 
 def test_a_refused_input_is_explained() -> None:
-    """The provider's words about the input reach the client: they say what to change."""
+    """The provider's text about an invalid input is shown to the client."""
     detail = '- input.aspect_ratio: aspect_ratio must be one of the following: "1:1", "16:9"\n'
 
     error = answer_error(422, {"title": "Input validation failed", "detail": detail}, {})
@@ -125,8 +125,8 @@ def test_a_refused_input_is_explained() -> None:
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
-def test_server_errors_say_nothing_about_the_order(status: int) -> None:
-    """After a 5xx the order may have been taken."""
+def test_after_a_server_error_the_create_is_uncertain(status: int) -> None:
+    """After a 408 or 5xx the create may have taken effect."""
     error = answer_error(status, "<html>", {})
 
     assert isinstance(error, ProviderUncertainError)
@@ -149,8 +149,8 @@ def test_server_errors_say_nothing_about_the_order(status: int) -> None:
         (None, {}, 5.0),
     ],
 )
-def test_a_throttle_says_how_long(body: object, headers: dict[str, str], seconds: float) -> None:
-    """Body, then header, then text; never more than five minutes, never nonsense."""
+def test_the_wait_after_a_429(body: object, headers: dict[str, str], seconds: float) -> None:
+    """The wait comes from body, header or text; invalid values are ignored, long ones cut."""
     error = answer_error(429, body, headers)
 
     assert isinstance(error, ProviderThrottledError)
@@ -172,8 +172,8 @@ LOW_CREDIT = (
         ("reduced to 1 request per minute", 1, 1),
     ],
 )
-def test_a_reduced_limit_is_read(detail: str, per_minute: int, burst: int) -> None:
-    """The text of a 429 says how fast orders may be."""
+def test_a_reduced_rate_limit_is_parsed(detail: str, per_minute: int, burst: int) -> None:
+    """The rate and burst are taken from the text of the 429."""
     error = answer_error(429, {"detail": detail, "retry_after": 5}, {})
 
     assert isinstance(error, RateReducedError)
@@ -189,6 +189,6 @@ def test_a_reduced_limit_is_read(detail: str, per_minute: int, burst: int) -> No
         "slow down",
     ],
 )
-def test_a_limit_that_makes_no_sense_is_none(detail: str) -> None:
-    """Then only the wait is heeded."""
+def test_an_invalid_rate_limit_is_ignored(detail: str) -> None:
+    """The error then has only the time to wait."""
     assert type(answer_error(429, {"detail": detail}, {})) is ProviderThrottledError

@@ -1,4 +1,4 @@
-"""Webhooks: genuine or not, how old, how often, and what they say."""
+"""Webhooks: signatures, age, repeats, and the predictions in them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from phoenix_compat.tasks.model.errors import ProviderUnreachableError
 from phoenix_compat.tasks.model.prediction import PredictionState
 from phoenix_compat.tasks.provider.webhook_tags import WebhookTags
 from phoenix_compat.tasks.provider.webhooks import (
-    MAX_REMEMBERED,
+    MAX_REMEMBERED_IDS,
     WebhookForgedError,
-    WebhookInbox,
     WebhookMalformedError,
     WebhookStaleError,
+    WebhookVerifier,
     is_signed,
 )
 from phoenix_compat.tasks.worker.run import TaskRun
 from tests.integration.worker.fake_provider import START, FakeClock, active, succeeded
 
-# From the documentation of the scheme.
+# From the documentation of Standard Webhooks.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 VECTOR = (
     "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -48,23 +48,23 @@ def signed(
     }
 
 
-class Secrets:
-    """A provider's secret, which can be changed or out of reach; it counts the questions."""
+class FakeSecret:
+    """The provider's signing secret, which can change or be unavailable; counts its fetches."""
 
     def __init__(self, secret: str | None = SECRET) -> None:
         self.secret = secret
-        self.asked = 0
+        self.fetches = 0
 
     async def __call__(self) -> str:
-        self.asked += 1
+        self.fetches += 1
         if self.secret is None:
             raise ProviderUnreachableError("refused")
         return self.secret
 
 
 @pytest.fixture
-def secrets() -> Secrets:
-    return Secrets()
+def fake_secret() -> FakeSecret:
+    return FakeSecret()
 
 
 @pytest.fixture
@@ -73,12 +73,12 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def inbox(secrets: Secrets, clock: FakeClock) -> WebhookInbox:
-    return WebhookInbox(secrets, clock)
+def verifier(fake_secret: FakeSecret, clock: FakeClock) -> WebhookVerifier:
+    return WebhookVerifier(fake_secret, clock)
 
 
 def test_the_documented_signature_is_right() -> None:
-    """The scheme's own example passes."""
+    """The example of the specification is accepted."""
     message_id, timestamp, signatures, body = VECTOR
 
     assert is_signed(SECRET, message_id, timestamp, signatures, body)
@@ -100,7 +100,7 @@ def test_the_documented_signature_is_right() -> None:
     ],
 )
 def test_any_change_breaks_the_signature(changed: dict[str, str]) -> None:
-    """Body, id, time, version and key all count."""
+    """Body, id, timestamp, version and key are all covered by the signature."""
     parts = {"message_id": VECTOR[0], "timestamp": VECTOR[1], "signatures": VECTOR[2]}
     body = changed.pop("body", VECTOR[3])
     secret = changed.pop("secret", SECRET)
@@ -108,47 +108,49 @@ def test_any_change_breaks_the_signature(changed: dict[str, str]) -> None:
     assert not is_signed(secret, raw=body, **(parts | changed))  # type: ignore[arg-type]
 
 
-def test_one_right_entry_of_several_is_enough() -> None:
-    """While a secret is changed two signatures come along."""
+def test_one_valid_entry_of_several_is_enough() -> None:
+    """While the secret is being rotated a webhook has two signatures."""
     assert is_signed(SECRET, VECTOR[0], VECTOR[1], f"v1,AAAA {VECTOR[2]} v1,BBBB", VECTOR[3])
 
 
-async def test_a_genuine_webhook_is_a_look(inbox: WebhookInbox, secrets: Secrets) -> None:
-    """It is read as a prediction; the secret is asked for once."""
-    snapshot = await inbox.opened(signed(), BODY)
-    await inbox.opened(signed(message_id="m-2"), BODY)
+async def test_a_genuine_webhook_gives_a_prediction(
+    verifier: WebhookVerifier, fake_secret: FakeSecret
+) -> None:
+    """Its prediction is returned; the secret is fetched once."""
+    snapshot = await verifier.verify(signed(), BODY)
+    await verifier.verify(signed(message_id="m-2"), BODY)
 
     assert snapshot is not None
     assert (snapshot.ref.id, snapshot.state) == ("p-1", PredictionState.SUCCEEDED)
-    assert secrets.asked == 1
+    assert fake_secret.fetches == 1
 
 
-async def test_a_repeat_says_nothing(inbox: WebhookInbox) -> None:
-    """The same id counts once."""
-    assert await inbox.opened(signed(), BODY) is not None
-    assert await inbox.opened(signed(), BODY) is None
+async def test_a_repeated_webhook_is_ignored(verifier: WebhookVerifier) -> None:
+    """A second webhook with the same id gives None."""
+    assert await verifier.verify(signed(), BODY) is not None
+    assert await verifier.verify(signed(), BODY) is None
 
 
-async def test_memory_of_ids_is_bounded(inbox: WebhookInbox) -> None:
-    """The oldest are forgotten first."""
-    for number in range(MAX_REMEMBERED + 10):
-        await inbox.opened(signed(message_id=f"m-{number}"), BODY)
+async def test_the_number_of_remembered_ids_is_limited(verifier: WebhookVerifier) -> None:
+    """The oldest ids are forgotten first."""
+    for number in range(MAX_REMEMBERED_IDS + 10):
+        await verifier.verify(signed(message_id=f"m-{number}"), BODY)
 
-    assert len(inbox._seen) == MAX_REMEMBERED
-    assert "m-0" not in inbox._seen
+    assert len(verifier._seen) == MAX_REMEMBERED_IDS
+    assert "m-0" not in verifier._seen
 
 
 @pytest.mark.parametrize("offset_s", [-301, 301, -3_600, 10**8])
-async def test_an_old_or_early_webhook_is_refused(inbox: WebhookInbox, offset_s: int) -> None:
-    """Five minutes either way, so that a recorded one is of no use."""
+async def test_an_old_or_early_webhook_is_refused(verifier: WebhookVerifier, offset_s: int) -> None:
+    """A timestamp that differs by more than five minutes is refused."""
     with pytest.raises(WebhookStaleError):
-        await inbox.opened(signed(at=NOW + offset_s), BODY)
+        await verifier.verify(signed(at=NOW + offset_s), BODY)
 
 
 @pytest.mark.parametrize("offset_s", [-299, 299])
-async def test_clocks_may_differ(inbox: WebhookInbox, offset_s: int) -> None:
-    """Within five minutes it counts."""
-    assert await inbox.opened(signed(at=NOW + offset_s), BODY) is not None
+async def test_clocks_may_differ(verifier: WebhookVerifier, offset_s: int) -> None:
+    """A timestamp that differs by less than five minutes is accepted."""
+    assert await verifier.verify(signed(at=NOW + offset_s), BODY) is not None
 
 
 @pytest.mark.parametrize(
@@ -164,67 +166,71 @@ async def test_clocks_may_differ(inbox: WebhookInbox, offset_s: int) -> None:
     ],
 )
 async def test_missing_headers_are_refused(
-    inbox: WebhookInbox, secrets: Secrets, headers: Mapping[str, str]
+    verifier: WebhookVerifier, fake_secret: FakeSecret, headers: Mapping[str, str]
 ) -> None:
-    """Without an id, a time or a signature it is no webhook, and nobody is asked about it."""
+    """Without a valid id, timestamp or signature it is refused, and no secret is fetched."""
     with pytest.raises(WebhookMalformedError):
-        await inbox.opened(headers, BODY)
-    assert secrets.asked == 0
+        await verifier.verify(headers, BODY)
+    assert fake_secret.fetches == 0
 
 
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"{}", b'{"id": 5}', b'{"id": "../x"}', b"\xff", b"[" * 100_000],
 )
-async def test_a_body_that_is_no_prediction_is_refused(inbox: WebhookInbox, body: bytes) -> None:
-    """Signed or not, it says nothing we understand."""
+async def test_a_body_without_a_prediction_is_refused(
+    verifier: WebhookVerifier, body: bytes
+) -> None:
+    """A body that is not a prediction is malformed, even if it is signed."""
     with pytest.raises(WebhookMalformedError):
-        await inbox.opened(signed(body), body)
+        await verifier.verify(signed(body), body)
 
 
-async def test_a_forged_webhook_is_refused(inbox: WebhookInbox, secrets: Secrets) -> None:
-    """However many come, the secret is asked for at most once a minute."""
+async def test_a_forged_webhook_is_refused(
+    verifier: WebhookVerifier, fake_secret: FakeSecret
+) -> None:
+    """For many forged webhooks the secret is fetched at most once a minute."""
     for number in range(20):
         headers = signed(message_id=f"m-{number}", secret="whsec_AAAA")
         with pytest.raises(WebhookForgedError):
-            await inbox.opened(headers, BODY)
+            await verifier.verify(headers, BODY)
 
-    assert secrets.asked == 1
+    assert fake_secret.fetches == 1
 
 
 async def test_a_changed_secret_is_fetched(
-    inbox: WebhookInbox, secrets: Secrets, clock: FakeClock
+    verifier: WebhookVerifier, fake_secret: FakeSecret, clock: FakeClock
 ) -> None:
-    """A signature that does not fit has us ask again, when the last answer is old."""
-    await inbox.opened(signed(), BODY)
-    secrets.secret = "whsec_" + base64.b64encode(b"another key").decode()
+    """After a wrong signature the secret is fetched again, if the last fetch is old enough."""
+    await verifier.verify(signed(), BODY)
+    fake_secret.secret = "whsec_" + base64.b64encode(b"another key").decode()
     clock.elapsed_s = 61.0
 
-    headers = signed(message_id="m-2", at=NOW + 61, secret=secrets.secret)
+    headers = signed(message_id="m-2", at=NOW + 61, secret=fake_secret.secret)
 
-    assert await inbox.opened(headers, BODY) is not None
+    assert await verifier.verify(headers, BODY) is not None
 
 
-async def test_a_secret_out_of_reach_makes_it_a_hint(clock: FakeClock) -> None:
-    """It cannot be believed, so it says no more than that a look is worth it."""
-    inbox = WebhookInbox(Secrets(None), clock)
+async def test_without_a_secret_a_webhook_is_ignored(clock: FakeClock) -> None:
+    """A webhook that cannot be verified gives None."""
+    verifier = WebhookVerifier(FakeSecret(None), clock)
 
-    assert await inbox.opened(signed(), BODY) is None
+    assert await verifier.verify(signed(), BODY) is None
 
 
 def test_tags_belong_to_one_task_and_one_server() -> None:
-    """They are the same after a restart, and nobody else can make them."""
+    """A tag is valid for its task and its secret only."""
     tag = WebhookTags("r8_secret").tag("t-1")
 
-    assert WebhookTags("r8_secret").is_right("t-1", tag)
-    assert not WebhookTags("r8_secret").is_right("t-2", tag)
-    assert not WebhookTags("r8_other").is_right("t-1", tag)
-    assert not WebhookTags("r8_secret").is_right("t-1", "ü")
+    assert WebhookTags("r8_secret").is_valid("t-1", tag)
+    assert not WebhookTags("r8_secret").is_valid("t-2", tag)
+    assert not WebhookTags("r8_other").is_valid("t-1", tag)
+    assert not WebhookTags("r8_secret").is_valid("t-1", "ü")
     assert "r8" not in tag
 
 
-def test_an_end_is_not_hidden_by_what_came_before() -> None:
-    """A webhook that was overtaken leaves the end in its place."""
+def test_a_late_webhook_does_not_hide_the_end() -> None:
+    """A webhook that arrives after that of the end does not replace it."""
     run = TaskRun(is_resumed=False)
 
     run.report(succeeded())

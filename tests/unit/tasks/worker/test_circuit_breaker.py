@@ -1,4 +1,4 @@
-"""The circuit breaker: who fails, who waits, and when one is let through to see."""
+"""The circuit breaker: when it opens, when probes are sent, and when it closes."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def opened(breaker: CircuitBreaker) -> CircuitBreaker:
     return breaker
 
 
-def test_a_refused_account_opens_it_at_once(breaker: CircuitBreaker) -> None:
-    """The order that finds out bears the failure; the next ones wait."""
+def test_a_refused_account_opens_the_circuit(breaker: CircuitBreaker) -> None:
+    """The first create that is refused fails; the next ones wait."""
     assert breaker.failed(ACCOUNT) is False
 
     assert (breaker.state, breaker.reason) == (BreakerState.OPEN, ACCOUNT)
@@ -43,8 +43,8 @@ def test_a_refused_account_opens_it_at_once(breaker: CircuitBreaker) -> None:
     assert breaker.failed(ACCOUNT) is True
 
 
-def test_finding_nobody_opens_it_when_it_happens_often(breaker: CircuitBreaker) -> None:
-    """So many in a row; an answer in between starts the count anew."""
+def test_repeated_unavailability_opens_the_circuit(breaker: CircuitBreaker) -> None:
+    """Several failures in a row open it; a success in between resets the count."""
     breaker.failed(UNAVAILABLE)
     breaker.failed(UNAVAILABLE)
     breaker.succeeded()
@@ -57,8 +57,8 @@ def test_finding_nobody_opens_it_when_it_happens_often(breaker: CircuitBreaker) 
     assert (breaker.state, breaker.reason) == (BreakerState.OPEN, UNAVAILABLE)
 
 
-def test_one_probe_at_a_time(breaker: CircuitBreaker, time: Time) -> None:
-    """After the interval one order goes, and none beside it."""
+def test_only_one_probe_is_sent_at_a_time(breaker: CircuitBreaker, time: Time) -> None:
+    """After the interval one create may be sent; others wait for its answer."""
     opened(breaker)
     time.s = 30.0
     assert breaker.wait_s() == 0.0
@@ -69,8 +69,8 @@ def test_one_probe_at_a_time(breaker: CircuitBreaker, time: Time) -> None:
     assert breaker.wait_s() == math.inf
 
 
-def test_a_probe_that_works_closes_it(breaker: CircuitBreaker, time: Time) -> None:
-    """Then nobody waits, and a later trouble starts with the short interval again."""
+def test_a_successful_probe_closes_the_circuit(breaker: CircuitBreaker, time: Time) -> None:
+    """After a successful probe nothing waits and the time that it was open is reset."""
     opened(breaker)
     time.s = 30.0
     breaker.enter()
@@ -81,8 +81,8 @@ def test_a_probe_that_works_closes_it(breaker: CircuitBreaker, time: Time) -> No
     assert breaker.open_s == 0.0
 
 
-def test_probes_grow_rare(breaker: CircuitBreaker, time: Time) -> None:
-    """Each that fails doubles the interval, up to its limit."""
+def test_the_interval_of_probes_grows(breaker: CircuitBreaker, time: Time) -> None:
+    """Each failed probe doubles the interval, up to its limit."""
     opened(breaker)
     waits_s = []
     for _ in range(4):
@@ -95,8 +95,8 @@ def test_probes_grow_rare(breaker: CircuitBreaker, time: Time) -> None:
     assert breaker.open_s == 290.0
 
 
-def test_a_probe_that_never_went_proves_nothing(breaker: CircuitBreaker, time: Time) -> None:
-    """The next order is the probe, at once."""
+def test_a_withdrawn_probe_is_repeated_at_once(breaker: CircuitBreaker, time: Time) -> None:
+    """After a probe is withdrawn the next create may be the probe without a wait."""
     opened(breaker)
     time.s = 30.0
     breaker.enter()
@@ -106,8 +106,8 @@ def test_a_probe_that_never_went_proves_nothing(breaker: CircuitBreaker, time: T
     assert (breaker.state, breaker.wait_s()) == (BreakerState.OPEN, 0.0)
 
 
-def test_each_change_is_one_line(breaker: CircuitBreaker, time: Time) -> None:
-    """An operator reads three lines of an outage, however many orders met it."""
+def test_each_state_change_is_logged_once(breaker: CircuitBreaker, time: Time) -> None:
+    """An outage gives three log lines, however many creates it affects."""
     with capture_logs() as lines:
         for _ in range(5):
             breaker.failed(ACCOUNT)

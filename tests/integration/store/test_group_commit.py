@@ -1,4 +1,4 @@
-"""Writes that share a commit: each is durable when it is answered, and fails only for itself."""
+"""Group commit: each write is durable when it returns, and its error affects no other write."""
 
 from __future__ import annotations
 
@@ -42,38 +42,38 @@ async def numbers(database: Database) -> list[int]:
     return [row[0] for row in await database.read("SELECT n FROM log ORDER BY n")]
 
 
-class Held:
-    """Keeps the writer's thread inside a transaction until it is released."""
+class BlockedWriter:
+    """Blocks the writer's thread inside a transaction until it is released."""
 
     def __init__(self, database: Database) -> None:
-        self._go = threading.Event()
+        self._released = threading.Event()
         self._begun = threading.Event()
-        self._write = asyncio.create_task(database.write(self._hold))
+        self._write = asyncio.create_task(database.write(self._block))
 
     async def begun(self) -> None:
         """Wait until the transaction has begun."""
         assert await asyncio.to_thread(self._begun.wait, 5.0)
 
     async def release(self) -> None:
-        """Let it commit, and wait until it has."""
-        self._go.set()
+        """Let the transaction commit, and wait until it has."""
+        self._released.set()
         await self._write
 
-    def _hold(self, _connection: sqlite3.Connection) -> None:
+    def _block(self, _connection: sqlite3.Connection) -> None:
         self._begun.set()
-        assert self._go.wait(5.0)
+        assert self._released.wait(5.0)
 
 
-async def test_what_waits_together_commits_together(database: Database) -> None:
-    """Writes that arrive during a commit share the next ones, up to the bound of a batch."""
-    held = Held(database)
-    await held.begun()
+async def test_waiting_writes_share_commits(database: Database) -> None:
+    """Writes that arrive during a commit share the next ones, up to the size of a batch."""
+    blocked = BlockedWriter(database)
+    await blocked.begun()
     before = database.write_counts.batches
 
     writes = [asyncio.create_task(put(database, number)) for number in range(20)]
     await asyncio.sleep(0)
     waiting = database.waiting_writes
-    await held.release()
+    await blocked.release()
     await asyncio.gather(*writes)
 
     assert waiting == 20
@@ -82,28 +82,28 @@ async def test_what_waits_together_commits_together(database: Database) -> None:
     assert await numbers(database) == list(range(20))
 
 
-async def test_nobody_is_answered_before_the_commit(database: Database, tmp_path: Path) -> None:
-    """When a write returns, another process can read it; while it is open, nobody can."""
+async def test_a_write_returns_after_its_commit(database: Database, tmp_path: Path) -> None:
+    """Another connection sees a write when it returns, and not while it is running."""
     seen: list[int] = []
 
     def count() -> int:
         with closing(sqlite3.connect(tmp_path / "tasks.db")) as other:
             return int(other.execute("SELECT count(*) FROM log").fetchone()[0])
 
-    def write_and_look(connection: sqlite3.Connection) -> None:
+    def write_and_count(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO log VALUES (1)")
         seen.append(count())
 
-    await database.write(write_and_look)
+    await database.write(write_and_count)
 
     assert seen == [0]
     assert await asyncio.to_thread(count) == 1
 
 
-async def test_one_error_fails_one_write(database: Database) -> None:
-    """A broken constraint and a bug in the middle of a batch undo themselves and nothing else."""
-    held = Held(database)
-    await held.begun()
+async def test_an_error_fails_only_its_write(database: Database) -> None:
+    """A violated constraint and a bug roll back their own writes, not others of the batch."""
+    blocked = BlockedWriter(database)
+    await blocked.begun()
 
     def buggy(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO log VALUES (99)")
@@ -117,7 +117,7 @@ async def test_one_error_fails_one_write(database: Database) -> None:
         return_exceptions=True,
     )
     await asyncio.sleep(0)
-    await held.release()
+    await blocked.release()
     answers = await writes
 
     assert answers[0] is answers[3] is None
@@ -126,8 +126,8 @@ async def test_one_error_fails_one_write(database: Database) -> None:
     assert await numbers(database) == [1, 2]
 
 
-async def test_a_lost_transaction_is_repeated_one_by_one(database: Database) -> None:
-    """When SQLite rolls a whole batch back, only the write that was too much is refused."""
+async def test_a_rolled_back_batch_is_repeated_one_by_one(database: Database) -> None:
+    """When SQLite rolls back a whole batch, only the write that does not fit is refused."""
     (pages,) = await database.write(
         lambda connection: tuple(connection.execute("PRAGMA page_count").fetchone())
     )
@@ -136,11 +136,11 @@ async def test_a_lost_transaction_is_repeated_one_by_one(database: Database) -> 
         lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
     )
 
-    def too_much(connection: sqlite3.Connection) -> None:
+    def write_too_much(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO log VALUES (zeroblob(400000))")
 
     answers = await asyncio.gather(
-        put(database, 1), database.write(too_much), put(database, 2), return_exceptions=True
+        put(database, 1), database.write(write_too_much), put(database, 2), return_exceptions=True
     )
 
     assert answers[0] is answers[2] is None
@@ -149,10 +149,8 @@ async def test_a_lost_transaction_is_repeated_one_by_one(database: Database) -> 
     assert await numbers(database) == [1, 2]
 
 
-async def test_a_batch_that_cannot_begin_is_refused_whole(
-    database: Database, tmp_path: Path
-) -> None:
-    """While another process holds the lock every write of the batch hears so; then all is well."""
+async def test_a_batch_that_cannot_begin_is_refused(database: Database, tmp_path: Path) -> None:
+    """While the database is locked every write of the batch fails; later writes work."""
     with closing(sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         answers = await asyncio.gather(
@@ -165,27 +163,27 @@ async def test_a_batch_that_cannot_begin_is_refused_whole(
     assert await numbers(database) == [7]
 
 
-async def test_the_queue_of_writes_has_an_end(
+async def test_the_queue_of_writes_is_limited(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More writes than may wait are refused at once, and counted."""
+    """Writes beyond the limit are refused at once and counted."""
     monkeypatch.setattr(writer_module, "MAX_WAITING_WRITES", 2)
-    held = Held(database)
-    await held.begun()
+    blocked = BlockedWriter(database)
+    await blocked.begun()
     writes = [asyncio.create_task(put(database, number)) for number in range(2)]
     await asyncio.sleep(0)
 
-    with pytest.raises(StoreUnavailableError, match="wait for the disk already"):
+    with pytest.raises(StoreUnavailableError, match="waiting for the disk already"):
         await put(database, 3)
 
-    await held.release()
+    await blocked.release()
     await asyncio.gather(*writes)
     assert database.write_counts.refused == 1
     assert await numbers(database) == [0, 1]
 
 
-async def test_closing_carries_out_what_was_accepted(tmp_path: Path) -> None:
-    """Writes that wait when the store closes are in the file; later ones are refused."""
+async def test_close_carries_out_accepted_writes(tmp_path: Path) -> None:
+    """Writes that wait when the store closes are carried out; later ones are refused."""
     path = tmp_path / "tasks.db"
     store = await TaskStore.open(path, SCHEMA)
     writes = [asyncio.create_task(store.add(order())) for _ in range(20)]
@@ -200,7 +198,7 @@ async def test_closing_carries_out_what_was_accepted(tmp_path: Path) -> None:
         await store.add(order())
 
 
-ADDING = """
+ADD_TASKS = """
 import asyncio, sys
 from pathlib import Path
 from phoenix_compat.tasks.store.task_store import TaskStore
@@ -220,32 +218,30 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("acknowledged", [1, 100, 500])
-async def test_a_kill_loses_nothing_that_was_acknowledged(
-    tmp_path: Path, acknowledged: int
-) -> None:
-    """Every id that 20 callers were told before kill -9 is in the file, whole and sound."""
+async def test_a_kill_loses_no_acknowledged_task(tmp_path: Path, acknowledged: int) -> None:
+    """Every task that was acknowledged before a kill -9 is in the undamaged file."""
     path = tmp_path / "tasks.db"
-    told = await asyncio.to_thread(told_before_kill, path, acknowledged)
+    acknowledged_ids = await asyncio.to_thread(ids_acknowledged_before_kill, path, acknowledged)
 
     async with await TaskStore.open(path, SCHEMA) as store:
-        kept = {task.id: task for task in await store.list(limit=100_000)}
-        histories = [await store.events(task_id) for task_id in kept]
+        stored = {task.id: task for task in await store.list(limit=100_000)}
+        histories = [await store.events(task_id) for task_id in stored]
 
-    assert len(told) >= acknowledged
-    assert told <= set(kept)
+    assert len(acknowledged_ids) >= acknowledged
+    assert acknowledged_ids <= set(stored)
     assert {len(history) for history in histories} == {1}
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def told_before_kill(path: Path, count: int) -> set[str]:
-    """Run a process that adds tasks, kill it after so many ids, and return all that it told."""
+def ids_acknowledged_before_kill(path: Path, count: int) -> set[str]:
+    """Run a process that adds tasks, kill it after `count` ids, and return all ids it printed."""
     root = Path(__file__).parents[3]
-    command = [sys.executable, "-c", ADDING, str(path)]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as adding:  # noqa: S603 - our own text
-        assert adding.stdout is not None
-        lines = [adding.stdout.readline() for _ in range(count)]
+    command = [sys.executable, "-c", ADD_TASKS, str(path)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own text
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(count)]
         with contextlib.suppress(ProcessLookupError):
-            os.kill(adding.pid, signal.SIGKILL)
-        lines += adding.stdout.readlines()
+            os.kill(process.pid, signal.SIGKILL)
+        lines += process.stdout.readlines()
     return {line.strip() for line in lines if line.endswith("\n")}

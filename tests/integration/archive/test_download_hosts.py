@@ -1,4 +1,4 @@
-"""Where the archive may be led, and where not: redirects and names that mean other addresses."""
+"""Redirects and host names that lead the archive to forbidden addresses."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from phoenix_compat.tasks.archive.errors import FileUnreachableError, HostRefuse
 from tests.integration.archive.archive_harness import PNG, TASK, files_in, host, opened, refusal
 
 
-class NameServer(AbstractResolver):
-    """Knows one address for every name, and remembers what it was asked."""
+class FakeResolver(AbstractResolver):
+    """Resolves every name to one address, and records the queried names."""
 
     def __init__(self, address: str) -> None:
-        self.asked: list[tuple[str, int]] = []
+        self.queried: list[tuple[str, int]] = []
         self._address = address
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        self.asked.append((host, port))
+        self.queried.append((host, port))
         return [
             ResolveResult(
                 hostname=host,
@@ -40,8 +40,8 @@ class NameServer(AbstractResolver):
         return
 
 
-async def moves(request: web.Request) -> web.Response:
-    """A picture after as many redirects as the path says; `to` is where the last one leads."""
+async def redirect(request: web.Request) -> web.Response:
+    """A picture after as many redirects as the path says; `to` is the target of a redirect."""
     left = int(request.path.strip("/"))
     if left:
         target = request.query.get("to", f"/{left - 1}")
@@ -50,8 +50,8 @@ async def moves(request: web.Request) -> web.Response:
 
 
 async def test_redirects_within_the_list_are_followed(tmp_path: Path) -> None:
-    """Three of them, and not a fourth."""
-    async with host(moves) as origin, opened(tmp_path, origin) as archive:
+    """Three redirects are followed, a fourth one is refused."""
+    async with host(redirect) as origin, opened(tmp_path, origin) as archive:
         (stored,) = await archive.keep(TASK, [f"{origin}/3"])
         error = await refusal(archive, f"{origin}/4")
 
@@ -77,10 +77,10 @@ async def test_redirects_within_the_list_are_followed(tmp_path: Path) -> None:
     ],
 )
 async def test_redirects_out_of_the_list_are_refused(tmp_path: Path, target: str) -> None:
-    """Each step is judged as if it were the first: scheme, host, port and user name."""
-    async with host(moves) as origin, opened(tmp_path, origin) as archive:
-        leads_to = target.format(port=URL(origin).port)
-        url = URL(f"{origin}/1").with_query(to=leads_to)
+    """The scheme, host, port and user name of a redirect's target are checked."""
+    async with host(redirect) as origin, opened(tmp_path, origin) as archive:
+        location = target.format(port=URL(origin).port)
+        url = URL(f"{origin}/1").with_query(to=location)
 
         error = await refusal(archive, str(url))
 
@@ -93,28 +93,28 @@ async def test_redirects_out_of_the_list_are_refused(tmp_path: Path, target: str
     ["127.0.0.1", "10.0.0.8", "169.254.169.254", "::1", "::ffff:192.168.1.1", "64:ff9b::a00:1"],
 )
 async def test_a_listed_name_at_a_private_address_is_refused(tmp_path: Path, address: str) -> None:
-    """The address counts, whatever the name; nothing is connected and nothing is repeated."""
-    names = NameServer(address)
-    async with opened(tmp_path, "files.example", resolver=names) as archive:
+    """A listed name with a private address is refused, without a retry."""
+    resolver = FakeResolver(address)
+    async with opened(tmp_path, "files.example", resolver=resolver) as archive:
         error = await refusal(archive, "https://files.example/x.png")
 
     assert isinstance(error, HostRefusedError)
-    assert names.asked == [("files.example", 443)]
+    assert resolver.queried == [("files.example", 443)]
 
 
-async def test_what_is_checked_is_what_is_connected(tmp_path: Path) -> None:
-    """A name is looked up once for a connection, so it cannot change its mind in between."""
-    names = NameServer("127.0.0.1")
-    async with host(moves) as origin:
+async def test_the_checked_address_is_the_connected_one(tmp_path: Path) -> None:
+    """A name is resolved once for each connection, so DNS rebinding has no effect."""
+    resolver = FakeResolver("127.0.0.1")
+    async with host(redirect) as origin:
         named = f"http://files.example:{URL(origin).port}"
-        async with opened(tmp_path, named, resolver=names) as archive:
+        async with opened(tmp_path, named, resolver=resolver) as archive:
             await archive.keep(TASK, [f"{named}/0"])
 
-    assert names.asked == [("files.example", URL(origin).port)]
+    assert resolver.queried == [("files.example", URL(origin).port)]
 
 
-async def test_a_host_that_nobody_is_at(tmp_path: Path) -> None:
-    """A refused connection is tried three times, then it is trouble that may pass."""
+async def test_a_refused_connection_is_temporary(tmp_path: Path) -> None:
+    """After a refused connection the error is temporary."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         origin = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -126,9 +126,9 @@ async def test_a_host_that_nobody_is_at(tmp_path: Path) -> None:
     assert (error.reason, error.is_temporary) == ("broken", True)
 
 
-async def test_a_certificate_is_asked_for(tmp_path: Path) -> None:
-    """An https host that does not speak TLS is refused, not asked in the clear."""
-    async with host(moves) as origin:
+async def test_a_host_without_tls_is_refused(tmp_path: Path) -> None:
+    """An https host that does not speak TLS is refused; there is no fallback to http."""
+    async with host(redirect) as origin:
         secure = origin.replace("http://", "https://")
         async with opened(tmp_path, secure) as archive:
             error = await refusal(archive, f"{secure}/0")

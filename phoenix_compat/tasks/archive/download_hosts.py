@@ -1,7 +1,7 @@
-"""Which addresses files may be fetched from; the guard against being sent into our own network.
+"""Decides which URLs may be downloaded, so that nobody can make the server fetch private addresses.
 
-A name is judged before anything is sent, and its addresses where the connection is made: what is
-checked is what is connected to, so a name that changes its mind in between changes nothing.
+The URL is checked before a request is sent. The addresses of its host are checked by the resolver
+that the connection itself uses, so DNS rebinding cannot bypass the check.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class DownloadHosts:
-    """The list of hosts, each one of:
+    """The hosts that files may be downloaded from. Each entry has one of these forms:
 
-    | entry | what it lets in |
+    | entry | what it allows |
     |---|---|
     | `replicate.delivery` | https on port 443, at public addresses |
-    | `*.replicate.delivery` | the same, for every name below it |
-    | `http://127.0.0.1:4567` | this origin and no other, wherever it is: the operator named it |
+    | `*.replicate.delivery` | the same, for all its subdomains |
+    | `http://127.0.0.1:4567` | exactly this origin, even at a private address |
     """
 
     def __init__(self, entries: Iterable[str]) -> None:
-        """Read the list.
+        """Parse the entries.
 
         Raises:
-            ConfigError: an entry that has none of these forms.
+            ConfigError: an entry has none of these forms.
         """
         self._names: set[str] = set()
         self._suffixes: set[str] = set()
@@ -45,32 +45,32 @@ class DownloadHosts:
         for entry in entries:
             self._add(entry)
 
-    def checked(self, url: str | URL) -> URL:
-        """The URL, when files may be fetched from it.
+    def validate(self, url: str | URL) -> URL:
+        """Check that a URL may be downloaded, and return it parsed.
 
         Raises:
-            HostRefusedError: they may not; the text says why.
+            HostRefusedError: it may not; the text says why.
         """
         try:
             parsed = URL(url)
             origin = (parsed.scheme, parsed.raw_host or "", parsed.port or 0)
         except ValueError as error:
-            raise HostRefusedError("the address is malformed") from error
+            raise HostRefusedError("the URL is malformed") from error
         if parsed.raw_user is not None or parsed.raw_password is not None:
-            raise HostRefusedError("the address carries a user name")
+            raise HostRefusedError("the URL contains a user name")
         if origin in self._origins:
             return parsed
         scheme, host, port = origin
         if not self._is_listed(host):
-            raise HostRefusedError(f"{host[:100]!r} is not a host that files are fetched from")
+            raise HostRefusedError(f"{host[:100]!r} is not an allowed host")
         if (scheme, port) != ("https", 443):
-            raise HostRefusedError(f"{host[:100]!r} is asked over https on port 443 only")
+            raise HostRefusedError(f"{host[:100]!r} is allowed only over https on port 443")
         if _is_address(host) and not is_public(host):
             raise HostRefusedError(f"{host} is a private address")
         return parsed
 
     def is_named_origin(self, host: str, port: int) -> bool:
-        """Whether the operator named this very host and port, so that it may be private."""
+        """Whether an entry is an origin with this host and port, which may then be private."""
         return any((host.lower(), port) == origin[1:] for origin in self._origins)
 
     def _is_listed(self, host: str) -> bool:
@@ -86,7 +86,7 @@ class DownloadHosts:
         name = text.removeprefix("*.")
         if not name or any(mark in name for mark in "*/:@?# "):
             raise ConfigError(
-                f'{entry!r} is no host; write "example.com", "*.example.com" or '
+                f'{entry!r} is not a host; write "example.com", "*.example.com" or '
                 '"http://127.0.0.1:8080"'
             )
         if name == text:
@@ -96,7 +96,7 @@ class DownloadHosts:
 
 
 class GuardedResolver(AbstractResolver):
-    """Looks names up, and hands on no address of a private network."""
+    """Resolves host names, and refuses those with private addresses."""
 
     def __init__(self, hosts: DownloadHosts, resolver: AbstractResolver) -> None:
         self._hosts = hosts
@@ -108,22 +108,23 @@ class GuardedResolver(AbstractResolver):
         """The addresses of a host.
 
         Raises:
-            HostRefusedError: one of them is not public, and the origin was not named as such.
+            HostRefusedError: one of them is not public, and no entry is an origin with this host
+                and port.
         """
-        found = await self._resolver.resolve(host, port, family)
+        addresses = await self._resolver.resolve(host, port, family)
         if not self._hosts.is_named_origin(host, port):
-            for address in found:
+            for address in addresses:
                 if not is_public(address["host"]):
-                    raise HostRefusedError(f"{host} is at a private address")
-        return found
+                    raise HostRefusedError(f"{host} has a private address")
+        return addresses
 
     async def close(self) -> None:
-        """Close the resolver behind it."""
+        """Close the wrapped resolver."""
         await self._resolver.close()
 
 
 def is_public(text: str) -> bool:
-    """Whether an IP address belongs to a host on the public network."""
+    """Whether an IP address is on the public internet."""
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):
         inner = _embedded(address)
@@ -137,7 +138,7 @@ def is_public(text: str) -> bool:
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    # Such an address only leads to the IPv4 address within it.
+    # These IPv6 addresses lead to the IPv4 address that they contain.
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.ipv4_mapped or address.sixtofour
@@ -156,8 +157,8 @@ def _origin(entry: str) -> tuple[str, str, int]:
         parsed = urlsplit(entry.strip().lower())
         host, port = parsed.hostname, parsed.port
     except ValueError as error:
-        raise ConfigError(f"{entry!r} is no origin: {error}") from error
+        raise ConfigError(f"{entry!r} is not an origin: {error}") from error
     extra = parsed.username is not None or parsed.path not in {"", "/"} or parsed.query
     if parsed.scheme not in _DEFAULT_PORTS or not host or extra:
-        raise ConfigError(f'{entry!r} is no origin; write "http://127.0.0.1:8080"')
+        raise ConfigError(f'{entry!r} is not an origin; write "http://127.0.0.1:8080"')
     return (parsed.scheme, host, port or _DEFAULT_PORTS[parsed.scheme])

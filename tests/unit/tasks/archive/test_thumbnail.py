@@ -1,4 +1,4 @@
-"""Thumbnails: small, upright, and never a reason to run out of memory."""
+"""Thumbnails: formats, sizes, orientation, and broken or huge pictures."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ from phoenix_compat.tasks.archive.thumbnail import ThumbnailError, draw_thumbnai
 LANDSCAPE = Image.new("RGB", (1024, 256), "red")
 
 
-def drawn(path: Path, picture: Image.Image, file_format: str, **options: Any) -> Image.Image:
-    """The thumbnail of a picture that is saved in this format."""
+def thumbnail_of(path: Path, picture: Image.Image, file_format: str, **options: Any) -> Image.Image:
+    """The thumbnail of a picture that was saved in this format."""
     picture.save(path, file_format, **options)
     return Image.open(io.BytesIO(draw_thumbnail(path)))
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "WEBP", "AVIF"])
-def test_every_format_of_models(tmp_path: Path, file_format: str) -> None:
-    """Each has a WebP thumbnail of at most 512 pixels, in its proportions."""
-    small = drawn(tmp_path / "x", LANDSCAPE, file_format)
+def test_every_format_has_a_thumbnail(tmp_path: Path, file_format: str) -> None:
+    """The thumbnail is WebP, at most 512 pixels long, with the same proportions."""
+    small = thumbnail_of(tmp_path / "x", LANDSCAPE, file_format)
 
     assert (small.format, small.size) == ("WEBP", (512, 128))
 
 
 def test_a_small_picture_stays_small(tmp_path: Path) -> None:
-    """Nothing is blown up."""
-    assert drawn(tmp_path / "x", Image.new("RGB", (7, 5)), "PNG").size == (7, 5)
+    """A picture is never enlarged."""
+    assert thumbnail_of(tmp_path / "x", Image.new("RGB", (7, 5)), "PNG").size == (7, 5)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "CMYK"])
-def test_every_mode(tmp_path: Path, mode: str) -> None:
-    """Palettes, grey, deep and print colours are drawn too."""
+def test_every_mode_has_a_thumbnail(tmp_path: Path, mode: str) -> None:
+    """Palette, greyscale, 16-bit and CMYK pictures have thumbnails."""
     file_format = "JPEG" if mode == "CMYK" else "PNG"
 
-    assert drawn(tmp_path / "x", Image.new(mode, (64, 64)), file_format).size == (64, 64)
+    assert thumbnail_of(tmp_path / "x", Image.new(mode, (64, 64)), file_format).size == (64, 64)
 
 
-def test_what_is_transparent_stays_so(tmp_path: Path) -> None:
-    """A cut-out keeps its background, which is none."""
-    small = drawn(tmp_path / "x", Image.new("RGBA", (64, 64), (255, 0, 0, 0)), "PNG")
+def test_transparency_is_kept(tmp_path: Path) -> None:
+    """The thumbnail of a transparent picture is transparent."""
+    small = thumbnail_of(tmp_path / "x", Image.new("RGBA", (64, 64), (255, 0, 0, 0)), "PNG")
 
     assert small.mode == "RGBA"
     assert small.getchannel("A").getextrema() == (0, 0)
 
 
-def test_a_turned_picture_is_upright(tmp_path: Path) -> None:
-    """The camera's orientation is applied."""
+def test_the_exif_orientation_is_applied(tmp_path: Path) -> None:
+    """A rotated photo has an upright thumbnail."""
     exif = Image.Exif()
     exif[0x0112] = 6
 
-    assert drawn(tmp_path / "x", LANDSCAPE, "JPEG", exif=exif).size == (128, 512)
+    assert thumbnail_of(tmp_path / "x", LANDSCAPE, "JPEG", exif=exif).size == (128, 512)
 
 
 @pytest.mark.parametrize("side", [9_500, 20_000, 2**31 - 1])
-def test_a_bomb_is_not_decoded(tmp_path: Path, side: int) -> None:
-    """More pixels than Pillow's limit are refused by the header alone."""
+def test_a_decompression_bomb_is_refused(tmp_path: Path, side: int) -> None:
+    """A picture with more pixels than Pillow's limit is refused because of its header."""
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
     bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -75,8 +75,8 @@ def test_a_bomb_is_not_decoded(tmp_path: Path, side: int) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "WEBP", "AVIF"])
-def test_a_broken_picture_has_none(tmp_path: Path, file_format: str) -> None:
-    """Cut or damaged anywhere, it is refused or drawn, and raises nothing else."""
+def test_a_broken_picture_raises_only_thumbnail_error(tmp_path: Path, file_format: str) -> None:
+    """A picture that is cut or damaged at any place is drawn, or raises ThumbnailError."""
     whole = io.BytesIO()
     Image.effect_noise((64, 64), 50).convert("RGB").save(whole, file_format)
     content = whole.getvalue()
@@ -90,8 +90,8 @@ def test_a_broken_picture_has_none(tmp_path: Path, file_format: str) -> None:
                 continue
 
 
-def test_only_pictures_are_opened(tmp_path: Path) -> None:
-    """Pillow's rarer decoders are not asked."""
+def test_other_formats_are_refused(tmp_path: Path) -> None:
+    """Pillow's other decoders are not used."""
     LANDSCAPE.save(tmp_path / "x", "TIFF")
 
     with pytest.raises(ThumbnailError):

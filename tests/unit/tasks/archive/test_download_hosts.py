@@ -1,11 +1,11 @@
-"""Which URLs and which addresses files may come from."""
+"""Which URLs and addresses files may be downloaded from."""
 
 from __future__ import annotations
 
 import pytest
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.tasks.archive.allowed_hosts import REPLICATE_HOSTS, DownloadHosts, is_public
+from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS, DownloadHosts, is_public
 from phoenix_compat.tasks.archive.errors import HostRefusedError
 
 HOSTS = DownloadHosts([*REPLICATE_HOSTS, "http://127.0.0.1:4567", "https://Files.Example:8443/"])
@@ -22,9 +22,9 @@ HOSTS = DownloadHosts([*REPLICATE_HOSTS, "http://127.0.0.1:4567", "https://Files
         "https://files.example:8443/a.png",
     ],
 )
-def test_a_listed_host_is_let_in(url: str) -> None:
-    """By its exact name, by its suffix, or as an origin that was named whole."""
-    assert HOSTS.checked(url).path
+def test_a_listed_host_is_allowed(url: str) -> None:
+    """A host may be listed by name, by wildcard, or as an origin."""
+    assert HOSTS.validate(url).path
 
 
 @pytest.mark.parametrize(
@@ -63,18 +63,18 @@ def test_a_listed_host_is_let_in(url: str) -> None:
     ],
 )
 def test_every_other_host_is_refused(url: str) -> None:
-    """Another scheme, port, spelling or place is another host."""
+    """A URL with another scheme, port, spelling or host is refused."""
     with pytest.raises(HostRefusedError):
-        HOSTS.checked(url)
+        HOSTS.validate(url)
 
 
-def test_a_listed_address_is_refused_when_it_is_private() -> None:
-    """A bare entry stands for public hosts; a private one is named as a whole origin."""
+def test_a_listed_private_address_is_refused() -> None:
+    """Private addresses are allowed only if they are listed as an origin."""
     hosts = DownloadHosts(["10.0.0.8", "8.8.8.8"])
 
-    assert hosts.checked("https://8.8.8.8/a.png").host == "8.8.8.8"
+    assert hosts.validate("https://8.8.8.8/a.png").host == "8.8.8.8"
     with pytest.raises(HostRefusedError, match="private"):
-        hosts.checked("https://10.0.0.8/a.png")
+        hosts.validate("https://10.0.0.8/a.png")
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_a_listed_address_is_refused_when_it_is_private() -> None:
         "a b",
     ],
 )
-def test_an_entry_that_is_no_host(entry: str) -> None:
-    """It is refused when the list is read, by its name."""
+def test_an_invalid_entry_is_refused(entry: str) -> None:
+    """An entry that is not a host or origin is a ConfigError."""
     with pytest.raises(ConfigError):
         DownloadHosts([entry])
 
@@ -132,5 +132,5 @@ def test_an_entry_that_is_no_host(entry: str) -> None:
     ],
 )
 def test_public_addresses(address: str, expected: bool) -> None:
-    """Loopback, private, link-local, shared, multicast and reserved are not, however wrapped."""
+    """Loopback, private, link-local, shared, multicast and reserved addresses are not public."""
     assert is_public(address) is expected

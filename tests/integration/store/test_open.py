@@ -1,4 +1,4 @@
-"""Opening the store: new files, old files, files that must be left alone."""
+"""Opening the store: new files, existing files, and files that must not be changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def contents(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def in_the_way(path: Path) -> None:
+def make_folder(path: Path) -> None:
     path.mkdir()
 
 
@@ -34,7 +34,7 @@ def put(path: Path, content: bytes) -> None:
 
 
 async def test_a_new_file_is_private_and_gets_the_schema(path: Path) -> None:
-    """The file is made with the version of schema.sql, readable by its owner only."""
+    """The file has the version of schema.sql and is readable only by its owner."""
     async with await TaskStore.open(path, SCHEMA):
         pass
 
@@ -44,8 +44,8 @@ async def test_a_new_file_is_private_and_gets_the_schema(path: Path) -> None:
     connection.close()
 
 
-async def test_closing_leaves_one_sound_file(path: Path) -> None:
-    """After close the WAL is checkpointed: the file alone is the database."""
+async def test_close_leaves_a_single_undamaged_file(path: Path) -> None:
+    """close checkpoints the WAL, so the file alone is the complete database."""
     async with await TaskStore.open(path, SCHEMA) as store:
         await store.add(order())
 
@@ -57,8 +57,8 @@ async def test_closing_leaves_one_sound_file(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\0" * 300])
-async def test_a_file_that_is_no_database_is_left_alone(path: Path, content: bytes) -> None:
-    """Nonsense is refused with advice, and not a byte of it changes."""
+async def test_a_file_that_is_not_a_database_is_not_changed(path: Path, content: bytes) -> None:
+    """Such a file is refused with advice, and not a byte of it changes."""
     put(path, content)
 
     with pytest.raises(StoreCorruptError, match="restore it from a backup"):
@@ -68,19 +68,19 @@ async def test_a_file_that_is_no_database_is_left_alone(path: Path, content: byt
 
 
 async def test_a_damaged_page_is_found(path: Path) -> None:
-    """A page that went bad on disk is found at the start, not in the middle of a task."""
+    """Damage on the disk is found when the store is opened."""
     async with await TaskStore.open(path, SCHEMA) as store:
         for number in range(50):
             await store.add(order(prompt=f"{number} " + "x" * 3_000))
-    sound = contents(path)
-    put(path, sound[: 4096 * 6] + b"\xab" * 4096 * 6 + sound[4096 * 12 :])
+    undamaged = contents(path)
+    put(path, undamaged[: 4096 * 6] + b"\xab" * 4096 * 6 + undamaged[4096 * 12 :])
 
     with pytest.raises(StoreCorruptError):
         await TaskStore.open(path, SCHEMA)
 
 
 async def test_a_newer_schema_is_refused(path: Path) -> None:
-    """A file of a newer program is not touched by an older one."""
+    """A file with a newer schema version is refused."""
     async with await TaskStore.open(path, SCHEMA):
         pass
     with sqlite3.connect(path) as connection:
@@ -91,40 +91,40 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
         await TaskStore.open(path, SCHEMA)
 
 
-async def test_someone_else_s_database_is_refused(path: Path) -> None:
-    """A database that is not ours gets no tables of ours."""
+async def test_another_database_is_refused(path: Path) -> None:
+    """A database of another program is refused."""
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE recipes (name TEXT)")
     connection.close()
 
-    with pytest.raises(StoreVersionError, match="no task database"):
+    with pytest.raises(StoreVersionError, match="not a task database"):
         await TaskStore.open(path, SCHEMA)
 
 
-async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    """Where no folder can be, the error says which path and why."""
-    tmp_path.joinpath("file").write_text("in the way")
+async def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
+    """The error names the path and what to do."""
+    tmp_path.joinpath("file").write_text("not a folder")
 
     with pytest.raises(StoreOpenError, match=r"file/tasks\.db.*choose a folder"):
         await TaskStore.open(tmp_path / "file" / "tasks.db", SCHEMA)
 
 
-async def test_a_folder_in_the_file_s_place_is_an_error(tmp_path: Path) -> None:
-    """A directory where the file should be is a clear refusal."""
+async def test_a_folder_in_place_of_the_file_is_an_error(tmp_path: Path) -> None:
+    """A folder cannot be opened as a database."""
     with pytest.raises(StoreOpenError):
         await TaskStore.open(tmp_path, SCHEMA)
 
 
-async def test_a_journal_that_cannot_be_is_an_error(path: Path) -> None:
-    """When SQLite cannot put its files beside the database, opening says so."""
-    in_the_way(path.with_name("tasks.db-wal"))
+async def test_a_wal_that_cannot_be_created_is_an_error(path: Path) -> None:
+    """Opening fails when SQLite cannot create its WAL file."""
+    make_folder(path.with_name("tasks.db-wal"))
 
     with pytest.raises(StoreOpenError, match="cannot use the database"):
         await TaskStore.open(path, SCHEMA)
 
 
-async def test_two_servers_do_not_share_a_file(path: Path) -> None:
-    """A second opener is refused while the first works, and welcome afterwards."""
+async def test_two_stores_cannot_open_the_same_file(path: Path) -> None:
+    """A second open fails until the first store is closed."""
     async with await TaskStore.open(path, SCHEMA):
         with pytest.raises(StoreInUseError, match="another process"):
             await TaskStore.open(path, SCHEMA)
@@ -134,7 +134,7 @@ async def test_two_servers_do_not_share_a_file(path: Path) -> None:
 
 
 async def test_a_locked_new_file_is_an_error(path: Path) -> None:
-    """A file that another program holds for writing cannot become ours."""
+    """A new file that another connection has locked cannot be opened."""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
 

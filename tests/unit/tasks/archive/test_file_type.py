@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes."""
+"""Detection of file types by the first bytes."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ _XML = b'<?xml version="1.0"?>\n'
         (b"<svgfoo>", "bin"),
     ],
 )
-def test_bytes_have_a_type(head: bytes, extension: str) -> None:
-    """The table knows what models make, and nothing else."""
+def test_the_type_is_detected(head: bytes, extension: str) -> None:
+    """Known formats are detected; everything else is UNKNOWN."""
     assert file_type_of(head) is TYPES_BY_EXTENSION[extension]
 
 
@@ -69,8 +69,8 @@ def test_bytes_have_a_type(head: bytes, extension: str) -> None:
         b"<body onload=x>",
     ],
 )
-def test_a_page_is_a_page(head: bytes) -> None:
-    """However it is dressed up; and it is no picture."""
+def test_html_is_detected(head: bytes) -> None:
+    """HTML is detected after white space, comments and an XML prologue, and has no file type."""
     assert is_html(head)
     assert file_type_of(head) is UNKNOWN
 
@@ -79,8 +79,8 @@ def test_a_page_is_a_page(head: bytes) -> None:
     st.binary(max_size=4096)
     | st.text(alphabet="<!->?[]svg xmlhtdocype", max_size=4096).map(str.encode)
 )
-def test_any_bytes_may_come(head: bytes) -> None:
-    """No bytes make it raise, and what is a page is nothing else."""
+def test_any_bytes_have_a_type(head: bytes) -> None:
+    """No bytes make it raise, and HTML is never an image."""
     file_type = file_type_of(head)
 
     assert file_type.extension in TYPES_BY_EXTENSION

@@ -1,4 +1,4 @@
-"""A store's database: opened, taken over, closed, and how it stands with it."""
+"""Opens and closes a store's database, and reports its health. Subclasses store things in it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from phoenix_compat.tasks.store.sqlite.database import Database
 from phoenix_compat.tasks.store.sqlite.writer import WriteCounts
 
 
-class OpenStore:
-    """What every store is, whatever it stores.
+class SQLiteStore:
+    """A store in an SQLite database.
 
     Args:
-        database: None for a store that another process has open; see `reopen`.
+        database: None while another process has the database open; see `reopen`.
     """
 
     def __init__(self, database: Database | None, clock: Clock) -> None:
-        self._opened = database
+        self._open_database = database
         self._clock = clock
 
     @classmethod
@@ -35,11 +35,11 @@ class OpenStore:
         """Open or create the store.
 
         Args:
-            path: the database file; its folder is made when missing.
+            path: the database file; its folder is created if it is missing.
             schema_sql: the text of schema.sql.
 
         Raises:
-            StoreOpenError: corrupt, of another version, in use or not writable; says which.
+            StoreOpenError: the file is damaged, of another version, in use or not writable.
         """
         database = await Database.open(Path(path), schema_sql, busy_timeout_s=busy_timeout_s)
         return cls(database, clock or SystemClock())
@@ -47,19 +47,21 @@ class OpenStore:
     async def reopen(
         self, path: Path | str, schema_sql: str, *, busy_timeout_s: float = 5.0
     ) -> None:
-        """Open a store that was made without a database: no other process has it now.
+        """Open the database of a store that was made without one.
 
         Raises:
-            StoreInUseError: one still has.
-            StoreOpenError: as of `open`.
+            StoreInUseError: another process still uses it.
+            StoreOpenError: as for `open`.
         """
-        self._opened = await Database.open(Path(path), schema_sql, busy_timeout_s=busy_timeout_s)
+        self._open_database = await Database.open(
+            Path(path), schema_sql, busy_timeout_s=busy_timeout_s
+        )
 
     @property
     def _database(self) -> Database:
-        if self._opened is None:
-            raise StoreUnavailableError("another process has the database")
-        return self._opened
+        if self._open_database is None:
+            raise StoreUnavailableError("another process has the database open")
+        return self._open_database
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,21 +76,21 @@ class OpenStore:
 
     @property
     def write_counts(self) -> WriteCounts:
-        """How many writes and commits there were since it was opened."""
+        """Counts of writes and commits since the database was opened."""
         return self._database.write_counts
 
     @property
     def is_open(self) -> bool:
-        """Whether this process has the database."""
-        return self._opened is not None
+        """Whether this process has the database open."""
+        return self._open_database is not None
 
-    async def trouble(self) -> StoreUnavailableError | None:
-        """Why it cannot be used just now; see `Database.trouble`."""
-        if self._opened is None:
-            return StoreUnavailableError("another process has the database")
-        return await self._opened.trouble()
+    async def health_error(self) -> StoreUnavailableError | None:
+        """Why the store cannot be used at the moment; see `Database.health_error`."""
+        if self._open_database is None:
+            return StoreUnavailableError("another process has the database open")
+        return await self._open_database.health_error()
 
     async def close(self) -> None:
-        """Finish the writes in hand, checkpoint, and let the file go."""
-        if self._opened is not None:
-            await self._opened.close()
+        """Finish the writes that were accepted, checkpoint, and close the file."""
+        if self._open_database is not None:
+            await self._open_database.close()

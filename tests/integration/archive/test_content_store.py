@@ -1,4 +1,4 @@
-"""The archive and its disk: full disks, crashes, damage, and files that are too old to keep."""
+"""The archive and its folder: full disks, crashes, damaged files, and pruning."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from phoenix_compat.tasks.archive.errors import ArchiveFolderError, ArchiveFullE
 from tests.integration.archive.archive_harness import (
     PNG,
     TASK,
-    SteeredClock,
+    ManualClock,
     files_in,
     host,
     opened,
     refusal,
 )
 
-_DIES_AT_THE_RENAME = """
+KILLED_AT_THE_RENAME = """
 import asyncio, os, pathlib, signal, sys
 from phoenix_compat.tasks.archive.archive import Archive
 from tests.integration.archive.archive_harness import PNG, TASK
@@ -48,7 +48,7 @@ asyncio.run(main())
 
 @asynccontextmanager
 async def sized_files() -> AsyncIterator[str]:
-    """A host whose files have as many bytes as their path says, each with other content."""
+    """A host with a file for each path /<name>/<size>, of this size and with its own content."""
 
     async def file(request: web.Request) -> web.Response:
         name, size = request.path.strip("/").split("/")
@@ -60,7 +60,7 @@ async def sized_files() -> AsyncIterator[str]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of 512 KiB; skipped where none can be mounted."""
+    """A filesystem of 512 KiB; the test is skipped where it cannot be mounted."""
     mount, umount = shutil.which("mount"), shutil.which("umount")
     folder = tmp_path / "small_disk"
     folder.mkdir()
@@ -74,8 +74,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run([umount, str(folder)], check=True)  # noqa: S603
 
 
-async def test_a_full_disk_says_so(small_disk: Path) -> None:
-    """The error names the folder, nothing half done stays, and there is room again afterwards."""
+async def test_a_full_disk_is_a_clear_error(small_disk: Path) -> None:
+    """The error names the folder, no temporary file stays, and smaller files still fit."""
     async with sized_files() as origin, opened(small_disk / "files", origin) as archive:
         (small,) = await archive.keep(TASK, [f"{origin}/a/100000"])
 
@@ -88,12 +88,12 @@ async def test_a_full_disk_says_so(small_disk: Path) -> None:
         assert files_in(small_disk / "files") == sorted([small.path, other.path])
 
 
-async def test_a_disk_that_fills_up_meanwhile(
+async def test_a_disk_that_fills_up_during_a_write(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When somebody else takes the room in between, the write itself fails as clearly."""
-    full_of = shutil.disk_usage(small_disk)._replace(free=2**40)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: full_of)
+    """If the space is used up after the check, the failed write has the same error."""
+    usage = shutil.disk_usage(small_disk)._replace(free=2**40)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage)
     async with sized_files() as origin, opened(small_disk / "files", origin) as archive:
         error = await refusal(archive, f"{origin}/a/900000")
 
@@ -102,20 +102,20 @@ async def test_a_disk_that_fills_up_meanwhile(
     assert files_in(small_disk / "files") == []
 
 
-async def test_some_of_the_disk_is_left_to_others(tmp_path: Path) -> None:
-    """Below the floor nothing is fetched at all."""
+async def test_min_free_bytes_stay_free(tmp_path: Path) -> None:
+    """With less free space than that nothing is downloaded."""
     async with sized_files() as origin, opened(tmp_path, origin, min_free_bytes=2**62) as archive:
         error = await refusal(archive, f"{origin}/a/100")
 
     assert isinstance(error, ArchiveFullError)
-    assert "left for others" in str(error)
+    assert "must stay free" in str(error)
     assert files_in(tmp_path) == []
 
 
-async def test_a_kill_before_the_rename_leaves_nothing_visible(tmp_path: Path) -> None:
-    """The bytes of a killed server have no name, and the next start removes them."""
+async def test_a_kill_before_the_rename_leaves_no_visible_file(tmp_path: Path) -> None:
+    """A killed server leaves only a temporary file, which the next start deletes."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _DIES_AT_THE_RENAME, str(tmp_path), stderr=asyncio.subprocess.PIPE
+        sys.executable, "-c", KILLED_AT_THE_RENAME, str(tmp_path), stderr=asyncio.subprocess.PIPE
     )
     await process.communicate()
     left = files_in(tmp_path)
@@ -127,7 +127,7 @@ async def test_a_kill_before_the_rename_leaves_nothing_visible(tmp_path: Path) -
 
 
 async def test_a_damaged_file_is_replaced(tmp_path: Path) -> None:
-    """Keeping content again heals the file that should have it."""
+    """Keeping the same content again replaces a damaged file."""
     async with sized_files() as origin, opened(tmp_path, origin) as archive:
         (stored,) = await archive.keep(TASK, [f"{origin}/a/1000"])
         path = tmp_path / stored.path
@@ -139,8 +139,8 @@ async def test_a_damaged_file_is_replaced(tmp_path: Path) -> None:
         assert (archive.counts.kept, archive.total_bytes) == (2, 1000)
 
 
-async def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
-    """Neither when files are looked up nor when they are written."""
+async def test_symbolic_links_are_not_followed(tmp_path: Path) -> None:
+    """A link in place of a stored file is followed neither for reading nor for writing."""
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
     async with sized_files() as origin, opened(tmp_path / "files", origin) as archive:
@@ -157,8 +157,8 @@ async def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> 
     assert (path.is_symlink(), secret.read_bytes()) == (False, b"secret")
 
 
-async def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
-    """It is refused at the start, by its name."""
+async def test_an_unusable_folder_is_an_error(tmp_path: Path) -> None:
+    """`open` raises an error that names the folder."""
     (tmp_path / "files").write_text("not a folder")
     archive = Archive(tmp_path / "files")
 
@@ -166,9 +166,9 @@ async def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
         await archive.open()
 
 
-async def test_pruning_by_age(tmp_path: Path) -> None:
-    """Old files go with their thumbnails; a file that was kept again is young again."""
-    clock = SteeredClock()
+async def test_files_are_pruned_by_age(tmp_path: Path) -> None:
+    """Old files are deleted; a file that was kept again counts as new."""
+    clock = ManualClock()
     async with sized_files() as origin, opened(tmp_path, origin, clock=clock) as archive:
         await archive.keep(TASK, [f"{origin}/a/100", f"{origin}/b/100"])
         clock.advance(7 * 86_400)
@@ -176,15 +176,15 @@ async def test_pruning_by_age(tmp_path: Path) -> None:
         clock.advance(4_000)
 
         pruned = await archive.prune(older_than_s=86_400)
-        then_nothing = await archive.prune(older_than_s=86_400)
+        pruned_again = await archive.prune(older_than_s=86_400)
 
-        assert (pruned, then_nothing, archive.counts.pruned) == (1, 0, 1)
+        assert (pruned, pruned_again, archive.counts.pruned) == (1, 0, 1)
         assert (len(files_in(tmp_path)), archive.total_bytes) == (2, 200)
 
 
-async def test_pruning_by_size(tmp_path: Path) -> None:
-    """The oldest go until the rest fits, and the grace period saves the youngest."""
-    clock = SteeredClock()
+async def test_files_are_pruned_by_size(tmp_path: Path) -> None:
+    """The oldest files are deleted until the rest fits, except within the grace period."""
+    clock = ManualClock()
     async with sized_files() as origin, opened(tmp_path, origin, clock=clock) as archive:
         paths = []
         for name in "abcd":
@@ -198,13 +198,13 @@ async def test_pruning_by_size(tmp_path: Path) -> None:
         assert files_in(tmp_path) == paths[3:]
 
 
-async def test_a_thumbnail_goes_with_its_file(tmp_path: Path) -> None:
-    """Pruning leaves no thumbnail without its file, and counts both."""
+async def test_a_thumbnail_is_deleted_with_its_file(tmp_path: Path) -> None:
+    """The total size counts both, and pruning deletes both."""
     red = (
         "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMB"
         "AQDJ/pLvAAAAAElFTkSuQmCC"
     )
-    clock = SteeredClock()
+    clock = ManualClock()
     async with opened(tmp_path, clock=clock) as archive:
         (stored,) = await archive.keep(TASK, [red])
         size_bytes = archive.total_bytes
@@ -217,9 +217,9 @@ async def test_a_thumbnail_goes_with_its_file(tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-async def test_the_oldest_make_room_for_the_newest(tmp_path: Path) -> None:
-    """With a limit on the whole, old files go when new ones come; young ones are not given up."""
-    clock = SteeredClock()
+async def test_old_files_are_pruned_for_new_ones(tmp_path: Path) -> None:
+    """At the size limit old files are deleted; if all are in the grace period, keep fails."""
+    clock = ManualClock()
     options = {"clock": clock, "max_total_bytes": 250}
     async with sized_files() as origin, opened(tmp_path, origin, **options) as archive:
         await archive.keep(TASK, [f"{origin}/a/100", f"{origin}/b/100"])
@@ -232,8 +232,8 @@ async def test_the_oldest_make_room_for_the_newest(tmp_path: Path) -> None:
         assert (archive.total_bytes, archive.counts.pruned) == (200, 1)
 
 
-async def test_what_is_there_is_counted_at_the_start(tmp_path: Path) -> None:
-    """A new start knows what the old one kept."""
+async def test_open_counts_the_stored_files(tmp_path: Path) -> None:
+    """After a restart the total size and the files are known."""
     async with sized_files() as origin:
         async with opened(tmp_path, origin) as before:
             (stored,) = await before.keep(TASK, [f"{origin}/a/1000"])

@@ -1,4 +1,4 @@
-"""The store when the disk fails it: full, read-only, locked, taken away. No task is half there."""
+"""The store on a full or read-only disk, with a locked file, and with a file that disappears."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.integration.worker.worker_harness import SCHEMA, order
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 512 KiB; skipped by name where none can be mounted."""
+    """A filesystem of 512 KiB; the test is skipped where it cannot be mounted."""
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = mount("-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder))
@@ -34,14 +34,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def mount(*arguments: str) -> str | None:
-    """Mount; why not, when it was refused."""
+    """Mount; returns why it failed, or None."""
     if os.geteuid() != 0:
         return "this user is not root"
     return run("mount", *arguments)
 
 
 def run(name: str, *arguments: str) -> str | None:
-    """Run a command of the system; what it complained of, None when it succeeded."""
+    """Run a system command; returns its error output, or None when it succeeded."""
     path = shutil.which(name)
     if path is None:
         return f"there is no {name}"
@@ -52,21 +52,21 @@ def run(name: str, *arguments: str) -> str | None:
 
 
 async def fill(store: TaskStore, chars: int) -> set[TaskId]:
-    """Add tasks, ten at a time, until the disk refuses; the ids that were acknowledged."""
+    """Add tasks, ten at a time, until the disk is full; returns the acknowledged ids."""
     added: set[TaskId] = set()
     while True:
-        orders = (store.add(order(prompt="x" * chars)) for _ in range(10))
-        answers = await asyncio.gather(*orders, return_exceptions=True)
-        added |= {answer.id for answer in answers if not isinstance(answer, BaseException)}
-        refusals = [answer for answer in answers if isinstance(answer, BaseException)]
-        assert {type(refusal) for refusal in refusals} <= {StoreUnavailableError}
-        if refusals:
-            assert "full" in str(refusals[0]), refusals
+        writes = (store.add(order(prompt="x" * chars)) for _ in range(10))
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        added |= {result.id for result in results if not isinstance(result, BaseException)}
+        errors = [result for result in results if isinstance(result, BaseException)]
+        assert {type(error) for error in errors} <= {StoreUnavailableError}
+        if errors:
+            assert "full" in str(errors[0]), errors
             return added
 
 
-def check_sound(path: Path) -> None:
-    """The file is whole, and each task has the first line of its history."""
+def assert_undamaged(path: Path) -> None:
+    """Assert that the file is undamaged and that each task has events."""
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -75,7 +75,7 @@ def check_sound(path: Path) -> None:
 
 
 async def test_a_full_disk_keeps_what_was_acknowledged(small_disk: Path) -> None:
-    """On a full disk new tasks are refused, old ones are read; with room again all goes on."""
+    """On a full disk new tasks are refused and old ones are readable; later writes work again."""
     path = small_disk / "tasks.db"
     ballast = small_disk / "ballast"
     await asyncio.to_thread(ballast.write_bytes, b"x" * 150_000)
@@ -91,11 +91,11 @@ async def test_a_full_disk_keeps_what_was_acknowledged(small_disk: Path) -> None
     assert listed == added
     assert first is not None
     assert later.id not in added
-    check_sound(path)
+    assert_undamaged(path)
 
 
-async def test_a_full_disk_refuses_a_move_whole(small_disk: Path) -> None:
-    """A result that has no room leaves the task running; when there is room it is completed."""
+async def test_a_full_disk_refuses_a_whole_move(small_disk: Path) -> None:
+    """If a result does not fit, the task stays running; later it can be completed."""
     path = small_disk / "tasks.db"
     ballast = small_disk / "ballast"
     await asyncio.to_thread(ballast.write_bytes, b"x" * 150_000)
@@ -116,11 +116,11 @@ async def test_a_full_disk_refuses_a_move_whole(small_disk: Path) -> None:
         done = await store.move(running, TaskStatus.COMPLETED, result_data={})
 
     assert done is not None
-    check_sound(path)
+    assert_undamaged(path)
 
 
-async def test_a_disk_without_room_for_a_store_is_an_error_at_start(small_disk: Path) -> None:
-    """A file that cannot be made is refused with the reason, before anything is promised."""
+async def test_a_disk_without_space_is_an_error_at_start(small_disk: Path) -> None:
+    """If the file cannot be created, open raises an error with the reason."""
     await asyncio.to_thread((small_disk / "ballast").write_bytes, b"x" * 510_000)
 
     with pytest.raises(StoreOpenError, match=r"full|disk"):
@@ -128,44 +128,44 @@ async def test_a_disk_without_room_for_a_store_is_an_error_at_start(small_disk: 
 
 
 async def test_a_read_only_disk_is_an_error_at_start(small_disk: Path) -> None:
-    """A folder that nobody may write is named, and what is in it is left alone."""
+    """Opening on a read-only disk is an error, and the file is not changed."""
     path = small_disk / "tasks.db"
     async with await TaskStore.open(path, SCHEMA) as store:
         await store.add(order())
     assert mount("-o", "remount,ro", str(small_disk)) is None
 
-    with pytest.raises(StoreOpenError, match="choose a folder this user may write"):
+    with pytest.raises(StoreOpenError, match="choose a folder that this user may write to"):
         await TaskStore.open(path, SCHEMA)
 
     assert mount("-o", "remount,rw", str(small_disk)) is None
-    check_sound(path)
+    assert_undamaged(path)
 
 
 @contextmanager
-def another_process_holds(path: Path) -> Iterator[None]:
-    """A second program that has begun to write and takes its time."""
+def locked_by_another_process(path: Path) -> Iterator[None]:
+    """Another process holds a write transaction on the file."""
     program = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
-        "c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read()"
+        "c.execute('BEGIN EXCLUSIVE'); print('locked', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(  # noqa: S603 - our own text
         [sys.executable, "-c", program, str(path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
         yield
-        holder.communicate()
+        process.communicate()
 
 
 async def test_another_process_s_lock_is_a_503(tmp_path: Path) -> None:
-    """While another program writes, a POST is told to come back; nothing of it is there."""
+    """While another process has the lock, a POST gets a 503 and nothing is stored."""
     path = tmp_path / "tasks.db"
-    async with open_shop_window(path) as (client, workshop):
-        kept = await workshop.add()
-        with another_process_holds(path):
+    async with open_shop_window(path) as (client, harness):
+        kept = await harness.add()
+        with locked_by_another_process(path):
             refused = await client.post("/api/tasks", json=MONK)
             shown = await client.get(f"/api/tasks/{kept.id}")
         accepted = await client.post("/api/tasks", json=MONK)
@@ -174,28 +174,28 @@ async def test_another_process_s_lock_is_a_503(tmp_path: Path) -> None:
         assert document["type"].endswith(":store-unavailable")
         assert refused.headers["Retry-After"] == "2"
         assert (shown.status, accepted.status) == (200, 202)
-        assert len(await workshop.store.list()) == 2
-    check_sound(path)
+        assert len(await harness.store.list()) == 2
+    assert_undamaged(path)
 
 
-async def test_a_file_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
-    """What would be written to a removed file is refused; put back, the store works again."""
-    path, away = tmp_path / "tasks.db", tmp_path / "away.db"
+async def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
+    """Writes to a removed file are refused; after it is put back the store works again."""
+    path, moved = tmp_path / "tasks.db", tmp_path / "moved.db"
     async with await TaskStore.open(path, SCHEMA) as store:
         kept = await store.add(order())
-        path.rename(away)
+        path.rename(moved)
 
         with pytest.raises(StoreGoneError, match="removed or replaced"):
             await store.add(order())
 
-        away.rename(path)
+        moved.rename(path)
         later = await store.add(order())
         assert [task.id for task in await store.list()] == [later.id, kept.id]
-    check_sound(path)
+    assert_undamaged(path)
 
 
-async def test_a_file_that_was_replaced_is_noticed(tmp_path: Path) -> None:
-    """A restored backup under a running server is not the file it works on."""
+async def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
+    """Writes are refused when another file has replaced the open one."""
     path, other = tmp_path / "tasks.db", tmp_path / "other.db"
     async with await TaskStore.open(other, SCHEMA):
         pass
@@ -206,11 +206,11 @@ async def test_a_file_that_was_replaced_is_noticed(tmp_path: Path) -> None:
         await store.add(order())
 
     await store.close()
-    check_sound(path)
+    assert_undamaged(path)
 
 
-async def test_a_file_taken_away_during_a_commit_is_noticed(tmp_path: Path) -> None:
-    """A write that was committed to a file without a name is not acknowledged."""
+async def test_a_file_removed_during_a_commit_is_noticed(tmp_path: Path) -> None:
+    """A write that was committed to a deleted file is not acknowledged."""
     path = tmp_path / "tasks.db"
     store = await TaskStore.open(path, SCHEMA)
 
@@ -221,7 +221,7 @@ async def test_a_file_taken_away_during_a_commit_is_noticed(tmp_path: Path) -> N
 
 
 async def test_a_missing_file_is_a_503(tmp_path: Path) -> None:
-    """Clients hear that nothing was stored, and nothing of this machine's paths."""
+    """Clients get a 503 without any path of this machine."""
     path = tmp_path / "tasks.db"
     async with open_shop_window(path) as (client, _workshop):
         path.unlink()

@@ -1,4 +1,4 @@
-"""Files on their way in, and the names they get."""
+"""The content store, incoming files, and the JSON form of stored files."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ LIMITS = ContentStoreLimits(max_total_bytes=None, min_free_bytes=0, grace_s=0.0)
 PNG = TYPES_BY_EXTENSION["png"]
 
 
-def a_shelf(folder: Path) -> ContentStore:
-    """A content store that is open."""
+def make_content_store(folder: Path) -> ContentStore:
+    """An open content store."""
     content_store = ContentStore(folder, LIMITS, SystemClock())
     content_store.open()
     return content_store
 
 
-def an_incoming(folder: Path) -> IncomingFile:
-    """A file for which there is room."""
+def make_incoming_file(folder: Path) -> IncomingFile:
+    """An incoming file without a limit."""
     return IncomingFile(folder, lambda _more_bytes: None)
 
 
-def test_a_file_is_hashed_as_it_comes(tmp_path: Path) -> None:
-    """In blocks of any size, with its beginning remembered."""
-    incoming = an_incoming(tmp_path)
+def test_a_file_is_hashed_while_it_is_written(tmp_path: Path) -> None:
+    """Hash, size and head are right after several writes."""
+    incoming = make_incoming_file(tmp_path)
 
     incoming.write(b"a" * 4_000)
     incoming.write(b"b" * 4_000)
@@ -49,9 +49,9 @@ def test_a_file_is_hashed_as_it_comes(tmp_path: Path) -> None:
     incoming.discard()
 
 
-def test_a_file_can_begin_anew(tmp_path: Path) -> None:
-    """After a broken connection nothing of the first try is left, also when there was none."""
-    incoming = an_incoming(tmp_path)
+def test_a_file_can_be_rewound(tmp_path: Path) -> None:
+    """After a rewind nothing of the earlier bytes is left; a rewind of an empty file is fine."""
+    incoming = make_incoming_file(tmp_path)
     incoming.rewind()
     incoming.write(b"half of a")
 
@@ -63,9 +63,9 @@ def test_a_file_can_begin_anew(tmp_path: Path) -> None:
     assert (incoming.head, incoming.sha256) == (b"whole", hashlib.sha256(b"whole").hexdigest())
 
 
-def test_a_discarded_file_takes_no_more(tmp_path: Path) -> None:
-    """A write that comes late makes no new file; discarding twice is harmless."""
-    incoming = an_incoming(tmp_path)
+def test_a_discarded_file_cannot_be_written(tmp_path: Path) -> None:
+    """A write after a discard creates no file; discarding twice is harmless."""
+    incoming = make_incoming_file(tmp_path)
     incoming.write(b"x")
     incoming.discard()
     incoming.discard()
@@ -76,27 +76,27 @@ def test_a_discarded_file_takes_no_more(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unused_file_is_no_file(tmp_path: Path) -> None:
-    """Nothing is made on disk before the first bytes."""
-    incoming = a_shelf(tmp_path).incoming()
+def test_an_unused_file_is_not_created(tmp_path: Path) -> None:
+    """Nothing is created on disk before the first bytes."""
+    incoming = make_content_store(tmp_path).incoming()
 
     assert not incoming.path.exists()
 
 
-def test_leftovers_go_when_the_shelf_is_opened(tmp_path: Path) -> None:
-    """What a crash left half done is removed, what was kept is not."""
-    content_store = a_shelf(tmp_path)
+def test_open_deletes_unfinished_files(tmp_path: Path) -> None:
+    """Unfinished files of a crash are deleted, stored files are not."""
+    content_store = make_content_store(tmp_path)
     kept = content_store.incoming()
     kept.write(b"kept")
-    stored = content_store.settle(kept, PNG)
-    left = content_store.incoming()
-    left.write(b"left")
-    left.finish()
+    stored = content_store.commit(kept, PNG)
+    unfinished = content_store.incoming()
+    unfinished.write(b"left")
+    unfinished.finish()
 
-    again = a_shelf(tmp_path)
+    reopened = make_content_store(tmp_path)
 
-    assert (left.path.exists(), stored.path.exists()) == (False, True)
-    assert again.total_bytes == 4
+    assert (unfinished.path.exists(), stored.path.exists()) == (False, True)
+    assert reopened.total_bytes == 4
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ def test_leftovers_go_when_the_shelf_is_opened(tmp_path: Path) -> None:
         "é" * 64,
     ],
 )
-def test_only_names_are_looked_for(tmp_path: Path, name: str) -> None:
-    """Anything else is no file, whatever lies in the folder."""
-    content_store = a_shelf(tmp_path)
+def test_only_valid_names_are_found(tmp_path: Path, name: str) -> None:
+    """A name that is not a hash with a known extension finds nothing."""
+    content_store = make_content_store(tmp_path)
     incoming = content_store.incoming()
     incoming.write(b"x")
-    stored = content_store.settle(incoming, PNG)
+    stored = content_store.commit(incoming, PNG)
 
     assert content_store.find(name.format(stored.sha256)) is None
     assert content_store.find(name.format(stored.sha256), is_thumbnail=True) is None
@@ -139,9 +139,9 @@ def test_only_names_are_looked_for(tmp_path: Path, name: str) -> None:
     )
 
 
-def test_strangers_in_the_folder_are_left_alone(tmp_path: Path) -> None:
-    """Pruning deletes what the archive has made, and nothing that was put beside it."""
-    content_store = a_shelf(tmp_path)
+def test_other_files_in_the_folder_are_not_pruned(tmp_path: Path) -> None:
+    """Pruning deletes only files that the archive has stored."""
+    content_store = make_content_store(tmp_path)
     for path in (tmp_path / "notes.txt", tmp_path / "ab" / "cd" / "notes.txt"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("mine")
@@ -160,17 +160,17 @@ def test_strangers_in_the_folder_are_left_alone(tmp_path: Path) -> None:
         (errno.EIO, ArchiveFolderError),
     ],
 )
-def test_what_the_disk_says(number: int, expected: type[ArchiveError]) -> None:
-    """A full disk is told from one that cannot be written; both may be tried again."""
-    with pytest.raises(expected, match="/data/files") as told, disk_errors("/data/files"):
-        raise OSError(number, "as it says")
+def test_os_errors_become_archive_errors(number: int, expected: type[ArchiveError]) -> None:
+    """A full disk and a folder that cannot be written have different, temporary errors."""
+    with pytest.raises(expected, match="/data/files") as raised, disk_errors("/data/files"):
+        raise OSError(number, "the reason")
 
-    assert told.value.is_temporary
-    assert "as it says" in str(told.value)
+    assert raised.value.is_temporary
+    assert "the reason" in str(raised.value)
 
 
-def test_the_row_form_leaves_out_what_is_absent() -> None:
-    """And reads back as the same file."""
+def test_the_document_leaves_out_absent_values() -> None:
+    """The document has no null values and converts back to the same file."""
     stored = StoredFile(
         sha256="ab" * 32, size_bytes=3, content_type="image/png", path=f"ab/ab/{'ab' * 32}.png"
     )
