@@ -15,18 +15,18 @@ PARALLEL ?= -n 2 --dist loadfile
 .PHONY: help run demo test check lint types imports docs unit interop-client faults bench \
 	binary release test-packaging clean
 
-help: ## What there is.
+help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.run ## Start the server (ARGS="--port 8080" passes options).
 	$(BIN)/phoenix-compat serve $(ARGS)
 
-demo: $(VENV)/.run ## Order a picture, watch its progress, save it.
+demo: $(VENV)/.run ## Create a picture, show its progress, save it.
 	$(BIN)/phoenix-compat demo $(ARGS)
 
 test: check unit ## Set up and check everything.
 
-check: lint types imports docs ## What needs no run: style, types, which way imports point, documentation.
+check: lint types imports docs ## Check style, types, import rules and documentation; run no tests.
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -52,13 +52,13 @@ interop-client:
 		npm ci --prefix tests/interop --no-audit --no-fund; \
 	else echo "npm is not installed: the tests of npm phoenix will be skipped"; fi
 
-binary: $(VENV)/.ship ## Build what runs without Python into dist/: one file, .tar.gz, .deb.
+binary: $(VENV)/.ship ## Build packages that need no Python into dist/: one file, .tar.gz, .deb.
 	$(BIN)/python packaging/bundle.py
 
-release: $(VENV)/.ship ## All that is published, with sums and a bill of materials (ARGS=--check only asks).
+release: $(VENV)/.ship ## Build all release files, with checksums and a bill of materials (ARGS=--check only checks).
 	$(BIN)/python packaging/release.py $(ARGS)
 
-test-packaging: $(VENV)/.ship binary ## Run the binary and the .deb in a bare Debian (root, debootstrap; minutes).
+test-packaging: $(VENV)/.ship binary ## Test the binary and the .deb in a minimal Debian (as root, with debootstrap; takes minutes).
 	$(BIN)/python -m pytest -m packaging tests/packaging $(ARGS)
 
 # Stamps, so that running the server does not install the tools of the tests.
@@ -85,12 +85,12 @@ $(VENV)/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "venv failed: on Debian, apt-get install python3-venv"; exit 1; }
 
-faults: $(VENV)/.dev ## Kill the server 200 times and count what was kept (five minutes).
+faults: $(VENV)/.dev ## Kill the server 200 times and count lost tasks (five minutes).
 	$(BIN)/python -m tests.faults.kills $(ARGS)
 
-bench: $(VENV)/.dev ## How near to the machine's limit (BENCH= the folder of phxload.c and wslimit.c).
+bench: $(VENV)/.dev ## Measure the speed (BENCH= the folder of phxload.c and wslimit.c).
 	$(BIN)/python -m tests.benchmarks --bench $(BENCH) $(ARGS)
 
-clean: ## Remove what the other targets made.
+clean: ## Remove everything that the other targets created.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		.hypothesis tests/interop/node_modules

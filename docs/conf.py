@@ -1,6 +1,6 @@
 """How Sphinx builds the documentation: `make docs` writes it to build/docs.
 
-The sources are the Markdown files as they lie in the repository. So a relative link works on a code
+The sources are the Markdown files in the repository itself. So relative links work both on a code
 host and on the site, and README, CHANGELOG and CONTRIBUTING are pages of the site without a copy.
 """
 
@@ -39,7 +39,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 4
 myst_enable_extensions = ["deflist"]
 
-# What stands in single backticks in a docstring is code.
+# Text in single backticks in a docstring is code.
 default_role = "code"
 
 # The API reference: names as users import them, in the order of the source.
@@ -51,15 +51,15 @@ python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
-# Pygments does not know Swift's key paths (`\.scenePhase`); such a snippet is shown all the same.
+# Pygments does not know Swift's key paths (`\.scenePhase`); show such snippets anyway.
 suppress_warnings = ["misc.highlighting_failure"]
 
 # External links are not fetched: the build needs no network.
 nitpicky = True
 nitpick_ignore_regex = [
-    # Classes of other projects; their own documentation is not read, see above.
+    # Classes of other projects; their documentation is not fetched, see above.
     ("py:.*", r"(aiohttp|web|logging|collections|typing|unittest)\..*"),
-    # Types inside that a signature shows and nobody imports.
+    # Internal types that appear in signatures but that users do not import.
     ("py:.*", r"phoenix_compat\.(channel\.F|pubsub\.Member|endpoint\.MountedSocket)"),
     ("py:.*", r"phoenix_compat\.(transports|conformance\.faults|protocol\.serializer)\..*"),
     ("py:.*", r"(Params|FaultError)"),
@@ -73,7 +73,7 @@ html_show_copyright = False
 
 
 def shorten(*event: Any) -> tuple[str, str] | None:
-    """Defaults that have no spelling in Python are dots, so that the signature can be read."""
+    """Replace defaults that Python cannot spell with dots, to keep signatures readable."""
     _app, _what, _name, _object, _options, signature, returned = event
     if signature is None:
         return None
@@ -81,7 +81,7 @@ def shorten(*event: Any) -> tuple[str, str] | None:
 
 
 def setup(app: Sphinx) -> None:
-    """Tidy signatures; know the languages of blocks that Pygments does not."""
+    """Shorten signatures, and register the block languages that Pygments does not know."""
     app.connect("autodoc-process-signature", shorten)
     for language in ("wire", "wire-v1", "caddy"):
         app.add_lexer(language, TextLexer)

@@ -1,4 +1,4 @@
-"""docs/conformance.md says what the reference set, the options and the trace checker are."""
+"""docs/conformance.md agrees with the reference channel set, the options and the trace checker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from phoenix_compat.cli import cli
 from phoenix_compat.conformance import reference
 from phoenix_compat.conformance.suite.cases import parse_case
 from phoenix_compat.conformance.trace.recording.jsonl import parse_jsonl
-from tests.docs.test_docs import blocks
+from tests.docs.pages import blocks
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "conformance.md").read_text()
@@ -27,7 +27,7 @@ TOPICS = re.findall(r'"(\w+:\*)"', SOURCE)
 
 
 def command(*names: str) -> click.Command:
-    """A command by its words."""
+    """Return the command with this name, for example `conformance run`."""
     found: click.Command = cli
     for name in names:
         assert isinstance(found, click.Group)
@@ -36,20 +36,20 @@ def command(*names: str) -> click.Command:
 
 
 def test_the_reference_set_has_channels_and_events() -> None:
-    """The tests below look at something."""
+    """The lists that the tests below compare with are not empty."""
     assert sorted(set(TOPICS)) == ["presence:*", "room:*", "task:*"]
     assert len(EVENTS) > 15
 
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_the_elixir_file_handles_every_event(event: str) -> None:
-    """Each event of our reference set has a handle_in in the file for Phoenix, and a word."""
+    """Each event of our reference set is described, and has a handle_in in the file for Phoenix."""
     assert f'handle_in("{event}",' in ELIXIR
     assert f"`{event}`" in SET
 
 
 def test_the_elixir_file_handles_no_other_event() -> None:
-    """What the document lists is handled, and any other event has no handler."""
+    """The file for Phoenix handles the events that the page lists, and no others."""
     listed = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", SET, re.MULTILINE)))
     of_presence = ["update", "list"]
 
@@ -64,7 +64,7 @@ def test_the_elixir_file_routes_every_topic(topic: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "code",
     [
         'socket "/socket", Conformance.UserSocket, websocket: true, longpoll: true',
         'socket "/slow", Conformance.UserSocket, websocket: [timeout: 2_000], longpoll: false',
@@ -77,13 +77,13 @@ def test_the_elixir_file_routes_every_topic(topic: str) -> None:
         "[0, 1, 2, 127, 128, 254, 255]",
     ],
 )
-def test_the_elixir_file_has_what_the_vectors_rely_on(words: str) -> None:
-    """The rest of the reference set: mounts, refusals, broadcasts from outside."""
-    assert words in ELIXIR
+def test_the_elixir_file_has_what_the_vectors_rely_on(code: str) -> None:
+    """The file for Phoenix has the mounts, refusals and broadcasts of the reference set."""
+    assert code in ELIXIR
 
 
 def test_the_elixir_file_is_whole() -> None:
-    """Every block that is opened is closed, as far as that can be told without Elixir."""
+    """Blocks and brackets are balanced, as far as that can be checked without Elixir."""
     code = re.sub(r'"(?:[^"\\]|\\.)*"|#.*', "", ELIXIR)
     opened = re.findall(r"\bdo$|\bfn\b", code, re.MULTILINE)
 
@@ -93,7 +93,7 @@ def test_the_elixir_file_is_whole() -> None:
 
 
 def test_the_recording_of_the_document_gives_its_report(tmp_path: Path) -> None:
-    """The JSON lines that are shown are judged as is shown."""
+    """The trace checker prints the report of the page for the recording of the page."""
     lines = next(block for block in blocks(DOCUMENT, "json") if '"from"' in block)
     path = tmp_path / "trace.jsonl"
     path.write_text(lines)
@@ -104,27 +104,27 @@ def test_the_recording_of_the_document_gives_its_report(tmp_path: Path) -> None:
     assert result.output == blocks(DOCUMENT, "text")[0]
 
 
-def test_the_case_of_the_document_is_one() -> None:
-    """The vector that is shown can be read."""
+def test_the_case_of_the_document_can_be_parsed() -> None:
+    """The vector on the page can be parsed."""
     shown = next(block for block in blocks(DOCUMENT, "json") if '"steps"' in block)
 
     assert len(parse_case(json.loads(shown)).steps) == 2
 
 
 @pytest.mark.parametrize("name", ["run", "trace"])
-def test_every_option_of_the_document_is_there(name: str) -> None:
+def test_every_option_of_the_document_exists(name: str) -> None:
     """No section names an option that its command does not have."""
     section = {
         "run": DOCUMENT.partition("## A server")[2].partition("### With pytest")[0],
         "trace": DOCUMENT.partition("## A recording")[2].partition("From Python:")[0],
     }[name]
-    there = {option for one in command("conformance", name).params for option in one.opts}
+    existing = {option for one in command("conformance", name).params for option in one.opts}
 
-    assert set(re.findall(r"`(--[\w-]+)", section)) <= there
+    assert set(re.findall(r"`(--[\w-]+)", section)) <= existing
 
 
 def test_every_option_of_the_plugin_is_documented() -> None:
-    """The pytest section names each option of the plugin, and no other."""
+    """The section about pytest names each option of the plugin, and no other."""
     plugin = (ROOT / "pytest_phoenix_compat.py").read_text()
     section = DOCUMENT.partition("### With pytest")[2].partition("###")[0]
 

@@ -1,4 +1,4 @@
-"""The documents say what the code does."""
+"""The README, the settings, the failure codes and the list of differences agree with the code."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aiohttp import web
 from phoenix_compat.cli import cli
 from phoenix_compat.server.process.settings import PREFIX, Settings
 from phoenix_compat.tasks.model.failure import TEXTS
+from tests.docs.pages import blocks
 from tests.serving import serving
 from tests.wire import PhoenixWire
 
@@ -21,11 +22,6 @@ PACKAGE = ROOT / "phoenix_compat"
 README = (ROOT / "README.md").read_text()
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 FROM_PHOENIX = (ROOT / "docs" / "from-phoenix.md").read_text()
-
-
-def blocks(text: str, language: str) -> list[str]:
-    """The fenced code blocks in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -38,7 +34,7 @@ def test_every_setting_is_documented(name: str) -> None:
     assert f"| `{name}` | `{variables[0]}` |" in SETTINGS
 
 
-def test_no_document_names_a_setting_that_is_none() -> None:
+def test_no_unknown_setting_is_documented() -> None:
     """Each row of docs/settings.md is a setting."""
     assert set(re.findall(r"^\| `(\w+)` \|", SETTINGS, re.MULTILINE)) == set(Settings.model_fields)
 
@@ -55,7 +51,7 @@ def test_every_deviation_from_phoenix_is_listed() -> None:
 
 
 def test_every_command_has_a_help_text() -> None:
-    """`--help` says something for each command and each option."""
+    """Each command has a text for `--help`."""
 
     def commands(group: click.Group) -> list[click.Command]:
         nested = [commands(one) for one in group.commands.values() if isinstance(one, click.Group)]
@@ -71,7 +67,7 @@ def test_every_failure_code_is_documented(code: str) -> None:
 
 
 async def test_the_readme_server_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README's Python server lets a client join and echoes its message to the room."""
+    """The Python server in the README accepts a join and broadcasts a message to the room."""
     apps: list[web.Application] = []
     monkeypatch.setattr(web, "run_app", lambda app, port: apps.append(app))
     names: dict[str, Any] = {}
@@ -80,10 +76,10 @@ async def test_the_readme_server_works(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(apps[0]) as url:
         wire = await PhoenixWire.open(url)
         await wire.join("room:lobby")
-        heard = await wire.ask(["1", "2", "room:lobby", "new_msg", {"body": "hello"}])
+        broadcast = await wire.ask(["1", "2", "room:lobby", "new_msg", {"body": "hello"}])
         await wire.close()
 
-    assert heard == [None, None, "room:lobby", "new_msg", {"body": "hello"}]
+    assert broadcast == [None, None, "room:lobby", "new_msg", {"body": "hello"}]
 
 
 def test_the_readmes_commands_are_targets() -> None:
@@ -96,8 +92,24 @@ def test_the_readmes_commands_are_targets() -> None:
 @pytest.mark.parametrize(
     "document", sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]), ids=lambda p: p.name
 )
-def test_links_between_documents_lead_somewhere(document: Path) -> None:
-    """Each relative link of a document names a file that is there."""
+def test_links_between_documents_resolve(document: Path) -> None:
+    """Each relative link in a document names a file that exists."""
     links = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
 
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]),
+    ids=lambda p: p.name,
+)
+def test_source_files_that_documents_name_exist(document: Path) -> None:
+    """Each `folder/module.py` in a document is a file of the package or of the repository."""
+    named = set(re.findall(r"`((?:\w+/)+\w+\.(?:py|toml|sql|json|md))`", document.read_text()))
+
+    assert [
+        name
+        for name in sorted(named)
+        if not (ROOT / name).exists() and not (PACKAGE / name).exists()
+    ] == []

@@ -1,4 +1,4 @@
-"""docs/faq.md, docs/ios.md and docs/from-elixir.md: links, settings and commands that exist."""
+"""Links, settings and commands in docs/faq.md, docs/ios.md and docs/from-elixir.md exist."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ from tests.docs.pages import DOCS, ROOT, anchors, links, page, prose
 FAQ = page("faq.md")
 PAGES = ["faq.md", "ios.md", "from-elixir.md"]
 
-ARRIVING = {"allowed_hosts", "max_connections"}
-"""Settings that the pages name before every branch has them."""
-
 OTHER_WORDS = {
     *("task_id", "input_data", "result_data", "error_data", "image_url", "prediction_id"),
     *("auth_request", "server_name", "phx_close", "join_ref"),
     *("secret_key_base", "key_iterations", "key_length", "key_digest"),
     *("provider_account", "model_failed"),
 }
-"""Words with an underscore that are no settings: keys, codes, directives of nginx, arguments."""
+"""Words with an underscore that are not settings: keys, codes, directives of nginx, arguments."""
 
 
 def questions() -> list[tuple[str, str]]:
-    """Each question with its answer."""
+    """Return each question with its answer."""
     found = re.split(r"^### (.+)$", FAQ, flags=re.MULTILINE)[1:]
     return [
         (question, answer.partition("\n## ")[0])
@@ -36,22 +33,22 @@ def questions() -> list[tuple[str, str]]:
 
 
 def test_there_are_thirty_questions_for_five_readers() -> None:
-    """The page keeps its word."""
+    """The page has as many questions and groups as it says."""
     assert len(questions()) == 30
     assert len(re.findall(r"^## ", FAQ, re.MULTILINE)) == 5
 
 
 @pytest.mark.parametrize(("question", "answer"), questions())
-def test_every_answer_is_short_and_leads_to_a_page(question: str, answer: str) -> None:
-    """An answer of a few lines ends in a link to the page that says more."""
+def test_every_answer_is_short_and_links_to_a_page(question: str, answer: str) -> None:
+    """An answer has at most five lines and links to a page that says more."""
     assert question.strip()
     assert links(answer)
     assert len(answer.strip().splitlines()) <= 5
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_links_lead_to_files_and_headings(name: str) -> None:
-    """Each relative link names a file that is there, and a heading in it."""
+def test_links_resolve_to_files_and_headings(name: str) -> None:
+    """Each relative link names a file that exists, and a heading in it."""
     found = links(page(name))
     broken = [
         (path, anchor)
@@ -65,21 +62,21 @@ def test_links_lead_to_files_and_headings(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_readme_leads_to_each_page(name: str) -> None:
-    """Nobody has to guess that a page exists."""
+def test_the_readme_links_to_each_page(name: str) -> None:
+    """The README has a link to each of these pages."""
     assert f"](docs/{name})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_settings_exist(name: str) -> None:
-    """Each word with an underscore is a setting, or one that is known here."""
+    """Each word with an underscore is a setting or is listed in `OTHER_WORDS`."""
     words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", prose(page(name))))
 
-    assert words - set(Settings.model_fields) - ARRIVING - OTHER_WORDS == set()
+    assert words - set(Settings.model_fields) - OTHER_WORDS == set()
 
 
-def test_no_other_word_is_listed() -> None:
-    """The list of words that are no settings has only words of the pages."""
+def test_every_listed_word_is_used() -> None:
+    """Each word of `OTHER_WORDS` occurs on a page."""
     text = "".join(page(name) for name in PAGES)
 
     assert {word for word in OTHER_WORDS if not re.search(rf"\b{word}\b", text)} == set()
@@ -87,7 +84,7 @@ def test_no_other_word_is_listed() -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_exist(name: str) -> None:
-    """Each `phoenix-compat …` of a page is a command, with the options that follow it."""
+    """Each `phoenix-compat …` on a page is an existing command with existing options."""
     for line in re.findall(r"phoenix-compat\s+([a-z][^`\n]*)", page(name)):
         words = line.split()
         found: click.Command = cli

@@ -1,4 +1,7 @@
-"""The pages where readers begin: every command and every program on them works."""
+"""Every command and program on the pages for new readers works.
+
+The pages are docs/self-hosting.md, docs/python.md and docs/conformance-start.md.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from aiohttp import web
 from phoenix_compat import SocketHandler, mount, ok
 from phoenix_compat.server.process.settings import Settings
 from tests.conftest import Open, Serve
-from tests.docs.test_docs import blocks
+from tests.docs.pages import blocks
 from tests.integration.operations.commands import environment
 from tests.integration.process.proxies import free_port
 from tests.wire import OK
@@ -39,12 +42,12 @@ APP, PRESENCE, TOKENS = (
     for word in ("web.run_app", "Presence(endpoint)", "tokens.sign")
 )
 TEST_APP = next(block for block in blocks(PYTHON, "python") if "ChannelTest(" in block)
-PATIENCE_S = 40.0
-QUICK = {"PHOENIX_COMPAT_EMULATOR_SPEED": "50"}
+TIMEOUT_S = 40.0
+FAST_EMULATOR = {"PHOENIX_COMPAT_EMULATOR_SPEED": "50"}
 
 
-def launcher(path: Path) -> None:
-    """Put the program where the page has it; not executable, like a download."""
+def write_program(path: Path) -> None:
+    """Write a script that runs this package; it is not executable yet, like a download."""
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m phoenix_compat "$@"\n')
     path.chmod(0o644)
 
@@ -54,7 +57,7 @@ def make_executable(path: Path) -> None:
 
 
 class Shell:
-    """Runs the commands of a page in one folder, as its reader would."""
+    """Runs the commands of a page in one folder, as a reader would."""
 
     def __init__(self, folder: Path, port: int, **changes: str) -> None:
         self.port = port
@@ -64,7 +67,7 @@ class Shell:
         )
 
     async def start(self, commands: str) -> asyncio.subprocess.Process:
-        """Start what a block says, on this test's port."""
+        """Start the commands of a block, on this test's port."""
         text = re.sub(r"127\.0\.0\.1:400\d", f"127.0.0.1:{self.port}", commands)
         return await asyncio.create_subprocess_exec(
             *("bash", "-euc", re.sub(r"--port 400\d", f"--port {self.port}", text)),
@@ -76,32 +79,32 @@ class Shell:
         )
 
     async def run(self, commands: str, code: int = 0) -> str:
-        """What a block prints; Enter is the answer to every question."""
+        """Run a block and return what it prints; every question is answered with Enter."""
         process = await self.start(commands)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             out, _ = await process.communicate(b"\n" * 9)
         assert process.returncode == code, out.decode()
         return out.decode()
 
     @asynccontextmanager
     async def running(self, command: str) -> AsyncIterator[None]:
-        """A server that a block starts, listening."""
+        """Run the server that a block starts, from the moment it listens."""
         process = await self.start(f"exec {command}")
         try:
             assert process.stdout is not None
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 while b"listens on" not in (line := await process.stdout.readline()):
-                    assert line, "it ended"
+                    assert line, "the server ended before it listened"
             yield
         finally:
             if process.returncode is None:
                 process.terminate()
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 await process.communicate()
 
 
 def test_every_block_is_run() -> None:
-    """No page has a block in a language that the tests below do not look at."""
+    """Each page has only blocks in languages that the tests below run or check."""
     languages = {
         language
         for page in (HOSTING, PYTHON, CONFORMANCE)
@@ -112,7 +115,7 @@ def test_every_block_is_run() -> None:
 
 
 def values(text: str) -> list[Any]:
-    """The JSON values that were printed one after another."""
+    """Parse JSON values that were printed one after another."""
     decoder, found = json.JSONDecoder(), []
     while text := text.strip():
         value, end = decoder.raw_decode(text)
@@ -121,8 +124,8 @@ def values(text: str) -> list[Any]:
     return found
 
 
-def needed(command: str) -> None:
-    """Skip without a command that the page uses; in CI it must be there."""
+def require(command: str) -> None:
+    """Skip the test if a command is not installed; in CI that is a failure."""
     if shutil.which(command) is None:
         if os.environ.get("CI") == "true":
             pytest.fail(f"{command} is missing")
@@ -131,40 +134,40 @@ def needed(command: str) -> None:
 
 @pytest.mark.timeout(180)  # a dozen commands, a process each
 async def test_self_hosting(tmp_path: Path) -> None:
-    """From the downloaded file to a task, a backup and the plan of an upgrade."""
-    needed("curl")
+    """The commands lead from the downloaded file to a task, a backup and the plan of an upgrade."""
+    require("curl")
     unpack, configure, serve, ask, doctor, backup, upgrade = blocks(HOSTING, "sh")
-    launcher(tmp_path / ONE_FILE)
+    write_program(tmp_path / ONE_FILE)
     port = free_port()
-    shell = Shell(tmp_path, port, PHOENIX_COMPAT_PORT=str(port), **QUICK)
+    shell = Shell(tmp_path, port, PHOENIX_COMPAT_PORT=str(port), **FAST_EMULATOR)
 
     version = await shell.run(unpack)
     await shell.run(configure)
     async with shell.running(serve):
-        made, listed = values(await shell.run(ask))
-        doctored = await shell.run(doctor)
-        backed_up = await shell.run(backup)
-    planned = await shell.run(upgrade)
+        created, listed = values(await shell.run(ask))
+        doctor_output = await shell.run(doctor)
+        backup_output = await shell.run(backup)
+    plan = await shell.run(upgrade)
 
     assert version.startswith("phoenix-compat")
     assert stat.S_IMODE((tmp_path / "phoenix-compat.toml").stat().st_mode) == 0o600
-    assert [task["task_id"] for task in listed["tasks"]] == [made["task_id"]]
-    assert f"http://127.0.0.1:{port}" in doctored
-    assert "1 tasks" in backed_up
-    assert "nothing to do" in planned
+    assert [task["task_id"] for task in listed["tasks"]] == [created["task_id"]]
+    assert f"http://127.0.0.1:{port}" in doctor_output
+    assert "1 tasks" in backup_output
+    assert "nothing to do" in plan
 
 
 @pytest.mark.parametrize("text", blocks(HOSTING, "toml"))
 def test_the_settings_of_self_hosting(text: str) -> None:
-    """What the page puts into the configuration file works."""
-    given = tomllib.loads(text)
+    """The lines for the configuration file are valid settings."""
+    lines = tomllib.loads(text)
 
-    assert Settings(**given).model_fields_set == set(given)
+    assert Settings(**lines).model_fields_set == set(lines)
 
 
 async def test_the_caddyfile_of_self_hosting(tmp_path: Path) -> None:
-    """Caddy accepts it."""
-    needed("caddy")
+    """Caddy accepts the file of the page."""
+    require("caddy")
     (tmp_path / "Caddyfile").write_text(blocks(HOSTING, "caddy")[0])
 
     adapted = await Shell(tmp_path, 0).run("caddy adapt --config Caddyfile 2>/dev/null")
@@ -173,7 +176,7 @@ async def test_the_caddyfile_of_self_hosting(tmp_path: Path) -> None:
 
 
 def test_what_is_installed_is_this_package() -> None:
-    """`pip install` names the project."""
+    """`pip install` on the pages names this project."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     for page in (PYTHON, CONFORMANCE):
@@ -182,7 +185,7 @@ def test_what_is_installed_is_this_package() -> None:
 
 
 def run_app(folder: Path, monkeypatch: pytest.MonkeyPatch, *further: str) -> dict[str, Any]:
-    """Do what `python app.py` does, up to serving; the names that it defines."""
+    """Run `python app.py` up to serving, and return the names that it defines."""
     monkeypatch.setattr(web, "run_app", lambda app, port: None)
     (folder / "app.py").write_text("\n\n".join([APP, *further]))
     return runpy.run_path(str(folder / "app.py"), run_name="__main__")
@@ -191,7 +194,7 @@ def run_app(folder: Path, monkeypatch: pytest.MonkeyPatch, *further: str) -> dic
 async def test_the_python_application(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve, open_wire: Open
 ) -> None:
-    """A client hears what is posted, and what another one says."""
+    """A client gets what is posted to `/announce` and what a client says."""
     url = await serve(run_app(tmp_path, monkeypatch)["app"])
     wire = await open_wire(url)
     await wire.join("room:lobby")
@@ -200,18 +203,18 @@ async def test_the_python_application(
         status = posted.status
     announced = await wire.recv()
     await wire.send(["1", "2", "room:lobby", "new_msg", {"body": "hi"}])
-    said = await wire.recv_many(2)
+    answered = await wire.recv_many(2)
 
     assert status == 200
     assert announced == [None, None, "room:lobby", "new_msg", {"body": "tea"}]
-    assert said == [
+    assert answered == [
         [None, None, "room:lobby", "new_msg", {"body": "hi"}],
         ["1", "2", "room:lobby", "phx_reply", OK],
     ]
 
 
 async def test_the_tests_of_the_python_application(tmp_path: Path) -> None:
-    """`pytest` runs the page's test."""
+    """`pytest` runs the test of the page, and it passes."""
     (tmp_path / "app.py").write_text(APP)
     (tmp_path / "test_app.py").write_text(TEST_APP)
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
@@ -224,7 +227,7 @@ async def test_the_tests_of_the_python_application(tmp_path: Path) -> None:
 async def test_the_tokens_of_the_python_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve, open_wire: Open
 ) -> None:
-    """Who brings the token connects under its name; who does not is refused."""
+    """A client with a token can connect; one without is refused."""
     names = run_app(tmp_path, monkeypatch, TOKENS)
     endpoint = names["endpoint"]
     endpoint.socket("/members", names["MemberSocket"])
@@ -244,7 +247,7 @@ async def test_the_tokens_of_the_python_page(
 async def test_the_presence_of_the_python_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve, open_wire: Open
 ) -> None:
-    """Who joins is told who is there."""
+    """A client that joins gets a diff and the list of those present."""
     names = run_app(tmp_path, monkeypatch, PRESENCE)
     endpoint = names["endpoint"]
 
@@ -267,13 +270,13 @@ async def test_the_presence_of_the_python_page(
     assert (state[3], set(state[4])) == ("presence_state", {"ann"})
 
 
-@pytest.mark.timeout(180)  # the same
+@pytest.mark.timeout(180)  # a dozen commands, a process each
 async def test_the_first_commands_for_authors(tmp_path: Path) -> None:
-    """The reference server passes; the fault server closes as asked, and has a report."""
+    """The reference server passes the suite; the fault server closes on request and reports it."""
     serve, run, again, report, trace = blocks(CONFORMANCE, "sh")
     port = free_port()
     shell = Shell(tmp_path, port)
-    launcher(tmp_path / "phoenix-compat")
+    write_program(tmp_path / "phoenix-compat")
     make_executable(tmp_path / "phoenix-compat")
     shown = blocks(CONFORMANCE, "text")[0].splitlines()
     (tmp_path / "trace.jsonl").write_text(blocks(CONFORMANCE, "json")[0])
@@ -296,7 +299,7 @@ async def test_the_first_commands_for_authors(tmp_path: Path) -> None:
 
 
 async def closed_by(url: str) -> int | None:
-    """The code with which a client is closed that joins the topic of the page."""
+    """Join the topic of the page and return the code with which the server closes."""
     topic = re.findall(r"`(fault:[^`]+)`", CONFORMANCE)[0]
     async with (
         aiohttp.ClientSession() as http,

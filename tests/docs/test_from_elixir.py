@@ -1,4 +1,4 @@
-"""docs/from-elixir.md: its programs run, its lines are imported, its proxy switches over."""
+"""The programs, task lines and proxy configuration of docs/from-elixir.md work."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TOKEN_SERVER, CONVERT = blocks(PAGE, "python")
 *PAYLOADS, LINE = (json.loads(block) for block in blocks(PAGE, "json"))
 NGINX = blocks(PAGE, "nginx")[0]
 DATA_DIR = "/srv/phoenix-compat"
-_PATIENCE_S = 20.0
+_TIMEOUT_S = 20.0
 
 OLD_ROWS: list[dict[str, Any]] = [
     {
@@ -58,18 +58,18 @@ OLD_ROWS: list[dict[str, Any]] = [
         "updated_at": "2026-01-05T10:00:09Z",
     },
 ]
-"""Rows as PostgreSQL's row_to_json writes them, without and with a time zone."""
+"""Rows as row_to_json of PostgreSQL writes them, without and with a time zone."""
 
 
-def words_of(line: str) -> list[str]:
-    """The arguments of a line that calls phoenix-compat."""
-    name, *words = shlex.split(line)
+def arguments_of(line: str) -> list[str]:
+    """Return the arguments of a line that calls phoenix-compat."""
+    name, *arguments = shlex.split(line)
     assert name == "phoenix-compat"
-    return words
+    return arguments
 
 
 async def shell(script: str, folder: Path) -> str:
-    """Run a block of the page in a folder whose `bin` is searched first; its output."""
+    """Run a block of the page with `bin` of the folder first in PATH, and return its output."""
     process = await asyncio.create_subprocess_exec(
         *("bash", "-euo", "pipefail", "-c", script),
         cwd=folder,
@@ -77,14 +77,14 @@ async def shell(script: str, folder: Path) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(_TIMEOUT_S):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
 
 
 def install(folder: Path, name: str, program: str) -> None:
-    """Put a program into the folder's `bin`."""
+    """Write an executable program into `bin` of the folder."""
     path = folder / "bin" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(program)
@@ -92,8 +92,8 @@ def install(folder: Path, name: str, program: str) -> None:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Path:
-    """A folder with `phoenix-compat`, a `psql` that has the old rows, and the page's convert.py."""
+def migration_folder(tmp_path: Path) -> Path:
+    """A folder with `phoenix-compat`, a `psql` that prints the old rows, and convert.py."""
     lines = "".join(json.dumps(row) + "\n" for row in OLD_ROWS)
     (tmp_path / "rows").write_text(lines)
     install(
@@ -109,26 +109,26 @@ def workplace(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def served(data_dir: Path, *words: str, **variables: str) -> AsyncIterator[Any]:
-    """The task server as a process, and its URL."""
+async def served(data_dir: Path, *options: str, **variables: str) -> AsyncIterator[Any]:
+    """Run the task server as a process; yield the process and its URL."""
     fast = {"PHOENIX_COMPAT_EMULATOR_SPEED": "20", **variables}
-    arguments = ("serve", "--port", "0", "--data-dir", str(data_dir), *words)
+    arguments = ("serve", "--port", "0", "--data-dir", str(data_dir), *options)
     async with server("-m", "phoenix_compat", *arguments, **fast) as process_and_url:
         yield process_and_url
 
 
 async def test_the_command_starts_a_server(tmp_path: Path) -> None:
-    """The line of step 1 serves, on its port and in its folder; both are others here."""
+    """The command of step 1 starts a server (with the port and folder replaced)."""
     port = free_port()
     line = SERVE.replace("4100", str(port)).replace(DATA_DIR, str(tmp_path / "data"))
 
-    async with server("-m", "phoenix_compat", *words_of(line)) as (_, url):
+    async with server("-m", "phoenix_compat", *arguments_of(line)) as (_, url):
         assert url == f"http://127.0.0.1:{port}"
     assert (tmp_path / "data" / "tasks.sqlite3").exists()
 
 
 async def test_the_payloads_are_those_of_the_server(tmp_path: Path) -> None:
-    """Keys and types of the three payloads of `progress`."""
+    """The three payloads of `progress` have the keys and types that the server sends."""
     async with product(settings_for(tmp_path)) as client:
         first, *_, completed = await client.follow(await client.post())
         stuck = await client.post("#fault:stuck_processing")
@@ -140,19 +140,19 @@ async def test_the_payloads_are_those_of_the_server(tmp_path: Path) -> None:
 
 
 def shape(value: Any) -> Any:
-    """Keys and types, without the values."""
+    """Replace the values by their types."""
     if isinstance(value, Mapping):
         return {key: shape(one) for key, one in value.items()}
     return [shape(one) for one in value] if isinstance(value, list) else type(value)
 
 
-async def test_the_curl_lines_are_answered(workplace: Path) -> None:
-    """Creating a task and watching the server from the shell."""
+async def test_the_curl_lines_are_answered(migration_folder: Path) -> None:
+    """The curl commands of the page create a task and show the state of the server."""
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    async with served(workplace / "data") as (_, url):
+    async with served(migration_folder / "data") as (_, url):
         outputs = [
-            await shell(line.replace("http://127.0.0.1:4100", url), workplace)
+            await shell(line.replace("http://127.0.0.1:4100", url), migration_folder)
             for line in [CREATE, *WATCH.splitlines()]
         ]
 
@@ -165,8 +165,8 @@ async def test_the_curl_lines_are_answered(workplace: Path) -> None:
 async def test_phoenix_tokens_open_the_server(
     monkeypatch: pytest.MonkeyPatch, serve: Serve, open_wire: Open, dial: Dial
 ) -> None:
-    """A token that was signed with the secret lets its user in and to his own channel; without one,
-    or with one of another secret, the handshake is 403."""
+    """A token signed with the secret opens a connection and the user's own channel. Without one, or
+    with a token of another secret, the handshake is answered with 403."""
     secret = "the secret_key_base of the Phoenix app, long enough"
     apps: list[web.Application] = []
     monkeypatch.setattr(web, "run_app", lambda app, port: apps.append(app))
@@ -174,11 +174,11 @@ async def test_phoenix_tokens_open_the_server(
     exec(compile(TOKEN_SERVER, "from-elixir.md", "exec"), {})  # noqa: S102 - our own text
     url = await serve(apps[0])
     target = "/socket/websocket?vsn=2.0.0"
-    stranger = Tokens(secret[::-1]).sign("user socket", 7)
+    foreign_token = Tokens(secret[::-1]).sign("user socket", 7)
 
     refused = [
         (await (await dial(url)).handshake(target + query)).status
-        for query in ("", f"&token={stranger}", "&token=nonsense")
+        for query in ("", f"&token={foreign_token}", "&token=nonsense")
     ]
     wire = await open_wire(url, f"{target}&token={Tokens(secret).sign('user socket', 7)}")
     own = await wire.ask(["1", "1", "user:7", "phx_join", {}])
@@ -189,33 +189,35 @@ async def test_phoenix_tokens_open_the_server(
     assert others[4] == {"response": {"reason": "unauthorized"}, "status": "error"}
 
 
-async def test_old_tasks_are_brought_along(workplace: Path) -> None:
-    """psql's rows become lines, the lines tasks, and whoever joins one hears its end; a second
-    import adds nothing, and the export gives the lines back."""
-    data = workplace / "data"
+async def test_old_tasks_are_imported(migration_folder: Path) -> None:
+    """The rows from psql are imported as tasks, and a client that joins one gets its final state; a
+    second import adds nothing, and the export returns the tasks."""
+    data = migration_folder / "data"
     steps = (DUMP + IMPORT).replace(DATA_DIR, str(data))
 
-    await shell(steps, workplace)
-    await shell(steps, workplace)
+    await shell(steps, migration_folder)
+    await shell(steps, migration_folder)
 
     async with served(data) as (_, url):
         async with aiohttp.request("GET", f"{url}/api/tasks") as answer:
             listed = (await answer.json())["tasks"]
-        told = [await present_state(url, task_id) for task_id in ("42", "b6f1")]
+        states = [await current_state(url, task_id) for task_id in ("42", "b6f1")]
     assert [task["task_id"] for task in listed] == ["b6f1", "42"]
-    assert [one["status"] for one in told] == ["completed", "failed"]
-    assert told[0]["result_data"] == LINE["result_data"]
-    assert told[0]["timestamp"] == "2026-01-05T10:00:09Z"
-    assert told[1]["error_data"] == {"error": "NSFW", "code": "model_failed"}
+    assert [one["status"] for one in states] == ["completed", "failed"]
+    assert states[0]["result_data"] == LINE["result_data"]
+    assert states[0]["timestamp"] == "2026-01-05T10:00:09Z"
+    assert states[1]["error_data"] == {"error": "NSFW", "code": "model_failed"}
 
-    await shell(EXPORT.replace(DATA_DIR, str(data)), workplace)
-    exported = [json.loads(line) for line in (workplace / "tasks.jsonl").read_text().splitlines()]
+    await shell(EXPORT.replace(DATA_DIR, str(data)), migration_folder)
+    exported = [
+        json.loads(line) for line in (migration_folder / "tasks.jsonl").read_text().splitlines()
+    ]
     assert [line["id"] for line in exported] == ["42", "b6f1"]
     assert {"id", "status", "result_data"} <= set(exported[0])
 
 
-async def present_state(url: str, task_id: str) -> Any:
-    """The payload of the first `progress` after a join."""
+async def current_state(url: str, task_id: str) -> Any:
+    """Join a task and return the payload of the first `progress`."""
     wire = await PhoenixWire.open(url)
     await wire.join(f"task:{task_id}")
     payload = (await wire.recv())[4]
@@ -223,24 +225,23 @@ async def present_state(url: str, task_id: str) -> Any:
     return payload
 
 
-async def test_the_line_that_is_shown_is_what_the_program_makes(workplace: Path) -> None:
-    """The line of the page, for the first of the rows; it is imported as it stands."""
-    await shell(DUMP + IMPORT.splitlines()[0], workplace)
-    (workplace / "line.jsonl").write_text(json.dumps(LINE))
+async def test_the_line_on_the_page_is_what_the_program_writes(migration_folder: Path) -> None:
+    """convert.py writes the line of the page for the first row, and that line can be imported."""
+    await shell(DUMP + IMPORT.splitlines()[0], migration_folder)
+    (migration_folder / "line.jsonl").write_text(json.dumps(LINE))
 
-    made = json.loads((workplace / "tasks.jsonl").read_text().splitlines()[0])
+    written = json.loads((migration_folder / "tasks.jsonl").read_text().splitlines()[0])
     done = await run(
-        *("-m", "phoenix_compat", "import", "--data-dir", str(workplace / "data")),
-        str(workplace / "line.jsonl"),
+        *("-m", "phoenix_compat", "import", "--data-dir", str(migration_folder / "data")),
+        str(migration_folder / "line.jsonl"),
     )
 
-    assert made == LINE
+    assert written == LINE
     assert done.code == 0, done.err
 
 
-def test_the_proxy_is_that_of_the_recipe() -> None:
-    """Each directive of the page's `location` is one of the shipped file for nginx, and none of
-    that file is left out."""
+def test_the_proxy_has_the_directives_of_the_shipped_file() -> None:
+    """The `location` of the page has the same directives as the shipped file for nginx."""
     recipe = (ROOT / "packaging" / "nginx" / "phoenix-compat.conf").read_text()
     names = r"\bproxy_(?!pass)\w+ [^;]*;|client_max_body_size [^;]*;"
     ours = NGINX.replace("$connection_header", "$phoenix_connection")
@@ -249,7 +250,7 @@ def test_the_proxy_is_that_of_the_recipe() -> None:
 
 
 def test_what_takes_the_place_of_what_is_complete() -> None:
-    """The table has both columns everywhere, and names what an Elixir backend is made of."""
+    """The table has two filled columns, and names the usual parts of an Elixir backend."""
     table = rows(PAGE, "| in your Phoenix app | here |")
     left = " ".join(row[0] for row in table)
 
@@ -261,7 +262,7 @@ def test_what_takes_the_place_of_what_is_complete() -> None:
 
 
 class Nginx:
-    """nginx with the configuration of the page, but plain HTTP on a port of its own."""
+    """Runs nginx with the configuration of the page, but with plain HTTP on a free port."""
 
     def __init__(self, program: str, folder: Path, phoenix: str, ours: str) -> None:
         self._command = (program, "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf")
@@ -272,7 +273,7 @@ class Nginx:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve, with the upstream of the page."""
+        """Run nginx with the upstream of the page."""
         self._write(NGINX)
         process = await asyncio.create_subprocess_exec(*self._command)
         try:
@@ -282,7 +283,7 @@ class Nginx:
             await process.wait()
 
     async def switch(self) -> None:
-        """Move the `#` to the other line, test the configuration and reload."""
+        """Switch from the first upstream to the second, test the configuration and reload."""
         first, second = re.findall(r"^    (?:# )?server [\d.:]+;.*$", NGINX, re.MULTILINE)
         assert second.startswith("    # ")
         moved = NGINX.replace(first, first.replace("server", "# server"))
@@ -298,8 +299,8 @@ class Nginx:
             assert f"server {shown};" in site
             site = site.replace(f"server {shown};", f"server {real};")
         paths = "".join(
-            f"{kind}_temp_path {self._folder}/{kind};\n"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+            f"{name}_temp_path {self._folder}/{name};\n"
+            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         (self._folder / "nginx.conf").write_text(
             f"daemon off;\nworker_processes 1;\npid {self._folder}/nginx.pid;\n"
@@ -307,9 +308,9 @@ class Nginx:
         )
 
 
-async def test_the_switch(tmp_path: Path) -> None:
-    """New requests go to the new server after the reload; an open websocket stays with the old one
-    until that stops, hears 1012, and its client finds its imported task at the new one."""
+async def test_the_switch_to_the_new_server(tmp_path: Path) -> None:
+    """After the reload, new requests go to the new server. An open websocket stays with the old one
+    until that stops with 1012; its client then finds the imported task on the new server."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("nginx is not installed")
@@ -338,28 +339,28 @@ async def test_the_switch(tmp_path: Path) -> None:
         await until_status(http, f"{nginx.url}/api/tasks/{only_old}", 404)
         await wire.fence()
         old.send_signal(signal.SIGTERM)
-        code = await wire.recv_close(_PATIENCE_S)
+        code = await wire.recv_close(_TIMEOUT_S)
         await wire.close()
-        told = await present_state(nginx.url, "42")
+        state = await current_state(nginx.url, "42")
         again = await PhoenixWire.open(nginx.url)
         unknown = await again.ask(["1", "1", f"task:{only_old}", "phx_join", {}])
         await again.close()
 
     assert code == 1012
-    assert told["status"] == "completed"
+    assert state["status"] == "completed"
     assert unknown[4]["response"] == {"reason": "not found"}
 
 
 async def posted(http: aiohttp.ClientSession, url: str) -> str:
-    """A new task's id."""
-    order = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
-    async with http.post(f"{url}/api/tasks", json=order) as answer:
+    """Create a task and return its id."""
+    body = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+    async with http.post(f"{url}/api/tasks", json=body) as answer:
         return str((await answer.json())["task_id"])
 
 
 async def until_status(http: aiohttp.ClientSession, url: str, wanted: int) -> None:
-    """Ask until the answer has this status: another program starts or reloads meanwhile."""
-    async with asyncio.timeout(_PATIENCE_S):
+    """Repeat the request until the answer has this status; nginx may be starting or reloading."""
+    async with asyncio.timeout(_TIMEOUT_S):
         while True:
             try:
                 async with http.get(url) as answer:

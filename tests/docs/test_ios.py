@@ -1,7 +1,7 @@
-"""docs/ios.md says what the server answers, and uses names that SwiftPhoenixClient has.
+"""docs/ios.md agrees with what the server answers and with the names in SwiftPhoenixClient.
 
-Swift does not run here. The code of the page was compiled with SwiftPhoenixClient 5.3.4 and run
-against this server; the test below holds its names against those of that version.
+These tests do not run Swift. The code of the page was compiled with SwiftPhoenixClient 5.3.4 and
+run against this server; the tests compare its names with those of that version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.wire import V1, V2, PhoenixWire, replied
 
 IOS = page("ios.md")
 SWIFT = "\n".join(blocks(IOS, "swift"))
-ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+TASK_BODY = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 JSON_TYPE = {"Content-Type": "application/json"}
 
 SWIFT_NAMES: Mapping[str, frozenset[str]] = {
@@ -42,31 +42,31 @@ SWIFT_NAMES: Mapping[str, frozenset[str]] = {
     "channel": frozenset({"join", "leave", "on", "push", "receive"}),
     "message": frozenset({"payload"}),
 }
-"""Public names of SwiftPhoenixClient, read in the sources of 5.3.4: Socket.swift, Channel.swift,
-Push.swift (`receive`, on what `join` and `push` return) and Message.swift."""
+"""Public names in the sources of SwiftPhoenixClient 5.3.4: Socket.swift, Channel.swift, Push.swift
+(`receive`, on the result of `join` and `push`) and Message.swift."""
 
 SWIFT_ARGUMENTS = frozenset({"paramsClosure", "vsn", "payload"})
-"""Arguments, read there too: `Socket(_:paramsClosure:vsn:)`, `push(_:payload:timeout:)`."""
+"""Argument labels: `Socket(_:paramsClosure:vsn:)`, `push(_:payload:timeout:)`."""
 
 
 @pytest.mark.parametrize("owner", SWIFT_NAMES)
 def test_swift_names_are_those_of_the_client(owner: str) -> None:
-    """What the page calls on a socket, a channel and a message is in SwiftPhoenixClient 5.3.4."""
+    """The members of socket, channel and message on the page exist in SwiftPhoenixClient 5.3.4."""
     used = set(re.findall(rf"(?<![.\w]){owner}[?!]?\.(\w+)", IOS))
 
     assert used
     assert used <= SWIFT_NAMES[owner]
 
 
-def test_no_other_swift_name_is_listed() -> None:
-    """The list above holds nothing that the page does not use."""
+def test_every_listed_swift_name_is_used() -> None:
+    """The page uses each name of the lists above."""
     everything = set().union(*SWIFT_NAMES.values()) | SWIFT_ARGUMENTS
 
     assert {name for name in everything if not re.search(rf"\b{name}\b", IOS)} == set()
 
 
 def test_swift_arguments_are_those_of_the_client() -> None:
-    """Labels in calls of `Socket` and `push` exist."""
+    """The argument labels in calls of `Socket` and `push` exist."""
     calls = re.findall(r"\bSocket\([^)]*|\.push\([^)]*", IOS)
 
     assert len(calls) >= 3
@@ -75,7 +75,7 @@ def test_swift_arguments_are_those_of_the_client() -> None:
 
 @pytest.mark.parametrize("code", blocks(IOS, "swift"))
 def test_swift_blocks_are_whole(code: str) -> None:
-    """Every bracket that is opened is closed."""
+    """Brackets are balanced."""
     bare = re.sub(r'"(?:[^"\\]|\\.)*"|//.*', "", code)
 
     for left, right in ("()", "[]", "{}"):
@@ -83,7 +83,7 @@ def test_swift_blocks_are_whole(code: str) -> None:
 
 
 def test_the_property_list_says_what_the_text_says() -> None:
-    """The keys of Info.plist parse, as a property list."""
+    """The keys for Info.plist can be parsed as a property list."""
     keys = plistlib.loads(f"<plist><dict>{blocks(IOS, 'xml')[0]}</dict></plist>".encode())
 
     assert keys["NSAppTransportSecurity"] == {"NSAllowsLocalNetworking": True}
@@ -91,19 +91,19 @@ def test_the_property_list_says_what_the_text_says() -> None:
 
 
 def test_the_setting_for_names_is_toml() -> None:
-    """The line for the configuration file can be read."""
+    """The line for the configuration file can be parsed."""
     assert list(tomllib.loads(blocks(IOS, "toml")[0])) == ["allowed_hosts"]
 
 
-async def test_the_swift_request_and_its_second_try(tmp_path: Path) -> None:
-    """The body and the headers of the Swift code make a task; sent again they make no other."""
+async def test_the_swift_request_and_its_repetition(tmp_path: Path) -> None:
+    """The request of the Swift code creates a task, and repeating it creates no second one."""
     literal = re.findall(r"encode\(\s*(\[.*\])\)", SWIFT)[0]
     body = json.loads(literal.replace("[", "{").replace("]", "}").replace(": prompt", ': "a monk"'))
     headers = dict(re.findall(r'setValue\("?([\w/]+)"?, forHTTPHeaderField: "([\w-]+)"', SWIFT))
     sent = {name: value for value, name in headers.items()}
     answers = []
     async with product(settings_for(tmp_path)) as client, aiohttp.ClientSession() as http:
-        for _try in range(2):
+        for _attempt in range(2):
             url = f"{client.url}/api/tasks"
             async with http.post(url, data=json.dumps(body), headers=sent) as answer:
                 answers.append((answer.status, answer.headers, await answer.json()))
@@ -117,8 +117,8 @@ async def test_the_swift_request_and_its_second_try(tmp_path: Path) -> None:
 
 
 async def test_refusals_are_those_of_the_table(tmp_path: Path) -> None:
-    """Status and last word of `type` of each problem are in the table, with the fields that Swift
-    reads; those of 503 are words of the code."""
+    """The table lists the status and the last word of `type` of each problem, and the problems have
+    the fields that the Swift code reads. The words for 503 occur in the code."""
     table = rows(IOS, "| `status` | last word of `type` | what to do |")
     listed = {int(status): set(re.findall(r"`([\w-]+)`", words)) for status, words, _ in table}
     found: dict[int, set[str]] = {}
@@ -153,7 +153,7 @@ class CrashingChannel(Channel):
 async def test_join_reasons_are_those_of_the_table(
     tmp_path: Path, serve: Serve, open_wire: Open
 ) -> None:
-    """The server gives each reason of the table, and with a bound of channels that of the text."""
+    """The server refuses joins with the reasons of the table."""
     table = rows(IOS, "| `reason` | meaning | what to do |")
     found = set()
     async with product(settings_for(tmp_path)) as client:
@@ -173,8 +173,8 @@ async def test_join_reasons_are_those_of_the_table(
 
 
 async def test_progress_is_what_the_swift_code_reads(tmp_path: Path) -> None:
-    """The keys that the Swift code takes out of the payloads are there, with the types it wants; a
-    client that joins after the end hears the end again."""
+    """The payloads have the keys and types that the Swift code reads; a client that joins after the
+    end gets the final state again."""
     async with product(settings_for(tmp_path)) as client:
         done = await client.post()
         completed = await client.ended(done)
@@ -213,7 +213,7 @@ async def test_cancel_and_status(tmp_path: Path, open_wire: Open) -> None:
 
 
 async def reply_to(wire: PhoenixWire, ref: str) -> Any:
-    """The payload of the reply, whatever comes before it."""
+    """Return the payload of the reply, skipping other messages."""
     while True:
         message = await wire.recv()
         if message[1] == ref:
@@ -221,7 +221,7 @@ async def reply_to(wire: PhoenixWire, ref: str) -> Any:
 
 
 async def test_handshakes_are_refused_as_the_table_says(tmp_path: Path, dial: Dial) -> None:
-    """A `vsn` that is no whole version is 403, a wrong path 404."""
+    """An incomplete `vsn` is answered with 403, a wrong path with 404."""
     table = rows(IOS, "| status | meaning | what to do |")
     async with product(settings_for(tmp_path)) as client:
         found = [
@@ -239,7 +239,7 @@ async def test_handshakes_are_refused_as_the_table_says(tmp_path: Path, dial: Di
 async def test_v2_messages_under_a_v1_address_are_closed_with_1011(
     tmp_path: Path, open_wire: Open
 ) -> None:
-    """What a newer client does that is told `vsn: "1.0.0"`."""
+    """This is what a newer client does with `vsn: "1.0.0"`: the server closes with 1011."""
     async with product(settings_for(tmp_path)) as client:
         wire = await open_wire(client.url, V1)
         await wire.send(["1", "1", "task:nope", "phx_join", {}])
@@ -250,7 +250,7 @@ async def test_v2_messages_under_a_v1_address_are_closed_with_1011(
 
 
 async def test_v1_in_binary_frames_is_understood(tmp_path: Path, open_wire: Open) -> None:
-    """SwiftPhoenixClient 0.7 to 2.1 writes so, and without a `vsn`."""
+    """SwiftPhoenixClient 0.7 to 2.1 sends V1 in binary frames and no `vsn`; the server reads it."""
     async with product(settings_for(tmp_path)) as client:
         topic = f"task:{await client.post()}"
         wire = await open_wire(client.url, "/socket/websocket")
@@ -274,28 +274,28 @@ async def test_one_topic_twice_in_v1_ends_with_a_close_that_names_no_join(
         if is_left_first:
             await wire.send(v1(topic, "phx_leave", "2"))
         await wire.send(v1(topic, "phx_join", "3"))
-        heard: list[Any] = []
-        while not heard or heard[-1]["event"] != "phx_close":
-            heard.append(await wire.recv())
+        received: list[Any] = []
+        while not received or received[-1]["event"] != "phx_close":
+            received.append(await wire.recv())
         await wire.close()
 
-    assert "join_ref" not in heard[-1]
-    assert heard[-1]["topic"] == topic
+    assert "join_ref" not in received[-1]
+    assert received[-1]["topic"] == topic
     if not is_left_first:
-        assert "3" in [message["ref"] for message in heard if message["event"] == "phx_reply"]
+        assert "3" in [message["ref"] for message in received if message["event"] == "phx_reply"]
 
 
 def v1(topic: str, event: str, ref: str) -> dict[str, Any]:
-    """A message of V1, with the `join_ref` that SwiftPhoenixClient adds."""
+    """Return a V1 message with the `join_ref` that SwiftPhoenixClient adds."""
     return {"topic": topic, "event": event, "payload": {}, "ref": ref, "join_ref": "1"}
 
 
 async def test_the_command_for_a_device(tmp_path: Path) -> None:
-    """The server starts by the line of the page, and the picture's address is the one that was
-    given, which works; only address and folder are this machine's."""
+    """The command of the page starts a server, and the picture's address begins with PUBLIC_URL and
+    works. The test replaces only the address, the port and the folder."""
     port = free_port()
     line = blocks(IOS, "sh")[1].replace("192.168.1.20:4000", f"127.0.0.1:{port}")
-    line = line.replace("0.0.0.0", f"127.0.0.1 --port {port} --data-dir {tmp_path}")  # noqa: S104 - it is replaced
+    line = line.replace("0.0.0.0", f"127.0.0.1 --port {port} --data-dir {tmp_path}")  # noqa: S104 - replaced by a loopback address
     words = shlex.split(line)
     variables = dict(word.split("=", 1) for word in words if "=" in word)
     words = [word for word in words if "=" not in word]
@@ -305,7 +305,7 @@ async def test_the_command_for_a_device(tmp_path: Path) -> None:
         server("-m", "phoenix_compat", *words, **variables) as (_, url),
         aiohttp.ClientSession() as http,
     ):
-        async with http.post(f"{url}/api/tasks", json=ORDER) as answer:
+        async with http.post(f"{url}/api/tasks", json=TASK_BODY) as answer:
             task_id = (await answer.json())["task_id"]
         wire = await PhoenixWire.open(url)
         await wire.join(f"task:{task_id}")
@@ -321,7 +321,7 @@ async def test_the_command_for_a_device(tmp_path: Path) -> None:
 
 
 def test_the_commands_from_a_checkout_are_a_target() -> None:
-    """`make run` exists, and passes ARGS on."""
+    """`make run` exists, and passes on ARGS."""
     targets = (ROOT / "Makefile").read_text()
 
     assert blocks(IOS, "sh")[0] == "make run\n"

@@ -1,4 +1,4 @@
-"""What cites a section of docs/protocol.md leads to one: in code, tests, documents and vectors."""
+"""References to sections of docs/protocol.md in code, tests, documents and vectors exist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROTOCOL = ROOT / "docs" / "protocol.md"
 FOLDERS = ("phoenix_compat", "tests", "docs", "packaging")
-TASK_TYPES = {
+SUFFIXES = {
     ".py",
     ".md",
     ".json",
@@ -27,7 +27,7 @@ TASK_TYPES = {
     ".css",
     ".service",
 }
-NOT_OURS = {"node_modules", "__pycache__"}
+SKIPPED_FOLDERS = {"node_modules", "__pycache__"}
 
 HEADING = re.compile(r"#{2,3} (?:Appendix )?(\d+(?:\.\d+)?|A(?:\.\d)?)[ .]")
 ITEM = re.compile(r"(\d+)\. |\| (\d+) \|")
@@ -40,7 +40,7 @@ OF_ANOTHER = re.compile(r"(?<!docs/protocol)\.md,? §")
 
 @cache
 def sections() -> dict[str, frozenset[int]]:
-    """The numbered headings, and the numbers of the list items and table rows below each."""
+    """Map each numbered heading to the numbers of the list items and table rows below it."""
     found: dict[str, set[int]] = {}
     section = ""
     for line in PROTOCOL.read_text(encoding="utf-8").splitlines():
@@ -53,7 +53,7 @@ def sections() -> dict[str, frozenset[int]]:
 
 
 def resolves(citation: str) -> bool:
-    """Whether a section, or an item of one, is there: `3.4`, `A.2`, `9.1.22`, `10.29`, `1.3.5`."""
+    """Return whether a section or item exists: `3.4`, `A.2`, `9.1.22`, `10.29`, `1.3.5`."""
     if citation in sections():
         return True
     section, _, item = citation.rpartition(".")
@@ -61,7 +61,7 @@ def resolves(citation: str) -> bool:
 
 
 def citations(line: str) -> Iterator[str]:
-    """Every section that a line cites; of a range both ends."""
+    """Yield every section that a line cites, and both ends of a range."""
     line = OF_AN_RFC.sub("", line)
     for found in CITATION.finditer(line):
         first, last, more = found.groups()
@@ -75,12 +75,12 @@ def citations(line: str) -> Iterator[str]:
 
 
 def texts() -> list[Path]:
-    """The files of the tree that are read by people."""
+    """Return the text files of the repository."""
     inside = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*")]
     return [
         path
         for path in [*ROOT.glob("*.*"), *inside]
-        if path.suffix in TASK_TYPES and path.is_file() and NOT_OURS.isdisjoint(path.parts)
+        if path.suffix in SUFFIXES and path.is_file() and SKIPPED_FOLDERS.isdisjoint(path.parts)
     ]
 
 
@@ -97,19 +97,19 @@ def texts() -> list[Path]:
     ],
 )
 def test_citations_are_found(line: str, wanted: list[str]) -> None:
-    """The check below sees each form that is in use."""
+    """Each form of citation in use is recognised."""
     assert list(citations(line)) == wanted
 
 
-@pytest.mark.parametrize("nonsense", ["3.13", "11", "9.1.29", "10.76", "1.3.10", "A.9"])
-def test_what_is_not_there_does_not_resolve(nonsense: str) -> None:
-    """The check below can fail."""
-    assert not resolves(nonsense)
+@pytest.mark.parametrize("unknown", ["3.13", "11", "9.1.29", "10.76", "1.3.10", "A.9"])
+def test_unknown_sections_do_not_resolve(unknown: str) -> None:
+    """A section or item that does not exist is reported."""
+    assert not resolves(unknown)
 
 
-def test_every_citation_leads_to_a_section() -> None:
+def test_every_citation_resolves() -> None:
     """Each `§x.y` is a heading of docs/protocol.md, or an item below one."""
-    lost = [
+    broken = [
         f"{path.relative_to(ROOT)}:{number}: §{citation}"
         for path in texts()
         if path != Path(__file__)
@@ -118,12 +118,12 @@ def test_every_citation_leads_to_a_section() -> None:
         if not resolves(citation)
     ]
 
-    assert lost == []
+    assert broken == []
 
 
 def test_only_the_protocol_is_cited_by_section() -> None:
-    """No text cites a section of a document that has no numbers, or is not here."""
-    lost = [
+    """No text cites a section of a document other than docs/protocol.md."""
+    broken = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in texts()
         if path != Path(__file__)
@@ -131,23 +131,23 @@ def test_only_the_protocol_is_cited_by_section() -> None:
         if OF_ANOTHER.search(line)
     ]
 
-    assert lost == []
+    assert broken == []
 
 
-def test_every_file_that_cites_says_what() -> None:
-    """A file with a `§` names docs/protocol.md or an RFC, so that its reader finds the section."""
-    silent = [
+def test_every_file_that_cites_names_the_document() -> None:
+    """A file with a `§` names docs/protocol.md or an RFC, so that readers find the section."""
+    incomplete = [
         str(path.relative_to(ROOT))
         for path in texts()
         if "§" in (text := path.read_text(encoding="utf-8"))
         and not re.search(r"protocol\.md|RFC \d+", text)
     ]
 
-    assert silent == []
+    assert incomplete == []
 
 
 def section_fields(value: Any) -> Iterator[str]:
-    """Each `section` in a vector's file."""
+    """Yield each `section` field in a vector file."""
     if isinstance(value, dict):
         if isinstance(section := value.get("section"), str):
             yield section
@@ -156,7 +156,7 @@ def section_fields(value: Any) -> Iterator[str]:
         yield from (found for one in value for found in section_fields(one))
 
 
-def test_every_case_leads_to_a_section() -> None:
+def test_every_section_field_resolves() -> None:
     """The field `section` of each vector is a heading, or a row or a step below one."""
     cited = {
         section
@@ -164,14 +164,14 @@ def test_every_case_leads_to_a_section() -> None:
         if "schema" not in path.parts
         for section in section_fields(json.loads(path.read_text(encoding="utf-8")))
     }
-    lost = {one for one in cited if not resolves(re.sub(r" (?:rule|step) ", ".", one))}
+    broken = {one for one in cited if not resolves(re.sub(r" (?:rule|step) ", ".", one))}
 
     assert len(cited) > 30
-    assert lost == set()
+    assert broken == set()
 
 
 def test_sections_are_in_order() -> None:
-    """Headings are numbered without a gap, so that a number once given stays."""
+    """Headings are numbered in order and without gaps."""
     numbers = [tuple(map(int, name.split("."))) for name in sections() if name[0] != "A"]
 
     gaps = [name for name in numbers if name[-1] > 1 and (*name[:-1], name[-1] - 1) not in numbers]
@@ -181,7 +181,7 @@ def test_sections_are_in_order() -> None:
 
 
 def test_every_rule_has_its_source() -> None:
-    """Each subsection of §1 to §7 says where in Phoenix, or in a client, it comes from."""
+    """Each subsection of §1 to §7 names its source in Phoenix or in a client."""
     parts = re.split(r"^### (?=[1-7]\.)", PROTOCOL.read_text(encoding="utf-8"), flags=re.MULTILINE)
     missing = [
         part.splitlines()[0] for part in parts[1:] if "\nSource: " not in part.partition("\n## ")[0]

@@ -1,4 +1,4 @@
-"""The table of docs/settings.md is what the code says: every setting, and nothing else."""
+"""The table in docs/settings.md has every setting, with the default and text of the code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FLAGS = {
 
 
 def default_of(name: str) -> str:
-    """A default as the file and the variable take it; "none" when there is none."""
+    """Return a default as it is written in the file or the variable; "none" if there is none."""
     value: Any = Settings.model_fields[name].get_default()
     match value:
         case None:
@@ -36,27 +36,27 @@ def default_of(name: str) -> str:
 
 
 def row_of(name: str) -> str:
-    """The row that the table must have for a setting."""
-    told = Settings.model_fields[name].description or ""
-    told = re.sub(r"docs/([\w-]+\.md)", r"[\1](\1)", told)
-    told = re.sub(r'as ("[^"]*"|\[[^\]]*\])', r"as `\1`", told)
+    """Return the row that the table must have for a setting."""
+    text = Settings.model_fields[name].description or ""
+    text = re.sub(r"docs/([\w-]+\.md)", r"[\1](\1)", text)
+    text = re.sub(r'as ("[^"]*"|\[[^\]]*\])', r"as `\1`", text)
     flag = f"; flag `{FLAGS[name]}`" if name in FLAGS else ""
-    return f"| `{name}` | `{variables(name)[0]}` | {default_of(name)} | {told}{flag} |"
+    return f"| `{name}` | `{variables(name)[0]}` | {default_of(name)} | {text}{flag} |"
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_has_its_row(name: str) -> None:
-    """Variable, default, description and flag are those of the code."""
-    there = next((line for line in TABLE if line.startswith(f"| `{name}` |")), "no row")
+    """The row has the variable, default, description and flag of the code."""
+    row = next((line for line in TABLE if line.startswith(f"| `{name}` |")), "no row")
 
-    assert there == row_of(name), (
-        f"docs/settings.md has, for the setting {name!r}:\n{there}\n"
+    assert row == row_of(name), (
+        f"docs/settings.md has, for the setting {name!r}:\n{row}\n"
         f"put this line into its table:\n{row_of(name)}"
     )
 
 
 def test_the_rows_are_in_the_order_of_the_settings() -> None:
-    """None is missing, none is there twice, and none is of a setting that is gone."""
+    """The table has each setting exactly once, in the order of the code, and no others."""
     named = [line.split("`")[1] for line in TABLE]
 
     assert named == list(Settings.model_fields), (
@@ -65,7 +65,7 @@ def test_the_rows_are_in_the_order_of_the_settings() -> None:
     )
 
 
-def test_the_rows_tell_something_of_the_code() -> None:
-    """Flags are found, and every setting is described."""
+def test_flags_and_descriptions_are_found() -> None:
+    """The test finds the flags, and every setting has a description."""
     assert FLAGS["port"] == "--port"
     assert all(field.description for field in Settings.model_fields.values())

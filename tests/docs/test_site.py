@@ -1,4 +1,4 @@
-"""The site has every page, and the reference every name; `make docs` checks the links."""
+"""The site contains every page, and the reference every public name; `make docs` checks links."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGES = sorted(
 
 
 def toctree(page: Path) -> set[Path]:
-    """The pages below a page, and those below them."""
+    """Return the pages below a page, recursively."""
     found = set()
     for block in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
         for line in block.splitlines():
@@ -40,7 +40,7 @@ def toctree(page: Path) -> set[Path]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_page_is_reachable(page: Path) -> None:
-    """Each document is in the site's table of contents."""
+    """Each document is in the table of contents of the site."""
     index = DOCS / "index.md"
 
     assert page in {index, *toctree(index)}
@@ -48,7 +48,7 @@ def test_every_page_is_reachable(page: Path) -> None:
 
 @pytest.mark.parametrize("module", ["", "presence", "testing"])
 def test_every_public_name_is_in_the_reference(module: str) -> None:
-    """What `__all__` names is documented under docs/api; a new name needs its line there."""
+    """Each name in `__all__` is documented under docs/api; a new name needs a line there."""
     names = import_module(f"phoenix_compat.{module}".rstrip(".")).__all__
     below = f"{module}." if module else ""
     missing = [
@@ -61,7 +61,7 @@ def test_every_public_name_is_in_the_reference(module: str) -> None:
 
 
 def test_the_public_errors_are_in_the_reference() -> None:
-    """Each error that a public name may raise is documented."""
+    """Each error in a `Raises:` section of a public name is documented."""
     raised = {
         error
         for module in ("channel", "endpoint", "pubsub", "socket", "token", "presence.presence")
@@ -78,7 +78,7 @@ def test_the_public_errors_are_in_the_reference() -> None:
 
 
 def test_the_fixtures_are_in_the_reference() -> None:
-    """Each pytest fixture of the plugin is named."""
+    """Each pytest fixture of the plugin is documented."""
     plugin = (ROOT / "pytest_phoenix_compat.py").read_text(encoding="utf-8")
     fixtures = re.findall(r"@pytest\.fixture.*\ndef (\w+)", plugin)
 
@@ -86,8 +86,8 @@ def test_the_fixtures_are_in_the_reference() -> None:
     assert [name for name in fixtures if f"`{name}`" not in REFERENCE] == []
 
 
-def test_nothing_else_is_in_the_reference() -> None:
-    """Each documented name is there."""
+def test_every_documented_name_exists() -> None:
+    """Each name in the reference exists, and each error is a PhoenixCompatError."""
     for name in DOCUMENTED:
         found: object = phoenix_compat
         for number, part in enumerate(parts := name.split("."), 1):
@@ -102,7 +102,7 @@ def test_nothing_else_is_in_the_reference() -> None:
 
 
 def test_the_documentation_is_built_by_the_checks() -> None:
-    """`make check` builds the site, with requirements that `make run` does not install."""
+    """`make check` builds the site; `make run` does not install the packages for that."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     checks = re.search(r"^check:(.*?)##", makefile, re.MULTILINE)
     run = re.search(r"^\$\(VENV\)/\.run:.*\n(?:\t.*\n)+", makefile, re.MULTILINE)

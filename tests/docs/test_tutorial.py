@@ -1,11 +1,10 @@
-"""The tutorial's programs run, and the frames of docs/protocol.md are what the server says."""
+"""The programs of the tutorial run, and the server sends the frames of docs/protocol.md."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import re
 import runpy
 import shutil
 import sys
@@ -18,6 +17,7 @@ from aiohttp import web
 
 from phoenix_compat import Channel, HandleResult, Result, Socket, error, ok, on, stop
 from tests.conftest import Dial, Open, Serve
+from tests.docs.pages import blocks
 from tests.serving import accepting, socket_app
 from tests.wire import OK, V1, V2, PhoenixWire, replied
 
@@ -27,16 +27,11 @@ TUTORIAL = (DOCS / "channels.md").read_text()
 PROTOCOL = (DOCS / "protocol.md").read_text()
 
 
-def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-
-
 FIRST_CHAT, CHAT, TEST_CHAT = blocks(TUTORIAL, "python")
 
 
 def run_chat(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> web.Application:
-    """Do what `python chat.py` does, up to serving."""
+    """Run `python chat.py` up to serving, and return its application."""
     apps: list[web.Application] = []
     monkeypatch.setattr(web, "run_app", lambda app, port: apps.append(app))
     (folder / "chat.py").write_text(code)
@@ -45,14 +40,14 @@ def run_chat(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> web.Ap
 
 
 def test_the_chat_has_about_sixty_lines() -> None:
-    """The tutorial keeps its word."""
+    """The chat is about as long as the title of the tutorial says."""
     assert 40 < len(CHAT.splitlines()) < 66
 
 
 async def test_the_first_chat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve, open_wire: Open
 ) -> None:
-    """Two clients hear what one of them says."""
+    """Both clients get what one of them says."""
     url = await serve(run_chat(FIRST_CHAT, tmp_path, monkeypatch))
     ann, bob = await open_wire(url), await open_wire(url)
     await ann.join("room:lobby")
@@ -66,7 +61,7 @@ async def test_the_first_chat(
 
 
 async def enter(wire: PhoenixWire) -> Any:
-    """Join the lobby; the `presence_state` that is pushed then."""
+    """Join the lobby and return the `presence_state` that is pushed."""
     joined = await wire.ask(["1", "1", "room:lobby", "phx_join", {}])
     assert joined[3:] == ["phx_reply", replied({"topic": "room:lobby"})]
     diff, state = await wire.recv_many(2)
@@ -80,7 +75,7 @@ async def enter(wire: PhoenixWire) -> Any:
 async def test_the_chat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve, open_wire: Open
 ) -> None:
-    """Two clients see each other, talk, are refused what they may not, and part."""
+    """Two clients see each other, talk, leave, and are refused the room for staff."""
     url = await serve(run_chat(CHAT, tmp_path, monkeypatch))
     ann, bob = await open_wire(url, V2 + "&name=ann"), await open_wire(url, V2 + "&name=bob")
 
@@ -103,10 +98,10 @@ async def test_the_chat(
     assert refused[4] == {"response": {"reason": "unauthorized"}, "status": "error"}
 
 
-async def test_the_chat_wants_a_name(
+async def test_the_chat_requires_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve, dial: Dial
 ) -> None:
-    """Who brings no name is refused with 403."""
+    """A client without a name is refused with 403."""
     url = await serve(run_chat(CHAT, tmp_path, monkeypatch))
 
     assert (await (await dial(url)).handshake(V2)).status == 403
@@ -117,7 +112,7 @@ async def test_the_tests_of_the_chat(tmp_path: Path) -> None:
     (tmp_path / "chat.py").write_text(CHAT)
     (tmp_path / "test_chat.py").write_text(TEST_CHAT)
     (tmp_path / "pytest.ini").write_text(blocks(TUTORIAL, "ini")[0])
-    # pytest-asyncio warns of its own default; of the chat no warning may come.
+    # pytest-asyncio warns about its own default; the chat must cause no warning.
     warnings = ("-W", "error", "-W", "ignore:The configuration option:pytest.PytestWarning")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), *warnings),
@@ -142,7 +137,7 @@ async def test_the_browser(
     which: int,
     lines: list[str],
 ) -> None:
-    """The JavaScript of the tutorial, run by Node.js with npm phoenix, talks to the chat."""
+    """The JavaScript of the tutorial, run in Node.js with npm phoenix, works with the chat."""
     snippet = blocks(TUTORIAL, "js")[which]
     url = await serve(run_chat(blocks(TUTORIAL, "python")[which], tmp_path, monkeypatch))
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
@@ -165,7 +160,7 @@ async def test_the_browser(
 
 
 def node() -> str:
-    """The node command; without it, or without the packages, these tests cannot run."""
+    """Return the node command; skip the test if it or the npm packages are missing."""
     command = shutil.which("node")
     if command is not None and (NODE_MODULES / "phoenix").is_dir():
         return command
@@ -176,7 +171,7 @@ def node() -> str:
 
 
 class ExampleChannel(Channel):
-    """The channel of docs/protocol.md."""
+    """The channel behind the examples of docs/protocol.md."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Awaitable[Result] | Result:
         return error(reason="unauthorized") if topic == "room:private" else ok()
@@ -195,7 +190,7 @@ class ExampleChannel(Channel):
 
     @on("quiet")
     def quiet(self, payload: Any, socket: Socket) -> None:
-        """Say nothing."""
+        """Send no reply."""
 
     @on("stop")
     def stop(self, payload: Any, socket: Socket) -> HandleResult:
@@ -217,7 +212,7 @@ PLAYS = [
 async def test_the_frames_of_the_protocol(
     serve: Serve, open_wire: Open, target: str, block: str
 ) -> None:
-    """Each block of docs/protocol.md is what is said on one connection, and all of it."""
+    """Each block of docs/protocol.md shows all frames of one connection."""
     url = await serve(socket_app(accepting({"room:*": ExampleChannel})))
     wire = await open_wire(url, target)
     for line in block.splitlines():
@@ -237,7 +232,7 @@ async def test_the_frames_of_the_protocol(
         await wire.fence()
 
 
-def test_all_frames_of_the_protocol_are_played() -> None:
-    """A block that is marked otherwise would be passed over in silence."""
+def test_all_blocks_of_the_protocol_are_played() -> None:
+    """No block of the page is skipped because of its language."""
     assert len(PLAYS) == PROTOCOL.count("```wire")
     assert len(PLAYS) == PROTOCOL.count("```") // 2
