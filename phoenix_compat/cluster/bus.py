@@ -152,7 +152,7 @@ class Bus:
             task.start()
         return self
 
-    async def __aexit__(self, *_exception: object) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         self._listeners.clear()
         for task in self.background:
             task.cancel()
