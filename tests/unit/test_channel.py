@@ -108,7 +108,7 @@ def test_intercept_without_handle_out() -> None:
 
 def test_handle_out_without_intercept() -> None:
     """A handle_out that no event reaches is a mistake."""
-    with pytest.raises(ChannelDefinitionError, match="name its events in `intercept`"):
+    with pytest.raises(ChannelDefinitionError, match="list its events in `intercept`"):
 
         class Idle(Channel):
             def handle_out(self, event: str, payload: Any, socket: Socket) -> None: ...

@@ -9,12 +9,12 @@ import pytest
 from phoenix_compat import Broadcast, EncodeError, PubSub
 
 
-class FakeLane:
-    """Writes what is published into the outlets' lists, at once."""
+class FakeFanout:
+    """Writes what is published into the outboxes' lists, at once."""
 
     def __init__(self, wire: FakeWire) -> None:
         self._wire = wire
-        self._outlets: dict[FakeMember, None] = {}
+        self._outboxes: dict[FakeMember, None] = {}
 
     def encode(self, broadcast: Broadcast) -> Any:
         """Count, and refuse what the wire cannot carry."""
@@ -23,22 +23,22 @@ class FakeLane:
             raise EncodeError("no")
         return f"{self._wire.name}:{broadcast.event}"
 
-    def publish(self, packet: Any, but: Any, key: object = None) -> None:
+    def publish(self, packet: Any, exclude: Any, key: object = None) -> None:
         """Write to all but one."""
-        for outlet in self._outlets:
-            if outlet is not but:
-                outlet.heard.append(packet)
+        for outbox in self._outboxes:
+            if outbox is not exclude:
+                outbox.heard.append(packet)
 
-    def add(self, outlet: Any) -> None:
-        """Begin to write to an outlet."""
-        self._outlets[outlet] = None
+    def add(self, outbox: Any) -> None:
+        """Begin to write to an outbox."""
+        self._outboxes[outbox] = None
 
-    def discard(self, outlet: Any) -> None:
+    def discard(self, outbox: Any) -> None:
         """Write to it no longer."""
-        self._outlets.pop(outlet, None)
+        self._outboxes.pop(outbox, None)
 
     def __len__(self) -> int:
-        return len(self._outlets)
+        return len(self._outboxes)
 
 
 class FakeWire:
@@ -50,14 +50,14 @@ class FakeWire:
         self.encoded = 0
         self.opened = 0
 
-    def open_fanout(self) -> FakeLane:
+    def open_fanout(self) -> FakeFanout:
         """A new fanout."""
         self.opened += 1
-        return FakeLane(self)
+        return FakeFanout(self)
 
 
 class FakeMember:
-    """A joined channel that is its own outlet."""
+    """A joined channel that is its own outbox."""
 
     def __init__(self, wire: FakeWire, *intercepts: str) -> None:
         self.wire = wire
@@ -65,7 +65,7 @@ class FakeMember:
         self.heard: list[Any] = []
 
     @property
-    def outlet(self) -> FakeMember:
+    def outbox(self) -> FakeMember:
         """Where its client's frames go."""
         return self
 
@@ -122,8 +122,8 @@ def test_a_broadcast_may_leave_one_out(pubsub: PubSub, wire: FakeWire) -> None:
         joined(pubsub, wire),
     )
 
-    pubsub.broadcast("t", "e", 1, but=sender)
-    pubsub.broadcast("t", "e", 2, but=filtering)
+    pubsub.broadcast("t", "e", 1, exclude=sender)
+    pubsub.broadcast("t", "e", 2, exclude=filtering)
 
     assert sender.heard == ["w:e"]
     assert filtering.heard == [Broadcast("t", "e", 1)]
@@ -233,7 +233,7 @@ def test_a_broadcast_may_leave_a_subscriber_out(pubsub: PubSub) -> None:
     pubsub.subscribe("t", one.hear)
     pubsub.subscribe("t", two.hear)
 
-    pubsub.broadcast("t", "e", {}, but=one.hear)
+    pubsub.broadcast("t", "e", {}, exclude=one.hear)
 
     assert (one.heard, two.heard) == ([], ["e"])
 

@@ -87,7 +87,7 @@ async def test_a_call_is_answered_behind_what_was_cast_before(folder: Path) -> N
             heard.append(body)
             return len(body)
 
-        length = await one.bus.call(1, "shout", b"hey", take=take)
+        length = await one.bus.call(1, "shout", b"hey", on_reply=take)
 
         two.bus.cast(KIND, b"the end")
         assert await one.next() == (1, b"the end")
@@ -108,10 +108,14 @@ async def test_a_call_says_why_it_has_no_answer(folder: Path) -> None:
 
         two.bus.on_call("sleep", sleep)
         two.bus.on_call("refuse", refuse)
-        for kind, why in (("what", "nobody"), ("sleep", "did not answer"), ("refuse", "not today")):
+        for kind, why in (
+            ("what", "no handler"),
+            ("sleep", "did not reply"),
+            ("refuse", "not today"),
+        ):
             with pytest.raises(CallError, match=why):
-                await one.bus.call(1, kind, take=bytes)
-        asking = asyncio.create_task(three.bus.call(1, "sleep", take=bytes))
+                await one.bus.call(1, kind, on_reply=bytes)
+        asking = asyncio.create_task(three.bus.call(1, "sleep", on_reply=bytes))
         await asyncio.sleep(0)
         await two.bus.__aexit__()
         with pytest.raises(CallError, match="node 1"):
@@ -181,7 +185,7 @@ async def test_a_lost_stream_is_opened_again_and_its_loss_told(folder: Path) -> 
     async with nodes(folder) as (one, two):
         [receiver] = two.bus._receivers
 
-        receiver.hang_up()
+        receiver.abort()
 
         assert await two.next_many(2) == [("down", 0), ("up", 0)]
         one.bus.cast(KIND, b"again")

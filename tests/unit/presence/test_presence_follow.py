@@ -95,7 +95,7 @@ def test_the_end_of_a_topic_is_followed() -> None:
     ann.end()
 
     assert presence.last() == {}
-    assert not presence._followed
+    assert not presence._published
 
 
 def test_the_end_of_a_key_is_followed() -> None:

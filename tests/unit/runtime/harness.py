@@ -70,11 +70,11 @@ class ListSink:
         self.writes.append(taken)
         return len(taken)
 
-    def write(self, data: bytes) -> None:
+    def write_final(self, data: bytes) -> None:
         """Take the last words."""
         self.writes.append(data)
 
-    def want_room(self) -> None:
+    def notify_when_writable(self) -> None:
         """Note it."""
         self.is_room_wanted = True
 

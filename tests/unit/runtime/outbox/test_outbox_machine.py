@@ -78,7 +78,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert not model.is_slow, "told of a second time"
         assert model.due.startswith(written)
         assert len(model.due) - len(written) > MAX_BYTES, "there was room"
-        backlog = self.outboxes[client].hold_back()
+        backlog = self.outboxes[client].start_backlog()
         model.due = model.due[: len(written) + backlog.size_bytes]
         model.is_slow = True
 
@@ -186,7 +186,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """No client that does not read makes the server hold more than was allowed."""
         for outbox in self.outboxes.values():
             if outbox.is_slow:
-                backlog = outbox.hold_back()
+                backlog = outbox.start_backlog()
                 assert backlog.size_bytes <= MAX_BYTES or not backlog._frames
 
     @invariant()
