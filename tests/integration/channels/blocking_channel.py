@@ -7,19 +7,19 @@ from typing import Any
 
 from phoenix_compat import Channel, Socket, error, ok, on
 from phoenix_compat.result import HandleResult, Result
-from tests.serving import Diary
+from tests.serving import EventLog
 
 
 class BlockingChannel(Channel):
     """A channel whose join and events wait until the test lets them go on."""
 
-    gate: asyncio.Event
-    diary: Diary
+    release: asyncio.Event
+    event_log: EventLog
 
     async def join(self, topic: str, payload: Any, socket: Socket) -> Result:
-        self.diary.note(("joining", topic))
+        self.event_log.record(("joining", topic))
         if payload.get("waits"):
-            await self.gate.wait()
+            await self.release.wait()
         return ok() if payload.get("fails") is None else error({"reason": "failed"})
 
     @on("echo")
@@ -28,8 +28,8 @@ class BlockingChannel(Channel):
 
     @on("wait")
     async def wait(self, payload: Any, socket: Socket) -> HandleResult:
-        self.diary.note("waiting")
-        await self.gate.wait()
+        self.event_log.record("waiting")
+        await self.release.wait()
         socket.push("too_late", {})
         return ok()
 
@@ -39,11 +39,13 @@ class BlockingChannel(Channel):
         return None
 
     def terminate(self, reason: Any, socket: Socket) -> None:
-        self.diary.note(("ended", socket.topic, reason))
+        self.event_log.record(("ended", socket.topic, reason))
 
 
-def blocking_channel() -> tuple[type[BlockingChannel], asyncio.Event, Diary]:
-    """A BlockingChannel of its own, with its gate and its diary."""
-    gate, diary = asyncio.Event(), Diary()
-    channel = type("OwnBlockingChannel", (BlockingChannel,), {"gate": gate, "diary": diary})
-    return channel, gate, diary
+def blocking_channel() -> tuple[type[BlockingChannel], asyncio.Event, EventLog]:
+    """A new subclass of BlockingChannel, the event that releases it, and its event log."""
+    release, event_log = asyncio.Event(), EventLog()
+    channel = type(
+        "OwnBlockingChannel", (BlockingChannel,), {"release": release, "event_log": event_log}
+    )
+    return channel, release, event_log

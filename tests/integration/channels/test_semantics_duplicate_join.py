@@ -34,22 +34,22 @@ async def test_a_second_join_is_answered_too(reference_url: str, open_wire: Open
 
 async def test_a_duplicate_join_cuts_the_old_channel_off(serve: Serve, open_wire: Open) -> None:
     """§3.4, §9.13.201, §10.30, §10.31: at once, its answers lost, its terminate not run."""
-    channel, gate, diary = blocking_channel()
+    channel, release, event_log = blocking_channel()
     wire = await open_wire(await serve(socket_app(accepting({"room:*": channel}))))
     await wire.join("room:a", "a")
     await wire.send(["a", "2", "room:a", "wait", {}])
-    assert [await diary.next(), await diary.next()] == [("joining", "room:a"), "waiting"]
+    assert [await event_log.next(), await event_log.next()] == [("joining", "room:a"), "waiting"]
 
     await wire.send(["b", "3", "room:a", "phx_join", {}])
     joined, closed = await wire.recv_many(2)
-    gate.set()
+    release.set()
     echoed = await wire.ask(["b", "4", "room:a", "echo", {}])
 
     assert joined == ["b", "3", "room:a", "phx_reply", OK]
     assert closed == ["a", "a", "room:a", "phx_close", {}]
     assert echoed == ["b", "4", "room:a", "phx_reply", OK]
-    assert await diary.next() == ("joining", "room:a")
-    assert diary.is_empty
+    assert await event_log.next() == ("joining", "room:a")
+    assert event_log.is_empty
 
 
 async def test_a_duplicate_join_that_fails_still_ends_the_old_channel(
@@ -90,35 +90,35 @@ async def test_frames_of_the_old_channel_precede_its_phx_close(
 
 async def test_a_slow_join_blocks_its_socket(serve: Serve, open_wire: Open) -> None:
     """§9.13.204, §10.32: heartbeats and other topics of that socket wait; other sockets do not."""
-    channel, gate, diary = blocking_channel()
+    channel, release, event_log = blocking_channel()
     base_url = await serve(socket_app(accepting({"room:*": channel})))
     slow, quick = await open_wire(base_url), await open_wire(base_url)
 
     await slow.send(["1", "1", "room:slow", "phx_join", {"waits": True}])
     await slow.send([None, "2", "phoenix", "heartbeat", {}])
     await slow.send(["3", "3", "room:other", "phx_join", {}])
-    await diary.next()
+    await event_log.next()
     await quick.join("room:quick")
-    noted = [await diary.next()]
-    gate.set()
+    noted = [await event_log.next()]
+    release.set()
     answers = await slow.recv_many(3)
 
     assert noted == [("joining", "room:quick")]
     assert [answer[1] for answer in answers] == ["1", "2", "3"]
-    assert await diary.next() == ("joining", "room:other")
+    assert await event_log.next() == ("joining", "room:other")
 
 
 async def test_a_client_may_go_while_its_join_waits(serve: Serve, open_wire: Open) -> None:
     """§3.10: a channel whose client left during the join ends, and harms nobody."""
-    channel, gate, diary = blocking_channel()
+    channel, release, event_log = blocking_channel()
     base_url = await serve(socket_app(accepting({"room:*": channel})))
     gone, here = await open_wire(base_url), await open_wire(base_url)
     await gone.send(["1", "1", "room:a", "phx_join", {"waits": True}])
-    await diary.next()
+    await event_log.next()
 
     await gone.close()
     await here.fence()
-    gate.set()
+    release.set()
 
     await here.join("room:b")
     assert (await here.ask(["1", "2", "room:b", "echo", {}]))[4] == OK
@@ -145,21 +145,21 @@ async def test_leave_and_join_in_one_go(reference_url: str, open_wire: Open) -> 
 
 async def test_a_leave_waits_for_the_messages_before_it(serve: Serve, open_wire: Open) -> None:
     """§3.5, §4.6: a busy channel answers first what came first; then it has been left."""
-    channel, gate, diary = blocking_channel()
+    channel, release, event_log = blocking_channel()
     wire = await open_wire(await serve(socket_app(accepting({"room:*": channel}))))
     await wire.join("room:a")
     await wire.send(["1", "2", "room:a", "wait", {}])
     await wire.send(["1", "3", "room:a", "phx_leave", {}])
 
     await wire.fence()
-    gate.set()
+    release.set()
     late, answered, left, closed = await wire.recv_many(4)
 
     assert late == ["1", None, "room:a", "too_late", {}]
     assert answered == ["1", "2", "room:a", "phx_reply", OK]
     assert left == ["1", "3", "room:a", "phx_reply", OK]
     assert closed == ["1", "1", "room:a", "phx_close", {}]
-    notes = [await diary.next() for _note in range(3)]
+    notes = [await event_log.next() for _note in range(3)]
     assert notes == [("joining", "room:a"), "waiting", ("ended", "room:a", ("shutdown", "left"))]
 
 
@@ -196,6 +196,6 @@ async def test_a_channel_may_end_right_after_its_join(serve: Serve, open_wire: O
     assert await wire.recv() == ["1", "1", "room:a", "phx_error", CRASHED]
 
 
-async def say(wire: PhoenixWire, topic: str) -> Any:
+async def ask_for_echo(wire: PhoenixWire, topic: str) -> Any:
     """Ask for an echo."""
     return await wire.ask(["1", "2", topic, "echo", {}])

@@ -11,7 +11,7 @@ from phoenix_compat.conformance.reference import RoomChannel
 from phoenix_compat.result import Result
 from phoenix_compat.runtime.limits import Limits
 from tests.conftest import Open, Serve
-from tests.serving import Diary, accepting, socket_app
+from tests.serving import EventLog, accepting, socket_app
 from tests.wire import OK, UNMATCHED, PhoenixWire, replied
 
 TOO_MANY = {"response": {"reason": "too many channels joined"}, "status": "error"}
@@ -126,11 +126,11 @@ async def test_the_heartbeat_is_answered_though_phoenix_is_joined(
 @pytest.mark.parametrize("payload", [None, "text", 7, [1, 2], {"a": {"b": [None]}}])
 async def test_a_join_payload_may_be_any_json(serve: Serve, open_wire: Open, payload: Any) -> None:
     """§3.2, §10.43: the payload of a join is handed to `join` as it is."""
-    diary = Diary()
+    event_log = EventLog()
 
     class NotingChannel(Channel):
         def join(self, topic: str, payload: Any, socket: Socket) -> Result:
-            diary.note(payload)
+            event_log.record(payload)
             return ok()
 
     wire = await open_wire(await serve(socket_app(accepting({"room:*": NotingChannel}))))
@@ -138,7 +138,7 @@ async def test_a_join_payload_may_be_any_json(serve: Serve, open_wire: Open, pay
     await wire.send(["1", "1", "room:a", "phx_join", payload])
 
     assert await wire.recv() == ["1", "1", "room:a", "phx_reply", OK]
-    assert await diary.next() == payload
+    assert await event_log.next() == payload
 
 
 @pytest.mark.parametrize("verb", ["push", "broadcast", "broadcast_from", "raise", "return"])
@@ -206,11 +206,11 @@ async def test_clients_do_not_share_topics(reference_url: str, open_wire: Open) 
     joined, other = await open_wire(reference_url), await open_wire(reference_url)
     await joined.join("room:a")
 
-    answer = await say(other, "room:a")
+    answer = await ask_for_echo(other, "room:a")
 
     assert answer == [None, "2", "room:a", "phx_reply", UNMATCHED]
 
 
-async def say(wire: PhoenixWire, topic: str) -> Any:
+async def ask_for_echo(wire: PhoenixWire, topic: str) -> Any:
     """Ask for an echo."""
     return await wire.ask(["1", "2", topic, "echo", {}])

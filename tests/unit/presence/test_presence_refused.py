@@ -20,7 +20,7 @@ from phoenix_compat.presence import (
 )
 from phoenix_compat.protocol.message import Payload
 from phoenix_compat.socket import Socket, SocketHandler
-from tests.unit.presence.presence_harness import ROOM, Ears, joins, leaves, one
+from tests.unit.presence.presence_harness import TOPIC, RecordingBroadcaster, joins, leaves, one
 from tests.unit.runtime.harness import Engine
 
 
@@ -31,10 +31,10 @@ class ExtraPresence(Presence):
         return {key: {**found, "extra": topic} for key, found in presences.items()}
 
 
-def scene(kind: type[Presence] = Presence) -> tuple[Presence, Ears, Guest]:
+def make_presence(kind: type[Presence] = Presence) -> tuple[Presence, RecordingBroadcaster, Guest]:
     """A presence, who hears it, and somebody in the room."""
-    ears = Ears()
-    return kind(ears), ears, Guest(ROOM)
+    broadcaster = RecordingBroadcaster()
+    return kind(broadcaster), broadcaster, Guest(TOPIC)
 
 
 # What cannot be tracked.
@@ -43,62 +43,62 @@ def scene(kind: type[Presence] = Presence) -> tuple[Presence, Ears, Guest]:
 @pytest.mark.parametrize("meta", [None, "away", [], 5])
 def test_a_meta_is_a_dict(meta: Any) -> None:
     """§6.1: anything else is refused, by track and by update, and nothing changes."""
-    presence, ears, ann = scene()
+    presence, broadcaster, ann = make_presence()
     ref = presence.track(ann, "u1", {})
-    ears.heard()
+    broadcaster.take_diffs()
 
     with pytest.raises(InvalidPresenceError, match="'u2' must be a dict"):
         presence.track(ann, "u2", meta)
     with pytest.raises(InvalidPresenceError, match="'u1' must be a dict"):
         presence.update(ann, "u1", lambda _meta: meta)
 
-    assert ears.heard() == []
-    assert presence.list(ROOM) == one("u1", {"phx_ref": ref})
+    assert broadcaster.take_diffs() == []
+    assert presence.list(TOPIC) == one("u1", {"phx_ref": ref})
 
 
 def test_a_meta_is_json() -> None:
     """What no client could hear is refused before anything changes."""
-    presence, ears, ann = scene()
+    presence, broadcaster, ann = make_presence()
 
     with pytest.raises(EncodeError):
         presence.track(ann, "u1", {"who": object()})
     with pytest.raises(EncodeError):
         presence.track(ann, "\ud800", {})
 
-    assert (ears.heard(), presence.list(ROOM)) == ([], {})
+    assert (broadcaster.take_diffs(), presence.list(TOPIC)) == ([], {})
 
 
 @pytest.mark.parametrize("key", ["__proto__", "constructor", "prototype", "toString"])
 def test_keys_that_every_javascript_object_has(key: str) -> None:
     """They are refused, because phoenix.js before 1.8.9 takes them for presences."""
-    presence, ears, ann = scene()
+    presence, broadcaster, ann = make_presence()
 
     with pytest.raises(InvalidPresenceError, match=f"'{key}' cannot be a presence key"):
         presence.track(ann, key, {})
 
-    assert ears.heard() == []
+    assert broadcaster.take_diffs() == []
 
 
 @pytest.mark.parametrize("key", [None, 1.5, b"ann", ("a",)])
 def test_keys_that_have_no_string(key: Any) -> None:
     """Only strings, integers and booleans are keys."""
-    presence, _ears, ann = scene()
+    presence, _ears, ann = make_presence()
 
     with pytest.raises(InvalidPresenceError, match="must be a str, an int or a bool"):
         presence.track(ann, key, {})
     with pytest.raises(ValueError, match="must be a str, an int or a bool"):
-        presence.get_by_key(ROOM, key)
+        presence.get_by_key(TOPIC, key)
 
 
 def test_a_socket_in_connect_is_not_present() -> None:
     """It has no channel whose end could end the presence."""
-    presence, ears, _ann = scene()
+    presence, broadcaster, _ann = make_presence()
     socket = Socket(Engine(), SocketHandler)
 
     with pytest.raises(InvalidPresenceError, match="no channel"):
-        presence.track(socket, "u1", {}, topic=ROOM)
+        presence.track(socket, "u1", {}, topic=TOPIC)
 
-    assert (ears.heard(), len(presence)) == ([], 0)
+    assert (broadcaster.take_diffs(), len(presence)) == ([], 0)
 
 
 # fetch.
@@ -113,13 +113,13 @@ def test_fetch_is_called_for_both_sides_of_a_diff() -> None:
             calls.append((topic, list(presences)))
             return presences
 
-    presence, _ears, ann = scene(Noting)
+    presence, _ears, ann = make_presence(Noting)
 
     presence.track(ann, "u1", {})
-    presence.list(ROOM)
+    presence.list(TOPIC)
     ann.end()
 
-    assert calls == [(ROOM, keys) for keys in (["u1"], [], ["u1"], [], ["u1"])]
+    assert calls == [(TOPIC, keys) for keys in (["u1"], [], ["u1"], [], ["u1"])]
 
 
 def test_a_fetch_that_raises(caplog: pytest.LogCaptureFixture) -> None:
@@ -130,16 +130,16 @@ def test_a_fetch_that_raises(caplog: pytest.LogCaptureFixture) -> None:
             presences.clear()
             raise RuntimeError("no database")
 
-    presence, ears, ann = scene(Failing)
+    presence, broadcaster, ann = make_presence(Failing)
 
     ref = presence.track(ann, "u1", {})
     ann.end()
 
     u1 = one("u1", {"phx_ref": ref})
-    assert ears.heard() == [(ROOM, joins(u1)), (ROOM, leaves(u1))]
+    assert broadcaster.take_diffs() == [(TOPIC, joins(u1)), (TOPIC, leaves(u1))]
     assert "fetch of 'room:a' failed" in caplog.text
     with pytest.raises(RuntimeError, match="no database"):
-        presence.list(ROOM)
+        presence.list(TOPIC)
 
 
 def test_a_diff_that_cannot_be_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -150,7 +150,7 @@ def test_a_diff_that_cannot_be_told(caplog: pytest.LogCaptureFixture) -> None:
             raise EncodeError("payload is not JSON")
 
     presence = Presence(Mute())
-    ann = Guest(ROOM)
+    ann = Guest(TOPIC)
 
     presence.track(ann, "u1", {})
     ann.end()
@@ -177,8 +177,8 @@ def test_what_a_listener_tracks_is_told_next() -> None:
                 presence.track(ann, f"{key}!", {})
             order.append((topic, list(payload["joins"])))
 
-    presence, ann = Presence(Echoing()), Guest(ROOM)
+    presence, ann = Presence(Echoing()), Guest(TOPIC)
 
     presence.track(ann, "a", {})
 
-    assert order == [(ROOM, ["a"]), (ROOM, ["a!"]), (ROOM, ["a!!"])]
+    assert order == [(TOPIC, ["a"]), (TOPIC, ["a!"]), (TOPIC, ["a!!"])]
