@@ -1,4 +1,4 @@
-"""Phoenix Channels for aiohttp: the wire of Phoenix 1.8, spoken to every Phoenix client.
+"""Phoenix Channels for aiohttp: speaks the wire protocol of Phoenix 1.8 with any Phoenix client.
 
 class RoomChannel(Channel):
     async def join(self, topic, payload, socket):
@@ -85,7 +85,7 @@ __all__ = [
     "stop",
 ]
 
-_ROOMS: Final = {
+_NAMES_BY_MODULE: Final = {
     "channel": ("Channel", "on"),
     "endpoint": ("Drainer", "Endpoint", "LongPollOptions", "WebSocketOptions"),
     "errors": (
@@ -102,17 +102,19 @@ _ROOMS: Final = {
     "token": ("Tokens",),
     "transports.aiohttp": ("mount",),
 }
-"""Where each name lives. It is imported when it is first asked for: aiohttp takes most of the time
-in which `phoenix-compat --version` could have answered."""
+"""The module of each public name. A module is imported on first use: importing aiohttp would take
+most of the time of a short command such as `phoenix-compat --version`."""
 
-_ROOM_OF: Final = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULE_BY_NAME: Final = {
+    name: module for module, names in _NAMES_BY_MODULE.items() for name in names
+}
 
 
 def __getattr__(name: str) -> Any:
-    room = _ROOM_OF.get(name)
-    if room is None:
+    module = _MODULE_BY_NAME.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{room}"), name)
+    value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
     return value
 
 

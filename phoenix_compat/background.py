@@ -1,8 +1,8 @@
-"""Work that goes on beside all else: started, watched, started again when it ends by itself.
+"""Background tasks: supervised, and restarted when they end unexpectedly.
 
-An asyncio task that ends of an error says so to nobody who does not await it, and whatever it did
-is done no more. Work that shall go on for as long as its owner lives is therefore a
-`BackgroundTask`; work that ends by itself soon is a task with `log_failure` as its done callback.
+If nobody awaits an asyncio task, its failure goes unnoticed and its work stops. So a task that must
+run as long as its owner is a `BackgroundTask`. A task that soon ends by itself gets `log_failure`
+as its done callback.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import structlog
 
 FIRST_PAUSE_S: Final = 0.1
 LAST_PAUSE_S: Final = 30.0
-WELL_AFTER_S: Final = 60.0
-"""Who has run for so long has recovered: the next pause is the first one again."""
-SETTLED_AFTER_S: Final = 0.5
-"""Who was started again and has run for so long is up again."""
+RECOVERED_AFTER_S: Final = 60.0
+"""After a run of this length the backoff starts again with `FIRST_PAUSE_S`."""
+RUNNING_AFTER_S: Final = 0.5
+"""A restarted task that has run for so long counts as running again."""
 
 Run: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
@@ -28,7 +28,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class BackgroundState(StrEnum):
-    """How it stands with a background task."""
+    """The state of a background task."""
 
     RUNNING = "running"
     RESTARTING = "restarting"
@@ -37,20 +37,22 @@ class BackgroundState(StrEnum):
 
 
 class BackgroundTask:
-    """Work that is watched.
+    """A supervised asyncio task.
 
-    When it ends by itself, of an error or by returning, that is logged once with its traceback and
-    counted, and it is started again after a pause that doubles. It is not started again when it
-    was stopped or cancelled from outside.
+    If the work raises or returns, this is logged with the traceback and counted, and the work is
+    restarted after a pause that doubles each time. It is not restarted after `stop`, `cancel` or a
+    cancellation from outside.
 
     Args:
-        name: what logs and operators call it.
-        run: makes the work's coroutine, for each start anew.
-        is_endless: False for work that is done when it returns; an error starts it again too.
-        jitter: random numbers from 0.0 to 1.0: a pause is half to all of what it could be.
+        name: its name in logs and reports.
+        run: called for each start; returns the coroutine to run.
+        is_endless: whether returning is unexpected too. If False, work that returns is done; after
+            an error it is still restarted.
+        jitter: returns random numbers from 0.0 to 1.0; a pause is 50 to 100 % of its nominal
+            length.
 
     Attributes:
-        restarts: how often it ended by itself so far.
+        restarts: how often the work ended unexpectedly.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class BackgroundTask:
 
     @property
     def state(self) -> BackgroundState:
-        """Whether it works; who was started again must first run for a moment."""
+        """The current state. A restarted task counts as running after `RUNNING_AFTER_S`."""
         if self._task is None or self._task.cancelled():
             return BackgroundState.STOPPED
         if self._task.done():
@@ -82,35 +84,35 @@ class BackgroundTask:
             return BackgroundState.STOPPED if has_failed else BackgroundState.DONE
         if self._is_pausing:
             return BackgroundState.RESTARTING
-        if self.restarts and self._ran_s < SETTLED_AFTER_S:
+        if self.restarts and self._ran_s < RUNNING_AFTER_S:
             return BackgroundState.RESTARTING
         return BackgroundState.RUNNING
 
     @property
     def report(self) -> dict[str, object]:
-        """How it stands, for operators: `state`, `restarts`, and why it does not run."""
+        """The `state`, the `restarts` and, while it restarts, the `reason`; for operators."""
         report: dict[str, object] = {"state": self.state.value, "restarts": self.restarts}
         if self.state is BackgroundState.RESTARTING:
-            report["reason"] = f"it {self._last_error}, and is started again"
+            report["reason"] = f"the task {self._last_error} and is being restarted"
         return report
 
     @property
     def is_running(self) -> bool:
-        """Whether it is neither stopped nor done; a pause before a start counts."""
+        """Whether it is neither stopped nor done; a pause before a restart counts as running."""
         return self._task is not None and not self._task.done()
 
     def start(self) -> None:
-        """Begin, unless it runs."""
+        """Start the work, unless it is running."""
         if not self.is_running:
-            self._task = asyncio.create_task(self._keep_up(), name=self.name)
+            self._task = asyncio.create_task(self._supervise(), name=self.name)
 
     def cancel(self) -> None:
-        """End it soon; it is not started again."""
+        """Cancel the work without waiting for its end."""
         if self._task is not None:
             self._task.cancel()
 
     async def stop(self) -> None:
-        """End it; it is not started again."""
+        """Cancel the work and wait for its end."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -119,7 +121,7 @@ class BackgroundTask:
     def _ran_s(self) -> float:
         return asyncio.get_running_loop().time() - self._began_s
 
-    async def _keep_up(self) -> None:
+    async def _supervise(self) -> None:
         while True:
             self._began_s = asyncio.get_running_loop().time()
             error: BaseException | None = None
@@ -129,23 +131,23 @@ class BackgroundTask:
                 current = asyncio.current_task()
                 if current is None or current.cancelling():
                     raise
-                error = cancelled  # nobody cancelled us: something that it awaited was cancelled
-            except Exception as failure:  # noqa: BLE001 - whatever ends it, it is started again
+                error = cancelled  # not this task, but something it awaited was cancelled
+            except Exception as failure:  # noqa: BLE001 - it is restarted after any error
                 error = failure
             if error is None and not self._is_endless:
                 return
-            pause_s = self._note_end(error)
+            pause_s = self._record_end(error)
             self._is_pausing = True
             try:
                 await asyncio.sleep(pause_s)
             finally:
                 self._is_pausing = False
 
-    def _note_end(self, error: BaseException | None) -> float:
-        """Log and count that it has ended; how long to pause."""
-        self._failures = 1 if self._ran_s >= WELL_AFTER_S else self._failures + 1
+    def _record_end(self, error: BaseException | None) -> float:
+        """Log and count an unexpected end, and return the pause before the restart in seconds."""
+        self._failures = 1 if self._ran_s >= RECOVERED_AFTER_S else self._failures + 1
         self.restarts += 1
-        # The class alone: what an error says may be a user's words.
+        # Only the class: the text of an error may contain users' words.
         self._last_error = "returned" if error is None else f"ended with {type(error).__name__}"
         longest_s = min(FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 16), LAST_PAUSE_S)
         pause_s: float = longest_s * (0.5 + 0.5 * self._jitter())
@@ -159,27 +161,27 @@ class BackgroundTask:
         return pause_s
 
 
-class Background:
-    """The background tasks of a server, for whoever asks how it is.
+class BackgroundReport:
+    """Reports on the background tasks of a server, for its readiness endpoint.
 
-    Those of parts that come and go are asked for each time.
+    It holds functions that return tasks, because the tasks of some components change over time.
     """
 
     def __init__(self) -> None:
         self._sources: list[Callable[[], tuple[BackgroundTask, ...]]] = []
 
     def watch(self, source: Callable[[], tuple[BackgroundTask, ...]]) -> None:
-        """Have the tasks of a part reported too."""
+        """Include the tasks that this function returns."""
         self._sources.append(source)
 
     @property
     def report(self) -> dict[str, dict[str, object]]:
-        """How each stands, by its name."""
+        """The report of each task by its name."""
         return {task.name: task.report for source in self._sources for task in source()}
 
     @property
-    def is_well(self) -> bool:
-        """Whether none of them is being started again."""
+    def is_healthy(self) -> bool:
+        """Whether no task is being restarted."""
         return not any(
             task.state is BackgroundState.RESTARTING
             for source in self._sources

@@ -1,4 +1,4 @@
-"""Channels: one class for a kind of topic, one instance for each client that joined.
+"""The channel: one class per topic pattern, one instance per client that joins.
 
     class RoomChannel(Channel):
         async def join(self, topic, payload, socket):
@@ -9,9 +9,9 @@
             socket.broadcast("new_msg", {"body": payload["body"]})
             return ok()
 
-Every callback may be `def` or `async def`. Callbacks of one channel run one after another, in the
-order of their messages; channels do not wait for each other. A callback that raises ends its
-channel with `phx_error`, and nothing else.
+Every callback may be `def` or `async def`. The callbacks of one channel run one after another, in
+the order of their messages; channels do not wait for each other. If a callback raises, only its
+channel ends, with `phx_error`.
 
 Source: phoenix 1.8.12, lib/phoenix/channel.ex.
 """
@@ -39,13 +39,13 @@ _EVENT_ATTRIBUTE = "__phoenix_event__"
 
 
 class UnhandledEventError(Exception):
-    """No `@on` method and no `handle_in` for an event: the channel crashes, as in Phoenix."""
+    """A channel has no `@on` method and no `handle_in` for an event; it crashes, as in Phoenix."""
 
 
 def on(event: str) -> Callable[[F], F]:
     """Mark a method `(self, payload, socket)` as the handler of an event.
 
-    It returns `ok(...)`, `error(...)`, `reply(...)`, `stop(...)`, or None for no answer.
+    The method returns `ok(...)`, `error(...)`, `reply(...)`, `stop(...)`, or None for no reply.
     """
 
     def mark(method: F) -> F:
@@ -56,12 +56,12 @@ def on(event: str) -> Callable[[F], F]:
 
 
 class Channel:
-    """What a client joins. Subclass it; the base has no state of its own.
+    """What a client joins. Subclass it; the base class has no state of its own.
 
     Attributes:
-        intercept: events whose broadcasts go to `handle_out` instead of straight to the client.
-        log_join: the level for joins, None for silence.
-        log_handle_in: the level for events, None for silence.
+        intercept: events whose broadcasts go to `handle_out` instead of directly to the client.
+        log_join: the log level for joins; None logs none.
+        log_handle_in: the log level for events; None logs none.
     """
 
     intercept: ClassVar[tuple[str, ...]] = ()
@@ -69,9 +69,9 @@ class Channel:
     log_handle_in: ClassVar[int | None] = logging.DEBUG
 
     handlers: ClassVar[dict[str, Handler]] = {}
-    """Event to `@on` method, made when the class is."""
+    """The `@on` method of each event; filled when the class is created."""
     intercepts: ClassVar[frozenset[str]] = frozenset()
-    """The same as `intercept`, made for looking up."""
+    """The events of `intercept` as a set, for fast lookups."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -84,24 +84,24 @@ class Channel:
             )
         if handles_out and not cls.intercepts:
             raise ChannelDefinitionError(
-                f"{cls.__name__}.handle_out is never called; name its events in `intercept`"
+                f"{cls.__name__}.handle_out is never called; list its events in `intercept`"
             )
 
     def join(self, topic: str, payload: JSON, socket: Socket) -> Awaitable[Result] | Result:
-        """Decide who may join: `ok(...)` or `error(...)`.
+        """Accept a join with `ok(...)` or refuse it with `error(...)`.
 
-        The client waits, and so does all else that it sends, until this returns. Pushing is not
-        yet possible; see Socket.send_self.
+        Until this returns, the client's later messages wait. Pushing is not possible yet; see
+        Socket.send_self.
 
         Args:
-            payload: whatever the client sent with `phx_join`; it need not be a dict.
+            payload: what the client sent with `phx_join`; any JSON value, not always a dict.
         """
         raise NotImplementedError(f"{type(self).__name__} has no join()")
 
     def handle_in(
         self, event: str, payload: Payload, socket: Socket
     ) -> Awaitable[HandleResult] | HandleResult:
-        """Handle an event that no `@on` method names. The base class refuses by raising."""
+        """Handle an event that has no `@on` method. The base class raises UnhandledEventError."""
         del payload, socket
         name = type(self).__name__
         raise UnhandledEventError(f"{name} has no handler for event {brief(event)}")
@@ -109,12 +109,12 @@ class Channel:
     def handle_out(
         self, event: str, payload: Payload, socket: Socket
     ) -> Awaitable[Stop | None] | Stop | None:
-        """Decide about a broadcast of an intercepted event; `socket.push` to let it through."""
+        """Handle a broadcast of an intercepted event; call `socket.push` to send it on."""
         del event, payload, socket
         return None
 
     def handle_info(self, message: Any, socket: Socket) -> Awaitable[Stop | None] | Stop | None:
-        """Handle what `send_self` sent, and broadcasts of topics subscribed to.
+        """Handle a message from `send_self`, or a broadcast of a topic from `subscribe`.
 
         The base class logs a warning.
         """
@@ -127,7 +127,7 @@ class Channel:
         return None
 
     def terminate(self, reason: Reason, socket: Socket) -> Awaitable[None] | None:
-        """Clean up when the channel ends; see Reason for why. The result is ignored."""
+        """Clean up when the channel ends; for the reasons see Reason. The result is ignored."""
         del reason, socket
         return None
 
@@ -135,7 +135,7 @@ class Channel:
 def _collect_handlers(cls: type[Channel]) -> dict[str, Handler]:
     """The `@on` methods of a class and its bases.
 
-    A subclass may replace a method by its name; it keeps the event unless it names another.
+    A subclass may override a method by name; it keeps its event unless it is marked with another.
     """
     handlers: dict[str, Handler] = {}
     owners: dict[str, str] = {}

@@ -1,19 +1,19 @@
-"""Every error this package raises, as one tree.
+"""All errors of this package, as one tree.
 
 PhoenixCompatError
 ├─ ProtocolError
-│  ├─ RemoteProtocolError       the client erred: bad JSON, bad frame
-│  │  └─ InvalidMessageError    well-formed JSON that is no Phoenix message
-│  ├─ LocalProtocolError        we erred
-│  │  ├─ EncodeError            a payload that the serializer cannot put on the wire
-│  │  └─ NotJoinedError         push or broadcast before the join was answered
+│  ├─ RemoteProtocolError       the client made a mistake: bad JSON, bad frame
+│  │  └─ InvalidMessageError    valid JSON that is not a Phoenix message
+│  ├─ LocalProtocolError        the server made a mistake
+│  │  ├─ EncodeError            the serializer cannot encode a payload
+│  │  └─ NotJoinedError         a push or broadcast before the reply to the join
 │  ├─ TokenError                a Phoenix.Token is missing, invalid or expired (protocol.token)
-│  └─ TermError                 bytes that are no Erlang term we read (protocol.erlang_term)
+│  └─ TermError                 not a supported Erlang term (protocol.erlang_term)
 ├─ AlreadyTrackedError, NotTrackedError, InvalidPresenceError     (presence)
-├─ ChannelDefinitionError       at import: a channel class or a socket is declared wrongly
-├─ CallbackError                a callback returned something that is no result
-├─ ConfigError                  settings that cannot work, all of them at once
-└─ TaskError                    the task engine's own (see phoenix_compat.tasks)
+├─ ChannelDefinitionError       at import: a channel or socket class is declared incorrectly
+├─ CallbackError                a callback returned an invalid value
+├─ ConfigError                  invalid settings, all reported together
+└─ TaskError                    errors of the task engine (see phoenix_compat.tasks)
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from phoenix_compat.bounded import brief
 
 
 class PhoenixCompatError(Exception):
-    """The root: `except PhoenixCompatError` catches all that this package raises on purpose."""
+    """The root: `except PhoenixCompatError` catches everything this package raises on purpose."""
 
 
 class ProtocolError(PhoenixCompatError):
-    """Something on the wire was not as it must be."""
+    """The protocol was violated."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The client sent what the protocol does not allow; its connection ends.
+    """The client violated the protocol; its connection is closed.
 
     Attributes:
-        close_code: the websocket close code that says so (1002, 1007, 1009, 1011).
+        close_code: the websocket close code to use (1002, 1007, 1009 or 1011).
     """
 
     def __init__(self, message: str, close_code: int = 1011) -> None:
@@ -42,28 +42,28 @@ class RemoteProtocolError(ProtocolError):
 
 
 class InvalidMessageError(RemoteProtocolError):
-    """A frame that is readable but is no Phoenix message. Phoenix's name for it."""
+    """A readable frame that is not a Phoenix message. The name is Phoenix's."""
 
 
 class LocalProtocolError(ProtocolError):
-    """This side was about to do what the protocol does not allow."""
+    """The server was about to violate the protocol."""
 
 
 class EncodeError(LocalProtocolError):
-    """A message cannot be put on the wire."""
+    """A message cannot be encoded."""
 
 
 class NotJoinedError(LocalProtocolError):
-    """A channel spoke before its join was answered.
+    """A channel tried to send before its join was answered.
 
     Attributes:
-        topic: the topic whose join was still being decided.
+        topic: the topic of the pending join.
     """
 
     def __init__(self, topic: object) -> None:
         super().__init__(
             f"cannot push, broadcast or reply on {brief(topic)} before its join is answered; "
-            'call socket.send_self("after_join") in join() and speak in handle_info()'
+            'call socket.send_self("after_join") in join() and send in handle_info()'
         )
         self.topic = topic
 
@@ -73,11 +73,11 @@ class ChannelDefinitionError(PhoenixCompatError):
 
 
 class CallbackError(PhoenixCompatError):
-    """A channel callback returned a value that is no result.
+    """A channel callback returned an invalid value.
 
     Attributes:
-        callback: the callback's name, `handle_in` for example.
-        returned: the value that came back.
+        callback: the callback's name, for example `handle_in`.
+        returned: the value that it returned.
     """
 
     def __init__(self, callback: str, returned: object, expected: str) -> None:
@@ -87,7 +87,7 @@ class CallbackError(PhoenixCompatError):
 
 
 class ConfigError(PhoenixCompatError):
-    """Settings that cannot work; the text names each with its reason."""
+    """Invalid settings; the message names each one with the reason."""
 
 
 class TaskError(PhoenixCompatError):

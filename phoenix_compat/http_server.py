@@ -1,8 +1,8 @@
-"""aiohttp's HTTP server, for clients that are not trusted.
+"""aiohttp's HTTP server, adapted for untrusted clients.
 
-A request that cannot be read, and a client that goes away, are everyday news: one line for
-debugging, a short answer without a word about what this server is made of, and little work.
-aiohttp itself writes a traceback for each. Bodies are handed on as they came: nothing is inflated.
+Unreadable requests and clients that disconnect are normal. Each costs one debug line and a short
+response that does not name the server's software; aiohttp itself logs a traceback for each.
+Bodies are passed on as received: nothing is decompressed.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _UNENCODED: Final = frozenset({"", "identity"})
 
 
 class AppRunner(web.AppRunner):
-    """Serves an application with `ClientHandler`; otherwise as aiohttp's."""
+    """Like aiohttp's AppRunner, but serves each connection with a `ClientHandler`."""
 
     def __init__(self, app: web.Application, **options: Any) -> None:
         super().__init__(app, **{"access_log": None, "auto_decompress": False, **options})
 
     async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
+        server = await super()._make_server()
         return _Server(
-            made.request_handler,
-            request_factory=made.request_factory,
-            handler_cancellation=made.handler_cancellation,
-            loop=made._loop,  # noqa: SLF001 - aiohttp has no other way to name the handler's class
-            **made._kwargs,  # noqa: SLF001 - the same
+            server.request_handler,
+            request_factory=server.request_factory,
+            handler_cancellation=server.handler_cancellation,
+            loop=server._loop,  # noqa: SLF001 - aiohttp has no public way to set the handler class
+            **server._kwargs,  # noqa: SLF001 - the same
         )
 
 
@@ -45,7 +45,7 @@ class _Server(web.Server):
 
 
 class ClientHandler(web.RequestHandler):
-    """One client's connection, as long as it speaks HTTP."""
+    """The protocol of one HTTP connection."""
 
     __slots__ = ()
 
@@ -56,53 +56,53 @@ class ClientHandler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what could not be handled: 400 when the client erred, 500 for a bug of ours."""
-        if exc is not None and is_clients_fault(request, exc):
+        """Respond to a failed request: 400 if the client caused it, 500 if the server did."""
+        if exc is not None and is_client_error(request, exc):
             _log_refused(request, exc)
-            if request._payload_writer.output_size:  # noqa: SLF001 - as aiohttp looks at it
-                raise ConnectionError("the answer was begun already")
+            if request._payload_writer.output_size:  # noqa: SLF001 - aiohttp checks this too
+                raise ConnectionError("the response was already started")
             return _bad_request(exc)
         response = super().handle_error(request, status, exc, message)
         response.headers[hdrs.SERVER] = SERVER_NAME
         return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
-        """Log what happened between requests, unless it is what clients do."""
+        """Log an error between two requests; at debug level if the client caused it."""
         error = kw.get("exc_info")
-        is_gone = isinstance(error, ConnectionError) and self.transport is None
-        if is_gone or isinstance(error, web.RequestPayloadError):
+        is_disconnected = isinstance(error, ConnectionError) and self.transport is None
+        if is_disconnected or isinstance(error, web.RequestPayloadError):
             log.debug("http.body_broken: %s", type(error).__name__)
             return
         super().log_exception(*args, **kw)
 
 
-def is_clients_fault(request: web.BaseRequest, error: BaseException) -> bool:
-    """Whether a request failed because of what its client sent, or because it went away."""
+def is_client_error(request: web.BaseRequest, error: BaseException) -> bool:
+    """Whether a request failed because of what the client sent, or because it disconnected."""
     if isinstance(error, HttpProcessingError | web.RequestPayloadError):
         return True
-    # Others may come from elsewhere, of a server that was asked.
+    # A ConnectionError may also come from another server that a handler called.
     return error is request.content.exception() or (
         isinstance(error, ConnectionError) and request.transport is None
     )
 
 
 def is_encoded(request: web.BaseRequest) -> bool:
-    """Whether the body is compressed, or whatever else its Content-Encoding says."""
+    """Whether the body has a Content-Encoding, for example because it is compressed."""
     return any(
         value.strip().lower() not in _UNENCODED
         for value in request.headers.getall(hdrs.CONTENT_ENCODING, ())
     )
 
 
-def reads_raw(request: web.BaseRequest) -> bool:
-    """Whether this server hands bodies on as they came; aiohttp's own inflates them."""
+def is_body_raw(request: web.BaseRequest) -> bool:
+    """Whether the server leaves bodies as received; aiohttp's own server decompresses them."""
     return isinstance(request.protocol, ClientHandler)
 
 
-def unread(request: web.BaseRequest, response: web.Response) -> web.Response:
-    """An answer to a body that is broken; the connection closes behind it.
+def close_after(request: web.BaseRequest, response: web.Response) -> web.Response:
+    """The response to a request with a broken body, set to close the connection.
 
-    aiohttp's own server would go on reading, find that once more, and log a traceback.
+    aiohttp's own server would read on, find the same error again and log a traceback.
     """
     response.force_close()
     request.content.feed_eof()
@@ -122,10 +122,10 @@ def _bad_request(error: BaseException) -> web.Response:
 
 
 def _reason(error: BaseException) -> str:
-    """A short reason, with little of what the client sent."""
+    """A short reason that repeats little of what the client sent."""
     if isinstance(error, HttpProcessingError):
         first, _, _ = error.message.partition("\n")
-        return plain(first.rstrip(":"), _MAX_REASON_CHARS) or "it cannot be read"
+        return plain(first.rstrip(":"), _MAX_REASON_CHARS) or "the request cannot be read"
     if isinstance(error, web.RequestPayloadError):
         return "the body is broken"
-    return "the client went away"
+    return "the client disconnected"

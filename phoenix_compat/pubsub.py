@@ -1,10 +1,9 @@
-"""Who hears a topic: subscribers in this process, and the fastlane past their channels.
+"""Topics and their subscribers in this process, with Phoenix's fastlane.
 
-A broadcast is encoded once for each wire (serializer and framing) and handed to the topic's
-fanouts,
-which write it straight to the clients. Channels that intercept the event and plain subscribers get
-the Broadcast itself. All of it happens before `broadcast` returns, but for the writes, which the
-fanouts join at the end of the loop tick.
+A broadcast is encoded once for each wire (serializer and framing). The topic's fanouts write it
+directly to the clients, without a detour through their channels. Channels that intercept the event,
+and plain subscribers, get the Broadcast itself. All of this happens before `broadcast` returns,
+except for the writes: the fanouts combine those of one loop tick.
 
 Source: phoenix 1.8.12, lib/phoenix/channel/server.ex, dispatch/3; phoenix_pubsub 2.2.0.
 """
@@ -17,11 +16,11 @@ from typing import Any, Protocol, TypeAlias
 from phoenix_compat.protocol.message import Broadcast, Payload
 
 Subscriber: TypeAlias = Callable[[Broadcast], None]
-"""Called with each broadcast of a topic. Must not wait, and must not raise."""
+"""Called with each broadcast of a topic. Must not block or raise."""
 
 
 Relay: TypeAlias = Callable[[str, str, Payload, bool], None]
-"""Takes topic, event, payload and `newest_only` of a broadcast elsewhere. Must not wait. Raises
+"""Sends a broadcast (topic, event, payload, newest_only) to other processes. Must not block. Raises
 EncodeError."""
 
 
@@ -31,19 +30,19 @@ class Fanout(Protocol):
     def encode(self, broadcast: Broadcast) -> Any:
         """Encode for these clients. Raises EncodeError."""
 
-    def publish(self, packet: Any, but: Any, key: object = None) -> None:
-        """Write what `encode` gave to every outlet of the fanout except `but`.
+    def publish(self, packet: Any, exclude: Any, key: object = None) -> None:
+        """Write a packet from `encode` to all clients of the fanout except `exclude`.
 
         Args:
-            key: of the frames with the same key, a client that does not read gets only the newest;
-                None for a frame that every client gets.
+            key: for a slow client, a packet replaces an unsent one with the same key. None for a
+                packet that replaces none.
         """
 
-    def add(self, outlet: Any) -> None:
-        """Begin to write to a client."""
+    def add(self, outbox: Any) -> None:
+        """Add a client; it gets what is published from now on."""
 
-    def discard(self, outlet: Any) -> None:
-        """Write nothing that is published from now on."""
+    def discard(self, outbox: Any) -> None:
+        """Remove a client; it gets nothing that is published from now on."""
 
     def __len__(self) -> int:
         """How many clients are in the fanout."""
@@ -53,34 +52,34 @@ class Wire(Protocol):
     """A serializer with a transport's framing; clients of one wire take the same bytes."""
 
     def open_fanout(self) -> Fanout:
-        """A new fanout, for one topic."""
+        """Create a fanout for one topic."""
 
 
-class Outlet(Protocol):
-    """Where one client's frames go."""
+class Outbox(Protocol):
+    """The outgoing frames of one client."""
 
     @property
     def wire(self) -> Wire:
-        """The kind of bytes it takes."""
+        """The client's serializer and framing."""
 
 
 class Member(Protocol):
     """A joined channel."""
 
     @property
-    def outlet(self) -> Outlet:
-        """Its client; broadcasts go there straight."""
+    def outbox(self) -> Outbox:
+        """The client's outbox; broadcasts go there directly."""
 
     @property
     def intercepts(self) -> frozenset[str]:
         """The events that go to the channel instead."""
 
     def intercept(self, broadcast: Broadcast) -> None:
-        """Take a broadcast of one of these events."""
+        """Handle a broadcast of one of these events."""
 
 
 class _Topic:
-    """The subscribers of one topic. Exists while there is one."""
+    """The subscribers of one topic. Exists only while it has any."""
 
     __slots__ = ("fanouts", "interceptors", "subscribers")
 
@@ -98,7 +97,7 @@ class PubSub:
     """Topics and their subscribers, in this process.
 
     Attributes:
-        relay: takes each broadcast to the other processes of this server; None when there are none.
+        relay: sends each broadcast to the other processes of this server; None if there are none.
     """
 
     __slots__ = ("_topics", "relay")
@@ -116,31 +115,29 @@ class PubSub:
         """The topics that have a subscriber."""
         return self._topics.keys()
 
-    def broadcast(  # noqa: PLR0913 - the parts of a broadcast, and who hears it
+    def broadcast(  # noqa: PLR0913 - the parts of a broadcast, and its recipients
         self,
         topic: str,
         event: str,
         payload: Payload,
         *,
-        but: Member | Subscriber | None = None,
+        exclude: Member | Subscriber | None = None,
         newest_only: bool = False,
         is_local: bool = False,
     ) -> None:
-        """Send an event to every subscriber of a topic except `but`.
+        """Send an event to every subscriber of a topic except `exclude`.
 
-        Nothing happens when nobody listens, whatever the payload; with a relay, it must be one
-        that can be encoded.
+        Without subscribers nothing happens, whatever the payload; a relay still encodes it.
 
         Args:
-            newest_only: of the broadcasts of this event that wait for a client which does not read,
-                the newest is enough.
-            is_local: whether only this process shall hear it.
+            newest_only: whether a slow client needs only the newest unsent broadcast of this event.
+            is_local: whether to send it to subscribers of this process only.
 
-        Differs from Phoenix: a payload that cannot be encoded for one of the listeners is heard by
-        none of them, because all are encoded first; Phoenix stops half way.
+        Differs from Phoenix: a payload that cannot be encoded for one of the subscribers reaches
+        none of them, because it is encoded for all of them first; Phoenix stops half way.
 
         Raises:
-            EncodeError: the payload cannot be encoded for a client that listens.
+            EncodeError: the payload cannot be encoded for one of the subscribers.
         """
         if self.relay is not None and not is_local:
             self.relay(topic, event, payload, newest_only)
@@ -153,52 +150,54 @@ class PubSub:
             for (_, intercepts), fanout in found.fanouts.items()
             if event not in intercepts
         ]
-        outlet = None if but is None else getattr(but, "outlet", None)
+        excluded_outbox = None if exclude is None else getattr(exclude, "outbox", None)
         key = (topic, event) if newest_only else None
         for fanout, packet in encoded:
-            fanout.publish(packet, outlet, key)
+            fanout.publish(packet, excluded_outbox, key)
         if found.interceptors is not None:
             for member in tuple(found.interceptors):
-                if member is not but and event in member.intercepts:
+                if member is not exclude and event in member.intercepts:
                     member.intercept(broadcast)
         if found.subscribers is not None:
             for subscriber in tuple(found.subscribers):
-                if subscriber != but and getattr(subscriber, "__self__", subscriber) is not but:
+                owner = getattr(subscriber, "__self__", subscriber)
+                if subscriber != exclude and owner is not exclude:
                     subscriber(broadcast)
 
     def join(self, topic: str, member: Member) -> None:
-        """Subscribe a channel on the fastlane."""
+        """Subscribe a channel, with the fastlane to its client."""
         found = self._topics.get(topic)
         if found is None:
             found = self._topics[topic] = _Topic()
-        outlet = member.outlet
-        key = (outlet.wire, member.intercepts)
+        outbox = member.outbox
+        key = (outbox.wire, member.intercepts)
         fanout = found.fanouts.get(key)
         if fanout is None:
-            fanout = found.fanouts[key] = outlet.wire.open_fanout()
-        fanout.add(outlet)
+            fanout = found.fanouts[key] = outbox.wire.open_fanout()
+        fanout.add(outbox)
         if member.intercepts:
             if found.interceptors is None:
                 found.interceptors = {}
             found.interceptors[member] = None
 
     def leave(self, topic: str, member: Member) -> None:
-        """Undo `join`; what was broadcast before still arrives."""
+        """Undo `join`; earlier broadcasts still arrive."""
         found = self._topics.get(topic)
         if found is None:
             return
-        key = (member.outlet.wire, member.intercepts)
+        outbox = member.outbox
+        key = (outbox.wire, member.intercepts)
         fanout = found.fanouts.get(key)
         if fanout is not None:
-            fanout.discard(member.outlet)
+            fanout.discard(outbox)
             if not len(fanout):
                 del found.fanouts[key]
         if found.interceptors is not None:
             found.interceptors.pop(member, None)
-        self._forget(topic, found)
+        self._remove_if_empty(topic, found)
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:
-        """Have a function called with every broadcast of a topic. A second time changes nothing."""
+        """Call a function with every broadcast of a topic. A second `subscribe` changes nothing."""
         found = self._topics.setdefault(topic, _Topic())
         if found.subscribers is None:
             found.subscribers = {}
@@ -209,8 +208,8 @@ class PubSub:
         found = self._topics.get(topic)
         if found is not None and found.subscribers is not None:
             found.subscribers.pop(subscriber, None)
-            self._forget(topic, found)
+            self._remove_if_empty(topic, found)
 
-    def _forget(self, topic: str, found: _Topic) -> None:
+    def _remove_if_empty(self, topic: str, found: _Topic) -> None:
         if found.is_empty:
             self._topics.pop(topic, None)

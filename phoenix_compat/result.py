@@ -23,17 +23,17 @@ from phoenix_compat.protocol.message import Payload
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):
-    """A status and a payload: the answer to a join, an event or a connect."""
+    """A status and a payload: the reply to a join, an event or a connect."""
 
     status: str
     payload: Payload
 
 
 Reason: TypeAlias = "str | tuple[str, object] | BaseException"
-"""Why a channel ends: "normal", "shutdown", ("shutdown", detail), or what went wrong.
+"""Why a channel ends: "normal", "shutdown", ("shutdown", detail), or an error.
 
-`terminate` is called with ("shutdown", "left") after a leave, ("shutdown", "closed") when the
-client went away, ("shutdown", "draining") at a restart, ("shutdown", "disconnected") after a forced
+`terminate` is called with ("shutdown", "left") after a leave, ("shutdown", "closed") if the client
+disconnected, ("shutdown", "draining") at a restart, ("shutdown", "disconnected") after a forced
 disconnect, the reason given to `stop`, or the exception that a callback raised.
 """
 
@@ -52,7 +52,7 @@ _NO_PAYLOAD: Final = object()
 
 
 def ok(payload: Payload = _NO_PAYLOAD, /, **fields: Any) -> Result:
-    """Accept, or answer with status "ok".
+    """Accept a join or a connect, or reply with status "ok".
 
     The response is `payload` (any JSON, or bytes), or a dict of `fields`, or `{}`.
     """
@@ -60,20 +60,20 @@ def ok(payload: Payload = _NO_PAYLOAD, /, **fields: Any) -> Result:
 
 
 def error(payload: Payload = _NO_PAYLOAD, /, **fields: Any) -> Result:
-    """Refuse, or answer with status "error"; the response as for `ok`."""
+    """Refuse a join or a connect, or reply with status "error"; the arguments are those of `ok`."""
     return Result("error", fields if payload is _NO_PAYLOAD else payload)
 
 
 def reply(status: str, payload: Payload = _NO_PAYLOAD, /, **fields: Any) -> Result:
-    """Answer with a status of your own; the response as for `ok`."""
+    """Reply with a status of your own; the other arguments are those of `ok`."""
     return Result(status, fields if payload is _NO_PAYLOAD else payload)
 
 
 def stop(reason: Reason = "normal", reply: Result | None = None) -> Stop:
     """End this channel.
 
-    With the reason "normal", "shutdown" or ("shutdown", detail) the client hears `phx_close` and
-    does not come back; with any other it hears `phx_error` and joins again.
+    With the reason "normal", "shutdown" or ("shutdown", detail) the client gets `phx_close` and
+    does not rejoin. With any other reason it gets `phx_error` and joins again.
     """
     return Stop(reason, reply)
 
@@ -89,12 +89,12 @@ _EXHAUSTED: Final = iter(())
 
 
 class Done:
-    """What `push` and `broadcast` return: it is done already, and awaiting it never waits."""
+    """What `push` and `broadcast` return: an awaitable that is already done."""
 
     __slots__ = ()
 
     def __await__(self) -> Generator[None, None, None]:
-        return _EXHAUSTED  # type: ignore[return-value] # await needs an iterator; this is the emptiest
+        return _EXHAUSTED  # type: ignore[return-value] # await needs an iterator
 
 
 DONE: Final = Done()

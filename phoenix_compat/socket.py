@@ -1,4 +1,4 @@
-"""The socket: what `connect` and the channel callbacks hold, and the class that users write.
+"""The socket that `connect` and the channel callbacks get, and the socket handler to subclass.
 
 Source: phoenix 1.8.12, lib/phoenix/socket.ex and lib/phoenix/channel.ex.
 """
@@ -16,7 +16,7 @@ from phoenix_compat.result import DONE, Done, Result, error
 
 
 class Broadcaster(Protocol):
-    """What a socket knows of its endpoint."""
+    """What a socket needs of its endpoint."""
 
     def broadcast(self, topic: str, event: str, payload: Payload) -> Done:
         """See Endpoint.broadcast."""
@@ -31,47 +31,47 @@ class Broadcaster(Protocol):
         """See Endpoint.unsubscribe."""
 
 
-class Port(Protocol):
-    """The running channel behind a socket; the socket's powers are carried out there."""
+class RunningChannel(Protocol):
+    """The running channel behind a socket; it carries out the socket's methods."""
 
     def push(self, event: str, payload: Payload) -> None:
-        """Send to this client."""
+        """Send an event to this client."""
 
     def broadcast(self, event: str, payload: Payload, *, is_from: bool) -> None:
-        """Send to all subscribers of the topic, or to all but this channel."""
+        """Send an event to all subscribers of the topic, or to all except this channel."""
 
     def reply(self, join_ref: Ref, ref: Ref, result: Result) -> None:
-        """Answer one message of this client."""
+        """Reply to one message of this client."""
 
     def send_self(self, message: Any) -> None:
         """Put a message into the channel's own mailbox."""
 
     def subscribe(self, topic: str) -> None:
-        """Have broadcasts of another topic put into the mailbox."""
+        """Put broadcasts of another topic into the mailbox."""
 
     def unsubscribe(self, topic: str) -> None:
         """Undo subscribe."""
 
-    def monitor(self, at_end: Callable[[], None]) -> None:
-        """Have a function called once when the channel ends, however it ends."""
+    def monitor(self, on_end: Callable[[], None]) -> None:
+        """Call a function once when the channel ends."""
 
 
 class ReplyRef:
-    """A message that may be answered later, from any task, even after its channel ended."""
+    """A handle to reply to a message later, from any task, even after its channel has ended."""
 
-    __slots__ = ("_join_ref", "_port", "_ref")
+    __slots__ = ("_channel", "_join_ref", "_ref")
 
-    def __init__(self, port: Port, join_ref: Ref, ref: Ref) -> None:
-        self._port = port
+    def __init__(self, channel: RunningChannel, join_ref: Ref, ref: Ref) -> None:
+        self._channel = channel
         self._join_ref = join_ref
         self._ref = ref
 
     def reply(self, result: Result) -> Done:
-        """Send the answer: `ref.reply(ok({"done": True}))`. Never waits; `await` is allowed.
+        """Send the reply: `ref.reply(ok({"done": True}))`. Never waits; `await` is allowed.
 
         Source: phoenix 1.8.12, channel.ex, reply/2.
         """
-        self._port.reply(self._join_ref, self._ref, result)
+        self._channel.reply(self._join_ref, self._ref, result)
         return DONE
 
 
@@ -79,19 +79,19 @@ class Socket:
     """One client on one topic (or, in `connect`, one client).
 
     Attributes:
-        assigns: what `assign` stored. A channel starts with a copy of its connection's.
+        assigns: what `assign` stored. A channel starts with a copy of the connection's assigns.
         id: the socket's id, or None; see SocketHandler.id.
         topic: the joined topic; None in `connect`.
-        join_ref: the ref of the join; constant for the life of the channel.
-        ref: the ref of the message being handled, None outside of handle_in.
-        joined: whether the join was answered.
+        join_ref: the ref of the join; it never changes.
+        ref: the ref of the message being handled; None outside of handle_in.
+        joined: whether the join was accepted.
         transport: "websocket" or "longpoll".
-        endpoint: where broadcasts to any topic are sent from.
+        endpoint: the endpoint, for broadcasts to any topic.
         handler: the SocketHandler class that accepted the connection.
     """
 
     __slots__ = (
-        "_port",
+        "_channel",
         "assigns",
         "endpoint",
         "handler",
@@ -115,18 +115,22 @@ class Socket:
         self.join_ref: Ref = None
         self.ref: Ref = None
         self.joined = False
-        self._port: Port | None = None
+        self._channel: RunningChannel | None = None
 
     def for_channel(
-        self, port: Port, topic: str, join_ref: Ref, assigns: Mapping[str, Any] | None
+        self,
+        channel: RunningChannel,
+        topic: str,
+        join_ref: Ref,
+        assigns: Mapping[str, Any] | None,
     ) -> Socket:
-        """The socket of a channel: a copy with the topic, and the route's assigns merged in."""
+        """A copy for one channel, with its topic and with the route's assigns merged in."""
         socket = Socket(self.endpoint, self.handler, self.transport)
         socket.id = self.id
         socket.topic = topic
         socket.join_ref = join_ref
         socket.assigns = {**self.assigns, **assigns} if assigns else self.assigns.copy()
-        socket._port = port
+        socket._channel = channel
         return socket
 
     def assign(self, assigns: Mapping[str, Any] | None = None, /, **more: Any) -> Socket:
@@ -145,7 +149,7 @@ class Socket:
             NotJoinedError: inside `join`.
             EncodeError: the payload cannot be encoded.
         """
-        self._joined_port().push(event, payload)
+        self._joined_channel().push(event, payload)
         return DONE
 
     def broadcast(self, event: str, payload: Payload) -> Done:
@@ -155,66 +159,66 @@ class Socket:
             NotJoinedError: inside `join`.
             EncodeError: the payload cannot be encoded for a subscriber.
         """
-        self._joined_port().broadcast(event, payload, is_from=False)
+        self._joined_channel().broadcast(event, payload, is_from=False)
         return DONE
 
     def broadcast_from(self, event: str, payload: Payload) -> Done:
         """Send an event to all subscribers of this topic except this channel."""
-        self._joined_port().broadcast(event, payload, is_from=True)
+        self._joined_channel().broadcast(event, payload, is_from=True)
         return DONE
 
     def reply_ref(self) -> ReplyRef:
-        """A handle to answer the message now being handled later.
+        """A handle to reply later to the message that is being handled now.
 
         Raises:
             NotJoinedError: inside `join`.
-            LocalProtocolError: no message with a ref is being handled.
+            LocalProtocolError: the current message has no ref, or no message is being handled.
 
         Source: phoenix 1.8.12, channel.ex, socket_ref/1.
         """
-        port = self._joined_port()
+        channel = self._joined_channel()
         if self.ref is None:
             raise LocalProtocolError(
                 "reply_ref() needs a message that carries a ref; call it inside handle_in"
             )
-        return ReplyRef(port, self.join_ref, self.ref)
+        return ReplyRef(channel, self.join_ref, self.ref)
 
     def send_self(self, message: Any) -> None:
-        """Put a message into this channel's mailbox: `handle_info` gets it after what is there.
+        """Put a message at the end of this channel's mailbox; `handle_info` gets it.
 
-        Allowed inside `join`; it is handled after the join was answered.
+        Allowed inside `join`; the message is then handled after the reply to the join.
         """
-        self._any_port().send_self(message)
+        self._any_channel().send_self(message)
 
     def subscribe(self, topic: str) -> None:
-        """Hear another topic: its broadcasts come to `handle_info`, as Broadcast values."""
-        self._any_port().subscribe(topic)
+        """Subscribe to another topic; `handle_info` gets its broadcasts as Broadcast values."""
+        self._any_channel().subscribe(topic)
 
     def unsubscribe(self, topic: str) -> None:
-        """Stop hearing another topic."""
-        self._any_port().unsubscribe(topic)
+        """Undo `subscribe`."""
+        self._any_channel().unsubscribe(topic)
 
-    def monitor(self, at_end: Callable[[], None]) -> None:
-        """Have a function called once when this channel ends, however it ends.
+    def monitor(self, on_end: Callable[[], None]) -> None:
+        """Call a function once when this channel ends, for whatever reason.
 
-        It is called after the channel left its topic, and before the client is told. It must not
-        wait, and must not raise.
+        It is called after the channel has left its topic, and before the client is notified. It
+        must not block or raise.
         """
-        self._any_port().monitor(at_end)
+        self._any_channel().monitor(on_end)
 
-    def _any_port(self) -> Port:
-        if self._port is None:
+    def _any_channel(self) -> RunningChannel:
+        if self._channel is None:
             raise NotJoinedError(self.topic)
-        return self._port
+        return self._channel
 
-    def _joined_port(self) -> Port:
-        if self._port is None or not self.joined:
+    def _joined_channel(self) -> RunningChannel:
+        if self._channel is None or not self.joined:
             raise NotJoinedError(self.topic)
-        return self._port
+        return self._channel
 
 
 class ConnectInfo(dict[str, Any]):
-    """What a transport knows of a connection. Keys as in Phoenix:
+    """What a transport knows about a connection. The keys are Phoenix's:
 
     `peer_data` {"address", "port", "ssl_cert"}, `x_headers` [(name, value)],
     `sec_websocket_headers`, `trace_context_headers`, `user_agent`, `uri` {"scheme", "host", "port",
@@ -223,15 +227,15 @@ class ConnectInfo(dict[str, Any]):
 
 
 class SocketHandler:
-    """A socket: who may connect, and which channels there are. Subclass it::
+    """Decides who may connect, and lists the channels. Subclass it::
 
         class UserSocket(SocketHandler):
             channels = {"room:*": RoomChannel}
 
     Attributes:
-        channels: topic patterns and their channels; the first match wins. A value may be a pair of
-            a channel and assigns for it.
-        log: the level for connects, None for silence.
+        channels: topic patterns and their channel classes; the first match wins. A value may be a
+            pair of a channel class and assigns for it.
+        log: the log level for connects; None logs none.
     """
 
     channels: ClassVar[Mapping[str, Any]] = {}
@@ -242,17 +246,18 @@ class SocketHandler:
     ) -> Awaitable[Result] | Result:
         """Accept a client with `ok()`, or refuse it with `error()` or `error(reason)`.
 
-        Runs before the websocket handshake is answered; a refusal is HTTP 403, or what the socket's
-        `error_handler` makes of the reason. May be `async def`.
+        Runs before the websocket handshake is answered. A refusal is HTTP 403, or the response of
+        the socket's `error_handler`. May be `async def`.
 
         Args:
-            params: the query, `vsn` included, and the path variables, which win.
+            params: the query parameters, including `vsn`, and the path variables. If both have the
+                same name, the path variable wins.
         """
         del params, socket, connect_info
         return error()
 
     def id(self, socket: Socket) -> str | None:
-        """The name under which all sockets of a user can be disconnected, or None.
+        """An id that all sockets of a user share, to disconnect them together; or None.
 
         `endpoint.broadcast(id, "disconnect", {})` closes them with code 1001.
         """

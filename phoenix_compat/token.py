@@ -1,6 +1,6 @@
-"""Phoenix.Token with the clock, the randomness and the secrets at hand.
+"""Phoenix.Token with a clock, a random source and secrets.
 
-The algorithm is in `phoenix_compat.protocol.token`; here is only what it must be told.
+The algorithm itself is in `phoenix_compat.protocol.token`.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ def _wall_clock_ms() -> int:
 
 
 class Tokens:
-    """Tokens that a Phoenix app with the same secret_key_base reads, and the other way round.
+    """Makes and reads tokens that are compatible with a Phoenix app with the same secret_key_base.
 
-    The salt of each call is a name for the use, `"user socket"` for example: a token made for one
-    use is none for another.
+    The salt of each call names a purpose, for example `"user socket"`: a token made for one purpose
+    is invalid for another.
 
     Args:
-        secret_key_base: the Phoenix app's own, as the text it is; it signs and encrypts.
-        retired: former ones, whose tokens are still accepted.
+        secret_key_base: the same text as in the Phoenix app; it signs and encrypts.
+        retired: former secrets, whose tokens are still accepted.
         key_iterations: as in Phoenix; both sides must agree.
         key_length: the same.
         key_digest: the same.
-        now_ms: the wall clock, in ms since 1970.
-        random_bytes: so many bytes that nobody can guess.
+        now_ms: returns the wall clock time, in ms since 1970.
+        random_bytes: returns the given number of cryptographically random bytes.
 
     Raises:
-        ConfigError: a secret is shorter than 20 bytes, or the numbers make no key.
+        ConfigError: a secret is shorter than 20 bytes, or the key options are invalid.
     """
 
     def __init__(  # noqa: PLR0913 - Phoenix's options, by name
@@ -73,13 +73,14 @@ class Tokens:
         """Make a token that everyone can read and nobody can change.
 
         Args:
-            salt: names the use.
-            data: what to say: None, bool, int, float, str, bytes, list, tuple, dict, `Atom`.
-            max_age_s: how long it is good when the reader does not say; `math.inf` is for ever.
-            signed_at_s: when, in seconds since 1970; None is now.
+            salt: names the purpose.
+            data: the content: None, bool, int, float, str, bytes, list, tuple, dict or `Atom`.
+            max_age_s: how long the token is valid if the reader does not say; `math.inf` is for
+                ever.
+            signed_at_s: the time of signing, in seconds since 1970; None is now.
 
         Raises:
-            EncodeError: the data has no Erlang term.
+            EncodeError: the data cannot be encoded as an Erlang term.
         """
         return protocol.sign(
             data,
@@ -96,19 +97,19 @@ class Tokens:
         max_age_s: float | None = None,
         is_raw: bool = False,
     ) -> Any:
-        """Give back the data of a signed token.
+        """Return the data of a signed token.
 
         Args:
-            salt: names the use, as when it was signed.
+            salt: names the purpose; the same as in `sign`.
             token: whatever the client sent; None is a missing token.
-            max_age_s: how old it may be; None is what the token itself says, `math.inf` does not
-                ask.
-            is_raw: whether to leave binaries as bytes and keys of maps as they are.
+            max_age_s: the maximum age; None uses the age in the token, `math.inf` accepts any age.
+            is_raw: whether to leave binaries as bytes and keys of maps unchanged.
 
         Raises:
-            MissingTokenError: it is None.
-            InvalidTokenError: not by these secrets and this salt, or changed, or signed after now.
-            ExpiredTokenError: too old.
+            MissingTokenError: the token is None.
+            InvalidTokenError: the token was not made with these secrets and this salt, was changed,
+                or was signed in the future.
+            ExpiredTokenError: the token is too old.
         """
         return self._with_any_key(protocol.verify, salt, token, max_age_s=max_age_s, is_raw=is_raw)
 
@@ -120,7 +121,10 @@ class Tokens:
         max_age_s: float = DEFAULT_MAX_AGE_S,
         signed_at_s: float | None = None,
     ) -> str:
-        """Make a token that only holders of the secret can read. Arguments and errors: `sign`."""
+        """Make a token that only holders of the secret can read.
+
+        For arguments and errors see `sign`.
+        """
         return protocol.encrypt(
             data,
             self._keys(salt)[0],
@@ -137,7 +141,7 @@ class Tokens:
         max_age_s: float | None = None,
         is_raw: bool = False,
     ) -> Any:
-        """Give back the data of an encrypted token. Arguments and errors: `verify`."""
+        """Return the data of an encrypted token. For arguments and errors see `verify`."""
         return self._with_any_key(protocol.decrypt, salt, token, max_age_s=max_age_s, is_raw=is_raw)
 
     def _keys(self, salt: str | bytes) -> list[bytes]:
@@ -155,7 +159,7 @@ class Tokens:
     def _with_any_key(
         self, read: Callable[..., Any], salt: str | bytes, token: object, **options: Any
     ) -> Any:
-        """What the first of the keys that fits reads; the error of the present one if none does."""
+        """Try the keys in order. If none fits, raise the error of the current key."""
         first, *others = self._keys(salt)
         now_ms = self._now_ms()
         try:

@@ -1,7 +1,7 @@
 """One kind of client for each transport and version, so that one test can be played on all four.
 
 Messages are those of V2, `[join_ref, ref, topic, event, payload]`, whatever is on the wire. Over V1
-the join_ref of what comes is None, because V1 never carries it: compare with `as_heard`.
+the join_ref of what comes is None, because V1 never carries it: compare with `as_received`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.wire import OK, PhoenixWire
 Transport: TypeAlias = Literal["websocket", "longpoll"]
 Vsn: TypeAlias = Literal["1.0.0", "2.0.0"]
 
-_PATIENCE_S: Final = 10.0
+_TIMEOUT_S: Final = 10.0
 _V1_KEYS: Final = {"event", "payload", "ref", "topic"}
 
 
@@ -39,7 +39,7 @@ LP_V2: Final = Cell("longpoll", "2.0.0")
 CELLS: Final = (WS_V1, WS_V2, LP_V1, LP_V2)
 
 
-class Line(Protocol):
+class ClientTransport(Protocol):
     """How text goes out and comes in."""
 
     async def send_text(self, text: str) -> None:
@@ -55,42 +55,42 @@ class Line(Protocol):
         """Be gone without a word."""
 
 
-class WebSocketLine:
+class WebSocketTransport:
     """Frames; the end is a close frame."""
 
     def __init__(self, wire: PhoenixWire) -> None:
         self._wire = wire
 
     async def send_text(self, text: str) -> None:
-        """See Line."""
+        """See ClientTransport."""
         await self._wire.send_text(text)
 
     async def recv_texts(self) -> list[str]:
-        """See Line."""
+        """See ClientTransport."""
         return [await self._wire.recv_text()]
 
     async def recv_end(self) -> int:
-        """See Line."""
+        """See ClientTransport."""
         return await self._wire.recv_close()
 
     async def drop(self) -> None:
-        """See Line."""
+        """See ClientTransport."""
         await self._wire.close()
 
 
-class LongPollLine:
+class LongPollTransport:
     """POSTs and polls; the end is a poll that is answered 410, with another session's token."""
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
 
     async def send_text(self, text: str) -> None:
-        """See Line."""
+        """See ClientTransport."""
         answer = await self._poller.post(text, "application/json")
         assert answer.json == {"status": 200}
 
     async def recv_texts(self) -> list[str]:
-        """See Line."""
+        """See ClientTransport."""
         answer = await self._poller.poll()
         assert answer["status"] == 200, answer
         assert answer["token"] == self._poller.token
@@ -98,7 +98,7 @@ class LongPollLine:
         return texts
 
     async def recv_end(self) -> int:
-        """See Line."""
+        """See ClientTransport."""
         answer = await self._poller.poll()
         while answer["status"] == 204:
             answer = await self._poller.poll()
@@ -108,16 +108,16 @@ class LongPollLine:
         return status
 
     async def drop(self) -> None:
-        """See Line."""
+        """See ClientTransport."""
 
 
 class MatrixClient:
     """A client of any cell. Its join_refs begin at 11 and its refs at 1, as in Phoenix's tests."""
 
-    def __init__(self, cell: Cell, line: Line) -> None:
+    def __init__(self, cell: Cell, transport: ClientTransport) -> None:
         self.cell = cell
-        self.line = line
-        self._heard: list[Any] = []
+        self.transport = transport
+        self._received: list[Any] = []
         self._fences = itertools.count(1)
 
     @classmethod
@@ -125,34 +125,34 @@ class MatrixClient:
         """Connect to the socket at `/socket`; the query is `&name=value` or empty."""
         target = f"/socket/{cell.transport}?vsn={cell.vsn}{query}"
         if cell.transport == "websocket":
-            return cls(cell, WebSocketLine(await PhoenixWire.open(base_url, target)))
-        return cls(cell, LongPollLine(await Poller.open(base_url, target)))
+            return cls(cell, WebSocketTransport(await PhoenixWire.open(base_url, target)))
+        return cls(cell, LongPollTransport(await Poller.open(base_url, target)))
 
     async def send(self, message: list[Any]) -> None:
         """Send a message, which must be taken."""
         join_ref, ref, topic, event, payload = message
-        said: Any = message
+        encoded: Any = message
         if self.cell.vsn == "1.0.0":
-            said = {"topic": topic, "event": event, "payload": payload, "ref": ref}
+            encoded = {"topic": topic, "event": event, "payload": payload, "ref": ref}
             if join_ref is not None:
-                said["join_ref"] = join_ref
-        await self.line.send_text(json.dumps(said))
+                encoded["join_ref"] = join_ref
+        await self.transport.send_text(json.dumps(encoded))
 
     async def recv(self) -> list[Any]:
         """The next message."""
-        if not self._heard:
-            async with asyncio.timeout(_PATIENCE_S):
-                self._heard = [self._decode(text) for text in await self.line.recv_texts()]
-        message: list[Any] = self._heard.pop(0)
+        if not self._received:
+            async with asyncio.timeout(_TIMEOUT_S):
+                self._received = [self._decode(text) for text in await self.transport.recv_texts()]
+        message: list[Any] = self._received.pop(0)
         return message
 
     def _decode(self, text: str) -> list[Any]:
-        heard: Any = json.loads(text)
+        decoded: Any = json.loads(text)
         if self.cell.vsn == "1.0.0":
-            assert heard.keys() == _V1_KEYS
-            return [None, heard["ref"], heard["topic"], heard["event"], heard["payload"]]
-        assert len(heard) == 5
-        message: list[Any] = heard
+            assert decoded.keys() == _V1_KEYS
+            return [None, decoded["ref"], decoded["topic"], decoded["event"], decoded["payload"]]
+        assert len(decoded) == 5
+        message: list[Any] = decoded
         return message
 
     async def recv_many(self, count: int) -> list[list[Any]]:
@@ -161,11 +161,11 @@ class MatrixClient:
 
     async def recv_end(self) -> int:
         """The code with which the server ends this connection; nothing may come before."""
-        assert self._heard == []
-        async with asyncio.timeout(_PATIENCE_S):
-            return await self.line.recv_end()
+        assert self._received == []
+        async with asyncio.timeout(_TIMEOUT_S):
+            return await self.transport.recv_end()
 
-    def as_heard(self, *messages: list[Any]) -> list[list[Any]]:
+    def as_received(self, *messages: list[Any]) -> list[list[Any]]:
         """These messages as this client hears them."""
         if self.cell.vsn == "1.0.0":
             return [[None, *message[1:]] for message in messages]
@@ -192,4 +192,4 @@ class MatrixClient:
 
     async def drop(self) -> None:
         """Be gone without a word."""
-        await self.line.drop()
+        await self.transport.drop()

@@ -15,7 +15,7 @@ from yarl import URL
 
 from phoenix_compat import Channel, Endpoint, LongPollOptions, SocketHandler, mount
 from phoenix_compat.conformance.suite.cases import compact_json
-from tests.serving import Diary, accepting
+from tests.serving import EventLog, accepting
 
 LP_V1 = "/socket/longpoll?vsn=1.0.0"
 LP_V2 = "/socket/longpoll?vsn=2.0.0"
@@ -24,7 +24,7 @@ NDJSON = "application/x-ndjson"
 SHORT = LongPollOptions(window_s=0.3)
 """For tests in which a window passes; elsewhere it is long, so that slowness is no failure."""
 
-_PATIENCE_S = 10.0
+_TIMEOUT_S = 10.0
 _OWN_TOKEN = ""
 
 
@@ -54,24 +54,24 @@ def rooms_app(
     return longpoll_app(accepting({"room:*": channel}), longpoll, endpoint=endpoint)
 
 
-def watch(app: web.Application) -> Diary:
-    """A diary of the methods of the requests as they come.
+def record_requests(app: web.Application) -> EventLog:
+    """A event_log of the methods of the requests as they come.
 
     By the time a GET is read there, its poll waits: it does all else without waiting.
     """
-    diary = Diary()
+    event_log = EventLog()
 
     @web.middleware
     async def noting(request: web.Request, handler: Any) -> Any:
-        diary.note(request.method)
+        event_log.record(request.method)
         return await handler(request)
 
     app.middlewares.append(noting)
-    return diary
+    return event_log
 
 
-async def waiting_poll(client: Poller, seen: Diary) -> asyncio.Task[Any]:
-    """Begin a poll, and go on when it waits in the server; see `watch`."""
+async def waiting_poll(client: Poller, seen: EventLog) -> asyncio.Task[Any]:
+    """Begin a poll, and go on when it waits in the server; see `record_requests`."""
     while not seen.is_empty:
         await seen.next()
     poll = asyncio.create_task(client.poll())
@@ -79,7 +79,7 @@ async def waiting_poll(client: Poller, seen: Diary) -> asyncio.Task[Any]:
     return poll
 
 
-class Answer(NamedTuple):
+class PollResponse(NamedTuple):
     """An HTTP answer."""
 
     status: int
@@ -121,21 +121,21 @@ class Poller:
         body: bytes | None = None,
         headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         token: str | None = _OWN_TOKEN,
-    ) -> Answer:
+    ) -> PollResponse:
         """Make a request, with the session's own token unless another or none is given."""
         token = self.token if token == _OWN_TOKEN else token
         url = f"{self.url}&" if token is None else f"{self.url}&token={token}"
         data = None if body is None else io.BytesIO(body)
         async with (
-            asyncio.timeout(_PATIENCE_S),
+            asyncio.timeout(_TIMEOUT_S),
             aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as session,
             session.request(method, URL(url, encoded=True), data=data, headers=headers) as response,
         ):
-            return Answer(response.status, response.headers, await response.read())
+            return PollResponse(response.status, response.headers, await response.read())
 
     async def get(
         self, headers: Mapping[str, str] | None = None, token: str | None = _OWN_TOKEN
-    ) -> Answer:
+    ) -> PollResponse:
         """Poll, and show the whole answer."""
         return await self.request("GET", headers=headers, token=token)
 
@@ -145,7 +145,7 @@ class Poller:
 
     async def post(
         self, body: str | bytes, content_type: str = NDJSON, token: str | None = _OWN_TOKEN
-    ) -> Answer:
+    ) -> PollResponse:
         """Post a body as it is, and show the whole answer."""
         data = body if isinstance(body, bytes) else body.encode()
         return await self.request("POST", data, {"Content-Type": content_type}, token)

@@ -60,22 +60,22 @@ def accepting(channels: Mapping[str, Any]) -> type[SocketHandler]:
     return AcceptingSocket
 
 
-class Diary:
-    """What channels note while they run, for a test to read in order."""
+class EventLog:
+    """Events that channels record, for a test to read in order."""
 
     def __init__(self) -> None:
-        self._notes: asyncio.Queue[Any] = asyncio.Queue()
+        self._events: asyncio.Queue[Any] = asyncio.Queue()
 
-    def note(self, value: Any) -> None:
-        """Write something down."""
-        self._notes.put_nowait(value)
+    def record(self, value: Any) -> None:
+        """Record an event."""
+        self._events.put_nowait(value)
 
     async def next(self, timeout_s: float = 5.0) -> Any:
-        """The next note, waited for."""
+        """Wait for the next event."""
         async with asyncio.timeout(timeout_s):
-            return await self._notes.get()
+            return await self._events.get()
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing more to read."""
-        return self._notes.empty()
+        """Whether all events were read."""
+        return self._events.empty()

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Collection, Sequence
-from types import TracebackType
 from typing import Final, Self
 
 from phoenix_compat.accept.accepted import AcceptedSocket, accept_from
@@ -71,12 +70,7 @@ class Acceptor:
         self._resume()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         """Stop listening; those who are connected stay so, and have their protocol."""
         self._stop_accepting()
         for listener in self._listeners:

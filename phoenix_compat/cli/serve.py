@@ -54,7 +54,7 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     if as_worker:
         from phoenix_compat.cluster.worker_process import SupervisorLink
 
-        worker_process, supervisor_link = SupervisorLink.take()
+        worker_process, supervisor_link = SupervisorLink.open()
         app = reloading(open_app(settings, worker_process=worker_process), settings, load)
         run(work_until_signal(app, settings.host, worker_process, supervisor_link), settings.loop)
         return
@@ -104,7 +104,7 @@ async def _supervise(
     (await asyncio.to_thread(lock_file, settings.database_path)).close()
     async with AsyncExitStack() as stack:
         manager = await stack.enter_async_context(ServiceManager())
-        hung_up = await stack.enter_async_context(reloading_logs(load))
+        on_sighup = await stack.enter_async_context(reloading_logs(load))
 
         def all_started(url: str) -> None:
             started(url)
@@ -123,7 +123,7 @@ async def _supervise(
             settings.workers,
             all_started,
             emulator_url,
-            hung_up,
+            on_sighup,
         )
         manager.stopping()
 

@@ -1,7 +1,8 @@
-"""Several processes of one machine that are one server: `--workers N`.
+"""Runs several processes of one machine as one server: `--workers N`.
 
-A Bus connects them over Unix sockets; PubSubRelay sends broadcasts over it, PresenceReplicas tells
-who is where, and a Supervisor starts the processes and keeps them up.
+A Bus connects the processes over Unix sockets. PubSubRelay sends broadcasts over it, and
+PresenceReplicas sends presences. A Supervisor starts the processes and restarts them when they die.
+Start with `bus` and `supervisor`. Nothing here uses aiohttp.
 """
 
 from phoenix_compat.cluster.bus import Bus

@@ -1,15 +1,16 @@
-"""The bus: what one process of this server says reaches the others, or they know that it did not.
+"""Sends messages between the processes of one server, and detects lost ones.
 
-Each node listens on a Unix socket in a folder that is private to this server, and keeps a stream to
-every other. What one node sends arrives in the order in which it was sent. Three ways to speak:
+Each process is a node. It listens on a Unix socket in a folder that is private to this server, and
+keeps a stream to every other node. The frames of one node arrive in order. There are three kinds of
+messages:
 
-    cast(kind, body)          to all nodes that are up; may be lost, and then the gap is told
-    call(node, kind, body)    to one, with an answer or an error
-    take_role(role)           what one node does for all
+    cast(kind, body)          to all other nodes; may be lost, which the receiver detects as a gap
+    call(node, kind, body)    to one node, which replies with a result or an error
+    take_role(role)           announces what one node does for all
 
-A gap is told when casts are missing (the queue of that node was full, or the stream was lost), and
-`up` when a node is new or back: whoever holds a copy of its state then reads it anew, by a call,
-whose answer arrives behind all that was cast before it.
+Listeners get `gap` when casts are missing (a queue was full, or a stream was lost), and `up` when a
+node has started or returned. A component with a copy of the node's state then reads it again by a
+call. The reply arrives after all earlier casts, so the copy is consistent.
 """
 
 from __future__ import annotations
@@ -41,69 +42,70 @@ T = TypeVar("T")
 
 MAX_QUEUE_BYTES: Final = 16 * 2**20
 MAX_CALLS: Final = 1_000
-"""Calls of one node that are being answered, and calls of ours that wait, at once."""
+"""The limit of concurrent calls: of each other node, and of this node."""
 CALL_TIMEOUT_S: Final = 5.0
 
 CastHandler: TypeAlias = Callable[[int, bytes], None]
-"""Called with the node and the body of each cast of a kind. Must not wait."""
+"""Called with the node and the body of each cast of a kind. Must not block."""
 CallHandler: TypeAlias = Callable[[int, bytes], Awaitable[bytes]]
-"""Answers a call. What its answer tells of was cast before, if it was cast."""
+"""Returns the reply to a call. A change that the reply includes must have been cast before it."""
 
 
 class CallError(PhoenixCompatError):
-    """A call has no answer: the node is gone, does not answer in time, or refuses."""
+    """A call failed: the node has ended, does not reply in time, or refuses the call."""
 
 
 class NodeListener:
-    """What may be followed of other nodes; override what is wanted. Must not wait."""
+    """Events of other nodes; override the ones you need. The methods must not block."""
 
     def up(self, node: int) -> None:
-        """A node is new, or back: nothing is known of what it cast before."""
+        """A node has started or returned; earlier casts of it are unknown."""
 
     def gap(self, node: int) -> None:
-        """Some casts of a node are missing before the next."""
+        """Some casts of a node are missing before the next one."""
 
     def down(self, node: int) -> None:
-        """A node is gone, and its roles with it."""
+        """A node has ended and lost its roles."""
 
     def roles_changed(self, node: int) -> None:
-        """A node, or this one, took or gave up a role."""
+        """A node, possibly this one, has taken or dropped a role."""
 
 
-class _Waiting(NamedTuple):
-    """A call of ours without an answer yet."""
+class _PendingCall(NamedTuple):
+    """A call of this node that has no reply yet."""
 
     node: int
-    answer: asyncio.Future[Any]
-    take: Callable[[bytes], Any]
+    result: asyncio.Future[Any]
+    on_reply: Callable[[bytes], Any]
 
 
 class _Peer:
-    """Another node that is up, as it was heard last."""
+    """Another node that is up, with its latest known state."""
 
-    __slots__ = ("answering", "epoch", "receiver", "roles", "seq")
+    __slots__ = ("call_tasks", "epoch", "receiver", "roles", "seq")
 
     def __init__(self, receiver: Receiver, hello: Hello) -> None:
         self.receiver = receiver
         self.epoch = hello.epoch
         self.seq = hello.seq
         self.roles = frozenset(hello.roles)
-        self.answering: set[asyncio.Task[None]] = set()
+        self.call_tasks: set[asyncio.Task[None]] = set()
 
 
 class Bus:
-    """This node's end of the bus; open while its `async with` block lasts.
+    """This node's end of the bus; open within an `async with` block.
 
-    Handlers and listeners may be registered before it opens; what comes for none is passed over.
+    Handlers and listeners may be registered before it opens. A cast without a handler is ignored.
 
     Args:
-        folder: where the sockets are: short (a socket's path has at most 107 bytes), and private.
-        node: this node's number, below `size`.
-        size: how many nodes there may be.
-        max_queue_bytes: what may wait for one node that does not read; more is dropped.
+        folder: the private folder of the sockets. A socket's path has at most 107 bytes.
+        node: the number of this node, less than `size`.
+        size: the number of nodes.
+        max_queue_bytes: the limit of unsent bytes for one node; further frames are dropped.
+        call_timeout_s: how long a call waits for its reply.
 
     Attributes:
-        background: the tasks that keep the streams to the other nodes up.
+        background: the tasks that maintain the streams to the other nodes.
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class Bus:
         self._seq = 0
         self._roles: set[str] = set()
         self._links = {
-            other: Link(folder / f"{other}.bus", self._greeting, self.counts, max_queue_bytes)
+            other: Link(folder / f"{other}.bus", self._hello, self.counts, max_queue_bytes)
             for other in range(size)
             if other != node
         }
@@ -131,7 +133,7 @@ class Bus:
         self._listeners: list[NodeListener] = []
         self._cast_handlers: dict[str, CastHandler] = {}
         self._call_handlers: dict[str, CallHandler] = {}
-        self._calls: dict[int, _Waiting] = {}
+        self._calls: dict[int, _PendingCall] = {}
         self._last_call = 0
         self._server: asyncio.Server | None = None
         self._receivers: set[Receiver] = set()
@@ -140,19 +142,19 @@ class Bus:
     async def __aenter__(self) -> Self:
         listener = await asyncio.to_thread(bound_unix_socket, self._path)
         loop = asyncio.get_running_loop()
-        # asyncio tries to accept `backlog` times a turn, and logs a traceback each time that it
-        # has no descriptor; each other node opens one stream.
+        # asyncio accepts up to `backlog` connections per loop iteration and logs a traceback for
+        # each one without a free descriptor; each other node opens one stream.
         self._server = await loop.create_unix_server(
             lambda: Receiver(self), sock=listener, backlog=max(2, len(self._links))
         )
         self.background = tuple(
-            BackgroundTask(f"bus-{other}", link.keep_up) for other, link in self._links.items()
+            BackgroundTask(f"bus-{other}", link.run) for other, link in self._links.items()
         )
         for task in self.background:
             task.start()
         return self
 
-    async def __aexit__(self, *_exception: object) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         self._listeners.clear()
         for task in self.background:
             task.cancel()
@@ -160,20 +162,20 @@ class Bus:
         if self._server is not None:
             self._server.close()
         for node in tuple(self._peers):
-            self._gone(node)
+            self._remove_peer(node)
         for receiver in tuple(self._receivers):
-            receiver.hang_up()
+            receiver.abort()
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
 
-    # Who is there.
+    # Nodes and roles.
 
     @property
     def up(self) -> frozenset[int]:
-        """The other nodes that are heard."""
+        """The other nodes that are up."""
         return frozenset(self._peers)
 
     def listen(self, listener: NodeListener) -> None:
-        """Have a listener told of other nodes; at once of those that are up, and their roles."""
+        """Add a listener. It is called at once for the nodes that are up, and for their roles."""
         self._listeners.append(listener)
         for node, peer in self._peers.items():
             listener.up(node)
@@ -181,34 +183,34 @@ class Bus:
                 listener.roles_changed(node)
 
     def take_role(self, role: str) -> None:
-        """Do something for all nodes, which hear of it."""
+        """Take a role and announce it to all nodes."""
         self._roles.add(role)
-        self._tell_roles()
+        self._announce_roles()
 
     def drop_role(self, role: str) -> None:
-        """Do it no more."""
+        """Drop a role and announce it to all nodes."""
         self._roles.discard(role)
-        self._tell_roles()
+        self._announce_roles()
 
     def holder(self, role: str) -> int | None:
-        """The node that has a role, this one first; None when none is known to have it."""
+        """The node with a role, preferably this one; None if no node is known to have it."""
         if role in self._roles:
             return self.node
         return next((node for node, peer in self._peers.items() if role in peer.roles), None)
 
-    def _tell_roles(self) -> None:
-        greeting = self._greeting()
+    def _announce_roles(self) -> None:
+        hello = self._hello()
         for link in self._links.values():
-            link.send(greeting)
-        self._tell("roles_changed", self.node)
+            link.send(hello)
+        self._notify("roles_changed", self.node)
 
-    def _greeting(self) -> bytes:
+    def _hello(self) -> bytes:
         return pack(Hello(self.node, self._epoch, self._seq, tuple(sorted(self._roles))))
 
-    # Speaking.
+    # Sending.
 
     def cast(self, kind: str, body: bytes) -> None:
-        """Send news to every node; never waits. Those that miss it are told of a gap."""
+        """Send a message to every other node; never waits. A node that misses it detects a gap."""
         self._seq += 1
         self.counts.casts += 1
         data = pack(Cast(self._seq, kind, body))
@@ -216,158 +218,162 @@ class Bus:
             link.send(data)
 
     async def call(
-        self, node: int, kind: str, body: bytes = b"", *, take: Callable[[bytes], T]
+        self, node: int, kind: str, body: bytes = b"", *, on_reply: Callable[[bytes], T]
     ) -> T:
-        """Ask one node; its answer comes behind all that it cast before it.
+        """Call one node. The reply arrives after all casts that the node sent before it.
 
         Args:
-            take: called with the answer when it is heard, so before any cast that follows; what it
-                returns is returned here, later.
+            on_reply: called with the body of the reply when it arrives, so before any later cast.
+
+        Returns:
+            The result of `on_reply`.
 
         Raises:
-            CallError: there is no answer; the text says why.
+            CallError: the call failed; the message says why.
         """
         if len(self._calls) >= MAX_CALLS:
-            raise CallError(f"{MAX_CALLS} calls wait already")
+            raise CallError(f"{MAX_CALLS} calls are pending already")
         self._last_call = number = self._last_call + 1
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._calls[number] = _Waiting(node, answer, take)
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._calls[number] = _PendingCall(node, result, on_reply)
         try:
             async with asyncio.timeout(self._call_timeout_s):
                 link = self._links[node]
                 await link.is_up.wait()
                 if not link.send(pack(Call(number, kind, body))):
-                    raise CallError(f"node {node} does not read")
-                return await answer
+                    raise CallError(f"the queue for node {node} is full")
+                return await result
         except TimeoutError:
-            raise CallError(f"node {node} did not answer in {self._call_timeout_s} s") from None
+            raise CallError(f"node {node} did not reply in {self._call_timeout_s} s") from None
         finally:
             del self._calls[number]
 
     def on_cast(self, kind: str, handler: CastHandler) -> None:
-        """Have casts of a kind handled."""
+        """Set the handler for casts of a kind."""
         self._cast_handlers[kind] = handler
 
     def on_call(self, kind: str, handler: CallHandler) -> None:
-        """Have calls of a kind answered."""
+        """Set the handler for calls of a kind."""
         self._call_handlers[kind] = handler
 
-    # Hearing.
+    # Receiving: receiver.FrameHandler.
 
-    def hear(self, receiver: Receiver, frame: Frame) -> None:
-        """Take a frame that came over a stream."""
+    def handle_frame(self, receiver: Receiver, frame: Frame) -> None:
+        """See receiver.FrameHandler."""
         if isinstance(frame, Hello):
-            self._hear_hello(receiver, frame)
+            self._handle_hello(receiver, frame)
             return
         peer = None if receiver.node is None else self._peers.get(receiver.node)
         if receiver.node is None or peer is None or peer.receiver is not receiver:
-            raise BrokenStreamError(f"a {type(frame).__name__} of a node that did not say who")
+            raise BrokenStreamError(f"a {type(frame).__name__} before the Hello of its node")
         if isinstance(frame, Cast):
-            self._hear_cast(receiver.node, peer, frame)
+            self._handle_cast(receiver.node, peer, frame)
         elif isinstance(frame, Call):
-            self._hear_call(receiver.node, peer, frame)
+            self._handle_call(receiver.node, peer, frame)
         else:
-            self._hear_reply(frame)
+            self._handle_reply(frame)
 
-    def _hear_hello(self, receiver: Receiver, hello: Hello) -> None:
+    def _handle_hello(self, receiver: Receiver, hello: Hello) -> None:
         if hello.node not in self._links:
             raise BrokenStreamError(f"there is no node {hello.node}")
         node = receiver.node = hello.node
         peer = self._peers.get(node)
         if peer is not None and peer.receiver is not receiver:
-            # Its new stream was heard before the end of its old one.
-            self._gone(node)
+            # The new stream was opened before the end of the old one was noticed.
+            self._remove_peer(node)
             peer = None
         if peer is None:
             self._peers[node] = _Peer(receiver, hello)
-            self._links[node].dial_now()
-            self._tell("up", node)
+            self._links[node].connect_now()
+            self._notify("up", node)
             if hello.roles:
-                self._tell("roles_changed", node)
+                self._notify("roles_changed", node)
             return
         self._check_gap(node, peer, hello.seq)
         if peer.roles != frozenset(hello.roles):
             peer.roles = frozenset(hello.roles)
-            self._tell("roles_changed", node)
+            self._notify("roles_changed", node)
 
-    def _hear_cast(self, node: int, peer: _Peer, news: Cast) -> None:
+    def _handle_cast(self, node: int, peer: _Peer, cast: Cast) -> None:
         self.counts.received += 1
-        self._check_gap(node, peer, news.seq - 1)
-        peer.seq = news.seq
-        handler = self._cast_handlers.get(news.kind)
+        self._check_gap(node, peer, cast.seq - 1)
+        peer.seq = cast.seq
+        handler = self._cast_handlers.get(cast.kind)
         if handler is None:
             return
         try:
-            handler(node, news.body)
-        except Exception:  # one kind's bug must not make us deaf for all others
-            log.exception("a cast of kind %r from node %d was not handled", news.kind, node)
+            handler(node, cast.body)
+        except Exception:  # a bug in one handler must not affect the other kinds
+            log.exception("the handler failed for a cast of kind %r from node %d", cast.kind, node)
 
     def _check_gap(self, node: int, peer: _Peer, seq: int) -> None:
         if seq != peer.seq:
             peer.seq = seq
             self.counts.gaps += 1
-            log.warning("node %d: casts are missing; what depends on them is read anew", node)
-            self._tell("gap", node)
+            log.warning(
+                "node %d: casts are missing; the state that depends on them is reread", node
+            )
+            self._notify("gap", node)
 
-    def _hear_call(self, node: int, peer: _Peer, call: Call) -> None:
-        if len(peer.answering) >= MAX_CALLS:
+    def _handle_call(self, node: int, peer: _Peer, call: Call) -> None:
+        if len(peer.call_tasks) >= MAX_CALLS:
             self._links[node].send(pack(Reply(call.number, b"", "too many calls")))
             return
-        task = asyncio.create_task(self._answer(node, call), name=f"bus-call-{call.kind}")
-        peer.answering.add(task)
-        task.add_done_callback(peer.answering.discard)
+        task = asyncio.create_task(self._reply(node, call), name=f"bus-call-{call.kind}")
+        peer.call_tasks.add(task)
+        task.add_done_callback(peer.call_tasks.discard)
         task.add_done_callback(log_failure)
 
-    async def _answer(self, node: int, call: Call) -> None:
+    async def _reply(self, node: int, call: Call) -> None:
         try:
             handler = self._call_handlers.get(call.kind)
             if handler is None:
-                raise CallError(f"nobody answers {call.kind!r}")  # noqa: TRY301 - the same answer
+                raise CallError(f"no handler for calls of kind {call.kind!r}")  # noqa: TRY301 - replied below
             reply = Reply(call.number, await handler(node, call.body))
-        except Exception as error:  # the caller must not wait for a bug of ours
+        except Exception as error:  # the caller gets a reply even if the handler has a bug
             if not isinstance(error, PhoenixCompatError):
                 log.exception("a call of kind %r from node %d failed", call.kind, node)
             reply = Reply(call.number, b"", str(error))
         self._links[node].send(pack(reply))
 
-    def _hear_reply(self, reply: Reply) -> None:
-        waiting = self._calls.get(reply.number)
-        if waiting is None or waiting.answer.done():
+    def _handle_reply(self, reply: Reply) -> None:
+        call = self._calls.get(reply.number)
+        if call is None or call.result.done():
             return
         if reply.error is not None:
-            waiting.answer.set_exception(CallError(reply.error))
+            call.result.set_exception(CallError(reply.error))
             return
         try:
-            waiting.answer.set_result(waiting.take(reply.body))
-        except Exception as error:  # noqa: BLE001 - handed to the one who asked
-            waiting.answer.set_exception(error)
+            call.result.set_result(call.on_reply(reply.body))
+        except Exception as error:  # noqa: BLE001 - the caller of `call` gets it
+            call.result.set_exception(error)
 
-    def opened(self, receiver: Receiver) -> None:
-        """A stream was opened by some node."""
+    def stream_opened(self, receiver: Receiver) -> None:
+        """See receiver.FrameHandler."""
         self._receivers.add(receiver)
 
-    def lost(self, receiver: Receiver) -> None:
-        """A stream has ended: its node has died, or stopped."""
+    def stream_lost(self, receiver: Receiver) -> None:
+        """See receiver.FrameHandler."""
         self._receivers.discard(receiver)
         node = receiver.node
         if node is not None and node in self._peers and self._peers[node].receiver is receiver:
-            self._gone(node)
+            self._remove_peer(node)
 
-    def _gone(self, node: int) -> None:
+    def _remove_peer(self, node: int) -> None:
         peer = self._peers.pop(node)
-        peer.receiver.hang_up()
-        for task in tuple(peer.answering):
+        peer.receiver.abort()
+        for task in tuple(peer.call_tasks):
             task.cancel()
-        for waiting in tuple(self._calls.values()):
-            if waiting.node == node and not waiting.answer.done():
-                waiting.answer.set_exception(CallError(f"node {node} is gone"))
-        self._tell("down", node)
+        for call in tuple(self._calls.values()):
+            if call.node == node and not call.result.done():
+                call.result.set_exception(CallError(f"node {node} has ended"))
+        self._notify("down", node)
         if peer.roles:
-            self._tell("roles_changed", node)
+            self._notify("roles_changed", node)
 
-    def _tell(self, what: str, node: int) -> None:
+    def _notify(self, event: str, node: int) -> None:
         for listener in self._listeners:
             try:
-                getattr(listener, what)(node)
-            except Exception:  # one listener's bug must not keep the others uninformed
-                log.exception("a listener failed at %s of node %d", what, node)
+                getattr(listener, event)(node)
+            except Exception:  # a bug in one listener must not affect the others
+                log.exception("a listener failed at %s of node %d", event, node)

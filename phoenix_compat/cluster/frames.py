@@ -1,9 +1,9 @@
-"""What goes over the bus: frames as values, and as bytes with their length before them.
+"""The frames of the bus, and their encoding with a length prefix.
 
     length (4 bytes, big-endian) | MessagePack array: [tag, fields…]
 
-All frames of one node to another go through one stream, so each arrives after all that was sent
-before it. Only casts are numbered: a number that is left out is a gap.
+All frames from one node to another use one stream, so they arrive in order. Only casts are
+numbered: a missing number is a gap.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import msgspec
 from phoenix_compat.errors import PhoenixCompatError
 
 MAX_FRAME_BYTES: Final = 64 * 2**20
-"""A longer frame is never sent; who announces one has lost its senses, and is hung up on."""
+"""Longer frames are never sent; a stream with a longer one is closed."""
 
 _LENGTH_BYTES: Final = 4
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True, tag=0):
-    """Who speaks, and how far it is: the first frame, and again when something changed.
+    """The sender and its state: the first frame of a stream, repeated after changes.
 
     Attributes:
-        node: its number, from 0.
-        epoch: drawn when its process began; another epoch is another life.
-        seq: the number of the last cast, sent or lost.
-        roles: what it does for all others.
+        node: the number of the node, from 0.
+        epoch: a random number of the process; it changes when the node is restarted.
+        seq: the number of the last cast, sent or dropped.
+        roles: what the node does for all others.
     """
 
     node: int
@@ -38,7 +38,7 @@ class Hello(msgspec.Struct, array_like=True, frozen=True, tag=0):
 
 
 class Cast(msgspec.Struct, array_like=True, frozen=True, tag=1):
-    """News for every node."""
+    """A message to all other nodes."""
 
     seq: int
     kind: str
@@ -46,7 +46,7 @@ class Cast(msgspec.Struct, array_like=True, frozen=True, tag=1):
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True, tag=2):
-    """A question to one node."""
+    """A request to one node."""
 
     number: int
     kind: str
@@ -54,7 +54,7 @@ class Call(msgspec.Struct, array_like=True, frozen=True, tag=2):
 
 
 class Reply(msgspec.Struct, array_like=True, frozen=True, tag=3):
-    """The answer to a call; `error` says why there is none."""
+    """The reply to a call; `error` is the reason if the call failed."""
 
     number: int
     body: bytes
@@ -68,17 +68,17 @@ _decoder: Final = msgspec.msgpack.Decoder(Frame)
 
 
 class BrokenStreamError(PhoenixCompatError):
-    """Bytes on the bus that are no frames. The one who sent them is not of our making."""
+    """A stream of the bus contains invalid frames, so its sender is not a node of this server."""
 
 
 def pack(frame: Frame) -> bytes:
-    """A frame with its length before it."""
+    """Encode a frame with its length prefix."""
     data = _encoder.encode(frame)
     return len(data).to_bytes(_LENGTH_BYTES) + data
 
 
 class FrameReader:
-    """Cuts a stream of bytes into frames."""
+    """Splits a stream of bytes into frames."""
 
     __slots__ = ("_buffer",)
 
@@ -86,10 +86,10 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Take some bytes; the frames that are complete with them.
+        """Add bytes and yield the frames that are complete.
 
         Raises:
-            BrokenStreamError: these are no frames.
+            BrokenStreamError: the bytes are not valid frames.
         """
         buffer = self._buffer
         buffer += data
@@ -98,7 +98,7 @@ class FrameReader:
             while end - start >= _LENGTH_BYTES:
                 length = int.from_bytes(view[start : start + _LENGTH_BYTES])
                 if length > MAX_FRAME_BYTES:
-                    raise BrokenStreamError(f"a frame of {length} bytes is announced")
+                    raise BrokenStreamError(f"a frame of {length} bytes, which is too long")
                 stop = start + _LENGTH_BYTES + length
                 if stop > end:
                     break
@@ -111,5 +111,5 @@ def _decoded(data: memoryview) -> Frame:
     try:
         frame: Frame = _decoder.decode(data)
     except msgspec.MsgspecError as error:
-        raise BrokenStreamError(f"no frame: {error}") from error
+        raise BrokenStreamError(f"an invalid frame: {error}") from error
     return frame

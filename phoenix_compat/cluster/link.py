@@ -1,4 +1,4 @@
-"""The sending end between two nodes: one stream, one write per loop tick, a bound in bytes."""
+"""Sends frames to one other node over one stream, with one write per tick and a size limit."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _LAST_RETRY_S: Final = 0.5
 
 @dataclass(slots=True)
 class BusCounts:
-    """What a bus has done since it was opened.
+    """Counters of a bus since it was created.
 
     Attributes:
-        casts: casts sent, each counted once however many nodes there are.
-        received: casts that came.
-        dropped: frames that one node was not sent, because its queue was full or it was not there.
-        gaps: times at which something of another node was missing.
-        connects: streams to other nodes that were opened.
-        broken: streams from others that held no frames.
+        casts: sent casts; each counts once, regardless of the number of nodes.
+        received: received casts.
+        dropped: frames that were not sent to a node, because its queue was full or it was not up.
+        gaps: how often casts of another node were missing.
+        connects: streams opened to other nodes.
+        broken: streams from other nodes with invalid frames.
     """
 
     casts: int = 0
@@ -37,23 +37,26 @@ class BusCounts:
 
 
 class Link(asyncio.Protocol):
-    """The way to one other node, dialled again whenever it is lost.
+    """The stream to one other node, reconnected whenever it is lost.
 
-    What does not fit into the queue is dropped, and once there is room the node is told how far we
-    are, so that it knows that something is missing even if nothing follows.
+    A frame that does not fit into the queue is dropped. When the queue is empty, a Hello with the
+    current cast number is sent, so that the node detects the gap even without a later cast.
 
     Args:
         path: the socket on which the other node listens.
-        greet: makes the frame that says who we are and how far.
-        max_queue_bytes: what may wait for a node that does not read.
+        make_hello: makes this node's Hello frame.
+        max_queue_bytes: the limit of unsent bytes.
+
+    Attributes:
+        is_up: set while the stream is connected.
     """
 
     def __init__(
-        self, path: Path, greet: Callable[[], bytes], counts: BusCounts, max_queue_bytes: int
+        self, path: Path, make_hello: Callable[[], bytes], counts: BusCounts, max_queue_bytes: int
     ) -> None:
         self.is_up = asyncio.Event()
         self._path = str(path)
-        self._greet = greet
+        self._make_hello = make_hello
         self._counts = counts
         self._max_queue_bytes = max_queue_bytes
         self._transport: asyncio.Transport | None = None
@@ -61,16 +64,16 @@ class Link(asyncio.Protocol):
         self._pending_bytes = 0
         self._has_dropped = False
         self._lost = asyncio.Event()
-        self._knock = asyncio.Event()
+        self._connect_now = asyncio.Event()
 
     def send(self, data: bytes) -> bool:
-        """Write a frame at the end of this tick; False when it was dropped."""
+        """Write a frame at the end of this tick; return False if it was dropped."""
         transport = self._transport
         if transport is None:
             self._counts.dropped += 1
             return False
-        waiting = self._pending_bytes + transport.get_write_buffer_size()
-        if waiting + len(data) > self._max_queue_bytes or len(data) > MAX_FRAME_BYTES:
+        unsent_bytes = self._pending_bytes + transport.get_write_buffer_size()
+        if unsent_bytes + len(data) > self._max_queue_bytes or len(data) > MAX_FRAME_BYTES:
             self._counts.dropped += 1
             self._has_dropped = True
             self._flush_soon()
@@ -80,20 +83,20 @@ class Link(asyncio.Protocol):
         self._pending_bytes += len(data)
         return True
 
-    async def keep_up(self) -> None:
-        """Dial, and dial again when the stream is lost, until cancelled."""
+    async def run(self) -> None:
+        """Connect, and reconnect whenever the stream is lost, until cancelled."""
         loop = asyncio.get_running_loop()
         wait_s = _FIRST_RETRY_S
         try:
             while True:
-                self._knock.clear()
+                self._connect_now.clear()
                 self._lost.clear()
                 try:
                     await loop.create_unix_connection(lambda: self, self._path)
                 except OSError:
-                    # Not there (yet, or any more). A node that comes up knocks, see `dial_now`.
+                    # The node is not up. When it starts it connects to us; see `connect_now`.
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._knock.wait(), wait_s)
+                        await asyncio.wait_for(self._connect_now.wait(), wait_s)
                     wait_s = min(wait_s * 2, _LAST_RETRY_S)
                 else:
                     wait_s = _FIRST_RETRY_S
@@ -103,24 +106,24 @@ class Link(asyncio.Protocol):
                 self._flush()
                 self._transport.close()
 
-    def dial_now(self) -> None:
-        """The other node was heard: do not wait for the next attempt."""
-        self._knock.set()
+    def connect_now(self) -> None:
+        """Connect without waiting for the next attempt, because the other node is up."""
+        self._connect_now.set()
 
-    # What asyncio calls.
+    # asyncio.Protocol.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say who we are before anything else."""
+        """Send a Hello before anything else."""
         self._transport = cast(asyncio.Transport, transport)
-        # The callbacks below shall tell of a buffer that is empty, and of no other.
+        # `resume_writing` is called only when the buffer is empty.
         self._transport.set_write_buffer_limits(high=0)
         self._counts.connects += 1
         self._has_dropped = False
-        self._transport.write(self._greet())
+        self._transport.write(self._make_hello())
         self.is_up.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """What waits is lost; the greeting of the next stream tells how much."""
+        """Drop the pending frames; the Hello of the next stream shows how many casts are lost."""
         del exc
         self._transport = None
         self._counts.dropped += len(self._pending)
@@ -130,10 +133,10 @@ class Link(asyncio.Protocol):
         self._lost.set()
 
     def resume_writing(self) -> None:
-        """All is written: say how far we are, if something was dropped."""
+        """Send a Hello after everything is written, if frames were dropped."""
         if self._has_dropped:
             self._has_dropped = False
-            self.send(self._greet())  # behind the casts of this tick, which it counts
+            self.send(self._make_hello())  # after the casts of this tick, which it counts
 
     def _flush_soon(self) -> None:
         if not self._pending:

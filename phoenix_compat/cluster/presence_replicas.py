@@ -1,8 +1,8 @@
-"""Presence on every node: each tells its changes, and what it has to whoever asks for all of it.
+"""Replicates the presences of each node to all others.
 
-A node that is new, back, or missed something is asked for everything it tracks; its answer comes
-behind the changes that it contains, so that the copy is right from there on. The presences of a
-node that is gone leave at once, with a diff on every topic they were on.
+Each node casts its changes. When a node comes up, or casts of it are missing, the others call it
+for its full state. The reply arrives after the changes that it includes, so the copy is consistent
+from then on. When a node ends, its presences leave at once, with a diff on each of their topics.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _state_decoder: Final = msgspec.json.Decoder(_Topics)
 
 
 class PresenceReplicas(NodeListener):
-    """Keeps the copies of one Presence true. Give each Presence a name of its own.
+    """Keeps the copies of one Presence up to date. Each Presence needs its own name.
 
     Args:
-        presence: made with `node=bus.node`, so that no two nodes draw one ref.
-        name: the same on all nodes.
+        presence: created with `node=bus.node`, so that refs are unique across nodes.
+        name: its name; the same on all nodes.
     """
 
     def __init__(self, presence: Presence, bus: Bus, name: str = "presence") -> None:
@@ -42,18 +42,18 @@ class PresenceReplicas(NodeListener):
         self._bus = bus
         self._kind = f"presence:{name}"
         self._reading: dict[int, BackgroundTask] = {}
-        presence.share(self._share)
+        presence.on_own_change(self._cast_change)
         bus.on_cast(self._kind, self._merge)
-        bus.on_call(self._kind, self._tell_all)
+        bus.on_call(self._kind, self._reply_with_state)
         bus.listen(self)
 
     @property
     def background(self) -> tuple[BackgroundTask, ...]:
-        """The tasks that read from other nodes just now."""
-        return tuple(one for one in self._reading.values() if one.is_running)
+        """The tasks that are reading the state of other nodes."""
+        return tuple(task for task in self._reading.values() if task.is_running)
 
     def up(self, node: int) -> None:
-        """Ask for all that it tracks."""
+        """Read the full state of the node."""
         self._stop_reading(node)
         name = f"{self._kind}-{node}"
         reading = BackgroundTask(name, partial(self._read, node), is_endless=False)
@@ -61,30 +61,30 @@ class PresenceReplicas(NodeListener):
         self._reading[node] = reading
 
     def gap(self, node: int) -> None:
-        """The same: a change may be missing."""
+        """Read the full state of the node, because a change may be missing."""
         self.up(node)
 
     def down(self, node: int) -> None:
-        """Whoever was there is gone."""
+        """Remove the presences of the node."""
         self._stop_reading(node)
         self._presence.replace(node, {})
 
-    def _share(self, topic: str, joins: _Metas, leaves: _Metas) -> None:
+    def _cast_change(self, topic: str, joins: _Metas, leaves: _Metas) -> None:
         self._bus.cast(self._kind, jason.encode([topic, joins, leaves]))
 
     def _merge(self, node: int, body: bytes) -> None:
         self._presence.merge(node, *_change_decoder.decode(body))
 
-    async def _tell_all(self, _node: int, _body: bytes) -> bytes:
+    async def _reply_with_state(self, _node: int, _body: bytes) -> bytes:
         return jason.encode(self._presence.own_metas())
 
     async def _read(self, node: int) -> None:
         while True:
             try:
-                await self._bus.call(node, self._kind, take=partial(self._replace, node))
+                await self._bus.call(node, self._kind, on_reply=partial(self._replace, node))
             except CallError as error:
-                # As long as it is up it may answer; when it goes down this task is cancelled.
-                log.warning("the presences of node %d cannot be read: %s", node, error)
+                # The node may reply later; if it goes down, this task is cancelled.
+                log.warning("cannot read the presences of node %d: %s", node, error)
                 await asyncio.sleep(_RETRY_S)
             else:
                 return

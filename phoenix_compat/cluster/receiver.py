@@ -1,4 +1,4 @@
-"""The receiving end between two nodes: a stream that another node opened, and where it knocks."""
+"""Receives the frames of another node, over a stream that the node opened."""
 
 from __future__ import annotations
 
@@ -15,61 +15,65 @@ from phoenix_compat.cluster.link import BusCounts
 log = logging.getLogger(__name__)
 
 
-class Hearer(Protocol):
-    """Who takes what comes: the bus."""
+class FrameHandler(Protocol):
+    """Handles the streams and their frames: the bus."""
 
     counts: BusCounts
 
-    def opened(self, receiver: Receiver) -> None:
-        """A stream was opened by some node."""
+    def stream_opened(self, receiver: Receiver) -> None:
+        """Handle a new stream, whose node is not known yet."""
 
-    def hear(self, receiver: Receiver, frame: Frame) -> None:
-        """Take a frame. Raises BrokenStreamError."""
+    def handle_frame(self, receiver: Receiver, frame: Frame) -> None:
+        """Handle a frame. Raises BrokenStreamError."""
 
-    def lost(self, receiver: Receiver) -> None:
-        """A stream has ended."""
+    def stream_lost(self, receiver: Receiver) -> None:
+        """Handle the end of a stream, because its node has stopped or died."""
 
 
 class Receiver(asyncio.Protocol):
-    """A stream that another node opened to us."""
+    """A stream that another node opened.
 
-    def __init__(self, bus: Hearer) -> None:
+    Attributes:
+        node: the node; None until its Hello.
+    """
+
+    def __init__(self, bus: FrameHandler) -> None:
         self.node: int | None = None
         self._bus = bus
         self._reader = FrameReader()
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A node has dialled."""
+        """Register the stream with the bus."""
         self._transport = cast(asyncio.Transport, transport)
-        self._bus.opened(self)
+        self._bus.stream_opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """Hear the frames that are complete."""
+        """Handle the frames that are complete."""
         try:
             for frame in self._reader.feed(data):
-                self._bus.hear(self, frame)
+                self._bus.handle_frame(self, frame)
         except BrokenStreamError as error:
-            log.error("the bus was sent %s", error)  # noqa: TRY400 - no bug of ours
+            log.error("the bus received %s", error)  # noqa: TRY400 - not a bug of this server
             self._bus.counts.broken += 1
-            self.hang_up()
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The node has died, or stopped."""
+        """Remove the stream from the bus."""
         del exc
-        self._bus.lost(self)
+        self._bus.stream_lost(self)
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """Close the stream."""
         if self._transport is not None:
             self._transport.abort()
 
 
 def bound_unix_socket(path: Path) -> socket.socket:
-    """A socket at this path, in place of what a dead process left there; blocking.
+    """Bind a socket to this path, replacing what a dead process left there; blocking.
 
     Raises:
-        OSError: the path is too long, or the folder is not ours.
+        OSError: the path is too long, or the folder is not writable.
     """
     with contextlib.suppress(FileNotFoundError):
         path.unlink()

@@ -1,4 +1,4 @@
-"""Broadcasts from one node to the topics of all others."""
+"""Relays broadcasts between the nodes of a server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KIND: Final = "broadcast"
 
 
 class _Relayed(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A broadcast on its way: the payload as JSON, or as it is when it is binary."""
+    """A relayed broadcast; the payload is JSON, or the bytes of a binary payload."""
 
     topic: str
     event: str
@@ -34,10 +34,10 @@ _decoder: Final = msgspec.msgpack.Decoder(_Relayed)
 
 
 class PubSubRelay:
-    """Hands what is broadcast here to the other nodes, and what they broadcast to our topics.
+    """Sends the broadcasts of this node to all others, and publishes theirs on its topics.
 
-    The broadcasts of one node on one topic arrive in order. What came from the bus stays here.
-    Every broadcast goes to every node, as in Phoenix, whether or not anyone there listens.
+    The broadcasts of one node on one topic arrive in order. Broadcasts from the bus are not relayed
+    again. Every broadcast goes to every node, as in Phoenix, even without subscribers there.
     """
 
     def __init__(self, pubsub: PubSub, bus: Bus) -> None:
@@ -63,6 +63,6 @@ class PubSubRelay:
                 newest_only=relayed.newest_only,
                 is_local=True,
             )
-        except (EncodeError, RecursionError) as error:  # nested nearly as deep as can be read
+        except (EncodeError, RecursionError) as error:  # nested to almost the recursion limit
             topic = brief(relayed.topic)
-            log.warning("a broadcast of node %d on %s is lost: %s", node, topic, error)
+            log.warning("dropped a broadcast of node %d on %s: %s", node, topic, error)

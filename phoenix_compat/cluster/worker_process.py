@@ -1,8 +1,7 @@
-"""A worker process's place among the others, as its supervisor gives it out over standard input.
+"""The link between a worker process and its supervisor, over standard input.
 
-Standard input is a socket: the supervisor writes the worker process, the worker answers `ready`
-once it
-serves, and the end of the stream tells either side that the other is gone.
+Standard input is a socket. The supervisor writes a WorkerProcess, and the worker replies `ready`
+once it serves. Each side notices the end of the other by the end of the stream.
 """
 
 from __future__ import annotations
@@ -22,14 +21,16 @@ _STDIN: Final = 0
 
 
 class WorkerProcess(msgspec.Struct, frozen=True, kw_only=True):
-    """What the processes of one server share, and which of them this is.
+    """The settings of one worker process; all but `node` are the same for all of them.
 
     Attributes:
-        node: the process's number, below `size`.
-        folder: where their sockets are; private, gone with the supervisor.
-        port: where all of them listen.
-        secret_key_base: signs for all: a token or a long-poll session of one is good at another.
-        emulator_url: where the supervisor runs the emulator, if it does.
+        node: the number of this process, less than `size`.
+        size: the number of worker processes.
+        folder: the private folder of their sockets; the supervisor removes it at the end.
+        port: the port on which all of them listen.
+        secret_key_base: the shared secret, so that tokens and long-poll sessions are valid in all
+            processes.
+        emulator_url: the URL of the emulator, if the supervisor runs it.
     """
 
     node: int
@@ -45,46 +46,48 @@ class WorkerProcess(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.folder)
 
     def http_path(self, node: int) -> Path:
-        """Where a node answers HTTP of the other nodes."""
+        """The Unix socket on which a node serves HTTP to the other nodes."""
         return self.path / f"{node}.http"
 
     def pack(self) -> bytes:
-        """The worker process as a line."""
+        """Encode it as one line of JSON."""
         return msgspec.json.encode(self) + b"\n"
 
 
 class SupervisorLink:
     """The worker's end of the socket to its supervisor."""
 
-    def __init__(self, line: socket.socket) -> None:
-        self._line = line
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
 
     @classmethod
-    def take(cls) -> tuple[WorkerProcess, SupervisorLink]:
-        """Read the worker process from standard input; blocking, before there is a loop.
+    def open(cls) -> tuple[WorkerProcess, SupervisorLink]:
+        """Read the WorkerProcess from standard input; blocking, before the event loop starts.
 
         Raises:
             ConfigError: this process was not started by a supervisor.
         """
         try:
-            line = socket.socket(fileno=_STDIN)
-            with line.makefile("rb") as reader:
+            sock = socket.socket(fileno=_STDIN)
+            with sock.makefile("rb") as reader:
                 worker_process = msgspec.json.decode(reader.readline(), type=WorkerProcess)
         except (OSError, msgspec.MsgspecError) as error:
-            raise ConfigError("--as-worker is for processes that --workers starts") from error
-        line.settimeout(0)
-        return worker_process, cls(line)
+            raise ConfigError(
+                "--as-worker is only for processes that the supervisor of --workers starts"
+            ) from error
+        sock.settimeout(0)
+        return worker_process, cls(sock)
 
     def ready(self) -> None:
-        """Say that this process serves."""
-        self._line.send(READY)
+        """Tell the supervisor that this process is ready."""
+        self._socket.send(READY)
 
-    def watch(self, gone: asyncio.Event) -> None:
-        """Have an event set when the supervisor is gone."""
+    def watch(self, supervisor_ended: asyncio.Event) -> None:
+        """Set an event when the supervisor has ended."""
         loop = asyncio.get_running_loop()
 
         def readable() -> None:
-            loop.remove_reader(self._line)
-            gone.set()
+            loop.remove_reader(self._socket)
+            supervisor_ended.set()
 
-        loop.add_reader(self._line, readable)
+        loop.add_reader(self._socket, readable)

@@ -1,4 +1,4 @@
-"""Who is on a topic, and the diffs that keep every client's list of them true.
+"""Tracks who is present on a topic, and sends the diffs that keep the clients' lists up to date.
 
     presence = Presence(endpoint)
 
@@ -11,9 +11,9 @@
             presence.track(socket, socket.assigns["user_id"], {"online_at": time.time()})
             socket.push("presence_state", presence.list(socket))
 
-`presence_state` must be pushed after every join: clients hold all diffs back until it came.
+Push `presence_state` after every join: clients hold back all diffs until they have received it.
 
-The tracker knows who is where; the presence tells. Nothing else about channels is known here.
+`tracker` has the state, `presence` publishes the changes. Start with `presence`.
 """
 
 from phoenix_compat.presence.presence import Diff, LocalBroadcaster, Presence, Presences

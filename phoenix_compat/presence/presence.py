@@ -1,13 +1,13 @@
-"""Presence: tells every topic who came and who went, and anyone who asks who is there.
+"""Lists the presences of topics, and publishes a diff whenever they change.
 
-Each track, untrack and update tells its topic one `presence_diff`; the end of a channel tells each
-of its topics one, with all its keys. A diff always has both sides:
+Each track, untrack and update broadcasts one `presence_diff` on its topic. The end of a channel
+broadcasts one on each of its topics, with all its keys. A diff always has both sides:
 
     {"joins": {"ann": {"metas": [{"phx_ref": "GOqcZ0f0foSI2BHh", …}]}}, "leaves": {}}
 
-Differs from Phoenix: diffs are made and told before `track` returns, so `fetch` is a plain function
-that must not wait. If it raises, that is logged and the diff goes out as it was tracked; in Phoenix
-the tracker goes down with it.
+Differs from Phoenix: diffs are broadcast before `track` returns, so `fetch` is a plain function
+that must not block. If it raises, the error is logged and the diff is sent without its additions;
+in Phoenix the tracker crashes.
 
 Source: phoenix 1.8.12, lib/phoenix/presence.ex.
 """
@@ -34,40 +34,41 @@ PRESENCE_DIFF: Final = "presence_diff"
 Metas: TypeAlias = list[Meta]
 
 Presences: TypeAlias = dict[str, dict[str, Any]]
-"""`{"ann": {"metas": [{"phx_ref": …, …}, …]}, …}`, with what `fetch` added beside `metas`."""
+"""`{"ann": {"metas": [{"phx_ref": …, …}, …]}, …}`, with what `fetch` added next to `metas`."""
 
 Diff: TypeAlias = dict[str, Presences]
 """`{"joins": presences, "leaves": presences}`."""
 
 
-Share: TypeAlias = Callable[[str, dict[str, Metas], dict[str, Metas]], None]
-"""Called with the topic, the joins and the leaves of a change. Must not wait, change or raise."""
+ChangeListener: TypeAlias = Callable[[str, dict[str, Metas], dict[str, Metas]], None]
+"""Called with the topic, the joins and the leaves of a change. Must not block, raise, or modify its
+arguments."""
 
 
 class LocalBroadcaster(Protocol):
-    """Who tells the diffs: an Endpoint, or anything that takes what it takes."""
+    """Broadcasts the diffs: an Endpoint, or anything with the same method."""
 
     def local_broadcast(self, topic: str, event: str, payload: Payload) -> object:
         """See Endpoint.local_broadcast."""
 
 
 class Presence:
-    """The presences of one process, and copies of those of others that share with it.
+    """The presences of this process, and copies of those of the other processes of the server.
 
-    Subclass it to add to what is told, or to follow it.
+    Subclass it to override `fetch`, or to handle changes with `handle_metas`.
 
     Args:
         broadcaster: the endpoint.
-        clock_ns: the time in nanoseconds, for refs.
-        node: 16 bits that tell the refs of this process from those of others; random by default.
+        clock_ns: returns the time in nanoseconds, for refs.
+        node: a 16-bit number that makes the refs of this process unique; random by default.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if _is_followed(cls) and cls.init is Presence.init:
+        if _handles_metas(cls) and cls.init is Presence.init:
             raise ChannelDefinitionError(
-                f"{cls.__name__} has handle_metas() but no init() to give its first state: "
-                "def init(self): return {}"
+                f"{cls.__name__} has handle_metas() but no init() that returns its initial state; "
+                "add `def init(self): return {}`"
             )
 
     def __init__(
@@ -79,11 +80,11 @@ class Presence:
     ) -> None:
         refs = Refs(clock_ns, secrets.randbits(16) if node is None else node)
         self._broadcaster = broadcaster
-        self._tracker = Tracker(refs, self._tell)
+        self._tracker = Tracker(refs, self._publish)
         self._replicas = Replicas()
-        self._share: Share | None = None
-        self._is_telling = False
-        self._followed: dict[str, dict[str, Metas]] = {}
+        self._change_listener: ChangeListener | None = None
+        self._is_publishing = False
+        self._published: dict[str, dict[str, Metas]] = {}
         self._state = self.init()
 
     def __len__(self) -> int:
@@ -91,31 +92,31 @@ class Presence:
         return len({*self._tracker.topics, *self._replicas.topics})
 
     def track(self, owner: Owner, key: Key, meta: Meta, *, topic: str | None = None) -> str:
-        """Begin a presence, which ends with its owner; returns its `phx_ref`.
+        """Start a presence, which ends with its owner; return its `phx_ref`.
 
-        Tells `{"joins": {key: {"metas": [meta]}}, "leaves": {}}`.
+        Broadcasts `{"joins": {key: {"metas": [meta]}}, "leaves": {}}`.
 
         Args:
             owner: the socket of a channel, or a Guest.
-            key: whom it stands for; several owners may stand for the same.
-            meta: a dict of JSON. It is copied, what it holds is not.
-            topic: where, if not on the owner's own topic.
+            key: whom the presence represents; several owners may have the same key.
+            meta: a dict of JSON values; a shallow copy of it is stored.
+            topic: the topic; the owner's own by default.
 
         Raises:
-            AlreadyTrackedError: this owner tracks this key there.
+            AlreadyTrackedError: this owner already tracks this key on this topic.
             InvalidPresenceError: the owner, the key or the meta cannot be tracked.
             EncodeError: the meta is not JSON.
         """
         return self._tracker.track(owner, key, meta, topic)
 
     def untrack(self, owner: Owner, key: Key | None = None, *, topic: str | None = None) -> None:
-        """End a presence; nothing happens if there is none.
+        """End a presence; do nothing if there is none.
 
-        Tells `{"joins": {}, "leaves": {key: {"metas": [meta]}}}`. Without a key all keys of the
-        owner end, on this topic or, when none is named, on every topic.
+        Broadcasts `{"joins": {}, "leaves": {key: {"metas": [meta]}}}`. Without a key, all keys of
+        the owner end: those on the given topic, or on every topic.
 
         Raises:
-            InvalidPresenceError: no key can be like this.
+            InvalidPresenceError: the key is not a valid one.
         """
         self._tracker.untrack(owner, key, topic)
 
@@ -127,15 +128,15 @@ class Presence:
         *,
         topic: str | None = None,
     ) -> str:
-        """Replace the meta of a presence; returns its new `phx_ref`.
+        """Replace the meta of a presence; return its new `phx_ref`.
 
-        Tells one diff: the new meta joins, with `phx_ref_prev`, and the old one leaves.
+        Broadcasts one diff: the new meta joins, with `phx_ref_prev`, and the old one leaves.
 
         Args:
-            meta: the new meta, or a function of the old one, which has its refs in it.
+            meta: the new meta, or a function from the old meta, refs included, to the new one.
 
         Raises:
-            NotTrackedError: this owner does not track this key there.
+            NotTrackedError: this owner does not track this key on this topic.
             InvalidPresenceError: the key or the meta cannot be tracked.
             EncodeError: the meta is not JSON.
         """
@@ -150,103 +151,108 @@ class Presence:
         return self.fetch(name, _presences(metas))
 
     def get_by_key(self, topic: str | Owner, key: Key) -> dict[str, Any] | None:
-        """What `list` has under a key; None where Phoenix has `[]`, if that is nothing."""
+        """The entry of `list` for a key. None if there is none; Phoenix returns `[]` then."""
         name = _name_of(topic)
         metas = self._tracker.metas(name, key) + self._replicas.metas(name, cast(key))
         return self.fetch(name, _presences({cast(key): metas}))[cast(key)] if metas else None
 
     # Other processes; see cluster.PresenceReplicas.
 
-    def share(self, share: Share) -> None:
-        """Have a function called with each change of this process: topic, joins, leaves."""
-        self._share = share
+    def on_own_change(self, listener: ChangeListener) -> None:
+        """Call a function with each change of this process: topic, joins, leaves."""
+        self._change_listener = listener
 
     def own_metas(self) -> Topics:
-        """All that this process tracks, by topic and key."""
-        return self._tracker.everything()
+        """All metas that this process tracks, by topic and key."""
+        return self._tracker.all_topics()
 
     def merge(
         self, node: int, topic: str, joins: dict[str, Metas], leaves: dict[str, Metas]
     ) -> None:
-        """Take a change of another process, and tell it here."""
-        self._take(self._replicas.apply(node, topic, joins, leaves))
+        """Apply a change of another process, and broadcast it in this one."""
+        self._add_changes(self._replicas.apply(node, topic, joins, leaves))
 
     def replace(self, node: int, topics: Topics) -> None:
-        """Take all that another process tracks, nothing when it is gone; tells what differs."""
-        self._take(self._replicas.replace(node, topics))
+        """Replace the copy of what another process tracks, and broadcast the differences.
 
-    def _take(self, changes: Sequence[Change]) -> None:
+        Args:
+            topics: its metas; empty if the process has ended.
+        """
+        self._add_changes(self._replicas.replace(node, topics))
+
+    def _add_changes(self, changes: Sequence[Change]) -> None:
         self._tracker.changes.extend(changes)
-        self._tell()
+        self._publish()
 
-    # What a subclass may say.
+    # Callbacks for subclasses.
 
     def fetch(self, topic: str, presences: Presences) -> Presences:
-        """Add to what is told and listed, beside `metas`: `{"ann": {"metas": […], "user": {…}}}`.
+        """Add fields next to `metas`: `{"ann": {"metas": […], "user": {…}}}`.
 
-        Called for each list, and for the joins and then for the leaves of each diff, also when they
-        are `{}`. What it is given is its own to change. It must not wait.
+        Called for each list, and for the joins and then for the leaves of each diff, even if they
+        are `{}`. It may modify `presences`. It must not block.
         """
         del topic
         return presences
 
     def init(self) -> Any:
-        """The first state of `handle_metas`; must be there if that is."""
+        """The initial state for `handle_metas`; required if that is overridden."""
         return None
 
     def handle_metas(
         self, topic: str, diff: Diff, presences: Mapping[str, Metas], state: Any
     ) -> Any:
-        """Follow what is told: called after each diff; returns the next state. It must not wait.
+        """Called after each diff; returns the next state. It must not block.
 
         Args:
-            diff: what was told.
-            presences: the topic's metas after it, by key, in the order in which they came.
+            diff: the diff that was broadcast.
+            presences: the topic's metas after the diff, by key, in the order of their joins.
         """
         del topic, diff, presences
         return state
 
-    # Telling. What is tracked meanwhile waits for its turn, so that everyone hears one order.
+    # Publishing. A change that a callback makes is published later, so that all subscribers get
+    # the same order.
 
-    def _tell(self) -> None:
-        if self._is_telling:
+    def _publish(self) -> None:
+        if self._is_publishing:
             return
-        self._is_telling = True
+        self._is_publishing = True
         try:
             while self._tracker.changes:
-                self._tell_one(self._tracker.changes.popleft())
+                self._publish_change(self._tracker.changes.popleft())
         finally:
-            self._is_telling = False
+            self._is_publishing = False
 
-    def _tell_one(self, change: Change) -> None:
+    def _publish_change(self, change: Change) -> None:
         topic = change.topic
-        if self._share is not None and change.is_own:
-            self._share(topic, change.joins, change.leaves)
+        if self._change_listener is not None and change.is_own:
+            self._change_listener(topic, change.joins, change.leaves)
         diff = {
             "joins": self._fetched(topic, change.joins),
             "leaves": self._fetched(topic, change.leaves),
         }
-        with _logged(PRESENCE_DIFF, topic):
+        with _log_errors(PRESENCE_DIFF, topic):
             self._broadcaster.local_broadcast(topic, PRESENCE_DIFF, diff)
-        if _is_followed(type(self)):
-            with _logged("handle_metas", topic):
-                self._follow(topic, diff)
+        if _handles_metas(type(self)):
+            with _log_errors("handle_metas", topic):
+                self._call_handle_metas(topic, diff)
 
-    def _follow(self, topic: str, diff: Diff) -> None:
-        presences = _merge(self._followed.pop(topic, {}), diff)
+    def _call_handle_metas(self, topic: str, diff: Diff) -> None:
+        presences = _merge(self._published.pop(topic, {}), diff)
         if presences:
-            self._followed[topic] = presences
+            self._published[topic] = presences
         self._state = self.handle_metas(topic, diff, presences, self._state)
 
     def _fetched(self, topic: str, metas: dict[str, Metas]) -> Presences:
         try:
             return self.fetch(topic, _presences(metas))
-        except Exception:  # user code; the diff goes out as it was tracked
+        except Exception:  # user code; the diff is sent without its additions
             log.exception("fetch of %s failed", brief(topic))
             return _presences(metas)
 
 
-def _is_followed(presence: type[Presence]) -> bool:
+def _handles_metas(presence: type[Presence]) -> bool:
     return presence.handle_metas is not Presence.handle_metas
 
 
@@ -255,12 +261,15 @@ def _name_of(topic: str | Owner) -> str:
 
 
 def _presences(metas: dict[str, Metas]) -> Presences:
-    """Metas in the shape of a list or of one side of a diff; copies, since users may change it."""
-    return {key: {"metas": [meta.copy() for meta in of_key]} for key, of_key in metas.items()}
+    """Metas in the form of a list or of one side of a diff; copies, because users may modify it."""
+    return {
+        key: {"metas": [meta.copy() for meta in metas_of_key]}
+        for key, metas_of_key in metas.items()
+    }
 
 
 def _merge(presences: dict[str, Metas], diff: Diff) -> dict[str, Metas]:
-    """The metas after a diff; those before stay as they are for whoever kept them.
+    """The metas after a diff. The metas before it are not modified, because users may keep them.
 
     Source: phoenix 1.8.12, presence.ex, merge_diff/3.
     """
@@ -274,9 +283,9 @@ def _merge(presences: dict[str, Metas], diff: Diff) -> dict[str, Metas]:
 
 
 @contextmanager
-def _logged(what: str, topic: str) -> Iterator[None]:
-    """Log what user code raises and go on: the state is right, and others wait to hear of it."""
+def _log_errors(name: str, topic: str) -> Iterator[None]:
+    """Log errors of user code and continue: the state is correct, and the other changes wait."""
     try:
         yield
-    except Exception:  # user code; the state is right without it
-        log.exception("%s of %s failed", what, brief(topic))
+    except Exception:  # user code; the state is correct without it
+        log.exception("%s of %s failed", name, brief(topic))

@@ -1,7 +1,7 @@
-"""What the other processes of this server track: a copy, told here as if it had happened here.
+"""Holds copies of what the other processes of this server track.
 
-Each process owns what its own owners track. Here is what each of the others said last; metas are
-told apart by their refs, so that to hear a thing twice changes nothing.
+Each process is responsible for the presences of its own owners. This is the latest known state of
+the others. Metas are identified by their refs, so applying the same change twice has no effect.
 
 Source: phoenix_pubsub 2.2.0, lib/phoenix/tracker/shard.ex and state.ex.
 """
@@ -27,20 +27,20 @@ class Replicas:
 
     @property
     def topics(self) -> Iterable[str]:
-        """The topics on which another node has a presence; some twice."""
+        """The topics on which another node has a presence; with duplicates."""
         return (topic for topics in self._nodes.values() for topic in topics)
 
     def metas(self, topic: str, key: str) -> list[Meta]:
-        """The metas of a key, node after node."""
+        """The metas of a key, ordered by node."""
         return [meta for node in sorted(self._nodes) for meta in self._of(node, topic).get(key, ())]
 
     def all_metas(self, topic: str) -> dict[str, list[Meta]]:
         """The metas of a topic, by key."""
-        found: dict[str, list[Meta]] = {}
+        merged: dict[str, list[Meta]] = {}
         for node in sorted(self._nodes):
             for key, metas in self._of(node, topic).items():
-                found.setdefault(key, []).extend(metas)
-        return found
+                merged.setdefault(key, []).extend(metas)
+        return merged
 
     def apply(
         self,
@@ -49,14 +49,14 @@ class Replicas:
         joins: Mapping[str, list[Meta]],
         leaves: Mapping[str, list[Meta]],
     ) -> list[Change]:
-        """Take a diff of a node; what is new in it."""
+        """Apply a diff of a node; return the actual changes."""
         keys = self._nodes.setdefault(node, {}).setdefault(topic, {})
         left = {key: _remove(keys, key, metas) for key, metas in leaves.items()}
         joined = {key: _add(keys, key, metas) for key, metas in joins.items()}
         return self._changes(node, topic, joined, left)
 
     def replace(self, node: int, topics: Topics) -> list[Change]:
-        """Take all that a node tracks, in place of what it said before; what is new."""
+        """Replace the whole copy of a node; return the actual changes."""
         changes: list[Change] = []
         for topic in {**self._nodes.get(node, {}), **topics}:
             old, new = self._of(node, topic), topics.get(topic, {})
@@ -81,7 +81,7 @@ class Replicas:
 
 
 def _add(keys: dict[str, list[Meta]], key: str, metas: Iterable[Meta]) -> list[Meta]:
-    """Add those that are not there; returns them."""
+    """Add the metas that are new; return them."""
     new = _without(metas, keys.get(key, ()))
     if new:
         keys[key] = keys.get(key, []) + new
@@ -89,14 +89,14 @@ def _add(keys: dict[str, list[Meta]], key: str, metas: Iterable[Meta]) -> list[M
 
 
 def _remove(keys: dict[str, list[Meta]], key: str, metas: Iterable[Meta]) -> list[Meta]:
-    """Remove those that are there; returns them as they were."""
+    """Remove the metas that are known; return them as they were stored."""
     known = keys.get(key, [])
-    kept = _without(known, metas)
-    if kept:
-        keys[key] = kept
+    remaining = _without(known, metas)
+    if remaining:
+        keys[key] = remaining
     else:
         keys.pop(key, None)
-    return _without(known, kept)
+    return _without(known, remaining)
 
 
 def _without(metas: Iterable[Meta], others: Iterable[Meta]) -> list[Meta]:

@@ -1,15 +1,17 @@
-"""The tracker: who is where, and what changed. It tells nobody; see Presence.
+"""Holds the presences of this process and records changes. Presence publishes them.
 
-An owner is a channel, or whoever else can be present; a key is whom it stands for, a user; a meta
-is what it says about itself there. When an owner ends, all that it tracked ends.
+An owner is a channel or a Guest. A key is whom the owner represents, for example a user. A meta is
+JSON about the owner. When an owner ends, all its presences end.
 
-Memory: each tracked meta, and one small record for every owner that tracked something, until it
-ends. Tracking costs the same however many are present; a list costs what its topic has.
+Memory: each tracked meta, and a small record for every owner that has tracked something, until it
+ends. The cost of tracking does not depend on the number of presences; the cost of a list is linear
+in the presences of its topic.
 
-Differs from Phoenix: a key is cast to a string when it is tracked, so that 5 and "5" are one, and
-must be a str, an int or a bool; names of JavaScript's own (`__proto__`, `constructor`, …) are no
-keys, because one of them stops every phoenix.js before 1.8.9 on the topic; the metas of a key are
-in the order in which their owners first tracked something, in Phoenix in that of their creation.
+Differs from Phoenix: a key is cast to a string when it is tracked, so 5 and "5" are the same key,
+and it must be a str, an int or a bool. Names of JavaScript's own properties (`__proto__`,
+`constructor`, …) are refused, because each of them breaks phoenix.js before 1.8.9 for the whole
+topic. The metas of a key are in the order in which their owners first tracked something; in Phoenix
+they are in the order of their creation.
 
 Source: phoenix_pubsub 2.2.0, lib/phoenix/tracker/shard.ex and state.ex.
 """
@@ -28,10 +30,10 @@ from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.protocol import jason
 
 Key: TypeAlias = str | int
-"""Whom a presence stands for; sent as a string: 5 as "5", True as "true"."""
+"""Whom a presence represents; sent as a string: 5 as "5", True as "true"."""
 
 Meta: TypeAlias = dict[str, Any]
-"""JSON about one owner: what was tracked, `phx_ref`, and after an update `phx_ref_prev`."""
+"""JSON about one owner: the tracked fields, `phx_ref`, and after an update `phx_ref_prev`."""
 
 _MARGIN_LEVELS: Final = 100
 _REFUSED_KEYS: Final = frozenset(
@@ -54,7 +56,7 @@ _REFUSED_KEYS: Final = frozenset(
 
 
 class AlreadyTrackedError(PhoenixCompatError):
-    """An owner tracks a key on a topic where it tracks it already: `{:already_tracked, …}`.
+    """An owner already tracks this key on this topic: `{:already_tracked, …}` in Phoenix.
 
     Attributes:
         topic: the topic.
@@ -62,15 +64,13 @@ class AlreadyTrackedError(PhoenixCompatError):
     """
 
     def __init__(self, topic: str, key: str) -> None:
-        super().__init__(
-            f"{brief(key)} is tracked on {brief(topic)} by the same owner; use update()"
-        )
+        super().__init__(f"this owner already tracks {brief(key)} on {brief(topic)}; use update()")
         self.topic = topic
         self.key = key
 
 
 class NotTrackedError(PhoenixCompatError):
-    """An owner updates a key that it does not track: `{:error, :nopresence}`.
+    """An owner does not track the key that it updates: `{:error, :nopresence}` in Phoenix.
 
     Attributes:
         topic: the topic.
@@ -78,30 +78,28 @@ class NotTrackedError(PhoenixCompatError):
     """
 
     def __init__(self, topic: str, key: str) -> None:
-        super().__init__(
-            f"{brief(key)} is not tracked on {brief(topic)} by this owner; use track()"
-        )
+        super().__init__(f"this owner does not track {brief(key)} on {brief(topic)}; use track()")
         self.topic = topic
         self.key = key
 
 
 class InvalidPresenceError(PhoenixCompatError, ValueError):
-    """An owner, a key or a meta that cannot be tracked; the text says why."""
+    """An owner, a key or a meta cannot be tracked; the message says why."""
 
 
 class Owner(Protocol):
-    """Whose presences end with it: the Socket of a channel, or a Guest."""
+    """The owner of presences, which end with it: the Socket of a channel, or a Guest."""
 
     @property
     def topic(self) -> Any:
-        """Where it is present, unless told otherwise."""
+        """The topic of its presences, unless another is given."""
 
-    def monitor(self, at_end: Callable[[], None]) -> None:
-        """Have a function called once when the owner ends."""
+    def monitor(self, on_end: Callable[[], None]) -> None:
+        """Call a function once when the owner ends."""
 
 
 class Guest:
-    """Someone who is present without a channel: a bot, a worker, a client of another kind::
+    """An owner without a channel, for example a bot, a worker or a client of another protocol::
 
         with Guest("room:lobby") as guest:
             presence.track(guest, "helper", {"is_bot": True})
@@ -115,38 +113,38 @@ class Guest:
         self.topic = topic
         self._monitors: list[Callable[[], None]] | None = []
 
-    def monitor(self, at_end: Callable[[], None]) -> None:
-        """Have a function called when the guest ends; at once, if it has."""
+    def monitor(self, on_end: Callable[[], None]) -> None:
+        """Call a function when the guest ends; immediately, if it has ended already."""
         if self._monitors is None:
-            at_end()
+            on_end()
         else:
-            self._monitors.append(at_end)
+            self._monitors.append(on_end)
 
     def end(self) -> None:
         """End all its presences. A second call changes nothing."""
         monitors, self._monitors = self._monitors, None
-        for at_end in monitors or ():
-            at_end()
+        for on_end in monitors or ():
+            on_end()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.end()
 
 
-class Place(NamedTuple):
-    """Where an owner has a meta."""
+class TrackedKey(NamedTuple):
+    """The topic and the key of a meta."""
 
     topic: str
     key: str
 
 
 class Change(NamedTuple):
-    """What one operation did to one topic: the metas that came and went, by key.
+    """The change of one topic by one operation: the metas that joined and left, by key.
 
     Attributes:
-        is_own: whether it happened in this process.
+        is_own: whether the presences belong to this process.
     """
 
     topic: str
@@ -155,25 +153,25 @@ class Change(NamedTuple):
     is_own: bool = True
 
 
-class _Owned:
-    """What one owner has, and its number in the order of owners."""
+class _OwnerRecord:
+    """The metas of one owner, and its number in the order of owners."""
 
     __slots__ = ("metas", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.metas: dict[Place, Meta] = {}
+        self.metas: dict[TrackedKey, Meta] = {}
 
 
 class Tracker:
-    """The state. Metas in it are replaced, never changed; whoever gives them away copies them.
+    """The presences of this process. Stored metas are replaced, never modified.
 
     Args:
-        refs: what makes refs.
-        changed: called when there are changes to tell.
+        refs: generates refs.
+        changed: called when there are new changes.
 
     Attributes:
-        changes: what happened, in order; taken away by whoever tells it.
+        changes: the changes to publish, in order; the caller removes them.
     """
 
     __slots__ = ("_changed", "_numbers", "_owners", "_refs", "_topics", "changes")
@@ -183,7 +181,7 @@ class Tracker:
         self._refs = refs
         self._changed = changed
         self._numbers = itertools.count()
-        self._owners: dict[Owner, _Owned] = {}
+        self._owners: dict[Owner, _OwnerRecord] = {}
         self._topics: dict[str, dict[str, dict[int, Meta]]] = {}  # by topic, key, owner's number
 
     def __len__(self) -> int:
@@ -192,29 +190,29 @@ class Tracker:
 
     @property
     def owners(self) -> int:
-        """How many owners tracked something and did not end yet."""
+        """How many owners have tracked something and have not ended."""
         return len(self._owners)
 
     def track(self, owner: Owner, key: Key, meta: object, topic: str | None) -> str:
         """See Presence.track."""
-        place = _place_of(owner, key, topic)
-        if place.key in _REFUSED_KEYS:
+        tracked = _tracked_key(owner, key, topic)
+        if tracked.key in _REFUSED_KEYS:
             raise InvalidPresenceError(
-                f"{brief(place.key)} cannot be a presence key: clients take it for a part of a "
-                "JavaScript object; put a prefix before it"
+                f"{brief(tracked.key)} cannot be a presence key, because it is the name of a "
+                "JavaScript property; add a prefix"
             )
         if owner.topic is None:
-            raise InvalidPresenceError("a socket in connect() has no channel that is present")
-        owned = self._owners.get(owner)
-        if owned is not None and place in owned.metas:
-            raise AlreadyTrackedError(*place)
-        new = self._stamp(place, meta, None)
-        if owned is None:
-            self._owners[owner] = owned = _Owned(next(self._numbers))
-            self._put(owned, place, new, {})
+            raise InvalidPresenceError("a socket in connect() has no channel that can be tracked")
+        record = self._owners.get(owner)
+        if record is not None and tracked in record.metas:
+            raise AlreadyTrackedError(*tracked)
+        new = self._with_refs(tracked, meta, None)
+        if record is None:
+            self._owners[owner] = record = _OwnerRecord(next(self._numbers))
+            self._put(record, tracked, new, {})
             owner.monitor(partial(self._ended, owner))
         else:
-            self._put(owned, place, new, {})
+            self._put(record, tracked, new, {})
         self._changed()
         return str(new["phx_ref"])
 
@@ -226,27 +224,27 @@ class Tracker:
         topic: str | None,
     ) -> str:
         """See Presence.update."""
-        place = _place_of(owner, key, topic)
-        owned = self._owners.get(owner)
-        if owned is None or place not in owned.metas:
-            raise NotTrackedError(*place)
-        old = owned.metas[place]
-        new = self._stamp(place, meta(old.copy()) if callable(meta) else meta, old)
-        self._put(owned, place, new, {place.key: [old]})
+        tracked = _tracked_key(owner, key, topic)
+        record = self._owners.get(owner)
+        if record is None or tracked not in record.metas:
+            raise NotTrackedError(*tracked)
+        old = record.metas[tracked]
+        new = self._with_refs(tracked, meta(old.copy()) if callable(meta) else meta, old)
+        self._put(record, tracked, new, {tracked.key: [old]})
         self._changed()
         return str(new["phx_ref"])
 
     def untrack(self, owner: Owner, key: Key | None, topic: str | None) -> None:
         """See Presence.untrack."""
-        owned = self._owners.get(owner)
+        record = self._owners.get(owner)
         if key is not None:
-            place = _place_of(owner, key, topic)
-            places = [] if owned is None or place not in owned.metas else [place]
+            tracked = _tracked_key(owner, key, topic)
+            ended = [] if record is None or tracked not in record.metas else [tracked]
         else:
-            known = [] if owned is None else owned.metas
-            places = [place for place in known if topic is None or place.topic == topic]
-        if owned is not None and places:
-            self._drop(owned, places)
+            known = [] if record is None else record.metas
+            ended = [tracked for tracked in known if topic is None or tracked.topic == topic]
+        if record is not None and ended:
+            self._drop(record, ended)
             self._changed()
 
     def metas(self, topic: str, key: Key) -> list[Meta]:
@@ -257,7 +255,7 @@ class Tracker:
         """The metas of a topic, by key."""
         return {key: _in_order(metas) for key, metas in self._topics.get(topic, {}).items()}
 
-    def everything(self) -> dict[str, dict[str, list[Meta]]]:
+    def all_topics(self) -> dict[str, dict[str, list[Meta]]]:
         """All metas, by topic and key."""
         return {topic: self.all_metas(topic) for topic in self._topics}
 
@@ -266,34 +264,36 @@ class Tracker:
         """The topics that have a presence."""
         return self._topics.keys()
 
-    def _stamp(self, place: Place, meta: object, old: Meta | None) -> Meta:
+    def _with_refs(self, tracked: TrackedKey, meta: object, old: Meta | None) -> Meta:
         """A copy of a meta with its refs."""
         if not isinstance(meta, dict):
             raise InvalidPresenceError(
-                f"the meta of {brief(place.key)} must be a dict, not {brief(meta)}"
+                f"the meta of {brief(tracked.key)} must be a dict, not {brief(meta)}"
             )
-        stamped = {**meta, "phx_ref": self._refs.next()}
+        new = {**meta, "phx_ref": self._refs.next()}
         if old is not None:
-            stamped["phx_ref_prev"] = old["phx_ref"]
-        # What cannot be told must not be stored, or nobody could join any more. It will be told
-        # inside of messages, by callers of any depth.
-        jason.encode(_nested({place.key: stamped}, _MARGIN_LEVELS))
-        return stamped
+            new["phx_ref_prev"] = old["phx_ref"]
+        # A meta that cannot be encoded must not be stored, or nobody could join any more. The
+        # margin is for the message around it.
+        jason.encode(_nested({tracked.key: new}, _MARGIN_LEVELS))
+        return new
 
-    def _put(self, owned: _Owned, place: Place, meta: Meta, leaves: dict[str, list[Meta]]) -> None:
-        topic, key = place
-        owned.metas[place] = meta
-        self._topics.setdefault(topic, {}).setdefault(key, {})[owned.number] = meta
+    def _put(
+        self, record: _OwnerRecord, tracked: TrackedKey, meta: Meta, leaves: dict[str, list[Meta]]
+    ) -> None:
+        topic, key = tracked
+        record.metas[tracked] = meta
+        self._topics.setdefault(topic, {}).setdefault(key, {})[record.number] = meta
         self.changes.append(Change(topic, {key: [meta]}, leaves))
 
-    def _drop(self, owned: _Owned, places: Iterable[Place]) -> None:
-        """End presences of one owner: one change for each topic."""
+    def _drop(self, record: _OwnerRecord, ended: Iterable[TrackedKey]) -> None:
+        """End presences of one owner, with one change per topic."""
         leaves: dict[str, dict[str, list[Meta]]] = {}
-        for place in places:
-            topic, key = place
-            leaves.setdefault(topic, {})[key] = [owned.metas.pop(place)]
+        for tracked in ended:
+            topic, key = tracked
+            leaves.setdefault(topic, {})[key] = [record.metas.pop(tracked)]
             keys = self._topics[topic]
-            del keys[key][owned.number]
+            del keys[key][record.number]
             if not keys[key]:
                 del keys[key]
             if not keys:
@@ -301,14 +301,14 @@ class Tracker:
         self.changes.extend(Change(topic, {}, metas) for topic, metas in leaves.items())
 
     def _ended(self, owner: Owner) -> None:
-        owned = self._owners.pop(owner)
-        if owned.metas:
-            self._drop(owned, tuple(owned.metas))
+        record = self._owners.pop(owner)
+        if record.metas:
+            self._drop(record, tuple(record.metas))
             self._changed()
 
 
 class Refs:
-    """Makes refs: 8 bytes of time, 2 of the node, 2 of a counter, as 16 characters.
+    """Generates refs: 8 bytes of time, 2 of the node and 2 of a counter, as 16 characters.
 
     Source: phoenix_pubsub 2.2.0, lib/phoenix/tracker/shard.ex, random_ref/0.
     """
@@ -321,14 +321,14 @@ class Refs:
         self._count = 0
 
     def next(self) -> str:
-        """A ref that no other presence has."""
+        """A new, unique ref."""
         self._count = (self._count + 1) % 2**16
         data = self._clock_ns().to_bytes(8) + self._node + self._count.to_bytes(2)
         return urlsafe_b64encode(data).decode()
 
 
 def cast(key: object) -> str:
-    """A key as it is sent. Raises InvalidPresenceError."""
+    """Convert a key to the string that is sent. Raises InvalidPresenceError."""
     if isinstance(key, str):
         return key
     if isinstance(key, bool):
@@ -344,8 +344,8 @@ def _nested(value: object, levels: int) -> object:
     return value
 
 
-def _place_of(owner: Owner, key: Key, topic: str | None) -> Place:
-    return Place(owner.topic if topic is None else topic, cast(key))
+def _tracked_key(owner: Owner, key: Key, topic: str | None) -> TrackedKey:
+    return TrackedKey(owner.topic if topic is None else topic, cast(key))
 
 
 def _in_order(metas: dict[int, Meta]) -> list[Meta]:

@@ -1,5 +1,5 @@
-"""The vault: the wire as values in, values out. No asyncio, no clock, no environment.
+"""The Phoenix wire protocol without I/O: functions and classes from values to values.
 
-Nothing here waits, reads or writes; everything is told what it needs and can be tested with plain
-values. The rooms outside do the I/O.
+Nothing here uses asyncio, a clock, sockets or the environment; times and random bytes are
+arguments. So everything can be tested with plain values. Start with `message` and `serializer`.
 """

@@ -1,13 +1,14 @@
-"""What a web page can make its visitor's browser send, and what a server should refuse of it.
+"""Refuses requests that a malicious web page can make its visitor's browser send.
 
 Any page can send requests to a server on its visitor's machine or network. The browser hides the
-answers from it, but what a request changes is changed by then. Four things tell:
+responses from the page, but the requests may still change something. Four headers show where a
+request comes from:
 
-- Host. A page whose name is made to lead to this server (DNS rebinding) shares its origin, so the
-  browser hides nothing. Its requests name that host; nobody can do this with an IP address.
-- Content-Type. Without asking first, a page can send only the types that a form can, or none.
-- Origin. Browsers say which page sends a request that may change something.
-- Sec-Fetch-Site. The same in one word, also where Origin is missing.
+- Host. With DNS rebinding a page's host name resolves to this server, so the page has the same
+  origin and can read the responses. Its requests name that host. IP addresses cannot be rebound.
+- Content-Type. Without a CORS preflight, a page can send only the types of HTML forms, or none.
+- Origin. Browsers name the page that sends a request that may change something.
+- Sec-Fetch-Site. A short form of the same, which is also sent when Origin is missing.
 
 Sources: Fetch standard, section 2.2.2 (CORS-safelisted request-header); Fetch Metadata Request
 Headers, section 2.3; RFC 9110, section 15.5.20 (421).
@@ -45,10 +46,10 @@ _JSON_TYPE: Final = re.compile(
 
 
 class Refusal(NamedTuple):
-    """Why a request is not carried out.
+    """Why a request is refused.
 
     Attributes:
-        status: of HTTP.
+        status: the HTTP status.
         word: a stable word for programs.
         detail: a sentence for people; ASCII.
     """
@@ -59,13 +60,13 @@ class Refusal(NamedTuple):
 
 
 class PageGuard:
-    """Decides which requests that pages can cause are carried out.
+    """Refuses requests from pages of other sites.
 
     Args:
-        hosts: names that the server answers to, besides IP addresses and localhost, as
-            `host_pattern` returns them.
+        hosts: the accepted host names besides IP addresses and localhost, as `host_pattern`
+            returns them.
         check_origin: which pages may change something; see `origin`.
-        hosts_remedy, origins_remedy: what the operator can do to allow what was refused.
+        hosts_remedy, origins_remedy: how the operator can allow what was refused.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class PageGuard:
         origins_remedy: str,
     ) -> None:
         patterns = {"*.localhost", *hosts}
-        self._answers_to_all = ANY_HOST in patterns
+        self._accepts_all_hosts = ANY_HOST in patterns
         self._names = frozenset(pattern.removeprefix("*.") for pattern in patterns)
         self._suffixes = tuple(pattern[1:] for pattern in patterns if pattern.startswith("*."))
         self._check_origin = parse_check_origin(check_origin)
@@ -85,19 +86,19 @@ class PageGuard:
         self._origins_remedy = origins_remedy
 
     def refuse_host(self, header: str | None) -> Refusal | None:
-        """421 when the Host header names a host that this server does not answer to.
+        """Refuse a request with 421 if its Host header names a host that is not accepted.
 
-        A request without the header is of HTTP/1.0, which no browser speaks.
+        A request without the header uses HTTP/1.0, so it does not come from a browser.
         """
-        if header is None or self._answers_to_all or self._answers_to(header):
+        if header is None or self._accepts_all_hosts or self._accepts_host(header):
             return None
-        detail = f"This server does not answer to the host {_shown(header)}."
+        detail = f"This server does not accept requests for the host {_shown(header)}."
         return Refusal(421, "misdirected-request", f"{detail} To allow it, {self._hosts_remedy}.")
 
     def refuse_origin(self, method: str, headers: Mapping[str, str]) -> Refusal | None:
-        """403 when a page from elsewhere wants to change something.
+        """Refuse a request with 403 if a page of another origin may change something with it.
 
-        A page of another origin of the same site is judged by its origin like any other.
+        A page of the same site, but of another origin, is checked by its origin too.
         """
         if method in _SAFE_METHODS:
             return None
@@ -105,23 +106,23 @@ class PageGuard:
         if origin is None:
             if headers.get("Sec-Fetch-Site", "none") in _OWN_SITES:
                 return None
-            detail = "A page of another site may not change anything here."
+            detail = "Pages of other sites may not change anything on this server."
         else:
             conn = parse_origin(f"//{headers.get('Host', '')}")
             if is_origin_allowed(origin, self._check_origin, url_host=None, conn=conn):
                 return None
-            detail = f"Pages of {_shown(origin)} may not change anything here."
+            detail = f"Pages of {_shown(origin)} may not change anything on this server."
         return Refusal(403, "origin-not-allowed", f"{detail} To allow it, {self._origins_remedy}.")
 
     def refuse(self, method: str, headers: Mapping[str, str], *, has_body: bool) -> Refusal | None:
-        """All that can be wrong with a request whose body is JSON."""
+        """Apply all checks to a request whose body must be JSON."""
         return (
             self.refuse_host(headers.get("Host"))
             or refuse_body(method, headers, has_body=has_body)
             or self.refuse_origin(method, headers)
         )
 
-    def _answers_to(self, header: str) -> bool:
+    def _accepts_host(self, header: str) -> bool:
         found = _HOST.fullmatch(header)
         if found is None:
             return False
@@ -137,9 +138,9 @@ class PageGuard:
 
 
 def refuse_body(method: str, headers: Mapping[str, str], *, has_body: bool) -> Refusal | None:
-    """415 when a request that may change something has a body of another type than JSON.
+    """Refuse a request with 415 if it may change something and its body is not JSON.
 
-    A page can send a body without a type, too, so a missing one is refused like any other.
+    A body without a Content-Type is refused too, because any page can send one.
     """
     if method in _SAFE_METHODS or not has_body:
         return None
@@ -150,10 +151,10 @@ def refuse_body(method: str, headers: Mapping[str, str], *, has_body: bool) -> R
 
 
 def host_pattern(text: str) -> str:
-    """An entry of `allowed_hosts` as it is compared: a name, `*.example.com` or `*`.
+    """Normalise an entry of `allowed_hosts`: a name, `*.example.com` or `*`.
 
     Raises:
-        ValueError: it can never match a Host header; the text says why and what to write.
+        ValueError: the entry can never match a Host header; the message says what to write.
     """
     if text == ANY_HOST:
         return text
@@ -161,33 +162,33 @@ def host_pattern(text: str) -> str:
     if _PATTERN.fullmatch(pattern):
         return pattern
     if _is_address(IPv6Address, pattern.removeprefix("[").removesuffix("]")):
-        return pattern  # never needed, but no mistake: addresses are always answered
+        return pattern  # not needed, because addresses are always accepted, but not an error
     host = parse_origin(pattern if "//" in pattern else f"//{pattern}").host
     if not pattern.isascii():
-        reason = "is not in ASCII; write the name as browsers send it, with xn--"
+        reason = "is not ASCII; write the name as browsers send it, with xn--"
     elif host and host != pattern and _PATTERN.fullmatch(host):
-        reason = f"is more than the name of a host; write {host!r}, without scheme, port and path"
+        reason = f"is more than a host name; write {host!r}, without scheme, port and path"
     else:
-        reason = "is no name of a host; write 'example.com', '*.example.com' or '*'"
+        reason = "is not a host name; write 'example.com', '*.example.com' or '*'"
     raise ValueError(f"{text!r} {reason}")
 
 
 def machine_names(hostname: str) -> frozenset[str]:
-    """What a machine is called in its network: its name, the first part of it, and with .local."""
+    """The names of a machine in its network: its full name, the first part, and `first.local`."""
     name = hostname.lower().removesuffix(".")
     short = name.partition(".")[0]
     return frozenset({name, short, f"{short}.local"}) if short else frozenset()
 
 
-@lru_cache(maxsize=256)  # a server has few addresses, and reading one takes 10 µs
-def _is_address(kind: type[IPv4Address | IPv6Address], text: str) -> bool:
+@lru_cache(maxsize=256)  # a server has few addresses, and parsing one takes 10 µs
+def _is_address(address_type: type[IPv4Address | IPv6Address], text: str) -> bool:
     try:
-        kind(text)
+        address_type(text)
     except AddressValueError:
         return False
     return True
 
 
 def _shown(header: str) -> str:
-    """A header's value, cut and in ASCII: it is somebody else's text."""
+    """A header's value, shortened and in ASCII, because it is untrusted."""
     return ascii(header)[:_MAX_SHOWN_BYTES]

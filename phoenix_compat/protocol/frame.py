@@ -1,17 +1,17 @@
-"""Websocket frames of RFC 6455, as a server reads and writes them.
+"""Reads and writes the websocket frames of RFC 6455, for a server.
 
-Reading is made for one buffer that all connections share: a frame is copied out of it once, and
-unmasked in that copy.
+Frames are read from one buffer that all connections share: a payload is copied out of it once and
+unmasked in the copy.
 
-Close codes that a server of Phoenix sends, and what phoenix.js does then:
+The close codes that a Phoenix server sends, and whether phoenix.js reconnects:
 
-    code   when                                                     client reconnects?
-    1000   answer to the client's own close                         no
+    code   reason                                                   client reconnects?
+    1000   reply to the client's own close frame                    no
     1001   `disconnect` broadcast on the socket's id                yes
-    1002   protocol error, or silent for longer than the timeout    yes
+    1002   protocol error, or idle for longer than the timeout      yes
     1007   text that is not UTF-8                                   yes
     1009   frame or message too large                               yes
-    1011   undecodable message, or an answer that cannot be encoded yes
+    1011   undecodable message, or a reply that cannot be encoded   yes
     1012   the server shuts down with joined channels               yes
     1013   the client reads too slowly                              yes
 
@@ -51,40 +51,40 @@ _LENGTH_64: Final = 127
 _MIN_HEADER_BYTES: Final = 6
 
 Unmask = Callable[[bytes, bytearray], None]
-"""Xors the data in place with the four bytes of the mask."""
+"""Applies the four-byte mask (XOR) to the data in place."""
 
 
 class RawFrame(NamedTuple):
-    """One frame as it stood on the wire, unmasked."""
+    """One received frame, unmasked."""
 
     opcode: int
     is_final: bool
     payload: bytearray
     end: int
-    """Where the next frame begins in the buffer."""
+    """The position of the next frame in the buffer."""
 
 
 def read_frame(
     buffer: bytearray, start: int, end: int, max_frame_bytes: int, unmask: Unmask
 ) -> RawFrame | None:
-    """Read the frame that begins at `start`; None when it is not yet there whole.
+    """Read the frame that begins at `start`; None if it is not complete yet.
 
     Args:
-        buffer: bytes received; only `start` to `end` count.
-        max_frame_bytes: header and payload together, as Bandit counts.
+        buffer: the received bytes; only `start` to `end` are used.
+        max_frame_bytes: the limit for header and payload together, as in Bandit.
         unmask: see `Unmask`.
 
     Raises:
-        RemoteProtocolError: 1002 for what RFC 6455 forbids, 1009 for a frame that is too large;
-            told from the header, before the payload is there.
+        RemoteProtocolError: 1002 for what RFC 6455 forbids, 1009 for a frame that is too large.
+            Both are raised as soon as the header is there.
     """
     if end - start < 2:
         return None
     first = buffer[start]
     length = buffer[start + 1]
     if first & _RESERVED_BITS or not length & _MASKED:
-        what = "is not masked" if not length & _MASKED else "has reserved bits set"
-        raise RemoteProtocolError(f"frame {what}", CLOSE_PROTOCOL_ERROR)
+        mistake = "is not masked" if not length & _MASKED else "has reserved bits set"
+        raise RemoteProtocolError(f"the frame {mistake}", CLOSE_PROTOCOL_ERROR)
     opcode = first & 0x0F
     length &= 0x7F
     body = start + _MIN_HEADER_BYTES
@@ -98,7 +98,8 @@ def read_frame(
         body += size
     if length + body - start > max_frame_bytes:
         raise RemoteProtocolError(
-            f"frame of {length} bytes, at most {max_frame_bytes} with its header", CLOSE_TOO_LARGE
+            f"the frame has {length} bytes; the limit is {max_frame_bytes} with its header",
+            CLOSE_TOO_LARGE,
         )
     frame_end = body + length
     if frame_end > end:
@@ -112,13 +113,15 @@ def _check_control(first: int, opcode: int, length: int) -> None:
     if opcode not in {CLOSE, PING, PONG}:
         raise RemoteProtocolError(f"unknown opcode {opcode:#x}", CLOSE_PROTOCOL_ERROR)
     if length > _MAX_CONTROL_BYTES or not first & _FIN:
-        raise RemoteProtocolError("control frame too long or fragmented", CLOSE_PROTOCOL_ERROR)
+        raise RemoteProtocolError(
+            "the control frame is too long or fragmented", CLOSE_PROTOCOL_ERROR
+        )
 
 
 class Assembler:
-    """Puts the fragments of one message together.
+    """Assembles the fragments of one message.
 
-    Holds at most `max_message_bytes`; past it the connection ends with 1009.
+    It holds at most `max_message_bytes`; a longer message is closed with 1009.
     """
 
     __slots__ = ("_data", "_max_message_bytes", "_opcode")
@@ -129,19 +132,19 @@ class Assembler:
         self._data = bytearray()
 
     def add(self, frame: RawFrame) -> tuple[int, bytearray] | None:
-        """Take a data frame; the message's opcode and bytes when it is complete.
+        """Add a data frame; return the opcode and the bytes of the message if it is complete.
 
         Raises:
-            RemoteProtocolError: a continuation of nothing, a new message inside another (1002),
-                or too many bytes (1009).
+            RemoteProtocolError: a continuation without a message, a new message inside another
+                (both 1002), or too many bytes (1009).
         """
         if (frame.opcode == CONTINUATION) is (self._opcode is None):
-            what = "continues nothing" if self._opcode is None else "interrupts a message"
-            raise RemoteProtocolError(f"data frame {what}", CLOSE_PROTOCOL_ERROR)
+            mistake = "continues no message" if self._opcode is None else "interrupts a message"
+            raise RemoteProtocolError(f"the data frame {mistake}", CLOSE_PROTOCOL_ERROR)
         if self._opcode is None:
             self._opcode = frame.opcode
         if len(self._data) + len(frame.payload) > self._max_message_bytes:
-            raise RemoteProtocolError("fragmented message too large", CLOSE_TOO_LARGE)
+            raise RemoteProtocolError("the fragmented message is too large", CLOSE_TOO_LARGE)
         self._data += frame.payload
         if not frame.is_final:
             return None
@@ -151,7 +154,7 @@ class Assembler:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no message is half received."""
+        """Whether no message is partly received."""
         return self._opcode is None
 
 
@@ -160,7 +163,7 @@ _FIRST_PRIVATE_CODE: Final = 3000
 
 
 def close_answer(payload: bytearray) -> int:
-    """The code that answers a client's close frame: 1000, or 1002 or 1007 for a bad one.
+    """The code of the reply to a client's close frame: 1000, or 1002 or 1007 for an invalid one.
 
     Source: bandit 1.12.5, lib/bandit/websocket/connection.ex (observed, docs/protocol.md §1.9).
     """
@@ -179,7 +182,7 @@ def close_answer(payload: bytearray) -> int:
 
 
 def frame_header(opcode: int, length: int) -> bytes:
-    """What stands before an unmasked payload of this length."""
+    """The header of an unmasked frame with a payload of this length."""
     if length < _LENGTH_16:
         return bytes((_FIN | opcode, length))
     if length < 1 << 16:
@@ -188,10 +191,10 @@ def frame_header(opcode: int, length: int) -> bytes:
 
 
 def write_frame(opcode: int, payload: bytes | bytearray) -> bytes:
-    """A whole, unmasked frame around `payload`."""
+    """A complete, unmasked frame with this payload."""
     return frame_header(opcode, len(payload)) + payload
 
 
 def close_frame(code: int) -> bytes:
-    """A close frame with a code and no reason: Phoenix never gives one."""
+    """A close frame with a code and no reason, because Phoenix never sends one."""
     return write_frame(CLOSE, code.to_bytes(2, "big"))

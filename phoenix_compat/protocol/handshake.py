@@ -1,6 +1,6 @@
-"""The websocket handshake: is a request one, and what does the 101 say?
+"""The websocket handshake: checks the upgrade request and writes the 101 response.
 
-Source: RFC 6455 §4.2; the order and words of refusals: websock_adapter 0.6,
+Source: RFC 6455 §4.2; the order and texts of refusals: websock_adapter 0.6,
 lib/websock_adapter/upgrade_validation.ex; subprotocols: phoenix 1.8.12,
 lib/phoenix/socket/transport.ex, check_subprotocols/2.
 """
@@ -21,9 +21,9 @@ _BEARER: Final = "base64url.bearer.phx."
 
 
 def upgrade_error(headers: Mapping[str, str], http_version: tuple[int, int]) -> str | None:
-    """Why a GET is no websocket upgrade, in a sentence for its author; None when it is one.
+    """Why a GET is not a valid websocket upgrade, as a sentence; None if it is one.
 
-    `headers` looks names up without regard to case.
+    `headers` must ignore the case of names.
     """
     if http_version < (1, 1):
         return f"HTTP version must be 1.1 or newer, got {http_version[0]}.{http_version[1]}"
@@ -43,7 +43,7 @@ def upgrade_error(headers: Mapping[str, str], http_version: tuple[int, int]) -> 
 
 
 def accept_key(key: str) -> str:
-    """The answer to `Sec-WebSocket-Key`."""
+    """The `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key`."""
     digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()
 
@@ -56,11 +56,11 @@ def offered_subprotocols(header: str | None) -> list[str] | None:
 
 
 def take_auth_token(header: str | None) -> tuple[str | None, str | None]:
-    """Split a `Sec-WebSocket-Protocol` header into what remains and the auth token.
+    """Split a `Sec-WebSocket-Protocol` header into the remaining header and the auth token.
 
-    phoenix.js sends `phoenix, base64url.bearer.phx.<token>`; in spite of the name the token is in
-    standard base64, its padding optional. Unless there is exactly one such entry, the header stays
-    as it is and there is no token. A header of nothing else counts as absent.
+    phoenix.js sends `phoenix, base64url.bearer.phx.<token>`. Despite the name, the token is in
+    standard base64, with optional padding. Unless there is exactly one such entry, the header is
+    unchanged and there is no token. If nothing else is in the header, the remaining header is None.
 
     Raises:
         ValueError: the token is not base64.
@@ -81,10 +81,10 @@ def take_auth_token(header: str | None) -> tuple[str | None, str | None]:
 def select_subprotocol(
     offered: Sequence[str] | None, supported: Sequence[str] | None
 ) -> tuple[bool, str | None]:
-    """Whether the request may go on, and the subprotocol to answer with.
+    """Whether the request is acceptable, and the subprotocol for the response.
 
-    The first of the server's list that was offered is chosen. Without a list the header is
-    ignored; without a header there is nothing to choose; no overlap refuses the request.
+    The first entry of the server's list that was offered is chosen. Without a list the header is
+    ignored. Without a header nothing is chosen. If no entry was offered, the request is refused.
     """
     if supported is None or offered is None:
         return True, None
@@ -95,7 +95,7 @@ def select_subprotocol(
 
 
 def switching_protocols(headers: Iterable[tuple[str, str]]) -> bytes:
-    """The bytes of a 101 answer with these headers, in Bandit's order."""
+    """The bytes of a 101 response with these headers, in Bandit's order."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     return f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode("latin-1")
 

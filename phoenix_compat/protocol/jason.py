@@ -1,10 +1,10 @@
-"""JSON with the rules of Jason, Phoenix's JSON library, at the speed of msgspec.
+"""Reads and writes JSON by the rules of Jason, Phoenix's JSON library, with msgspec.
 
-Strict where Python's `json` is lenient: NaN, Infinity, 1E400, lone surrogates, a byte order mark
-and raw control characters are errors. Of equal keys in one object the first wins.
+It is stricter than Python's `json`: NaN, Infinity, 1E400, lone surrogates, a byte order mark and
+raw control characters are errors. If an object has equal keys, the first one wins.
 
 Differs from Phoenix: nesting beyond Python's recursion limit (about 1 000 levels) and integers of
-more than 4 300 digits are refused as malformed, because CPython bounds both. Floats are written as
+more than 4 300 digits are refused as malformed, because CPython limits both. Floats are written as
 `1e16` where Jason writes `1.0e16`; the values are equal.
 
 Source: jason 1.4.5, lib/decoder.ex and lib/encoder.ex (behaviour recorded from Phoenix 1.8.12).
@@ -31,18 +31,18 @@ Buffer = bytes | bytearray
 def encode(value: JSON) -> bytes:
     """Write a value as compact JSON: no spaces, raw UTF-8.
 
-    Keys that are numbers become strings, as Jason does it. Bytes inside of a value become base64
-    text, NaN and Infinity become null; neither exists in Elixir's JSON.
+    Keys that are numbers become strings, as in Jason. Bytes inside a value become base64 text, NaN
+    and Infinity become null; neither exists in Elixir's JSON.
 
     Raises:
-        EncodeError: the value is no JSON (an object of a class, a lone surrogate, a key that is
-            neither string nor number, nesting without end).
+        EncodeError: the value is not JSON (an object of another class, a lone surrogate, a key that
+            is neither a string nor a number, a value that contains itself).
     """
     try:
         data = _encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EncodeError(f"payload is not JSON: {error}") from error
-    if _BACKSLASH in data and b"\\u00" in data:  # to look for one byte costs next to nothing
+    if _BACKSLASH in data and b"\\u00" in data:  # the search for one byte costs almost nothing
         return _CONTROL_ESCAPE.sub(_upper_case_hex, data)
     return data
 
@@ -59,11 +59,11 @@ def _upper_case_hex(escape: re.Match[bytes]) -> bytes:
 
 
 def decode(decoder: msgspec.json.Decoder[T], data: Buffer) -> T:
-    """Read one JSON text into the shape that `decoder` was made for.
+    """Read one JSON text into the type of `decoder`.
 
     Raises:
-        RemoteProtocolError: not JSON by Jason's rules.
-        InvalidMessageError: JSON, but not of that shape.
+        RemoteProtocolError: the text is not JSON by Jason's rules.
+        InvalidMessageError: the JSON does not have that type.
     """
     try:
         return decoder.decode(data)
@@ -72,21 +72,21 @@ def decode(decoder: msgspec.json.Decoder[T], data: Buffer) -> T:
 
 
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
-"""What a decoder raises."""
+"""The errors that a decoder raises."""
 
 
 def refusal(error: Exception) -> RemoteProtocolError:
-    """What to raise for an error of a decoder; InvalidMessageError for JSON of another shape."""
+    """The error to raise for a decoder's error; InvalidMessageError for JSON of another type."""
     if isinstance(error, msgspec.ValidationError):
         return InvalidMessageError(f"not a Phoenix message: {error}")
     return RemoteProtocolError(f"not JSON: {error}")
 
 
 def may_repeat_keys(data: Buffer, payload: JSON, topic: object) -> bool:
-    """Whether an object in `data` could hold the same key twice; False is certain, and cheap.
+    """Whether an object in `data` may have duplicate keys; False is certain. Very cheap.
 
-    Each key is followed by one colon outside of strings. When the colons of the whole text are as
-    many as the payload has keys and the topic has colons, no key was lost in decoding.
+    Outside of strings, each key is followed by one colon. If the text has as many colons as the
+    payload has keys and the topic has colons, no key was lost in decoding.
     """
     colons = data.count(b":")
     if type(payload) is dict:
@@ -97,10 +97,10 @@ def may_repeat_keys(data: Buffer, payload: JSON, topic: object) -> bool:
 
 
 def decode_first_key_wins(data: Buffer) -> JSON:
-    """Read JSON that is known to be valid, keeping the first of equal keys.
+    """Read JSON that is known to be valid; of equal keys it keeps the first.
 
     Raises:
-        RemoteProtocolError: it is nested too deep.
+        RemoteProtocolError: the JSON is nested too deep.
     """
     try:
         return json.loads(data.decode(), object_pairs_hook=_first_wins)
@@ -109,7 +109,7 @@ def decode_first_key_wins(data: Buffer) -> JSON:
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in pairs:
-        found.setdefault(key, value)
-    return found
+        result.setdefault(key, value)
+    return result

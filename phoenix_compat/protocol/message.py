@@ -1,6 +1,4 @@
-"""What travels: messages from a client, and what a server says back.
-
-The words of the wire (`phx_join`, `unmatched topic`) are spelled here, once.
+"""The messages of the protocol, and the constants of the wire (`phx_join`, `unmatched topic`).
 
 Source: phoenix 1.8.12, lib/phoenix/socket/message.ex and lib/phoenix/socket.ex.
 """
@@ -12,13 +10,13 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 JSON: TypeAlias = Any
-"""A value as JSON has it: None, bool, int, float, str, list or dict with str keys."""
+"""A JSON value: None, bool, int, float, str, list or dict with str keys."""
 
 Payload: TypeAlias = Any
 """JSON, or bytes for a binary message (`{:binary, data}` in Phoenix)."""
 
 Ref: TypeAlias = Any
-"""A ref exactly as the client sent it: most send strings, some integers, some null."""
+"""A ref exactly as the client sent it: usually a string, sometimes an integer or null."""
 
 PHX_JOIN: Final = "phx_join"
 PHX_LEAVE: Final = "phx_leave"
@@ -36,9 +34,9 @@ CHANNEL_CRASH: Final = {"reason": "channel_crash"}
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One message of a client, or a push to one. Its five fields are the places of a V2 array.
+    """A message from a client, or a push to one. Its fields are the five items of a V2 array.
 
-    No field is checked against a type, as in Phoenix: whatever JSON came is echoed as it came.
+    The types of the fields are not checked, as in Phoenix: any JSON value is sent back unchanged.
     """
 
     join_ref: Ref
@@ -57,11 +55,11 @@ class Broadcast(msgspec.Struct, frozen=True, gc=False):
 
 
 Frame: TypeAlias = bytes
-"""An encoded message. It goes out as text, unless it is a BinaryFrame: nearly all are text, and an
-object around the bytes would cost each of them."""
+"""An encoded message. It is sent as text, unless it is a BinaryFrame. Nearly all messages are text,
+so plain bytes save an object for each of them."""
 
 
 class BinaryFrame(bytes):
-    """An encoded message that goes out as binary."""
+    """An encoded message that is sent as binary."""
 
     __slots__ = ()

@@ -1,16 +1,16 @@
-"""Which web pages may connect: Phoenix's `check_origin`.
+"""Decides which web pages may connect: Phoenix's `check_origin`.
 
-    True               the origin's host is the endpoint's own (`url_host`)
-    False              every origin passes
-    CONN               scheme, host and port are those of the request itself
-    SAME_HOST          the host is that of the request itself; scheme and port do not matter.
-                       May also stand in a list. It is as good as the request's Host header:
-                       a server that answers to every host should check that first
-    ["//a.com", ...]   any entry matches: its scheme if given, its port if given or implied by the
-                       scheme, its host; `*.a.com` is a.com and all below it
-    a callable         called with the parsed origin; true passes
+    True               the origin's host must be the endpoint's own (`url_host`)
+    False              every origin is allowed
+    CONN               scheme, host and port must be those of the request itself
+    SAME_HOST          the host must be that of the request itself; scheme and port do not matter.
+                       It may also be an entry of a list. It relies on the request's Host header,
+                       so a server that accepts any host should check that header first
+    ["//a.com", ...]   one entry must match: the scheme if given, the port if given or implied by
+                       the scheme, and the host; `*.a.com` is a.com and all its subdomains
+    a callable         called with the parsed origin; a true result allows it
 
-A request without an Origin header passes always: it comes from no web page.
+A request without an Origin header is always allowed, because it does not come from a web page.
 
 Sources: phoenix 1.8.12, lib/phoenix/socket/transport.ex, check_origin/5 and origin_allowed?/4;
 elixir 1.18, lib/elixir/lib/uri.ex, parse/1.
@@ -29,7 +29,7 @@ CONN: Final = "conn"
 """The request's own scheme, host and port (`:conn` in Phoenix)."""
 
 SAME_HOST: Final = "same-host"
-"""The request's own host, whatever the scheme and the port. Phoenix has no such value."""
+"""The request's own host, with any scheme and port. Phoenix has no such value."""
 
 _PORTS: Final = {
     "ftp": 21,
@@ -41,19 +41,19 @@ _PORTS: Final = {
     "ws": 80,
     "wss": 443,
 }
-"""What Elixir's `URI.default_port/1` knows."""
+"""The default ports of Elixir's `URI.default_port/1`."""
 
 _URI: Final = re.compile(r"(?:([a-z][a-z0-9+\-.]*):)?(?://([^/?#]*))?", re.ASCII | re.IGNORECASE)
 _AUTHORITY: Final = re.compile(r"(?:.*@)?(\[[a-zA-Z0-9:.]*\]|[^:]*)(?::([0-9]*))?")
 
 _MAX_PORT_DIGITS: Final = 6
-"""One more than a port has; a longer number is no port either, and costs no time."""
+"""One more than a port has. Longer numbers are cut, because they are not valid ports anyway."""
 
 
 class Origin(NamedTuple):
-    """Where a page came from; None for what the text does not say. `port` may be implied.
+    """A parsed origin; None stands for a part that is missing. `port` may be implied.
 
-    `host` is "" where the text says that there is none, as `file://` does.
+    `host` is "" if the text has an empty host, as in `file://`.
     """
 
     scheme: str | None
@@ -68,10 +68,10 @@ CheckOrigin: TypeAlias = (
 
 @lru_cache(maxsize=256)  # a server has few names, and pages on few hosts
 def parse_origin(text: str) -> Origin:
-    """Take an Origin header or an entry of the list apart, as Elixir's `URI.parse/1` does.
+    """Parse an Origin header or an entry of the list, as Elixir's `URI.parse/1` does.
 
-    It reads every text: a port that is no number counts as not given, and what is no URL has no
-    host. The host keeps its case: Phoenix compares it as it stands.
+    Every text can be parsed: a port that is not a number counts as missing, and a text that is not
+    a URL has no host. The host keeps its case, because Phoenix compares it as it is.
     """
     uri = _URI.match(text)
     scheme, authority = (None, None) if uri is None else uri.groups()
@@ -93,15 +93,16 @@ def _split_authority(authority: str | None) -> tuple[str | None, int | None]:
 
 
 def parse_check_origin(check: CheckOrigin) -> CheckOrigin:
-    """Look for mistakes in a `check_origin` setting, when the socket is mounted.
+    """Validate a `check_origin` setting, when the socket is mounted.
 
     Raises:
-        ConfigError: an entry of the list has no host.
+        ConfigError: the setting is an unknown word, or an entry of the list has no host.
     """
     if isinstance(check, (bool, str)) or callable(check):
         if isinstance(check, str) and check not in {CONN, SAME_HOST}:
             raise ConfigError(
-                f"check_origin={check!r}: give True, False, {CONN!r}, {SAME_HOST!r} or a list"
+                f"check_origin={check!r} is not valid; use True, False, {CONN!r}, {SAME_HOST!r} "
+                "or a list"
             )
         return check
     for entry in check:
@@ -113,7 +114,7 @@ def parse_check_origin(check: CheckOrigin) -> CheckOrigin:
 
 
 def _can_match(entry: Origin) -> bool:
-    # Pages of files have an origin without a host, and `file://` lets them in.
+    # Local files have an origin without a host; the entry `file://` allows them.
     return bool(entry.host) or (entry.host == "" and entry.scheme not in {None, *_PORTS})
 
 
@@ -123,9 +124,9 @@ def is_origin_allowed(
     """Whether a request may connect.
 
     Args:
-        header: the first Origin header, None when there is none.
-        check: the setting, see the module.
-        url_host: the endpoint's own host; None lets every host pass `True`.
+        header: the first Origin header; None if there is none.
+        check: the setting; see the module docstring.
+        url_host: the endpoint's own host; with None the setting True allows every host.
         conn: scheme, host and port of the request itself.
     """
     if header is None or check is False:
@@ -148,7 +149,7 @@ def is_origin_allowed(
 
 
 def _is_of_request(origin: Origin, check: str, conn: Origin) -> bool:
-    # A request that names no host has none that a page could share.
+    # If the request has no host, no page has the same host.
     is_same_host = bool(conn.host) and origin.host == conn.host
     return is_same_host and (check == SAME_HOST or origin == conn)
 

@@ -1,7 +1,8 @@
-"""Query strings as Plug reads them.
+"""Parses query strings as Plug does.
 
-`+` is a space, of equal names the last wins, `a[b]=1` nests, `l[]=1` makes a list, a name alone has
-the value "", empty segments are skipped. Percent signs that begin no escape stay as they are.
+`+` is a space, the last of equal names wins, `a[b]=1` nests, `l[]=1` makes a list, a name without a
+value has the value "", and empty segments are skipped. Percent signs that do not start a valid
+escape are left unchanged.
 
 Source: plug 1.19, lib/plug/conn/query.ex, decode/4.
 """
@@ -14,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from phoenix_compat.bounded import brief
 
 Params: TypeAlias = dict[str, "str | list[Params | str] | Params"]
-"""Names to text, or nested lists and dicts of it."""
+"""The parameters by name: text, or nested lists and dicts of text."""
 
 
 _MAX_DEPTH: Final = 100
@@ -22,14 +23,14 @@ _MAX_SHOWN_CHARS: Final = 100
 
 
 class BadQueryError(ValueError):
-    """The decoded bytes are no UTF-8, or the names nest too deep; HTTP 400 says so."""
+    """The query is not UTF-8, or a name is nested too deep; the response is HTTP 400."""
 
 
 def decode_query(query: str) -> Params:
-    """Read the part of a URL behind the question mark.
+    """Parse the part of a URL after the question mark.
 
     Raises:
-        BadQueryError: a name or value is no UTF-8, or a name has too many brackets.
+        BadQueryError: a name or value is not UTF-8, or a name has too many brackets.
     """
     params: Params = {}
     for segment in query.split("&"):
@@ -49,13 +50,13 @@ def _unquote(text: str) -> str:
 
 
 def _split_name(name: str) -> list[str]:
-    """`a[b][]` becomes `["a", "b", ""]`; brackets that do not pair belong to the name."""
+    """Split `a[b][]` into `["a", "b", ""]`; unpaired brackets belong to the name."""
     head, bracket, rest = name.partition("[")
     if not bracket or not head or not rest.endswith("]"):
         return [name]
     path = [head, *rest[:-1].split("][")]
     if len(path) > _MAX_DEPTH:
-        raise BadQueryError(f"a name in the query nests deeper than {_MAX_DEPTH} levels")
+        raise BadQueryError(f"a name in the query is nested more than {_MAX_DEPTH} levels deep")
     return path
 
 

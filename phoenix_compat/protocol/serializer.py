@@ -1,6 +1,6 @@
-"""The two ways Phoenix writes messages: V1 (objects) and V2 (arrays, and a binary layout).
+"""Phoenix's two serializers: V1 (objects) and V2 (arrays, and a binary format).
 
-    V1 text    {"event": e, "payload": p, "ref": r, "topic": t}          exactly these four keys out
+    V1 text    {"event": e, "payload": p, "ref": r, "topic": t}     exactly these keys when written
     V2 text    [join_ref, ref, topic, event, payload]
     V2 binary  kind (1 byte), the sizes of the strings (1 byte each), the strings, then the data:
                in   push       0  join_ref ref topic event
@@ -43,17 +43,17 @@ _MAX_FIELD_BYTES: Final = 255
 
 
 class Serializer(Protocol):
-    """Turns frames into messages and back. One object serves every connection."""
+    """Turns frames into messages and back. All connections share one object."""
 
     @property
     def name(self) -> str:
-        """How logs call it."""
+        """The name in log lines."""
 
     def decode(self, data: Buffer, *, is_binary: bool) -> Message:
         """Read one frame of a client.
 
         Raises:
-            RemoteProtocolError: unreadable; the connection ends with close code 1011.
+            RemoteProtocolError: the frame is unreadable; the connection is closed with 1011.
         """
 
     def encode(self, message: Message) -> Frame:
@@ -62,10 +62,10 @@ class Serializer(Protocol):
     def encode_reply(
         self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload
     ) -> Frame:
-        """Write `phx_reply`, the answer to one message. Raises EncodeError."""
+        """Write `phx_reply`, the reply to one message. Raises EncodeError."""
 
     def fastlane(self, broadcast: Broadcast) -> Frame:
-        """Write a broadcast, once for all who speak this version. Raises EncodeError."""
+        """Write a broadcast, once for all clients of this version. Raises EncodeError."""
 
 
 class _V1Message(msgspec.Struct, gc=False):
@@ -77,9 +77,10 @@ class _V1Message(msgspec.Struct, gc=False):
 
 
 class V1JSONSerializer:
-    """`vsn=1.0.0`, and what a client that sends no `vsn` speaks.
+    """The serializer for `vsn=1.0.0`, and for clients that send no `vsn`.
 
-    Knows no binary messages: a client's opcode is ignored, and sending bytes is an error.
+    It does not support binary messages: a client's opcode is ignored, and sending bytes is an
+    error.
     """
 
     name = "V1JSONSerializer"
@@ -88,8 +89,8 @@ class V1JSONSerializer:
         self._decoder = msgspec.json.Decoder(_V1Message)
 
     def decode(self, data: Buffer, *, is_binary: bool) -> Message:
-        """Read an object with topic, event, payload and ref; join_ref is honoured when given."""
-        jason.decode(self._decoder, data)  # is it JSON, an object, with the four keys?
+        """Read an object with topic, event, payload, ref and an optional join_ref."""
+        jason.decode(self._decoder, data)  # check that it is a JSON object with the four keys
         fields = jason.decode_first_key_wins(data)
         return Message(
             fields.get("join_ref"),
@@ -100,19 +101,19 @@ class V1JSONSerializer:
         )
 
     def encode(self, message: Message) -> Frame:
-        """Write a push; V1 never carries a join_ref."""
+        """Write a push; V1 has no join_ref."""
         return _v1_frame(message.event, message.payload, message.ref, message.topic)
 
     def encode_reply(
         self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload
     ) -> Frame:
         """Write `phx_reply` with payload `{"response", "status"}`."""
-        del join_ref  # V1 carries none
+        del join_ref  # V1 has none
         _refuse_binary(response)
         return _v1_frame(PHX_REPLY, {"response": response, "status": status}, ref, topic)
 
     def fastlane(self, broadcast: Broadcast) -> Frame:
-        """Write a broadcast; it looks like a push."""
+        """Write a broadcast; it has the same form as a push."""
         return _v1_frame(broadcast.event, broadcast.payload, None, broadcast.topic)
 
 
@@ -123,11 +124,11 @@ def _v1_frame(event: Any, payload: Any, ref: Any, topic: Any) -> Frame:
 
 def _refuse_binary(payload: Any) -> None:
     if isinstance(payload, _BYTES):
-        raise EncodeError("V1 clients cannot receive binary payloads; send JSON, or ask for V2")
+        raise EncodeError("V1 clients cannot receive binary payloads; send JSON, or use V2")
 
 
 class V2JSONSerializer:
-    """`vsn=2.0.0`: compact arrays as text, and a binary layout for payloads that are bytes."""
+    """The serializer for `vsn=2.0.0`: compact arrays, and a binary format for payloads of bytes."""
 
     name = "V2JSONSerializer"
 
@@ -135,7 +136,7 @@ class V2JSONSerializer:
         self._decode = msgspec.json.Decoder(Message).decode
 
     def decode(self, data: Buffer, *, is_binary: bool) -> Message:
-        """Read an array of at least five places (further ones are ignored), or a binary push."""
+        """Read an array of at least five items (further items are ignored), or a binary push."""
         if is_binary:
             return _decode_binary_push(data)
         try:
@@ -200,13 +201,14 @@ class V2JSONSerializer:
 def _require_object(payload: Any) -> None:
     if not isinstance(payload, dict):
         raise EncodeError(
-            f"a V2 push or broadcast carries a dict or bytes, not {type(payload).__name__}; "
+            f"the payload of a V2 push or broadcast must be a dict or bytes, not "
+            f"{type(payload).__name__}; "
             "wrap the value in a dict"
         )
 
 
 def _binary_head(kind: int, *fields: tuple[str, Any]) -> bytes:
-    """Kind, sizes and strings. Sizes count bytes of UTF-8; a null ref is an empty string."""
+    """The kind, the sizes and the strings. Sizes are in bytes of UTF-8; a null ref is empty."""
     strings = [_binary_field(name, value) for name, value in fields]
     return bytes((kind, *map(len, strings))) + b"".join(strings)
 
@@ -227,18 +229,20 @@ def _binary_field(name: str, value: Any) -> bytes:
 def _decode_binary_push(data: Buffer) -> Message:
     """Read kind 0: four sizes, join_ref, ref, topic, event; the rest is the payload.
 
-    Strings are kept even when they are no UTF-8 (as surrogate escapes): Phoenix does not look
-    until it must write one.
+    Strings that are not UTF-8 are kept as surrogate escapes, because Phoenix does not check them
+    until it writes them.
     """
     if len(data) < 5 or data[0] != _KIND_PUSH:
-        raise InvalidMessageError("a binary frame of a client is a push: kind 0 and four sizes")
+        raise InvalidMessageError(
+            "a binary frame of a client must be a push, with kind 0 and four sizes"
+        )
     strings = []
     start = 5
     for size in data[1:5]:
         strings.append(data[start : start + size].decode("utf-8", "surrogateescape"))
         start += size
     if start > len(data):
-        raise InvalidMessageError("a binary push is shorter than its sizes say")
+        raise InvalidMessageError("a binary push is shorter than its size fields")
     join_ref, ref, topic, event = strings
     return Message(join_ref, ref, topic, event, bytes(data[start:]))
 
@@ -247,10 +251,10 @@ V1: Final = V1JSONSerializer()
 V2: Final = V2JSONSerializer()
 
 DEFAULT_VSN: Final = "1.0.0"
-"""What a client that names no `vsn` speaks."""
+"""The version of a client that sends no `vsn`."""
 
 DEFAULT_SERIALIZERS: Final[Sequence[tuple[Serializer, str]]] = ((V1, "~> 1.0.0"), (V2, "~> 2.0.0"))
-"""Serializers with the versions they serve, in the order they are tried."""
+"""Serializers with the versions they serve, in the order in which they are tried."""
 
 _SEMVER: Final = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
@@ -267,7 +271,7 @@ def is_version(vsn: object) -> bool:
 def negotiate(
     vsn: Any, serializers: Sequence[tuple[Serializer, str]] = DEFAULT_SERIALIZERS
 ) -> Serializer | None:
-    """The first serializer whose requirement admits `vsn`; None when the client is to be refused.
+    """The first serializer whose requirement matches `vsn`; None if the client must be refused.
 
     `vsn` must be a strict SemVer string; requirements have the form `~> MAJOR.MINOR.PATCH`.
 
@@ -281,14 +285,14 @@ def negotiate(
     return None
 
 
-@lru_cache(maxsize=64)  # clients send one of a few
+@lru_cache(maxsize=64)  # clients send only a few different versions
 def _is_admitted(vsn: str, requirement: str) -> bool:
     found = _SEMVER.fullmatch(vsn)
     if found is None:
         return False
     try:
         version = tuple(int(number) for number in found.group(1, 2, 3))
-    except ValueError:  # of more digits than Python reads: nobody requires such a version
+    except ValueError:  # more digits than Python converts; no requirement has so many
         return False
     is_prerelease = found.group(4) is not None
     least = tuple(int(number) for number in requirement.removeprefix("~>").strip().split("."))

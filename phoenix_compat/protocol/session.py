@@ -1,17 +1,17 @@
-"""The socket's mind: what to do with a message, as a table.
+"""Decides what a socket does with a message, by a table.
 
      topic joined?   event            join_ref              decision
-  1  (any)           heartbeat, on topic "phoenix"          HEARTBEAT        answer it
+  1  (any)           heartbeat, on topic "phoenix"          HEARTBEAT        reply ok
   2  no              phx_join         any                   JOIN             start a channel
-  3  yes             phx_join         any                   REJOIN           end the old, start anew
-  4  yes             phx_leave        null or the stored    LEAVE            hand on, now leaving
-  5  yes             any other        null or the stored    DELIVER          hand on
-     yes             not phx_join     another               STALE            drop without a word
-  6  no              phx_leave        any                   LEAVE_UNJOINED   answer ok
-  7  no              any other        any                   UNMATCHED        answer error
+  3  yes             phx_join         any                   REJOIN           replace the channel
+  4  yes             phx_leave        null or the stored    LEAVE            deliver as a leave
+  5  yes             any other        null or the stored    DELIVER          deliver
+     yes             not phx_join     another               STALE            drop silently
+  6  no              phx_leave        any                   LEAVE_UNJOINED   reply ok
+  7  no              any other        any                   UNMATCHED        reply error
 
-The first match wins. Refs are compared as JSON values of the same type: a stored null admits only
-null, "1" is not 1.
+The first match wins. Refs are compared as JSON values of the same type: "1" is not 1, and a stored
+null matches only null.
 
 Source: phoenix 1.8.12, lib/phoenix/socket.ex, __in__/2 and handle_in/4.
 """
@@ -41,8 +41,8 @@ def decide(message: Message, *, is_joined: bool, stored_join_ref: Any = None) ->
     """Look a message up in the table above.
 
     Args:
-        message: as decoded.
-        is_joined: whether a channel is joined on its topic, on this socket.
+        message: the decoded message.
+        is_joined: whether this socket has joined the message's topic.
         stored_join_ref: the join_ref of that join, exactly as the client sent it.
     """
     event = message.event
@@ -61,5 +61,5 @@ def decide(message: Message, *, is_joined: bool, stored_join_ref: Any = None) ->
 
 
 def _is_same(join_ref: Any, stored: Any) -> bool:
-    # Python holds 1, 1.0 and True to be equal; JSON does not.
+    # In Python 1, 1.0 and True are equal; in JSON they are not.
     return type(join_ref) is type(stored) and bool(join_ref == stored)

@@ -1,16 +1,16 @@
-"""Phoenix.Token: data that goes to a client and comes back unchanged, or not at all.
+"""Signs, verifies, encrypts and decrypts tokens that are compatible with Phoenix.Token.
 
-    key    = PBKDF2-HMAC(secret_key_base, salt), 32 bytes
-    term   = {data, signed_at in ms, max_age in s or :infinity}
-    signed = "SFMyNTY" "." base64url(term) "." base64url(HMAC(key, all before the last dot))
-    sealed = "XCP" "." base64url(nonce, 24 bytes + tag, 16 + XChaCha20-Poly1305(key, nonce, term))
+    key       = PBKDF2-HMAC(secret_key_base, salt), 32 bytes
+    term      = {data, signed_at in ms, max_age in s or :infinity}
+    signed    = "SFMyNTY" "." base64url(term) "." base64url(HMAC(key, all before the last dot))
+    encrypted = "XCP" "." base64url(24-byte nonce + 16-byte tag + ciphertext of the term)
 
-Nothing of a term is read before its signature was compared, in constant time. The clock, the nonce
-and the key come in as arguments; `phoenix_compat.token.Tokens` brings them.
+The cipher is XChaCha20-Poly1305. A term is read only after its signature was verified, in constant
+time. The clock, the nonce and the key are arguments; `phoenix_compat.token.Tokens` provides them.
 
-Differs from Phoenix: base64 has one spelling, the one that Phoenix writes. Elixir also takes
-padding and stray bits at the end, with which one token has several texts. A term that is none of a
-token's is an invalid token, where Phoenix raises.
+Differs from Phoenix: only the base64 form that Phoenix writes is accepted. Elixir also accepts
+padding and stray bits at the end, so that one token has several texts. A token whose term has the
+wrong shape is an invalid token here; Phoenix raises.
 
 Source: plug_crypto c326c3c, lib/plug/crypto.ex, sign/4, verify/4, encrypt/4, decrypt/4, and
 lib/plug/crypto/message_verifier.ex, message_encryptor.ex, key_generator.ex.
@@ -45,19 +45,19 @@ NONCE_BYTES: Final = 24
 _INFINITY: Final = Atom("infinity")
 _TAG_BYTES: Final = 16
 _AAD: Final = b"A128GCM"
-"""What both ciphers authenticate besides: the name of the older, kept by the newer."""
+"""The additional authenticated data of both ciphers: the name of the older one."""
 
 
 class TokenError(ProtocolError):
-    """A token that is not accepted."""
+    """A token is not accepted."""
 
 
 class InvalidTokenError(TokenError):
-    """Not made with this secret and salt, changed on its way, or signed in the future."""
+    """The token was not made with this secret and salt, was changed, or is from the future."""
 
 
 class ExpiredTokenError(TokenError):
-    """Genuine, but older than it may be."""
+    """The token is genuine, but too old."""
 
 
 class MissingTokenError(TokenError):
@@ -68,16 +68,16 @@ class MissingTokenError(TokenError):
 
 
 def secret_bytes(secret_key_base: str | bytes) -> bytes:
-    """The secret as key material: its text as it stands, never decoded from base64.
+    """The secret as key material: the bytes of its text, never decoded from base64.
 
     Raises:
-        ConfigError: it is shorter than 20 bytes.
+        ConfigError: the secret is shorter than 20 bytes.
     """
     secret = secret_key_base.encode() if isinstance(secret_key_base, str) else secret_key_base
     if len(secret) < MIN_SECRET_BYTES:
         raise ConfigError(
             f"secret_key_base has {len(secret)} bytes and needs at least {MIN_SECRET_BYTES}; "
-            "take that of the Phoenix app, or make one with "
+            "use the one of your Phoenix app, or create one with "
             "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
         )
     return secret
@@ -91,18 +91,18 @@ def derive_key(
     length_bytes: int = KEY_BYTES,
     digest: Digest = "sha256",
 ) -> bytes:
-    """The key for one use of the secret; the salt names the use. Computed once, then remembered.
+    """The key for one purpose, which the salt names. Keys are cached.
 
     Raises:
-        ConfigError: the secret is too short, or the numbers make no key.
+        ConfigError: the secret is too short, or the key options are invalid.
     """
     salt = salt.encode() if isinstance(salt, str) else salt
     try:
         return _pbkdf2(secret_bytes(secret_key_base), salt, iterations, length_bytes, digest)
     except (ValueError, OverflowError) as error:
         raise ConfigError(
-            f"no key with iterations={iterations}, length={length_bytes}, digest={digest!r}: "
-            f"{error}"
+            f"cannot derive a key with iterations={iterations}, length={length_bytes}, "
+            f"digest={digest!r}: {error}"
         ) from error
 
 
@@ -111,7 +111,7 @@ def _pbkdf2(secret: bytes, salt: bytes, iterations: int, length: int, digest: Di
     return hashlib.pbkdf2_hmac(digest, secret, salt, iterations, length)
 
 
-# Signed
+# Signed tokens
 
 _HEADERS: Final[dict[Digest, str]] = {
     "sha256": "SFMyNTY",
@@ -134,17 +134,17 @@ def sign(
     """Make a token that everyone can read and nobody can change.
 
     Args:
-        data: anything that has an Erlang term, see `erlang_term`.
+        data: any value that can be an Erlang term; see `erlang_term`.
         key: from `derive_key`.
-        signed_at_ms: now, since 1970.
-        max_age_s: how long it is good when the reader does not say; `math.inf` is for ever.
-        digest: Phoenix writes sha256, and reads all three.
+        signed_at_ms: the current time, in ms since 1970.
+        max_age_s: how long the token is valid if the reader does not say; `math.inf` is for ever.
+        digest: Phoenix writes sha256 and reads all three.
 
     Raises:
-        EncodeError: the data has no Erlang term.
+        EncodeError: the data cannot be an Erlang term.
     """
-    plain = f"{_HEADERS[digest]}.{_base64(_encode(data, signed_at_ms, max_age_s))}"
-    return f"{plain}.{_base64(hmac.digest(key, plain.encode(), digest))}"
+    unsigned = f"{_HEADERS[digest]}.{_base64(_encode(data, signed_at_ms, max_age_s))}"
+    return f"{unsigned}.{_base64(hmac.digest(key, unsigned.encode(), digest))}"
 
 
 def verify(
@@ -155,19 +155,20 @@ def verify(
     max_age_s: float | None = None,
     is_raw: bool = False,
 ) -> Any:
-    """Give back the data of a signed token.
+    """Return the data of a signed token.
 
     Args:
-        token: whatever the client sent; only a str can be a token, None is a missing one.
+        token: whatever the client sent; only a str can be a token, None is a missing token.
         key: from `derive_key`, with the signer's salt.
-        now_ms: since 1970.
-        max_age_s: how old it may be; None is what the token itself says, `math.inf` does not ask.
-        is_raw: whether to leave binaries as bytes, see `erlang_term.decode`.
+        now_ms: the current time, in ms since 1970.
+        max_age_s: the maximum age; None uses the age in the token, `math.inf` accepts any age.
+        is_raw: whether to leave binaries as bytes; see `erlang_term.decode`.
 
     Raises:
-        MissingTokenError: it is None.
-        InvalidTokenError: not made with this key, or changed, or signed after now.
-        ExpiredTokenError: too old. A `max_age_s` of zero or less accepts nothing.
+        MissingTokenError: the token is None.
+        InvalidTokenError: the token was not made with this key, was changed, or was signed in the
+            future.
+        ExpiredTokenError: the token is too old. A `max_age_s` of zero or less accepts no token.
     """
     header, dot, rest = _text(token).partition(".")
     digest = _DIGESTS.get(header)
@@ -177,15 +178,15 @@ def verify(
     term = _from_base64(payload)
     expected = hmac.digest(key, f"{header}.{payload}".encode(), digest)
     if not hmac.compare_digest(expected, _from_base64(signature)):
-        raise InvalidTokenError("the signature of the token is not by this secret and salt")
+        raise InvalidTokenError("the token was not signed with this secret and salt")
     return _decode(term, now_ms, max_age_s, is_raw=is_raw)
 
 
-# Encrypted
+# Encrypted tokens
 
-_SEALED: Final = "XCP"
-_SEALED_V1: Final = "QTEyOEdDTQ"
-"""A128GCM in base64: what plug_crypto 1.x wrote."""
+_ENCRYPTED: Final = "XCP"
+_ENCRYPTED_V1: Final = "QTEyOEdDTQ"
+"""A128GCM in base64: the header of plug_crypto 1.x."""
 
 
 def encrypt(
@@ -199,22 +200,22 @@ def encrypt(
     """Make a token that only holders of the key can read.
 
     Args:
-        data: anything that has an Erlang term, see `erlang_term`.
+        data: any value that can be an Erlang term; see `erlang_term`.
         key: from `derive_key`, 32 bytes.
-        signed_at_ms: now, since 1970.
-        nonce: 24 random bytes, never used before.
-        max_age_s: how long it is good when the reader does not say; `math.inf` is for ever.
+        signed_at_ms: the current time, in ms since 1970.
+        nonce: 24 random bytes that were never used before.
+        max_age_s: how long the token is valid if the reader does not say; `math.inf` is for ever.
 
     Raises:
-        EncodeError: the data has no Erlang term, or the nonce is not of 24 bytes.
-        ConfigError: the key is not of 32 bytes.
+        EncodeError: the data cannot be an Erlang term, or the nonce does not have 24 bytes.
+        ConfigError: the key does not have 32 bytes.
     """
     if len(nonce) != NONCE_BYTES:
-        raise EncodeError(f"a nonce has {NONCE_BYTES} bytes, not {len(nonce)}")
+        raise EncodeError(f"the nonce must have {NONCE_BYTES} bytes, not {len(nonce)}")
     cipher, short_nonce = _xchacha20_poly1305(_cipher_key(key), nonce)
-    sealed = cipher.encrypt(short_nonce, _encode(data, signed_at_ms, max_age_s), _AAD)
-    text, tag = sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
-    return f"{_SEALED}.{_base64(nonce + tag + text)}"
+    encrypted = cipher.encrypt(short_nonce, _encode(data, signed_at_ms, max_age_s), _AAD)
+    ciphertext, tag = encrypted[:-_TAG_BYTES], encrypted[-_TAG_BYTES:]
+    return f"{_ENCRYPTED}.{_base64(nonce + tag + ciphertext)}"
 
 
 def decrypt(
@@ -225,73 +226,75 @@ def decrypt(
     max_age_s: float | None = None,
     is_raw: bool = False,
 ) -> Any:
-    """Give back the data of an encrypted token, also of one by plug_crypto 1.x.
+    """Return the data of an encrypted token, including those of plug_crypto 1.x.
 
     The arguments are those of `verify`.
 
     Raises:
-        MissingTokenError: it is None.
-        InvalidTokenError: not made with this key, or changed, or signed after now.
-        ExpiredTokenError: too old. A `max_age_s` of zero or less accepts nothing.
-        ConfigError: the key is not of 32 bytes.
+        MissingTokenError: the token is None.
+        InvalidTokenError: the token was not made with this key, was changed, or was encrypted in
+            the future.
+        ExpiredTokenError: the token is too old. A `max_age_s` of zero or less accepts no token.
+        ConfigError: the key does not have 32 bytes.
     """
     header, _, rest = _text(token).partition(".")
-    open_token = _OPEN.get(header)
-    if open_token is None:
+    decrypt_term = _DECRYPT_BY_HEADER.get(header)
+    if decrypt_term is None:
         raise InvalidTokenError("not an encrypted token")
     try:
-        term = open_token(rest, _cipher_key(key))
+        term = decrypt_term(rest, _cipher_key(key))
     except InvalidTag as error:
-        raise InvalidTokenError("the token was not encrypted by this secret and salt") from error
+        raise InvalidTokenError("the token was not encrypted with this secret and salt") from error
     return _decode(term, now_ms, max_age_s, is_raw=is_raw)
 
 
 def _cipher_key(key: bytes) -> bytes:
     if len(key) != KEY_BYTES:
-        raise ConfigError(f"encryption needs a key of {KEY_BYTES} bytes, not of {len(key)}")
+        raise ConfigError(f"encryption needs a key of {KEY_BYTES} bytes, not {len(key)}")
     return key
 
 
-def _open(text: str, key: bytes) -> bytes:
-    sealed = _from_base64(text)
-    nonce, tag = sealed[:NONCE_BYTES], sealed[NONCE_BYTES : NONCE_BYTES + _TAG_BYTES]
+def _decrypt_term(text: str, key: bytes) -> bytes:
+    data = _from_base64(text)
+    nonce, tag = data[:NONCE_BYTES], data[NONCE_BYTES : NONCE_BYTES + _TAG_BYTES]
     if len(tag) != _TAG_BYTES:
-        raise InvalidTokenError("an encrypted token is longer")
+        raise InvalidTokenError("the encrypted token is too short")
     cipher, short_nonce = _xchacha20_poly1305(key, nonce)
-    return cipher.decrypt(short_nonce, sealed[NONCE_BYTES + _TAG_BYTES :] + tag, _AAD)
+    return cipher.decrypt(short_nonce, data[NONCE_BYTES + _TAG_BYTES :] + tag, _AAD)
 
 
-def _open_v1(text: str, key: bytes) -> bytes:
+def _decrypt_term_v1(text: str, key: bytes) -> bytes:
     parts = text.split(".", 4)
     if len(parts) != 4:
-        raise InvalidTokenError("an encrypted token of plug_crypto 1.x has five parts")
-    wrapped, nonce, sealed, tag = (_from_base64(part) for part in parts)
-    # Every token has an AES key of its own, wrapped: 16, 24 or 32 bytes, tag of 16, nonce of 12.
-    if len(wrapped) not in (44, 52, 60) or len(nonce) != 12 or len(tag) != _TAG_BYTES:
+        raise InvalidTokenError("an encrypted token of plug_crypto 1.x must have five parts")
+    wrapped_key, nonce, ciphertext, tag = (_from_base64(part) for part in parts)
+    # Every token has its own AES key, wrapped: a key of 16, 24 or 32 bytes, a tag of 16 and a
+    # nonce of 12.
+    if len(wrapped_key) not in (44, 52, 60) or len(nonce) != 12 or len(tag) != _TAG_BYTES:
         raise InvalidTokenError("a part of the token is too long or too short")
-    own_key = AESGCM(key).decrypt(wrapped[-12:], wrapped[:-12], b"")
-    return AESGCM(own_key).decrypt(nonce, sealed + tag, _AAD)
+    content_key = AESGCM(key).decrypt(wrapped_key[-12:], wrapped_key[:-12], b"")
+    return AESGCM(content_key).decrypt(nonce, ciphertext + tag, _AAD)
 
 
-_OPEN: Final = {_SEALED: _open, _SEALED_V1: _open_v1}
+_DECRYPT_BY_HEADER: Final = {_ENCRYPTED: _decrypt_term, _ENCRYPTED_V1: _decrypt_term_v1}
 
 
 def _xchacha20_poly1305(key: bytes, nonce: bytes) -> tuple[ChaCha20Poly1305, bytes]:
-    """The cipher with the long nonce, as the cipher with the short one and what remains for it.
+    """XChaCha20-Poly1305, as a ChaCha20-Poly1305 cipher and the short nonce for it.
 
     Source: draft-irtf-cfrg-xchacha-03, sections 2.2 (HChaCha20) and 2.3.
     """
     start = nonce[:16]
     keystream = Cipher(ChaCha20(key, start), mode=None).encryptor().update(bytes(64))
-    # A block of ChaCha20 is its last state plus its first; HChaCha20 is the last state alone, the
-    # first and the last row of it.
-    mixed = struct.unpack("<8I", keystream[:16] + keystream[48:])
-    first = struct.unpack("<8I", b"expand 32-byte k" + start)
-    words = [(a - b) & 0xFFFFFFFF for a, b in zip(mixed, first, strict=True)]
+    # A ChaCha20 block is the final state plus the initial state. HChaCha20 is the first and the
+    # last row of the final state alone, so the initial state is subtracted.
+    block = struct.unpack("<8I", keystream[:16] + keystream[48:])
+    initial = struct.unpack("<8I", b"expand 32-byte k" + start)
+    words = [(a - b) & 0xFFFFFFFF for a, b in zip(block, initial, strict=True)]
     return ChaCha20Poly1305(struct.pack("<8I", *words)), bytes(4) + nonce[16:]
 
 
-# What both carry
+# Contents
 
 
 def _encode(data: Any, signed_at_ms: int, max_age_s: float) -> bytes:
@@ -303,13 +306,13 @@ def _decode(term: bytes, now_ms: int, max_age_s: float | None, *, is_raw: bool) 
         data, signed_at_ms, own_max_age_s = _parts(decode(term, is_raw=True))
         data = data if is_raw else normalise(data)
     except TermError as error:
-        raise InvalidTokenError(f"the token holds what is not read here: {error}") from error
+        raise InvalidTokenError(f"the data of the token is not supported: {error}") from error
     _check_age(signed_at_ms, own_max_age_s if max_age_s is None else max_age_s, now_ms)
     return data
 
 
 def _parts(term: Any) -> tuple[Any, Any, Any]:
-    """Data, time of signing and maximum age, in the shapes of now and of former versions."""
+    """Data, time of signing and maximum age, in the current and in older formats."""
     match term:
         case tuple((data, signed_at_ms, max_age_s)):
             return data, signed_at_ms, max_age_s
@@ -318,7 +321,7 @@ def _parts(term: Any) -> tuple[Any, Any, Any]:
         case {"data": data, "signed": signed_at_ms}:  # Phoenix 1.4 and before
             return data, signed_at_ms, DEFAULT_MAX_AGE_S
         case _:
-            raise TermError("not the parts of a token")
+            raise TermError("the term does not have the parts of a token")
 
 
 def _check_age(signed_at_ms: Any, max_age_s: Any, now_ms: int) -> None:
@@ -327,24 +330,24 @@ def _check_age(signed_at_ms: Any, max_age_s: Any, now_ms: int) -> None:
     if max_age_s in (_INFINITY, math.inf):
         return
     if not _is_number(max_age_s, (int, float)):
-        raise InvalidTokenError("the token does not say how old it may be")
+        raise InvalidTokenError("the token has no valid maximum age")
     if not max_age_s > 0:
-        raise ExpiredTokenError("the maximum age accepts no token")
+        raise ExpiredTokenError("the maximum age is not positive, so no token is accepted")
     if signed_at_ms > now_ms:
         raise InvalidTokenError("the token was signed in the future; do the clocks agree?")
     if now_ms - signed_at_ms > max_age_s * 1000:
-        raise ExpiredTokenError("the token is older than it may be")
+        raise ExpiredTokenError("the token is too old")
 
 
-def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _is_number(value: Any, number_type: type | tuple[type, ...]) -> bool:
+    return isinstance(value, number_type) and not isinstance(value, bool)
 
 
 def _text(token: object) -> str:
     if token is None:
         raise MissingTokenError("there is no token")
     if not isinstance(token, str):
-        raise InvalidTokenError("a token is a text")
+        raise InvalidTokenError("a token must be a str")
     return token
 
 
@@ -358,5 +361,5 @@ def _from_base64(text: str) -> bytes:
     except ValueError as error:
         raise InvalidTokenError("a part of the token is not base64") from error
     if _base64(data) != text:
-        raise InvalidTokenError("a part of the token is not base64 as it is written")
+        raise InvalidTokenError("a part of the token is not canonical base64")
     return data

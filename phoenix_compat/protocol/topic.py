@@ -1,4 +1,4 @@
-"""Which channel serves a topic: exact patterns and prefixes, the first declared wins.
+"""Finds the channel for a topic: by exact patterns and prefixes, of which the first match wins.
 
 Source: phoenix 1.8.12, lib/phoenix/socket.ex, channel/3 and to_topic_match/1.
 """
@@ -16,8 +16,8 @@ T = TypeVar("T")
 class TopicRoutes(Generic[T]):
     """An ordered table from topic patterns to channels.
 
-    `room:lobby` matches itself; `room:*` matches every topic that begins with `room:`, the empty
-    rest included. A `*` may stand only at the end.
+    `room:lobby` matches only itself. `room:*` matches every topic that begins with `room:`,
+    including `room:`. A `*` is allowed only at the end.
     """
 
     __slots__ = ("_routes",)
@@ -28,12 +28,12 @@ class TopicRoutes(Generic[T]):
             prefix, star, rest = pattern.partition("*")
             if rest:
                 raise ChannelDefinitionError(
-                    f"topic pattern {pattern!r}: '*' may stand only at the end, as in 'room:*'"
+                    f"topic pattern {pattern!r}: '*' is allowed only at the end, as in 'room:*'"
                 )
             self._routes.append((prefix, bool(star), target))
 
     def match(self, topic: object) -> T | None:
-        """The target of the first pattern that matches; topics that are no strings match none."""
+        """The target of the first matching pattern; None for topics that are not strings."""
         if not isinstance(topic, str):
             return None
         for prefix, is_prefix, target in self._routes:

@@ -1,11 +1,11 @@
-"""The engine room: sockets and channels at work. asyncio, no aiohttp.
+"""Runs sockets and channels on asyncio; does not know aiohttp. Start with `socket_server`.
 
-Phoenix gives every connection and every channel a process. Here they are small objects that run in
-place while they can: a connection is handed frames by its transport, and a channel's callback is
-stepped at once and becomes a task only when it really waits. What Phoenix's processes guarantee
-still holds:
+Phoenix runs every connection and every channel in its own process. Here they are small objects
+without a task: a transport calls its socket server with each frame, and a channel's callback runs
+immediately and becomes a task only if it has to wait. The guarantees of Phoenix's processes still
+hold:
 
-- a join blocks its own connection until it is answered, and nothing else;
-- callbacks of one channel run one after another, those of different channels side by side;
-- what goes to one client arrives in the order in which it was produced.
+- a join blocks only its own connection until it is answered;
+- the callbacks of one channel run one after another, those of different channels concurrently;
+- everything for one client arrives in the order in which it was produced.
 """

@@ -1,18 +1,18 @@
-"""One joined channel at work: a mailbox that wakes only when it has something to do.
+"""Runs one joined channel: its mailbox, its callbacks and its end.
 
     JOINING --join answered-->  BUSY
     IDLE  --message-->  BUSY  --callback done, mailbox empty-->  IDLE
-                        BUSY  --stop, crash, leave, client gone-->  ENDING  -->  ENDED
+                        BUSY  --stop, crash, leave, client disconnected-->  ENDING  -->  ENDED
                          any  --killed by a duplicate join-->  ENDED
 
 Rules:
-1. A message that finds the channel idle is handled before `deliver` returns, as far as its callback
-   does not wait. One that finds it busy goes to the mailbox.
-2. A graceful end (`stop`, leave) frees the topic and sends `phx_close`, then runs `terminate`: what
-   it pushes comes after. A crash runs `terminate` first, then sends `phx_error`.
-3. A killed channel says nothing more; its `terminate` does not run.
-4. The mailbox is bounded; past the bound the channel ends as if it had crashed, and the client
-   joins again.
+1. A message to an idle channel is handled before `deliver` returns, up to its callback's first
+   wait. A message to a busy channel goes to the mailbox.
+2. A graceful end (`stop`, leave) frees the topic and sends `phx_close`, then runs `terminate`, so
+   that its pushes come after `phx_close`. A crash runs `terminate` first, then sends `phx_error`.
+3. A killed channel sends nothing more, and its `terminate` does not run.
+4. The mailbox is bounded. If it overflows, the channel ends as after a crash, and the client
+   rejoins.
 
 Source: phoenix 1.8.12, lib/phoenix/channel/server.ex.
 """
@@ -25,29 +25,27 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Protocol
-
-import msgspec
+from typing import Any, Final
 
 from phoenix_compat.bounded import brief
 from phoenix_compat.channel import Channel
 from phoenix_compat.errors import CallbackError
 from phoenix_compat.protocol.message import Broadcast, Message, Payload, Ref
 from phoenix_compat.result import Reason, Result, Stop, is_graceful, ok
-from phoenix_compat.runtime.engine import Engine
-from phoenix_compat.runtime.logs import is_logged, log_handled
+from phoenix_compat.runtime.channel_owner import Ending, Info, Owner
+from phoenix_compat.runtime.dispatch import call_callback
 from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.termination import log_terminate_error, start_terminate
 from phoenix_compat.socket import Socket
 
 log = logging.getLogger(__name__)
 
 _MAX_MESSAGES_IN_A_ROW = 64
-"""After so many messages without a wait, other connections get their turn."""
+"""After so many messages without a wait, the channel yields to other connections."""
 
 _EXPECTED = "ok(...), error(...), reply(status, ...), stop(...) or None"
 
-
-# Small integers, because an Enum's members cost a look-up for each message.
+# Plain integers, because the members of an Enum cost a lookup for each message.
 _JOINING: Final = 0
 _IDLE: Final = 1
 _BUSY: Final = 2
@@ -55,52 +53,13 @@ _ENDING: Final = 3
 _ENDED: Final = 4
 
 
-class _Info(msgspec.Struct, frozen=True, gc=False):
-    """A message for handle_info."""
-
-    message: Any
-
-
-class _Ending(msgspec.Struct, frozen=True, gc=False):
-    """The channel is to end: the client left (then `leave` is to be answered) or is gone."""
-
-    reason: Any
-    leave: Message | None = None
-
-
-class Owner(Protocol):
-    """What a channel knows of its connection."""
-
-    @property
-    def outbox(self) -> Outbox:
-        """Where the client's frames go."""
-
-    @property
-    def engine(self) -> Engine:
-        """What all sockets share."""
-
-    def send_reply(
-        self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload
-    ) -> None:
-        """Encode and send. Raises EncodeError."""
-
-    def send_push(self, message: Message) -> None:
-        """Encode and send. Raises EncodeError."""
-
-    def channel_closed(self, channel: ChannelServer) -> None:
-        """The channel ended gracefully: free its topic, send phx_close."""
-
-    def channel_crashed(self, channel: ChannelServer) -> None:
-        """The channel ended otherwise: free its topic, send phx_error."""
-
-
 class ChannelServer:
-    """Runs one channel: its mailbox, its callbacks, its end.
+    """Runs one channel; see the module's rules.
 
     Attributes:
-        socket: what the callbacks hold.
+        socket: the socket that the callbacks get.
         join_ref: the join's ref as the client sent it; null stays null.
-        is_leaving: whether a leave was handed on.
+        is_leaving: whether the client has sent a leave.
     """
 
     __slots__ = (
@@ -130,10 +89,10 @@ class ChannelServer:
         self._monitors: list[Callable[[], None]] | None = None
         self._has_left = False
 
-    # What PubSub asks of a member.
+    # pubsub.Member.
 
     @property
-    def outlet(self) -> Outbox:
+    def outbox(self) -> Outbox:
         """See pubsub.Member."""
         return self._owner.outbox
 
@@ -149,16 +108,16 @@ class ChannelServer:
     # The join.
 
     def join(self, payload: Any) -> Any:
-        """Call the channel's `join`; what it returns may have to be awaited."""
+        """Call the channel's `join`; the result may be awaitable."""
         return self._channel.join(self.socket.topic, payload, self.socket)
 
     def listen(self) -> None:
-        """Subscribe to the topic, just before the join is answered."""
+        """Subscribe to the topic; called just before the reply to the join."""
         self._owner.engine.pubsub.join(self.socket.topic, self)
         self.socket.joined = True
 
     def begin(self) -> None:
-        """The join was answered: handle what came meanwhile."""
+        """Handle what arrived during the join; called after the reply to it."""
         if self._state == _JOINING:
             self._state = _BUSY
             self._next()
@@ -166,14 +125,18 @@ class ChannelServer:
     # The mailbox.
 
     def leave(self, message: Message) -> None:
-        """The client leaves; it is answered once the messages before this are handled."""
+        """Leave for the client; the reply follows after the earlier messages are handled."""
         if self.is_leaving:
-            return  # the first leave ends it
+            return  # the first leave ends the channel
         self.is_leaving = True
-        self.deliver(_Ending(("shutdown", "left"), message))
+        self.deliver(Ending(("shutdown", "left"), message))
 
     def deliver(self, item: Any) -> None:
-        """Take a Message, a Broadcast, or one of this module's notices."""
+        """Handle an item, or put it into the mailbox if the channel is busy.
+
+        Args:
+            item: a Message, a Broadcast, an Info or an Ending.
+        """
         if self._state == _IDLE:
             self._state = _BUSY
             self._run(item)
@@ -181,39 +144,40 @@ class ChannelServer:
             self._post(item)
 
     def receive(self, message: Message) -> None:
-        """Take a message of the client: `deliver`, with the usual case in one piece.
+        """Handle a message of the client: `deliver`, with a fast path for the usual case.
 
-        The usual case: the channel is idle, and the callback answers at once.
+        In the usual case the channel is idle and the callback replies without waiting.
         """
         if self._state != _IDLE:
             self.deliver(message)
             return
         self._state = _BUSY
         try:
-            returned = self._call(message)
+            returned = call_callback(self._channel, self.socket, message)
             if type(returned) is Result and self._state == _BUSY:
                 socket = self.socket
                 self._owner.send_reply(
                     socket.join_ref, message.ref, socket.topic, returned.status, returned.payload
                 )
                 socket.ref = None
-                goes_on = True
+                is_ready = True
             else:
-                goes_on = self._returned(message, returned)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it ends this channel alone
-            self._failed(error)
+                is_ready = self._returned(message, returned)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it ends only this channel
+            if not self.is_ended:
+                self._crash(error)
             return
-        if goes_on:
+        if is_ready:
             self._next()
 
     def close(self, reason: Reason) -> None:
-        """The client is gone; `terminate` runs once the messages before this are handled."""
+        """End the channel of a disconnected client, after the earlier messages are handled."""
         self._leave_topics()
-        self.deliver(_Ending(reason))
-        self.begin()  # in case that its join could not be answered
+        self.deliver(Ending(reason))
+        self.begin()  # if the reply to the join could not be sent
 
     def kill(self) -> None:
-        """End at once, in the middle of a callback if need be, and say nothing more."""
+        """End immediately, even in the middle of a callback, and send nothing more."""
         self._state = _ENDED
         self._mailbox = None
         self._leave_topics()
@@ -222,19 +186,19 @@ class ChannelServer:
 
     @property
     def is_ended(self) -> bool:
-        """Whether it says nothing more."""
+        """Whether the channel has ended and sends nothing more."""
         return self._state == _ENDED
 
     def _post(self, item: Any) -> None:
         limits = self._owner.engine.limits
         if self._mailbox is None:
             self._mailbox = deque()
-        if len(self._mailbox) < limits.max_mailbox_messages or isinstance(item, _Ending):
+        if len(self._mailbox) < limits.max_mailbox_messages or isinstance(item, Ending):
             self._mailbox.append(item)
             return
         self._owner.engine.counters.mailboxes_overflowed += 1
         log.warning(
-            "channel on %s ended: more than %d messages wait for it",
+            "channel on %s ended: more than %d messages are waiting in its mailbox",
             brief(self.socket.topic),
             limits.max_mailbox_messages,
         )
@@ -242,7 +206,7 @@ class ChannelServer:
         self._owner.channel_crashed(self)
 
     def _next(self) -> None:
-        """A callback is done: go on with the mailbox, or go to sleep."""
+        """Continue with the mailbox after a callback, or become idle."""
         if self._mailbox:
             self._run(self._mailbox.popleft())
         else:
@@ -250,7 +214,7 @@ class ChannelServer:
             self._state = _IDLE
 
     def _run(self, item: Any) -> None:
-        """Handle this item and those in the mailbox, until one waits or the channel ends."""
+        """Handle this item and the mailbox, until a callback waits or the channel ends."""
         for _ in range(_MAX_MESSAGES_IN_A_ROW):
             if not self._handle(item):
                 return
@@ -268,66 +232,47 @@ class ChannelServer:
     # Callbacks.
 
     def _handle(self, item: Any) -> bool:
-        """Run the callback for one item; whether the channel is ready for the next."""
+        """Run the callback for one item; return whether the channel is ready for the next."""
         try:
-            if isinstance(item, _Ending):
+            if isinstance(item, Ending):
                 return self._end(item)
-            return self._returned(item, self._call(item))
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it ends this channel alone
-            self._failed(error)
+            returned = call_callback(self._channel, self.socket, item)
+            return self._returned(item, returned)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it ends only this channel
+            if not self.is_ended:
+                self._crash(error)
             return False
 
     def _returned(self, item: Any, returned: Any) -> bool:
-        """A callback returned, a coroutine perhaps; whether the channel is ready for the next."""
+        """Process a callback's result or coroutine; return whether the channel is ready."""
         if inspect.isawaitable(returned):
             task = self._owner.engine.spawner.start(returned)
             if not task.done():
                 self._task = task
                 task.add_done_callback(partial(self._handle_late, item))
-                if self.is_ended:  # by its own callback, which filled the mailbox
+                if self.is_ended:  # its own callback overfilled the mailbox
                     task.cancel()
                 return False
             returned = task.result()
         return not self.is_ended and self._finish(item, returned)
 
-    def _failed(self, error: BaseException) -> None:
-        if not self.is_ended:
-            self._crash(error)
-
     def _handle_late(self, item: Any, task: asyncio.Task[Any]) -> None:
-        """A callback that waited is done."""
+        """Process the result of a callback that had to wait."""
         self._task = None
         if self._state != _BUSY:
             if not task.cancelled():
-                task.exception()  # nobody wants it, and asyncio need not log it
+                task.exception()  # mark it as retrieved, so that asyncio does not log it
             return
         try:
-            goes_on = self._finish(item, task.result())
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it ends this channel alone
+            is_ready = self._finish(item, task.result())
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it ends only this channel
             self._crash(error)
             return
-        if goes_on:
+        if is_ready:
             self._next()
 
-    def _call(self, item: Any) -> Any:
-        channel, socket = self._channel, self.socket
-        if type(item) is Message:
-            level, event = channel.log_handle_in, item.event
-            if level is not None and is_logged(level):
-                log_handled(channel, item)
-            socket.ref = item.ref
-            handler = channel.handlers.get(event) if type(event) is str else None
-            if handler is not None:
-                return handler(channel, item.payload, socket)
-            return channel.handle_in(event, item.payload, socket)
-        if isinstance(item, _Info):
-            return channel.handle_info(item.message, socket)
-        if item.topic == socket.topic:
-            return channel.handle_out(item.event, item.payload, socket)
-        return channel.handle_info(item, socket)
-
     def _finish(self, item: Any, returned: Any) -> bool:
-        """Do what a callback's result asks for; whether the channel goes on."""
+        """Carry out a callback's result; return whether the channel continues."""
         message = item if isinstance(item, Message) else None
         if isinstance(returned, Result) and message is not None:
             self._answer(message, returned)
@@ -347,14 +292,14 @@ class ChannelServer:
 
     # The end.
 
-    def _end(self, ending: _Ending) -> bool:
+    def _end(self, ending: Ending) -> bool:
         if ending.leave is not None:
             self._answer(ending.leave, ok())
         self._stop(ending.reason)
         return False
 
     def _stop(self, reason: Reason) -> None:
-        """End as a callback or the client asked."""
+        """End as requested by a callback or the client."""
         if not is_graceful(reason):
             self._crash(reason)
             return
@@ -364,7 +309,7 @@ class ChannelServer:
         self._terminate(reason, self._ended)
 
     def _crash(self, reason: Reason) -> None:
-        """End by an error: terminate first, then tell the client."""
+        """End because of an error: run `terminate` first, then send `phx_error`."""
         self._state = _ENDING
         self._owner.engine.counters.channels_crashed += 1
         error = reason if isinstance(reason, BaseException) else None
@@ -372,29 +317,20 @@ class ChannelServer:
         log.error("channel on %s crashed: %s", topic, brief(reason), exc_info=error)
         self._terminate(reason, self._ended_by_crash)
 
-    def _terminate(self, reason: Reason, then: Callable[[], None]) -> None:
+    def _terminate(self, reason: Reason, on_done: Callable[[], None]) -> None:
         self._mailbox = None
-        try:
-            returned = self._channel.terminate(reason, self.socket)
-            if returned is not None:
-                task = self._owner.engine.spawner.start(returned)
-                if not task.done():
-                    self._task = task
-                    task.add_done_callback(partial(self._terminate_late, then))
-                    return
-                task.result()
-        except (Exception, asyncio.CancelledError):
-            log.exception("terminate of the channel on %s failed", brief(self.socket.topic))
-        then()
+        task = start_terminate(self._channel, self.socket, reason, self._owner.engine.spawner)
+        if task is None:
+            on_done()
+            return
+        self._task = task
+        task.add_done_callback(partial(self._terminate_late, on_done))
 
-    def _terminate_late(self, then: Callable[[], None], task: asyncio.Task[Any]) -> None:
+    def _terminate_late(self, on_done: Callable[[], None], task: asyncio.Task[Any]) -> None:
         self._task = None
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            topic = brief(self.socket.topic)
-            log.error("terminate of the channel on %s failed", topic, exc_info=error)
+        log_terminate_error(task, self.socket)
         if self._state == _ENDING:
-            then()
+            on_done()
 
     def _ended(self) -> None:
         self._state = _ENDED
@@ -413,48 +349,48 @@ class ChannelServer:
                 pubsub.unsubscribe(topic, self.deliver)
             self._subscriptions = None
         monitors, self._monitors = self._monitors, None
-        for at_end in monitors or ():
-            at_end()
+        for on_end in monitors or ():
+            on_end()
 
-    # The socket's powers, see socket.Port.
+    # socket.RunningChannel.
 
     def push(self, event: str, payload: Payload) -> None:
-        """Send to this client. A killed channel is not heard any more."""
+        """Send an event to this client; does nothing once the channel has ended."""
         if self._state != _ENDED:
             socket = self.socket
             self._owner.send_push(Message(socket.join_ref, None, socket.topic, event, payload))
 
     def broadcast(self, event: str, payload: Payload, *, is_from: bool) -> None:
-        """Send to all subscribers of the topic, or to all but this channel."""
-        but = self if is_from else None
-        self._owner.engine.pubsub.broadcast(self.socket.topic, event, payload, but=but)
+        """See socket.RunningChannel."""
+        exclude = self if is_from else None
+        self._owner.engine.pubsub.broadcast(self.socket.topic, event, payload, exclude=exclude)
 
     def reply(self, join_ref: Ref, ref: Ref, result: Result) -> None:
-        """Answer one message, even after the channel ended."""
+        """Reply to one message, even after the channel has ended."""
         self._owner.send_reply(join_ref, ref, self.socket.topic, result.status, result.payload)
 
     def send_self(self, message: Any) -> None:
-        """Put a message into the mailbox."""
-        self.deliver(_Info(message))
+        """See socket.RunningChannel."""
+        self.deliver(Info(message))
 
     def subscribe(self, topic: str) -> None:
-        """Have another topic's broadcasts put into the mailbox."""
+        """See socket.RunningChannel."""
         if self._subscriptions is None:
             self._subscriptions = set()
         self._subscriptions.add(topic)
         self._owner.engine.pubsub.subscribe(topic, self.deliver)
 
     def unsubscribe(self, topic: str) -> None:
-        """Undo subscribe."""
+        """See socket.RunningChannel."""
         if self._subscriptions is not None:
             self._subscriptions.discard(topic)
         self._owner.engine.pubsub.unsubscribe(topic, self.deliver)
 
-    def monitor(self, at_end: Callable[[], None]) -> None:
-        """Have a function called when the channel ends: at once, if it left its topics already."""
+    def monitor(self, on_end: Callable[[], None]) -> None:
+        """Call a function when the channel ends; immediately, if it has left its topics already."""
         if self._has_left:
-            at_end()
+            on_end()
             return
         if self._monitors is None:
             self._monitors = []
-        self._monitors.append(at_end)
+        self._monitors.append(on_end)

@@ -1,4 +1,4 @@
-"""What all sockets of an endpoint share."""
+"""What a socket server needs of its endpoint; all sockets of an endpoint share it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from phoenix_compat.runtime.spawner import Spawner
 
 
 class Engine(Protocol):
-    """An endpoint, as its sockets and channels see it."""
+    """The part of an endpoint that its sockets and channels use."""
 
     @property
     def pubsub(self) -> PubSub:
-        """The topics."""
+        """The topics and their subscribers."""
 
     @property
     def limits(self) -> Limits:
-        """The bounds."""
+        """The limits for each client."""
 
     @property
     def counters(self) -> Counters:
-        """How often they were met."""
+        """How often the limits were reached."""
 
     @property
     def spawner(self) -> Spawner:
-        """What starts coroutines."""
+        """Starts the coroutines of callbacks."""

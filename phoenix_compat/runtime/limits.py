@@ -1,4 +1,4 @@
-"""What bounds one server, and how often a bound was met."""
+"""The limits for the clients of a server, and counters of how often they were reached."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what one client can make a server hold.
+    """Limits on what one client can make the server hold.
 
     Attributes:
-        max_channels_per_transport: joined topics per connection; one more is refused.
+        max_channels_per_transport: joined topics per connection; further joins are refused.
         max_mailbox_messages: messages waiting for one channel; one more ends the channel.
-        max_outbox_bytes: bytes written to a client that does not read; past it the connection is
+        max_outbox_bytes: unsent bytes for a slow client; if there are more, the connection is
             closed with 1013.
-        join_timeout_s: how long `join` may take; then the join is answered "join crashed".
-        close_timeout_s: how long a client may take to answer a close.
+        join_timeout_s: how long `join` may take; after that the reply is "join crashed".
+        close_timeout_s: how long a client may take to complete the closing handshake.
         shutdown_timeout_s: how long callbacks may take to end when the server stops.
 
     Differs from Phoenix: the mailbox, the outbox and the join are unbounded there.
@@ -31,13 +31,13 @@ class Limits:
 
 @dataclass(slots=True)
 class Counters:
-    """How often something happened since the endpoint was made.
+    """How often something has happened since the endpoint was created.
 
     Attributes:
-        sockets_connected: connections accepted.
-        sockets_closed: connections ended, for whatever reason.
+        sockets_connected: accepted connections.
+        sockets_closed: ended connections, for whatever reason.
         slow_clients_closed: connections closed because the outbox was full.
-        frames_replaced: frames that a slow client did not hear because a newer one replaced them.
+        frames_replaced: frames that a slow client did not get because a newer one replaced them.
         joins_timed_out: joins that took longer than `join_timeout_s`.
         mailboxes_overflowed: channels ended because their mailbox was full.
         channels_crashed: channels ended by an error.

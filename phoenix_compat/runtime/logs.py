@@ -1,4 +1,4 @@
-"""The lines that Phoenix logs about sockets and channels, with secrets filtered.
+"""Logs connects, joins and events in Phoenix's format, with secrets filtered.
 
 Source: phoenix 1.8.12, lib/phoenix/logger.ex.
 """
@@ -15,18 +15,18 @@ from phoenix_compat.protocol.message import Message
 log = logging.getLogger("phoenix_compat.socket")
 
 is_logged: Final = log.isEnabledFor
-"""Whether anybody reads lines of a level: to ask before a line is made."""
+"""Whether lines of a level are logged; checked before a line is formatted."""
 
 SECRETS: Final = ("auth", "jwt", "key", "password", "secret", "session", "token")
-"""What the name of a credential contains, in whatever case."""
+"""Words in the names of credentials, in any case."""
 FILTERED: Final = "[FILTERED]"
 
 
 def filter_parameters(value: Any) -> Any:
-    """A short copy of JSON in which each value is hidden whose key looks like a credential's.
+    """A shortened copy of JSON that hides the values of keys that look like credentials.
 
-    Differs from Phoenix: its default hides "password" and "token", in lower case; here it is every
-    word of SECRETS in any case, because apps send `userToken` and `apikey` too.
+    Differs from Phoenix: its default hides "password" and "token" in lower case. This hides every
+    word of SECRETS in any case, because apps also send `userToken` and `apikey`.
     """
     return bounded_copy(value, _is_secret, FILTERED)
 
@@ -36,7 +36,7 @@ def _is_secret(key: str) -> bool:
     return any(word in lowered for word in SECRETS)
 
 
-def log_connect(  # noqa: PLR0913 - a log line of six facts
+def log_connect(  # noqa: PLR0913 - a log line of six values
     level: int | None,
     *,
     is_accepted: bool,
@@ -46,7 +46,7 @@ def log_connect(  # noqa: PLR0913 - a log line of six facts
     params: Any,
     took_s: float,
 ) -> None:
-    """CONNECTED TO or REFUSED CONNECTION TO a socket."""
+    """Log `CONNECTED TO` or `REFUSED CONNECTION TO` a socket."""
     if level is not None and log.isEnabledFor(level):
         log.log(
             level,
@@ -63,7 +63,7 @@ def log_connect(  # noqa: PLR0913 - a log line of six facts
 def log_join(
     channel: Channel, *, is_accepted: bool, topic: str, payload: Any, took_s: float
 ) -> None:
-    """JOINED or REFUSED JOIN; silent for topics that begin with "phoenix"."""
+    """Log `JOINED` or `REFUSED JOIN`, except for topics that begin with "phoenix"."""
     level = channel.log_join
     if level is not None and log.isEnabledFor(level) and not topic.startswith("phoenix"):
         log.log(
@@ -77,10 +77,10 @@ def log_join(
 
 
 def log_handled(channel: Channel, message: Message) -> None:
-    """HANDLED an event that came in.
+    """Log `HANDLED` for an incoming event.
 
-    Differs from Phoenix: the line is written when the event is handed on, without a duration,
-    because measuring each event would cost every event.
+    Differs from Phoenix: the line is written before the event is handled and has no duration,
+    because measuring it would slow down every event.
     """
     if channel.log_handle_in is not None and not message.topic.startswith("phoenix"):
         log.log(

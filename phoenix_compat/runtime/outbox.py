@@ -1,24 +1,23 @@
-"""Finished frames on their way out: the only thing that writes to a client.
+"""Writes finished frames to one client; nothing else writes to it.
 
-    Outbox   one client. Writes at once while nothing waits; else queues, in order.
-    Backlog  what a client that does not read has waiting for it; exists only while it is slow.
+    Outbox   one client. Writes directly if nothing is queued; otherwise queues, in order.
+    Backlog  the unsent frames of a slow client; exists only while the client is slow.
 
 Rules:
-1. Order in the outbox is the order in which things were produced, whatever their way.
-2. A client that is in one fanout only, and hears nothing but broadcasts in a tick, shares the
-fanout's
-   bytes. One that also gets something of its own in that tick is *detached*: it takes a copy of the
-   fanout's frames so far into a queue of its own, and further broadcasts are appended to that
-   queue.
-3. A client in several fanouts always queues on its own.
-4. While a transport hands on a batch of messages (a held tick), answers are written after it, one
-   after another: a client that is woken by each while the server works costs more than the writing.
-5. A client whose socket is full is slow: it is detached until it has read what waits. Of broadcasts
-   that may replace each other only the newest waits. One that would have more than
-   `max_outbox_bytes` waiting is closed as too slow (centrifuge's policy), and counted. A single
-   message of any size may wait alone.
+1. Frames are written in the order in which they were produced, both replies and broadcasts.
+2. A client that is in only one fanout, and gets nothing but broadcasts in a tick, shares the
+   fanout's bytes. If it also gets a frame of its own in that tick, it is *detached*: its own queue
+   starts with a copy of the fanout's frames, and later broadcasts are appended to that queue.
+3. A client in several fanouts always uses its own queue.
+4. While a transport handles a batch of messages (a held tick), replies are buffered and written
+   after it. Waking each client during the batch would cost more than the writes.
+5. A client whose socket buffer is full is slow: it is detached until its backlog is written. Of
+   broadcasts that may replace each other the backlog keeps the newest. A client with a backlog of
+   more than `max_outbox_bytes` is closed as too slow (centrifuge's policy), and counted. A single
+   message of any size is allowed.
 
-None of this costs a client that reads: being slow is another `write` function, not a question.
+This costs nothing for a client that is not slow: a slow client has another `write` function, so
+there is no check on the way.
 """
 
 from __future__ import annotations
@@ -32,37 +31,41 @@ from phoenix_compat.runtime.topic_fanout import TopicFanout
 from phoenix_compat.runtime.wire import ByteWire
 
 _CHUNK_BYTES: Final = 256 * 1024
-"""So much of a backlog is offered to the socket at once."""
+"""How much of a backlog is offered to the socket at once."""
 
 _MAX_QUEUED: Final = 64
-"""So many frames of one tick wait for its end; then they are written before it."""
+"""The limit of queued frames per client and tick; when it is reached, they are written early."""
 
 
 class Sink(Protocol):
-    """What an outbox writes to: a connection."""
+    """The connection that an outbox writes to."""
 
     @property
     def send(self) -> Callable[[bytes], int]:
-        """Takes what there is room for, now, and says how many bytes; or raises OSError."""
+        """Write what fits into the socket buffer and return the number of bytes.
 
-    def write(self, data: bytes) -> None:
-        """Take all of the last words, whether there is room or not."""
+        Raises:
+            OSError: nothing was written.
+        """
 
-    def want_room(self) -> None:
-        """Something waits: call `resume` as soon as there is room, or `take` it."""
+    def write_final(self, data: bytes) -> None:
+        """Write the last bytes of the connection; buffer what does not fit."""
+
+    def notify_when_writable(self) -> None:
+        """Call `resume` as soon as the socket is writable, or `take` the backlog."""
 
     def overflowed(self) -> None:
-        """The client is too slow: close it, but not before the caller is done."""
+        """Close a client that is too slow, after the current call has returned."""
 
     def broken(self, error: OSError) -> None:
-        """The socket cannot be written to: drop it, but not before the caller is done."""
+        """Drop a connection that cannot be written to, after the current call has returned."""
 
 
 class Backlog:
-    """Frames that wait for a client that does not read, oldest first.
+    """The unsent frames of a slow client, oldest first.
 
     Attributes:
-        size_bytes: how much waits.
+        size_bytes: the size of all unsent bytes.
     """
 
     __slots__ = ("_frames", "_rest", "size_bytes")
@@ -73,7 +76,7 @@ class Backlog:
         self.size_bytes = 0
 
     def add(self, packet: bytes, key: object) -> bool:
-        """Add a frame at the end; whether it replaced an older one with the same key.
+        """Add a frame at the end; return whether it replaced an older one with the same key.
 
         Args:
             key: None for a frame that replaces none.
@@ -86,19 +89,19 @@ class Backlog:
         return older is not None
 
     def put_back(self, rest: bytes) -> None:
-        """What the socket did not take of the bytes last taken, or of a write: it is next."""
+        """Store the unsent rest of a frame; it is the first to be taken again."""
         self._rest = rest
         self.size_bytes += len(rest)
 
-    def take(self, at_most_bytes: int | None = None) -> bytes:
-        """Remove the oldest, whole frames up to about so many bytes; all when not said."""
-        if at_most_bytes is None or self.size_bytes <= at_most_bytes:
+    def take(self, max_bytes: int | None = None) -> bytes:
+        """Remove and return the oldest frames: about `max_bytes` of whole frames, or all."""
+        if max_bytes is None or self.size_bytes <= max_bytes:
             taken = [self._rest, *self._frames.values()]
             self._frames.clear()
             self.size_bytes = 0
         else:
             taken, taken_bytes = [self._rest], len(self._rest)
-            while self._frames and taken_bytes < at_most_bytes:
+            while self._frames and taken_bytes < max_bytes:
                 packet = self._frames.pop(next(iter(self._frames)))
                 taken.append(packet)
                 taken_bytes += len(packet)
@@ -107,35 +110,43 @@ class Backlog:
         return b"".join(taken)
 
     def drop_frames(self) -> None:
-        """Forget all but the rest of a frame that was begun."""
+        """Remove all frames except the rest of a partly written one."""
         self._frames.clear()
         self.size_bytes = len(self._rest)
 
 
 def _discard_bytes(data: bytes) -> int:
-    """What writing to a closed client does."""
+    """Replaces `write` after the client was closed."""
     return len(data)
 
 
 class Outbox:
-    """One client's way out.
+    """The outgoing frames of one client.
 
     Attributes:
-        wire: the kind of bytes the client takes.
-        write: write now, past the queue, and say how many bytes were taken; for the fanouts and
-        this
-            class. It may raise OSError; `stuck` is what to do then.
-        first: what waits alone for the end of a held tick; produced before all else of the tick.
-        fanout, fanout count: for the fanouts: the only fanout the client is in, and how many there
-        are.
+        wire: the client's serializer and framing.
+        write: for fanouts: writes now, past the queue, and returns how many bytes were written. If
+            it raises OSError or does not write everything, call `write_failed`.
+        held_frame: the single frame that waits for the end of a held tick; the first of that tick.
+        fanout: for fanouts: the client's fanout, if it is in only one.
+        fanout_count: for fanouts: how many fanouts the client is in.
     """
 
-    __slots__ = ("_backlog", "_queue", "_sink", "fanout", "fanout_count", "first", "wire", "write")
+    __slots__ = (
+        "_backlog",
+        "_queue",
+        "_sink",
+        "fanout",
+        "fanout_count",
+        "held_frame",
+        "wire",
+        "write",
+    )
 
     def __init__(self, wire: ByteWire, sink: Sink) -> None:
         self.wire = wire
         self.write: Callable[[bytes], int] = sink.send
-        self.first: bytes | None = None
+        self.held_frame: bytes | None = None
         self.fanout: TopicFanout | None = None
         self.fanout_count = 0
         self._sink = sink
@@ -144,16 +155,16 @@ class Outbox:
 
     @property
     def is_queueing(self) -> bool:
-        """Whether something waits for the end of the tick."""
+        """Whether the outbox has its own queue in this tick."""
         return self._queue is not None
 
     @property
     def is_slow(self) -> bool:
-        """Whether the client has yet to read what waits."""
+        """Whether the client has a backlog."""
         return self._backlog is not None
 
     def send(self, packet: bytes) -> None:
-        """Write a frame, after everything that was produced before it."""
+        """Write or queue a packed message, after everything that was produced before it."""
         queue = self._queue
         if queue is None:
             if self._backlog is not None:
@@ -165,9 +176,9 @@ class Outbox:
                 if not tick.is_held:
                     self.write_out(packet)
                     return
-                if self.first is None:
-                    self.first = packet
-                    tick.firsts.append(self)
+                if self.held_frame is None:
+                    self.held_frame = packet
+                    tick.held_outboxes.append(self)
                     return
             queue = self.detach()
         queue.append(packet)
@@ -175,57 +186,57 @@ class Outbox:
             self._write_early(queue)
 
     def send_frame(self, frame: Frame) -> None:
-        """Write an encoded message."""
+        """Pack and write an encoded message."""
         self.send(self.wire.pack(frame))
 
     def enqueue(self, packet: bytes, key: object) -> None:
-        """Queue a frame until the end of the tick; for the fanouts.
+        """Queue a frame until the end of the tick; for fanouts.
 
         Args:
-            key: what a slow client need hear only the newest of, or None.
+            key: for a slow client, the frame replaces an unsent one with the same key; or None.
         """
         if self._backlog is not None:
-            self._wait(packet, key)
+            self._write_to_backlog(packet, key)
             return
         queue = self._queue
         if queue is None:
-            queue = self._begin_queue([])
+            queue = self._start_queue([])
         queue.append(packet)
         if len(queue) >= _MAX_QUEUED or len(packet) > LONG_BYTES:
             self._write_early(queue)
 
-    def _begin_queue(self, so_far: list[bytes]) -> list[bytes]:
-        """Queue until the tick ends, behind what waits alone and what the fanout holds."""
-        if self.first is not None:
-            so_far.insert(0, self.first)
-            self.first = None
-        self._queue = so_far
+    def _start_queue(self, queue: list[bytes]) -> list[bytes]:
+        """Use this queue until the tick ends; a held frame goes to its front."""
+        if self.held_frame is not None:
+            queue.insert(0, self.held_frame)
+            self.held_frame = None
+        self._queue = queue
         self.wire.tick.add_outbox(self)
-        return so_far
+        return queue
 
     def expect_more(self) -> None:
-        """More is to come in this tick: write it together when the tick ends."""
+        """Queue all frames of this tick, because more than one will follow."""
         if self._queue is None and self._backlog is None:
             self.detach()
 
     def detach(self) -> list[bytes]:
-        """Queue on one's own until the tick ends; begin with what the fanout holds so far."""
+        """Use an own queue until the tick ends, starting with a copy of the fanout's frames."""
         queue = self._queue
         if queue is None:
-            queue = self._begin_queue([] if self.fanout is None else self.fanout.pending.copy())
+            queue = self._start_queue([] if self.fanout is None else self.fanout.pending.copy())
             if self.fanout is not None:
                 self.fanout.mark_detached(self)
         return queue
 
     def detach_from_now(self) -> None:
-        """Queue on one's own, without what the fanout holds: it was published before."""
+        """Use an own queue until the tick ends, without the fanout's earlier frames."""
         if self._queue is None and self._backlog is None:
-            self._begin_queue([])
+            self._start_queue([])
         if self.fanout is not None:
             self.fanout.mark_detached(self)
 
     def flush(self) -> None:
-        """The tick ends: write the queue."""
+        """Write the queue at the end of the tick."""
         queue, self._queue = self._queue, None
         if self._backlog is not None:
             return
@@ -243,53 +254,53 @@ class Outbox:
             self._queue = None
 
     def write_out(self, data: bytes) -> None:
-        """Write now, past the queue; what the socket does not take waits."""
+        """Write now, past the queue; unsent bytes go to the backlog."""
         try:
             sent = self.write(data)
         except OSError as error:
-            self.stuck(data, 0, error)
+            self.write_failed(data, 0, error)
         else:
             if sent != len(data):
-                self.stuck(data, sent)
+                self.write_failed(data, sent)
 
-    # A client that does not read.
+    # Slow clients.
 
-    def stuck(self, data: bytes, sent: int, error: OSError | None = None) -> None:
-        """`write` took only `sent` bytes of the data, or raised the error."""
+    def write_failed(self, data: bytes, sent: int, error: OSError | None = None) -> None:
+        """Handle a `write` that wrote only `sent` bytes of the data, or raised the error."""
         if error is not None and not isinstance(error, BlockingIOError | InterruptedError):
             self.write = _discard_bytes
             self._sink.broken(error)
             return
-        self.hold_back().put_back(data[sent:])
-        self._sink.want_room()
+        self.start_backlog().put_back(data[sent:])
+        self._sink.notify_when_writable()
 
-    def hold_back(self) -> Backlog:
-        """From now on what is produced waits: for `resume`, or until it is taken."""
+    def start_backlog(self) -> Backlog:
+        """Put all frames from now on into a backlog, until `resume` or `take`."""
         if self._backlog is None:
             self._backlog = Backlog()
-            self.write = self._wait
+            self.write = self._write_to_backlog
             if self.fanout is not None:
                 self.fanout.mark_detached(self)
         return self._backlog
 
-    def _wait(self, packet: bytes, key: object = None) -> int:
-        """Keep a frame until there is room. Takes the place of `write` while the client is slow."""
-        backlog, wire = self.hold_back(), self.wire
+    def _write_to_backlog(self, packet: bytes, key: object = None) -> int:
+        """Add a frame to the backlog. Replaces `write` while the client is slow."""
+        backlog, wire = self.start_backlog(), self.wire
         if self.write is _discard_bytes:
             return len(packet)
-        waiting_bytes = backlog.size_bytes
+        unsent_bytes = backlog.size_bytes
         if backlog.add(packet, key):
             wire.counters.frames_replaced += 1
-        if waiting_bytes and backlog.size_bytes > wire.max_outbox_bytes:
+        if unsent_bytes and backlog.size_bytes > wire.max_outbox_bytes:
             self.write = _discard_bytes
             backlog.drop_frames()
             self._sink.overflowed()
             return len(packet)
-        self._sink.want_room()
+        self._sink.notify_when_writable()
         return len(packet)
 
     def resume(self) -> None:
-        """There is room again: write what waits, and go on as before when all is written."""
+        """Write the backlog to a writable socket; when it is empty, the client is not slow."""
         backlog = self._backlog
         if backlog is None or self.write is _discard_bytes:
             return
@@ -297,44 +308,44 @@ class Outbox:
             try:
                 sent = self._sink.send(data)
             except OSError as error:
-                self.stuck(data, 0, error)
+                self.write_failed(data, 0, error)
                 return
             if sent != len(data):
-                self.stuck(data, sent)
+                self.write_failed(data, sent)
                 return
         self._backlog = None
         self.write = self._sink.send
         if self.fanout is None:
             return
-        if self.fanout.pending:  # written already: the fanout must not write it again in this tick
-            self._begin_queue([])
+        if self.fanout.pending:  # they were in the backlog; the fanout must not write them again
+            self._start_queue([])
         else:
             self.fanout.unmark_detached(self)
 
     def take(self) -> bytes:
-        """Take what waits, for a client that fetches it."""
+        """Remove and return the backlog, for a client that polls."""
         return b"" if self._backlog is None else self._backlog.take()
 
     # The end.
 
     def close(self, last: bytes) -> None:
-        """Write what waits and then `last`; everything after that is dropped.
+        """Write all unsent frames and then `last`; everything later is dropped.
 
-        A client that was too slow gets `last` right after the frame that was begun.
+        A client that was too slow gets `last` right after the frame that is partly written.
         """
         if self._backlog is not None:
-            waiting = self._backlog.take()
+            unsent = self._backlog.take()
         elif self.write is _discard_bytes:
-            waiting = b""
+            unsent = b""
         else:
-            waiting = b"".join(self.detach())
-        self._sink.write(waiting + last)
+            unsent = b"".join(self.detach())
+        self._sink.write_final(unsent + last)
         self.discard()
 
     def discard(self) -> None:
-        """The client is gone: drop everything from now on."""
+        """Drop all frames, now and later, because the client has disconnected."""
         self.write = _discard_bytes
-        self.first = None
+        self.held_frame = None
         if self._queue is not None:
             self._queue.clear()
         if self._backlog is not None:

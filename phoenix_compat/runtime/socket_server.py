@@ -1,8 +1,8 @@
-"""One client at work: takes frames in, knows who has joined what, sends answers out.
+"""Serves one client: decodes its frames, starts and ends its channels, sends the replies.
 
-Frames go in with `receive`, one after another, and nothing is awaited on the way. While a join
-waits, `is_blocked` is true and the transport hands on nothing more, so that whatever the client
-sent next is answered after the join, as in Phoenix.
+The transport calls `receive` for one frame after another; nothing is awaited on the way. While a
+join is pending, `is_blocked` is true and the transport holds back further frames, so that they are
+answered after the join, as in Phoenix.
 
 Source: phoenix 1.8.12, lib/phoenix/socket.ex, __in__/2, __info__/2; lib/phoenix/channel/server.ex,
 join/4.
@@ -41,6 +41,7 @@ from phoenix_compat.protocol.message import (
 from phoenix_compat.protocol.session import Decision, decide
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.result import Reason, Result
+from phoenix_compat.runtime.channel_owner import OwnedChannel
 from phoenix_compat.runtime.channel_server import ChannelServer
 from phoenix_compat.runtime.engine import Engine
 from phoenix_compat.runtime.logs import log_join
@@ -50,17 +51,17 @@ from phoenix_compat.socket import Socket
 log = logging.getLogger(__name__)
 
 _DECIDED: Final = frozenset({HEARTBEAT, PHX_JOIN, PHX_LEAVE})
-"""The events that are for the socket, or may be."""
+"""Events that the socket itself may handle; `decide` has the rules."""
 
 
 class Connection(Protocol):
-    """What a socket server asks of its transport."""
+    """What a socket server needs of its transport."""
 
     def close(self, code: int, reason: Reason) -> None:
-        """Close towards the client with this code, and end the socket server for this reason."""
+        """Close the connection with this code, and the socket server for this reason."""
 
     def unblocked(self) -> None:
-        """A join is answered: hand on what was held back."""
+        """Continue with the frames that a pending join held back."""
 
 
 Route = tuple[type[Channel], dict[str, Any] | None]
@@ -68,7 +69,7 @@ Route = tuple[type[Channel], dict[str, Any] | None]
 
 
 class _Join(NamedTuple):
-    """A join in progress."""
+    """A pending join."""
 
     message: Message
     server: ChannelServer
@@ -78,7 +79,7 @@ class _Join(NamedTuple):
 
 
 class SocketServer:
-    """Serves one client. See the module."""
+    """Serves one client; see the module docstring."""
 
     __slots__ = (
         "_channels",
@@ -113,7 +114,7 @@ class SocketServer:
 
     @property
     def engine(self) -> Engine:
-        """See channel_server.Owner."""
+        """See channel_owner.Owner."""
         return self._engine
 
     @property
@@ -121,14 +122,14 @@ class SocketServer:
         """How many channels are joined."""
         return len(self._channels)
 
-    # Frames in.
+    # Incoming frames.
 
     def receive(self, data: Buffer, *, is_binary: bool) -> None:
-        """Take one frame of the client and do all that can be done with it now.
+        """Handle one frame of the client, up to the first wait of a callback.
 
         Raises:
-            RemoteProtocolError: it is unreadable; the transport closes with its code.
-            EncodeError: the answer cannot be written; the transport closes with 1011.
+            RemoteProtocolError: the frame is unreadable; the transport closes with its code.
+            EncodeError: the reply cannot be encoded; the transport closes with 1011.
         """
         message = self.outbox.wire.serializer.decode(data, is_binary=is_binary)
         topic, event = message.topic, message.event
@@ -145,7 +146,7 @@ class SocketServer:
             and event not in _DECIDED
             and (join_ref is None or (type(join_ref) is str and join_ref == channel.join_ref))
         ):
-            channel.receive(message)  # what `decide` would decide, nearly always
+            channel.receive(message)  # a fast path: `decide` would return DELIVER
             return
         decision = decide(message, is_joined=True, stored_join_ref=channel.join_ref)
         if decision is Decision.DELIVER:
@@ -174,7 +175,7 @@ class SocketServer:
     # Joins.
 
     def _rejoin(self, message: Message, old: ChannelServer) -> None:
-        """A duplicate join: the old channel dies at once; its phx_close follows the new reply."""
+        """Handle a duplicate join: kill the old channel; its phx_close follows the new reply."""
         if log.isEnabledFor(logging.DEBUG):
             topic = brief(message.topic)
             log.debug("Duplicate channel join for topic %s. Closing existing channel.", topic)
@@ -190,7 +191,7 @@ class SocketServer:
             self._answer(None, message, "error", UNMATCHED_TOPIC)
         elif len(self._channels) >= self._engine.limits.max_channels_per_transport:
             topic = brief(message.topic)
-            log.error("too many channels joined in %s: %s refused", self._name, topic)
+            log.error("too many channels joined in %s: refused the join of %s", self._name, topic)
             self._answer(message.join_ref, message, "error", TOO_MANY_CHANNELS)
         else:
             self._start_channel(message, old, *route)
@@ -207,7 +208,7 @@ class SocketServer:
         join_ref = message.join_ref
         try:
             channel = channel_class()
-        except Exception as error:  # noqa: BLE001 - it refuses this join alone
+        except Exception as error:  # noqa: BLE001 - it refuses only this join
             self._refuse_crashed(message, old, error)
             return
         server = ChannelServer(channel, self, join_ref)
@@ -222,13 +223,13 @@ class SocketServer:
                     self._wait_for(task, join)
                     return
                 returned = task.result()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it refuses this join alone
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it refuses only this join
             self._join_crashed(join, error)
         else:
             self._join_returned(join, returned)
 
     def _wait_for(self, task: asyncio.Task[Any], join: _Join) -> None:
-        """The join waits for something: so does everything else of this client."""
+        """Block this client until its pending join is done."""
         self.is_blocked = True
         timer = asyncio.get_running_loop().call_later(
             self._engine.limits.join_timeout_s, self._join_timed_out, task, join.message.topic
@@ -263,7 +264,7 @@ class SocketServer:
             self._join_crashed(join, CallbackError("join", returned, "ok(...) or error(...)"))
             return
         if server.is_ended:
-            self._join_crashed(join, LocalProtocolError("join filled its own mailbox"))
+            self._join_crashed(join, LocalProtocolError("join overfilled its own mailbox"))
             return
         is_accepted = returned.status == "ok"
         log_join(
@@ -304,12 +305,12 @@ class SocketServer:
         if old is not None:
             self._send_notice(old, PHX_CLOSE, {})
 
-    # What a channel says.
+    # channel_owner.Owner.
 
     def send_reply(
         self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload
     ) -> None:
-        """Encode and send an answer. Raises EncodeError."""
+        """Encode and send a reply. Raises EncodeError."""
         outbox = self.outbox
         wire = outbox.wire
         frame = wire.serializer.encode_reply(join_ref, ref, topic, status, response)
@@ -320,28 +321,28 @@ class SocketServer:
         outbox = self.outbox
         outbox.send_frame(outbox.wire.serializer.encode(message))
 
-    def channel_closed(self, channel: ChannelServer) -> None:
-        """A channel ended gracefully."""
-        self._forget(channel, PHX_CLOSE, {})
+    def channel_closed(self, channel: OwnedChannel) -> None:
+        """Handle the graceful end of a channel."""
+        self._remove(channel, PHX_CLOSE, {})
 
-    def channel_crashed(self, channel: ChannelServer) -> None:
-        """A channel ended otherwise."""
-        self._forget(channel, PHX_ERROR, CHANNEL_CRASH)
+    def channel_crashed(self, channel: OwnedChannel) -> None:
+        """Handle the crash of a channel."""
+        self._remove(channel, PHX_ERROR, CHANNEL_CRASH)
 
-    def _forget(self, channel: ChannelServer, event: str, payload: Payload) -> None:
+    def _remove(self, channel: OwnedChannel, event: str, payload: Payload) -> None:
         topic = channel.socket.topic
         if self._channels.get(topic) is channel:
             del self._channels[topic]
             self._send_notice(channel, event, payload)
 
-    def _send_notice(self, channel: ChannelServer, event: str, payload: Payload) -> None:
+    def _send_notice(self, channel: OwnedChannel, event: str, payload: Payload) -> None:
         join_ref = channel.join_ref
         self.send_push(Message(join_ref, join_ref, channel.socket.topic, event, payload))
 
     # The end.
 
     def closed(self, reason: Reason) -> None:
-        """The connection is over: end all channels. A second call changes nothing."""
+        """End all channels of a closed connection. A second call changes nothing."""
         if self._closed_for is not None:
             return
         self._closed_for = reason

@@ -1,4 +1,4 @@
-"""Starting coroutines: at once, and as a task only so far as they wait."""
+"""Starts the coroutines of callbacks eagerly: they run at once, up to their first wait."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 class Spawner:
-    """Starts the coroutines of callbacks and holds those that are not done yet.
+    """Starts coroutines and keeps references to the tasks that are not done.
 
-    The loop keeps only weak references to tasks, so somebody must.
+    The event loop itself keeps only weak references to tasks.
     """
 
     __slots__ = ("_tasks",)
@@ -23,14 +23,14 @@ class Spawner:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __len__(self) -> int:
-        """How many are waiting for something."""
+        """How many tasks are not done."""
         return len(self._tasks)
 
     def start(self, awaitable: Awaitable[T]) -> asyncio.Task[T]:
-        """Run what a callback returned up to its first wait; the task is often done already.
+        """Run what a callback returned up to its first wait; the returned task is often done.
 
         Raises:
-            TypeError: it cannot be awaited.
+            TypeError: the value is not awaitable.
         """
         task = _start_task(awaitable if isinstance(awaitable, Coroutine) else _await(awaitable))
         if not task.done():
@@ -39,14 +39,14 @@ class Spawner:
         return task
 
     async def wait(self, timeout_s: float) -> None:
-        """Give what still runs some seconds to end, then cancel it."""
+        """Wait for all tasks until the timeout, then cancel the rest."""
         if not self._tasks:
             return
-        _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in late:
+        _, pending = await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in pending:
             task.cancel()
-        if late:
-            await asyncio.wait(late, timeout=timeout_s)
+        if pending:
+            await asyncio.wait(pending, timeout=timeout_s)
 
 
 async def _await(awaitable: Awaitable[T]) -> T:
@@ -61,21 +61,21 @@ if sys.version_info >= (3, 12):
 else:
 
     def _start_task(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """What `eager_start` does from 3.12 on, for 3.11.
+        """Start a task eagerly on Python 3.11, which has no `eager_start`.
 
-        A new task asks its loop to call its first step soon. The loop's `call_soon` is covered for
-        that moment, and the step is run here, as the loop would have. A callback that uses
-        `asyncio.timeout` or `current_task` finds a real task, as it must.
+        A new task schedules its first step with the loop's `call_soon`. That method is replaced for
+        this moment, and the step is run here instead. So a callback that uses `asyncio.timeout` or
+        `current_task` finds a real task.
         """
         loop = asyncio.get_running_loop()
         if asyncio.current_task(loop) is not None:
-            return loop.create_task(coroutine)  # a task cannot be stepped inside another's step
+            return loop.create_task(coroutine)  # a task cannot run inside the step of another
         steps: list[tuple[Callable[[], object], Context]] = []
 
-        def take_step(step: Callable[[], object], *, context: Context) -> None:
+        def capture_step(step: Callable[[], object], *, context: Context) -> None:
             steps.append((step, context))
 
-        vars(loop)["call_soon"] = take_step
+        vars(loop)["call_soon"] = capture_step
         try:
             task = asyncio.Task(coroutine, loop=loop)
         finally:

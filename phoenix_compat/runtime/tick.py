@@ -1,7 +1,7 @@
-"""The end of the loop tick: when what was held back in it is written.
+"""Flushes the buffered writes of a loop tick when the tick ends.
 
-A send to a socket costs more than everything else on the way out together. So what one loop tick
-produces for a client is held back until the tick ends, and is then one write.
+A send to a socket costs more than all other work on an outgoing message. So everything that one
+loop tick produces for a client is buffered until the tick ends, and then written at once.
 """
 
 from __future__ import annotations
@@ -11,45 +11,45 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 LONG_BYTES: Final = 64 * 1024
-"""A frame longer than this does not wait for the end of the tick behind others."""
+"""A frame longer than this is written before the end of the tick."""
 
 
 class Flushable(Protocol):
-    """Holds frames back until the tick ends."""
+    """Buffers frames until the tick ends."""
 
     def flush(self) -> None:
-        """The tick ends: write what was held back."""
+        """Write the buffered frames."""
 
 
-class First(Protocol):
+class HeldOutbox(Protocol):
     """An outbox with a single frame that waits for the end of a held tick.
 
     Attributes:
-        first: the frame; None once it has joined a queue, or the client is gone.
+        held_frame: the frame; None once it has moved to a queue, or the client has disconnected.
     """
 
-    first: bytes | None
+    held_frame: bytes | None
 
     @property
     def write(self) -> Callable[[bytes], int]:
-        """Write now and return how many bytes were taken; may raise OSError."""
+        """Write now and return how many bytes were written; may raise OSError."""
 
-    def stuck(self, data: bytes, sent: int, error: OSError | None = None) -> None:
-        """`write` took only `sent` bytes of the data, or raised the error."""
+    def write_failed(self, data: bytes, sent: int, error: OSError | None = None) -> None:
+        """Handle a `write` that wrote only `sent` bytes of the data, or raised the error."""
 
 
 class Tick:
-    """The fanouts and outboxes that hold something back until the loop tick ends.
+    """The fanouts and outboxes with buffered writes in this loop tick.
 
     Attributes:
-        is_held: whether its end will be told by `release`.
-        firsts: outboxes whose `first` is written at the end of a held tick, before all else.
+        is_held: whether the tick is held open until `release`.
+        held_outboxes: outboxes whose `held_frame` is written first at the end of a held tick.
     """
 
-    __slots__ = ("_fanouts", "_is_scheduled", "_outboxes", "firsts", "is_held")
+    __slots__ = ("_fanouts", "_is_scheduled", "_outboxes", "held_outboxes", "is_held")
 
     def __init__(self) -> None:
-        self.firsts: list[First] = []
+        self.held_outboxes: list[HeldOutbox] = []
         self._fanouts: list[Flushable] = []
         self._outboxes: list[Flushable] = []
         self._is_scheduled = False
@@ -73,38 +73,38 @@ class Tick:
             asyncio.get_running_loop().call_soon(self.flush)
 
     def hold(self) -> None:
-        """Whoever calls this is about to hand on a batch of messages, and calls `release`."""
+        """Hold the tick open while a batch of messages is handled; `release` ends it."""
         self.is_held = True
 
     def release(self) -> None:
-        """The batch is handed on: for what it made, the tick ends here."""
+        """End a held tick and flush it."""
         self.is_held = False
-        if self.firsts or self._is_scheduled:
+        if self.held_outboxes or self._is_scheduled:
             self.flush()
 
     def flush(self) -> None:
-        """Write everything out."""
+        """Write everything that is buffered."""
         self._is_scheduled = False
-        firsts, fanouts, outboxes = self.firsts, self._fanouts, self._outboxes
-        if firsts:
-            self.firsts = []
-            for waiting in firsts:
-                first = waiting.first
-                if first is None:
-                    continue  # it joined a queue, or the client is gone
-                waiting.first = None
+        held, fanouts, outboxes = self.held_outboxes, self._fanouts, self._outboxes
+        if held:
+            self.held_outboxes = []
+            for outbox in held:
+                frame = outbox.held_frame
+                if frame is None:
+                    continue  # it moved to a queue, or the client has disconnected
+                outbox.held_frame = None
                 try:
-                    sent = waiting.write(first)
+                    sent = outbox.write(frame)
                 except OSError as error:
-                    waiting.stuck(first, 0, error)
+                    outbox.write_failed(frame, 0, error)
                 else:
-                    if sent != len(first):
-                        waiting.stuck(first, sent)
+                    if sent != len(frame):
+                        outbox.write_failed(frame, sent)
         if fanouts:
             self._fanouts = []
             for fanout in fanouts:
                 fanout.flush()
         if outboxes:
             self._outboxes = []
-            for outbox in outboxes:
-                outbox.flush()
+            for queued in outboxes:
+                queued.flush()

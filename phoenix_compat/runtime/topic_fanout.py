@@ -1,8 +1,7 @@
-"""The clients of one topic that take the same bytes.
+"""Writes broadcasts to the clients of one topic that take the same bytes.
 
-A broadcast is one frame in the fanout, not one in each outbox: at the end of the loop tick the
-fanout's
-frames are joined, and every client gets one write.
+A broadcast is stored once in the fanout, not once per outbox. At the end of the loop tick the
+fanout's frames are concatenated, and every client gets one write.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.runtime.tick import LONG_BYTES, Tick
 
 _MAX_PENDING: Final = 1_000
-"""So many broadcasts of one topic wait for the end of the tick; then they are written before it."""
+"""The limit of buffered broadcasts of one topic; when it is reached, they are written early."""
 
 
 class PackingWire(Protocol):
@@ -23,17 +22,17 @@ class PackingWire(Protocol):
 
     @property
     def serializer(self) -> Serializer:
-        """What turns messages into frames."""
+        """Turns messages into frames."""
 
     @property
     def tick(self) -> Tick:
-        """When what is produced now is written."""
+        """The buffered writes of the current loop tick."""
 
     def pack(self, frame: Frame) -> bytes:
-        """The bytes that carry an encoded message."""
+        """Add the transport's framing to an encoded message."""
 
 
-class LaneMember(Protocol):
+class FanoutOutbox(Protocol):
     """What a fanout needs of a client's outbox. See `outbox.Outbox`."""
 
     fanout: TopicFanout | None
@@ -41,76 +40,79 @@ class LaneMember(Protocol):
 
     @property
     def write(self) -> Callable[[bytes], int]:
-        """Write now and return how many bytes were taken; may raise OSError."""
+        """Write now and return how many bytes were written; may raise OSError."""
 
     @property
     def is_queueing(self) -> bool:
-        """Whether something waits for the end of the tick."""
+        """Whether the outbox has its own queue in this tick."""
 
     @property
     def is_slow(self) -> bool:
-        """Whether the client has yet to read what waits."""
+        """Whether the client has a backlog."""
 
     def enqueue(self, packet: bytes, key: object) -> None:
         """Queue a frame until the end of the tick."""
 
     def detach(self) -> list[bytes]:
-        """Queue on one's own until the tick ends; begin with what the fanout holds so far."""
+        """Use an own queue until the tick ends, starting with a copy of the fanout's frames."""
 
     def detach_from_now(self) -> None:
-        """Queue on one's own, without what the fanout holds: it was published before."""
+        """Use an own queue until the tick ends, without the fanout's earlier frames."""
 
-    def stuck(self, data: bytes, sent: int, error: OSError | None = None) -> None:
-        """`write` took only `sent` bytes of the data, or raised the error."""
+    def write_failed(self, data: bytes, sent: int, error: OSError | None = None) -> None:
+        """Handle a `write` that wrote only `sent` bytes of the data, or raised the error."""
 
 
 class TopicFanout:
     """The clients of one topic on one wire.
 
+    Clients that are in no other fanout are *solo*: they share the bytes of one write. Clients that
+    are in several fanouts are *multi*: each broadcast goes to their own queue.
+
     Attributes:
-        pending: the frames of this tick.
+        pending: the buffered frames of this tick.
     """
 
     __slots__ = ("_detached", "_multi", "_solo", "_wire", "pending")
 
     def __init__(self, wire: PackingWire) -> None:
         self._wire = wire
-        self._solo: dict[LaneMember, None] = {}
-        self._multi: dict[LaneMember, None] | None = None
-        self._detached: set[LaneMember] | None = None
+        self._solo: dict[FanoutOutbox, None] = {}
+        self._multi: dict[FanoutOutbox, None] | None = None
+        self._detached: set[FanoutOutbox] | None = None
         self.pending: list[bytes] = []
 
     def __len__(self) -> int:
         return len(self._solo) + (len(self._multi) if self._multi else 0)
 
     def encode(self, broadcast: Broadcast) -> bytes:
-        """The same bytes for all clients of the fanout. Raises EncodeError."""
+        """Encode a broadcast for all clients of the fanout. Raises EncodeError."""
         return self._wire.pack(self._wire.serializer.fastlane(broadcast))
 
-    def publish(self, packet: bytes, but: LaneMember | None, key: object = None) -> None:
-        """Hold a frame for all clients but one until the tick ends.
+    def publish(self, packet: bytes, exclude: FanoutOutbox | None, key: object = None) -> None:
+        """Buffer a frame for all clients except one until the tick ends.
 
         Args:
-            key: what a slow client need hear only the newest of, or None.
+            key: for a slow client, the frame replaces an unsent one with the same key; or None.
         """
-        if but is not None and but in self._solo and not but.is_slow:
-            but.detach()
+        if exclude is not None and exclude in self._solo and not exclude.is_slow:
+            exclude.detach()
         if not self.pending:
             self._wire.tick.add_fanout(self)
         self.pending.append(packet)
         if self._detached:
             for outbox in self._detached:
-                if outbox is not but:
+                if outbox is not exclude:
                     outbox.enqueue(packet, key)
         if self._multi:
             for outbox in self._multi:
-                if outbox is not but:
+                if outbox is not exclude:
                     outbox.enqueue(packet, key)
         if len(self.pending) >= _MAX_PENDING or len(packet) > LONG_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Write the frames of this tick to those that heard nothing else."""
+        """Write the frames of this tick to the clients that got nothing else."""
         pending, self.pending = self.pending, []
         if not pending:
             return
@@ -122,13 +124,13 @@ class TopicFanout:
             try:
                 sent = outbox.write(data)
             except OSError as error:
-                outbox.stuck(data, 0, error)
+                outbox.write_failed(data, 0, error)
             else:
                 if sent != size:
-                    outbox.stuck(data, sent)
+                    outbox.write_failed(data, sent)
 
-    def add(self, outbox: LaneMember) -> None:
-        """Begin to write to a client; what is pending is not for it."""
+    def add(self, outbox: FanoutOutbox) -> None:
+        """Add a client; it gets what is published from now on."""
         first = outbox.fanout
         if outbox.fanout_count:
             if first is not None:
@@ -141,8 +143,8 @@ class TopicFanout:
                 outbox.detach_from_now()
         outbox.fanout_count += 1
 
-    def discard(self, outbox: LaneMember) -> None:
-        """Write nothing more to a client; what is pending still reaches it."""
+    def discard(self, outbox: FanoutOutbox) -> None:
+        """Remove a client; it still gets the frames that are pending."""
         if outbox in self._solo:
             self._leave_solo(outbox)
         elif self._multi is not None and outbox in self._multi:
@@ -151,30 +153,30 @@ class TopicFanout:
             return
         outbox.fanout_count -= 1
 
-    def make_multi(self, outbox: LaneMember) -> None:
-        """The client joins a second fanout: from now on it queues on its own."""
+    def make_multi(self, outbox: FanoutOutbox) -> None:
+        """Change a client from solo to multi, because it joins a second fanout."""
         self._leave_solo(outbox)
         self._add_multi(outbox)
 
-    def mark_detached(self, outbox: LaneMember) -> None:
-        """The client has a queue of its own, for this tick or while it is slow."""
+    def mark_detached(self, outbox: FanoutOutbox) -> None:
+        """Mark a client with its own queue, for this tick or while it is slow."""
         if self._detached is None:
             self._detached = set()
         self._detached.add(outbox)
 
-    def unmark_detached(self, outbox: LaneMember) -> None:
-        """The client's own queue is written."""
+    def unmark_detached(self, outbox: FanoutOutbox) -> None:
+        """Undo `mark_detached`, after the client's own queue was written."""
         if self._detached is not None:
             self._detached.discard(outbox)
 
-    def _leave_solo(self, outbox: LaneMember) -> None:
+    def _leave_solo(self, outbox: FanoutOutbox) -> None:
         if self.pending and not outbox.is_slow:
             outbox.detach()
         self.unmark_detached(outbox)
         del self._solo[outbox]
         outbox.fanout = None
 
-    def _add_multi(self, outbox: LaneMember) -> None:
+    def _add_multi(self, outbox: FanoutOutbox) -> None:
         if self._multi is None:
             self._multi = {}
         self._multi[outbox] = None

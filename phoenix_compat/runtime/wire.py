@@ -1,4 +1,4 @@
-"""Wires: a serializer with a transport's framing. Clients of one wire take the same bytes."""
+"""Combines a serializer with a transport's framing; clients of one wire take the same bytes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from phoenix_compat.runtime.topic_fanout import TopicFanout
 
 _HEADERS: Final = 1_024
 _TEXT_HEADERS: Final = tuple(frame_header(TEXT, size) for size in range(_HEADERS))
-"""What stands before text of each usual length."""
+"""The frame headers for short texts, by length."""
 
 
 class ByteWire:
-    """A serializer and a transport's framing. Packed messages are joined by concatenation.
+    """A serializer and a transport's framing. Packed messages can be concatenated.
 
     Attributes:
-        serializer: what turns messages into frames.
-        tick: when what is produced now is written.
+        serializer: turns messages into frames.
+        tick: the buffered writes of the current loop tick.
         max_outbox_bytes: see Limits.
-        counters: how often a bound was met.
+        counters: how often each limit was reached.
     """
 
     __slots__ = ("counters", "max_outbox_bytes", "serializer", "tick")
@@ -37,7 +37,7 @@ class ByteWire:
         self.counters = counters
 
     def pack(self, frame: Frame) -> bytes:
-        """The bytes that carry an encoded message."""
+        """Add the transport's framing to an encoded message."""
         raise NotImplementedError
 
     def open_fanout(self) -> TopicFanout:
@@ -46,12 +46,12 @@ class ByteWire:
 
 
 class WebSocketWire(ByteWire):
-    """Websocket frames."""
+    """Packs each message into one websocket frame."""
 
     __slots__ = ()
 
     def pack(self, frame: Frame) -> bytes:
-        """A websocket frame around an encoded message."""
+        """Put an encoded message into a websocket frame."""
         size = len(frame)
         if type(frame) is bytes and size < _HEADERS:
             return _TEXT_HEADERS[size] + frame

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from phoenix_compat.background import Background
+from phoenix_compat.background import BackgroundReport
 from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.endpoint import Endpoint
@@ -106,7 +106,7 @@ async def open_app(
         )
 
         maintenance = Maintenance(settings, store, archive)
-        background = Background()
+        background = BackgroundReport()
         background.watch(lambda: (worker.dispatcher, maintenance.background))
 
         async def work() -> None:
@@ -136,7 +136,7 @@ async def open_app(
                 await work()
 
             background.watch(lambda: cluster.background)
-            await cluster.start(app, worker, take_over, lambda: background.is_well)
+            await cluster.start(app, worker, take_over, lambda: background.is_healthy)
             stack.push_async_callback(cluster.stop)
         add_task_routes(app, store, worker, task_types=task_types, announce=feed.announce)
         add_file_routes(app, archive)

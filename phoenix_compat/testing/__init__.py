@@ -1,4 +1,4 @@
-"""Phoenix.ChannelTest for Python: real sockets and channels, and no network.
+"""Phoenix.ChannelTest for Python: tests channels with real sockets, but without a network.
 
     async def test_new_msg_reaches_the_room() -> None:
         async with ChannelTest() as channels:
@@ -10,15 +10,17 @@
             await client.assert_reply(ref, "ok")
             await channels.assert_broadcast("room:lobby", "new_msg", including(body="hi"))
 
-What a client sends is written and read as V2, as in production. What comes back is encoded as V2
-too, so that a payload that cannot be encoded fails here as it would there; but tests see the values
-and not the bytes. When `push` returns, its handler has run as far as it does not wait.
+Messages of a client are encoded and decoded as V2, as in production. Messages to a client are
+encoded as V2 too, so a payload that cannot be encoded fails as in production; but tests see the
+values, not the bytes. When `push` returns, its handler has run up to its first wait.
 
-Payloads are compared with `==`, or given to a predicate; when none is given any will do. `ANY` of
-`unittest.mock` fits any value inside of one.
+A payload is compared with `==`, or passed to a predicate; without one, any payload matches. `ANY`
+of `unittest.mock` matches any value inside a payload.
 
-Differs from Phoenix: joins of one socket share its connection, so a second join of a topic ends the
-first, as a real client would see; Phoenix.ChannelTest starts a channel for each.
+Differs from Phoenix: the joins of one socket share its connection, so a second join of a topic ends
+the first, as for a real client; Phoenix.ChannelTest starts a channel for each join.
+
+Start with this file; `client` has the assertions.
 
 Source: phoenix 1.8.12, lib/phoenix/test/channel_test.ex.
 """
@@ -43,7 +45,7 @@ from phoenix_compat.testing.client import (
     JoinRefusedError,
 )
 from phoenix_compat.testing.inbox import Inbox, Seconds, Timeouts, including
-from phoenix_compat.testing.transport import Recorder, Stage
+from phoenix_compat.testing.transport import Environment, Recorder
 
 __all__ = [
     "ANY",
@@ -60,7 +62,7 @@ class ConnectRefusedError(PhoenixCompatError):
     """`connect` returned `error(reason)`.
 
     Attributes:
-        reason: what it gave; `{}` for a bare `error()`.
+        reason: the reason; `{}` for `error()` without one.
     """
 
     def __init__(self, reason: Any) -> None:
@@ -69,12 +71,12 @@ class ConnectRefusedError(PhoenixCompatError):
 
 
 class ChannelTest:
-    """Connects clients to an endpoint, and hears its topics. Leaving it hangs all of them up.
+    """Connects test clients to an endpoint. Leaving the `async with` block disconnects them.
 
     Args:
-        endpoint: yours, when the code under test broadcasts to it; else a new one.
-        assert_timeout_s: how long assertions wait for what does not come.
-        refute_timeout_s: how long refutations wait.
+        endpoint: the endpoint of the code under test; a new one by default.
+        assert_timeout_s: how long assertions wait for a message.
+        refute_timeout_s: how long refutations wait for a message.
     """
 
     def __init__(
@@ -85,9 +87,10 @@ class ChannelTest:
         refute_timeout_s: float = 0.02,
     ) -> None:
         self.endpoint = endpoint or Endpoint()
-        self._stage = Stage(self.endpoint, Recorder(), Timeouts(assert_timeout_s, refute_timeout_s))
+        timeouts = Timeouts(assert_timeout_s, refute_timeout_s)
+        self._environment = Environment(self.endpoint, Recorder(), timeouts)
         self._sockets: list[ConnectedSocket] = []
-        self._heard: dict[str, Inbox] = {}
+        self._inboxes: dict[str, Inbox] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -96,12 +99,12 @@ class ChannelTest:
         await self.close()
 
     async def close(self) -> None:
-        """Hang up. Callbacks that still wait after `assert_timeout_s` are cancelled."""
+        """Disconnect all clients; cancel callbacks that wait longer than `assert_timeout_s`."""
         for socket in self._sockets:
             await socket.close()
-        for topic, inbox in self._heard.items():
-            self.endpoint.unsubscribe(topic, inbox.hear)
-        await self.endpoint.spawner.wait(self._stage.timeouts.assert_s)
+        for topic, inbox in self._inboxes.items():
+            self.endpoint.unsubscribe(topic, inbox.add_broadcast)
+        await self.endpoint.spawner.wait(self._environment.timeouts.assert_s)
 
     # Clients.
 
@@ -135,22 +138,22 @@ class ChannelTest:
         id: str | None = None,
         assigns: Mapping[str, Any] | None = None,
     ) -> ConnectedSocket:
-        """A client that is connected already: `connect` is not called.
+        """Return a connected client without calling `connect`.
 
         Args:
-            handler: a socket, or a channel that then serves every topic.
-            id: what the socket's `id` would give.
-            assigns: what `connect` would assign.
+            handler: a socket handler, or a channel class that serves every topic.
+            id: the socket's id.
+            assigns: the socket's assigns.
         """
         return self._connected(_mounted(handler), id, dict(assigns or {}))
 
     async def join(
         self, socket: ConnectedSocket | type[Channel], topic: str, payload: Payload = NO_FIELDS
     ) -> ChannelClient:
-        """Join a topic; with a channel class, from a new socket that is served by it alone.
+        """Join a topic; with a channel class, from a new socket that has only this channel.
 
         Raises:
-            JoinRefusedError: the answer has status "error".
+            JoinRefusedError: the reply has status "error".
             AssertionError: the connection was closed instead.
         """
         connected = socket if isinstance(socket, ConnectedSocket) else self.socket(socket)
@@ -166,51 +169,51 @@ class ChannelTest:
     # Topics.
 
     def subscribe(self, topic: str) -> None:
-        """Hear a topic from now on, for `assert_broadcast`."""
-        if topic not in self._heard:
-            inbox = self._heard[topic] = Inbox(topic, self._stage.timeouts)
-            self.endpoint.subscribe(topic, inbox.hear)
+        """Record the broadcasts of a topic from now on, for `assert_broadcast`."""
+        if topic not in self._inboxes:
+            inbox = self._inboxes[topic] = Inbox(topic, self._environment.timeouts)
+            self.endpoint.subscribe(topic, inbox.add_broadcast)
 
     def broadcast_from(self, topic: str, event: str, payload: Payload) -> Done:
-        """Broadcast to all but this test: `assert_broadcast` does not see it."""
-        return self.endpoint.broadcast_from(self._inbox(topic).hear, topic, event, payload)
+        """Broadcast to all subscribers except this test: `assert_broadcast` does not see it."""
+        return self.endpoint.broadcast_from(self._inbox(topic).add_broadcast, topic, event, payload)
 
     async def assert_broadcast(
         self, topic: str, event: str, payload: Payload = ANY, *, timeout_s: Seconds = None
     ) -> Any:
-        """The event is broadcast on a topic that was subscribed to; returns its payload."""
-        what = ("broadcast", event)
-        found = await self._inbox(topic).expect(*what, payload=payload, timeout_s=timeout_s)
+        """Assert that the event is broadcast on a subscribed topic; return its payload."""
+        label = ("broadcast", event)
+        found = await self._inbox(topic).expect(*label, payload=payload, timeout_s=timeout_s)
         return found.payload
 
     async def refute_broadcast(
         self, topic: str, event: str = ANY, payload: Payload = ANY, *, timeout_s: Seconds = None
     ) -> None:
-        """The event is not broadcast; without one, nothing is."""
-        what = ("broadcast", event)
-        await self._inbox(topic).refute(*what, payload=payload, timeout_s=timeout_s)
+        """Assert that the event is not broadcast; without an event, that nothing is."""
+        label = ("broadcast", event)
+        await self._inbox(topic).refute(*label, payload=payload, timeout_s=timeout_s)
 
     def _inbox(self, topic: str) -> Inbox:
-        if topic not in self._heard:
+        if topic not in self._inboxes:
             raise AssertionError(f"not subscribed: call subscribe({topic!r}) or subscribe_and_join")
-        return self._heard[topic]
+        return self._inboxes[topic]
 
     def _connected(
         self, mounted: MountedSocket, id: str | None, assigns: dict[str, Any]
     ) -> ConnectedSocket:
-        socket = ConnectedSocket(self._stage, mounted, id, assigns)
+        socket = ConnectedSocket(self._environment, mounted, id, assigns)
         self._sockets.append(socket)
         return socket
 
 
 def _mounted(handler: type[SocketHandler | Channel]) -> MountedSocket:
-    """The handler with its routes, checked as when it is mounted."""
+    """Mount the handler, which checks its channels."""
     endpoint = Endpoint()
-    endpoint.socket("/socket", _serving(handler) if issubclass(handler, Channel) else handler)
+    endpoint.socket("/socket", _handler_for(handler) if issubclass(handler, Channel) else handler)
     return endpoint.sockets[0]
 
 
-def _serving(channel: type[Channel]) -> type[SocketHandler]:
+def _handler_for(channel: type[Channel]) -> type[SocketHandler]:
     class ChannelTestSocket(SocketHandler):
         channels = {"*": channel}  # noqa: RUF012 - a ClassVar of the base
 

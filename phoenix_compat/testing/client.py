@@ -1,4 +1,4 @@
-"""A client under test: its connection, and what it has on each topic."""
+"""A test client: its connection, and the assertions for each topic that it joined."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from phoenix_compat.protocol.message import (
     Payload,
     Ref,
 )
-from phoenix_compat.socket import Port, Socket
+from phoenix_compat.socket import RunningChannel, Socket
 from phoenix_compat.testing.inbox import Inbox, Seconds
-from phoenix_compat.testing.transport import Connection, Stage
+from phoenix_compat.testing.transport import Connection, Environment
 
 TRANSPORT: Final = "channel_test"
-"""What `socket.transport` says in tests, as in Phoenix."""
+"""The value of `socket.transport` in tests, as in Phoenix."""
 
 NO_FIELDS: Final[Payload] = {}
-"""The payload of messages that were given none."""
+"""The default payload."""
 
 
 class JoinRefusedError(PhoenixCompatError):
-    """A join was answered with status "error", by `join` or by the server ("join crashed").
+    """The reply to a join has status "error", from `join` or from the server ("join crashed").
 
     Attributes:
-        response: what the client got with it.
+        response: the response in the reply.
     """
 
     def __init__(self, topic: str, response: Payload) -> None:
@@ -41,64 +41,73 @@ class JoinRefusedError(PhoenixCompatError):
 
 
 class ConnectedSocket(Socket):
-    """A client's connection, with the id and the assigns that its channels begin with."""
+    """A client's connection, with the id and the assigns that its channels start with."""
 
     def __init__(
-        self, stage: Stage, mounted: MountedSocket, id: str | None, assigns: dict[str, Any]
+        self,
+        environment: Environment,
+        mounted: MountedSocket,
+        id: str | None,
+        assigns: dict[str, Any],
     ) -> None:
-        super().__init__(stage.endpoint, mounted.handler, TRANSPORT)
+        super().__init__(environment.endpoint, mounted.handler, TRANSPORT)
         self.id = id
         self.assigns = assigns
-        self._stage = stage
-        self._connection = Connection(stage, mounted, self)
+        self._environment = environment
+        self._connection = Connection(environment, mounted, self)
         self._refs = map(str, itertools.count(1))
-        self._join_refs = map(str, itertools.count(11))  # so that no ref is taken for a join_ref
-        self._made: dict[Ref, Socket] = {}
+        self._join_refs = map(str, itertools.count(11))  # to tell them apart from refs
+        self._channel_sockets: dict[Ref, Socket] = {}
 
     @property
     def close_code(self) -> int | None:
-        """The code with which the connection was closed; None while it is open."""
+        """The close code of the connection; None while it is open."""
         return self._connection.close_code
 
     async def join(self, topic: str, payload: Payload = NO_FIELDS) -> ChannelClient:
         """Join a topic over this connection; see ChannelTest.join."""
         join_ref = next(self._join_refs)
-        inbox = self._connection.inboxes[topic, join_ref] = Inbox(topic, self._stage.timeouts)
+        inbox = self._connection.inboxes[topic, join_ref] = Inbox(topic, self._environment.timeouts)
         ref = await self.send(join_ref, topic, PHX_JOIN, payload)
-        limit_s = self._stage.endpoint.limits.join_timeout_s + 1.0
+        limit_s = self._environment.endpoint.limits.join_timeout_s + 1.0
         reply = await inbox.expect("reply", ref, ANY, payload=ANY, timeout_s=limit_s)
-        if reply.what != ("reply", ref, "ok"):
+        if reply.label != ("reply", ref, "ok"):
             raise JoinRefusedError(topic, reply.payload)
-        return ChannelClient(self, self._made[join_ref], inbox, reply.payload)
+        return ChannelClient(self, self._channel_sockets[join_ref], inbox, reply.payload)
 
     async def send(self, join_ref: Ref, topic: str, event: str, payload: Payload) -> Ref:
-        """Send a message of the client; returns its ref."""
+        """Send a message as the client; return its ref."""
         ref = next(self._refs)
-        await self._connection.say(join_ref, ref, topic, event, payload)
+        await self._connection.send_message(join_ref, ref, topic, event, payload)
         return ref
 
     async def close(self) -> None:
-        """Go away, as a client does: `terminate` gets ("shutdown", "closed")."""
-        await self._connection.hang_up()
+        """Disconnect as a client does: `terminate` gets ("shutdown", "closed")."""
+        await self._connection.disconnect()
 
     def for_channel(
-        self, port: Port, topic: str, join_ref: Ref, assigns: Mapping[str, Any] | None
+        self,
+        channel: RunningChannel,
+        topic: str,
+        join_ref: Ref,
+        assigns: Mapping[str, Any] | None,
     ) -> Socket:
-        """See Socket. What is made is kept for the test to look at."""
-        made = self._made[join_ref] = super().for_channel(port, topic, join_ref, assigns)
-        return made
+        """See Socket. The channel's socket is also stored for the test."""
+        socket = super().for_channel(channel, topic, join_ref, assigns)
+        self._channel_sockets[join_ref] = socket
+        return socket
 
 
 class ChannelClient:
     """A client on a topic that it joined.
 
-    An assertion is satisfied by the first arrival that satisfied none before, and returns its
-    payload. AssertionError lists all that came.
+    An assertion matches the first message that no earlier assertion has matched, and returns its
+    payload. An AssertionError lists all received messages.
 
     Attributes:
         connection: the client's connection.
         socket: the channel's own socket: its `assigns`, and `send_self` to reach `handle_info`.
-        response: what the join was answered with.
+        response: the response in the reply to the join.
     """
 
     def __init__(
@@ -110,24 +119,24 @@ class ChannelClient:
         self._inbox = inbox
 
     async def push(self, event: str, payload: Payload = NO_FIELDS) -> Ref:
-        """Send an event to the channel; returns the message's ref, for `assert_reply`.
+        """Send an event to the channel; return the message's ref, for `assert_reply`.
 
-        The payload goes through JSON, or as a binary message when it is `bytes`.
+        The payload is sent as JSON, or as a binary message if it is `bytes`.
         """
         return await self.connection.send(self.socket.join_ref, self.socket.topic, event, payload)
 
     async def leave(self) -> Ref:
-        """Leave the topic; returns the message's ref, for `assert_reply`."""
+        """Leave the topic; return the message's ref, for `assert_reply`."""
         return await self.push(PHX_LEAVE)
 
     async def close(self) -> None:
-        """Go away, as a client does; ends what else its connection has joined, too."""
+        """Disconnect as a client does; this ends all channels of the connection."""
         await self.connection.close()
 
     async def assert_push(
         self, event: str, payload: Payload = ANY, *, timeout_s: Seconds = None
     ) -> Any:
-        """The client gets this event: pushed to it, or broadcast to its topic."""
+        """Assert that the client gets this event, by a push or a broadcast; return its payload."""
         return (
             await self._inbox.expect("push", event, payload=payload, timeout_s=timeout_s)
         ).payload
@@ -135,26 +144,26 @@ class ChannelClient:
     async def refute_push(
         self, event: str = ANY, payload: Payload = ANY, *, timeout_s: Seconds = None
     ) -> None:
-        """The client does not get this event; without one, it gets none at all."""
+        """Assert that the client does not get this event; without an event, that it gets none."""
         await self._inbox.refute("push", event, payload=payload, timeout_s=timeout_s)
 
     async def assert_reply(
         self, ref: Ref, status: str, payload: Payload = ANY, *, timeout_s: Seconds = None
     ) -> Any:
-        """The message with this ref is answered so."""
-        what = ("reply", ref, status)
-        return (await self._inbox.expect(*what, payload=payload, timeout_s=timeout_s)).payload
+        """Assert that the message with this ref gets this reply; return its response."""
+        label = ("reply", ref, status)
+        return (await self._inbox.expect(*label, payload=payload, timeout_s=timeout_s)).payload
 
     async def refute_reply(
         self, ref: Ref, status: str = ANY, payload: Payload = ANY, *, timeout_s: Seconds = None
     ) -> None:
-        """The message with this ref is not answered so; without a status, it is not answered."""
+        """Assert that the message does not get this reply; without a status, that it gets none."""
         await self._inbox.refute("reply", ref, status, payload=payload, timeout_s=timeout_s)
 
     async def assert_closed(self, *, timeout_s: Seconds = None) -> None:
-        """The channel ends gracefully, by `stop()` or a leave: the client hears `phx_close`."""
+        """Assert that the channel ends gracefully, by `stop()` or a leave, with `phx_close`."""
         await self.assert_push(PHX_CLOSE, timeout_s=timeout_s)
 
     async def assert_crashed(self, *, timeout_s: Seconds = None) -> None:
-        """The channel ends by an error: the client hears `phx_error`."""
+        """Assert that the channel crashes, with `phx_error`."""
         await self.assert_push(PHX_ERROR, timeout_s=timeout_s)

@@ -1,4 +1,4 @@
-"""What came to a client or to a topic, and the assertions about it."""
+"""Records the messages of a client or the broadcasts of a topic, for assertions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, TypeAlias
 from phoenix_compat.protocol.message import Broadcast, Payload
 
 Seconds: TypeAlias = float | None
-"""How long an assertion waits; None for what ChannelTest was given."""
+"""How long an assertion waits; None uses the timeout of ChannelTest."""
 
 
 class Timeouts(NamedTuple):
-    """How long assertions and refutations wait when they are not told."""
+    """How long assertions and refutations wait by default."""
 
     assert_s: float
     refute_s: float
@@ -28,8 +28,10 @@ class _Including:
     def __call__(self, payload: Any) -> bool:
         return isinstance(payload, Mapping) and all(
             name in payload
-            and _fits(_Including(wanted) if isinstance(wanted, dict) else wanted, payload[name])
-            for name, wanted in self._fields.items()
+            and _matches(
+                _Including(expected) if isinstance(expected, dict) else expected, payload[name]
+            )
+            for name, expected in self._fields.items()
         )
 
     def __repr__(self) -> str:
@@ -37,97 +39,109 @@ class _Including:
 
 
 def including(fields: Mapping[str, Any] | None = None, /, **more: Any) -> Callable[[Any], bool]:
-    """Match dicts with these fields, whatever else they hold; dicts inside of them likewise.
+    """Match dicts that have at least these fields; nested dicts are matched the same way.
 
     A value may be a predicate: `including(user={"name": "ann"}, id=lambda id: id > 5)`.
     """
     return _Including({**(fields or {}), **more})
 
 
-def _fits(wanted: Any, value: Any) -> bool:
-    return bool(wanted(value) if callable(wanted) else wanted == value)
+def _matches(expected: Any, value: Any) -> bool:
+    return bool(expected(value) if callable(expected) else expected == value)
 
 
-class Arrival(NamedTuple):
-    """Something that was sent, or is expected.
+class RecordedMessage(NamedTuple):
+    """A message that was sent, or that is expected.
 
     Attributes:
-        what: ("push", event), ("broadcast", event) or ("reply", ref, status).
-        payload: the value as it was given to `push`, `broadcast` or `ok`; if it is expected, a
+        label: ("push", event), ("broadcast", event) or ("reply", ref, status).
+        payload: the value that was given to `push`, `broadcast` or `ok`; of an expected message, a
             value or a predicate.
     """
 
-    what: tuple[Any, ...]
+    label: tuple[Any, ...]
     payload: Payload
 
-    def is_like(self, wanted: Arrival) -> bool:
-        """Whether this is what was expected."""
-        return wanted.what == self.what and _fits(wanted.payload, self.payload)
+    def matches(self, expected: RecordedMessage) -> bool:
+        """Whether this is the expected message."""
+        return expected.label == self.label and _matches(expected.payload, self.payload)
 
     def __str__(self) -> str:
-        kind, *names = self.what
-        return f"{kind} {', '.join(map(repr, names))} with {self.payload!r}"
+        direction, *names = self.label
+        return f"{direction} {', '.join(map(repr, names))} with {self.payload!r}"
 
 
 class Inbox:
-    """What came to one place. Each arrival satisfies one assertion."""
+    """The messages of one join, or the broadcasts of one topic.
 
-    def __init__(self, place: str, timeouts: Timeouts) -> None:
-        self._place = place
+    Each message satisfies only one assertion.
+
+    Args:
+        topic: the topic, for error messages.
+    """
+
+    def __init__(self, topic: str, timeouts: Timeouts) -> None:
+        self._topic = topic
         self._timeouts = timeouts
-        self._arrivals: list[Arrival] = []
+        self._messages: list[RecordedMessage] = []
         self._asserted: set[int] = set()
         self._changed = asyncio.Event()
-        self._end: str | None = None
+        self._end_reason: str | None = None
 
-    def add(self, arrival: Arrival) -> None:
-        """Something came."""
-        self._arrivals.append(arrival)
+    def add(self, message: RecordedMessage) -> None:
+        """Record a message."""
+        self._messages.append(message)
         self._changed.set()
 
-    def hear(self, broadcast: Broadcast) -> None:
-        """A subscriber. A copy is kept, because the sender may change the payload later."""
-        self.add(Arrival(("broadcast", broadcast.event), deepcopy(broadcast.payload)))
+    def add_broadcast(self, broadcast: Broadcast) -> None:
+        """Record a copy of a broadcast, because the sender may modify the payload later."""
+        self.add(RecordedMessage(("broadcast", broadcast.event), deepcopy(broadcast.payload)))
 
-    def close(self, why: str) -> None:
-        """Nothing more will come, so nobody need wait for it."""
-        self._end = why
+    def close(self, reason: str) -> None:
+        """Stop all waiting, because there will be no more messages."""
+        self._end_reason = reason
         self._changed.set()
 
-    async def expect(self, *what: Any, payload: Payload, timeout_s: Seconds) -> Arrival:
-        """The first such arrival that satisfied no assertion yet; AssertionError if none comes."""
+    async def expect(self, *label: Any, payload: Payload, timeout_s: Seconds) -> RecordedMessage:
+        """Wait for the first matching message that satisfied no assertion yet, and return it.
+
+        Raises:
+            AssertionError: there was none within the timeout.
+        """
         wait_s = self._timeouts.assert_s if timeout_s is None else timeout_s
-        wanted = Arrival(what, payload)
-        found = await self._wait_for(wanted, wait_s)
+        expected = RecordedMessage(label, payload)
+        found = await self._wait_for(expected, wait_s)
         if found is None:
-            raise AssertionError(f"no {wanted} came within {wait_s:g} s\n{self}")
+            raise AssertionError(f"no {expected} within {wait_s:g} s\n{self}")
         return found
 
-    async def refute(self, *what: Any, payload: Payload, timeout_s: Seconds) -> None:
-        """Raise AssertionError if such an arrival is there or comes."""
+    async def refute(self, *label: Any, payload: Payload, timeout_s: Seconds) -> None:
+        """Raise AssertionError if there is a matching message within the timeout."""
         wait_s = self._timeouts.refute_s if timeout_s is None else timeout_s
-        found = await self._wait_for(Arrival(what, payload), wait_s)
+        found = await self._wait_for(RecordedMessage(label, payload), wait_s)
         if found is not None:
             raise AssertionError(f"unexpected {found}\n{self}")
 
-    async def _wait_for(self, wanted: Arrival, wait_s: float) -> Arrival | None:
+    async def _wait_for(self, expected: RecordedMessage, wait_s: float) -> RecordedMessage | None:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + wait_s
         await asyncio.sleep(0)  # broadcasts are written when the loop tick ends
         while True:
-            for number, arrival in enumerate(self._arrivals):
-                if number not in self._asserted and arrival.is_like(wanted):
+            for number, message in enumerate(self._messages):
+                if number not in self._asserted and message.matches(expected):
                     self._asserted.add(number)
-                    return arrival
+                    return message
             left_s = deadline_s - loop.time()
-            if self._end is not None or left_s <= 0:
+            if self._end_reason is not None or left_s <= 0:
                 return None
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), left_s)
 
     def __str__(self) -> str:
-        lines = [f"came to {self._place}:" if self._arrivals else f"nothing came to {self._place}"]
-        for number, arrival in enumerate(self._arrivals):
-            lines.append(f"  {arrival}{' (asserted)' if number in self._asserted else ''}")
-        return "\n".join(lines if self._end is None else [*lines, self._end])
+        lines = [
+            f"messages on {self._topic}:" if self._messages else f"no messages on {self._topic}"
+        ]
+        for number, message in enumerate(self._messages):
+            lines.append(f"  {message}{' (asserted)' if number in self._asserted else ''}")
+        return "\n".join(lines if self._end_reason is None else [*lines, self._end_reason])

@@ -1,4 +1,5 @@
-"""What every transport needs, whichever web framework carries it: who may connect, and sessions.
+"""Connects endpoints to web frameworks. The modules here do not depend on a framework.
 
-One folder for each web framework; `aiohttp/` is the one there is. Start with `aiohttp/mount`.
+Each supported framework has a folder; `aiohttp/` is the only one so far. Start with
+`aiohttp/mount`.
 """

@@ -1,4 +1,4 @@
-"""Who may connect: what every transport asks before it lets a client in.
+"""Decides who may connect: origin, version and the handler's `connect`; for every transport.
 
 Source: phoenix 1.8.12, lib/phoenix/socket.ex, __connect__/3; lib/phoenix/socket/transport.ex,
 check_origin/5.
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Admitted(NamedTuple):
-    """A client that may come in."""
+    """A client that may connect."""
 
     serializer: Serializer
     socket: Socket
@@ -30,10 +30,11 @@ class Admitted(NamedTuple):
 def is_from_allowed_origin(
     origin: str | None, conn: Origin, endpoint: Endpoint, options: TransportOptions
 ) -> bool:
-    """Whether the page that sent a request may connect; a refusal is logged.
+    """Whether a request comes from a page that may connect; a refusal is logged.
 
     Args:
-        origin: the request's Origin header; None comes from no browser, or from a page of our own.
+        origin: the request's Origin header. None means that no browser sent it, or that it comes
+            from a page of this server.
         conn: scheme, host and port of the request itself.
     """
     if origin is None:
@@ -59,11 +60,14 @@ async def admit(
     socket: MountedSocket,
     options: TransportOptions,
 ) -> Admitted | Result:
-    """Agree on a version and ask `connect`; what refuses the client, if something does.
+    """Negotiate the version and call `connect`.
 
     Args:
-        params: the query and the path's variables.
-        info: what the transport knows of the request.
+        params: the query parameters and the path variables.
+        info: what the transport knows about the request.
+
+    Returns:
+        The admitted client, or the `error(...)` that refuses it.
 
     Raises:
         Exception: whatever `connect` raised; that is HTTP 500.

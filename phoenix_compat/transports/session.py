@@ -1,8 +1,8 @@
-"""One long-poll session: what a websocket connection is, without the websocket.
+"""A long-poll session: takes the place of a websocket connection.
 
-Frames wait in a buffer until a poll takes them; a poll that finds none waits for the first. Only
-the newest poll is woken. Messages are taken one by one, in order, and each is acknowledged once the
-socket server took it, which a join that waits delays.
+Frames are buffered until a poll takes them; a poll that finds none waits for the first one. Only
+the newest poll is woken. Posted messages are handled one by one, in order. Each is acknowledged
+after the socket server has handled it; a pending join delays this.
 
 Source: phoenix 1.8.12, lib/phoenix/transports/long_poll_server.ex.
 """
@@ -29,19 +29,19 @@ from phoenix_compat.socket import Socket
 log = logging.getLogger(__name__)
 
 NOT_TEXT: Final = b"\xff"
-"""Stands for a binary frame that is no UTF-8, which a long-poll answer cannot carry."""
+"""Marks a binary frame that is not UTF-8; a long-poll response cannot carry it."""
 
 
 _MAX_WAITING: Final = 100
-"""Messages that wait behind a join; one more is answered 408 at once."""
+"""The limit of messages that wait behind a join; one more gets status 408 at once."""
 
 
-class _Waiting(NamedTuple):
-    """A message that was posted."""
+class _PostedMessage(NamedTuple):
+    """A message that waits in the inbox."""
 
     data: bytes
     is_binary: bool
-    taken: asyncio.Future[None]
+    handled: asyncio.Future[None]
 
 
 def _wake(poll: asyncio.Future[None] | None) -> None:
@@ -50,12 +50,12 @@ def _wake(poll: asyncio.Future[None] | None) -> None:
 
 
 class LongPollWire(ByteWire):
-    """Frames as JSON strings, each with a comma behind it: put together, they are a JSON list."""
+    """Packs each frame into a JSON string and a comma; concatenated, they form a JSON list."""
 
     __slots__ = ()
 
     def pack(self, frame: Frame) -> bytes:
-        """The frame's text as a JSON string."""
+        """Encode the frame's text as a JSON string."""
         try:
             return jason.encode(frame.decode()) + b","
         except UnicodeDecodeError:
@@ -63,31 +63,31 @@ class LongPollWire(ByteWire):
 
 
 class Hub(Protocol):
-    """What the sessions of one mount share."""
+    """What the sessions of one mounted socket share."""
 
     endpoint: Endpoint
     routes: TopicRoutes[Route]
     polls: set[asyncio.Future[None]]
 
-    def gone(self, session: LongPollSession) -> None:
-        """The session is over."""
+    def session_ended(self, session: LongPollSession) -> None:
+        """Remove the session."""
 
 
 class LongPollSession:
-    """One client's session. See the module.
+    """One client's session; see the module docstring.
 
     Attributes:
-        name: what the hub knows it by.
-        token: the name, signed; the same for its whole life.
-        polled_at_s: when a poll last began, on the loop's clock.
+        name: its name in the hub.
+        token: the signed name; it never changes.
+        polled_at_s: the start of the latest poll, on the loop's clock.
     """
 
     __slots__ = (
+        "_final_data",
         "_hub",
         "_inbox",
         "_is_over",
         "_joining",
-        "_last_words",
         "_outbox",
         "_poller",
         "_server",
@@ -105,48 +105,48 @@ class LongPollSession:
         self.polled_at_s = asyncio.get_running_loop().time()
         self._hub = hub
         self._is_over = False
-        self._last_words = b""
+        self._final_data = b""
         self._poller: asyncio.Future[None] | None = None
-        self._inbox: deque[_Waiting] = deque()
+        self._inbox: deque[_PostedMessage] = deque()
         self._joining: asyncio.Future[None] | None = None
         self._outbox = Outbox(endpoint.wire(LongPollWire, serializer), self)
-        self._outbox.hold_back()  # nobody reads until a poll comes
+        self._outbox.start_backlog()  # polls take frames from the backlog
         self._server = SocketServer(endpoint, hub.routes, socket, self._outbox, self)
 
-    # What the outbox writes to: runtime.outbox.Sink.
+    # runtime.outbox.Sink.
 
     def send(self, data: bytes) -> int:
-        """There is never room: a poll takes what waits."""
+        """Write nothing: polls take frames from the backlog."""
         del data
         return 0
 
-    def write(self, data: bytes) -> None:
-        """The last words: for the poll that waits. Nobody comes for them later."""
-        self._last_words = data
+    def write_final(self, data: bytes) -> None:
+        """Keep the last frames for a waiting poll; later polls do not get them."""
+        self._final_data = data
 
-    def want_room(self) -> None:
-        """Wake the poll that waits."""
+    def notify_when_writable(self) -> None:
+        """Wake the waiting poll."""
         _wake(self._poller)
 
     def broken(self, error: OSError) -> None:
-        """Nothing that can break."""
+        """Do nothing; there is no socket that could break."""
 
     def overflowed(self) -> None:
-        """Nobody polls. Not now, because a fanout is being written."""
+        """End the session soon; not now, because a fanout is being written."""
         self._hub.endpoint.counters.slow_clients_closed += 1
         asyncio.get_running_loop().call_soon(self.close, 0, ("shutdown", "slow"))
 
     # Polls and messages.
 
     async def poll(self, window_s: float) -> bytes:
-        """Wait for frames, and take all that are there; empty when the window passed without.
+        """Wait for frames and take all of them; empty if none came within the window.
 
-        A poll that comes later takes over; this one then waits in vain.
+        A later poll replaces this one, which then gets nothing.
         """
         loop = asyncio.get_running_loop()
         self.polled_at_s = loop.time()
-        taken = self._outbox.take()
-        if not taken:
+        frames = self._outbox.take()
+        if not frames:
             poller = self._poller = loop.create_future()
             self._hub.polls.add(poller)
             try:
@@ -156,59 +156,59 @@ class LongPollSession:
             if self._poller is not poller:
                 return b""
             self._poller = None
-            taken = self._last_words if self._is_over else self._outbox.take()
-        return taken
+            frames = self._final_data if self._is_over else self._outbox.take()
+        return frames
 
     async def publish(self, data: bytes, *, is_binary: bool, window_s: float) -> bool:
-        """Hand one message to the socket server; whether it took it within the window.
+        """Handle one posted message; return whether it was handled within the window.
 
-        One that was not taken in time is still handled later, in its turn. One that cannot be read
-        ends the session, and is never taken.
+        A message that was not handled in time is still handled later, in order. An unreadable
+        message ends the session and counts as not handled.
         """
         if len(self._inbox) >= _MAX_WAITING:
             return False
-        taken = asyncio.get_running_loop().create_future()
-        self._inbox.append(_Waiting(data, is_binary, taken))
-        self._receive_waiting()
-        await asyncio.wait({taken}, timeout=window_s)
-        return taken.done()
+        handled = asyncio.get_running_loop().create_future()
+        self._inbox.append(_PostedMessage(data, is_binary, handled))
+        self._handle_inbox()
+        await asyncio.wait({handled}, timeout=window_s)
+        return handled.done()
 
-    def _receive_waiting(self) -> None:
-        """Take messages as long as no join blocks the socket server."""
-        while self._inbox and self._is_taking:
-            waiting = self._inbox.popleft()
+    def _handle_inbox(self) -> None:
+        """Handle messages until the inbox is empty or a join blocks the socket server."""
+        while self._inbox and self._can_receive:
+            message = self._inbox.popleft()
             try:
-                self._server.receive(waiting.data, is_binary=waiting.is_binary)
+                self._server.receive(message.data, is_binary=message.is_binary)
             except (RemoteProtocolError, EncodeError) as error:
                 log.info("ending a long-poll session: %s", error)
                 self.close(0, error)
                 return
             if self._server.is_blocked:
-                self._joining = waiting.taken
+                self._joining = message.handled
             else:
-                waiting.taken.set_result(None)
+                message.handled.set_result(None)
 
     @property
-    def _is_taking(self) -> bool:
+    def _can_receive(self) -> bool:
         return not (self._is_over or self._server.is_blocked)
 
-    # What the socket server asks of its connection.
+    # runtime.socket_server.Connection.
 
     def unblocked(self) -> None:
-        """A join is answered: acknowledge it, and go on with what waits."""
+        """Acknowledge the message of the join, and handle the inbox."""
         joining, self._joining = self._joining, None
         if joining is not None:
             joining.set_result(None)
-        self._receive_waiting()
+        self._handle_inbox()
 
     def close(self, code: int, reason: Reason) -> None:
-        """End the session. A poll that waits is not told; the next request is answered 410."""
+        """End the session. A waiting poll is not woken; the next request gets status 410."""
         del code
         if not self._is_over:
             self._is_over = True
             self._outbox.close(b"")
             self._server.closed(reason)
-            self._hub.gone(self)
+            self._hub.session_ended(self)
 
     @property
     def joined_topics(self) -> int:
@@ -216,5 +216,5 @@ class LongPollSession:
         return self._server.joined_topics
 
     def drain(self) -> None:
-        """The server restarts."""
+        """End the session because the server restarts."""
         self.close(0, ("shutdown", "draining"))

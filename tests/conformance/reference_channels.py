@@ -27,7 +27,7 @@ from phoenix_compat import (
 )
 from phoenix_compat.presence import Presence
 from tests.clients import LP_V1, LP_V2, WS_V1, WS_V2
-from tests.serving import Diary, accepting
+from tests.serving import EventLog, accepting
 from tests.wire import CRASHED
 
 CLOSED = ["11", "11", "room:a", "phx_close", {}]
@@ -49,7 +49,7 @@ class Rooms:
     """What the channels of one test share.
 
     Attributes:
-        diary: `(topic, reason)` of each channel that ended.
+        event_log: `(topic, reason)` of each channel that ended.
         gate: what `wait` waits for.
         later: what `later` left unanswered.
     """
@@ -57,7 +57,7 @@ class Rooms:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.presence = Presence(endpoint)
-        self.diary = Diary()
+        self.event_log = EventLog()
         self.gate = asyncio.Event()
         self.later: list[ReplyRef] = []
 
@@ -82,7 +82,7 @@ class BaseChannel(Channel):
     """Notes why it ends."""
 
     def terminate(self, reason: Any, socket: Socket) -> None:
-        socket.assigns["rooms"].diary.note((socket.topic, reason))
+        socket.assigns["rooms"].event_log.record((socket.topic, reason))
 
 
 class RoomChannel(BaseChannel):

@@ -25,7 +25,7 @@ async def test_join_ok(client: MatrixClient) -> None:
     """§3.2, §9.1.2, §9.3.38: an ok reply with the response, its ref and join_ref."""
     reply = await client.ask(["11", "1", "room:a", "phx_join", {"answer": {"hi": 1}}])
 
-    assert [reply] == client.as_heard(answer(replied({"hi": 1}), "1"))
+    assert [reply] == client.as_received(answer(replied({"hi": 1}), "1"))
     await client.fence()
 
 
@@ -35,7 +35,7 @@ async def test_join_error(client: MatrixClient) -> None:
     unmatched = await client.ask(event("echo"))
 
     payload = {"response": {"reason": "no"}, "status": "error"}
-    assert [refused] == client.as_heard(answer(payload, "1"))
+    assert [refused] == client.as_received(answer(payload, "1"))
     assert unmatched == [None, "2", "room:a", "phx_reply", UNMATCHED]
     await client.join()
 
@@ -45,7 +45,7 @@ async def test_join_crash(client: MatrixClient) -> None:
     crashed = await client.ask(["11", "1", "room:a", "phx_join", {"crash": True}])
 
     payload = {"response": {"reason": "join crashed"}, "status": "error"}
-    assert [crashed] == client.as_heard(answer(payload, "1"))
+    assert [crashed] == client.as_received(answer(payload, "1"))
     await client.fence()
     await client.join()
 
@@ -69,15 +69,15 @@ async def test_too_many_channels(serve: Serve, cell: Cell) -> None:
     await client.drop()
 
     payload = {"response": {"reason": "too many channels joined"}, "status": "error"}
-    assert [refused] == client.as_heard(["12", "2", "room:b", "phx_reply", payload])
-    assert rejoined == client.as_heard(["13", "3", "room:a", "phx_reply", OK], CLOSED)
+    assert [refused] == client.as_received(["12", "2", "room:b", "phx_reply", payload])
+    assert rejoined == client.as_received(["13", "3", "room:a", "phx_reply", OK], CLOSED)
 
 
 async def test_after_join(client: MatrixClient) -> None:
     """§9.1.2, §9.3.38, §10.34, §10.38-39: the join's reply precedes what the channel then says."""
     await client.send(["11", "1", "lobby:a", "phx_join", {"user": "ann"}])
 
-    assert await client.recv_many(3) == client.as_heard(
+    assert await client.recv_many(3) == client.as_received(
         answer(OK, "1", "lobby:a"),
         ["11", None, "lobby:a", "joined", {"status": "connected"}],
         [None, None, "lobby:a", "user_entered", {"user": "ann"}],
@@ -101,8 +101,8 @@ async def test_duplicate_join(client: MatrixClient) -> None:
     frames = await client.recv_many(2)
     echoed = await client.ask(["12", "3", "room:a", "echo", {"a": 1}])
 
-    assert frames == client.as_heard(["12", "2", "room:a", "phx_reply", OK], CLOSED)
-    assert [echoed] == client.as_heard(["12", "3", "room:a", "phx_reply", replied({"a": 1})])
+    assert frames == client.as_received(["12", "2", "room:a", "phx_reply", OK], CLOSED)
+    assert [echoed] == client.as_received(["12", "3", "room:a", "phx_reply", replied({"a": 1})])
 
 
 async def test_join_without_join_ref(client: MatrixClient) -> None:
@@ -113,7 +113,7 @@ async def test_join_without_join_ref(client: MatrixClient) -> None:
     await client.send([None, "19", "room:a", "phx_leave", {}])
     leaving = await client.recv_many(2)
 
-    assert [joined, pushed, *leaving] == client.as_heard(
+    assert [joined, pushed, *leaving] == client.as_received(
         [None, "16", "room:a", "phx_reply", OK],
         ["16", None, "room:a", "msg", {"q": 1}],
         ["16", "19", "room:a", "phx_reply", OK],
@@ -132,7 +132,7 @@ async def test_two_topics(client: MatrixClient) -> None:
     first = await client.ask(["11", "2", "room:a", "name", {}])
     second = await client.ask(["12", "3", "room:b", "name", {}])
 
-    assert [first, second] == client.as_heard(
+    assert [first, second] == client.as_received(
         answer(replied("first")), ["12", "3", "room:b", "phx_reply", replied("second")]
     )
 
@@ -155,7 +155,7 @@ async def test_echo(client: MatrixClient) -> None:
     for ref, payload in enumerate(({"a": [1, None]}, None, "text", 7.5, [True])):
         reply = await client.ask(["11", ref, "room:a", "echo", payload])
 
-        assert [reply] == client.as_heard(["11", ref, "room:a", "phx_reply", replied(payload)])
+        assert [reply] == client.as_received(["11", ref, "room:a", "phx_reply", replied(payload)])
 
 
 @pytest.mark.parametrize("status", ["ok", "error", "weird"])
@@ -165,7 +165,7 @@ async def test_reply_statuses(client: MatrixClient, status: str) -> None:
 
     reply = await client.ask(event("reply", {"status": status, "response": {"a": 1}}))
 
-    assert [reply] == client.as_heard(answer({"response": {"a": 1}, "status": status}))
+    assert [reply] == client.as_received(answer({"response": {"a": 1}, "status": status}))
 
 
 async def test_noreply(client: MatrixClient) -> None:
@@ -185,7 +185,7 @@ async def test_push(client: MatrixClient, connect: Connect) -> None:
 
     pushed = await client.ask(event("push", {"a": 1}))
 
-    assert [pushed] == client.as_heard(["11", None, "room:a", "msg", {"a": 1}])
+    assert [pushed] == client.as_received(["11", None, "room:a", "msg", {"a": 1}])
     await other.fence()
 
 
@@ -199,7 +199,7 @@ async def test_broadcast_to_everyone(cell: Cell, connect: Connect) -> None:
     await speaker.send(event("broadcast", {"a": "é"}))
 
     heard = [None, None, "room:a", "msg", {"a": "é"}]
-    assert await speaker.recv_many(2) == [heard, *speaker.as_heard(answer(OK))]
+    assert await speaker.recv_many(2) == [heard, *speaker.as_received(answer(OK))]
     for listener in listeners.values():
         assert await listener.recv() == heard
         await listener.fence()
@@ -213,7 +213,7 @@ async def test_broadcast_from(cell: Cell, client: MatrixClient, connect: Connect
 
     reply = await client.ask(event("broadcast_from", {"a": 1}))
 
-    assert [reply] == client.as_heard(answer(OK))
+    assert [reply] == client.as_received(answer(OK))
     assert [await same.recv(), await other.recv()] == [[None, None, "room:a", "msg", {"a": 1}]] * 2
     await client.fence()
 
@@ -237,9 +237,9 @@ async def test_intercept(cell: Cell, client: MatrixClient, connect: Connect) -> 
     heard = await client.ask(event("intercepted", {"n": 1}))
 
     payload = {"n": 1, "seen_by": cell.transport}
-    assert [heard] == client.as_heard(["11", None, "room:a", "intercepted", payload])
+    assert [heard] == client.as_received(["11", None, "room:a", "intercepted", payload])
     payload = {"n": 1, "seen_by": OPPOSITE[cell].transport}
-    assert [await other.recv()] == other.as_heard(["12", None, "room:a", "intercepted", payload])
+    assert [await other.recv()] == other.as_received(["12", None, "room:a", "intercepted", payload])
 
 
 async def test_order_within_one_handler(client: MatrixClient) -> None:
@@ -248,7 +248,7 @@ async def test_order_within_one_handler(client: MatrixClient) -> None:
 
     await client.send(event("mixture"))
 
-    assert await client.recv_many(4) == client.as_heard(
+    assert await client.recv_many(4) == client.as_received(
         ["11", None, "room:a", "one", {}],
         [None, None, "room:a", "two", {}],
         ["11", None, "room:a", "three", {}],
@@ -268,7 +268,7 @@ async def test_a_busy_channel_holds_nobody_up(client: MatrixClient, rooms: Rooms
     rooms.gate.set()
 
     assert other[1] == "4"
-    assert await client.recv_many(2) == client.as_heard(answer(OK), answer(OK, "3"))
+    assert await client.recv_many(2) == client.as_received(answer(OK), answer(OK, "3"))
 
 
 async def test_late_replies(client: MatrixClient, rooms: Rooms) -> None:
@@ -287,7 +287,7 @@ async def test_late_replies(client: MatrixClient, rooms: Rooms) -> None:
     closed = await client.recv()
     second.reply(ok("late"))
 
-    assert [*early, closed, await client.recv()] == client.as_heard(
+    assert [*early, closed, await client.recv()] == client.as_received(
         answer(replied({"n": 2}), "3"),
         answer(OK, "2"),
         answer(replied({"again": True}), "2"),
@@ -304,7 +304,7 @@ async def test_stale_messages(client: MatrixClient) -> None:
     await client.send(["10", "3", "room:a", "phx_leave", {}])
 
     await client.fence()
-    assert [await client.ask(event("echo", ref="4"))] == client.as_heard(answer(OK, "4"))
+    assert [await client.ask(event("echo", ref="4"))] == client.as_received(answer(OK, "4"))
 
 
 async def test_messages_without_join_ref(client: MatrixClient) -> None:
@@ -315,7 +315,7 @@ async def test_messages_without_join_ref(client: MatrixClient) -> None:
     await client.send([None, "3", "room:a", "phx_leave", {}])
     leaving = await client.recv_many(2)
 
-    assert [echoed, *leaving] == client.as_heard(answer(OK), answer(OK, "3"), CLOSED)
+    assert [echoed, *leaving] == client.as_received(answer(OK), answer(OK, "3"), CLOSED)
 
 
 async def test_events_to_a_topic_that_is_not_joined(client: MatrixClient, connect: Connect) -> None:
@@ -338,5 +338,5 @@ async def test_unicode(cell: Cell, client: MatrixClient, connect: Connect) -> No
     pushed = await client.ask(event("push", {TEXT: TEXT}, topic=topic))
     await client.send(event("broadcast", {"text": TEXT}, topic=topic))
 
-    assert [pushed] == client.as_heard(["11", None, topic, "msg", {TEXT: TEXT}])
+    assert [pushed] == client.as_received(["11", None, topic, "msg", {TEXT: TEXT}])
     assert await other.recv() == [None, None, topic, "msg", {"text": TEXT}]

@@ -37,14 +37,14 @@ async def test_leave(client: MatrixClient, rooms: Rooms) -> None:
     again = await client.ask(event("phx_leave", ref="3", topic="lobby:a"))
     unmatched = await client.ask(event("new_msg", ref="4", topic="lobby:a"))
 
-    assert [*leaving, again] == client.as_heard(
+    assert [*leaving, again] == client.as_received(
         answer(OK, "2", "lobby:a"),
         ["11", "11", "lobby:a", "phx_close", {}],
         ["11", None, "lobby:a", "you_left", {"message": "bye!"}],
         answer(OK, "3", "lobby:a"),
     )
     assert unmatched == [None, "4", "lobby:a", "phx_reply", UNMATCHED]
-    assert await rooms.diary.next() == ("lobby:a", ("shutdown", "left"))
+    assert await rooms.event_log.next() == ("lobby:a", ("shutdown", "left"))
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ async def test_stop(
 
     await client.send(event("stop", payload))
 
-    assert await client.recv_many(len(frames)) == client.as_heard(*frames)
-    assert await rooms.diary.next() == ("room:a", payload["reason"])
+    assert await client.recv_many(len(frames)) == client.as_received(*frames)
+    assert await rooms.event_log.next() == ("room:a", payload["reason"])
     await client.fence()
     await client.join()
 
@@ -81,7 +81,7 @@ async def test_crash(cell: Cell, client: MatrixClient, connect: Connect) -> None
 
     crashed = await client.ask(event("crash"))
 
-    assert [crashed] == client.as_heard(CRASH)
+    assert [crashed] == client.as_received(CRASH)
     assert (await client.ask(["12", "3", "room:b", "echo", {}]))[1] == "3"
     assert (await other.ask(event("echo")))[4] == OK
     await client.join()
@@ -91,7 +91,7 @@ async def test_an_unknown_event_crashes_its_channel(client: MatrixClient) -> Non
     """§3.6, §10.41: no handler for it: phx_error, and the connection goes on."""
     await client.join()
 
-    assert [await client.ask(event("what is this"))] == client.as_heard(CRASH)
+    assert [await client.ask(event("what is this"))] == client.as_received(CRASH)
     await client.fence()
 
 
@@ -108,7 +108,7 @@ async def test_disconnect_by_socket_id(
     endpoint.broadcast("user:ann", "disconnect", {})
 
     assert await client.recv_end() == {"websocket": 1001, "longpoll": 410}[cell.transport]
-    assert await rooms.diary.next() == ("room:a", ("shutdown", "disconnected"))
+    assert await rooms.event_log.next() == ("room:a", ("shutdown", "disconnected"))
     await stranger.fence()
 
 
@@ -121,7 +121,7 @@ async def test_a_client_that_is_gone(serve: Serve, cell: Cell, rooms: Rooms) -> 
     await client.drop()
 
     detail = {"websocket": "closed", "longpoll": "inactive"}[cell.transport]
-    assert await rooms.diary.next() == ("room:a", ("shutdown", detail))
+    assert await rooms.event_log.next() == ("room:a", ("shutdown", detail))
 
 
 async def test_a_server_that_restarts(
@@ -131,7 +131,7 @@ async def test_a_server_that_restarts(
     await client.join()
 
     closing = asyncio.create_task(endpoint.close())
-    reason = await rooms.diary.next()
+    reason = await rooms.event_log.next()
     await client.drop()
     await closing
 
@@ -152,10 +152,10 @@ async def enter(client: MatrixClient, user: str) -> tuple[str, dict[str, Any]]:
     joined, diff, state = await client.recv_many(3)
     phx_ref: str = diff[4]["joins"][user]["metas"][0]["phx_ref"]
     assert len(phx_ref) == 16
-    assert [joined] == client.as_heard(answer(OK, "1", "presence:a"))
+    assert [joined] == client.as_received(answer(OK, "1", "presence:a"))
     joins = one(user, phx_ref=phx_ref)
     assert diff == [None, None, "presence:a", "presence_diff", {"joins": joins, "leaves": {}}]
-    assert [state[:4]] == client.as_heard(["11", None, "presence:a", "presence_state"])
+    assert [state[:4]] == client.as_received(["11", None, "presence:a", "presence_state"])
     return phx_ref, state[4]
 
 
@@ -182,7 +182,7 @@ async def test_presence(cell: Cell, client: MatrixClient, connect: Connect) -> N
         {"joins": {}, "leaves": busy},
     ]
     closed: list[Any] = ["11", "11", "presence:a", "phx_close", {}]
-    assert await other.recv_many(2) == other.as_heard(answer(OK, "3", "presence:a"), closed)
+    assert await other.recv_many(2) == other.as_received(answer(OK, "3", "presence:a"), closed)
 
 
 async def test_presence_of_a_client_that_is_gone(

@@ -22,7 +22,7 @@ from phoenix_channels_python_client.exceptions import PHXConnectionError, PHXTop
 from phoenix_compat import Endpoint
 from tests.conftest import Serve
 from tests.interop.server import STEPS, UserSocket, build_app
-from tests.serving import Diary, socket_app
+from tests.serving import EventLog, socket_app
 
 AT_ONCE = ReconnectPolicy(
     base_delay_s=0.01,
@@ -51,18 +51,18 @@ async def test_progress_to_completion(
     serve: Serve, version: PhoenixChannelsProtocolVersion
 ) -> None:
     """Over V1 and V2 a task's progress arrives step by step, to the result."""
-    base_url, diary = await serve(build_app()), Diary()
+    base_url, event_log = await serve(build_app()), EventLog()
 
     async def hear(message: Any) -> None:
-        diary.note((str(message.event), message.payload))
+        event_log.record((str(message.event), message.payload))
 
     async with client_of(base_url, protocol_version=version) as client:
         await client.subscribe_to_topic("task:abc", hear)
-        heard = [await diary.next() for _step in STEPS]
+        heard = [await event_log.next() for _step in STEPS]
         await client.unsubscribe_from_topic("task:abc")
 
     assert heard == [("progress", {"task_id": "abc", **step}) for step in STEPS]
-    assert diary.is_empty
+    assert event_log.is_empty
 
 
 @pytest.mark.parametrize("version", BOTH_VERSIONS)
@@ -86,46 +86,46 @@ async def test_a_refused_connect(serve: Serve) -> None:
 
 async def test_heartbeats_are_acknowledged(serve: Serve) -> None:
     """Its heartbeat is answered in the form that it waits for."""
-    base_url, diary = await serve(build_app()), Diary()
+    base_url, event_log = await serve(build_app()), EventLog()
     options: dict[str, Any] = {
         "heartbeat_interval_s": 0.05,
-        "on_heartbeat_ack": lambda: diary.note("ack"),
+        "on_heartbeat_ack": lambda: event_log.record("ack"),
     }
 
     async with client_of(base_url, **options):
-        acknowledged = [await diary.next(), await diary.next()]
+        acknowledged = [await event_log.next(), await event_log.next()]
 
     assert acknowledged == ["ack", "ack"]
 
 
 async def test_it_comes_back_after_a_forced_disconnect(serve: Serve) -> None:
     """After 1001 it connects and joins again, and hears the task from the beginning."""
-    endpoint, diary = Endpoint(), Diary()
+    endpoint, event_log = Endpoint(), EventLog()
     base_url = await serve(socket_app(UserSocket, endpoint=endpoint))
 
     async def hear(message: Any) -> None:
-        diary.note(message.payload["progress"])
+        event_log.record(message.payload["progress"])
 
     async with client_of(base_url, "?user=ann") as client:
         await client.subscribe_to_topic("task:abc", hear)
-        first = [await diary.next() for _step in STEPS]
+        first = [await event_log.next() for _step in STEPS]
         await endpoint.broadcast("user:ann", "disconnect", {})
-        again = [await diary.next() for _step in STEPS]
+        again = [await event_log.next() for _step in STEPS]
 
     assert first == again == [step["progress"] for step in STEPS]
 
 
 async def test_many_topics_of_one_client(serve: Serve) -> None:
     """Its topics share the connection and hear each their own."""
-    base_url, diary = await serve(build_app()), Diary()
+    base_url, event_log = await serve(build_app()), EventLog()
 
     async def hear(message: Any) -> None:
         if message.payload["status"] == "completed":
-            diary.note(message.payload["task_id"])
+            event_log.record(message.payload["task_id"])
 
     async with client_of(base_url) as client:
         names = [f"task:{number}" for number in range(20)]
         await asyncio.gather(*(client.subscribe_to_topic(name, hear) for name in names))
-        completed = {await diary.next() for _name in names}
+        completed = {await event_log.next() for _name in names}
 
     assert completed == {str(number) for number in range(20)}

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from phoenix_compat import background
-from phoenix_compat.background import Background, BackgroundState, BackgroundTask, log_failure
+from phoenix_compat.background import BackgroundReport, BackgroundState, BackgroundTask, log_failure
 
 
 class Work:
@@ -61,7 +61,7 @@ def work() -> Work:
 async def task(work: Work, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BackgroundTask]:
     """A task that has begun, whose first pause is short."""
     monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.002)
-    monkeypatch.setattr(background, "SETTLED_AFTER_S", 0.05)
+    monkeypatch.setattr(background, "RUNNING_AFTER_S", 0.05)
     task = BackgroundTask("sweeper", work, jitter=lambda: 1.0)
     task.start()
     await work.started()
@@ -82,20 +82,20 @@ async def test_what_ends_by_itself_is_started_again(
     work: Work, task: BackgroundTask, end: Callable[[Work], None], why: str
 ) -> None:
     """An error, a return, or a cancelled thing that it awaited: down for a moment, then up."""
-    group = Background()
+    group = BackgroundReport()
     group.watch(lambda: (task,))
     with capture_logs() as logs:
         end(work)
-        await until(lambda: not group.is_well)
+        await until(lambda: not group.is_healthy)
         reported = group.report["sweeper"]
         await work.started()
-        is_well_at_once = group.is_well
-        await until(lambda: group.is_well)
+        is_well_at_once = group.is_healthy
+        await until(lambda: group.is_healthy)
 
     assert reported == {
         "state": "restarting",
         "restarts": 1,
-        "reason": f"it {why}, and is started again",
+        "reason": f"the task {why} and is being restarted",
     }
     assert not is_well_at_once
     assert work.starts == 2
@@ -126,14 +126,14 @@ async def test_pauses_double_up_to_a_limit(
         for _ in range(3):
             work.fail(RuntimeError())
             await work.started()
-        monkeypatch.setattr(background, "WELL_AFTER_S", 0.0)
+        monkeypatch.setattr(background, "RECOVERED_AFTER_S", 0.0)
         work.fail(RuntimeError())
         await work.started()
     monkeypatch.setattr(background, "FIRST_PAUSE_S", 100.0)
 
     failures = [line["restarts"] for line in logs]
     assert failures == [1, 2, 3, 4]
-    assert task._note_end(None) == 0.006
+    assert task._record_end(None) == 0.006
     assert task._failures == 1
 
 
@@ -142,7 +142,7 @@ async def test_jitter_takes_at_most_half_of_a_pause() -> None:
     pauses_s = []
     for jitter in (0.0, 1.0):
         task = BackgroundTask("sweeper", Work(), jitter=lambda jitter=jitter: jitter)  # type: ignore[misc]
-        pauses_s.append(task._note_end(RuntimeError()))
+        pauses_s.append(task._record_end(RuntimeError()))
 
     assert pauses_s == [background.FIRST_PAUSE_S / 2, background.FIRST_PAUSE_S]
 

@@ -108,7 +108,7 @@ def test_intercept_without_handle_out() -> None:
 
 def test_handle_out_without_intercept() -> None:
     """A handle_out that no event reaches is a mistake."""
-    with pytest.raises(ChannelDefinitionError, match="name its events in `intercept`"):
+    with pytest.raises(ChannelDefinitionError, match="list its events in `intercept`"):
 
         class Idle(Channel):
             def handle_out(self, event: str, payload: Any, socket: Socket) -> None: ...
@@ -164,7 +164,7 @@ def test_the_other_callbacks_do_nothing() -> None:
 # The socket.
 
 
-class FakePort:
+class FakeChannel:
     """Notes what a socket asks of its channel."""
 
     def __init__(self) -> None:
@@ -179,17 +179,17 @@ def a_socket() -> Socket:
     return Socket(Engine(), SocketHandler)
 
 
-def a_channel_socket(port: Any, *, joined: bool = True) -> Socket:
+def a_channel_socket(running: Any, *, joined: bool = True) -> Socket:
     """The socket of a channel on "t"."""
-    socket = a_socket().for_channel(port, "t", "1", None)
+    socket = a_socket().for_channel(running, "t", "1", None)
     socket.joined = joined
     return socket
 
 
 def test_a_joined_socket_speaks_through_its_channel() -> None:
     """131: what a channel does with its socket is done by the channel at work, and is done."""
-    port = FakePort()
-    socket = a_channel_socket(port)
+    running = FakeChannel()
+    socket = a_channel_socket(running)
 
     done = [
         socket.push("e", {}),
@@ -201,7 +201,7 @@ def test_a_joined_socket_speaks_through_its_channel() -> None:
     socket.unsubscribe("news")
 
     assert done == [DONE] * 3
-    assert port.asked == [
+    assert running.asked == [
         ("push", "e", {}),
         ("broadcast", "e", {}, False),
         ("broadcast", "e", {}, True),
@@ -227,22 +227,22 @@ PREPARING = [
 @pytest.mark.parametrize("speak", SPEAKING)
 def test_a_socket_that_is_not_joined_cannot_speak(speak: Any) -> None:
     """134: inside `join` nothing can be pushed, broadcast or answered."""
-    port = FakePort()
+    running = FakeChannel()
 
     with pytest.raises(NotJoinedError, match="'t'"):
-        speak(a_channel_socket(port, joined=False))
+        speak(a_channel_socket(running, joined=False))
 
-    assert port.asked == []
+    assert running.asked == []
 
 
 @pytest.mark.parametrize("prepare", PREPARING)
 def test_a_socket_that_is_not_joined_can_prepare(prepare: Any) -> None:
     """Inside `join` a channel may send itself messages and subscribe to topics."""
-    port = FakePort()
+    running = FakeChannel()
 
-    prepare(a_channel_socket(port, joined=False))
+    prepare(a_channel_socket(running, joined=False))
 
-    assert len(port.asked) == 1
+    assert len(running.asked) == 1
 
 
 @pytest.mark.parametrize("use", [*SPEAKING, *PREPARING])
@@ -254,8 +254,8 @@ def test_the_socket_of_connect_has_no_channel(use: Any) -> None:
 
 def test_a_reply_ref_keeps_its_message() -> None:
     """132: a reply_ref answers the message it was taken for, whatever is handled meanwhile."""
-    port = FakePort()
-    socket = a_channel_socket(port)
+    running = FakeChannel()
+    socket = a_channel_socket(running)
     socket.ref = "2"
     ref = socket.reply_ref()
 
@@ -263,13 +263,13 @@ def test_a_reply_ref_keeps_its_message() -> None:
     done = ref.reply(ok())
 
     assert done is DONE
-    assert port.asked == [("reply", "1", "2", ok())]
+    assert running.asked == [("reply", "1", "2", ok())]
 
 
 def test_a_reply_ref_needs_a_ref() -> None:
     """134: outside of handle_in, and for a message without a ref, there is nothing to answer."""
     with pytest.raises(LocalProtocolError, match="handle_in"):
-        a_channel_socket(FakePort()).reply_ref()
+        a_channel_socket(FakeChannel()).reply_ref()
 
 
 def test_assign() -> None:
@@ -289,9 +289,9 @@ def test_a_channel_gets_a_copy() -> None:
     socket = a_socket()
     socket.id = "user:1"
     socket.assign(a=1)
-    port: Any = FakePort()
+    running: Any = FakeChannel()
 
-    channel = socket.for_channel(port, "t", "9", {"a": 2, "b": 3})
+    channel = socket.for_channel(running, "t", "9", {"a": 2, "b": 3})
     channel.assign(c=4)
 
     assert channel.assigns == {"a": 2, "b": 3, "c": 4}

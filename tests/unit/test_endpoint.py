@@ -320,7 +320,7 @@ class FakeTransport:
 
     def _gone(self) -> None:
         self._clients = 0
-        self._endpoint.client_gone()
+        self._endpoint.client_disconnected()
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ async def test_closing(is_stubborn: bool, left: str) -> None:
     endpoint = Endpoint(limits=Limits(close_timeout_s=0.001 if is_stubborn else 10.0))
     transport = FakeTransport(endpoint, is_stubborn=is_stubborn)
     endpoint.serve(transport)
-    endpoint.client_gone()
+    endpoint.client_disconnected()
 
     await endpoint.close()
 

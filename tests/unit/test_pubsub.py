@@ -9,12 +9,12 @@ import pytest
 from phoenix_compat import Broadcast, EncodeError, PubSub
 
 
-class FakeLane:
-    """Writes what is published into the outlets' lists, at once."""
+class FakeFanout:
+    """Writes what is published into the outboxes' lists, at once."""
 
     def __init__(self, wire: FakeWire) -> None:
         self._wire = wire
-        self._outlets: dict[FakeMember, None] = {}
+        self._outboxes: dict[FakeMember, None] = {}
 
     def encode(self, broadcast: Broadcast) -> Any:
         """Count, and refuse what the wire cannot carry."""
@@ -23,22 +23,22 @@ class FakeLane:
             raise EncodeError("no")
         return f"{self._wire.name}:{broadcast.event}"
 
-    def publish(self, packet: Any, but: Any, key: object = None) -> None:
+    def publish(self, packet: Any, exclude: Any, key: object = None) -> None:
         """Write to all but one."""
-        for outlet in self._outlets:
-            if outlet is not but:
-                outlet.heard.append(packet)
+        for outbox in self._outboxes:
+            if outbox is not exclude:
+                outbox.received.append(packet)
 
-    def add(self, outlet: Any) -> None:
-        """Begin to write to an outlet."""
-        self._outlets[outlet] = None
+    def add(self, outbox: Any) -> None:
+        """Begin to write to an outbox."""
+        self._outboxes[outbox] = None
 
-    def discard(self, outlet: Any) -> None:
+    def discard(self, outbox: Any) -> None:
         """Write to it no longer."""
-        self._outlets.pop(outlet, None)
+        self._outboxes.pop(outbox, None)
 
     def __len__(self) -> int:
-        return len(self._outlets)
+        return len(self._outboxes)
 
 
 class FakeWire:
@@ -50,28 +50,28 @@ class FakeWire:
         self.encoded = 0
         self.opened = 0
 
-    def open_fanout(self) -> FakeLane:
+    def open_fanout(self) -> FakeFanout:
         """A new fanout."""
         self.opened += 1
-        return FakeLane(self)
+        return FakeFanout(self)
 
 
 class FakeMember:
-    """A joined channel that is its own outlet."""
+    """A joined channel that is its own outbox."""
 
     def __init__(self, wire: FakeWire, *intercepts: str) -> None:
         self.wire = wire
         self.intercepts = frozenset(intercepts)
-        self.heard: list[Any] = []
+        self.received: list[Any] = []
 
     @property
-    def outlet(self) -> FakeMember:
+    def outbox(self) -> FakeMember:
         """Where its client's frames go."""
         return self
 
     def intercept(self, broadcast: Broadcast) -> None:
         """Note the broadcast itself."""
-        self.heard.append(broadcast)
+        self.received.append(broadcast)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_members_hear_their_topic(pubsub: PubSub, wire: FakeWire) -> None:
 
     pubsub.broadcast("t", "e", {})
 
-    assert [member.heard for member in (*members, stranger)] == [["w:e"], ["w:e"], ["w:e"], []]
+    assert [member.received for member in (*members, stranger)] == [["w:e"], ["w:e"], ["w:e"], []]
     assert (wire.encoded, wire.opened) == (1, 2)
 
 
@@ -111,7 +111,7 @@ def test_each_wire_has_its_own_bytes(pubsub: PubSub, wire: FakeWire) -> None:
 
     pubsub.broadcast("t", "e", {})
 
-    assert (one.heard, two.heard) == (["w:e"], ["v:e"])
+    assert (one.received, two.received) == (["w:e"], ["v:e"])
 
 
 def test_a_broadcast_may_leave_one_out(pubsub: PubSub, wire: FakeWire) -> None:
@@ -122,12 +122,12 @@ def test_a_broadcast_may_leave_one_out(pubsub: PubSub, wire: FakeWire) -> None:
         joined(pubsub, wire),
     )
 
-    pubsub.broadcast("t", "e", 1, but=sender)
-    pubsub.broadcast("t", "e", 2, but=filtering)
+    pubsub.broadcast("t", "e", 1, exclude=sender)
+    pubsub.broadcast("t", "e", 2, exclude=filtering)
 
-    assert sender.heard == ["w:e"]
-    assert filtering.heard == [Broadcast("t", "e", 1)]
-    assert other.heard == ["w:e", "w:e"]
+    assert sender.received == ["w:e"]
+    assert filtering.received == [Broadcast("t", "e", 1)]
+    assert other.received == ["w:e", "w:e"]
 
 
 def test_intercepted_events_go_to_the_member_only(pubsub: PubSub, wire: FakeWire) -> None:
@@ -137,7 +137,7 @@ def test_intercepted_events_go_to_the_member_only(pubsub: PubSub, wire: FakeWire
     pubsub.broadcast("t", "e", {"n": 1})
     pubsub.broadcast("t", "f", {"n": 2})
 
-    assert member.heard == [Broadcast("t", "e", {"n": 1}), "w:f"]
+    assert member.received == [Broadcast("t", "e", {"n": 1}), "w:f"]
     assert wire.encoded == 1
 
 
@@ -150,15 +150,15 @@ def test_nobody_listens(pubsub: PubSub) -> None:
 
 def test_what_one_wire_cannot_carry_is_heard_by_nobody(pubsub: PubSub, wire: FakeWire) -> None:
     """All is encoded before anything is written or handed on."""
-    heard: list[Broadcast] = []
+    received: list[Broadcast] = []
     first, filtering = joined(pubsub, wire), joined(pubsub, wire, "e")
     joined(pubsub, FakeWire("v", refuses="x"))
-    pubsub.subscribe("t", heard.append)
+    pubsub.subscribe("t", received.append)
 
     with pytest.raises(EncodeError):
         pubsub.broadcast("t", "e", "x")
 
-    assert (first.heard, filtering.heard, heard) == ([], [], [])
+    assert (first.received, filtering.received, received) == ([], [], [])
 
 
 def test_who_leaves_hears_no_more(pubsub: PubSub, wire: FakeWire) -> None:
@@ -170,20 +170,20 @@ def test_who_leaves_hears_no_more(pubsub: PubSub, wire: FakeWire) -> None:
         pubsub.leave("t", filtering)
     pubsub.broadcast("t", "e", {})
 
-    assert (plain.heard, filtering.heard, stays.heard) == ([], [], ["w:e"])
+    assert (plain.received, filtering.received, stays.received) == ([], [], ["w:e"])
 
 
 def test_a_topic_exists_while_somebody_listens(pubsub: PubSub, wire: FakeWire) -> None:
     """Topics without members and subscribers are forgotten."""
     plain, filtering = joined(pubsub, wire), joined(pubsub, wire, "e")
-    heard: list[Broadcast] = []
-    pubsub.subscribe("t", heard.append)
+    received: list[Broadcast] = []
+    pubsub.subscribe("t", received.append)
     sizes = [len(pubsub)]
 
     pubsub.leave("t", plain)
     pubsub.leave("t", filtering)
     sizes.append(len(pubsub))
-    pubsub.unsubscribe("t", heard.append)
+    pubsub.unsubscribe("t", received.append)
     sizes.append(len(pubsub))
 
     assert sizes == [1, 1, 0]
@@ -206,25 +206,25 @@ def test_leaving_what_does_not_exist(pubsub: PubSub, wire: FakeWire) -> None:
 
 def test_a_subscriber_gets_the_broadcast(pubsub: PubSub) -> None:
     """A function is called with each broadcast of its topic, once however often it subscribed."""
-    heard: list[Broadcast] = []
-    pubsub.subscribe("t", heard.append)
-    pubsub.subscribe("t", heard.append)
+    received: list[Broadcast] = []
+    pubsub.subscribe("t", received.append)
+    pubsub.subscribe("t", received.append)
 
     pubsub.broadcast("t", "e", object)
     pubsub.broadcast("other", "e", {})
 
-    assert heard == [Broadcast("t", "e", object)]
+    assert received == [Broadcast("t", "e", object)]
 
 
 class Ear:
     """Has a bound method to subscribe with, a new object each time it is asked for."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
     def hear(self, broadcast: Broadcast) -> None:
         """Note the event."""
-        self.heard.append(broadcast.event)
+        self.received.append(broadcast.event)
 
 
 def test_a_broadcast_may_leave_a_subscriber_out(pubsub: PubSub) -> None:
@@ -233,21 +233,21 @@ def test_a_broadcast_may_leave_a_subscriber_out(pubsub: PubSub) -> None:
     pubsub.subscribe("t", one.hear)
     pubsub.subscribe("t", two.hear)
 
-    pubsub.broadcast("t", "e", {}, but=one.hear)
+    pubsub.broadcast("t", "e", {}, exclude=one.hear)
 
-    assert (one.heard, two.heard) == ([], ["e"])
+    assert (one.received, two.received) == ([], ["e"])
 
 
 def test_subscribers_may_leave_while_they_are_called(pubsub: PubSub, wire: FakeWire) -> None:
     """A subscriber or member that leaves during a broadcast does not disturb it."""
-    heard: list[str] = []
+    received: list[str] = []
 
     def leave(_broadcast: Broadcast) -> None:
-        heard.append("first")
+        received.append("first")
         pubsub.unsubscribe("t", leave)
 
     def stay(_broadcast: Broadcast) -> None:
-        heard.append("second")
+        received.append("second")
 
     pubsub.subscribe("t", leave)
     pubsub.subscribe("t", stay)
@@ -255,5 +255,5 @@ def test_subscribers_may_leave_while_they_are_called(pubsub: PubSub, wire: FakeW
     pubsub.broadcast("t", "e", {})
     pubsub.broadcast("t", "e", {})
 
-    assert heard == ["first", "second", "second"]
+    assert received == ["first", "second", "second"]
     assert wire.encoded == 0

@@ -125,15 +125,15 @@ async def test_a_failed_assertion_shows_what_came(channels: ChannelTest) -> None
         await channels.assert_broadcast("room:a", "asked", timeout_s=0)
 
     assert str(missed.value) == (
-        "no push 'told' with including({'a': 2}) came within 0.001 s\n"
-        "came to room:a:\n"
+        "no push 'told' with including({'a': 2}) within 0.001 s\n"
+        "messages on room:a:\n"
         "  reply '1', 'ok' with {} (asserted)\n"
         "  push 'told' with {'a': 1}\n"
         "  reply '2', 'ok' with {'a': 1} (asserted)"
     )
     assert str(heard.value) == (
-        "no broadcast 'asked' with <ANY> came within 0 s\n"
-        "came to room:a:\n"
+        "no broadcast 'asked' with <ANY> within 0 s\n"
+        "messages on room:a:\n"
         "  broadcast 'told' with {'a': 1}"
     )
 
@@ -156,7 +156,7 @@ async def test_nothing_came(channels: ChannelTest) -> None:
     """Where nothing came the message says so."""
     channels.subscribe("room:empty")
 
-    with pytest.raises(AssertionError, match=r"nothing came to room:empty$"):
+    with pytest.raises(AssertionError, match=r"no messages on room:empty$"):
         await channels.assert_broadcast("room:empty", "told", timeout_s=0.001)
 
 

@@ -65,29 +65,30 @@ def test_no_task_is_begun_that_nobody_watches() -> None:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses and moments that a test can afford."""
+    """Make all pauses short."""
     monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(background, "SETTLED_AFTER_S", 0.01)
+    monkeypatch.setattr(background, "RUNNING_AFTER_S", 0.01)
 
 
 @pytest.fixture
 async def buses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Bus, Bus]]:
-    """Two nodes whose first attempt to dial meets a bug."""
-    failures = [RuntimeError(), RuntimeError()]
-    keep_up = Link.keep_up
+    """Two nodes whose links fail at their first run."""
+    failed: set[Link] = set()
+    run = Link.run
 
     async def fail_first(link: Link) -> None:
-        if failures:
-            raise failures.pop()
-        await keep_up(link)
+        if link not in failed:
+            failed.add(link)
+            raise RuntimeError
+        await run(link)
 
-    monkeypatch.setattr(Link, "keep_up", fail_first)
+    monkeypatch.setattr(Link, "run", fail_first)
     async with Bus(folder, 0, 2) as first, Bus(folder, 1, 2) as second:
         yield first, second
 
 
-async def test_a_link_of_the_bus_is_dialled_again_after_a_bug(buses: tuple[Bus, Bus]) -> None:
-    """Both nodes hear each other in the end."""
+async def test_a_link_of_the_bus_reconnects_after_a_bug(buses: tuple[Bus, Bus]) -> None:
+    """Both nodes are connected in the end."""
     async with asyncio.timeout(10.0):
         while not all(bus.up for bus in buses):  # noqa: ASYNC110 - a state, of which no event tells
             await asyncio.sleep(0.001)
@@ -98,7 +99,7 @@ async def test_a_link_of_the_bus_is_dialled_again_after_a_bug(buses: tuple[Bus, 
 async def test_presences_are_read_again_after_a_bug(
     buses: tuple[Bus, Bus], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy that could not be made is made by the next attempt."""
+    """If a copy fails, the next attempt makes it."""
     failures = [RuntimeError()]
     replaced = asyncio.Event()
 
@@ -115,10 +116,10 @@ async def test_presences_are_read_again_after_a_bug(
         await replaced.wait()
 
 
-async def test_the_watchdog_is_told_again_after_a_bug(
+async def test_the_watchdog_is_notified_again_after_a_bug(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """systemd would end a process that says nothing."""
+    """systemd would kill a process that stops sending watchdog messages."""
     beats: list[str] = []
 
     def fail_first(_manager: ServiceManager, words: str) -> None:
@@ -136,8 +137,8 @@ async def test_the_watchdog_is_told_again_after_a_bug(
     assert restarts == [1]
 
 
-async def test_a_reload_that_meets_a_bug_says_so() -> None:
-    """It is in the log, and the next one has its turn."""
+async def test_a_failed_reload_is_logged() -> None:
+    """The error is logged, and the next reload runs."""
     reloads: list[Any] = []
 
     async def reload() -> None:

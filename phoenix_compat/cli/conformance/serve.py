@@ -77,7 +77,7 @@ def serve(
             )
 
     if as_worker:
-        worker_process, supervisor_link = SupervisorLink.take()
+        worker_process, supervisor_link = SupervisorLink.open()
         run(
             work_until_signal(
                 open_reference_app(worker_process, guard), host, worker_process, supervisor_link

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Self
 
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
@@ -76,12 +75,7 @@ class Emulator:
         self._take_up(told)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self._close()
 
     async def _listen(self, remembered_port: int | None) -> None:

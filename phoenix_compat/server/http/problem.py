@@ -14,7 +14,7 @@ from typing import TypeAlias, get_args
 import structlog
 from aiohttp import hdrs, web
 
-from phoenix_compat.http_server import is_clients_fault, is_encoded
+from phoenix_compat.http_server import is_client_error, is_encoded
 from phoenix_compat.tasks.model.errors import (
     InvalidInputError,
     KeyReusedError,
@@ -107,7 +107,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
     except _TASK_ERRORS as error:
         return _of_task_error(error).response()
     except Exception as error:  # the last stop: the client gets a document, the log the traceback
-        if is_clients_fault(request, error):
+        if is_client_error(request, error):
             return ProblemError(400, "bad-request", "The request was broken off.").response()
         log.exception("api.crashed", method=request.method, path=request.path)
         return ProblemError(

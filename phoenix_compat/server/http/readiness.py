@@ -24,7 +24,7 @@ async def ready(
     background = request.app[BACKGROUND]
     store_trouble = await store.health_error() if store.is_open else None
     status = "ready" if state.circuit is not BreakerState.OPEN else "waiting"
-    if store_trouble is not None or not background.is_well:
+    if store_trouble is not None or not background.is_healthy:
         status = "unavailable"
     body: dict[str, object] = {
         "status": status,

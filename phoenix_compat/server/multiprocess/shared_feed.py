@@ -104,7 +104,7 @@ class SharedFeed(TaskFeed, NodeListener):
             if node == self._bus.node:
                 answer = await self._answer_cancel(node, task_id.encode())
             else:
-                answer = await self._bus.call(node, _CANCEL, task_id.encode(), take=bytes)
+                answer = await self._bus.call(node, _CANCEL, task_id.encode(), on_reply=bytes)
         except CallError as error:
             raise StoreUnavailableError(str(error)) from error
         if answer == _NOT_FOUND:
@@ -144,7 +144,7 @@ class SharedFeed(TaskFeed, NodeListener):
         try:
             if node == self._bus.node:
                 return _tasks_decoder.decode(await self._answer_read(node, body))
-            return await self._bus.call(node, _READ, body, take=_tasks_decoder.decode)
+            return await self._bus.call(node, _READ, body, on_reply=_tasks_decoder.decode)
         except CallError as error:
             raise StoreUnavailableError(str(error)) from error
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from aiohttp import web
 
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
-from phoenix_compat.background import Background
+from phoenix_compat.background import BackgroundReport
 from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.cluster.worker_process import SupervisorLink
@@ -25,7 +25,7 @@ from phoenix_compat.server.process.descriptors import CONNECTIONS, allowed_conne
 from phoenix_compat.server.process.systemd import ServiceManager
 
 _HEALTH_PATH: Final = "/healthz"
-BACKGROUND: Final = web.AppKey("background", Background)
+BACKGROUND: Final = web.AppKey("background", BackgroundReport)
 """Where an application has its background tasks."""
 
 _SHUTDOWN_S: Final = 10.0

@@ -12,7 +12,6 @@ import os
 import socket
 from collections.abc import Mapping
 from functools import partial
-from types import TracebackType
 from typing import Final, Self
 
 import structlog
@@ -55,12 +54,7 @@ class ServiceManager:
                 self._beating.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         if self._beating is not None:
             await self._beating.stop()
         if self._line is not None:

@@ -1,4 +1,7 @@
-"""Phoenix sockets in an aiohttp application: websocket and long-polling. Start with `mount`."""
+"""Serves Phoenix sockets in an aiohttp application, by websocket and long-polling.
+
+What does not depend on aiohttp is one folder up. Start with `mount`.
+"""
 
 from phoenix_compat.transports.aiohttp.mount import mount
 

@@ -1,14 +1,16 @@
-"""One websocket after its handshake: bytes in, frames to the socket server, the outbox's bytes out.
+"""A websocket connection after its handshake: reads frames and passes them to the socket server.
 
-Connections receive into buffers that they share; one keeps bytes of its own only while a frame is
-incomplete, or while a join blocks it.
+Connections receive into shared buffers. A connection has a buffer of its own only while a frame is
+incomplete or a join is pending.
 
-    OPEN     client's close frame    answer it, close the TCP connection             → DEAF
-    OPEN     close(), timeout        send a close frame, close our half              → CLOSING
-    OPEN     unreadable bytes        the same, and read nothing more                 → DEAF
-    CLOSING  client's close frame    close the TCP connection                        → DEAF
-    CLOSING, DEAF                    aborted after close_timeout_s, if still there
-    any      the TCP connection ends                                                 → LOST
+    state    event                  action                                       new state
+    OPEN     client's close frame   reply to it, close the TCP connection        NOT_READING
+    OPEN     close(), timeout       send a close frame, close the sending half   CLOSING
+    OPEN     unreadable bytes       the same, and read nothing more              NOT_READING
+    CLOSING  client's close frame   close the TCP connection                     NOT_READING
+    any      TCP connection lost    end the channels                             LOST
+
+A connection in CLOSING or NOT_READING is aborted after close_timeout_s.
 
 Source: bandit 1.12.5, lib/bandit/websocket/connection.ex; RFC 6455 §5.5 and §7.
 """
@@ -56,7 +58,7 @@ log = logging.getLogger(__name__)
 
 
 class Hub(Protocol):
-    """What the connections of one mount share."""
+    """What the connections of one mounted socket share."""
 
     endpoint: Endpoint
     options: WebSocketOptions
@@ -66,28 +68,28 @@ class Hub(Protocol):
     short_frame_bytes: int
     sweeps: int
 
-    def gone(self, connection: WebSocketConnection) -> None:
-        """The connection is lost."""
+    def connection_ended(self, connection: WebSocketConnection) -> None:
+        """Remove the connection."""
 
 
-# Small integers, because an Enum's members cost a look-up for each frame.
+# Plain integers, because the members of an Enum cost a lookup for each frame.
 _OPEN: Final = 0
 _CLOSING: Final = 1
-_DEAF: Final = 2
+_NOT_READING: Final = 2
 _LOST: Final = 3
 
 _mask_of: Final = struct.Struct("4s").unpack_from
 
 _FINAL_TEXT: Final = 0x80 | TEXT
 SHORT_FRAME_BYTES: Final = 131
-"""The longest frame whose length stands in its second byte, with its header."""
+"""The size of the longest frame whose length fits into its second byte, header included."""
 
 
 class WebSocketConnection(asyncio.BufferedProtocol):
-    """One client's websocket. See the module.
+    """One client's websocket; see the module docstring.
 
     Attributes:
-        heard_at_sweep: the hub's count of sweeps when the client was last heard.
+        received_at_sweep: the hub's sweep count when the client last sent something.
     """
 
     __slots__ = (
@@ -99,12 +101,12 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         "_state",
         "_stream",
         "_timer",
-        "heard_at_sweep",
+        "received_at_sweep",
     )
 
     def __init__(self, hub: Hub, stream: Stream, serializer: Serializer, socket: Socket) -> None:
         endpoint = hub.endpoint
-        self.heard_at_sweep = hub.sweeps
+        self.received_at_sweep = hub.sweeps
         self._hub = hub
         self._stream = stream
         self._state = _OPEN
@@ -114,31 +116,31 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._outbox = Outbox(endpoint.wire(WebSocketWire, serializer), self)
         self._server = SocketServer(endpoint, hub.routes, socket, self._outbox, self)
 
-    # Bytes in: asyncio.BufferedProtocol and stream.StreamProtocol.
+    # Incoming bytes: asyncio.BufferedProtocol and stream.StreamProtocol.
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Receive into the buffer that all share."""
+        """Receive into the hub's shared buffer."""
         del sizehint
         return self._hub.view
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes were received into it."""
+        """Handle the bytes that were received into the shared buffer."""
         self.received(self._hub.buffer, nbytes)
 
     def received(self, buffer: bytearray, nbytes: int) -> None:
         """See StreamProtocol."""
         hub = self._hub
-        self.heard_at_sweep = hub.sweeps
+        self.received_at_sweep = hub.sweeps
         partial = self._partial
         if partial is not None:
             partial += memoryview(buffer)[:nbytes]
             self._consume(partial, len(partial))
             return
         size = buffer[1]
-        # Nearly all that is ever received: one whole, short text frame and nothing else.
+        # A fast path for the usual case: exactly one complete, short text frame.
         if (
             buffer[0] == _FINAL_TEXT
-            and nbytes == size - 122  # two bytes, the mask's four, and size - 128
+            and nbytes == size - 122  # 2 header bytes + 4 mask bytes + (size - 128) payload bytes
             and 6 <= nbytes <= hub.short_frame_bytes
             and self._state == _OPEN
             and self._assembler is None
@@ -158,13 +160,13 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self._consume(buffer, nbytes)
 
     def open(self, handshake: bytes, tail: bytes) -> None:
-        """Answer the handshake, and take what the client sent behind it."""
+        """Send the handshake response, and handle what the client sent right after its request."""
         self._outbox.send(handshake)
         if tail:
             self._consume(bytearray(tail), len(tail))
 
     def _consume(self, buffer: bytearray, end: int) -> None:
-        """Handle every whole frame of `buffer[:end]`, and keep the rest."""
+        """Handle every complete frame of `buffer[:end]`, and keep the rest."""
         start = 0
         try:
             while self._is_reading:
@@ -182,12 +184,12 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._keep(buffer, start, end)
 
     def _fail(self, error: RemoteProtocolError | EncodeError) -> None:
-        """The client broke the protocol, or cannot be answered."""
+        """Close because the client violated the protocol, or a reply cannot be encoded."""
         if isinstance(error, EncodeError):
-            # A client may nest its own words as deep as can be read; to echo them is deeper.
+            # A client may send JSON of the maximum depth; a reply that echoes it is deeper still.
             is_too_deep = isinstance(error.__cause__, RecursionError)
             log.error(
-                "closing a connection: its answer cannot be encoded: %s",
+                "closing a connection: a reply cannot be encoded: %s",
                 error,
                 exc_info=None if is_too_deep else error,
             )
@@ -195,7 +197,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         else:
             log.info("closing a connection with %d: %s", error.close_code, error)
             self.close(error.close_code, error)
-            self._state = _DEAF
+            self._state = _NOT_READING
 
     @property
     def _is_reading(self) -> bool:
@@ -205,7 +207,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def _keep(self, buffer: bytearray, start: int, end: int) -> None:
         is_blocked = self._state == _OPEN and self._server.is_blocked
-        if self._state >= _DEAF or (start == end and not is_blocked):
+        if self._state >= _NOT_READING or (start == end and not is_blocked):
             self._partial = None
         elif start or buffer is not self._partial:
             self._partial = buffer[start:end]
@@ -213,14 +215,14 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self._stream.pause_reading()
 
     def unblocked(self) -> None:
-        """A join is answered: go on with what the client sent meanwhile."""
+        """Continue with what the client sent during the join."""
         if self._state != _OPEN:
             return
         partial, self._partial = self._partial, None
         if partial is not None:
             self._consume(partial, len(partial))
         if not self._server.is_blocked:
-            self.heard_at_sweep = self._hub.sweeps
+            self.received_at_sweep = self._hub.sweeps
             self._stream.resume_reading()
 
     # Frames.
@@ -230,7 +232,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         if opcode == CLOSE:
             self._client_closes(frame.payload)
         elif self._state != _OPEN:
-            pass  # what else it sent before it knew that this is over
+            pass  # the client sent it before it got our close frame
         elif opcode >= CLOSE:
             if opcode == PING:
                 self._outbox.send(write_frame(PONG, frame.payload))
@@ -261,21 +263,21 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     # The end.
 
     def _client_closes(self, payload: bytearray) -> None:
-        """The client closes, or answers our close frame: the TCP connection can go."""
+        """Handle the client's close frame, which starts or completes the closing handshake."""
         if self._state == _OPEN:
-            self._begin_to_close(close_answer(payload), ("shutdown", "closed"))
-        self._state = _DEAF
+            self._start_closing(close_answer(payload), ("shutdown", "closed"))
+        self._state = _NOT_READING
         self._stream.close()
 
     def close(self, code: int, reason: Reason) -> None:
-        """Close towards the client with this code, and end its channels for this reason."""
+        """Send a close frame with this code, and end the channels for this reason."""
         if self._state != _OPEN:
             return
-        self._begin_to_close(code, reason)
+        self._start_closing(code, reason)
         self._stream.write_eof()
-        self._stream.resume_reading()  # to see the client go
+        self._stream.resume_reading()  # to receive the client's close frame
 
-    def _begin_to_close(self, code: int, reason: Reason) -> None:
+    def _start_closing(self, code: int, reason: Reason) -> None:
         self._state = _CLOSING
         self._outbox.close(close_frame(code))
         self._server.closed(reason)
@@ -284,7 +286,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._timer = loop.call_later(limits.close_timeout_s, self._stream.abort)
 
     def timed_out(self) -> None:
-        """The client was silent for too long. While its own join blocks it, it cannot be heard."""
+        """Close an idle client; not during a join, because nothing is read from it then."""
         if not self._server.is_blocked:
             self.close(CLOSE_PROTOCOL_ERROR, ("shutdown", "timeout"))
 
@@ -294,35 +296,35 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         return self._server.joined_topics
 
     def drain(self) -> None:
-        """The server restarts: no word to the channels' clients but the close code."""
+        """Close because the server restarts; the channels send nothing more."""
         self.close(CLOSE_SERVICE_RESTART, ("shutdown", "draining"))
 
     def abort(self) -> None:
         """Drop the connection."""
         self._stream.abort()
 
-    # What the outbox writes to: runtime.outbox.Sink.
+    # runtime.outbox.Sink.
 
     @property
     def send(self) -> Callable[[bytes], int]:
-        """The socket's own."""
+        """The stream's `send`."""
         return self._stream.send
 
-    def write(self, data: bytes) -> None:
-        """The last words."""
-        self._stream.write(data)
+    def write_final(self, data: bytes) -> None:
+        """See runtime.outbox.Sink."""
+        self._stream.write_final(data)
 
-    def want_room(self) -> None:
-        """Something waits: `resume_writing` will be called."""
-        self._stream.want_room()
+    def notify_when_writable(self) -> None:
+        """Have `resume_writing` called when the socket is writable."""
+        self._stream.notify_when_writable()
 
     def broken(self, error: OSError) -> None:
-        """The client cannot be written to any more."""
-        log.debug("a client is gone: %s", error)
+        """Abort a connection that cannot be written to."""
+        log.debug("a client has disconnected: %s", error)
         self._stream.abort()
 
     def overflowed(self) -> None:
-        """The client is too slow. Not now, because a fanout is being written."""
+        """Close a client that is too slow; not now, because a fanout is being written."""
         self._hub.endpoint.counters.slow_clients_closed += 1
         asyncio.get_running_loop().call_soon(
             self.close, CLOSE_TRY_AGAIN_LATER, ("shutdown", "slow")
@@ -331,16 +333,16 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     # asyncio.BaseProtocol.
 
     def resume_writing(self) -> None:
-        """There is room for what waits."""
+        """Write the backlog."""
         self._outbox.resume()
 
     def eof_received(self) -> None:
-        """The client is done; the connection closes once what waits is written."""
+        """Write what is unsent; after that the stream closes the connection."""
         if self._state == _OPEN:
             self._outbox.close(b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over."""
+        """End the channels of a lost connection."""
         del exc
         self._state = _LOST
         self._partial = None
@@ -348,4 +350,4 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self._timer.cancel()
         self._outbox.discard()
         self._server.closed(("shutdown", "closed"))
-        self._hub.gone(self)
+        self._hub.connection_ended(self)

@@ -1,8 +1,8 @@
-"""Long-polling: GET takes messages, POST brings some, and the answer's real status is in its body.
+"""Serves long-polling: GET fetches messages and POST sends them. The real status is in the body.
 
-    GET   410  a session was just created: its token is new
-    GET   200  messages           GET   204  none within the window
-    POST  200  taken              POST  408  not taken within the window
+    GET   410  a session was just created, with a new token
+    GET   200  messages           GET   204  no messages within the window
+    POST  200  handled            POST  408  not handled within the window
     POST  410  no such session    any   403  origin, version or connect refused
 
 Source: phoenix 1.8.12, lib/phoenix/transports/long_poll.ex.
@@ -22,11 +22,12 @@ import msgspec
 from aiohttp import web
 
 from phoenix_compat.endpoint import Endpoint, LongPollOptions, MountedSocket, drain_in_batches
-from phoenix_compat.http_server import is_encoded, reads_raw, unread
+from phoenix_compat.http_server import close_after, is_body_raw, is_encoded
 from phoenix_compat.protocol.query import BadQueryError, Params
 from phoenix_compat.protocol.token import TokenError
 from phoenix_compat.result import Result
 from phoenix_compat.transports.admission import admit, is_from_allowed_origin
+from phoenix_compat.transports.aiohttp.body import BodyBrokenError, BodyTooLargeError, read_body
 from phoenix_compat.transports.aiohttp.peers import (
     MISDIRECTED,
     PeerGoneError,
@@ -44,7 +45,7 @@ from phoenix_compat.transports.session import NOT_TEXT, LongPollSession
 log = logging.getLogger(__name__)
 
 Sessions = dict[str, LongPollSession]
-"""All sessions of an endpoint by name: a token is good on every path of it."""
+"""All sessions of an endpoint by name; a token is valid on every path of the endpoint."""
 
 _SALT: Final = "phx:lp"
 _NAME_BYTES: Final = 16
@@ -82,7 +83,7 @@ class LongPollHub:
         return len(self._own)
 
     async def handle(self, request: web.Request, path_params: dict[str, str]) -> web.StreamResponse:
-        """Answer one request for the long-poll path."""
+        """Handle one request for the long-poll path."""
         if request.method not in {"GET", "POST", "OPTIONS"}:
             return _with_cors(refusal(400))
         try:
@@ -92,15 +93,15 @@ class LongPollHub:
         if not is_from_allowed_origin(
             request.headers.get("Origin"), request_origin(request), self.endpoint, self.options
         ):
-            return _answer({"status": 403})
+            return _response({"status": 403})
         if request.method == "OPTIONS":
             return _preflight(request)
-        name = self._name(request, params)
+        name = self._session_name(request, params)
         session = None if name is None else self._sessions.get(name)
         if session is None and self._peers is not None:
-            answer = await self._ask_owner(self._peers, request, name)
-            if answer is not None:
-                return answer
+            response = await self._ask_owner(self._peers, request, name)
+            if response is not None:
+                return response
         if request.method == "POST":
             return await self._publish(request, session)
         if session is None:
@@ -109,8 +110,8 @@ class LongPollHub:
 
     # Sessions.
 
-    def _name(self, request: web.Request, params: Params) -> str | None:
-        """Of the session whose token the request carries; the header wins over the query."""
+    def _session_name(self, request: web.Request, params: Params) -> str | None:
+        """The session of the request's token; the header takes precedence over the query."""
         token = request.headers.get(_TOKEN_HEADER) or params.get("token")
         if not isinstance(token, str):
             return None
@@ -123,7 +124,7 @@ class LongPollHub:
     async def _ask_owner(
         self, peers: Peers, request: web.Request, name: str | None
     ) -> web.Response | None:
-        """What the process says in which the session lives; None when it does not live any more."""
+        """The response of the process that holds the session; None if the session has ended."""
         if is_from_peer(request):
             return web.Response(status=MISDIRECTED)
         owner = None if name is None else peers.owner_of(name)
@@ -135,7 +136,7 @@ class LongPollHub:
         try:
             return await peers.forward(owner, request, body)
         except PeerGoneError as error:
-            log.info("a long-poll session is over: %s", error)
+            log.info("a long-poll session has ended: %s", error)
             return None
 
     async def _open(self, request: web.Request, params: Params) -> web.Response:
@@ -144,7 +145,7 @@ class LongPollHub:
             info["auth_token"] = request.headers.get(_AUTH_TOKEN_HEADER)
         admitted = await admit(params, info, self.endpoint, self._socket, self.options)
         if isinstance(admitted, Result) or self.endpoint.is_closing:
-            return _answer({"status": 403})
+            return _response({"status": 403})
         name = secrets.token_urlsafe(_NAME_BYTES)
         if self._peers is not None:
             name = self._peers.session_name(name)
@@ -154,12 +155,12 @@ class LongPollHub:
         self._own.add(session)
         if self._timer is None:
             self._sweep_later()
-        return _answer({"messages": [], "status": 410, "token": token})
+        return _response({"messages": [], "status": 410, "token": token})
 
     async def _poll(self, session: LongPollSession) -> web.Response:
         messages = await session.poll(self.options.window_s)
         if NOT_TEXT in messages:
-            log.error("a binary message that is no UTF-8 cannot be sent over long-polling")
+            log.error("cannot send a binary message that is not UTF-8 over long-polling")
             return _with_cors(refusal(500))
         body = b'{"messages":[%b],"status":%d,"token":%b}' % (
             messages[:-1],
@@ -168,19 +169,19 @@ class LongPollHub:
         )
         return _json(body)
 
-    def gone(self, session: LongPollSession) -> None:
-        """A session is over."""
+    def session_ended(self, session: LongPollSession) -> None:
+        """See session.Hub."""
         self._own.discard(session)
         self._sessions.pop(session.name, None)
-        self.endpoint.client_gone()
+        self.endpoint.client_disconnected()
 
     async def drain(self) -> None:
-        """End the sessions with joined channels, batch after batch."""
+        """End the sessions with joined channels, in batches."""
         joined = [session for session in self._own if session.joined_topics]
         await drain_in_batches(joined, self._socket.drainer)
 
     def close_all(self) -> None:
-        """End every session; polls that wait are answered at once."""
+        """End every session; waiting polls get their response at once."""
         for session in tuple(self._own):
             session.drain()
         for poll in self.polls:
@@ -188,7 +189,7 @@ class LongPollHub:
                 poll.set_result(None)
 
     def abort_all(self) -> None:
-        """Nothing is left to drop but the timer."""
+        """Stop the timer; there is no connection to drop."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -198,25 +199,25 @@ class LongPollHub:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._sweep)
 
     def _sweep(self) -> None:
-        """End the sessions that nobody polls. One timer serves all; POSTs do not count."""
+        """End the sessions without a recent poll; POSTs do not count. One timer serves all."""
         self._timer = None
         oldest_s = asyncio.get_running_loop().time() - self.options.window_s * _IDLE_WINDOWS
         for session in tuple(self._own):
             if session.polled_at_s < oldest_s:
                 try:
                     session.close(0, ("shutdown", "inactive"))
-                except Exception:  # a bug keeps one session, and does not end the sweeps
-                    log.exception("a long-poll session that nobody polls could not be ended")
+                except Exception:  # a bug affects one session, not the sweeps
+                    log.exception("cannot end an inactive long-poll session")
         if self._own:
             self._sweep_later()
 
-    # Messages in.
+    # Posted messages.
 
     async def _publish(
         self, request: web.Request, session: LongPollSession | None
     ) -> web.StreamResponse:
         if session is None:
-            return _answer({"status": 410})
+            return _response({"status": 410})
         body = await self._read(request)
         if isinstance(body, web.Response):
             return body
@@ -235,35 +236,34 @@ class LongPollHub:
                 if not await session.publish(
                     data, is_binary=is_binary, window_s=self.options.window_s
                 ):
-                    return _answer({"status": 408})
+                    return _response({"status": 408})
         except binascii.Error as error:
             log.warning("a long-poll message is neither JSON nor base64: %s", error)
             return _with_cors(refusal(500))
-        return _answer({"status": 200})
+        return _response({"status": 200})
 
     async def _read(self, request: web.Request) -> bytes | web.Response:
-        """The body, or what refuses it.
+        """The body, or the response that refuses it.
 
-        Differs from Phoenix: Plug takes a body as it came, whatever its Content-Encoding says, and
-        so does a server of ours; aiohttp's own would inflate it, and there it is refused.
+        Differs from Phoenix: Plug ignores the Content-Encoding and takes the body as received. So
+        does `http_server`. aiohttp's own server would decompress it, so an encoded body is refused
+        there.
         """
-        is_refused = is_encoded(request) and not reads_raw(request)
-        body = bytearray()
+        is_refused = is_encoded(request) and not is_body_raw(request)
         try:
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > self.options.max_body_bytes:
-                    return _with_cors(refusal(400))
-        except web.RequestPayloadError:
-            return _with_cors(unread(request, refusal(415 if is_refused else 400)))
-        return _with_cors(refusal(415)) if is_refused else bytes(body)
+            body = await read_body(request, self.options.max_body_bytes)
+        except BodyTooLargeError:
+            return _with_cors(refusal(400))
+        except BodyBrokenError:
+            return _with_cors(close_after(request, refusal(415 if is_refused else 400)))
+        return _with_cors(refusal(415)) if is_refused else body
 
 
 def _entries(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """The messages of a batch, each read when the one before was taken.
+    """The messages of a batch with their `is_binary`; each is decoded when it is needed.
 
     Raises:
-        binascii.Error: a line is neither an array nor base64.
+        binascii.Error: a line is neither a JSON array nor base64.
     """
     for line in lines:
         if line.startswith(b"["):
@@ -272,7 +272,7 @@ def _entries(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
             yield base64.b64decode(line, validate=True), True
 
 
-def _answer(body: dict[str, Any]) -> web.Response:
+def _response(body: dict[str, Any]) -> web.Response:
     return _json(msgspec.json.encode(body))
 
 
@@ -283,11 +283,11 @@ def _json(body: bytes) -> web.Response:
 
 
 def _preflight(request: web.Request) -> web.Response:
-    """What a browser asks before it sends a token in a header."""
-    asked = request.headers.getall("Access-Control-Request-Headers", [])
+    """The response to a CORS preflight request."""
+    requested = request.headers.getall("Access-Control-Request-Headers", [])
     headers = {
         "Access-Control-Allow-Methods": "get, post, options",
-        "Access-Control-Allow-Headers": ", ".join(asked),
+        "Access-Control-Allow-Headers": ", ".join(requested),
         "Access-Control-Max-Age": "3600",
     }
     return web.Response(headers={**_CORS, **headers})

@@ -1,7 +1,7 @@
-"""Where the sockets of an endpoint stand in an aiohttp application.
+"""Mounts the sockets of an endpoint in an aiohttp application.
 
-Paths are matched by their non-empty segments, as Plug does: `/socket/websocket/` and
-`//socket//websocket` are `/socket/websocket`. A segment `:name` captures.
+Paths are matched by their non-empty segments, as in Plug: `/socket/websocket/` and
+`//socket//websocket` are the same as `/socket/websocket`. A segment `:name` captures a variable.
 
 Source: phoenix 1.8.12, lib/phoenix/endpoint.ex, socket_path/2.
 """
@@ -30,10 +30,10 @@ from phoenix_compat.transports.aiohttp.websocket import WebSocketHub
 
 
 def mount(app: web.Application, endpoint: Endpoint, *, peers: Peers | None = None) -> None:
-    """Serve the endpoint's sockets in an application, and close them with it.
+    """Serve the endpoint's sockets in an application; they are closed when it shuts down.
 
     Args:
-        peers: the other processes of this server, in which long-poll sessions may live too.
+        peers: the other processes of this server, which may hold long-poll sessions too.
     """
     sessions: Sessions = {}
     for socket in endpoint.sockets:
@@ -46,7 +46,7 @@ def mount(app: web.Application, endpoint: Endpoint, *, peers: Peers | None = Non
     app.on_shutdown.append(close)
 
 
-def _mount_transport(  # noqa: PLR0913 - what all transports share, by name
+def _mount_transport(  # noqa: PLR0913 - keyword-only after four
     app: web.Application,
     endpoint: Endpoint,
     socket: MountedSocket,
@@ -71,7 +71,7 @@ def _mount_transport(  # noqa: PLR0913 - what all transports share, by name
 
 
 class SocketResource(AbstractResource):
-    """One path of a socket, for every method: the transport refuses the wrong ones itself."""
+    """One path of a socket, for all HTTP methods; the transport itself refuses the wrong ones."""
 
     def __init__(self, path: str, handler: Any) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class SocketResource(AbstractResource):
 
     @property
     def canonical(self) -> str:
-        """The key under which aiohttp's router looks for this resource: always tried."""
+        """The key in the index of aiohttp's router; "/" is tried for every request."""
         return "/"
 
     def url_for(self, **kwargs: str) -> URL:
@@ -90,15 +90,15 @@ class SocketResource(AbstractResource):
         )
 
     def add_prefix(self, prefix: str) -> None:
-        """For sub-applications."""
+        """Add a prefix to the path, for sub-applications."""
         self._segments = _segments(prefix) + self._segments
 
     def get_info(self) -> Any:
-        """For introspection."""
+        """The path, for introspection."""
         return {"path": "/" + "/".join(self._segments)}
 
     def raw_match(self, path: str) -> bool:
-        """Whether this is the resource of that pattern."""
+        """Whether this is the resource for that path pattern."""
         return _segments(path) == self._segments
 
     def _match(self, raw_path: str) -> dict[str, str] | None:
@@ -114,7 +114,7 @@ class SocketResource(AbstractResource):
         return {name: value for name, value in captured.items() if not name.startswith("_")}
 
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
-        """aiohttp asks whether this request is for us."""
+        """Match a request, for aiohttp's router."""
         found = self._match(request.rel_url.raw_path)
         return (None, set()) if found is None else (UrlMappingMatchInfo(found, self._route), {"*"})
 

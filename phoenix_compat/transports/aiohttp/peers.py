@@ -1,7 +1,8 @@
-"""The other processes of this server, reached by HTTP over their Unix sockets.
+"""Forwards HTTP requests to the other processes of this server, over their Unix sockets.
 
-What only one of them can answer is sent there, as it came, and its answer back. A request that came
-over such a socket is never sent on; if it is at the wrong process too, the answer is 421.
+A request that only one process can answer is forwarded there unchanged, and its response is sent
+back. A request that arrived over such a socket is never forwarded again; if this process cannot
+answer it either, the response is 421.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
@@ -18,12 +18,12 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from phoenix_compat.errors import PhoenixCompatError
-from phoenix_compat.http_server import reads_raw
+from phoenix_compat.http_server import is_body_raw
 
 MISDIRECTED: Final = 421
 
 _CONNECT_TIMEOUT_S: Final = 2.0
-_OF_ONE_CONNECTION: Final = frozenset(
+_HOP_BY_HOP_HEADERS: Final = frozenset(
     name.lower()
     for name in (
         hdrs.CONNECTION,
@@ -36,30 +36,30 @@ _OF_ONE_CONNECTION: Final = frozenset(
         hdrs.UPGRADE,
     )
 )
-# Where aiohttp has unpacked the body, it is none of the encoding any more.
-_OF_A_READ_REQUEST: Final = _OF_ONE_CONNECTION | {hdrs.CONTENT_ENCODING.lower()}
-# aiohttp writes Date and Server into each answer.
-_OF_AN_ANSWER: Final = _OF_ONE_CONNECTION | {hdrs.DATE.lower(), hdrs.SERVER.lower()}
+# A body that aiohttp has decompressed has no Content-Encoding any more.
+_NOT_FORWARDED_IF_DECODED: Final = _HOP_BY_HOP_HEADERS | {hdrs.CONTENT_ENCODING.lower()}
+# aiohttp writes Date and Server into each response.
+_NOT_RETURNED: Final = _HOP_BY_HOP_HEADERS | {hdrs.DATE.lower(), hdrs.SERVER.lower()}
 
 
 class PeerGoneError(PhoenixCompatError):
-    """The peer gave no answer.
+    """The peer did not respond.
 
     Attributes:
-        is_sent: whether it may have carried the request out all the same.
+        is_sent: whether the peer may have received the request and carried it out.
     """
 
     def __init__(self, node: int, reason: str, *, is_sent: bool) -> None:
-        super().__init__(f"process {node} does not answer: {reason}")
+        super().__init__(f"process {node} does not respond: {reason}")
         self.is_sent = is_sent
 
 
 class Peers:
-    """How this process sends requests to others; open while its `async with` block lasts.
+    """The HTTP clients for the other processes; open within an `async with` block.
 
     Args:
-        node: this process's number, below `size`.
-        path_of: the Unix socket on which a process answers HTTP.
+        node: the number of this process, less than `size`.
+        path_of: returns the path of a process's Unix socket for HTTP.
     """
 
     def __init__(self, node: int, size: int, path_of: Callable[[int], Path]) -> None:
@@ -71,60 +71,57 @@ class Peers:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         for client in self._clients.values():
             await client.close()
 
     def session_name(self, name: str) -> str:
-        """The name of a session that lives here, for which others know where to ask."""
+        """The name of a session in this process, with the number of the process as its prefix."""
         return f"{self.node}.{name}"
 
     def owner_of(self, session_name: str) -> int | None:
-        """The other process in which a session lives; None when there is no such process."""
+        """The other process that holds a session; None if there is no such process."""
         node = session_name.partition(".")[0]
         if not (node.isascii() and node.isdigit()) or len(node) > 6:
             return None
         return int(node) if int(node) < self._size and int(node) != self.node else None
 
     async def forward(self, node: int, request: web.Request, body: bytes | None) -> web.Response:
-        """Have another process answer a request; its body was read and is given.
+        """Forward a request to another process and return its response.
+
+        Args:
+            body: the body, which the caller has already read; None for a request without one.
 
         Raises:
-            PeerGoneError: it is not there, or not the right one.
+            PeerGoneError: the process does not respond, or is not the right one.
         """
         url = URL(f"http://node{request.raw_path}", encoded=True)
         try:
             async with self._client(node).request(
                 request.method,
                 url,
-                headers=_kept(
+                headers=_without(
                     request.headers,
-                    _OF_ONE_CONNECTION if reads_raw(request) else _OF_A_READ_REQUEST,
+                    _HOP_BY_HOP_HEADERS if is_body_raw(request) else _NOT_FORWARDED_IF_DECODED,
                 ),
                 data=body,
                 allow_redirects=False,
-            ) as answer:
-                content = await answer.read()
+            ) as response:
+                content = await response.read()
         except aiohttp.ClientConnectorError as error:
             raise PeerGoneError(node, str(error), is_sent=False) from error
         except (aiohttp.ClientError, OSError) as error:
             raise PeerGoneError(node, repr(error), is_sent=True) from error
-        if answer.status == MISDIRECTED:
-            raise PeerGoneError(node, "it is the wrong one", is_sent=False)
-        return web.Response(
-            body=content, status=answer.status, headers=_kept(answer.headers, _OF_AN_ANSWER)
-        )
+        if response.status == MISDIRECTED:
+            raise PeerGoneError(node, "it is the wrong process", is_sent=False)
+        headers = _without(response.headers, _NOT_RETURNED)
+        return web.Response(body=content, status=response.status, headers=headers)
 
     def _client(self, node: int) -> aiohttp.ClientSession:
         client = self._clients.get(node)
         if client is None:
             client = self._clients[node] = aiohttp.ClientSession(
-                # As many as there are requests of clients: each waits for one answer.
+                # No limit of its own: there is one connection per waiting client request.
                 connector=aiohttp.UnixConnector(str(self._path_of(node)), limit=0),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -140,12 +137,12 @@ class Peers:
 
 
 def is_from_peer(request: web.Request) -> bool:
-    """Whether another process of this server sent this."""
-    found = None if request.transport is None else request.transport.get_extra_info("socket")
-    return found is not None and found.family == socket.AF_UNIX
+    """Whether another process of this server sent the request."""
+    sock = None if request.transport is None else request.transport.get_extra_info("socket")
+    return sock is not None and sock.family == socket.AF_UNIX
 
 
-def _kept(headers: CIMultiDictProxy[str], dropped: frozenset[str]) -> CIMultiDict[str]:
+def _without(headers: CIMultiDictProxy[str], dropped: frozenset[str]) -> CIMultiDict[str]:
     return CIMultiDict(
         (name, value) for name, value in headers.items() if name.lower() not in dropped
     )

@@ -1,11 +1,11 @@
-"""Streams that share one epoll, which the event loop watches as if it were a single file.
+"""Serves many sockets with one epoll, which the event loop watches like a single file.
 
-An asyncio transport costs a websocket a pass through the selector, a handle, two calls and a
-context switch for each message, and a kilobyte of memory. Here one loop callback serves all sockets
-that are ready, in rounds: it receives from all of a round, hands the bytes on, and ends the loop
-tick for what came of them, which is then sent. Each of the three runs through code that is small
-enough for the processor's first cache; receiving and handling in turn costs 6 % more. The loop, its
-timers and everything else stay asyncio's, or uvloop's.
+With an asyncio transport, each message of a websocket costs a pass through the selector, a handle,
+two calls and a context switch, and each connection costs a kilobyte of memory. Here one loop
+callback serves all ready sockets in rounds. A round first receives from all its sockets, then
+handles the bytes, then ends the held tick, which sends the output. Each of the three phases is
+small enough for the processor's L1 cache; receiving and handling in turn costs 6 % more. The loop,
+its timers and everything else remain asyncio's, or uvloop's.
 
 Measured with `make bench`; see docs/performance.md.
 """
@@ -27,44 +27,44 @@ IS_AVAILABLE: Final = hasattr(select, "epoll")
 _READ: Final = getattr(select, "EPOLLIN", 0)
 _WRITE: Final = getattr(select, "EPOLLOUT", 0)
 _ROUND: Final = 64
-"""So many sockets are served before the event loop's other work gets its turn."""
+"""How many sockets are served before the event loop's other work gets its turn."""
 
 _SLOT_BYTES: Final = 2048
-"""So much is received at first from each socket of a round; what is longer comes right after it."""
+"""How much is received from each socket of a round at first; the rest follows right after it."""
 
 
-_NOBODY: Final = asyncio.Protocol()
-"""The protocol of a transport whose connection was taken: nobody need hear of its end."""
+_NULL_PROTOCOL: Final = asyncio.Protocol()
+"""The protocol of a transport whose socket was detached; it ignores the end of the transport."""
 
 
-class _Taken:
-    """Stands where a transport had its socket, which is another's now."""
+class _DetachedSocket:
+    """Replaces the socket of a transport after the socket was detached."""
 
     def close(self) -> None:
-        """What the transport does with it at its end."""
+        """Do nothing; the transport calls this when it ends."""
 
 
-_TAKEN: Final = _Taken()
+_DETACHED_SOCKET: Final = _DetachedSocket()
 
 
-def _take_socket(transport: Any, shared: Any) -> socket.socket:
-    """A socket for the connection of a transport, which the transport does not close.
+def _detach_socket(transport: Any, shared: Any) -> socket.socket:
+    """Return a socket for the connection of a transport that the transport will not close.
 
     Args:
-        shared: what the transport shows of its socket.
+        shared: the transport's public view of its socket.
     """
     own = getattr(transport, "_sock", None)
-    if isinstance(own, socket.socket):  # asyncio's; a copy and its close cost a tenth of a connect
-        transport._sock = _TAKEN  # noqa: SLF001 - nothing public gives the socket away
+    if isinstance(own, socket.socket):  # asyncio; duplicating costs a tenth of a connect
+        transport._sock = _DETACHED_SOCKET  # noqa: SLF001 - there is no public way to detach it
         return own
     return duplicate(shared)
 
 
 class Poller:
-    """Serves streams. Holds an epoll while there are any.
+    """Serves streams. Has an epoll only while there are streams.
 
     Attributes:
-        buffer, view: where a stream receives what is too long for its slot of a round.
+        buffer, view: the buffer for what is too long for a stream's slot of a round.
     """
 
     __slots__ = ("_epoll", "_loop", "_slots", "_streams", "_tick", "buffer", "view")
@@ -84,17 +84,18 @@ class Poller:
         return len(self._streams)
 
     def open(self, transport: asyncio.Transport) -> PolledStream | None:
-        """Take the connection of an asyncio transport over, which is aborted; None if it cannot.
+        """Take over the connection of an asyncio transport, which is aborted.
 
-        It cannot when the transport speaks TLS, or has still something to write.
+        Returns:
+            The stream, or None if the transport uses TLS or still has bytes to write.
         """
         shared = transport.get_extra_info("socket")
         if not IS_AVAILABLE or shared is None:
             return None
         if transport.get_extra_info("sslcontext") is not None or transport.get_write_buffer_size():
             return None
-        own = _take_socket(transport, shared)
-        transport.set_protocol(_NOBODY)
+        own = _detach_socket(transport, shared)
+        transport.set_protocol(_NULL_PROTOCOL)
         transport.abort()
         return PolledStream(self, own)
 
@@ -108,9 +109,9 @@ class Poller:
             self._loop.add_reader(self._epoll.fileno(), self._poll)
         self._streams[fd] = stream
 
-    def watch(self, fd: int, before: int, events: int) -> None:
-        """Wait for other events of a stream than before."""
-        if not before:
+    def watch(self, fd: int, old_events: int, events: int) -> None:
+        """Change the events of a stream to wait for."""
+        if not old_events:
             self._epoll.register(fd, events)
         elif events:
             self._epoll.modify(fd, events)
@@ -118,7 +119,7 @@ class Poller:
             self._epoll.unregister(fd)
 
     def remove(self, fd: int) -> None:
-        """A stream is over."""
+        """Stop serving a stream."""
         del self._streams[fd]
         if not self._streams and self._loop is not None:
             self._loop.remove_reader(self._epoll.fileno())
@@ -126,7 +127,7 @@ class Poller:
             self._epoll = self._loop = None
 
     def _poll(self) -> None:
-        """Some sockets are ready: the hot path of everything that is received."""
+        """Serve the sockets that are ready: the hot path of everything that is received."""
         streams, tick = self._streams, self._tick
         slots, received = iter(self._slots), []
         tick.hold()
@@ -161,12 +162,12 @@ class Poller:
 
 
 class PolledStream:
-    """A stream on a socket of its own. See stream.Stream.
+    """A stream on a socket that the poller serves. See stream.Stream.
 
     Attributes:
-        socket: for the poller, to receive.
-        protocol: the owner.
-        send: the socket's own.
+        socket: the socket, from which the poller receives.
+        protocol: the stream's owner.
+        send: the socket's `send`.
     """
 
     __slots__ = (
@@ -195,7 +196,7 @@ class PolledStream:
         self._is_eof_due = False
 
     def start(self, protocol: StreamProtocol) -> None:
-        """Begin to receive, for this owner."""
+        """Start to receive for this owner."""
         self.protocol = protocol
         self._poller.add(self._fd, self)
         self._watch(_READ)
@@ -205,10 +206,10 @@ class PolledStream:
             self._poller.watch(self._fd, self._events, events)
             self._events = events
 
-    # What the poller tells.
+    # For the poller.
 
     def react(self, events: int) -> None:
-        """Something else than bytes alone."""
+        """Handle events other than EPOLLIN alone."""
         if self._events & _READ and events & ~_WRITE:
             self.receive()
         elif events & ~(_READ | _WRITE) and not self._events & _WRITE:
@@ -232,22 +233,22 @@ class PolledStream:
             self.failed(error)
 
     def receive_more(self) -> None:
-        """Its slot of a round was full: receive what did not fit, if the owner reads on."""
+        """Receive what did not fit into the slot of a round, unless the owner paused reading."""
         if self._events & _READ:
             self.receive()
 
     def cannot_receive(self, error: OSError) -> None:
-        """Receiving raised an error: nothing was there after all, or the connection is gone."""
+        """Handle an error of `recv`: end the connection, unless there was just nothing to read."""
         if not isinstance(error, BlockingIOError | InterruptedError):
             self._end_soon(error)
 
     def ended(self) -> None:
-        """The peer sends nothing more."""
+        """Handle the end of the peer's data."""
         self.protocol.eof_received()
         self.close()
 
     def failed(self, error: Exception) -> None:
-        """The owner raised an error: a bug."""
+        """Report an error that the owner raised, which is a bug, and end the connection."""
         context = {"message": "a websocket connection failed", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
         self._end_soon(error)
@@ -259,9 +260,9 @@ class PolledStream:
             self._watch(self._events & ~_WRITE)
             self.protocol.resume_writing()
 
-    # What the owner asks.
+    # For the owner.
 
-    def write(self, data: bytes) -> None:
+    def write_final(self, data: bytes) -> None:
         """See Stream."""
         if self._is_ending:
             return
@@ -290,7 +291,7 @@ class PolledStream:
         self._written()
 
     def _written(self) -> None:
-        """Nothing waits: do what had to wait for it."""
+        """Shut down or close the socket, if this had to wait for the last bytes."""
         if self._is_eof_due:
             self._is_eof_due = False
             try:
@@ -300,7 +301,7 @@ class PolledStream:
         if self._is_closing:
             self._end_soon(None)
 
-    def want_room(self) -> None:
+    def notify_when_writable(self) -> None:
         """See Stream."""
         if not self._is_closing:
             self._watch(self._events | _WRITE)
@@ -334,7 +335,7 @@ class PolledStream:
         self._end_soon(None)
 
     def _end_soon(self, error: Exception | None) -> None:
-        """The connection is over; its owner hears it when the present callback is done."""
+        """End the connection; its owner is notified after the current callback."""
         if not self._is_ending:
             self._is_closing = self._is_ending = True
             self._rest = None

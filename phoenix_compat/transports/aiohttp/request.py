@@ -1,4 +1,4 @@
-"""What a transport reads from an HTTP request before it lets a client in.
+"""Reads an HTTP request for a transport: parameters, origin and connect info.
 
 Source: phoenix 1.8.12, lib/phoenix/socket/transport.ex, connect_info/3.
 """
@@ -15,26 +15,26 @@ from phoenix_compat.protocol.query import Params, decode_query
 from phoenix_compat.socket import ConnectInfo
 
 NO_STORE = {"Cache-Control": "max-age=0, private, must-revalidate"}
-"""What every answer of Plug carries."""
+"""The headers of every response of Plug."""
 
 
 _SHOWN = ("x-", "sec-websocket-", "traceparent", "tracestate")
-"""How the names of the headers begin that `connect` may see."""
+"""The prefixes of the headers that `connect` may see."""
 
 _SHOWN_INITIALS = frozenset("xXsStT")
-"""The same, at a glance."""
+"""The first letters of these prefixes, for a fast check."""
 
 
 def refusal(status: int, text: str = "") -> web.Response:
-    """An answer that refuses: the status, an empty body or a short text."""
+    """A response that refuses a request, with a short text or no body."""
     return web.Response(status=status, text=text or None, headers=NO_STORE)
 
 
 def read_params(request: web.Request, path_params: Mapping[str, str]) -> Params:
-    """The query as Plug reads it, with the path's variables, which win.
+    """Parse the query as Plug does, and add the path variables, which take precedence.
 
     Raises:
-        BadQueryError: not UTF-8.
+        BadQueryError: the query is not UTF-8.
     """
     params = decode_query(_query(request))
     params.update(path_params)
@@ -42,14 +42,14 @@ def read_params(request: web.Request, path_params: Mapping[str, str]) -> Params:
 
 
 def _query(request: web.Request) -> str:
-    """The query as it was sent, undecoded."""
+    """The query as sent, not decoded."""
     return request.raw_path.partition("?")[2].partition("#")[0]
 
 
 def request_origin(request: web.Request) -> Origin:
     """Scheme, host and port of the request itself, for `check_origin="conn"`.
 
-    Without a Host header (HTTP/1.0) there is no host: aiohttp would ask the DNS for this machine's.
+    Without a Host header (HTTP/1.0) the host is empty; aiohttp would do a DNS lookup for it.
     """
     return parse_origin(f"{request.scheme}://{request.headers.get('Host', '')}")
 
@@ -57,11 +57,12 @@ def request_origin(request: web.Request) -> Origin:
 def connect_info(
     request: web.Request, extra: Mapping[str, Any], protocols: str | None = None
 ) -> ConnectInfo:
-    """What `connect` may know of the request; see socket.ConnectInfo.
+    """What `connect` may know about the request; see socket.ConnectInfo.
 
     Args:
-        extra: further entries.
-        protocols: the `Sec-WebSocket-Protocol` header, without what must not be seen.
+        extra: more entries.
+        protocols: the `Sec-WebSocket-Protocol` header without the auth token; None if there is
+            none.
     """
     origin = request_origin(request)
     headers = [

@@ -1,11 +1,11 @@
-"""The TCP connection under a websocket, after aiohttp's handshake.
+"""The TCP connection of a websocket, after aiohttp's handshake.
 
-    Stream        what a websocket connection asks of its TCP connection.
-    LoopStream    one that is an asyncio transport: TLS, uvloop's pipes, systems without epoll.
-    PolledStream  see poller: the usual one on Linux.
+    Stream        what a websocket connection needs of its TCP connection.
+    LoopStream    a stream on an asyncio transport: for TLS, uvloop's pipes, systems without epoll.
+    PolledStream  the usual stream on Linux; see poller.
 
-A stream keeps nothing back while the websocket is open: `send` takes what the socket has room for,
-and what it did not take is the outbox's. Only the last words of a connection are kept here.
+A stream buffers nothing while the websocket is open: `send` writes what fits into the socket
+buffer, and the outbox keeps the rest. Only the last bytes of a connection are buffered here.
 """
 
 from __future__ import annotations
@@ -20,68 +20,72 @@ class Stream(Protocol):
 
     @property
     def send(self) -> Callable[[bytes], int]:
-        """Takes what there is room for, now, and says how many bytes; or raises OSError."""
+        """Write what fits into the socket buffer and return the number of bytes.
 
-    def write(self, data: bytes) -> None:
-        """Take all of it, and send it as there is room. Nothing may be sent otherwise after it."""
+        Raises:
+            OSError: nothing was written.
+        """
 
-    def want_room(self) -> None:
-        """Call the protocol's `resume_writing` as soon as there is room."""
+    def write_final(self, data: bytes) -> None:
+        """Write the last bytes of the connection, buffering them as needed; no `send` after it."""
+
+    def notify_when_writable(self) -> None:
+        """Call the protocol's `resume_writing` as soon as the socket is writable."""
 
     def pause_reading(self) -> None:
-        """Receive nothing more."""
+        """Stop receiving."""
 
     def resume_reading(self) -> None:
-        """Receive again."""
+        """Start receiving again."""
 
     def write_eof(self) -> None:
-        """Close our half, once all is written."""
+        """Close the sending half, after everything is written."""
 
     def close(self) -> None:
-        """End the connection, once all is written; receive nothing more."""
+        """Stop receiving, and end the connection after everything is written."""
 
     def abort(self) -> None:
         """End the connection now."""
 
 
 class StreamProtocol(Protocol):
-    """What a stream tells its owner."""
+    """The owner of a stream, which gets its events."""
 
     def received(self, buffer: bytearray, nbytes: int) -> None:
-        """So many bytes were received into this buffer, which is another's after the call."""
+        """Handle received bytes. The buffer may be reused after the call."""
 
     def resume_writing(self) -> None:
-        """There is room, as was asked for."""
+        """Write on, after `notify_when_writable`."""
 
     def eof_received(self) -> None:
-        """The peer sends nothing more; the stream closes after this."""
+        """Handle the end of the peer's data; the stream closes after this."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over."""
+        """Handle the end of the connection."""
 
 
 class LoopStream:
-    """A stream that is an asyncio transport."""
+    """A stream on an asyncio transport."""
 
     __slots__ = ("_transport",)
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        transport.set_write_buffer_limits(high=0)  # tell us whenever something waits
+        transport.set_write_buffer_limits(high=0)  # call pause_writing for any unsent byte
         self._transport = transport
 
     def send(self, data: bytes) -> int:
-        """See Stream. All or nothing: the transport keeps what the socket does not take."""
+        """See Stream. Writes all or nothing: the transport buffers what is not sent."""
         if self._transport.get_write_buffer_size():
             return 0
         self._transport.write(data)
         return len(data)
 
-    def write(self, data: bytes) -> None:
+    def write_final(self, data: bytes) -> None:
         """See Stream."""
         self._transport.write(data)
 
-    def want_room(self) -> None:
-        """See Stream. The transport tells by itself when its buffer is empty."""
+    def notify_when_writable(self) -> None:
+        """Do nothing; the transport calls `resume_writing` itself when its buffer is empty."""
 
     def pause_reading(self) -> None:
         """See Stream."""
@@ -92,7 +96,7 @@ class LoopStream:
         self._transport.resume_reading()
 
     def write_eof(self) -> None:
-        """See Stream. TLS knows no half-closed connection."""
+        """See Stream. TLS does not support half-closed connections."""
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
 

@@ -1,8 +1,8 @@
-"""Websockets: aiohttp parses the request and asks us; then a slim protocol owns the transport.
+"""Accepts websockets: checks the handshake and takes the connection over from aiohttp.
 
-The handshake is checked in Phoenix's order: method, query, origin, subprotocols, `connect`, and
-only then whether the request is an upgrade at all. The 101 is written here, the TCP connection gets
-a WebSocketConnection for its protocol, and aiohttp's objects for it can go.
+The checks follow Phoenix's order: method, query, origin, subprotocols, `connect`, and only then
+whether the request is an upgrade at all. The 101 is written here. After that, a WebSocketConnection
+serves the TCP connection, and aiohttp's objects for it are released.
 
 Source: phoenix 1.8.12, lib/phoenix/transports/websocket.ex, call/2.
 """
@@ -73,10 +73,10 @@ class WebSocketHub:
         """How many clients are connected."""
         return len(self._connections)
 
-    # The handshake.
+    # Handshake.
 
     async def handle(self, request: web.Request, path_params: dict[str, str]) -> web.StreamResponse:
-        """Answer one request for the websocket path."""
+        """Handle one request for the websocket path."""
         if request.method != "GET":
             return refusal(400)
         try:
@@ -92,11 +92,11 @@ class WebSocketHub:
         if self._socket.auth_token:
             try:
                 protocols, token = take_auth_token(protocols)
-            except ValueError as error:  # Phoenix raises, which is the same to the client
+            except ValueError as error:  # Phoenix raises, which is a 500 too
                 log.debug("a client's auth token is not base64: %s", error)
                 return refusal(500)
-        is_fine, subprotocol = self._select_subprotocol(protocols)
-        if not is_fine:
+        is_acceptable, subprotocol = self._select_subprotocol(protocols)
+        if not is_acceptable:
             return refusal(403)
         info = connect_info(request, self.options.connect_info, protocols)
         if self._socket.auth_token:
@@ -115,23 +115,23 @@ class WebSocketHub:
         supported = self.options.subprotocols
         if self._socket.auth_token:
             supported = ("phoenix", *(supported or ()))
-        is_fine, subprotocol = select_subprotocol(offered, supported)
-        if not is_fine:
+        is_acceptable, subprotocol = select_subprotocol(offered, supported)
+        if not is_acceptable:
             log.error(
                 "Could not check Websocket subprotocols: offered %s, supported %r",
                 brief(offered),
                 supported,
             )
-        return is_fine, subprotocol
+        return is_acceptable, subprotocol
 
     def _refuse(self, request: web.Request, refused: Result) -> web.StreamResponse:
         handler = self.options.error_handler
         if handler is None or refused.payload == {}:
             return refusal(403)
-        answer = handler(request, refused.payload)
-        if not isinstance(answer, web.StreamResponse):
-            raise TypeError(f"error_handler returned {answer!r}, not an aiohttp response")
-        return answer
+        response = handler(request, refused.payload)
+        if not isinstance(response, web.StreamResponse):
+            raise TypeError(f"error_handler returned {response!r}, not an aiohttp response")
+        return response
 
     def _upgrade(
         self,
@@ -162,32 +162,32 @@ class WebSocketHub:
             stream.start(connection)
         connection.open(switching_protocols(headers), tail)
         self._opened(connection)
-        return _HandedOver(status=101)
+        return _DetachedResponse(status=101)
 
-    # The connections.
+    # Connections.
 
     def _opened(self, connection: WebSocketConnection) -> None:
         self._connections.add(connection)
         if self._timer is None:
             self._sweep_later()
 
-    def gone(self, connection: WebSocketConnection) -> None:
-        """A connection is lost."""
+    def connection_ended(self, connection: WebSocketConnection) -> None:
+        """See connection.Hub."""
         self._connections.discard(connection)
-        self.endpoint.client_gone()
+        self.endpoint.client_disconnected()
 
     async def drain(self) -> None:
-        """Close the clients with joined channels with 1012, batch after batch."""
+        """Close the clients with joined channels with 1012, in batches."""
         joined = [connection for connection in self._connections if connection.joined_topics]
         await drain_in_batches(joined, self._socket.drainer)
 
     def close_all(self) -> None:
-        """Close every client that is left with 1000."""
+        """Close all remaining clients with 1000."""
         for connection in tuple(self._connections):
             connection.close(CLOSE_NORMAL, ("shutdown", "closed"))
 
     def abort_all(self) -> None:
-        """Drop the connections that are still there."""
+        """Drop all remaining connections."""
         for connection in tuple(self._connections):
             connection.abort()
         if self._timer is not None:
@@ -199,16 +199,16 @@ class WebSocketHub:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._sweep)
 
     def _sweep(self) -> None:
-        """Close those that were silent for the whole timeout. One timer serves all."""
+        """Close the clients that sent nothing for the whole timeout. One timer serves all."""
         self._timer = None
         self.sweeps += 1
         too_old = self.sweeps - _SWEEPS_PER_TIMEOUT
         for connection in tuple(self._connections):
-            if connection.heard_at_sweep < too_old:
+            if connection.received_at_sweep < too_old:
                 try:
                     connection.timed_out()
                 except Exception:  # a bug ends one connection, not the sweeps
-                    log.exception("a silent websocket could not be closed, and is dropped")
+                    log.exception("cannot close an idle websocket; dropping the connection")
                     connection.abort()
         if self._connections:
             self._sweep_later()
@@ -216,12 +216,12 @@ class WebSocketHub:
 
 @lru_cache(maxsize=1)
 def _date(now_s: int) -> str:
-    """The `date` of an answer; the same for all of a second."""
+    """The `date` header of a response; cached for one second."""
     return formatdate(now_s, usegmt=True)
 
 
-class _HandedOver(web.StreamResponse):
-    """What the handler returns when the connection is not aiohttp's any more: writes nothing."""
+class _DetachedResponse(web.StreamResponse):
+    """The handler's response after the connection was taken over from aiohttp; writes nothing."""
 
     async def prepare(self, _request: web.BaseRequest) -> None:
         self.force_close()
@@ -231,7 +231,7 @@ class _HandedOver(web.StreamResponse):
 
 
 class _Tail:
-    """Takes from aiohttp's protocol what arrived together with the handshake."""
+    """Collects the bytes that aiohttp's protocol received after the handshake request."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -245,7 +245,11 @@ class _Tail:
 
 
 def _take_from_aiohttp(request: web.Request) -> bytes:
-    """Let aiohttp's objects go as if their client had left; what came after the handshake."""
+    """Release aiohttp's objects as if the client had disconnected.
+
+    Returns:
+        The bytes that were received after the handshake request.
+    """
     protocol = request.protocol
     tail = _Tail()
     protocol.set_parser(tail)  # type: ignore[arg-type] # it needs feed_data and feed_eof only

@@ -10,7 +10,8 @@ import pytest
 from phoenix_compat.protocol.message import Message
 from phoenix_compat.pubsub import PubSub
 from phoenix_compat.result import Result, ok
-from phoenix_compat.runtime.channel_server import ChannelServer, _Ending
+from phoenix_compat.runtime.channel_owner import Ending
+from phoenix_compat.runtime.channel_server import ChannelServer
 from phoenix_compat.runtime.socket_server import SocketServer
 from tests.conformance.mutants import mutant
 
@@ -81,7 +82,7 @@ def pushes_come_before_the_join_reply(patch: pytest.MonkeyPatch) -> None:
 def phx_close_comes_before_the_leave_reply(patch: pytest.MonkeyPatch) -> None:
     """A leave is answered last."""
 
-    def closing_first(self: ChannelServer, ending: _Ending) -> bool:
+    def closing_first(self: ChannelServer, ending: Ending) -> bool:
         self._stop(ending.reason)
         if ending.leave is not None:
             self._answer(ending.leave, ok())
@@ -160,12 +161,12 @@ def broadcasts_have_a_join_ref(patch: pytest.MonkeyPatch) -> None:
     broadcast = PubSub.broadcast
 
     def pushing(
-        self: PubSub, topic: str, event: str, payload: Any, *, but: Any = None, **how: bool
+        self: PubSub, topic: str, event: str, payload: Any, *, exclude: Any = None, **how: bool
     ) -> None:
         if not members[self, topic]:
-            broadcast(self, topic, event, payload, but=but, **how)
+            broadcast(self, topic, event, payload, exclude=exclude, **how)
         for member in tuple(members[self, topic]):
-            if member is not but:
+            if member is not exclude:
                 member.push(event, payload)
 
     patch.setattr(PubSub, "join", joining)

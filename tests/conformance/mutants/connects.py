@@ -196,12 +196,12 @@ def what_is_sent_keeps_a_client(patch: pytest.MonkeyPatch) -> None:
     def heard(outbox: Outbox) -> None:
         connection = outbox._sink
         if isinstance(connection, WebSocketConnection):
-            connection.heard_at_sweep = connection._hub.sweeps
+            connection.received_at_sweep = connection._hub.sweeps
 
     def publishing(
-        self: TopicFanout, packet: bytes, but: Outbox | None, key: object = None
+        self: TopicFanout, packet: bytes, exclude: Outbox | None, key: object = None
     ) -> None:
-        publish(self, packet, but, key)
+        publish(self, packet, exclude, key)
         for outbox in (*self._solo, *(self._multi or ())):
             heard(outbox)
 

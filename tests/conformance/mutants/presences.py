@@ -8,7 +8,7 @@ import pytest
 
 from phoenix_compat.conformance import reference
 from phoenix_compat.presence.presence import Presence
-from phoenix_compat.presence.tracker import Change, Meta, Place, Tracker
+from phoenix_compat.presence.tracker import Change, Meta, TrackedKey, Tracker
 from tests.conformance.mutants import mutant
 
 
@@ -18,7 +18,7 @@ from tests.conformance.mutants import mutant
 )
 def an_update_is_two_diffs(patch: pytest.MonkeyPatch) -> None:
     """The old meta leaves, then the new one joins."""
-    tell_one = Presence._tell_one
+    tell_one = Presence._publish_change
 
     def telling_twice(self: Presence, change: Change) -> None:
         if change.joins and change.leaves:
@@ -26,7 +26,7 @@ def an_update_is_two_diffs(patch: pytest.MonkeyPatch) -> None:
             change = change._replace(leaves={})
         tell_one(self, change)
 
-    patch.setattr(Presence, "_tell_one", telling_twice)
+    patch.setattr(Presence, "_publish_change", telling_twice)
 
 
 @mutant(58, fails=["presence"])
@@ -38,7 +38,7 @@ def empty_sides_of_diffs_are_left_out(patch: pytest.MonkeyPatch) -> None:
         diff = {name: self._fetched(change.topic, metas) for name, metas in sides.items() if metas}
         self._broadcaster.local_broadcast(change.topic, "presence_diff", diff)
 
-    patch.setattr(Presence, "_tell_one", tell_one)
+    patch.setattr(Presence, "_publish_change", tell_one)
 
 
 @mutant(
@@ -47,12 +47,12 @@ def empty_sides_of_diffs_are_left_out(patch: pytest.MonkeyPatch) -> None:
 )
 def updates_do_not_name_the_ref_before(patch: pytest.MonkeyPatch) -> None:
     """A new meta has no phx_ref_prev."""
-    stamp = Tracker._stamp
+    stamp = Tracker._with_refs
 
-    def stamping(self: Tracker, place: Place, meta: Any, old: Meta | None) -> Meta:
+    def stamping(self: Tracker, place: TrackedKey, meta: Any, old: Meta | None) -> Meta:
         return stamp(self, place, meta, None)
 
-    patch.setattr(Tracker, "_stamp", stamping)
+    patch.setattr(Tracker, "_with_refs", stamping)
 
 
 @mutant(
@@ -83,10 +83,10 @@ def the_state_precedes_the_own_diff(patch: pytest.MonkeyPatch) -> None:
         presence = socket.assigns["presence"]
         told: list[Change] = []
         with pytest.MonkeyPatch.context() as held:
-            held.setattr(Presence, "_tell_one", lambda _self, change: told.append(change))
+            held.setattr(Presence, "_publish_change", lambda _self, change: told.append(change))
             presence.track(socket, socket.assigns["key"], {"online_at": 1})
         socket.push("presence_state", presence.list(socket))
         for change in told:
-            presence._tell_one(change)
+            presence._publish_change(change)
 
     patch.setattr(reference.PresenceChannel, "handle_info", state_first)

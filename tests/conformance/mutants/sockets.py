@@ -231,14 +231,14 @@ def a_crash_is_told_as_a_close(patch: pytest.MonkeyPatch) -> None:
 )
 def a_clean_stop_is_told_as_an_error(patch: pytest.MonkeyPatch) -> None:
     """A channel that stopped sends phx_error: its client joins again and again."""
-    forget = SocketServer._forget
+    forget = SocketServer._remove
 
     def erring(self: SocketServer, channel: ChannelServer, event: str, payload: Any) -> None:
         if event == PHX_CLOSE and not channel.is_leaving:
             event, payload = PHX_ERROR, {"reason": "channel_crash"}
         forget(self, channel, event, payload)
 
-    patch.setattr(SocketServer, "_forget", erring)
+    patch.setattr(SocketServer, "_remove", erring)
 
 
 @mutant(

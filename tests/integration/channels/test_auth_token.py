@@ -15,7 +15,7 @@ from phoenix_compat.conformance.suite.wire_client import HttpResponse, WireClien
 from tests.conftest import Dial, Serve
 from tests.integration.echo_app import OpenChannel
 from tests.polling import LP_V2, Poller, longpoll_app
-from tests.serving import Diary
+from tests.serving import EventLog
 from tests.wire import V2
 
 BEARER = "base64url.bearer.phx."
@@ -25,18 +25,18 @@ ENCODED = "YWJjMTIzND8+"
 ABSENT = object()
 
 
-def token_app(*, auth_token: bool = True, **options: Any) -> tuple[Any, Diary]:
-    """An application whose `connect` notes its connect_info, and its diary."""
-    diary = Diary()
+def token_app(*, auth_token: bool = True, **options: Any) -> tuple[Any, EventLog]:
+    """An application whose `connect` notes its connect_info, and its event_log."""
+    event_log = EventLog()
 
     class TokenSocket(SocketHandler):
         channels = {"room:*": OpenChannel}  # noqa: RUF012 - a ClassVar of the base
 
         def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
-            diary.note(connect_info)
+            event_log.record(connect_info)
             return ok()
 
-    return longpoll_app(TokenSocket, auth_token=auth_token, **options), diary
+    return longpoll_app(TokenSocket, auth_token=auth_token, **options), event_log
 
 
 async def offer(client: WireClient, *protocols: str) -> HttpResponse:
@@ -45,9 +45,9 @@ async def offer(client: WireClient, *protocols: str) -> HttpResponse:
     return await client.handshake(V2, extra=extra)
 
 
-async def token_seen(diary: Diary) -> Any:
+async def token_seen(event_log: EventLog) -> Any:
     """The token of the next connect, ABSENT if there is no entry for it."""
-    return (await diary.next()).get("auth_token", ABSENT)
+    return (await event_log.next()).get("auth_token", ABSENT)
 
 
 # Websocket: the table of §1.6.
@@ -74,13 +74,13 @@ async def test_the_table(
     serve: Serve, dial: Dial, protocols: tuple[str, ...], selected: str | None, token: str | None
 ) -> None:
     """§1.6, §9.13.207, §10.12: 101 with `phoenix` exactly when it was offered; never the bearer."""
-    app, diary = token_app()
+    app, event_log = token_app()
 
     response = await offer(await dial(await serve(app)), *protocols)
 
     assert response.status == 101
     assert response.header(PROTOCOL) == selected
-    assert await token_seen(diary) == token
+    assert await token_seen(event_log) == token
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ async def test_no_subprotocol_in_common(
     serve: Serve, dial: Dial, caplog: pytest.LogCaptureFixture, protocols: tuple[str, ...]
 ) -> None:
     """§1.6, §1.7: 403 with an empty body, logged, and `connect` is not asked."""
-    app, diary = token_app()
+    app, event_log = token_app()
 
     response = await offer(await dial(await serve(app)), *protocols)
 
     assert (response.status, response.body) == (403, b"")
-    assert diary.is_empty
+    assert event_log.is_empty
     assert "Could not check Websocket subprotocols" in caplog.text
 
 
@@ -117,12 +117,12 @@ async def test_with_subprotocols_of_its_own(
     serve: Serve, dial: Dial, protocols: tuple[str, ...], selected: str | None
 ) -> None:
     """§1.6, §10.11: `phoenix` comes first in the server's list, then what is configured."""
-    app, diary = token_app(websocket=WebSocketOptions(subprotocols=["sip"]))
+    app, event_log = token_app(websocket=WebSocketOptions(subprotocols=["sip"]))
 
     response = await offer(await dial(await serve(app)), *protocols)
 
     assert (response.status, response.header(PROTOCOL)) == (101, selected)
-    assert await token_seen(diary) == TOKEN
+    assert await token_seen(event_log) == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -139,24 +139,24 @@ async def test_with_subprotocols_of_its_own(
 )
 async def test_padding_is_optional(serve: Serve, dial: Dial, encoded: str, token: str) -> None:
     """§1.6, §10.13: phoenix.js leaves the equals signs off; others may not."""
-    app, diary = token_app()
+    app, event_log = token_app()
 
     response = await offer(await dial(await serve(app)), "phoenix", BEARER + encoded)
 
     assert response.status == 101
-    assert await token_seen(diary) == token
+    assert await token_seen(event_log) == token
 
 
 @pytest.mark.parametrize("encoded", ["YWJjMTIzND8-", "YW_j", "!", "e", "eA%3D%3D", "eA.", "e=A"])
 async def test_a_token_that_is_no_base64(serve: Serve, dial: Dial, encoded: str) -> None:
     """§1.3.5, §1.6, §10.13: the URL-safe alphabet too is HTTP 500; `connect` is not asked."""
-    app, diary = token_app()
+    app, event_log = token_app()
     base_url = await serve(app)
 
     response = await offer(await dial(base_url), "phoenix", BEARER + encoded)
 
     assert response.status == 500
-    assert diary.is_empty
+    assert event_log.is_empty
     assert (await offer(await dial(base_url), "phoenix")).status == 101
 
 
@@ -172,13 +172,13 @@ async def test_the_origin_is_checked_before_the_token(serve: Serve, dial: Dial) 
 
 async def test_connect_does_not_see_the_token_twice(serve: Serve, dial: Dial) -> None:
     """§1.8: sec_websocket_headers has the header without the token; with no rest, not at all."""
-    app, diary = token_app()
+    app, event_log = token_app()
     base_url = await serve(app)
 
     await offer(await dial(base_url), "phoenix", BEARER + ENCODED)
     await offer(await dial(base_url), BEARER + ENCODED)
 
-    first, second = await diary.next(), await diary.next()
+    first, second = await event_log.next(), await event_log.next()
     name = PROTOCOL.lower()
     assert dict(first["sec_websocket_headers"])[name] == "phoenix"
     assert name not in dict(second["sec_websocket_headers"])
@@ -186,11 +186,11 @@ async def test_connect_does_not_see_the_token_twice(serve: Serve, dial: Dial) ->
 
 async def test_where_it_is_not_wanted_it_is_not_looked_for(serve: Serve, dial: Dial) -> None:
     """§1.6: without `auth_token` the header is ignored, even a malformed one, and kept whole."""
-    app, diary = token_app(auth_token=False)
+    app, event_log = token_app(auth_token=False)
 
     response = await offer(await dial(await serve(app)), "phoenix", BEARER + "!")
 
-    info = await diary.next()
+    info = await event_log.next()
     assert (response.status, response.header(PROTOCOL)) == (101, None)
     assert "auth_token" not in info
     assert dict(info["sec_websocket_headers"])[PROTOCOL.lower()] == f"phoenix, {BEARER}!"
@@ -216,11 +216,11 @@ async def test_the_token_reaches_the_log_filtered(
 @pytest.mark.parametrize("token", [TOKEN, "", "not base64!", "a, b"])
 async def test_the_header_of_long_polling(serve: Serve, token: str) -> None:
     """§1.6: `X-Phoenix-AuthToken`, taken as it is."""
-    app, diary = token_app()
+    app, event_log = token_app()
 
     await Poller.open(await serve(app), LP_V2, {"X-Phoenix-AuthToken": token})
 
-    assert await token_seen(diary) == token
+    assert await token_seen(event_log) == token
 
 
 @pytest.mark.parametrize(
@@ -233,16 +233,16 @@ async def test_the_header_of_long_polling(serve: Serve, token: str) -> None:
 )
 async def test_no_other_header_will_do(serve: Serve, headers: dict[str, str]) -> None:
     """§1.6: without that header there is an entry, and it is None."""
-    app, diary = token_app()
+    app, event_log = token_app()
 
     await Poller.open(await serve(app), LP_V2, headers)
 
-    assert await token_seen(diary) is None
+    assert await token_seen(event_log) is None
 
 
 async def test_the_header_is_read_by_the_first_get_alone(serve: Serve) -> None:
     """§1.6: what later polls and posts carry changes nothing."""
-    app, diary = token_app()
+    app, event_log = token_app()
     client = await Poller.open(await serve(app), LP_V2, {"X-Phoenix-AuthToken": TOKEN})
     await client.join()
     await client.send(["1", "2", "room:a", "echo", {}])
@@ -250,27 +250,27 @@ async def test_the_header_is_read_by_the_first_get_alone(serve: Serve) -> None:
     polled = await client.get({"X-Phoenix-AuthToken": "another"})
 
     assert polled.json["status"] == 200
-    assert await token_seen(diary) == TOKEN
-    assert diary.is_empty
+    assert await token_seen(event_log) == TOKEN
+    assert event_log.is_empty
 
 
 async def test_a_poll_with_a_dead_token_connects_with_its_header(serve: Serve) -> None:
     """§1.6, §5.3: the GET that creates the session after another was lost is a first one too."""
-    app, diary = token_app()
+    app, event_log = token_app()
     client = Poller(await serve(app))
 
     answer = await client.request("GET", None, {"X-Phoenix-AuthToken": TOKEN}, token="dead")
 
     assert answer.json["status"] == 410
-    assert await token_seen(diary) == TOKEN
+    assert await token_seen(event_log) == TOKEN
 
 
 async def test_long_polling_without_auth_tokens(serve: Serve) -> None:
     """§1.6: without `auth_token` the header is one of many."""
-    app, diary = token_app(auth_token=False, longpoll=LongPollOptions())
+    app, event_log = token_app(auth_token=False, longpoll=LongPollOptions())
 
     await Poller.open(await serve(app), LP_V2, {"X-Phoenix-AuthToken": TOKEN})
 
-    info = await diary.next()
+    info = await event_log.next()
     assert "auth_token" not in info
     assert ("x-phoenix-authtoken", TOKEN) in info["x_headers"]

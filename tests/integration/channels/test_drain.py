@@ -21,25 +21,27 @@ from phoenix_compat.conformance.suite.wire_client import build_request
 from tests.conftest import Dial, Open, Serve
 from tests.integration.echo_app import OpenChannel
 from tests.integration.operations.commands import finish, server
-from tests.polling import BEAT, LP_V2, Poller, waiting_poll, watch
-from tests.serving import Diary, accepting
+from tests.polling import BEAT, LP_V2, Poller, record_requests, waiting_poll
+from tests.serving import EventLog, accepting
 from tests.wire import V2, PhoenixWire
 
 INTERVAL_S = 0.2
 DRAINING = ("shutdown", "draining")
 
 
-class Scene:
+class Harness:
     """An endpoint with one socket, whose channels note when and why they end."""
 
     def __init__(
         self, drainer: Drainer | bool = True, longpoll: LongPollOptions | bool = True
     ) -> None:
-        diary = self.diary = Diary()
+        event_log = self.event_log = EventLog()
 
         class EndingChannel(OpenChannel):
             def terminate(self, reason: Any, socket: Socket) -> None:
-                diary.note((socket.assigns["user"], reason, asyncio.get_running_loop().time()))
+                event_log.record(
+                    (socket.assigns["user"], reason, asyncio.get_running_loop().time())
+                )
 
         self.endpoint = Endpoint()
         self.endpoint.socket(
@@ -50,7 +52,7 @@ class Scene:
 
     async def ended(self, count: int) -> list[tuple[str | None, Any, float]]:
         """The next channels that ended: whose, why, and when."""
-        return [await self.diary.next() for _channel in range(count)]
+        return [await self.event_log.next() for _channel in range(count)]
 
 
 async def joined(open_wire: Open, base_url: str, users: Iterable[str]) -> list[PhoenixWire]:
@@ -65,8 +67,8 @@ async def joined(open_wire: Open, base_url: str, users: Iterable[str]) -> list[P
 
 async def test_joined_clients_hear_1012_and_others_1000(serve: Serve, open_wire: Open) -> None:
     """§3.9, §9.13.217, §10.52-53: a close frame, without a word for the channels before it."""
-    scene = Scene()
-    base_url = await serve(scene.app)
+    harness = Harness()
+    base_url = await serve(harness.app)
     (here,) = await joined(open_wire, base_url, "a")
     idle = await open_wire(base_url)
     left = await open_wire(base_url)
@@ -74,38 +76,38 @@ async def test_joined_clients_hear_1012_and_others_1000(serve: Serve, open_wire:
     await left.send(["1", "2", "room:a", "phx_leave", {}])
     await left.recv_many(2)
 
-    closing = asyncio.create_task(scene.endpoint.close())
+    closing = asyncio.create_task(harness.endpoint.close())
     codes = [await wire.recv_close() for wire in (here, idle, left)]
     await closing
 
     assert codes == [1012, 1000, 1000]
-    assert scene.endpoint.connections == 0
+    assert harness.endpoint.connections == 0
 
 
 async def test_terminate_is_told_why(serve: Serve, open_wire: Open) -> None:
     """§3.9, §4.6: ("shutdown", "draining"), once for each channel."""
-    scene = Scene()
-    (wire,) = await joined(open_wire, await serve(scene.app), "a")
+    harness = Harness()
+    (wire,) = await joined(open_wire, await serve(harness.app), "a")
     await wire.join("room:b", "2")
 
-    closing = asyncio.create_task(scene.endpoint.close())
+    closing = asyncio.create_task(harness.endpoint.close())
     await wire.recv_close()
     await closing
 
-    assert [reason for _user, reason, _time in await scene.ended(2)] == [DRAINING] * 2
-    assert scene.diary.is_empty
+    assert [reason for _user, reason, _time in await harness.ended(2)] == [DRAINING] * 2
+    assert harness.event_log.is_empty
 
 
 async def test_batches(serve: Serve, open_wire: Open) -> None:
     """§3.9, §9.6.80: at most so many at once, and a pause before the next."""
-    scene = Scene(Drainer(batch_size=2, batch_interval_s=INTERVAL_S))
-    wires = await joined(open_wire, await serve(scene.app), "abcde")
+    harness = Harness(Drainer(batch_size=2, batch_interval_s=INTERVAL_S))
+    wires = await joined(open_wire, await serve(harness.app), "abcde")
 
-    closing = asyncio.create_task(scene.endpoint.close())
+    closing = asyncio.create_task(harness.endpoint.close())
     codes = await asyncio.gather(*(wire.recv_close() for wire in wires))
     await closing
 
-    times = [time_s for _user, _reason, time_s in await scene.ended(5)]
+    times = [time_s for _user, _reason, time_s in await harness.ended(5)]
     gaps = [late - early for early, late in itertools.pairwise(times)]
     assert codes == [1012] * 5
     assert [gap >= 0.9 * INTERVAL_S for gap in gaps] == [False, True, False, True]
@@ -113,26 +115,26 @@ async def test_batches(serve: Serve, open_wire: Open) -> None:
 
 async def test_one_batch_does_not_pause(serve: Serve, open_wire: Open) -> None:
     """§3.9, §1.2: by default ten thousand clients go at once, and nothing is waited for."""
-    scene = Scene()
-    wires = await joined(open_wire, await serve(scene.app), "abc")
+    harness = Harness()
+    wires = await joined(open_wire, await serve(harness.app), "abc")
 
-    closing = asyncio.create_task(scene.endpoint.close())
+    closing = asyncio.create_task(harness.endpoint.close())
     await asyncio.gather(*(wire.recv_close() for wire in wires))
     async with asyncio.timeout(Drainer().batch_interval_s):
         await closing
 
-    assert len(await scene.ended(3)) == 3
+    assert len(await harness.ended(3)) == 3
 
 
 async def test_later_batches_are_served_until_it_is_their_turn(
     serve: Serve, open_wire: Open
 ) -> None:
     """§3.9: who is not yet drained talks on."""
-    scene = Scene(Drainer(batch_size=1, batch_interval_s=60))
-    wires = await joined(open_wire, await serve(scene.app), "ab")
+    harness = Harness(Drainer(batch_size=1, batch_interval_s=60))
+    wires = await joined(open_wire, await serve(harness.app), "ab")
 
-    closing = asyncio.create_task(scene.endpoint.close())
-    ((first, _reason, _time),) = await scene.ended(1)
+    closing = asyncio.create_task(harness.endpoint.close())
+    ((first, _reason, _time),) = await harness.ended(1)
     gone, waits = wires if first == "a" else wires[::-1]
 
     assert await gone.recv_close() == 1012
@@ -142,10 +144,10 @@ async def test_later_batches_are_served_until_it_is_their_turn(
 
 async def test_draining_has_an_end(serve: Serve, open_wire: Open) -> None:
     """§1.2, §3.9: after `shutdown_s` those that are left are closed at once."""
-    scene = Scene(Drainer(batch_size=1, batch_interval_s=60, shutdown_s=INTERVAL_S))
-    wires = await joined(open_wire, await serve(scene.app), "abc")
+    harness = Harness(Drainer(batch_size=1, batch_interval_s=60, shutdown_s=INTERVAL_S))
+    wires = await joined(open_wire, await serve(harness.app), "abc")
 
-    closing = asyncio.create_task(scene.endpoint.close())
+    closing = asyncio.create_task(harness.endpoint.close())
     codes = await asyncio.gather(*(wire.recv_close() for wire in wires))
     await closing
 
@@ -154,32 +156,34 @@ async def test_draining_has_an_end(serve: Serve, open_wire: Open) -> None:
 
 async def test_idle_clients_are_in_no_batch(serve: Serve, open_wire: Open) -> None:
     """§3.9: who has no channel is not drained, and nobody waits for it."""
-    scene = Scene(Drainer(batch_size=1, batch_interval_s=60))
-    base_url = await serve(scene.app)
+    harness = Harness(Drainer(batch_size=1, batch_interval_s=60))
+    base_url = await serve(harness.app)
     wires = [await open_wire(base_url) for _client in range(2)]
     for _client in range(2):
         await Poller.open(base_url)
 
-    closing = asyncio.create_task(scene.endpoint.close())
+    closing = asyncio.create_task(harness.endpoint.close())
     codes = await asyncio.gather(*(wire.recv_close() for wire in wires))
     async with asyncio.timeout(10):
         await closing
 
     assert codes == [1000, 1000]
-    assert scene.endpoint.connections == 0
+    assert harness.endpoint.connections == 0
 
 
 async def test_without_a_drainer(serve: Serve, open_wire: Open) -> None:
     """§3.9, §9.6.82: all are closed at once, as clients without channels are."""
-    scene = Scene(drainer=False)
-    wires = await joined(open_wire, await serve(scene.app), "ab")
+    harness = Harness(drainer=False)
+    wires = await joined(open_wire, await serve(harness.app), "ab")
 
-    closing = asyncio.create_task(scene.endpoint.close())
+    closing = asyncio.create_task(harness.endpoint.close())
     codes = await asyncio.gather(*(wire.recv_close() for wire in wires))
     await closing
 
     assert codes == [1000, 1000]
-    assert [reason for _user, reason, _time in await scene.ended(2)] == [("shutdown", "closed")] * 2
+    assert [reason for _user, reason, _time in await harness.ended(2)] == [
+        ("shutdown", "closed")
+    ] * 2
 
 
 def test_the_options_are_those_of_the_mount() -> None:
@@ -195,11 +199,11 @@ def test_the_options_are_those_of_the_mount() -> None:
 
 async def test_newcomers_are_refused(serve: Serve, open_wire: Open, dial: Dial) -> None:
     """§3.9: while a server closes, an upgrade is HTTP 503 and a new session 403 inside."""
-    scene = Scene(Drainer(batch_size=1, batch_interval_s=60))
-    base_url = await serve(scene.app)
+    harness = Harness(Drainer(batch_size=1, batch_interval_s=60))
+    base_url = await serve(harness.app)
     await joined(open_wire, base_url, "ab")
-    closing = asyncio.create_task(scene.endpoint.close())
-    await scene.ended(1)
+    closing = asyncio.create_task(harness.endpoint.close())
+    await harness.ended(1)
 
     upgrade = await (await dial(base_url)).handshake(V2)
     session = await Poller(base_url).get()
@@ -211,17 +215,17 @@ async def test_newcomers_are_refused(serve: Serve, open_wire: Open, dial: Dial) 
 
 async def test_sessions_are_drained_too(serve: Serve) -> None:
     """§3.9, §5.8: a long-poll session ends, draining; its next request tells its client."""
-    scene = Scene()
-    client = await Poller.open(await serve(scene.app))
+    harness = Harness()
+    client = await Poller.open(await serve(harness.app))
     await client.join()
 
-    await scene.endpoint.close()
+    await harness.endpoint.close()
 
-    ((_user, reason, _time),) = await scene.ended(1)
+    ((_user, reason, _time),) = await harness.ended(1)
     assert reason == DRAINING
     assert (await client.post(compact_json(BEAT))).json == {"status": 410}
     assert (await client.get()).json == {"status": 403}
-    assert scene.endpoint.connections == 0
+    assert harness.endpoint.connections == 0
 
 
 @pytest.mark.parametrize("is_joined", [True, False])
@@ -229,47 +233,47 @@ async def test_a_poll_that_waits_does_not_hold_the_server_up(
     serve: Serve, *, is_joined: bool
 ) -> None:
     """§5.8: it is answered 204, though its window has not passed."""
-    scene = Scene(longpoll=LongPollOptions(window_s=60))
-    seen = watch(scene.app)
-    client = await Poller.open(await serve(scene.app))
+    harness = Harness(longpoll=LongPollOptions(window_s=60))
+    seen = record_requests(harness.app)
+    client = await Poller.open(await serve(harness.app))
     if is_joined:
         await client.join()
     poll = await waiting_poll(client, seen)
 
-    await scene.endpoint.close()
+    await harness.endpoint.close()
 
     assert await poll == {"messages": [], "status": 204, "token": client.token}
 
 
 async def test_no_poll_holds_the_server_up(serve: Serve) -> None:
     """§5.3, §5.8: nor one that another took over from, nor one of a session that has ended."""
-    scene = Scene(longpoll=LongPollOptions(window_s=60))
-    seen = watch(scene.app)
-    base_url = await serve(scene.app)
+    harness = Harness(longpoll=LongPollOptions(window_s=60))
+    seen = record_requests(harness.app)
+    base_url = await serve(harness.app)
     client = await Poller.open(base_url)
     gone = await Poller.open(base_url, f"{LP_V2}&user=ann")
     polls = [await waiting_poll(poller, seen) for poller in (client, client, gone)]
-    scene.endpoint.broadcast("user:ann", "disconnect", {})
+    harness.endpoint.broadcast("user:ann", "disconnect", {})
 
-    await scene.endpoint.close()
+    await harness.endpoint.close()
 
     assert [answer["status"] for answer in await asyncio.gather(*polls)] == [204] * 3
 
 
 async def test_transports_are_drained_side_by_side(serve: Serve, open_wire: Open) -> None:
     """§3.9: batches of one transport do not wait for those of another."""
-    scene = Scene(Drainer(batch_size=1, batch_interval_s=60))
-    base_url = await serve(scene.app)
+    harness = Harness(Drainer(batch_size=1, batch_interval_s=60))
+    base_url = await serve(harness.app)
     (wire,) = await joined(open_wire, base_url, "a")
     client = await Poller.open(base_url)
     await client.join()
 
-    closing = asyncio.create_task(scene.endpoint.close())
+    closing = asyncio.create_task(harness.endpoint.close())
     codes = await wire.recv_close()
     await closing
 
     assert codes == 1012
-    assert {user for user, _reason, _time in await scene.ended(2)} == {"a", None}
+    assert {user for user, _reason, _time in await harness.ended(2)} == {"a", None}
 
 
 async def test_sigterm(open_wire: Open, dial: Dial) -> None:

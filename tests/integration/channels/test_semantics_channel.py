@@ -23,7 +23,7 @@ from phoenix_compat import (
 from phoenix_compat.conformance.reference import RoomChannel
 from tests.conftest import Open, Serve
 from tests.integration.echo_app import OpenChannel, joined
-from tests.serving import Diary, accepting, socket_app
+from tests.serving import EventLog, accepting, socket_app
 from tests.wire import CRASHED, OK, UNMATCHED, V1, replied
 
 
@@ -250,7 +250,7 @@ async def test_a_reply_may_come_later_and_more_than_once(serve: Serve, open_wire
 
 async def test_reply_ref_needs_a_message(serve: Serve, open_wire: Open) -> None:
     """§4.4, §9.9.134: without a ref, or outside of handle_in, there is nothing to answer."""
-    diary = Diary()
+    event_log = EventLog()
 
     class EagerChannel(OpenChannel):
         @on("later")
@@ -258,7 +258,7 @@ async def test_reply_ref_needs_a_message(serve: Serve, open_wire: Open) -> None:
             try:
                 socket.reply_ref()
             except Exception as error:  # noqa: BLE001 - which one is asked below
-                diary.note(type(error).__name__)
+                event_log.record(type(error).__name__)
             return ok()
 
     wire = await joined(serve, open_wire, EagerChannel)
@@ -266,7 +266,7 @@ async def test_reply_ref_needs_a_message(serve: Serve, open_wire: Open) -> None:
     answer = await wire.ask(["1", None, "room:a", "later", {}])
 
     assert answer == ["1", None, "room:a", "phx_reply", OK]
-    assert await diary.next() == "LocalProtocolError"
+    assert await event_log.next() == "LocalProtocolError"
 
 
 @pytest.mark.parametrize("event", ["phx_reply", "phx_close", "phx_error", "presence_diff"])

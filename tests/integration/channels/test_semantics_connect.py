@@ -15,22 +15,22 @@ from phoenix_compat.conformance.reference import RoomChannel, UserSocket
 from phoenix_compat.conformance.suite.wire_client import Opcode, encode_close
 from phoenix_compat.result import HandleResult, Result
 from tests.conftest import Dial, Open, Serve
-from tests.serving import Diary, accepting, socket_app
+from tests.serving import EventLog, accepting, socket_app
 from tests.wire import V2
 
 
-def describing(diary: Diary) -> type[SocketHandler]:
+def describing(event_log: EventLog) -> type[SocketHandler]:
     """A socket that notes the connect_info of each client."""
 
     class DescribingSocket(SocketHandler):
         def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
-            diary.note(connect_info)
+            event_log.record(connect_info)
             return ok()
 
     return DescribingSocket
 
 
-def mortal(diary: Diary) -> type[Channel]:
+def mortal(event_log: EventLog) -> type[Channel]:
     """A channel that notes why it ends, with its topic."""
 
     class MortalChannel(Channel):
@@ -42,15 +42,15 @@ def mortal(diary: Diary) -> type[Channel]:
             return ok(payload)
 
         def terminate(self, reason: Any, socket: Socket) -> None:
-            diary.note((socket.topic, reason))
+            event_log.record((socket.topic, reason))
 
     return MortalChannel
 
 
 async def test_connect_info_has_the_headers(serve: Serve, dial: Dial) -> None:
     """§9.1.5, 6, 7, 10: x- and sec-websocket- headers, trace context and user agent arrive."""
-    diary = Diary()
-    client = await dial(await serve(socket_app(describing(diary))))
+    event_log = EventLog()
+    client = await dial(await serve(socket_app(describing(event_log))))
     extra = [
         ("X-Forwarded-For", "10.0.0.1"),
         ("X-App", "1"),
@@ -64,7 +64,7 @@ async def test_connect_info_has_the_headers(serve: Serve, dial: Dial) -> None:
 
     response = await client.handshake(V2, extra=extra)
 
-    info = await diary.next()
+    info = await event_log.next()
     assert response.status == 101
     assert info["x_headers"] == [("x-forwarded-for", "10.0.0.1"), ("x-app", "1")]
     assert ("sec-websocket-protocol", "phoenix, 123") in info["sec_websocket_headers"]
@@ -75,13 +75,13 @@ async def test_connect_info_has_the_headers(serve: Serve, dial: Dial) -> None:
 
 async def test_connect_info_has_the_peer_and_the_uri(serve: Serve, dial: Dial) -> None:
     """§9.1.8 and 9: address and port of the client; scheme, host, port, path, raw query."""
-    diary = Diary()
-    base_url = await serve(socket_app(describing(diary), path="/ws/connect_info"))
+    event_log = EventLog()
+    base_url = await serve(socket_app(describing(event_log), path="/ws/connect_info"))
     client = await dial(base_url)
 
     await client.handshake("/ws/connect_info/websocket?vsn=2.0.0&a=%20b")
 
-    info = await diary.next()
+    info = await event_log.next()
     assert info["peer_data"]["address"] == "127.0.0.1"
     assert isinstance(info["peer_data"]["port"], int)
     assert info["peer_data"]["ssl_cert"] is None
@@ -94,13 +94,13 @@ async def test_connect_info_has_the_peer_and_the_uri(serve: Serve, dial: Dial) -
 
 async def test_connect_info_without_headers(serve: Serve, dial: Dial) -> None:
     """§1.8: what a client does not send is empty or None; own entries are copied (§9.1.12)."""
-    diary = Diary()
+    event_log = EventLog()
     options = WebSocketOptions(connect_info={"deployment": "blue"})
-    client = await dial(await serve(socket_app(describing(diary), options)))
+    client = await dial(await serve(socket_app(describing(event_log), options)))
 
     await client.handshake(V2)
 
-    info = await diary.next()
+    info = await event_log.next()
     assert (info["x_headers"], info["trace_context_headers"]) == ([], [])
     assert info["user_agent"] is None
     assert info["deployment"] == "blue"
@@ -170,14 +170,14 @@ async def test_a_client_that_goes_ends_its_channels(
     serve: Serve, open_wire: Open, how: str
 ) -> None:
     """§9.1.17, §3.10: every channel of a closed connection ends, for a shutdown reason."""
-    diary = Diary()
-    wire = await open_wire(await serve(socket_app(accepting({"room:*": mortal(diary)}))))
+    event_log = EventLog()
+    wire = await open_wire(await serve(socket_app(accepting({"room:*": mortal(event_log)}))))
     await wire.join("room:a", "1")
     await wire.join("room:b", "2")
 
     await (wire.client.send_bytes(encode_close(1000)) if how == "close" else wire.close())
 
-    ends = dict([await diary.next(), await diary.next()])
+    ends = dict([await event_log.next(), await event_log.next()])
     assert ends.keys() == {"room:a", "room:b"}
     assert all(reason[0] == "shutdown" for reason in ends.values())
     if how == "close":
@@ -186,8 +186,8 @@ async def test_a_client_that_goes_ends_its_channels(
 
 async def test_a_disconnect_closes_all_sockets_of_an_id(serve: Serve, open_wire: Open) -> None:
     """§9.1.22, §9.6.83, §9.13.217, §10.52, §10.53: 1001 alone, and channels end for shutdown."""
-    diary, endpoint = Diary(), Endpoint()
-    app = socket_app(accepting({"room:*": mortal(diary)}), endpoint=endpoint)
+    event_log, endpoint = EventLog(), Endpoint()
+    app = socket_app(accepting({"room:*": mortal(event_log)}), endpoint=endpoint)
     base_url = await serve(app)
     gone = [await open_wire(base_url, V2 + "&user=ann") for _device in range(2)]
     stays = await open_wire(base_url, V2 + "&user=bob")
@@ -198,9 +198,9 @@ async def test_a_disconnect_closes_all_sockets_of_an_id(serve: Serve, open_wire:
 
     assert [await wire.recv_close() for wire in gone] == [1001, 1001]
     reason = ("shutdown", "disconnected")
-    assert [await diary.next(), await diary.next()] == [("room:a", reason)] * 2
+    assert [await event_log.next(), await event_log.next()] == [("room:a", reason)] * 2
     await stays.fence()
-    assert diary.is_empty
+    assert event_log.is_empty
 
 
 async def test_only_disconnect_acts_on_the_id(serve: Serve, open_wire: Open) -> None:

@@ -10,13 +10,13 @@ import pytest
 from phoenix_compat import HandleResult, Socket, ok, on, stop
 from tests.conftest import Open, Serve
 from tests.integration.echo_app import OpenChannel, joined
-from tests.serving import Diary, accepting, serving, socket_app
+from tests.serving import EventLog, accepting, serving, socket_app
 from tests.wire import CRASHED, OK, V1, replied
 
 
 async def ends_how(serve: Serve, open_wire: Open, how: str) -> tuple[list[Any], Any]:
     """The frames after an event that ends its channel in some way, and terminate's reason."""
-    diary = Diary()
+    event_log = EventLog()
     results = {
         "normal": stop(),
         "shutdown": stop("shutdown"),
@@ -37,7 +37,7 @@ async def ends_how(serve: Serve, open_wire: Open, how: str) -> tuple[list[Any], 
             return results[how]
 
         def terminate(self, reason: Any, socket: Socket) -> None:
-            diary.note(reason)
+            event_log.record(reason)
 
     wire = await joined(serve, open_wire, EndingChannel)
     await wire.send(["1", "2", "room:a", "end", {}])
@@ -46,7 +46,7 @@ async def ends_how(serve: Serve, open_wire: Open, how: str) -> tuple[list[Any], 
         frames.append(await wire.recv())
     await wire.fence()
     await wire.join("room:a", "9")
-    return frames, await diary.next()
+    return frames, await event_log.next()
 
 
 BYE = ["1", "2", "room:a", "phx_reply", replied({"bye": True})]
@@ -130,11 +130,11 @@ async def test_a_server_that_stops_says_so(open_wire: Open) -> None:
 
     Clients that answer the close do not hold the server up.
     """
-    diary, loop = Diary(), asyncio.get_running_loop()
+    event_log, loop = EventLog(), asyncio.get_running_loop()
 
     class EndingChannel(OpenChannel):
         def terminate(self, reason: Any, socket: Socket) -> None:
-            diary.note(reason)
+            event_log.record(reason)
 
     async with serving(socket_app(accepting({"room:*": EndingChannel}))) as base_url:
         joined_one, idle_one = await open_wire(base_url), await open_wire(base_url)
@@ -145,4 +145,4 @@ async def test_a_server_that_stops_says_so(open_wire: Open) -> None:
 
     assert loop.time() - stopped_at_s < 2
     assert tuple(await closing) == (1012, 1000)
-    assert await diary.next() == ("shutdown", "draining")
+    assert await event_log.next() == ("shutdown", "draining")

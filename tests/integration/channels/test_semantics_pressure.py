@@ -16,7 +16,7 @@ from phoenix_compat.conformance.suite.cases import compact_json
 from phoenix_compat.conformance.suite.wire_client import Opcode, encode_close, encode_frame
 from tests.conftest import Open, Serve
 from tests.integration.echo_app import OpenChannel
-from tests.serving import Diary, accepting, socket_app
+from tests.serving import EventLog, accepting, socket_app
 from tests.wire import OK, PhoenixWire
 
 
@@ -31,19 +31,19 @@ def heartbeat(ref: Any) -> bytes:
 
 
 class SlowJoin:
-    """A channel class whose joins wait for the gate, and tell when they begin."""
+    """A channel class whose joins wait for the release, and tell when they begin."""
 
     def __init__(self) -> None:
-        gate, diary = asyncio.Event(), Diary()
+        release, event_log = asyncio.Event(), EventLog()
 
         class SlowJoinChannel(OpenChannel):
             async def join(self, topic: str, payload: Any, socket: Socket) -> Result:
-                diary.note(topic)
-                await gate.wait()
+                event_log.record(topic)
+                await release.wait()
                 return ok()
 
-        self.gate = gate
-        self.diary = diary
+        self.release = release
+        self.event_log = event_log
         self.channel = SlowJoinChannel
 
 
@@ -52,12 +52,12 @@ async def test_a_flood_behind_a_slow_join(serve: Serve, open_wire: Open) -> None
     slow = SlowJoin()
     wire = await open_wire(await serve(socket_app(accepting({"room:*": slow.channel}))))
     await wire.send(["0", "0", "room:a", "phx_join", {}])
-    await slow.diary.next()
+    await slow.event_log.next()
 
     flood = b"".join(heartbeat(number) for number in range(1, 5001))
     sending = asyncio.create_task(send_in_pieces(wire, flood, 7_001))
     await asyncio.sleep(0)
-    slow.gate.set()
+    slow.release.set()
     await sending
 
     assert [answer[1] for answer in await wire.recv_many(5001)] == ["0", *range(1, 5001)]
@@ -68,10 +68,10 @@ async def test_a_close_behind_a_slow_join(serve: Serve, open_wire: Open) -> None
     slow = SlowJoin()
     wire = await open_wire(await serve(socket_app(accepting({"room:*": slow.channel}))))
     await wire.send(["1", "1", "room:a", "phx_join", {}])
-    await slow.diary.next()
+    await slow.event_log.next()
 
     await wire.client.send_bytes(encode_frame("p", Opcode.PING) + encode_close(1000))
-    slow.gate.set()
+    slow.release.set()
 
     assert await wire.recv() == ["1", "1", "room:a", "phx_reply", OK]
     assert (await wire.recv_frame()).opcode == Opcode.PONG
@@ -87,8 +87,8 @@ async def test_joins_behind_slow_joins(serve: Serve, open_wire: Open) -> None:
     await wire.client.send_bytes(
         b"".join(text([ref, ref, topic, "phx_join", {}]) for ref, topic in joins)
     )
-    await slow.diary.next()
-    slow.gate.set()
+    await slow.event_log.next()
+    slow.release.set()
     frames = await wire.recv_many(6)
 
     assert [(frame[0], frame[3]) for frame in frames] == [

@@ -12,33 +12,33 @@ from phoenix_compat import Endpoint, HandleResult, LongPollOptions, Result, Sock
 from phoenix_compat.conformance.reference import RoomChannel
 from tests.conftest import Serve
 from tests.integration.echo_app import OpenChannel
-from tests.polling import BEAT, LP_V2, Poller, rooms_app, watch
+from tests.polling import BEAT, LP_V2, Poller, record_requests, rooms_app
 from tests.wire import OK
 
 
-class GateChannel(OpenChannel):
-    """Waits in `join` or in `wait` until the gate opens."""
+class BlockingChannel(OpenChannel):
+    """Waits in `join` or in `wait` until the release opens."""
 
-    gate: asyncio.Event
+    release: asyncio.Event
     waits: asyncio.Event
 
     async def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         if payload.get("waits"):
             self.waits.set()
-            await self.gate.wait()
+            await self.release.wait()
         return ok()
 
     @on("wait")
     async def wait(self, payload: Any, socket: Socket) -> HandleResult:
-        await self.gate.wait()
+        await self.release.wait()
         return ok()
 
 
-def gated() -> tuple[type[GateChannel], asyncio.Event]:
-    """A GateChannel of its own, and its gate."""
-    gate = asyncio.Event()
-    events = {"gate": gate, "waits": asyncio.Event()}
-    return type("GatedChannel", (GateChannel,), events), gate
+def blocking_channel() -> tuple[type[BlockingChannel], asyncio.Event]:
+    """A BlockingChannel of its own, and its release."""
+    release = asyncio.Event()
+    events = {"release": release, "waits": asyncio.Event()}
+    return type("OwnBlockingChannel", (BlockingChannel,), events), release
 
 
 PATIENT = LongPollOptions(window_s=0.5)
@@ -47,11 +47,11 @@ WAITING_JOIN = ["1", "1", "room:a", "phx_join", {"waits": True}]
 
 async def test_a_join_that_waits_is_not_acknowledged(serve: Serve) -> None:
     """§9.3.48, §5.4: 408 after the window, later lines passed over; the join itself goes on."""
-    channel, gate = gated()
+    channel, release = blocking_channel()
     client = await Poller.open(await serve(rooms_app(channel, PATIENT)))
 
     answer = await client.publish(WAITING_JOIN, [None, "2", "phoenix", "heartbeat", {}])
-    gate.set()
+    release.set()
 
     assert answer == {"status": 408}
     assert await client.recv() == ["1", "1", "room:a", "phx_reply", OK]
@@ -63,13 +63,13 @@ async def test_what_was_posted_behind_a_waiting_join_is_handled_later(serve: Ser
 
     The session had it in its mailbox already.
     """
-    channel, gate = gated()
+    channel, release = blocking_channel()
     client = await Poller.open(await serve(rooms_app(channel, PATIENT)))
     join = asyncio.create_task(client.publish(WAITING_JOIN))
     await channel.waits.wait()
 
     late = await client.publish([None, "2", "phoenix", "heartbeat", {}])
-    gate.set()
+    release.set()
 
     assert (await join, late) == ({"status": 408}, {"status": 408})
     assert await client.recv_many(2) == [
@@ -80,7 +80,7 @@ async def test_what_was_posted_behind_a_waiting_join_is_handled_later(serve: Ser
 
 async def test_a_disconnect_waits_for_a_join(serve: Serve) -> None:
     """§0.1.3, §5.4: the socket is blocked: the join is acknowledged first, then it ends."""
-    channel, gate = gated()
+    channel, release = blocking_channel()
     endpoint = Endpoint()
     app = rooms_app(channel, PATIENT, endpoint=endpoint)
     client = await Poller.open(await serve(app), LP_V2 + "&user=ann")
@@ -88,7 +88,7 @@ async def test_a_disconnect_waits_for_a_join(serve: Serve) -> None:
     await channel.waits.wait()
 
     endpoint.broadcast("user:ann", "disconnect", {})
-    gate.set()
+    release.set()
 
     assert await join == {"status": 200}
     assert await client.publish(BEAT) == {"status": 410}
@@ -96,13 +96,13 @@ async def test_a_disconnect_waits_for_a_join(serve: Serve) -> None:
 
 async def test_a_slow_event_is_acknowledged_at_once(serve: Serve) -> None:
     """§5.4, §10.33: a POST is taken when the channel has the message, not when it is done."""
-    channel, gate = gated()
+    channel, release = blocking_channel()
     client = await Poller.open(await serve(rooms_app(channel)))
     await client.join()
 
     await client.send(["1", "2", "room:a", "wait", {}], [None, "3", "phoenix", "heartbeat", {}])
     first = await client.recv()
-    gate.set()
+    release.set()
 
     assert first == [None, "3", "phoenix", "phx_reply", OK]
     assert await client.recv() == ["1", "2", "room:a", "phx_reply", OK]
@@ -110,9 +110,9 @@ async def test_a_slow_event_is_acknowledged_at_once(serve: Serve) -> None:
 
 async def test_posts_behind_a_waiting_join_keep_their_order(serve: Serve) -> None:
     """§0.1.3, §10.32: they wait, and are handled in the order in which they came."""
-    channel, gate = gated()
+    channel, release = blocking_channel()
     app = rooms_app(channel)
-    seen = watch(app)
+    seen = record_requests(app)
     client = await Poller.open(await serve(app))
     posts = []
     second = ["2", "2", "room:b", "phx_join", {}]
@@ -121,7 +121,7 @@ async def test_posts_behind_a_waiting_join_keep_their_order(serve: Serve) -> Non
         posts.append(asyncio.create_task(client.publish(message)))
         await seen.next()
 
-    gate.set()
+    release.set()
 
     assert await asyncio.gather(*posts) == [{"status": 200}] * 3
     assert [message[1] for message in await client.recv_many(3)] == ["1", "2", "3"]

@@ -16,21 +16,30 @@ from phoenix_compat.conformance.reference import RoomChannel
 from phoenix_compat.conformance.suite.cases import compact_json
 from tests.conftest import Serve
 from tests.integration.echo_app import OpenChannel
-from tests.polling import BEAT, LP_V1, LP_V2, SHORT, Poller, rooms_app, waiting_poll, watch
-from tests.serving import Diary
+from tests.polling import (
+    BEAT,
+    LP_V1,
+    LP_V2,
+    SHORT,
+    Poller,
+    record_requests,
+    rooms_app,
+    waiting_poll,
+)
+from tests.serving import EventLog
 
 AS_ANN = LP_V2 + "&user=ann"
 
 
-def mortal(base: type[Channel] = OpenChannel) -> tuple[type[Channel], Diary]:
-    """A channel that notes why it ends, with its topic; and its diary."""
-    diary = Diary()
+def mortal(base: type[Channel] = OpenChannel) -> tuple[type[Channel], EventLog]:
+    """A channel that notes why it ends, with its topic; and its event_log."""
+    event_log = EventLog()
 
     class MortalChannel(base):  # type: ignore[misc, valid-type] # a class of the caller's choice
         def terminate(self, reason: Any, socket: Socket) -> None:
-            diary.note((socket.topic, reason))
+            event_log.record((socket.topic, reason))
 
-    return MortalChannel, diary
+    return MortalChannel, event_log
 
 
 async def assert_it_is_gone(client: Poller) -> None:
@@ -46,7 +55,7 @@ async def assert_it_is_gone(client: Poller) -> None:
 async def test_a_forced_disconnect(serve: Serve) -> None:
     """§3.7, §5.8, §9.3.55: all channels end, disconnected; then the token is no session's."""
     endpoint = Endpoint()
-    channel, diary = mortal()
+    channel, event_log = mortal()
     base_url = await serve(rooms_app(channel, endpoint=endpoint))
     client, other = await Poller.open(base_url, AS_ANN), await Poller.open(base_url)
     await client.join("room:a")
@@ -55,7 +64,7 @@ async def test_a_forced_disconnect(serve: Serve) -> None:
 
     endpoint.broadcast("user:ann", "disconnect", {})
 
-    ended = {await diary.next(), await diary.next()}
+    ended = {await event_log.next(), await event_log.next()}
     assert ended == {(topic, ("shutdown", "disconnected")) for topic in ("room:a", "room:b")}
     await assert_it_is_gone(client)
     await other.fence()
@@ -64,7 +73,7 @@ async def test_a_forced_disconnect(serve: Serve) -> None:
 async def test_a_forced_disconnect_over_v1(serve: Serve) -> None:
     """§9.3.55 over V1: the session of that id is over."""
     endpoint = Endpoint()
-    channel, diary = mortal()
+    channel, event_log = mortal()
     app = rooms_app(channel, endpoint=endpoint)
     client = await Poller.open(await serve(app), LP_V1 + "&user=ann")
     join = {"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"}
@@ -73,7 +82,7 @@ async def test_a_forced_disconnect_over_v1(serve: Serve) -> None:
 
     endpoint.broadcast("user:ann", "disconnect", {})
 
-    assert await diary.next() == ("room:a", ("shutdown", "disconnected"))
+    assert await event_log.next() == ("room:a", ("shutdown", "disconnected"))
     assert (await client.post(compact_json(join), "")).json == {"status": 410}
     assert (await client.poll())["status"] == 410
 
@@ -82,7 +91,7 @@ async def test_a_poll_that_waits_is_not_told(serve: Serve) -> None:
     """§5.8, §10.53, §10.70: it ends 204 with its window, without a word of the channels' end."""
     endpoint, loop = Endpoint(), asyncio.get_running_loop()
     app = rooms_app(OpenChannel, SHORT, endpoint=endpoint)
-    seen = watch(app)
+    seen = record_requests(app)
     client = await Poller.open(await serve(app), AS_ANN)
     await client.join()
     began_at_s = loop.time()
@@ -99,7 +108,7 @@ async def test_a_poll_that_waits_hears_what_came_before_the_end(serve: Serve) ->
     """§5.3: a broadcast in the moment before a disconnect is what the poll is answered with."""
     endpoint = Endpoint()
     app = rooms_app(OpenChannel, endpoint=endpoint)
-    seen = watch(app)
+    seen = record_requests(app)
     client = await Poller.open(await serve(app), AS_ANN)
     await client.join()
     poll = await waiting_poll(client, seen)
@@ -127,16 +136,16 @@ async def test_what_was_not_polled_is_lost(serve: Serve) -> None:
 
 async def test_a_session_that_crashes(serve: Serve) -> None:
     """§3.10, §5.4, §5.8: its channels end for what went wrong, its poll 204; then it is 410."""
-    channel, diary = mortal()
+    channel, event_log = mortal()
     app = rooms_app(channel, SHORT)
-    seen = watch(app)
+    seen = record_requests(app)
     client = await Poller.open(await serve(app))
     await client.join()
     poll = await waiting_poll(client, seen)
 
     posted = await client.post("[not json")
 
-    topic, reason = await diary.next()
+    topic, reason = await event_log.next()
     assert posted.json == {"status": 408}
     assert topic == "room:a"
     assert isinstance(reason, BaseException)
@@ -147,12 +156,12 @@ async def test_a_session_that_crashes(serve: Serve) -> None:
 async def test_a_session_that_nobody_polls_ends(serve: Serve) -> None:
     """§5.7, §9.3.47: after one and a half to three windows without a poll; then POSTs are 410."""
     loop = asyncio.get_running_loop()
-    channel, diary = mortal()
+    channel, event_log = mortal()
     client = await Poller.open(await serve(rooms_app(channel, SHORT)))
     await client.join()
     polled_at_s = loop.time()
 
-    ended = await diary.next()
+    ended = await event_log.next()
 
     assert ended == ("room:a", ("shutdown", "inactive"))
     assert loop.time() - polled_at_s >= 1.4 * SHORT.window_s  # the join's poll began a bit earlier
@@ -161,33 +170,33 @@ async def test_a_session_that_nobody_polls_ends(serve: Serve) -> None:
 
 async def test_posts_do_not_keep_a_session(serve: Serve) -> None:
     """§5.7, §10.67: only polls count as a sign of life."""
-    channel, diary = mortal()
+    channel, event_log = mortal()
     client = await Poller.open(await serve(rooms_app(channel, SHORT)))
     await client.join()
 
     while await client.publish(BEAT) == {"status": 200}:
         pass
 
-    assert await diary.next() == ("room:a", ("shutdown", "inactive"))
+    assert await event_log.next() == ("room:a", ("shutdown", "inactive"))
 
 
 async def test_polls_keep_a_session(serve: Serve) -> None:
     """§5.7: one that is polled again and again lives on, for many windows."""
-    channel, diary = mortal()
+    channel, event_log = mortal()
     client = await Poller.open(await serve(rooms_app(channel, SHORT)))
     await client.join()
 
     answers = [(await client.poll())["status"] for _poll in range(5)]
 
     assert answers == [204] * 5
-    assert diary.is_empty
+    assert event_log.is_empty
     await client.fence()
 
 
 async def test_a_client_that_polls_too_slowly(serve: Serve) -> None:
     """Limits: more than `max_outbox_bytes` waiting ends the session, and is counted."""
     endpoint = Endpoint(limits=Limits(max_outbox_bytes=1_000))
-    channel, diary = mortal()
+    channel, event_log = mortal()
     base_url = await serve(rooms_app(channel, endpoint=endpoint))
     slow, quick = await Poller.open(base_url), await Poller.open(base_url)
     await slow.join()
@@ -197,7 +206,7 @@ async def test_a_client_that_polls_too_slowly(serve: Serve) -> None:
         endpoint.broadcast("room:a", "msg", {"n": number, "text": "x" * 400})
         assert (await quick.recv())[4]["n"] == number
 
-    assert await diary.next() == ("room:a", ("shutdown", "slow"))
+    assert await event_log.next() == ("room:a", ("shutdown", "slow"))
     assert endpoint.counters.slow_clients_closed == 1
     await assert_it_is_gone(slow)
     await quick.fence()

@@ -13,20 +13,20 @@ from phoenix_compat import CONN, Endpoint, LongPollOptions, Result, Socket, Sock
 from phoenix_compat.conformance.suite.cases import compact_json
 from tests.conftest import Dial, Serve
 from tests.integration.echo_app import OpenChannel
-from tests.polling import BEAT, LP_V1, LP_V2, Answer, Poller, longpoll_app, rooms_app
-from tests.serving import Diary, accepting
+from tests.polling import BEAT, LP_V1, LP_V2, Poller, PollResponse, longpoll_app, rooms_app
+from tests.serving import EventLog, accepting
 from tests.wire import OK
 
 FORBIDDEN = b'{"status":403}'
 
 
-class DiarySocket(SocketHandler):
+class RecordingSocket(SocketHandler):
     """Notes the params of each `connect`; `answer` says how some are refused."""
 
-    diary: Diary
+    event_log: EventLog
 
     def connect(self, params: Any, socket: Socket, connect_info: Any) -> Any:
-        self.diary.note((params, connect_info))
+        self.event_log.record((params, connect_info))
         if params.get("answer") == "raise":
             raise RuntimeError("asked to crash in connect")
         answers = {
@@ -40,14 +40,14 @@ class DiarySocket(SocketHandler):
         return None
 
 
-def noting(**channels: Any) -> tuple[type[SocketHandler], Diary]:
-    """A DiarySocket of its own, and its diary."""
-    diary = Diary()
-    attributes = {"diary": diary, "channels": {"room:*": OpenChannel, **channels}}
-    return type("NotingSocket", (DiarySocket,), attributes), diary
+def noting(**channels: Any) -> tuple[type[SocketHandler], EventLog]:
+    """A RecordingSocket of its own, and its event_log."""
+    event_log = EventLog()
+    attributes = {"event_log": event_log, "channels": {"room:*": OpenChannel, **channels}}
+    return type("NotingSocket", (RecordingSocket,), attributes), event_log
 
 
-def is_forbidden(answer: Answer) -> bool:
+def is_forbidden(answer: PollResponse) -> bool:
     """Whether an answer says 403 inside, and nothing else."""
     return (answer.status, answer.body) == (200, FORBIDDEN)
 
@@ -58,19 +58,19 @@ def is_forbidden(answer: Answer) -> bool:
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "PROPFIND"])
 async def test_other_methods_are_refused(serve: Serve, method: str) -> None:
     """§5.1: a real HTTP 400 with an empty body, and `connect` is not asked."""
-    handler, diary = noting()
+    handler, event_log = noting()
     client = Poller(await serve(longpoll_app(handler)))
 
     answer = await client.request(method)
 
     assert (answer.status, answer.body) == (400, b"")
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert diary.is_empty
+    assert event_log.is_empty
 
 
 async def test_a_preflight(serve: Serve) -> None:
     """§5.6, §10.68: 200 and empty; what was asked for is echoed, the methods are in lower case."""
-    handler, diary = noting()
+    handler, event_log = noting()
     client = Poller(await serve(longpoll_app(handler)))
     asked = [
         ("Access-Control-Request-Method", "POST"),
@@ -86,7 +86,7 @@ async def test_a_preflight(serve: Serve) -> None:
     assert answer.headers["Access-Control-Allow-Headers"] == "X-Phoenix-AuthToken, content-type"
     assert answer.headers["Access-Control-Max-Age"] == "3600"
     assert "Access-Control-Allow-Credentials" not in answer.headers
-    assert diary.is_empty
+    assert event_log.is_empty
 
 
 async def test_a_preflight_that_asks_for_nothing(serve: Serve) -> None:
@@ -107,7 +107,7 @@ async def test_a_refused_origin(
     serve: Serve, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
     """§1.5, §9.3.51, §9.4.61, §10.10: HTTP 200 and 403 inside, for every method; it is logged."""
-    handler, diary = noting()
+    handler, event_log = noting()
     options = LongPollOptions(check_origin=["//example.com"])
     client = Poller(await serve(longpoll_app(handler, options)))
 
@@ -116,7 +116,7 @@ async def test_a_refused_origin(
     assert is_forbidden(answer)
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert answer.headers["Cache-Control"] == "no-store"
-    assert diary.is_empty
+    assert event_log.is_empty
     assert "Could not check origin for Phoenix.Socket transport." in caplog.text
     assert "http://notallowed.com" in caplog.text
 
@@ -248,7 +248,7 @@ async def test_without_a_version_it_is_v1(serve: Serve) -> None:
 
 async def test_what_connect_is_told(serve: Serve) -> None:
     """§9.3.40-43, §9.4.62: headers, peer and uri are those of the GET that creates the session."""
-    handler, diary = noting()
+    handler, event_log = noting()
     app = longpoll_app(handler, path="/ws/connect_info")
     base_url = await serve(app)
     headers = {
@@ -261,7 +261,7 @@ async def test_what_connect_is_told(serve: Serve) -> None:
     client = await Poller.open(base_url, "/ws/connect_info/longpoll?vsn=2.0.0", headers)
     await client.fence()
 
-    params, info = await diary.next()
+    params, info = await event_log.next()
     host, port = base_url.removeprefix("http://").split(":")
     assert params == {"vsn": "2.0.0"}
     assert ("x-application", "Phoenix") in info["x_headers"]
@@ -275,29 +275,29 @@ async def test_what_connect_is_told(serve: Serve) -> None:
         "path": "/ws/connect_info/longpoll",
         "query": "vsn=2.0.0&",
     }
-    assert diary.is_empty
+    assert event_log.is_empty
 
 
 async def test_only_the_first_get_connects(serve: Serve) -> None:
     """§5.2: later requests' parameters, version included, are ignored."""
-    handler, diary = noting()
+    handler, event_log = noting()
     client = await Poller.open(await serve(longpoll_app(handler)), LP_V2 + "&user=ann")
 
     client.url = client.url.replace("vsn=2.0.0&user=ann", "vsn=1.0.0&answer=error")
     await client.fence()
 
-    assert (await diary.next())[0] == {"vsn": "2.0.0", "user": "ann"}
-    assert diary.is_empty
+    assert (await event_log.next())[0] == {"vsn": "2.0.0", "user": "ann"}
+    assert event_log.is_empty
 
 
 async def test_own_entries_of_connect_info(serve: Serve) -> None:
     """§1.8: what the mount adds reaches `connect`."""
-    handler, diary = noting()
+    handler, event_log = noting()
     options = LongPollOptions(connect_info={"deployment": "blue"})
 
     await Poller.open(await serve(longpoll_app(handler, options)))
 
-    assert (await diary.next())[1]["deployment"] == "blue"
+    assert (await event_log.next())[1]["deployment"] == "blue"
 
 
 async def test_a_connect_is_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -318,7 +318,7 @@ async def test_a_connect_is_logged(serve: Serve, caplog: pytest.LogCaptureFixtur
 
 async def test_path_variables(serve: Serve) -> None:
     """§1.1, §9.4.63, §9.13.222: they are params and win; polls and posts go to the same path."""
-    handler, diary = noting()
+    handler, event_log = noting()
     options = LongPollOptions(path="nested/:kind/lp")
     app = longpoll_app(handler, options, path="/custom/:tenant")
     target = "/custom/acme/nested/x/lp?vsn=2.0.0&tenant=evil&key=v"
@@ -326,7 +326,7 @@ async def test_path_variables(serve: Serve) -> None:
     client = await Poller.open(await serve(app), target)
     await client.fence()
 
-    params, _info = await diary.next()
+    params, _info = await event_log.next()
     assert params == {"vsn": "2.0.0", "tenant": "acme", "kind": "x", "key": "v"}
 
 
@@ -360,15 +360,15 @@ async def test_the_websocket_may_be_off(serve: Serve, dial: Dial) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_query_that_is_not_utf8(serve: Serve, method: str) -> None:
     """§1.3.2, §5.1: a real HTTP 400; a percent sign without digits is kept as it is."""
-    handler, diary = noting()
+    handler, event_log = noting()
     base_url = await serve(longpoll_app(handler))
 
     bad = await Poller(base_url, LP_V2 + "&a=%ff").request(method)
     await Poller.open(base_url, LP_V2 + "&a=%zz")
 
     assert bad.status == 400
-    assert (await diary.next())[0] == {"vsn": "2.0.0", "a": "%zz"}
-    assert diary.is_empty
+    assert (await event_log.next())[0] == {"vsn": "2.0.0", "a": "%zz"}
+    assert event_log.is_empty
 
 
 async def test_two_endpoints_know_nothing_of_each_other(serve: Serve) -> None:

@@ -15,7 +15,16 @@ from phoenix_compat import Endpoint, HandleResult, Result, Socket, ok, on
 from phoenix_compat.conformance.reference import RoomChannel
 from tests.conftest import Serve
 from tests.integration.echo_app import OpenChannel
-from tests.polling import LP_V1, LP_V2, SHORT, Poller, longpoll_app, rooms_app, waiting_poll, watch
+from tests.polling import (
+    LP_V1,
+    LP_V2,
+    SHORT,
+    Poller,
+    longpoll_app,
+    record_requests,
+    rooms_app,
+    waiting_poll,
+)
 from tests.serving import accepting
 from tests.wire import CRASHED, OK, UNMATCHED, replied
 
@@ -123,7 +132,7 @@ async def test_a_poll_waits_for_the_first_message(serve: Serve) -> None:
     """§5.3, §9.4.67: a poll that finds nothing is woken by what comes later."""
     endpoint = Endpoint()
     app = rooms_app(OpenChannel, endpoint=endpoint)
-    seen = watch(app)
+    seen = record_requests(app)
     client = await Poller.open(await serve(app))
     await client.join()
     poll = await waiting_poll(client, seen)
@@ -164,7 +173,7 @@ async def test_two_polls_at_once(serve: Serve) -> None:
     """§5.3, §9.13.214: the newer one takes over; the older one hears nothing, and ends 204."""
     endpoint = Endpoint()
     app = rooms_app(OpenChannel, SHORT, endpoint=endpoint)
-    seen = watch(app)
+    seen = record_requests(app)
     client = await Poller.open(await serve(app))
     await client.join()
 
@@ -183,7 +192,7 @@ async def test_the_end_of_an_older_poll_is_none_for_the_newer(serve: Serve) -> N
     rooms = accepting({"room:*": OpenChannel})
     endpoint.socket("/patient", rooms, longpoll=True)
     app = longpoll_app(rooms, SHORT, endpoint=endpoint)
-    seen = watch(app)
+    seen = record_requests(app)
     base_url = await serve(app)
     client = await Poller.open(base_url)
     await client.join()
@@ -202,7 +211,7 @@ async def test_a_poll_whose_client_hung_up_takes_nothing(serve: Serve) -> None:
     """§5.3: after a lost connection the next poll takes over, and gets what comes."""
     endpoint = Endpoint()
     app = rooms_app(OpenChannel, SHORT, endpoint=endpoint)
-    seen = watch(app)
+    seen = record_requests(app)
     client = await Poller.open(await serve(app))
     await client.join()
     lost = await waiting_poll(client, seen)

@@ -25,7 +25,7 @@ from tests.polling import (
     longpoll_app,
     rooms_app,
 )
-from tests.serving import Diary, accepting
+from tests.serving import EventLog, accepting
 from tests.wire import OK, UNMATCHED, replied
 
 
@@ -209,11 +209,11 @@ async def test_a_line_that_cannot_be_read(serve: Serve, body: str) -> None:
 
     What stands before it was handled; its channels end, and it is too late to hear of it.
     """
-    diary = Diary()
+    event_log = EventLog()
 
     class EndingChannel(CountingChannel):
         def terminate(self, reason: Any, socket: Socket) -> None:
-            diary.note(reason)
+            event_log.record(reason)
 
     client = await Poller.open(await serve(rooms_app(EndingChannel, SHORT)))
     await client.join()
@@ -221,7 +221,7 @@ async def test_a_line_that_cannot_be_read(serve: Serve, body: str) -> None:
     answer = await client.post(compact_json(count("2", 1)) + "\n" + body.strip("\r\n"))
 
     assert answer.json == {"status": 408}
-    assert isinstance(await diary.next(), BaseException)
+    assert isinstance(await event_log.next(), BaseException)
     assert await client.publish(BEAT) == {"status": 410}
     fresh = await client.poll()
     assert fresh["status"] == 410
@@ -230,11 +230,11 @@ async def test_a_line_that_cannot_be_read(serve: Serve, body: str) -> None:
 
 async def test_lines_after_an_unreadable_one_are_not_handled(serve: Serve) -> None:
     """§5.4: the rest of the batch is passed over."""
-    diary = Diary()
+    event_log = EventLog()
 
     class NotingChannel(OpenChannel):
         def join(self, topic: str, payload: Any, socket: Socket) -> Result:
-            diary.note(topic)
+            event_log.record(topic)
             return ok()
 
     client = await Poller.open(await serve(rooms_app(NotingChannel, SHORT)))
@@ -243,8 +243,8 @@ async def test_lines_after_an_unreadable_one_are_not_handled(serve: Serve) -> No
     answer = await client.post("\n".join([compact_json(first), "[1]", compact_json(last)]))
 
     assert answer.json == {"status": 408}
-    assert await diary.next() == "room:1"
-    assert diary.is_empty
+    assert await event_log.next() == "room:1"
+    assert event_log.is_empty
 
 
 async def test_errors_are_no_failure_of_the_post(serve: Serve) -> None:

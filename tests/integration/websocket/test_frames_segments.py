@@ -120,13 +120,13 @@ async def test_swift_phoenix_client_1_x(reference_url: str, open_wire: Open) -> 
     wire = await open_wire(reference_url, "/socket/websocket?token=abc")
     topic = "task:42"
 
-    await say(
+    await send_as_swift(
         wire, {"topic": topic, "event": "phx_join", "payload": {}, "ref": "6", "join_ref": "6"}
     )
     joined, progress = await wire.recv_many(2)
-    await say(wire, {"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": "7"})
+    await send_as_swift(wire, {"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": "7"})
     beaten = await wire.recv()
-    await say(
+    await send_as_swift(
         wire, {"topic": topic, "event": "phx_leave", "payload": {}, "ref": "8", "join_ref": "6"}
     )
     left, closed = await wire.recv_many(2)
@@ -173,6 +173,6 @@ async def test_swift_phoenix_client_5_x(reference_url: str, open_wire: Open) -> 
     assert closed == ["6", "6", "room:a/b", "phx_close", {}]
 
 
-async def say(wire: PhoenixWire, message: dict[str, object]) -> None:
+async def send_as_swift(wire: PhoenixWire, message: dict[str, object]) -> None:
     """Send a V1 message as Swift does: JSON, in a BINARY frame."""
     await wire.client.send_frame(json.dumps(message), Opcode.BINARY)

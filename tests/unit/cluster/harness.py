@@ -14,10 +14,10 @@ import pytest
 from phoenix_compat.cluster.bus import Bus, NodeListener
 
 KIND = "news"
-_PATIENCE_S = 10.0
+_TIMEOUT_S = 10.0
 
 
-class Ears(NodeListener):
+class RecordingListener(NodeListener):
     """Notes what one node hears and is told of, in order."""
 
     def __init__(self, bus: Bus) -> None:
@@ -40,7 +40,7 @@ class Ears(NodeListener):
 
     async def next(self) -> tuple[Any, ...]:
         """What was heard or told next, waited for."""
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             return await self._notes.get()
 
     async def next_many(self, count: int) -> list[tuple[Any, ...]]:
@@ -48,7 +48,7 @@ class Ears(NodeListener):
         return [await self.next() for _ in range(count)]
 
     @property
-    def is_silent(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing more was heard."""
         return self._notes.empty()
 
@@ -61,14 +61,16 @@ def folder() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def nodes(folder: Path, size: int = 2, **options: Any) -> AsyncIterator[list[Ears]]:
+async def nodes(
+    folder: Path, size: int = 2, **options: Any
+) -> AsyncIterator[list[RecordingListener]]:
     """So many nodes, each of which knows that all others are up."""
     async with AsyncExitStack() as stack:
         buses = [
             await stack.enter_async_context(Bus(folder, node, size, **options))
             for node in range(size)
         ]
-        ears = [Ears(bus) for bus in buses]
-        for one in ears:
+        listeners = [RecordingListener(bus) for bus in buses]
+        for one in listeners:
             await one.next_many(size - 1)
-        yield ears
+        yield listeners

@@ -10,7 +10,7 @@ import pytest
 from phoenix_compat.cluster.bus import Bus, CallError
 from phoenix_compat.cluster.frames import Cast, pack
 from phoenix_compat.cluster.receiver import bound_unix_socket
-from tests.unit.cluster.harness import KIND, Ears, folder, nodes
+from tests.unit.cluster.harness import KIND, RecordingListener, folder, nodes
 
 __all__ = ["folder"]
 
@@ -24,22 +24,22 @@ async def test_casts_reach_all_others_in_order(folder: Path) -> None:
         expected = [(0, b"%d" % number) for number in range(500)]
         assert await two.next_many(500) == expected
         assert await three.next_many(500) == expected
-        assert one.is_silent
+        assert one.is_empty
 
 
 async def test_a_node_that_ends_is_down_and_one_that_comes_is_up(folder: Path) -> None:
     """The end of a stream tells that a node is gone; its successor is a new node."""
     async with Bus(folder, 0, 2) as bus:
-        ears = Ears(bus)
+        listener = RecordingListener(bus)
         async with Bus(folder, 1, 2):
-            assert await ears.next() == ("up", 1)
-        assert await ears.next() == ("down", 1)
+            assert await listener.next() == ("up", 1)
+        assert await listener.next() == ("down", 1)
         assert bus.up == frozenset()
 
         async with Bus(folder, 1, 2) as again:
-            assert await ears.next() == ("up", 1)
+            assert await listener.next() == ("up", 1)
             again.cast(KIND, b"hello")
-            assert await ears.next() == (1, b"hello")
+            assert await listener.next() == (1, b"hello")
 
 
 async def test_a_full_queue_drops_and_tells_of_the_gap(folder: Path) -> None:
@@ -87,7 +87,7 @@ async def test_a_call_is_answered_behind_what_was_cast_before(folder: Path) -> N
             heard.append(body)
             return len(body)
 
-        length = await one.bus.call(1, "shout", b"hey", take=take)
+        length = await one.bus.call(1, "shout", b"hey", on_reply=take)
 
         two.bus.cast(KIND, b"the end")
         assert await one.next() == (1, b"the end")
@@ -108,10 +108,14 @@ async def test_a_call_says_why_it_has_no_answer(folder: Path) -> None:
 
         two.bus.on_call("sleep", sleep)
         two.bus.on_call("refuse", refuse)
-        for kind, why in (("what", "nobody"), ("sleep", "did not answer"), ("refuse", "not today")):
+        for kind, why in (
+            ("what", "no handler"),
+            ("sleep", "did not reply"),
+            ("refuse", "not today"),
+        ):
             with pytest.raises(CallError, match=why):
-                await one.bus.call(1, kind, take=bytes)
-        asking = asyncio.create_task(three.bus.call(1, "sleep", take=bytes))
+                await one.bus.call(1, kind, on_reply=bytes)
+        asking = asyncio.create_task(three.bus.call(1, "sleep", on_reply=bytes))
         await asyncio.sleep(0)
         await two.bus.__aexit__()
         with pytest.raises(CallError, match="node 1"):
@@ -121,17 +125,17 @@ async def test_a_call_says_why_it_has_no_answer(folder: Path) -> None:
 async def test_a_role_is_known_to_all_until_its_holder_is_gone(folder: Path) -> None:
     """Taking, giving up and dying with a role are each heard; newcomers learn of it."""
     async with Bus(folder, 0, 2) as bus:
-        ears = Ears(bus)
+        listener = RecordingListener(bus)
         async with Bus(folder, 1, 2) as other:
             other.take_role("cook")
-            assert await ears.next_many(2) == [("up", 1), ("role", 1, 1)]
+            assert await listener.next_many(2) == [("up", 1), ("role", 1, 1)]
             other.drop_role("cook")
-            assert await ears.next() == ("role", 1, None)
+            assert await listener.next() == ("role", 1, None)
             other.take_role("cook")
-            assert await ears.next() == ("role", 1, 1)
-        assert await ears.next_many(2) == [("down", 1), ("role", 1, None)]
+            assert await listener.next() == ("role", 1, 1)
+        assert await listener.next_many(2) == [("down", 1), ("role", 1, None)]
         bus.take_role("cook")
-        assert await ears.next() == ("role", 0, 0)
+        assert await listener.next() == ("role", 0, 0)
 
 
 async def test_who_listens_late_is_told_what_is_so(folder: Path) -> None:
@@ -140,7 +144,7 @@ async def test_who_listens_late_is_told_what_is_so(folder: Path) -> None:
         two.bus.take_role("cook")
         assert await one.next() == ("role", 1, 1)
 
-        late = Ears(one.bus)
+        late = RecordingListener(one.bus)
 
         assert await late.next_many(2) == [("up", 1), ("role", 1, 1)]
 
@@ -181,7 +185,7 @@ async def test_a_lost_stream_is_opened_again_and_its_loss_told(folder: Path) -> 
     async with nodes(folder) as (one, two):
         [receiver] = two.bus._receivers
 
-        receiver.hang_up()
+        receiver.abort()
 
         assert await two.next_many(2) == [("down", 0), ("up", 0)]
         one.bus.cast(KIND, b"again")

@@ -10,7 +10,14 @@ from pathlib import Path
 from phoenix_compat.cluster import Bus, PresenceReplicas
 from phoenix_compat.presence import Guest, Presence, Presences
 from tests.unit.cluster.harness import folder
-from tests.unit.presence.presence_harness import ROOM, Ears, JsPresence, joins, leaves, one
+from tests.unit.presence.presence_harness import (
+    TOPIC,
+    JsPresence,
+    RecordingBroadcaster,
+    joins,
+    leaves,
+    one,
+)
 
 __all__ = ["folder"]
 
@@ -22,20 +29,20 @@ class Node:
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
-        self.ears = Ears()
-        self.presence = Presence(self.ears, node=bus.node)
+        self.broadcaster = RecordingBroadcaster()
+        self.presence = Presence(self.broadcaster, node=bus.node)
         PresenceReplicas(self.presence, bus)
 
     def track(self, key: str, **meta: int) -> Guest:
         """Someone who is present until it ends."""
-        guest = Guest(ROOM)
+        guest = Guest(TOPIC)
         self.presence.track(guest, key, meta)
         return guest
 
     @property
     def listed(self) -> Presences:
         """Who is there, for this node."""
-        return self.presence.list(ROOM)
+        return self.presence.list(TOPIC)
 
 
 @asynccontextmanager
@@ -62,8 +69,8 @@ async def test_each_change_is_told_on_every_node_as_on_its_own(folder: Path) -> 
 
         await until(lambda: there.bus.counts.received == 3)
 
-        expected = here.ears.heard()
-        assert there.ears.heard() == expected
+        expected = here.broadcaster.take_diffs()
+        assert there.broadcaster.take_diffs() == expected
         assert [set(diff["joins"]) for _, diff in expected] == [{"ann"}, {"ann"}, set()]
         assert there.listed == {}
 
@@ -76,7 +83,7 @@ async def test_a_list_shows_all_nodes(folder: Path) -> None:
         there.track("bob", n=3)
 
         await until(lambda: here.listed == there.listed or len(here.listed["ann"]["metas"]) == 2)
-        await until(lambda: there.presence.get_by_key(ROOM, "ann") is not None)
+        await until(lambda: there.presence.get_by_key(TOPIC, "ann") is not None)
         await until(lambda: len(there.listed["ann"]["metas"]) == 2)
 
         for listed in (here.listed, there.listed):
@@ -93,13 +100,13 @@ async def test_a_new_node_is_told_who_is_there(folder: Path) -> None:
         here.track("ann")
         here.track("ann")
         here.track("bob")
-        here.ears.heard()
+        here.broadcaster.take_diffs()
 
         async with node(folder, 1) as there:
             await until(lambda: there.listed == here.listed)
 
-            assert there.ears.heard() == [(ROOM, joins(here.listed))]
-            assert here.ears.heard() == []
+            assert there.broadcaster.take_diffs() == [(TOPIC, joins(here.listed))]
+            assert here.broadcaster.take_diffs() == []
 
 
 async def test_who_was_on_a_node_that_is_gone_leaves(folder: Path) -> None:
@@ -111,12 +118,16 @@ async def test_who_was_on_a_node_that_is_gone_leaves(folder: Path) -> None:
             there.track("bob")
             gone = one("bob", *there.listed["bob"]["metas"])
             await until(lambda: here.listed.get("bob") == third.listed.get("bob") == gone["bob"])
-            here.ears.heard()
-            third.ears.heard()
+            here.broadcaster.take_diffs()
+            third.broadcaster.take_diffs()
 
         await until(lambda: "bob" not in here.listed and "bob" not in third.listed)
 
-        assert here.ears.heard() == third.ears.heard() == [(ROOM, leaves(gone))]
+        assert (
+            here.broadcaster.take_diffs()
+            == third.broadcaster.take_diffs()
+            == [(TOPIC, leaves(gone))]
+        )
         assert set(third.listed) == {"ann"}
 
 
@@ -132,7 +143,7 @@ async def test_a_gap_is_closed(folder: Path) -> None:
 
         assert there.bus.counts.gaps > 0
         client = JsPresence()
-        client.hear("presence_state", {})
-        for _, diff in there.ears.heard():
-            client.hear("presence_diff", diff)
+        client.receive("presence_state", {})
+        for _, diff in there.broadcaster.take_diffs():
+            client.receive("presence_diff", diff)
         assert client.state == {key: found["metas"] for key, found in here.listed.items()}

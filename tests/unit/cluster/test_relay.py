@@ -12,7 +12,7 @@ from phoenix_compat import Endpoint
 from phoenix_compat.cluster import PubSubRelay
 from phoenix_compat.errors import EncodeError
 from phoenix_compat.protocol.message import Broadcast
-from tests.unit.cluster.harness import Ears, folder, nodes
+from tests.unit.cluster.harness import RecordingListener, folder, nodes
 
 __all__ = ["folder"]
 
@@ -20,13 +20,13 @@ __all__ = ["folder"]
 class Node:
     """An endpoint on the bus, with one subscriber of `room:a`."""
 
-    def __init__(self, ears: Ears) -> None:
+    def __init__(self, listener: RecordingListener) -> None:
         self.endpoint = Endpoint()
-        PubSubRelay(self.endpoint.pubsub, ears.bus)
+        PubSubRelay(self.endpoint.pubsub, listener.bus)
         self._heard: asyncio.Queue[Broadcast] = asyncio.Queue()
-        self.endpoint.subscribe("room:a", self.hear)
+        self.endpoint.subscribe("room:a", self.receive)
 
-    def hear(self, broadcast: Broadcast) -> None:
+    def receive(self, broadcast: Broadcast) -> None:
         """The subscriber."""
         self._heard.put_nowait(broadcast)
 
@@ -40,8 +40,8 @@ class Node:
 
 async def test_a_broadcast_is_heard_on_every_node_once(folder: Path) -> None:
     """Each node's subscribers hear it; nobody relays what came from the bus."""
-    async with nodes(folder, 3) as ears:
-        one, two, three = map(Node, ears)
+    async with nodes(folder, 3) as listeners:
+        one, two, three = map(Node, listeners)
 
         for number in range(100):
             one.endpoint.broadcast("room:a", "msg", {"n": number})
@@ -52,7 +52,7 @@ async def test_a_broadcast_is_heard_on_every_node_once(folder: Path) -> None:
             assert sorted(heard[:-1], key=lambda one: one[0] == "end") == heard[:-1]
             numbers = [payload["n"] for event, payload in heard if event == "msg"]
             assert numbers == list(range(100))
-        assert [ear.bus.counts.casts for ear in ears] == [100, 1, 0]
+        assert [listener.bus.counts.casts for listener in listeners] == [100, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ async def test_a_broadcast_is_heard_on_every_node_once(folder: Path) -> None:
 )
 async def test_a_payload_arrives_as_it_was(folder: Path, payload: Any) -> None:
     """JSON of any shape and bytes are the same on the other side."""
-    async with nodes(folder) as ears:
-        one, two = map(Node, ears)
+    async with nodes(folder) as listeners:
+        one, two = map(Node, listeners)
 
         one.endpoint.broadcast("room:a", "msg", payload)
 
@@ -72,11 +72,11 @@ async def test_a_payload_arrives_as_it_was(folder: Path, payload: Any) -> None:
 
 async def test_local_broadcasts_stay_and_the_sender_hears_no_echo(folder: Path) -> None:
     """`local_broadcast` is for this process; `broadcast_from` spares one subscriber, here only."""
-    async with nodes(folder) as ears:
-        one, two = map(Node, ears)
+    async with nodes(folder) as listeners:
+        one, two = map(Node, listeners)
 
         one.endpoint.local_broadcast("room:a", "local", {})
-        one.endpoint.broadcast_from(one.hear, "room:a", "from", {})
+        one.endpoint.broadcast_from(one.receive, "room:a", "from", {})
         one.endpoint.broadcast("room:a", "end", {})
 
         assert [(await two.next())[0] for _ in range(2)] == ["from", "end"]
@@ -85,8 +85,8 @@ async def test_local_broadcasts_stay_and_the_sender_hears_no_echo(folder: Path) 
 
 async def test_what_cannot_be_encoded_reaches_nobody(folder: Path) -> None:
     """The error is the sender's, on whichever node the listeners are."""
-    async with nodes(folder) as ears:
-        one, two = map(Node, ears)
+    async with nodes(folder) as listeners:
+        one, two = map(Node, listeners)
 
         with pytest.raises(EncodeError):
             one.endpoint.broadcast("room:a", "bad", {"x": object()})
@@ -98,8 +98,8 @@ async def test_what_cannot_be_encoded_reaches_nobody(folder: Path) -> None:
 
 async def test_a_topic_that_nobody_joined_elsewhere_is_no_trouble(folder: Path) -> None:
     """A broadcast that finds no listener on a node ends there."""
-    async with nodes(folder) as ears:
-        one, two = map(Node, ears)
+    async with nodes(folder) as listeners:
+        one, two = map(Node, listeners)
 
         one.endpoint.broadcast("room:b", "msg", {})
         one.endpoint.broadcast("room:a", "end", {})

@@ -8,10 +8,10 @@ from typing import Any
 from phoenix_compat.presence import Diff, Meta, Presences
 from phoenix_compat.protocol.message import Payload
 
-ROOM = "room:a"
+TOPIC = "room:a"
 
 
-class Ears:
+class RecordingBroadcaster:
     """Takes the place of an endpoint, and remembers what was told."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Ears:
         assert event == "presence_diff"
         self._heard.append((topic, payload))
 
-    def heard(self) -> list[tuple[str, Diff]]:
+    def take_diffs(self) -> list[tuple[str, Diff]]:
         """The topics and diffs since the last look."""
         heard, self._heard = self._heard, []
         return heard
@@ -53,7 +53,7 @@ class JsPresence:
         self.state: dict[str, list[Meta]] = {}
         self._pending: list[Diff] | None = []
 
-    def hear(self, event: str, payload: Any) -> None:
+    def receive(self, event: str, payload: Any) -> None:
         """Take a `presence_state` or a `presence_diff`; diffs before the state wait for it."""
         if event == "presence_state":
             pending, self._pending = self._pending or [], None

@@ -11,14 +11,14 @@ import pytest
 
 from phoenix_compat import ChannelDefinitionError
 from phoenix_compat.presence import Diff, Guest, Presence
-from tests.unit.presence.presence_harness import ROOM, Ears, joins, one
+from tests.unit.presence.presence_harness import TOPIC, RecordingBroadcaster, joins, one
 
 
 class Following(Presence):
     """Notes what handle_metas is called with; its state is how often."""
 
-    def __init__(self, ears: Ears) -> None:
-        super().__init__(ears)
+    def __init__(self, broadcaster: RecordingBroadcaster) -> None:
+        super().__init__(broadcaster)
         self.calls: list[Any] = []
 
     def init(self) -> int:
@@ -36,7 +36,7 @@ class Following(Presence):
 
 def following() -> tuple[Following, Guest, Guest]:
     """A presence that is followed, and two owners in the room."""
-    return Following(Ears()), Guest(ROOM), Guest(ROOM)
+    return Following(RecordingBroadcaster()), Guest(TOPIC), Guest(TOPIC)
 
 
 def test_handle_metas_without_init() -> None:
@@ -56,7 +56,7 @@ def test_a_new_topic_is_followed() -> None:
     presence.track(ann, "u1", {"on": 2}, topic="room:b")
 
     meta = {"on": 1, "phx_ref": ref}
-    assert presence.calls[0] == (ROOM, joins(one("u1", meta)), {"u1": [meta]}, 0)
+    assert presence.calls[0] == (TOPIC, joins(one("u1", meta)), {"u1": [meta]}, 0)
     assert (presence.calls[1][0], presence.last(), presence.calls[1][3]) == (
         "room:b",
         {"u1": [2]},
@@ -95,7 +95,7 @@ def test_the_end_of_a_topic_is_followed() -> None:
     ann.end()
 
     assert presence.last() == {}
-    assert not presence._followed
+    assert not presence._published
 
 
 def test_the_end_of_a_key_is_followed() -> None:
@@ -128,7 +128,7 @@ def test_a_handle_metas_that_raises(caplog: pytest.LogCaptureFixture) -> None:
             super().handle_metas(topic, diff, presences, state)
             raise RuntimeError("not now")
 
-    presence, ann = Raising(Ears()), Guest(ROOM)
+    presence, ann = Raising(RecordingBroadcaster()), Guest(TOPIC)
 
     presence.track(ann, "u1", {"on": 1})
     presence.track(ann, "u2", {"on": 2})

@@ -84,7 +84,7 @@ class PresenceMachine(RuleBasedStateMachine):
         self.count += 1
         self.model.pop((client, topic), None)
         self.views[client, topic] = JsPresence()
-        self.say(client, str(self.count), "1", topic, "phx_join", {})
+        self.send(client, str(self.count), "1", topic, "phx_join", {})
 
     @rule(client=clients, own=topics, topic=topics, key=keys)
     def track(self, client: int, own: str, topic: str, key: str) -> None:
@@ -119,9 +119,9 @@ class PresenceMachine(RuleBasedStateMachine):
         self.be_joined(client, topic)
         self.end(client, topic)
         if reason is None:
-            self.say(client, None, "1", topic, "phx_leave", {})
+            self.send(client, None, "1", topic, "phx_leave", {})
         else:
-            self.say(client, None, "1", topic, "stop", {"reason": reason})
+            self.send(client, None, "1", topic, "stop", {"reason": reason})
 
     @rule(client=clients)
     def reconnect(self, client: int) -> None:
@@ -138,9 +138,9 @@ class PresenceMachine(RuleBasedStateMachine):
     def tell(self, client: int, own: str, event: str, topic: str, key: str) -> None:
         self.count += 1
         payload = {"key": key, "topic": topic, "on": self.count}
-        self.say(client, None, "1", own, event, payload)
+        self.send(client, None, "1", own, event, payload)
 
-    def say(self, client: int, *message: Any) -> None:
+    def send(self, client: int, *message: Any) -> None:
         self.clients[client].server.receive(json.dumps(message).encode(), is_binary=False)
 
     def end(self, client: int, topic: str) -> None:
@@ -164,9 +164,9 @@ class PresenceMachine(RuleBasedStateMachine):
     def every_client_has_the_list(self) -> None:
         """States and diffs, by the rules of phoenix.js, give what a list gives."""
         for number, client in enumerate(self.clients):
-            for _join_ref, _ref, topic, event, payload in client.hears():
+            for _join_ref, _ref, topic, event, payload in client.received():
                 if (number, topic) in self.views:
-                    self.views[number, topic].hear(event, payload)
+                    self.views[number, topic].receive(event, payload)
         for (_number, topic), view in self.views.items():
             listed = self.presence.list(topic)
             assert {key: _by_ref(metas) for key, metas in view.state.items()} == {

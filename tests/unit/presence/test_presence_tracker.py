@@ -16,7 +16,7 @@ from phoenix_compat.errors import EncodeError
 from phoenix_compat.presence import Guest
 from phoenix_compat.presence.tracker import Refs, Tracker
 from phoenix_compat.protocol import jason
-from tests.unit.presence.presence_harness import ROOM
+from tests.unit.presence.presence_harness import TOPIC
 
 
 def test_a_ref_is_time_node_and_count() -> None:
@@ -48,7 +48,7 @@ def test_a_meta_that_could_not_be_told_is_not_stored() -> None:
             jason.encode(deepest[-1])
     meta = deepest[-50]
 
-    with Guest(ROOM) as guest:
+    with Guest(TOPIC) as guest:
         with pytest.raises(EncodeError):
             tracker.track(guest, "deep", meta, None)
         tracker.track(guest, "flat", {}, None)
@@ -61,7 +61,7 @@ def test_it_forgets_who_ended() -> None:
     tracker = Tracker(Refs(lambda: 1, 0), lambda: None)
 
     for number in range(1_000):
-        with Guest(ROOM) as guest:
+        with Guest(TOPIC) as guest:
             tracker.track(guest, number, {}, None)
             tracker.track(guest, "same", {}, "room:b")
             tracker.untrack(guest, number, None)
@@ -73,7 +73,7 @@ def test_it_forgets_who_ended() -> None:
 def test_one_owner_is_watched_once() -> None:
     """Tracking and untracking again and again does not grow what waits for the owner's end."""
     tracker = Tracker(Refs(lambda: 1, 0), lambda: None)
-    guest = Guest(ROOM)
+    guest = Guest(TOPIC)
 
     for _time in range(100):
         tracker.track(guest, "ann", {}, None)

@@ -40,8 +40,8 @@ class ListSink:
 
     Attributes:
         writes: what was written, one entry for each write.
-        room_bytes: what its socket has room for; None for any number.
-        is_room_wanted: whether the outbox asked to be told of room.
+        free_bytes: what its socket has room for; None for any number.
+        is_notify_requested: whether the outbox asked to be told of room.
         error: what writing raises, if not None.
         overflows: how often it was told that the client is too slow.
         breaks: what it was told of a socket that cannot be written to.
@@ -49,8 +49,8 @@ class ListSink:
 
     def __init__(self, on_overflow: Callable[[], None] = lambda: None) -> None:
         self.writes: list[bytes] = []
-        self.room_bytes: int | None = None
-        self.is_room_wanted = False
+        self.free_bytes: int | None = None
+        self.is_notify_requested = False
         self.error: OSError | None = None
         self.overflows = 0
         self.breaks: list[OSError] = []
@@ -60,23 +60,23 @@ class ListSink:
         """Take what there is room for, as a socket does."""
         if self.error is not None:
             raise self.error
-        if self.room_bytes is None:
+        if self.free_bytes is None:
             self.writes.append(data)
             return len(data)
-        if not self.room_bytes:
+        if not self.free_bytes:
             raise BlockingIOError
-        taken = data[: self.room_bytes]
-        self.room_bytes -= len(taken)
+        taken = data[: self.free_bytes]
+        self.free_bytes -= len(taken)
         self.writes.append(taken)
         return len(taken)
 
-    def write(self, data: bytes) -> None:
+    def write_final(self, data: bytes) -> None:
         """Take the last words."""
         self.writes.append(data)
 
-    def want_room(self) -> None:
+    def notify_when_writable(self) -> None:
         """Note it."""
-        self.is_room_wanted = True
+        self.is_notify_requested = True
 
     def overflowed(self) -> None:
         """Note it."""
@@ -163,7 +163,7 @@ class Client:
         self.closes: list[tuple[int, Reason]] = []
         self.sink = ListSink(self._overflowed)
         self.engine = engine
-        self._held_back: list[tuple[bytes, bool]] = []
+        self._held_frames: list[tuple[bytes, bool]] = []
         self._read = 0
         outbox = Outbox(engine.wire(serializer), self.sink)
         socket = Socket(engine, SocketHandler)
@@ -172,31 +172,31 @@ class Client:
 
     # What the client does.
 
-    async def say(self, *message: Any) -> None:
+    async def send(self, *message: Any) -> None:
         """Send `join_ref, ref, topic, event, payload` as a V2 array."""
-        await self.say_bytes(json.dumps(message).encode())
+        await self.send_bytes(json.dumps(message).encode())
 
-    async def say_bytes(self, data: bytes, *, is_binary: bool = False) -> None:
+    async def send_bytes(self, data: bytes, *, is_binary: bool = False) -> None:
         """Send a frame."""
-        await called_back(self.take, data, is_binary)
+        await call_in_loop(self.take, data, is_binary)
 
     def take(self, data: bytes, is_binary: bool) -> None:
         """What a transport does with a frame."""
         if self.server.is_blocked:
-            self._held_back.append((data, is_binary))
+            self._held_frames.append((data, is_binary))
         elif not self.closes:
             self.server.receive(data, is_binary=is_binary)
 
     async def join(self, topic: str, join_ref: str = "1") -> None:
         """Join a topic whose join does not wait; the next frame must say ok."""
-        await self.say(join_ref, join_ref, topic, "phx_join", {})
-        assert self.hears() == [replied(join_ref, join_ref, topic)]
+        await self.send(join_ref, join_ref, topic, "phx_join", {})
+        assert self.received() == [replied(join_ref, join_ref, topic)]
 
-    async def go(self) -> None:
+    async def disconnect(self) -> None:
         """The client is gone."""
-        await called_back(self.server.closed, ("shutdown", "closed"))
+        await call_in_loop(self.server.closed, ("shutdown", "closed"))
 
-    def hears(self) -> list[Any]:
+    def received(self) -> list[Any]:
         """What came since the last look: JSON of text frames, bytes of binary ones."""
         self.engine.tick.flush()
         data = b"".join(self.sink.writes)[self._read :]
@@ -216,8 +216,8 @@ class Client:
 
     def unblocked(self) -> None:
         """Hand on what the client said meanwhile."""
-        while self._held_back and not self.server.is_blocked and not self.closes:
-            data, is_binary = self._held_back.pop(0)
+        while self._held_frames and not self.server.is_blocked and not self.closes:
+            data, is_binary = self._held_frames.pop(0)
             self.server.receive(data, is_binary=is_binary)
 
     def _overflowed(self) -> None:
@@ -233,7 +233,7 @@ def _next_frame(data: bytes) -> tuple[int, bytes, bytes]:
     return opcode, data[start : start + length], data[start + length :]
 
 
-async def called_back(function: Callable[..., T], *args: Any) -> T:
+async def call_in_loop(function: Callable[..., T], *args: Any) -> T:
     """Call a function outside of every task, as the loop calls transports."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -280,7 +280,7 @@ def crashed(join_ref: Any, topic: str) -> list[Any]:
     return [join_ref, join_ref, topic, "phx_error", {"reason": "channel_crash"}]
 
 
-class Gates:
+class Latches:
     """Where callbacks wait until the test lets them go on, by name."""
 
     def __init__(self) -> None:
@@ -298,7 +298,7 @@ class Gates:
 
 
 def with_assigns(channel: type[Channel], **assigns: Any) -> tuple[type[Channel], dict[str, Any]]:
-    """A route whose channels find these assigns: a diary or gates, for example."""
+    """A route whose channels find these assigns: a event_log or latches, for example."""
     return channel, assigns
 
 
@@ -312,11 +312,11 @@ class OpenChannel(Channel):
 
 
 class WaitingChannel(OpenChannel):
-    """Waits at the gate that the payload names; `gates` is an assign of its route."""
+    """Waits at the gate that the payload names; `latches` is an assign of its route."""
 
     async def handle_in(self, event: str, payload: Any, socket: Socket) -> HandleResult:
         """Answer with the event and what came through the gate."""
-        return ok([event, await socket.assigns["gates"].at(payload)])
+        return ok([event, await socket.assigns["latches"].at(payload)])
 
     @on("quick")
     def quick(self, payload: Any, socket: Socket) -> HandleResult:

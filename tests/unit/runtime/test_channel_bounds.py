@@ -17,7 +17,7 @@ from phoenix_compat import (
 from tests.unit.runtime.harness import (
     Client,
     Engine,
-    Gates,
+    Latches,
     OpenChannel,
     TalkingChannel,
     WaitingChannel,
@@ -32,18 +32,21 @@ from tests.unit.runtime.harness import (
 
 async def test_a_full_mailbox_ends_that_channel_only() -> None:
     """One message too many ends its channel as a crash; others and the socket go on."""
-    gates, engine = Gates(), Engine(Limits(max_mailbox_messages=3))
-    client = Client(engine, {"room:*": with_assigns(WaitingChannel, gates=gates)})
+    latches, engine = Latches(), Engine(Limits(max_mailbox_messages=3))
+    client = Client(engine, {"room:*": with_assigns(WaitingChannel, latches=latches)})
     await client.join("room:a", "1")
     await client.join("room:b", "2")
-    await client.say("1", "x", "room:a", "slow", "x")
+    await client.send("1", "x", "room:a", "slow", "x")
 
     for ref in range(4):
-        await client.say("1", ref, "room:a", "quick", {})
-    await client.say("2", "y", "room:b", "quick", {})
-    await gates.open("x")
+        await client.send("1", ref, "room:a", "quick", {})
+    await client.send("2", "y", "room:b", "quick", {})
+    await latches.open("x")
 
-    assert client.hears() == [crashed("1", "room:a"), replied("2", "y", "room:b", ["quick", "y"])]
+    assert client.received() == [
+        crashed("1", "room:a"),
+        replied("2", "y", "room:b", ["quick", "y"]),
+    ]
     assert (engine.counters.mailboxes_overflowed, client.closes) == (1, [])
 
 
@@ -53,25 +56,25 @@ async def test_a_channel_that_floods_itself_ends_for_good() -> None:
     client = Client(engine, {"t": TalkingChannel})
     await client.join("t")
 
-    await client.say("1", "2", "t", "send_self", ["a"] * 4)
+    await client.send("1", "2", "t", "send_self", ["a"] * 4)
 
-    assert client.hears() == [crashed("1", "t")]
-    await client.say("1", "3", "t", "send_self", [])
-    assert client.hears() == [refused(None, "3", "t", "unmatched topic")]
+    assert client.received() == [crashed("1", "t")]
+    await client.send("1", "3", "t", "send_self", [])
+    assert client.received() == [refused(None, "3", "t", "unmatched topic")]
 
 
 async def test_a_leave_finds_room() -> None:
     """A client may leave a channel whose mailbox is full."""
-    gates, engine = Gates(), Engine(Limits(max_mailbox_messages=1))
-    client = Client(engine, {"t": with_assigns(WaitingChannel, gates=gates)})
+    latches, engine = Latches(), Engine(Limits(max_mailbox_messages=1))
+    client = Client(engine, {"t": with_assigns(WaitingChannel, latches=latches)})
     await client.join("t")
-    await client.say("1", "2", "t", "slow", "x")
-    await client.say("1", "3", "t", "quick", {})
+    await client.send("1", "2", "t", "slow", "x")
+    await client.send("1", "3", "t", "quick", {})
 
-    await client.say("1", "4", "t", "phx_leave", {})
-    await gates.open("x")
+    await client.send("1", "4", "t", "phx_leave", {})
+    await latches.open("x")
 
-    assert client.hears() == [
+    assert client.received() == [
         replied("1", "2", "t", ["slow", None]),
         replied("1", "3", "t", ["quick", "3"]),
         replied("1", "4", "t"),
@@ -81,18 +84,18 @@ async def test_a_leave_finds_room() -> None:
 
 async def test_leaving_over_and_over_fills_no_memory() -> None:
     """A client that leaves again and again while its channel is busy is answered once."""
-    gates, engine = Gates(), Engine(Limits(max_mailbox_messages=3))
-    client = Client(engine, {"t": with_assigns(WaitingChannel, gates=gates)})
+    latches, engine = Latches(), Engine(Limits(max_mailbox_messages=3))
+    client = Client(engine, {"t": with_assigns(WaitingChannel, latches=latches)})
     await client.join("t")
-    await client.say("1", "x", "t", "slow", "x")
+    await client.send("1", "x", "t", "slow", "x")
 
     for ref in range(100):
-        await client.say("1", ref, "t", "phx_leave", {})
+        await client.send("1", ref, "t", "phx_leave", {})
     channel = next(iter(client.server._channels.values()))
 
     assert len(channel._mailbox or ()) <= 4
-    await gates.open("x")
-    assert client.hears() == [
+    await latches.open("x")
+    assert client.received() == [
         replied("1", "x", "t", ["slow", None]),
         replied("1", 0, "t"),
         ["1", "1", "t", "phx_close", {}],
@@ -104,9 +107,9 @@ async def test_a_join_that_floods_itself_has_crashed() -> None:
     engine = Engine(Limits(max_mailbox_messages=3))
     client = Client(engine, {"t": TalkingChannel})
 
-    await client.say("1", "1", "t", "phx_join", {"send_self": ["a"] * 4})
+    await client.send("1", "1", "t", "phx_join", {"send_self": ["a"] * 4})
 
-    assert client.hears() == [refused("1", "1", "t", "join crashed")]
+    assert client.received() == [refused("1", "1", "t", "join crashed")]
     assert (client.server.joined_topics, len(engine.pubsub)) == (0, 0)
 
 
@@ -132,17 +135,17 @@ async def test_a_callback_that_floods_its_channel_and_goes_on(ending: str) -> No
     client = Client(engine, {"t": Flooding})
     await client.join("t")
 
-    await client.say("1", "2", "t", "flood", ending)
+    await client.send("1", "2", "t", "flood", ending)
     await settle()
 
-    assert client.hears() == [crashed("1", "t")]
+    assert client.received() == [crashed("1", "t")]
     assert cancelled == [True] * (ending == "waits")
     assert (engine.counters.mailboxes_overflowed, engine.counters.channels_crashed) == (1, 0)
 
 
 async def test_a_channel_killed_between_two_turns() -> None:
     """What a long mailbox still holds is lost when a duplicate join kills the channel."""
-    gates = Gates()
+    latches = Latches()
 
     class Interrupted(WaitingChannel):
         @on("quick")
@@ -152,13 +155,13 @@ async def test_a_channel_killed_between_two_turns() -> None:
                 asyncio.get_running_loop().call_soon(client.take, join, False)
             return ok()
 
-    client = Client(Engine(), {"t": with_assigns(Interrupted, gates=gates)})
+    client = Client(Engine(), {"t": with_assigns(Interrupted, latches=latches)})
     await client.join("t")
-    await client.say("1", "x", "t", "slow", "x")
+    await client.send("1", "x", "t", "slow", "x")
     for ref in range(100):
-        await client.say("1", ref, "t", "quick", {})
+        await client.send("1", ref, "t", "quick", {})
 
-    await gates.open("x")
+    await latches.open("x")
 
-    refs = [message[1] for message in client.hears()]
+    refs = [message[1] for message in client.received()]
     assert refs == ["x", *range(64), "new", "1"]

@@ -12,9 +12,9 @@ from phoenix_compat import HandleResult, Reason, Result, Socket, Stop, error, ok
 from tests.unit.runtime.harness import (
     Client,
     Engine,
-    Gates,
+    Latches,
     OpenChannel,
-    called_back,
+    call_in_loop,
     closed,
     crashed,
     refused,
@@ -54,7 +54,7 @@ class EndingChannel(OpenChannel):
 
     @on("wait")
     async def wait(self, payload: Any, socket: Socket) -> HandleResult:
-        await socket.assigns["gates"].at("wait")
+        await socket.assigns["latches"].at("wait")
         return ok()
 
     async def terminate(self, reason: Reason, socket: Socket) -> None:
@@ -62,21 +62,21 @@ class EndingChannel(OpenChannel):
         socket.push("terminated", {})
 
 
-class Scene:
+class Harness:
     """One client on one EndingChannel."""
 
     def __init__(self, act: Any = None) -> None:
         self.engine = Engine()
-        self.gates = Gates()
+        self.latches = Latches()
         self.reasons: list[Reason] = []
-        route = with_assigns(EndingChannel, act=act, gates=self.gates, reasons=self.reasons)
+        route = with_assigns(EndingChannel, act=act, latches=self.latches, reasons=self.reasons)
         self.client = Client(self.engine, {"t": route, "other": OpenChannel})
 
-    async def say(self, event: str, ref: str = "2") -> list[Any]:
+    async def send(self, event: str, ref: str = "2") -> list[Any]:
         """Say something, and hear what comes back."""
-        await self.client.say("1", ref, "t", event, {})
+        await self.client.send("1", ref, "t", event, {})
         await settle()
-        return self.client.hears()
+        return self.client.received()
 
 
 TERMINATED: list[Any] = ["1", None, "t", "terminated", {}]
@@ -89,30 +89,30 @@ OTHERWISE: list[Reason] = ["something broke", ("other", 1), RuntimeError("no"), 
 @pytest.mark.parametrize("reason", GRACEFUL, ids=repr)
 async def test_a_graceful_stop(event: str, reason: Reason) -> None:
     """169, 181, 182: after phx_close comes what terminate pushes; the topic is free."""
-    scene = Scene(lambda _: stop(reason))
-    await scene.client.join("t")
+    harness = Harness(lambda _: stop(reason))
+    await harness.client.join("t")
 
-    heard = await scene.say(event)
+    heard = await harness.send(event)
 
     assert heard == [closed("1", "t"), TERMINATED]
-    assert scene.reasons == [reason]
-    assert await scene.say("e", "3") == [refused(None, "3", "t", "unmatched topic")]
-    assert scene.engine.counters.channels_crashed == 0
+    assert harness.reasons == [reason]
+    assert await harness.send("e", "3") == [refused(None, "3", "t", "unmatched topic")]
+    assert harness.engine.counters.channels_crashed == 0
 
 
 @pytest.mark.parametrize("event", ["e", "info", "out"])
 @pytest.mark.parametrize("reason", OTHERWISE, ids=repr)
 async def test_any_other_stop(event: str, reason: Reason) -> None:
     """terminate runs first, then comes phx_error, which never tells the reason."""
-    scene = Scene(lambda _: stop(reason))
-    await scene.client.join("t")
+    harness = Harness(lambda _: stop(reason))
+    await harness.client.join("t")
 
-    heard = await scene.say(event)
+    heard = await harness.send(event)
 
     assert heard == [TERMINATED, crashed("1", "t")]
-    assert scene.reasons == [reason]
-    assert await scene.say("e", "3") == [refused(None, "3", "t", "unmatched topic")]
-    assert scene.engine.counters.channels_crashed == 1
+    assert harness.reasons == [reason]
+    assert await harness.send("e", "3") == [refused(None, "3", "t", "unmatched topic")]
+    assert harness.engine.counters.channels_crashed == 1
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ async def test_any_other_stop(event: str, reason: Reason) -> None:
 @pytest.mark.parametrize("answer", [ok({"bye": 1}), error({"bye": 1})])
 async def test_a_stop_with_an_answer(reason: Reason, ending: list[Any], answer: Result) -> None:
     """170: the answer comes before the end."""
-    scene = Scene(lambda _: stop(reason, answer))
-    await scene.client.join("t")
+    harness = Harness(lambda _: stop(reason, answer))
+    await harness.client.join("t")
 
-    heard = await scene.say("e")
+    heard = await harness.send("e")
 
     assert heard == [replied("1", "2", "t", {"bye": 1}, answer.status), *ending]
 
@@ -149,69 +149,69 @@ async def test_a_callback_that_raises(
     def act(_socket: Socket) -> None:
         raise raised
 
-    scene = Scene(act)
-    await scene.client.join("t")
-    await scene.client.join("other", "9")
+    harness = Harness(act)
+    await harness.client.join("t")
+    await harness.client.join("other", "9")
 
-    heard = await scene.say(event)
+    heard = await harness.send(event)
 
     assert heard == [TERMINATED, crashed("1", "t")]
-    assert scene.reasons == [raised]
-    assert scene.client.server.joined_topics == 1
+    assert harness.reasons == [raised]
+    assert harness.client.server.joined_topics == 1
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
 async def test_a_callback_that_waited_and_is_cancelled() -> None:
     """A callback whose own await is cancelled by somebody ends its channel, and no more."""
-    scene = Scene()
-    await scene.client.join("t")
-    await scene.client.say("1", "2", "t", "wait", {})
+    harness = Harness()
+    await harness.client.join("t")
+    await harness.client.send("1", "2", "t", "wait", {})
 
-    scene.gates.at("wait").cancel()
+    harness.latches.at("wait").cancel()
     await settle()
 
-    assert scene.client.hears() == [TERMINATED, crashed("1", "t")]
+    assert harness.client.received() == [TERMINATED, crashed("1", "t")]
 
 
 async def test_a_crash_loses_what_waited() -> None:
     """Messages behind the one that crashed are lost; the topic may be joined again."""
-    scene = Scene()
-    await scene.client.join("t")
-    await scene.client.say("1", "2", "t", "wait", {})
-    await scene.client.say("1", "3", "t", "wait", {})
+    harness = Harness()
+    await harness.client.join("t")
+    await harness.client.send("1", "2", "t", "wait", {})
+    await harness.client.send("1", "3", "t", "wait", {})
 
-    scene.gates.at("wait").set_exception(BrokenError())
+    harness.latches.at("wait").set_exception(BrokenError())
     await settle()
 
-    assert scene.client.hears() == [TERMINATED, crashed("1", "t")]
-    await scene.client.join("t", "4")
+    assert harness.client.received() == [TERMINATED, crashed("1", "t")]
+    await harness.client.join("t", "4")
 
 
 async def test_leaving() -> None:
     """187: the answer first, then phx_close, then what terminate pushes; other topics stay."""
-    scene = Scene()
-    await scene.client.join("t")
-    await scene.client.join("other", "9")
+    harness = Harness()
+    await harness.client.join("t")
+    await harness.client.join("other", "9")
 
-    heard = await scene.say("phx_leave")
+    heard = await harness.send("phx_leave")
 
     assert heard == [replied("1", "2", "t"), closed("1", "t"), TERMINATED]
-    assert scene.reasons == [("shutdown", "left")]
-    assert scene.client.server.joined_topics == 1
+    assert harness.reasons == [("shutdown", "left")]
+    assert harness.client.server.joined_topics == 1
 
 
 async def test_leaving_a_busy_channel() -> None:
     """A leave waits its turn: what was sent before it is answered first, what follows is lost."""
-    scene = Scene()
-    await scene.client.join("t")
-    before = await scene.say("wait")
-    before += await scene.say("phx_leave", "3")
-    before += await scene.say("info", "4")
+    harness = Harness()
+    await harness.client.join("t")
+    before = await harness.send("wait")
+    before += await harness.send("phx_leave", "3")
+    before += await harness.send("info", "4")
 
-    await scene.gates.open("wait")
+    await harness.latches.open("wait")
 
     assert before == []
-    assert scene.client.hears() == [
+    assert harness.client.received() == [
         replied("1", "2", "t"),
         replied("1", "3", "t"),
         closed("1", "t"),
@@ -221,29 +221,29 @@ async def test_leaving_a_busy_channel() -> None:
 
 async def test_the_client_goes() -> None:
     """188: every channel ends for the reason ("shutdown", "closed"), and nothing is sent."""
-    scene = Scene()
-    await scene.client.join("t")
+    harness = Harness()
+    await harness.client.join("t")
 
-    await scene.client.go()
-    await scene.client.go()
+    await harness.client.disconnect()
+    await harness.client.disconnect()
 
-    assert scene.client.hears() == []
-    assert scene.reasons == [("shutdown", "closed")]
-    assert len(scene.engine.pubsub) == 0
-    assert scene.engine.counters.sockets_closed == 1
+    assert harness.client.received() == []
+    assert harness.reasons == [("shutdown", "closed")]
+    assert len(harness.engine.pubsub) == 0
+    assert harness.engine.counters.sockets_closed == 1
 
 
 async def test_the_client_goes_while_a_callback_waits() -> None:
     """A callback that runs may end; then terminate runs."""
-    scene = Scene()
-    await scene.client.join("t")
-    await scene.say("wait")
+    harness = Harness()
+    await harness.client.join("t")
+    await harness.send("wait")
 
-    await scene.client.go()
-    before = list(scene.reasons)
-    await scene.gates.open("wait")
+    await harness.client.disconnect()
+    before = list(harness.reasons)
+    await harness.latches.open("wait")
 
-    assert (before, scene.reasons) == ([], [("shutdown", "closed")])
+    assert (before, harness.reasons) == ([], [("shutdown", "closed")])
 
 
 class Failing(OpenChannel):
@@ -292,27 +292,29 @@ async def test_terminate_may_fail(event: str, expected: list[Any], fail: Any) ->
     client = Client(Engine(), {"t": with_assigns(Failing, fail=fail)})
     await client.join("t")
 
-    await client.say("1", "2", "t", event, {})
+    await client.send("1", "2", "t", event, {})
     await settle()
 
-    assert client.hears() == expected
+    assert client.received() == expected
     await client.join("t", "3")
 
 
 async def test_terminate_may_wait() -> None:
     """After a leave the topic is free while terminate waits; after a crash only when it is done."""
-    gates = Gates()
-    client = Client(Engine(), {"room:*": with_assigns(Failing, fail=lambda: gates.at("terminate"))})
+    latches = Latches()
+    client = Client(
+        Engine(), {"room:*": with_assigns(Failing, fail=lambda: latches.at("terminate"))}
+    )
     await client.join("room:a")
     await client.join("room:b", "2")
 
-    await client.say("1", "3", "room:a", "phx_leave", {})
-    await client.say("2", "4", "room:b", "crash", {})
-    await client.say("2", "5", "room:b", "crash", {})
+    await client.send("1", "3", "room:a", "phx_leave", {})
+    await client.send("2", "4", "room:b", "crash", {})
+    await client.send("2", "5", "room:b", "crash", {})
 
-    assert client.hears() == [replied("1", "3", "room:a"), closed("1", "room:a")]
-    await gates.open("terminate")
-    assert client.hears() == [crashed("2", "room:b")]
+    assert client.received() == [replied("1", "3", "room:a"), closed("1", "room:a")]
+    await latches.open("terminate")
+    assert client.received() == [crashed("2", "room:b")]
 
 
 # Killed by a duplicate join.
@@ -320,13 +322,13 @@ async def test_terminate_may_wait() -> None:
 
 async def test_a_killed_callback_is_cancelled_and_its_answer_is_lost() -> None:
     """The callback that waits is cancelled; neither it nor terminate is heard of again."""
-    gates, cancelled = Gates(), []
+    latches, cancelled = Latches(), []
 
     class Stubborn(OpenChannel):
         @on("e")
         async def on_e(self, payload: Any, socket: Socket) -> HandleResult:
             try:
-                await gates.at("e")
+                await latches.at("e")
             except asyncio.CancelledError:
                 cancelled.append(socket.join_ref)
             socket.push("too late", {})
@@ -337,13 +339,13 @@ async def test_a_killed_callback_is_cancelled_and_its_answer_is_lost() -> None:
 
     client = Client(Engine(), {"t": Stubborn})
     await client.join("t")
-    await client.say("1", "2", "t", "e", {})
-    await client.say("1", "3", "t", "e", {})
+    await client.send("1", "2", "t", "e", {})
+    await client.send("1", "3", "t", "e", {})
 
-    await client.say("4", "4", "t", "phx_join", {})
+    await client.send("4", "4", "t", "phx_join", {})
     await settle()
 
-    assert client.hears() == [replied("4", "4", "t"), closed("1", "t")]
+    assert client.received() == [replied("4", "4", "t"), closed("1", "t")]
     assert cancelled == ["1"]
 
 
@@ -352,33 +354,33 @@ async def test_a_killed_channel_takes_no_broadcasts() -> None:
     engine = Engine()
     client = Client(engine, {"t": OpenChannel})
     await client.join("t")
-    await client.say("2", "2", "t", "phx_join", {})
-    client.hears()
+    await client.send("2", "2", "t", "phx_join", {})
+    client.received()
 
-    await called_back(engine.broadcast, "t", "news", {})
+    await call_in_loop(engine.broadcast, "t", "news", {})
 
-    assert client.hears() == [[None, None, "t", "news", {}]]
+    assert client.received() == [[None, None, "t", "news", {}]]
 
 
 async def test_a_killed_callback_that_fails_is_not_heard_of(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An error while a killed callback cleans up ends nothing more."""
-    gates = Gates()
+    latches = Latches()
 
     class Untidy(OpenChannel):
         @on("e")
         async def on_e(self, payload: Any, socket: Socket) -> None:
             try:
-                await gates.at("e")
+                await latches.at("e")
             finally:
                 raise BrokenError
 
     client = Client(Engine(), {"t": Untidy})
     await client.join("t")
-    await client.say("1", "2", "t", "e", {})
-    await client.say("3", "3", "t", "phx_join", {})
+    await client.send("1", "2", "t", "e", {})
+    await client.send("3", "3", "t", "phx_join", {})
     await settle()
 
-    assert client.hears() == [replied("3", "3", "t"), closed("1", "t")]
+    assert client.received() == [replied("3", "3", "t"), closed("1", "t")]
     assert "never retrieved" not in caplog.text

@@ -20,7 +20,7 @@ from phoenix_compat import (
 from tests.unit.runtime.harness import (
     Client,
     Engine,
-    Gates,
+    Latches,
     OpenChannel,
     TalkingChannel,
     replied,
@@ -36,9 +36,9 @@ async def test_what_join_sent_itself_follows_the_reply() -> None:
     """Messages that `join` sent itself are handled after its answer, in order."""
     client = Client(Engine(), {"t": TalkingChannel})
 
-    await client.say("1", "1", "t", "phx_join", {"send_self": ["a", "b"]})
+    await client.send("1", "1", "t", "phx_join", {"send_self": ["a", "b"]})
 
-    assert client.hears() == [replied("1", "1", "t"), info("a"), info("b")]
+    assert client.received() == [replied("1", "1", "t"), info("a"), info("b")]
 
 
 async def test_what_a_callback_sent_itself_follows_its_answer() -> None:
@@ -46,23 +46,23 @@ async def test_what_a_callback_sent_itself_follows_its_answer() -> None:
     client = Client(Engine(), {"t": TalkingChannel})
     await client.join("t")
 
-    await client.say("1", "2", "t", "send_self", ["a", "b"])
+    await client.send("1", "2", "t", "send_self", ["a", "b"])
 
-    assert client.hears() == [replied("1", "2", "t"), info("a"), info("b")]
+    assert client.received() == [replied("1", "2", "t"), info("a"), info("b")]
 
 
 async def test_another_topic() -> None:
     """192: broadcasts of a topic subscribed to come to handle_info, until no longer wanted."""
     engine = Engine()
     client = Client(engine, {"t": TalkingChannel})
-    await client.say("1", "1", "t", "phx_join", {"subscribe": ["news"]})
+    await client.send("1", "1", "t", "phx_join", {"subscribe": ["news"]})
 
     engine.broadcast("news", "hot", {"n": 1})
-    await client.say("1", "2", "t", "unsubscribe", "news")
+    await client.send("1", "2", "t", "unsubscribe", "news")
     engine.broadcast("news", "cold", {"n": 2})
 
     expected = [replied("1", "1", "t"), info(["news", "hot", {"n": 1}]), replied("1", "2", "t")]
-    assert client.hears() == expected
+    assert client.received() == expected
 
 
 async def test_unsubscribing_from_what_was_not_subscribed_to() -> None:
@@ -70,18 +70,18 @@ async def test_unsubscribing_from_what_was_not_subscribed_to() -> None:
     client = Client(Engine(), {"t": TalkingChannel})
     await client.join("t")
 
-    await client.say("1", "2", "t", "unsubscribe", "news")
+    await client.send("1", "2", "t", "unsubscribe", "news")
 
-    assert client.hears() == [replied("1", "2", "t")]
+    assert client.received() == [replied("1", "2", "t")]
 
 
 async def test_a_channel_leaves_its_other_topics_when_it_ends() -> None:
     """Nothing stays subscribed after a channel ended."""
     engine = Engine()
     client = Client(engine, {"t": TalkingChannel})
-    await client.say("1", "1", "t", "phx_join", {"subscribe": ["news", "more"]})
+    await client.send("1", "1", "t", "phx_join", {"subscribe": ["news", "more"]})
 
-    await client.say("1", "2", "t", "phx_leave", {})
+    await client.send("1", "2", "t", "phx_leave", {})
 
     assert len(engine.pubsub) == 0
 
@@ -98,8 +98,8 @@ async def test_a_monitor_is_told_of_the_end_once() -> None:
 
     client = Client(engine, {"t": Watched})
     await client.join("t")
-    await client.say("1", "2", "t", "phx_leave", {})
-    await client.go()
+    await client.send("1", "2", "t", "phx_leave", {})
+    await client.disconnect()
 
     assert told == [0]
 
@@ -140,7 +140,7 @@ async def test_an_intercepted_broadcast_is_the_channels_to_decide() -> None:
     engine.broadcast("t", "secret", {"for": "2"})
     engine.broadcast("t", "open", {})
 
-    assert client.hears() == [
+    assert client.received() == [
         ["1", None, "t", "secret", {"for": "1", "seen": True}],
         [None, None, "t", "open", {}],
     ]
@@ -154,7 +154,7 @@ async def test_an_intercepted_broadcast_may_end_the_channel() -> None:
 
     engine.broadcast("t", "last", {})
 
-    assert client.hears() == [["1", "1", "t", "phx_close", {}]]
+    assert client.received() == [["1", "1", "t", "phx_close", {}]]
 
 
 async def test_broadcasts_and_answers_keep_their_order() -> None:
@@ -164,17 +164,17 @@ async def test_broadcasts_and_answers_keep_their_order() -> None:
     await client.join("t")
     await other.join("t", "9")
 
-    await client.say("1", "2", "t", "say", ["open", {"n": 1}])
-    await client.say("1", "3", "t", "say_from", ["open", {"n": 2}])
-    await client.say("1", "4", "t", "say_from", ["secret", {"for": "9"}])
+    await client.send("1", "2", "t", "say", ["open", {"n": 1}])
+    await client.send("1", "3", "t", "say_from", ["open", {"n": 2}])
+    await client.send("1", "4", "t", "say_from", ["secret", {"for": "9"}])
 
-    assert client.hears() == [
+    assert client.received() == [
         [None, None, "t", "open", {"n": 1}],
         replied("1", "2", "t"),
         replied("1", "3", "t"),
         replied("1", "4", "t"),
     ]
-    assert other.hears() == [
+    assert other.received() == [
         [None, None, "t", "open", {"n": 1}],
         [None, None, "t", "open", {"n": 2}],
         ["9", None, "t", "secret", {"for": "9", "seen": True}],
@@ -203,7 +203,7 @@ async def test_a_channel_that_hears_its_own_topic_twice() -> None:
     client = Client(engine, {"t": Echoing})
     await client.join("t")
     engine.broadcast("t", "other", {})
-    await client.say("1", "2", "t", "say_from", {})
+    await client.send("1", "2", "t", "say_from", {})
 
     assert heard == ["other"]
 
@@ -222,16 +222,16 @@ async def test_a_late_answer() -> None:
 
     client = Client(Engine(), {"t": Late})
     await client.join("t")
-    await client.say("1", "2", "t", "e", {})
-    await client.say("1", "3", "t", "e", {})
-    await client.say("1", "4", "t", "phx_leave", {})
-    client.hears()
+    await client.send("1", "2", "t", "e", {})
+    await client.send("1", "3", "t", "e", {})
+    await client.send("1", "4", "t", "phx_leave", {})
+    client.received()
 
     await refs[1].reply(ok(n=1))
     refs[0].reply(error())
     refs[0].reply(ok(n=2))
 
-    assert client.hears() == [
+    assert client.received() == [
         replied("1", "3", "t", {"n": 1}),
         replied("1", "2", "t", status="error"),
         replied("1", "2", "t", {"n": 2}),
@@ -240,7 +240,7 @@ async def test_a_late_answer() -> None:
 
 async def test_a_background_task_of_a_channel() -> None:
     """167: a task that a callback started pushes and answers while the channel goes on."""
-    gates, tasks = Gates(), []
+    latches, tasks = Latches(), []
 
     class Background(OpenChannel):
         @on("e")
@@ -248,7 +248,7 @@ async def test_a_background_task_of_a_channel() -> None:
             ref = socket.reply_ref()
 
             async def work() -> None:
-                await gates.at("x")
+                await latches.at("x")
                 await socket.push("progress", {"n": 1})
                 await ref.reply(ok())
 
@@ -256,11 +256,11 @@ async def test_a_background_task_of_a_channel() -> None:
 
     client = Client(Engine(), {"t": Background})
     await client.join("t")
-    await client.say("1", "2", "t", "e", {})
+    await client.send("1", "2", "t", "e", {})
 
-    await gates.open("x")
+    await latches.open("x")
 
-    assert client.hears() == [["1", None, "t", "progress", {"n": 1}], replied("1", "2", "t")]
+    assert client.received() == [["1", None, "t", "progress", {"n": 1}], replied("1", "2", "t")]
 
 
 async def test_a_monitor_of_a_channel_that_ended() -> None:
@@ -274,6 +274,6 @@ async def test_a_monitor_of_a_channel_that_ended() -> None:
     client = Client(Engine(), {"t": Late})
     await client.join("t")
 
-    await client.say("1", "2", "t", "phx_leave", {})
+    await client.send("1", "2", "t", "phx_leave", {})
 
     assert told == ["ended"]

@@ -18,7 +18,7 @@ from phoenix_compat.protocol.serializer import V1
 from tests.unit.runtime.harness import (
     Client,
     Engine,
-    Gates,
+    Latches,
     OpenChannel,
     WaitingChannel,
     crashed,
@@ -60,9 +60,9 @@ async def test_an_answer(answer: HandleResult, expected: list[Any]) -> None:
     client = Client(Engine(), {"t": with_assigns(Answering, answers={"e": answer})})
     await client.join("t")
 
-    await client.say("1", "2", "t", "e", {})
+    await client.send("1", "2", "t", "e", {})
 
-    assert client.hears() == expected
+    assert client.received() == expected
 
 
 @pytest.mark.parametrize("event", ["plain", "async"])
@@ -71,9 +71,9 @@ async def test_a_method_may_be_plain_or_async(event: str) -> None:
     client = Client(Engine(), {"t": Answering})
     await client.join("t")
 
-    await client.say(None, 7, "t", event, [1])
+    await client.send(None, 7, "t", event, [1])
 
-    assert client.hears() == [replied("1", 7, "t", [1])]
+    assert client.received() == [replied("1", 7, "t", [1])]
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ async def test_a_return_value_that_is_no_answer(answer: Any) -> None:
     client = Client(engine, {"t": with_assigns(Answering, answers={"e": answer})})
     await client.join("t")
 
-    await client.say("1", "2", "t", "e", {})
+    await client.send("1", "2", "t", "e", {})
 
-    assert client.hears() == [crashed("1", "t")]
+    assert client.received() == [crashed("1", "t")]
     assert engine.counters.channels_crashed == 1
     assert client.closes == []
 
@@ -100,40 +100,40 @@ async def test_an_event_that_nobody_handles(event: Any) -> None:
     client = Client(Engine(), {"t": OpenChannel})
     await client.join("t")
 
-    await client.say("1", "2", "t", event, {})
+    await client.send("1", "2", "t", event, {})
 
-    assert client.hears() == [crashed("1", "t")]
+    assert client.received() == [crashed("1", "t")]
 
 
 async def test_v1_cannot_hear_bytes() -> None:
     """A binary answer to a V1 client ends the channel."""
     routes = {"t": with_assigns(Answering, answers={"e": ok(b"x")})}
     client = Client(Engine(), routes, serializer=V1)
-    await client.say_bytes(b'{"topic":"t","event":"phx_join","payload":{},"ref":"1"}')
+    await client.send_bytes(b'{"topic":"t","event":"phx_join","payload":{},"ref":"1"}')
 
-    await client.say_bytes(b'{"topic":"t","event":"e","payload":{},"ref":"2"}')
+    await client.send_bytes(b'{"topic":"t","event":"e","payload":{},"ref":"2"}')
 
-    assert [message["event"] for message in client.hears()] == ["phx_reply", "phx_error"]
+    assert [message["event"] for message in client.received()] == ["phx_reply", "phx_error"]
 
 
 async def test_a_callback_that_waits_holds_up_its_own_channel_only() -> None:
     """Messages of its channel wait in order; other channels of the client go on."""
-    gates = Gates()
-    client = Client(Engine(), {"room:*": with_assigns(WaitingChannel, gates=gates)})
+    latches = Latches()
+    client = Client(Engine(), {"room:*": with_assigns(WaitingChannel, latches=latches)})
     await client.join("room:a", "1")
     await client.join("room:b", "2")
 
-    await client.say("1", "3", "room:a", "slow", "x")
-    await client.say("1", "4", "room:a", "quick", {})
-    await client.say("2", "5", "room:b", "quick", {})
-    await client.say(None, "6", "phoenix", "heartbeat", {})
+    await client.send("1", "3", "room:a", "slow", "x")
+    await client.send("1", "4", "room:a", "quick", {})
+    await client.send("2", "5", "room:b", "quick", {})
+    await client.send(None, "6", "phoenix", "heartbeat", {})
 
-    assert client.hears() == [
+    assert client.received() == [
         replied("2", "5", "room:b", ["quick", "5"]),
         replied(None, "6", "phoenix"),
     ]
-    await gates.open("x", "through")
-    assert client.hears() == [
+    await latches.open("x", "through")
+    assert client.received() == [
         replied("1", "3", "room:a", ["slow", "through"]),
         replied("1", "4", "room:a", ["quick", "4"]),
     ]
@@ -141,29 +141,29 @@ async def test_a_callback_that_waits_holds_up_its_own_channel_only() -> None:
 
 async def test_callbacks_of_a_channel_never_overlap() -> None:
     """One callback after another is begun, each when the one before is done."""
-    gates = Gates()
-    client = Client(Engine(), {"t": with_assigns(WaitingChannel, gates=gates)})
+    latches = Latches()
+    client = Client(Engine(), {"t": with_assigns(WaitingChannel, latches=latches)})
     await client.join("t")
     for ref in ("2", "3", "4"):
-        await client.say("1", ref, "t", "slow", ref)
+        await client.send("1", ref, "t", "slow", ref)
 
-    await gates.open("4")
-    await gates.open("3")
-    before = client.hears()
-    await gates.open("2")
+    await latches.open("4")
+    await latches.open("3")
+    before = client.received()
+    await latches.open("2")
 
     assert before == []
-    assert [message[1] for message in client.hears()] == ["2", "3", "4"]
+    assert [message[1] for message in client.received()] == ["2", "3", "4"]
 
 
 async def test_the_ref_is_that_of_the_message_being_handled() -> None:
     """`socket.ref` is the message's while it is handled, also after a wait, and then None."""
-    gates, refs = Gates(), []
+    latches, refs = Latches(), []
 
     class Refs(OpenChannel):
         @on("e")
         async def on_e(self, payload: Any, socket: Socket) -> None:
-            await gates.at("x")
+            await latches.at("x")
             refs.append(socket.ref)
             socket.send_self("and then")
 
@@ -172,22 +172,22 @@ async def test_the_ref_is_that_of_the_message_being_handled() -> None:
 
     client = Client(Engine(), {"t": Refs})
     await client.join("t")
-    await client.say("1", "2", "t", "e", {})
-    await gates.open("x")
+    await client.send("1", "2", "t", "e", {})
+    await latches.open("x")
 
     assert refs == ["2", None]
 
 
 async def test_many_messages_in_a_row_are_all_handled() -> None:
     """A long mailbox is worked off in order, in several turns of the loop."""
-    gates = Gates()
-    client = Client(Engine(), {"t": with_assigns(WaitingChannel, gates=gates)})
+    latches = Latches()
+    client = Client(Engine(), {"t": with_assigns(WaitingChannel, latches=latches)})
     await client.join("t")
-    await client.say("1", "first", "t", "slow", "x")
+    await client.send("1", "first", "t", "slow", "x")
     for number in range(300):
-        await client.say("1", number, "t", "quick", {})
+        await client.send("1", number, "t", "quick", {})
 
-    await gates.open("x")
+    await latches.open("x")
     await settle()
 
-    assert [message[1] for message in client.hears()] == ["first", *range(300)]
+    assert [message[1] for message in client.received()] == ["first", *range(300)]

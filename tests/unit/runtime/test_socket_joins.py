@@ -22,10 +22,10 @@ from phoenix_compat import (
 from tests.unit.runtime.harness import (
     Client,
     Engine,
-    Gates,
+    Latches,
     OpenChannel,
     WaitingChannel,
-    called_back,
+    call_in_loop,
     closed,
     refused,
     replied,
@@ -67,10 +67,10 @@ async def test_a_join_that_is_accepted(channel: type[Channel], payload: Any, res
     routes = {"t": with_assigns(channel, decide=lambda payload, _: ok([payload, response]))}
     client = Client(Engine(), routes)
 
-    await client.say("1", "2", "t", "phx_join", payload)
+    await client.send("1", "2", "t", "phx_join", payload)
     await settle()
 
-    assert client.hears() == [replied("1", "2", "t", [payload, response])]
+    assert client.received() == [replied("1", "2", "t", [payload, response])]
     assert client.server.joined_topics == 1
 
 
@@ -81,14 +81,14 @@ async def test_a_join_that_is_refused(channel: type[Channel]) -> None:
     engine = Engine()
     client = Client(engine, {"t": with_assigns(channel, decide=lambda *_: next(answers))})
 
-    await client.say("1", "1", "t", "phx_join", {})
+    await client.send("1", "1", "t", "phx_join", {})
     await settle()
 
-    assert client.hears() == [refused("1", "1", "t", "no")]
+    assert client.received() == [refused("1", "1", "t", "no")]
     assert (client.server.joined_topics, len(engine.pubsub)) == (0, 0)
-    await client.say("2", "2", "t", "phx_join", {})
+    await client.send("2", "2", "t", "phx_join", {})
     await settle()
-    assert client.hears() == [replied("2", "2", "t")]
+    assert client.received() == [replied("2", "2", "t")]
 
 
 def fail(_payload: Any, _socket: Socket) -> Any:
@@ -139,10 +139,10 @@ async def test_a_join_that_crashes(channel: type[Channel], decide: Any) -> None:
     engine = Engine()
     client = Client(engine, {"t": with_assigns(channel, decide=decide)})
 
-    await client.say("1", "1", "t", "phx_join", {})
+    await client.send("1", "1", "t", "phx_join", {})
     await settle()
 
-    assert client.hears() == [refused("1", "1", "t", "join crashed")]
+    assert client.received() == [refused("1", "1", "t", "join crashed")]
     assert (client.server.joined_topics, len(engine.pubsub), client.closes) == (0, 0, [])
     assert engine.counters.channels_crashed == 1
 
@@ -156,9 +156,9 @@ async def test_a_channel_that_cannot_be_made() -> None:
 
     client = Client(Engine(), {"t": Unmade})
 
-    await client.say("1", "1", "t", "phx_join", {})
+    await client.send("1", "1", "t", "phx_join", {})
 
-    assert client.hears() == [refused("1", "1", "t", "join crashed")]
+    assert client.received() == [refused("1", "1", "t", "join crashed")]
 
 
 async def test_speaking_too_early_names_the_remedy() -> None:
@@ -172,9 +172,9 @@ async def test_speaking_too_early_names_the_remedy() -> None:
         return ok(joined=socket.joined)
 
     client = Client(Engine(), {"t": with_assigns(Deciding, decide=decide)})
-    await client.say("1", "1", "t", "phx_join", {})
+    await client.send("1", "1", "t", "phx_join", {})
 
-    assert client.hears() == [replied("1", "1", "t", {"joined": False})]
+    assert client.received() == [replied("1", "1", "t", {"joined": False})]
     assert 'send_self("after_join")' in str(errors[0])
     assert errors[0].topic == "t"
 
@@ -209,9 +209,9 @@ async def test_too_many_channels() -> None:
     await client.join("a", "1")
     await client.join("b", "2")
 
-    await client.say("3", "3", "c", "phx_join", {})
-    await client.say("1", "4", "a", "phx_leave", {})
-    heard = client.hears()
+    await client.send("3", "3", "c", "phx_join", {})
+    await client.send("1", "4", "a", "phx_leave", {})
+    heard = client.received()
 
     assert heard[0] == refused("3", "3", "c", "too many channels joined")
     assert client.closes == []
@@ -223,9 +223,9 @@ async def test_a_duplicate_join_at_the_limit() -> None:
     client = Client(Engine(Limits(max_channels_per_transport=1)), {"*": OpenChannel})
     await client.join("a")
 
-    await client.say("2", "2", "a", "phx_join", {})
+    await client.send("2", "2", "a", "phx_join", {})
 
-    assert client.hears() == [replied("2", "2", "a"), closed("1", "a")]
+    assert client.received() == [replied("2", "2", "a"), closed("1", "a")]
 
 
 # Duplicate joins.
@@ -250,13 +250,13 @@ class Numbered(OpenChannel):
 async def test_the_order_of_a_duplicate_join(payload: Any) -> None:
     """201: the new reply comes first, then the old phx_close, then what the new channel says."""
     client = Client(Engine(), {"t": Numbered})
-    await client.say("a", "1", "t", "phx_join", {})
-    client.hears()
+    await client.send("a", "1", "t", "phx_join", {})
+    client.received()
 
-    await client.say("b", "2", "t", "phx_join", payload)
+    await client.send("b", "2", "t", "phx_join", payload)
     await settle()
 
-    assert client.hears() == [
+    assert client.received() == [
         replied("b", "2", "t"),
         closed("a", "t"),
         ["b", None, "t", "after_join", {}],
@@ -273,12 +273,12 @@ async def test_the_order_of_a_duplicate_join(payload: Any) -> None:
 async def test_a_duplicate_join_that_fails(payload: Any, answer: list[Any]) -> None:
     """The old channel is gone all the same, and its phx_close follows the refusal."""
     client = Client(Engine(), {"t": Numbered})
-    await client.say("a", "1", "t", "phx_join", {})
-    client.hears()
+    await client.send("a", "1", "t", "phx_join", {})
+    client.received()
 
-    await client.say("b", "2", "t", "phx_join", payload)
+    await client.send("b", "2", "t", "phx_join", payload)
 
-    assert client.hears() == [answer, closed("a", "t")]
+    assert client.received() == [answer, closed("a", "t")]
     assert client.server.joined_topics == 0
 
 
@@ -286,18 +286,18 @@ async def test_the_old_join_ref_is_stale_after_a_duplicate_join() -> None:
     """Messages of the old join are dropped."""
     client = Client(Engine(), {"t": WaitingChannel})
     await client.join("t", "a")
-    await client.say("b", "b", "t", "phx_join", {})
-    client.hears()
+    await client.send("b", "b", "t", "phx_join", {})
+    client.received()
 
-    await client.say("a", "3", "t", "quick", {})
-    await client.say("b", "4", "t", "quick", {})
+    await client.send("a", "3", "t", "quick", {})
+    await client.send("b", "4", "t", "quick", {})
 
-    assert client.hears() == [replied("b", "4", "t", ["quick", "4"])]
+    assert client.received() == [replied("b", "4", "t", ["quick", "4"])]
 
 
 async def test_a_channel_that_just_crashed_may_be_joined_over() -> None:
     """A join that comes while a crashed channel still terminates gets a phx_close for the old."""
-    gates = Gates()
+    latches = Latches()
 
     class Slow(OpenChannel):
         @on("crash")
@@ -305,17 +305,17 @@ async def test_a_channel_that_just_crashed_may_be_joined_over() -> None:
             raise RuntimeError
 
         async def terminate(self, reason: Reason, socket: Socket) -> None:
-            await gates.at("terminate")
+            await latches.at("terminate")
 
     client = Client(Engine(), {"t": Slow})
     await client.join("t")
-    await client.say("1", "2", "t", "crash", {})
+    await client.send("1", "2", "t", "crash", {})
 
-    await client.say("3", "3", "t", "phx_join", {})
-    await gates.open("terminate")
-    await called_back(client.engine.broadcast, "t", "news", {})
+    await client.send("3", "3", "t", "phx_join", {})
+    await latches.open("terminate")
+    await call_in_loop(client.engine.broadcast, "t", "news", {})
 
-    assert client.hears() == [
+    assert client.received() == [
         replied("3", "3", "t"),
         closed("1", "t"),
         [None, None, "t", "news", {}],

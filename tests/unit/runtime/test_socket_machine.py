@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from phoenix_compat import Channel, HandleResult, Reason, Result, Socket, error, ok, on, stop
 from tests.unit.protocol.strategies import steady
-from tests.unit.runtime.harness import Client, Engine, called_back, settle
+from tests.unit.runtime.harness import Client, Engine, call_in_loop, settle
 
 TOPICS = ["room:a", "room:b", "none"]
 EVENTS = ["echo", "slow", "tell", "stop", "crash", "crash_later", "phx_leave", "phx_leave"]
@@ -99,16 +99,16 @@ class Conversation:
             elif what == "join":
                 self.joins[topic].append(ref)
                 self.said[ref] = (what, ref)
-                await self.client.say(ref, ref, topic, "phx_join", detail)
+                await self.client.send(ref, ref, topic, "phx_join", detail)
             else:
                 known = [*self.joins[topic], "never"]
                 join_ref = None if detail is None else known[max(0, len(known) - 2 - detail)]
                 self.said[ref] = (what, join_ref)
-                await self.client.say(join_ref, ref, topic, what, {})
-            self.heard += self.client.hears()
+                await self.client.send(join_ref, ref, topic, what, {})
+            self.heard += self.client.received()
         await settle()
         await settle()
-        self.heard += self.client.hears()
+        self.heard += self.client.received()
 
     def replies(self) -> list[list[Any]]:
         """The replies that were heard."""
@@ -175,8 +175,8 @@ def test_every_conversation(steps: list[tuple[str, str, Any]]) -> None:
     async def hold() -> Conversation:
         talk = Conversation()
         await talk.hold(steps)
-        await talk.client.say(None, "last", "phoenix", "heartbeat", {})
-        assert talk.client.hears() == [
+        await talk.client.send(None, "last", "phoenix", "heartbeat", {})
+        assert talk.client.received() == [
             [None, "last", "phoenix", "phx_reply", {"response": {}, "status": "ok"}]
         ]
         return talk
@@ -205,10 +205,10 @@ def test_nothing_after_the_end(steps: list[tuple[str, str, Any]], cut: int) -> N
         await talk.hold(steps[:cut])
         if steps[cut:]:
             what, topic, _ = steps[cut]
-            await talk.client.say("x", "x", topic, "phx_join" if what == "join" else what, "slow")
-        writes = await called_back(end, talk.client)
+            await talk.client.send("x", "x", topic, "phx_join" if what == "join" else what, "slow")
+        writes = await call_in_loop(end, talk.client)
         await settle()
-        talk.client.hears()  # ends the tick
+        talk.client.received()  # ends the tick
         assert len(talk.client.sink.writes) == writes
         return talk
 

@@ -20,7 +20,7 @@ from tests.unit.runtime.harness import (
     Engine,
     OpenChannel,
     WaitingChannel,
-    called_back,
+    call_in_loop,
     closed,
     crashed,
     refused,
@@ -35,9 +35,9 @@ async def test_a_heartbeat(join_ref: Any, ref: Any) -> None:
     """203: a heartbeat is answered with its ref, whatever that is, and a null join_ref."""
     client = Client(Engine(), {})
 
-    await client.say(join_ref, ref, "phoenix", "heartbeat", "anything")
+    await client.send(join_ref, ref, "phoenix", "heartbeat", "anything")
 
-    assert client.hears() == [replied(None, ref, "phoenix")]
+    assert client.received() == [replied(None, ref, "phoenix")]
 
 
 async def test_a_heartbeat_where_phoenix_is_joined() -> None:
@@ -45,10 +45,10 @@ async def test_a_heartbeat_where_phoenix_is_joined() -> None:
     client = Client(Engine(), {"phoenix": WaitingChannel})
     await client.join("phoenix")
 
-    await client.say("1", "2", "phoenix", "heartbeat", {})
-    await client.say("1", "3", "phoenix", "quick", {})
+    await client.send("1", "2", "phoenix", "heartbeat", {})
+    await client.send("1", "3", "phoenix", "quick", {})
 
-    assert client.hears() == [
+    assert client.received() == [
         replied(None, "2", "phoenix"),
         replied("1", "3", "phoenix", ["quick", "3"]),
     ]
@@ -60,18 +60,18 @@ async def test_an_unmatched_topic(topic: Any, event: Any) -> None:
     """18, 26: what nobody serves or nobody joined is refused, with a null join_ref."""
     client = Client(Engine(), {"t": OpenChannel})
 
-    await client.say("1", "2", topic, event, {})
+    await client.send("1", "2", topic, event, {})
 
-    assert client.hears() == [refused(None, "2", topic, "unmatched topic")]
+    assert client.received() == [refused(None, "2", topic, "unmatched topic")]
 
 
 async def test_leaving_what_was_never_joined() -> None:
     """A leave of a topic that is not joined is answered ok, with its join_ref, and no phx_close."""
     client = Client(Engine(), {"t": OpenChannel})
 
-    await client.say("1", "2", "t", "phx_leave", {})
+    await client.send("1", "2", "t", "phx_leave", {})
 
-    assert client.hears() == [replied("1", "2", "t")]
+    assert client.received() == [replied("1", "2", "t")]
 
 
 @pytest.mark.parametrize(
@@ -83,22 +83,22 @@ async def test_stale_messages_are_dropped(join_ref: Any, is_heard: bool) -> None
     client = Client(Engine(), {"t": WaitingChannel})
     await client.join("t")
 
-    await client.say(join_ref, "2", "t", "quick", {})
-    await client.say(join_ref, "3", "t", "phx_leave", {})
+    await client.send(join_ref, "2", "t", "quick", {})
+    await client.send(join_ref, "3", "t", "phx_leave", {})
 
     leaving = [replied("1", "2", "t", ["quick", "2"]), replied("1", "3", "t"), closed("1", "t")]
-    assert client.hears() == (leaving if is_heard else [])
+    assert client.received() == (leaving if is_heard else [])
 
 
 async def test_a_join_without_a_join_ref() -> None:
     """210: the join's ref stands in for a null join_ref, but only null is current."""
     client = Client(Engine(), {"t": WaitingChannel})
 
-    await client.say(None, "16", "t", "phx_join", {})
-    await client.say("16", "17", "t", "quick", {})
-    await client.say(None, "18", "t", "phx_leave", {})
+    await client.send(None, "16", "t", "phx_join", {})
+    await client.send("16", "17", "t", "quick", {})
+    await client.send(None, "18", "t", "phx_leave", {})
 
-    assert client.hears() == [
+    assert client.received() == [
         replied(None, "16", "t"),
         replied("16", "18", "t"),
         closed(None, "t"),
@@ -114,7 +114,7 @@ async def test_an_unreadable_frame(data: bytes) -> None:
     client = Client(Engine(), {})
 
     with pytest.raises(Exception, match=r"not|JSON") as raised:
-        await client.say_bytes(data)
+        await client.send_bytes(data)
 
     assert getattr(raised.value, "close_code", None) == 1011
 
@@ -124,7 +124,7 @@ async def test_a_binary_frame_that_is_no_push() -> None:
     client = Client(Engine(), {})
 
     with pytest.raises(InvalidMessageError):
-        await client.say_bytes(b"\x01", is_binary=True)
+        await client.send_bytes(b"\x01", is_binary=True)
 
 
 async def test_an_answer_that_cannot_be_written() -> None:
@@ -132,7 +132,7 @@ async def test_an_answer_that_cannot_be_written() -> None:
     client = Client(Engine(), {})
 
     with pytest.raises(EncodeError):
-        await client.say_bytes(b"\x00\x00\x01\x01\x011\xffe", is_binary=True)
+        await client.send_bytes(b"\x00\x00\x01\x01\x011\xffe", is_binary=True)
 
 
 class EchoingJoin(Channel):
@@ -146,20 +146,20 @@ async def test_a_binary_join() -> None:
     """A join may be a binary frame; its payload is bytes, and its answer may be."""
     client = Client(Engine(), {"t": EchoingJoin})
 
-    await client.say_bytes(b"\x00\x01\x01\x01\x0811tphx_join\x09\x09", is_binary=True)
+    await client.send_bytes(b"\x00\x01\x01\x01\x0811tphx_join\x09\x09", is_binary=True)
 
-    assert client.hears() == [b"\x01\x01\x01\x01\x0211tok\x09\x09"]
+    assert client.received() == [b"\x01\x01\x01\x01\x0211tok\x09\x09"]
 
 
 async def test_a_v1_client() -> None:
     """A V1 client hears objects without join_ref, and phx_close with the ref of its join_ref."""
     client = Client(Engine(), {"t": OpenChannel}, serializer=V1)
 
-    await client.say_bytes(b'{"topic":"t","event":"phx_join","payload":{},"ref":"1"}')
-    await client.say_bytes(b'{"topic":"t","event":"phx_leave","payload":{},"ref":"2"}')
+    await client.send_bytes(b'{"topic":"t","event":"phx_join","payload":{},"ref":"1"}')
+    await client.send_bytes(b'{"topic":"t","event":"phx_leave","payload":{},"ref":"2"}')
 
     response = {"response": {}, "status": "ok"}
-    assert client.hears() == [
+    assert client.received() == [
         {"event": "phx_reply", "payload": response, "ref": "1", "topic": "t"},
         {"event": "phx_reply", "payload": response, "ref": "2", "topic": "t"},
         {"event": "phx_close", "payload": {}, "ref": None, "topic": "t"},
@@ -182,12 +182,12 @@ async def test_a_forced_disconnect() -> None:
     other = Client(engine, {"t": Noted}, id="user:2")
     await client.join("t")
 
-    await called_back(engine.broadcast, "user:1", "other", {})
+    await call_in_loop(engine.broadcast, "user:1", "other", {})
     assert client.closes == []
-    await called_back(engine.broadcast, "user:1", "disconnect", {})
+    await call_in_loop(engine.broadcast, "user:1", "disconnect", {})
 
     assert client.closes == [(1001, ("shutdown", "disconnected"))]
-    assert (client.hears(), other.closes) == ([], [])
+    assert (client.received(), other.closes) == ([], [])
     assert reasons == [("shutdown", "disconnected")]
 
 
@@ -196,7 +196,7 @@ async def test_a_socket_that_is_gone_is_not_disconnected_again() -> None:
     engine = Engine()
     client = Client(engine, {}, id="user:1")
 
-    await client.go()
+    await client.disconnect()
     engine.broadcast("user:1", "disconnect", {})
 
     assert client.closes == []
@@ -211,9 +211,9 @@ async def test_one_crash_is_one_channels() -> None:
         await client.join(topic)
     await other.join("a")
 
-    await client.say("1", "2", "a", "e", "no gates here")
-    await client.say("1", "3", "b", "quick", {})
-    await other.say("1", "4", "a", "quick", {})
+    await client.send("1", "2", "a", "e", "no latches here")
+    await client.send("1", "3", "b", "quick", {})
+    await other.send("1", "4", "a", "quick", {})
 
-    assert client.hears() == [crashed("1", "a"), replied("1", "3", "b", ["quick", "3"])]
-    assert other.hears() == [replied("1", "4", "a", ["quick", "4"])]
+    assert client.received() == [crashed("1", "a"), replied("1", "3", "b", ["quick", "3"])]
+    assert other.received() == [replied("1", "4", "a", ["quick", "4"])]

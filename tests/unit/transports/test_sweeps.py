@@ -15,7 +15,7 @@ class Client:
     """A client that has been silent for ever; closing it may meet a bug."""
 
     def __init__(self, *, has_bug: bool) -> None:
-        self.heard_at_sweep = -100
+        self.received_at_sweep = -100
         self.polled_at_s = -1e9
         self.is_closed = False
         self._has_bug = has_bug

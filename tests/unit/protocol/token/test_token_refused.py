@@ -26,9 +26,9 @@ from phoenix_compat.protocol.token import (
 )
 from tests.unit.protocol.strategies import steady
 from tests.unit.protocol.token.token_vectors import (
+    ENCRYPTED_V1,
     KEY,
     MAKE_AND_READ,
-    SEALED_V1,
     SECRET,
     SIGNED_AT_MS,
     b64,
@@ -139,7 +139,7 @@ def test_base64_has_one_spelling(make: Any, read: Any) -> None:
 
 def test_parts_of_plug_crypto_1_have_their_lengths() -> None:
     """A wrapped key, a nonce or a tag of another length is refused, and so is any change."""
-    parts = SEALED_V1[128].split(".")
+    parts = ENCRYPTED_V1[128].split(".")
     sealed, tag = unb64(parts[3]), unb64(parts[4])
     moved = [*parts[:3], b64(sealed[:-1]), b64(sealed[-1:] + tag)]
 

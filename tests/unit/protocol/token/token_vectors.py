@@ -31,11 +31,11 @@ MAP_DATA = {"user_id": 5, "name": "Zoë"}
 
 # Made by OTP 25 with its own crypto, as plug_crypto 2.x and 1.x do: {MAP_DATA, SIGNED_AT_MS, 86400}
 # with the first key an atom.
-SEALED = (
+ENCRYPTED = (
     "XCP.ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7Do1FHpDfeuPQkwUErCZ2O4WY08l9luyKvqPOVLLrKAmHgZ-0a0aWs04E"
     "CLwDMtdxdlAhTp6fF628E8vT8qSR"
 )
-SEALED_V1 = {
+ENCRYPTED_V1 = {
     128: "QTEyOEdDTQ.JUJXS28VeoAmLgpbgFZDIgh6Au1X0rL1YeWzNVgDWUx3cmFwcGluZy0xMiE."
     "bm9uY2Utb2YtMTIh.Rczf2kaCU14j1ut5K3BdzgO2gOrnqqX-4f04zeRoTw182N3igOQ7BGV-Cb6WEDk."
     "bMXG3nag2NOjZcpygNAERA",
@@ -88,11 +88,11 @@ def sign_at(data: Any = 1, max_age_s: float = 86_400) -> str:
     return sign(data, KEY, signed_at_ms=SIGNED_AT_MS, max_age_s=max_age_s)
 
 
-def seal_at(data: Any = 1, max_age_s: float = 86_400) -> str:
+def encrypt_at(data: Any = 1, max_age_s: float = 86_400) -> str:
     """An encrypted token of SIGNED_AT_MS."""
     return encrypt(data, KEY, signed_at_ms=SIGNED_AT_MS, nonce=NONCE, max_age_s=max_age_s)
 
 
 MAKE_AND_READ = pytest.mark.parametrize(
-    ("make", "read"), [(sign_at, verify), (seal_at, decrypt)], ids=["signed", "encrypted"]
+    ("make", "read"), [(sign_at, verify), (encrypt_at, decrypt)], ids=["signed", "encrypted"]
 )

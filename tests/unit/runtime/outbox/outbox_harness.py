@@ -10,7 +10,7 @@ from phoenix_compat.runtime.wire import WebSocketWire
 from tests.unit.runtime.harness import ListSink, ManualTick
 
 
-class Scene:
+class OutboxHarness:
     """A tick, a wire, and as many clients and fanouts as a test asks for."""
 
     def __init__(self) -> None:

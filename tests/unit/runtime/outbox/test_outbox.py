@@ -13,174 +13,174 @@ from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.tick import Tick
 from phoenix_compat.runtime.wire import WebSocketWire
 from tests.unit.runtime.harness import ListSink
-from tests.unit.runtime.outbox.outbox_harness import Scene
+from tests.unit.runtime.outbox.outbox_harness import OutboxHarness
 
 
 @pytest.fixture
-def scene() -> Scene:
-    """An empty scene."""
-    return Scene()
+def harness() -> OutboxHarness:
+    """An empty harness."""
+    return OutboxHarness()
 
 
-def test_what_is_sent_is_written_at_once(scene: Scene) -> None:
+def test_what_is_sent_is_written_at_once(harness: OutboxHarness) -> None:
     """A client that hears nothing else in a tick does not wait for its end."""
-    outbox, sink = scene.client()
+    outbox, sink = harness.client()
 
     outbox.send(b"a")
     outbox.send(b"b")
 
     assert sink.writes == [b"a", b"b"]
-    assert not scene.tick.is_scheduled
+    assert not harness.tick.is_scheduled
 
 
-def test_broadcasts_of_a_tick_are_one_write(scene: Scene) -> None:
+def test_broadcasts_of_a_tick_are_one_write(harness: OutboxHarness) -> None:
     """Clients that hear nothing but broadcasts get one write, of bytes that they share."""
-    fanout = scene.fanout()
-    sinks = [scene.client(fanout)[1] for _ in range(3)]
+    fanout = harness.fanout()
+    sinks = [harness.client(fanout)[1] for _ in range(3)]
 
     for packet in (b"a", b"b", b"c"):
         fanout.publish(packet, None)
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert [sink.writes for sink in sinks] == [[b"abc"]] * 3
     assert len({id(sink.writes[0]) for sink in sinks}) == 1
 
 
-def test_nothing_is_written_before_the_tick_ends(scene: Scene) -> None:
+def test_nothing_is_written_before_the_tick_ends(harness: OutboxHarness) -> None:
     """A broadcast waits for the end of the tick, and is written once."""
-    fanout = scene.fanout()
-    _, sink = scene.client(fanout)
+    fanout = harness.fanout()
+    _, sink = harness.client(fanout)
 
     fanout.publish(b"a", None)
 
     assert sink.writes == []
-    assert scene.tick.is_scheduled
-    scene.tick.flush()
-    scene.tick.flush()
+    assert harness.tick.is_scheduled
+    harness.tick.flush()
+    harness.tick.flush()
     assert sink.writes == [b"a"]
 
 
-def test_a_client_in_several_lanes_gets_one_write(scene: Scene) -> None:
+def test_a_client_in_several_lanes_gets_one_write(harness: OutboxHarness) -> None:
     """Broadcasts of different topics reach a client in the order in which they were made."""
-    first, second = scene.fanout(), scene.fanout()
-    _, sink = scene.client(first, second)
+    first, second = harness.fanout(), harness.fanout()
+    _, sink = harness.client(first, second)
 
     first.publish(b"a", None)
     second.publish(b"b", None)
     first.publish(b"c", None)
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert sink.writes == [b"abc"]
 
 
-def test_a_reply_stays_between_broadcasts(scene: Scene) -> None:
+def test_a_reply_stays_between_broadcasts(harness: OutboxHarness) -> None:
     """219: what a client gets alone keeps its place among broadcasts; others get only those."""
-    fanout = scene.fanout()
-    outbox, sink = scene.client(fanout)
-    _, other = scene.client(fanout)
+    fanout = harness.fanout()
+    outbox, sink = harness.client(fanout)
+    _, other = harness.client(fanout)
 
     fanout.publish(b"a", None)
     outbox.send(b"1")
     fanout.publish(b"b", None)
     outbox.send(b"2")
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert sink.writes == [b"a1b2"]
     assert other.writes == [b"ab"]
 
 
-def test_a_broadcast_from_a_client_skips_it(scene: Scene) -> None:
+def test_a_broadcast_from_a_client_skips_it(harness: OutboxHarness) -> None:
     """`but` hears everything except that frame; clients elsewhere make no difference."""
-    fanout, elsewhere = scene.fanout(), scene.fanout()
-    outbox, sink = scene.client(fanout)
-    stranger, _ = scene.client(elsewhere)
-    _, other = scene.client(fanout)
+    fanout, elsewhere = harness.fanout(), harness.fanout()
+    outbox, sink = harness.client(fanout)
+    stranger, _ = harness.client(elsewhere)
+    _, other = harness.client(fanout)
 
     fanout.publish(b"a", outbox)
     fanout.publish(b"b", None)
     fanout.publish(b"c", stranger)
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert (sink.writes, other.writes) == ([b"bc"], [b"abc"])
 
 
-def test_who_joins_late_misses_what_was_before(scene: Scene) -> None:
+def test_who_joins_late_misses_what_was_before(harness: OutboxHarness) -> None:
     """A frame that was published before a client joined is not for it."""
-    fanout = scene.fanout()
-    scene.client(fanout)
+    fanout = harness.fanout()
+    harness.client(fanout)
     fanout.publish(b"a", None)
 
-    _, sink = scene.client(fanout)
+    _, sink = harness.client(fanout)
     fanout.publish(b"b", None)
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert sink.writes == [b"b"]
 
 
-def test_who_leaves_still_hears_what_was_before(scene: Scene) -> None:
+def test_who_leaves_still_hears_what_was_before(harness: OutboxHarness) -> None:
     """A frame that was published before a client left still reaches it."""
-    fanout = scene.fanout()
-    outbox, sink = scene.client(fanout)
+    fanout = harness.fanout()
+    outbox, sink = harness.client(fanout)
 
     fanout.publish(b"a", None)
     fanout.discard(outbox)
     fanout.publish(b"b", None)
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert sink.writes == [b"a"]
     assert len(fanout) == 0
 
 
-def test_discarding_a_stranger_changes_nothing(scene: Scene) -> None:
+def test_discarding_a_stranger_changes_nothing(harness: OutboxHarness) -> None:
     """A client that is not in a fanout can be discarded from it, in vain."""
-    fanout, elsewhere = scene.fanout(), scene.fanout()
-    scene.client(fanout)
-    outbox, sink = scene.client(elsewhere)
+    fanout, elsewhere = harness.fanout(), harness.fanout()
+    harness.client(fanout)
+    outbox, sink = harness.client(elsewhere)
 
     fanout.discard(outbox)
     elsewhere.publish(b"a", None)
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert sink.writes == [b"a"]
     assert (len(fanout), len(elsewhere)) == (1, 1)
 
 
-def test_a_transport_may_ask_for_one_write(scene: Scene) -> None:
+def test_a_transport_may_ask_for_one_write(harness: OutboxHarness) -> None:
     """When it expects more, all answers of a tick are one write."""
-    outbox, sink = scene.client(scene.fanout())
+    outbox, sink = harness.client(harness.fanout())
 
     outbox.expect_more()
     outbox.send(b"a")
     outbox.send(b"b")
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert sink.writes == [b"ab"]
 
 
-def test_the_close_frame_is_the_last(scene: Scene) -> None:
+def test_the_close_frame_is_the_last(harness: OutboxHarness) -> None:
     """Closing writes what waits and the close frame at once, and nothing after it."""
-    fanout = scene.fanout()
-    outbox, sink = scene.client(fanout)
+    fanout = harness.fanout()
+    outbox, sink = harness.client(fanout)
     fanout.publish(b"a", None)
 
     outbox.close(b"bye")
     outbox.send(b"x")
     outbox.resume()
     fanout.publish(b"y", None)
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert sink.writes == [b"abye"]
 
 
-def test_a_lost_client_gets_nothing(scene: Scene) -> None:
+def test_a_lost_client_gets_nothing(harness: OutboxHarness) -> None:
     """After `discard` nothing is written, not even what waited."""
-    fanout = scene.fanout()
-    outbox, sink = scene.client(fanout)
+    fanout = harness.fanout()
+    outbox, sink = harness.client(fanout)
     fanout.publish(b"a", None)
 
     outbox.discard()
     outbox.send(b"b")
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert sink.writes == []
 
@@ -188,9 +188,9 @@ def test_a_lost_client_gets_nothing(scene: Scene) -> None:
 # The wire and the loop.
 
 
-def test_frames_are_packed(scene: Scene) -> None:
+def test_frames_are_packed(harness: OutboxHarness) -> None:
     """Text goes out with opcode 1, bytes with opcode 2."""
-    outbox, sink = scene.client()
+    outbox, sink = harness.client()
 
     outbox.send_frame(b"[]")
     outbox.send_frame(BinaryFrame(b"\x00"))
@@ -198,17 +198,17 @@ def test_frames_are_packed(scene: Scene) -> None:
     assert sink.writes == [b"\x81\x02[]", b"\x82\x01\x00"]
 
 
-def test_a_lane_encodes_for_its_wire(scene: Scene) -> None:
+def test_a_lane_encodes_for_its_wire(harness: OutboxHarness) -> None:
     """A broadcast is one frame in the serializer's form."""
     broadcast = Broadcast("t", "e", {})
-    v1 = WebSocketWire(V1, scene.tick, Limits(), Counters()).open_fanout()
+    v1 = WebSocketWire(V1, harness.tick, Limits(), Counters()).open_fanout()
 
-    assert scene.fanout().encode(broadcast)[2:] == V2.fastlane(broadcast)
+    assert harness.fanout().encode(broadcast)[2:] == V2.fastlane(broadcast)
     assert v1.encode(broadcast)[2:] == V1.fastlane(broadcast)
-    assert scene.wire.serializer is V2
+    assert harness.wire.serializer is V2
 
 
-def test_a_held_tick_ends_when_it_is_released(scene: Scene) -> None:
+def test_a_held_tick_ends_when_it_is_released(harness: OutboxHarness) -> None:
     """Whoever hands on a batch of messages ends the tick after it, without the loop."""
     tick = Tick()
     wire = WebSocketWire(V2, tick, Limits(), Counters())
@@ -224,91 +224,91 @@ def test_a_held_tick_ends_when_it_is_released(scene: Scene) -> None:
     assert (before, sink.writes) == ([], [b"ab"])
 
 
-def test_in_a_held_tick_answers_come_last(scene: Scene) -> None:
+def test_in_a_held_tick_answers_come_last(harness: OutboxHarness) -> None:
     """Answers of a batch are written after it, in the order of the clients, one write for each."""
     order: list[bytes] = []
-    clients = [scene.client() for _ in range(3)]
+    clients = [harness.client() for _ in range(3)]
     for _, sink in clients:
         sink.writes = order
 
-    scene.tick.hold()
+    harness.tick.hold()
     for number, (outbox, _) in enumerate(clients):
         outbox.send(b"<%d>" % number)
     clients[1][0].send(b"<more>")
     before = list(order)
-    scene.tick.release()
+    harness.tick.release()
     clients[0][0].send(b"<now>")
 
     assert before == []
     assert order == [b"<0>", b"<2>", b"<1><more>", b"<now>"]
 
 
-def test_an_answer_of_a_held_tick_keeps_its_place(scene: Scene) -> None:
+def test_an_answer_of_a_held_tick_keeps_its_place(harness: OutboxHarness) -> None:
     """Before a broadcast that came after it, and behind one that came before."""
-    fanout = scene.fanout()
-    outbox, sink = scene.client(fanout)
+    fanout = harness.fanout()
+    outbox, sink = harness.client(fanout)
 
-    scene.tick.hold()
+    harness.tick.hold()
     outbox.send(b"<1>")
     fanout.publish(b"<a>", None)
     outbox.send(b"<2>")
     fanout.publish(b"<b>", None)
-    scene.tick.release()
-    scene.tick.hold()
+    harness.tick.release()
+    harness.tick.hold()
     outbox.send(b"<3>")
     fanout.publish(b"<c>", None)
-    scene.tick.release()
+    harness.tick.release()
 
     assert sink.writes == [b"<1><a><2><b>", b"<3>", b"<c>"]
 
 
-def test_the_close_frame_comes_behind_the_answers_of_a_held_tick(scene: Scene) -> None:
+def test_the_close_frame_comes_behind_the_answers_of_a_held_tick(harness: OutboxHarness) -> None:
     """What a batch answered is written before the client is closed."""
-    outbox, sink = scene.client()
+    outbox, sink = harness.client()
 
-    scene.tick.hold()
+    harness.tick.hold()
     outbox.send(b"<1>")
     outbox.close(b"<bye>")
-    scene.tick.release()
+    harness.tick.release()
 
     assert sink.writes == [b"<1><bye>"]
 
 
-def test_a_flood_of_one_tick_is_written_before_its_end(scene: Scene) -> None:
+def test_a_flood_of_one_tick_is_written_before_its_end(harness: OutboxHarness) -> None:
     """However much one callback pushes, it does not pile up; a client too slow for it is closed."""
-    good, sink = scene.client()
-    outbox, slow = scene.client(max_bytes=5_000)
-    slow.room_bytes = 0
+    good, sink = harness.client()
+    outbox, slow = harness.client(max_bytes=5_000)
+    slow.free_bytes = 0
 
-    scene.tick.hold()
+    harness.tick.hold()
     for number in range(2_500):
         good.send(b"<%04d>" % number)
         outbox.send(b"<%04d>" % number)
     before = len(sink.writes)
     overflows = slow.overflows
-    scene.tick.release()
+    harness.tick.release()
 
     assert before == 2_500 // 64
     assert b"".join(sink.writes) == b"".join(b"<%04d>" % number for number in range(2_500))
     assert overflows == 1
 
 
-def test_broadcasts_of_one_tick_do_not_pile_up(scene: Scene) -> None:
+def test_broadcasts_of_one_tick_do_not_pile_up(harness: OutboxHarness) -> None:
     """After a thousand, or a long one, they are written before its end: each once, in order."""
-    fanout = scene.fanout()
-    _, sink = scene.client(fanout)
-    outbox, other = scene.client(fanout, max_bytes=10_000_000)
+    fanout = harness.fanout()
+    _, sink = harness.client(fanout)
+    outbox, other = harness.client(fanout, max_bytes=10_000_000)
     frames = [b"<%04d>" % number for number in range(1_500)]
     frames[1_200] = b"x" * 70_000
 
-    scene.tick.hold()
+    harness.tick.hold()
     outbox.send(b"<mine>")
     for number, frame in enumerate(frames):
         fanout.publish(frame, None)
         if number == 700:
             outbox.send(b"<mine>")
     before = b"".join(sink.writes)
-    scene.tick.release()
+    harness.tick.release()
 
     assert before == b"".join(frames[:1_201])
     assert b"".join(sink.writes) == b"".join(frames)
@@ -330,34 +330,34 @@ async def test_the_tick_ends_by_itself() -> None:
     assert (before, sink.writes) == ([], [b"ab"])
 
 
-def test_sharing_begins_again_with_the_next_tick(scene: Scene) -> None:
+def test_sharing_begins_again_with_the_next_tick(harness: OutboxHarness) -> None:
     """A client that heard something of its own shares the fanout's bytes again in the next tick."""
-    fanout = scene.fanout()
-    outbox, sink = scene.client(fanout)
-    _, other = scene.client(fanout)
+    fanout = harness.fanout()
+    outbox, sink = harness.client(fanout)
+    _, other = harness.client(fanout)
     fanout.publish(b"a", None)
     outbox.send(b"1")
-    scene.tick.flush()
+    harness.tick.flush()
 
     fanout.publish(b"b", None)
     fanout.publish(b"c", None)
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert sink.writes == [b"a1", b"bc"]
     assert sink.writes[-1] is other.writes[-1]
 
 
-def test_sharing_begins_again_in_another_lane(scene: Scene) -> None:
+def test_sharing_begins_again_in_another_lane(harness: OutboxHarness) -> None:
     """A client that left its only fanout shares the bytes of the next one it joins."""
-    first, second = scene.fanout(), scene.fanout()
-    outbox, sink = scene.client(first)
-    _, other = scene.client(second)
+    first, second = harness.fanout(), harness.fanout()
+    outbox, sink = harness.client(first)
+    _, other = harness.client(second)
 
     first.discard(outbox)
     second.add(outbox)
     second.publish(b"a", None)
     second.publish(b"b", None)
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert sink.writes == [b"ab"]
     assert sink.writes[0] is other.writes[0]

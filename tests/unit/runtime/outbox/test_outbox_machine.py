@@ -78,7 +78,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert not model.is_slow, "told of a second time"
         assert model.due.startswith(written)
         assert len(model.due) - len(written) > MAX_BYTES, "there was room"
-        backlog = self.outboxes[client].hold_back()
+        backlog = self.outboxes[client].start_backlog()
         model.due = model.due[: len(written) + backlog.size_bytes]
         model.is_slow = True
 
@@ -122,13 +122,13 @@ class OutboxMachine(RuleBasedStateMachine):
         """A transport that has more frames to hand on in this tick."""
         self.outboxes[client].expect_more()
 
-    @rule(client=clients, room_bytes=st.none() | st.integers(1, MAX_BYTES))
-    def stall_or_catch_up(self, client: int, room_bytes: int | None) -> None:
+    @rule(client=clients, free_bytes=st.none() | st.integers(1, MAX_BYTES))
+    def stall_or_catch_up(self, client: int, free_bytes: int | None) -> None:
         """A client stops reading after some bytes, reads some, or reads everything."""
         sink = self.sinks[client]
-        sink.room_bytes = room_bytes
-        if sink.is_room_wanted:
-            sink.is_room_wanted = False
+        sink.free_bytes = free_bytes
+        if sink.is_notify_requested:
+            sink.is_notify_requested = False
             self.outboxes[client].resume()
 
     @rule(client=clients, is_lost=st.booleans())
@@ -170,7 +170,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whatever happened, all who are still there read on, and the last tick ends too."""
         for client in self.sinks:
-            self.stall_or_catch_up(client=client, room_bytes=None)
+            self.stall_or_catch_up(client=client, free_bytes=None)
         self.end_tick()
         for client, model in self.models.items():
             assert model.is_slow or self._written(client) == model.due
@@ -186,7 +186,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """No client that does not read makes the server hold more than was allowed."""
         for outbox in self.outboxes.values():
             if outbox.is_slow:
-                backlog = outbox.hold_back()
+                backlog = outbox.start_backlog()
                 assert backlog.size_bytes <= MAX_BYTES or not backlog._frames
 
     @invariant()
@@ -200,7 +200,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert all(
             self.tick.is_scheduled
             or self.tick.is_held
-            or self.sinks[client].is_room_wanted
+            or self.sinks[client].is_notify_requested
             or self.models[client].is_slow
             for client in waiting
         )

@@ -4,40 +4,40 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.runtime.outbox.outbox_harness import Scene
+from tests.unit.runtime.outbox.outbox_harness import OutboxHarness
 
 
 @pytest.fixture
-def scene() -> Scene:
-    """An empty scene."""
-    return Scene()
+def harness() -> OutboxHarness:
+    """An empty harness."""
+    return OutboxHarness()
 
 
-def test_what_the_socket_did_not_take_waits(scene: Scene) -> None:
+def test_what_the_socket_did_not_take_waits(harness: OutboxHarness) -> None:
     """A frame that was cut is completed first, and what came meanwhile follows in one write."""
-    outbox, sink = scene.client()
-    sink.room_bytes = 3
+    outbox, sink = harness.client()
+    sink.free_bytes = 3
 
     for packet in (b"12345", b"67", b"8"):
         outbox.send(packet)
-    sink.room_bytes = None
+    sink.free_bytes = None
     outbox.resume()
     outbox.send(b"9")
 
-    assert sink.is_room_wanted
+    assert sink.is_notify_requested
     assert sink.writes == [b"123", b"45678", b"9"]
 
 
-def test_a_slow_client_may_catch_up(scene: Scene) -> None:
+def test_a_slow_client_may_catch_up(harness: OutboxHarness) -> None:
     """Up to the limit a client that does not read is kept; each bit of room is used."""
-    outbox, sink = scene.client(max_bytes=10)
-    sink.room_bytes = 0
+    outbox, sink = harness.client(max_bytes=10)
+    sink.free_bytes = 0
 
     outbox.send(b"12345")
     outbox.send(b"67890")
-    sink.room_bytes = 7
+    sink.free_bytes = 7
     outbox.resume()
-    sink.room_bytes = None
+    sink.free_bytes = None
     outbox.resume()
     outbox.send(b"any number of bytes more")
 
@@ -45,23 +45,23 @@ def test_a_slow_client_may_catch_up(scene: Scene) -> None:
     assert not sink.overflows
 
 
-def test_a_message_of_any_size_may_wait_alone(scene: Scene) -> None:
+def test_a_message_of_any_size_may_wait_alone(harness: OutboxHarness) -> None:
     """The limit is for what piles up: one long message is no sign of a slow client."""
-    outbox, sink = scene.client(max_bytes=10)
-    sink.room_bytes = 1
+    outbox, sink = harness.client(max_bytes=10)
+    sink.free_bytes = 1
 
     outbox.send(b"more than ten bytes")
-    sink.room_bytes = None
+    sink.free_bytes = None
     outbox.resume()
 
     assert b"".join(sink.writes) == b"more than ten bytes"
     assert not sink.overflows
 
 
-def test_a_client_that_is_too_slow_is_told_of_once(scene: Scene) -> None:
+def test_a_client_that_is_too_slow_is_told_of_once(harness: OutboxHarness) -> None:
     """Past the limit a client is given up: it hears the frame that was begun, and its close."""
-    outbox, sink = scene.client(max_bytes=10)
-    sink.room_bytes = 2
+    outbox, sink = harness.client(max_bytes=10)
+    sink.free_bytes = 2
 
     for packet in (b"12345", b"678", b"abcdef", b"x"):
         outbox.send(packet)
@@ -73,71 +73,71 @@ def test_a_client_that_is_too_slow_is_told_of_once(scene: Scene) -> None:
     assert sink.overflows == 1
 
 
-def test_a_broadcast_finds_a_client_slow(scene: Scene) -> None:
+def test_a_broadcast_finds_a_client_slow(harness: OutboxHarness) -> None:
     """Clients of a fanout that read share its bytes; the slow one hears all of it later, in
     order.
     """
-    fanout = scene.fanout()
-    outbox, slow = scene.client(fanout)
-    _, sink = scene.client(fanout)
-    slow.room_bytes = 1
+    fanout = harness.fanout()
+    outbox, slow = harness.client(fanout)
+    _, sink = harness.client(fanout)
+    slow.free_bytes = 1
 
     for packet in (b"<a>", b"<b>", b"<c>"):
         fanout.publish(packet, None)
-        scene.tick.flush()
+        harness.tick.flush()
     fanout.publish(b"<d>", None)
-    slow.room_bytes = None
+    slow.free_bytes = None
     outbox.resume()
     fanout.publish(b"<e>", None)
-    scene.tick.flush()
+    harness.tick.flush()
     fanout.publish(b"<f>", None)
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert sink.writes == [b"<a>", b"<b>", b"<c>", b"<d><e>", b"<f>"]
     assert slow.writes == [b"<", b"a><b><c><d>", b"<e>", b"<f>"]
     assert slow.writes[-1] is sink.writes[-1]
 
 
-def test_of_some_broadcasts_only_the_newest_waits(scene: Scene) -> None:
+def test_of_some_broadcasts_only_the_newest_waits(harness: OutboxHarness) -> None:
     """Frames with a key replace older ones, for slow clients alone; others stay where they were."""
-    fanout = scene.fanout()
-    outbox, slow = scene.client(fanout)
-    _, sink = scene.client(fanout)
-    slow.room_bytes = 0
+    fanout = harness.fanout()
+    outbox, slow = harness.client(fanout)
+    _, sink = harness.client(fanout)
+    slow.free_bytes = 0
 
     for packet, key in ((b"<1>", "p"), (b"<2>", "p"), (b"<q>", "q"), (b"<!>", None), (b"<3>", "p")):
         fanout.publish(packet, None, key)
-        scene.tick.flush()
-    slow.room_bytes = None
+        harness.tick.flush()
+    slow.free_bytes = None
     outbox.resume()
 
     assert b"".join(sink.writes) == b"<1><2><q><!><3>"
     assert slow.writes == [b"<1><q><!><3>"], "the first was being written when it became slow"
-    assert scene.wire.counters.frames_replaced == 1
+    assert harness.wire.counters.frames_replaced == 1
 
 
-def test_what_is_replaced_counts_no_more(scene: Scene) -> None:
+def test_what_is_replaced_counts_no_more(harness: OutboxHarness) -> None:
     """A flood of progress cannot make a client too slow: its bytes are those of the newest."""
-    fanout = scene.fanout()
-    outbox, slow = scene.client(fanout, max_bytes=20)
-    slow.room_bytes = 0
+    fanout = harness.fanout()
+    outbox, slow = harness.client(fanout, max_bytes=20)
+    slow.free_bytes = 0
 
     for number in range(10, 60):
         fanout.publish(b"<%d>" % number, None, "progress")
-        scene.tick.flush()
+        harness.tick.flush()
     fanout.publish(b"<end>", None)
-    slow.room_bytes = None
+    slow.free_bytes = None
     outbox.resume()
 
     assert slow.writes == [b"<10><59><end>"]
     assert not slow.overflows
 
 
-def test_a_slow_client_keeps_its_turn_in_other_lanes(scene: Scene) -> None:
+def test_a_slow_client_keeps_its_turn_in_other_lanes(harness: OutboxHarness) -> None:
     """Whatever fanouts a slow client enters or leaves meanwhile, it hears all in order, once."""
-    first, second = scene.fanout(), scene.fanout()
-    outbox, slow = scene.client(first)
-    slow.room_bytes = 0
+    first, second = harness.fanout(), harness.fanout()
+    outbox, slow = harness.client(first)
+    slow.free_bytes = 0
     outbox.send(b"<0>")
 
     first.publish(b"<1>", None)
@@ -147,25 +147,25 @@ def test_a_slow_client_keeps_its_turn_in_other_lanes(scene: Scene) -> None:
     second.add(outbox)
     second.publish(b"<2>", None)
     second.publish(b"<no>", outbox)
-    scene.tick.flush()
+    harness.tick.flush()
     first.add(outbox)
     first.publish(b"<3>", None)
-    slow.room_bytes = None
+    slow.free_bytes = None
     outbox.resume()
-    scene.tick.flush()
+    harness.tick.flush()
 
     assert slow.writes == [b"<0><1><2><3>"]
 
 
-def test_a_long_backlog_is_written_in_pieces(scene: Scene) -> None:
+def test_a_long_backlog_is_written_in_pieces(harness: OutboxHarness) -> None:
     """A socket is offered a quarter of a megabyte at a time, so that little is copied in vain."""
-    outbox, sink = scene.client(max_bytes=10_000_000)
-    sink.room_bytes = 0
+    outbox, sink = harness.client(max_bytes=10_000_000)
+    sink.free_bytes = 0
     frames = [b"%07d" % number * 1_000 for number in range(100)]
 
     for frame in frames:
         outbox.send(frame)
-    sink.room_bytes = None
+    sink.free_bytes = None
     outbox.resume()
 
     assert b"".join(sink.writes) == b"".join(frames)
@@ -173,12 +173,12 @@ def test_a_long_backlog_is_written_in_pieces(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("way", ["send", "broadcast", "flush", "resume"])
-def test_a_broken_socket_is_told_of_once(scene: Scene, way: str) -> None:
+def test_a_broken_socket_is_told_of_once(harness: OutboxHarness, way: str) -> None:
     """However the outbox learns that the client is gone, nothing more is tried."""
-    fanout = scene.fanout()
-    outbox, sink = scene.client(fanout)
+    fanout = harness.fanout()
+    outbox, sink = harness.client(fanout)
     if way == "resume":
-        sink.room_bytes = 0
+        sink.free_bytes = 0
         outbox.send(b"waits")
     sink.error = ConnectionResetError("gone")
 
@@ -189,7 +189,7 @@ def test_a_broken_socket_is_told_of_once(scene: Scene, way: str) -> None:
     if way == "broadcast":
         fanout.publish(b"a", None)
     outbox.send(b"b")
-    scene.tick.flush()
+    harness.tick.flush()
     outbox.send(b"c")
 
     assert sink.breaks == [sink.error]

@@ -70,7 +70,7 @@ def test_an_allowed_host_with_more_than_a_name_is_a_mistake(tmp_path: Path) -> N
     """The line says what was given, where, and what to write instead."""
     (line,) = refusal('allowed_hosts = ["fine.lan", "http://nas.lan:4000"]', tmp_path)
 
-    assert line.startswith("allowed_hosts: 'http://nas.lan:4000' is more than the name of a host")
+    assert line.startswith("allowed_hosts: 'http://nas.lan:4000' is more than a host name")
     assert "write 'nas.lan'" in line
     assert f"file {tmp_path}" in line
 

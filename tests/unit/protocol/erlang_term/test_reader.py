@@ -1,4 +1,4 @@
-"""Erlang's external term format: the bytes of OTP itself, round trips, and what is refused."""
+"""Reading Erlang terms: round trips, other forms, and what is refused."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import base64
 import math
 import random
 import struct
-import zlib
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix_compat.errors import EncodeError, ProtocolError
+from phoenix_compat.errors import ProtocolError
 from phoenix_compat.protocol.erlang_term import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -25,186 +24,13 @@ from phoenix_compat.protocol.erlang_term import (
     encode,
     normalise,
 )
+from tests.unit.protocol.erlang_term.term_vectors import (
+    compressed,
+    friendly_terms,
+    raw_terms,
+    term,
+)
 from tests.unit.protocol.strategies import steady
-
-# Printed by `term_to_binary/1` of OTP 25, which writes atoms as Latin-1 where it can.
-WRITTEN_BY_OTP: list[tuple[Any, str]] = [
-    (0, "g2EA"),
-    (255, "g2H/"),
-    (256, "g2IAAAEA"),
-    (-1, "g2L/////"),
-    (2**31 - 1, "g2J/////"),
-    (2**31, "g24EAAAAAIA="),
-    (-(2**31), "g2KAAAAA"),
-    (-(2**31) - 1, "g24EAQEAAIA="),
-    ([], "g2o="),
-    ([1, 2], "g2sAAgEC"),
-    ([1, 256], "g2wAAAACYQFiAAABAGo="),
-    ([1, -1], "g2wAAAACYQFi/////2o="),
-    ([255, 0], "g2sAAv8A"),
-    ([1.0, 1.0, 1.0], "g2wAAAADRj/wAAAAAAAARj/wAAAAAAAARj/wAAAAAAAAag=="),
-    (1.5, "g0Y/+AAAAAAAAA=="),
-    (-0.0, "g0aAAAAAAAAAAA=="),
-    ((), "g2gA"),
-    ((Atom("a"), b"b"), "g2gCZAABYW0AAAABYg=="),
-    (True, "g2QABHRydWU="),
-    (False, "g2QABWZhbHNl"),
-    (None, "g2QAA25pbA=="),
-    (Atom("é"), "g2QAAek="),
-    (Atom("日本"), "g3cG5pel5pys"),
-]
-
-# #{1 => a, 0.5 => b, a => c, <<"a">> => d, b => 1, <<"aa">> => 2, -5 => 1} in another order.
-MIXED_MAP: dict[Any, Any] = {
-    b"aa": 2,
-    b"a": Atom("d"),
-    Atom("b"): 1,
-    Atom("a"): Atom("c"),
-    0.5: Atom("b"),
-    1: Atom("a"),
-    -5: 1,
-}
-MIXED_MAP_BYTES = (
-    "g3QAAAAHYv////thAWEBZAABYUY/4AAAAAAAAGQAAWJkAAFhZAABY2QAAWJhAW0AAAABYWQAAWRtAAAAAmFhYQI="
-)
-
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-atoms = texts.filter(lambda text: text not in {"nil", "true", "false"}).map(Atom)
-floats = st.floats(allow_nan=False, allow_infinity=False)
-integers = st.integers() | st.integers(-(2**2100), 2**2100) | st.integers(0, 255)
-keys = st.none() | atoms | st.binary(max_size=6) | st.integers(2)
-raw_terms: st.SearchStrategy[Any] = st.recursive(
-    st.one_of(st.none(), st.booleans(), integers, floats, st.binary(max_size=20), atoms),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=5),
-        st.lists(inner, max_size=5).map(tuple),
-        st.lists(st.integers(0, 255), max_size=300),
-        st.dictionaries(keys, inner, max_size=5),
-    ),
-    max_leaves=20,
-)
-friendly_terms: st.SearchStrategy[Any] = st.recursive(
-    st.one_of(st.none(), st.booleans(), integers, floats, texts),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=5),
-        st.lists(inner, max_size=5).map(tuple),
-        st.dictionaries(texts, inner, max_size=5),
-    ),
-    max_leaves=20,
-)
-
-
-def term(*body: int | bytes) -> bytes:
-    """The version byte, and these bytes."""
-    return b"\x83" + b"".join(bytes([part]) if isinstance(part, int) else part for part in body)
-
-
-def compressed(body: bytes, size: int | None = None) -> bytes:
-    """A term as `term_to_binary(Term, [compressed])` writes it, perhaps lying about its size."""
-    length = (len(body) if size is None else size).to_bytes(4)
-    return term(80, length, zlib.compress(body))
-
-
-# Writing
-
-
-@pytest.mark.parametrize(("value", "written"), WRITTEN_BY_OTP)
-def test_bytes_are_those_of_otp(value: Any, written: str) -> None:
-    """Each value has the very bytes that Erlang writes for it."""
-    assert base64.b64decode(written) == encode(value, atoms="latin-1")
-
-
-@pytest.mark.parametrize(("value", "written"), WRITTEN_BY_OTP)
-def test_bytes_of_otp_are_read(value: Any, written: str) -> None:
-    """What Erlang writes is the value again, with its type."""
-    assert repr(value) == repr(decode(base64.b64decode(written), is_raw=True))
-
-
-def test_atoms_are_utf8_by_default() -> None:
-    """OTP 26 and newer writes every atom as UTF-8: `{a, 'é'}` with minor version 2."""
-    assert base64.b64decode("g2gCdwFhdwLDqQ==") == encode((Atom("a"), Atom("é")))
-
-
-@pytest.mark.parametrize("form", ["utf-8", "latin-1"])
-def test_long_atoms(form: AtomForm) -> None:
-    """255 characters are an atom, also when they are more than 255 bytes; 256 are none."""
-    longest = Atom("日" * 255)
-
-    data = encode(longest, atoms=form)
-
-    assert term(118, (765).to_bytes(2), b"\xe6\x97\xa5" * 255) == data
-    assert longest == decode(data)
-    with pytest.raises(EncodeError, match="255"):
-        encode(Atom("a" * 256), atoms=form)
-
-
-def test_keys_of_a_map_stand_in_the_order_of_terms() -> None:
-    """Integers, floats, atoms, binaries; each by value: the bytes of OTP 25."""
-    assert base64.b64decode(MIXED_MAP_BYTES) == encode(MIXED_MAP, atoms="latin-1")
-
-
-def test_true_false_and_nil_are_atoms_as_keys() -> None:
-    """As keys they stand among the atoms, by name; a text stands behind them all."""
-    data = encode({"a": 1, True: 2, Atom("m"): 3, None: 4, False: 5}, atoms="latin-1")
-
-    order = [data.index(name) for name in (b"false", b"m", b"nil", b"true", b"m\0\0\0\1a")]
-    assert order == sorted(order)
-    assert decode(data) == {"a": 1, "true": 2, "m": 3, "nil": 4, "false": 5}
-
-
-def test_large_sizes() -> None:
-    """Tuples from 256 elements, integers from 256 bytes and long lists have a longer head."""
-    values: list[Any] = [tuple([1.5] * 256), 2**2040, -(2**2048), [1] * 9_000]
-
-    tags = [encode(value)[1] for value in values]
-
-    assert tags == [105, 111, 111, 107]
-    assert values == [decode(encode(value)) for value in values]
-
-
-def test_a_list_of_bytes_is_a_charlist_unless_one_is_no_byte() -> None:
-    """`[1, 2]` is written as 'charlist'; booleans and greater numbers make it a list."""
-    tags = [encode(value)[1] for value in ([1, 2], [1, True], [1, 256], [1, -1], [1, "a"])]
-
-    assert tags == [107, 108, 108, 108, 108]
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        {1, 2},
-        object(),
-        1j,
-        math.nan,
-        math.inf,
-        -math.inf,
-        "\ud800",
-        Atom("\ud800"),
-        {"\ud800": 1},
-        {(1, 2): 3},
-        {frozenset(): 1},
-        {"a": 1, b"a": 2},
-        {None: 1, Atom("nil"): 2},
-        [{}, [object()]],
-    ],
-)
-def test_what_has_no_term_is_refused(value: Any) -> None:
-    """A value without a term, or a dict that would hold a key twice, is an error of ours."""
-    with pytest.raises(EncodeError):
-        encode(value)
-
-
-def test_writing_is_bounded() -> None:
-    """Depth, number of terms and bytes have limits, and a list within itself meets one."""
-    endless: list[Any] = []
-    endless.append(endless)
-
-    for value in (endless, [1] * MAX_TERMS, [1.5] * MAX_TERMS, b"x" * MAX_BYTES):
-        with pytest.raises(EncodeError):
-            encode(value)
-
-
-# Reading
 
 
 @steady

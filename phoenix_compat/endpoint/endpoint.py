@@ -1,0 +1,227 @@
+"""Mounts sockets and sends broadcasts from anywhere.
+
+    endpoint = Endpoint()
+    endpoint.socket("/socket", UserSocket)
+    mount(app, endpoint)
+    endpoint.broadcast("room:lobby", "new_msg", {"body": "hello"})
+
+Source: phoenix 1.8.12, lib/phoenix/endpoint.ex, socket/3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from phoenix_compat.endpoint.draining import Transport
+from phoenix_compat.endpoint.mounted_socket import MountedSocket, routes_of
+from phoenix_compat.endpoint.options import (
+    Drainer,
+    LongPollOptions,
+    TransportOptions,
+    WebSocketOptions,
+)
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.protocol.message import Payload
+from phoenix_compat.protocol.origin import CheckOrigin, parse_check_origin
+from phoenix_compat.protocol.serializer import Serializer
+from phoenix_compat.pubsub import PubSub, Subscriber
+from phoenix_compat.result import DONE, Done
+from phoenix_compat.runtime.limits import Counters, Limits
+from phoenix_compat.runtime.spawner import Spawner
+from phoenix_compat.runtime.tick import Tick
+from phoenix_compat.runtime.wire import ByteWire
+from phoenix_compat.socket import SocketHandler
+from phoenix_compat.token import Tokens
+
+_SECRET_BYTES: Final = 48
+
+W = TypeVar("W", bound=ByteWire)
+T = TypeVar("T", bound="TransportOptions")
+
+
+class Endpoint:
+    """Mounts sockets and owns what their connections share.
+
+    Args:
+        url_host: the host of this server's own pages, for `check_origin=True`.
+        check_origin: the setting for sockets that have none of their own.
+        host_setting: the operator's name for the setting `url_host`; log lines about refused
+            origins use it.
+        secret_key_base: the secret behind `tokens` and long-poll sessions; at least 20 bytes, as in
+            Phoenix. To read the tokens of a Phoenix app, use that app's secret. None creates a
+            random one, which lasts as long as this process.
+        limits: how much one client can make the server hold.
+
+    Attributes:
+        pubsub: the topics and their subscribers.
+        tokens: signs and verifies as Phoenix.Token does.
+        counters: how often each limit was reached.
+        tick: the writes of the current loop tick; for transports.
+    """
+
+    def __init__(
+        self,
+        *,
+        url_host: str | None = "localhost",
+        check_origin: CheckOrigin = True,
+        host_setting: str = "url_host",
+        secret_key_base: str | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.url_host = url_host
+        self.check_origin = parse_check_origin(check_origin)
+        self.host_setting = host_setting
+        self.limits = limits or Limits()
+        self.counters = Counters()
+        self.tokens = Tokens(secret_key_base or secrets.token_urlsafe(_SECRET_BYTES))
+        self.pubsub = PubSub()
+        self.spawner = Spawner()
+        self.is_closing = False
+        self.tick = Tick()
+        self._wires: dict[tuple[type[ByteWire], Serializer], ByteWire] = {}
+        self._sockets: list[MountedSocket] = []
+        self._transports: list[Transport] = []
+        self._all_disconnected: asyncio.Event | None = None
+
+    @property
+    def sockets(self) -> Sequence[MountedSocket]:
+        """The mounted sockets, in the order in which they were mounted."""
+        return self._sockets
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return sum(len(transport) for transport in self._transports)
+
+    def socket(  # noqa: PLR0913 - Phoenix's options, by name
+        self,
+        path: str,
+        handler: type[SocketHandler],
+        *,
+        websocket: WebSocketOptions | bool = True,
+        longpoll: LongPollOptions | bool = False,
+        auth_token: bool = False,
+        drainer: Drainer | bool = True,
+    ) -> None:
+        """Mount a socket: `/socket` serves `/socket/websocket` and, if enabled, `/socket/longpoll`.
+
+        Args:
+            websocket, longpoll: the options; True for the defaults, False to disable the transport.
+            auth_token: whether to put the token that phoenix.js sends with `authToken` into
+                `connect_info["auth_token"]`; it is None if the client sent none.
+            drainer: how clients are disconnected when the server stops; False closes all at once.
+
+        Raises:
+            ChannelDefinitionError: a pattern or a channel of the handler cannot work.
+            ConfigError: an option cannot work.
+        """
+        if not path.startswith("/"):
+            raise ConfigError(f"socket path {path!r} must begin with '/'")
+        transports = tuple(
+            self._checked(options)
+            for options in (
+                WebSocketOptions() if websocket is True else websocket,
+                LongPollOptions() if longpoll is True else longpoll,
+            )
+            if not isinstance(options, bool)
+        )
+        self._sockets.append(
+            MountedSocket(
+                path,
+                handler,
+                transports,
+                routes_of(handler),
+                auth_token,
+                Drainer() if drainer is True else drainer or None,
+            )
+        )
+
+    def _checked(self, options: T) -> T:
+        """The options with `check_origin` parsed, or with the endpoint's if they have none."""
+        own = options.check_origin
+        check = self.check_origin if own is None else parse_check_origin(own)
+        return replace(options, check_origin=check)
+
+    # Broadcasts from anywhere.
+
+    def broadcast(
+        self, topic: str, event: str, payload: Payload, *, newest_only: bool = False
+    ) -> Done:
+        """Send an event to every subscriber of a topic. Never waits; `await` is allowed.
+
+        Args:
+            newest_only: for events such as progress. If a slow client still has an unsent broadcast
+                of this event on this topic, the new one replaces it.
+
+        Raises:
+            EncodeError: the payload cannot be encoded for one of the subscribers.
+        """
+        self.pubsub.broadcast(topic, event, payload, newest_only=newest_only)
+        return DONE
+
+    def broadcast_from(
+        self, subscriber: Subscriber, topic: str, event: str, payload: Payload
+    ) -> Done:
+        """Send an event to every subscriber of a topic except one."""
+        self.pubsub.broadcast(topic, event, payload, exclude=subscriber)
+        return DONE
+
+    def local_broadcast(
+        self, topic: str, event: str, payload: Payload, *, newest_only: bool = False
+    ) -> Done:
+        """Send an event to the subscribers of a topic in this process only."""
+        self.pubsub.broadcast(topic, event, payload, newest_only=newest_only, is_local=True)
+        return DONE
+
+    def subscribe(self, topic: str, subscriber: Subscriber) -> None:
+        """Call a function with every broadcast of a topic."""
+        self.pubsub.subscribe(topic, subscriber)
+
+    def unsubscribe(self, topic: str, subscriber: Subscriber) -> None:
+        """Undo `subscribe`."""
+        self.pubsub.unsubscribe(topic, subscriber)
+
+    # For transports.
+
+    def wire(self, kind: type[W], serializer: Serializer) -> W:
+        """The shared wire of this type with this serializer, created on first use.
+
+        Clients of the same wire take the same bytes.
+        """
+        wire = self._wires.get((kind, serializer))
+        if not isinstance(wire, kind):
+            wire = kind(serializer, self.tick, self.limits, self.counters)
+            self._wires[kind, serializer] = wire
+        return wire
+
+    def serve(self, transport: Transport) -> None:
+        """Add a transport; its clients are closed with the endpoint."""
+        self._transports.append(transport)
+
+    def client_disconnected(self) -> None:
+        """A client of a transport has disconnected."""
+        if self._all_disconnected is not None and not self.connections:
+            self._all_disconnected.set()
+
+    async def close(self) -> None:
+        """Close every client and wait for their callbacks, within the timeouts of `limits`.
+
+        Clients with joined channels are closed with 1012 in batches, and reconnect. The others are
+        closed with 1000.
+        """
+        self.is_closing = True
+        await asyncio.gather(*(transport.drain() for transport in self._transports))
+        for transport in self._transports:
+            transport.close_all()
+        if self.connections:
+            self._all_disconnected = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_disconnected.wait(), self.limits.close_timeout_s)
+        for transport in self._transports:
+            transport.abort_all()
+        await self.spawner.wait(self.limits.shutdown_timeout_s)

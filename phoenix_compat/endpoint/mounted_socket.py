@@ -1,0 +1,101 @@
+"""A socket handler at its path, and the call of its `connect`."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from phoenix_compat.bounded import brief
+from phoenix_compat.channel import Channel
+from phoenix_compat.endpoint.options import Drainer, TransportOptions
+from phoenix_compat.errors import CallbackError, ChannelDefinitionError
+from phoenix_compat.protocol.query import Params
+from phoenix_compat.protocol.topic import TopicRoutes
+from phoenix_compat.result import Result, error
+from phoenix_compat.runtime.logs import log_connect
+from phoenix_compat.runtime.socket_server import Route
+from phoenix_compat.socket import Broadcaster, ConnectInfo, Socket, SocketHandler
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MountedSocket:
+    """A socket handler, the path it is mounted at, and its options."""
+
+    path: str
+    handler: type[SocketHandler]
+    transports: tuple[TransportOptions, ...]
+    routes: TopicRoutes[Route]
+    auth_token: bool
+    drainer: Drainer | None
+
+    async def connect(
+        self,
+        endpoint: Broadcaster,
+        params: Params,
+        connect_info: ConnectInfo,
+        *,
+        serializer: str,
+        transport: str,
+    ) -> Socket | Result:
+        """Call the handler's `connect`.
+
+        Returns:
+            The socket of an accepted client, or the `error(...)` that refuses it.
+
+        Raises:
+            Exception: whatever the handler raised; the transport responds with 500.
+
+        Source: phoenix 1.8.12, socket.ex, user_connect/6.
+        """
+        started_at_s = time.perf_counter()
+        handler = self.handler()
+        socket = Socket(endpoint, self.handler, transport)
+        result: Any = handler.connect(params, socket, connect_info)
+        if inspect.isawaitable(result):
+            result = await result
+        if not isinstance(result, Result) or result.status not in {"ok", "error"}:
+            log.error("%s", CallbackError("connect", result, "ok() or error(...)"))
+            result = error()
+        if result.status == "ok":
+            socket_id: Any = handler.id(socket)
+            if socket_id is None or isinstance(socket_id, str):
+                socket.id = socket_id
+            else:
+                log.warning(
+                    "%s.id returned %s; it must return a str or None",
+                    self.handler.__name__,
+                    brief(socket_id),
+                )
+                result = error()
+        log_connect(
+            self.handler.log,
+            is_accepted=result.status == "ok",
+            handler=self.handler.__name__,
+            transport=transport,
+            serializer=serializer,
+            params=params,
+            took_s=time.perf_counter() - started_at_s,
+        )
+        return socket if result.status == "ok" else result
+
+
+def routes_of(handler: type[SocketHandler]) -> TopicRoutes[Route]:
+    """The table of a handler's channels.
+
+    Raises:
+        ChannelDefinitionError: a pattern or a channel of the handler cannot work.
+    """
+    routes: list[tuple[str, Route]] = []
+    for pattern, target in handler.channels.items():
+        channel, assigns = target if isinstance(target, tuple) else (target, None)
+        if not (isinstance(channel, type) and issubclass(channel, Channel)):
+            raise ChannelDefinitionError(
+                f"{handler.__name__}.channels[{pattern!r}] is {channel!r}, not a Channel class"
+            )
+        routes.append((pattern, (channel, assigns)))
+    return TopicRoutes(routes)

@@ -1,0 +1,96 @@
+"""The options of a mounted socket: one class for each transport, and one for draining."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from phoenix_compat.protocol.origin import CheckOrigin
+from phoenix_compat.protocol.serializer import DEFAULT_SERIALIZERS, Serializer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportOptions:
+    """The options that every transport of a socket has.
+
+    Attributes:
+        path: the end of the URL's path; `:name` segments capture params.
+        check_origin: which web pages may connect; None uses the endpoint's setting.
+        serializers: serializers with the versions they serve, in order of preference.
+        connect_info: more entries for the `connect_info` that `connect` gets.
+    """
+
+    transport: ClassVar[str]
+    path: str
+    check_origin: CheckOrigin | None = None
+    serializers: Sequence[tuple[Serializer, str]] = DEFAULT_SERIALIZERS
+    connect_info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSocketOptions(TransportOptions):
+    """How a socket is served over websocket.
+
+    Attributes:
+        timeout_s: a client that sends nothing for so many seconds is closed with 1002.
+        max_frame_bytes: the limit for one frame with its header; a longer one is closed with 1009.
+        max_message_bytes: the limit for all fragments of one message together; more is closed with
+            1009.
+        subprotocols: the names to choose from; None ignores what clients offer.
+        error_handler: turns the reason of an `error(reason)` from `connect` into an HTTP response.
+            It gets aiohttp's request and the reason, and returns an aiohttp response. None sends an
+            empty 403.
+
+    Source: phoenix 1.8.12, lib/phoenix/transports/websocket.ex, default_config/0.
+    """
+
+    transport: ClassVar[str] = "websocket"
+    path: str = "/websocket"
+    timeout_s: float = 60.0
+    max_frame_bytes: int = 10_000_000
+    max_message_bytes: int = 8_000_000
+    subprotocols: Sequence[str] | None = None
+    error_handler: Callable[[Any, Any], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongPollOptions(TransportOptions):
+    """How a socket is served over long-polling.
+
+    Attributes:
+        window_s: how long a poll waits for messages, and how long a posted message waits for the
+            session. A session that is not polled for one and a half windows ends.
+        token_max_age_s: how long a session's token is valid.
+        max_body_bytes: the limit for the body of one POST; a longer one is HTTP 400.
+        max_batch_messages: how many messages of one POST are handled; the rest is ignored, as in
+            Phoenix.
+
+    Source: phoenix 1.8.12, lib/phoenix/transports/long_poll.ex, default_config/0 and publish/4.
+    """
+
+    transport: ClassVar[str] = "longpoll"
+    path: str = "/longpoll"
+    window_s: float = 10.0
+    token_max_age_s: float = 1_209_600.0
+    max_body_bytes: int = 8_000_000
+    max_batch_messages: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Drainer:
+    """How clients with joined channels are disconnected when the server stops.
+
+    They are closed with 1012 in batches, so that they do not all reconnect at the same moment.
+
+    Attributes:
+        batch_size: clients per batch.
+        batch_interval_s: the wait between two batches.
+        shutdown_s: the limit for all batches; the remaining clients are then closed at once.
+
+    Source: phoenix 1.8.12, lib/phoenix/socket/pool_supervisor.ex, terminate/2.
+    """
+
+    batch_size: int = 10_000
+    batch_interval_s: float = 2.0
+    shutdown_s: float = 30.0
