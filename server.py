@@ -1,4 +1,4 @@
-"""The front door: `python server.py` is `phoenix-compat serve`."""
+"""Runs the commands: `python server.py` is the same as `phoenix-compat`."""
 
 from phoenix_compat.cli import main
 

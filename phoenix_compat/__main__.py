@@ -1,4 +1,4 @@
-"""`python -m phoenix_compat` is `phoenix-compat`."""
+"""Runs the commands: `python -m phoenix_compat` is the same as `phoenix-compat`."""
 
 from phoenix_compat.cli import main
 

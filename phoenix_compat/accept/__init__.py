@@ -13,7 +13,7 @@ for each attempt.
 """
 
 from phoenix_compat.accept.acceptor import Acceptor
-from phoenix_compat.accept.binding import bound_tcp_sockets
+from phoenix_compat.accept.binding import bound_tcp_sockets, explain_bind_error
 from phoenix_compat.accept.connections import Connections
 
-__all__ = ["Acceptor", "Connections", "bound_tcp_sockets"]
+__all__ = ["Acceptor", "Connections", "bound_tcp_sockets", "explain_bind_error"]

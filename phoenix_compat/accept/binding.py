@@ -13,6 +13,15 @@ from typing import Any, Final
 _MAX_TRIES: Final = 8
 """A free port of the first address may be taken on the second; then another is tried."""
 
+_NO_HOST_NAME: Final = "This is not a host name"
+_REMEDIES: Final = {
+    socket.EAI_NONAME: "give a name or an address of this machine",
+    errno.EADDRINUSE: "stop the program that uses this port (`ss -ltnp` shows it), or choose "
+    "another port",
+    errno.EADDRNOTAVAIL: "choose an address of this machine; 0.0.0.0 stands for all of them",
+    errno.EACCES: "ports below 1024 need privileges; choose a higher one",
+}
+
 
 async def bound_tcp_sockets(
     host: str, port: int, *, reuse_port: bool = False
@@ -26,9 +35,12 @@ async def bound_tcp_sockets(
     Raises:
         OSError: there is no such address, or the port is taken.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except UnicodeError as error:  # a label that is empty, or longer than DNS allows
+        raise socket.gaierror(socket.EAI_NONAME, _NO_HOST_NAME) from error
     addresses = list(dict.fromkeys((info[0], info[2], info[4]) for info in found))
     for tries_left in reversed(range(_MAX_TRIES)):
         try:
@@ -37,6 +49,18 @@ async def bound_tcp_sockets(
             if port or error.errno != errno.EADDRINUSE or not tries_left:
                 raise
     raise AssertionError  # the last try returns or raises
+
+
+def explain_bind_error(host: str, port: int, error: OSError | UnicodeError) -> str:
+    """Why a server cannot listen on an address, and what to do: a sentence for people."""
+    remedy = "choose another host or port"
+    if isinstance(error, UnicodeError):
+        reason = _NO_HOST_NAME
+    else:
+        reason = error.strerror or str(error)
+        remedy = _REMEDIES.get(error.errno or 0, remedy)
+    name = f"[{host}]" if ":" in host else host
+    return f"cannot listen on {name}:{port}: {reason}; {remedy}"
 
 
 def _bound(

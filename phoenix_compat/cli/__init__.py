@@ -1,8 +1,10 @@
-"""The commands. Each imports what it needs when it runs, so that `--help` is quick."""
+"""The commands, a module for each. They import what they need when they run, so `--help` is fast.
+
+The work itself is done in `operations`, `server` and `conformance`. `errors` says how errors are
+reported.
+"""
 
 from __future__ import annotations
-
-import sys
 
 import click
 
@@ -12,18 +14,18 @@ from phoenix_compat.cli.conformance import conformance
 from phoenix_compat.cli.demo import demo
 from phoenix_compat.cli.doctor import doctor
 from phoenix_compat.cli.emulator import emulator
+from phoenix_compat.cli.errors import ErrorReportingGroup
 from phoenix_compat.cli.healthcheck import healthcheck
 from phoenix_compat.cli.init import init
 from phoenix_compat.cli.prune import prune
 from phoenix_compat.cli.serve import serve
 from phoenix_compat.cli.transfer import export_tasks, import_tasks
 from phoenix_compat.cli.upgrade import upgrade
-from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.version import __version__
 
 
-class _ServeByDefault(click.Group):
-    """A group that takes `serve` for granted: the bare command starts the server."""
+class _ServeByDefault(ErrorReportingGroup):
+    """A group whose default command is `serve`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] not in {"--help", "-h", "--version"}):
@@ -34,9 +36,9 @@ class _ServeByDefault(click.Group):
 @click.group(cls=_ServeByDefault, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="phoenix-compat")
 def cli() -> None:
-    """Phoenix Channels without Elixir: an image task server that SwiftPhoenixClient can talk to.
+    """Phoenix Channels without Elixir: an image task server for SwiftPhoenixClient.
 
-    Without a command, `serve`.
+    The default command is `serve`.
     """
 
 
@@ -61,9 +63,5 @@ for command in (
 
 
 def main() -> None:
-    """The installed command `phoenix-compat`, and `python server.py`."""
-    try:
-        cli(prog_name="phoenix-compat")
-    except PhoenixCompatError as error:
-        click.echo(f"phoenix-compat: {error}", err=True)
-        sys.exit(2)
+    """Run the command line: `phoenix-compat`, `python -m phoenix_compat`, `python server.py`."""
+    cli(prog_name="phoenix-compat")

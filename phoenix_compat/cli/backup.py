@@ -1,4 +1,4 @@
-"""`backup` and `restore`."""
+"""`backup` and `restore`: copy a data directory to a file and back."""
 
 # ruff: noqa: PLC0415 - see the package
 
@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phoenix_compat.cli.options import settings_of, where_options
+from phoenix_compat.cli.errors import warn
+from phoenix_compat.cli.options import data_options, settings_of
 
 if TYPE_CHECKING:
     from phoenix_compat.operations.bundle import Manifest
 
 
 @click.command()
-@where_options
+@data_options
 @click.argument("out", type=click.Path(path_type=Path), required=False)
 def backup(config: Path | None, data_dir: Path | None, out: Path | None) -> None:
-    """Write tasks and kept files to OUT, one tar file; a server may be running.
+    """Write tasks and archived files to OUT, a tar file; a server may be running.
 
-    It is read back and checked before it gets its name. OUT may be a folder, and is the present
-    one when left out; the file is then named by the time.
+    The backup gets its final name only after it has been read back and verified. If OUT is a
+    folder, the file is named after the time. The default is the current folder.
     """
     from datetime import UTC, datetime
 
@@ -37,17 +38,20 @@ def backup(config: Path | None, data_dir: Path | None, out: Path | None) -> None
     version = version_of(schema_sql())
     data = Data(database=settings.database_path, files=settings.files_path, schema_version=version)
     manifest = back_up(data, out)
-    click.echo(f"{out}: {_told(manifest)}; read back and sound")
+    click.echo(f"{out}: {_summary(manifest)}; verified")
     if manifest.missing:
-        click.echo(f"warning: {len(manifest.missing)} kept files were gone already", err=True)
+        warn(f"{len(manifest.missing)} archived files are missing and were not backed up")
 
 
 @click.command()
-@where_options
+@data_options
 @click.argument("backup", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--check", "only_check", is_flag=True, help="Only see whether it could be restored.")
+@click.option("--check", "only_check", is_flag=True, help="Verify the backup and restore nothing.")
 def restore(config: Path | None, data_dir: Path | None, backup: Path, *, only_check: bool) -> None:
-    """Make a data directory of a backup; nothing is overwritten, and no server may be running."""
+    """Restore a backup into an empty data directory; no server may be running.
+
+    Nothing is overwritten.
+    """
     import tempfile
 
     from phoenix_compat.operations.restore import check_backup
@@ -59,14 +63,14 @@ def restore(config: Path | None, data_dir: Path | None, backup: Path, *, only_ch
     if only_check:
         with tempfile.TemporaryDirectory() as folder:
             manifest = check_backup(backup, version, Path(folder))
-        click.echo(f"{backup} is sound: {_told(manifest)}")
+        click.echo(f"{backup} can be restored: {_summary(manifest)}")
         return
     settings = settings_of(config, data_dir=data_dir)
     manifest = restore_backup(backup, settings.data_dir, version)
-    click.echo(f"{settings.data_dir}: {_told(manifest)}, as of {manifest.created_at}")
+    click.echo(f"{settings.data_dir}: {_summary(manifest)}, as of {manifest.created_at}")
 
 
-def _told(manifest: Manifest) -> str:
+def _summary(manifest: Manifest) -> str:
     size_mb = sum(part.bytes for part in manifest.parts.values()) / 1e6
     files = len(manifest.parts) - 1
-    return f"{manifest.tasks} tasks and {files} kept files, {size_mb:.1f} MB"
+    return f"{manifest.tasks} tasks and {files} archived files, {size_mb:.1f} MB"

@@ -1,4 +1,4 @@
-"""`config show`, `check-config`: what the settings are, where they come from, whether they work."""
+"""`config show` and `check-config`: print the settings, and check them."""
 
 # ruff: noqa: PLC0415 - see the package
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from phoenix_compat.cli.errors import warn
 from phoenix_compat.cli.options import config_option, configuration_of
 
 if TYPE_CHECKING:
@@ -18,19 +19,21 @@ if TYPE_CHECKING:
 
 @click.group()
 def config() -> None:
-    """The settings."""
+    """Work with the settings."""
 
 
 @config.command("show")
 @config_option
-@click.option("--origin", "with_origin", is_flag=True, help="Say where each value comes from.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with origins.")
+@click.option("--origin", "with_origin", is_flag=True, help="Print where each value comes from.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with origins.")
 def config_show(config: Path | None, *, with_origin: bool, as_json: bool) -> None:
-    """Print every setting as it is; secrets are masked."""
+    """Print the value of every setting; secrets are masked."""
     from phoenix_compat.server.main import check_settings
 
     found = configuration_of(config)
     check_settings(found.settings)
+    for warning in found.warnings:
+        warn(warning)
     names = sorted(found.origins)
     if as_json:
         table = {
@@ -47,18 +50,18 @@ def config_show(config: Path | None, *, with_origin: bool, as_json: bool) -> Non
 @click.command("check-config")
 @config_option
 def check_config(config: Path | None) -> None:
-    """Check the settings: exit code 0, or 2 with a line for each that cannot work."""
+    """Check the settings: exit code 0, or 2 with a line for each that is wrong."""
     from phoenix_compat.server.main import check_settings
 
     found = configuration_of(config)
     check_settings(found.settings)
     for warning in _warnings(found):
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(f"the settings are sound; file: {found.file or 'none'}")
+        warn(warning)
+    click.echo(f"configuration OK; file: {found.file or 'none'}")
 
 
 def _warnings(found: Configuration) -> list[str]:
     from phoenix_compat.server.process.configuration import exposed_secret
 
     exposed = exposed_secret(found)
-    return [] if exposed is None else [exposed]
+    return [*found.warnings, *([] if exposed is None else [exposed])]

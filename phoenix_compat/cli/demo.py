@@ -1,4 +1,4 @@
-"""`demo`: order a picture and watch it being made."""
+"""`demo`: create a task, follow it over a channel, and save the picture."""
 
 # ruff: noqa: PLC0415 - see the package
 
@@ -10,19 +10,26 @@ from typing import Any
 
 import click
 
+from phoenix_compat.cli.options import settings_of
+from phoenix_compat.cli.server_url import server_url
+
 
 @click.command()
-@click.option("--prompt", default="Medieval monk", show_default=True)
-@click.option("--url", help="A running server; without, one is started for the occasion.")
+@click.option("--prompt", default="Medieval monk", show_default=True, help="What to draw.")
+@click.option(
+    "--url",
+    callback=server_url("http://localhost:4000"),
+    help="URL of a running server; without it, one is started for the demo.",
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("data/demo"),
     show_default=True,
-    help="Where the picture goes.",
+    help="Folder for the picture.",
 )
 def demo(prompt: str, url: str | None, out: Path) -> None:
-    """Order a picture, watch it being made over a Phoenix channel, save it."""
+    """Create a task, follow it over a Phoenix channel, and save the picture."""
     from phoenix_compat.server.process.listening import run
 
     run(_demo(prompt, url, out))
@@ -34,22 +41,21 @@ async def _demo(prompt: str, url: str | None, out: Path) -> None:
 
     from phoenix_compat.operations.demo import run_demo
     from phoenix_compat.server.main import open_app
-    from phoenix_compat.server.process.configuration import load_settings
     from phoenix_compat.server.process.listening import listening
 
     console = Console()
     columns = (TextColumn("{task.description:<10}"), BarColumn(40), TaskProgressColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        row = bar.add_task("ordering", total=1.0)
+        row = bar.add_task("starting", total=1.0)
 
         def show(payload: dict[str, Any]) -> None:
             bar.update(row, completed=payload["progress"], description=payload["status"])
 
         if url is not None:
-            path = await run_demo(url.rstrip("/"), prompt, out, show)
+            path = await run_demo(url, prompt, out, show)
         else:
             with tempfile.TemporaryDirectory(prefix="phoenix-compat-") as folder:
-                settings = load_settings({"data_dir": Path(folder)})
+                settings = settings_of(None, data_dir=Path(folder))
                 async with open_app(settings) as app, listening(app, "127.0.0.1", 0) as own_url:
                     path = await run_demo(own_url, prompt, out, show)
     click.echo(path.absolute())

@@ -1,4 +1,4 @@
-"""`doctor`: does this server have what it needs?"""
+"""`doctor`: check everything that a server needs."""
 
 # ruff: noqa: PLC0415 - see the package
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 import click
 
-from phoenix_compat.cli.options import settings_of, where_options
+from phoenix_compat.cli.options import data_options, settings_of
 
 _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
-@where_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@data_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def doctor(config: Path | None, data_dir: Path | None, *, as_json: bool) -> None:
-    """Look at everything a server needs, beside it or without it; exit code 1 if something fails.
+    """Check everything that a server needs, whether it is running or not.
 
-    Each line is ok, warn or fail, and says what to do.
+    Each line is ok, warn or fail, and says what to do. The exit code is 1 if a check fails.
     """
     import asyncio
 
@@ -30,27 +30,29 @@ def doctor(config: Path | None, data_dir: Path | None, *, as_json: bool) -> None
     from phoenix_compat.operations.doctor import examine
     from phoenix_compat.operations.finding import Finding, fail
 
-    def tell(finding: Finding) -> None:
+    def show(finding: Finding) -> None:
         if as_json:
             return
         click.echo(f"{click.style(f'{finding.status:4}', _COLORS[finding.status])}  ", nl=False)
-        click.echo(f"{finding.name}: {finding.told}")
+        click.echo(f"{finding.name}: {finding.detail}")
         if finding.remedy:
             click.echo(f"      → {finding.remedy}")
 
-    async def look() -> list[Finding]:
+    async def examine_all() -> list[Finding]:
         findings = []
         async for finding in examine(configuration_of(config, data_dir=data_dir)):
-            tell(finding)
+            show(finding)
             findings.append(finding)
         return findings
 
     try:
         settings_of(config, data_dir=data_dir)
-        findings = asyncio.run(look())
+        findings = asyncio.run(examine_all())
     except ConfigError as error:
-        findings = [fail("config", str(error), "mend what is named; docs/settings.md explains it")]
-        tell(findings[0])
+        findings = [
+            fail("config", str(error), "correct these settings; docs/settings.md explains them")
+        ]
+        show(findings[0])
     if as_json:
         click.echo(json.dumps([one._asdict() for one in findings], ensure_ascii=False, indent=2))
     sys.exit(any(one.status == "fail" for one in findings))

@@ -1,4 +1,4 @@
-"""`init`: a few questions, and a commented configuration file."""
+"""`init`: ask a few questions and write a commented configuration file."""
 
 # ruff: noqa: PLC0415 - see the package
 
@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
+
+from phoenix_compat.cli.errors import CommandError
 
 
 @click.command("init")
@@ -21,17 +23,17 @@ import click
 @click.option(
     "--token-file",
     type=click.File("r", encoding="utf-8", errors="surrogateescape"),
-    help="Where to read Replicate's token; - is standard input.  [REPLICATE_API_TOKEN]",
+    help="File with Replicate's token; - is standard input.  [REPLICATE_API_TOKEN]",
 )
-@click.option("--public-url", help="How browsers reach the server; empty for not at all.")
+@click.option("--public-url", help="How browsers reach the server; empty for none.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.")
 @click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where the database goes."
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Folder of the database."
 )
-@click.option("--yes", is_flag=True, help="Ask nothing; what is not given stays as it is.")
-@click.option("--no-check", is_flag=True, help="Do not ask Replicate whether the token is good.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--yes", is_flag=True, help="Ask nothing; keep the defaults of what is not given.")
+@click.option("--no-check", is_flag=True, help="Do not check the token with Replicate.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 def init(  # noqa: PLR0913 - the answers
     *,
     named: Path | None,
@@ -44,32 +46,32 @@ def init(  # noqa: PLR0913 - the answers
     no_check: bool,
     force: bool,
 ) -> None:
-    """Ask for token, public URL and where to listen, and write a commented configuration file."""
+    """Ask for token, public URL and address, and write a commented configuration file."""
     import asyncio
     import os
 
     from phoenix_compat.operations.first_config import (
+        account_of,
         check_absent,
-        checked_token,
         config_text,
-        place_to_write,
+        path_to_write,
         write_config,
     )
-    from phoenix_compat.server.process.configuration import load_settings
+    from phoenix_compat.server.process.configuration import load_configuration
     from phoenix_compat.server.process.logs import configure_logs
     from phoenix_compat.server.process.settings import REPLICATE_URL
 
     configure_logs("warning", "console")
-    path = place_to_write(named)
+    path = path_to_write(named)
     if not force:
         check_absent(path)
     given = os.environ.get("REPLICATE_API_TOKEN", "")
     token = token_file.read().strip() if token_file is not None else given
     if not yes:
         token = token or _asked_token()
-        public_url = _asked(public_url, "Public URL, as https://example.com (none: empty)", "")
+        public_url = _asked(public_url, "Public URL, as https://example.com (empty: none)", "")
         host = _asked(host, "Address to listen on", "127.0.0.1")
-        port = int(_asked(port, "Port to listen on", "4000"))
+        port = _number(_asked(port, "Port to listen on", "4000"))
     base_url = os.environ.get("REPLICATE_BASE_URL", REPLICATE_URL)
     answers: dict[str, str | int | None] = {
         "replicate_api_token": token or None,
@@ -80,22 +82,43 @@ def init(  # noqa: PLR0913 - the answers
         "data_dir": None if data_dir is None else str(data_dir.absolute()),
     }
     chosen = {name: answer for name, answer in answers.items() if answer is not None}
-    load_settings(chosen, Path(os.devnull), {})
+    names = {
+        "replicate_api_token": "REPLICATE_API_TOKEN" if token_file is None else "--token-file",
+        "replicate_base_url": "REPLICATE_BASE_URL",
+    }
+    load_configuration(chosen, Path(os.devnull), {}, names)
     if token and not no_check:
-        click.echo(f"the token is good, of {asyncio.run(checked_token(token, base_url))}")
+        click.echo(f"the token is valid; account: {asyncio.run(account_of(token, base_url))}")
     write_config(path, config_text(chosen), is_replaced=force)
-    click.echo(f"{path.absolute()} is written, and others cannot read it")
+    click.echo(f"wrote {path.absolute()}, which other users cannot read")
     click.echo(f"start: phoenix-compat serve --config {path}")
 
 
+def _number(answer: str) -> int:
+    try:
+        return int(answer)
+    except ValueError as error:
+        raise CommandError(f"the port {answer!r} is not a number; run it again") from error
+
+
 def _asked_token() -> str:
-    text = "Replicate's token (none: empty, and the emulator stands in)"
-    # Without a terminal nothing can be hidden, and nobody looks.
+    text = "Replicate's token (empty: none, use the emulator)"
+    # Without a terminal the input cannot be hidden, and need not be.
     hide = sys.stdin.isatty()
-    return str(click.prompt(text, default="", hide_input=hide, show_default=False)).strip()
+    return _prompt(text, default="", hide_input=hide, show_default=False)
 
 
 def _asked(value: object, question: str, default: str) -> str:
     if value is not None:
         return str(value)
-    return str(click.prompt(question, default=default, show_default=bool(default))).strip()
+    return _prompt(question, default=default, show_default=bool(default))
+
+
+def _prompt(question: str, **options: Any) -> str:
+    try:
+        return str(click.prompt(question, **options)).strip()
+    except click.Abort:  # Ctrl-C, or the end of the input
+        click.echo(err=True)
+        raise CommandError(
+            "not all questions were answered, and nothing was written; run it again, or use --yes"
+        ) from None

@@ -1,4 +1,4 @@
-"""`prune`: old tasks go, with their files."""
+"""`prune`: delete old tasks and their files."""
 
 # ruff: noqa: PLC0415 - see the package
 
@@ -8,25 +8,26 @@ from pathlib import Path
 
 import click
 
-from phoenix_compat.cli.options import settings_of, where_options
+from phoenix_compat.cli.options import data_options, in_range, settings_of
 
 
 @click.command()
-@where_options
+@data_options
 @click.option(
     "--older-than",
     "days",
-    type=click.FloatRange(min=1 / 24),
+    type=float,
+    callback=in_range(1 / 24, 36_500, "a number of days from 1/24 (an hour) to 36500"),
     required=True,
     metavar="DAYS",
-    help="Tasks that ended so many days ago.",
+    help="Delete tasks that ended more than this many days ago.",
 )
-@click.option("--dry-run", is_flag=True, help="Only count them; a server may be running.")
+@click.option("--dry-run", is_flag=True, help="Only count the tasks; a server may be running.")
 def prune(config: Path | None, data_dir: Path | None, days: float, *, dry_run: bool) -> None:
-    """Delete old completed and failed tasks, their files and keys.
+    """Delete old completed and failed tasks with their files and idempotency keys.
 
-    It refuses beside a running server, which does the same every hour with the setting
-    keep_tasks_s.
+    It refuses while a server is running. A server prunes by itself, every hour, if the setting
+    keep_tasks_s is set.
     """
     import asyncio
     from datetime import UTC, datetime, timedelta

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phoenix_compat.cli.options import configuration_of, listen_options, settings_of, where_options
+from phoenix_compat.cli.options import (
+    configuration_of,
+    data_options,
+    listen_options,
+    setting_option,
+)
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.version import __version__
 
@@ -23,29 +28,42 @@ if TYPE_CHECKING:
 
 @click.command()
 @listen_options
-@where_options
-@click.option("--workers", type=int, help="Processes that serve on the one port.  [1]")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
-@click.option("--log-format", type=click.Choice(["console", "json"]))
+@data_options
+@click.option("--workers", type=int, help="Number of processes that serve the port.  [1]")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Least important lines to log.  [info]",
+)
+@click.option("--log-format", type=click.Choice(["console", "json"]), help="[console]")
+@setting_option(
+    "task_types_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="TOML file that defines further task types.",
+)
 @click.option("--as-worker", is_flag=True, hidden=True)
 def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     """Run the task server.
 
-    With REPLICATE_API_TOKEN set it drives Replicate (REPLICATE_BASE_URL for another address);
-    without, an emulator that needs no account. Every setting may also be an environment variable,
-    as PHOENIX_COMPAT_PORT, or a line of the configuration file, as port = 4000.
+    If REPLICATE_API_TOKEN is set, the server uses Replicate (or the address in REPLICATE_BASE_URL).
+    Otherwise it uses an emulator that needs no account. Every setting can also be an environment
+    variable, such as PHOENIX_COMPAT_PORT, or a line in the configuration file, such as port = 4000.
     """
+    import structlog
+
     from phoenix_compat.server.main import check_settings, open_app
     from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
     from phoenix_compat.server.process.logs import configure_logs
     from phoenix_compat.server.process.reload import reloading
 
     def load() -> Settings:
-        found = configuration_of(config, **flags).settings
-        check_settings(found)
-        return found
+        loaded = configuration_of(config, **flags).settings
+        check_settings(loaded)
+        return loaded
 
-    settings = settings_of(config, **flags)
+    configure_logs("warning", "console")  # until the settings are known
+    found = configuration_of(config, **flags)
+    settings = found.settings
     configure_logs(settings.log_level, settings.log_format)
 
     def started(url: str) -> None:
@@ -58,6 +76,9 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
         app = reloading(open_app(settings, worker_process=worker_process), settings, load)
         run(work_until_signal(app, settings.host, worker_process, supervisor_link), settings.loop)
         return
+    log = structlog.stdlib.get_logger(__name__)
+    for warning in found.warnings:
+        log.warning("setting.renamed", reason=warning)
     with _sockets(settings) as sockets:
         if settings.workers > 1:
             run(_supervise(settings, load, started))
@@ -74,12 +95,15 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
 
 @contextmanager
 def _sockets(settings: Settings) -> Iterator[Sequence[socket.socket]]:
-    """What to listen on in place of host and port, if anything."""
+    """The sockets to listen on instead of host and port, if there are any."""
     from phoenix_compat.server.process.inherited_sockets import inherited_sockets, unix_listener
 
     inherited = inherited_sockets()
     if inherited and settings.workers > 1:
-        raise ConfigError("sockets that systemd hands over serve one process; leave workers at 1")
+        raise ConfigError(
+            "sockets passed by systemd work with one process only; set workers to 1, or remove "
+            "the .socket unit"
+        )
     if inherited or settings.unix_socket is None:
         yield inherited
         return
@@ -90,7 +114,7 @@ def _sockets(settings: Settings) -> Iterator[Sequence[socket.socket]]:
 async def _supervise(
     settings: Settings, load: Callable[[], Settings], started: Callable[[str], None]
 ) -> None:
-    """Several processes; the emulator, if there is no token, is here, and outlives any of them."""
+    """Run several worker processes. The emulator, if needed, runs here and outlives them."""
     import asyncio
     from contextlib import AsyncExitStack
 
@@ -100,7 +124,7 @@ async def _supervise(
     from phoenix_compat.server.process.systemd import ServiceManager
     from phoenix_compat.tasks.store.sqlite.database_file import lock_file
 
-    # Another server on the same data is told of before anything is started.
+    # Fail before anything is started if another server uses the same data.
     (await asyncio.to_thread(lock_file, settings.database_path)).close()
     async with AsyncExitStack() as stack:
         manager = await stack.enter_async_context(ServiceManager())
@@ -112,10 +136,10 @@ async def _supervise(
 
         emulator_url = None
         if not settings.has_token:
-            choices = EmulatorSettings(
+            emulator_settings = EmulatorSettings(
                 speed=settings.emulator_speed, state_file=settings.emulator_path
             )
-            emulator_url = (await stack.enter_async_context(Emulator(choices))).base_url
+            emulator_url = (await stack.enter_async_context(Emulator(emulator_settings))).base_url
         await supervise(
             sys.argv[1:],
             settings.host,
@@ -130,7 +154,7 @@ async def _supervise(
 
 def _greeting(url: str, settings: Settings) -> str:
     provider = (
-        settings.replicate_base_url if settings.has_token else "the emulator, no token needed"
+        settings.replicate_base_url if settings.has_token else "the emulator; no token needed"
     )
     base, curl = url, "curl"
     if url.startswith("unix:"):

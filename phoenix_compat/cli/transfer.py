@@ -1,4 +1,4 @@
-"""`export` and `import`: tasks as JSON lines."""
+"""`export` and `import`: write and read tasks as JSON lines."""
 
 # ruff: noqa: PLC0415 - see the package
 
@@ -9,17 +9,17 @@ from typing import BinaryIO
 
 import click
 
-from phoenix_compat.cli.options import settings_of, where_options
+from phoenix_compat.cli.options import data_options, settings_of
 
 
 @click.command("export")
-@where_options
+@data_options
 @click.argument("out", type=click.File("wb", atomic=True), default="-")
 def export_tasks(config: Path | None, data_dir: Path | None, out: BinaryIO) -> None:
     """Write every task to OUT as a line of JSON; a server may be running.
 
-    Without OUT they go to standard output. Kept files are named and not included: see backup.
-    A task of which something cannot be read is left out and named; the exit code is then 1.
+    The default for OUT is standard output. Archived files are named but not included: see backup.
+    A task that cannot be read is left out and reported; the exit code is then 1.
     """
     from phoenix_compat.server.main import schema_sql
     from phoenix_compat.tasks.store.transfer import MAX_PROBLEMS, export_lines
@@ -43,25 +43,25 @@ def export_tasks(config: Path | None, data_dir: Path | None, out: BinaryIO) -> N
 
 
 @click.command("import")
-@where_options
+@data_options
 @click.argument("source", type=click.File("rb"), default="-")
 @click.option(
     "--with-unfinished",
     is_flag=True,
-    help="Queued and running tasks too: only when the server they are from is gone for good.",
+    help="Also import queued and running tasks; only if their old server is gone for good.",
 )
 def import_tasks(
     config: Path | None, data_dir: Path | None, source: BinaryIO, *, with_unfinished: bool
 ) -> None:
-    """Add the tasks of an export, all or none; tasks that are here already stay as they are.
+    """Add the tasks of an export, all or none; tasks that exist already are not changed.
 
-    It refuses beside a running server. Every line is checked; what is wrong is told by its number.
+    It refuses while a server is running. Every line is checked; errors name the line.
     """
     from phoenix_compat.server.main import schema_sql
     from phoenix_compat.tasks.store.transfer import import_lines
 
     database = settings_of(config, data_dir=data_dir).database_path
     done = import_lines(database, schema_sql(), source, with_unfinished=with_unfinished)
-    click.echo(f"{done.added} tasks added, {done.known} were here already")
+    click.echo(f"{done.added} tasks added, {done.known} existed already")
     if done.left_out:
         click.echo(f"{done.left_out} unfinished tasks left out; see --with-unfinished", err=True)

@@ -1,4 +1,4 @@
-"""`upgrade`: bring the database to this program's schema, or say what that would mean."""
+"""`upgrade`: bring the database to this program's schema, or print what that would do."""
 
 # ruff: noqa: PLC0415 - see the package
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 import click
 
-from phoenix_compat.cli.options import settings_of, where_options
+from phoenix_compat.cli.options import data_options, settings_of
 
 
 @click.command()
-@where_options
-@click.option("--plan", "only_plan", is_flag=True, help="Change nothing; say what would be done.")
+@data_options
+@click.option("--plan", "only_plan", is_flag=True, help="Change nothing; print what would be done.")
 def upgrade(config: Path | None, data_dir: Path | None, *, only_plan: bool) -> None:
-    """Bring the database to this program's schema; a copy of the old one is kept beside it.
+    """Bring the database to this program's schema; the old database is copied first.
 
-    `serve` does the same when it starts. An older program does not open the new database: to go
-    back, put the copy in its place.
+    `serve` does the same when it starts. An older program cannot open the new database: to go
+    back, replace the database by the copy.
     """
     from phoenix_compat.operations.upgrade import plan_upgrade
     from phoenix_compat.operations.upgrade import upgrade as upgrade_database
@@ -32,4 +32,4 @@ def upgrade(config: Path | None, data_dir: Path | None, *, only_plan: bool) -> N
     if only_plan or not plan.is_needed:
         return
     upgrade_database(database, schema)
-    click.echo(f"done; the older database is {plan.copy}")
+    click.echo(f"done; the copy of the old database is {plan.copy}")

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import msgspec
 
+from phoenix_compat.accept import explain_bind_error
 from phoenix_compat.background import log_failure
 from phoenix_compat.cluster.worker_process import READY, WorkerProcess
 from phoenix_compat.errors import ConfigError
@@ -290,6 +291,6 @@ def _reserve(host: str, port: int) -> socket.socket:
             reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             reservation.bind(address)
             on_error.pop_all()
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(explain_bind_error(host, port, error)) from error
     return reservation

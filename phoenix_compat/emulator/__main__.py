@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from phoenix_compat.accept import explain_bind_error
 from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.web.server import Emulator
 from phoenix_compat.errors import ConfigError
@@ -18,7 +19,13 @@ _TOKEN = "r8_emulated"  # noqa: S105 - any token will do, and this one opens not
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", default=8901, show_default=True, help="0 takes a free port.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8901,
+    show_default=True,
+    help="0 takes a free port.",
+)
 @click.option(
     "--allowed-host",
     "allowed_hosts",
@@ -77,9 +84,8 @@ async def _serve(settings: EmulatorSettings) -> None:
             click.echo(_greeting(emulator))
             await stop.wait()
     except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
-        ) from error
+        problem = explain_bind_error(settings.host, settings.port, error)
+        raise click.UsageError(problem) from error
 
 
 def _greeting(emulator: Emulator) -> str:

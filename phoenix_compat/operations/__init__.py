@@ -1,1 +1,4 @@
-"""What an operator does with a server's data: back it up, restore, move, prune, examine it."""
+"""The work of the operator's commands: backup, restore, upgrade, prune, init, doctor, demo.
+
+Options and output are in `cli`. Start with `doctor` or `backup`.
+"""

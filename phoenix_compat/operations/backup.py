@@ -1,6 +1,7 @@
-"""Backup: the database of one moment and the files its tasks name, in one file, read back at once.
+"""Writes a backup: a snapshot of the database and the files of its tasks, in one tar file.
 
-It may run beside a working server. What a 202 has promised before it began is in it.
+A server may be running meanwhile. The backup contains every task that was accepted with a 202
+before the backup began.
 """
 
 from __future__ import annotations
@@ -39,11 +40,12 @@ _MARGIN_BYTES: Final = 16 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """What is backed up.
+    """The data to back up.
 
     Attributes:
-        database: the SQLite file. files: the folder of the kept files.
-        schema_version: the newest that this program knows.
+        database: the SQLite file.
+        files: the folder of the archived files.
+        schema_version: the newest schema version that this program knows.
     """
 
     database: Path
@@ -52,29 +54,29 @@ class Data:
 
 
 def back_up(data: Data, out: Path) -> Manifest:
-    """Write a backup and read it back; it appears under its name whole, or not at all. Blocking.
+    """Write a backup. It gets its final name only after it has been verified. Blocking.
 
     Args:
         out: the new file; its folder must have room for the database twice and the files once.
 
     Raises:
-        BackupError: there is such a file, no room, or what was written reads back differently.
+        BackupError: the file exists, there is too little space, or the verification failed.
         StoreError: the database cannot be read, or is damaged.
     """
     if out.exists():
-        raise BackupError(f"{out} is there already; give another name")
+        raise BackupError(f"{out} exists; choose another name")
     unfinished = out.with_name(f"{out.name}.part")
     try:
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=out.parent) as folder:
-            _check_room(data.database, out.parent)
+            _check_free_space(data.database, out.parent)
             created_at = stored_time(SystemClock().now())
-            snapshot = Path(folder) / DATABASE
-            copy_database(data.database, snapshot)
-            contents = inspect_database(snapshot, data.schema_version)
+            database = Path(folder) / DATABASE
+            copy_database(data.database, database)
+            contents = inspect_database(database, data.schema_version)
             unfinished.unlink(missing_ok=True)
             unfinished.touch(mode=_PRIVATE)
             with tarfile.open(unfinished, "w:") as tar:
-                parts = {DATABASE: _add(tar, snapshot, DATABASE)}
+                parts = {DATABASE: _add(tar, database, DATABASE)}
                 missing: list[str] = []
                 for path in contents.file_paths:
                     if is_file_name(FILES + path) and (data.files / path).is_file():
@@ -96,21 +98,25 @@ def back_up(data: Data, out: Path) -> Manifest:
         unfinished.replace(out)
         fsync_path(out.parent)
     except OSError as error:
-        raise BackupError(f"cannot write {out}: {error.strerror or error}") from error
+        remedy = "choose another place"
+        raise BackupError(f"cannot write {out}: {error.strerror or error}; {remedy}") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return manifest
 
 
-def _check_room(database: Path, folder: Path) -> None:
-    wanted = 2 * database.stat().st_size if database.is_file() else 0
+def _check_free_space(database: Path, folder: Path) -> None:
+    needed = 2 * database.stat().st_size if database.is_file() else 0
     free = shutil.disk_usage(folder).free
-    if free < wanted + _MARGIN_BYTES:
-        raise BackupError(f"{folder} has {free} bytes free, and {wanted} are needed; free some")
+    if free < needed + _MARGIN_BYTES:
+        raise BackupError(
+            f"{folder} has {free} bytes free, but {needed + _MARGIN_BYTES} are needed; "
+            "free some space, or choose another place"
+        )
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> Part:
-    """Put a file in; kept files never change, so its hash is that of what was put in."""
+    """Add a file. Archived files never change, so it can be hashed before it is added."""
     with path.open("rb") as source:
         entry = tarfile.TarInfo(name)
         entry.size = os.fstat(source.fileno()).st_size
@@ -118,7 +124,9 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> Part:
         entry.mtime = int(os.fstat(source.fileno()).st_mtime)
         part = hashed(source, None)
         if part.bytes != entry.size:
-            raise BackupError(f"{path} is being changed; nothing but this program may do so")
+            raise BackupError(
+                f"{path} is being changed by another program; stop that program and try again"
+            )
         source.seek(0)
         tar.addfile(entry, source)
     return part

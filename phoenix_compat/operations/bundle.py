@@ -1,11 +1,11 @@
-"""A backup on disk: one tar file that says itself what must be in it.
+"""The format of a backup: a tar file with a manifest of its contents.
 
-    tasks.sqlite3                     the database of one moment
-    files/ab/cd/<sha256>.<ext>        the kept files that its tasks name
+    tasks.sqlite3                     a snapshot of the database
+    files/ab/cd/<sha256>.<ext>        the archived files of its tasks
     files/thumbnails/ab/cd/<sha256>.webp
-    manifest.json                     last: without it the backup is not whole
+    manifest.json                     at the end: without it the backup is incomplete
 
-Nothing else is ever taken from one. Blocking.
+A backup with any other entry is refused. All functions block.
 """
 
 from __future__ import annotations
@@ -35,26 +35,27 @@ _FILE_NAME: Final = re.compile(
 
 
 class BackupError(PhoenixCompatError):
-    """A backup cannot be made, is not whole, or cannot be restored; the text says what to do."""
+    """A backup cannot be made, is incomplete, or cannot be restored; the text says what to do."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of the backup."""
+    """Size and hash of a file in the backup."""
 
     bytes: int
     sha256: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What must be in a backup.
+    """The contents of a backup.
 
     Attributes:
-        format: of the backup itself.
-        program: the version that made it. schema_version: of the database.
-        created_at: when the moment was, UTC, ISO 8601.
-        tasks: how many there are.
+        format: the format of the backup.
+        program: the version of the program that made it.
+        schema_version: the schema version of the database.
+        created_at: the time of the snapshot, UTC, ISO 8601.
+        tasks: the number of tasks.
         parts: every other file, by its name in the backup.
-        missing: files that tasks name and that were gone: pruned, or deleted by someone.
+        missing: files that tasks name but that no longer existed: pruned, or deleted by hand.
     """
 
     format: str
@@ -67,25 +68,26 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a backup may hold a kept file under this name."""
+    """Whether this is the name of an archived file in a backup."""
     match = _FILE_NAME.fullmatch(name)
     return match is not None and match[3].startswith(match[1] + match[2])
 
 
 @contextmanager
 def opened_backup(path: Path) -> Iterator[tuple[tarfile.TarFile, Manifest]]:
-    """A backup with its manifest.
+    """Open a backup and read its manifest.
 
     Raises:
-        BackupError: it is none, not whole, or of a newer program.
+        BackupError: it is not a backup, is incomplete, or has another format.
     """
     try:
         with tarfile.open(path, "r:") as tar:
             yield tar, _manifest(path, tar)
     except OSError as error:
-        raise BackupError(f"cannot read {path}: {error.strerror or error}") from error
+        remedy = "check the file and its permissions"
+        raise BackupError(f"cannot read {path}: {error.strerror or error}; {remedy}") from error
     except tarfile.TarError as error:
-        raise BackupError(f"{path} is no whole backup: {error}; use another") from error
+        raise BackupError(f"{path} is not a complete backup: {error}; use another") from error
 
 
 def _manifest(path: Path, tar: tarfile.TarFile) -> Manifest:
@@ -93,25 +95,32 @@ def _manifest(path: Path, tar: tarfile.TarFile) -> Manifest:
     for last in tar:  # noqa: B007 - the manifest is the last
         pass
     if last is None or last.name != MANIFEST or last.size > MAX_MANIFEST_BYTES:
-        raise BackupError(f"{path} is no whole backup: it does not end with {MANIFEST}")
+        raise BackupError(
+            f"{path} is not a complete backup: it does not end with {MANIFEST}; use another"
+        )
     source = tar.extractfile(last)
     try:
         manifest = msgspec.json.decode(b"" if source is None else source.read(), type=Manifest)
     except msgspec.MsgspecError as error:
-        raise BackupError(f"{path} is no backup of this program: {error}") from error
+        raise BackupError(
+            f"{path} is not a backup of this program: its {MANIFEST} is not valid; use another"
+        ) from error
     if manifest.format != FORMAT:
-        raise BackupError(f"{path} has the format {manifest.format!r}; use the program it is from")
+        raise BackupError(
+            f"{path} has the unknown format {manifest.format!r}; use the program that made it"
+        )
     return manifest
 
 
-def copy_parts(path: Path, place: Callable[[str], IO[bytes]] | None = None) -> Manifest:
-    """Read a whole backup and see that every part is as the manifest says.
+def copy_parts(path: Path, open_target: Callable[[str], IO[bytes]] | None = None) -> Manifest:
+    """Read a whole backup, and check every part against the manifest.
 
     Args:
-        place: opens a file to write a part to, by its name; without, nothing is written.
+        open_target: opens the file to which a part is written, by the part's name; if it is None,
+            nothing is written.
 
     Raises:
-        BackupError: a part is missing, damaged, or has no place in a backup.
+        BackupError: a part is missing, damaged, or does not belong in a backup.
         OSError: a part cannot be written.
     """
     with opened_backup(path) as (tar, manifest):
@@ -122,25 +131,28 @@ def copy_parts(path: Path, place: Callable[[str], IO[bytes]] | None = None) -> M
             part = manifest.parts.get(entry.name)
             is_ours = entry.name == DATABASE or is_file_name(entry.name)
             if part is None or not is_ours or not entry.isreg() or entry.name in seen:
-                raise BackupError(f"{path} holds {entry.name!r}, which has no place in a backup")
+                raise BackupError(
+                    f"{path} contains {entry.name!r}, which does not belong in a backup; "
+                    "use another backup"
+                )
             seen.add(entry.name)
             source = tar.extractfile(entry)
             assert source is not None  # noqa: S101 - it is a regular file
-            if place is None:
+            if open_target is None:
                 found = hashed(source, None)
             else:
-                with place(entry.name) as target:
+                with open_target(entry.name) as target:
                     found = hashed(source, target)
             if found != part:
                 raise BackupError(f"{path}: {entry.name} is damaged; use another backup")
-    lost = manifest.parts.keys() - seen
-    if lost or DATABASE not in seen:
-        raise BackupError(f"{path} lacks {min(lost, default=DATABASE)}; use another backup")
+    missing = manifest.parts.keys() - seen
+    if missing or DATABASE not in seen:
+        raise BackupError(f"{path} lacks {min(missing, default=DATABASE)}; use another backup")
     return manifest
 
 
 def hashed(source: IO[bytes], target: IO[bytes] | None) -> Part:
-    """Read a file to its end, copying it on the way; its size and hash."""
+    """Read a file to its end and copy it to `target`, if given; returns its size and hash."""
     digest = hashlib.sha256()
     size_bytes = 0
     while chunk := source.read(_CHUNK_BYTES):

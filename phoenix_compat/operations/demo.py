@@ -1,4 +1,4 @@
-"""The main job as a client sees it: order a picture, watch it being made, save it."""
+"""The main job as a client does it: create a task, follow it over a channel, save the picture."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from phoenix_compat.errors import PhoenixCompatError
+from phoenix_compat.operations.reason import reason_of
 
 _SUFFIXES: Final = {
     "image/jpeg": ".jpg",
@@ -24,13 +25,13 @@ _TIMEOUT_S: Final = 900.0
 
 
 class DemoError(PhoenixCompatError):
-    """The job did not end with a picture; the text says why."""
+    """The demo did not end with a picture; the text says why."""
 
 
 async def run_demo(
     url: str, prompt: str, folder: Path, on_progress: Callable[[dict[str, Any]], None]
 ) -> Path:
-    """Order a picture from the server at `url` and save it.
+    """Have the server at `url` make a picture, and save it.
 
     Args:
         on_progress: called with each `progress` payload.
@@ -39,57 +40,68 @@ async def run_demo(
         The file.
 
     Raises:
-        DemoError: the server refused, the task failed, or the picture cannot be had.
+        DemoError: the server refused, the task failed, or the picture cannot be saved.
     """
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            task_id = await _order(session, url, prompt)
+            task_id = await _create_task(session, url, prompt)
             last: dict[str, Any] = {}
             async for last in _follow(session, url, task_id):
                 on_progress(last)
             if last.get("status") != "completed":
-                raise DemoError(f"the task failed: {last.get('error_data', {}).get('error')}")
+                reason = last.get("error_data", {}).get("error")
+                raise DemoError(f"the task failed: {reason}; try another prompt")
             return await _save(session, last["result_data"]["image_url"], prompt, folder)
     except (TimeoutError, aiohttp.ClientError) as error:
-        raise DemoError(f"{url} does not answer as it should: {error!r}") from error
+        remedy = "check the URL, or leave out --url to start a server for the demo"
+        raise DemoError(f"cannot use {url}: {reason_of(error)}; {remedy}") from error
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DemoError(f"{url} is not a phoenix-compat server; check the URL") from error
 
 
-async def _order(session: aiohttp.ClientSession, url: str, prompt: str) -> str:
-    order = {"input_data": {"type": "image", "prompt": prompt}}
-    async with session.post(f"{url}/api/tasks", json=order) as answer:
-        body = await answer.json(content_type=None)
-        if answer.status != 202:
-            raise DemoError(f"the order was refused: {body.get('detail', answer.status)}")
-        return str(body["task_id"])
+async def _create_task(session: aiohttp.ClientSession, url: str, prompt: str) -> str:
+    body = {"input_data": {"type": "image", "prompt": prompt}}
+    async with session.post(f"{url}/api/tasks", json=body) as response:
+        document = await response.json(content_type=None)
+        if response.status != 202:
+            detail = document.get("detail", f"status {response.status}")
+            raise DemoError(f"{url} refuses the task: {detail}")
+        return str(document["task_id"])
 
 
 async def _follow(
     session: aiohttp.ClientSession, url: str, task_id: str
 ) -> AsyncIterator[dict[str, Any]]:
-    """Join the task's channel; yields the payload of each `progress` until the last."""
+    """Join the task's channel, and yield the payload of each `progress` until the task ends."""
     topic = f"task:{task_id}"
     async with session.ws_connect(f"{url}/socket/websocket?vsn=2.0.0") as socket:
         await socket.send_json(["1", "1", topic, "phx_join", {}])
         async for message in socket:
             _join_ref, _ref, _topic, event, payload = message.json()
             if event == "phx_reply" and payload["status"] != "ok":
-                raise DemoError(f"the channel refused: {payload['response']}")
+                raise DemoError(
+                    f"{url} refuses the join of {topic}: {payload['response'].get('reason')}"
+                )
             if event == "progress":
                 yield payload
                 if payload["status"] in {"completed", "failed"}:
                     return
-    raise DemoError("the connection ended before the task did")
+    raise DemoError(f"{url} closed the connection before the task ended; try again")
 
 
 async def _save(session: aiohttp.ClientSession, url: str, prompt: str, folder: Path) -> Path:
-    async with session.get(url) as answer:
-        answer.raise_for_status()
-        data = await answer.content.read(_MAX_PICTURE_BYTES)
-        suffix = _SUFFIXES.get(answer.content_type, Path(urlsplit(url).path).suffix or ".bin")
+    async with session.get(url) as response:
+        response.raise_for_status()
+        data = await response.content.read(_MAX_PICTURE_BYTES)
+        suffix = _SUFFIXES.get(response.content_type, Path(urlsplit(url).path).suffix or ".bin")
     name = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] or "picture"
     path = folder / f"{name}{suffix}"
-    await asyncio.to_thread(_write, path, data)
+    try:
+        await asyncio.to_thread(_write, path, data)
+    except OSError as error:
+        remedy = "choose another folder with --out"
+        raise DemoError(f"cannot write {path}: {error.strerror}; {remedy}") from error
     return path
 
 

@@ -1,4 +1,4 @@
-"""Doctor: one finding for each thing a server needs, with what to do about it."""
+"""Checks everything that a server needs, and says what to do about each problem."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.model.errors import StoreError
 from phoenix_compat.tasks.store.sqlite.database_copy import inspect_database
 
-LITTLE_BYTES: Final = 2**30
-NONE_BYTES: Final = 128 * 2**20
+LOW_FREE_BYTES: Final = 2**30
+MIN_FREE_BYTES: Final = 128 * 2**20
 LARGE_WAL_BYTES: Final = 128 * 2**20
-FEW_FILES: Final = 4_096
+MIN_OPEN_FILES: Final = 4_096
 
 
 async def examine(found: Configuration) -> AsyncIterator[Finding]:
-    """All findings, one by one, as they are made."""
+    """Run all checks, and yield each result as soon as it is there."""
     settings = found.settings
     yield await asyncio.to_thread(check_configuration, found)
     local: tuple[Callable[[Settings], Finding], ...] = (
@@ -47,85 +47,85 @@ async def examine(found: Configuration) -> AsyncIterator[Finding]:
 
 
 def check_configuration(found: Configuration) -> Finding:
-    """Do the settings work together, and is the token private?"""
+    """Are the settings valid, and can no other user read the token?"""
     try:
         check_settings(found.settings)
     except ConfigError as error:
-        return fail("config", str(error), "mend what is named; docs/settings.md explains each")
+        return fail("config", str(error), "correct these settings; docs/settings.md explains them")
     exposed = exposed_secret(found)
     if exposed is not None:
         what, _, remedy = exposed.partition("; ")
         return warn("config", what, remedy)
-    return ok("config", f"the settings are sound (file: {found.file or 'none'})")
+    return ok("config", f"configuration OK (file: {found.file or 'none'})")
 
 
 def check_data_dir(settings: Settings) -> Finding:
-    """May this user write there?"""
+    """Can this user write to the data directory?"""
     folder = settings.data_dir
     name = "data directory"
     if not folder.exists():
-        return ok(name, f"{folder} is not there yet; serve makes it")
+        return ok(name, f"{folder} does not exist yet; serve creates it")
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        remedy = f"chown it to the user that serves, or choose another: chown -R USER {folder}"
-        return fail(name, f"{folder} cannot be written: {error.strerror}", remedy)
+        remedy = f"give it to the user of the server (chown -R USER {folder}), or choose another"
+        return fail(name, f"cannot write to {folder}: {error.strerror}", remedy)
     if os.name == "posix" and folder.stat().st_mode & 0o002:
-        return warn(name, f"everybody may write {folder}", f"chmod o-w {folder}")
-    return ok(name, f"{folder.absolute()} can be written")
+        return warn(name, f"every user can write to {folder}", f"chmod o-w {folder}")
+    return ok(name, f"{folder.absolute()} is writable")
 
 
 def check_disk(settings: Settings) -> Finding:
-    """Is there room?"""
+    """Is there enough free space on the disk?"""
     places = (settings.data_dir, *settings.data_dir.absolute().parents)
     folder = next(place for place in places if place.exists())
     free = shutil.disk_usage(folder).free
-    told = f"{free / 1e9:.1f} GB are free"
-    remedy = "free some, prune (phoenix-compat prune), or set archive_max_bytes"
-    if free < NONE_BYTES:
-        return fail("disk", told, remedy)
-    return warn("disk", told, remedy) if free < LITTLE_BYTES else ok("disk", told)
+    detail = f"{free / 1e9:.1f} GB are free"
+    remedy = "free some space, run phoenix-compat prune, or set archive_max_bytes"
+    if free < MIN_FREE_BYTES:
+        return fail("disk", detail, remedy)
+    return warn("disk", detail, remedy) if free < LOW_FREE_BYTES else ok("disk", detail)
 
 
 def check_database(settings: Settings) -> Finding:
-    """Is every page of it sound, and of this program's version?"""
+    """Is the database intact, and does it have this program's schema version?"""
     path = settings.database_path
     if not path.exists():
-        return ok("database", "there is none yet; serve makes it")
+        return ok("database", "there is none yet; serve creates it")
     try:
         plan = plan_upgrade(path, schema_sql())
         contents = inspect_database(path, plan.wanted)
     except StoreError as error:
-        remedy = "stop the server; restore a backup: phoenix-compat restore FILE"
+        remedy = "stop the server, and restore a backup: phoenix-compat restore FILE"
         return fail("database", str(error), remedy)
-    told = f"{contents.tasks} tasks, integrity_check ok, schema version {plan.found}"
+    detail = f"{contents.tasks} tasks, integrity_check ok, schema version {plan.found}"
     if plan.is_needed:
-        remedy = "the next start upgrades it; see first: phoenix-compat upgrade --plan"
-        return warn("database", told, remedy)
-    return ok("database", told)
+        remedy = "the next start upgrades it; phoenix-compat upgrade --plan shows the steps"
+        return warn("database", detail, remedy)
+    return ok("database", detail)
 
 
 def check_wal(settings: Settings) -> Finding:
-    """Is the write-ahead log taken back into the database from time to time?"""
+    """Is the write-ahead log copied back to the database from time to time?"""
     path = settings.database_path
     wal = path.with_name(f"{path.name}-wal")
     size = wal.stat().st_size if wal.exists() else 0
-    told = f"{size / 1e6:.1f} MB, SQLite {sqlite3.sqlite_version}"
+    detail = f"{size / 1e6:.1f} MB, SQLite {sqlite3.sqlite_version}"
     if size > LARGE_WAL_BYTES:
-        remedy = "somebody reads the database for long (a backup? a shell?): end that, or restart"
-        return warn("WAL", told, remedy)
-    return ok("WAL", told)
+        remedy = "another program keeps the database open (a backup? a shell?): end it, or restart"
+        return warn("WAL", detail, remedy)
+    return ok("WAL", detail)
 
 
 def check_open_files() -> Finding:
-    """How many clients are possible? Each is an open file."""
+    """How many clients does the limit of open files allow?"""
     if sys.platform == "win32":
         return ok("open files", "this system has no such limit")
-    import resource  # noqa: PLC0415 - not there on Windows
+    import resource  # noqa: PLC0415 - missing on Windows
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < FEW_FILES:
+    if hard != resource.RLIM_INFINITY and hard < MIN_OPEN_FILES:
         remedy = "raise it: LimitNOFILE=65536 in the unit, or ulimit -Hn 65536"
-        return warn("open files", f"at most {hard}, so about as many clients", remedy)
+        return warn("open files", f"at most {hard}, which limits the number of clients", remedy)
     return ok("open files", f"at most {hard if hard >= 0 else 'any number'}")

@@ -1,4 +1,4 @@
-"""The doctor's findings about the network: the port, the provider, its clock, the public URL."""
+"""The doctor's checks of the network: the port, the provider, the clock, the public URL."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from phoenix_compat.accept import explain_bind_error
 from phoenix_compat.operations.finding import Finding, fail, ok, warn
-from phoenix_compat.operations.probe import Address, probe
+from phoenix_compat.operations.probe import PROBE_ERRORS, Address, probe
+from phoenix_compat.operations.reason import reason_of
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.model.errors import (
     ProviderError,
@@ -23,28 +25,28 @@ from phoenix_compat.tasks.model.errors import (
 from phoenix_compat.tasks.provider.replicate import Account, ReplicateProvider
 
 MAX_SKEW_S: Final = 30.0
-"""Webhooks are signed with a time, and looks for lost orders begin a minute before them."""
+"""Webhooks are signed with a time; lost predictions are searched from a minute before it."""
 
 _TIMEOUT_S: Final = 10.0
-_SIGN: Final = "phoenix_compat"
+_SERVER_NAME: Final = "phoenix_compat"
 _HEARTBEAT: Final[list[object]] = [None, "1", "phoenix", "heartbeat", {}]
 
 _UPGRADE_REMEDIES: Final[Mapping[int, str]] = {
-    400: "the proxy drops the headers of the upgrade: pass Upgrade and Connection on",
-    403: "the origin is refused: public_url must be exactly what browsers show",
-    404: "the proxy does not pass /socket on to this server",
-    421: "this host is not allowed: let the proxy pass Host on; public_url must name it",
-    426: "the proxy drops the headers of the upgrade: pass Upgrade and Connection on",
-    502: "the proxy does not reach this server: is it running, and where the proxy looks?",
-    503: "the proxy does not reach this server: is it running, and where the proxy looks?",
+    400: "the proxy drops headers of the websocket upgrade: let it pass on Upgrade and Connection",
+    403: "the origin is refused: public_url must be exactly the address in the browser",
+    404: "the proxy does not forward /socket to this server",
+    421: "this host name is refused: let the proxy pass on Host, and name it in public_url",
+    426: "the proxy drops headers of the websocket upgrade: let it pass on Upgrade and Connection",
+    502: "the proxy does not reach this server: is it running, at the address the proxy uses?",
+    503: "the proxy does not reach this server: is it running, at the address the proxy uses?",
 }
 
 
 def check_port(settings: Settings) -> Finding:
-    """Can the server listen there, or does it already? Blocking."""
+    """Is the port free, or used by this server? Blocking."""
     where = Address(settings.host, settings.port)
     if settings.unix_socket is not None:
-        return ok("port", f"none: it listens on {settings.unix_socket}")
+        return ok("port", f"not used: the server listens on {settings.unix_socket}")
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -52,27 +54,27 @@ def check_port(settings: Settings) -> Finding:
         with socket.socket(family, kind) as attempt:
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             attempt.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         if _is_ours(where):
             return ok("port", f"this server runs on {where}")
-        remedy = "stop what listens there (ss -ltnp), or choose another port or host"
-        return fail("port", f"cannot listen on {where}: {error.strerror}", remedy)
+        detail, _, remedy = explain_bind_error(settings.host, settings.port, error).partition("; ")
+        return fail("port", detail, remedy)
     return ok("port", f"{where} is free")
 
 
 def _is_ours(where: Address) -> bool:
     try:
         status, text = probe(where, "/", _TIMEOUT_S)
-    except OSError:
+    except PROBE_ERRORS:
         return False
-    return status == 200 and text.startswith(_SIGN)
+    return status == 200 and text.startswith(_SERVER_NAME)
 
 
 async def check_provider(settings: Settings) -> list[Finding]:
-    """Is the token good, is there room below the rate limit, and does the clock agree?"""
+    """Is the token valid, is the rate limit not used up, and does the clock agree?"""
     token = settings.replicate_api_token
     if token is None or not settings.has_token:
-        return [ok("token", "none: the emulator stands in for Replicate")]
+        return [ok("token", "none: the server uses the emulator")]
     url = settings.replicate_base_url
     provider = ReplicateProvider(
         token=token.get_secret_value(), base_url=url, total_timeout_s=_TIMEOUT_S
@@ -81,21 +83,21 @@ async def check_provider(settings: Settings) -> list[Finding]:
         account = await provider.account()
     except ProviderRefusedError as error:
         remedy = "make a new one at replicate.com/account/api-tokens and set REPLICATE_API_TOKEN"
-        return [fail("token", f"{url} refuses it with {error.status}", remedy)]
+        return [fail("token", f"{url} refuses it with status {error.status}", remedy)]
     except ProviderThrottledError as error:
-        remedy = "wait; the server slows down by itself. An account with credit is allowed more"
+        remedy = "wait; the server slows down by itself. Accounts with credit have a higher limit"
         return [warn("rate limit", str(error), remedy)]
-    except ProviderUnreachableError as error:
-        remedy = "see whether this machine reaches it: DNS, firewall, REPLICATE_BASE_URL"
-        return [fail("token", f"{url}: {error}", remedy)]
-    except ProviderError as error:
-        remedy = "try again; see replicatestatus.com, and REPLICATE_BASE_URL"
-        return [fail("token", f"{url}: {error}", remedy)]
+    except ProviderUnreachableError:
+        remedy = "check the network of this machine (DNS, firewall), and REPLICATE_BASE_URL"
+        return [fail("token", f"cannot connect to {url}", remedy)]
+    except ProviderError:
+        remedy = "try again; check replicatestatus.com, and REPLICATE_BASE_URL"
+        return [fail("token", f"{url} does not answer as Replicate does", remedy)]
     finally:
         await provider.close()
-    left = "no limit told" if account.requests_left is None else f"{account.requests_left} left"
+    left = "no limit reported" if account.requests_left is None else f"{account.requests_left} left"
     return [
-        ok("token", f"good, of {account.username} at {url}"),
+        ok("token", f"valid; account: {account.username} at {url}"),
         ok("rate limit", f"{left} in this minute"),
         clock_finding(account, datetime.now(UTC)),
     ]
@@ -106,19 +108,19 @@ def clock_finding(account: Account, now: datetime) -> Finding:
     try:
         theirs = email.utils.parsedate_to_datetime(account.date or "")
     except ValueError:
-        return warn("clock", "the provider tells no time", "see `timedatectl`")
+        return warn("clock", "the provider sends no time", "compare the clock: timedatectl")
     skew_s = (now - theirs).total_seconds()
-    told = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} the provider's"
+    detail = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} the provider's"
     if abs(skew_s) > MAX_SKEW_S:
-        return fail("clock", told, "let it be set: timedatectl set-ntp true")
-    return ok("clock", told)
+        return fail("clock", detail, "synchronize it: timedatectl set-ntp true")
+    return ok("clock", detail)
 
 
 async def check_public_url(settings: Settings) -> Finding:
-    """Does a websocket come through from outside, past whatever stands in between?"""
+    """Can a websocket be opened through the public URL and its proxy?"""
     name = "public URL"
     if settings.public_url is None:
-        return ok(name, "none; only pages of this server's own host may open sockets")
+        return ok(name, "none: only pages of this server's own host may open sockets")
     base = settings.public_url.rstrip("/")
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
@@ -129,15 +131,21 @@ async def check_public_url(settings: Settings) -> Finding:
             await wire.send_json(_HEARTBEAT)
             reply = await wire.receive_json(timeout=_TIMEOUT_S)
     except aiohttp.WSServerHandshakeError as error:
-        remedy = _UPGRADE_REMEDIES.get(error.status, "see the proxy's log, and docs/operations.md")
-        return fail(name, f"{base} answers the upgrade with {error.status}", remedy)
+        remedy = _UPGRADE_REMEDIES.get(
+            error.status, "check the proxy's log, and docs/operations.md"
+        )
+        return fail(
+            name, f"{base} answers the websocket upgrade with status {error.status}", remedy
+        )
     except aiohttp.ClientSSLError as error:
-        remedy = "the certificate is not for this name, or not trusted: see the proxy"
-        return fail(name, f"{base}: {error}", remedy)
+        remedy = "give the proxy a certificate for this name that is trusted"
+        return fail(name, f"{base}: {reason_of(error)}", remedy)
     except (aiohttp.ClientError, TimeoutError, OSError, TypeError, ValueError) as error:
         host = urlsplit(base).hostname
-        remedy = f"see that {host} leads to this machine's proxy, that both run, and its timeouts"
-        return fail(name, f"no websocket through {base}: {error!r}", remedy)
+        remedy = (
+            f"check that {host} leads to the proxy, that proxy and server run, and the timeouts"
+        )
+        return fail(name, f"no websocket through {base}: {reason_of(error)}", remedy)
     if not isinstance(reply, list) or reply[3:4] != ["phx_reply"]:
-        return fail(name, f"{base} is another server", "let the proxy pass /socket on to this one")
-    return ok(name, f"a websocket through {base} answers")
+        return fail(name, f"{base} is another server", "let the proxy forward /socket to this one")
+    return ok(name, f"a websocket through {base} works")

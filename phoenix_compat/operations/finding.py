@@ -1,4 +1,4 @@
-"""What a doctor finds: a name, how it stands, what was seen, and what to do."""
+"""The result of one check of the doctor."""
 
 from __future__ import annotations
 
@@ -8,24 +8,30 @@ Status: TypeAlias = Literal["ok", "warn", "fail"]
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at; `remedy` is empty when nothing is to be done."""
+    """The result of a check.
+
+    Attributes:
+        name: what was checked.
+        detail: what was found, a phrase for people.
+        remedy: what to do; empty if there is nothing to do.
+    """
 
     name: str
     status: Status
-    told: str
+    detail: str
     remedy: str = ""
 
 
-def ok(name: str, told: str) -> Finding:
-    """All is well."""
-    return Finding(name, "ok", told)
+def ok(name: str, detail: str) -> Finding:
+    """The check passed."""
+    return Finding(name, "ok", detail)
 
 
-def warn(name: str, told: str, remedy: str) -> Finding:
-    """It works, and should be looked at."""
-    return Finding(name, "warn", told, remedy)
+def warn(name: str, detail: str, remedy: str) -> Finding:
+    """The server works, but something should be changed."""
+    return Finding(name, "warn", detail, remedy)
 
 
-def fail(name: str, told: str, remedy: str) -> Finding:
-    """It does not work."""
-    return Finding(name, "fail", told, remedy)
+def fail(name: str, detail: str, remedy: str) -> Finding:
+    """The server cannot work like this."""
+    return Finding(name, "fail", detail, remedy)

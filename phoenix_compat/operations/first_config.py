@@ -1,4 +1,4 @@
-"""The first configuration file: every setting with its meaning, those that were chosen in force."""
+"""Writes the first configuration file, which explains every setting and sets the chosen ones."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from phoenix_compat.tasks.model.errors import (
     ProviderError,
     ProviderRefusedError,
     ProviderThrottledError,
+    ProviderUnreachableError,
 )
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 
@@ -24,13 +25,14 @@ _MODE: Final = 0o600
 _GROUP_MODE: Final = 0o060
 _HEAD: Final = """\
 # Settings of phoenix-compat. A flag wins over an environment variable, which wins over this file.
-# After a change: phoenix-compat check-config, then restart, or send SIGHUP for what may change
-# under way. Paths are relative to the folder of this file. docs/settings.md says more.
+# After a change, run `phoenix-compat check-config`. Then restart the server; or send it SIGHUP, to
+# apply some of the settings at once. Paths are relative to the folder of this file.
+# docs/settings.md explains all settings.
 """
 
 
 def config_text(chosen: Mapping[str, str | int]) -> str:
-    """The file: all settings, commented out but for the chosen ones."""
+    """The text of the file: all settings, commented out except for the chosen ones."""
     parts = [_HEAD]
     for name, field in Settings.model_fields.items():
         parts.append(f"\n# {field.description}; variable {variables(name)[0]}\n")
@@ -46,47 +48,47 @@ def _default(value: object) -> str:
 
 
 def _toml(value: object) -> str:
-    # For strings, numbers, truths and lists of them JSON is TOML; DEL is the one exception.
+    # For strings, numbers, booleans and lists of them JSON is TOML; DEL is the one exception.
     plain = str(value) if isinstance(value, Path) else value
     return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
-def place_to_write(named: Path | None, system: Path = SYSTEM) -> Path:
-    """The file to write: the one that was named, or the one of the working directory.
+def path_to_write(named: Path | None, system: Path = SYSTEM) -> Path:
+    """The file to write: the named one, or the one in the working directory.
 
     Raises:
-        ConfigError: none was named, and an installed service has one that this would not change.
+        ConfigError: no file was named, but an installed service reads another one.
     """
     if named is not None:
         return named
     if os.path.lexists(system):
         raise ConfigError(
-            f"{system} is there already, and the installed service reads it: edit that file, or "
-            "name the one to write with --config"
+            f"{system} exists, and the installed service reads it: edit that file, or name "
+            "another one with --config"
         )
     return LOCAL
 
 
 def check_absent(path: Path) -> None:
-    """Nothing is overwritten by the way.
+    """Check that a path is free.
 
     Raises:
-        ConfigError: there is something, be it a link to nowhere.
+        ConfigError: something is there, even if it is a dangling link.
     """
     if os.path.lexists(path):
         raise ConfigError(
-            f"{path} is there already; give --force to replace it, or --config for another"
+            f"{path} exists; use --force to replace it, or --config to name another file"
         )
 
 
 def write_config(path: Path, text: str, *, is_replaced: bool) -> None:
-    """Write the file whole, readable by its owner only; blocking.
+    """Write the file atomically, readable only by its owner; blocking.
 
-    One that is replaced keeps its owner and its group, which may go on reading it: a service may be
-    in that group.
+    A replaced file keeps its owner, its group and the group's access: a service may be in the
+    group.
 
     Raises:
-        ConfigError: there is one already and it may not be replaced, or the folder refuses.
+        ConfigError: the file exists and must not be replaced, or it cannot be written.
     """
     if not is_replaced:
         check_absent(path)
@@ -104,7 +106,8 @@ def write_config(path: Path, text: str, *, is_replaced: bool) -> None:
             raise
         fsync_path(path.parent)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+        remedy = "choose another file with --config"
+        raise ConfigError(f"cannot write {path}: {error.strerror}; {remedy}") from error
 
 
 def _set_access(descriptor: int, path: Path) -> None:
@@ -116,22 +119,27 @@ def _set_access(descriptor: int, path: Path) -> None:
     os.fchmod(descriptor, mode)
 
 
-async def checked_token(token: str, base_url: str) -> str:
-    """Whose token it is, as the provider says.
+async def account_of(token: str, base_url: str) -> str:
+    """The name of the account that a token belongs to, from the provider.
 
     Raises:
-        ConfigError: it is refused, or nobody can be asked.
+        ConfigError: the token is refused, or the provider cannot be reached.
     """
     provider = ReplicateProvider(token=token, base_url=base_url)
     try:
         return (await provider.account()).username
     except ProviderThrottledError:
-        return "an account that is asked too often just now"
+        return "unknown, because the provider gets too many requests now"
     except ProviderRefusedError as error:
-        remedy = "make one at replicate.com/account/api-tokens"
-        raise ConfigError(f"{base_url} refuses the token with {error.status}; {remedy}") from error
+        remedy = "make a new one at replicate.com/account/api-tokens"
+        raise ConfigError(
+            f"{base_url} refuses the token with status {error.status}; {remedy}"
+        ) from error
+    except ProviderUnreachableError as error:
+        remedy = "check the network, or skip this check with --no-check"
+        raise ConfigError(f"cannot connect to {base_url} to check the token; {remedy}") from error
     except ProviderError as error:
-        remedy = "try again, or go without this check: --no-check"
-        raise ConfigError(f"{base_url} cannot be asked: {error}; {remedy}") from error
+        remedy = "try again, or skip this check with --no-check"
+        raise ConfigError(f"{base_url} does not answer as Replicate does; {remedy}") from error
     finally:
         await provider.close()

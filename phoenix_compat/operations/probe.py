@@ -1,6 +1,6 @@
-"""Asks a running server how it is, without anything but the standard library.
+"""Requests a status page of a running server, with the standard library alone.
 
-The settings are not checked here: that is what the server did when it started.
+Only the settings that make the address are read; the server has checked all of them at its start.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.process.config_file import (
     DEFAULT_HOST,
     DEFAULT_PORT,
@@ -19,8 +20,13 @@ from phoenix_compat.server.process.config_file import (
 )
 
 _PREFIX: Final = "PHOENIX_COMPAT_"
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nobody listens here
-_MAX_ANSWER_BYTES: Final = 65_536
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not for listening
+_MAX_RESPONSE_BYTES: Final = 65_536
+_MAX_PORT: Final = 65_535
+
+
+PROBE_ERRORS: Final = (OSError, UnicodeError, ValueError, http.client.HTTPException)
+"""What `probe` raises: no connection, no host name, a path with a null byte, no HTTP."""
 
 
 class Address(NamedTuple):
@@ -43,54 +49,64 @@ class Address(NamedTuple):
 def address_of(
     flags: Mapping[str, Any], config: Path | None, environment: Mapping[str, str]
 ) -> Address:
-    """Where the server of these settings listens, seen from this machine; blocking.
+    """The address of the server with these settings, for clients on this machine; blocking.
 
     Raises:
-        ConfigError: the configuration file cannot be read.
-        ValueError: the port is no number.
+        ConfigError: the configuration file cannot be read, or the port is not valid.
     """
     path = find_config_file(config, environment)
-    file = {} if path is None else read_config_file(path)
+    file = None if path is None else read_config_file(path)
 
-    def value(name: str) -> Any:
+    def given(name: str) -> tuple[Any, str]:
+        """A value and the setting's name as the user wrote it."""
         if flags.get(name) is not None:
-            return flags[name]
-        if (variable := _PREFIX + name.upper()) in environment:
-            return environment[variable]
-        if name == "unix_socket" and path is not None and name in file:
-            return path.parent / str(file[name])
-        return file.get(name)
+            return flags[name], f"--{name.replace('_', '-')}"
+        if environment.get(variable := _PREFIX + name.upper()):
+            return environment[variable], variable
+        if file is None or name not in file.values:
+            return None, name
+        value = file.values[name]
+        if name == "unix_socket":
+            value = file.path.parent / str(value)
+        return value, f"{name} ({file.where(name)})"
 
-    host = str(value("host") or DEFAULT_HOST)
-    port = value("port")
-    unix_socket = value("unix_socket")
+    host = str(given("host")[0] or DEFAULT_HOST)
+    unix_socket, _ = given("unix_socket")
     return Address(
-        _EVERYWHERE.get(host, host),
-        DEFAULT_PORT if port is None else int(port),
+        _ANY_ADDRESS.get(host, host),
+        _port(*given("port")),
         None if unix_socket is None else str(unix_socket),
     )
 
 
+def _port(value: object, written: str) -> int:
+    if value is None:
+        return DEFAULT_PORT
+    text = str(value)
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _MAX_PORT:
+        # As `serve` says it; but a port of 0 leaves open where the server listens.
+        raise ConfigError(f"{written}: must be a whole number from 1 to {_MAX_PORT}, not {value!r}")
+    return int(text)
+
+
 def probe(address: Address, path: str, timeout_s: float) -> tuple[int, str]:
-    """GET a path; status and text of the answer; blocking.
+    """Request a path with GET; the status and text of the response. Blocking.
 
     Raises:
-        OSError: nobody answers in time; the text says where.
+        PROBE_ERRORS: there is no HTTP response in time.
     """
     connection = _Connection(address, timeout_s)
     try:
         connection.request("GET", path, headers={"Connection": "close"})
-        answer = connection.getresponse()
-        text = answer.read(_MAX_ANSWER_BYTES).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException) as error:
-        raise OSError(f"{address} does not answer: {error!r}") from error
+        response = connection.getresponse()
+        text = response.read(_MAX_RESPONSE_BYTES).decode("utf-8", "replace")
     finally:
         connection.close()
-    return answer.status, text
+    return response.status, text
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection that may be one to a Unix socket."""
+    """An HTTP connection over TCP or a Unix socket."""
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         super().__init__(address.host, address.port, timeout=timeout_s)

@@ -1,4 +1,4 @@
-"""Pruning by hand, while no server runs."""
+"""Deletes old tasks by hand, while no server is running."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from phoenix_compat.tasks.store.task_store import TaskStore
 
 
 def count_old(database: Path, before: datetime) -> int:
-    """How many tasks ended before a time; blocking, and harmless beside a server.
+    """Count the tasks that ended before a time. Blocking; a server may be running.
 
     Raises:
         StoreOpenError: there is no database, or it cannot be read.
@@ -30,19 +30,21 @@ def count_old(database: Path, before: datetime) -> int:
 
 
 async def prune_now(settings: Settings, before: datetime) -> PruneResult:
-    """Delete the tasks that ended before a time, with their files.
+    """Delete the tasks that ended before a time, and their files.
 
     Raises:
-        StoreInUseError: a server runs; it prunes by itself when it is told to.
+        StoreInUseError: a server is running.
         StoreOpenError: there is no database, or it cannot be used.
     """
-    # A missing database is an error here, and not made.
+    # Fail if there is no database, instead of creating one.
     await asyncio.to_thread(count_old, settings.database_path, before)
     try:
         store = await TaskStore.open(settings.database_path, await asyncio.to_thread(schema_sql))
     except StoreInUseError as error:
-        reason = "a server is using it; stop it first, or set keep_tasks_s there and it prunes"
-        raise StoreInUseError(settings.database_path, f"{reason} every hour") from error
+        reason = (
+            "a server uses it; stop the server, or set keep_tasks_s so that it prunes by itself"
+        )
+        raise StoreInUseError(settings.database_path, reason) from error
     async with store:
         archive = Archive(settings.files_path)
         await archive.open()

@@ -1,8 +1,8 @@
-"""Restore: a backup becomes a data directory, all of it or nothing of it that a server would see.
+"""Restores a backup into a data directory: completely, or not visibly to a server.
 
-Everything is unpacked into a folder of its own inside the data directory and examined there. Then
-the kept files go to their places, which are named by their content, and the database last, in one
-rename: until then there is no database, and afterwards everything it names is there.
+Everything is unpacked into a temporary folder inside the data directory and checked there. Then the
+archived files are moved, whose names are made from their content, and the database last, in one
+rename: until then there is no database, and afterwards every file that it names is there.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ _UNPACKED: Final = ".restoring"
 
 
 def check_backup(backup: Path, schema_version: int, folder: Path) -> Manifest:
-    """See that a backup could be restored: every hash, every page of its database; blocking.
+    """Check that a backup can be restored: every hash, and every page of its database. Blocking.
 
     Args:
-        folder: where its database is unpacked for the while.
+        folder: a temporary folder, into which its database is unpacked.
 
     Raises:
-        BackupError, StoreError: it could not; the text says why.
+        BackupError, StoreError: it cannot be restored; the text says why.
     """
     unpacked = folder / DATABASE
 
-    def place(name: str) -> IO[bytes]:
+    def open_target(name: str) -> IO[bytes]:
         return (unpacked if name == DATABASE else Path(os.devnull)).open("wb")
 
-    manifest = copy_parts(backup, place)
+    manifest = copy_parts(backup, open_target)
     _check_tasks(backup, manifest, unpacked, schema_version)
     return manifest
 
 
 def restore(backup: Path, data_dir: Path, schema_version: int) -> Manifest:
-    """Make a data directory of a backup; blocking.
+    """Restore a backup into a data directory. Blocking.
 
     Raises:
-        BackupError: the backup is not sound, or there is a database already.
-        StoreInUseError: a server runs on this data directory.
-        StoreError: the database of the backup is damaged, or newer than this program.
+        BackupError: the backup is damaged, or the data directory has a database already.
+        StoreInUseError: a server uses this data directory.
+        StoreError: the database in the backup is damaged, or newer than this program.
     """
     database = data_dir / DATABASE
     with lock_file(database, create=False):
@@ -53,7 +53,7 @@ def restore(backup: Path, data_dir: Path, schema_version: int) -> Manifest:
         unpacked = data_dir / _UNPACKED
         shutil.rmtree(unpacked, ignore_errors=True)
         try:
-            manifest = copy_parts(backup, lambda name: _placed(unpacked / name))
+            manifest = copy_parts(backup, lambda name: _open_private(unpacked / name))
             _check_tasks(backup, manifest, unpacked / DATABASE, schema_version)
             for name in manifest.parts:
                 if name.startswith(FILES):
@@ -61,7 +61,8 @@ def restore(backup: Path, data_dir: Path, schema_version: int) -> Manifest:
             _move(unpacked / DATABASE, database)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise BackupError(f"cannot restore into {data_dir}: {reason}") from error
+            remedy = "choose another --data-dir"
+            raise BackupError(f"cannot restore into {data_dir}: {reason}; {remedy}") from error
         finally:
             shutil.rmtree(unpacked, ignore_errors=True)
     return manifest
@@ -70,22 +71,25 @@ def restore(backup: Path, data_dir: Path, schema_version: int) -> Manifest:
 def _check_tasks(backup: Path, manifest: Manifest, database: Path, schema_version: int) -> None:
     contents = inspect_database(database, schema_version)
     if contents.tasks != manifest.tasks:
-        raise BackupError(f"{backup}: {contents.tasks} tasks, and not {manifest.tasks} as it says")
+        raise BackupError(
+            f"{backup} is damaged: it has {contents.tasks} tasks, but its manifest says "
+            f"{manifest.tasks}; use another backup"
+        )
 
 
 def _check_empty(database: Path) -> None:
-    # A WAL that was left behind would be played into the database that is put beside it.
+    # SQLite would apply a WAL that was left behind to the restored database.
     for path in (database, database.with_name(f"{DATABASE}-wal")):
         if path.exists():
             raise BackupError(
-                f"{path} is there already and is not overwritten; restore into another data "
-                f"directory, or move it away: mkdir old && mv {database}* old/"
+                f"{path} exists and is not overwritten; restore into another data directory, or "
+                f"move it away: mkdir old && mv {database}* old/"
             )
 
 
-def _placed(path: Path) -> IO[bytes]:
+def _open_private(path: Path) -> IO[bytes]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Prompts are private.
+    # Other users must not read prompts and pictures.
     path.touch(mode=0o600)
     return path.open("wb")
 

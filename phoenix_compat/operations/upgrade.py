@@ -1,4 +1,4 @@
-"""The upgrade of a database's schema: what it would do, and doing it. Blocking."""
+"""Upgrades the schema of a database, or plans the upgrade. Blocking."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ _BUSY_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What an upgrade means.
+    """What an upgrade would do.
 
     Attributes:
-        found, wanted: schema versions: the database's, and this program's.
-        copy: where the older database is kept.
-        size_bytes: of the database, and so of its copy. free_bytes: on that disk.
+        found: the schema version of the database.
+        wanted: the schema version of this program.
+        copy: the path of the copy of the old database.
+        size_bytes: the size of the database, and so of its copy.
+        free_bytes: the free space on that disk.
     """
 
     database: Path
@@ -39,27 +41,27 @@ class Plan:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether the versions differ."""
         return self.found != self.wanted
 
     def lines(self) -> Iterator[str]:
-        """The plan for people."""
+        """The plan as text for people."""
         yield f"{self.database} has schema version {self.found}; this program's is {self.wanted}"
         if not self.is_needed:
             yield "nothing to do"
             return
-        yield f"1. copy it to {self.copy} ({self.size_bytes} bytes; {self.free_bytes} are free)"
+        yield f"1. copy it to {self.copy} ({self.size_bytes} of {self.free_bytes} free bytes)"
         for step, version in enumerate(range(self.found, self.wanted), start=2):
-            yield f"{step}. bring it from version {version} to {version + 1}"
-        yield "all steps are one transaction: they succeed together, or nothing is changed"
+            yield f"{step}. upgrade it from version {version} to {version + 1}"
+        yield "all steps are one transaction: if one fails, nothing is changed"
 
 
 def plan_upgrade(database: Path, schema_sql: str) -> Plan:
-    """See what an upgrade would do; a server may be running.
+    """Plan an upgrade; a server may be running.
 
     Raises:
-        StoreVersionError: it is newer than this program, or no task database.
-        StoreOpenError: there is none, or it cannot be read.
+        StoreVersionError: the database is newer than this program, or not a task database.
+        StoreOpenError: there is no database, or it cannot be read.
     """
     wanted = version_of(schema_sql)
     with open_read_only(database) as connection:
@@ -77,11 +79,11 @@ def plan_upgrade(database: Path, schema_sql: str) -> Plan:
 
 
 def upgrade(database: Path, schema_sql: str) -> None:
-    """Bring the database to this program's schema, after a copy of it was made.
+    """Copy the database, then bring it to this program's schema.
 
     Raises:
         StoreInUseError: a server uses it.
-        StoreOpenError: it cannot be done, and nothing was changed.
+        StoreOpenError: the upgrade failed, and nothing was changed.
     """
     with lock_file(database, create=False):
         check_file(database, schema_sql, _BUSY_TIMEOUT_S)

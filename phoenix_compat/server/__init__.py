@@ -1,4 +1,5 @@
-"""The task server: the task engine and the channels library put together.
+"""The task server: the task engine, the channels library and an HTTP API put together.
 
-Start with `main`, which builds the whole server from its settings.
+Commands are in `cli`, work on stored data is in `operations`. Start with `main`, which builds the
+server from its settings.
 """

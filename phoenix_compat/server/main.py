@@ -1,4 +1,4 @@
-"""Builds the task server from its settings, in the order in which the parts need each other."""
+"""Builds the task server from its settings."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from phoenix_compat.server.process.descriptors import CONNECTIONS, connections_f
 from phoenix_compat.server.process.listening import BACKGROUND, check_loop
 from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, ReloadableSettings
+from phoenix_compat.server.process.setting_errors import SettingsError
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS
@@ -48,13 +49,13 @@ from phoenix_compat.tasks.worker.worker import Worker
 from phoenix_compat.transports.aiohttp import mount
 from phoenix_compat.version import __version__
 
-_EMULATOR_TOKEN: Final = "r8_emulator"  # noqa: S105 - the emulator takes any
+_EMULATOR_TOKEN: Final = "r8_emulator"  # noqa: S105 - the emulator accepts any
 
 _INDEX: Final = """phoenix_compat {version}
 
 POST /api/tasks          {{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}
-GET  /api/tasks/<id>     where a task stands
-     /socket             Phoenix Channels; join "task:<id>" and hear "progress"
+GET  /api/tasks/<id>     the state of a task
+     /socket             Phoenix Channels: join "task:<id>" to receive "progress"
 """
 
 
@@ -64,14 +65,14 @@ async def open_app(
     options: WorkerOptions | None = None,
     worker_process: WorkerProcess | None = None,
 ) -> AsyncIterator[web.Application]:
-    """The whole server, or one process of it, ready to be run; closed with the block.
+    """Open the whole server, or one process of it, ready to run; closed at the end of the block.
 
     Args:
-        options: how the worker works; None makes it of the settings.
-        worker process: this process's place among several; None when it is alone.
+        options: the worker's options; None takes them from the settings.
+        worker_process: this process's place among several; None if it is the only one.
 
     Raises:
-        ConfigError: a setting that shows its fault only in use.
+        ConfigError: a setting turned out to be wrong when it was used.
         StoreOpenError: the database cannot be opened; the text says why.
     """
     async with AsyncExitStack() as stack:
@@ -110,7 +111,7 @@ async def open_app(
         background.watch(lambda: (worker.dispatcher, maintenance.background))
 
         async def work() -> None:
-            """What one process does, the one that has the database."""
+            """Start what runs in one process only: the one that owns the database."""
             await archive.open()
             stack.push_async_callback(archive.close)
             maintenance.start()
@@ -126,7 +127,7 @@ async def open_app(
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
             task_types, _task_types, worker, archive, maintenance
         )
-        app.on_response_prepare.append(_sign)
+        app.on_response_prepare.append(_add_server_header)
         if cluster is None:
             await work()
         else:
@@ -141,7 +142,7 @@ async def open_app(
         add_task_routes(app, store, worker, task_types=task_types, announce=feed.announce)
         add_file_routes(app, archive)
         _add_webhooks(app, settings, worker, provider)
-        _add_pages(app, cluster, worker, store, worker_process)
+        _add_status_routes(app, cluster, worker, store, worker_process)
         handler = user_socket(feed, feed if isinstance(feed, SharedFeed) else worker, presence)
         endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
@@ -151,7 +152,7 @@ async def open_app(
 async def _open_provider(
     settings: Settings, stack: AsyncExitStack, worker_process: WorkerProcess | None
 ) -> tuple[ReplicateProvider, tuple[str, ...]]:
-    """Replicate; or, without a token, its emulator behind the same code. And its files' hosts."""
+    """The provider, and the hosts of its files: Replicate, or without a token the emulator."""
     hosts: tuple[str, ...] = ()
     if settings.replicate_api_token is not None and settings.has_token:
         token = settings.replicate_api_token.get_secret_value()
@@ -166,7 +167,7 @@ async def _open_provider(
         emulator = await stack.enter_async_context(
             Emulator(
                 EmulatorSettings(speed=settings.emulator_speed, state_file=settings.emulator_path),
-                # Its clients are this server's tasks, and who looks at their pictures.
+                # Its clients are this server's tasks, and browsers that show their pictures.
                 max_connections=settings.concurrency + 16,
             )
         )
@@ -187,7 +188,7 @@ def _origin(url: str) -> str:
 
 
 def _archive(settings: Settings, hosts: tuple[str, ...]) -> Archive:
-    """The kept files: found by every process, changed by the one that opens them."""
+    """The archived files: every process reads them, the one that opens the archive writes."""
     return Archive(
         settings.files_path,
         allowed_hosts=(*REPLICATE_HOSTS, *settings.file_hosts, *hosts),
@@ -197,10 +198,10 @@ def _archive(settings: Settings, hosts: tuple[str, ...]) -> Archive:
 
 
 def _task_types(settings: Settings) -> Mapping[str, TaskType]:
-    """The task types: those of the package, those of the operator, and the default model."""
+    """The packaged task types and the operator's, with the default model of the settings."""
     task_types = dict(packaged_task_types())
-    if settings.kinds_file is not None:
-        task_types |= load_task_types(settings.kinds_file)
+    if settings.task_types_file is not None:
+        task_types |= load_task_types(settings.task_types_file)
     try:
         return with_default_model(
             task_types, "image", settings.default_model, settings.fallback_models
@@ -210,10 +211,10 @@ def _task_types(settings: Settings) -> Mapping[str, TaskType]:
 
 
 def check_settings(settings: Settings) -> None:
-    """Try what shows its fault only in use: the task types, origins and hosts; blocking.
+    """Check the settings that are otherwise checked on use: task types, origins, hosts. Blocking.
 
     Raises:
-        ConfigError: all that cannot work, each with its reason.
+        SettingsError: a line for each that cannot work.
     """
     attempts: tuple[Callable[[], object], ...] = (
         lambda: _task_types(settings),
@@ -226,9 +227,9 @@ def check_settings(settings: Settings) -> None:
         try:
             attempt()
         except ConfigError as error:
-            problems.append(str(error))
+            problems += str(error).splitlines()
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise SettingsError(problems)
 
 
 def _worker_options(settings: Settings) -> WorkerOptions:
@@ -242,7 +243,7 @@ def _worker_options(settings: Settings) -> WorkerOptions:
 
 
 def _webhook_url(settings: Settings) -> str | None:
-    """Where Replicate reports to; None when it could not reach us, or is only emulated."""
+    """The address for Replicate's webhooks; None if it cannot reach us, or is emulated."""
     public_url = settings.public_url or ""
     if not settings.has_token or not public_url.startswith("https://"):
         return None
@@ -250,7 +251,7 @@ def _webhook_url(settings: Settings) -> str | None:
 
 
 def schema_sql() -> str:
-    """The text of schema.sql: inside the installed package, or beside it in a checkout."""
+    """The text of schema.sql: inside the installed package, or next to it in a checkout."""
     packaged = resources.files("phoenix_compat") / "schema.sql"
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
@@ -260,13 +261,13 @@ def schema_sql() -> str:
 def _add_webhooks(
     app: web.Application, settings: Settings, worker: Worker, provider: ReplicateProvider
 ) -> None:
-    """The address that Replicate reports to, if it can reach this server."""
+    """Mount the webhook route, if Replicate can reach this server."""
     if _webhook_url(settings) is not None:
         verifier = WebhookVerifier(provider.webhook_secret)
         add_webhook_route(app, worker, provider.tags, verifier)
 
 
-def _add_pages(
+def _add_status_routes(
     app: web.Application,
     cluster: Cluster | None,
     worker: Worker,
@@ -278,7 +279,7 @@ def _add_pages(
     app.router.add_get("/", _index)
 
 
-async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
+async def _add_server_header(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "phoenix_compat"
 
 

@@ -1,4 +1,4 @@
-"""`conformance report`: what the fault server found about a client."""
+"""`conformance report`: print how the fault server judges a client."""
 
 # ruff: noqa: PLC0415 - see phoenix_compat.cli
 
@@ -12,33 +12,38 @@ from typing import Any, Final
 
 import click
 
-from phoenix_compat.errors import ConfigError
+from phoenix_compat.cli.errors import CommandError
+from phoenix_compat.cli.server_url import server_url
 
 _TIMEOUT_S: Final = 30.0
 _STYLES: Final = {"passed": "green", "failed": "bold red", "waiting": "yellow", "not seen": "dim"}
 
 
 @click.command("report")
-@click.argument("url", default="http://127.0.0.1:4001")
-@click.option("--client", default="default", show_default=True, help="Whose verdicts.")
-@click.option("--final", is_flag=True, help="The client is done: what is still awaited has failed.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the evidence.")
+@click.argument(
+    "url", callback=server_url("http://localhost:4001"), default="http://127.0.0.1:4001"
+)
+@click.option("--client", default="default", show_default=True, help="Name of the client.")
+@click.option(
+    "--final", is_flag=True, help="The client is done: scenarios that still wait have failed."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the recorded evidence.")
 @click.option(
     "--html",
     "page",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write one self-contained page, with everything that was recorded.",
+    help="Also write a self-contained HTML page with everything that was recorded.",
 )
 def report(url: str, client: str, *, final: bool, as_json: bool, page: Path | None) -> None:
-    """Judge a client by what it did at the fault server at URL.
+    """Print how the fault server at URL judges a client.
 
-    A client is told by the path it connects to: /faults/NAME/socket is the client NAME. The exit
-    code is 1 when a MUST failed.
+    A client is identified by the path to which it connects: /faults/NAME/socket is the client NAME.
+    The exit code is 1 if a MUST failed.
     """
     import asyncio
 
     query = {"client": client, **({"final": "1"} if final else {})}
-    report, html = asyncio.run(_fetch(url.rstrip("/"), query, with_page=page is not None))
+    report, html = asyncio.run(_fetch(url, query, with_page=page is not None))
     if page is not None:
         _write(page, html)
     if as_json:
@@ -52,11 +57,14 @@ def _write(page: Path, html: str) -> None:
     try:
         page.write_text(html, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot write {page}: {error.strerror}") from error
+        remedy = "choose another file"
+        raise CommandError(f"cannot write {page}: {error.strerror}; {remedy}") from error
 
 
 async def _fetch(url: str, query: Mapping[str, str], *, with_page: bool) -> tuple[Any, str]:
     import aiohttp
+
+    from phoenix_compat.operations.reason import reason_of
 
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
@@ -68,7 +76,10 @@ async def _fetch(url: str, query: Mapping[str, str], *, with_page: bool) -> tupl
             async with session.get(f"{url}/control/report.html", params=query) as answer:
                 return report, await answer.text()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise ConfigError(f"no fault server answers at {url}: {error}") from error
+        remedy = "start one with `phoenix-compat conformance serve`"
+        raise CommandError(
+            f"no fault server answers at {url}: {reason_of(error)}; {remedy}"
+        ) from error
 
 
 def _print(report: Any) -> None:
@@ -80,14 +91,16 @@ def _print(report: Any) -> None:
     table = Table(*narrow, "found", title=f"client {report['client']}")
     for verdict in report["verdicts"]:
         outcome = verdict["outcome"]
-        told = Text(verdict["reason"])
+        reason = Text(verdict["reason"])
         if outcome == "failed":
-            told.append(f"\n{verdict['why']}\nphoenix.js: {verdict['phoenix_js']}", style="italic")
+            reason.append(
+                f"\n{verdict['why']}\nphoenix.js: {verdict['phoenix_js']}", style="italic"
+            )
         style = _STYLES.get(outcome, "")
-        table.add_row(verdict["id"], verdict["level"], Text(outcome, style=style), told)
+        table.add_row(verdict["id"], verdict["level"], Text(outcome, style=style), reason)
     console = Console()
     console.print(table)
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report["counts"].items())
     console.print(counts, highlight=False)
     if report["lost_entries"]:
-        console.print(f"{report['lost_entries']} entries of the record were not kept", style="red")
+        console.print(f"{report['lost_entries']} entries of the record were dropped", style="red")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phoenix_compat.errors import ConfigError
+from phoenix_compat.cli.errors import CommandError
+from phoenix_compat.cli.server_url import server_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,56 +24,66 @@ if TYPE_CHECKING:
 _EXIT_FAILED = 1
 _EXIT_UNREACHABLE = 3
 
+
+class _UnreachableError(CommandError):
+    exit_code = _EXIT_UNREACHABLE
+
+
 _FILE = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 
 
 @click.command()
-@click.argument("url", required=False)
+@click.argument("url", callback=server_url("http://localhost:4001"), required=False)
 @click.option(
     "--only",
     multiple=True,
     metavar="ID",
-    help="These cases: an id, its beginning up to a slash, or a pattern with *. Repeatable.",
+    help="Only these cases: an id, its beginning up to a slash, or a pattern with *. Repeatable.",
 )
-@click.option("--except", "without", multiple=True, metavar="ID", help="Not these. Repeatable.")
+@click.option(
+    "--except", "without", multiple=True, metavar="ID", help="Without these cases. Repeatable."
+)
 @click.option(
     "--level",
     "levels",
     multiple=True,
     type=click.Choice(["MUST", "SHOULD", "PROFILE"], case_sensitive=False),
-    help="Cases of this level. Repeatable; all without.",
+    help="Only cases of this level. Repeatable.  [all]",
 )
-@click.option("--profile", default="1.8.12", show_default=True, help="The version to be held to.")
+@click.option(
+    "--profile", default="1.8.12", show_default=True, help="Version of Phoenix to test against."
+)
 @click.option(
     "--transport",
     type=click.Choice(["websocket", "longpoll", "both"]),
     default="both",
     show_default=True,
+    help="Transports to test.",
 )
 @click.option(
     "--expected-failures",
     "expected_path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file of ids, a line each, that are known to fail.",
+    help="File with the ids of cases that are known to fail, one per line.",
 )
-@click.option("--list", "is_list", is_flag=True, help="Show the cases, and play none.")
+@click.option("--list", "is_list", is_flag=True, help="List the cases, and run none.")
 @click.option("--json", "json_path", type=_FILE, help="Write the report as JSON; - for stdout.")
-@click.option("--junit", "junit_path", type=_FILE, help="Write it as JUnit XML.")
-@click.option("--html", "html_path", type=_FILE, help="Write it as one HTML page.")
+@click.option("--junit", "junit_path", type=_FILE, help="Write the report as JUnit XML.")
+@click.option("--html", "html_path", type=_FILE, help="Write the report as an HTML page.")
 @click.option("--badge", "badge_path", type=_FILE, help="Write a badge as SVG.")
 @click.option(
     "--quiet-ms",
     type=click.IntRange(10, 10_000),
     default=250,
     show_default=True,
-    help="How long nothing must come until a step counts as answered; later is too late.",
+    help="A step is complete when the server has sent nothing for this long.",
 )
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 500),
     default=32,
     show_default=True,
-    help="Cases at once.",
+    help="How many cases run at the same time.",
 )
 def run(  # noqa: PLR0913 - the options of the command
     url: str | None,
@@ -90,15 +101,15 @@ def run(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Test the server at URL, which must host the reference channel set.
 
-    URL is http://host:port, with the path before /socket if there is one. The cases are
-    conversations recorded from Phoenix 1.8.12 and written from its specification; --list shows
+    URL is http://host:port, followed by the path before /socket if there is one. The cases are
+    conversations recorded from Phoenix 1.8.12, or written from its specification; --list shows
     them.
 
     \b
     Exit codes:
       0  every case went as expected
-      1  a case failed, or passed though it was expected to fail
-      2  the command line, or the file of expected failures, cannot be understood
+      1  a case failed, or passed although it was expected to fail
+      2  the command line or the file of expected failures is wrong
       3  no server answers at URL, or it does not host the reference channel set
     """
     from rich.console import Console
@@ -111,10 +122,10 @@ def run(  # noqa: PLR0913 - the options of the command
         load_suite(profile, _transports(transport)),
         only=only,
         without=without,
-        levels=[level.upper() for level in levels],  # type: ignore[misc] # click checked them
+        levels=[level.upper() for level in levels],  # type: ignore[misc] # click has checked them
     )
     if not cases:
-        raise click.UsageError("no case is named so: see --list")
+        raise click.UsageError("no case matches these options; --list shows all cases")
     expected = ExpectedFailures()
     if expected_path is not None:
         expected = ExpectedFailures.read(expected_path, load_suite(profile))
@@ -124,7 +135,7 @@ def run(  # noqa: PLR0913 - the options of the command
         show_list(console, cases)
         return
     if url is None:
-        raise click.UsageError("give the URL of the server, as http://localhost:4001")
+        raise click.UsageError("the URL of the server is missing; write http://localhost:4001")
 
     report = _play(
         console,
@@ -147,18 +158,11 @@ def _transports(chosen: str) -> tuple[Transport, ...]:
 
 
 def _base_url(url: str) -> str:
-    """The URL before the socket's path; takes that of a socket, too."""
-    from urllib.parse import urlsplit
-
-    base = url.rstrip("/").removesuffix("/websocket").removesuffix("/longpoll")
-    base = base.removesuffix("/socket")
-    parts = urlsplit(base)
-    if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
-        raise click.UsageError(f"{url!r} is no URL of a server; write http://localhost:4001")
-    return base
+    """The URL before the socket's path; the URL of a socket is accepted too."""
+    return url.removesuffix("/websocket").removesuffix("/longpoll").removesuffix("/socket")
 
 
-def _play(  # noqa: PLR0913 - what was chosen on the command line
+def _play(  # noqa: PLR0913 - the options of the command
     console: Console,
     url: str,
     *,
@@ -176,7 +180,7 @@ def _play(  # noqa: PLR0913 - what was chosen on the command line
     from phoenix_compat.conformance.report.terminal import progress, show_report
     from phoenix_compat.conformance.suite.runner import run_cases
 
-    asyncio.run(_look(url))
+    asyncio.run(_check_reachable(url))
     began_at, began_at_s = datetime.now(UTC), time.monotonic()
     with progress(console, len(cases)) as advance:
         results = asyncio.run(
@@ -188,24 +192,26 @@ def _play(  # noqa: PLR0913 - what was chosen on the command line
     return report
 
 
-async def _look(url: str) -> None:
-    """Exit with words when there is nothing at the URL to be tested."""
+async def _check_reachable(url: str) -> None:
+    """Exit with an error if the URL has no socket to test."""
     from phoenix_compat.conformance.suite.connections import exchange
+    from phoenix_compat.operations.reason import reason_of
 
     problem = None
     try:
         response = await exchange(url, "GET", "/socket/websocket?vsn=2.0.0", timeout_s=10)
     except (OSError, EOFError, ValueError) as error:
-        problem = f"no server answers at {url}: {str(error) or type(error).__name__}"
+        problem = (
+            f"no server answers at {url}: {reason_of(error)}; check the URL, or start the server"
+        )
     else:
         if response.status == 404:
             problem = (
                 f"{url} has no socket at /socket/websocket: the suite tests servers that host the "
-                "reference channel set (`phoenix-compat conformance serve` is one)"
+                "reference channel set, as `phoenix-compat conformance serve` does"
             )
     if problem is not None:
-        click.echo(f"phoenix-compat: {problem}", err=True)
-        sys.exit(_EXIT_UNREACHABLE)
+        raise _UnreachableError(problem)
 
 
 def _write(report: Report, paths: dict[str, Path | None]) -> None:
@@ -229,4 +235,5 @@ def _write(report: Report, paths: dict[str, Path | None]) -> None:
         try:
             path.write_text(write(report), encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+            remedy = "choose another file"
+            raise CommandError(f"cannot write {path}: {error.strerror}; {remedy}") from error

@@ -1,4 +1,4 @@
-"""`conformance serve`: host the reference channel set and the fault server."""
+"""`conformance serve`: run the reference channel set and the fault server."""
 
 # ruff: noqa: PLC0415 - see phoenix_compat.cli
 
@@ -16,32 +16,41 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=4001, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, help="Processes on the port.  [1]"
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=4001,
+    show_default=True,
+    help="Port to listen on; with 0 the system chooses one.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="Number of processes that serve the port.  [1]",
 )
 @click.option(
     "--allowed-host",
     "allowed_hosts",
     multiple=True,
     metavar="NAME",
-    help="A further name by which /control and /broadcast may be reached; repeatable.",
+    help="Further host name for /control and /broadcast. Repeatable.",
 )
 @click.option("--as-worker", is_flag=True, hidden=True)
 def serve(
     host: str, port: int, workers: int, allowed_hosts: tuple[str, ...], *, as_worker: bool
 ) -> None:
-    """Host the reference channel set, and a fault server for authors of clients.
+    """Run the reference channel set, and a fault server for authors of clients.
 
     \b
-    /socket    the reference channel set, on which the recorded conversations are played
-    /faults    a Phoenix that misbehaves on demand; point your client at it, e.g. at
+    /socket    the reference channel set, for the recorded conversations
+    /faults    a Phoenix server that misbehaves on demand; connect your client to
                ws://127.0.0.1:4001/faults/socket, and join fault:close:1001:after=2s
-    /control   arm faults by HTTP, read what your client did and how it was judged:
+    /control   arm faults by HTTP, and read what your client did and how it is judged:
                GET /control/scenarios, GET /control/report.html
 
-    With several workers there is the reference channel set alone.
+    With several workers, only the reference channel set is available.
     """
     from contextlib import asynccontextmanager
 
@@ -58,8 +67,7 @@ def serve(
         guard = control_guard((host.lower(), *map(host_pattern, allowed_hosts)))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--allowed-host") from error
-    # Channels crash here on request: that is no news, and printing tracebacks takes long enough to
-    # make the next answers late.
+    # Channels crash here on request. Logging the tracebacks would delay the next replies.
     configure_logs("critical", "console")
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""`conformance trace`: judge a recorded conversation."""
+"""`conformance trace`: check a recorded conversation against the protocol."""
 
 # ruff: noqa: PLC0415 - see the package
 
@@ -11,13 +11,15 @@ import click
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--strict", is_flag=True, help="SHOULD counts for the exit code, too.")
+@click.option("--strict", is_flag=True, help="Let SHOULD count for the exit code, too.")
 @click.option(
     "--who",
     type=click.Choice(["client", "server"]),
-    help="Judge only this side.  [both]",
+    help="Check only this side.  [both]",
 )
 @click.option(
     "--heartbeat-timeout",
@@ -27,7 +29,7 @@ import click
     metavar="SECONDS",
     help="How long a heartbeat may wait for its answer.",
 )
-@click.option("--rules", is_flag=True, help="List the rules, and judge nothing.")
+@click.option("--rules", is_flag=True, help="List the rules, and check nothing.")
 @click.pass_context
 def trace(  # noqa: PLR0913 - click passes each option as one argument
     ctx: click.Context,
@@ -41,11 +43,10 @@ def trace(  # noqa: PLR0913 - click passes each option as one argument
 ) -> None:
     """Report what breaks the protocol in FILE, with the number of each frame.
 
-    FILE is a recording: the HAR that a browser's network panel exports, or JSON lines, one object
-    a frame, {"t": seconds, "conn": "a", "from": "client"|"server", "text": "…"}.
+    FILE is a recording: a HAR file from a browser's network panel, or JSON lines with one object
+    per frame, {"t": seconds, "conn": "a", "from": "client"|"server", "text": "…"}.
 
-    Ends with 0 when nothing that MUST NOT be was found, with 1 when something was, with 2 when the
-    file cannot be read.
+    The exit code is 0 if no MUST is violated, 1 if one is, and 2 if the file cannot be read.
     """
     from phoenix_compat.conformance.trace import report
     from phoenix_compat.conformance.trace.checker import Patience, check_trace
@@ -55,7 +56,7 @@ def trace(  # noqa: PLR0913 - click passes each option as one argument
         click.echo(_list_rules(as_json=as_json))
         return
     if file is None:
-        raise click.UsageError("name the file to judge, or --rules")
+        raise click.UsageError("the file is missing; give a recording, or --rules")
     entries = read_trace(file)
     found = [
         violation

@@ -34,7 +34,10 @@ class ExpectedFailures:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the expected failures in {path}: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise ConfigError(
+                f"cannot read the expected failures in {path}: {reason}; give a text file"
+            ) from error
         names = {name for case in known for name in (case.id, case.key)}
         entries, problems = set(), []
         for number, line in enumerate(lines, start=1):

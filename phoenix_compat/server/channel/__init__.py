@@ -1,1 +1,1 @@
-"""The channel `task:<id>` and the feed of task changes behind it. Start with `task_channel`."""
+"""The channel `task:<id>`, and the feed of task changes behind it. Start with `task_channel`."""

@@ -1,4 +1,4 @@
-"""What the clients of a task hear: its changes as they are committed, and its present state."""
+"""Broadcasts the changes of tasks to their clients, and knows the present state of each."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from phoenix_compat.tasks.store.task_store import TaskStore
 PROGRESS: Final = "progress"
 """The one event of a task's channel."""
 
-_MAX_REMEMBERED: Final = 10_000
+_MAX_NEWEST: Final = 10_000
 
 
 class TaskFeed:
-    """Broadcasts changes of tasks, and remembers the newest of each.
+    """Broadcasts changes of tasks, and remembers the newest state of each task.
 
-    A client that joins must never be told something older than what it was already sent. What the
-    store says may be overtaken by a change while it is being read; what this remembers cannot,
-    because remembering and broadcasting happen in one step of the loop.
+    A client that joins must not get a state older than one it was already sent. A state read from
+    the store can be outdated by the time it arrives. A remembered state cannot, because it is
+    stored and broadcast in the same step of the event loop.
     """
 
     def __init__(self, store: TaskStore, endpoint: Endpoint) -> None:
@@ -29,7 +29,7 @@ class TaskFeed:
         self._newest: OrderedDict[str, Task] = OrderedDict()
 
     def announce(self, task: Task) -> None:
-        """Tell everyone on `task:<id>`; called by the worker after each commit."""
+        """Broadcast a change on `task:<id>`; the worker calls this after each commit."""
         self._remember(task)
         self._endpoint.broadcast(
             task.topic, PROGRESS, progress_payload(task), newest_only=not task.status.is_terminal
@@ -38,13 +38,13 @@ class TaskFeed:
     def _remember(self, task: Task) -> None:
         self._newest[task.id] = task
         self._newest.move_to_end(task.id)
-        if len(self._newest) > _MAX_REMEMBERED:
+        if len(self._newest) > _MAX_NEWEST:
             self._newest.popitem(last=False)
 
     async def read(self, task_id: str) -> Task | None:
-        """The task as it is, or None when there is none of this id."""
+        """The present state of a task, or None if it does not exist."""
         return self._newest.get(task_id) or await self._store.get(task_id)
 
     def newest(self, read: Task) -> Task:
-        """What `read` gave, or what was announced since."""
+        """The newest state: the one that `read` returned, or one that was announced since."""
         return self._newest.get(read.id, read)

@@ -1,7 +1,7 @@
-"""This product's own socket and channel: `task:<id>` on `/socket`.
+"""The task server's socket and channel: `task:<id>` on `/socket`.
 
-A client that joins gets `ok`, then one `progress` with the task's present state, whatever it is,
-then one `progress` for each change. Nobody has to be there in time: the last state stays.
+A client that joins gets `ok`, then one `progress` with the task's present state, then one
+`progress` for each change. A client may join late: it always gets the last state.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _PRESENT_STATE = "present_state"
 
 
 class Canceller(Protocol):
-    """Who can end a task: the worker, or who asks it in another process."""
+    """Cancels tasks: the worker, or the feed that calls the worker in another process."""
 
     async def cancel(self, task_id: str) -> object:
-        """Ask for a task's end. Raises TaskNotFoundError, StoreUnavailableError."""
+        """Cancel a task. Raises TaskNotFoundError, StoreUnavailableError."""
 
 
 class TaskChannel(Channel):
     """One task, watched by one client."""
 
     async def join(self, topic: str, payload: JSON, socket: Socket) -> Result:
-        """Let everyone watch who knows the task's id."""
+        """Accept every client that knows the task's id."""
         del payload
         feed: TaskFeed = socket.assigns["feed"]
         try:
@@ -48,23 +48,23 @@ class TaskChannel(Channel):
         return ok()
 
     def handle_info(self, message: Any, socket: Socket) -> None:
-        """After the join: where the task stands, and who else watches, if that is shown."""
+        """After the join: push the task's state, and the presence list if it is enabled."""
         del message
         socket.push(PROGRESS, self._present_state(socket))
         presence: Presence | None = socket.assigns["presence"]
         if presence is not None:
-            _show(presence, socket)
+            _track(presence, socket)
             socket.push("presence_state", presence.list(socket))
 
     @on("status")
     def status(self, payload: JSON, socket: Socket) -> HandleResult:
-        """Answer with the same payload that `progress` carries."""
+        """Reply with the payload of `progress`."""
         del payload
         return ok(self._present_state(socket))
 
     @on("cancel")
     async def cancel(self, payload: JSON, socket: Socket) -> HandleResult:
-        """Ask for the task's end; a result that is faster is kept."""
+        """Cancel the task; a result that arrives before the cancel is kept."""
         del payload
         worker: Canceller = socket.assigns["worker"]
         try:
@@ -80,26 +80,26 @@ class TaskChannel(Channel):
         return progress_payload(feed.newest(socket.assigns["task"]))
 
 
-def _show(presence: Presence, socket: Socket) -> None:
+def _track(presence: Presence, socket: Socket) -> None:
     meta = {"online_at": int(time.time())}
     try:
         presence.track(socket, socket.assigns["user"], meta)
-    except InvalidPresenceError:  # a name that would break clients; nobody gains by a crash
+    except InvalidPresenceError:  # a name that would break clients, such as __proto__
         presence.track(socket, _ANONYMOUS, meta)
 
 
 def user_socket(
     feed: TaskFeed, worker: Canceller, presence: Presence | None = None
 ) -> type[SocketHandler]:
-    """The socket of this product, bound to the tasks it shows.
+    """The socket class of the task server, with its dependencies.
 
     Args:
-        presence: shows the clients of a task to each other; None shows nobody.
+        presence: shows the clients of a task to each other; None disables this.
     """
     assigns = {"feed": feed, "worker": worker, "presence": presence}
 
     class UserSocket(SocketHandler):
-        """Anyone may connect; a task's id is what one has to know."""
+        """Anyone may connect; access to a task needs its id."""
 
         channels = {"task:*": (TaskChannel, assigns)}  # noqa: RUF012 - a ClassVar of the base
 

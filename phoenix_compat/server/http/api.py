@@ -1,14 +1,14 @@
-"""The HTTP API of the tasks.
+"""The HTTP API for tasks.
 
     POST /api/tasks               {"input_data": {"type", "prompt", …}}    202 + Location
-                                  with Idempotency-Key, however often: one task
+                                  one task per Idempotency-Key
     GET  /api/tasks               ?status=&limit=&cursor=, newest first    200
     GET  /api/tasks/{id}                                                   200
     GET  /api/tasks/{id}/events   ?after=&limit=, oldest first             200
     POST /api/tasks/{id}/cancel                                            202, or 200 (ended)
-    POST /api/tasks/{id}/retry    a failed task once more                  202, or 409
+    POST /api/tasks/{id}/retry    run a failed task again                  202, or 409
 
-Refusals are problem documents (see `problem`). A 202 means that the task is on disk.
+Errors are problem documents (see `problem`). A 202 means that the task is on disk.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ import pydantic
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import ErrorDetails
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.protocol.browser import refuse_body
+from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError, problem_middleware
+from phoenix_compat.server.process.expectation import expectation, own_reason
 from phoenix_compat.tasks.model.clock import wire_time
 from phoenix_compat.tasks.model.errors import TaskNotFoundError, UnreadableTaskError
 from phoenix_compat.tasks.model.task import (
@@ -48,7 +51,7 @@ MAX_PAGE = 200
 KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 
-# Visible ASCII. The draft's keys are quoted (RFC 8941 strings); most clients send them bare.
+# Visible ASCII. In the draft, keys are quoted (RFC 8941 strings); most clients send them unquoted.
 _KEY = re.compile(r'[!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}"')
 
 _STATUSES: Mapping[str, frozenset[TaskStatus]] = {
@@ -60,7 +63,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class CreateTask(BaseModel):
-    """The body of POST /api/tasks; other keys are passed over."""
+    """The body of POST /api/tasks; other keys are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -68,7 +71,7 @@ class CreateTask(BaseModel):
 
 
 class TaskPage(BaseModel):
-    """The query of GET /api/tasks. `cursor` is the `next_cursor` of the page before."""
+    """The query of GET /api/tasks. `cursor` is the `next_cursor` of the previous page."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -85,7 +88,7 @@ class TaskPage(BaseModel):
 
 
 class EventPage(BaseModel):
-    """The query of GET /api/tasks/{id}/events. `after` is the last `seq` the client has."""
+    """The query of GET /api/tasks/{id}/events. `after` is the last `seq` that the client has."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -94,7 +97,7 @@ class EventPage(BaseModel):
 
 
 class TaskApi:
-    """The handlers, with what they need."""
+    """The handlers with their dependencies."""
 
     def __init__(
         self,
@@ -111,14 +114,15 @@ class TaskApi:
         self._announce = announce
 
     async def create(self, request: web.Request) -> web.Response:
-        """Store a task and wake the worker; the answer says where to follow it.
+        """Store a task and wake the worker; the response says where to follow the task.
 
-        With an Idempotency-Key that was seen before, nothing happens and the answer is the first.
+        With an Idempotency-Key that was used before, nothing is stored and the first response is
+        repeated.
         """
         key = _idempotency_key(request)
-        body = _parsed_json(await self._body(request))
-        order = _validated(CreateTask, body)
-        params = determine_task_params(order.input_data, self._task_types)
+        body = _parsed_json(await read_body(request, self._max_body_bytes))
+        input_data = _validated(CreateTask, body).input_data
+        params = determine_task_params(input_data, self._task_types)
         is_replayed = False
         if key is None:
             task = await self._store.add(params)
@@ -133,11 +137,11 @@ class TaskApi:
         return _json(summary, status=202, headers=headers)
 
     async def show(self, request: web.Request) -> web.Response:
-        """One task in full, with its place in the queue while it waits."""
+        """One task in full; while it waits, with its position in the queue."""
         return _json(await self._document(await self._task(request)))
 
     async def list(self, request: web.Request) -> web.Response:
-        """A page of tasks; `next_cursor` is there when there may be more."""
+        """A page of tasks, with `next_cursor` if there may be more."""
         page = _validated(TaskPage, dict(request.query))
         statuses = _STATUSES[page.status] if page.status else frozenset(TaskStatus)
         tasks = await self._store.list(statuses=statuses, limit=page.limit, before=page.cursor)
@@ -147,25 +151,26 @@ class TaskApi:
         return _json(answer)
 
     async def events(self, request: web.Request) -> web.Response:
-        """A task's history."""
+        """The events of a task, oldest first."""
         page = _validated(EventPage, dict(request.query))
         task = await self._task(request)
         events = await self._store.events(task.id, after=page.after, limit=page.limit)
         return _json({"events": [_event_document(event) for event in events]})
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """Ask that a task end; 200 with the ended task, or 202 while it is ending."""
+        """Cancel a task; 200 if it has ended, or 202 if the cancel is under way."""
         task = await self._worker.cancel(request.match_info["task_id"])
         return _json(task_document(task), status=200 if task.status.is_terminal else 202)
 
     async def retry(self, request: web.Request) -> web.Response:
-        """Queue a failed task again; its clients hear that it is under way."""
+        """Queue a failed task again, and announce it to its clients."""
         failed = await self._task(request)
         if failed.unreadable:
             raise UnreadableTaskError(failed.id, failed.unreadable)
-        # Its model is kept: the operator's default may be another one by now.
-        order = failed.input_data | {"model": failed.model}
-        task = await self._store.retry(failed.id, determine_task_params(order, self._task_types))
+        # Keep its model: the operator's default may have changed since.
+        input_data = failed.input_data | {"model": failed.model}
+        params = determine_task_params(input_data, self._task_types)
+        task = await self._store.retry(failed.id, params)
         if self._announce is not None:
             self._announce(task)
         self._worker.wake()
@@ -182,18 +187,6 @@ class TaskApi:
         position = await self._store.queue_position(task.id) if is_queued else None
         return task_document(task, position)
 
-    async def _body(self, request: web.Request) -> bytes:
-        body = bytearray()
-        try:
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > self._max_body_bytes:
-                    detail = f"The body may have at most {self._max_body_bytes} bytes."
-                    raise ProblemError(413, "too-large", detail)
-        except web.RequestPayloadError as error:
-            raise ProblemError(400, "bad-request", "The body is broken.") from error
-        return bytes(body)
-
 
 def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defaults
     app: web.Application,
@@ -204,10 +197,10 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     max_body_bytes: int = MAX_BODY_BYTES,
     announce: Callable[[Task], None] | None = None,
 ) -> None:
-    """Mount the API on an app that has not started, with its middlewares.
+    """Mount the API and its middlewares on an app that has not started.
 
     Args:
-        announce: told of a task that is queued again; what a worker changes it announces itself.
+        announce: called with each task that is queued again; the worker announces its own changes.
     """
     api = TaskApi(store, worker, task_types, max_body_bytes, announce)
     app.middlewares.extend((problem_middleware, _json_bodies))
@@ -221,7 +214,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
 
 @web.middleware
 async def _json_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Under /api every body must be sent as JSON: other types any page can send, see `browser`."""
+    """Require JSON bodies under /api: any web page can send the other types, see `browser`."""
     if request.path.startswith(API_PREFIX):
         refused = refuse_body(request.method, request.headers, has_body=request.body_exists)
         if refused is not None:
@@ -230,7 +223,7 @@ async def _json_bodies(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 def _idempotency_key(request: web.Request) -> str | None:
-    """The client's name for its order, if it has one.
+    """The idempotency key of a request, if it has one.
 
     Source: draft-ietf-httpapi-idempotency-key-header-07, section 2.1.
     """
@@ -245,7 +238,7 @@ def _idempotency_key(request: web.Request) -> str | None:
 
 
 def _body_fingerprint(body: object) -> str:
-    """A name for what was posted, however its keys are ordered and spaced: 64 hex digits."""
+    """A hash of a JSON body that ignores white space and the order of keys: 64 hex digits."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -254,7 +247,9 @@ def _parsed_json(body: bytes) -> object:
     try:
         parsed = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProblemError(400, "malformed-json", f"The body is no JSON: {error}.") from error
+        raise ProblemError(
+            400, "malformed-json", f"The body is not valid JSON: {error}."
+        ) from error
     except RecursionError as error:
         raise _too_deep() from error
     if is_too_deep(parsed):
@@ -270,12 +265,20 @@ def _validated(model: type[Model], value: object) -> Model:
     try:
         return model.model_validate(value)
     except pydantic.ValidationError as error:
-        errors = tuple(
-            (".".join(map(str, problem["loc"])) or "body", problem["msg"])
-            for problem in error.errors(include_url=False, include_context=False)
-        )
+        found = error.errors(include_url=False, include_input=False)
+        errors = tuple(_field_and_reason(model, one) for one in found)
         field, reason = errors[0]
         raise ProblemError(422, "invalid-input", f"{field}: {reason}", errors=errors) from error
+
+
+def _field_and_reason(model: type[BaseModel], found: ErrorDetails) -> tuple[str, str]:
+    if not found["loc"]:
+        return "body", "must be a JSON object"
+    field = ".".join(map(str, found["loc"]))
+    if found["type"] == "missing":
+        return field, "is required"
+    reason = own_reason(found)
+    return field, reason or f"must be {expectation(model.model_fields[str(found['loc'][0])])}"
 
 
 def _event_document(event: TaskEvent) -> JSONObject:

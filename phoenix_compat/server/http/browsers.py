@@ -1,14 +1,14 @@
-"""Who may call the task server from a browser: a middleware in front of all routes.
+"""Protects the task server from web pages: a middleware in front of all routes.
 
-    every path but /healthz and /readyz    the Host must be one that this server answers to: 421
-    /api, methods that change something    the page must be one that `check_origin` lets in: 403
+    every path but /healthz and /readyz    421 unless this server answers to the Host
+    /api, methods that change something    403 unless `check_origin` allows the page
 
-(That bodies under /api are JSON is checked by `api`; sockets check the origin as Phoenix does;
-webhooks are signed, and come from no browser.)
+(`api` checks that bodies are JSON; sockets check the origin as Phoenix does; webhooks are signed
+and do not come from browsers.)
 
-What comes over a Unix socket may name any host, as no browser can connect there. It comes from a
-proxy, which decides for itself which hosts it stands for, from another process of this server, or
-from a program on this machine.
+Requests over a Unix socket may name any host, because no browser can connect there. They come from
+a proxy, which decides which hosts it serves, from another process of this server, or from a program
+on this machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.transports.aiohttp.peers import is_from_peer
 
 ANY_HOST_PATHS: Final = frozenset({"/healthz", "/readyz"})
-"""They say how the server is and nothing else; load balancers ask under names of their own."""
+"""They reveal only the server's state; load balancers request them under other host names."""
 
 _HOSTS_REMEDY: Final = (
     "name it in the setting `allowed_hosts`, or in `public_url` if clients reach this server by it"
@@ -40,7 +40,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 def guarding(settings: Settings) -> Middleware:
-    """The middleware; it must be the outermost."""
+    """Build the middleware; it must be the outermost one."""
     guard = PageGuard(
         _hosts(settings),
         check_origin_of(settings),
@@ -60,9 +60,9 @@ def guarding(settings: Settings) -> Middleware:
 
 
 def check_origin_of(settings: Settings) -> CheckOrigin:
-    """Whose pages may open sockets and change tasks: this server's own, and those that were named.
+    """The origins whose pages may open sockets and change tasks: this server's and the configured.
 
-    As with Phoenix's `true` the host decides: scheme and port do not matter, for apps that send
+    As with Phoenix's `true`, only the host counts, not scheme and port: some apps send
     `Origin: ws://host:port`.
     """
     host = _public_host(settings)
@@ -75,13 +75,13 @@ def _hosts(settings: Settings) -> tuple[str, ...]:
 
 
 def _public_host(settings: Settings) -> str | None:
-    """As browsers write it: small ASCII letters (xn--…), an IPv6 address in brackets."""
+    """The host in the browsers' form: lower-case ASCII (xn--…), IPv6 addresses in brackets."""
     host = None if settings.public_url is None else urlsplit(settings.public_url).hostname
     if host is None:
         return None
     if ":" in host:
         return f"[{host}]"
-    with contextlib.suppress(UnicodeError):  # no name that the DNS knows: it stays as it is
+    with contextlib.suppress(UnicodeError):  # not a DNS name: leave it as it is
         host = host.encode("idna").decode("ascii")
     return host
 

@@ -1,10 +1,11 @@
-"""The archive over HTTP: files that never change, under names that cannot be guessed.
+"""Serves the archived files over HTTP, under names that cannot be guessed.
 
     GET /files/{sha256}.{ext}                200, 206, 304, 412 or 416
     GET /files/thumbnails/{sha256}.webp      the same
 
-What a model made is not trusted: it is served as what its bytes are, in a sandbox, and never
-sniffed. Whoever knows a file's name may have it, as with the provider's own addresses.
+Files never change. The output of a model is not trusted: its type is taken from its bytes, and
+browsers must sandbox it and not sniff its type. Whoever knows a file's name may read it, as with
+the provider's own addresses.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ _HEADERS: Final = {
 
 
 def file_url(public_url: str, stored: StoredFile) -> str:
-    """Where clients find a file; `public_url` is how they reach this server."""
+    """The address of a file for clients; `public_url` is how they reach this server."""
     return f"{public_url.rstrip('/')}/files/{stored.name}"
 
 
 def thumbnail_url(public_url: str, stored: StoredFile) -> str | None:
-    """Where clients find a file's thumbnail, if it has one."""
+    """The address of a file's thumbnail for clients, if it has one."""
     if stored.thumbnail_name is None:
         return None
     return f"{public_url.rstrip('/')}/files/thumbnails/{stored.thumbnail_name}"
 
 
 def add_file_routes(app: web.Application, archive: Archive) -> None:
-    """Mount the files on an app that has not started."""
+    """Mount the routes on an app that has not started."""
     connections = app.get(CONNECTIONS) or Connections(allowed_connections())
 
     async def show(request: web.Request) -> web.StreamResponse:
@@ -52,7 +53,7 @@ def add_file_routes(app: web.Application, archive: Archive) -> None:
     async def show_thumbnail(request: web.Request) -> web.StreamResponse:
         return await _answer(request, archive, connections, is_thumbnail=True)
 
-    # Any text is let through to be refused here: every path below /files has a problem document.
+    # The routes match any text, so that every path under /files is answered by a problem document.
     app.router.add_get("/files/thumbnails/{name:(?s:.*)}", show_thumbnail)
     app.router.add_get("/files/{name:(?s:.*)}", show)
 
@@ -66,12 +67,14 @@ async def _answer(
     if path is None:
         return ProblemError(404, "file-not-found", "There is no such file.").response()
     headers = {**_HEADERS, hdrs.ETAG: f'"{sha256}"'}
-    if _is_precondition_wrong(request, sha256):
-        return ProblemError(412, "precondition-failed", "The file is another one.").response()
-    if _has_it(request, sha256):
+    if _fails_precondition(request, sha256):
+        return ProblemError(
+            412, "precondition-failed", "The file does not have this ETag."
+        ).response()
+    if _client_has(request, sha256):
         return web.Response(status=304, headers=headers)
     if not connections.has_room_for_file():
-        detail = "Too many files are being sent; try again soon."
+        detail = "Too many files are being sent; try again in a moment."
         retry = {"Retry-After": str(BUSY_RETRY_AFTER_S)}
         return ProblemError(503, "too-many-files", detail, headers=retry).response()
     file_type = TYPES_BY_EXTENSION.get(extension, UNKNOWN)
@@ -79,19 +82,19 @@ async def _answer(
     return _HashedFile(path, sha256, headers, connections)
 
 
-def _is_precondition_wrong(request: web.Request, sha256: str) -> bool:
+def _fails_precondition(request: web.Request, sha256: str) -> bool:
     tags = request.if_match
     if tags is None:
         return False
     return not any(tag.value in {sha256, "*"} and not tag.is_weak for tag in tags)
 
 
-def _has_it(request: web.Request, sha256: str) -> bool:
+def _client_has(request: web.Request, sha256: str) -> bool:
     return any(tag.value in {sha256, "*"} for tag in request.if_none_match or ())
 
 
 class _HashedFile(web.FileResponse):
-    """A file whose ETag is its hash; aiohttp's own is made of its date and size."""
+    """A file whose ETag is its hash; aiohttp's own ETag is made of date and size."""
 
     def __init__(
         self, path: Path, sha256: str, headers: dict[str, str], connections: Connections
@@ -111,11 +114,11 @@ class _HashedFile(web.FileResponse):
     def set_status(self, status: int, reason: str | None = None) -> None:
         super().set_status(status, reason)
         if status >= 400:
-            # It may have been pruned since it was found; that answer must not last a year.
+            # The file may have been pruned meanwhile; do not let clients cache that for a year.
             self.headers.pop(hdrs.CACHE_CONTROL, None)
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        # aiohttp would judge by its own ETag what has been judged by ours.
+        # The conditions have been checked with our ETag; aiohttp would check them with its own.
         headers = _without_tags(request.headers, f'"{self._sha256}"')
         with self._connections.sending_file():
             return await super().prepare(request.clone(headers=headers))

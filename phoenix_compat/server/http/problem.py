@@ -1,8 +1,9 @@
-"""Refusals as RFC 9457 problem documents, and the middleware that makes everything one.
+"""Answers refused requests with RFC 9457 problem documents.
 
     {"type", "title", "status", "detail"} + "field" and "errors": [{"field", "detail"}]
 
-`type` is a URN whose last word is stable. No stack trace, no path of this machine.
+`type` is a URN whose last word is stable. It never includes stack traces
+or paths of this machine.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class ProblemError(Exception):
-    """A refusal that knows its document; raised by handlers, answered by the middleware.
+    """A refused request; raised by handlers, and turned into a response by the middleware.
 
     Attributes:
         status: the HTTP status.
         word: the last word of `type` ("invalid-input").
         detail: one sentence for people.
-        errors: the fields at fault, as `{"field", "detail"}`.
-        headers: sent along, Retry-After for example.
+        errors: the invalid fields, as pairs of field and detail.
+        headers: further headers of the response, such as Retry-After.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ProblemError(Exception):
         self.headers = headers or {}
 
     def response(self) -> web.Response:
-        """The document as an answer."""
+        """The problem document as a response."""
         document: dict[str, object] = {
             "type": f"urn:phoenix-compat:problem:{self.word}",
             "title": HTTPStatus(self.status).phrase,
@@ -92,7 +93,7 @@ class ProblemError(Exception):
 
 @web.middleware
 async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Under /api, every refusal and every error is a problem document."""
+    """Turn every refusal and every error under /api into a problem document."""
     if not request.path.startswith(API_PREFIX):
         return await handler(request)
     try:
@@ -106,9 +107,9 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return _of_http(refusal).response()
     except _TASK_ERRORS as error:
         return _of_task_error(error).response()
-    except Exception as error:  # the last stop: the client gets a document, the log the traceback
+    except Exception as error:  # a bug: the client gets a document, the log the traceback
         if is_client_error(request, error):
-            return ProblemError(400, "bad-request", "The request was broken off.").response()
+            return ProblemError(400, "bad-request", "The request was cut off.").response()
         log.exception("api.crashed", method=request.method, path=request.path)
         return ProblemError(
             500, "internal-error", "Something went wrong on this server."
@@ -116,13 +117,13 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
 
 
 def refuse_encoded(request: web.Request) -> None:
-    """Bodies are taken as they are; one that unpacks to a thousand times its size is not unpacked.
+    """Refuse compressed bodies: one could unpack to a thousand times its size.
 
     Raises:
         ProblemError: 415, for a request with a Content-Encoding.
     """
     if is_encoded(request):
-        detail = "A body with a Content-Encoding is not taken; send it as it is."
+        detail = "A body with a Content-Encoding is not accepted; send it without."
         raise ProblemError(
             415, "unsupported-media-type", detail, headers={hdrs.ACCEPT_ENCODING: "identity"}
         )
@@ -134,22 +135,22 @@ def _of_task_error(error: TaskRefusal) -> ProblemError:
             errors = ((error.field, error.reason),)
             return ProblemError(422, "invalid-input", str(error), errors=errors)
         case TaskNotFoundError():
-            return ProblemError(404, "task-not-found", "There is no task of this id.")
+            return ProblemError(404, "task-not-found", "There is no task with this id.")
         case NotFailedError():
-            detail = f"The task is {error.status}; only a failed task can be made again."
+            detail = f"The task is {error.status}; only a failed task can be retried."
             return ProblemError(409, "not-failed", detail)
         case UnreadableTaskError():
-            detail = "What is stored of this task cannot be read; order it anew."
+            detail = "The stored data of this task cannot be read; create a new task."
             return ProblemError(409, "unreadable-task", detail)
         case KeyReusedError():
-            detail = "This Idempotency-Key came with another body before; take a new key."
-            errors = (("Idempotency-Key", "was used for another order"),)
+            detail = "This Idempotency-Key was used with another body before; use a new key."
+            errors = (("Idempotency-Key", "was used with another body"),)
             return ProblemError(409, "idempotency-key-reused", detail, errors=errors)
         case QueueFullError():
             return _busy("queue-full", "Too many tasks are waiting.", FULL_RETRY_AFTER_S)
         case StoreUnavailableError():
             log.warning("api.store_unavailable", reason=str(error))
-            detail = "Tasks cannot be stored or read just now; nothing was changed."
+            detail = "Tasks cannot be stored or read at the moment; nothing was changed."
             return _busy("store-unavailable", detail, BUSY_RETRY_AFTER_S)
 
 
@@ -158,9 +159,9 @@ def _busy(word: str, detail: str, retry_after_s: int) -> ProblemError:
 
 
 _WORDS: Mapping[int, tuple[str, str]] = {
-    400: ("bad-request", "The request cannot be read."),
+    400: ("bad-request", "The request is malformed."),
     404: ("not-found", "There is nothing at this path."),
-    405: ("method-not-allowed", "This path does not know this method."),
+    405: ("method-not-allowed", "This path does not support this method."),
     413: ("too-large", "The request body is too large."),
 }
 

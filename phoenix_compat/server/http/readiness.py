@@ -1,4 +1,4 @@
-"""`GET /readyz`: whether orders are taken and worked on, and else what keeps them from it."""
+"""`GET /readyz`: whether tasks are accepted and worked on, and if not, why."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from phoenix_compat.tasks.worker.worker import Worker
 async def ready(
     worker: Worker, store: TaskStore, worker_process: WorkerProcess | None, request: web.Request
 ) -> web.Response:
-    """200; or 503 while the store does not work, a background task is down, or the provider is.
+    """200, or 503 while the store, a background task or the provider does not work.
 
-    `status` is then `unavailable`, or, when it is the provider alone, `waiting`.
+    `status` is then `unavailable`, or `waiting` if only the provider does not work.
     """
     state = worker.provider_state
     background = request.app[BACKGROUND]
-    store_trouble = await store.health_error() if store.is_open else None
+    store_problem = await store.health_error() if store.is_open else None
     status = "ready" if state.circuit is not BreakerState.OPEN else "waiting"
-    if store_trouble is not None or not background.is_healthy:
+    if store_problem is not None or not background.is_healthy:
         status = "unavailable"
     body: dict[str, object] = {
         "status": status,
@@ -34,7 +34,7 @@ async def ready(
             "open_s": round(state.open_s, 1),
             "creates_per_minute": round(state.creates_per_minute, 1),
         },
-        "store": _store(store_trouble),
+        "store": _store(store_problem),
         "background": background.report,
         **worker.counts,
         "log_lines_left_out": lines_left_out(),
@@ -44,10 +44,10 @@ async def ready(
     return web.json_response(body, status=200 if status == "ready" else 503)
 
 
-def _store(trouble: StoreUnavailableError | None) -> dict[str, object]:
-    """How it stands with the store; anyone may ask, so the file's path is not told."""
-    if trouble is None:
+def _store(problem: StoreUnavailableError | None) -> dict[str, object]:
+    """The state of the store, without the file's path, because anyone may ask."""
+    if problem is None:
         return {"state": "available"}
-    is_gone = isinstance(trouble, StoreGoneError)
-    reason = "the database file was removed or replaced" if is_gone else str(trouble)
+    is_gone = isinstance(problem, StoreGoneError)
+    reason = "the database file was removed or replaced" if is_gone else str(problem)
     return {"state": "unavailable", "reason": reason}

@@ -1,4 +1,4 @@
 """What the task server needs with `--workers`: one process leads, the others forward to it.
 
-Start with `cluster`.
+The bus and the supervisor are in `phoenix_compat.cluster`. Start with `cluster`.
 """

@@ -1,4 +1,4 @@
-"""A process of several: what the task server needs of the others, put together."""
+"""Connects one process of the task server to the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from phoenix_compat.transports.aiohttp.peers import Peers
 
 
 class Cluster:
-    """This process's links to the others: the bus opens with `start`, all closes with the block."""
+    """This process's links to the others. `start` opens the bus; the block closes everything."""
 
     def __init__(self, worker_process: WorkerProcess) -> None:
         self.peers = Peers(worker_process.node, worker_process.size, worker_process.http_path)
@@ -46,19 +46,19 @@ class Cluster:
 
     @property
     def background(self) -> tuple[BackgroundTask, ...]:
-        """The tasks that keep this process and the others one server."""
+        """The background tasks of the bus, the feed and the presence replicas."""
         feed = () if self._feed is None else self._feed.background
         replicas = () if self._replicas is None else self._replicas.background
         return (*self._bus.background, *feed, *replicas)
 
     def feed(self, store: TaskStore, endpoint: Endpoint) -> SharedFeed:
-        """What clients of tasks hear, and all broadcasts of this endpoint, in every process."""
+        """Build the feed of tasks, and relay all broadcasts of this endpoint to every process."""
         PubSubRelay(endpoint.pubsub, self._bus)
         self._feed = SharedFeed(store, endpoint, self._bus)
         return self._feed
 
     def presence(self, endpoint: Endpoint) -> Presence:
-        """Who is there, in any process."""
+        """Build a presence that includes the clients of every process."""
         presence = Presence(endpoint, node=self._bus.node)
         self._replicas = PresenceReplicas(presence, self._bus)
         return presence
@@ -70,25 +70,25 @@ class Cluster:
         take_over: Callable[[], Awaitable[None]],
         is_well: Callable[[], bool],
     ) -> None:
-        """Take part in keeping; back once some process keeps the tasks.
+        """Take part in the election; returns once some process is the leader.
 
         Args:
             take_over: see Leader.
-            is_well: whether all that this process does in the background is done.
+            is_well: whether the background tasks of this process run.
         """
         self._leader = Leader(self._bus, take_over)
         if self._feed is not None:
             self._feed.begin(self._leader, worker)
         app.middlewares.append(forwarding(self._leader, self.peers, is_well))
-        app.on_shutdown.append(self._leader.retire)  # who stops does not take over any more
-        await self._stack.enter_async_context(self._bus)  # by now all that is heard has a handler
+        app.on_shutdown.append(self._leader.retire)  # a process that stops must not take over
+        await self._stack.enter_async_context(self._bus)  # all handlers are set by now
         await self._leader.start()
 
     async def stop(self) -> None:
-        """Keep no more; the worker and the database are closed by their owner.
+        """Leave the election; the worker and the database are closed by their owner.
 
         Raises:
-            Exception: why this process could not take over, if that ended it.
+            Exception: why this process could not take over, if that is why it stops.
         """
         if self._feed is not None:
             await self._feed.stop()

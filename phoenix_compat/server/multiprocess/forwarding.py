@@ -1,8 +1,8 @@
-"""What concerns tasks goes to the leader: a middleware in front of every process's routes.
+"""Forwards requests about tasks to the leader: a middleware in front of every process's routes.
 
-A request that was certainly not carried out is sent again, to the next leader when there is a new
-one. One that may have been is sent again only if that changes nothing: a GET, a webhook, or an
-order with an Idempotency-Key.
+A request that certainly was not carried out is sent again, to the new leader if there is one. A
+request that may have been carried out is sent again only if repeating it is safe: a GET, a webhook,
+or a POST with an Idempotency-Key.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from phoenix_compat.server.http.api import KEY_HEADER
+from phoenix_compat.server.http.api import KEY_HEADER, MAX_BODY_BYTES
+from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
-from phoenix_compat.server.http.webhooks import MAX_BODY_BYTES, WEBHOOK_PATH
+from phoenix_compat.server.http.webhooks import MAX_BODY_BYTES as WEBHOOK_BODY_BYTES
+from phoenix_compat.server.http.webhooks import WEBHOOK_PATH
 from phoenix_compat.server.multiprocess.leader import FIND_TIMEOUT_S, Leader
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
 from phoenix_compat.transports.aiohttp.peers import (
@@ -28,8 +30,8 @@ from phoenix_compat.transports.aiohttp.peers import (
 )
 
 READY_PATH: Final = "/readyz"
-KEPT_PATHS: Final = ("/api/", WEBHOOK_PATH, READY_PATH)
-"""The beginnings of the paths that only the leader can answer."""
+LEADER_PATHS: Final = ("/api/", WEBHOOK_PATH, READY_PATH)
+"""Prefixes of the paths that only the leader can answer."""
 
 _RETRY_S: Final = 0.05
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -40,15 +42,15 @@ log = structlog.stdlib.get_logger(__name__)
 def forwarding(
     leader: Leader, peers: Peers, is_well: Callable[[], bool] = lambda: True
 ) -> Middleware:
-    """The middleware; only the guard against web pages (`browsers`) stands in front of it.
+    """Build the middleware; only the one against web pages (`browsers`) runs before it.
 
     Args:
-        is_well: False has this process itself tell that it is not ready.
+        is_well: while it returns False, this process answers /readyz itself: it is not ready.
     """
 
     @web.middleware
     async def forward(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(KEPT_PATHS) or leader.is_here:
+        if not request.path.startswith(LEADER_PATHS) or leader.is_here:
             return await handler(request)
         if request.path == READY_PATH and not is_well():
             return await handler(request)
@@ -63,7 +65,8 @@ def forwarding(
 
 
 async def _ask_leader(leader: Leader, peers: Peers, request: web.Request) -> web.StreamResponse:
-    body = await _body(request)
+    limit_bytes = WEBHOOK_BODY_BYTES if request.path == WEBHOOK_PATH else MAX_BODY_BYTES
+    body = await read_body(request, limit_bytes) if request.body_exists else None
     is_repeatable = (
         request.method in _SAFE_METHODS
         or KEY_HEADER in request.headers
@@ -77,7 +80,7 @@ async def _ask_leader(leader: Leader, peers: Peers, request: web.Request) -> web
         except StoreUnavailableError as error:
             raise _unavailable() from error
         try:
-            # Also to this process, if it became the leader: the body is read already.
+            # Even to this process, if it has become the leader: the body is already read.
             return await peers.forward(node, request, body)
         except PeerGoneError as error:
             log.info("forwarding.failed", node=node, reason=str(error))
@@ -88,23 +91,8 @@ async def _ask_leader(leader: Leader, peers: Peers, request: web.Request) -> web
         await asyncio.sleep(_RETRY_S)
 
 
-async def _body(request: web.Request) -> bytes | None:
-    """The body; one that is longer than any route takes is cut where the leader refuses it."""
-    if not request.body_exists:
-        return None
-    body = bytearray()
-    try:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                break
-    except web.RequestPayloadError as error:
-        raise ProblemError(400, "bad-request", "The body is broken.") from error
-    return bytes(body)
-
-
 def _unavailable() -> ProblemError:
-    detail = "The process that keeps the tasks is being replaced; nothing was done."
+    detail = "The process that runs the tasks is being replaced; nothing was done."
     return ProblemError(
         503, "unavailable", detail, headers={hdrs.RETRY_AFTER: str(BUSY_RETRY_AFTER_S)}
     )
@@ -112,8 +100,8 @@ def _unavailable() -> ProblemError:
 
 def _unknown_outcome() -> ProblemError:
     detail = (
-        "The process that keeps the tasks ended while it had this request, which may have been "
-        f"carried out. Orders with the header {KEY_HEADER} can be sent again safely."
+        "The process that runs the tasks ended while it had this request, which may have been "
+        f"carried out. Requests with the header {KEY_HEADER} can safely be sent again."
     )
     return ProblemError(
         503, "unknown-outcome", detail, headers={hdrs.RETRY_AFTER: str(BUSY_RETRY_AFTER_S)}

@@ -1,9 +1,10 @@
-"""The leader: of several processes the one that has the database, and with it the worker.
+"""Elects the leader: the one process that has the database open and runs the worker.
 
-SQLite before 3.51.3 can damage a WAL that two processes write, and one worker must place an order,
-so one process does both, and the others send it what concerns tasks. Which one is decided by the
-lock on the database file, which the kernel takes from a process that dies. All others try for it:
-at once when the leader is heard to be gone, and else four times a second.
+SQLite before 3.51.3 can damage a WAL that two processes write, and only one worker may create a
+prediction for a task. So one process does both, and the others forward requests about tasks to it.
+The lock on the database file decides which one; the kernel releases the lock when a process dies.
+The other processes try to take it as soon as the bus reports that the leader is gone, and
+otherwise four times a second.
 """
 
 from __future__ import annotations
@@ -22,26 +23,26 @@ from phoenix_compat.tasks.model.errors import StoreInUseError, StoreUnavailableE
 
 ROLE: Final = "leader"
 FIND_TIMEOUT_S: Final = 10.0
-"""So long a request waits for the next leader; a takeover takes a fraction of a second."""
+"""How long a request waits for the next leader; a takeover takes a fraction of a second."""
 
-_LOOK_S: Final = 0.25
+_RETRY_S: Final = 0.25
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class Leader(NodeListener):
-    """This process's part in it.
+    """This process's part in the election.
 
     Args:
-        begin: opens the database and starts the worker. Raises StoreInUseError while another has
-            the database; any other error ends this process.
+        begin: opens the database and starts the worker. Raises StoreInUseError while another
+            process has the database; any other error ends this process.
     """
 
     def __init__(self, bus: Bus, begin: Callable[[], Awaitable[None]]) -> None:
         self._bus = bus
         self._begin = begin
         self._found = asyncio.Event()
-        self._look = asyncio.Event()
+        self._retry_now = asyncio.Event()
         self._trying: asyncio.Task[None] | None = None
         bus.listen(self)
 
@@ -51,10 +52,10 @@ class Leader(NodeListener):
         return self._bus.holder(ROLE) == self._bus.node
 
     async def find(self, timeout_s: float = FIND_TIMEOUT_S) -> int:
-        """The process that is the leader; waits while none is.
+        """The number of the leading process; waits while there is none.
 
         Raises:
-            StoreUnavailableError: there is none for so long.
+            StoreUnavailableError: no process became the leader in this time.
         """
         node = self._bus.holder(ROLE)
         while node is None:
@@ -67,10 +68,10 @@ class Leader(NodeListener):
         return node
 
     async def start(self) -> None:
-        """Begin to try; back once some process is the leader.
+        """Take part in the election; returns once some process is the leader.
 
         Raises:
-            Exception: this one had the database and could not begin.
+            Exception: this process took the database and could not begin.
         """
         self._trying = asyncio.create_task(self._try(), name="leader")
         finding = asyncio.create_task(self._found.wait(), name="leader-found")
@@ -78,16 +79,16 @@ class Leader(NodeListener):
         finding.cancel()
         if self._trying.done():
             self._trying.result()
-        self._trying.add_done_callback(_end_the_process_on_failure)
+        self._trying.add_done_callback(_stop_process_on_failure)
 
     async def retire(self, _app: object = None) -> None:
-        """Try no more; what is kept stays kept."""
+        """Stop trying to become the leader; a leader stays the leader."""
         if self._trying is not None:
             self._trying.cancel()
             await asyncio.wait({self._trying})
 
     async def stop(self) -> None:
-        """Tell the others to look for another leader.
+        """Give up the lead, so that the others elect another leader.
 
         Raises:
             Exception: why this process could not take over.
@@ -98,30 +99,30 @@ class Leader(NodeListener):
             self._trying.result()
 
     def roles_changed(self, node: int) -> None:
-        """The leader is another, or gone."""
+        """Note that the leader has changed, or is gone."""
         del node
         if self._bus.holder(ROLE) is None:
             self._found.clear()
-            self._look.set()
+            self._retry_now.set()
         else:
             self._found.set()
 
     async def _try(self) -> None:
         while True:
-            self._look.clear()
+            self._retry_now.clear()
             try:
                 await self._begin()
             except StoreInUseError:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._look.wait(), _LOOK_S)
+                    await asyncio.wait_for(self._retry_now.wait(), _RETRY_S)
             else:
-                log.info("leader.here", node=self._bus.node)
+                log.info("leader.elected", node=self._bus.node)
                 self._bus.take_role(ROLE)
                 return
 
 
-def _end_the_process_on_failure(trying: asyncio.Task[None]) -> None:
-    """A process that took the database and cannot use it stops, and its supervisor says so."""
+def _stop_process_on_failure(trying: asyncio.Task[None]) -> None:
+    """Stop a process that took the database and cannot use it; the supervisor reports it."""
     if not trying.cancelled() and (error := trying.exception()) is not None:
         is_a_bug = not isinstance(error, PhoenixCompatError | OSError)
         log.error("leader.failed", reason=str(error), exc_info=error if is_a_bug else None)

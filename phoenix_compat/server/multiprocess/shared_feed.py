@@ -1,8 +1,8 @@
-"""The feed of a server with several processes: the leader tells, the others pass it on.
+"""The feed of a server with several processes: the leader announces, the others broadcast.
 
-Each change goes over the bus as the task itself, so that every process remembers the newest as the
-leader does. When something may have been missed, or another process became the leader, the tasks
-that are watched here are read anew: a lost hint is never a lost result.
+Each change goes over the bus as the whole task, so every process remembers the newest state as the
+leader does. If a process may have missed a change, or another process has become the leader, it
+reads the tasks that its clients watch again: a lost announcement never loses a result.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NOT_FOUND: Final = b"not found"
 
 
 class SharedFeed(TaskFeed, NodeListener):
-    """A process's share of the feed."""
+    """The feed in one process."""
 
     def __init__(self, store: TaskStore, endpoint: Endpoint, bus: Bus) -> None:
         super().__init__(store, endpoint)
@@ -54,37 +54,37 @@ class SharedFeed(TaskFeed, NodeListener):
         self._reading: BackgroundTask | None = None
 
     def begin(self, leader: Leader, worker: Worker) -> None:
-        """Take part, with the worker that works if this process becomes the leader."""
+        """Register with the bus. The worker is used if this process becomes the leader."""
         self._leader = leader
         self._worker = worker
-        self._bus.on_cast(_CHANGED, self._hear)
+        self._bus.on_cast(_CHANGED, self._receive)
         self._bus.on_call(_READ, self._answer_read)
         self._bus.on_call(_CANCEL, self._answer_cancel)
         self._bus.listen(self)
 
     async def stop(self) -> None:
-        """Read nothing any more."""
+        """Stop reading."""
         if self._reading is not None:
             await self._reading.stop()
 
     @property
     def background(self) -> tuple[BackgroundTask, ...]:
-        """The task that reads anew, while it does."""
+        """The task that reads the watched tasks again, while it runs."""
         is_reading = self._reading is not None and self._reading.is_running
         return (self._reading,) if self._reading is not None and is_reading else ()
 
     def announce(self, task: Task) -> None:
-        """Tell everyone on `task:<id>`, in every process; called by the leader's worker."""
-        self._tell(task)
-        # What clients are told needs no inputs, and these may be long.
-        lean = dataclasses.replace(task, input_data={}, provider_input={})
-        self._bus.cast(_CHANGED, msgspec.json.encode(lean))
+        """Broadcast a change on `task:<id>` in every process; the leader's worker calls this."""
+        self._broadcast(task)
+        # Clients do not get the inputs, which may be long.
+        without_inputs = dataclasses.replace(task, input_data={}, provider_input={})
+        self._bus.cast(_CHANGED, msgspec.json.encode(without_inputs))
 
     async def read(self, task_id: str) -> Task | None:
-        """The task as it is, or None when there is none of this id.
+        """The present state of a task, or None if it does not exist.
 
         Raises:
-            StoreUnavailableError: no process can tell just now.
+            StoreUnavailableError: no process can read it at the moment.
         """
         found = self._newest.get(task_id)
         if found is not None:
@@ -92,11 +92,11 @@ class SharedFeed(TaskFeed, NodeListener):
         return next(iter(await self._read([task_id])), None)
 
     async def cancel(self, task_id: str) -> None:
-        """Ask that a task end, wherever the worker is.
+        """Cancel a task, in whichever process the worker runs.
 
         Raises:
-            TaskNotFoundError: there is none of this id.
-            StoreUnavailableError: nothing was noted, as far as is known.
+            TaskNotFoundError: there is no task with this id.
+            StoreUnavailableError: the cancel was not stored, as far as is known.
         """
         assert self._leader is not None  # noqa: S101 - `begin` comes before clients
         node = await self._leader.find()
@@ -110,25 +110,25 @@ class SharedFeed(TaskFeed, NodeListener):
         if answer == _NOT_FOUND:
             raise TaskNotFoundError(task_id)
 
-    # What the bus tells.
+    # Called by the bus.
 
     def gap(self, node: int) -> None:
-        """Changes may have been missed, if it is the leader's."""
+        """Read again if messages of the leader were lost."""
         if node == self._bus.holder(ROLE):
-            self._read_anew()
+            self._read_again()
 
     def roles_changed(self, node: int) -> None:
-        """What the last leader told last may never have come, or be told again by the new one."""
+        """Read again from a new leader: the old one's last announcements may be lost."""
         del node
         leader = self._bus.holder(ROLE)
         if leader not in {None, self._known_leader}:
-            self._read_anew()
+            self._read_again()
         self._known_leader = leader
 
-    def _hear(self, _node: int, body: bytes) -> None:
-        self._tell(_task_decoder.decode(body))
+    def _receive(self, _node: int, body: bytes) -> None:
+        self._broadcast(_task_decoder.decode(body))
 
-    def _tell(self, task: Task) -> None:
+    def _broadcast(self, task: Task) -> None:
         self._remember(task)
         self._endpoint.local_broadcast(
             task.topic, PROGRESS, progress_payload(task), newest_only=not task.status.is_terminal
@@ -137,7 +137,7 @@ class SharedFeed(TaskFeed, NodeListener):
     # Reading from the leader.
 
     async def _read(self, task_ids: Sequence[str]) -> list[Task]:
-        """Those of the tasks that there are, as they are."""
+        """The present states of those tasks that exist."""
         assert self._leader is not None  # noqa: S101 - `begin` comes before clients
         node = await self._leader.find()
         body = msgspec.json.encode(task_ids)
@@ -149,7 +149,7 @@ class SharedFeed(TaskFeed, NodeListener):
             raise StoreUnavailableError(str(error)) from error
 
     async def _answer_read(self, _node: int, body: bytes) -> bytes:
-        """Asked by another process. Announcements that follow the answer are newer than it."""
+        """Answer another process. Announcements that follow the answer are newer."""
         read = [await self._store.get(task_id) for task_id in _ids_decoder.decode(body)]
         return msgspec.json.encode([self.newest(task) for task in read if task is not None])
 
@@ -161,34 +161,34 @@ class SharedFeed(TaskFeed, NodeListener):
             return _NOT_FOUND
         return b""
 
-    def _read_anew(self) -> None:
-        told = dict(self._newest)
+    def _read_again(self) -> None:
+        before = dict(self._newest)
         self._newest.clear()
         if self._reading is not None:
             self._reading.cancel()
-        reading = partial(self._read_all, told)
+        reading = partial(self._read_all, before)
         self._reading = BackgroundTask("feed-read", reading, is_endless=False)
         self._reading.start()
 
-    async def _read_all(self, told: Mapping[str, Task]) -> None:
-        """Tell the present state of each task that is watched here, where it is another."""
+    async def _read_all(self, before: Mapping[str, Task]) -> None:
+        """Broadcast the state of each watched task that differs from the state before."""
         ids = [
             topic.removeprefix(_TOPICS)
             for topic in self._endpoint.pubsub.topics
             if topic.startswith(_TOPICS)
         ]
         for start in range(0, len(ids), _BATCH):
-            for task in await self._read_surely(ids[start : start + _BATCH]):
+            for task in await self._read_until_success(ids[start : start + _BATCH]):
                 if task.id in self._newest:
                     continue  # it was announced since
-                before = told.get(task.id)
-                if before is None or progress_payload(before) != progress_payload(task):
-                    self._tell(task)
+                old = before.get(task.id)
+                if old is None or progress_payload(old) != progress_payload(task):
+                    self._broadcast(task)
 
-    async def _read_surely(self, task_ids: Sequence[str]) -> list[Task]:
+    async def _read_until_success(self, task_ids: Sequence[str]) -> list[Task]:
         while True:
             try:
                 return await self._read(task_ids)
             except StoreUnavailableError as error:
-                log.warning("feed.not_read", reason=str(error))
+                log.warning("feed.read_failed", reason=str(error))
                 await asyncio.sleep(_RETRY_S)

@@ -1,4 +1,4 @@
 """The server as a process: settings, reload, listening, logs, systemd, maintenance.
 
-Start with `settings`.
+Nothing here knows channels or HTTP routes. Start with `settings`.
 """

@@ -1,4 +1,4 @@
-"""How many connections a server may have, and where its application keeps their number."""
+"""Decides how many connections a process may have, from the settings and the open file limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from phoenix_compat.accept.room import FREE_CONCURRENCY, open_file_limit, room_f
 from phoenix_compat.server.process.settings import Settings
 
 CONNECTIONS: Final = web.AppKey("connections", Connections)
-"""Where an application has them."""
+"""The key under which an application stores its connection counters."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -20,7 +20,7 @@ log = structlog.stdlib.get_logger(__name__)
 def allowed_connections(
     wanted: int | None = None, *, concurrency: int = FREE_CONCURRENCY, processes: int = 1
 ) -> int:
-    """How many connections a process may have: what is wanted, if there are descriptors for it."""
+    """How many connections a process may have: `wanted`, or fewer if descriptors are short."""
     limit = open_file_limit()
     room = room_for_connections(limit, concurrency=concurrency, processes=processes)
     if wanted is None or wanted <= room:
@@ -30,7 +30,7 @@ def allowed_connections(
 
 
 def connections_for(settings: Settings, processes: int) -> Connections:
-    """The count of one process's connections, by the settings."""
+    """The connection counters of one process, with the limit that the settings give."""
     return Connections(
         allowed_connections(
             settings.max_connections, concurrency=settings.concurrency, processes=processes

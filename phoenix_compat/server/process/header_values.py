@@ -1,4 +1,4 @@
-"""Settings that go into HTTP headers and URLs: what is wrong with one, never quoting a secret."""
+"""Checks settings that go into HTTP headers and URLs, without ever quoting a secret."""
 
 from __future__ import annotations
 
@@ -14,36 +14,42 @@ _MAX_URL_CHARS: Final = 2_048
 MASK: Final = "**********"
 
 _VISIBLE: Final = re.compile(r"[!-~]*")
-_OF_A_URL: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
+_URL_CHARS: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 _SECRETS: Final = re.compile(r"r8_[^\s'\"/]*|(?<=//)[^/\s]*(?=@)")
-_KINDS: Final = {"\n": "a line break", "\r": "a line break", "\t": "a tab", " ": "a space"}
+_CHARACTER_NAMES: Final = {
+    "\n": "a line break",
+    "\r": "a line break",
+    "\t": "a tab",
+    " ": "a space",
+}
 
 
 def masked(text: str) -> str:
-    """Text in which no token of Replicate's and no password of a URL can be read."""
+    """The text with Replicate tokens and the passwords in URLs masked."""
     return _SECRETS.sub(MASK, text)
 
 
 def token_problem(token: str) -> str | None:
-    """Why no request could carry a token, and what to do; None when one can.
+    """Why no HTTP header can carry a token, and what to do; None if the token is fine.
 
-    Says the kind of a wrong character and its place, counted from 1, and nothing of the token.
+    The text names the kind of the first wrong character and its position, counted from 1, but no
+    part of the token.
     """
     if not token:
-        return "is empty; leave it out to have the emulator, or copy the token again"
+        return "is empty; leave it out to use the emulator, or copy the token again"
     if len(token) > MAX_TOKEN_CHARS:
-        return f"is longer than {MAX_TOKEN_CHARS} characters; is it another file's text?"
-    good = _end_of(_VISIBLE, token)
-    if good == len(token):
+        return f"is longer than {MAX_TOKEN_CHARS} characters; is it the text of another file?"
+    good_chars = _matched_chars(_VISIBLE, token)
+    if good_chars == len(token):
         return None
     return (
-        f"has {_kind_of(token[good])} at position {good + 1}, which no HTTP header can carry; "
-        "copy the token again, without quotes and white space"
+        f"has {_name_of(token[good_chars])} at position {good_chars + 1}, which no HTTP header "
+        "can carry; copy the token again, without quotes and white space"
     )
 
 
 def checked_token(token: SecretStr) -> SecretStr:
-    """For pydantic. Raises ValueError with `token_problem`."""
+    """Validate a token for pydantic. Raises ValueError with the text of `token_problem`."""
     problem = token_problem(token.get_secret_value())
     if problem is not None:
         raise ValueError(problem)
@@ -51,41 +57,51 @@ def checked_token(token: SecretStr) -> SecretStr:
 
 
 def checked_url(url: str) -> str:
-    """For pydantic: an address that requests can be sent to and clients can be told.
+    """Validate an HTTP address for pydantic.
 
     Raises:
-        ValueError: what is wrong with it, without the text of it.
+        ValueError: what is wrong with it, without quoting it.
     """
     if len(url) > _MAX_URL_CHARS:
         raise ValueError(f"is longer than {_MAX_URL_CHARS} characters")
-    good = _end_of(_OF_A_URL, url)
-    if good < len(url):
+    good_chars = _matched_chars(_URL_CHARS, url)
+    if good_chars < len(url):
         raise ValueError(
-            f"has {_kind_of(url[good])} at position {good + 1}, which no URL has; "
-            "write names of other alphabets in Punycode (xn--…)"
+            f"has {_name_of(url[good_chars])} at position {good_chars + 1}, which no URL has; "
+            "write names in other alphabets in Punycode (xn--…)"
         )
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise ValueError("has a host or port that cannot be read") from error
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user name or password")
+        raise ValueError("must not contain a user name or password")
     if not host or port == 0:
         raise ValueError("has no host, or the port 0")
     if parts.query or parts.fragment:
-        raise ValueError("must end before '?' and '#'")
+        raise ValueError("must not contain '?' or '#'")
     return url
 
 
-def _end_of(pattern: re.Pattern[str], text: str) -> int:
+def checked_origin_url(url: str) -> str:
+    """Validate an HTTP address without a path for pydantic. Raises ValueError."""
+    if urlsplit(checked_url(url)).path not in {"", "/"}:
+        raise ValueError('must have no path, as in "https://example.com"')
+    return url
+
+
+def _matched_chars(pattern: re.Pattern[str], text: str) -> int:
+    """How many characters at the beginning of a text match."""
     found = pattern.match(text)
     return 0 if found is None else found.end()
 
 
-def _kind_of(letter: str) -> str:
-    if letter in _KINDS:
-        return _KINDS[letter]
-    if not letter.isascii():
+def _name_of(character: str) -> str:
+    if character in _CHARACTER_NAMES:
+        return _CHARACTER_NAMES[character]
+    if not character.isascii():
         return "a character outside of ASCII"
-    return "a character that is not allowed" if letter.isprintable() else "a control character"
+    return "a character that is not allowed" if character.isprintable() else "a control character"

@@ -1,4 +1,4 @@
-"""Sockets that are not a host and a port: handed over by systemd, or a path on this machine."""
+"""Listens on sockets other than host and port: those passed by systemd, and Unix sockets."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from phoenix_compat.errors import ConfigError
 _FIRST_FD: Final = 3
 _MAX_FDS: Final = 64
 _PROBE_S: Final = 1.0
+_UNIT_REMEDY: Final = "in the .socket unit use ListenStream= and Accept=no"
 
 
 def inherited_sockets(
     environment: MutableMapping[str, str] = os.environ, first_fd: int = _FIRST_FD
 ) -> tuple[socket.socket, ...]:
-    """The listening sockets that whoever started this process hands over; none is usual.
+    """The listening sockets that systemd passed to this process; usually none.
 
-    The variables are removed, so that no child takes them for its own.
+    The variables are removed, so that child processes do not use them.
 
-    Source: sd_listen_fds(3): LISTEN_PID is the process meant, LISTEN_FDS how many from 3 on.
+    Source: sd_listen_fds(3): LISTEN_PID is the process, LISTEN_FDS the number of sockets from 3 on.
 
     Raises:
-        ConfigError: what was handed over are no listening stream sockets.
+        ConfigError: a file descriptor is not a listening stream socket.
     """
     pid = environment.pop("LISTEN_PID", "")
     count = environment.pop("LISTEN_FDS", "")
@@ -36,7 +37,9 @@ def inherited_sockets(
     if pid != str(os.getpid()) or not count:
         return ()
     if not count.isascii() or not count.isdigit() or int(count) > _MAX_FDS:
-        raise ConfigError(f"LISTEN_FDS is {count[:20]!r}; expected: at most {_MAX_FDS} sockets")
+        raise ConfigError(
+            f"LISTEN_FDS: must be a number of sockets up to {_MAX_FDS}, not {count[:20]!r}"
+        )
     return tuple(_inherited(number) for number in range(first_fd, first_fd + int(count)))
 
 
@@ -47,12 +50,13 @@ def _inherited(number: int) -> socket.socket:
         is_stream = listener.type == socket.SOCK_STREAM
         is_listening = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
     except OSError as error:
-        raise ConfigError(f"file descriptor {number} is no socket: {error.strerror}") from error
+        raise ConfigError(
+            f"file descriptor {number} is not a socket: {error.strerror}; {_UNIT_REMEDY}"
+        ) from error
     if not is_stream or not is_listening:
         listener.detach()
         raise ConfigError(
-            f"file descriptor {number} is no listening stream socket; "
-            "in the .socket unit use ListenStream= and Accept=no"
+            f"file descriptor {number} is not a listening stream socket; {_UNIT_REMEDY}"
         )
     listener.setblocking(False)  # noqa: FBT003 - its only form
     return listener
@@ -60,19 +64,19 @@ def _inherited(number: int) -> socket.socket:
 
 @contextmanager
 def unix_listener(path: Path, mode: int) -> Iterator[socket.socket]:
-    """A Unix socket at a path, which is removed afterwards; blocking.
+    """Bind a Unix socket to a path, and remove it at the end of the block; blocking.
 
     Args:
-        mode: who may connect: a file mode.
+        mode: the file mode of the socket: who may connect.
 
     Raises:
-        ConfigError: something else is there, another server listens there, or the folder refuses.
+        ConfigError: another file or server is at the path, or the path cannot be used.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with listener:
         try:
-            _make_way(path)
-            # Nobody connects before the mode is as it was asked for.
+            _remove_dead_socket(path)
+            # No one can connect before the mode is set.
             before = os.umask(0o777)
             try:
                 listener.bind(str(path))
@@ -80,25 +84,26 @@ def unix_listener(path: Path, mode: int) -> Iterator[socket.socket]:
                 os.umask(before)
             path.chmod(mode)
         except OSError as error:
-            raise ConfigError(f"cannot listen on {path}: {error.strerror}") from error
+            remedy = "choose another path for unix_socket, in a folder where this user may write"
+            raise ConfigError(f"cannot listen on {path}: {error.strerror}; {remedy}") from error
         listener.setblocking(False)  # noqa: FBT003 - its only form
         identity = path.stat().st_ino
         try:
             yield listener
         finally:
             with contextlib.suppress(OSError):
-                if path.stat().st_ino == identity:  # and not that of a server that came after us
+                if path.stat().st_ino == identity:  # not the socket of a later server
                     path.unlink()
 
 
-def _make_way(path: Path) -> None:
-    """Remove a socket that nobody listens on any more, and nothing else."""
+def _remove_dead_socket(path: Path) -> None:
+    """Remove the socket at a path if no server listens on it."""
     try:
         found = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found):
-        raise ConfigError(f"cannot listen on {path}: a file of this name is there; move it away")
+        raise ConfigError(f"cannot listen on {path}: there is a file at this path; move it away")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_S)
         try:
@@ -106,4 +111,4 @@ def _make_way(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
-    raise ConfigError(f"cannot listen on {path}: another server does; stop that one first")
+    raise ConfigError(f"cannot listen on {path}: another server listens there; stop that one first")

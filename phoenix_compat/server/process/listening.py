@@ -1,4 +1,4 @@
-"""Runs an application until a signal: the socket it listens on, the loop it runs in."""
+"""Runs an application until a signal, with its listening sockets and its event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from aiohttp import web
 
-from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
+from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets, explain_bind_error
 from phoenix_compat.background import BackgroundReport
 from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.cluster.receiver import bound_unix_socket
@@ -26,11 +26,11 @@ from phoenix_compat.server.process.systemd import ServiceManager
 
 _HEALTH_PATH: Final = "/healthz"
 BACKGROUND: Final = web.AppKey("background", BackgroundReport)
-"""Where an application has its background tasks."""
+"""The key under which an application stores its background tasks."""
 
 _SHUTDOWN_S: Final = 10.0
 _GC_THRESHOLDS: Final = (50_000, 20, 50)
-"""Nothing on the hot path makes cycles: looking for them often costs and finds nothing."""
+"""Rare collections: the hot path makes no reference cycles, and collecting costs time."""
 
 
 @asynccontextmanager
@@ -41,33 +41,33 @@ async def listening(
     worker_process: WorkerProcess | None = None,
     sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[str]:
-    """Serve an application; yields its URL, and closes it with its clients afterwards.
+    """Serve an application and yield its URL; close it with its clients at the end of the block.
 
     Args:
-        worker process: this process's place among several, which share the port.
-        sockets: bound already, to listen on in place of host and port.
+        worker_process: this process's place among several that share the port.
+        sockets: bound sockets to listen on instead of host and port.
 
     Raises:
-        ConfigError: the address cannot be had.
+        ConfigError: it cannot listen on the address.
     """
     processes = 1 if worker_process is None else worker_process.size
     connections = app.get(CONNECTIONS) or Connections(allowed_connections(processes=processes))
-    # Silent clients are found by timeouts of a minute, long before TCP's keep-alive of two hours.
+    # Timeouts of a minute find silent clients long before TCP's keep-alive of two hours.
     runner = AppRunner(app, shutdown_timeout=_SHUTDOWN_S, tcp_keepalive=False)
     await runner.setup()
     try:
         async with AsyncExitStack() as stack:
             server = runner.server
             if server is None:
-                raise RuntimeError("the runner was set up and has no server")
+                raise RuntimeError("the runner has no server after its setup")
             try:
                 if worker_process is not None:
                     own = await asyncio.to_thread(
                         bound_unix_socket, worker_process.http_path(worker_process.node)
                     )
-                    # What the other processes ask has descriptors of its own.
-                    asked = Connections(allowed_connections(processes=processes))
-                    await stack.enter_async_context(Acceptor((own,), server, asked))
+                    # Requests of the other processes do not use the clients' descriptors.
+                    from_peers = Connections(allowed_connections(processes=processes))
+                    await stack.enter_async_context(Acceptor((own,), server, from_peers))
                 if not sockets:
                     sockets = await bound_tcp_sockets(
                         host, port, reuse_port=worker_process is not None
@@ -75,7 +75,7 @@ async def listening(
                 acceptor = Acceptor(sockets, server, connections, (_HEALTH_PATH,))
                 await stack.enter_async_context(acceptor)
             except OSError as error:
-                raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+                raise ConfigError(explain_bind_error(host, port, error)) from error
             yield _url(sockets[-1].getsockname())
     finally:
         await runner.cleanup()
@@ -115,7 +115,7 @@ async def work_until_signal(
     worker_process: WorkerProcess,
     supervisor_link: SupervisorLink,
 ) -> None:
-    """The same for one process of several, which ends with its supervisor too."""
+    """Do the same for one process of several; it also ends when its supervisor ends."""
     stop = _stop_at_signals()
     supervisor_link.watch(stop)
     async with opened as app, listening(app, host, worker_process.port, worker_process):
@@ -125,7 +125,7 @@ async def work_until_signal(
 
 
 def _url(address: Any) -> str:
-    """Where a socket listens: its address as a URL, or "unix:" and its path."""
+    """A socket's address as a URL, or "unix:" and its path."""
     if isinstance(address, str):
         return f"unix:{address}"
     host, port = address[:2]
@@ -141,17 +141,17 @@ def _stop_at_signals() -> asyncio.Event:
 
 
 def settle_garbage() -> None:
-    """Take what is there now for permanent, and look for cycles rarely from here on."""
+    """Exempt all present objects from garbage collection, and collect rarely from now on."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def run(main: Coroutine[Any, Any, None], loop: Literal["asyncio", "uvloop"] = "asyncio") -> None:
-    """Run to the end, in the loop that is wanted.
+    """Run a coroutine to its end in this kind of event loop.
 
     Raises:
-        ConfigError: uvloop was asked for and is not installed.
+        ConfigError: uvloop is not installed.
     """
     _raise_open_file_limit()
     with asyncio.Runner(loop_factory=_uvloop(main) if loop == "uvloop" else None) as runner:
@@ -159,13 +159,13 @@ def run(main: Coroutine[Any, Any, None], loop: Literal["asyncio", "uvloop"] = "a
 
 
 def check_loop(loop: Literal["asyncio", "uvloop"]) -> None:
-    """Whether the loop can be had.
+    """Check that an event loop is available.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: uvloop is not installed.
     """
     if loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
-        raise ConfigError("loop is 'uvloop', but uvloop is not installed; use asyncio")
+        raise ConfigError("loop: uvloop is not installed; install it, or use asyncio")
 
 
 def _uvloop(main: Coroutine[Any, Any, None]) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -180,10 +180,10 @@ def _uvloop(main: Coroutine[Any, Any, None]) -> Callable[[], asyncio.AbstractEve
 
 
 def _raise_open_file_limit() -> None:
-    """Each client is an open file, and the usual soft limit of 1 024 is meant for `select`."""
+    """Raise the soft limit of open files: it is usually 1 024, and each client needs one."""
     if sys.platform == "win32":
         return
-    import resource  # noqa: PLC0415 - not there on Windows
+    import resource  # noqa: PLC0415 - missing on Windows
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:

@@ -1,4 +1,4 @@
-"""What is done every hour, by the process that has the database: old tasks and old files go."""
+"""Deletes old tasks and old files every hour, in the process that owns the database."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Maintenance:
-    """Prunes as the settings say; they may change while it runs.
+    """Prunes by the settings, which may change while it runs.
 
     Attributes:
-        background: the task that does it.
+        background: the background task.
     """
 
     def __init__(
@@ -41,15 +41,15 @@ class Maintenance:
         self.background = BackgroundTask("maintenance", self._run)
 
     def start(self) -> None:
-        """Begin at once, and then every hour."""
+        """Prune at once, and then every hour."""
         self.background.start()
 
     async def stop(self) -> None:
-        """Do no more."""
+        """Stop pruning."""
         await self.background.stop()
 
     def change(self, settings: Settings) -> None:
-        """Go by these settings, from now on."""
+        """Use these settings from now on, and prune at once."""
         self._settings = settings
         self._changed.set()
 

@@ -1,4 +1,4 @@
-"""SIGHUP: the settings are read again, and those that can change under way do."""
+"""Reads the settings again at SIGHUP, and applies those that can change in a running server."""
 
 from __future__ import annotations
 
@@ -29,22 +29,21 @@ CHANGEABLE: Final = frozenset(
         "fallback_models",
         "keep_files_s",
         "keep_tasks_s",
-        "kinds_file",
         "log_level",
+        "task_types_file",
     }
 )
-"""Settings that a running server takes over. All others are what connections, addresses or the
-provider were made of; they need a restart."""
+"""Settings that apply on reload. All others are used once, at the start; they need a restart."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class ReloadableSettings:
-    """The parts of a running server that take over changed settings.
+    """The parts of a running server to which changed settings are applied.
 
     Args:
-        task types: the table that all who order look into; it is changed in place.
-        load task types: makes that table of settings; blocking.
+        task_types: the table that the API uses; it is changed in place.
+        load_task_types: makes that table from settings; blocking.
     """
 
     def __init__(
@@ -62,10 +61,10 @@ class ReloadableSettings:
         self._maintenance = maintenance
 
     async def apply(self, settings: Settings) -> None:
-        """Go by these settings.
+        """Apply these settings.
 
         Raises:
-            ConfigError: a task type cannot work; nothing was changed.
+            ConfigError: a task type is invalid; nothing was changed.
         """
         task_types = await asyncio.to_thread(self._load_task_types, settings)
         self._task_types.clear()
@@ -76,15 +75,15 @@ class ReloadableSettings:
 
 
 RELOADABLE_SETTINGS: Final = web.AppKey("reloadable", ReloadableSettings)
-"""Where an application has them."""
+"""The key under which an application stores them."""
 
 
 class Reloader:
-    """Reads the settings again when it is asked to; a file that is wrong changes nothing.
+    """Reads the settings again on request. An invalid file is logged and changes nothing.
 
     Args:
-        settings: those that the server was started with.
-        load: reads them again, and checks them; blocking.
+        settings: those with which the server was started.
+        load: reads and checks the settings; blocking.
     """
 
     def __init__(self, settings: Settings, load: Callable[[], Settings]) -> None:
@@ -92,7 +91,7 @@ class Reloader:
         self._load = load
 
     async def reload(self, reloadable: ReloadableSettings) -> None:
-        """Take over what has changed, and say in the log what, and what needs a restart."""
+        """Apply what has changed, and log it together with what needs a restart."""
         try:
             new = await asyncio.to_thread(self._load)
             changed = {
@@ -100,19 +99,21 @@ class Reloader:
                 for name in Settings.model_fields
                 if getattr(new, name) != getattr(self._settings, name)
             }
-            taken = changed & CHANGEABLE
+            applied = changed & CHANGEABLE
             settings = self._settings.model_copy(
-                update={name: getattr(new, name) for name in taken}
+                update={name: getattr(new, name) for name in applied}
             )
-            # The text of the task types may be another, though the file's name is the same.
+            # The content of the task types file may have changed, even if its name has not.
             await reloadable.apply(settings)
         except ConfigError as error:
-            log.error("config.refused", reason=str(error))  # noqa: TRY400 - no bug of ours
+            log.error("config.refused", reason=str(error))  # noqa: TRY400 - not a bug
             return
         self._settings = settings
         set_log_level(settings.log_level)
-        # Seen at every level: somebody waits for it.
-        log.warning("config.reloaded", changed=sorted(taken), needs_restart=sorted(changed - taken))
+        # A warning, so that it is logged at most levels: the operator waits for it.
+        log.warning(
+            "config.reloaded", changed=sorted(applied), needs_restart=sorted(changed - applied)
+        )
 
 
 @asynccontextmanager
@@ -121,7 +122,7 @@ async def reloading(
     settings: Settings,
     load: Callable[[], Settings],
 ) -> AsyncIterator[web.Application]:
-    """An application that reads its settings again at SIGHUP."""
+    """Open an application that reads its settings again at SIGHUP."""
     async with opened as app:
         reloader = Reloader(settings, load)
         loop = asyncio.get_running_loop()
@@ -135,9 +136,9 @@ async def reloading(
 
 @asynccontextmanager
 async def reloading_logs(load: Callable[[], Settings]) -> AsyncIterator[Callable[[], None]]:
-    """What a supervisor calls at SIGHUP: its own log goes by the settings, like its workers'.
+    """The function that a supervisor calls at SIGHUP: it applies the log level to itself.
 
-    What they are told, that a file is wrong or what has changed, it does not say again.
+    Errors and changes are not logged here, because each worker process logs them.
     """
 
     async def reload() -> None:
@@ -152,12 +153,15 @@ async def reloading_logs(load: Callable[[], Settings]) -> AsyncIterator[Callable
 async def _one_by_one(
     reload: Callable[[], Coroutine[Any, Any, None]],
 ) -> AsyncIterator[Callable[[], None]]:
-    """Begins a reload at each call, after those before it; what is not done ends with the block."""
-    turn = asyncio.Lock()
+    """Run the reloads that the yielded function starts one after the other.
+
+    Those that are not done are cancelled at the end of the block.
+    """
+    lock = asyncio.Lock()
     reloads: set[asyncio.Task[None]] = set()
 
     async def wait_and_reload() -> None:
-        async with turn:
+        async with lock:
             await reload()
 
     def begin() -> None:

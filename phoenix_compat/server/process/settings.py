@@ -1,41 +1,61 @@
-"""Settings of the task server: what there is to choose. Where they come from: `configuration`."""
+"""The settings of the task server. `configuration` reads them from flags, environment and file."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from phoenix_compat.protocol.browser import host_pattern
 from phoenix_compat.server.process.config_file import DEFAULT_HOST, DEFAULT_PORT
-from phoenix_compat.server.process.header_values import checked_token, checked_url
+from phoenix_compat.server.process.header_values import (
+    checked_origin_url,
+    checked_token,
+    checked_url,
+)
 
 PREFIX: Final = "PHOENIX_COMPAT_"
 
 REPLICATE_URL: Final = "https://api.replicate.com/v1"
 
+CONFLICT: Final = "settings_conflict"
+"""The type of pydantic's error about settings that exclude each other. Its context has "settings",
+their names, and "text", a template with these names."""
+
 _MAX_SOCKET_PATH_BYTES: Final = 107
+_MAX_AGE_S: Final = 100 * 366 * 86_400.0
 
 
 def _is_mode(text: str) -> str:
-    if not 0 <= int(text, 8) <= 0o777:
-        raise ValueError("is no file mode")
+    if re.fullmatch("0?[0-7]{3}", text) is None:
+        raise ValueError('must be a file mode in octal, such as "0660"')
     return text
 
 
-def _is_short(path: Path) -> Path:
-    if len(str(path).encode()) > _MAX_SOCKET_PATH_BYTES:
-        raise ValueError(f"a socket's path has at most {_MAX_SOCKET_PATH_BYTES} bytes")
+def _is_path(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("must not contain a null byte")
     return path
 
 
-class Settings(BaseSettings):
-    """Everything an operator may choose; the description of each field says what.
+def _is_socket_path(path: Path) -> Path:
+    if len(str(path).encode()) > _MAX_SOCKET_PATH_BYTES:
+        raise ValueError(f"is longer than {_MAX_SOCKET_PATH_BYTES} bytes; use a shorter path")
+    return path
 
-    Each field `name` is `PHOENIX_COMPAT_NAME` in the environment; Replicate's own variables, and
-    PUBLIC_URL, keep their names. A value of this class was made of its arguments and nothing else:
+
+_Path = Annotated[Path, AfterValidator(_is_path)]
+
+
+class Settings(BaseSettings):
+    """Everything an operator can choose; the description of each field says what it does.
+
+    In the environment the field `name` is `PHOENIX_COMPAT_NAME`; Replicate's own variables and
+    PUBLIC_URL keep their names. This class takes its values from its arguments alone:
     `load_configuration` reads flags, environment and file.
     """
 
@@ -44,6 +64,7 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         populate_by_name=True,
+        allow_inf_nan=False,
         # An error quotes what it was given, and that may be the token.
         hide_input_in_errors=True,
     )
@@ -53,37 +74,37 @@ class Settings(BaseSettings):
         DEFAULT_PORT,
         ge=0,
         le=65535,
-        description="port to listen on, 0 to 65535; 0 takes a free one",
+        description="port to listen on, 0 to 65535; with 0 the system chooses a free one",
     )
-    unix_socket: Annotated[Path, AfterValidator(_is_short)] | None = Field(
-        None, description="path of a Unix socket to listen on in place of host and port"
+    unix_socket: Annotated[_Path, AfterValidator(_is_socket_path)] | None = Field(
+        None, description="path of a Unix socket to listen on instead of host and port"
     )
     unix_socket_mode: Annotated[str, AfterValidator(_is_mode)] = Field(
-        "0660", pattern=r"^0?[0-7]{3}$", description='who may connect to it, as "0660"'
+        "0660", description='file mode of the Unix socket, as "0660": who may connect'
     )
-    data_dir: Path = Field(
-        Path("data"), description="folder of the database and the kept files; made when missing"
+    data_dir: _Path = Field(
+        Path("data"),
+        description="folder of the database and the archived files; created if it is missing",
     )
     replicate_api_token: Annotated[SecretStr, AfterValidator(checked_token)] | None = Field(
         None,
         validation_alias=AliasChoices("replicate_api_token", "REPLICATE_API_TOKEN"),
-        description="Replicate's token; without one, the emulator stands in",
+        description="Replicate's API token; without one, the server uses the emulator",
     )
-    replicate_api_token_file: Path | None = Field(
+    replicate_api_token_file: _Path | None = Field(
         None,
         validation_alias=AliasChoices("replicate_api_token_file", "REPLICATE_API_TOKEN_FILE"),
-        description="a file with the token and nothing else, instead of the token itself",
+        description="a file that contains the token and nothing else; use it or "
+        "replicate_api_token, not both",
     )
     replicate_base_url: Annotated[str, AfterValidator(checked_url)] = Field(
         REPLICATE_URL,
         validation_alias=AliasChoices("replicate_base_url", "REPLICATE_BASE_URL"),
-        pattern=r"^https?://[^\s]+$",
-        description="the API with its version, an http(s) address",
+        description="address of Replicate's API, with the API version",
     )
-    public_url: Annotated[str, AfterValidator(checked_url)] | None = Field(
+    public_url: Annotated[str, AfterValidator(checked_origin_url)] | None = Field(
         None,
         validation_alias=AliasChoices("public_url", "PUBLIC_URL", f"{PREFIX}PUBLIC_URL"),
-        pattern=r"^https?://[^\s/]+/?$",
         description='how browsers reach this server, as "https://example.com", without a path',
     )
     check_origin: tuple[str, ...] = Field(
@@ -93,67 +114,80 @@ class Settings(BaseSettings):
     )
     allowed_hosts: tuple[Annotated[str, AfterValidator(host_pattern)], ...] = Field(
         (),
-        description="further names by which this server may be reached, "
+        description="further host names that this server answers to, "
         'as ["nas.lan", "*.example.com"]; "*" allows all',
     )
     show_watchers: bool = Field(
-        default=False, description="whether the clients of a task see who else watches it"
+        default=False, description="whether the clients of a task can see each other"
     )
     default_model: str = Field(
-        "google/imagen-4-fast", description="what type image runs when a request names no model"
+        "google/imagen-4-fast",
+        description="the model for tasks of type image that name no model",
     )
     fallback_models: tuple[str, ...] = Field(
-        (), description="what runs, in this order, when the default model is gone"
+        (), description="models to try in turn when the default model no longer exists"
     )
     max_repeats: int = Field(
         2,
         ge=0,
         le=2,
-        description="how often a prediction that the platform broke is ordered again, 0 to 2; "
-        "each may cost",
+        description="how often a prediction is repeated after a fault of the platform, 0 to 2; "
+        "each repeat may cost money",
     )
-    kinds_file: Path | None = Field(
-        None, description="a TOML table of further task types; see docs/tasks.md"
+    task_types_file: _Path | None = Field(
+        None, description="a TOML file that defines further task types; see docs/tasks.md"
     )
     file_hosts: tuple[str, ...] = Field(
         (),
-        description="further hosts that outputs may be fetched from, "
+        description="further hosts from which the outputs of models may be downloaded, "
         'as ["cdn.example", "http://10.0.0.5:9000"]',
     )
-    max_file_bytes: int = Field(50 * 2**20, ge=1, description="a larger output is not kept")
+    max_file_bytes: int = Field(
+        50 * 2**20, ge=1, description="larger outputs are not archived; in bytes"
+    )
     archive_max_bytes: int | None = Field(
-        None, ge=1, description="all kept files together; the oldest go to stay below it"
+        None,
+        ge=1,
+        description="limit for all archived files together, in bytes; the oldest are deleted first",
     )
     keep_files_s: float | None = Field(
-        None, gt=0, description="kept files go at this age in seconds; without, they stay"
+        None,
+        gt=0,
+        description="archived files are deleted at this age, in seconds; without it, never",
     )
     keep_tasks_s: float | None = Field(
         None,
         ge=3_600.0,
-        description="ended tasks go at this age in seconds, an hour or more, with their files; "
-        "without, they stay",
+        le=_MAX_AGE_S,
+        description="completed and failed tasks are deleted with their files at this age, in "
+        "seconds, 3600 or more; without it, never",
     )
-    concurrency: int = Field(8, ge=1, le=100, description="tasks in hand at once, 1 to 100")
+    concurrency: int = Field(
+        8, ge=1, le=100, description="how many tasks are worked on at the same time, 1 to 100"
+    )
     deadline_s: float = Field(
         600.0,
         ge=5.0,
         le=86_400.0,
-        description="how long a prediction may take, 5 to 86400 seconds",
+        description="how long a prediction may take, in seconds, 5 to 86400",
     )
     emulator_speed: float = Field(
-        1.0, gt=0.0, description="how many times faster than a real model the emulator runs"
+        1.0, gt=0.0, description="how many times faster than real models the emulator runs"
     )
     workers: int = Field(
-        1, ge=1, le=64, description="processes on the one port, 1 to 64; see docs/workers.md"
+        1,
+        ge=1,
+        le=64,
+        description="number of processes that serve the port, 1 to 64; see docs/workers.md",
     )
     max_connections: int | None = Field(
         None,
         ge=1,
-        description="clients' connections in each process, 1 or more; without, as many as the "
-        "limit of open files leaves room for",
+        description="limit for client connections in each process, 1 or more; without it, as many "
+        "as the limit of open files allows",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="debug, info, warning or error"
+        "info", description="least important lines to log: debug, info, warning or error"
     )
     log_format: Literal["console", "json"] = Field(
         "console", description="console, for people, or json"
@@ -161,15 +195,22 @@ class Settings(BaseSettings):
     # uvloop answers single messages about a tenth faster and needs about half as much memory again
     # per connection.
     loop: Literal["asyncio", "uvloop"] = Field(
-        "asyncio", description="asyncio, or uvloop if it is installed"
+        "asyncio", description="event loop: asyncio, or uvloop if it is installed"
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.unix_socket is not None and self.workers > 1:
-            raise ValueError("unix_socket is served by one process; leave workers at 1")
+            raise _conflict(
+                "{unix_socket}: works with one process only; remove it, or set {workers} to 1",
+                ("unix_socket", "workers"),
+            )
         if self.has_token and self.replicate_api_token_file is not None:
-            raise ValueError("replicate_api_token and replicate_api_token_file: give one of them")
+            raise _conflict(
+                "{replicate_api_token}: cannot be combined with {replicate_api_token_file}; "
+                "remove one of them",
+                ("replicate_api_token", "replicate_api_token_file"),
+            )
         return self
 
     @classmethod
@@ -181,7 +222,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the arguments: the other sources are read one value at a time, see configuration."""
+        """Use the arguments alone; `configuration` reads the other sources value by value."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
@@ -192,24 +233,32 @@ class Settings(BaseSettings):
 
     @property
     def files_path(self) -> Path:
-        """The folder of the kept files."""
+        """The folder of the archived files."""
         return self.data_dir / "files"
 
     @property
     def emulator_path(self) -> Path:
-        """What the emulator remembers, when it stands in."""
+        """Where the emulator stores its predictions, if it is used."""
         return self.data_dir / "emulator.jsonl"
 
     @property
     def has_token(self) -> bool:
-        """Whether a real Replicate (or what REPLICATE_BASE_URL names) is to be driven."""
+        """Whether to use Replicate, or what REPLICATE_BASE_URL names, instead of the emulator."""
         token = self.replicate_api_token
         return token is not None and token.get_secret_value() != ""
 
 
 def variables(name: str) -> tuple[str, ...]:
-    """The environment variables of a setting, the one to use first."""
+    """The environment variables of a setting, the preferred one first."""
     alias = Settings.model_fields[name].validation_alias
     choices = alias.choices if isinstance(alias, AliasChoices) else ()
     named = tuple(str(choice) for choice in choices if str(choice).isupper())
     return named or (PREFIX + name.upper(),)
+
+
+def _conflict(text: str, names: tuple[str, ...]) -> PydanticCustomError:
+    """The error about settings that exclude each other; see CONFLICT."""
+    context = {"settings": names, "text": text}
+    return PydanticCustomError(
+        CONFLICT, text.format(**dict(zip(names, names, strict=True))), context
+    )

@@ -81,13 +81,13 @@ async def test_a_model_that_is_gone_is_replaced(tmp_path: Path) -> None:
 
 
 async def test_the_operator_adds_a_task_type_without_code(tmp_path: Path) -> None:
-    """A type of `kinds_file` runs its model; its result names all outputs."""
+    """A type of `task_types_file` runs its model; its result names all outputs."""
     task_types = tmp_path / "task_types.toml"
     task_types.write_text(
         '[poster]\ntask_type = "poster_gen"\ndefault_model = "black-forest-labs/flux-schnell"\n'
         'result = "file"\n'
     )
-    async with product(settings_for(tmp_path, kinds_file=task_types)) as client:
+    async with product(settings_for(tmp_path, task_types_file=task_types)) as client:
         task_id = await client.post(type="poster")
 
         last = await client.ended(task_id)

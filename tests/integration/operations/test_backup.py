@@ -134,17 +134,17 @@ def test_nothing_is_overwritten(home: Path, tmp_path: Path) -> None:
     """A backup does not replace a file, a restore no database and no WAL that was left behind."""
     out = tmp_path / "backup.tar"
     back_up(data_of(home), out)
-    with pytest.raises(BackupError, match="is there already; give another name"):
+    with pytest.raises(BackupError, match="exists; choose another name"):
         back_up(data_of(home), out)
 
     before = (home / "tasks.sqlite3").read_bytes()
-    with pytest.raises(BackupError, match="is there already and is not overwritten"):
+    with pytest.raises(BackupError, match="exists and is not overwritten"):
         restore(out, home, SCHEMA_VERSION)
     assert (home / "tasks.sqlite3").read_bytes() == before
 
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "tasks.sqlite3-wal").touch()
-    with pytest.raises(BackupError, match=r"tasks\.sqlite3-wal is there already"):
+    with pytest.raises(BackupError, match=r"tasks\.sqlite3-wal exists"):
         restore(out, tmp_path / "new", SCHEMA_VERSION)
 
 
@@ -212,11 +212,11 @@ def empty(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (cut, "no whole backup"),
-        (empty, "no whole backup"),
+        (cut, "not a complete backup"),
+        (empty, "not a complete backup"),
         (flip, "is damaged; use another backup"),
-        (smuggle("../evil"), "'../evil', which has no place"),
-        (smuggle("tasks.sqlite3"), "'tasks.sqlite3', which has no place"),
+        (smuggle("../evil"), "'../evil', which does not belong"),
+        (smuggle("tasks.sqlite3"), "'tasks.sqlite3', which does not belong"),
     ],
 )
 def test_a_damaged_backup_restores_nothing(

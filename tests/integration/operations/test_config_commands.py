@@ -35,7 +35,9 @@ async def test_check_config_is_an_exit_code(tmp_path: Path) -> None:
     """0 for settings that work, 2 with a line for each mistake, also those found only in use."""
     task_types = written(tmp_path / "task_types.toml", "[poster]\ntask_type = 1")
     sound = written(tmp_path / "sound.toml", "port = 4100")
-    wrong = written(tmp_path / "wrong.toml", 'kinds_file = "task_types.toml"\nfile_hosts = ["a b"]')
+    wrong = written(
+        tmp_path / "wrong.toml", 'task_types_file = "task_types.toml"\nfile_hosts = ["a b"]'
+    )
 
     good = await run(*COMMAND, "check-config", "--config", sound)
     bad = await run(*COMMAND, "check-config", "--config", wrong)

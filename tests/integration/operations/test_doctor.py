@@ -59,13 +59,13 @@ async def test_a_server_that_lacks_nothing(tmp_path: Path, emulator: Emulator) -
             )
         )
 
-    assert {name: one.told for name, one in findings.items() if one.status != "ok"} == {}
+    assert {name: one.detail for name, one in findings.items() if one.status != "ok"} == {}
     assert set(findings) == {
         *("config", "data directory", "disk", "database", "WAL", "open files", "port"),
         *("token", "rate limit", "clock", "public URL"),
     }
-    assert f"this server runs on {client.url}" in findings["port"].told
-    assert findings["token"].told.startswith("good, of emulated")
+    assert f"this server runs on {client.url}" in findings["port"].detail
+    assert findings["token"].detail.startswith("valid; account: emulated")
 
 
 async def test_a_token_that_is_refused(serve: Serve, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ async def test_a_token_that_is_refused(serve: Serve, tmp_path: Path) -> None:
         settings_for(tmp_path, port=0, replicate_api_token="r8_no", replicate_base_url=url)
     )
 
-    assert findings["token"].told == f"{url} refuses it with 401"
+    assert findings["token"].detail == f"{url} refuses it with status 401"
     assert "replicate.com/account/api-tokens" in findings["token"].remedy
 
 
@@ -97,7 +97,7 @@ def test_a_clock_that_is_wrong(seconds: float, status: str, told: str) -> None:
     """More than half a minute is a failure."""
     finding = clock_finding(REAL, NOW + timedelta(seconds=seconds))
 
-    assert (finding.status, finding.told) == (status, told)
+    assert (finding.status, finding.detail) == (status, told)
     assert clock_finding(replace(REAL, date=None), NOW).status == "warn"
 
 
@@ -105,8 +105,8 @@ def test_a_clock_that_is_wrong(seconds: float, status: str, told: str) -> None:
     ("status", "remedy"),
     [
         (403, "public_url must be exactly"),
-        (404, "does not pass /socket"),
-        (421, "pass Host on"),
+        (404, "does not forward /socket"),
+        (421, "pass on Host"),
         (502, "is it running"),
     ],
 )
@@ -121,7 +121,7 @@ async def test_a_proxy_that_stands_in_the_way(serve: Serve, status: int, remedy:
 
     finding = await check_public_url(Settings(public_url=await serve(app)))
 
-    assert (finding.status, f"with {status}" in finding.told) == ("fail", True)
+    assert (finding.status, f"with status {status}" in finding.detail) == ("fail", True)
     assert remedy in finding.remedy
 
 
@@ -142,7 +142,7 @@ def test_a_database_that_is_damaged_or_old(tmp_path: Path) -> None:
     """A page that went bad is a failure, an older schema and a large WAL are warnings."""
     settings = Settings(data_dir=make_data_dir(tmp_path))
     path = settings.database_path
-    assert check_database(settings).told.startswith("6 tasks, integrity_check ok")
+    assert check_database(settings).detail.startswith("6 tasks, integrity_check ok")
 
     wal = path.with_name(f"{path.name}-wal")
     with wal.open("wb") as file:
@@ -166,7 +166,7 @@ async def test_the_command(tmp_path: Path) -> None:
     wrong = await run(*command, "--json", PHOENIX_COMPAT_PORT="x")
 
     assert (lines.code, table.code, wrong.code) == (0, 1, 1), lines.err + table.err
-    assert "ok    config: the settings are sound" in lines.out
+    assert "ok    config: configuration OK" in lines.out
     findings: list[dict[str, Any]] = json.loads(table.out)
     assert [one["name"] for one in findings if one["status"] == "fail"] == ["public URL"]
     assert [one["name"] for one in json.loads(wrong.out)] == ["config"]

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.operations.first_config import config_text, place_to_write, write_config
+from phoenix_compat.operations.first_config import config_text, path_to_write, write_config
 from phoenix_compat.server.process.configuration import load_configuration
 from phoenix_compat.server.process.settings import Settings
 from tests.conftest import Serve
@@ -67,7 +67,7 @@ async def test_the_questions_become_a_file(path: Path, emulator: Emulator) -> No
     checked = await run("-m", "phoenix_compat", "check-config", "--config", str(path))
 
     assert done.code == 0, done.err
-    assert "the token is good, of emulated" in done.out
+    assert "the token is valid; account: emulated" in done.out
     assert "r8_mine" not in done.out
     assert mode_of(path) == 0o600
     assert values_of(path) == {
@@ -89,7 +89,7 @@ async def test_flags_answer_everything(path: Path, tmp_path: Path) -> None:
     third = await run(*command, "--force", "--host", "::1")
 
     assert (first.code, second.code, third.code) == (0, 2, 0), first.err + third.err
-    assert "is there already; give --force" in second.err
+    assert "exists; use --force" in second.err
     assert values_of(path) == {"port": 4200, "host": "::1", "data_dir": str(tmp_path / "d")}
 
 
@@ -112,8 +112,8 @@ async def test_nothing_is_written_of_answers_that_cannot_work(path: Path, serve:
     unchecked = await run(*INIT, str(path), "--yes", "--no-check", **changes)
 
     assert (wrong.code, refused.code, unchecked.code, there) == (2, 2, 0, False)
-    assert "public_url: " in wrong.err
-    assert "refuses the token with 401" in refused.err
+    assert "--public-url: " in wrong.err
+    assert "refuses the token with status 401" in refused.err
 
 
 async def test_a_link_is_not_written_through_or_over(path: Path) -> None:
@@ -124,7 +124,7 @@ async def test_a_link_is_not_written_through_or_over(path: Path) -> None:
     refused = await run(*INIT, str(path), "--yes")
 
     assert refused.code == 2
-    assert "--force to replace it, or --config for another" in refused.err
+    assert "--force to replace it, or --config to name another" in refused.err
     assert path.readlink() == Path("nowhere.toml")  # noqa: ASYNC240 - nothing else runs
     assert not path.exists()  # noqa: ASYNC240 - nothing else runs
 
@@ -133,13 +133,13 @@ def test_the_file_of_an_installed_service_is_not_passed_by(tmp_path: Path) -> No
     """Where a service has its file, another in the working directory would not reach it: the error
     says what to edit; a file that is named is written as ever."""
     installed = tmp_path / "config.toml"
-    assert place_to_write(None, installed) == Path("phoenix-compat.toml")
+    assert path_to_write(None, installed) == Path("phoenix-compat.toml")
     installed.touch()
 
     with pytest.raises(ConfigError, match="the installed service reads it: edit that file, or"):
-        place_to_write(None, installed)
+        path_to_write(None, installed)
 
-    assert place_to_write(tmp_path / "mine.toml", installed) == tmp_path / "mine.toml"
+    assert path_to_write(tmp_path / "mine.toml", installed) == tmp_path / "mine.toml"
 
 
 def test_the_file_names_every_setting(tmp_path: Path) -> None:

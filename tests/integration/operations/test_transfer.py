@@ -190,7 +190,7 @@ def test_the_commands_work_through_a_file(home: Path, tmp_path: Path) -> None:
     wrong = asyncio.run(run(*command, "import", "--data-dir", there, __file__))
 
     assert (written.code, written.err) == (0, "6 tasks exported\n")
-    assert (read.code, read.out) == (0, "6 tasks added, 0 were here already\n")
+    assert (read.code, read.out) == (0, "6 tasks added, 0 existed already\n")
     assert wrong.code == 2
     assert "line 1: " in wrong.err
 

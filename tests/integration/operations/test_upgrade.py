@@ -39,12 +39,12 @@ async def test_an_older_database_is_upgraded_in_place(home: Path) -> None:
     assert (plan.code, done.code, again.code) == (0, 0, 0), plan.err + done.err + again.err
     assert "has schema version 1; this program's is 2" in plan.out
     assert f"1. copy it to {copy}" in plan.out
-    assert "2. bring it from version 1 to 2" in plan.out
+    assert "2. upgrade it from version 1 to 2" in plan.out
     assert planned == 1
     assert asked(home, "PRAGMA user_version") == 2
     assert asked(home, "PRAGMA integrity_check") == "ok"
     assert asked(home, "SELECT count(*) FROM tasks") == 6
-    assert done.out.endswith(f"done; the older database is {copy}\n")
+    assert done.out.endswith(f"done; the copy of the old database is {copy}\n")
     assert again.out.endswith("nothing to do\n")
 
 

@@ -134,11 +134,11 @@ def test_variables_that_are_not_for_us_are_passed_over() -> None:
 def test_what_is_no_listening_socket_is_refused(tmp_path: Path) -> None:
     """A file, and a socket that does not listen, are told with what the unit should say."""
     me = str(os.getpid())
-    with (tmp_path / "file").open("w") as file, pytest.raises(ConfigError, match="is no socket"):
+    with (tmp_path / "file").open("w") as file, pytest.raises(ConfigError, match="is not a socket"):
         inherited_sockets({"LISTEN_PID": me, "LISTEN_FDS": "1"}, file.fileno())
     with closing(socket.socket()) as idle, pytest.raises(ConfigError, match="ListenStream="):
         inherited_sockets({"LISTEN_PID": me, "LISTEN_FDS": "1"}, idle.fileno())
-    with pytest.raises(ConfigError, match="LISTEN_FDS is '-1'"):
+    with pytest.raises(ConfigError, match=r"LISTEN_FDS: must be .*, not '-1'"):
         inherited_sockets({"LISTEN_PID": me, "LISTEN_FDS": "-1"})
 
 

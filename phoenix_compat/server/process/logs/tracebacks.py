@@ -1,7 +1,7 @@
-"""Tracebacks for the log: no locals, a bounded number of lines, and nothing that steers a terminal.
+"""Formats tracebacks for the log: bounded, without local variables and terminal control characters.
 
-Libraries that print the values of local variables print tokens, prompts and passwords with them,
-and to format a deep value takes minutes.
+Libraries that print local variables print tokens, prompts and passwords with them, and can take
+minutes to format a deeply nested value.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from phoenix_compat.bounded import brief, escaped, shortened
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 
 MAX_ERRORS: Final = 4
-"""Errors that caused each other, or are of one group."""
+"""How many errors are shown of a chain of causes or an exception group."""
 MAX_FRAMES: Final = 12
-"""Of each error, the innermost."""
+"""How many frames are shown of each error; the innermost ones."""
 _MAX_CODE_CHARS: Final = 120
-_MAX_WORDS_CHARS: Final = 500
+_MAX_MESSAGE_CHARS: Final = 500
 
 _CAUSE: Final = "The above exception was the direct cause of the following exception:"
 _CONTEXT: Final = "During handling of the above exception, another exception occurred:"
@@ -28,7 +28,7 @@ _MEMBER: Final = "An exception of the group below:"
 
 
 def exception_text(info: ExcInfo) -> str:
-    """What happened and where, as Python tells it, the last error at the end."""
+    """The traceback in Python's own form, with the last error at the end."""
     parts: list[str] = []
     seen: set[int] = set()
     waiting: deque[tuple[BaseException, str]] = deque([(info[1], "")])
@@ -37,7 +37,8 @@ def exception_text(info: ExcInfo) -> str:
         if id(error) in seen:
             continue
         seen.add(id(error))
-        parts.append(f"{_one(error)}\n\n{relation}\n" if relation else _one(error))
+        text = _one(error)
+        parts.append(f"{text}\n\n{relation}\n" if relation else text)
         if isinstance(error, BaseExceptionGroup):
             waiting.extend((member, _MEMBER) for member in error.exceptions[:MAX_ERRORS])
         if error.__cause__ is not None:
@@ -50,7 +51,7 @@ def exception_text(info: ExcInfo) -> str:
 
 
 def place_of(error: BaseException) -> tuple[str, str, int]:
-    """The kind of an error and the line that raised it: what tells one bug from another."""
+    """An error's class and the line that raised it, which tell one bug from another."""
     frame = error.__traceback__
     if frame is None:
         return type(error).__name__, "", 0
@@ -67,18 +68,18 @@ def _one(error: BaseException) -> str:
             lines.append(f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}')
             if frame.line:
                 lines.append(f"    {shortened(frame.line, _MAX_CODE_CHARS)}")
-    lines.append(_words(error))
+    lines.append(_message_line(error))
     return "\n".join(lines)
 
 
-def _words(error: BaseException) -> str:
-    """The error's own line; what it quotes may be a client's."""
+def _message_line(error: BaseException) -> str:
+    """The error's class and message; the message may quote a client and is escaped."""
     name = type(error).__qualname__
     if type(error).__module__ not in {"builtins", "__main__"}:
         name = f"{type(error).__module__}.{name}"
     try:
-        words = str(error)
-    except Exception as broken:  # noqa: BLE001 - an error that cannot say what it is
-        words = f"(its text raised {brief(type(broken).__name__)})"
-    words = escaped(shortened(words, _MAX_WORDS_CHARS))
-    return f"{name}: {words}" if words else name
+        message = str(error)
+    except Exception as broken:  # noqa: BLE001 - its __str__ is broken
+        message = f"(its text raised {brief(type(broken).__name__)})"
+    message = escaped(shortened(message, _MAX_MESSAGE_CHARS))
+    return f"{name}: {message}" if message else name

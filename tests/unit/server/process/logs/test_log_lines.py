@@ -11,17 +11,16 @@ from typing import Any
 import pytest
 import structlog
 
-from phoenix_compat.server.process import log_lines
-from phoenix_compat.server.process.log_lines import (
+from phoenix_compat.server.process.logs import configure_logs, lines_left_out, log_lines
+from phoenix_compat.server.process.logs.log_lines import (
     MAX_EVENTS,
     MAX_LINE_BYTES,
     MAX_SAME_LINES,
     WINDOW_S,
     LineHandler,
-    SameLines,
+    RepeatLimit,
     key_of,
 )
-from phoenix_compat.server.process.logs import configure_logs, lines_left_out
 
 Logged = Callable[[], str]
 
@@ -185,26 +184,26 @@ class Clock:
 def test_lines_that_say_the_same_are_left_out() -> None:
     """A window admits so many; what was left out is told once, when the window has ended."""
     clock = Clock()
-    lines = SameLines(clock)
+    lines = RepeatLimit(clock)
     key = ("logger", "event")
 
     admitted = [lines.admits(key) for _ in range(MAX_SAME_LINES + 7)]
-    early = lines.told()
+    early = lines.take_left_out()
     clock.now_s = WINDOW_S
     again = lines.admits(key)
 
     assert (admitted.count(True), admitted.count(False)) == (MAX_SAME_LINES, 7)
     assert early == []
     assert again
-    assert lines.told() == [(key, 7)]
-    assert lines.told() == []
+    assert lines.take_left_out() == [(key, 7)]
+    assert lines.take_left_out() == []
     assert lines.left_out == 7
 
 
 def test_other_lines_are_not_left_out() -> None:
     """Another event, another logger, and another line of code that raised, count for themselves."""
     clock = Clock()
-    lines = SameLines(clock)
+    lines = RepeatLimit(clock)
     for _ in range(MAX_SAME_LINES * 2):
         lines.admits(("logger", "event", "ValueError", "a.py", 1))
 
@@ -217,7 +216,7 @@ def test_other_lines_are_not_left_out() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     """A logger whose every line is another is held back too, and nobody else for it."""
     clock = Clock()
-    lines = SameLines(clock)
+    lines = RepeatLimit(clock)
 
     admitted = [lines.admits(("noisy", f"event {number}")) for number in range(100_000)]
 
@@ -226,7 +225,7 @@ def test_what_is_remembered_is_bounded() -> None:
     for logger in range(2_000):
         lines.admits((f"logger {logger}", "event"))
     assert len(lines._tallies) <= MAX_EVENTS
-    assert lines.told(is_over=True)[-1][1] > 90_000
+    assert lines.take_left_out(is_over=True)[-1][1] > 90_000
 
 
 def test_what_was_left_out_is_told_in_a_line(logged: Logged) -> None:

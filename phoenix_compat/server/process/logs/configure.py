@@ -1,4 +1,4 @@
-"""Log lines: one format for this package, aiohttp and everybody else, on stderr."""
+"""Configures logging: every line of the process goes to stderr in one format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import structlog
 from structlog.types import Processor
 
-from phoenix_compat.server.process.log_lines import (
+from phoenix_compat.server.process.logs.log_lines import (
     LineHandler,
     bound_values,
     fitted,
@@ -18,9 +18,9 @@ from phoenix_compat.server.process.log_lines import (
 
 
 def configure_logs(level: str, style: Literal["console", "json"]) -> None:
-    """Send every log line of the process to stderr, for people or as JSON lines.
+    """Send every log line of the process to stderr, as text for people or as JSON.
 
-    What a line may hold, and how many there may be: see `log_lines`.
+    `log_lines` limits the length of a line, its characters, and how often it is repeated.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -50,28 +50,28 @@ def configure_logs(level: str, style: Literal["console", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_log_level(level)
-    for chatty in ("httpx", "httpcore", "replicate", "aiosqlite"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for verbose in ("httpx", "httpcore", "replicate", "aiosqlite"):
+        logging.getLogger(verbose).setLevel(logging.WARNING)
 
 
 def _renderer(style: Literal["console", "json"]) -> Processor:
     if style == "json":
         return structlog.processors.JSONRenderer()
-    # It is given no exception, but its default would be one that prints locals.
+    # It never gets an exception here, but its default formatter would print local variables.
     return structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
 
 
 def set_log_level(level: str) -> None:
-    """Send lines of this level and above from now on."""
+    """Log lines of this level and above from now on."""
     logging.getLogger().setLevel(level.upper())
 
 
 def lines_left_out() -> int:
-    """How many lines were left out, because too many said the same."""
+    """How many repeated lines were left out since the start."""
     return sum(
-        handler.same_lines.left_out
+        handler.repeat_limit.left_out
         for handler in logging.getLogger().handlers
         if isinstance(handler, LineHandler)
     )

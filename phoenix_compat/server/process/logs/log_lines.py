@@ -1,8 +1,8 @@
-"""What a log line may be: at most 8 KiB, of harmless characters, and not too often the same.
+"""Limits log lines: at most 8 KiB each, escaped, and not repeated too often.
 
-Every line of the process goes through here, whoever logs it. The newlines of a format string and of
-a traceback stay; those inside of the values do not, so nobody outside can forge a line. A line that
-says the same as many others of the last seconds is left out and counted.
+Every line of the process passes through here, whichever library logs it. Newlines in a format
+string or a traceback stay; newlines in values are escaped, so clients cannot forge a line. A line
+that repeats many others of the last seconds is left out and counted.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Any, Final
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from phoenix_compat.bounded import bounded_copy, brief, escaped, plain, shortened
-from phoenix_compat.server.process.tracebacks import exception_text, place_of
+from phoenix_compat.server.process.logs.tracebacks import exception_text, place_of
 
 MAX_LINE_BYTES: Final = 8 * 1024
 MAX_SAME_LINES: Final = 300
-"""So many lines of one logger and event in WINDOW_S: more than all tasks in hand can log, and as
-many as anybody reads of clients."""
+"""How many lines of one logger and event are written in WINDOW_S. All running tasks together log
+fewer."""
 WINDOW_S: Final = 10.0
 MAX_EVENTS: Final = 512
-"""Events that are counted apart; of one logger at most an eighth of them."""
+"""How many events are counted separately; one logger can have an eighth of them."""
 
 LEFT_OUT: Final = "log.lines_left_out"
 
@@ -40,7 +40,7 @@ _MAX_KEY_CHARS: Final = 200
 _MAX_FIELDS: Final = 40
 _ALWAYS: Final = frozenset({"event", "exception", "level", "logger", "stack", "timestamp"})
 _FIELD_CHARS: Final = (1_500, 300, 16)
-"""How short the fields are made, step by step, when a line is too long all the same."""
+"""The lengths to which fields are cut, one after the other, until the line is short enough."""
 _CUT: Final = "…[cut]…"
 _UNINDENTED: Final = re.compile(r"\n(?!  )")
 _LOGGER: Final = "phoenix_compat.logs"
@@ -48,8 +48,8 @@ _LOGGER: Final = "phoenix_compat.logs"
 Key = tuple[object, ...]
 
 
-class _Shown:
-    """An argument of a log line: short and harmless, whether the format says %s or %r."""
+class _Argument:
+    """An argument of a log line, shortened and escaped for both %s and %r."""
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -60,7 +60,7 @@ class _Shown:
             return brief(value, _MAX_VALUE_CHARS)
         try:
             text = str(value)
-        except Exception:  # noqa: BLE001 - an object of somebody's class; the line counts
+        except Exception:  # noqa: BLE001 - a foreign object; the line must be logged all the same
             text = brief(value, _MAX_VALUE_CHARS)
         return _one_line(text, _MAX_VALUE_CHARS)
 
@@ -68,30 +68,30 @@ class _Shown:
         return _one_line(brief(self._value, _MAX_VALUE_CHARS), _MAX_VALUE_CHARS)
 
 
-def _shown(value: object) -> object:
-    # %d and %g want the number itself; one of thousands of digits cannot even be written.
+def _argument(value: object) -> object:
+    # %d and %g need the number itself; Python refuses to format a number of thousands of digits.
     is_number = isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 128)
-    return value if is_number or value is None else _Shown(value)
+    return value if is_number or value is None else _Argument(value)
 
 
-def _shown_arguments(arguments: Any) -> Any:
+def _arguments(arguments: Any) -> Any:
     if isinstance(arguments, dict):
-        return {name: _shown(value) for name, value in arguments.items()}
-    return tuple(_shown(value) for value in arguments)
+        return {name: _argument(value) for name, value in arguments.items()}
+    return tuple(_argument(value) for value in arguments)
 
 
 def _one_line(text: str, max_chars: int) -> str:
     return escaped(shortened(text, max_chars))
 
 
-def _harmless(text: str, max_chars: int) -> str:
-    """Text that may have lines of its own; they are indented, so that none looks like an entry."""
+def _indented(text: str, max_chars: int) -> str:
+    """The text with its lines indented, so that none of them looks like a log line."""
     lines = (escaped(line) for line in shortened(text, max_chars).split("\n"))
     return _UNINDENTED.sub("\n  ", "\n".join(lines))
 
 
 def show_exception(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """The traceback as text, in place of what structlog would make of it."""
+    """Replace the exception by its traceback as text, formatted by `tracebacks`."""
     found = event.pop("exc_info", None)
     if found is True or (found and isinstance(found, tuple)):
         info = sys.exc_info() if found is True else found
@@ -104,18 +104,18 @@ def show_exception(_logger: WrappedLogger, _name: str, event: EventDict) -> Even
 
 
 def bound_values(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Every value short and harmless. The event and the traceback keep their lines."""
-    kept: EventDict = {}
+    """Shorten and escape every value. The event and the traceback keep their newlines."""
+    bounded: EventDict = {}
     for name, value in event.items():
-        if len(kept) >= _MAX_FIELDS and name not in _ALWAYS:
-            kept["cut"] = True
+        if len(bounded) >= _MAX_FIELDS and name not in _ALWAYS:
+            bounded["cut"] = True
         elif name == "event":
-            kept[name] = _harmless(_text(value), _MAX_EVENT_CHARS)
+            bounded[name] = _indented(_text(value), _MAX_EVENT_CHARS)
         elif name in {"exception", "stack"}:
-            kept[name] = _shortened_inside(_text(value), _MAX_EXCEPTION_CHARS)
+            bounded[name] = _shortened_inside(_text(value), _MAX_EXCEPTION_CHARS)
         else:
-            kept[name] = _bounded(value)
-    return kept
+            bounded[name] = _bounded(value)
+    return bounded
 
 
 def _text(value: object) -> str:
@@ -133,7 +133,7 @@ def _bounded(value: object) -> object:
 
 
 def _shortened_inside(text: str, max_chars: int) -> str:
-    """The beginning and, more of it, the end: there a traceback says what happened."""
+    """The beginning and the end of a traceback. The end is longer: it has the error."""
     if len(text) <= max_chars:
         return text
     head = max_chars // 4
@@ -141,7 +141,7 @@ def _shortened_inside(text: str, max_chars: int) -> str:
 
 
 def fitted(renderer: Processor) -> Processor:
-    """A renderer whose lines have at most MAX_LINE_BYTES; shorter fields make them so."""
+    """Wrap a renderer so that its lines have at most MAX_LINE_BYTES; long fields are cut."""
 
     def render(logger: WrappedLogger, name: str, event: EventDict) -> str:
         line = _rendered(renderer, logger, name, event)
@@ -176,21 +176,21 @@ def _cut(name: str, value: object, max_chars: int) -> object:
 
 @dataclass(slots=True)
 class _Tally:
-    """How often an event was logged in its window, and how often left out."""
+    """How often an event was logged in its window, and how often it was left out."""
 
     ends_at_s: float
     lines: int = 0
     left_out: int = 0
 
 
-class SameLines:
-    """Counts lines by what they say, and knows which are too many.
+class RepeatLimit:
+    """Counts lines by logger and event, and decides which are too many.
 
     Args:
-        now_s: a clock that never goes back.
+        now_s: a monotonic clock.
 
     Attributes:
-        left_out: lines that were left out since the start.
+        left_out: how many lines were left out since the start.
     """
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -198,15 +198,15 @@ class SameLines:
         self._now_s = now_s
         self._tallies: dict[Key, _Tally] = {}
         self._events_of: dict[object, int] = {}
-        self._untold: list[tuple[Key, int]] = []
+        self._unreported: list[tuple[Key, int]] = []
         self._next_end_s = math.inf
 
     def admits(self, key: Key) -> bool:
-        """Whether one more line of this kind may be written; its first place is the logger."""
+        """Whether one more line with this key may be written. Its first element is the logger."""
         now_s = self._now_s()
         tally = self._tallies.get(key)
         if tally is None and self._events_of.get(key[0], 0) >= MAX_EVENTS // 8:
-            # A logger whose every line is another: those beyond its part are counted together.
+            # This logger has used up its share of events: count its further ones together.
             key = (key[0], None)
             tally = self._tallies.get(key)
         if tally is None:
@@ -223,8 +223,11 @@ class SameLines:
         self._next_end_s = min(self._next_end_s, tally.ends_at_s)
         return False
 
-    def told(self, *, is_over: bool = False) -> list[tuple[Key, int]]:
-        """What was left out in windows that have ended, each told once; with `is_over` in all."""
+    def take_left_out(self, *, is_over: bool = False) -> list[tuple[Key, int]]:
+        """How many lines of each key were left out in windows that have ended.
+
+        Each count is returned once. With `is_over` the open windows are included.
+        """
         now_s = math.inf if is_over else self._now_s()
         if self._next_end_s <= now_s:
             for key, tally in self._tallies.items():
@@ -232,13 +235,13 @@ class SameLines:
                     self._end(key)
             ends = [tally.ends_at_s for tally in self._tallies.values() if tally.left_out]
             self._next_end_s = min(ends, default=math.inf)
-        told, self._untold = self._untold, []
-        return told
+        counts, self._unreported = self._unreported, []
+        return counts
 
     def _end(self, key: Key) -> None:
         tally = self._tallies.get(key)
         if tally is not None and tally.left_out:
-            self._untold.append((key, tally.left_out))
+            self._unreported.append((key, tally.left_out))
             tally.left_out = 0
 
     def _make_room(self, now_s: float) -> None:
@@ -254,7 +257,7 @@ class SameLines:
 
 
 def key_of(record: logging.LogRecord) -> Key:
-    """What a line says, without the values: its logger and event, and of an error the place."""
+    """What lines are counted by: logger, event, and for an error the line that raised it."""
     event: Any = record.msg
     info: Any = record.exc_info
     if isinstance(event, dict):
@@ -269,43 +272,43 @@ def key_of(record: logging.LogRecord) -> Key:
 
 
 class LineHandler(logging.StreamHandler[Any]):
-    """Writes the lines that `SameLines` admits; one that cannot be written is told in a word."""
+    """Writes the lines that `RepeatLimit` admits; a line that cannot be written is reported."""
 
-    def __init__(self, stream: Any, same_lines: SameLines | None = None) -> None:
+    def __init__(self, stream: Any, repeat_limit: RepeatLimit | None = None) -> None:
         super().__init__(stream)
-        self.same_lines = same_lines or SameLines()
+        self.repeat_limit = repeat_limit or RepeatLimit()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, and before it what was left out."""
-        is_admitted = self.same_lines.admits(key_of(record))
-        self._tell(is_over=False)
+        """Write a record, and before it how many lines were left out."""
+        is_admitted = self.repeat_limit.admits(key_of(record))
+        self._report(is_over=False)
         if is_admitted:
             super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; the record's own arguments stay as they are for other handlers."""
+        """Format a copy of the record, so that other handlers see its own arguments."""
         if record.args:
             record = copy.copy(record)
-            record.args = _shown_arguments(record.args)
+            record.args = _arguments(record.args)
         return super().format(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Logging itself would print the arguments."""
-        self.same_lines.left_out += 1
-        kind = sys.exc_info()[0]
-        what = "an error" if kind is None else kind.__name__
-        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
+        """Report a lost line; unlike logging's own method, without its arguments."""
+        self.repeat_limit.left_out += 1
+        error_class = sys.exc_info()[0]
+        what = "an error" if error_class is None else error_class.__name__
+        with contextlib.suppress(OSError, ValueError):  # the stream is closed
             self.stream.write(f"a log line of {plain(record.name)} is lost: {what}\n")
 
     def close(self) -> None:
-        """Tell what was left out last."""
+        """Report the lines that were left out last."""
         try:
-            self._tell(is_over=True)
+            self._report(is_over=True)
         finally:
             super().close()
 
-    def _tell(self, *, is_over: bool) -> None:
-        for key, lines in self.same_lines.told(is_over=is_over):
+    def _report(self, *, is_over: bool) -> None:
+        for key, lines in self.repeat_limit.take_left_out(is_over=is_over):
             record = logging.LogRecord(_LOGGER, logging.WARNING, "", 0, LEFT_OUT, (), None)
             record.logger_of, record.event_of = key[0], plain(key[1])
             record.lines = lines

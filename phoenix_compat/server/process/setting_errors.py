@@ -1,0 +1,81 @@
+"""Says in one line what is wrong with a setting, where it was given, and what it must be.
+
+    --port: must be a whole number from 0 to 65535, not 99999
+    log_level (c.toml, line 3): must be debug, info, warning or error, not 'loud'
+    PUBLIC_URL: must not contain a user name or password
+
+No secret is quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pydantic_core import ErrorDetails
+
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.server.process.expectation import expectation, own_reason
+from phoenix_compat.server.process.header_values import MASK, masked
+from phoenix_compat.server.process.settings import CONFLICT, Settings
+
+SECRETS: Final = frozenset({"replicate_api_token"})
+
+_MAX_VALUE_CHARS: Final = 60
+
+
+class SettingsError(ConfigError):
+    """Settings that cannot work.
+
+    Attributes:
+        problems: a line for each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class Given(NamedTuple):
+    """A value as it was given.
+
+    Attributes:
+        origin: where it was given, for lists of settings: "flag --port", "variable PORT" or
+            "file PATH".
+        written: the setting's name as the user wrote it, for error messages: "--port",
+            "PHOENIX_COMPAT_PORT" or "port (PATH, line 3)".
+    """
+
+    value: object
+    origin: str
+    written: str
+
+
+def describe(found: ErrorDetails, given: Mapping[str, Given]) -> str:
+    """The line for an error of pydantic's. `given` are the values by the setting's name."""
+    if found["type"] == CONFLICT:
+        context = found["ctx"]
+        names = {name: given[name].written for name in context["settings"] if name in given}
+        return str(context["text"]).format(**names)
+    name = str(found["loc"][0])
+    one = given[name]
+    reason = own_reason(found)
+    if reason is not None:
+        is_entry = len(found["loc"]) > 1  # the text quotes a list's entry, so not the whole list
+        return (
+            one.written
+            + ": "
+            + reason
+            + ("" if is_entry else _quoted(name, one.value, " (it is {})"))
+        )
+    expected = expectation(Settings.model_fields[name])
+    return f"{one.written}: must be {expected}{_quoted(name, one.value, ', not {}')}"
+
+
+def _quoted(name: str, value: object, form: str) -> str:
+    if name in SECRETS:
+        return ""
+    text = masked(repr(str(value) if isinstance(value, Path) else value)).replace(MASK, "…")
+    text = text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}…"
+    return form.format(text)
