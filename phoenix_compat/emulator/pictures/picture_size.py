@@ -1,4 +1,4 @@
-"""How large a picture an input asks for."""
+"""The picture size that a model input asks for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 from phoenix_compat.emulator.json_type import JsonObject
 
-# What Imagen really makes of its ratios; the others are computed to the same area.
+# Imagen's real sizes for its ratios; other ratios are computed for the same area.
 _KNOWN = {
     "1:1": (1024, 1024),
     "16:9": (1408, 768),
@@ -22,7 +22,7 @@ _SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 
 
 def picture_size(given: JsonObject) -> tuple[int, int]:
-    """Width and height in pixels: `aspect_ratio` first, then `size`, then `width` and `height`."""
+    """Width and height in pixels, from `aspect_ratio`, `size`, or `width` and `height`."""
     ratio = str(given.get("aspect_ratio", ""))
     if ratio in _KNOWN:
         return _KNOWN[ratio]
@@ -38,7 +38,7 @@ def picture_size(given: JsonObject) -> tuple[int, int]:
 
 def _of_ratio(ratio: float) -> tuple[int, int]:
     ratio = min(max(ratio, 0.25), 4.0)
-    # Models make sides that are multiples of 32.
+    # The sides of real models' pictures are multiples of 32.
     width = round(math.sqrt(_AREA * ratio) / 32) * 32
     height = round(math.sqrt(_AREA / ratio) / 32) * 32
     return width, height
