@@ -63,7 +63,7 @@ def summary(waits: Sequence[float]) -> dict[str, float]:
     shares = {"p50": 0.5, "p99": 0.99, "max": 1.0}
     percentiles = {name: ordered[int((len(ordered) - 1) * share)] for name, share in shares.items()}
     return {
-        "heartbeats": len(ordered),
+        "beats": len(ordered),
         **{name: round(wait, 3) for name, wait in percentiles.items()},
     }
 
