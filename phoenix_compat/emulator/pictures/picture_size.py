@@ -21,16 +21,16 @@ _RATIO = re.compile(r"(\d{1,3}):(\d{1,3})")
 _SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 
 
-def picture_size(given: JsonObject) -> tuple[int, int]:
+def picture_size(model_input: JsonObject) -> tuple[int, int]:
     """Width and height in pixels, from `aspect_ratio`, `size`, or `width` and `height`."""
-    ratio = str(given.get("aspect_ratio", ""))
+    ratio = str(model_input.get("aspect_ratio", ""))
     if ratio in _KNOWN:
         return _KNOWN[ratio]
     if (match := _RATIO.fullmatch(ratio)) and int(match[1]) and int(match[2]):
         return _of_ratio(int(match[1]) / int(match[2]))
-    if match := _SIZE.fullmatch(str(given.get("size", ""))):
+    if match := _SIZE.fullmatch(str(model_input.get("size", ""))):
         return _bounded(int(match[1]), int(match[2]))
-    width, height = given.get("width"), given.get("height")
+    width, height = model_input.get("width"), model_input.get("height")
     if isinstance(width, int) and isinstance(height, int):
         return _bounded(width, height)
     return _KNOWN["1:1"]

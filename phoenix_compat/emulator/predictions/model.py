@@ -75,14 +75,14 @@ class Model:
         """64 hex digits, the same in every run."""
         return hashlib.sha256(f"version of {self.full_name}".encode()).hexdigest()
 
-    def steps(self, given: JsonObject) -> int:
+    def steps(self, model_input: JsonObject) -> int:
         """The number of steps of a run with this input."""
         if not self.default_steps:
             return 0
-        steps = given.get("num_inference_steps")
+        steps = model_input.get("num_inference_steps")
         return steps if isinstance(steps, int) and 0 < steps <= _MAX_STEPS else self.default_steps
 
-    def picture_count(self, given: JsonObject) -> int:
+    def picture_count(self, model_input: JsonObject) -> int:
         """The number of pictures that a run with this input makes; 0 for a text model."""
         match self.output:
             case OutputShape.TEXT_CHUNKS:
@@ -92,7 +92,7 @@ class Model:
             case OutputShape.URI:
                 return 1
             case OutputShape.URI_LIST:
-                count = given.get(self.count_field)
+                count = model_input.get(self.count_field)
                 return count if isinstance(count, int) and 0 < count <= 15 else 1
 
     def document(self, *, origin: str, created_at: str) -> JsonObject:

@@ -79,7 +79,7 @@ class InputField:
 
 
 def check_input(
-    fields: Sequence[InputField], given: JsonObject, *, is_closed: bool
+    fields: Sequence[InputField], model_input: JsonObject, *, is_closed: bool
 ) -> list[InvalidField]:
     """All errors of an input, in the order of the fields; empty when it is valid.
 
@@ -89,15 +89,15 @@ def check_input(
     errors = []
     for field in fields:
         # Real models treat null like a missing key.
-        if given.get(field.name) is None:
+        if model_input.get(field.name) is None:
             if field.is_required:
                 missing = f"{field.name} is required"
                 errors.append(InvalidField("required", "input", missing))
-        elif error := field.validate(given[field.name]):
+        elif error := field.validate(model_input[field.name]):
             errors.append(error)
     if is_closed:
         known = {field.name for field in fields}
-        errors += [unexpected("input", key) for key in given if key not in known]
+        errors += [unexpected("input", key) for key in model_input if key not in known]
     return errors
 
 

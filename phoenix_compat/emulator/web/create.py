@@ -148,13 +148,15 @@ def _model_and_body(
 
 
 def _fault_specs_in_body(document: JSON) -> tuple[FaultSpec, ...]:
-    given = document.get("input") if isinstance(document, dict) else None
-    if not isinstance(given, dict):
+    model_input = document.get("input") if isinstance(document, dict) else None
+    if not isinstance(model_input, dict):
         return ()
-    texts = [value for value in given.values() if isinstance(value, str) and "#fault:" in value]
+    texts = [
+        value for value in model_input.values() if isinstance(value, str) and "#fault:" in value
+    ]
     return tuple(spec for text in texts for spec in fault_specs_in_text(text))
 
 
 def _scope(document: JSON) -> str:
-    given = document.get("input") if isinstance(document, dict) else None
-    return str(given.get("prompt", "")) if isinstance(given, dict) else ""
+    model_input = document.get("input") if isinstance(document, dict) else None
+    return str(model_input.get("prompt", "")) if isinstance(model_input, dict) else ""
