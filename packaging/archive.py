@@ -1,4 +1,4 @@
-"""Archives whose bytes depend on nothing but the files: names in order, no owner, one time."""
+"""Creates reproducible archives: sorted names, no owner, one timestamp."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _LEVEL = 9
 
 
 def tar_gz(folder: Path, prefix: str, epoch_s: int) -> bytes:
-    """A folder as .tar.gz.
+    """Pack a folder as .tar.gz.
 
     Args:
-        prefix: what stands before each name, "" or "name/".
-        epoch_s: the time of every member.
+        prefix: the prefix of each name, "" or "name/".
+        epoch_s: the modification time of all members.
     """
     packed = io.BytesIO()
     with (
-        gzip.GzipFile("", "wb", _LEVEL, packed, epoch_s) as squeezed,
-        tarfile.open(fileobj=squeezed, mode="w|", format=tarfile.USTAR_FORMAT) as archive,
+        gzip.GzipFile("", "wb", _LEVEL, packed, epoch_s) as compressed,
+        tarfile.open(fileobj=compressed, mode="w|", format=tarfile.USTAR_FORMAT) as archive,
     ):
         if prefix:
             archive.addfile(_member(folder, prefix.rstrip("/"), epoch_s))

@@ -1,11 +1,11 @@
-"""Builds what runs without Python: the one-file executable, the .tar.gz and the .deb.
+"""Builds the packages that run without Python: the one-file executable, the .tar.gz and the .deb.
 
     python packaging/bundle.py [--reuse] [FOLDER]
 
-PyInstaller makes the bundle, a folder; the three are made of that same folder.
+PyInstaller creates the bundle, a folder; all three packages are made from it.
 """
 
-# ruff: noqa: S603 - the programs that are run are named here
+# ruff: noqa: S603 - all commands are literals in this file
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _DIGEST_LENGTH = 16
 
 
 def version() -> str:
-    """The version, from the one place where it is."""
+    """The version, from phoenix_compat/version.py."""
     found: str = runpy.run_path(str(ROOT / "phoenix_compat" / "version.py"))["__version__"]
     return found
 
 
 def last_commit_s() -> int:
-    """The time of everything in a release: SOURCE_DATE_EPOCH, else that of the last commit."""
+    """The timestamp for a release: SOURCE_DATE_EPOCH, or the time of the last commit."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given:
         return int(given)
@@ -44,7 +44,7 @@ def last_commit_s() -> int:
 
 
 def build_bundle(epoch_s: int) -> None:
-    """Run PyInstaller. Hashes and times are fixed, so that what it writes depends on its input."""
+    """Run PyInstaller, with fixed hash seed and timestamps for a reproducible result."""
     subprocess.run(
         [
             *(sys.executable, "-m", "PyInstaller", "--noconfirm", "--clean", "--log-level", "WARN"),
@@ -58,8 +58,10 @@ def build_bundle(epoch_s: int) -> None:
 
 
 def _strip(bundle: Path) -> None:
-    """Take out what only debuggers read, a third of the size. Not from Pillow's libraries: they
-    were edited after they were linked, and strip breaks such files."""
+    """Remove debug symbols, a third of the size.
+
+    Pillow's libraries are skipped: they were modified after linking, and strip breaks such files.
+    """
     libraries = [
         str(path)
         for path in sorted(bundle.rglob("*.so*"))
@@ -69,7 +71,7 @@ def _strip(bundle: Path) -> None:
 
 
 def build_one_file(bundle: Path, target: Path, epoch_s: int) -> None:
-    """The executable of launcher.c with the bundle behind it."""
+    """Compile launcher.c and append the bundle to the executable."""
     launcher = ROOT / "build" / "launcher"
     sources = [str(ROOT / "packaging" / name) for name in ("launcher.c", "payload.c")]
     compiler = os.environ.get("CC", "cc")
@@ -80,22 +82,22 @@ def build_one_file(bundle: Path, target: Path, epoch_s: int) -> None:
 
 
 def joined(head: bytes, payload: bytes) -> bytes:
-    """The launcher, the archive behind it, and the trailer; see payload.c."""
+    """The launcher, followed by the archive and the trailer; see payload.c."""
     digest = hashlib.sha256(payload).hexdigest()[:_DIGEST_LENGTH]
     return head + payload + _MAGIC + f"{len(head):016x}{digest}".encode()
 
 
 def machine() -> str:
-    """The machine, in the words of `uname -m`."""
+    """The machine architecture, as `uname -m` prints it."""
     return platform.machine()
 
 
 def build_all(folder: Path, epoch_s: int, *, is_built: bool = False) -> list[Path]:
-    """Build the three.
+    """Build all three packages. Returns their paths.
 
     Args:
-        folder: where they go.
-        is_built: take the bundle that is there.
+        folder: the output folder.
+        is_built: use the existing bundle.
     """
     if not is_built:
         build_bundle(epoch_s)
@@ -113,15 +115,17 @@ def _output(*command: str) -> str:
 
 
 def main() -> None:
-    """Build, and say what was built."""
+    """Build the packages, and print their sizes and paths."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "dist")
-    parser.add_argument("--reuse", action="store_true", help="take the bundle that is there")
+    parser.add_argument("--reuse", action="store_true", help="use the existing bundle")
     options = parser.parse_args()
     if shutil.which(os.environ.get("CC", "cc")) is None or shutil.which("dpkg-deb") is None:
-        raise SystemExit("missing tools: apt-get install gcc libc6-dev zlib1g-dev binutils dpkg")
+        raise SystemExit(
+            "Error: tools are missing; run: apt-get install gcc libc6-dev zlib1g-dev binutils dpkg"
+        )
     for path in build_all(options.folder, last_commit_s(), is_built=options.reuse):
-        print(f"{path.stat().st_size / 1e6:6.1f} MB  {path}")  # noqa: T201 - the answer
+        print(f"{path.stat().st_size / 1e6:6.1f} MB  {path}")  # noqa: T201 - the result is printed
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Makes the .deb of a bundle: a folder laid out as it will be installed, packed by dpkg-deb."""
+"""Builds the .deb from a bundle: lays out the files as installed, and packs them with dpkg-deb."""
 
-# ruff: noqa: S603, S607 - the program that is run is named here
+# ruff: noqa: S603, S607 - all commands are literals in this file
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SCRIPTS = ("postinst", "prerm", "postrm")
 
 
 def build_deb(bundle: Path, folder: Path, version: str, epoch_s: int) -> Path:
-    """Pack the bundle with its unit, its configuration and its scripts.
+    """Pack the bundle with its systemd unit, its configuration and the maintainer scripts.
 
     Args:
-        bundle: the folder that PyInstaller made.
-        folder: where the package goes.
-        epoch_s: the time of all that is inside.
+        bundle: the folder that PyInstaller created.
+        folder: the output folder.
+        epoch_s: the modification time of all files.
     """
     machine = _output("dpkg", "--print-architecture")
     target = folder / f"phoenix-compat_{version}_{machine}.deb"

@@ -1,19 +1,20 @@
-/* The head of the one-file executable. Behind it lies the bundle; see payload.c.
+/* The launcher of the one-file executable. The bundle is appended to it; see payload.c.
  *
- * It unpacks the bundle once, beside those of other versions, and becomes the program inside (exec).
- * There is one process, with the id that was started: a signal, SIGKILL too, hits the server itself,
- * and nothing is left serving. PyInstaller's own one-file mode keeps a parent process, unpacks at
- * every start, and cannot start at all where the temp directory forbids execution.
+ * It unpacks the bundle once, into a folder of this version, and then replaces itself with the program
+ * inside (exec). So there is only one process, with the id that was started: signals, SIGKILL included,
+ * reach the server itself. PyInstaller's own one-file mode keeps a parent process, unpacks at every
+ * start, and does not work when the temp directory is mounted noexec.
  *
- * Places, in this order:
- *   $TMPDIR or /tmp       unless it is mounted noexec; in it phoenix-compat-<uid>
- *   the data directory    --data-dir, PHOENIX_COMPAT_DATA_DIR or ./data; in it .program
+ * It tries these places in order:
+ *   $TMPDIR or /tmp       in the folder phoenix-compat-<uid>, unless it is mounted noexec
+ *   the data directory    --data-dir, PHOENIX_COMPAT_DATA_DIR or ./data; in the folder .program
  *
- * A place is used only if nobody else can put files there: our folder in it belongs to this user and
- * only they may write to it, and the place is not open to all without the sticky bit. Whoever runs
- * from it holds a shared lock on its version's folder: later versions remove what nobody holds, and
- * cleaners of /tmp leave locked folders alone. Before each start all files are looked for, by size,
- * and unpacked again if one is missing. A folder has its name only once it is whole and on the disk.
+ * A place is used only if no other user can put files there: our folder in it must belong to this user
+ * and be writable only for them, and the place must not be world-writable without the sticky bit. A
+ * running program holds a shared lock on the folder of its version: later versions remove only
+ * unlocked folders, and cleaners of /tmp skip locked ones. Each start checks the sizes of all files,
+ * and unpacks again if one is missing. A folder gets its final name only when it is complete and
+ * synced to disk.
  *
  *   cc -O2 -static launcher.c payload.c -lz
  */
@@ -39,18 +40,18 @@
 #define LOCK_TIMEOUT_S 30
 #define LOCK_PAUSE_NS 50000000L
 
-static char told[4 * PATH_MAX]; /* what is printed if no place can be used */
+static char report[4 * PATH_MAX]; /* printed when no place can be used */
 
-static void tell(const char *format, ...)
+static void add_report(const char *format, ...)
 {
-    size_t used = strlen(told);
+    size_t used = strlen(report);
     va_list arguments;
     char line[2 * PATH_MAX];
 
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    snprintf(told + used, sizeof told - used, NAME ": %s\n", line);
+    snprintf(report + used, sizeof report - used, NAME ": %s\n", line);
 }
 
 /* ---- folders ---- */
@@ -74,31 +75,31 @@ static int lock(int folder, int operation)
         if (flock(folder, operation | LOCK_NB) == 0)
             return 0;
         if (errno != EWOULDBLOCK && errno != EINTR)
-            return no("cannot be locked: %s", strerror(errno));
+            return fail("cannot be locked: %s", strerror(errno));
         nanosleep(&pause, NULL);
     }
-    return no("another start has held it for %d s", LOCK_TIMEOUT_S);
+    return fail("another start has locked it for %d s", LOCK_TIMEOUT_S);
 }
 
-/* The folder in a place, made when it is missing; only if nobody else can have put files there. */
-static int open_home(const char *home)
+/* Open our folder in a place, and create it if missing. It must be safe from other users. */
+static int open_own_folder(const char *home)
 {
     struct stat status;
     int folder;
 
     if (mkdir(home, 0700) != 0 && errno != EEXIST)
-        return no("%s", strerror(errno));
+        return fail("%s", strerror(errno));
     folder = open(home, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (folder < 0)
-        return no("%s", strerror(errno));
+        return fail("%s", strerror(errno));
     if (fstat(folder, &status) != 0 || status.st_uid != geteuid() || (status.st_mode & 022) != 0) {
         close(folder);
-        return no("it belongs to another user, or others may write to it");
+        return fail("it belongs to another user, or others may write to it");
     }
     return folder;
 }
 
-/* Remove what is neither this version nor run by anyone; `home` is locked. */
+/* Remove the folders of other versions that are not running; `home` is locked. */
 static void remove_others(const char *home, const char *digest)
 {
     DIR *entries = opendir(home);
@@ -120,14 +121,14 @@ static void remove_others(const char *home, const char *digest)
         closedir(entries);
 }
 
-/* Give a folder that is not whole another name: whoever runs from it keeps what it has. */
-static int put_aside(const char *home, const char *bundle)
+/* Rename an incomplete folder, so that a program that runs from it keeps its files. */
+static int set_aside(const char *home, const char *bundle)
 {
     char aside[PATH_MAX];
 
     if (snprintf(aside, sizeof aside, "%s/old-XXXXXX", home) >= (int)sizeof aside)
-        return no("%s", strerror(ENAMETOOLONG));
-    return mkdtemp(aside) != NULL && rename(bundle, aside) == 0 ? 0 : failed(bundle);
+        return fail("%s", strerror(ENAMETOOLONG));
+    return mkdtemp(aside) != NULL && rename(bundle, aside) == 0 ? 0 : fail_errno(bundle);
 }
 
 static int make_bundle(const char *home, const char *bundle, const struct payload *payload)
@@ -136,14 +137,14 @@ static int make_bundle(const char *home, const char *bundle, const struct payloa
     int folder, result;
 
     if (snprintf(fresh, sizeof fresh, "%s/new-XXXXXX", home) >= (int)sizeof fresh)
-        return no("%s", strerror(ENAMETOOLONG));
+        return fail("%s", strerror(ENAMETOOLONG));
     if (mkdtemp(fresh) == NULL)
-        return no("%s", strerror(errno));
-    /* Without O_CLOEXEC, here and below: the program that this becomes keeps the lock. */
+        return fail("%s", strerror(errno));
+    /* Without O_CLOEXEC, here and below: the lock must survive exec. */
     folder = open(fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    result = folder < 0 ? failed(fresh) : unpack(payload, folder);
+    result = folder < 0 ? fail_errno(fresh) : unpack(payload, folder);
     if (result == 0 && rename(fresh, bundle) != 0)
-        result = failed(bundle);
+        result = fail_errno(bundle);
     if (result == 0)
         return folder;
     if (folder >= 0)
@@ -152,15 +153,15 @@ static int make_bundle(const char *home, const char *bundle, const struct payloa
     return -1;
 }
 
-/* The unpacked bundle: a descriptor that holds its lock, or -1. `home` is locked. */
+/* Open the unpacked bundle. Returns a descriptor that holds its lock, or -1. `home` is locked. */
 static int open_bundle(const char *home, const char *bundle, const struct payload *payload)
 {
     int folder = open(bundle, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 
-    if (folder >= 0 && !is_whole(folder)) {
+    if (folder >= 0 && !is_complete(folder)) {
         close(folder);
         folder = -1;
-        if (put_aside(home, bundle) != 0)
+        if (set_aside(home, bundle) != 0)
             return -1;
     }
     if (folder < 0)
@@ -178,15 +179,15 @@ static int may_hold_programs(const char *place)
     struct stat status;
 
     if (statvfs(place, &mounted) != 0 || stat(place, &status) != 0)
-        return no("%s", strerror(errno));
+        return fail("%s", strerror(errno));
     if (mounted.f_flag & ST_NOEXEC)
-        return no("it is mounted noexec, so no program may run there");
+        return fail("it is mounted noexec, so programs cannot run there");
     if ((status.st_mode & S_IWOTH) && !(status.st_mode & S_ISVTX))
-        return no("all may write to it, and it has no sticky bit");
+        return fail("it is world-writable and has no sticky bit");
     return 0;
 }
 
-/* Become the program, from this place; back only if that cannot be. */
+/* Run the program from this place (exec). Returns only on failure. */
 static void run_from(const char *place, const char *name, const struct payload *payload,
                      char **argv)
 {
@@ -196,24 +197,24 @@ static void run_from(const char *place, const char *name, const struct payload *
     if (snprintf(home, sizeof home, "%s/%s", place, name) >= (int)sizeof home
         || snprintf(bundle, sizeof bundle, "%s/%s", home, payload->digest) >= (int)sizeof bundle
         || snprintf(program, sizeof program, "%s/" NAME, bundle) >= (int)sizeof program)
-        no("%s", strerror(ENAMETOOLONG));
-    else if (may_hold_programs(place) == 0 && (home_folder = open_home(home)) >= 0
+        fail("%s", strerror(ENAMETOOLONG));
+    else if (may_hold_programs(place) == 0 && (home_folder = open_own_folder(home)) >= 0
              && lock(home_folder, LOCK_EX) == 0
              && (folder = open_bundle(home, bundle, payload)) >= 0) {
         remove_others(home, payload->digest);
         argv[0] = program;
-        execv(program, argv); /* closes home_folder, and with it its lock */
-        no("%s", strerror(errno));
+        execv(program, argv); /* closes home_folder and so releases its lock */
+        fail("%s", strerror(errno));
         argv[0] = started_as;
     }
     if (folder >= 0)
         close(folder);
     if (home_folder >= 0)
         close(home_folder);
-    tell("cannot unpack in %s: %s", place, why);
+    add_report("cannot unpack in %s: %s", place, error_text);
 }
 
-/* ---- the data directory, as the program itself will find it ---- */
+/* ---- the data directory, determined as in the program ---- */
 
 static const char *data_directory(int argc, char **argv)
 {
@@ -238,7 +239,7 @@ static void make_directories(const char *path)
     for (size_t i = 1; i < sizeof partial && path[i - 1] != '\0'; i++)
         if (path[i] == '/' || path[i] == '\0') {
             snprintf(partial, sizeof partial, "%.*s", (int)i, path);
-            mkdir(partial, 0777); /* as the program makes it; the umask holds */
+            mkdir(partial, 0777); /* like the program; the umask applies */
         }
 }
 
@@ -249,12 +250,12 @@ int main(int argc, char **argv)
     char name[64], absolute[PATH_MAX];
 
     if (getauxval(AT_SECURE)) {
-        fputs(NAME ": it may not be setuid or have capabilities: the program would not get them\n",
+        fputs(NAME ": setuid and file capabilities are not supported: the program would not get them\n",
               stderr);
         return 2;
     }
     if (open_payload(&payload) != 0) {
-        fprintf(stderr, NAME ": %s\n", why);
+        fprintf(stderr, NAME ": %s\n", error_text);
         return 2;
     }
     snprintf(name, sizeof name, NAME "-%ld", (long)geteuid());
@@ -265,7 +266,7 @@ int main(int argc, char **argv)
     if (realpath(data, absolute) != NULL)
         run_from(absolute, ".program", &payload, argv);
     else
-        tell("cannot make the data directory %s: %s", data, strerror(errno));
-    fprintf(stderr, "%s" NAME ": set TMPDIR to a folder of your own where programs may run\n", told);
+        add_report("cannot make the data directory %s: %s", data, strerror(errno));
+    fprintf(stderr, "%s" NAME ": set TMPDIR to a folder of yours where programs may run\n", report);
     return 2;
 }

@@ -1,8 +1,8 @@
-/* The bundle behind the launcher: a .tar.gz, and then a trailer that says where it begins.
+/* The bundle that is appended to the launcher: a .tar.gz, and a trailer with its offset.
  *
- * The archive is our own, made by archive.py: ustar, with files, folders and symbolic links. So its
- * checksum (gzip's) guards against damage, not against enemies; until it was seen, what was unpacked
- * has no name that anybody would look for.
+ * The archive is created by archive.py: ustar with files, folders and symbolic links. The gzip checksum
+ * protects against damage, not against attackers. Until it has been verified, the unpacked files are
+ * in a folder with a temporary name.
  */
 #define _GNU_SOURCE
 #include "payload.h"
@@ -18,18 +18,18 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define LIST ".files" /* in each bundle: a line for each file, its size and its name */
+#define LIST ".files" /* in each unpacked bundle: the size and the name of each file */
 #define MAGIC "PHXCFILE"
-#define BLOCK 512 /* of tar */
-#define END 'E'   /* a type that tar does not have */
+#define BLOCK 512 /* the block size of tar */
+#define END 'E'   /* not a tar type: the end of the archive */
 
-struct trailer { /* the last bytes of the file, all of it text */
+struct trailer { /* the last bytes of the executable, all text */
     char magic[8];
-    char offset[16]; /* where the payload begins, hexadecimal */
+    char offset[16]; /* of the payload, hexadecimal */
     char digest[DIGEST_LENGTH];
 };
 
-struct member { /* of the archive */
+struct member { /* a member of the archive */
     char name[257]; /* ustar: a prefix of up to 155, a slash, a name of up to 100 */
     char link[101];
     char type; /* '0' file, '2' symbolic link, '5' folder, or END */
@@ -37,25 +37,25 @@ struct member { /* of the archive */
     long size;
 };
 
-char why[PATH_MAX + 200];
+char error_text[PATH_MAX + 200];
 
-int no(const char *format, ...)
+int fail(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(why, sizeof why, format, arguments);
+    vsnprintf(error_text, sizeof error_text, format, arguments);
     va_end(arguments);
     return -1;
 }
 
-int failed(const char *what)
+int fail_errno(const char *what)
 {
-    return no("%s: %s", what, strerror(errno));
+    return fail("%s: %s", what, strerror(errno));
 }
 
-static int damaged(void)
+static int fail_damaged(void)
 {
-    return no("its file is damaged; download it again");
+    return fail("the executable is damaged; download it again");
 }
 
 int open_payload(struct payload *payload)
@@ -66,22 +66,22 @@ int open_payload(struct payload *payload)
 
     payload->file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     if (payload->file < 0)
-        return failed("cannot read its own file through /proc/self/exe");
+        return fail_errno("cannot read the executable through /proc/self/exe");
     size = lseek(payload->file, -(off_t)sizeof trailer, SEEK_END);
     if (size < 0 || read(payload->file, &trailer, sizeof trailer) != sizeof trailer
         || memcmp(trailer.magic, MAGIC, sizeof trailer.magic) != 0)
-        return no("its file is not whole; download it again");
+        return fail("the executable is incomplete; download it again");
     memcpy(offset, trailer.offset, sizeof trailer.offset);
     memcpy(payload->digest, trailer.digest, DIGEST_LENGTH);
     payload->digest[DIGEST_LENGTH] = '\0';
     payload->offset = strtoll(offset, &end, 16);
     if (*end != '\0' || payload->offset <= 0 || payload->offset >= size
         || strspn(payload->digest, "0123456789abcdef") != DIGEST_LENGTH)
-        return damaged();
+        return fail_damaged();
     return 0;
 }
 
-/* A number of a tar header, or -1. */
+/* Parse an octal number of a tar header. Returns -1 when it is invalid. */
 static long octal(const char *field, size_t width)
 {
     long number = 0;
@@ -92,7 +92,7 @@ static long octal(const char *field, size_t width)
     return i > 0 && i < width && (field[i] == '\0' || field[i] == ' ') ? number : -1;
 }
 
-/* A name below the folder, and fit for a line of the list. */
+/* True for a relative name without `..` and control characters, as the list of files needs. */
 static int is_plain(const char *name)
 {
     for (const char *c = name; *c != '\0'; c++)
@@ -107,7 +107,7 @@ static int read_member(gzFile archive, struct member *member)
     long mode;
 
     if (gzread(archive, header, BLOCK) != BLOCK)
-        return damaged();
+        return fail_damaged();
     member->type = header[0] == '\0' ? END : header[156];
     if (member->type == END)
         return 0;
@@ -118,8 +118,8 @@ static int read_member(gzFile archive, struct member *member)
     snprintf(member->link, sizeof member->link, "%.100s", header + 157);
     mode = octal(header + 100, 8);
     member->size = octal(header + 124, 12);
-    member->mode = mode & 0700; /* for this user alone */
-    return mode >= 0 && member->size >= 0 && is_plain(member->name) ? 0 : damaged();
+    member->mode = mode & 0700; /* only for this user */
+    return mode >= 0 && member->size >= 0 && is_plain(member->name) ? 0 : fail_damaged();
 }
 
 static int write_all(int file, const char *bytes, size_t count)
@@ -143,18 +143,18 @@ static int unpack_file(gzFile archive, int folder, const struct member *member)
     file = openat(folder, member->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                   member->mode);
     if (file < 0)
-        return failed(member->name);
+        return fail_errno(member->name);
     for (long left = member->size; left > 0 && result == 0; left -= (long)sizeof buffer) {
-        long kept = left < (long)sizeof buffer ? left : (long)sizeof buffer;
-        int padded = (int)(kept + BLOCK - 1) / BLOCK * BLOCK;
+        long count = left < (long)sizeof buffer ? left : (long)sizeof buffer;
+        int padded = (int)(count + BLOCK - 1) / BLOCK * BLOCK;
 
         if (gzread(archive, buffer, padded) != padded)
-            result = damaged();
-        else if (write_all(file, buffer, kept) != 0)
-            result = failed(member->name);
+            result = fail_damaged();
+        else if (write_all(file, buffer, count) != 0)
+            result = fail_errno(member->name);
     }
     if (close(file) != 0 && result == 0)
-        result = failed(member->name);
+        result = fail_errno(member->name);
     return result;
 }
 
@@ -162,15 +162,15 @@ static int unpack_member(gzFile archive, int folder, const struct member *member
 {
     switch (member->type) {
     case '5':
-        return mkdirat(folder, member->name, 0700) == 0 ? 0 : failed(member->name);
+        return mkdirat(folder, member->name, 0700) == 0 ? 0 : fail_errno(member->name);
     case '2':
         fprintf(list, "%zu %s\n", strlen(member->link), member->name);
-        return symlinkat(member->link, folder, member->name) == 0 ? 0 : failed(member->name);
+        return symlinkat(member->link, folder, member->name) == 0 ? 0 : fail_errno(member->name);
     case '0':
         fprintf(list, "%ld %s\n", member->size, member->name);
         return unpack_file(archive, folder, member);
     default:
-        return damaged();
+        return fail_damaged();
     }
 }
 
@@ -185,9 +185,9 @@ static int unpack_archive(gzFile archive, int folder, FILE *list)
             || (member.type != END && unpack_member(archive, folder, &member, list) != 0))
             return -1;
     } while (member.type != END);
-    while ((read = gzread(archive, rest, sizeof rest)) > 0) /* to the end, where the checksum is */
+    while ((read = gzread(archive, rest, sizeof rest)) > 0) /* read to the end, to verify the checksum */
         ;
-    return read == 0 ? 0 : damaged();
+    return read == 0 ? 0 : fail_damaged();
 }
 
 int unpack(const struct payload *payload, int folder)
@@ -198,26 +198,26 @@ int unpack(const struct payload *payload, int folder)
     gzFile archive = NULL;
 
     if (list == NULL)
-        failed(LIST);
+        fail_errno(LIST);
     else if (archive_file < 0 || lseek(archive_file, payload->offset, SEEK_SET) < 0
              || (archive = gzdopen(archive_file, "rb")) == NULL)
-        failed("cannot read its own file");
-    else if (gzbuffer(archive, 1 << 17) != 0 || gzdirect(archive)) /* not even gzip */
-        damaged();
+        fail_errno("cannot read the executable");
+    else if (gzbuffer(archive, 1 << 17) != 0 || gzdirect(archive)) /* not gzip data */
+        fail_damaged();
     else
         result = unpack_archive(archive, folder, list);
     if (archive == NULL && archive_file >= 0)
         close(archive_file);
     if (archive != NULL && gzclose_r(archive) != Z_OK && result == 0)
-        result = damaged();
+        result = fail_damaged();
     if (list != NULL && fclose(list) != 0 && result == 0)
-        result = failed(LIST);
-    if (result == 0 && syncfs(folder) != 0) /* named only when it outlives a power cut */
-        result = failed("cannot write");
+        result = fail_errno(LIST);
+    if (result == 0 && syncfs(folder) != 0) /* before it gets its final name */
+        result = fail_errno("cannot write");
     return result;
 }
 
-int is_whole(int folder)
+int is_complete(int folder)
 {
     char line[300], *name;
     int whole = 0, file = openat(folder, LIST, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);

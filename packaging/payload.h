@@ -1,33 +1,33 @@
-/* What the two halves of the one-file executable share: the payload, and why something failed. */
+/* Shared by the two halves of the one-file executable: the payload and the error text. */
 #ifndef PAYLOAD_H
 #define PAYLOAD_H
 
 #include <sys/types.h>
 
 #define NAME "phoenix-compat"
-#define DIGEST_LENGTH 16 /* hexadecimal digits of the payload's hash; it names the folder */
+#define DIGEST_LENGTH 16 /* hexadecimal digits of the payload's hash, the name of its folder */
 
-struct payload { /* the bundle, in our own file */
+struct payload { /* the bundle in our own executable */
     int file;
     off_t offset;
     char digest[DIGEST_LENGTH + 1];
 };
 
-extern char why[]; /* why the last thing that failed did */
+extern char error_text[]; /* the reason of the last failure */
 
-/* Note why, as printf does. Always -1, so that a function may return it. */
-int no(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Set error_text, with a format as for printf. Always returns -1. */
+int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Note what could not be done, and errno. Always -1. */
-int failed(const char *what);
+/* Set error_text to `what` and the text of errno. Always returns -1. */
+int fail_errno(const char *what);
 
-/* Find the payload. 0, or -1 when the file is not whole. */
+/* Find the payload. Returns 0, or -1 when the file is incomplete. */
 int open_payload(struct payload *payload);
 
-/* Unpack it into an empty folder, and see it on the disk. 0 or -1. */
+/* Unpack the payload into an empty folder, and sync it to disk. Returns 0 or -1. */
 int unpack(const struct payload *payload, int folder);
 
-/* Whether all that was unpacked into a folder is still there, by size. */
-int is_whole(int folder);
+/* True when a folder still has all unpacked files, compared by size. */
+int is_complete(int folder);
 
 #endif

@@ -1,13 +1,12 @@
-"""Builds all that is published: wheel, sdist, one-file executable, .tar.gz, .deb, the bill of
-materials, and SHA256SUMS over them.
+"""Builds a release: wheel, sdist, one-file executable, .tar.gz, .deb, SBOM and SHA256SUMS.
 
     python packaging/release.py [--check] [FOLDER]
 
-Every time inside is that of the last commit (or SOURCE_DATE_EPOCH), so that the same commit and the
+All timestamps are that of the last commit (or SOURCE_DATE_EPOCH), so that the same commit and the
 same tools give the same bytes.
 """
 
-# ruff: noqa: S603 - the programs that are run are named here
+# ruff: noqa: S603 - all commands are literals in this file
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ from sbom import bill_of_materials
 
 
 def build_python(folder: Path, epoch_s: int) -> list[Path]:
-    """Wheel and sdist."""
+    """Build the wheel and the sdist. Returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [
@@ -50,7 +49,7 @@ def build_python(folder: Path, epoch_s: int) -> list[Path]:
 
 
 def write_sums(files: list[Path], target: Path) -> None:
-    """What `sha256sum --check` reads."""
+    """Write a file for `sha256sum --check`."""
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(files)
     ]
@@ -58,22 +57,24 @@ def write_sums(files: list[Path], target: Path) -> None:
 
 
 def main() -> None:
-    """Check, then build."""
+    """Check the changelog, then build."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "dist")
-    parser.add_argument("--check", action="store_true", help="only whether it may be released")
+    parser.add_argument(
+        "--check", action="store_true", help="only check whether a release is possible"
+    )
     options = parser.parse_args()
     try:
         check_changelog((ROOT / "CHANGELOG.md").read_text(), version())
     except ReleaseError as error:
-        raise SystemExit(f"release: {error}") from error
+        raise SystemExit(f"Error: {error}") from error
     if options.check:
         return
     epoch_s = last_commit_s()
     files = [*build_python(options.folder, epoch_s), *build_all(options.folder, epoch_s)]
-    bill = options.folder / f"phoenix-compat-{version()}.cdx.json"
-    bill.write_text(bill_of_materials(version(), epoch_s))
-    write_sums([*files, bill], options.folder / "SHA256SUMS")
+    sbom_path = options.folder / f"phoenix-compat-{version()}.cdx.json"
+    sbom_path.write_text(bill_of_materials(version(), epoch_s))
+    write_sums([*files, sbom_path], options.folder / "SHA256SUMS")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The bill of materials, CycloneDX as JSON: what the bundle is made of, as installed here."""
+"""Creates the software bill of materials (CycloneDX JSON) of the bundle, as installed here."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from packaging.requirements import Requirement
 
 _NAME = "phoenix-compat"
 _EXTRAS = frozenset({"uvloop"})
-"""Of the package, those that are in the bundle."""
+"""The extras of the package that the bundle contains."""
 
 
 def bill_of_materials(version: str, epoch_s: int) -> str:
-    """The package, all that it needs, and the parts of Python that are files of their own."""
+    """The SBOM of the package, its dependencies, Python, and the libraries that Python bundles."""
     root = Component(name=_NAME, version=version, type=ComponentType.APPLICATION, bom_ref=_NAME)
-    needs = {_canonical(_NAME): sorted(set(_needs(_NAME, _EXTRAS)))}
-    waiting = list(needs[_NAME])
-    while waiting:
-        name = waiting.pop()
-        if name not in needs:
-            needs[name] = sorted(set(_needs(name, frozenset())))
-            waiting += needs[name]
-    parts = {name: _component(name) for name in sorted(needs) if name != _NAME}
+    dependencies = {_canonical(_NAME): sorted(set(_dependencies(_NAME, _EXTRAS)))}
+    pending = list(dependencies[_NAME])
+    while pending:
+        name = pending.pop()
+        if name not in dependencies:
+            dependencies[name] = sorted(set(_dependencies(name, frozenset())))
+            pending += dependencies[name]
+    parts = {name: _component(name) for name in sorted(dependencies) if name != _NAME}
     bom = Bom(
         components=[*parts.values(), *_python()],
         serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"{_NAME}@{version}@{epoch_s}"),
     )
     bom.metadata.component = root
     bom.metadata.timestamp = datetime.fromtimestamp(epoch_s, UTC)
-    for name, needed in needs.items():
+    for name, needed in dependencies.items():
         bom.dependencies.add(
             Dependency(
                 root.bom_ref if name == _NAME else parts[name].bom_ref,
@@ -52,8 +52,8 @@ def bill_of_materials(version: str, epoch_s: int) -> str:
     return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
 
 
-def _needs(name: str, extras: frozenset[str]) -> Iterator[str]:
-    """What a package needs here; extras that others ask of it are followed too."""
+def _dependencies(name: str, extras: frozenset[str]) -> Iterator[str]:
+    """The direct dependencies of a package on this platform, with those of its extras."""
     for text in metadata.requires(name) or ():
         requirement = Requirement(text)
         marker = requirement.marker
@@ -63,7 +63,7 @@ def _needs(name: str, extras: frozenset[str]) -> Iterator[str]:
             continue
         yield _canonical(requirement.name)
         if requirement.extras:
-            yield from _needs(requirement.name, frozenset(requirement.extras))
+            yield from _dependencies(requirement.name, frozenset(requirement.extras))
 
 
 def _component(name: str) -> Component:
@@ -81,7 +81,7 @@ def _component(name: str) -> Component:
 
 
 def _python() -> Iterator[Component]:
-    """Python itself, and the libraries of its own that are known by a version."""
+    """Python, and the libraries bundled with it that have a version."""
     versions = {
         "cpython": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION.split()[1],

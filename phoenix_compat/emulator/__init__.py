@@ -1,7 +1,7 @@
-"""Replicate's HTTP API, emulated: for the demo without a token, and for tests with faults.
+"""Emulates Replicate's HTTP API, for the demo without a token and for tests with faults.
 
-Two layers: pure modules here (clock, prediction, catalog, faults, picture), and in `web/` the
-thin aiohttp side. It knows nothing of channels or tasks.
+The modules here and in `predictions/`, `faults/`, `pictures/` and `persistence/` work without HTTP;
+`web/` has the aiohttp handlers. Channels and tasks do not belong here. Start with `state`.
 """
 
 from __future__ import annotations

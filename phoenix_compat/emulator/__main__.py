@@ -1,4 +1,4 @@
-"""`python -m phoenix_compat.emulator`: the emulator alone, for a client that wants a Replicate."""
+"""`python -m phoenix_compat.emulator`: serve the emulator on its own."""
 
 from __future__ import annotations
 
@@ -14,34 +14,40 @@ from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.web.server import Emulator
 from phoenix_compat.errors import ConfigError
 
-_TOKEN = "r8_emulated"  # noqa: S105 - any token will do, and this one opens nothing else
+_TOKEN = "r8_emulated"  # noqa: S105 - a placeholder: the emulator accepts any token
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
     default=8901,
     show_default=True,
-    help="0 takes a free port.",
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option(
     "--allowed-host",
     "allowed_hosts",
     multiple=True,
     metavar="NAME",
-    help="A further name by which /__emu may be reached; repeatable.",
+    help="Another host name under which /__emu may be called; repeatable.",
 )
-@click.option("--speed", default=1.0, show_default=True, help="How many times faster models run.")
-@click.option("--seed", type=int, help="Makes ids and durations repeat.")
-@click.option("--rate-per-minute", default=600, show_default=True, help="Creates allowed.")
-@click.option("--cold-start-s", default=0.0, show_default=True, help="A model's first start.")
+@click.option(
+    "--speed", default=1.0, show_default=True, help="How many times faster than real models run."
+)
+@click.option("--seed", type=int, help="Seed for ids and durations.")
+@click.option(
+    "--rate-per-minute", default=600, show_default=True, help="Creates allowed per minute."
+)
+@click.option(
+    "--cold-start-s", default=0.0, show_default=True, help="Extra time for a model's first start."
+)
 @click.option(
     "--state",
     "state_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File that remembers predictions over a restart; else they are forgotten.",
+    help="File that keeps predictions over a restart; without it they are lost.",
 )
 def main(  # noqa: PLR0913 - one parameter per option
     *,
@@ -54,7 +60,7 @@ def main(  # noqa: PLR0913 - one parameter per option
     cold_start_s: float,
     state_file: Path | None,
 ) -> None:
-    """Serve Replicate's HTTP API, emulated, until Ctrl-C or SIGTERM."""
+    """Emulate Replicate's HTTP API until Ctrl-C or SIGTERM."""
     try:
         settings = EmulatorSettings(
             host=host,
@@ -75,8 +81,8 @@ def main(  # noqa: PLR0913 - one parameter per option
 async def _serve(settings: EmulatorSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Handlers of our own: a container's first process and a schedule's background job have
-        # none.
+        # Set explicitly: process 1 of a container and background jobs of a shell script start
+        # without a handler for SIGINT.
         with contextlib.suppress(NotImplementedError):  # on Windows
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
@@ -90,7 +96,7 @@ async def _serve(settings: EmulatorSettings) -> None:
 
 def _greeting(emulator: Emulator) -> str:
     base_url = emulator.base_url
-    return f"""Replicate, emulated, listens on {emulator.origin} (Ctrl-C ends it).
+    return f"""The Replicate emulator listens on {emulator.origin} (press Ctrl-C to stop it).
 
   export REPLICATE_API_TOKEN={_TOKEN}
   export REPLICATE_BASE_URL={base_url}
@@ -99,7 +105,7 @@ def _greeting(emulator: Emulator) -> str:
     -H 'Authorization: Bearer {_TOKEN}' -H 'Content-Type: application/json' \\
     -H 'Prefer: wait' -d '{{"input": {{"prompt": "Medieval monk"}}}}'
 
-  {emulator.origin}/__emu/faults lists the faults; put "#fault:429x2" in a prompt to have one."""
+  {emulator.origin}/__emu/faults lists the faults; put "#fault:429x2" in a prompt to get one."""
 
 
 if __name__ == "__main__":

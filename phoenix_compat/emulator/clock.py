@@ -1,4 +1,4 @@
-"""The emulator's time, which a test can stop, push on and hurry; it waits for nothing itself."""
+"""The emulator's clock, which a test can stop, advance and speed up. It never waits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 
 class EmulatorClock:
-    """Unix time that starts at the source's and may then run at another pace.
+    """Unix time that starts at the real time and can then run at another speed.
 
     Args:
-        source: where real seconds come from; `time.time` unless a test brings its own.
+        source: returns the real unix time in seconds; a test may pass its own.
     """
 
     def __init__(self, source: Callable[[], float] = time.time) -> None:
@@ -24,7 +24,7 @@ class EmulatorClock:
 
     @property
     def factor(self) -> float:
-        """How many emulated seconds pass in a real one; 0 is a stopped clock."""
+        """How many emulated seconds pass in a real second; 0 means that the clock is stopped."""
         return self._factor
 
     def now_s(self) -> float:
@@ -32,26 +32,30 @@ class EmulatorClock:
         return self._reading_s + (self._source() - self._anchor_s) * self._factor
 
     def advance(self, seconds: float) -> None:
-        """Jump forward. Raises ValueError for a negative jump: time never runs back."""
+        """Jump forward. Raises ValueError when `seconds` is negative."""
         if seconds < 0:
-            raise ValueError(f"the clock cannot go back by {-seconds} s")
+            raise ValueError(f"the clock cannot go back: advance must be 0 or more, not {seconds}")
         self._set(self.now_s() + seconds, self._factor)
 
     def scale(self, factor: float) -> None:
-        """Run `factor` times as fast as real time from now on; 0 stops the clock."""
+        """Run `factor` times as fast as real time from now on; 0 stops the clock.
+
+        Raises:
+            ValueError: the factor is negative or not finite.
+        """
         if not 0 <= factor < math.inf:
-            raise ValueError(f"{factor} is no pace for a clock; it must be 0 or more, and finite")
+            raise ValueError(f"the scale of the clock must be finite and 0 or more, not {factor}")
         self._set(self.now_s(), factor)
 
     def real_seconds_until(self, at_s: float) -> float:
-        """How long that is in real seconds: 0 when it has passed, inf when it will not come."""
+        """Real seconds until `at_s`: 0 when it has passed, inf when the clock is stopped."""
         left_s = at_s - self.now_s()
         if left_s <= 0:
             return 0.0
         return left_s / self._factor if self._factor else math.inf
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each jump and each change of pace."""
+        """Call `listener` after each jump and each change of speed."""
         self._listeners.append(listener)
 
     def _set(self, reading_s: float, factor: float) -> None:
@@ -68,7 +72,7 @@ def timestamp(at_s: float, digits: int = 3) -> str:
     >>> timestamp(1753845207.921)
     '2025-07-30T03:13:27.921Z'
     """
-    # Rounded, not cut: as a float, 27.921 s may be a hair less than that.
+    # Rounded, not truncated: the float of 27.921 may be slightly less than 27.921.
     whole_s, fraction = divmod(round(at_s * 10**digits), 10**digits)
     moment = datetime.fromtimestamp(whole_s, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:0{digits}d}Z"
@@ -78,7 +82,7 @@ def parse_timestamp(text: str) -> float:
     """Unix seconds of an ISO 8601 text; one without a zone is taken as UTC.
 
     Raises:
-        ValueError: it is no ISO 8601 time.
+        ValueError: the text is not an ISO 8601 time.
     """
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,4 +1,4 @@
-"""The type of a JSON value, for the edges where a document has no class of its own."""
+"""Types of JSON values, for documents without a class of their own."""
 
 from __future__ import annotations
 

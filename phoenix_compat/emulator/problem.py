@@ -1,4 +1,4 @@
-"""Replicate's error answers, as values: what is wrong, in the shapes the real API uses."""
+"""Replicate's error responses as values, in the format of the real API."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from phoenix_compat.errors import PhoenixCompatError
 
 @dataclass(frozen=True, slots=True)
 class InvalidField:
-    """One thing wrong with a request body.
+    """One error in a request body.
 
     Attributes:
         type: `required`, `invalid_type`, `enum`, `number_lte`, `number_gte`,
             `additional_property_not_allowed`.
         field: a dotted path such as `input.aspect_ratio`; empty for the body itself.
-        description: the sentence for people.
+        description: the message for people.
     """
 
     type: str
@@ -26,15 +26,17 @@ class InvalidField:
 
     @property
     def line(self) -> str:
-        """Its line in the problem's `detail`."""
+        """The error as a line of the problem's `detail`."""
         return f"- {self.field}: {self.description}" if self.field else f"- {self.description}"
 
 
 class ProblemError(PhoenixCompatError):
-    """A request ends here with this status and `application/problem+json` body.
+    """Ends a request with this status and an `application/problem+json` body.
 
     Attributes:
-        status: the HTTP status. body: the document. headers: what goes beside it.
+        status: the HTTP status.
+        body: the problem document.
+        headers: additional response headers.
     """
 
     def __init__(
@@ -54,26 +56,26 @@ class ProblemError(PhoenixCompatError):
 
 
 def unauthenticated() -> ProblemError:
-    """401 of a request without a usable token."""
+    """401 for a request without a valid token."""
     return ProblemError(
         401, "You did not pass a valid authentication token", title="Unauthenticated"
     )
 
 
 def not_found() -> ProblemError:
-    """404 of whatever is not there."""
+    """404 for anything that does not exist."""
     return ProblemError(404, "The requested resource could not be found.")
 
 
 def too_large(limit_bytes: int) -> ProblemError:
-    """413 of a body or a file above the limit."""
+    """413 for a body or a file above the limit."""
     return ProblemError(
         413, f"The request body exceeds {limit_bytes} bytes.", title="Request entity too large"
     )
 
 
 def invalid_input(invalid: Sequence[InvalidField]) -> ProblemError:
-    """422 that names each wrong field."""
+    """422 that names each invalid field."""
     return ProblemError(
         422,
         "".join(f"{field.line}\n" for field in invalid),
@@ -83,12 +85,12 @@ def invalid_input(invalid: Sequence[InvalidField]) -> ProblemError:
 
 
 def invalid_request(detail: str) -> ProblemError:
-    """422 of a header, a query or a fault name that makes no sense."""
+    """422 for an invalid header, query or fault name."""
     return ProblemError(422, detail, title="Invalid request")
 
 
 def version_unknown() -> ProblemError:
-    """422 of a version that does not exist or may not be used."""
+    """422 for a version that does not exist or may not be used."""
     return ProblemError(
         422,
         "The specified version does not exist (or perhaps you don't have permission to use it?)",
@@ -97,7 +99,7 @@ def version_unknown() -> ProblemError:
 
 
 def version_disabled() -> ProblemError:
-    """422 of a model that Replicate has switched off."""
+    """422 for a model that Replicate has disabled."""
     return ProblemError(
         422,
         "This version has been disabled because it consistently fails to complete setup.",
@@ -106,7 +108,7 @@ def version_disabled() -> ProblemError:
 
 
 def throttled(wait_s: int) -> ProblemError:
-    """429 with the wait in the text, in `retry_after` and in the header."""
+    """429 with the delay in the text, in `retry_after` and in the `Retry-After` header."""
     return ProblemError(
         429,
         f"Request was throttled. Your rate limit resets in ~{wait_s}s.",

@@ -1,4 +1,4 @@
-"""A token bucket on the emulator's clock."""
+"""A rate limit (token bucket) on the emulator's clock."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from phoenix_compat.emulator.problem import throttled
 
 
 class RateLimit:
-    """So many requests a minute, with a burst of so many at once.
+    """A token bucket.
 
     Args:
-        per_minute: how fast the bucket fills. burst: how much it holds.
-        now_s: the moment at which it is full.
+        per_minute: how many tokens are added per minute.
+        burst: the capacity.
+        now_s: the time at which the bucket is full.
     """
 
     def __init__(self, per_minute: int, burst: int, now_s: float) -> None:
@@ -22,7 +23,7 @@ class RateLimit:
         self._level_at_s = now_s
 
     def take(self, now_s: float) -> None:
-        """Use one. Raises ProblemError (429) when none is left; that costs nothing."""
+        """Take one token. Raises ProblemError (429) when there is none; nothing is taken then."""
         self._fill(now_s)
         if self._level < 1:
             wait_s = max(math.ceil((1 - self._level) / self._per_second), 1)
@@ -36,6 +37,6 @@ class RateLimit:
         return {"ratelimit-remaining": str(int(self._level)), "ratelimit-reset": str(reset_s)}
 
     def _fill(self, now_s: float) -> None:
-        grown = self._level + (now_s - self._level_at_s) * self._per_second
-        self._level = min(grown, self._burst)
+        refilled = self._level + (now_s - self._level_at_s) * self._per_second
+        self._level = min(refilled, self._burst)
         self._level_at_s = now_s

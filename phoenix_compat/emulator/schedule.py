@@ -1,4 +1,4 @@
-"""What will become of a prediction, decided when it is created; it knows no clock."""
+"""The course of a prediction, drawn when it is created. It does not depend on a clock."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from enum import Enum, StrEnum
 
 from phoenix_compat.emulator.settings import EmulatorSettings
 
-# How the running times spread: about two thirds lie within 35 % of the median.
+# The spread of the running times: about two thirds lie within 35 % of the median.
 _RUN_SIGMA = 0.35
 
 
 class Status(StrEnum):
-    """The words of a prediction's `status`; the last two are none of Replicate's."""
+    """The values of a prediction's `status`. Replicate does not have the last two."""
 
     STARTING = "starting"
     PROCESSING = "processing"
@@ -27,7 +27,10 @@ class Status(StrEnum):
 
 
 class OutputKind(Enum):
-    """What a success brings: the model's own output, or an oddity in its place."""
+    """The output of a success: the model's own, or an unusual one that a fault asks for.
+
+    The values are stored in the state file.
+    """
 
     MODEL = "the model's own"
     NULL = "null"
@@ -38,7 +41,10 @@ class OutputKind(Enum):
 
 
 class LogsKind(Enum):
-    """What the logs hold: the model's own, or an oddity in their place."""
+    """The content of the logs: the model's own, or an unusual one that a fault asks for.
+
+    The values are stored in the state file.
+    """
 
     MODEL = "the model's own"
     NULL = "null"
@@ -48,15 +54,17 @@ class LogsKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The course of one prediction, unless someone cancels it.
+    """The course of one prediction unless it is canceled.
+
+    The field names are keys of the state file.
 
     Attributes:
-        starting_s, run_s: how long it starts and runs, in seconds; inf means for ever.
-        ending: the status it comes to. `aborted` comes at the end of starting.
-        error: the text that goes with a failure; None is allowed even then.
-        waiting_status: what it is called before it runs.
-        skew_s: how far its timestamps are off.
-        listed_after_s: how long the list of predictions does not show it.
+        starting_s, run_s: how long it starts and runs, in seconds; inf means that it never ends.
+        ending: the final status. `aborted` comes at the end of starting.
+        error: the error text of a failure; may be None.
+        waiting_status: the status before it runs.
+        skew_s: the error of its timestamps, in seconds.
+        listed_after_s: how long after its creation the list of predictions shows it.
     """
 
     starting_s: float
@@ -70,11 +78,9 @@ class Schedule:
     listed_after_s: float = 0.0
 
 
-def ordinary_schedule(
-    dice: random.Random, settings: EmulatorSettings, *, is_cold: bool
-) -> Schedule:
-    """A course as real models take it: a short start, then a lognormal run."""
-    run_s = dice.lognormvariate(math.log(settings.run_median_s), _RUN_SIGMA)
+def random_schedule(rng: random.Random, settings: EmulatorSettings, *, is_cold: bool) -> Schedule:
+    """A schedule like those of real models: a short start, then a lognormal running time."""
+    run_s = rng.lognormvariate(math.log(settings.run_median_s), _RUN_SIGMA)
     run_s = min(max(run_s, settings.run_min_s), settings.run_max_s)
     starting_s = settings.starting_s + (settings.cold_start_s if is_cold else 0.0)
     return Schedule(starting_s=starting_s / settings.speed, run_s=run_s / settings.speed)

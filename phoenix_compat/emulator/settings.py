@@ -1,4 +1,4 @@
-"""What can be chosen about an emulator; it reads no environment and opens nothing."""
+"""The settings of an emulator: values and their checks. It reads no environment and no files."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ from pathlib import Path
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.browser import host_pattern
 
-# A fixed secret, so that a signature is the same in every run; real accounts have their own.
+# Fixed, so that signatures are the same in every run; each real account has its own.
 DEFAULT_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"a secret that everyone may know.").decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorSettings:
-    """Every choice with its default. Durations ending in `_s` are seconds of the emulator's clock.
+    """All settings with their defaults. Durations (`_s`) are in seconds of the emulator's clock.
 
     Attributes:
-        host, port: where `Emulator` listens; port 0 takes a free one.
-        allowed_hosts: further names by which its control routes may be reached, as "emulator" or
-            "*.example.com"; "*" allows all.
-        speed: how many times faster than real models the emulated ones start and run. It leaves
-            the clock alone: timestamps, deadlines and limits stay those of the wall.
-        seed: makes ids, durations and random faults repeat; None draws anew each time.
+        host, port: the address that `Emulator` listens on; port 0 picks a free one.
+        allowed_hosts: additional host names under which the control routes may be called, such as
+            "emulator" or "*.example.com"; "*" allows all.
+        speed: how many times faster than real models the emulated ones start and run. It does not
+            change the clock: timestamps, deadlines and limits stay in real time.
+        seed: makes ids, durations and random faults repeatable; None draws new ones each time.
         api_token: the only bearer token accepted; None accepts any.
         starting_s, cold_start_s: time in `starting`; the first prediction of each model takes
             `cold_start_s` more.
-        run_median_s, run_min_s, run_max_s: the running time, lognormal and cut at both ends.
-        creates_per_minute, create_burst: the limit on creates; the burst is the whole minute's
-            worth unless given. requests_per_minute: the limit on everything else.
-        retention_s: after this age a finished prediction loses its input, output, logs, files.
-        state_file: where predictions are remembered over a restart; None forgets them.
-        max_predictions: more than these are not kept, the oldest finished go first.
-        max_body_bytes, max_upload_bytes, max_uploads_bytes: one JSON body, one uploaded file,
-            all uploaded files together.
-        hang_s: how long a fault that hangs holds a connection at most.
-        oversize_bytes: the size of the file that the too-large faults send.
-        webhook_secret: `whsec_…`, signs webhooks. webhook_retry_s: waits between the repeats of a
-            terminal webhook.
+        run_median_s, run_min_s, run_max_s: the running time, lognormal and clipped to the bounds.
+        creates_per_minute, create_burst: the limit on creates; the burst defaults to one minute's
+            worth. requests_per_minute: the limit on everything else.
+        retention_s: a finished prediction of this age loses its input, output, logs and files.
+        state_file: the file that keeps predictions over a restart; None keeps none.
+        max_predictions: how many predictions are kept; the oldest finished ones are evicted first.
+        max_body_bytes, max_upload_bytes, max_uploads_bytes: limits for one JSON body, one uploaded
+            file, and all uploaded files together.
+        hang_s: the longest time that a `hang` fault holds a connection.
+        oversize_bytes: the size of the file that the `file_too_large` and `file_endless` faults
+            send.
+        webhook_secret: `whsec_…`, signs webhooks. webhook_retry_s: the delays before each retry of
+            a terminal webhook.
     """
 
     host: str = "127.0.0.1"
@@ -67,14 +68,14 @@ class EmulatorSettings:
     webhook_retry_s: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work, all of it at once.
+        """Check all values, and report every error at once.
 
         Raises:
-            ConfigError: a number is out of its range; the text names each.
+            ConfigError: values are out of range or host names are invalid; the text names each.
         """
         positive = ("speed", "run_median_s", "creates_per_minute", "requests_per_minute")
-        wrong = [f"{name} must be above 0" for name in positive if getattr(self, name) <= 0]
-        wrong += [
+        errors = [f"{name} must be above 0" for name in positive if getattr(self, name) <= 0]
+        errors += [
             f"{field.name} must not be negative"
             for field in fields(self)
             if field.name.endswith(("_s", "_bytes"))
@@ -82,15 +83,15 @@ class EmulatorSettings:
             and value < 0
         ]
         if self.max_predictions < 1:
-            wrong.append("max_predictions must be at least 1")
+            errors.append("max_predictions must be at least 1")
         if self.create_burst is not None and self.create_burst < 1:
-            wrong.append("create_burst must be at least 1")
+            errors.append("create_burst must be at least 1")
         if self.run_min_s > self.run_max_s:
-            wrong.append("run_min_s must not exceed run_max_s")
+            errors.append("run_min_s must not exceed run_max_s")
         for text in self.allowed_hosts:
             try:
                 host_pattern(text)
             except ValueError as error:
-                wrong.append(f"allowed_hosts: {error}")
-        if wrong:
-            raise ConfigError("emulator: " + "; ".join(wrong))
+                errors.append(f"allowed_hosts: {error}")
+        if errors:
+            raise ConfigError("emulator: " + "; ".join(errors))

@@ -1,4 +1,4 @@
-"""Signs webhooks by the Standard Webhooks scheme, and uploads' download links; it checks none."""
+"""Signs webhooks (Standard Webhooks scheme) and download links of uploads; it verifies nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _PREFIX = "whsec_"
 
 
 def webhook_headers(secret: str, message_id: str, at_s: int, body: bytes) -> dict[str, str]:
-    """`webhook-id`, `webhook-timestamp` and `webhook-signature` for this body.
+    """The headers `webhook-id`, `webhook-timestamp` and `webhook-signature` for this body.
 
     Args:
-        secret: `whsec_` and the base64 of the key.
+        secret: `whsec_` followed by the key in base64.
     """
     signed = f"{message_id}.{at_s}.".encode() + body
     return {
@@ -23,7 +23,10 @@ def webhook_headers(secret: str, message_id: str, at_s: int, body: bytes) -> dic
 
 
 def download_signature(secret: str, owner: str, file_id: str, expiry: str) -> str:
-    """The base64 HMAC-SHA256 of `owner file_id expiry` that opens /files/{id}/download."""
+    """The signature that /files/{id}/download requires.
+
+    It is the HMAC-SHA256 of `owner file_id expiry`, in base64.
+    """
     return _signature(secret, f"{owner} {file_id} {expiry}".encode())
 
 

@@ -1,4 +1,4 @@
-"""The whole state of one emulator, and the moves on it that are not HTTP."""
+"""The state of one emulator, and the operations on it that do not involve HTTP."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections import Counter, deque
 from dataclasses import dataclass, replace
 
 from phoenix_compat.emulator.clock import EmulatorClock
-from phoenix_compat.emulator.faults.fault import Rewrite, Stage
-from phoenix_compat.emulator.faults.fault_plan import FaultPlan, Mark
+from phoenix_compat.emulator.faults.fault import ScheduleChange, Stage
+from phoenix_compat.emulator.faults.fault_plan import FaultPlan, FaultSpec
 from phoenix_compat.emulator.json_type import JsonObject
 from phoenix_compat.emulator.persistence.persistence import Persistence
-from phoenix_compat.emulator.persistence.record import Recollection
+from phoenix_compat.emulator.persistence.record import RestoredState
 from phoenix_compat.emulator.pictures.picture_cache import PictureCache
 from phoenix_compat.emulator.predictions.create_body import CreateBody
 from phoenix_compat.emulator.predictions.model import Model
@@ -25,7 +25,7 @@ from phoenix_compat.emulator.predictions.prediction_document import (
 from phoenix_compat.emulator.predictions.prediction_store import PredictionStore
 from phoenix_compat.emulator.problem import ProblemError
 from phoenix_compat.emulator.rate_limit import RateLimit
-from phoenix_compat.emulator.schedule import Schedule, Status, ordinary_schedule
+from phoenix_compat.emulator.schedule import Schedule, Status, random_schedule
 from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.timer import Timer
 from phoenix_compat.emulator.uploads import Uploads
@@ -37,26 +37,30 @@ _NO_WEBHOOK_URL = "Prediction failed: webhook URL is empty (E4875)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateOrder:
+class ValidatedCreate:
     """A create that has passed all checks.
 
     Attributes:
         origin: `http://host:port` as the client wrote it.
-        cancel_after_s: from `Cancel-After`.
+        cancel_after_s: the value of `Cancel-After`.
     """
 
     model: Model
     version: str
     body: CreateBody
     origin: str
-    marks: tuple[Mark, ...] = ()
+    fault_specs: tuple[FaultSpec, ...] = ()
     cancel_after_s: int | None = None
     deployment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook that was sent: what for, and what came back (None: no answer)."""
+    """A webhook that was sent.
+
+    Attributes:
+        answer_status: the HTTP status of the answer; None when there was none.
+    """
 
     prediction_id: str
     event: str
@@ -65,24 +69,25 @@ class Delivery:
 
 
 class EmulatorState:
-    """What tests look at and the HTTP side works on.
+    """Everything that one emulator holds. The HTTP handlers work on it, and tests inspect it.
 
     Attributes:
-        clock: the time; move it with `advance` and `scale`. timer: wakes what waits on it.
-        faults: arm and clear them here.
-        predictions: the prediction store, oldest first when iterated. persistence: what outlives
-        the process.
+        clock: the emulated time; move it with `advance` and `scale`.
+        timer: wakes tasks that wait on the clock.
+        faults: the plan in which faults are armed and cleared.
+        predictions: the prediction store; iterating yields the oldest first.
+        persistence: saves predictions over a restart.
         counts: `requests`, `create_requests`, `created`, `polls`, `lists`, `cancels`, `downloads`,
             `redirects_followed`.
-        deliveries: the last webhooks sent.
+        deliveries: the last 1000 webhooks sent.
     """
 
     def __init__(self, settings: EmulatorSettings, clock: EmulatorClock | None = None) -> None:
         self.settings = settings
         self.clock = clock or EmulatorClock()
         self.timer = Timer(self.clock)
-        self.dice = random.Random(settings.seed)  # noqa: S311 - durations and ids, no secrets
-        self.faults = FaultPlan(self.dice)
+        self.rng = random.Random(settings.seed)  # noqa: S311 - durations and ids, no secrets
+        self.faults = FaultPlan(self.rng)
         self.predictions = PredictionStore(settings.max_predictions)
         self.persistence = Persistence(settings.state_file, self.predictions, settings.retention_s)
         self.uploads = Uploads(settings.max_uploads_bytes)
@@ -96,68 +101,66 @@ class EmulatorState:
         self._warm_models: set[str] = set()
 
     def new_id(self) -> str:
-        """26 letters and digits, as Replicate's ids look."""
+        """A new id of 26 letters and digits, the format of Replicate's ids."""
         while True:
-            fresh = "".join(self.dice.choices(_ID_LETTERS, k=26))
-            # After a restart a seed begins again with the ids that it gave out before.
+            fresh = "".join(self.rng.choices(_ID_LETTERS, k=26))
+            # After a restart a seeded generator repeats the ids of the previous run.
             if self.predictions.find(fresh) is None:
                 return fresh
 
-    async def recall(self) -> Recollection:
-        """Take up the predictions of an earlier run, as they are by now; at most once, and first.
+    async def restore(self) -> RestoredState:
+        """Load the predictions of an earlier run. Call it at most once, before anything else.
 
-        Back are also the limit on creates and the warm models. Counts, armed faults, uploads and
-        a clock that was moved are not.
+        It also restores the create limit, the warm models and the count of created predictions.
+        Other counts, armed faults, uploads and changes to the clock are not kept.
         """
-        told = await self.persistence.recall()
+        restored = await self.persistence.restore()
         now_s = self.clock.now_s()
-        for prediction in told.predictions.values():
-            prediction.bring_back(now_s)
+        for prediction in restored.predictions.values():
+            prediction.move_out_of_future(now_s)
             self.predictions.add(prediction, now_s)
             self.counts["created"] = max(self.counts["created"], prediction.sequence)
             self._warm(prediction.model)
-        self._recall_limit()
-        return told
+        self._restore_create_limit()
+        return restored
 
-    def plan(self, order: CreateOrder) -> Schedule:
-        """Decide what will become of such a prediction, outcome faults included."""
-        name = order.model.full_name
-        schedule = ordinary_schedule(
-            self.dice, self.settings, is_cold=name not in self._warm_models
-        )
-        self._warm(order.model)
-        if order.body.webhook is not None and order.body.webhook.url == "":
+    def plan(self, create: ValidatedCreate) -> Schedule:
+        """Draw the schedule of the new prediction, and apply outcome faults to it."""
+        name = create.model.full_name
+        schedule = random_schedule(self.rng, self.settings, is_cold=name not in self._warm_models)
+        self._warm(create.model)
+        if create.body.webhook is not None and create.body.webhook.url == "":
             schedule = replace(schedule, ending=Status.FAILED, error=_NO_WEBHOOK_URL)
-        scope = str(order.body.input.get("prompt", ""))
-        for fault in self.faults.pick_all(Stage.OUTCOME, order.marks, scope):
-            if isinstance(fault.action, Rewrite):
+        scope = str(create.body.input.get("prompt", ""))
+        for fault in self.faults.pick_all(Stage.OUTCOME, create.fault_specs, scope):
+            if isinstance(fault.action, ScheduleChange):
                 schedule = fault.action.change(schedule)
         return schedule
 
     def create(
-        self, order: CreateOrder, schedule: Schedule, inline_output: str | None = None
+        self, create: ValidatedCreate, schedule: Schedule, inline_output: str | None = None
     ) -> Prediction:
-        """Make the prediction and remember it. From here on it costs money."""
+        """Create and store the prediction. At Replicate it would be billed from here on."""
         now_s = self.clock.now_s()
-        # Cut to the millisecond: that is what created_at says, and filters compare with it.
+        # Truncated to milliseconds, like `created_at`, which list filters are compared with.
         created_at_s = math.floor(now_s * 1000) / 1000
         self.counts["created"] += 1
         deadline_s = None
-        if order.cancel_after_s is not None:
-            deadline_s = created_at_s + order.cancel_after_s
+        if create.cancel_after_s is not None:
+            deadline_s = created_at_s + create.cancel_after_s
         prediction = Prediction(
             id=self.new_id(),
-            model=order.model,
-            version=order.version,
-            input=order.body.input,
+            model=create.model,
+            version=create.version,
+            input=create.body.input,
             schedule=schedule,
             created_at_s=created_at_s,
-            origin=order.origin,
+            origin=create.origin,
             sequence=self.counts["created"],
             deadline_s=deadline_s,
-            deployment=order.deployment,
-            webhook=order.body.webhook,
-            marks=order.marks,
+            deployment=create.deployment,
+            webhook=create.body.webhook,
+            fault_specs=create.fault_specs,
             inline_output=inline_output,
         )
         self.predictions.add(prediction, now_s)
@@ -165,23 +168,23 @@ class EmulatorState:
         return prediction
 
     def cancel(self, prediction: Prediction) -> None:
-        """Cancel it, and wake whoever waits for its end."""
+        """Cancel a prediction, and wake the tasks that wait for its end."""
         now_s = self.clock.now_s()
         prediction.cancel(now_s)
         self.persistence.canceled(prediction, now_s)
-        self.timer.ring()
+        self.timer.wake_all()
 
     def forget(self, prediction_id: str | None) -> int:
-        """Forget this one, or all, as if they had never been. Returns how many went."""
-        self.persistence.forgot(prediction_id, self.clock.now_s())
+        """Delete one prediction, or all (None), without a trace. Returns how many there were."""
+        self.persistence.forgotten(prediction_id, self.clock.now_s())
         return self.predictions.forget(prediction_id)
 
     def document(
         self, prediction: Prediction, origin: str | None = None, *, at_s: float | None = None
     ) -> JsonObject:
-        """The prediction object as of now, or of `at_s`.
+        """The prediction object of the API, as of now or of `at_s`.
 
-        URLs begin with `origin`, else with the one that its creator used.
+        URLs begin with `origin`; the default is the origin of the create request.
         """
         return prediction_document(
             prediction,
@@ -191,11 +194,11 @@ class EmulatorState:
         )
 
     def is_data_removed(self, prediction: Prediction) -> bool:
-        """True once its files are gone."""
+        """True once the data of a prediction has been removed because of its age."""
         return is_data_removed(prediction, self.clock.now_s(), self.settings.retention_s)
 
     def summary(self) -> JsonObject:
-        """The counts, and how many predictions are in which status."""
+        """The counts, and the number of predictions by status."""
         now_s = self.clock.now_s()
         statuses = Counter(prediction.at(now_s).status.value for prediction in self.predictions)
         return {
@@ -213,12 +216,12 @@ class EmulatorState:
         per_minute = self.settings.creates_per_minute
         return RateLimit(per_minute, self.settings.create_burst or per_minute, now_s)
 
-    def _recall_limit(self) -> None:
-        """What the creates of the last minutes have used up stays used."""
+    def _restore_create_limit(self) -> None:
+        """Charge the create limit for the restored predictions."""
         times_s = sorted(prediction.created_at_s for prediction in self.predictions)
         if times_s:
             self.create_limit = self._full_create_limit(times_s[0])
             for at_s in times_s:
-                # More than allowed were made by an emulator with another limit.
+                # The earlier run may have had a higher limit.
                 with contextlib.suppress(ProblemError):
                     self.create_limit.take(at_s)

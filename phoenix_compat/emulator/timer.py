@@ -1,4 +1,4 @@
-"""Waiting on the emulator's clock: the one place where its pace meets asyncio's."""
+"""Waits on the emulator's clock with asyncio."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from phoenix_compat.emulator.clock import EmulatorClock
 
 
 class Timer:
-    """Wakes waiters when their time has come, when the clock was moved, or when all ends."""
+    """Wakes waiting tasks when their time has come, when the clock is moved, and at close."""
 
     def __init__(self, clock: EmulatorClock) -> None:
         self._clock = clock
-        self._rung = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._is_closed = False
-        clock.on_change(self.ring)
+        clock.on_change(self.wake_all)
 
     @property
     def is_closed(self) -> bool:
         """True once the emulator is shutting down; nothing should wait any more."""
         return self._is_closed
 
-    def ring(self) -> None:
-        """Wake every waiter to look again: something changed that it may wait for."""
-        rung, self._rung = self._rung, asyncio.Event()
-        rung.set()
+    def wake_all(self) -> None:
+        """Wake every waiting task so that it checks its condition again."""
+        wakeup, self._wakeup = self._wakeup, asyncio.Event()
+        wakeup.set()
 
     def close(self) -> None:
-        """End every wait, now and later."""
+        """End every wait, now and in the future."""
         self._is_closed = True
-        self.ring()
+        self.wake_all()
 
     async def wait_for_change(self, at_s: float) -> None:
-        """Return when the clock reaches `at_s` or at the next ring, whichever is first."""
+        """Return when the clock reaches `at_s` or at the next `wake_all`, whichever is first."""
         left_s = self._clock.real_seconds_until(at_s)
         if left_s == 0 or self._is_closed:
             return
-        rung = self._rung
+        wakeup = self._wakeup
         try:
             async with asyncio.timeout(None if math.isinf(left_s) else left_s):
-                await rung.wait()
+                await wakeup.wait()
         except TimeoutError:
             return
 

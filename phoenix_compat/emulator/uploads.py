@@ -1,4 +1,4 @@
-"""Files that clients uploaded, kept in persistence within a bound."""
+"""Files that clients uploaded, held in memory up to a size limit."""
 
 from __future__ import annotations
 
@@ -41,30 +41,34 @@ class Upload:
 
 
 class Uploads:
-    """The uploaded files by id; when they exceed the bound, the oldest go."""
+    """The uploaded files by id. The oldest are evicted when the limit is exceeded.
+
+    Args:
+        capacity_bytes: the limit on all files together.
+    """
 
     def __init__(self, capacity_bytes: int) -> None:
         self._capacity_bytes = capacity_bytes
         self._by_id: dict[str, Upload] = {}
 
     def add(self, upload: Upload) -> None:
-        """Keep it, whatever must go for it."""
+        """Store a file, and evict the oldest others that no longer fit."""
         self._by_id[upload.id] = upload
-        held = sum(len(kept.content) for kept in self._by_id.values())
-        for kept in list(self._by_id.values()):
-            if held <= self._capacity_bytes or kept is upload:
+        total_bytes = sum(len(stored.content) for stored in self._by_id.values())
+        for stored in list(self._by_id.values()):
+            if total_bytes <= self._capacity_bytes or stored is upload:
                 return
-            held -= len(kept.content)
-            del self._by_id[kept.id]
+            total_bytes -= len(stored.content)
+            del self._by_id[stored.id]
 
     def find(self, upload_id: str) -> Upload | None:
-        """The file of this id."""
+        """The file with this id, or None."""
         return self._by_id.get(upload_id)
 
     def remove(self, upload_id: str) -> bool:
-        """Delete it. False when it was not there."""
+        """Delete a file. Returns False when there is none with this id."""
         return self._by_id.pop(upload_id, None) is not None
 
     def newest_first(self) -> list[Upload]:
-        """All files."""
+        """All files, the newest first."""
         return list(reversed(self._by_id.values()))

@@ -1,11 +1,12 @@
-"""How fast the server is, as ratios to what the machine allows: `python -m tests.benchmarks`.
+"""Measures the speed of the server as ratios to a baseline: `python -m tests.benchmarks`.
 
-work        what a measurement is: a name, two sides, a target
-rig         what a measurement has at hand: tools, folders, quick or thorough
-machine     the machine's facts, its cores, its limits
-tools       the C programs, compiled
-servers     the servers under test and the rulers, each pinned to its core
-suite       the order of the runs
-report      JSON lines, medians, the table
-sockets …   one module for each family of works, listed in `families`
+benchmark     what a benchmark is: a name, two sides, a target
+context       what a benchmark needs to run: programs, a folder, quick or thorough
+machine       facts about the machine, its cores and limits
+tools         the C programs, compiled from source
+servers, apps the servers under test and the servers to compare with, each pinned to its core
+suite         runs the benchmarks in random order
+report        JSON lines, medians, the table
+loads/        load generators and HTTP clients
+cases/        the benchmarks, one module per family; `families` lists them
 """

@@ -1,6 +1,6 @@
-"""`python -m tests.benchmarks [FAMILY …]`: measure, and print."""
+"""`python -m tests.benchmarks [FAMILY …]`: run benchmarks and print the results."""
 
-# ruff: noqa: T201 - the result goes to stdout
+# ruff: noqa: T201 - the result is printed
 
 from __future__ import annotations
 
@@ -10,89 +10,95 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.benchmarks.benchmark import Benchmark, BenchmarkError, Sample
+from tests.benchmarks.cases.families import FAMILIES
+from tests.benchmarks.context import BenchmarkContext
 from tests.benchmarks.machine import facts
 from tests.benchmarks.report import json_line, table
-from tests.benchmarks.rig import Rig
 from tests.benchmarks.suite import run
 from tests.benchmarks.tools import DEFAULT_FOLDER, Tools
-from tests.benchmarks.work import BenchError, Sample, Work
-from tests.benchmarks.works.families import FAMILIES
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
-        description="Measure the server; a JSON line for each run, a table of medians at the end.",
+        description="Measure the server. Prints a JSON line for each run and a table of medians.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "families",
         nargs="*",
         metavar="FAMILY",
-        help=f"what to measure, of: {', '.join(FAMILIES)}; all unless given",
+        help=f"which families to run: {', '.join(FAMILIES)} (default: all)",
     )
-    parser.add_argument("--only", default="", help="only works whose name contains this")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each side (3)")
-    parser.add_argument("--seed", type=int, default=1, help="draws the order of the works (1)")
-    parser.add_argument("--quick", action="store_true", help="one round of small numbers")
-    parser.add_argument("--list", action="store_true", help="name the works and do nothing")
+    parser.add_argument("--only", default="", help="run only benchmarks whose name contains this")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each side (default: 3)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed for the order of the benchmarks (default: 1)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one round with small numbers, to see that it works"
+    )
+    parser.add_argument("--list", action="store_true", help="list the benchmarks and exit")
     parser.add_argument(
         "--bench", type=Path, default=DEFAULT_FOLDER, help="the folder of phxload.c and wslimit.c"
     )
-    parser.add_argument("--disk", type=Path, help="where databases are made (a temporary folder)")
+    parser.add_argument(
+        "--disk", type=Path, help="folder for databases (default: a temporary folder)"
+    )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.families) - set(FAMILIES))
     if unknown:
-        parser.error(f"no such family: {', '.join(unknown)}; there are: {', '.join(FAMILIES)}")
+        parser.error(f"unknown family: {', '.join(unknown)}; known: {', '.join(FAMILIES)}")
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     return options
 
 
-def chosen(families: Sequence[str], only: str) -> list[Work]:
-    """The works of these families, or of all, whose names contain `only`.
+def chosen(families: Sequence[str], only: str) -> list[Benchmark]:
+    """The benchmarks of these families (all when empty) whose names contain `only`.
 
     Raises:
-        BenchError: there are none.
+        BenchmarkError: there are none.
     """
-    works = [work for family in families or FAMILIES for work in FAMILIES[family]]
-    found = [work for work in works if only in work.name]
+    benchmarks = [benchmark for family in families or FAMILIES for benchmark in FAMILIES[family]]
+    found = [benchmark for benchmark in benchmarks if only in benchmark.name]
     if not found:
-        raise BenchError(f"no work has {only!r} in its name; --list names them")
+        raise BenchmarkError(f"no benchmark has {only!r} in its name; --list names them")
     return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure what the arguments ask for.
+    """Run the benchmarks that the arguments select.
 
     Raises:
-        SystemExit: something is missing or failed, with a sentence that says what.
+        SystemExit: something is missing or has failed; the text says what to do.
     """
     options = _options(arguments)
     try:
-        works = chosen(options.families, options.only)
+        benchmarks = chosen(options.families, options.only)
         if options.list:
-            print("\n".join(work.name for work in works))
+            print("\n".join(benchmark.name for benchmark in benchmarks))
             return
         with tempfile.TemporaryDirectory(dir=options.disk) as folder:
-            _measure(works, Path(folder), options)
-    except BenchError as error:
-        raise SystemExit(f"bench: {error}") from error
+            _measure(benchmarks, Path(folder), options)
+    except BenchmarkError as error:
+        raise SystemExit(f"Error: {error}") from error
 
 
-def _measure(works: Sequence[Work], folder: Path, options: argparse.Namespace) -> None:
-    rig = Rig(Tools(options.bench, folder), folder, options.seed, options.quick)
-    context = {"seed": options.seed, "quick": options.quick, "machine": facts()}
+def _measure(benchmarks: Sequence[Benchmark], folder: Path, options: argparse.Namespace) -> None:
+    context = BenchmarkContext(Tools(options.bench, folder), folder, options.seed, options.quick)
+    common = {"seed": options.seed, "quick": options.quick, "machine": facts()}
 
-    def emit(work: Work, side: str, number: int, sample: Sample) -> None:
-        print(json_line(work, side, number, sample, context), flush=True)
+    def report(benchmark: Benchmark, side: str, number: int, sample: Sample) -> None:
+        print(json_line(benchmark, side, number, sample, common), flush=True)
 
-    outcomes = run(works, rig, 1 if options.quick else options.rounds, emit)
+    outcomes = run(benchmarks, context, 1 if options.quick else options.rounds, report)
     print(f"\n{table(outcomes)}")
     if options.quick:
-        print("\nA quick run shows that it works; its figures count for nothing.")
+        print("\nA quick run only shows that the benchmarks work; its figures mean nothing.")
         return
-    missed = [outcome.work.name for outcome in outcomes if outcome.is_met is False]
+    missed = [outcome.benchmark.name for outcome in outcomes if outcome.is_met is False]
     if missed:
         print(f"\nbelow target: {'; '.join(missed)}", file=sys.stderr)
 

@@ -1,12 +1,12 @@
-"""Servers that exist to be compared with: `python -m tests.benchmarks.apps KIND PORT [FOLDER]`.
+"""Servers to compare with: `python -m tests.benchmarks.apps NAME PORT [FOLDER]`.
 
-    tasks      the handlers of /api/tasks on a store in FOLDER, and no worker
-    storeless  the same handlers on a store that keeps nothing
-    workshop   the product with room for 200 tasks at once, and an emulator without limits
-    hurried    the same, with models that take next to no time and are looked at soon
-    bare       aiohttp, which answers every POST and GET with one constant
+    tasks         the handlers of /api/tasks on a store in FOLDER, without a worker
+    no_store      the same handlers on a store that stores nothing
+    product       the task server with 200 concurrent tasks and an emulator without rate limits
+    fast_product  the same with models that take almost no time, and with frequent polls
+    bare          aiohttp, which answers every POST and GET with a constant
 
-They listen and collect garbage as the product does.
+They listen and collect garbage in the same way as the task server.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ from tests.integration.worker.fake_provider import FakeProvider
 from tests.integration.worker.worker_harness import SCHEMA
 
 _NO_LIMIT = 1_000_000
-_UNHINDERED = WorkerOptions(
+_UNLIMITED = WorkerOptions(
     concurrency=200,
     creates_per_s=_NO_LIMIT,
     create_burst=_NO_LIMIT,
     polls_per_s=_NO_LIMIT,
 )
-_HURRIED = dataclasses.replace(_UNHINDERED, poll=PollIntervals(first_s=0.05, limit_s=1.0))
+_FAST = dataclasses.replace(_UNLIMITED, poll=PollIntervals(first_s=0.05, limit_s=1.0))
 
 
 class _NoStore(TaskStore):
-    """Takes every task and keeps none."""
+    """Accepts every task and stores none."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
 
     async def add(self, params: TaskParams, *, max_queued: int = MAX_QUEUED) -> Task:
-        """A task as a store would answer it."""
+        """The task that a real store would return."""
         number = next(self._numbers)
         return added_task(params, TaskId(str(uuid.uuid4())), number, datetime.now(UTC))
 
@@ -73,7 +73,7 @@ async def _tasks(folder: Path) -> AsyncIterator[web.Application]:
 
 
 @asynccontextmanager
-async def _storeless(_folder: Path) -> AsyncIterator[web.Application]:
+async def _no_store(_folder: Path) -> AsyncIterator[web.Application]:
     yield _api(_NoStore())
 
 
@@ -107,19 +107,19 @@ async def _bare(_folder: Path) -> AsyncIterator[web.Application]:
     yield app
 
 
-TASK_TYPES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[web.Application]]] = {
+APPS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[web.Application]]] = {
     "tasks": _tasks,
-    "storeless": _storeless,
-    "workshop": partial(_product, speed=1.0, options=_UNHINDERED),
-    "hurried": partial(_product, speed=1_000.0, options=_HURRIED),
+    "no_store": _no_store,
+    "product": partial(_product, speed=1.0, options=_UNLIMITED),
+    "fast_product": partial(_product, speed=1_000.0, options=_FAST),
     "bare": _bare,
 }
 
 
 def main() -> None:
     """Serve until a signal."""
-    kind, port, *folder = sys.argv[1:]
-    opened = TASK_TYPES[kind](Path(*folder))
+    name, port, *folder = sys.argv[1:]
+    opened = APPS[name](Path(*folder))
     run(serve_until_signal(opened, "127.0.0.1", int(port), lambda _url: None))
 
 

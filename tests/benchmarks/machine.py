@@ -1,4 +1,4 @@
-"""The machine that is measured on: what it is, its two cores, its limits."""
+"""The machine that runs the benchmarks: its facts, its two cores and its limits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.work import BenchError
+from tests.benchmarks.benchmark import BenchmarkError
 
 SERVER_CORE, LOAD_CORE = 0, 1
 ROOT = Path(__file__).parents[2]
 
 
 def facts() -> dict[str, Any]:
-    """What figures depend on, for every JSON line."""
+    """Facts that the results depend on, for every JSON line."""
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
@@ -33,23 +33,25 @@ def facts() -> dict[str, Any]:
 
 
 def pinned(command: Sequence[str], core: int) -> list[str]:
-    """The command on one core.
+    """The command, pinned to one core.
 
     Raises:
-        BenchError: taskset is not installed, or the machine has one core only.
+        BenchmarkError: taskset is not installed, or this core is not available.
     """
     if shutil.which("taskset") is None:
-        raise BenchError("taskset is not installed; on Debian: apt-get install util-linux")
+        raise BenchmarkError("taskset is not installed; on Debian: apt-get install util-linux")
     if core not in os.sched_getaffinity(0):
-        raise BenchError(f"core {core} may not be used: server and load need a core each (0 and 1)")
+        raise BenchmarkError(
+            f"core {core} is not available: the server needs core 0 and the load generator core 1"
+        )
     return ["taskset", "-c", str(core), *command]
 
 
 def raise_open_file_limit(needed: int) -> None:
-    """Let this process and its children open so many files.
+    """Raise the limit of open files for this process and its children.
 
     Raises:
-        BenchError: the limit is lower and may not be raised.
+        BenchmarkError: the limit is too low and cannot be raised.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= needed:
@@ -57,9 +59,9 @@ def raise_open_file_limit(needed: int) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, max(hard, needed)))
     except (ValueError, OSError) as error:
-        raise BenchError(
-            f"{needed} open files are needed and {hard} allowed; "
-            f'raise the limit ("ulimit -n {needed}" as root) or leave this work out'
+        raise BenchmarkError(
+            f"{needed} open files are needed, but only {hard} are allowed; "
+            f'raise the limit ("ulimit -n {needed}" as root), or leave out this benchmark'
         ) from error
 
 

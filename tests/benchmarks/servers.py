@@ -1,4 +1,4 @@
-"""The servers under test and the rulers, each a process of its own, pinned to the server's core."""
+"""The servers under test and the baselines, each in its own process on the server's core."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from tests.benchmarks.benchmark import BenchmarkError
+from tests.benchmarks.context import BenchmarkContext
 from tests.benchmarks.machine import ROOT, SERVER_CORE, pinned
-from tests.benchmarks.rig import Rig
-from tests.benchmarks.work import BenchError
 
 START_S = 15.0
 STOP_S = 30.0
@@ -23,20 +23,20 @@ STOP_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that listens on the loopback."""
+    """A server that listens on loopback."""
 
     port: int
     pid: int
     started_in_s: float
 
 
-Serve: TypeAlias = Callable[[Rig], AbstractContextManager[Running]]
-"""Starts a server, new for each run."""
+Serve: TypeAlias = Callable[[BenchmarkContext], AbstractContextManager[Running]]
+"""Starts a new server for each run."""
 
 
 @contextmanager
-def reference_set(_rig: Rig) -> Iterator[Running]:
-    """Our server with the reference channel set: events `echo` and `broadcast` on `room:*`."""
+def reference_set(_context: BenchmarkContext) -> Iterator[Running]:
+    """Our server with the reference channels: events `echo` and `broadcast` on `room:*`."""
     port = free_port()
     command = [sys.executable, "-m", "phoenix_compat", "conformance", "serve", "--port", str(port)]
     with running(command, port) as server:
@@ -44,31 +44,31 @@ def reference_set(_rig: Rig) -> Iterator[Running]:
 
 
 @contextmanager
-def c_server(rig: Rig) -> Iterator[Running]:
-    """The minimal C server, with the writes of one tick joined."""
+def c_server(context: BenchmarkContext) -> Iterator[Running]:
+    """The minimal C server, which joins the writes of one tick."""
     port = free_port()
-    with running([str(rig.tools.wslimit), str(port), "1"], port) as server:
+    with running([str(context.tools.wslimit), str(port), "1"], port) as server:
         yield server
 
 
 @contextmanager
-def task_server(rig: Rig, **settings: object) -> Iterator[Running]:
-    """The product, with the emulator, on a new database; settings by their names."""
+def task_server(context: BenchmarkContext, **settings: object) -> Iterator[Running]:
+    """The task server with the emulator and a new database. Settings are passed by name."""
     port = free_port()
     command = [sys.executable, "-m", "phoenix_compat", "serve", "--port", str(port)]
-    named = {"data_dir": rig.new_folder(), "log_level": "error"} | settings
+    named = {"data_dir": context.new_folder(), "log_level": "error"} | settings
     environment = {f"PHOENIX_COMPAT_{name.upper()}": str(value) for name, value in named.items()}
     with running(command, port, environment) as server:
         yield server
 
 
-def bench_app(kind: str) -> Serve:
-    """One of the servers of `apps`."""
+def comparison_app(name: str) -> Serve:
+    """One of the servers of `apps`, by its name."""
 
     @contextmanager
-    def serve(rig: Rig) -> Iterator[Running]:
+    def serve(context: BenchmarkContext) -> Iterator[Running]:
         port = free_port()
-        own = ["-m", "tests.benchmarks.apps", kind, str(port), str(rig.new_folder())]
+        own = ["-m", "tests.benchmarks.apps", name, str(port), str(context.new_folder())]
         with running([sys.executable, *own], port) as server:
             yield server
 
@@ -79,39 +79,39 @@ def bench_app(kind: str) -> Serve:
 def running(
     command: Sequence[str], port: int, environment: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
-    """A server on its core, once it accepts connections; ended with the block.
+    """Run a server on its core while the block runs; entered when it accepts connections.
 
     Raises:
-        BenchError: it ends, or does not listen in time; with what it said.
+        BenchmarkError: the server exits or does not listen in time; the text has its output.
     """
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         begin_s = time.perf_counter()
         server = subprocess.Popen(  # noqa: S603 - our own command line
             pinned(command, SERVER_CORE),
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             cwd=ROOT,
-            env=_without_ours(os.environ) | dict(environment or {}),
+            env=_without_settings(os.environ) | dict(environment or {}),
         )
         try:
             if not _listens(port, server):
-                said.seek(0)
-                text = said.read().decode(errors="replace")
-                raise BenchError(f"{' '.join(command)} does not listen on port {port}:\n{text}")
+                output.seek(0)
+                text = output.read().decode(errors="replace")
+                raise BenchmarkError(f"{' '.join(command)} does not listen on port {port}:\n{text}")
             yield Running(port, server.pid, time.perf_counter() - begin_s)
         finally:
             _end(server)
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _without_ours(environment: Mapping[str, str]) -> dict[str, str]:
-    """What is set for another server shall not change what is measured."""
+def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without settings of our server, which could change the results."""
     names = ("PHOENIX_COMPAT_", "REPLICATE_", "PUBLIC_URL")
     return {name: value for name, value in environment.items() if not name.startswith(names)}
 

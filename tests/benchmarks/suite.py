@@ -1,37 +1,36 @@
-"""The order of the runs: every round takes every work once, its two sides one after the other."""
+"""Runs the benchmarks: each round runs every benchmark once, with both sides in turn."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
 
+from tests.benchmarks.benchmark import Benchmark, Sample
+from tests.benchmarks.context import BenchmarkContext
 from tests.benchmarks.report import Outcome
-from tests.benchmarks.rig import Rig
-from tests.benchmarks.work import Sample, Work
 
 
 def run(
-    works: Sequence[Work],
-    rig: Rig,
+    benchmarks: Sequence[Benchmark],
+    context: BenchmarkContext,
     rounds: int,
-    emit: Callable[[Work, str, int, Sample], None],
+    report: Callable[[Benchmark, str, int, Sample], None],
 ) -> list[Outcome]:
-    """Measure every work `rounds` times.
+    """Measure every benchmark `rounds` times.
 
-    The seed draws the order anew for each round, so that no work always runs in the wake of the
-    same one; and each round begins with the other side, so that a machine that slows down wrongs
-    neither.
+    The order is random in each round, so that no benchmark always follows the same one. The side
+    that runs first alternates, so that a machine that slows down affects both sides alike.
 
     Args:
-        emit: told of each run: its work, its side, its round, what it gave.
+        report: called after each run with the benchmark, the side, the round and the sample.
     """
-    outcomes = {work.name: Outcome(work) for work in works}
-    order = random.Random(rig.seed)  # noqa: S311 - an order, no secret
+    outcomes = {benchmark.name: Outcome(benchmark) for benchmark in benchmarks}
+    rng = random.Random(context.seed)  # noqa: S311 - an order, no secret
     for number in range(rounds):
-        for work in order.sample(works, len(works)):
-            sides = list(work.sides.items())
+        for benchmark in rng.sample(benchmarks, len(benchmarks)):
+            sides = list(benchmark.sides.items())
             for side, measure in sides if number % 2 == 0 else reversed(sides):
-                sample = measure(rig)
-                outcomes[work.name].samples.setdefault(side, []).append(sample)
-                emit(work, side, number, sample)
+                sample = measure(context)
+                outcomes[benchmark.name].samples.setdefault(side, []).append(sample)
+                report(benchmark, side, number, sample)
     return list(outcomes.values())

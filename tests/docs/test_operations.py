@@ -9,7 +9,7 @@ import pytest
 
 from phoenix_compat.cli import cli
 from phoenix_compat.server.process.reload import CHANGEABLE
-from tests.benchmarks.works.shipping import FOLDER, HEADER, ONE_FILE, VENV
+from tests.benchmarks.cases.shipping import FOLDER, HEADER, ONE_FILE, VENV
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "operations.md").read_text()

@@ -1,1 +1,4 @@
-"""The server killed at every step of a task's life, and what is left of its promises."""
+"""Kills the server at every step of a task and checks that it keeps its promises.
+
+`kills` is the command, `test_kills` a short run of it. Start with `kills`.
+"""

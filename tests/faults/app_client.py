@@ -1,4 +1,4 @@
-"""A client as the app has it: joins the tasks it posted, and comes back whenever it is cut off."""
+"""A client like the app's: it joins the channels of its tasks and reconnects when cut off."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _SOCKET = "/socket/websocket?vsn=2.0.0"
 
 
 @dataclass(slots=True)
-class Heard:
-    """What one client heard of one task, over all its connections.
+class ReceivedProgress:
+    """What a client has received about one task, over all its connections.
 
     Attributes:
-        joins: how often the join was answered "ok".
-        highest: the highest progress heard, 0.0 to 1.0.
+        joins: how often the join was answered with "ok".
+        highest: the highest progress, 0.0 to 1.0.
         terminal: the payload of the terminal `progress`.
-        endings: how many connections brought the terminal `progress`.
-        rejoined_endings: how many of these were not the first connection.
+        endings: on how many connections the terminal `progress` arrived.
+        rejoined_endings: on how many of these the task had been joined before.
     """
 
     joins: int = 0
@@ -36,31 +36,31 @@ class Heard:
     ended_on: int = field(default=-1, repr=False)
 
 
-class Phone:
-    """One websocket that is opened again and again, with a channel for each task.
+class AppClient:
+    """A websocket that reconnects, with a channel for each task.
 
     Attributes:
-        heard: by task id.
-        wrongs: what no client should ever hear, in words.
-        is_done_with: after so many connections that brought a task's end, it is joined no more.
+        received: what was received, by task id.
+        violations: messages that a client must never receive.
+        max_endings: a task is not joined again when its end has arrived on this many connections.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, *, is_done_with: int = 2) -> None:
-        self.heard: dict[str, Heard] = {}
-        self.wrongs: list[str] = []
-        self._is_done_with = is_done_with
+    def __init__(self, http: aiohttp.ClientSession, url: str, *, max_endings: int = 2) -> None:
+        self.received: dict[str, ReceivedProgress] = {}
+        self.violations: list[str] = []
+        self._max_endings = max_endings
         self._http = http
         self._url = url
         self._connections = 0
         self._refs = 0
         self._joins: dict[str, str] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._news = asyncio.Event()
+        self._progress_received = asyncio.Event()
 
     async def watch(self, task_id: str) -> None:
         """Join a task's channel, now and after every reconnect."""
-        if task_id not in self.heard:
-            self.heard[task_id] = Heard()
+        if task_id not in self.received:
+            self.received[task_id] = ReceivedProgress()
             if self._socket is not None:
                 await self._join(task_id)
 
@@ -69,7 +69,7 @@ class Phone:
         while True:
             try:
                 async with self._http.ws_connect(self._url + _SOCKET) as self._socket:
-                    await self._talk(self._socket)
+                    await self._receive(self._socket)
             except (aiohttp.ClientError, OSError):
                 pass
             finally:
@@ -77,25 +77,25 @@ class Phone:
             await asyncio.sleep(_RETRY_S)
 
     async def all_ended(self) -> None:
-        """Wait until the end of every watched task was heard."""
-        while any(heard.terminal is None for heard in self.heard.values()):
-            self._news.clear()
-            await self._news.wait()
+        """Wait until the end of every watched task has been received."""
+        while any(received.terminal is None for received in self.received.values()):
+            self._progress_received.clear()
+            await self._progress_received.wait()
 
     @property
     def unfinished(self) -> list[str]:
-        """The tasks whose end was not heard."""
-        return [task_id for task_id, heard in self.heard.items() if heard.terminal is None]
+        """The ids of the tasks whose end has not been received."""
+        return [task_id for task_id, received in self.received.items() if received.terminal is None]
 
-    async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._connections += 1
         self._joins.clear()
-        for task_id, heard in tuple(self.heard.items()):
-            if heard.endings < self._is_done_with:
+        for task_id, received in tuple(self.received.items()):
+            if received.endings < self._max_endings:
                 await self._join(task_id)
         async for message in socket:
             if message.type is aiohttp.WSMsgType.TEXT:
-                await self._take(*json.loads(message.data))
+                await self._handle(*json.loads(message.data))
 
     async def _join(self, task_id: str) -> None:
         self._refs += 1
@@ -108,39 +108,41 @@ class Phone:
             if self._socket is not None:
                 await self._socket.send_str(json.dumps(message))
         except (aiohttp.ClientError, OSError):
-            pass  # The reader sees the end of the connection, and joins again on the next.
+            pass  # The reader notices the closed connection; the next one joins again.
 
-    async def _take(
+    async def _handle(
         self, _join_ref: str | None, ref: str | None, topic: str, event: str, payload: Any
     ) -> None:
         task_id = topic.removeprefix("task:")
         if event == "phx_reply" and ref in self._joins:
-            await self._take_reply(task_id, payload)
+            await self._handle_reply(task_id, payload)
         elif event == "progress":
-            self._take_progress(task_id, payload)
-            self._news.set()
+            self._handle_progress(task_id, payload)
+            self._progress_received.set()
         else:
-            self.wrongs.append(f"{topic}: {event} {payload}")
+            self.violations.append(f"{topic}: {event} {payload}")
 
-    async def _take_reply(self, task_id: str, reply: Mapping[str, Any]) -> None:
+    async def _handle_reply(self, task_id: str, reply: Mapping[str, Any]) -> None:
         if reply["status"] == "ok":
-            self.heard[task_id].joins += 1
+            self.received[task_id].joins += 1
         elif reply["response"] == {"reason": "unavailable"}:
             await self._join(task_id)
         else:
-            self.wrongs.append(f"{task_id}: the join was refused, {reply}")
+            self.violations.append(f"{task_id}: the join was refused, {reply}")
 
-    def _take_progress(self, task_id: str, payload: Mapping[str, Any]) -> None:
-        heard = self.heard[task_id]
+    def _handle_progress(self, task_id: str, payload: Mapping[str, Any]) -> None:
+        received = self.received[task_id]
         is_failed = payload["status"] == "failed"
-        if heard.terminal is not None and payload != heard.terminal:
-            self.wrongs.append(f"{task_id}: after {heard.terminal} came {payload}")
-        elif payload["progress"] < heard.highest and not is_failed:
-            self.wrongs.append(f"{task_id}: from {heard.highest} back to {payload['progress']}")
-        heard.highest = max(heard.highest, payload["progress"])
+        if received.terminal is not None and payload != received.terminal:
+            self.violations.append(f"{task_id}: after {received.terminal} came {payload}")
+        elif payload["progress"] < received.highest and not is_failed:
+            self.violations.append(
+                f"{task_id}: from {received.highest} back to {payload['progress']}"
+            )
+        received.highest = max(received.highest, payload["progress"])
         if payload["status"] in TERMINAL:
-            heard.terminal = payload
-            if heard.ended_on != self._connections:
-                heard.ended_on = self._connections
-                heard.endings += 1
-                heard.rejoined_endings += heard.joins > 1
+            received.terminal = payload
+            if received.ended_on != self._connections:
+                received.ended_on = self._connections
+                received.endings += 1
+                received.rejoined_endings += received.joins > 1

@@ -1,4 +1,4 @@
-"""Reads what the killed server left on disk: the database, its journal, the kept files."""
+"""Checks what a killed server left on disk: the database and the stored files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_KEPT = re.compile(r"([0-9a-f]{64})\.\w{1,5}")
+_STORED_NAME = re.compile(r"([0-9a-f]{64})\.\w{1,5}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What a task's row says that the API does not.
+    """The columns of a task that the API does not show.
 
     Attributes:
-        attempts: creates that may have been billed, by the server's own count.
-        files: sha256 of each file that was kept for it.
+        attempts: how many creates may have been billed, as counted by the server.
+        files: the sha256 of each file that was stored for the task.
     """
 
     status: str
@@ -32,9 +32,9 @@ class Row:
 
 
 def damage_after_kill(folder: Path, promised: Iterable[str]) -> list[str]:
-    """What is wrong with a copy of the database as the kill left it; blocking.
+    """Errors in a copy of the database, as the kill left it; blocking.
 
-    A copy, because whoever opens it recovers the journal, and that is the server's to do.
+    It checks a copy because opening the database recovers its WAL, which the server must do.
     """
     found = sorted(folder.glob("*.sqlite3"))
     if not found:
@@ -46,7 +46,7 @@ def damage_after_kill(folder: Path, promised: Iterable[str]) -> list[str]:
 
 
 def damage(path: Path, promised: Iterable[str]) -> list[str]:
-    """What is wrong with a database, in words; blocking."""
+    """Errors in a database, as messages; blocking."""
     with _opened(path) as connection:
         problems = [
             f"integrity_check: {line}"
@@ -57,49 +57,56 @@ def damage(path: Path, promised: Iterable[str]) -> list[str]:
             f"foreign key: {row}" for row in connection.execute("PRAGMA foreign_key_check")
         ]
         present = {task_id for (task_id,) in connection.execute("SELECT id FROM tasks")}
-        halves = connection.execute(_HALF_WRITTEN).fetchall()
-    problems += [f"{task_id} was promised and is not there" for task_id in set(promised) - present]
-    return problems + [f"{task_id} is {status} without its event" for task_id, status in halves]
+        without_event = connection.execute(_WITHOUT_EVENT).fetchall()
+    problems += [
+        f"{task_id} was accepted with 202 and is missing" for task_id in set(promised) - present
+    ]
+    return problems + [
+        f"{task_id} is {status} without its event" for task_id, status in without_event
+    ]
 
 
 def rows(path: Path) -> dict[str, Row]:
-    """Every task's row, by id; blocking."""
+    """The rows of all tasks, by id; blocking."""
     with _opened(path) as connection:
         columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(tasks)")}
-        files = "files" if "files" in columns else "'[]'"
-        query = f"SELECT id, status, attempts, prediction_id, {files} FROM tasks"  # noqa: S608 - one of two constants
+        files_column = "files" if "files" in columns else "'[]'"
+        query = f"SELECT id, status, attempts, prediction_id, {files_column} FROM tasks"  # noqa: S608 - one of two constants
         return {
             task_id: Row(
                 status=status,
                 attempts=attempts,
                 prediction_id=prediction_id,
-                files=tuple(file["sha256"] for file in json.loads(kept)),
+                files=tuple(file["sha256"] for file in json.loads(files)),
             )
-            for task_id, status, attempts, prediction_id, kept in connection.execute(query)
+            for task_id, status, attempts, prediction_id, files in connection.execute(query)
         }
 
 
-def damaged_files(folder: Path, wanted: Iterable[str]) -> tuple[int, list[str]]:
-    """How many files are kept, and what is wrong with them, in words; blocking.
+def damaged_files(folder: Path, named: Iterable[str]) -> tuple[int, list[str]]:
+    """Count the stored files, and check them; blocking.
 
     Args:
-        wanted: sha256 of each file that a task names.
+        named: the sha256 of each file that a task names.
+
+    Returns:
+        The number of files, and the errors as messages.
     """
-    kept: set[str] = set()
-    problems = [f"{path.name} was left half written" for path in folder.rglob("*.part")]
+    stored: set[str] = set()
+    problems = [f"{path.name} is incomplete" for path in folder.rglob("*.part")]
     for path in folder.rglob("*"):
-        match = _KEPT.fullmatch(path.name)
+        match = _STORED_NAME.fullmatch(path.name)
         if match is None or "thumbnails" in path.parts:
             continue
-        kept.add(match[1])
+        stored.add(match[1])
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != match[1]:
-                problems.append(f"{path.name} has other bytes than its name says")
-    problems += [f"{sha256} is named by a task and not kept" for sha256 in set(wanted) - kept]
-    return len(kept), problems
+                problems.append(f"{path.name} does not match the hash in its name")
+    problems += [f"{sha256} is named by a task and is not stored" for sha256 in set(named) - stored]
+    return len(stored), problems
 
 
-_HALF_WRITTEN = """
+_WITHOUT_EVENT = """
 SELECT id, status FROM tasks
 WHERE NOT EXISTS (SELECT 1 FROM events WHERE task_id = tasks.id AND event = tasks.status)
 """

@@ -1,10 +1,10 @@
-"""Kills the server at every step of a task's life, starts it again, and counts what was kept.
+"""Kills the server at every step of a task, restarts it, and checks that nothing was lost.
 
     python -m tests.faults.kills --kills 200 --seed 1
 
-Several servers, each with a data directory, an emulator and a client of its own, are killed and
-started again side by side. At the end all tasks must have ended, once, and every client must know.
-Prints a table, what is wrong if anything is, and a JSON line; exit code 1 when a count is wrong.
+Several servers run side by side, each with its own data directory, emulator and client. At the end
+every task must have ended exactly once, and every client must have received that. It prints a table
+with all violations and a JSON line. The exit code is 1 when there is a violation.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ import aiohttp
 import click
 
 from tests.faults import audit
-from tests.faults.app_client import TERMINAL, Phone
-from tests.faults.server_run import Lane, open_lane
+from tests.faults.app_client import TERMINAL, AppClient
+from tests.faults.server_process import HarnessError
+from tests.faults.server_run import ServerRun, open_server_run
 from tests.faults.steps import REACH, Step
-from tests.faults.victim import HarnessError
 
 SETTLE_S = 60.0
-"""Kept at the end of `max_seconds` for what is unfinished: a lost order is looked for for 30 s."""
+"""Reserved at the end of `max_seconds` for unfinished tasks: a lost create is searched for 30 s."""
 
 _TOPICS = 90
-_LAST_CALL_S = 20.0
+_LATE_CLIENT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do.
+    """The parameters of a run.
 
     Attributes:
-        steps: the steps at which the server is killed, in turns drawn from `seed`.
-        lanes: servers side by side.
-        max_seconds: no kill is begun later than `settle_s` before this; then the rest is counted
-            as it stands.
-        is_crowded: other orders, with troubles of their own, go beside the one that counts.
+        steps: the steps at which the server is killed, in an order drawn from `seed`.
+        servers: how many servers run side by side.
+        max_seconds: no kill starts later than `settle_s` before this; afterwards the unfinished
+            tasks are counted as they are.
+        is_crowded: other tasks, some with faults, are posted beside the task of each step.
     """
 
     kills: int
     seed: int
-    lanes: int = 4
+    servers: int = 4
     steps: tuple[Step, ...] = tuple(Step)
     max_seconds: float = 360.0
     settle_s: float = SETTLE_S
@@ -62,18 +62,19 @@ class Plan:
 
 @dataclass(slots=True)
 class Tally:
-    """Everything that is counted. The wrongs are in words; all of them must stay empty.
+    """The counts of a run. The lists of violations hold messages and must stay empty.
 
     Attributes:
-        reached: kills by step, of those that hit their moment; `killed` counts all.
-        resubmits: creates beyond the first of a task, by the server's own count.
-        unanswered: posts to which the kill left no answer, and that were not sent again.
-        rejoined_endings: terminal `progress` heard on a connection that was not the first.
-        last_calls: clients that joined after everything, and heard the end at once.
-        billed_twice: more predictions than creates the server says it may have sent, or more
-            tasks than orders had Idempotency-Keys.
-        unused: predictions that no task has: paid for, and made again or given up though they
-            could be found.
+        killed: all kills by step.
+        reached: the kills for which the server had reached the step.
+        promised: the tasks that were accepted with 202.
+        resubmits: creates beyond the first one of a task, as counted by the server.
+        unanswered: posts that got no answer because of a kill and were not repeated.
+        rejoined_endings: terminal `progress` events received after a reconnect.
+        late_clients: clients that joined a task after its end and received the end at once.
+        billed_twice: more predictions than the server has counted creates, or more tasks than
+            Idempotency-Keys.
+        unused: predictions without a task: they were billed, but the server lost them.
     """
 
     killed: Counter[Step] = field(default_factory=Counter)
@@ -88,202 +89,214 @@ class Tally:
     unanswered: int = 0
     joins: int = 0
     rejoined_endings: int = 0
-    last_calls: int = 0
+    late_clients: int = 0
     files: int = 0
     without_files: int = 0
     has_archive: bool = False
     lost: list[str] = field(default_factory=list)
     billed_twice: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
-    unheard: list[str] = field(default_factory=list)
+    missed_ends: list[str] = field(default_factory=list)
     wrong_progress: list[str] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
     @property
-    def wrongs(self) -> Mapping[str, Sequence[str]]:
-        """What must not be, by name."""
+    def violations(self) -> Mapping[str, Sequence[str]]:
+        """The violations by name."""
         return {
             "lost": self.lost,
             "billed twice": self.billed_twice,
-            "paid for and not used": self.unused,
-            "end not heard": self.unheard,
+            "billed and not used": self.unused,
+            "end not received": self.missed_ends,
             "progress wrong": self.wrong_progress,
             "files or database damaged": self.damage,
             "server broken": self.broken,
         }
 
     @property
-    def is_right(self) -> bool:
-        """Whether every promise was kept."""
-        return not any(self.wrongs.values())
+    def is_ok(self) -> bool:
+        """True when there are no violations."""
+        return not any(self.violations.values())
 
 
 async def run(plan: Plan, folder: Path) -> Tally:
-    """Carry a plan out, with its data below `folder`."""
+    """Carry out a plan, with its data in `folder`."""
     tally = Tally()
-    ends_at_s = time.monotonic() + plan.max_seconds
-    turns = _turns(plan)
+    deadline_s = time.monotonic() + plan.max_seconds
+    steps_to_kill_at = _kill_sequence(plan)
     async with AsyncExitStack() as stack:
-        lanes = []
-        for number in range(plan.lanes):
-            below = folder / f"lane-{number}"
+        servers = []
+        for number in range(plan.servers):
+            below = folder / f"server_run-{number}"
             below.mkdir()
             seed = f"{plan.seed}/{number}"
-            lanes.append(
-                await stack.enter_async_context(open_lane(below, seed, is_crowded=plan.is_crowded))
+            servers.append(
+                await stack.enter_async_context(
+                    open_server_run(below, seed, is_crowded=plan.is_crowded)
+                )
             )
-        lives = (
-            _live(lane, turns[number :: plan.lanes], plan, ends_at_s, tally)
-            for number, lane in enumerate(lanes)
+        server_runs = (
+            _run_server(
+                server_run, steps_to_kill_at[number :: plan.servers], plan, deadline_s, tally
+            )
+            for number, server_run in enumerate(servers)
         )
-        await asyncio.gather(*lives)
+        await asyncio.gather(*server_runs)
     return tally
 
 
-def _turns(plan: Plan) -> list[Step]:
-    """A step for each kill: all of them, shuffled, again and again."""
-    dice = random.Random(plan.seed)  # noqa: S311 - when to kill, no secrets
-    turns: list[Step] = []
-    while len(turns) < plan.kills:
-        turns += dice.sample(plan.steps, len(plan.steps))
-    return turns[: plan.kills]
+def _kill_sequence(plan: Plan) -> list[Step]:
+    """The step of each kill: all steps in random order, repeated."""
+    rng = random.Random(plan.seed)  # noqa: S311 - the order of kills, no secrets
+    steps_to_kill_at: list[Step] = []
+    while len(steps_to_kill_at) < plan.kills:
+        steps_to_kill_at += rng.sample(plan.steps, len(plan.steps))
+    return steps_to_kill_at[: plan.kills]
 
 
-async def _live(
-    lane: Lane, turns: Sequence[Step], plan: Plan, ends_at_s: float, tally: Tally
+async def _run_server(
+    server_run: ServerRun,
+    steps_to_kill_at: Sequence[Step],
+    plan: Plan,
+    deadline_s: float,
+    tally: Tally,
 ) -> None:
-    """A lane from its first start to the last count."""
+    """Run one server from its first start to the final checks."""
     try:
-        await lane.begin()
-        tally.has_archive |= lane.has_archive
-        for step in turns:
-            if time.monotonic() > ends_at_s - plan.settle_s:
+        await server_run.begin()
+        tally.has_archive |= server_run.has_archive
+        for step in steps_to_kill_at:
+            if time.monotonic() > deadline_s - plan.settle_s:
                 break
-            await _kill_at(lane, step, tally)
-            await lane.revive()
-        await _settle(lane, ends_at_s, tally)
-        await _count(lane, tally)
+            await _kill_at(server_run, step, tally)
+            await server_run.restart()
+        await _check_tasks(server_run, deadline_s, tally)
+        await _check_disk(server_run, tally)
     except (HarnessError, aiohttp.ClientError, OSError) as error:
         tally.broken.append(f"{type(error).__name__}: {error}")
-    tally.starts += lane.victim.starts
+    tally.starts += server_run.server.starts
 
 
-async def _kill_at(lane: Lane, step: Step, tally: Tally) -> None:
-    if step is Step.DOWNLOADING and not lane.has_archive:
+async def _kill_at(server_run: ServerRun, step: Step, tally: Tally) -> None:
+    if step is Step.DOWNLOADING and not server_run.has_archive:
         step = Step.ANYTIME
-    is_reached = await REACH[step](lane)
-    await lane.victim.kill()
+    is_reached = await REACH[step](server_run)
+    await server_run.server.kill()
     tally.killed[step] += 1
     tally.reached[step] += is_reached
     tally.damage += await asyncio.to_thread(
-        audit.damage_after_kill, lane.victim.folder, lane.promised
+        audit.damage_after_kill, server_run.server.folder, server_run.promised
     )
 
 
-async def _settle(lane: Lane, ends_at_s: float, tally: Tally) -> None:
-    """Let everything end, and hear it from a client that was never there before."""
+async def _check_tasks(server_run: ServerRun, deadline_s: float, tally: Tally) -> None:
+    """Wait until all tasks have ended, and check them with GET and with late clients."""
     try:
-        async with asyncio.timeout(max(ends_at_s - time.monotonic(), 1.0)):
-            await lane.settled()
+        async with asyncio.timeout(max(deadline_s - time.monotonic(), 1.0)):
+            await server_run.settled()
     except TimeoutError:
-        lane.victim.check_alive()
-    documents = {task["task_id"]: task for task in await lane.documents()}
+        server_run.server.check_alive()
+    documents = {task["task_id"]: task for task in await server_run.documents()}
     tally.lost += [
         f"{task_id}: {documents.get(task_id, {'state': 'not there'})['state']}"
-        for task_id in lane.promised
+        for task_id in server_run.promised
         if documents.get(task_id, {}).get("status") not in TERMINAL
     ]
-    tally.unheard += [
-        f"{task_id}: our client never heard its end" for task_id in lane.phone.unfinished
+    tally.missed_ends += [
+        f"{task_id}: the client never received its end" for task_id in server_run.client.unfinished
     ]
     ended = [task_id for task_id, task in documents.items() if task["status"] in TERMINAL]
     for start in range(0, len(ended), _TOPICS):
-        await _call_last(lane, ended[start : start + _TOPICS], documents, tally)
-    _compare(lane.phone, documents, tally)
+        await _check_late_client(server_run, ended[start : start + _TOPICS], documents, tally)
+    _compare(server_run.client, documents, tally)
     for task in documents.values():
         if task["status"] == "failed":
             tally.failed[task["error_data"]["code"]] += 1
-    keys = {order.key for order in lane.orders}
-    if lane.has_keys and len(documents) > len(keys):
-        tally.billed_twice.append(f"{len(documents)} tasks came of {len(keys)} keys")
+    keys = {task.key for task in server_run.posted}
+    if server_run.has_idempotency_keys and len(documents) > len(keys):
+        tally.billed_twice.append(f"{len(documents)} tasks for {len(keys)} keys")
     tally.completed += sum(task["status"] == "completed" for task in documents.values())
     tally.tasks += len(documents)
-    tally.promised += len(lane.promised)
-    tally.unanswered += sum(order.task_id is None for order in lane.orders)
-    tally.joins += sum(heard.joins for heard in lane.phone.heard.values())
-    tally.rejoined_endings += sum(heard.rejoined_endings for heard in lane.phone.heard.values())
+    tally.promised += len(server_run.promised)
+    tally.unanswered += sum(task.task_id is None for task in server_run.posted)
+    tally.joins += sum(received.joins for received in server_run.client.received.values())
+    tally.rejoined_endings += sum(
+        received.rejoined_endings for received in server_run.client.received.values()
+    )
 
 
-async def _call_last(
-    lane: Lane, task_ids: Sequence[str], documents: Mapping[str, Any], tally: Tally
+async def _check_late_client(
+    server_run: ServerRun, task_ids: Sequence[str], documents: Mapping[str, Any], tally: Tally
 ) -> None:
-    async with lane.another_phone() as phone:
+    async with server_run.another_client() as client:
         for task_id in task_ids:
-            await phone.watch(task_id)
+            await client.watch(task_id)
         try:
-            async with asyncio.timeout(_LAST_CALL_S):
-                await phone.all_ended()
+            async with asyncio.timeout(_LATE_CLIENT_S):
+                await client.all_ended()
         except TimeoutError:
-            tally.unheard += [
-                f"{task_id}: a late client heard no end" for task_id in phone.unfinished
+            tally.missed_ends += [
+                f"{task_id}: a late client did not receive its end" for task_id in client.unfinished
             ]
-        _compare(phone, documents, tally)
-        tally.last_calls += len(task_ids) - len(phone.unfinished)
+        _compare(client, documents, tally)
+        tally.late_clients += len(task_ids) - len(client.unfinished)
 
 
-def _compare(phone: Phone, documents: Mapping[str, Any], tally: Tally) -> None:
-    """What was heard must be what GET says."""
-    tally.wrong_progress += phone.wrongs
-    for task_id, heard in phone.heard.items():
-        if heard.terminal is None or task_id not in documents:
+def _compare(client: AppClient, documents: Mapping[str, Any], tally: Tally) -> None:
+    """The received events must match the responses of GET."""
+    tally.wrong_progress += client.violations
+    for task_id, received in client.received.items():
+        if received.terminal is None or task_id not in documents:
             continue
-        told, task = dict(heard.terminal), documents[task_id]
+        payload, task = dict(received.terminal), documents[task_id]
         keys = ("task_id", "status", "progress", "result_data", "error_data")
-        wanted = {key: task[key] for key in keys if key in task}
-        if told != {**wanted, "timestamp": task["updated_at"]}:
-            tally.wrong_progress.append(f"{task_id}: heard {told}, but GET says {wanted}")
+        expected = {key: task[key] for key in keys if key in task}
+        if payload != {**expected, "timestamp": task["updated_at"]}:
+            tally.wrong_progress.append(
+                f"{task_id}: received {payload}, but GET returns {expected}"
+            )
 
 
-async def _count(lane: Lane, tally: Tally) -> None:
-    """End the server in good order, and read what is on disk and at the provider."""
-    code = await lane.victim.stop()
+async def _check_disk(server_run: ServerRun, tally: Tally) -> None:
+    """Stop the server with SIGTERM, and check its log, its disk and the provider."""
+    code = await server_run.server.stop()
     if code != 0:
-        tally.broken.append(f"SIGTERM ended the server with exit code {code}")
-    tally.broken += await asyncio.to_thread(lane.victim.complaints)
-    folder = lane.victim.folder
+        tally.broken.append(f"the server stopped with exit code {code} after SIGTERM")
+    tally.broken += await asyncio.to_thread(server_run.server.logged_errors)
+    folder = server_run.server.folder
     (path,) = folder.glob("*.sqlite3")
-    tally.damage += await asyncio.to_thread(audit.damage, path, lane.promised)
+    tally.damage += await asyncio.to_thread(audit.damage, path, server_run.promised)
     rows = await asyncio.to_thread(audit.rows, path)
     done = [row for row in rows.values() if row.status == "completed"]
     tally.without_files += sum(not row.files for row in done)
-    wanted = [sha256 for row in rows.values() for sha256 in row.files]
-    files, problems = await asyncio.to_thread(audit.damaged_files, folder, wanted)
+    named = [sha256 for row in rows.values() for sha256 in row.files]
+    files, problems = await asyncio.to_thread(audit.damaged_files, folder, named)
     tally.files += files
     tally.damage += problems
     tally.resubmits += sum(max(row.attempts - 1, 0) for row in rows.values())
-    _count_bills(lane, rows, tally)
+    _check_billing(server_run, rows, tally)
 
 
-def _count_bills(lane: Lane, rows: Mapping[str, audit.Row], tally: Tally) -> None:
-    billed = lane.billed()
+def _check_billing(server_run: ServerRun, rows: Mapping[str, audit.Row], tally: Tally) -> None:
+    billed = server_run.billed()
     tally.predictions += billed.total()
     declared: Counter[str] = Counter()
     for task_id, row in rows.items():
-        declared[lane.prompts[task_id]] += row.attempts
+        declared[server_run.prompts[task_id]] += row.attempts
     tally.billed_twice += [
-        f"{count} predictions for {prompt!r}, {declared[prompt]} declared"
+        f"{count} predictions for {prompt!r}, {declared[prompt]} counted by the server"
         for prompt, count in billed.items()
         if count > declared[prompt]
     ]
-    taken = {row.prediction_id for row in rows.values()}
+    used = {row.prediction_id for row in rows.values()}
     tally.unused += [
-        f"{prediction.id} for {prediction.prompt!r}" for prediction in lane.unused(taken)
+        f"{prediction.id} for {prediction.prompt!r}" for prediction in server_run.unused(used)
     ]
 
 
 def summary(plan: Plan, tally: Tally, seconds: float) -> dict[str, Any]:
-    """The JSON line."""
+    """The JSON line of a run."""
     return {
         "seed": plan.seed,
         "kills_planned": plan.kills,
@@ -303,8 +316,8 @@ def summary(plan: Plan, tally: Tally, seconds: float) -> dict[str, Any]:
         "posts_unanswered": tally.unanswered,
         "joins": tally.joins,
         "rejoins_that_heard_the_end": tally.rejoined_endings,
-        "late_clients_that_heard_the_end": tally.last_calls,
-        "ends_not_heard": len(tally.unheard),
+        "late_clients_that_heard_the_end": tally.late_clients,
+        "ends_not_heard": len(tally.missed_ends),
         "progress_wrong": len(tally.wrong_progress),
         "integrity": "ok" if not tally.damage else "damaged",
         "has_archive": tally.has_archive,
@@ -316,46 +329,46 @@ def summary(plan: Plan, tally: Tally, seconds: float) -> dict[str, Any]:
 
 
 def _table(plan: Plan, tally: Tally) -> str:
-    lines = [f"{'killed':<34}{'kills':>7}{'on the spot':>13}"]
+    lines = [f"{'killed while':<34}{'kills':>7}{'on time':>13}"]
     lines += [
         f"{step.value:<34}{tally.killed[step]:>7}{tally.reached[step]:>13}" for step in plan.steps
     ]
     lines.append("")
-    for name, wrongs in tally.wrongs.items():
-        lines.append(f"{name:<34}{len(wrongs):>7}")
-        lines += [f"    {wrong}" for wrong in wrongs]
+    for name, violations in tally.violations.items():
+        lines.append(f"{name:<34}{len(violations):>7}")
+        lines += [f"    {wrong}" for wrong in violations]
     return "\n".join(lines)
 
 
 @click.command()
-@click.option("--kills", default=200, show_default=True, help="How often the server is killed.")
-@click.option("--seed", default=1, show_default=True, help="Makes the order of kills repeat.")
-@click.option("--lanes", default=4, show_default=True, help="Servers side by side.")
-@click.option("--max-seconds", default=360.0, show_default=True, help="Then it is counted.")
+@click.option("--kills", default=200, show_default=True, help="Number of kills.")
+@click.option("--seed", default=1, show_default=True, help="Seed for the order of the kills.")
+@click.option("--servers", default=4, show_default=True, help="Number of servers side by side.")
+@click.option("--max-seconds", default=360.0, show_default=True, help="Time limit of the run.")
 @click.option(
     "--step",
     "names",
     multiple=True,
     type=click.Choice([step.name.lower() for step in Step]),
-    help="Only at this step; may be repeated.  [all]",
+    help="Kill only at this step; repeatable.  [all]",
 )
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
-    help="An empty folder for the data and the servers' logs.  [a temporary one]",
+    help="Folder that keeps the data and the logs of the servers.  [a temporary one]",
 )
 def main(
     *,
     kills: int,
     seed: int,
-    lanes: int,
+    servers: int,
     max_seconds: float,
     names: tuple[str, ...],
     keep: Path | None,
 ) -> None:
-    """Kill the server at every step of a task's life, and count what was kept."""
+    """Kill the server at every step of a task, and check that nothing was lost."""
     steps = tuple(Step[name.upper()] for name in names) or tuple(Step)
-    plan = Plan(kills=kills, seed=seed, lanes=lanes, steps=steps, max_seconds=max_seconds)
+    plan = Plan(kills=kills, seed=seed, servers=servers, steps=steps, max_seconds=max_seconds)
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         if keep is not None:
@@ -363,11 +376,11 @@ def main(
         tally = asyncio.run(_run_until_signal(plan, keep or Path(temporary)))
     click.echo(_table(plan, tally))
     click.echo(json.dumps(summary(plan, tally, time.monotonic() - began_s)))
-    sys.exit(0 if tally.is_right else 1)
+    sys.exit(0 if tally.is_ok else 1)
 
 
 async def _run_until_signal(plan: Plan, folder: Path) -> Tally:
-    """Like `run`; SIGTERM ends it as Ctrl-C does, and neither leaves a server behind."""
+    """Like `run`, and SIGTERM ends it like Ctrl-C. Both stop the servers."""
     task = asyncio.create_task(run(plan, folder))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:

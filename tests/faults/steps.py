@@ -1,8 +1,8 @@
-"""The steps of a task's life at which the server is killed, and how each is reached from outside.
+"""The steps of a task at which the server is killed, and how each one is reached from outside.
 
-A step posts what it needs and returns when its moment has come: True, or False when it did not
-come. Most hold the provider's answer, so the moment lasts until the kill. Three are sweeps: there
-the moment is drawn within a span in which much happens at once.
+A step posts the tasks that it needs. It returns True when the server has reached the step, and
+False after a timeout. Most steps hold the provider's response, so the server stays at the step
+until it is killed. The sweeps wait for a random time instead, within a span in which much happens.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 
-from tests.faults.server_run import Lane
-from tests.faults.watcher import Deed, Moment, Sight
+from tests.faults.observed_emulator import Exchange, Operation, Phase
+from tests.faults.server_run import ServerRun
 
 _START_SWEEP_S = (0.2, 1.2)
 _LIFE_SWEEP_S = 2.5
@@ -23,150 +23,166 @@ _POSTS = 5
 
 
 class Step(StrEnum):
-    """Where a task stands when the server is killed."""
+    """The step of a task at which the server is killed."""
 
     POSTING = "posts in flight, some answered"
     QUEUED = "queued, before the create"
-    ASKED = "create sent, nothing made"
-    MADE = "created, id not stored"
-    LOOKING = "looking for a lost order"
+    CREATE_SENT = "create sent, not carried out"
+    CREATED = "created, id not stored"
+    RECONCILING = "reconciling a lost create"
     POLLING = "running, while polling"
-    ENDED = "success, not yet asked for"
-    TOLD = "success, answer on its way"
-    COMMITTING = "success, around the commit"
+    ENDED = "succeeded, not polled yet"
+    RESULT_SENT = "succeeded, poll being answered"
+    COMMITTING = "succeeded, around the commit"
     DOWNLOADING = "while downloading"
     STARTING = "while starting"
     ANYTIME = "at a random time"
 
 
-async def _posting(lane: Lane) -> bool:
-    orders = [asyncio.create_task(lane.post()) for _ in range(_POSTS)]
-    await asyncio.wait(orders, return_when=asyncio.FIRST_COMPLETED)
-    await asyncio.sleep(lane.dice.uniform(0, _POST_SWEEP_S))
-    # The rest end without an answer when the server dies.
-    await lane.victim.kill()
-    await asyncio.gather(*orders)
+async def _posting(server_run: ServerRun) -> bool:
+    posted = [asyncio.create_task(server_run.post()) for _ in range(_POSTS)]
+    await asyncio.wait(posted, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.sleep(server_run.rng.uniform(0, _POST_SWEEP_S))
+    # The other posts end without an answer when the server is killed.
+    await server_run.server.kill()
+    await asyncio.gather(*posted)
     return True
 
 
-async def _queued(lane: Lane) -> bool:
-    # "Too many" shuts the gate of all creates for a second: what is posted then has to wait.
-    blocker = await lane.post("429x1")
-    if blocker.prompt not in lane.lookout.asked_for:
-        with lane.lookout.trap(lambda sight: sight.prompt == blocker.prompt) as trap:
-            if not await lane.caught(trap):
+async def _queued(server_run: ServerRun) -> bool:
+    # A 429 stops all creates for a second, so a task posted then stays queued.
+    blocker = await server_run.post("429x1")
+    if blocker.prompt not in server_run.emulator.create_prompts:
+        with server_run.emulator.intercept(
+            lambda exchange: exchange.prompt == blocker.prompt
+        ) as interception:
+            if not await server_run.wait_for(interception):
                 return False
-    if not await lane.until_state(blocker, "queued"):
+    if not await server_run.until_state(blocker, "queued"):
         return False
-    order = await lane.post()
-    return order.task_id is not None and order.prompt not in lane.lookout.asked_for
+    task = await server_run.post()
+    return task.task_id is not None and task.prompt not in server_run.emulator.create_prompts
 
 
 async def _held(
-    lane: Lane, deed: Deed, moment: Moment, *faults: str, is_over: bool = False
+    server_run: ServerRun, operation: Operation, phase: Phase, *faults: str, is_over: bool = False
 ) -> bool:
-    """Post an order with these faults, and hold the exchange that is wanted, about it or a newer.
+    """Post a task with these faults, and hold the given exchange with the provider.
 
     Args:
-        is_over: whether the exchange is about a prediction that has ended.
+        is_over: True when the prediction of the exchange must have ended.
     """
-    known = {order.prompt for order in lane.orders}
+    known = {task.prompt for task in server_run.posted}
 
-    def wanted(sight: Sight) -> bool:
-        is_it = (sight.deed, sight.moment, sight.is_over) == (deed, moment, is_over)
-        return is_it and sight.prompt not in known
+    def wanted(exchange: Exchange) -> bool:
+        is_it = (exchange.operation, exchange.phase, exchange.is_over) == (
+            operation,
+            phase,
+            is_over,
+        )
+        return is_it and exchange.prompt not in known
 
-    with lane.lookout.trap(wanted, holds=True) as trap:
-        await lane.post(*faults)
-        await lane.post_others()
-        return await lane.caught(trap)
-
-
-async def _asked(lane: Lane) -> bool:
-    return await _held(lane, Deed.CREATE, Moment.ARRIVES)
-
-
-async def _made(lane: Lane) -> bool:
-    return await _held(lane, Deed.CREATE, Moment.ANSWERS)
+    with server_run.emulator.intercept(wanted, holds=True) as interception:
+        await server_run.post(*faults)
+        await server_run.post_others()
+        return await server_run.wait_for(interception)
 
 
-async def _looking(lane: Lane) -> bool:
-    with lane.lookout.trap(lambda sight: sight.deed is Deed.LIST, holds=True) as trap:
-        await lane.post("502_afterx1")
-        await lane.post_others()
-        return await lane.caught(trap)
+async def _create_sent(server_run: ServerRun) -> bool:
+    return await _held(server_run, Operation.CREATE, Phase.REQUEST)
 
 
-async def _polling(lane: Lane) -> bool:
-    # It starts slowly, so that even a late first poll finds it running.
-    return await _held(lane, Deed.POLL, Moment.ANSWERS, "slow_start")
+async def _created(server_run: ServerRun) -> bool:
+    return await _held(server_run, Operation.CREATE, Phase.RESPONSE)
 
 
-async def _ended(lane: Lane) -> bool:
-    return await _held(lane, Deed.POLL, Moment.ARRIVES, is_over=True)
+async def _reconciling(server_run: ServerRun) -> bool:
+    with server_run.emulator.intercept(
+        lambda exchange: exchange.operation is Operation.LIST, holds=True
+    ) as interception:
+        await server_run.post("502_afterx1")
+        await server_run.post_others()
+        return await server_run.wait_for(interception)
 
 
-async def _told(lane: Lane) -> bool:
-    return await _held(lane, Deed.POLL, Moment.ANSWERS, is_over=True)
+async def _polling(server_run: ServerRun) -> bool:
+    # With a slow start even a late first poll sees a running prediction.
+    return await _held(server_run, Operation.POLL, Phase.RESPONSE, "slow_start")
 
 
-async def _committing(lane: Lane) -> bool:
-    def wanted(sight: Sight) -> bool:
-        return sight.deed is Deed.POLL and sight.moment is Moment.ANSWERS and sight.is_over
+async def _ended(server_run: ServerRun) -> bool:
+    return await _held(server_run, Operation.POLL, Phase.REQUEST, is_over=True)
 
-    with lane.lookout.trap(wanted) as trap:
-        await lane.post()
-        await lane.post_others()
-        is_caught = await lane.caught(trap)
-    await asyncio.sleep(lane.dice.uniform(0, _COMMIT_SWEEP_S))
+
+async def _result_sent(server_run: ServerRun) -> bool:
+    return await _held(server_run, Operation.POLL, Phase.RESPONSE, is_over=True)
+
+
+async def _committing(server_run: ServerRun) -> bool:
+    def wanted(exchange: Exchange) -> bool:
+        return (
+            exchange.operation is Operation.POLL
+            and exchange.phase is Phase.RESPONSE
+            and exchange.is_over
+        )
+
+    with server_run.emulator.intercept(wanted) as interception:
+        await server_run.post()
+        await server_run.post_others()
+        is_caught = await server_run.wait_for(interception)
+    await asyncio.sleep(server_run.rng.uniform(0, _COMMIT_SWEEP_S))
     return is_caught
 
 
-async def _downloading(lane: Lane) -> bool:
-    # Half of the bytes and then silence, or none of them.
-    if lane.dice.random() < 0.5:
-        return await _held(lane, Deed.FILE, Moment.ARRIVES, is_over=True)
-    with lane.lookout.trap(_is_half_sent) as trap:
-        await lane.post("file_stalledx1")
-        await lane.post_others()
-        is_caught = await lane.caught(trap)
-    await asyncio.sleep(lane.dice.uniform(0, _FILE_SWEEP_S))
+async def _downloading(server_run: ServerRun) -> bool:
+    # Either no bytes, or half of them and then nothing.
+    if server_run.rng.random() < 0.5:
+        return await _held(server_run, Operation.FILE, Phase.REQUEST, is_over=True)
+    with server_run.emulator.intercept(_is_half_sent) as interception:
+        await server_run.post("file_stalledx1")
+        await server_run.post_others()
+        is_caught = await server_run.wait_for(interception)
+    await asyncio.sleep(server_run.rng.uniform(0, _FILE_SWEEP_S))
     return is_caught
 
 
-def _is_half_sent(sight: Sight) -> bool:
-    return sight.deed is Deed.FILE and sight.moment is Moment.ANSWERS and "stalled" in sight.prompt
+def _is_half_sent(exchange: Exchange) -> bool:
+    return (
+        exchange.operation is Operation.FILE
+        and exchange.phase is Phase.RESPONSE
+        and "stalled" in exchange.prompt
+    )
 
 
-async def _starting(lane: Lane) -> bool:
-    await lane.post()
-    await lane.post_others()
-    await lane.victim.kill()
-    await lane.victim.start()
-    await asyncio.sleep(lane.dice.uniform(*_START_SWEEP_S))
-    lane.victim.check_alive()
+async def _starting(server_run: ServerRun) -> bool:
+    await server_run.post()
+    await server_run.post_others()
+    await server_run.server.kill()
+    await server_run.server.start()
+    await asyncio.sleep(server_run.rng.uniform(*_START_SWEEP_S))
+    server_run.server.check_alive()
     return True
 
 
-async def _anytime(lane: Lane) -> bool:
-    await lane.post()
-    await lane.post_others()
-    await asyncio.sleep(lane.dice.uniform(0, _LIFE_SWEEP_S))
+async def _anytime(server_run: ServerRun) -> bool:
+    await server_run.post()
+    await server_run.post_others()
+    await asyncio.sleep(server_run.rng.uniform(0, _LIFE_SWEEP_S))
     return True
 
 
-REACH: Mapping[Step, Callable[[Lane], Awaitable[bool]]] = {
+REACH: Mapping[Step, Callable[[ServerRun], Awaitable[bool]]] = {
     Step.POSTING: _posting,
     Step.QUEUED: _queued,
-    Step.ASKED: _asked,
-    Step.MADE: _made,
-    Step.LOOKING: _looking,
+    Step.CREATE_SENT: _create_sent,
+    Step.CREATED: _created,
+    Step.RECONCILING: _reconciling,
     Step.POLLING: _polling,
     Step.ENDED: _ended,
-    Step.TOLD: _told,
+    Step.RESULT_SENT: _result_sent,
     Step.COMMITTING: _committing,
     Step.DOWNLOADING: _downloading,
     Step.STARTING: _starting,
     Step.ANYTIME: _anytime,
 }
-"""How each step is reached, with a server that answers."""
+"""How each step is reached. The server must be running."""

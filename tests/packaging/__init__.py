@@ -1,1 +1,1 @@
-"""What is shipped, run where nothing else is: `make test-packaging`."""
+"""Tests of the built packages in isolated systems: `make test-packaging`. Start with `sandbox`."""

@@ -1,6 +1,6 @@
-"""A Debian that boots: systemd-nspawn runs systemd as its first process, without a network."""
+"""A Debian that boots with systemd: systemd-nspawn runs it, without a network."""
 
-# ruff: noqa: S603, S607 - Debian's own tools, with arguments of the tests
+# ruff: noqa: S603, S607 - Debian's tools, with arguments from the tests
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.packaging.bare_root import CLEAN, Room, bare_root
+from tests.packaging.sandbox import CLEAN, Sandbox, debian_root
 
 BOOTER = "systemd-nspawn"
-_PATIENCE_S = 60.0
+_TIMEOUT_S = 60.0
 
 
 class BootError(Exception):
-    """This machine cannot boot another one; the text is what its console showed."""
+    """The machine cannot be booted here; the text is the end of its console output."""
 
 
-class Machine(Room):
-    """A root that can be switched on and off.
+class Machine(Sandbox):
+    """A Debian root that can be booted and shut down.
 
     Args:
-        folder: holds the root, and what the console shows.
+        folder: the folder with the root and the console output.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,13 +32,13 @@ class Machine(Room):
         self._console = folder / "console"
         self._booter: subprocess.Popen[bytes] | None = None
 
-    def switch_on(self) -> None:
-        """Boot, to the end.
+    def boot(self) -> None:
+        """Boot, and wait until all units have started.
 
         Raises:
-            BootError: it failed.
+            BootError: the boot failed.
         """
-        # Nobody but us knows of it: no systemd and no D-Bus need to run out here.
+        # Not registered, because this machine may run without systemd and D-Bus.
         options = ("--boot", "--private-network", "--register=no", "--keep-unit", "--console=pipe")
         with self._console.open("wb") as console:
             self._booter = subprocess.Popen(
@@ -48,39 +48,39 @@ class Machine(Room):
                 stderr=subprocess.STDOUT,
             )
         try:
-            self.until(self._is_up, _PATIENCE_S)
+            self.until(self._is_up, _TIMEOUT_S)
         except AssertionError as error:
             raise BootError(self._console.read_text()[-500:]) from error
 
-    def switch_off(self) -> None:
-        """Shut down in order."""
+    def shut_down(self) -> None:
+        """Shut down cleanly."""
         assert self._booter is not None
         self._booter.terminate()
         try:
-            self._booter.wait(_PATIENCE_S)
+            self._booter.wait(_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._booter.kill()
             self._booter.wait()
             raise
 
     def unit_property(self, unit: str, name: str) -> str:
-        """What systemd knows of a unit."""
-        return self.done("systemctl", "show", "--property", name, "--value", unit).strip()
+        """A property of a unit, from `systemctl show`."""
+        return self.check_output("systemctl", "show", "--property", name, "--value", unit).strip()
 
     def journal(self, unit: str) -> str:
-        """What the unit and systemd said of it since the last boot."""
-        return self.done("journalctl", "--boot", "--output", "cat", "--unit", unit)
+        """The journal of a unit since the last boot."""
+        return self.check_output("journalctl", "--boot", "--output", "cat", "--unit", unit)
 
     def _is_up(self) -> bool:
         assert self._booter is not None
         assert self._booter.poll() is None, self._booter.returncode
-        if self._first_process() is None:
+        if self._systemd_pid() is None:
             return False
         state = self.run("systemctl", "is-system-running").stdout.strip()
         return state in {"running", "degraded"}
 
-    def _first_process(self) -> int | None:
-        """Its process id out here."""
+    def _systemd_pid(self) -> int | None:
+        """The process id of its systemd, as seen on this machine."""
         assert self._booter is not None
         booter = self._booter.pid
         for child in Path(f"/proc/{booter}/task/{booter}/children").read_text().split():
@@ -91,26 +91,26 @@ class Machine(Room):
 
     @property
     def _enter(self) -> tuple[str, ...]:
-        return "nsenter", "--target", str(self._first_process()), "--net"
+        return "nsenter", "--target", str(self._systemd_pid()), "--net"
 
     def _inside(self, command: tuple[str, ...], user: str) -> list[str]:
-        spaces = ("--mount", "--uts", "--ipc", "--pid", "--cgroup")
-        return [*self._enter, *spaces, "chroot", "--userspec", user, "/", *CLEAN, *command]
+        namespaces = ("--mount", "--uts", "--ipc", "--pid", "--cgroup")
+        return [*self._enter, *namespaces, "chroot", "--userspec", user, "/", *CLEAN, *command]
 
 
 @contextmanager
 def booted(folder: Path) -> Iterator[Machine]:
-    """A machine of a fresh root in this folder, switched on; shut down at the end.
+    """Boot a machine with a new root in this folder, and shut it down at the end.
 
     Raises:
-        BootError: it cannot be done here.
+        BootError: it cannot be booted here.
     """
     machine = Machine(folder)
-    base = bare_root("systemd-sysv", "dbus")
+    base = debian_root("systemd-sysv", "dbus")
     subprocess.run(["cp", "--archive", "--reflink=auto", str(base), str(machine.root)], check=True)
     try:
-        machine.switch_on()
+        machine.boot()
         yield machine
     finally:
-        machine.switch_off()
+        machine.shut_down()
         shutil.rmtree(machine.root)

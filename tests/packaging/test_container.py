@@ -1,9 +1,9 @@
-"""The Containerfile, built and run by podman, on a base image made by debootstrap.
+"""The Containerfile, built and run with podman on a base image from debootstrap.
 
-The container has no network but its loopback: publishing a port is not tested.
+The container has only a loopback network, so publishing a port is not tested.
 """
 
-# ruff: noqa: S603, S607 - Debian's own tools, with arguments of the tests
+# ruff: noqa: S603, S607 - Debian's tools, with arguments from the tests
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from tests.integration.operations.commands import ROOT
-from tests.packaging.bare_root import Room, bare_root
 from tests.packaging.conftest import DIST
+from tests.packaging.sandbox import Sandbox, debian_root
 
 _TOOLS = ("podman", "crun")
 _MISSING = [tool for tool in _TOOLS if shutil.which(tool) is None]
@@ -33,23 +33,23 @@ IMAGE = "phoenix-compat"
 BASE_IMAGE = "docker.io/library/debian:bookworm-slim"
 HARDENING = "--read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges"
 URL = "http://127.0.0.1:4000"
-ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+TASK = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 
-# A tree of cgroups that every version of crun understands, in a mount namespace of our own.
+# A cgroup v2 hierarchy, which every version of crun supports, in a separate mount namespace.
 _HOLDER = """
 umount -R /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup && echo ready
 exec sleep infinity
 """
-# What runs without rights that the machine of the tests may not have: limits are not raised.
-_SPARE = (
+# Options that avoid privileges which the test machine may not have; limits are not raised.
+_REDUCED = (
     *("--cgroups", "disabled", "--network", "none"),
     *("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"),
 )
 
 
-class Inside(Room):
-    """The network of a container, with the programs of this machine."""
+class ContainerNetwork(Sandbox):
+    """The network of a container, used with the programs of this machine."""
 
     @property
     def _enter(self) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ class Inside(Room):
 
 
 class Engine:
-    """podman, with images and containers in a folder of its own."""
+    """podman, with images and containers in a separate folder."""
 
     def __init__(self, folder: Path, holder: int) -> None:
         self._podman = (
@@ -67,36 +67,38 @@ class Engine:
         )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of podman to its end."""
+        """Run a podman command to its end."""
         command = [*self._podman, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
-    def done(self, *arguments: str) -> str:
-        """What a command that must succeed printed."""
+    def check_output(self, *arguments: str) -> str:
+        """Run a podman command that must succeed. Returns its stdout."""
         finished = self.run(*arguments)
         assert finished.returncode == 0, f"{arguments}: {finished.stdout}{finished.stderr}"
         return finished.stdout.strip()
 
     def image(self) -> Any:
-        """What the image says of itself."""
-        return json.loads(self.done("image", "inspect", IMAGE))[0]
+        """The metadata of the image."""
+        return json.loads(self.check_output("image", "inspect", IMAGE))[0]
 
-    def serve(self, name: str) -> Inside:
-        """Run the image as it is documented; its network, for requests, once it answers."""
-        options = ("--detach", "--name", name, *HARDENING.split(), *_SPARE)
-        self.done("run", *options, "--volume", "phoenix-compat:/data", IMAGE)
+    def serve(self, name: str) -> ContainerNetwork:
+        """Run the image as documented. Returns its network once the server answers."""
+        options = ("--detach", "--name", name, *HARDENING.split(), *_REDUCED)
+        self.check_output("run", *options, "--volume", "phoenix-compat:/data", IMAGE)
         return self.inside(name)
 
-    def inside(self, name: str) -> Inside:
-        """The network of a container that runs, once the server in it answers."""
-        room = Inside(Path("/"), int(self.done("inspect", name, "--format", "{{.State.Pid}}")))
-        room.until(lambda: room.get(f"{URL}/healthz") is not None)
-        return room
+    def inside(self, name: str) -> ContainerNetwork:
+        """The network of a running container; waits until its server answers."""
+        sandbox = ContainerNetwork(
+            Path("/"), int(self.check_output("inspect", name, "--format", "{{.State.Pid}}"))
+        )
+        sandbox.until(lambda: sandbox.get(f"{URL}/healthz") is not None)
+        return sandbox
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """podman with the image, built by the words of docs/deploy/container.md."""
+    """podman with the image, built as in docs/deploy/container.md."""
     folder = tmp_path_factory.mktemp("podman")
     with subprocess.Popen(
         ["unshare", "--mount", "sh", "-c", _HOLDER], stdout=subprocess.PIPE
@@ -104,12 +106,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         try:
             assert holder.stdout is not None
             if holder.stdout.readline() != b"ready\n":
-                pytest.skip("control groups of version 2 cannot be mounted here")
+                pytest.skip("cgroup v2 cannot be mounted here")
             engine = Engine(folder, holder.pid)
             base = folder / "base.tar"
-            subprocess.run(["tar", "-C", str(bare_root()), "-cf", str(base), "."], check=True)
-            engine.done("import", str(base), BASE_IMAGE)
-            engine.done(
+            subprocess.run(["tar", "-C", str(debian_root()), "-cf", str(base), "."], check=True)
+            engine.check_output("import", str(base), BASE_IMAGE)
+            engine.check_output(
                 *("build", "--format", "docker", "--pull=never", "--isolation", "chroot"),
                 *("-f", str(ROOT / "packaging/container/Containerfile"), "-t", IMAGE, str(DIST)),
             )
@@ -122,14 +124,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture
 def podman(engine: Engine) -> Iterator[Engine]:
-    """The same, without the containers and the volume of the test before."""
+    """The engine; containers and volumes are removed after each test."""
     yield engine
     engine.run("rm", "--force", "--all", "--time", "0")
     engine.run("volume", "rm", "--all", "--force")
 
 
-def test_the_image_says_what_an_engine_must_know(podman: Engine) -> None:
-    """Who runs in it, where the data is, how to ask for its health, and how to stop it."""
+def test_the_image_has_its_metadata(podman: Engine) -> None:
+    """The image sets the user, the volume, the health check and the stop signal."""
     image = podman.image()
 
     assert image["User"] == "10001:10001"
@@ -138,15 +140,15 @@ def test_the_image_says_what_an_engine_must_know(podman: Engine) -> None:
     assert image["Healthcheck"]["Test"] == ["CMD", "phoenix-compat", "healthcheck"]
 
 
-def test_it_does_the_job_with_nothing_but_its_volume(podman: Engine) -> None:
-    """Read-only root, no capability, user 10001: a task completes, the health check agrees, and
-    nothing outside of /data and /tmp can be written."""
-    room = podman.serve("server")
-    task = room.ended_task(URL, room.post(f"{URL}/api/tasks", ORDER)["task_id"])
+def test_it_completes_a_task_in_a_locked_down_container(podman: Engine) -> None:
+    """With a read-only root, no capabilities and user 10001, a task completes, the health check
+    succeeds, and only /data and /tmp are writable."""
+    sandbox = podman.serve("server")
+    task = sandbox.ended_task(URL, sandbox.post(f"{URL}/api/tasks", TASK)["task_id"])
     healthy = podman.run("healthcheck", "run", "server")
-    who = podman.done("exec", "server", "id")
-    status = podman.done("exec", "server", "cat", "/proc/1/status")
-    owner = podman.done("exec", "server", "stat", "--format=%a %u:%g", "/data")
+    who = podman.check_output("exec", "server", "id")
+    status = podman.check_output("exec", "server", "cat", "/proc/1/status")
+    owner = podman.check_output("exec", "server", "stat", "--format=%a %u:%g", "/data")
     refused = podman.run("exec", "server", "touch", "/opt/file")
 
     assert task["status"] == "completed"
@@ -158,16 +160,16 @@ def test_it_does_the_job_with_nothing_but_its_volume(podman: Engine) -> None:
     assert "Read-only file system" in refused.stderr
 
 
-def test_the_volume_outlives_kill_9_and_the_container(podman: Engine) -> None:
-    """A killed container starts again with its tasks; so does another one with the same volume."""
-    room = podman.serve("first")
-    task_id = room.post(f"{URL}/api/tasks", ORDER)["task_id"]
-    completed = room.ended_task(URL, task_id)
-    podman.done("kill", "--signal", "KILL", "first")
-    podman.done("wait", "first")
-    podman.done("start", "first")
+def test_tasks_survive_sigkill_and_a_new_container(podman: Engine) -> None:
+    """A restarted container has its tasks, and so does another one with the same volume."""
+    sandbox = podman.serve("first")
+    task_id = sandbox.post(f"{URL}/api/tasks", TASK)["task_id"]
+    completed = sandbox.ended_task(URL, task_id)
+    podman.check_output("kill", "--signal", "KILL", "first")
+    podman.check_output("wait", "first")
+    podman.check_output("start", "first")
     after_kill = podman.inside("first").get(f"{URL}/api/tasks/{task_id}")
-    podman.done("rm", "--force", "first")
+    podman.check_output("rm", "--force", "first")
     in_another = podman.serve("second").get(f"{URL}/api/tasks/{task_id}")
 
     assert completed["status"] == "completed"
@@ -175,14 +177,14 @@ def test_the_volume_outlives_kill_9_and_the_container(podman: Engine) -> None:
 
 
 def test_a_stop_is_clean(podman: Engine) -> None:
-    """SIGTERM, which the engine sends, ends the server with exit code 0."""
+    """`podman stop` ends the server with exit code 0."""
     podman.serve("server")
 
-    podman.done("stop", "--time", "20", "server")
+    podman.check_output("stop", "--time", "20", "server")
 
-    assert podman.done("inspect", "server", "--format", "{{.State.ExitCode}}") == "0"
+    assert podman.check_output("inspect", "server", "--format", "{{.State.ExitCode}}") == "0"
 
 
-def test_the_documentation_runs_it_in_the_same_way() -> None:
-    """docs/deploy/container.md has the options of these tests."""
+def test_the_documentation_has_the_same_options() -> None:
+    """docs/deploy/container.md runs the container with the options of these tests."""
     assert HARDENING in (ROOT / "docs" / "deploy" / "container.md").read_text()

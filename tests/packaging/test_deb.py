@@ -1,7 +1,7 @@
-"""The .deb in a bare Debian: installed, started as its unit says, stopped, removed.
+"""The .deb in a minimal Debian without systemd: install, start, stop, remove.
 
-systemd itself does not run in the room: its part is played by hand, with the commands, the user and
-the environment of the unit. That the scripts leave a system without systemd alone is seen too.
+The tests run the commands of the unit themselves, with its user and a clean environment. They also
+show that the maintainer scripts work without systemd.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import pytest
 
 from phoenix_compat.version import __version__
 from tests.integration.operations.commands import ROOT
-from tests.packaging.bare_root import Program, Room
 from tests.packaging.conftest import PACKAGE
+from tests.packaging.sandbox import Program, Sandbox
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(300)]
 
 UNIT = (ROOT / "packaging" / "systemd" / "phoenix-compat.service").read_text()
 USER = "phoenix-compat:phoenix-compat"
 URL = "http://127.0.0.1:4000"
-ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+TASK = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 
 
 def command(name: str) -> tuple[str, ...]:
@@ -30,77 +30,76 @@ def command(name: str) -> tuple[str, ...]:
     return tuple(found.group(1).split())
 
 
-def started(room: Room) -> Program:
-    """What systemd does at a start: the check, then the server, as the unit's user."""
-    room.done(*command("ExecStartPre"), user=USER)
-    program = room.start(*command("ExecStart"), user=USER)
+def started(sandbox: Sandbox) -> Program:
+    """Start the server like systemd: the check, then the server, as the user of the unit."""
+    sandbox.check_output(*command("ExecStartPre"), user=USER)
+    program = sandbox.start(*command("ExecStart"), user=USER)
     program.url()
     return program
 
 
 @pytest.fixture
-def installed(room: Room) -> Room:
-    """The room with the package."""
-    room.done("dpkg", "--install", f"/opt/{PACKAGE.name}")
-    return room
+def installed(sandbox: Sandbox) -> Sandbox:
+    """The sandbox with the package installed."""
+    sandbox.check_output("dpkg", "--install", f"/opt/{PACKAGE.name}")
+    return sandbox
 
 
-def test_install_start_kill_restart_stop_remove(installed: Room) -> None:
-    """The whole life of a package: a job that is done is kept over SIGKILL, one that was in hand
-    completes after the restart; stop drains with exit code 0; remove leaves the data, purge takes
-    the configuration too."""
-    room = installed
-    version = room.done("phoenix-compat", "--version", user=USER)
-    first = started(room)
-    task_id = room.post(f"{URL}/api/tasks", ORDER)["task_id"]
-    completed = room.ended_task(URL, task_id)
-    in_hand = room.post(f"{URL}/api/tasks", ORDER)["task_id"]
-    room.until(lambda: "prediction_id" in room.get(f"{URL}/api/tasks/{in_hand}"))
-    room.kill(room.pids()[0], "KILL")
+def test_install_start_kill_restart_stop_remove(installed: Sandbox) -> None:
+    """A completed task survives SIGKILL, and an unfinished one completes after the restart. Stop
+    exits with 0. Remove keeps data and configuration; purge deletes only the configuration."""
+    sandbox = installed
+    version = sandbox.check_output("phoenix-compat", "--version", user=USER)
+    first = started(sandbox)
+    task_id = sandbox.post(f"{URL}/api/tasks", TASK)["task_id"]
+    completed = sandbox.ended_task(URL, task_id)
+    unfinished = sandbox.post(f"{URL}/api/tasks", TASK)["task_id"]
+    sandbox.until(lambda: "prediction_id" in sandbox.get(f"{URL}/api/tasks/{unfinished}"))
+    sandbox.kill(sandbox.pids()[0], "KILL")
     first.process.wait(timeout=10)
-    silent = room.get(f"{URL}/healthz")
-    second = started(room)
-    kept = room.get(f"{URL}/api/tasks/{task_id}")
-    taken_up = room.ended_task(URL, in_hand)
-    room.kill(room.pids()[0], "TERM")
+    no_answer = sandbox.get(f"{URL}/healthz")
+    second = started(sandbox)
+    after_kill = sandbox.get(f"{URL}/api/tasks/{task_id}")
+    resumed = sandbox.ended_task(URL, unfinished)
+    sandbox.kill(sandbox.pids()[0], "TERM")
     code = second.process.wait(timeout=30)
-    room.done("dpkg", "--remove", "phoenix-compat")
-    after_remove = room.run("sh", "-c", "command -v phoenix-compat").stdout
-    config = (room.root / "etc/phoenix-compat/config.toml").exists()
-    told = room.done("dpkg", "--purge", "phoenix-compat")
+    sandbox.check_output("dpkg", "--remove", "phoenix-compat")
+    after_remove = sandbox.run("sh", "-c", "command -v phoenix-compat").stdout
+    config = (sandbox.root / "etc/phoenix-compat/config.toml").exists()
+    output = sandbox.check_output("dpkg", "--purge", "phoenix-compat")
 
     assert __version__ in version
     assert completed["status"] == "completed"
-    assert silent is None
-    assert kept["result_data"] == completed["result_data"]
-    assert taken_up["status"] == "completed"
+    assert no_answer is None
+    assert after_kill["result_data"] == completed["result_data"]
+    assert resumed["status"] == "completed"
     assert code == 0
     assert after_remove == ""
     assert config
-    assert not (room.root / "etc/phoenix-compat").exists()
-    assert (room.root / "var/lib/phoenix-compat/tasks.sqlite3").exists()
-    assert "are kept" in told
+    assert not (sandbox.root / "etc/phoenix-compat").exists()
+    assert (sandbox.root / "var/lib/phoenix-compat/tasks.sqlite3").exists()
+    assert "are kept" in output
 
 
-def test_the_configuration_is_for_the_server_and_root_alone(installed: Room) -> None:
-    """It may hold a token: nobody else reads it, and the server does not write it."""
+def test_only_root_and_the_server_can_read_the_configuration(installed: Sandbox) -> None:
+    """The file may contain a token: other users cannot read it, and the server cannot write it."""
     config = "/etc/phoenix-compat/config.toml"
 
-    status = installed.done("stat", "--format=%a %U:%G", config).strip()
+    status = installed.check_output("stat", "--format=%a %U:%G", config).strip()
     stranger = installed.run("cat", config, user="nobody")
-    installed.done("dpkg", "--purge", "phoenix-compat")
+    installed.check_output("dpkg", "--purge", "phoenix-compat")
 
     assert status == f"640 root:{USER.partition(':')[0]}"
     assert stranger.returncode != 0
 
 
-def test_a_second_install_keeps_what_was_changed(installed: Room) -> None:
-    """An upgrade leaves the operator's configuration and the data as they are."""
+def test_an_upgrade_keeps_the_configuration(installed: Sandbox) -> None:
+    """Installing the package again does not overwrite a changed configuration."""
     config = installed.root / "etc/phoenix-compat/config.toml"
     config.write_text('data_dir = "/var/lib/phoenix-compat"\nport = 4321\n')
 
-    installed.done("dpkg", "--install", f"/opt/{PACKAGE.name}")
+    installed.check_output("dpkg", "--install", f"/opt/{PACKAGE.name}")
     text = config.read_text()
-    installed.done("dpkg", "--purge", "phoenix-compat")
+    installed.check_output("dpkg", "--purge", "phoenix-compat")
 
     assert "port = 4321" in text

@@ -1,6 +1,6 @@
-"""The launcher of the one file, compiled with sanitizers, before small bundles of our own.
+"""The launcher of the one-file executable, compiled with sanitizers, with small test bundles.
 
-What is wrong with memory or arithmetic ends it with a report and another exit code than 2.
+A memory or arithmetic error ends it with a report and an exit code other than 2.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 
 from tests.integration.operations.commands import ROOT
 
-# ruff: noqa: S603 - what is run was built here
+# ruff: noqa: S603 - the tests run programs that they have built
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(120)]
 
@@ -33,11 +33,12 @@ DAMAGED = "download it again"
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A folder to start executables in.
+class LauncherHarness:
+    """A folder in which executables are written and started.
 
     Attributes:
-        head: the launcher. payload: the bundle as an archive.
+        head: the launcher.
+        payload: the bundle as an archive.
     """
 
     folder: Path
@@ -47,23 +48,23 @@ class Scene:
 
     @property
     def whole(self) -> bytes:
-        """The healthy file."""
+        """The intact executable."""
         return bytes(self.joined(self.head, self.payload))
 
     @property
-    def homes(self) -> list[Path]:
-        """What is in the folder that it unpacks into."""
+    def unpacked(self) -> list[Path]:
+        """The folders that it has unpacked, with the temporary ones."""
         return sorted(path for home in (self.folder / "tmp").iterdir() for path in home.iterdir())
 
     def write(self, content: bytes) -> Path:
-        """An executable of this content."""
+        """Write an executable with this content."""
         path = self.folder / "one-file"
         path.write_bytes(content)
         path.chmod(0o755)
         return path
 
     def start(self, content: bytes, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
+        """Write an executable, and run it to its end."""
         return subprocess.run(
             [str(self.write(content)), "a", "b"],
             capture_output=True,
@@ -84,8 +85,8 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, head: bytes, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """A small bundle: a program, a file in a folder that is needed, noise, a symbolic link."""
+def launcher(tmp_path: Path, head: bytes, monkeypatch: pytest.MonkeyPatch) -> LauncherHarness:
+    """A launcher with a small bundle: a program, a needed file, random data and a symbolic link."""
     monkeypatch.syspath_prepend(str(ROOT / "packaging"))
     tar_gz: Any = runpy.run_path(str(ROOT / "packaging" / "archive.py"))["tar_gz"]
     joined: Any = runpy.run_path(str(ROOT / "packaging" / "bundle.py"))["joined"]
@@ -100,7 +101,7 @@ def scene(tmp_path: Path, head: bytes, monkeypatch: pytest.MonkeyPatch) -> Scene
     (bundle / "phoenix-compat").write_text(PROGRAM)
     (bundle / "phoenix-compat").chmod(0o755)
     (tmp_path / "tmp").mkdir()
-    return Scene(tmp_path, head, tar_gz(bundle, "", 0), joined)
+    return LauncherHarness(tmp_path, head, tar_gz(bundle, "", 0), joined)
 
 
 def has_run(finished: subprocess.CompletedProcess[str]) -> bool:
@@ -111,75 +112,79 @@ def is_refused(finished: subprocess.CompletedProcess[str], reason: str = DAMAGED
     return finished.returncode == 2 and reason in finished.stderr
 
 
-def test_it_unpacks_once_and_becomes_the_program(scene: Scene) -> None:
-    """The second start finds what the first unpacked."""
-    first = scene.start(scene.whole)
-    (folder,) = scene.homes
+def test_it_unpacks_once_and_runs_the_program(launcher: LauncherHarness) -> None:
+    """The second start uses the folder that the first has unpacked."""
+    first = launcher.start(launcher.whole)
+    (folder,) = launcher.unpacked
     unpacked_ns = folder.stat().st_ctime_ns
-    second = scene.start(scene.whole)
+    second = launcher.start(launcher.whole)
 
     assert has_run(first)
     assert has_run(second)
-    assert [path.stat().st_ctime_ns for path in scene.homes] == [unpacked_ns]
+    assert [path.stat().st_ctime_ns for path in launcher.unpacked] == [unpacked_ns]
 
 
-def test_a_file_that_was_cut_off_anywhere_is_refused(scene: Scene) -> None:
-    """From the launcher's end to the last byte but one; nothing of it stays behind."""
-    whole, length = scene.whole, len(scene.head)
+def test_a_truncated_file_is_refused(launcher: LauncherHarness) -> None:
+    """Truncated anywhere after the launcher, it does not run and leaves no files."""
+    whole, length = launcher.whole, len(launcher.head)
     cuts = [*range(length, len(whole), 1999), *range(len(whole) - 41, len(whole))]
 
-    results = [scene.start(whole[:cut]) for cut in cuts]
+    results = [launcher.start(whole[:cut]) for cut in cuts]
 
     assert [result.stderr for result in results if not is_refused(result)] == []
-    assert list((scene.folder / "tmp").iterdir()) == []
+    assert list((launcher.folder / "tmp").iterdir()) == []
 
 
-def test_an_archive_that_was_cut_off_before_its_trailer_is_refused(scene: Scene) -> None:
-    """As when a part in the middle of a download is missing; what was unpacked of it goes."""
-    cuts = range(0, len(scene.payload), 1999)
+def test_a_truncated_archive_is_refused(
+    launcher: LauncherHarness,
+) -> None:
+    """With a part missing before the trailer, it does not run and removes what it has unpacked."""
+    cuts = range(0, len(launcher.payload), 1999)
 
-    results = [scene.start(scene.joined(scene.head, scene.payload[:cut])) for cut in cuts]
+    results = [
+        launcher.start(launcher.joined(launcher.head, launcher.payload[:cut])) for cut in cuts
+    ]
 
     assert [result.stderr for result in results if not is_refused(result)] == []
-    assert scene.homes == []
+    assert launcher.unpacked == []
 
 
-def test_a_changed_bit_is_refused_or_changes_nothing(scene: Scene) -> None:
-    """Of the archive and the trailer: only some bits, such as a time's, are of no account."""
-    dice = random.Random(11)  # noqa: S311 - no secret
-    whole, length = scene.whole, len(scene.head)
-    places = [*dice.sample(range(length, len(whole)), 150), *range(length, length + 20)]
+def test_a_changed_bit_is_refused_or_changes_nothing(launcher: LauncherHarness) -> None:
+    """In the archive and the trailer, only a few bits, such as those of a time, do not matter."""
+    rng = random.Random(11)  # noqa: S311 - no secret
+    whole, length = launcher.whole, len(launcher.head)
+    places = [*rng.sample(range(length, len(whole)), 150), *range(length, length + 20)]
     places += range(len(whole) - 48, len(whole))
 
     results: list[subprocess.CompletedProcess[str]] = []
     for place in places:
         broken = bytearray(whole)
-        broken[place] ^= 1 << dice.randrange(8)
-        results.append(scene.start(bytes(broken)))
+        broken[place] ^= 1 << rng.randrange(8)
+        results.append(launcher.start(bytes(broken)))
 
-    odd = [result for result in results if not (has_run(result) or is_refused(result))]
-    assert [result.stderr for result in odd] == []
+    unexpected = [result for result in results if not (has_run(result) or is_refused(result))]
+    assert [result.stderr for result in unexpected] == []
     assert sum(map(is_refused, results)) > 150
-    assert len(scene.homes) == 1
+    assert len(launcher.unpacked) == 1
 
 
 @pytest.mark.parametrize("name", ["a\nb", "../x", "/x"])
-def test_names_that_do_not_belong_in_a_bundle_are_refused(scene: Scene, name: str) -> None:
-    """They cannot come from our own archive, and none is made."""
+def test_invalid_names_in_the_archive_are_refused(launcher: LauncherHarness, name: str) -> None:
+    """Our own archives have no such names, and no file is created."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         archive.addfile(tarfile.TarInfo(name))
 
-    result = scene.start(scene.joined(scene.head, gzip.compress(packed.getvalue())))
+    result = launcher.start(launcher.joined(launcher.head, gzip.compress(packed.getvalue())))
 
     assert is_refused(result)
-    assert scene.homes == []
+    assert launcher.unpacked == []
 
 
-def test_several_first_starts_at_once_share_one_folder(scene: Scene) -> None:
+def test_concurrent_first_starts_share_one_folder(launcher: LauncherHarness) -> None:
     """One unpacks, the others wait for it."""
-    path = scene.write(scene.whole)
-    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(scene.folder / "tmp")}
+    path = launcher.write(launcher.whole)
+    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(launcher.folder / "tmp")}
     processes = [
         subprocess.Popen([path, "a", "b"], env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(6)
@@ -188,52 +193,52 @@ def test_several_first_starts_at_once_share_one_folder(scene: Scene) -> None:
     printed = [process.communicate(timeout=60)[0] for process in processes]
 
     assert printed == ["ran a b\n"] * 6
-    assert len(scene.homes) == 1
+    assert len(launcher.unpacked) == 1
 
 
-SPOILED: Mapping[str, Callable[[Path], object]] = {
+DAMAGES: Mapping[str, Callable[[Path], object]] = {
     "a file is missing": lambda folder: (folder / "empty").unlink(),
     "a link is missing": lambda folder: (folder / "_internal" / "link").unlink(),
-    "a file was cut off": lambda folder: (folder / "_internal" / "needed").write_text(""),
-    "the list was cut off": lambda folder: (folder / ".files").write_text(""),
-    "the list is nonsense": lambda folder: (folder / ".files").write_text("nonsense\n12\n\n"),
+    "a file is truncated": lambda folder: (folder / "_internal" / "needed").write_text(""),
+    "the list is truncated": lambda folder: (folder / ".files").write_text(""),
+    "the list is invalid": lambda folder: (folder / ".files").write_text("nonsense\n12\n\n"),
 }
 
 
-@pytest.mark.parametrize("way", SPOILED)
-def test_what_is_not_whole_is_unpacked_again(scene: Scene, way: str) -> None:
-    """And the old folder, which nobody runs from, goes; as does one that a SIGKILL left."""
-    scene.start(scene.whole)
-    (folder,) = scene.homes
-    SPOILED[way](folder)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_incomplete_folder_is_unpacked_again(launcher: LauncherHarness, damage: str) -> None:
+    """The incomplete folder is replaced, and a temporary one left by SIGKILL is removed."""
+    launcher.start(launcher.whole)
+    (folder,) = launcher.unpacked
+    DAMAGES[damage](folder)
     (folder.parent / "new-abcdef").mkdir()
 
-    result = scene.start(scene.whole)
+    result = launcher.start(launcher.whole)
 
     assert has_run(result)
-    assert scene.homes == [folder]
+    assert launcher.unpacked == [folder]
     assert (folder / "_internal" / "needed").read_text() == "true\n"
 
 
-def test_what_is_run_from_is_left_alone(scene: Scene) -> None:
-    """Another version that holds its folder's lock keeps it; once it has ended, the folder goes."""
-    scene.start(scene.whole)
-    (folder,) = scene.homes
+def test_a_running_version_is_not_removed(launcher: LauncherHarness) -> None:
+    """The folder of another version is removed only when its lock is free."""
+    launcher.start(launcher.whole)
+    (folder,) = launcher.unpacked
     other = folder.parent / "0123456789abcdef"
     other.mkdir()
     holder = os.open(other, os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_SH)
-    scene.start(scene.whole)
-    kept = scene.homes
+    launcher.start(launcher.whole)
+    while_locked = launcher.unpacked
     os.close(holder)
-    scene.start(scene.whole)
+    launcher.start(launcher.whole)
 
-    assert kept == sorted([folder, other])
-    assert scene.homes == [folder]
+    assert while_locked == sorted([folder, other])
+    assert launcher.unpacked == [folder]
 
 
-def refused_places(scene: Scene) -> Sequence[tuple[str, str]]:
-    folder = scene.folder
+def refused_places(launcher: LauncherHarness) -> Sequence[tuple[str, str]]:
+    folder = launcher.folder
     (folder / "open").mkdir()
     (folder / "open").chmod(0o777)
     (folder / "link").mkdir()
@@ -248,25 +253,25 @@ def refused_places(scene: Scene) -> Sequence[tuple[str, str]]:
     )
 
 
-def test_a_place_where_others_could_put_files_is_passed_over(scene: Scene) -> None:
-    """Open to all, reached by a link, written by a group: the data directory serves instead; and
-    when that will not do either, both are told with their reasons."""
-    (scene.folder / "file").touch()
-    for name, reason in refused_places(scene):
-        place = str(scene.folder / name)
+def test_a_place_that_others_can_write_to_is_skipped(launcher: LauncherHarness) -> None:
+    """World-writable, a symbolic link or group-writable: the data directory is used instead. When
+    that is not usable either, the error names both with the reasons."""
+    (launcher.folder / "file").touch()
+    for name, reason in refused_places(launcher):
+        place = str(launcher.folder / name)
 
-        beside = scene.start(scene.whole, TMPDIR=place)
-        nowhere = scene.start(scene.whole, TMPDIR=place, PHOENIX_COMPAT_DATA_DIR="file/data")
+        in_data_directory = launcher.start(launcher.whole, TMPDIR=place)
+        nowhere = launcher.start(launcher.whole, TMPDIR=place, PHOENIX_COMPAT_DATA_DIR="file/data")
 
-        assert has_run(beside), beside.stderr
+        assert has_run(in_data_directory), in_data_directory.stderr
         assert is_refused(nowhere, reason), nowhere.stderr
         assert "file/data: Not a directory" in nowhere.stderr
 
 
-def test_a_path_that_is_too_long_is_told(scene: Scene) -> None:
-    """It is not cut short."""
+def test_a_path_that_is_too_long_is_an_error(launcher: LauncherHarness) -> None:
+    """The path is not truncated."""
     long = "/" + "x" * 4080
 
-    result = scene.start(scene.whole, TMPDIR=long, PHOENIX_COMPAT_DATA_DIR=long)
+    result = launcher.start(launcher.whole, TMPDIR=long, PHOENIX_COMPAT_DATA_DIR=long)
 
     assert is_refused(result, "File name too long")

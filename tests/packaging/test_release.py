@@ -1,4 +1,4 @@
-"""What is published is the same bytes when it is built twice."""
+"""The release files are reproducible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.operations.commands import ROOT
 
-# ruff: noqa: S603 - our own build is run
+# ruff: noqa: S603 - the tests run our own build
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
@@ -35,8 +35,8 @@ build_one_file(BUNDLE, folder / "one-file", 1767571200)
 """
 
 
-def built(folder: Path, zone: str) -> Mapping[str, str]:
-    """The hash of each file that is built into a folder, with another umask and time zone."""
+def build_hashes(folder: Path, zone: str) -> Mapping[str, str]:
+    """Build into a folder in this time zone, and with another umask. Returns the file hashes."""
     subprocess.run(
         [sys.executable, "-c", _BUILD, str(folder), "022" if zone == "UTC" else "077"],
         check=True,
@@ -47,10 +47,10 @@ def built(folder: Path, zone: str) -> Mapping[str, str]:
 
 
 def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    """Wheel, sdist, .deb, bill of materials, and the one file of one bundle do not depend on time,
-    zone or umask. (The bundle itself is PyInstaller's; see docs/deploy.md.)"""
-    first = built(tmp_path / "1", "UTC")
-    second = built(tmp_path / "2", "Asia/Tokyo")
+    """Wheel, sdist, .deb, SBOM and one-file executable do not depend on time, time zone or umask.
+    The bundle itself comes from PyInstaller and is built only once; see docs/deploy.md."""
+    first = build_hashes(tmp_path / "1", "UTC")
+    second = build_hashes(tmp_path / "2", "Asia/Tokyo")
     bill: Any = json.loads((tmp_path / "1" / "bill.json").read_text())
 
     assert first == second

@@ -1,4 +1,4 @@
-"""The .deb and its unit, as shipped, under a systemd that runs."""
+"""The .deb and its systemd unit in a booted machine."""
 
 from __future__ import annotations
 
@@ -22,65 +22,65 @@ pytestmark = [
 
 UNIT = "phoenix-compat"
 URL = "http://127.0.0.1:4000"
-ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+TASK = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 CONFIG = "etc/phoenix-compat/config.toml"
 _WATCHDOG_S = 30.0
 _BROKEN = 'port = "many"\n'
-_SAID = "port: Input should be a valid integer"
+_ERROR_TEXT = "port: Input should be a valid integer"
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A booted Debian with the package in /srv; not installed."""
+    """A booted Debian with the package in /srv, not installed."""
     try:
         with booted(tmp_path_factory.mktemp("machine")) as fresh:
             shutil.copy(PACKAGE, fresh.root / "srv")
             yield fresh
     except BootError as error:
-        pytest.skip(f"no machine can be booted here: {error}")
+        pytest.skip(f"a machine cannot be booted here: {error}")
 
 
 @pytest.fixture
 def installed(machine: Machine) -> Iterator[Machine]:
-    """The machine with the package, as an operator installs it."""
-    machine.done("apt-get", "install", "--yes", f"/srv/{PACKAGE.name}")
+    """The machine with the package installed."""
+    machine.check_output("apt-get", "install", "--yes", f"/srv/{PACKAGE.name}")
     yield machine
-    machine.done("dpkg", "--purge", UNIT)
-    machine.done("rm", "-rf", "/var/lib/phoenix-compat")
+    machine.check_output("dpkg", "--purge", UNIT)
+    machine.check_output("rm", "-rf", "/var/lib/phoenix-compat")
 
 
 def configure(machine: Machine, line: str) -> None:
-    """Put a line before the configuration that is shipped."""
+    """Add a line at the start of the default configuration."""
     path = machine.root / CONFIG
     path.write_text(line + path.read_text())
 
 
 def main_pid(machine: Machine) -> int:
-    """The server's process id inside."""
+    """The process id of the server in the machine."""
     return int(machine.unit_property(UNIT, "MainPID"))
 
 
-def answers(machine: Machine) -> bool:
-    """Whether the server is well."""
+def is_healthy(machine: Machine) -> bool:
+    """True when /healthz is ok."""
     health = machine.get(f"{URL}/healthz")
     return health is not None and health["status"] == "ok"
 
 
 def completed_task(machine: Machine) -> str:
-    """The id of a task that was ordered and has completed."""
-    task_id: str = machine.post(f"{URL}/api/tasks", ORDER)["task_id"]
+    """Post a task and wait until it has completed. Returns its id."""
+    task_id: str = machine.post(f"{URL}/api/tasks", TASK)["task_id"]
     assert machine.ended_task(URL, task_id)["status"] == "completed"
     return task_id
 
 
-def test_an_install_starts_it(installed: Machine) -> None:
-    """After `apt install` the unit is active and enabled, says where it listens, and does a job; in
-    the sandbox nothing is refused that it needs."""
+def test_an_install_starts_the_service(installed: Machine) -> None:
+    """After `apt install` the unit is active and enabled, its status has the URL, and a task
+    completes. The journal has no warnings."""
     health = installed.get(f"{URL}/healthz")
     completed_task(installed)
-    status = installed.done("systemctl", "status", "--full", UNIT)
-    enabled = installed.done("systemctl", "is-enabled", UNIT).strip()
-    warnings = installed.done(
+    status = installed.check_output("systemctl", "status", "--full", UNIT)
+    enabled = installed.check_output("systemctl", "is-enabled", UNIT).strip()
+    warnings = installed.check_output(
         *("journalctl", "--boot", "--output", "json", "--priority", "warning", "--unit", UNIT)
     )
 
@@ -91,37 +91,37 @@ def test_an_install_starts_it(installed: Machine) -> None:
     assert [json.loads(line)["MESSAGE"] for line in warnings.splitlines()] == []
 
 
-def test_it_comes_back_after_a_reboot(installed: Machine) -> None:
-    """The machine is switched off and on: the server is up by itself, with the task from before."""
+def test_the_service_starts_after_a_reboot(installed: Machine) -> None:
+    """After a reboot the server runs again and has the earlier task."""
     task_id = completed_task(installed)
 
-    installed.switch_off()
-    installed.switch_on()
-    installed.until(lambda: answers(installed))
+    installed.shut_down()
+    installed.boot()
+    installed.until(lambda: is_healthy(installed))
     task = installed.get(f"{URL}/api/tasks/{task_id}")
 
     assert task["status"] == "completed"
 
 
-def test_kill_9_is_answered_by_a_restart(installed: Machine) -> None:
-    """A server that was killed is started again, and keeps its tasks."""
+def test_a_killed_server_is_restarted(installed: Machine) -> None:
+    """systemd restarts a server after SIGKILL, and it has its tasks."""
     task_id = completed_task(installed)
     before = main_pid(installed)
 
     installed.kill(before, "KILL")
-    installed.until(lambda: main_pid(installed) not in {0, before} and answers(installed))
+    installed.until(lambda: main_pid(installed) not in {0, before} and is_healthy(installed))
 
     assert installed.unit_property(UNIT, "NRestarts") == "1"
     assert installed.get(f"{URL}/api/tasks/{task_id}")["status"] == "completed"
 
 
-def test_a_server_that_hangs_is_killed_and_started_again(installed: Machine) -> None:
-    """The watchdog finds a stopped process; no port is held by it afterwards."""
+def test_a_hanging_server_is_restarted(installed: Machine) -> None:
+    """The watchdog kills a stopped process, and only the new process remains."""
     before = main_pid(installed)
 
     installed.kill(before, "STOP")
     installed.until(
-        lambda: main_pid(installed) not in {0, before} and answers(installed), _WATCHDOG_S + 30
+        lambda: main_pid(installed) not in {0, before} and is_healthy(installed), _WATCHDOG_S + 30
     )
 
     assert "Watchdog timeout" in installed.journal(UNIT)
@@ -129,45 +129,44 @@ def test_a_server_that_hangs_is_killed_and_started_again(installed: Machine) -> 
 
 
 def test_a_broken_configuration_is_refused_once(installed: Machine) -> None:
-    """A restart with it fails and says which setting is wrong; it is not tried again; after the
-    mend a restart works at once."""
-    whole = (installed.root / CONFIG).read_text()
+    """A restart fails once with the name of the invalid setting. Once fixed, a restart works."""
+    valid = (installed.root / CONFIG).read_text()
     configure(installed, _BROKEN)
 
     refused = installed.run("systemctl", "restart", UNIT).returncode
     state = installed.unit_property(UNIT, "ActiveState")
-    tries = installed.journal(UNIT).count(_SAID)
-    (installed.root / CONFIG).write_text(whole)
-    mended = installed.run("systemctl", "restart", UNIT).returncode
+    attempts = installed.journal(UNIT).count(_ERROR_TEXT)
+    (installed.root / CONFIG).write_text(valid)
+    fixed = installed.run("systemctl", "restart", UNIT).returncode
 
-    assert (refused, state, tries) == (1, "failed", 1)
-    assert mended == 0
-    assert answers(installed)
+    assert (refused, state, attempts) == (1, "failed", 1)
+    assert fixed == 0
+    assert is_healthy(installed)
 
 
-def test_a_reload_takes_over_what_may_change(installed: Machine) -> None:
-    """`systemctl reload` changes the level of the log of the running process; a configuration that
-    cannot work is refused, and the server goes on as it was."""
+def test_a_reload_applies_the_configuration(installed: Machine) -> None:
+    """`systemctl reload` changes the log level of the running process. An invalid configuration
+    is refused, and the running settings stay."""
     before = main_pid(installed)
     configure(installed, 'log_level = "debug"\n')
-    installed.done("systemctl", "reload", UNIT)
+    installed.check_output("systemctl", "reload", UNIT)
     installed.until(lambda: "config.reloaded" in installed.journal(UNIT))
     configure(installed, _BROKEN)
     refused = installed.run("systemctl", "reload", UNIT).returncode
 
     assert refused == 1
-    assert _SAID in installed.journal(UNIT)
+    assert _ERROR_TEXT in installed.journal(UNIT)
     assert main_pid(installed) == before
-    assert answers(installed)
+    assert is_healthy(installed)
 
 
 def test_workers_run_in_the_sandbox(installed: Machine) -> None:
-    """With `workers = 2` supervisor and workers serve together, and stop together."""
+    """With `workers = 2` a supervisor and two workers run, and all of them stop."""
     configure(installed, "workers = 2\n")
-    installed.done("systemctl", "restart", UNIT)
+    installed.check_output("systemctl", "restart", UNIT)
     processes = installed.pids()
     completed_task(installed)
-    installed.done("systemctl", "stop", UNIT)
+    installed.check_output("systemctl", "stop", UNIT)
 
     assert len(processes) == 3
     assert installed.pids() == []
@@ -175,49 +174,49 @@ def test_workers_run_in_the_sandbox(installed: Machine) -> None:
 
 
 def test_a_stop_is_clean(installed: Machine) -> None:
-    """`systemctl stop` ends it with exit code 0, and it stays ended."""
-    installed.done("systemctl", "stop", UNIT)
+    """`systemctl stop` ends the server with exit code 0, and it is not restarted."""
+    installed.check_output("systemctl", "stop", UNIT)
 
     assert installed.unit_property(UNIT, "ActiveState") == "inactive"
     assert installed.unit_property(UNIT, "ExecMainStatus") == "0"
-    assert not answers(installed)
+    assert not is_healthy(installed)
 
 
-def test_an_upgrade_restarts_it(installed: Machine) -> None:
-    """Installing the package over itself leaves a new process, and the tasks."""
+def test_an_upgrade_restarts_the_service(installed: Machine) -> None:
+    """Reinstalling the package starts a new process, which has the tasks."""
     task_id = completed_task(installed)
     before = main_pid(installed)
 
-    installed.done("apt-get", "install", "--yes", "--reinstall", f"/srv/{PACKAGE.name}")
+    installed.check_output("apt-get", "install", "--yes", "--reinstall", f"/srv/{PACKAGE.name}")
 
     assert main_pid(installed) not in {0, before}
     assert installed.get(f"{URL}/api/tasks/{task_id}")["status"] == "completed"
 
 
-def test_remove_and_purge_leave_the_data_alone(installed: Machine) -> None:
-    """`apt remove` stops it and keeps the configuration, `apt purge` takes that and the unit's
-    traces; the tasks stay."""
-    installed.done("apt-get", "remove", "--yes", UNIT)
-    left = installed.pids()
+def test_remove_and_purge_keep_the_data(installed: Machine) -> None:
+    """`apt remove` stops the server and keeps the configuration. `apt purge` deletes it and the
+    files of the unit. The tasks stay."""
+    installed.check_output("apt-get", "remove", "--yes", UNIT)
+    processes = installed.pids()
     config = (installed.root / CONFIG).exists()
-    installed.done("apt-get", "purge", "--yes", UNIT)
-    traces = installed.done("find", "/etc", "-name", f"*{UNIT}*")
-    failed = installed.done("systemctl", "--failed", "--no-legend")
+    installed.check_output("apt-get", "purge", "--yes", UNIT)
+    unit_files = installed.check_output("find", "/etc", "-name", f"*{UNIT}*")
+    failed = installed.check_output("systemctl", "--failed", "--no-legend")
 
-    assert left == []
+    assert processes == []
     assert config
-    assert traces == ""
+    assert unit_files == ""
     assert failed == ""
     assert (installed.root / "var/lib/phoenix-compat/tasks.sqlite3").exists()
 
 
-def test_the_sandbox_is_tight(installed: Machine) -> None:
-    """`systemd-analyze security` scores the unit at most 1.2 of 10; 0 is the tightest."""
-    installed.done("systemd-analyze", "security", "--no-pager", "--threshold=12", UNIT)
+def test_the_unit_is_hardened(installed: Machine) -> None:
+    """`systemd-analyze security` gives an exposure level of at most 1.2 of 10; lower is better."""
+    installed.check_output("systemd-analyze", "security", "--no-pager", "--threshold=12", UNIT)
 
 
-def test_the_data_directory_is_the_servers_alone(installed: Machine) -> None:
-    """Nobody else reads the tasks."""
-    found = installed.done("stat", "--format=%a %U", "/var/lib/phoenix-compat")
+def test_the_data_directory_is_private(installed: Machine) -> None:
+    """Other users cannot read the data directory."""
+    found = installed.check_output("stat", "--format=%a %U", "/var/lib/phoenix-compat")
 
     assert found.strip() == f"750 {UNIT}"

@@ -43,7 +43,7 @@ def test_a_version_with_its_section_may_be_released() -> None:
     [
         (RELEASED.replace("1.2.0", "1.1.0"), "no section"),
         (RELEASED.replace(" - 2026-01-05", ""), "no section"),
-        (RELEASED.replace("- A thing.", "### Added"), "says nothing about 1.2.0"),
+        (RELEASED.replace("- A thing.", "### Added"), "empty section for 1.2.0"),
         (RELEASED.replace("[Unreleased]\n", "[Unreleased]\n\n- More.\n"), "under \\[Unreleased\\]"),
         (RELEASED.replace("[1.2.0] - 2026-01-05", "[Unreleased]"), "rename"),
     ],

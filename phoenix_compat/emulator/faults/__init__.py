@@ -1,1 +1,4 @@
-"""The faults that the emulator can be told to make. Start with `fault_table`."""
+"""The faults that the emulator can inject, and when each applies. Start with `fault_table`.
+
+Nothing here does I/O: the modules of `web` carry the faults out.
+"""

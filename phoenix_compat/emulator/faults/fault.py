@@ -1,4 +1,4 @@
-"""What a fault is: a name, the stage where it acts, and the action as a value; it performs none."""
+"""Faults as values: a name, the stage at which a fault applies, and its action."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from phoenix_compat.emulator.schedule import Schedule
 
 
 class Stage(StrEnum):
-    """Where a fault acts."""
+    """The stage at which a fault applies."""
 
     CREATE = "create"
     POLL = "poll"
@@ -22,22 +22,22 @@ class Stage(StrEnum):
     WEBHOOK = "webhook"
 
 
-class Garble(Enum):
-    """How a true answer is spoiled on its way."""
+class AnswerFault(Enum):
+    """What goes wrong with a response after the request was carried out."""
 
-    TRUNCATED = "half of the JSON, framed as if it were all"
+    TRUNCATED = "half of the JSON, with a matching Content-Length"
     CUT = "half of the body, then the connection closes"
-    INVALID = "a text that only looks like JSON"
-    DRIP = "a few bytes at a time"
-    DELAY = "all of it, late"
+    INVALID = "text that is not valid JSON"
+    DRIP = "the whole body, a few bytes at a time"
+    DELAY = "the whole body, late"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answer this instead of the truth.
+    """Send this response instead of the normal one.
 
     Attributes:
-        is_after: the request was carried out first; on a create the prediction exists.
+        is_after: carry the request out first, so that a create leaves a prediction behind.
     """
 
     status: int
@@ -49,64 +49,68 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Never answer. `is_after`: the request was carried out first."""
+    """Never answer. `is_after`: carry the request out first."""
 
     is_after: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Reset the connection. `is_after`: the request was carried out first."""
+    """Reset the connection. `is_after`: carry the request out first."""
 
     is_after: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Spoil:
-    """Carry the request out, and spoil the answer; `seconds` is how long a slow one takes."""
+class FaultyAnswer:
+    """Carry the request out, and damage or delay the response.
 
-    garble: Garble
-    seconds: float = 0.0
+    Attributes:
+        duration_s: how long a slow response takes.
+    """
+
+    fault: AnswerFault
+    duration_s: float = 0.0
 
 
-HttpAction: TypeAlias = Answer | Hang | Reset | Spoil
+HttpAction: TypeAlias = Answer | Hang | Reset | FaultyAnswer
 
 
 @dataclass(frozen=True, slots=True)
-class Rewrite:
-    """Change the course that a new prediction takes."""
+class ScheduleChange:
+    """Change the schedule of a new prediction."""
 
     change: Callable[[Schedule], Schedule]
 
 
-class FileTrick(Enum):
-    """What goes wrong with an output file."""
+class FileFault(Enum):
+    """What goes wrong with the download of an output file."""
 
     NOT_FOUND = "404"
     FORBIDDEN = "403"
     EMPTY = "200 with no bytes"
-    WRONG_TYPE = "a web page that says it is one"
+    WRONG_TYPE = "an HTML page, labeled text/html"
     MISLABELED = "the picture, labeled application/octet-stream"
     REDIRECT = "302 to another host"
-    TOO_LARGE = "more bytes than anyone wants, with Content-Length"
-    ENDLESS = "more bytes than anyone wants, length unsaid"
-    STALLED = "half of the bytes, then silence"
+    TOO_LARGE = "a very large file with Content-Length"
+    ENDLESS = "a very large file without Content-Length"
+    STALLED = "half of the bytes, then nothing"
     CUT = "half of the bytes, then the connection closes"
     ERROR = "500"
 
 
-class WebhookTrick(Enum):
+class WebhookFault(Enum):
     """What goes wrong with the webhooks of a prediction."""
 
-    DUPLICATE = "the terminal one comes twice, under one id"
-    REORDERED = "an earlier state comes again after the terminal one"
-    LATE = "the terminal one comes 20 s late"
+    DUPLICATE = "the terminal webhook comes twice with the same id"
+    REORDERED = "an earlier state follows the terminal webhook"
+    LATE = "the terminal webhook comes 20 s late"
     BAD_SIGNATURE = "signed with another secret"
     OLD_TIMESTAMP = "signed an hour ago"
-    NEVER = "none comes"
+    NEVER = "no webhook is sent"
 
 
-FaultAction: TypeAlias = HttpAction | Rewrite | FileTrick | WebhookTrick
+FaultAction: TypeAlias = HttpAction | ScheduleChange | FileFault | WebhookFault
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Which faults have been asked for, and how often each still strikes; the table says what they do.
+"""Decides which requested faults apply, and counts them; `fault_table` says what each one does.
 
-Asked for in three ways: `#fault:NAME` or `#fault:NAMExN` in an input text, the request header
-`X-Emu-Fault: NAMExN, NAME`, and armed for everybody through `arm` (the control route).
+A fault can be requested with `#fault:NAME` or `#fault:NAMExN` in an input text, with the request
+header `X-Emu-Fault: NAMExN, NAME`, or for all requests with `arm` (the control route).
 """
 
 from __future__ import annotations
@@ -21,25 +21,29 @@ from phoenix_compat.emulator.problem import invalid_request
 _KEYWORD = re.compile(r"#fault:(\w+)")
 _TIMES = re.compile(r"(?P<name>\w+?)x(?P<times>\d+)")
 
-# Counts of prompts seen longest ago are dropped; their faults then strike afresh.
+# The least recently used counts are dropped; their faults then start again from zero.
 _MAX_COUNTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """One request for a fault. `times` None: always."""
+class FaultSpec:
+    """A fault that a prompt or a header asks for.
+
+    Attributes:
+        times: how often it applies; None means always.
+    """
 
     fault: Fault
     times: int | None = None
 
 
 @dataclass(slots=True)
-class Armed:
-    """A fault armed for everybody.
+class ArmedFault:
+    """A fault that is armed for all requests.
 
     Attributes:
-        times_left: how often it still strikes; None is until cleared.
-        rate: the chance that it strikes when it could, 0 to 1.
+        times_left: how often it still applies; None means until it is cleared.
+        rate: the probability that it applies, above 0 and at most 1.
     """
 
     fault: Fault
@@ -48,73 +52,87 @@ class Armed:
 
 
 class FaultPlan:
-    """Decides at each stage whether a fault strikes, and keeps count."""
+    """Decides at each stage whether a fault applies, and counts.
 
-    def __init__(self, dice: random.Random) -> None:
-        self._dice = dice
-        self._armed: list[Armed] = []
-        self._struck: OrderedDict[tuple[bytes, str], int] = OrderedDict()
+    Attributes:
+        totals: how often each fault has applied, by name.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._armed: list[ArmedFault] = []
+        self._uses: OrderedDict[tuple[bytes, str], int] = OrderedDict()
         self.totals: Counter[str] = Counter()
 
     @property
-    def armed(self) -> tuple[Armed, ...]:
-        """What is armed for everybody and not used up."""
+    def armed(self) -> tuple[ArmedFault, ...]:
+        """The faults that are armed and not used up."""
         return tuple(self._armed)
 
     def arm(self, name: str, times: int | None = None, *, rate: float = 1.0) -> None:
-        """Let a fault strike everybody: `times` times or until cleared, each time at this chance.
+        """Apply a fault to all requests.
+
+        Args:
+            times: how often; None means until it is cleared.
+            rate: the probability each time.
 
         Raises:
-            ProblemError: 422, no such fault, or a number out of range.
+            ProblemError: 422, there is no such fault, or a number is out of range.
         """
         if times is not None and times < 1:
             raise invalid_request("times must be at least 1")
         if not 0 < rate <= 1:
             raise invalid_request("rate must be above 0 and at most 1")
-        self._armed.append(Armed(fault_named(name), times, rate))
+        self._armed.append(ArmedFault(fault_named(name), times, rate))
 
     def clear(self, name: str | None = None) -> None:
-        """Disarm this fault, or all."""
+        """Disarm one fault, or all (None)."""
         self._armed = [armed for armed in self._armed if name and armed.fault.name != name]
 
-    def pick(self, stage: Stage, marks: Iterable[Mark], scope: str) -> Fault | None:
-        """The fault that strikes now, or None; it counts as struck.
+    def pick(self, stage: Stage, fault_specs: Iterable[FaultSpec], scope: str) -> Fault | None:
+        """The fault to apply now, or None. It is counted.
 
         Args:
-            scope: what `xN` counts within: the prompt for a create, the prediction afterwards.
+            scope: where `xN` counts: the prompt of a create, the id of a prediction afterwards.
         """
-        for mark in marks:
-            if mark.fault.stage is stage and self._use(mark, scope):
-                return self._strike(mark.fault)
+        for spec in fault_specs:
+            if spec.fault.stage is stage and self._use(spec, scope):
+                return self._count(spec.fault)
         for armed in self._armed:
             if armed.fault.stage is stage and self._roll(armed):
-                return self._strike(armed.fault)
+                return self._count(armed.fault)
         return None
 
-    def pick_all(self, stage: Stage, marks: Iterable[Mark], scope: str) -> list[Fault]:
-        """Every fault that strikes now: for stages where they combine."""
-        struck = [m.fault for m in marks if m.fault.stage is stage and self._use(m, scope)]
-        struck += [a.fault for a in self.armed if a.fault.stage is stage and self._roll(a)]
-        return [self._strike(fault) for fault in struck]
+    def pick_all(self, stage: Stage, fault_specs: Iterable[FaultSpec], scope: str) -> list[Fault]:
+        """All faults to apply now, for stages where faults combine."""
+        faults = [
+            spec.fault
+            for spec in fault_specs
+            if spec.fault.stage is stage and self._use(spec, scope)
+        ]
+        faults += [
+            armed.fault for armed in self.armed if armed.fault.stage is stage and self._roll(armed)
+        ]
+        return [self._count(fault) for fault in faults]
 
-    def _strike(self, fault: Fault) -> Fault:
+    def _count(self, fault: Fault) -> Fault:
         self.totals[fault.name] += 1
         return fault
 
-    def _use(self, mark: Mark, scope: str) -> bool:
-        if mark.times is None:
+    def _use(self, spec: FaultSpec, scope: str) -> bool:
+        if spec.times is None:
             return True
-        # A digest, because a prompt may be megabytes long and there may be many.
+        # A digest, because prompts may be many and megabytes long.
         digest = hashlib.blake2b(scope.encode(errors="surrogatepass"), digest_size=16).digest()
-        key = (digest, mark.fault.name)
-        struck = self._struck.pop(key, 0)
-        self._struck[key] = min(struck + 1, mark.times)
-        while len(self._struck) > _MAX_COUNTS:
-            self._struck.popitem(last=False)
-        return struck < mark.times
+        key = (digest, spec.fault.name)
+        uses = self._uses.pop(key, 0)
+        self._uses[key] = min(uses + 1, spec.times)
+        while len(self._uses) > _MAX_COUNTS:
+            self._uses.popitem(last=False)
+        return uses < spec.times
 
-    def _roll(self, armed: Armed) -> bool:
-        if armed.rate < 1 and self._dice.random() >= armed.rate:
+    def _roll(self, armed: ArmedFault) -> bool:
+        if armed.rate < 1 and self._rng.random() >= armed.rate:
             return False
         if armed.times_left is not None:
             armed.times_left -= 1
@@ -124,28 +142,30 @@ class FaultPlan:
 
 
 def fault_named(name: str) -> Fault:
-    """The row of this name. Raises ProblemError (422) that suggests near ones."""
+    """The fault with this name. Raises ProblemError (422) that suggests similar names."""
     fault = FAULTS.get(name)
     if fault is None:
         near = difflib.get_close_matches(name, FAULTS, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "GET /__emu/faults lists them."
+        hint = (
+            f"did you mean {' or '.join(near)}?" if near else "GET /__emu/faults lists all faults."
+        )
         raise invalid_request(f"The emulator has no fault {name!r}; {hint}")
     return fault
 
 
-def parse_mark(text: str) -> Mark:
-    """`NAME` or `NAMExN` as a mark. Raises ProblemError (422) for an unknown name."""
+def parse_fault_spec(text: str) -> FaultSpec:
+    """Parse `NAME` or `NAMExN`. Raises ProblemError (422) for an unknown name."""
     counted = _TIMES.fullmatch(text)
     if counted is None:
-        return Mark(fault_named(text))
-    return Mark(fault_named(counted["name"]), int(counted["times"]))
+        return FaultSpec(fault_named(text))
+    return FaultSpec(fault_named(counted["name"]), int(counted["times"]))
 
 
-def marks_in_text(text: str) -> tuple[Mark, ...]:
-    """The marks that `#fault:…` words in this text ask for, in order."""
-    return tuple(parse_mark(word) for word in _KEYWORD.findall(text))
+def fault_specs_in_text(text: str) -> tuple[FaultSpec, ...]:
+    """The faults that `#fault:…` words in this text ask for, in order."""
+    return tuple(parse_fault_spec(word) for word in _KEYWORD.findall(text))
 
 
-def marks_in_header(value: str) -> tuple[Mark, ...]:
-    """The marks of an `X-Emu-Fault` header: a comma-separated list."""
-    return tuple(parse_mark(word.strip()) for word in value.split(",") if word.strip())
+def fault_specs_in_header(value: str) -> tuple[FaultSpec, ...]:
+    """The faults that an `X-Emu-Fault` header asks for, a comma-separated list."""
+    return tuple(parse_fault_spec(word.strip()) for word in value.split(",") if word.strip())

@@ -1,7 +1,7 @@
-"""Every fault that can be asked for, by name. A row here is all that a new fault needs.
+"""The table of all faults, by name. A new fault needs only a row here.
 
-Stages: `create`, `poll`, `list`, `cancel` spoil one HTTP exchange; `outcome` changes what becomes
-of a new prediction; `file` spoils a download; `webhook` spoils a new prediction's webhooks.
+The stages `create`, `poll`, `list` and `cancel` affect one HTTP exchange, `outcome` the course of a
+new prediction, `file` a download, and `webhook` the webhooks of a new prediction.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import replace
 
 from phoenix_compat.emulator.faults.fault import (
     Answer,
+    AnswerFault,
     Fault,
-    FileTrick,
-    Garble,
+    FaultyAnswer,
+    FileFault,
     Hang,
     HttpAction,
     Reset,
-    Rewrite,
-    Spoil,
+    ScheduleChange,
     Stage,
-    WebhookTrick,
+    WebhookFault,
 )
 from phoenix_compat.emulator.schedule import LogsKind, OutputKind, Schedule, Status
 
@@ -51,7 +51,7 @@ def _page(status: int, title: str) -> Answer:
     return Answer(status, _HTML.format(title), "text/html; charset=utf-8")
 
 
-# name -> (what the client sees, what is done). Each can strike a create, and a poll as `poll_…`.
+# name -> (what the client sees, the action). Each is a fault of creates, and `poll_…` of polls.
 _EXCHANGE: dict[str, tuple[str, HttpAction]] = {
     "429": ("429, retry_after 1 in body and header", _throttled(1)),
     "429_body": ("429, retry_after 1 in the body only", _throttled(1, in_header=False)),
@@ -63,7 +63,7 @@ _EXCHANGE: dict[str, tuple[str, HttpAction]] = {
         _problem(401, "You did not pass a valid authentication token", "Unauthenticated"),
     ),
     "402": (
-        "402, no credit, with the vendor's billing text",
+        "402, no credit, with Replicate's billing text",
         _problem(
             402,
             "You have insufficient credit to run this model. Go to "
@@ -75,13 +75,13 @@ _EXCHANGE: dict[str, tuple[str, HttpAction]] = {
         "403, not permitted",
         _problem(403, "You do not have permission to perform this action.", "Forbidden"),
     ),
-    "404": ("404, not there", _problem(404, "The requested resource could not be found.")),
+    "404": ("404, not found", _problem(404, "The requested resource could not be found.")),
     "413": (
         "413, too large",
         _problem(413, "The request body is too large.", "Request entity too large"),
     ),
     "422": (
-        "422, an input field is wrong",
+        "422, an input field is invalid",
         _problem(
             422,
             '- input.aspect_ratio: aspect_ratio must be one of the following: "1:1"\n',
@@ -101,38 +101,50 @@ _EXCHANGE: dict[str, tuple[str, HttpAction]] = {
     "504": ("504 with an HTML page", _page(504, "504 Gateway Time-out")),
     "json_list": ("500 whose body is a JSON list", Answer(500, '["internal error"]')),
     "json_string": ("500 whose body is a JSON string", Answer(500, '"internal error"')),
-    "html_200": ("200 with an HTML page, nothing done", _page(200, "Log in to the network")),
-    "hang": ("no answer, nothing done", Hang()),
-    "reset": ("connection reset, nothing done", Reset()),
-    "truncated": ("half of the JSON, framed as if whole", Spoil(Garble.TRUNCATED)),
-    "cut": ("half of the body, then the connection closes", Spoil(Garble.CUT)),
-    "invalid_json": ("200 that says it is JSON and is not", Spoil(Garble.INVALID)),
-    "slow_drip": ("the answer a few bytes at a time, over 3 s", Spoil(Garble.DRIP, 3.0)),
-    "slow_answer": ("the answer 5 s late", Spoil(Garble.DELAY, 5.0)),
+    "html_200": (
+        "200 with an HTML page, request not carried out",
+        _page(200, "Log in to the network"),
+    ),
+    "hang": ("no answer, request not carried out", Hang()),
+    "reset": ("connection reset, request not carried out", Reset()),
+    "truncated": (
+        "half of the JSON, with a matching Content-Length",
+        FaultyAnswer(AnswerFault.TRUNCATED),
+    ),
+    "cut": ("half of the body, then the connection closes", FaultyAnswer(AnswerFault.CUT)),
+    "invalid_json": ("200 labeled as JSON with invalid JSON", FaultyAnswer(AnswerFault.INVALID)),
+    "slow_drip": (
+        "the answer a few bytes at a time, over 3 s",
+        FaultyAnswer(AnswerFault.DRIP, 3.0),
+    ),
+    "slow_answer": ("the answer 5 s late", FaultyAnswer(AnswerFault.DELAY, 5.0)),
 }
 
-# Only a create can be done and its id lost.
+# For creates only: the prediction exists, but the client does not get its id.
 _LOST_ID: dict[str, tuple[str, HttpAction]] = {
-    "hang_after": ("created, but no answer", Hang(is_after=True)),
-    "reset_after": ("created, but the connection is reset", Reset(is_after=True)),
-    "502_after": ("created, but answered 502", replace(_page(502, "Bad Gateway"), is_after=True)),
+    "hang_after": ("prediction created, but no answer", Hang(is_after=True)),
+    "reset_after": ("prediction created, but the connection is reset", Reset(is_after=True)),
+    "502_after": (
+        "prediction created, but answered with 502",
+        replace(_page(502, "Bad Gateway"), is_after=True),
+    ),
 }
 
 
-def _end(ending: Status, error: str | None = None) -> Rewrite:
-    return Rewrite(lambda schedule: replace(schedule, ending=ending, error=error))
+def _end(ending: Status, error: str | None = None) -> ScheduleChange:
+    return ScheduleChange(lambda schedule: replace(schedule, ending=ending, error=error))
 
 
-def _output(output: OutputKind) -> Rewrite:
-    return Rewrite(lambda schedule: replace(schedule, output=output))
+def _output(output: OutputKind) -> ScheduleChange:
+    return ScheduleChange(lambda schedule: replace(schedule, output=output))
 
 
-def _logs(logs: LogsKind) -> Rewrite:
-    return Rewrite(lambda schedule: replace(schedule, logs=logs))
+def _logs(logs: LogsKind) -> ScheduleChange:
+    return ScheduleChange(lambda schedule: replace(schedule, logs=logs))
 
 
-def _skew(seconds: float) -> Rewrite:
-    return Rewrite(lambda schedule: replace(schedule, skew_s=seconds))
+def _skew(seconds: float) -> ScheduleChange:
+    return ScheduleChange(lambda schedule: replace(schedule, skew_s=seconds))
 
 
 def _start_slowly(schedule: Schedule) -> Schedule:
@@ -147,28 +159,31 @@ _E003 = "Service is currently unavailable due to high demand. Please try again l
 _DIRECTOR = "Director: unexpected error handling prediction (E9828)"
 _PA = "Prediction interrupted; please retry (code: PA)"
 
-_OUTCOMES: dict[str, tuple[str, Rewrite]] = {
-    "slow_start": ("starting takes 60 times as long", Rewrite(_start_slowly)),
+_OUTCOMES: dict[str, tuple[str, ScheduleChange]] = {
+    "slow_start": ("starting takes 60 times as long", ScheduleChange(_start_slowly)),
     "stuck_starting": (
         "never leaves starting",
-        Rewrite(lambda schedule: replace(schedule, starting_s=math.inf)),
+        ScheduleChange(lambda schedule: replace(schedule, starting_s=math.inf)),
     ),
     "stuck_processing": (
         "never leaves processing",
-        Rewrite(lambda schedule: replace(schedule, run_s=math.inf)),
+        ScheduleChange(lambda schedule: replace(schedule, run_s=math.inf)),
     ),
     "E005": ("failed: flagged as sensitive", _end(Status.FAILED, _E005)),
     "PA": ("failed: interrupted by the platform", _end(Status.FAILED, _PA)),
     "E003": ("failed: high demand", _end(Status.FAILED, _E003)),
     "director": ("failed: the platform's director", _end(Status.FAILED, _DIRECTOR)),
     "error_null": ("failed with error null", _end(Status.FAILED)),
-    "aborted": ("aborted before it began", _end(Status.ABORTED)),
+    "aborted": ("aborted before it started", _end(Status.ABORTED)),
     "canceled": ("canceled by someone else while running", _end(Status.CANCELED)),
     "status_queued": (
         'says "queued" in place of starting',
-        Rewrite(lambda schedule: replace(schedule, waiting_status=Status.QUEUED)),
+        ScheduleChange(lambda schedule: replace(schedule, waiting_status=Status.QUEUED)),
     ),
-    "status_expired": ('ends as "expired", which is no known status', _end(Status.EXPIRED)),
+    "status_expired": (
+        'ends as "expired", a status that Replicate does not have',
+        _end(Status.EXPIRED),
+    ),
     "output_null": ("succeeded with output null", _output(OutputKind.NULL)),
     "output_empty": ("succeeded with output []", _output(OutputKind.EMPTY_LIST)),
     "output_data_url": ("succeeded with a data: URL", _output(OutputKind.DATA_URL)),
@@ -180,52 +195,52 @@ _OUTCOMES: dict[str, tuple[str, Rewrite]] = {
     "clock_ahead": ("timestamps 10 minutes ahead", _skew(600.0)),
     "clock_behind": ("timestamps 10 minutes behind", _skew(-600.0)),
     "list_lag": (
-        "missing in the list for its first 1.5 s",
-        Rewrite(lambda schedule: replace(schedule, listed_after_s=1.5)),
+        "missing from the list for the first 1.5 s",
+        ScheduleChange(lambda schedule: replace(schedule, listed_after_s=1.5)),
     ),
 }
 
-_FILES: dict[str, FileTrick] = {
-    "file_404": FileTrick.NOT_FOUND,
-    "file_403": FileTrick.FORBIDDEN,
-    "file_500": FileTrick.ERROR,
-    "file_empty": FileTrick.EMPTY,
-    "file_html": FileTrick.WRONG_TYPE,
-    "file_octets": FileTrick.MISLABELED,
-    "file_redirect": FileTrick.REDIRECT,
-    "file_too_large": FileTrick.TOO_LARGE,
-    "file_endless": FileTrick.ENDLESS,
-    "file_stalled": FileTrick.STALLED,
-    "file_cut": FileTrick.CUT,
+_FILES: dict[str, FileFault] = {
+    "file_404": FileFault.NOT_FOUND,
+    "file_403": FileFault.FORBIDDEN,
+    "file_500": FileFault.ERROR,
+    "file_empty": FileFault.EMPTY,
+    "file_html": FileFault.WRONG_TYPE,
+    "file_octets": FileFault.MISLABELED,
+    "file_redirect": FileFault.REDIRECT,
+    "file_too_large": FileFault.TOO_LARGE,
+    "file_endless": FileFault.ENDLESS,
+    "file_stalled": FileFault.STALLED,
+    "file_cut": FileFault.CUT,
 }
 
-_WEBHOOKS: dict[str, WebhookTrick] = {
-    "webhook_duplicate": WebhookTrick.DUPLICATE,
-    "webhook_reordered": WebhookTrick.REORDERED,
-    "webhook_late": WebhookTrick.LATE,
-    "webhook_bad_signature": WebhookTrick.BAD_SIGNATURE,
-    "webhook_old_timestamp": WebhookTrick.OLD_TIMESTAMP,
-    "webhook_never": WebhookTrick.NEVER,
+_WEBHOOKS: dict[str, WebhookFault] = {
+    "webhook_duplicate": WebhookFault.DUPLICATE,
+    "webhook_reordered": WebhookFault.REORDERED,
+    "webhook_late": WebhookFault.LATE,
+    "webhook_bad_signature": WebhookFault.BAD_SIGNATURE,
+    "webhook_old_timestamp": WebhookFault.OLD_TIMESTAMP,
+    "webhook_never": WebhookFault.NEVER,
 }
 
 
 def _exchange_rows(stage: Stage, names: Iterable[str]) -> list[Fault]:
-    # A create's fault has the bare name: it is the one that is asked for most.
+    # Faults of creates have no prefix, because they are used most.
     prefix = "" if stage is Stage.CREATE else f"{stage}_"
     known = _EXCHANGE | _LOST_ID
     return [Fault(f"{prefix}{name}", stage, *known[name]) for name in names]
 
 
 def _rows() -> list[Fault]:
-    few = ("429", "500", "hang", "reset")
+    some = ("429", "500", "hang", "reset")
     return [
         *_exchange_rows(Stage.CREATE, (*_EXCHANGE, *_LOST_ID)),
         *_exchange_rows(Stage.POLL, _EXCHANGE),
-        *_exchange_rows(Stage.LIST, few),
-        *_exchange_rows(Stage.CANCEL, few),
+        *_exchange_rows(Stage.LIST, some),
+        *_exchange_rows(Stage.CANCEL, some),
         *(Fault(name, Stage.OUTCOME, *row) for name, row in _OUTCOMES.items()),
-        *(Fault(name, Stage.FILE, trick.value, trick) for name, trick in _FILES.items()),
-        *(Fault(name, Stage.WEBHOOK, trick.value, trick) for name, trick in _WEBHOOKS.items()),
+        *(Fault(name, Stage.FILE, fault.value, fault) for name, fault in _FILES.items()),
+        *(Fault(name, Stage.WEBHOOK, fault.value, fault) for name, fault in _WEBHOOKS.items()),
     ]
 
 

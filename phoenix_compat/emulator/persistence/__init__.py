@@ -1,1 +1,4 @@
-"""How the emulator remembers its predictions over a restart. Start with `persistence`."""
+"""Keeps the emulator's predictions over a restart.
+
+Nothing here knows HTTP. Start with `persistence`.
+"""

@@ -1,7 +1,7 @@
-"""A file of JSON lines that is added to and now and then written anew; it knows no prediction.
+"""An append-only file of JSON lines that is rewritten from time to time; it knows no predictions.
 
-What was noted survives the process, SIGKILL too. It is not forced to the disk: a power cut may cost
-the last seconds. Whatever is wrong with the file, nobody who notes something fails: it is logged.
+Appended lines survive the process, SIGKILL included. They are not forced to the disk: a power cut
+may lose the last seconds. A caller never gets an error: problems with the file are logged.
 """
 
 from __future__ import annotations
@@ -27,130 +27,135 @@ if sys.platform != "win32":
     import fcntl
 
 Entry: TypeAlias = Callable[[], JsonObject]
-"""Makes a line's object, in the json log's thread: that may take a while, and may fail."""
+"""Builds the object of one line. It runs in the log's thread, so it may be slow, and may fail."""
 
 log = structlog.stdlib.get_logger(__name__)
 
-# What is worth keeping at most, and how much more may be added before it is written anew.
-MAX_KEPT_BYTES = 16 * 2**20
-_MAX_ADDED_BYTES = 2**20
-# Twice what is kept, what may be added, and one entry of the largest body.
-_MAX_FILE_BYTES = 2 * MAX_KEPT_BYTES + _MAX_ADDED_BYTES + 16 * 2**20
+# The most that a rewrite writes, and how much may be appended before the next one.
+MAX_REWRITTEN_BYTES = 16 * 2**20
+_MAX_APPENDED_BYTES = 2**20
+# Twice the rewritten size, the appended lines, and one entry with the largest body.
+_MAX_FILE_BYTES = 2 * MAX_REWRITTEN_BYTES + _MAX_APPENDED_BYTES + 16 * 2**20
 
-# What Python's JSON refuses, either way; pydantic's errors are ValueErrors too.
-_NO_JSON = (ValueError, RecursionError)
-_MAX_TITLE_BYTES = 1000
-_NONE = -1
+# Raised by Python's JSON when it reads or writes; pydantic's errors are ValueErrors too.
+_JSON_ERRORS = (ValueError, RecursionError)
+_MAX_HEADER_BYTES = 1000
+_CLOSED = -1
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT
 
 
 class JsonLinesLog:
-    """The file, worked on by one thread, in the order in which it was asked to.
+    """The file and the one thread that works on it, in the order of the calls.
 
     Args:
-        title: the first line; a file that begins otherwise is set aside as `<name>.odd`.
+        header: the first line. A file that begins with another one is renamed to `<name>.odd`.
     """
 
-    def __init__(self, path: Path, title: JsonObject) -> None:
+    def __init__(self, path: Path, header: JsonObject) -> None:
         self._path = path
-        self._title = title
-        # One thread, so that lines come in order; whoever notes much waits in `settled`.
-        self._pen = ThreadPoolExecutor(1, thread_name_prefix="json_log")
+        self._header = header
+        # One thread keeps the lines in order. Its queue is bounded by callers that await `flush`.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="json_log")
         self._last: Future[None] | None = None
-        self._file = _NONE
+        self._file = _CLOSED
         self._size_bytes = 0
-        self._kept_bytes = 0
+        self._rewritten_bytes = 0
         self._is_failing = False
 
     @property
-    def is_grown(self) -> bool:
-        """True when it should be written anew: most of it is of no more use."""
-        return self._size_bytes > 2 * self._kept_bytes + _MAX_ADDED_BYTES
+    def needs_rewrite(self) -> bool:
+        """True when most of the file is out of date."""
+        return self._size_bytes > 2 * self._rewritten_bytes + _MAX_APPENDED_BYTES
 
     async def open(self) -> list[JSON]:
-        """Take the file, or begin it. Returns its entries, None for each that cannot be read."""
-        return await asyncio.wrap_future(self._pen.submit(self._open))
+        """Open or create the file. Returns its entries, with None for each unreadable line."""
+        return await asyncio.wrap_future(self._writer.submit(self._open))
 
-    def note(self, entry: Entry) -> None:
-        """Add a line, soon."""
-        self._last = self._pen.submit(self._attempt, lambda: self._append(_line(entry)))
+    def append(self, entry: Entry) -> None:
+        """Add a line; returns before it is written."""
+        self._last = self._writer.submit(self._attempt, lambda: self._append(_line(entry)))
 
     def rewrite(self, newest_first: Sequence[Entry]) -> None:
-        """Put these in the place of all noted so far; the oldest are left out if it is too much."""
-        self._last = self._pen.submit(self._attempt, lambda: self._replace(newest_first))
+        """Replace the content by these entries; the oldest are left out when they do not fit."""
+        self._last = self._writer.submit(self._attempt, lambda: self._replace(newest_first))
 
-    async def settled(self) -> None:
-        """Return when everything noted so far is in the file, or was found not to get there."""
+    async def flush(self) -> None:
+        """Return when everything appended so far has been written, or has failed."""
         if self._last is not None:
-            # Shielded: a client that leaves must not take its note with it.
+            # Shielded: a client that disconnects must not cancel the write.
             await asyncio.shield(asyncio.wrap_future(self._last))
 
     async def close(self) -> None:
-        """Write what is left, and let the file go."""
-        self._pen.submit(self._let_go)
-        await asyncio.to_thread(self._pen.shutdown)
+        """Write what is queued, and close the file."""
+        self._writer.submit(self._close_file)
+        await asyncio.to_thread(self._writer.shutdown)
 
-    def _attempt(self, deed: Callable[[], None]) -> None:
-        if self._file == _NONE:
+    def _attempt(self, operation: Callable[[], None]) -> None:
+        if self._file == _CLOSED:
             return
         try:
-            deed()
-        except (OSError, *_NO_JSON) as error:
-            # Once for a full disk, not once for each line.
+            operation()
+        except (OSError, *_JSON_ERRORS) as error:
+            # A full disk is logged once, not for each line.
             if not self._is_failing:
-                self._complain(error)
+                self._log_failure(error)
             self._is_failing = True
         else:
             self._is_failing = False
 
-    def _complain(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        log.warning("emulator.not_remembered", file=str(self._path), reason=reason)
+        log.warning("emulator.state_not_saved", file=str(self._path), reason=reason)
 
     def _open(self) -> list[JSON]:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = _take(self._path)
+            self._file = _open_locked(self._path)
             if problem := self._problem():
-                self._begin_anew(problem)
+                self._set_aside(problem)
             return self._read()
         except OSError as error:
-            self._complain(error)
-            self._let_go()
+            self._log_failure(error)
+            self._close_file()
             return []
 
     def _problem(self) -> str | None:
-        """What makes the file no json log of ours; None for a sound one and for an empty one."""
+        """Why the file is not one of ours; None for a valid file and for an empty one."""
         size_bytes = self._path.stat().st_size
         if size_bytes > _MAX_FILE_BYTES:
-            return f"it has {size_bytes} bytes, more than {_MAX_FILE_BYTES}"
+            return f"the file has {size_bytes} bytes, more than {_MAX_FILE_BYTES}"
         with self._path.open("rb") as file:
-            head, end, _ = file.read(_MAX_TITLE_BYTES).partition(b"\n")
-        # Without its end, a part of the title is all that there is: it was being written.
-        is_ours = _parsed(head) == self._title if end else self._first_line().startswith(head)
-        return None if is_ours else "it does not begin as a json_log of the emulator"
+            head, end, _ = file.read(_MAX_HEADER_BYTES).partition(b"\n")
+        # Without a line end, the file is a header whose writing was interrupted.
+        is_ours = _parsed(head) == self._header if end else self._header_line().startswith(head)
+        return None if is_ours else "the file does not begin with the emulator's header line"
 
-    def _begin_anew(self, problem: str) -> None:
+    def _set_aside(self, problem: str) -> None:
         aside = self._path.with_name(self._path.name + ".odd")
-        self._let_go()
+        self._close_file()
         self._path.replace(aside)
-        log.warning("emulator.begun_anew", file=str(self._path), reason=problem, kept_as=str(aside))
-        self._file = _take(self._path)
+        log.warning(
+            "emulator.state_file_set_aside",
+            file=str(self._path),
+            reason=problem,
+            moved_to=str(aside),
+        )
+        self._file = _open_locked(self._path)
 
     def _read(self) -> list[JSON]:
         whole, end, _ = self._path.read_bytes().rpartition(b"\n")
-        self._size_bytes = self._kept_bytes = len(whole) + len(end)
-        # What follows the last line's end was being written when the process died.
+        self._size_bytes = self._rewritten_bytes = len(whole) + len(end)
+        # A last line without its end was being written when the process died.
         os.ftruncate(self._file, self._size_bytes)
         if not end:
-            self._append(self._first_line())
+            self._append(self._header_line())
         return [_parsed(line) for line in whole.split(b"\n")[1:]]
 
     def _append(self, text: bytes) -> None:
         try:
             _write(self._file, text)
         except OSError:
-            # Half a line would spoil the next one.
+            # A partial line would corrupt the next one.
             os.ftruncate(self._file, self._size_bytes)
             raise
         self._size_bytes += len(text)
@@ -158,8 +163,8 @@ class JsonLinesLog:
     def _replace(self, newest_first: Sequence[Entry]) -> None:
         fresh = self._path.with_name(self._path.name + ".new")
         fresh.unlink(missing_ok=True)
-        text = b"".join([self._first_line(), *_newest(newest_first)[::-1]])
-        file = _take(fresh)
+        text = b"".join([self._header_line(), *_newest(newest_first)[::-1]])
+        file = _open_locked(fresh)
         try:
             _write(file, text)
             fresh.replace(self._path)
@@ -167,28 +172,32 @@ class JsonLinesLog:
             os.close(file)
             fresh.unlink(missing_ok=True)
             raise
-        self._let_go()
+        self._close_file()
         self._file = file
-        self._size_bytes = self._kept_bytes = len(text)
+        self._size_bytes = self._rewritten_bytes = len(text)
 
-    def _first_line(self) -> bytes:
-        return _line(lambda: self._title)
+    def _header_line(self) -> bytes:
+        return _line(lambda: self._header)
 
-    def _let_go(self) -> None:
-        if self._file != _NONE:
+    def _close_file(self) -> None:
+        if self._file != _CLOSED:
             os.close(self._file)
-            self._file = _NONE
+            self._file = _CLOSED
 
 
-def _take(path: Path) -> int:
-    """A descriptor of the file, for its owner only, which no other process of us holds."""
+def _open_locked(path: Path) -> int:
+    """Open a file that only its owner can read, and lock it against other emulators.
+
+    Raises:
+        OSError: the file cannot be opened, is not a regular file, or is locked.
+    """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a regular file")
     file = os.open(path, _FLAGS, 0o600)
     try:
         if sys.platform != "win32":
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Between opening and locking, its holder may have put another file in its place.
+        # The other process may have replaced the file between the opening and the locking.
         if not os.path.samestat(os.fstat(file), path.stat()):
             raise BlockingIOError
     except OSError as error:
@@ -207,10 +216,10 @@ def _write(file: int, text: bytes) -> None:
 
 def _newest(newest_first: Sequence[Entry]) -> list[bytes]:
     lines: list[bytes] = []
-    left_bytes = MAX_KEPT_BYTES
+    left_bytes = MAX_REWRITTEN_BYTES
     for entry in newest_first:
-        # What cannot be written was told of when it was noted.
-        with contextlib.suppress(*_NO_JSON):
+        # An entry that cannot be encoded was logged when it was appended.
+        with contextlib.suppress(*_JSON_ERRORS):
             line = _line(entry)
             left_bytes -= len(line)
             if left_bytes < 0:
@@ -220,24 +229,24 @@ def _newest(newest_first: Sequence[Entry]) -> list[bytes]:
 
 
 def _line(entry: Entry) -> bytes:
-    # Python's own JSON: it takes infinity, and half of a surrogate pair, and gives them back.
+    # Python's own JSON can write and read infinity and lone surrogates.
     return json.dumps(entry(), default=plain).encode() + b"\n"
 
 
 def plain(value: object) -> JSON:
-    """What `json.dumps` cannot write by itself: enums, sets (sorted), dataclasses."""
+    """Convert what `json.dumps` cannot encode: enums, sets (sorted) and dataclasses."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, frozenset):
         return sorted(value)
     if is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in fields(value)}
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} cannot be encoded as JSON")
 
 
 def _parsed(line: bytes) -> JSON:
-    """What a line says; None for one that says nothing."""
+    """The value of a line; None when it is not valid JSON."""
     try:
         return json.loads(line)
-    except _NO_JSON:
+    except _JSON_ERRORS:
         return None

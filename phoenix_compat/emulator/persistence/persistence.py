@@ -1,7 +1,8 @@
-"""What an emulator remembers over a restart, and when it writes that down; without a file, nothing.
+"""Saves an emulator's predictions to a file and restores them; without a file it does nothing.
 
-A prediction is a function of time, so it is enough to note what was ordered, canceled, reported and
-forgotten: after a restart each has gone on meanwhile, as at Replicate.
+A prediction is a function of time, so only four events are saved: created, canceled, reported to
+its webhook, and forgotten. Time passes for saved predictions while the emulator is down, as it does
+at Replicate.
 """
 
 from __future__ import annotations
@@ -13,23 +14,24 @@ import structlog
 
 from phoenix_compat.emulator.json_type import JsonObject
 from phoenix_compat.emulator.persistence.json_lines_log import Entry, JsonLinesLog
-from phoenix_compat.emulator.persistence.record import PredictionRecord, Recollection, recollect
+from phoenix_compat.emulator.persistence.record import PredictionRecord, RestoredState, replay
 from phoenix_compat.emulator.predictions.prediction import Prediction
 from phoenix_compat.emulator.predictions.prediction_document import is_data_removed
 from phoenix_compat.emulator.predictions.prediction_store import PredictionStore
 
 log = structlog.stdlib.get_logger(__name__)
 
-_TITLE: JsonObject = {"json_log": "phoenix-compat emulator", "version": 1}
+# The first line of every state file, also of those that older versions wrote.
+_HEADER: JsonObject = {"journal": "phoenix-compat emulator", "version": 1}
 
 
 class Persistence:
-    """The json log of one emulator, and what is noted in it.
+    """The state file of one emulator.
 
     Args:
-        path: its file; None remembers nothing.
-        prediction store: what is remembered when the file is written anew.
-        retention_s: after this age a prediction is remembered without its input.
+        path: the file; None saves nothing.
+        prediction_store: the predictions that a rewrite of the file writes.
+        retention_s: a finished prediction of this age is rewritten without its input.
     """
 
     def __init__(
@@ -41,54 +43,54 @@ class Persistence:
         self._retention_s = retention_s
         self._port: int | None = None
 
-    async def recall(self) -> Recollection:
-        """Take the file and tell what it holds. What happens before that is not noted."""
+    async def restore(self) -> RestoredState:
+        """Open the file and return what it holds. Events before this call are not saved."""
         if self._path is None:
-            return Recollection(None, {})
-        self._json_log = JsonLinesLog(self._path, _TITLE)
-        told = recollect(await self._json_log.open())
-        if told.skipped:
-            log.warning("emulator.lines_skipped", file=str(self._path), lines=told.skipped)
-        return told
+            return RestoredState(None, {})
+        self._json_log = JsonLinesLog(self._path, _HEADER)
+        restored = replay(await self._json_log.open())
+        if restored.skipped:
+            log.warning("emulator.lines_skipped", file=str(self._path), lines=restored.skipped)
+        return restored
 
-    def begin(self, port: int, now_s: float) -> None:
-        """Write the file anew, now that it is known where the emulator listens."""
+    def start(self, port: int, now_s: float) -> None:
+        """Rewrite the file, now that the emulator's port is known."""
         self._port = port
         self._rewrite(now_s)
 
     def created(self, prediction: Prediction) -> None:
-        """It was ordered."""
-        self._note(lambda: _created(prediction), prediction.created_at_s)
+        """Save a new prediction."""
+        self._append(lambda: _created(prediction), prediction.created_at_s)
 
     def canceled(self, prediction: Prediction, now_s: float) -> None:
-        """Its cancellation was asked for."""
-        self._note(lambda: {"canceled": prediction.id, "at_s": now_s}, now_s)
+        """Save that a prediction was canceled."""
+        self._append(lambda: {"canceled": prediction.id, "at_s": now_s}, now_s)
 
     def reported(self, prediction: Prediction, now_s: float) -> None:
-        """Its webhook heard of its end, or was given up."""
+        """Save that the last webhook of a prediction was delivered, or given up."""
         prediction.is_reported = True
-        self._note(lambda: {"reported": prediction.id}, now_s)
+        self._append(lambda: {"reported": prediction.id}, now_s)
 
-    def forgot(self, prediction_id: str | None, now_s: float) -> None:
-        """It was forgotten on purpose; None: all were."""
-        self._note(lambda: {"forgotten": prediction_id}, now_s)
+    def forgotten(self, prediction_id: str | None, now_s: float) -> None:
+        """Save that a prediction was deleted on request; None: all were."""
+        self._append(lambda: {"forgotten": prediction_id}, now_s)
 
-    async def settled(self) -> None:
-        """Return when what happened so far will survive this process."""
+    async def flush(self) -> None:
+        """Return when every event so far will survive this process."""
         if self._json_log is not None:
-            await self._json_log.settled()
+            await self._json_log.flush()
 
     async def close(self) -> None:
-        """Finish writing."""
+        """Finish writing, and close the file."""
         json_log, self._json_log = self._json_log, None
         if json_log is not None:
             await json_log.close()
 
-    def _note(self, entry: Entry, now_s: float) -> None:
+    def _append(self, entry: Entry, now_s: float) -> None:
         if self._json_log is None:
             return
-        self._json_log.note(entry)
-        if self._json_log.is_grown:
+        self._json_log.append(entry)
+        if self._json_log.needs_rewrite:
             self._rewrite(now_s)
 
     def _rewrite(self, now_s: float) -> None:

@@ -1,4 +1,4 @@
-"""A prediction as a JSON object, and back: what is remembered of it, and what is looked up."""
+"""Converts predictions to JSON objects and back, and replays the entries of a state file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from phoenix_compat.emulator.faults.fault_plan import Mark, parse_mark
+from phoenix_compat.emulator.faults.fault_plan import FaultSpec, parse_fault_spec
 from phoenix_compat.emulator.json_type import JSON, JsonObject
 from phoenix_compat.emulator.predictions.catalog import find_model, model_of_version
 from phoenix_compat.emulator.predictions.model import Model
@@ -18,10 +18,12 @@ from phoenix_compat.emulator.schedule import Schedule
 
 
 class PredictionRecord(BaseModel):
-    """What was ordered and how it will end; its state follows from that and the time.
+    """A prediction as a JSON object. The field names are keys of the state file.
 
     Attributes:
-        model: `owner/name`; the catalog has the rest. marks: as in `X-Emu-Fault`.
+        model: `owner/name`; the rest of the model comes from the catalog.
+        script: the prediction's schedule.
+        marks: the requested faults, written as in `X-Emu-Fault`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,7 +32,7 @@ class PredictionRecord(BaseModel):
     model: str = Field(pattern=r"^[^/]+/[^/]+$")
     version: str
     input: JsonObject
-    schedule: Schedule
+    script: Schedule
     created_at_s: FiniteFloat
     origin: str
     sequence: int
@@ -44,40 +46,40 @@ class PredictionRecord(BaseModel):
 
     @classmethod
     def of(cls, prediction: Prediction, *, is_data_removed: bool = False) -> Self:
-        """The record of a prediction; without its input once Replicate would have removed that."""
+        """The record of a prediction. `is_data_removed`: leave its input and output out."""
         return cls(
             id=prediction.id,
             model=prediction.model.full_name,
             version=prediction.version,
             input={} if is_data_removed else prediction.input,
-            schedule=prediction.schedule,
+            script=prediction.schedule,
             created_at_s=prediction.created_at_s,
             origin=prediction.origin,
             sequence=prediction.sequence,
             deadline_s=prediction.deadline_s,
             deployment=prediction.deployment,
             webhook=prediction.webhook,
-            marks=tuple(_word(mark) for mark in prediction.marks),
+            marks=tuple(_fault_spec_text(spec) for spec in prediction.fault_specs),
             inline_output=None if is_data_removed else prediction.inline_output,
             canceled_at_s=prediction.canceled_at_s,
             is_reported=prediction.is_reported,
         )
 
     def prediction(self) -> Prediction:
-        """The prediction. Raises ProblemError: its model or a fault is not known any more."""
+        """The prediction. Raises ProblemError when its model or a fault no longer exists."""
         return Prediction(
             id=self.id,
             model=_model(self.model, self.version),
             version=self.version,
             input=self.input,
-            schedule=self.schedule,
+            schedule=self.script,
             created_at_s=self.created_at_s,
             origin=self.origin,
             sequence=self.sequence,
             deadline_s=self.deadline_s,
             deployment=self.deployment,
             webhook=self.webhook,
-            marks=tuple(parse_mark(word) for word in self.marks),
+            fault_specs=tuple(parse_fault_spec(text) for text in self.marks),
             inline_output=self.inline_output,
             canceled_at_s=self.canceled_at_s,
             is_reported=self.is_reported,
@@ -85,13 +87,13 @@ class PredictionRecord(BaseModel):
 
 
 @dataclass(slots=True)
-class Recollection:
-    """What a json log tells.
+class RestoredState:
+    """What a state file holds.
 
     Attributes:
-        port: where the emulator listened, if it did.
+        port: the port on which the emulator listened; None when the file has none.
         predictions: by id, in order of creation.
-        skipped: how many entries made no sense.
+        skipped: how many entries were invalid.
     """
 
     port: int | None
@@ -99,19 +101,19 @@ class Recollection:
     skipped: int = 0
 
 
-def recollect(entries: Iterable[JSON]) -> Recollection:
-    """Go through the entries of a json log, in order; what makes no sense is skipped."""
-    told = Recollection(None, {})
+def replay(entries: Iterable[JSON]) -> RestoredState:
+    """Apply the entries of a state file in order; invalid ones are skipped and counted."""
+    restored = RestoredState(None, {})
     for entry in entries:
         try:
-            _apply(entry, told)
+            _apply(entry, restored)
         except (ValueError, ProblemError):
-            told.skipped += 1
-    return told
+            restored.skipped += 1
+    return restored
 
 
-def _apply(entry: JSON, told: Recollection) -> None:
-    known = told.predictions
+def _apply(entry: JSON, restored: RestoredState) -> None:
+    known = restored.predictions
     match entry:
         case {"created": record}:
             prediction = PredictionRecord.model_validate(record).prediction()
@@ -127,9 +129,9 @@ def _apply(entry: JSON, told: Recollection) -> None:
         case {"forgotten": None}:
             known.clear()
         case {"port": int(port)} if 0 < port < 2**16:
-            told.port = port
+            restored.port = port
         case _:
-            raise ValueError("no entry of a json_log")
+            raise ValueError("not an entry of a state file")
 
 
 def _model(full_name: str, version: str) -> Model:
@@ -138,5 +140,5 @@ def _model(full_name: str, version: str) -> Model:
     return model_of_version(f"{full_name}:{version}")[0]
 
 
-def _word(mark: Mark) -> str:
-    return mark.fault.name if mark.times is None else f"{mark.fault.name}x{mark.times}"
+def _fault_spec_text(spec: FaultSpec) -> str:
+    return spec.fault.name if spec.times is None else f"{spec.fault.name}x{spec.times}"

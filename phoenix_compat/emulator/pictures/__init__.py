@@ -1,1 +1,1 @@
-"""The pictures that the emulator draws. Start with `picture`."""
+"""Draws and caches the pictures that the emulated models produce. Start with `picture`."""

@@ -1,4 +1,4 @@
-"""Writes on a picture: the prompt as a wrapped caption, and the small mark in the corner."""
+"""Writes text on a picture: the prompt as a wrapped caption, and a watermark in the corner."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from PIL import Image, ImageDraw, ImageFont
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _MAX_LINES = 4
-# Pillow's own font is the same everywhere but knows only Latin; for the rest, what the system has.
+# Pillow's built-in font has only Latin letters; other scripts need a font of the system.
 _WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf")
 _LAST_LATIN = "\u024f"
 
 
 def draw_caption(picture: Image.Image, text: str) -> Image.Image:
-    """The picture with this text on a dark veil at its foot; no text leaves it as it is."""
+    """The picture with the text on a dark box at the bottom; without text, the same picture."""
     words = " ".join(text.split())
     if not words:
         return picture
@@ -26,30 +26,30 @@ def draw_caption(picture: Image.Image, text: str) -> Image.Image:
     lines = _wrapped(words, font, picture.width - 2 * (margin + padding))
     line_px = round(_height(font) * 1.3)
     top = picture.height - margin - 2 * padding - line_px * len(lines)
-    veil = Image.new("RGBA", picture.size, (0, 0, 0, 0))
-    pen = ImageDraw.Draw(veil)
+    overlay = Image.new("RGBA", picture.size, (0, 0, 0, 0))
+    draw = ImageDraw.Draw(overlay)
     frame = (margin, top, picture.width - margin, picture.height - margin)
-    pen.rounded_rectangle(frame, radius=padding, fill=(10, 12, 20, 150))
+    draw.rounded_rectangle(frame, radius=padding, fill=(10, 12, 20, 150))
     for number, line in enumerate(lines):
         at = (margin + padding, top + padding + number * line_px)
-        pen.text(at, line, font=font, fill=(255, 255, 255, 240))
-    return Image.alpha_composite(picture.convert("RGBA"), veil).convert("RGB")
+        draw.text(at, line, font=font, fill=(255, 255, 255, 240))
+    return Image.alpha_composite(picture.convert("RGBA"), overlay).convert("RGB")
 
 
-def draw_mark(picture: Image.Image, text: str) -> Image.Image:
-    """The picture with a small pill in its upper right corner that says this."""
+def draw_watermark(picture: Image.Image, text: str) -> Image.Image:
+    """The picture with the text in a small rounded box in its upper right corner."""
     side = min(picture.size)
     font = _font(max(side // 48, 9), is_latin=True)
     padding = side // 90 + 2
     width, height = font.getbbox(text)[2] + 4 * padding, _height(font) + 2 * padding
     right, top = picture.width - side // 28, side // 28
-    veil = Image.new("RGBA", picture.size, (0, 0, 0, 0))
-    pen = ImageDraw.Draw(veil)
+    overlay = Image.new("RGBA", picture.size, (0, 0, 0, 0))
+    draw = ImageDraw.Draw(overlay)
     frame = (right - width, top, right, top + height)
-    pen.rounded_rectangle(frame, radius=height / 2, fill=(255, 255, 255, 60))
+    draw.rounded_rectangle(frame, radius=height / 2, fill=(255, 255, 255, 60))
     middle = ((frame[0] + frame[2]) / 2, (frame[1] + frame[3]) / 2)
-    pen.text(middle, text, font=font, fill=(255, 255, 255, 210), anchor="mm")
-    return Image.alpha_composite(picture.convert("RGBA"), veil).convert("RGB")
+    draw.text(middle, text, font=font, fill=(255, 255, 255, 210), anchor="mm")
+    return Image.alpha_composite(picture.convert("RGBA"), overlay).convert("RGB")
 
 
 def _is_latin(text: str) -> bool:
@@ -86,7 +86,7 @@ def _wrapped(text: str, font: Font, width_px: int) -> list[str]:
 
 
 def _fitting(text: str, font: Font, width_px: int) -> int:
-    """How many leading characters fit, ending at a word unless the word alone is too wide."""
+    """How many leading characters fit; it breaks at a space unless one word is too wide."""
     length = 1
     while length < len(text) and font.getlength(text[: length + 1]) <= width_px:
         length += 1

@@ -1,6 +1,6 @@
-"""Draws the emulator's pictures: a landscape from a hash of the prompt, with the prompt on it.
+"""Draws the emulator's pictures: a landscape derived from a hash of the prompt, with a caption.
 
-Pure and slow (tens of milliseconds): call it from a thread. The same order gives the same bytes.
+Drawing takes tens of milliseconds: call it in a thread. The same request gives the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageOps
 
-from phoenix_compat.emulator.pictures.caption import draw_caption, draw_mark
+from phoenix_compat.emulator.pictures.caption import draw_caption, draw_watermark
 
 Color = tuple[int, int, int]
 
@@ -26,11 +26,11 @@ CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 @dataclass(frozen=True, slots=True)
 class PictureRequest:
-    """Which picture is wanted.
+    """Which picture to draw. Width and height are in pixels.
 
     Attributes:
-        index: tells the pictures of one prediction apart.
-        seed: another seed is another picture of the same prompt.
+        index: the number of the picture within its prediction, from 0.
+        seed: another seed gives another picture for the same prompt.
         format: `jpg`, `png` or `webp`.
     """
 
@@ -51,18 +51,18 @@ class _Palette:
     has_stars: bool
 
 
-def draw_picture(order: PictureRequest) -> bytes:
+def draw_picture(request: PictureRequest) -> bytes:
     """The encoded picture."""
-    # JSON can carry half of a surrogate pair; neither a hash nor a font can.
-    prompt = order.prompt.encode(errors="replace").decode()
-    hashed = hashlib.sha256(f"{prompt}\0{order.index}\0{order.seed}".encode()).digest()
-    dice = random.Random(hashed)  # noqa: S311 - a dice for colours, not a secret
-    palette = _palette(dice)
-    picture = _sky(order.width, order.height, palette, dice)
-    _draw_ridges(picture, palette, dice)
+    # JSON may contain a lone surrogate, which neither a hash nor a font accepts.
+    prompt = request.prompt.encode(errors="replace").decode()
+    hashed = hashlib.sha256(f"{prompt}\0{request.index}\0{request.seed}".encode()).digest()
+    rng = random.Random(hashed)  # noqa: S311 - colours, not secrets
+    palette = _palette(rng)
+    picture = _sky(request.width, request.height, palette, rng)
+    _draw_ridges(picture, palette, rng)
     picture = draw_caption(picture, prompt)
-    picture = draw_mark(picture, "emulated")
-    return _encoded(picture, order.format)
+    picture = draw_watermark(picture, "emulated")
+    return _encoded(picture, request.format)
 
 
 def data_url(prompt: str) -> str:
@@ -73,7 +73,7 @@ def data_url(prompt: str) -> str:
 
 def _encoded(picture: Image.Image, file_format: str) -> bytes:
     buffer = io.BytesIO()
-    # Speed before size: these pictures live on a loopback.
+    # Fast rather than small: these pictures are sent over loopback.
     options = {
         "jpg": {"quality": 88},
         "png": {"compress_level": 2},
@@ -83,17 +83,17 @@ def _encoded(picture: Image.Image, file_format: str) -> bytes:
     return buffer.getvalue()
 
 
-def _palette(dice: random.Random) -> _Palette:
-    hue = dice.random()
-    # A neighbouring hue at the horizon looks like weather; the opposite one looks like a poster.
-    horizon_hue = hue + dice.choice((0.08, 0.12, -0.1, 0.45))
-    is_night = dice.random() < 0.3
-    light = 0.16 if is_night else dice.uniform(0.36, 0.55)
+def _palette(rng: random.Random) -> _Palette:
+    hue = rng.random()
+    # Hues close to the sky's look natural; 0.45 gives a nearly complementary, poster-like one.
+    horizon_hue = hue + rng.choice((0.08, 0.12, -0.1, 0.45))
+    is_night = rng.random() < 0.3
+    light = 0.16 if is_night else rng.uniform(0.36, 0.55)
     return _Palette(
         zenith=_color(hue, light, 0.55),
         horizon=_color(horizon_hue, 0.5 if is_night else 0.82, 0.75),
         sun=_color(horizon_hue + 0.03, 0.93, 0.9),
-        near=_color(hue + dice.uniform(-0.06, 0.06), 0.1, 0.45),
+        near=_color(hue + rng.uniform(-0.06, 0.06), 0.1, 0.45),
         has_stars=is_night,
     )
 
@@ -108,31 +108,31 @@ def _blend(first: Color, second: Color, share: float) -> Color:
     return red, green, blue
 
 
-def _sky(width: int, height: int, palette: _Palette, dice: random.Random) -> Image.Image:
+def _sky(width: int, height: int, palette: _Palette, rng: random.Random) -> Image.Image:
     fall = Image.linear_gradient("L").resize((width, height), Image.Resampling.BILINEAR)
-    # The gradient is used up at the horizon, two thirds down; below it there are only hills.
+    # The gradient ends at the horizon, two thirds down; the hills cover the rest.
     fall = fall.point([min(255, round(level * 1.45)) for level in range(256)])
     sky = ImageOps.colorize(fall, palette.zenith, palette.horizon)
     if palette.has_stars:
-        _draw_stars(sky, dice)
-    _draw_sun(sky, palette, dice)
+        _draw_stars(sky, rng)
+    _draw_sun(sky, palette, rng)
     return sky
 
 
-def _draw_stars(sky: Image.Image, dice: random.Random) -> None:
+def _draw_stars(sky: Image.Image, rng: random.Random) -> None:
     pen = ImageDraw.Draw(sky, "RGBA")
     for _ in range(sky.width * sky.height // 7000):
-        x, y = dice.uniform(0, sky.width), dice.uniform(0, sky.height * 0.55)
-        radius = dice.choice((0.6, 0.6, 1.0, 1.6))
-        light = (255, 255, 255, dice.randint(60, 220))
+        x, y = rng.uniform(0, sky.width), rng.uniform(0, sky.height * 0.55)
+        radius = rng.choice((0.6, 0.6, 1.0, 1.6))
+        light = (255, 255, 255, rng.randint(60, 220))
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=light)
 
 
-def _draw_sun(sky: Image.Image, palette: _Palette, dice: random.Random) -> None:
+def _draw_sun(sky: Image.Image, palette: _Palette, rng: random.Random) -> None:
     side = min(sky.size)
-    radius = int(side * dice.uniform(0.06, 0.12))
-    x = int(sky.width * dice.uniform(0.2, 0.8))
-    y = int(sky.height * dice.uniform(0.18, 0.45))
+    radius = int(side * rng.uniform(0.06, 0.12))
+    x = int(sky.width * rng.uniform(0.2, 0.8))
+    y = int(sky.height * rng.uniform(0.18, 0.45))
     glow = int(side * 0.9)
     halo = ImageOps.invert(Image.radial_gradient("L")).resize((glow, glow))
     # Squared, so that the halo fades softly and leaves the corners of its square untouched.
@@ -144,34 +144,34 @@ def _draw_sun(sky: Image.Image, palette: _Palette, dice: random.Random) -> None:
     sky.paste(palette.sun, (x - radius, y - radius), disk)
 
 
-def _draw_ridges(picture: Image.Image, palette: _Palette, dice: random.Random) -> None:
+def _draw_ridges(picture: Image.Image, palette: _Palette, rng: random.Random) -> None:
     for number in range(_RIDGES):
         nearness = (number + 1) / _RIDGES
         top = picture.height * (0.46 + 0.4 * (number / _RIDGES))
         swing = picture.height * (0.09 - 0.045 * nearness)
-        mask = _ridge_mask(picture.size, top, swing, dice)
+        mask = _ridge_mask(picture.size, top, swing, rng)
         foot = _blend(palette.horizon, palette.near, nearness * 0.8)
-        # Each ridge is darkest at its crest and dissolves in mist towards the next one.
+        # Each ridge is darkest at its crest and fades towards the next one.
         crest = _blend(palette.horizon, palette.near, min(nearness * 0.95 + 0.08, 1.0))
         fall = Image.linear_gradient("L").resize(picture.size, Image.Resampling.BILINEAR)
         picture.paste(ImageOps.colorize(fall, crest, foot), mask=mask)
 
 
-def _ridge_mask(
-    size: tuple[int, int], top: float, swing: float, dice: random.Random
-) -> Image.Image:
+def _ridge_mask(size: tuple[int, int], top: float, swing: float, rng: random.Random) -> Image.Image:
     width, height = size[0] * 2, size[1] * 2
-    # Octaves: each wave twice as short and about half as high as the one before.
+    # Octaves: each wave has half the length and about half the height of the previous one.
     waves = [
-        (2**octave * dice.uniform(0.7, 1.3), dice.uniform(0, math.tau), 0.52**octave)
+        (2**octave * rng.uniform(0.7, 1.3), rng.uniform(0, math.tau), 0.52**octave)
         for octave in range(6)
     ]
     outline: list[tuple[float, float]] = []
     for x in range(0, width + 8, 8):
         turn = x / width * math.tau
-        rise = sum(high * math.sin(turn * pace + phase) for pace, phase, high in waves)
+        rise = sum(
+            height * math.sin(turn * frequency + phase) for frequency, phase, height in waves
+        )
         outline.append((x, 2 * (top - swing * rise)))
     mask = Image.new("L", (width, height), 0)
     ImageDraw.Draw(mask).polygon([*outline, (width, height), (0, height)], fill=255)
-    # Drawn at twice the size and halved: Pillow's polygons have no soft edges of their own.
+    # Drawn at twice the size and halved: Pillow does not antialias polygons.
     return mask.reduce(2)

@@ -1,4 +1,4 @@
-"""What the emulator knows of models and predictions: values and rules, no I/O.
+"""Models and predictions of the emulator as values and rules, without I/O.
 
 Start with `prediction`.
 """

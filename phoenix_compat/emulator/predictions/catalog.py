@@ -1,4 +1,4 @@
-"""The models that the emulator knows, as a table; it finds them and runs none."""
+"""The table of models that the emulator offers, and how they are found."""
 
 from __future__ import annotations
 
@@ -149,10 +149,10 @@ _VERSION = re.compile(r"(?:(?P<owner>[\w.-]+)/(?P<name>[\w.-]+))?(?::?(?P<hex>[0
 
 
 def official_model(owner: str, name: str) -> Model:
-    """The model behind POST /models/{owner}/{name}/predictions.
+    """The model for POST /models/{owner}/{name}/predictions.
 
     Raises:
-        ProblemError: 404 for an unknown model, and for a community model, which needs a version.
+        ProblemError: 404 for an unknown model and for a community model, which needs a version.
     """
     model = find_model(owner, name)
     if not model.is_official:
@@ -161,7 +161,7 @@ def official_model(owner: str, name: str) -> Model:
 
 
 def find_model(owner: str, name: str) -> Model:
-    """The model of this name. Raises ProblemError (404) for one that is not in the table."""
+    """The model with this name. Raises ProblemError (404) when it is not in the table."""
     model = _BY_NAME.get(f"{owner}/{name}")
     if model is None:
         raise not_found()
@@ -169,12 +169,13 @@ def find_model(owner: str, name: str) -> Model:
 
 
 def model_of_version(text: str) -> tuple[Model, str]:
-    """The model that `version` of POST /predictions names, and the version its predictions show.
+    """The model and the version that the `version` of POST /predictions names.
 
-    Any `owner/name:<64 hex>` and any `<64 hex>` runs; only official names run without a version.
+    Any `owner/name:<64 hex>` and any `<64 hex>` is accepted. Without a version, only names of
+    official models are; their version is then `hidden`.
 
     Raises:
-        ProblemError: 422 when it is neither, or names a community model without a version.
+        ProblemError: 422, the text has another form, or it is not the name of an official model.
     """
     match = _VERSION.fullmatch(text)
     if match is None or not text:
@@ -191,6 +192,6 @@ def model_of_version(text: str) -> tuple[Model, str]:
 
 
 def _community_model(owner: str, name: str) -> Model:
-    # Its prompt is optional: nobody knows what a stranger's model asks for.
+    # The prompt is optional, because the input of an unknown model is not known.
     prompt = InputField("prompt")
     return Model(owner, name, OutputShape.URI_LIST, (prompt,), default_steps=20, is_official=False)

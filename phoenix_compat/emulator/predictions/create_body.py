@@ -1,4 +1,4 @@
-"""The body of a create: closed, checked, and read into a value."""
+"""Validates the body of a create and converts it to a value. Unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from phoenix_compat.emulator.json_type import JSON, JsonObject
 from phoenix_compat.emulator.predictions.model_input import unexpected
 from phoenix_compat.emulator.predictions.prediction import WebhookRequest
 from phoenix_compat.emulator.problem import InvalidField, invalid_input
-from phoenix_compat.emulator.webhook_watch import DEFAULT_EVENTS, EVENTS
+from phoenix_compat.emulator.webhook_events import DEFAULT_EVENTS, EVENTS
 
 _COMMON_KEYS = ("input", "webhook", "webhook_events_filter", "stream")
 
 
 @dataclass(frozen=True, slots=True)
 class CreateBody:
-    """What a create asks for.
+    """The body of a create.
 
     Attributes:
-        version: None where the path names the model.
-        webhook: None for none; one with an empty URL was asked for by mistake.
+        version: None when the path names the model.
+        webhook: None when there is none. Its URL may be empty, as Replicate accepts that.
     """
 
     input: JsonObject
@@ -31,28 +31,29 @@ class CreateBody:
 
 
 def read_create_body(document: JSON, *, has_version: bool) -> CreateBody:
-    """The body as a value.
+    """Validate a body.
 
     Args:
-        has_version: `version` is required, as on POST /predictions; elsewhere it is refused.
+        has_version: True when `version` is required, as on POST /predictions; otherwise it is
+            refused.
 
     Raises:
-        ProblemError: 422, with everything that is wrong.
+        ProblemError: 422, with all errors.
     """
     if not isinstance(document, dict):
         raise invalid_input([InvalidField("invalid_type", "", "Invalid type. Expected: object")])
     allowed = ("version", *_COMMON_KEYS) if has_version else _COMMON_KEYS
-    complaints = [*_missing(document, has_version=has_version)]
-    complaints += [unexpected("", key) for key in document if key not in allowed]
-    complaints += _wrong(document)
-    if complaints:
-        raise invalid_input(complaints)
+    errors = [*_missing(document, has_version=has_version)]
+    errors += [unexpected("", key) for key in document if key not in allowed]
+    errors += _invalid(document)
+    if errors:
+        raise invalid_input(errors)
     events = document.get("webhook_events_filter")
     url = document.get("webhook")
-    order = None
+    webhook = None
     if url is not None:
-        order = WebhookRequest(url, DEFAULT_EVENTS if events is None else frozenset(events))
-    return CreateBody(document["input"], document.get("version"), order)
+        webhook = WebhookRequest(url, DEFAULT_EVENTS if events is None else frozenset(events))
+    return CreateBody(document["input"], document.get("version"), webhook)
 
 
 def _missing(document: JsonObject, *, has_version: bool) -> Iterable[InvalidField]:
@@ -61,13 +62,13 @@ def _missing(document: JsonObject, *, has_version: bool) -> Iterable[InvalidFiel
             yield InvalidField("required", "", f"{key} is required")
 
 
-def _wrong(document: JsonObject) -> Iterable[InvalidField]:
+def _invalid(document: JsonObject) -> Iterable[InvalidField]:
     if not isinstance(document.get("input", {}), dict | None):
         yield InvalidField("invalid_type", "input", "Invalid type. Expected: object")
     if not isinstance(document.get("version", ""), str | None):
         yield InvalidField("invalid_type", "version", "Invalid type. Expected: string")
     url = document.get("webhook")
-    if url is not None and not (isinstance(url, str) and _may_be_called(url)):
+    if url is not None and not (isinstance(url, str) and _is_allowed_url(url)):
         yield InvalidField("format", "webhook", "webhook must be a valid HTTPS URL")
     events = document.get("webhook_events_filter")
     if events is not None and not (
@@ -78,9 +79,9 @@ def _wrong(document: JsonObject) -> Iterable[InvalidField]:
         yield InvalidField("enum", "webhook_events_filter", f"must be among: {listed}")
 
 
-def _may_be_called(url: str) -> bool:
-    # Replicate accepts "" and fails the prediction later (E4875). Plain HTTP is allowed here, and
-    # only here, for a receiver on this machine: tests have no certificates.
+def _is_allowed_url(url: str) -> bool:
+    # Replicate accepts "" and fails the prediction later (E4875). Differs from Replicate: plain
+    # HTTP is allowed for a receiver on this machine, because tests have no certificates.
     if url == "":
         return True
     try:
@@ -88,10 +89,12 @@ def _may_be_called(url: str) -> bool:
         host = parts.hostname or ""
     except ValueError:
         return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_near(host)))
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    )
 
 
-def _is_near(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

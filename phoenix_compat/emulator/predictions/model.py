@@ -1,4 +1,4 @@
-"""One model of the catalog: what it takes, what it gives, how it is described."""
+"""A model of the catalog: its input fields, its output and its API document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OutputShape(StrEnum):
     NAMED_URIS = "an object of URIs"
 
 
-# A stranger's model takes any number; its bar has to end some time.
+# The limit for community models, which accept any number of steps.
 _MAX_STEPS = 500
 
 _URI: JsonObject = {"type": "string", "format": "uri"}
@@ -43,15 +43,15 @@ _OUTPUT_SCHEMAS: dict[OutputShape, JsonObject] = {
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as the catalog holds it.
+    """A model of the catalog.
 
     Attributes:
-        owner, name: the two halves of `owner/name`.
-        default_steps: how many steps its progress bar counts; 0 means that it logs nothing.
-        is_official: runs without a version, which then reads `hidden`.
-        is_closed: refuses input keys that it does not know.
-        is_disabled: every create ends in 422 "Version disabled".
-        count_field: the input key that says how many pictures are wanted.
+        owner, name: the two parts of `owner/name`.
+        default_steps: the number of steps of its progress bar; 0 means that it logs nothing.
+        is_official: the model runs without a version, and its version is then `hidden`.
+        is_closed: unknown input keys are refused.
+        is_disabled: every create is refused with 422 "Version disabled".
+        count_field: the input key for the number of pictures.
     """
 
     owner: str
@@ -67,7 +67,7 @@ class Model:
 
     @property
     def full_name(self) -> str:
-        """`owner/name`, as predictions carry it."""
+        """`owner/name`, as in prediction documents."""
         return f"{self.owner}/{self.name}"
 
     @property
@@ -75,15 +75,15 @@ class Model:
         """64 hex digits, the same in every run."""
         return hashlib.sha256(f"version of {self.full_name}".encode()).hexdigest()
 
-    def steps(self, given: JsonObject) -> int:
-        """How many steps a run with this input takes."""
+    def steps(self, model_input: JsonObject) -> int:
+        """The number of steps of a run with this input."""
         if not self.default_steps:
             return 0
-        steps = given.get("num_inference_steps")
+        steps = model_input.get("num_inference_steps")
         return steps if isinstance(steps, int) and 0 < steps <= _MAX_STEPS else self.default_steps
 
-    def picture_count(self, given: JsonObject) -> int:
-        """How many pictures a run with this input makes; 0 for a model that writes text."""
+    def picture_count(self, model_input: JsonObject) -> int:
+        """The number of pictures that a run with this input makes; 0 for a text model."""
         match self.output:
             case OutputShape.TEXT_CHUNKS:
                 return 0
@@ -92,11 +92,11 @@ class Model:
             case OutputShape.URI:
                 return 1
             case OutputShape.URI_LIST:
-                count = given.get(self.count_field)
+                count = model_input.get(self.count_field)
                 return count if isinstance(count, int) and 0 < count <= 15 else 1
 
     def document(self, *, origin: str, created_at: str) -> JsonObject:
-        """The answer of GET /models/{owner}/{name}."""
+        """The response of GET /models/{owner}/{name}."""
         schemas = input_schemas(self.fields) | {"Output": _OUTPUT_SCHEMAS[self.output]}
         version = {
             "id": self.version_id,

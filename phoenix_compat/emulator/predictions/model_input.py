@@ -1,4 +1,4 @@
-"""What a model accepts: its input fields, the check of an input, and their schema."""
+"""The input fields of a model: their validation and their JSON schema."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class InputField:
     Attributes:
         choices: the only values allowed; empty means any.
         minimum, maximum: bounds of a number, inclusive.
-        format: OpenAPI's word for what the text is, `uri` for files.
+        format: the OpenAPI format of a string, `uri` for files.
     """
 
     name: str
@@ -40,8 +40,8 @@ class InputField:
     format: str | None = None
     description: str = ""
 
-    def complaint(self, value: JSON) -> InvalidField | None:
-        """What is wrong with this value, or None."""
+    def validate(self, value: JSON) -> InvalidField | None:
+        """The error of this value, or None when it is valid."""
         where = f"input.{self.name}"
         if not self._has_type(value):
             expected = f"Invalid type. Expected: {self.type}, given: {_json_type(value)}"
@@ -59,13 +59,13 @@ class InputField:
         return None
 
     def _has_type(self, value: JSON) -> bool:
-        # JSON's true is Python's 1 to isinstance, but not to Replicate.
+        # `isinstance(True, int)` holds in Python, but Replicate refuses true for a number.
         if isinstance(value, bool):
             return self.type == "boolean"
         return isinstance(value, _PYTHON_TYPES[self.type])
 
     def schema(self, order: int) -> JsonObject:
-        """Its property in the Input schema, an enum as a reference as cog writes it."""
+        """The field as a property of the Input schema; like cog, an enum is a reference."""
         named: JsonObject = {"x-order": order, "description": self.description}
         if self.default is not None:
             named["default"] = self.default
@@ -79,36 +79,36 @@ class InputField:
 
 
 def check_input(
-    fields: Sequence[InputField], given: JsonObject, *, is_closed: bool
+    fields: Sequence[InputField], model_input: JsonObject, *, is_closed: bool
 ) -> list[InvalidField]:
-    """Everything wrong with `given`, in the order of the fields; empty when it will do.
+    """All errors of an input, in the order of the fields; empty when it is valid.
 
     Args:
-        is_closed: keys without a field are wrong too. Most models ignore them.
+        is_closed: unknown keys are errors too. Most models ignore them.
     """
-    complaints = []
+    errors = []
     for field in fields:
-        # An explicit null counts as not given: real models treat optional keys so.
-        if given.get(field.name) is None:
+        # Real models treat null like a missing key.
+        if model_input.get(field.name) is None:
             if field.is_required:
                 missing = f"{field.name} is required"
-                complaints.append(InvalidField("required", "input", missing))
-        elif complaint := field.complaint(given[field.name]):
-            complaints.append(complaint)
+                errors.append(InvalidField("required", "input", missing))
+        elif error := field.validate(model_input[field.name]):
+            errors.append(error)
     if is_closed:
         known = {field.name for field in fields}
-        complaints += [unexpected("input", key) for key in given if key not in known]
-    return complaints
+        errors += [unexpected("input", key) for key in model_input if key not in known]
+    return errors
 
 
 def unexpected(where: str, key: str) -> InvalidField:
-    """The complaint about a key that must not be there."""
+    """The error for an unknown key."""
     sentence = f"Additional property {key} is not allowed"
     return InvalidField("additional_property_not_allowed", where, sentence)
 
 
 def input_schemas(fields: Sequence[InputField]) -> JsonObject:
-    """The `components.schemas` part that describes an input: `Input` and its enums."""
+    """The part of `components.schemas` that describes the input: `Input` and its enums."""
     enums = {
         field.name: {
             "enum": list(field.choices),

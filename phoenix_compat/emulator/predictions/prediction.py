@@ -1,40 +1,40 @@
-"""One prediction, as a function of time: what it is at a moment, computed and never stepped.
+"""A prediction as a function of time: its state at any moment is computed from its schedule.
 
-Rules, in the order of precedence when two come at one moment:
+The transitions, in order of precedence when two fall on the same moment:
 
-    when                                          it becomes
-    it is created                                 starting (or what its schedule calls that)
-    the schedule's starting time is over            processing; aborted if that is its ending
-    the schedule's running time is over             the schedule's ending, once and for good
-    its deadline passes before it ran             aborted
-    its deadline passes while it runs             canceled
-    someone cancels it before it ended            canceled
+    when                                       new status
+    it is created                              starting (or the schedule's `waiting_status`)
+    the schedule's starting time is over       processing; aborted if that is the ending
+    the schedule's running time is over        the schedule's ending
+    the deadline passes before it runs         aborted
+    the deadline passes while it runs          canceled
+    it is canceled before it has ended         canceled
 
-Nothing leaves an ending. Times are unix seconds of the emulator's clock, before the schedule's
-skew.
+A prediction that has ended does not change. Times are unix seconds of the emulator's clock,
+without the skew of the schedule.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from phoenix_compat.emulator.faults.fault_plan import Mark
+from phoenix_compat.emulator.faults.fault_plan import FaultSpec
 from phoenix_compat.emulator.json_type import JsonObject
 from phoenix_compat.emulator.predictions.model import Model
 from phoenix_compat.emulator.schedule import Schedule, Status
 
-# The output is there a little before the status says so; `Prefer: wait` answers in that gap.
+# The output exists shortly before the status changes; `Prefer: wait` answers in that interval.
 _OUTPUT_FRACTION = 0.97
 
-# Unix seconds in a float are good to a fraction of this.
-_TICK_S = 1e-6
+# Rounding errors of unix seconds in a float are smaller than this.
+_EPSILON_S = 1e-6
 
 _WAITING_OR_RUNNING = frozenset({Status.STARTING, Status.QUEUED, Status.PROCESSING})
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
-    """Where a prediction reports, and of which events (`start`, `output`, `logs`, `completed`)."""
+    """The webhook URL and the events to send to it (`start`, `output`, `logs`, `completed`)."""
 
     url: str
     events: frozenset[str]
@@ -42,12 +42,12 @@ class WebhookRequest:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a prediction is at one moment.
+    """The state of a prediction at one moment.
 
     Attributes:
-        started_at_s, completed_at_s: None until then.
-        fraction: how much of the run is over, 0 to 1.
-        has_output: the output is there (it comes before the status says so).
+        started_at_s, completed_at_s: None when that has not happened yet.
+        fraction: the completed part of the run, 0 to 1.
+        has_output: the output exists, which may be before the status is `succeeded`.
     """
 
     status: Status
@@ -58,22 +58,22 @@ class Moment:
 
     @property
     def is_over(self) -> bool:
-        """True at every ending, known to Replicate or not."""
+        """True when the prediction has ended, also with a status that Replicate does not have."""
         return self.status not in _WAITING_OR_RUNNING
 
 
 @dataclass(slots=True, kw_only=True)
 class Prediction:
-    """A prediction as it was created, and when it was canceled if it was.
+    """A prediction: its create, its schedule, and when it was canceled.
 
     Attributes:
         version: 64 hex digits, or `hidden`.
-        origin: `http://host:port` of the create request; webhooks need it for their URLs.
-        sequence: its place among all predictions of this emulator.
-        deadline_s: the moment at which `Cancel-After` ends it.
-        marks: the faults that its create asked for.
-        inline_output: a `data:` URL, drawn at creation, for the schedule that wants one.
-        is_reported: its webhook heard of its end, or was given up.
+        origin: `http://host:port` of the create request, for the URLs in webhooks.
+        sequence: its number among all predictions of this emulator.
+        deadline_s: the time at which `Cancel-After` ends it.
+        fault_specs: the faults that the create asked for.
+        inline_output: a `data:` URL, drawn at creation, for schedules with that output.
+        is_reported: the terminal webhook was delivered, or given up.
     """
 
     id: str
@@ -87,35 +87,35 @@ class Prediction:
     deadline_s: float | None = None
     deployment: str | None = None
     webhook: WebhookRequest | None = None
-    marks: tuple[Mark, ...] = ()
+    fault_specs: tuple[FaultSpec, ...] = ()
     inline_output: str | None = None
     canceled_at_s: float | None = None
     is_reported: bool = False
 
     @property
     def prompt(self) -> str:
-        """The input's prompt; empty for a model without one."""
+        """The prompt in the input; empty when there is none."""
         prompt = self.input.get("prompt")
         return prompt if isinstance(prompt, str) else ""
 
     @property
     def starts_at_s(self) -> float:
-        """When it runs, if nothing ends it before; inf when it never will."""
+        """When it starts to run unless it ends before; inf when it never does."""
         return self.created_at_s + self.schedule.starting_s
 
     @property
     def output_at_s(self) -> float:
-        """When its output is there, if nothing ends it before."""
+        """When its output exists unless it ends before."""
         return self.starts_at_s + self.schedule.run_s * _OUTPUT_FRACTION
 
     @property
     def steps(self) -> int:
-        """How many steps its progress bar counts; 0 for none."""
+        """The number of steps of its progress bar; 0 when it has none."""
         return self.model.steps(self.input)
 
     def ending(self) -> tuple[float, Status]:
-        """When it ends as things stand, and how; inf when it never will."""
-        ends = [self._scripted_ending()]
+        """When it will end, and with which status; inf when it never does."""
+        ends = [self._scheduled_ending()]
         if self.deadline_s is not None:
             is_waiting = self.deadline_s < self.starts_at_s
             ends.append((self.deadline_s, Status.ABORTED if is_waiting else Status.CANCELED))
@@ -124,7 +124,7 @@ class Prediction:
         return min(ends, key=lambda end: end[0])
 
     def at(self, now_s: float) -> Moment:
-        """What it is at this moment."""
+        """The state at this time."""
         ends_at_s, ending = self.ending()
         is_over = ends_at_s <= now_s
         started_at_s = self.starts_at_s
@@ -138,17 +138,20 @@ class Prediction:
             status=ending if is_over else Status.PROCESSING,
             started_at_s=started_at_s,
             completed_at_s=ends_at_s if is_over else None,
-            fraction=1.0 if left_s < _TICK_S else ran_s / self.schedule.run_s,
+            fraction=1.0 if left_s < _EPSILON_S else ran_s / self.schedule.run_s,
             has_output=has_output and (is_over or self.output_at_s <= now_s),
         )
 
     def cancel(self, now_s: float) -> None:
-        """Cancel it now; without effect once it is over or canceled."""
+        """Cancel it now; no effect when it has ended or is already canceled."""
         if self.canceled_at_s is None and not self.at(now_s).is_over:
             self.canceled_at_s = now_s
 
-    def bring_back(self, now_s: float) -> None:
-        """Let it begin now if it lies ahead: the clock was set back since it was created."""
+    def move_out_of_future(self, now_s: float) -> None:
+        """Move a creation time in the future to now.
+
+        That happens when the clock was set back between two runs of the emulator.
+        """
         ahead_s = self.created_at_s - now_s
         if ahead_s > 0:
             self.created_at_s -= ahead_s
@@ -158,22 +161,22 @@ class Prediction:
                 self.canceled_at_s -= ahead_s
 
     def next_change_s(self, now_s: float) -> float | None:
-        """The first moment after `now_s` at which it may look different; None when it is over."""
+        """The next time after `now_s` at which its state may change; None when it has ended."""
         ends_at_s, _ = self.ending()
         if ends_at_s <= now_s:
             return None
         step_s = self.schedule.run_s / self.steps if self.steps else self.schedule.run_s / 10
-        marks = [self.starts_at_s, self.output_at_s, ends_at_s]
+        moments = [self.starts_at_s, self.output_at_s, ends_at_s]
         if now_s >= self.starts_at_s and 0 < step_s < float("inf"):
             done = int((now_s - self.starts_at_s) / step_s)
-            marks += [self.starts_at_s + (done + ahead) * step_s for ahead in (1, 2)]
-        return min(mark for mark in marks if mark > now_s)
+            moments += [self.starts_at_s + (done + ahead) * step_s for ahead in (1, 2)]
+        return min(moment for moment in moments if moment > now_s)
 
-    def _scripted_ending(self) -> tuple[float, Status]:
+    def _scheduled_ending(self) -> tuple[float, Status]:
         schedule = self.schedule
         if schedule.ending is Status.ABORTED:
             return self.starts_at_s, Status.ABORTED
         if schedule.ending is Status.CANCELED:
-            # Someone else loses patience half way.
+            # Canceled by someone else in the middle of the run.
             return self.starts_at_s + schedule.run_s / 2, Status.CANCELED
         return self.starts_at_s + schedule.run_s, schedule.ending

@@ -1,4 +1,4 @@
-"""The prediction object of the API: which keys it has at a moment, and what they say."""
+"""Builds the prediction object of the API for a given time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from phoenix_compat.emulator.schedule import Status
 def prediction_document(
     prediction: Prediction, now_s: float, *, origin: str, retention_s: float
 ) -> JsonObject:
-    """The answer of GET /predictions/{id} at this moment.
+    """The response of GET /predictions/{id} at this time.
 
-    Keys with nothing to say yet (`started_at`, `completed_at`, `metrics`) are absent, not null.
-    Past `retention_s` a finished prediction has lost its input, output and logs.
+    Keys without a value yet (`started_at`, `completed_at`, `metrics`) are absent, not null.
+    After `retention_s` a finished prediction has lost its input, output and logs.
     """
     moment = prediction.at(now_s)
     is_removed = is_data_removed(prediction, now_s, retention_s)
@@ -37,21 +37,21 @@ def prediction_document(
         "created_at": created_at(prediction),
         "urls": _urls(prediction, origin),
     }
-    return document | _late_keys(prediction, moment)
+    return document | _optional_keys(prediction, moment)
 
 
 def answer_at_output(document: JsonObject) -> JsonObject:
-    """What `Prefer: wait` answers with: output there, logs not yet, no metrics."""
+    """The response of `Prefer: wait`: with output, without logs and metrics."""
     return {key: value for key, value in document.items() if key != "metrics"} | {"logs": ""}
 
 
 def created_at(prediction: Prediction) -> str:
-    """Its `created_at` as reported, skew included."""
+    """The `created_at` of the document, including the skew."""
     return timestamp(prediction.created_at_s + prediction.schedule.skew_s)
 
 
 def is_data_removed(prediction: Prediction, now_s: float, retention_s: float) -> bool:
-    """True for a finished prediction that is older than Replicate keeps the data of."""
+    """True for a finished prediction that is older than the retention time."""
     is_old = now_s - prediction.created_at_s >= retention_s
     return is_old and prediction.at(now_s).is_over
 
@@ -66,21 +66,21 @@ def _urls(prediction: Prediction, origin: str) -> dict[str, str]:
     }
 
 
-def _late_keys(prediction: Prediction, moment: Moment) -> JsonObject:
+def _optional_keys(prediction: Prediction, moment: Moment) -> JsonObject:
     skew_s = prediction.schedule.skew_s
-    # Replicate shows 6 to 9 digits here; which of them is a matter of chance, fixed per prediction.
+    # Replicate shows 6 to 9 digits; here the number is pseudo-random but fixed per prediction.
     digits = 6 + zlib.crc32(prediction.id.encode()) % 4
-    late: JsonObject = {}
+    optional: JsonObject = {}
     if prediction.deployment is not None:
-        late["deployment"] = prediction.deployment
+        optional["deployment"] = prediction.deployment
     if prediction.deadline_s is not None:
-        late["deadline"] = timestamp(prediction.deadline_s + skew_s)
+        optional["deadline"] = timestamp(prediction.deadline_s + skew_s)
     if moment.started_at_s is not None:
-        late["started_at"] = timestamp(moment.started_at_s + skew_s, digits)
+        optional["started_at"] = timestamp(moment.started_at_s + skew_s, digits)
     if moment.completed_at_s is not None:
-        late["completed_at"] = timestamp(moment.completed_at_s + skew_s, digits)
-        late["metrics"] = _metrics(prediction, moment, moment.completed_at_s)
-    return late
+        optional["completed_at"] = timestamp(moment.completed_at_s + skew_s, digits)
+        optional["metrics"] = _metrics(prediction, moment, moment.completed_at_s)
+    return optional
 
 
 def _metrics(prediction: Prediction, moment: Moment, completed_at_s: float) -> JsonObject:

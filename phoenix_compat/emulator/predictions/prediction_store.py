@@ -1,4 +1,4 @@
-"""All predictions this emulator remembers, newest last, never more than a given number."""
+"""Stores the predictions of an emulator in order of creation, up to a maximum number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE_SIZE = 100
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of the list. The cursors are None where there is nothing further."""
+    """A page of the list. A cursor is None when there is no further page."""
 
     predictions: tuple[Prediction, ...]
     next_cursor: str | None
@@ -23,7 +23,11 @@ class Page:
 
 
 class PredictionStore:
-    """The predictions by id, in order of creation."""
+    """The predictions by id, oldest first.
+
+    Args:
+        capacity: the maximum number of predictions.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -36,28 +40,28 @@ class PredictionStore:
         return iter(self._by_id.values())
 
     def add(self, prediction: Prediction, now_s: float) -> Prediction | None:
-        """Remember it. Returns the one that had to go for it, if one had."""
+        """Store a prediction. Returns the one that was evicted for it, or None."""
         self._by_id[prediction.id] = prediction
         if len(self._by_id) <= self._capacity:
             return None
-        # The oldest finished one goes; when all are at work, simply the oldest.
+        # Evict the oldest finished one, or the oldest when none has finished.
         oldest = next(iter(self._by_id.values()))
-        finished = (kept for kept in self if kept.at(now_s).is_over)
-        gone = next(finished, oldest)
-        del self._by_id[gone.id]
-        return gone
+        finished = (stored for stored in self if stored.at(now_s).is_over)
+        evicted = next(finished, oldest)
+        del self._by_id[evicted.id]
+        return evicted
 
     def find(self, prediction_id: str) -> Prediction | None:
-        """The prediction of this id."""
+        """The prediction with this id, or None."""
         return self._by_id.get(prediction_id)
 
     def forget(self, prediction_id: str | None = None) -> int:
-        """Forget this one, or all. Returns how many went."""
+        """Delete one prediction, or all (None). Returns how many there were."""
         if prediction_id is not None:
             return 0 if self._by_id.pop(prediction_id, None) is None else 1
-        gone = len(self._by_id)
+        count = len(self._by_id)
         self._by_id.clear()
-        return gone
+        return count
 
     def page(
         self,
@@ -67,12 +71,12 @@ class PredictionStore:
         created_after_s: float | None = None,
         created_before_s: float | None = None,
     ) -> Page:
-        """A page of the predictions that the list shows by now, newest first.
+        """A page of the predictions that are listed at this time, newest first.
 
-        The bounds are inclusive and compare with `created_at` as reported.
+        The bounds are inclusive and are compared with the reported `created_at`.
 
         Raises:
-            ProblemError: 422, the cursor is none of ours.
+            ProblemError: 422, the cursor is invalid.
         """
         listed = [
             prediction
@@ -80,7 +84,7 @@ class PredictionStore:
             if prediction.created_at_s + prediction.schedule.listed_after_s <= now_s
             and _is_between(prediction, created_after_s, created_before_s)
         ]
-        shown = listed[:PAGE_SIZE] if cursor is None else _turn_to(cursor, listed)
+        shown = listed[:PAGE_SIZE] if cursor is None else _page_at(cursor, listed)
         if not shown:
             return Page((), None, None)
         has_older = listed[-1].sequence < shown[-1].sequence
@@ -92,7 +96,7 @@ class PredictionStore:
         )
 
 
-def _turn_to(cursor: str, listed: list[Prediction]) -> list[Prediction]:
+def _page_at(cursor: str, listed: list[Prediction]) -> list[Prediction]:
     sequence, is_older = _read_cursor(cursor)
     if is_older:
         return [one for one in listed if one.sequence < sequence][:PAGE_SIZE]
@@ -100,7 +104,7 @@ def _turn_to(cursor: str, listed: list[Prediction]) -> list[Prediction]:
 
 
 def _is_between(prediction: Prediction, after_s: float | None, before_s: float | None) -> bool:
-    # Compared to the millisecond, because that is all a client can know of created_at.
+    # Compared in milliseconds, the precision of `created_at` that clients see.
     created_ms = round((prediction.created_at_s + prediction.schedule.skew_s) * 1000)
     if after_s is not None and created_ms < round(after_s * 1000):
         return False
@@ -118,4 +122,4 @@ def _read_cursor(cursor: str) -> tuple[int, bool]:
             return int(sequence), direction == "older"
     except (binascii.Error, ValueError):
         pass
-    raise invalid_request("cursor: this cursor was not given out here")
+    raise invalid_request("cursor: not a valid cursor; use the `next` or `previous` URL of a page")

@@ -1,4 +1,4 @@
-"""What a run writes to its logs: cumulative text with tqdm's bars, or one of the oddities."""
+"""The logs of a run: cumulative text with tqdm progress bars, or what a fault asks for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BAR_WIDTH = 10
 
 
 def logs_at(prediction: Prediction, moment: Moment) -> str | None:
-    """The logs so far; empty before the run and for models that log nothing."""
+    """The logs so far. They are empty before the run and for models that log nothing."""
     kind = prediction.schedule.logs
     if kind is LogsKind.NULL:
         return None
@@ -39,9 +39,9 @@ def _bar(step: int, steps: int, run_s: float) -> str:
     percent = 100 * step // steps
     filled = "█" * (_BAR_WIDTH * step // steps)
     elapsed_s = run_s * step / steps
-    pace = f"{steps / run_s:5.2f}it/s" if step and run_s else "?it/s"
-    clocks = f"{_clock(elapsed_s)}<{_clock(run_s - elapsed_s) if step else '?'}"
-    return f"{percent:3d}%|{filled:<{_BAR_WIDTH}}| {step}/{steps} [{clocks}, {pace}]"
+    rate = f"{steps / run_s:5.2f}it/s" if step and run_s else "?it/s"
+    times = f"{_clock(elapsed_s)}<{_clock(run_s - elapsed_s) if step else '?'}"
+    return f"{percent:3d}%|{filled:<{_BAR_WIDTH}}| {step}/{steps} [{times}, {rate}]"
 
 
 def _clock(seconds: float) -> str:
@@ -56,5 +56,5 @@ def _seed(prediction: Prediction) -> int:
 
 @lru_cache(maxsize=1)
 def _huge_log() -> str:
-    line = "loading weights: a line that says little and comes far too often\n"
+    line = "loading weights: a repeated line that fills the log\n"
     return line * (_HUGE_LOG_BYTES // len(line) + 1)

@@ -1,4 +1,4 @@
-"""What a run puts out: the form the model promises, or the oddity its schedule asks for."""
+"""The output of a run: in the form of the model, or what the schedule asks for instead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FILE_NAME = re.compile(r"(?P<id>[0-9a-z]{26})-(?P<index>\d{1,2})\.(?P<format>jp
 
 
 def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
-    """The output so far, None while there is none. URLs begin with `origin`."""
+    """The output so far, or None. URLs begin with `origin`."""
     kind = prediction.schedule.output
     if kind is OutputKind.MODEL and prediction.model.output is OutputShape.TEXT_CHUNKS:
         return _chunks_so_far(prediction, moment)
@@ -21,7 +21,7 @@ def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
         return None
     match kind:
         case OutputKind.MODEL:
-            return _own_output(prediction, origin)
+            return _model_output(prediction, origin)
         case OutputKind.NULL:
             return None
         case OutputKind.EMPTY_LIST:
@@ -35,22 +35,22 @@ def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
 
 
 def text_chunks(prediction: Prediction) -> list[str]:
-    """All chunks of a text model's answer; joined without separator they are the text."""
+    """All chunks of a text model's answer; joined without a separator they are the text."""
     subject = prediction.prompt or "nothing in particular"
     text = (
         f"You asked about: {subject}. This answer comes from an emulator, "
-        "which has read nothing and knows nothing, but says so politely."
+        "which has no language model and always returns this same text."
     )
     return re.findall(r"\s?\S+", text)[: prediction.input.get("max_tokens") or None]
 
 
 def file_url(prediction: Prediction, index: int, origin: str) -> str:
-    """Where picture `index` of this prediction is served."""
+    """The URL of picture `index` of this prediction."""
     return f"{origin}/files/{prediction.id}-{index}.{picture_format(prediction)}"
 
 
 def picture_format(prediction: Prediction) -> str:
-    """`jpg`, `png` or `webp`: what the input asks for, else what the model makes."""
+    """`jpg`, `png` or `webp`: from the input, or else the default of the model."""
     asked = prediction.input.get("output_format")
     if asked in ("jpg", "png", "webp"):
         return str(asked)
@@ -61,12 +61,12 @@ def picture_format(prediction: Prediction) -> str:
 
 
 def parse_file_name(name: str) -> tuple[str, int, str] | None:
-    """Prediction id, index and format of a served file's name; None when it is no such name."""
+    """Prediction id, index and format from a file name; None when the name has another form."""
     match = _FILE_NAME.fullmatch(name)
     return (match["id"], int(match["index"]), match["format"]) if match else None
 
 
-def _own_output(prediction: Prediction, origin: str) -> JSON:
+def _model_output(prediction: Prediction, origin: str) -> JSON:
     match prediction.model.output:
         case OutputShape.URI:
             return file_url(prediction, 0, origin)

@@ -1,1 +1,4 @@
-"""The emulator's HTTP side: thin aiohttp handlers over the pure modules one folder up."""
+"""The HTTP side of the emulator: aiohttp handlers over the modules one folder up.
+
+Start with `app`, which lists the routes.
+"""

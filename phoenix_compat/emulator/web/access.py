@@ -1,5 +1,6 @@
-"""The middlewares: tokens and rate limits of /v1, which web pages may use /__emu, and errors as
-`application/problem+json`.
+"""The middlewares: token and rate limits of /v1, protection of /__emu from web pages, and errors.
+
+Errors become `application/problem+json`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ PAGE_GUARD: web.AppKey[PageGuard] = web.AppKey("page_guard", PageGuard)
 
 
 def page_guard(settings: EmulatorSettings) -> PageGuard:
-    """Who may use the control routes from a browser: pages of this machine's own."""
+    """The guard of the control routes: browsers may call them only from pages of this machine."""
     return PageGuard(
         (
             settings.host.lower(),
@@ -30,20 +31,20 @@ def page_guard(settings: EmulatorSettings) -> PageGuard:
             *map(host_pattern, settings.allowed_hosts),
         ),
         hosts_remedy="start the emulator with --allowed-host NAME",
-        origins_remedy="use a page of the emulator's own host, or a program that is no browser",
+        origins_remedy="use a page of the emulator's own host, or a program other than a browser",
     )
 
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what is wrong into Replicate's error documents."""
+    """Convert errors to Replicate's problem documents."""
     try:
         return await handler(request)
     except ProblemError as problem:
         return _response(problem.status, problem.body, problem.headers)
     except web.HTTPNotFound:
-        absent = not_found()
-        return _response(absent.status, absent.body, {})
+        missing = not_found()
+        return _response(missing.status, missing.body, {})
     except web.HTTPMethodNotAllowed as error:
         detail = f'Method "{request.method}" not allowed.'
         body = {"detail": detail, "status": 405}
@@ -52,7 +53,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Under /v1 ask for the token and keep the limits of one account; under /__emu refuse pages."""
+    """Check the token and the rate limits under /v1, and refuse web pages under /__emu."""
     if request.path.startswith(CONTROL_PREFIX):
         _refuse_pages(request)
     if not request.path.startswith("/v1/"):
@@ -62,24 +63,24 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     _authenticate(request)
     limit = _limit(request)
     if limit is state.request_limit:
-        # Creates are charged later: a fault that makes nothing must not cost a create.
+        # A create is counted later, so that a fault before it does not use up the limit.
         limit.take(state.clock.now_s())
     return await handler(request)
 
 
-async def tell_limits(request: web.Request, response: web.StreamResponse) -> None:
-    """Put `ratelimit-remaining` and `ratelimit-reset` on every answer of an account."""
+async def add_rate_limit_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add `ratelimit-remaining` and `ratelimit-reset` to every response under /v1."""
     if not request.path.startswith("/v1/") or response.status == 401:
         return
     headers = _limit(request).headers(state_of(request).clock.now_s())
     if response.status == 429:
-        # A fault's 429 leaves the bucket full, yet must not say so.
+        # A 429 of a fault takes no token, so the bucket may be full.
         headers["ratelimit-remaining"] = "0"
     response.headers.update(headers)
 
 
 def _refuse_pages(request: web.Request) -> None:
-    # The control routes ask for no token, so any page that its owner opens could use them.
+    # The control routes need no token, so any page that a user opens could call them.
     refused = request.config_dict[PAGE_GUARD].refuse(
         request.method, request.headers, has_body=request.body_exists
     )

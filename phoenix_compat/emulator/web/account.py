@@ -1,4 +1,4 @@
-"""GET /models/{owner}/{name}, GET /account and GET /webhooks/default/secret."""
+"""Handlers of GET /models/{owner}/{name}, /account and /webhooks/default/secret."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from aiohttp import web
 from phoenix_compat.emulator.predictions.catalog import find_model
 from phoenix_compat.emulator.web.request_context import origin_of, state_of
 
-_LONG_AGO = "2025-05-01T00:00:00.000Z"
+_MODEL_CREATED_AT = "2025-05-01T00:00:00.000Z"
 
 
 async def get_model(request: web.Request) -> web.Response:
     """A model with its Input and Output schemas."""
     model = find_model(request.match_info["owner"], request.match_info["name"])
-    return web.json_response(model.document(origin=origin_of(request), created_at=_LONG_AGO))
+    return web.json_response(
+        model.document(origin=origin_of(request), created_at=_MODEL_CREATED_AT)
+    )
 
 
 async def get_account(request: web.Request) -> web.Response:
-    """Who the token belongs to: nobody in particular."""
+    """The account of the token, which is the same for all tokens."""
     account = {
         "type": "user",
         "username": "emulated",

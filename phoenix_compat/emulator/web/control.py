@@ -1,4 +1,4 @@
-"""The control routes under /__emu: arm faults, move the clock, look inside; no token needed."""
+"""The control routes under /__emu: arm faults, move the clock, inspect the state. No token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from phoenix_compat.emulator.web.request_context import json_body, prediction_of
 
 
 async def list_faults(request: web.Request) -> web.Response:
-    """GET /__emu/faults: the whole table, what is armed, how often each struck."""
+    """GET /__emu/faults: the table of faults, the armed ones, and how often each has applied."""
     state = state_of(request)
     table = [
         {"name": fault.name, "stage": fault.stage.value, "description": fault.description}
@@ -27,7 +27,7 @@ async def list_faults(request: web.Request) -> web.Response:
 
 
 async def arm_fault(request: web.Request) -> web.Response:
-    """POST /__emu/faults {"name", "times"?, "rate"?}: let it strike everybody."""
+    """POST /__emu/faults {"name", "times"?, "rate"?}: arm a fault for all requests."""
     document, state = await _object(request), state_of(request)
     name, times = document.get("name"), document.get("times")
     if not isinstance(name, str) or not (times is None or type(times) is int):
@@ -37,7 +37,7 @@ async def arm_fault(request: web.Request) -> web.Response:
 
 
 async def clear_faults(request: web.Request) -> web.Response:
-    """DELETE /__emu/faults[?name]: disarm one or all."""
+    """DELETE /__emu/faults[?name]: disarm one fault, or all."""
     state = state_of(request)
     state.faults.clear(request.query.get("name"))
     return web.json_response({"armed": _armed(state)})
@@ -49,7 +49,7 @@ async def get_clock(request: web.Request) -> web.Response:
 
 
 async def move_clock(request: web.Request) -> web.Response:
-    """POST /__emu/clock {"advance_s"?, "scale"?}: jump ahead, run at another pace."""
+    """POST /__emu/clock {"advance_s"?, "scale"?}: advance the clock, or change its speed."""
     document, clock = await _object(request), state_of(request).clock
     try:
         if "advance_s" in document:
@@ -62,7 +62,7 @@ async def move_clock(request: web.Request) -> web.Response:
 
 
 async def dump_state(request: web.Request) -> web.Response:
-    """GET /__emu/state: counts, clock, faults, every prediction and delivery."""
+    """GET /__emu/state: counts, clock, armed faults, all predictions and webhook deliveries."""
     state = state_of(request)
     return web.json_response(
         state.summary()
@@ -76,20 +76,20 @@ async def dump_state(request: web.Request) -> web.Response:
 
 
 async def get_counts(request: web.Request) -> web.Response:
-    """GET /__emu/counts: how many predictions and requests there were, by kind."""
+    """GET /__emu/counts: how many predictions, requests and faults there were."""
     return web.json_response(state_of(request).summary())
 
 
 async def show_prediction(request: web.Request) -> web.Response:
-    """GET /__emu/predictions/{id}: where `urls.web` leads."""
+    """GET /__emu/predictions/{id}: the target of `urls.web`."""
     return web.json_response(state_of(request).document(prediction_of(request)))
 
 
 async def forget(request: web.Request) -> web.Response:
-    """DELETE /__emu/predictions[/{id}]: as if they had never been; counts stay."""
+    """DELETE /__emu/predictions[/{id}]: delete one or all predictions; the counts stay."""
     state = state_of(request)
     forgotten = state.forget(request.match_info.get("id"))
-    await state.persistence.settled()
+    await state.persistence.flush()
     return web.json_response({"forgotten": forgotten})
 
 

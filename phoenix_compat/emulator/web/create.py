@@ -1,4 +1,4 @@
-"""POST …/predictions: checks a create, makes the prediction, and waits for it if asked to."""
+"""POST …/predictions: validates a create, makes the prediction, and waits for it on request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 from aiohttp import web
 
 from phoenix_compat.emulator.faults.fault import HttpAction, Stage
-from phoenix_compat.emulator.faults.fault_plan import Mark, marks_in_text
+from phoenix_compat.emulator.faults.fault_plan import FaultSpec, fault_specs_in_text
 from phoenix_compat.emulator.json_type import JSON, JsonObject
 from phoenix_compat.emulator.pictures.picture import data_url
 from phoenix_compat.emulator.predictions.catalog import model_of_version, official_model
@@ -20,17 +20,17 @@ from phoenix_compat.emulator.predictions.prediction_document import answer_at_ou
 from phoenix_compat.emulator.predictions.request_header import cancel_after_seconds, wait_seconds
 from phoenix_compat.emulator.problem import invalid_input, version_disabled
 from phoenix_compat.emulator.schedule import OutputKind
-from phoenix_compat.emulator.state import CreateOrder, EmulatorState
-from phoenix_compat.emulator.web.misbehavior import misbehave
+from phoenix_compat.emulator.state import EmulatorState, ValidatedCreate
+from phoenix_compat.emulator.web.fault_response import respond_with_fault
 from phoenix_compat.emulator.web.request_context import (
+    fault_specs_of,
     json_body,
     origin_of,
-    request_marks,
     state_of,
 )
-from phoenix_compat.emulator.web.webhook_sender import COURIER
+from phoenix_compat.emulator.web.webhook_sender import WEBHOOK_SENDER
 
-# A deployment runs whatever its owner put there; here that is always this.
+# The model behind every deployment.
 _DEPLOYED = ("google", "imagen-4-fast")
 
 
@@ -59,28 +59,28 @@ async def _create(request: web.Request, path: _Path) -> web.StreamResponse:
     state = state_of(request)
     state.counts["create_requests"] += 1
     document = await json_body(request)
-    marks = (*request_marks(request), *_marks_in_body(document))
-    fault = state.faults.pick(Stage.CREATE, marks, _scope(document))
+    fault_specs = (*fault_specs_of(request), *_fault_specs_in_body(document))
+    fault = state.faults.pick(Stage.CREATE, fault_specs, _scope(document))
 
-    async def truth() -> web.Response:
+    async def respond() -> web.Response:
         state.create_limit.take(state.clock.now_s())
-        return await _carry_out(request, _order(request, document, path, marks))
+        return await _carry_out(request, _validated_create(request, document, path, fault_specs))
 
     if fault is not None and isinstance(fault.action, HttpAction):
-        return await misbehave(request, fault.action, truth)
-    return await truth()
+        return await respond_with_fault(request, fault.action, respond)
+    return await respond()
 
 
-async def _carry_out(request: web.Request, order: CreateOrder) -> web.Response:
+async def _carry_out(request: web.Request, create: ValidatedCreate) -> web.Response:
     state = state_of(request)
     wait_s = wait_seconds(request.headers.get("Prefer"))
-    schedule, inline = state.plan(order), None
+    schedule, inline = state.plan(create), None
     if schedule.output is OutputKind.DATA_URL:
-        inline = await asyncio.to_thread(data_url, str(order.body.input.get("prompt", "")))
-    # Nothing is awaited between these two: a client that leaves must not cost the webhooks.
-    prediction = state.create(order, schedule, inline)
-    request.config_dict[COURIER].follow(prediction)
-    await state.persistence.settled()
+        inline = await asyncio.to_thread(data_url, str(create.body.input.get("prompt", "")))
+    # No await between these two: a client that disconnects must not cancel the webhooks.
+    prediction = state.create(create, schedule, inline)
+    request.config_dict[WEBHOOK_SENDER].watch(prediction)
+    await state.persistence.flush()
     headers = {"Location": f"{prediction.origin}/v1/predictions/{prediction.id}"}
     if wait_s is None:
         return web.json_response(state.document(prediction), status=201, headers=headers)
@@ -92,13 +92,17 @@ async def _carry_out(request: web.Request, order: CreateOrder) -> web.Response:
 async def _wait(
     state: EmulatorState, prediction: Prediction, wait_s: int
 ) -> tuple[JsonObject, bool]:
-    """Hold the answer until there is output or an ending. Returns it, and whether there was."""
+    """Wait until the prediction has output or has ended, at most `wait_s` seconds.
+
+    Returns:
+        The response body, and whether the wait was successful.
+    """
     until_s = state.clock.now_s() + wait_s
     while not state.timer.is_closed:
         now_s = state.clock.now_s()
         moment = prediction.at(now_s)
         if moment.has_output:
-            # As of the moment the output came, however late the timer: Replicate is in a hurry.
+            # As of the moment when the output appeared, even if this task woke up later.
             document = state.document(prediction, at_s=prediction.output_at_s)
             return answer_at_output(document), True
         if moment.is_over:
@@ -109,21 +113,21 @@ async def _wait(
     return state.document(prediction), False
 
 
-def _order(
-    request: web.Request, document: JSON, path: _Path, marks: tuple[Mark, ...]
-) -> CreateOrder:
+def _validated_create(
+    request: web.Request, document: JSON, path: _Path, fault_specs: tuple[FaultSpec, ...]
+) -> ValidatedCreate:
     model, version, body = _model_and_body(request, document, path)
     if model.is_disabled:
         raise version_disabled()
-    if complaints := check_input(model.fields, body.input, is_closed=model.is_closed):
-        raise invalid_input(complaints)
+    if errors := check_input(model.fields, body.input, is_closed=model.is_closed):
+        raise invalid_input(errors)
     owner_and_name = f"{request.match_info.get('owner')}/{request.match_info.get('name')}"
-    return CreateOrder(
+    return ValidatedCreate(
         model=model,
         version=version,
         body=body,
         origin=origin_of(request),
-        marks=marks,
+        fault_specs=fault_specs,
         cancel_after_s=cancel_after_seconds(request.headers.get("Cancel-After")),
         deployment=owner_and_name if path is _Path.DEPLOYMENT else None,
     )
@@ -135,7 +139,7 @@ def _model_and_body(
     if path is _Path.VERSION:
         body = read_create_body(document, has_version=True)
         return (*model_of_version(body.version or ""), body)
-    # The model is looked up first: an unknown one is 404 whatever the body says.
+    # The model is looked up first: an unknown one gives 404 whatever the body is.
     if path is _Path.DEPLOYMENT:
         model = official_model(*_DEPLOYED)
     else:
@@ -143,14 +147,16 @@ def _model_and_body(
     return model, "hidden", read_create_body(document, has_version=False)
 
 
-def _marks_in_body(document: JSON) -> tuple[Mark, ...]:
-    given = document.get("input") if isinstance(document, dict) else None
-    if not isinstance(given, dict):
+def _fault_specs_in_body(document: JSON) -> tuple[FaultSpec, ...]:
+    model_input = document.get("input") if isinstance(document, dict) else None
+    if not isinstance(model_input, dict):
         return ()
-    texts = [value for value in given.values() if isinstance(value, str) and "#fault:" in value]
-    return tuple(mark for text in texts for mark in marks_in_text(text))
+    texts = [
+        value for value in model_input.values() if isinstance(value, str) and "#fault:" in value
+    ]
+    return tuple(spec for text in texts for spec in fault_specs_in_text(text))
 
 
 def _scope(document: JSON) -> str:
-    given = document.get("input") if isinstance(document, dict) else None
-    return str(given.get("prompt", "")) if isinstance(given, dict) else ""
+    model_input = document.get("input") if isinstance(document, dict) else None
+    return str(model_input.get("prompt", "")) if isinstance(model_input, dict) else ""

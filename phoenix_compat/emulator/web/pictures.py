@@ -1,4 +1,4 @@
-"""GET /files/{id}.{ext}: the bytes of an output, or what a file fault makes of them."""
+"""GET /files/{id}.{ext}: an output file, or what a file fault sends instead."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ from typing import assert_never
 
 from aiohttp import web
 
-from phoenix_compat.emulator.faults.fault import FileTrick, Stage
+from phoenix_compat.emulator.faults.fault import FileFault, Stage
 from phoenix_compat.emulator.pictures.picture import CONTENT_TYPES, PictureRequest
 from phoenix_compat.emulator.pictures.picture_size import picture_size
 from phoenix_compat.emulator.predictions.prediction import Prediction
 from phoenix_compat.emulator.predictions.run_output import parse_file_name
 from phoenix_compat.emulator.problem import ProblemError, not_found
-from phoenix_compat.emulator.web.misbehavior import cut_in_half, hang, is_gone, reset
-from phoenix_compat.emulator.web.request_context import request_marks, state_of
+from phoenix_compat.emulator.web.fault_response import cut_in_half, hang, is_disconnected, reset
+from phoenix_compat.emulator.web.request_context import fault_specs_of, state_of
 
 _CHUNK = bytes(256 * 1024)
 _LOOPBACK = "127.0.0.1"
 
 
 async def get_picture(request: web.Request) -> web.StreamResponse:
-    """The picture; 404 before there is one and after its data was removed."""
+    """The picture; 404 before it exists and after its data has been removed."""
     state = state_of(request)
     state.counts["downloads"] += 1
-    prediction, order = _order(request)
-    marks = (*request_marks(request), *prediction.marks)
+    prediction, picture_request = _picture_request(request)
+    fault_specs = (*fault_specs_of(request), *prediction.fault_specs)
     if "followed" in request.query:
-        # The other end of the redirect fault: whoever comes here went where it was sent.
+        # The target of the `file_redirect` fault: this client has followed the redirect.
         state.counts["redirects_followed"] += 1
         fault = None
     else:
-        fault = state.faults.pick(Stage.FILE, marks, prediction.id)
-    picture = await state.picture_cache.picture(order)
-    if fault is not None and isinstance(fault.action, FileTrick):
-        return await _trick(request, fault.action, picture, order.format)
-    return web.Response(body=picture, content_type=CONTENT_TYPES[order.format])
+        fault = state.faults.pick(Stage.FILE, fault_specs, prediction.id)
+    picture = await state.picture_cache.picture(picture_request)
+    if fault is not None and isinstance(fault.action, FileFault):
+        return await _faulty_file(request, fault.action, picture, picture_request.format)
+    return web.Response(body=picture, content_type=CONTENT_TYPES[picture_request.format])
 
 
-def _order(request: web.Request) -> tuple[Prediction, PictureRequest]:
+def _picture_request(request: web.Request) -> tuple[Prediction, PictureRequest]:
     state = state_of(request)
     parsed = parse_file_name(request.match_info["file"])
     if parsed is None:
@@ -53,44 +53,46 @@ def _order(request: web.Request) -> tuple[Prediction, PictureRequest]:
     return prediction, PictureRequest(prediction.prompt, width, height, file_format, index, seed)
 
 
-async def _trick(
-    request: web.Request, trick: FileTrick, picture: bytes, file_format: str
+async def _faulty_file(
+    request: web.Request, fault: FileFault, picture: bytes, file_format: str
 ) -> web.StreamResponse:
     content_type = CONTENT_TYPES[file_format]
-    match trick:
-        case FileTrick.NOT_FOUND:
+    match fault:
+        case FileFault.NOT_FOUND:
             raise not_found()
-        case FileTrick.FORBIDDEN:
+        case FileFault.FORBIDDEN:
             raise ProblemError(403, "Access denied.")
-        case FileTrick.ERROR:
+        case FileFault.ERROR:
             raise ProblemError(500, "Internal server error")
-        case FileTrick.EMPTY:
+        case FileFault.EMPTY:
             return web.Response(content_type=content_type)
-        case FileTrick.WRONG_TYPE:
+        case FileFault.WRONG_TYPE:
             page = "<!DOCTYPE html><title>Moved</title><p>This picture has moved.</p>"
             return web.Response(text=page, content_type="text/html")
-        case FileTrick.MISLABELED:
+        case FileFault.MISLABELED:
             return web.Response(body=picture, content_type="application/octet-stream")
-        case FileTrick.REDIRECT:
+        case FileFault.REDIRECT:
             return _redirect(request)
-        case FileTrick.TOO_LARGE | FileTrick.ENDLESS:
-            return await _flood(request, content_type, is_declared=trick is FileTrick.TOO_LARGE)
-        case FileTrick.STALLED:
+        case FileFault.TOO_LARGE | FileFault.ENDLESS:
+            return await _send_oversized(
+                request, content_type, is_declared=fault is FileFault.TOO_LARGE
+            )
+        case FileFault.STALLED:
             return await _stall(request, picture, content_type)
-        case FileTrick.CUT:
+        case FileFault.CUT:
             return await cut_in_half(request, picture, content_type)
         case _:
-            assert_never(trick)
+            assert_never(fault)
 
 
 def _redirect(request: web.Request) -> web.Response:
-    # Another name for this very machine: another host to the client, yet nobody leaves loopback.
+    # Another name of this machine: a different host for the client, but still loopback.
     other = "localhost" if request.url.host == _LOOPBACK else _LOOPBACK
     target = request.url.with_host(other).update_query(followed="1")
     return web.Response(status=302, headers={"Location": str(target)})
 
 
-async def _flood(
+async def _send_oversized(
     request: web.Request, content_type: str, *, is_declared: bool
 ) -> web.StreamResponse:
     size_bytes = state_of(request).settings.oversize_bytes
@@ -98,10 +100,10 @@ async def _flood(
     if is_declared:
         response.content_length = size_bytes
     await response.prepare(request)
-    left = size_bytes
-    while left > 0 and not is_gone(request):
-        await response.write(_CHUNK[:left])
-        left -= len(_CHUNK)
+    left_bytes = size_bytes
+    while left_bytes > 0 and not is_disconnected(request):
+        await response.write(_CHUNK[:left_bytes])
+        left_bytes -= len(_CHUNK)
     return response
 
 

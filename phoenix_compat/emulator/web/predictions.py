@@ -1,4 +1,4 @@
-"""GET /predictions, GET /predictions/{id} and POST /predictions/{id}/cancel."""
+"""Handlers of GET /predictions, GET /predictions/{id} and POST /predictions/{id}/cancel."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from aiohttp import web
 from phoenix_compat.emulator.clock import parse_timestamp
 from phoenix_compat.emulator.faults.fault import HttpAction, Stage
 from phoenix_compat.emulator.problem import invalid_request
-from phoenix_compat.emulator.web.misbehavior import Truth, misbehave
+from phoenix_compat.emulator.web.fault_response import Respond, respond_with_fault
 from phoenix_compat.emulator.web.request_context import (
+    fault_specs_of,
     origin_of,
     prediction_of,
-    request_marks,
     state_of,
 )
 
@@ -20,45 +20,45 @@ async def get_prediction(request: web.Request) -> web.StreamResponse:
     """GET /predictions/{id}."""
     state_of(request).counts["polls"] += 1
 
-    async def truth() -> web.Response:
+    async def respond() -> web.Response:
         prediction = prediction_of(request)
         return web.json_response(state_of(request).document(prediction, origin_of(request)))
 
-    return await _answer(request, Stage.POLL, truth)
+    return await _answer(request, Stage.POLL, respond)
 
 
 async def cancel_prediction(request: web.Request) -> web.StreamResponse:
-    """POST /predictions/{id}/cancel: the whole prediction, as often as it is asked."""
+    """POST /predictions/{id}/cancel: cancels it; a repeated cancel gives the same response."""
     state_of(request).counts["cancels"] += 1
 
-    async def truth() -> web.Response:
+    async def respond() -> web.Response:
         prediction = prediction_of(request)
         state_of(request).cancel(prediction)
-        await state_of(request).persistence.settled()
+        await state_of(request).persistence.flush()
         return web.json_response(state_of(request).document(prediction, origin_of(request)))
 
-    return await _answer(request, Stage.CANCEL, truth)
+    return await _answer(request, Stage.CANCEL, respond)
 
 
 async def list_predictions(request: web.Request) -> web.StreamResponse:
     """GET /predictions?created_after&created_before&source&cursor."""
     state_of(request).counts["lists"] += 1
 
-    async def truth() -> web.Response:
+    async def respond() -> web.Response:
         return _list(request)
 
-    return await _answer(request, Stage.LIST, truth)
+    return await _answer(request, Stage.LIST, respond)
 
 
-async def _answer(request: web.Request, stage: Stage, truth: Truth) -> web.StreamResponse:
+async def _answer(request: web.Request, stage: Stage, respond: Respond) -> web.StreamResponse:
     state = state_of(request)
     prediction_id = request.match_info.get("id", "")
     prediction = state.predictions.find(prediction_id)
-    marks = (*request_marks(request), *(prediction.marks if prediction else ()))
-    fault = state.faults.pick(stage, marks, prediction_id)
+    fault_specs = (*fault_specs_of(request), *(prediction.fault_specs if prediction else ()))
+    fault = state.faults.pick(stage, fault_specs, prediction_id)
     if fault is not None and isinstance(fault.action, HttpAction):
-        return await misbehave(request, fault.action, truth)
-    return await truth()
+        return await respond_with_fault(request, fault.action, respond)
+    return await respond()
 
 
 def _list(request: web.Request) -> web.Response:
@@ -67,7 +67,7 @@ def _list(request: web.Request) -> web.Response:
     if source not in (None, "web"):
         raise invalid_request('source: must be "web"')
     if source == "web":
-        # Everything here comes through the API.
+        # All predictions of the emulator come from the API.
         return web.json_response({"previous": None, "next": None, "results": []})
     page = state.predictions.page(
         state.clock.now_s(),
@@ -91,7 +91,7 @@ def _time(request: web.Request, name: str) -> float | None:
     try:
         return parse_timestamp(text)
     except ValueError as error:
-        raise invalid_request(f"{name}: {text!r} is no ISO 8601 time") from error
+        raise invalid_request(f"{name}: {text!r} is not an ISO 8601 time") from error
 
 
 def _page_url(request: web.Request, cursor: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What every handler needs from a request: the state, the origin, the JSON body, the marks."""
+"""What handlers read from a request: state, origin, JSON body and requested faults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from aiohttp import web
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
-from phoenix_compat.emulator.faults.fault_plan import Mark, marks_in_header
+from phoenix_compat.emulator.faults.fault_plan import FaultSpec, fault_specs_in_header
 from phoenix_compat.emulator.json_type import JSON
 from phoenix_compat.emulator.predictions.prediction import Prediction
 from phoenix_compat.emulator.problem import ProblemError, not_found, too_large
@@ -17,22 +17,22 @@ STATE: web.AppKey[EmulatorState] = web.AppKey("state", EmulatorState)
 
 
 def state_of(request: web.Request) -> EmulatorState:
-    """The emulator that this request is for."""
+    """The state of the emulator that received this request."""
     return request.config_dict[STATE]
 
 
 def origin_of(request: web.Request) -> str:
-    """`http://host:port` as the client wrote it, so that the URLs we give resolve for it."""
+    """`http://host:port` as the client wrote it, so that it can use the URLs in responses."""
     return f"{request.scheme}://{request.host}"
 
 
-def request_marks(request: web.Request) -> tuple[Mark, ...]:
+def fault_specs_of(request: web.Request) -> tuple[FaultSpec, ...]:
     """The faults that `X-Emu-Fault` asks for."""
-    return marks_in_header(request.headers.get("X-Emu-Fault", ""))
+    return fault_specs_in_header(request.headers.get("X-Emu-Fault", ""))
 
 
 def prediction_of(request: web.Request) -> Prediction:
-    """The prediction that the path names. Raises ProblemError (404)."""
+    """The prediction that the path names. Raises ProblemError (404) when there is none."""
     prediction = state_of(request).predictions.find(request.match_info["id"])
     if prediction is None:
         raise not_found()
@@ -40,7 +40,11 @@ def prediction_of(request: web.Request) -> Prediction:
 
 
 async def json_body(request: web.Request) -> JSON:
-    """The body as JSON. Raises ProblemError: 413 above the bound, 400 for what is no JSON."""
+    """The body as JSON.
+
+    Raises:
+        ProblemError: 413 above the size limit, 400 when it is not valid JSON.
+    """
     try:
         text = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
@@ -57,5 +61,5 @@ async def json_body(request: web.Request) -> JSON:
 
 
 def _refuse(constant: str) -> JSON:
-    # Python's reader takes NaN and Infinity; JSON has no such words.
+    # Python's decoder accepts NaN and Infinity, which are not valid JSON.
     raise ValueError(f"{constant} is not JSON")

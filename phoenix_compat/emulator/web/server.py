@@ -1,4 +1,4 @@
-"""Runs an emulator on a port of its own, for as long as a `with` block lasts."""
+"""Runs an emulator on its own port for the duration of an `async with` block."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from typing import Self
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
 from phoenix_compat.accept.room import open_file_limit, room_for_connections
 from phoenix_compat.emulator.clock import EmulatorClock
-from phoenix_compat.emulator.persistence.record import Recollection
+from phoenix_compat.emulator.persistence.record import RestoredState
 from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.state import EmulatorState
 from phoenix_compat.emulator.web.app import build_emulator_app
 from phoenix_compat.emulator.web.request_context import STATE
-from phoenix_compat.emulator.web.webhook_sender import COURIER
+from phoenix_compat.emulator.web.webhook_sender import WEBHOOK_SENDER
 from phoenix_compat.http_server import AppRunner
 
-# Handlers that wait or hang end at once when the emulator closes; this is for the others.
+# For other handlers than those that wait or hang, which end at once at shutdown.
 _SHUTDOWN_S = 2.0
 
 
 class Emulator:
-    """`async with Emulator(EmulatorSettings(...)) as emulator:` listens until the block ends.
+    """An emulator that listens while its `async with` block runs.
+
+    Use it as `async with Emulator(EmulatorSettings(...)) as emulator:`.
 
     Args:
-        max_connections: of its clients; None leaves it to the limit of open files.
+        max_connections: the limit on client connections; None derives it from the limit of open
+            files.
 
     Raises:
-        OSError: on entering, the port cannot be had.
+        OSError: on entering, the address cannot be bound.
     """
 
     def __init__(
@@ -43,17 +46,17 @@ class Emulator:
         self._accepting = AsyncExitStack()
         self._settings = settings or EmulatorSettings()
         self._app = build_emulator_app(self._settings, clock)
-        # A client that leaves ends its handler: a hang must not outlive the one it is for.
+        # A handler is cancelled when its client disconnects, so that hangs do not pile up.
         self._runner = AppRunner(self._app, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S)
 
     @property
     def state(self) -> EmulatorState:
-        """Everything inside: predictions, counts, faults, clock."""
+        """The state: predictions, counts, faults, clock."""
         return self._app[STATE]
 
     @property
     def origin(self) -> str:
-        """`http://host:port`. Raises RuntimeError when it is not listening."""
+        """`http://host:port`. Raises RuntimeError when the emulator is not listening."""
         if not self._listeners:
             raise RuntimeError("the emulator is not listening; enter it with `async with`")
         host, port = self._listeners[0].getsockname()[:2]
@@ -61,30 +64,30 @@ class Emulator:
 
     @property
     def base_url(self) -> str:
-        """What REPLICATE_BASE_URL should say for SDK 2: the origin and `/v1`."""
+        """The value of REPLICATE_BASE_URL for SDK 2: the origin and `/v1`."""
         return f"{self.origin}/v1"
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         try:
-            told = await self.state.recall()
-            await self._listen(told.port)
+            restored = await self.state.restore()
+            await self._listen(restored.port)
         except BaseException:
             await self._close()
             raise
-        self._take_up(told)
+        self._resume(restored)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._close()
 
-    async def _listen(self, remembered_port: int | None) -> None:
-        """Listen; where it listened before, if that is free and no other port is wanted."""
+    async def _listen(self, previous_port: int | None) -> None:
+        """Listen on the configured port; port 0 prefers the port of the previous run."""
         host, port = self._settings.host, self._settings.port
-        if port == 0 and remembered_port is not None:
+        if port == 0 and previous_port is not None:
             with contextlib.suppress(OSError):
-                # URLs of pictures that were given out stay good.
-                await self._accept(host, remembered_port)
+                # The same port keeps earlier picture URLs valid.
+                await self._accept(host, previous_port)
                 return
         await self._accept(host, port)
 
@@ -96,12 +99,12 @@ class Emulator:
         await self._accepting.enter_async_context(acceptor)
         self._listeners = listeners
 
-    def _take_up(self, told: Recollection) -> None:
+    def _resume(self, restored: RestoredState) -> None:
         port = self._listeners[0].getsockname()[1]
-        for prediction in told.predictions.values():
-            prediction.origin = _moved(prediction.origin, told.port, port)
-            self._app[COURIER].follow(prediction)
-        self.state.persistence.begin(port, self.state.clock.now_s())
+        for prediction in restored.predictions.values():
+            prediction.origin = _with_port(prediction.origin, restored.port, port)
+            self._app[WEBHOOK_SENDER].watch(prediction)
+        self.state.persistence.start(port, self.state.clock.now_s())
 
     async def _close(self) -> None:
         self._listeners = ()
@@ -110,7 +113,7 @@ class Emulator:
         await self.state.persistence.close()
 
 
-def _moved(origin: str, old_port: int | None, new_port: int) -> str:
-    """The origin as its client would write it now; one that leads through a proxy stays."""
+def _with_port(origin: str, old_port: int | None, new_port: int) -> str:
+    """The origin with the new port; unchanged when it has another port, as behind a proxy."""
     before, colon, port = origin.rpartition(":")
     return f"{before}:{new_port}" if colon and port == str(old_port) else origin

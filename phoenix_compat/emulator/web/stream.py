@@ -1,4 +1,4 @@
-"""GET /stream/{id}: a prediction's output as server-sent events."""
+"""GET /stream/{id}: the output of a prediction as server-sent events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from phoenix_compat.emulator.predictions.prediction import Moment, Prediction
 from phoenix_compat.emulator.predictions.run_output import output_at
 from phoenix_compat.emulator.schedule import Status
 from phoenix_compat.emulator.state import EmulatorState
-from phoenix_compat.emulator.web.misbehavior import is_gone
+from phoenix_compat.emulator.web.fault_response import is_disconnected
 from phoenix_compat.emulator.web.request_context import prediction_of, state_of
 
 _IDLE_S = 30.0
@@ -19,7 +19,7 @@ _IDLE_COMMENT = b":408: 408 Request Timeout\n\n"
 
 
 async def stream_prediction(request: web.Request) -> web.StreamResponse:
-    """Events `output` (a chunk each), `error`, `done`; those up to `Last-Event-ID` are left out."""
+    """Stream the events `output` (one per chunk), `error` and `done`, after `Last-Event-ID`."""
     state, prediction = state_of(request), prediction_of(request)
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
@@ -27,7 +27,7 @@ async def stream_prediction(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     sent = _resumed_at(request.headers.get("Last-Event-ID", ""))
     idle_from_s = state.clock.now_s()
-    while not state.timer.is_closed and not is_gone(request):
+    while not state.timer.is_closed and not is_disconnected(request):
         now_s = state.clock.now_s()
         moment = prediction.at(now_s)
         chunks = _chunks(prediction, moment)

@@ -1,4 +1,4 @@
-"""POST, GET and DELETE /files: the files that clients upload as inputs."""
+"""Handlers of POST, GET and DELETE /files, the files that clients upload as inputs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def create_upload(request: web.Request) -> web.Response:
 
 
 async def list_uploads(request: web.Request) -> web.Response:
-    """GET /files, newest first; one page holds all."""
+    """GET /files: all files on one page, newest first."""
     uploads = state_of(request).uploads.newest_first()
     documents = [upload.document(origin_of(request)) for upload in uploads]
     return web.json_response({"previous": None, "next": None, "results": documents})
@@ -90,7 +90,7 @@ async def _read(request: web.Request) -> Upload:
     try:
         parts = await _parts(request, state.settings.max_upload_bytes)
     except ValueError as error:
-        raise invalid_request(f"The body is no readable multipart: {error}") from error
+        raise invalid_request(f"The body is not valid multipart/form-data: {error}") from error
     content = parts.get("content")
     if content is None:
         raise invalid_input([InvalidField("required", "", "content is required")])
@@ -109,13 +109,13 @@ async def _read(request: web.Request) -> Upload:
 
 
 async def _parts(request: web.Request, limit_bytes: int) -> dict[str, _Part]:
-    """The named parts of the body. Raises ValueError when it cannot be taken apart."""
+    """The parts of the body by name. Raises ValueError when the body is not valid multipart."""
     parts: dict[str, _Part] = {}
     async for part in await request.multipart():
         if isinstance(part, BodyPartReader) and part.name in _PART_NAMES:
-            bound = limit_bytes if part.name == "content" else _MAX_FIELD_BYTES
+            part_limit_bytes = limit_bytes if part.name == "content" else _MAX_FIELD_BYTES
             content_type = part.headers.get("Content-Type", _UNKNOWN_TYPE).partition(";")[0]
-            content = await _bounded(part, bound)
+            content = await _read_part(part, part_limit_bytes)
             parts[part.name] = _Part(content, part.filename or "", content_type)
     return parts
 
@@ -124,7 +124,7 @@ def _text(parts: dict[str, _Part], name: str) -> str:
     return parts[name].content.decode(errors="replace") if name in parts else ""
 
 
-async def _bounded(part: BodyPartReader, limit_bytes: int) -> bytes:
+async def _read_part(part: BodyPartReader, limit_bytes: int) -> bytes:
     read = bytearray()
     while chunk := await part.read_chunk(64 * 1024):
         read += chunk

@@ -1,4 +1,4 @@
-"""Delivers webhooks: follows each prediction that asked for them, and posts what happens to it."""
+"""Sends webhooks: watches each prediction that has one, and posts its events."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import aiohttp
 from aiohttp import web
 
 from phoenix_compat.background import log_failure
-from phoenix_compat.emulator.faults.fault import Stage, WebhookTrick
+from phoenix_compat.emulator.faults.fault import Stage, WebhookFault
 from phoenix_compat.emulator.json_type import JsonObject
 from phoenix_compat.emulator.predictions.prediction import Prediction
 from phoenix_compat.emulator.settings import DEFAULT_WEBHOOK_SECRET
 from phoenix_compat.emulator.signature import webhook_headers
 from phoenix_compat.emulator.state import Delivery, EmulatorState
 from phoenix_compat.emulator.web.request_context import STATE
-from phoenix_compat.emulator.webhook_watch import WebhookWatch
+from phoenix_compat.emulator.webhook_events import WebhookEventDetector
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _LATE_S = 20.0
@@ -26,53 +26,54 @@ _WRONG_SECRET = DEFAULT_WEBHOOK_SECRET[:-8] + "AAAAAAA="
 
 
 class WebhookSender:
-    """One follower task per prediction with a webhook; all end with the emulator."""
+    """Runs one task per prediction with a webhook; all of them end with the emulator."""
 
     def __init__(self, state: EmulatorState, session: aiohttp.ClientSession) -> None:
         self._state = state
         self._session = session
-        self._followers: set[asyncio.Task[None]] = set()
+        self._watchers: set[asyncio.Task[None]] = set()
 
-    def follow(self, prediction: Prediction) -> None:
-        """Report this prediction to its webhook until it is over; nothing without one.
+    def watch(self, prediction: Prediction) -> None:
+        """Send the webhooks of this prediction until it ends; does nothing without a webhook.
 
-        One taken up after a restart is reported from its start: what was sent may come twice.
+        After a restart of the emulator the events are sent from the first one, so an event may be
+        sent twice.
         """
-        order = prediction.webhook
-        if order is None or not order.url or prediction.is_reported:
+        webhook = prediction.webhook
+        if webhook is None or not webhook.url or prediction.is_reported:
             return
         scope = prediction.prompt
-        fault = self._state.faults.pick(Stage.WEBHOOK, prediction.marks, scope)
-        trick = fault.action if fault and isinstance(fault.action, WebhookTrick) else None
-        if trick is WebhookTrick.NEVER:
+        fault = self._state.faults.pick(Stage.WEBHOOK, prediction.fault_specs, scope)
+        webhook_fault = fault.action if fault and isinstance(fault.action, WebhookFault) else None
+        if webhook_fault is WebhookFault.NEVER:
             return
-        route = _Route(self._state, self._session, prediction, order.url, trick)
-        follower = asyncio.create_task(route.walk(WebhookWatch(order.events)))
-        self._followers.add(follower)
-        follower.add_done_callback(self._followers.discard)
-        follower.add_done_callback(log_failure)  # this one's webhooks; looks find what they told
+        deliveries = _Deliveries(self._state, self._session, prediction, webhook.url, webhook_fault)
+        watcher = asyncio.create_task(deliveries.run(WebhookEventDetector(webhook.events)))
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
+        watcher.add_done_callback(log_failure)
 
     async def close(self) -> None:
-        """Stop following; what is not delivered by now waits for a start that remembers it."""
-        followers = list(self._followers)
-        for follower in followers:
-            follower.cancel()
-        await asyncio.gather(*followers, return_exceptions=True)
+        """Stop. Undelivered webhooks are sent after a restart if there is a state file."""
+        watchers = list(self._watchers)
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
 
 
-COURIER: web.AppKey[WebhookSender] = web.AppKey("webhook_sender", WebhookSender)
+WEBHOOK_SENDER: web.AppKey[WebhookSender] = web.AppKey("webhook_sender", WebhookSender)
 
 
 async def webhook_sender_context(app: web.Application) -> AsyncIterator[None]:
-    """The webhook sender's life, from the server's start to its end."""
+    """Run the webhook sender while the application runs."""
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-        app[COURIER] = WebhookSender(app[STATE], session)
+        app[WEBHOOK_SENDER] = WebhookSender(app[STATE], session)
         yield
-        await app[COURIER].close()
+        await app[WEBHOOK_SENDER].close()
 
 
-class _Route:
-    """The deliveries of one prediction."""
+class _Deliveries:
+    """The webhook deliveries of one prediction."""
 
     def __init__(
         self,
@@ -80,22 +81,22 @@ class _Route:
         session: aiohttp.ClientSession,
         prediction: Prediction,
         url: str,
-        trick: WebhookTrick | None,
+        fault: WebhookFault | None,
     ) -> None:
         self._state = state
         self._session = session
         self._prediction = prediction
         self._url = url
-        self._trick = trick
+        self._fault = fault
 
-    async def walk(self, watch: WebhookWatch) -> None:
-        """Post each event as it comes, one after the other, and the terminal one until it lands."""
+    async def run(self, detector: WebhookEventDetector) -> None:
+        """Post the events one after the other; the terminal one is retried until it is accepted."""
         clock, timer = self._state.clock, self._state.timer
         earlier: JsonObject | None = None
         while True:
             now_s = clock.now_s()
             document = self._state.document(self._prediction)
-            for event in watch.look(document, now_s):
+            for event in detector.detect(document, now_s):
                 if event == "completed":
                     await self._complete(document, earlier or self._as_it_started(document))
                     self._state.persistence.reported(self._prediction, clock.now_s())
@@ -109,24 +110,24 @@ class _Route:
 
     async def _complete(self, document: JsonObject, earlier: JsonObject) -> None:
         message_id = self._state.new_id()
-        if self._trick is WebhookTrick.LATE:
+        if self._fault is WebhookFault.LATE:
             await self._state.timer.sleep(_LATE_S)
         for wait_s in (*self._state.settings.webhook_retry_s, None):
             if await self._post("completed", document, message_id) or wait_s is None:
                 break
             await self._state.timer.sleep(wait_s)
-        if self._trick is WebhookTrick.DUPLICATE:
+        if self._fault is WebhookFault.DUPLICATE:
             await self._post("completed", document, message_id)
-        if self._trick is WebhookTrick.REORDERED:
+        if self._fault is WebhookFault.REORDERED:
             await self._post("output", earlier, self._state.new_id())
 
     async def _post(self, event: str, document: JsonObject, message_id: str) -> bool:
-        """Send it once. True when the receiver answered 2xx."""
+        """Send one webhook once. Returns True when the receiver answered 2xx."""
         body = json.dumps(document).encode()
         secret, at_s = self._state.settings.webhook_secret, int(self._state.clock.now_s())
-        if self._trick is WebhookTrick.BAD_SIGNATURE:
+        if self._fault is WebhookFault.BAD_SIGNATURE:
             secret = _WRONG_SECRET
-        if self._trick is WebhookTrick.OLD_TIMESTAMP:
+        if self._fault is WebhookFault.OLD_TIMESTAMP:
             at_s -= _OLD_S
         headers = webhook_headers(secret, f"msg_{message_id}", at_s, body)
         headers["Content-Type"] = "application/json"
@@ -143,6 +144,6 @@ class _Route:
 
     @staticmethod
     def _as_it_started(document: JsonObject) -> JsonObject:
-        late = ("completed_at", "metrics")
-        kept = {key: value for key, value in document.items() if key not in late}
-        return kept | {"status": "processing", "output": None, "error": None}
+        final_keys = ("completed_at", "metrics")
+        started = {key: value for key, value in document.items() if key not in final_keys}
+        return started | {"status": "processing", "output": None, "error": None}

@@ -1,4 +1,4 @@
-"""A plain HTTP client, for what is not measured."""
+"""A plain HTTP client for requests that are not measured."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.benchmarks.servers import Running
 TIMEOUT_S = 60.0
 
 
-def asked(
+def fetch_json(
     server: Running,
     target: str,
     message: object = None,
     *,
     content_type: str = "application/json",
 ) -> Any:
-    """The JSON of the answer to a GET; or, with a message, to a POST of it."""
+    """GET a target, or POST a message to it. Returns the JSON of the response."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{server.port}{target}",
         data=None if message is None else json.dumps(message).encode(),

@@ -1,4 +1,4 @@
-"""Runs of our load generator of HTTP, on the load's core: scripts of requests, answers checked."""
+"""Runs our load generator for HTTP, which sends prepared requests and checks each response."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.context import BenchmarkContext
 from tests.benchmarks.loads.load import finished
 from tests.benchmarks.machine import LOAD_CORE, pinned
-from tests.benchmarks.rig import Rig
 from tests.benchmarks.servers import Running
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, byte for byte, and what its answer must have: a status, and a text."""
+    """A request as bytes, with the status and a text that its response must have."""
 
     raw: bytes
     status: int
@@ -25,7 +25,7 @@ class Request:
 def request(
     method: str, target: str, body: str = "", *, content_type: str = "application/json"
 ) -> bytes:
-    """An HTTP/1.1 request on a kept connection."""
+    """An HTTP/1.1 request as bytes, for a persistent connection."""
     content = body.encode()
     head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if method == "POST":
@@ -34,29 +34,29 @@ def request(
 
 
 def http_load(
-    rig: Rig,
+    context: BenchmarkContext,
     server: Running,
     connections: Sequence[Sequence[Request]],
     *,
     requests: int,
     warmup: int,
 ) -> dict[str, Any]:
-    """Each connection sends its requests in turn, over and over, one at a time.
+    """Each connection sends its requests repeatedly, one at a time.
 
     Args:
-        requests: answers that are measured, of all connections together, after `warmup` others.
+        requests: how many responses of all connections are measured, after `warmup` others.
 
     Raises:
-        BenchError: an answer was wrong or missing; with what it was.
+        BenchmarkError: a response was wrong or missing; the text shows it.
     """
-    script = rig.new_folder() / "script"
+    script = context.new_folder() / "script"
     write_script(script, connections)
-    own = [rig.tools.httpload, server.port, script, requests, warmup, server.pid]
+    own = [context.tools.httpload, server.port, script, requests, warmup, server.pid]
     return finished(pinned([str(part) for part in own], LOAD_CORE))
 
 
 def write_script(path: Path, connections: Sequence[Sequence[Request]]) -> None:
-    """Write what httpload.c reads."""
+    """Write the script that httpload.c reads."""
     with path.open("wb") as file:
         for requests in connections:
             file.write(b"connection\n")

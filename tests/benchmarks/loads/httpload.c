@@ -1,19 +1,20 @@
 /*
- * httpload - closed-loop load on an HTTP/1.1 server over kept connections. One file, one thread,
- *            epoll, no dependencies.
+ * httpload - closed-loop load generator for an HTTP/1.1 server over persistent connections.
+ *            One file, one thread, epoll, no dependencies.
  *
  *     gcc -O2 -Wall -o httpload httpload.c
  *     ./httpload PORT SCRIPT REQUESTS WARMUP SERVER_PID
  *
- * SCRIPT has the requests, byte for byte:
+ * SCRIPT contains the requests as bytes:
  *
- *     connection                     a new connection; its requests are sent in turn, over and over
- *     request STATUS LENGTH EXPECT   one of them: the status and a text its answer must have, and
- *     <LENGTH bytes><newline>        the request itself
+ *     connection                     a new connection; its requests are sent repeatedly, in order
+ *     request STATUS LENGTH EXPECT   a request, with the status and a text that its response must
+ *     <LENGTH bytes><newline>        have, followed by the request itself
  *
- * Each connection sends its next request when the answer to the last one is complete. REQUESTS
- * answers are measured after WARMUP others. Every answer is checked, and the first wrong one ends
- * the run with exit status 1. One JSON object on stdout. An answer needs a Content-Length.
+ * Each connection sends its next request when the response to the previous one is complete.
+ * REQUESTS responses are measured after WARMUP others. Every response is checked, and the first
+ * wrong one ends the run with exit status 1. The result is one JSON object on stdout. Responses
+ * need a Content-Length.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -74,7 +75,7 @@ static double server_cpu_s(int pid)
 
 static void *grown(void *array, int count, size_t size)
 {
-    if (count & (count - 1)) return array; /* doubled at powers of two */
+    if (count & (count - 1)) return array; /* the capacity doubles at powers of two */
     array = realloc(array, size * (size_t)(count ? 2 * count : 1));
     if (!array) fail("out of memory");
     return array;
@@ -134,7 +135,7 @@ static void ask(struct connection *c)
         fail("a request could not be sent: %s", strerror(errno));
 }
 
-/* Whether the whole answer is there; what is wrong with it ends the run. */
+/* True when the response is complete. An invalid response ends the run. */
 static int is_answered(struct connection *c)
 {
     const struct request *request = &c->script[c->next];
@@ -148,7 +149,7 @@ static int is_answered(struct connection *c)
     if (have < length) return 0;
     if (atoi(c->answer + 9) != request->status || !strstr(c->answer, request->expect))
         fail("expected %d with %s, got:\n%s", request->status, request->expect, c->answer);
-    if (have > length) fail("more was answered than asked for:\n%s", c->answer);
+    if (have > length) fail("the response is longer than its Content-Length:\n%s", c->answer);
     return 1;
 }
 
@@ -202,7 +203,7 @@ int main(int argc, char **argv)
     cpu_s = now_s(CLOCK_PROCESS_CPUTIME_ID) - cpu_s;
     server_s = server_cpu_s(pid) - server_s;
     qsort(latencies_us, (size_t)measured, sizeof *latencies_us, by_size);
-    /* The first of them began the time and is no part of it. */
+    /* The first response starts the clock and is not counted. */
     long ops = measured > 1 ? measured - 1 : 1;
     printf("{\"connections\":%d,\"ops\":%ld,\"seconds\":%.4f,\"ops_per_s\":%.1f,"
            "\"server_cpu_s\":%.4f,\"server_cpu_us_per_op\":%.3f,\"server_cpu_pct\":%.1f,"

@@ -1,4 +1,4 @@
-"""Runs of the load generator of the sockets, on the load's core."""
+"""Runs phxload, the load generator for websockets, on the core for load."""
 
 from __future__ import annotations
 
@@ -10,77 +10,79 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from tests.benchmarks.benchmark import BenchmarkError
+from tests.benchmarks.context import BenchmarkContext
 from tests.benchmarks.machine import LOAD_CORE, pinned
-from tests.benchmarks.rig import Rig
 from tests.benchmarks.servers import Running
-from tests.benchmarks.work import BenchError
 
-RUN_S = 120.0
+RUN_TIMEOUT_S = 120.0
 
 
-def load(rig: Rig, server: Running, arguments: Sequence[object]) -> dict[str, Any]:
-    """One run of phxload; what it found.
+def load(context: BenchmarkContext, server: Running, arguments: Sequence[object]) -> dict[str, Any]:
+    """Run phxload once. Returns its result.
 
     Raises:
-        BenchError: a reply or a broadcast was wrong or missing; with what it said.
+        BenchmarkError: a reply or a broadcast was wrong or missing; the text has the output.
     """
-    return finished(command(rig, server, arguments))
+    return finished(command(context, server, arguments))
 
 
-def command(rig: Rig, server: Running, arguments: Sequence[object]) -> list[str]:
-    """The command line of a run of phxload."""
-    own = [str(rig.tools.phxload), *map(str, arguments)]
+def command(context: BenchmarkContext, server: Running, arguments: Sequence[object]) -> list[str]:
+    """The command line of phxload."""
+    own = [str(context.tools.phxload), *map(str, arguments)]
     return pinned([*own, "-p", str(server.port), "--pid", str(server.pid)], LOAD_CORE)
 
 
 def finished(command: Sequence[str]) -> dict[str, Any]:
-    """Run a load generator to its end; the JSON that it prints.
+    """Run a load generator to its end. Returns the JSON that it prints.
 
     Raises:
-        BenchError: it failed; with what it said.
+        BenchmarkError: it failed; the text has its output.
     """
     try:
         done = subprocess.run(  # noqa: S603 - our own command line
-            command, capture_output=True, text=True, check=False, timeout=RUN_S
+            command, capture_output=True, text=True, check=False, timeout=RUN_TIMEOUT_S
         )
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"{' '.join(command)} did not end in {RUN_S:.0f} s") from error
+        raise BenchmarkError(
+            f"{' '.join(command)} did not finish within {RUN_TIMEOUT_S:.0f} s"
+        ) from error
     if done.returncode != 0:
-        raise BenchError(f"{' '.join(command)} failed:\n{done.stderr}")
+        raise BenchmarkError(f"{' '.join(command)} failed:\n{done.stderr}")
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
 @contextmanager
 def background(
-    rig: Rig, server: Running, arguments: Sequence[object], *, settled_s: float
+    context: BenchmarkContext, server: Running, arguments: Sequence[object], *, settled_s: float
 ) -> Iterator[None]:
-    """A run of phxload that goes on beside another; ended with the block.
+    """Run phxload in the background while the block runs.
 
     Args:
-        settled_s: how long it takes until it is under way.
+        settled_s: how long to wait until it is running.
 
     Raises:
-        BenchError: it ended before the block did; with what it said.
+        BenchmarkError: it ended before the block; the text has its output.
     """
-    with tempfile.TemporaryFile() as said:
-        own = command(rig, server, arguments)
-        run = subprocess.Popen(own, stdout=said, stderr=said)  # noqa: S603 - our own command line
+    with tempfile.TemporaryFile() as output:
+        own = command(context, server, arguments)
+        run = subprocess.Popen(own, stdout=output, stderr=output)  # noqa: S603 - our own command line
         try:
             time.sleep(settled_s)
             yield
             if run.poll() is not None:
-                said.seek(0)
-                text = said.read().decode(errors="replace")
-                raise BenchError(f"{' '.join(own)} ended too early:\n{text}")
+                output.seek(0)
+                text = output.read().decode(errors="replace")
+                raise BenchmarkError(f"{' '.join(own)} ended too early:\n{text}")
         finally:
             run.kill()
             run.wait()
 
 
 def load_fresh(
-    rig: Rig, server: AbstractContextManager[Running], arguments: Sequence[object]
+    context: BenchmarkContext, server: AbstractContextManager[Running], arguments: Sequence[object]
 ) -> dict[str, Any]:
-    """One run against a server of its own, so that none inherits another's memory."""
+    """Run phxload once against a new server, so that memory use is not inherited."""
     with server as one:
-        return load(rig, one, arguments)
+        return load(context, one, arguments)

@@ -1,14 +1,14 @@
-"""A load generator that costs next to nothing: echoes, many in flight on each connection.
+"""A load generator that uses little CPU: echoes, with many in flight on each connection.
 
     python -m tests.benchmarks.loads.pipelined PORT [--connections N] [--depth D] [--seconds S]
 
-A connection sends D echoes in one write, waits for the D replies, and sends the same D again. All
-of it was written beforehand, the replies too, so that a whole answer is checked by one comparison
-of bytes: a round costs this process a few system calls, and the server D messages.
-Prints one JSON line.
+A connection sends D echoes in one write, waits for the D replies, and repeats that. The requests
+and the expected replies are prepared in advance, so a whole answer is checked with one comparison
+of bytes: a round costs this process a few system calls, and the server D messages. It prints one
+JSON line.
 """
 
-# ruff: noqa: T201 - the result goes to stdout
+# ruff: noqa: T201 - the result is printed
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from phoenix_compat.conformance.suite.wire_client import (
     encode_frame,
     upgrade_headers,
 )
-from tests.benchmarks.work import BenchError
+from tests.benchmarks.benchmark import BenchmarkError
 
 _TARGET = "/socket/websocket?vsn=2.0.0"
 _TOPIC = "room:bench"
@@ -54,27 +54,27 @@ class Pipeline:
         self.socket.sendall(request)
         answer = b""
         while not answer.endswith(end):
-            some = self.socket.recv(4096)
-            if not some:
-                raise BenchError(f"the server closed the connection behind {answer!r}")
-            answer += some
+            data = self.socket.recv(4096)
+            if not data:
+                raise BenchmarkError(f"the server closed the connection after {answer!r}")
+            answer += data
 
     def send(self) -> None:
-        """Begin a round."""
+        """Start a round."""
         self.socket.sendall(self._requests)
 
     def receive(self) -> bool:
-        """Take what is there; whether the round is over.
+        """Read what has arrived. Returns True when the round is complete.
 
         Raises:
-            BenchError: the replies are not the expected ones, byte for byte.
+            BenchmarkError: the replies differ from the expected bytes.
         """
-        some = self.socket.recv(1 << 20)
-        self._received += some
-        if some and len(self._received) < len(self._replies):
+        data = self.socket.recv(1 << 20)
+        self._received += data
+        if data and len(self._received) < len(self._replies):
             return False
         if self._received != self._replies:
-            raise BenchError(f"the server answered {bytes(self._received[:200])!r}…")
+            raise BenchmarkError(f"the server answered {bytes(self._received[:200])!r}…")
         self._received.clear()
         return True
 
@@ -85,10 +85,10 @@ def _reply(ref: str, payload: Any) -> bytes:
 
 
 def run(port: int, connections: int, depth: int, seconds: float) -> dict[str, Any]:
-    """Load a server; echoes a second, and how much of a core the load took.
+    """Run the load. Returns the echoes per second and the CPU use of this process.
 
     Raises:
-        BenchError: the server closed a connection, answered wrongly, or not within 20 s.
+        BenchmarkError: the server closed a connection, gave a wrong answer, or none for 20 s.
     """
     address = ("127.0.0.1", port)
     with selectors.DefaultSelector() as selector, ExitStack() as sockets:
@@ -114,7 +114,7 @@ def _rounds(selector: selectors.BaseSelector, seconds: float) -> int:
     while time.perf_counter() < end_s:
         ready = selector.select(_TIMEOUT_S)
         if not ready:
-            raise BenchError(f"the server was silent for {_TIMEOUT_S:g} s")
+            raise BenchmarkError(f"the server sent nothing for {_TIMEOUT_S:g} s")
         for key, _ in ready:
             if key.data.receive():
                 rounds += 1
@@ -123,7 +123,7 @@ def _rounds(selector: selectors.BaseSelector, seconds: float) -> int:
 
 
 def main() -> None:
-    """Load the server of a port."""
+    """Run the load against a port."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("port", type=int)
     parser.add_argument("--connections", type=int, default=32)
@@ -132,8 +132,8 @@ def main() -> None:
     options = parser.parse_args()
     try:
         found = run(options.port, options.connections, options.depth, options.seconds)
-    except (BenchError, OSError) as error:
-        raise SystemExit(f"bench: {error}") from error
+    except (BenchmarkError, OSError) as error:
+        raise SystemExit(f"Error: {error}") from error
     print(json.dumps(found))
 
 

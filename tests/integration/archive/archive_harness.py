@@ -14,7 +14,7 @@ from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.errors import ArchiveError
 from phoenix_compat.tasks.model.clock import SystemClock
 from tests.serving import serving
-from tests.unit.emulator.caller import Caller
+from tests.unit.emulator.emulator_client import EmulatorClient
 from tests.unit.tasks.sample_tasks import make_task
 
 TASK = make_task()
@@ -57,7 +57,7 @@ async def host(handler: Any) -> AsyncIterator[str]:
         yield origin
 
 
-async def output_of(caller: Caller, prompt: str, **given: Any) -> Any:
+async def output_of(caller: EmulatorClient, prompt: str, **given: Any) -> Any:
     """Create a prediction at the emulator, and return its output."""
     created = await caller.create(prompt, given=given)
     caller.state.clock.advance(60)

@@ -31,12 +31,12 @@ from tests.integration.archive.archive_harness import (
     output_of,
     refusal,
 )
-from tests.unit.emulator.caller import calling
+from tests.unit.emulator.emulator_client import emulator_client
 
 
 async def test_a_picture_is_stored(tmp_path: Path) -> None:
     """The file is stored under its hash, unchanged and with a thumbnail."""
-    async with calling() as caller, opened(tmp_path, caller.emulator.origin) as archive:
+    async with emulator_client() as caller, opened(tmp_path, caller.emulator.origin) as archive:
         url = await output_of(caller, "Medieval monk")
         picture = (await caller.get(url)).body
 
@@ -76,7 +76,7 @@ async def test_a_failed_download_has_its_error(
     timeout_s = 0.3 if fault == "file_stalled" else 10.0
     options = {"max_file_bytes": 2**20, "read_timeout_s": timeout_s}
     async with (
-        calling(oversize_bytes=2**22) as caller,
+        emulator_client(oversize_bytes=2**22) as caller,
         opened(tmp_path, caller.emulator.origin, **options) as archive,
     ):
         url = await output_of(caller, f"Medieval monk #fault:{fault}")
@@ -94,7 +94,7 @@ async def test_a_failed_download_has_its_error(
 @pytest.mark.parametrize("fault", ["file_500x2", "file_cutx2", "file_octets"])
 async def test_a_file_is_stored_after_retries(tmp_path: Path, fault: str) -> None:
     """Two failed tries are retried, and a wrong content type is ignored."""
-    async with calling() as caller, opened(tmp_path, caller.emulator.origin) as archive:
+    async with emulator_client() as caller, opened(tmp_path, caller.emulator.origin) as archive:
         url = await output_of(caller, f"Medieval monk #fault:{fault}")
 
         (stored,) = await archive.keep(TASK, [url])
@@ -121,7 +121,7 @@ async def test_an_inline_picture_is_stored_as_a_file(tmp_path: Path) -> None:
 
 async def test_one_failure_does_not_affect_the_other_files(tmp_path: Path) -> None:
     """The error has the stored files by position; a second call writes only the missing one."""
-    async with calling() as caller, opened(tmp_path, caller.emulator.origin) as archive:
+    async with emulator_client() as caller, opened(tmp_path, caller.emulator.origin) as archive:
         first, second = await output_of(caller, "Two monks #fault:output_two #fault:file_404x1")
 
         error = await refusal(archive, first, second)

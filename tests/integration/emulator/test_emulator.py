@@ -1,4 +1,4 @@
-"""The emulator, driven by Replicate's own SDK over real sockets."""
+"""The emulator, used through Replicate's SDK over real sockets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from phoenix_compat.emulator import Emulator, EmulatorSettings
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """An emulator whose clock stands still."""
+    """An emulator with a stopped clock."""
     async with Emulator(EmulatorSettings()) as emulator:
         emulator.state.clock.scale(0)
         yield emulator
@@ -25,7 +25,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def sdk(emulator: Emulator) -> AsyncIterator[AsyncReplicate]:
-    """The SDK, set up as the worker sets it up."""
+    """The SDK, configured like the worker's."""
     async with AsyncReplicate(
         bearer_token="r8_test",
         base_url=emulator.base_url,
@@ -36,16 +36,16 @@ async def sdk(emulator: Emulator) -> AsyncIterator[AsyncReplicate]:
 
 
 async def create(sdk: AsyncReplicate, prompt: str = "Medieval monk", **given: object) -> Prediction:
-    """Create one of imagen-4-fast."""
+    """Create a prediction of imagen-4-fast."""
     return await sdk.models.predictions.create(
         model_owner="google", model_name="imagen-4-fast", input={"prompt": prompt, **given}
     )
 
 
-async def test_a_prediction_lives_from_starting_to_succeeded(
+async def test_a_prediction_goes_from_starting_to_succeeded(
     emulator: Emulator, sdk: AsyncReplicate
 ) -> None:
-    """Polled as time passes, it is starting, processing, succeeded."""
+    """As time passes, polls see starting, processing and succeeded."""
     prediction = await create(sdk)
     statuses: list[str] = [prediction.status]
     for seconds in (1, 10):
@@ -57,10 +57,10 @@ async def test_a_prediction_lives_from_starting_to_succeeded(
 
 
 @pytest.mark.parametrize(("aspect_ratio", "size"), [("16:9", (1408, 768)), ("3:4", (896, 1280))])
-async def test_the_output_is_a_picture_of_the_asked_shape(
+async def test_the_output_is_a_picture_with_the_requested_aspect_ratio(
     emulator: Emulator, sdk: AsyncReplicate, aspect_ratio: str, size: tuple[int, int]
 ) -> None:
-    """The URL resolves without a token, to bytes that decode at the aspect ratio."""
+    """The URL works without a token and returns a picture with this aspect ratio."""
     prediction = await create(sdk, aspect_ratio=aspect_ratio)
     emulator.state.clock.advance(10)
     url = (await sdk.predictions.get(prediction_id=prediction.id)).output
@@ -71,8 +71,8 @@ async def test_the_output_is_a_picture_of_the_asked_shape(
     assert (answer.content_type, picture.format, picture.size) == ("image/jpeg", "JPEG", size)
 
 
-async def test_cancel_answers_the_whole_prediction(emulator: Emulator, sdk: AsyncReplicate) -> None:
-    """A running prediction is canceled at once, and a second cancel says the same."""
+async def test_cancel_returns_the_whole_prediction(emulator: Emulator, sdk: AsyncReplicate) -> None:
+    """A running prediction is canceled at once, and a second cancel returns the same."""
     prediction = await create(sdk)
     emulator.state.clock.advance(1)
 
@@ -84,8 +84,8 @@ async def test_cancel_answers_the_whole_prediction(emulator: Emulator, sdk: Asyn
     assert first.to_dict() == second.to_dict()
 
 
-async def test_the_list_runs_across_pages(emulator: Emulator, sdk: AsyncReplicate) -> None:
-    """The SDK's iterator walks all pages, newest first."""
+async def test_the_list_has_pages(emulator: Emulator, sdk: AsyncReplicate) -> None:
+    """The SDK's iterator reads all pages, newest first."""
     created = [(await create(sdk, str(number))).id for number in range(105)]
 
     listed = [prediction.id async for prediction in sdk.predictions.list()]
@@ -95,7 +95,7 @@ async def test_the_list_runs_across_pages(emulator: Emulator, sdk: AsyncReplicat
 
 
 async def test_prefer_wait_answers_at_output_time(emulator: Emulator, sdk: AsyncReplicate) -> None:
-    """A create that waits comes back with the output while the status is still processing."""
+    """A create with `Prefer: wait` returns the output while the status is still processing."""
     emulator.state.clock.scale(50)
 
     prediction = await sdk.predictions.create(
@@ -108,10 +108,10 @@ async def test_prefer_wait_answers_at_output_time(emulator: Emulator, sdk: Async
     assert prediction.metrics is None
 
 
-async def test_a_deadline_that_passes_in_starting_aborts(
+async def test_a_deadline_in_the_starting_phase_aborts(
     emulator: Emulator, sdk: AsyncReplicate
 ) -> None:
-    """Cancel-After sets the deadline; a prediction that never began is aborted by it."""
+    """Cancel-After sets the deadline; a prediction that has not started by then is aborted."""
     prediction = await sdk.models.predictions.create(
         model_owner="google",
         model_name="imagen-4-fast",
@@ -127,7 +127,7 @@ async def test_a_deadline_that_passes_in_starting_aborts(
 
 
 async def test_a_text_model_answers_in_chunks(emulator: Emulator, sdk: AsyncReplicate) -> None:
-    """Its output is a list of texts that join to the answer."""
+    """Its output is a list of texts that together are the answer."""
     prediction = await sdk.predictions.create(
         version="meta/meta-llama-3-8b-instruct", input={"prompt": "the weather"}
     )
@@ -139,8 +139,8 @@ async def test_a_text_model_answers_in_chunks(emulator: Emulator, sdk: AsyncRepl
     assert "the weather" in "".join(str(chunk) for chunk in output)
 
 
-async def test_the_account_model_and_secret_can_be_read(sdk: AsyncReplicate) -> None:
-    """What the SDK reads beside predictions is there and has the SDK's shape."""
+async def test_account_model_and_secret_can_be_read(sdk: AsyncReplicate) -> None:
+    """The SDK can parse the responses of the other routes."""
     account = await sdk.account.get()
     model = await sdk.models.get(model_owner="google", model_name="imagen-4-fast")
     secret = await sdk.webhooks.default.secret.get()
@@ -150,8 +150,8 @@ async def test_the_account_model_and_secret_can_be_read(sdk: AsyncReplicate) -> 
     assert (secret.key or "").startswith("whsec_")
 
 
-async def test_a_file_goes_up_and_comes_down(sdk: AsyncReplicate) -> None:
-    """An upload is told, listed and deleted through the SDK."""
+async def test_a_file_can_be_uploaded_and_deleted(sdk: AsyncReplicate) -> None:
+    """The SDK can upload, list and delete a file."""
     uploaded = await sdk.files.create(content=b"bytes of a picture", filename="in.png")
 
     listed = [file.id async for file in sdk.files.list()]
@@ -173,10 +173,10 @@ async def test_a_file_goes_up_and_comes_down(sdk: AsyncReplicate) -> None:
         ("reset_after", replicate.APIConnectionError),
     ],
 )
-async def test_faults_reach_the_caller_as_the_sdks_errors(
+async def test_faults_become_the_sdks_errors(
     emulator: Emulator, sdk: AsyncReplicate, fault: str, error: type[Exception]
 ) -> None:
-    """A fault becomes what the SDK makes of the real thing, and the next try passes."""
+    """The SDK raises the error that it raises for the real failure, and the next try succeeds."""
     prompt = f"a monk #fault:{fault}x1"
 
     with pytest.raises(error):
@@ -187,7 +187,7 @@ async def test_faults_reach_the_caller_as_the_sdks_errors(
 
 
 async def test_a_taken_port_is_an_error(emulator: Emulator) -> None:
-    """Entering on a port that is in use raises OSError and leaves nothing behind."""
+    """Entering with a port that is in use raises OSError."""
     port = int(emulator.origin.rpartition(":")[2])
 
     with pytest.raises(OSError, match="in use"):
@@ -196,6 +196,6 @@ async def test_a_taken_port_is_an_error(emulator: Emulator) -> None:
 
 
 def test_there_is_no_url_before_it_listens() -> None:
-    """Asked too early, it says how to start it."""
+    """Before it listens, `base_url` raises an error that says how to start it."""
     with pytest.raises(RuntimeError, match="async with"):
         _ = Emulator().base_url

@@ -1,4 +1,4 @@
-"""`python -m phoenix_compat.emulator` as a process of its own."""
+"""`python -m phoenix_compat.emulator` as a separate process."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from phoenix_compat.emulator.__main__ import main
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=lambda ending: ending.name)
-async def test_it_says_where_it_listens_and_ends_in_peace(ending: signal.Signals) -> None:
-    """The lines to paste name a URL that answers; a signal ends it with 0 and no traceback."""
+async def test_it_prints_its_url_and_stops_cleanly(ending: signal.Signals) -> None:
+    """The printed URL works; a signal ends the process with exit code 0 and without a traceback."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "phoenix_compat.emulator", "--port", "0", "--speed", "20"),
         stdout=asyncio.subprocess.PIPE,
@@ -37,13 +37,13 @@ async def test_it_says_where_it_listens_and_ends_in_peace(ending: signal.Signals
     ):
         status = answer.status
     process.send_signal(ending)
-    _, complaints = await asyncio.wait_for(process.communicate(), 5)
+    _, errors = await asyncio.wait_for(process.communicate(), 5)
 
-    assert (status, process.returncode, complaints) == (200, 0, b"")
+    assert (status, process.returncode, errors) == (200, 0, b"")
 
 
-def test_settings_that_cannot_work_are_a_usage_error() -> None:
-    """Exit code 2, with the reason."""
+def test_invalid_settings_are_a_usage_error() -> None:
+    """The exit code is 2, and the output has the reason."""
     result = CliRunner().invoke(main, ["--speed", "0"])
 
     assert result.exit_code == 2
@@ -51,8 +51,8 @@ def test_settings_that_cannot_work_are_a_usage_error() -> None:
 
 
 @pytest.mark.parametrize("command", [("emulator",), ("conformance", "serve")])
-def test_an_allowed_host_is_a_name_alone(command: tuple[str, ...]) -> None:
-    """Both servers with control routes refuse a URL there, and say what to write."""
+def test_an_allowed_host_is_only_a_name(command: tuple[str, ...]) -> None:
+    """Both servers with control routes refuse a URL and say what to write instead."""
     result = CliRunner().invoke(cli, [*command, "--port", "0", "--allowed-host", "http://box:1"])
 
     assert result.exit_code == 2

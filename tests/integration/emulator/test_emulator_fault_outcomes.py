@@ -1,4 +1,4 @@
-"""The faults that change what becomes of a prediction, and those of its files."""
+"""The faults of the stages outcome and file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 from phoenix_compat.emulator.clock import parse_timestamp
 from phoenix_compat.emulator.pictures.picture import PictureRequest
-from tests.unit.emulator.caller import PATIENCE_S, Caller, calling
 from tests.unit.emulator.checks import Check, failed, page, status
+from tests.unit.emulator.emulator_client import NO_ANSWER_TIMEOUT_S, EmulatorClient, emulator_client
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """A prediction as polled while it starts, in the middle of its run, and when all is over."""
+class Run:
+    """The documents of a prediction: while it starts, in the middle of its run, and at its end."""
 
     start: Any
     middle: Any
@@ -27,37 +27,37 @@ class Life:
     skew_s: float
 
 
-def ends(expected: str, error: str | None) -> Callable[[Life], bool]:
-    """It comes to this status; the error contains this text, or is null."""
+def ends(expected: str, error: str | None) -> Callable[[Run], bool]:
+    """The prediction ends with this status; the error contains this text, or is null."""
 
-    def check(life: Life) -> bool:
-        told = life.end["error"]
-        is_told = told is None if error is None else error in (told or "")
-        return life.end["status"] == expected and is_told and life.end["output"] is None
+    def check(run: Run) -> bool:
+        reported = run.end["error"]
+        is_expected = reported is None if error is None else error in (reported or "")
+        return run.end["status"] == expected and is_expected and run.end["output"] is None
 
     return check
 
 
-def succeeds(output: Callable[[Any], bool]) -> Callable[[Life], bool]:
-    """It succeeds with such an output."""
-    return lambda life: life.end["status"] == "succeeded" and output(life.end["output"])
+def succeeds(output: Callable[[Any], bool]) -> Callable[[Run], bool]:
+    """The prediction succeeds, and its output fulfils this condition."""
+    return lambda run: run.end["status"] == "succeeded" and output(run.end["output"])
 
 
-OUTCOMES: dict[str, Callable[[Life], bool]] = {
-    "slow_start": lambda life: (
-        (life.middle["status"], life.end["status"]) == ("starting", "succeeded")
+OUTCOMES: dict[str, Callable[[Run], bool]] = {
+    "slow_start": lambda run: (
+        (run.middle["status"], run.end["status"]) == ("starting", "succeeded")
     ),
-    "stuck_starting": lambda life: life.end["status"] == "starting",
-    "stuck_processing": lambda life: life.end["status"] == "processing",
+    "stuck_starting": lambda run: run.end["status"] == "starting",
+    "stuck_processing": lambda run: run.end["status"] == "processing",
     "E005": ends("failed", "(E005)"),
     "PA": ends("failed", "(code: PA)"),
     "E003": ends("failed", "(E003)"),
     "director": ends("failed", "Director: unexpected error"),
     "error_null": ends("failed", None),
-    "aborted": lambda life: ends("aborted", None)(life) and "started_at" not in life.end,
-    "canceled": lambda life: ends("canceled", None)(life) and "started_at" in life.end,
-    "status_queued": lambda life: (
-        [part["status"] for part in (life.start, life.middle, life.end)]
+    "aborted": lambda run: ends("aborted", None)(run) and "started_at" not in run.end,
+    "canceled": lambda run: ends("canceled", None)(run) and "started_at" in run.end,
+    "status_queued": lambda run: (
+        [part["status"] for part in (run.start, run.middle, run.end)]
         == ["queued", "processing", "succeeded"]
     ),
     "status_expired": ends("expired", None),
@@ -66,41 +66,41 @@ OUTCOMES: dict[str, Callable[[Life], bool]] = {
     "output_data_url": succeeds(lambda output: output.startswith("data:image/png;base64,")),
     "output_dict": succeeds(lambda output: output["image"].startswith("http")),
     "output_two": succeeds(lambda output: len(output) == 2),
-    "logs_null": lambda life: life.middle["logs"] is None and life.end["logs"] is None,
-    "logs_cr": lambda life: "\r" in life.middle["logs"] and "\n" not in life.middle["logs"],
-    "logs_huge": lambda life: len(life.end["logs"]) >= 5 * 2**20,
-    "clock_ahead": lambda life: 599 < life.skew_s < 601,
-    "clock_behind": lambda life: -601 < life.skew_s < -599,
-    "list_lag": lambda life: not life.is_listed_at_once and life.is_listed_later,
+    "logs_null": lambda run: run.middle["logs"] is None and run.end["logs"] is None,
+    "logs_cr": lambda run: "\r" in run.middle["logs"] and "\n" not in run.middle["logs"],
+    "logs_huge": lambda run: len(run.end["logs"]) >= 5 * 2**20,
+    "clock_ahead": lambda run: 599 < run.skew_s < 601,
+    "clock_behind": lambda run: -601 < run.skew_s < -599,
+    "list_lag": lambda run: not run.is_listed_at_once and run.is_listed_later,
 }
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-async def test_an_outcome_fault_changes_the_life(name: str) -> None:
-    """What becomes of the prediction is what the fault says, and it strikes one prediction."""
-    async with calling() as caller:
+async def test_an_outcome_fault_changes_the_prediction(name: str) -> None:
+    """The prediction runs as the fault says, and the next prediction is not affected."""
+    async with emulator_client() as client:
         prompt = f"a monk #fault:{name}x1"
 
-        life = await lived(caller, prompt)
+        run = await observed_run(client, prompt)
 
-        assert OUTCOMES[name](life), life
-        assert (await caller.create(prompt)).status == 201
-        assert caller.state.faults.totals == {name: 1}
+        assert OUTCOMES[name](run), run
+        assert (await client.create(prompt)).status == 201
+        assert client.state.faults.totals == {name: 1}
 
 
-async def lived(caller: Caller, prompt: str) -> Life:
-    """Create it and follow it to its end."""
-    created = await caller.create(prompt)
+async def observed_run(client: EmulatorClient, prompt: str) -> Run:
+    """Create a prediction and poll it until its end."""
+    created = await client.create(prompt)
     created_at_s = parse_timestamp(created.json["created_at"])
-    skew_s = created_at_s - caller.state.clock.now_s()
-    documents, listings = [], [await caller.get("/v1/predictions")]
+    skew_s = created_at_s - client.state.clock.now_s()
+    documents, listings = [], [await client.get("/v1/predictions")]
     for seconds in (0.5, 2.0, 100.0):
-        caller.state.clock.advance(seconds)
-        documents.append((await caller.poll(created)).json)
-        listings.append(await caller.get("/v1/predictions"))
+        client.state.clock.advance(seconds)
+        documents.append((await client.poll(created)).json)
+        listings.append(await client.get("/v1/predictions"))
     is_listed = [bool(listing.json["results"]) for listing in listings]
     start, middle, end = documents
-    return Life(start, middle, end, is_listed[0], is_listed[2], skew_s)
+    return Run(start, middle, end, is_listed[0], is_listed[2], skew_s)
 
 
 MAX_BYTES = 2**20
@@ -108,20 +108,20 @@ FILES: dict[str, Check] = {
     "file_404": status(404),
     "file_403": status(403),
     "file_500": status(500),
-    "file_empty": lambda seen: (seen.status, seen.body) == (200, b""),
+    "file_empty": lambda response: (response.status, response.body) == (200, b""),
     "file_html": page(200),
-    "file_octets": lambda seen: (
-        seen.headers["Content-Type"] == "application/octet-stream"
-        and seen.body.startswith(b"\xff\xd8\xff")
+    "file_octets": lambda response: (
+        response.headers["Content-Type"] == "application/octet-stream"
+        and response.body.startswith(b"\xff\xd8\xff")
     ),
-    "file_redirect": lambda seen: (
-        seen.status == 302 and seen.headers["Location"].startswith("http://localhost:")
+    "file_redirect": lambda response: (
+        response.status == 302 and response.headers["Location"].startswith("http://localhost:")
     ),
-    "file_too_large": lambda seen: (
-        int(seen.headers["Content-Length"]) == MAX_BYTES and len(seen.body) == MAX_BYTES
+    "file_too_large": lambda response: (
+        int(response.headers["Content-Length"]) == MAX_BYTES and len(response.body) == MAX_BYTES
     ),
-    "file_endless": lambda seen: (
-        "Content-Length" not in seen.headers and len(seen.body) == MAX_BYTES
+    "file_endless": lambda response: (
+        "Content-Length" not in response.headers and len(response.body) == MAX_BYTES
     ),
     "file_stalled": failed(TimeoutError),
     "file_cut": failed(aiohttp.ClientPayloadError),
@@ -129,35 +129,35 @@ FILES: dict[str, Check] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-async def test_a_file_fault_strikes_one_download(name: str) -> None:
-    """The prediction succeeds, its first download meets the fault, the second is the picture."""
-    async with calling(oversize_bytes=MAX_BYTES) as caller:
-        created = await caller.create(f"a monk #fault:{name}x1")
-        caller.state.clock.advance(60)
-        url = (await caller.poll(created)).json["output"]
-        # Drawn before, so that patience is for the fault alone.
-        await caller.state.picture_cache.picture(order_of(caller))
-        waits = {"patience_s": PATIENCE_S} if name == "file_stalled" else {}
+async def test_a_file_fault_applies_to_one_download(name: str) -> None:
+    """The first download has the fault, the second returns the picture."""
+    async with emulator_client(oversize_bytes=MAX_BYTES) as client:
+        created = await client.create(f"a monk #fault:{name}x1")
+        client.state.clock.advance(60)
+        url = (await client.poll(created)).json["output"]
+        # Drawn in advance, so that the timeout covers only the fault.
+        await client.state.picture_cache.picture(picture_request_of(client))
+        waits = {"timeout_s": NO_ANSWER_TIMEOUT_S} if name == "file_stalled" else {}
 
-        seen = await caller.get(url, allow_redirects=False, **waits)
+        response = await client.get(url, allow_redirects=False, **waits)
 
-        assert FILES[name](seen), (seen.status, seen.headers, seen.failure)
-        assert (await caller.get(url)).body.startswith(b"\xff\xd8\xff")
+        assert FILES[name](response), (response.status, response.headers, response.failure)
+        assert (await client.get(url)).body.startswith(b"\xff\xd8\xff")
 
 
-def order_of(caller: Caller) -> PictureRequest:
-    """The picture of the only prediction."""
-    (prediction,) = caller.state.predictions
+def picture_request_of(client: EmulatorClient) -> PictureRequest:
+    """The request for the picture of the only prediction."""
+    (prediction,) = client.state.predictions
     return PictureRequest(prediction.prompt, 1024, 1024, "jpg")
 
 
-async def test_who_follows_the_redirect_is_noticed() -> None:
-    """The other host of the redirect fault answers, and counts who came."""
-    async with calling() as caller:
-        created = await caller.create("a monk #fault:file_redirect")
-        caller.state.clock.advance(60)
+async def test_followed_redirects_are_counted() -> None:
+    """The target of the redirect fault answers, and the request is counted."""
+    async with emulator_client() as client:
+        created = await client.create("a monk #fault:file_redirect")
+        client.state.clock.advance(60)
 
-        seen = await caller.get((await caller.poll(created)).json["output"])
+        response = await client.get((await client.poll(created)).json["output"])
 
-        assert seen.body.startswith(b"\xff\xd8\xff")
-        assert caller.state.counts["redirects_followed"] == 1
+        assert response.body.startswith(b"\xff\xd8\xff")
+        assert client.state.counts["redirects_followed"] == 1

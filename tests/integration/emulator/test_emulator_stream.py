@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.emulator.caller import calling
+from tests.unit.emulator.emulator_client import emulator_client
 
 
 @pytest.mark.parametrize(
@@ -16,41 +16,43 @@ from tests.unit.emulator.caller import calling
         ("google/imagen-4-fast", "#fault:canceled", ["done"]),
     ],
 )
-async def test_a_stream(model: str, prompt: str, events: list[str]) -> None:
-    """Each chunk is an output event, and the last event says how it went."""
-    async with calling() as caller:
+async def test_a_stream_has_the_output_and_the_end(
+    model: str, prompt: str, events: list[str]
+) -> None:
+    """Each chunk is an `output` event, and the last event shows how the prediction ended."""
+    async with emulator_client() as client:
         body = {"version": model}
-        created = await caller.create(prompt, path="/v1/predictions", body=body)
-        caller.state.clock.scale(50)
+        created = await client.create(prompt, path="/v1/predictions", body=body)
+        client.state.clock.scale(50)
 
-        seen = await caller.get(created.json["urls"]["stream"])
+        response = await client.get(created.json["urls"]["stream"])
 
-        assert seen.headers["Content-Type"] == "text/event-stream"
-        lines = seen.body.decode().splitlines()
+        assert response.headers["Content-Type"] == "text/event-stream"
+        lines = response.body.decode().splitlines()
         assert [line[7:] for line in lines if line.startswith("event: ")] == events
 
 
 async def test_a_stream_is_resumed() -> None:
-    """Last-Event-ID leaves out what the client already has."""
-    async with calling() as caller:
+    """With `Last-Event-ID` the stream continues after that event."""
+    async with emulator_client() as client:
         body = {"version": "meta/meta-llama-3-8b-instruct"}
-        created = await caller.create(path="/v1/predictions", body=body)
-        caller.state.clock.advance(60)
+        created = await client.create(path="/v1/predictions", body=body)
+        client.state.clock.advance(60)
         url = created.json["urls"]["stream"]
-        whole = (await caller.get(url)).body.decode()
+        whole = (await client.get(url)).body.decode()
 
-        rest = (await caller.get(url, headers={"Last-Event-ID": "1:4"})).body.decode()
+        rest = (await client.get(url, headers={"Last-Event-ID": "1:4"})).body.decode()
 
         assert whole.endswith(rest)
         assert whole.count("event: output") - rest.count("event: output") == 5
 
 
 async def test_an_idle_stream_is_closed() -> None:
-    """After 30 s without an event there is a comment and the end."""
-    async with calling() as caller:
-        created = await caller.create("#fault:stuck_processing")
-        caller.state.clock.scale(500)
+    """After 30 s without an event the stream ends with a comment."""
+    async with emulator_client() as client:
+        created = await client.create("#fault:stuck_processing")
+        client.state.clock.scale(500)
 
-        seen = await caller.get(created.json["urls"]["stream"])
+        response = await client.get(created.json["urls"]["stream"])
 
-        assert seen.body == b":408: 408 Request Timeout\n\n"
+        assert response.body == b":408: 408 Request Timeout\n\n"

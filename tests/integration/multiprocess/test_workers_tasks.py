@@ -14,7 +14,7 @@ import pytest
 
 from phoenix_compat.emulator import EmulatorSettings
 from phoenix_compat.emulator.signature import webhook_headers
-from tests.faults.watcher import Deed, Lookout, Moment, watched_emulator
+from tests.faults.observed_emulator import ObservedEmulator, Operation, Phase, observed_emulator
 from tests.integration.multiprocess.multiprocess import Company, company
 from tests.integration.operations.commands import run
 from tests.integration.task_server import SPEED
@@ -35,10 +35,10 @@ async def tasks(folder: Path, size: int = 2, **changes: str) -> AsyncIterator[Co
 @asynccontextmanager
 async def watched_tasks(
     folder: Path, speed: float, public_url: str = "http://files.test"
-) -> AsyncIterator[tuple[Company, Lookout]]:
+) -> AsyncIterator[tuple[Company, ObservedEmulator]]:
     """The same on an emulator of the test's, which sees what is ordered."""
     async with (
-        watched_emulator(EmulatorSettings(speed=speed)) as lookout,
+        observed_emulator(EmulatorSettings(speed=speed)) as lookout,
         tasks(
             folder,
             REPLICATE_API_TOKEN="r8_test",
@@ -117,17 +117,19 @@ async def test_a_task_that_is_not_there_is_refused_at_every_process(tmp_path: Pa
             assert (status, problem["status"]) == (404, 404)
 
 
-@pytest.mark.parametrize("moment", [Moment.ARRIVES, Moment.ANSWERS])
-async def test_a_killed_keeper_loses_and_repeats_nothing(tmp_path: Path, moment: Moment) -> None:
+@pytest.mark.parametrize("moment", [Phase.REQUEST, Phase.RESPONSE])
+async def test_a_killed_keeper_loses_and_repeats_nothing(tmp_path: Path, moment: Phase) -> None:
     """SIGKILL in the middle of a task: another process takes it up, and it is paid for once."""
     async with watched_tasks(tmp_path, speed=4.0) as (scene, lookout):
         leader = await scene.leader()
         other = 1 - leader
-        with lookout.trap(lambda sight: sight.deed is Deed.POLL and sight.moment is moment) as trap:
+        with lookout.intercept(
+            lambda sight: sight.operation is Operation.POLL and sight.phase is moment
+        ) as trap:
             task_id = await scene.post(other)
             watch = await scene.watch(other, task_id)
             async with asyncio.timeout(20.0):
-                await trap.sprung.wait()
+                await trap.matched.wait()
 
         await scene.kill(leader)
         later = await scene.post(other)  # waits for the new leader
@@ -147,7 +149,7 @@ NEVER_OVER = "#fault:stuck_processing+webhook_never"
 
 
 def webhook_of(
-    lookout: Lookout, task_id: str, **changes: object
+    lookout: ObservedEmulator, task_id: str, **changes: object
 ) -> tuple[str, bytes, dict[str, str]]:
     """What Replicate would post of a task's prediction: path with query, body, signed headers."""
     orders = [(one, one.webhook) for one in lookout.state.predictions]

@@ -13,9 +13,9 @@ import pytest
 from phoenix_compat import HandleResult, Socket, ok, on
 from phoenix_compat.conformance.reference import build_reference_app
 from tests.benchmarks.__main__ import main
+from tests.benchmarks.benchmark import BenchmarkError
 from tests.benchmarks.loads import pipelined
 from tests.benchmarks.tools import DEFAULT_FOLDER
-from tests.benchmarks.work import BenchError
 from tests.integration.echo_app import OpenChannel
 from tests.serving import accepting, serving, socket_app
 
@@ -32,7 +32,7 @@ def measured(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[s
     """The lines of a quick run; there must be a table too."""
     main([*arguments, "--quick"])
     lines, _, table = capsys.readouterr().out.partition("\n\n")
-    assert table.startswith("| work")
+    assert table.startswith("| benchmark")
     return [json.loads(line) for line in lines.splitlines()]
 
 
@@ -95,5 +95,5 @@ async def test_a_wrong_echo_ends_the_load() -> None:
     app = socket_app(accepting({"room:*": LyingChannel}))
 
     async with serving(app) as base_url:
-        with pytest.raises(BenchError, match="the server answered"):
+        with pytest.raises(BenchmarkError, match="the server answered"):
             await load(base_url)

@@ -1,1 +1,1 @@
-"""Unit tests of the benchmarks: what they say of figures, and of what is missing."""
+"""Unit tests of the benchmarks: targets, tables, arguments and the errors for missing tools."""

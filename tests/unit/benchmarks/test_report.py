@@ -1,4 +1,4 @@
-"""Targets, medians, the table: what the benchmarks say of their figures."""
+"""Targets, medians, the table and the command line of the benchmarks."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ from typing import Any, cast
 import pytest
 
 from tests.benchmarks.__main__ import chosen, main
-from tests.benchmarks.loads.beats import summary
+from tests.benchmarks.benchmark import Benchmark, BenchmarkError, Measure, Sample, Target
+from tests.benchmarks.cases.families import FAMILIES
+from tests.benchmarks.context import BenchmarkContext
+from tests.benchmarks.loads.heartbeats import summary
 from tests.benchmarks.loads.http_load import Request, request, write_script
 from tests.benchmarks.machine import ROOT
 from tests.benchmarks.report import Outcome, json_line, table
-from tests.benchmarks.rig import Rig
 from tests.benchmarks.suite import run
-from tests.benchmarks.work import BenchError, Measure, Sample, Target, Work
-from tests.benchmarks.works.families import FAMILIES
 
 
-def rig(tmp_path: Path, *, is_quick: bool = False) -> Rig:
-    """A rig without tools."""
-    return Rig(cast("Any", SimpleNamespace()), tmp_path, is_quick=is_quick)
+def context(tmp_path: Path, *, is_quick: bool = False) -> BenchmarkContext:
+    """A context without load generators."""
+    return BenchmarkContext(cast("Any", SimpleNamespace()), tmp_path, is_quick=is_quick)
 
 
 def giving(*values: float) -> Measure:
-    """A measurement that gives these figures, one a run."""
+    """A measurement that returns these values, one per run."""
     given: Iterator[float] = iter(values)
-    return lambda _rig: Sample(next(given), {"client_cpu_pct": 50.0})
+    return lambda _context: Sample(next(given), {"client_cpu_pct": 50.0})
 
 
-def outcome(ours: list[float], ruler: list[float], target: Target | None = None) -> Outcome:
-    work = Work(
+def outcome(ours: list[float], baseline: list[float], target: Target | None = None) -> Outcome:
+    benchmark = Benchmark(
         name="echo",
         unit="/s",
         ours=giving(),
-        ruler=giving(),
-        ruler_name="C server",
+        baseline=giving(),
+        baseline_name="C server",
         target=target,
     )
     samples = {
         side: [Sample(value, {"client_cpu_pct": 40.0}) for value in values]
-        for side, values in (("ours", ours), ("ruler", ruler))
+        for side, values in (("ours", ours), ("baseline", baseline))
         if values
     }
-    return Outcome(work, samples)
+    return Outcome(benchmark, samples)
 
 
 def test_the_ratio_is_that_of_the_medians() -> None:
-    """One slow run of either side moves nothing."""
+    """One slow run of either side does not change the ratio."""
     found = outcome([60.0, 6.0, 61.0], [100.0, 101.0, 1_000.0])
 
-    assert (found.ours, found.ruler) == (60.0, 101.0)
+    assert (found.ours, found.baseline) == (60.0, 101.0)
     assert found.ratio == pytest.approx(60.0 / 101.0)
 
 
 def test_without_a_ruler_there_is_no_ratio() -> None:
-    """A figure that stands alone has none, and neither has one beside a ruler that shows 0."""
+    """The ratio is None without a baseline, and when the baseline is 0."""
     assert outcome([1.0], []).ratio is None
     assert outcome([1.0], [0.0]).ratio is None
 
 
 @pytest.mark.parametrize(
-    ("target", "ours", "ruler", "is_met"),
+    ("target", "ours", "baseline", "is_met"),
     [
         (Target(min_ratio=0.6), 60.0, 100.0, True),
         (Target(min_ratio=0.6), 59.9, 100.0, False),
@@ -77,20 +77,20 @@ def test_without_a_ruler_there_is_no_ratio() -> None:
     ],
 )
 def test_a_target_is_met_at_its_bound(
-    target: Target | None, ours: float, ruler: float, is_met: bool | None
+    target: Target | None, ours: float, baseline: float, is_met: bool | None
 ) -> None:
-    """Bounds are inclusive, and every bound of a target must hold."""
-    assert outcome([ours], [ruler], target).is_met is is_met
+    """Bounds are inclusive, and all bounds of a target must be met."""
+    assert outcome([ours], [baseline], target).is_met is is_met
 
 
-def test_a_ratio_that_is_not_known_meets_no_target() -> None:
-    """A ruler that showed nothing proves nothing."""
+def test_an_unknown_ratio_meets_no_target() -> None:
+    """When the baseline is 0, no ratio target is met."""
     assert outcome([1.0], [0.0], Target(min_ratio=0.5)).is_met is False
     assert outcome([1.0], [0.0], Target(max_ratio=2.0)).is_met is False
 
 
-def test_the_table_has_a_row_for_each_work() -> None:
-    """Both medians, the ratio, the target, the verdict, and how busy the generator was."""
+def test_the_table_has_a_row_for_each_benchmark() -> None:
+    """A row has both medians, the ratio, the target, whether it is met, and the load CPU."""
     text = table([outcome([12_345.0], [20_000.0], Target(min_ratio=0.9))])
 
     head, rule, row = text.splitlines()
@@ -102,11 +102,11 @@ def test_the_table_has_a_row_for_each_work() -> None:
 
 
 def test_a_line_names_the_side_and_the_machine() -> None:
-    """A run's line is JSON with the work, the side, the figure, and what all runs share."""
-    work = outcome([1.0], [2.0]).work
+    """The line of a run is JSON with the benchmark, the side, the value and the common keys."""
+    benchmark = outcome([1.0], [2.0]).benchmark
 
     line = json_line(
-        work, "ruler", 2, Sample(2.0, {"p99": 7}), {"seed": 5, "machine": {"cores": 2}}
+        benchmark, "baseline", 2, Sample(2.0, {"p99": 7}), {"seed": 5, "machine": {"cores": 2}}
     )
 
     assert json.loads(line) == {
@@ -122,40 +122,42 @@ def test_a_line_names_the_side_and_the_machine() -> None:
 
 
 def test_the_sides_take_turns(tmp_path: Path) -> None:
-    """Each round measures every work once on both sides, and begins with the other side."""
-    works = [
-        Work(name=name, unit="/s", ours=giving(1, 2), ruler=giving(3, 4), ruler_name="ruler")
+    """Each round runs both sides of every benchmark, and the side that runs first alternates."""
+    benchmarks = [
+        Benchmark(
+            name=name, unit="/s", ours=giving(1, 2), baseline=giving(3, 4), baseline_name="baseline"
+        )
         for name in ("a", "b", "c")
     ]
-    told: list[tuple[str, str, int]] = []
+    reported: list[tuple[str, str, int]] = []
 
     outcomes = run(
-        works,
-        rig(tmp_path),
+        benchmarks,
+        context(tmp_path),
         2,
-        lambda work, side, number, _: told.append((work.name, side, number)),
+        lambda benchmark, side, number, _: reported.append((benchmark.name, side, number)),
     )
 
-    assert [one.work.name for one in outcomes] == ["a", "b", "c"]
-    assert [(one.ours, one.ruler) for one in outcomes] == [(1.5, 3.5)] * 3
-    assert [side for _, side, _ in told] == ["ours", "ruler"] * 3 + ["ruler", "ours"] * 3
-    assert [number for *_, number in told] == [0] * 6 + [1] * 6
+    assert [one.benchmark.name for one in outcomes] == ["a", "b", "c"]
+    assert [(one.ours, one.baseline) for one in outcomes] == [(1.5, 3.5)] * 3
+    assert [side for _, side, _ in reported] == ["ours", "baseline"] * 3 + ["baseline", "ours"] * 3
+    assert [number for *_, number in reported] == [0] * 6 + [1] * 6
 
 
 def test_quick_is_a_tenth(tmp_path: Path) -> None:
-    """A quick rig shrinks counts and times, and never to nothing."""
-    quick = rig(tmp_path, is_quick=True)
+    """A quick run uses a tenth of counts and times, and at least 1."""
+    quick = context(tmp_path, is_quick=True)
 
     assert (quick.count(1_000), quick.count(3), quick.seconds(3)) == (100, 1, 0.3)
-    assert rig(tmp_path).count(1_000) == 1_000
+    assert context(tmp_path).count(1_000) == 1_000
 
 
-def test_works_have_names_of_their_own() -> None:
-    """Every work of every family can be chosen by its name."""
-    names = [work.name for works in FAMILIES.values() for work in works]
+def test_benchmark_names_are_unique() -> None:
+    """Every benchmark can be selected by its name."""
+    names = [benchmark.name for benchmarks in FAMILIES.values() for benchmark in benchmarks]
 
     assert len(set(names)) == len(names)
-    assert [work.name for work in chosen([], "")] == names
+    assert [benchmark.name for benchmark in chosen([], "")] == names
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -166,8 +168,8 @@ def test_every_family_is_documented(family: str) -> None:
     assert f"| `{family}` |" in text
 
 
-def test_only_names_a_part(capsys: pytest.CaptureFixture[str]) -> None:
-    """--only and the families choose; --list tells what was chosen and measures nothing."""
+def test_only_selects_by_part_of_the_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--only` and the families select benchmarks; `--list` prints their names."""
     main(["core", "--only", "heartbeats", "--list"])
 
     assert capsys.readouterr().out == "heartbeats, 100 connections\n"
@@ -176,43 +178,43 @@ def test_only_names_a_part(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["nonsense"], "no such family: nonsense; there are: core"),
+        (["nonsense"], "unknown family: nonsense; known: core"),
         (["core", "--rounds", "0"], "--rounds must be at least 1"),
     ],
 )
 def test_wrong_arguments_are_named(
     arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is wrong with the command line is said, with what there is."""
+    """The error names the wrong argument and the valid ones."""
     with pytest.raises(SystemExit):
         main(arguments)
 
     assert reason in capsys.readouterr().err
 
 
-def test_choosing_nothing_is_an_error() -> None:
-    """A name that no work has measures nothing, and says so."""
-    with pytest.raises(BenchError, match="no work has 'nonsense' in its name"):
+def test_selecting_no_benchmark_is_an_error() -> None:
+    """An unknown name is an error."""
+    with pytest.raises(BenchmarkError, match="no benchmark has 'nonsense' in its name"):
         chosen(["core"], "nonsense")
 
 
-def test_the_issue_has_its_targets() -> None:
-    """The core works carry the bounds that were asked for."""
-    targets = [str(work.target) for work in FAMILIES["core"]]
+def test_the_core_benchmarks_have_targets() -> None:
+    """The targets of the core family do not change by accident."""
+    targets = [str(benchmark.target) for benchmark in FAMILIES["core"]]
 
     ratios = ["≥ 0.72", "≥ 0.9", "≥ 0.85", "≥ 0.75", "≥ 0.6", "≥ 0.55", "≥ 0.25"]
     assert targets == [*ratios, "at most 3000"]
 
 
-def test_waits_are_told_by_their_worst() -> None:
+def test_waits_are_summarized_by_percentiles() -> None:
     """The 99th percentile of 1 … 1 000 ms is 990 ms."""
     waits = [float(wait) for wait in range(1_000, 0, -1)]
 
     assert summary(waits) == {"beats": 1_000, "p50": 500.0, "p99": 990.0, "max": 1_000.0}
 
 
-def test_a_script_has_each_request_byte_for_byte(tmp_path: Path) -> None:
-    """The generator of HTTP reads a line with status, length and text, then the request."""
+def test_a_script_has_the_bytes_of_each_request(tmp_path: Path) -> None:
+    """The HTTP load generator reads a line with status, length and text, then the request."""
     raw = request("POST", "/x", "é")
 
     write_script(tmp_path / "script", [[Request(raw, 202, "task_id")]])

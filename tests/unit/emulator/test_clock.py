@@ -10,7 +10,7 @@ from phoenix_compat.emulator.clock import EmulatorClock, parse_timestamp, timest
 
 
 class Seconds:
-    """A source of real seconds that a test turns by hand."""
+    """A source of real seconds that a test sets."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -20,7 +20,7 @@ class Seconds:
 
 
 def test_it_follows_its_source() -> None:
-    """Unless told otherwise the clock shows the source's time."""
+    """By default the clock shows the time of its source."""
     source = Seconds()
     clock = EmulatorClock(source)
 
@@ -30,7 +30,7 @@ def test_it_follows_its_source() -> None:
 
 
 def test_a_jump_adds_to_the_time() -> None:
-    """Advance moves the reading and leaves the pace alone."""
+    """`advance` moves the time and does not change the speed."""
     source = Seconds()
     clock = EmulatorClock(source)
 
@@ -40,8 +40,8 @@ def test_a_jump_adds_to_the_time() -> None:
     assert clock.now_s() == 3701
 
 
-def test_a_new_pace_counts_from_where_the_clock_stands() -> None:
-    """Scale hurries only what comes after it."""
+def test_a_new_speed_applies_from_now_on() -> None:
+    """`scale` does not change the time that has already passed."""
     source = Seconds()
     clock = EmulatorClock(source)
 
@@ -53,7 +53,7 @@ def test_a_new_pace_counts_from_where_the_clock_stands() -> None:
 
 
 def test_a_stopped_clock_never_reaches_a_later_time() -> None:
-    """At pace 0 the wait for any later moment is infinite, and for a past one nothing."""
+    """At speed 0 the wait for a later time is infinite, and for a past one it is 0."""
     clock = EmulatorClock(Seconds())
 
     clock.scale(0)
@@ -63,7 +63,7 @@ def test_a_stopped_clock_never_reaches_a_later_time() -> None:
 
 
 def test_a_wait_is_shorter_on_a_fast_clock() -> None:
-    """Real seconds are emulated ones divided by the pace."""
+    """Real seconds are emulated seconds divided by the speed."""
     clock = EmulatorClock(Seconds())
 
     clock.scale(4)
@@ -71,21 +71,21 @@ def test_a_wait_is_shorter_on_a_fast_clock() -> None:
     assert clock.real_seconds_until(110) == 2.5
 
 
-def test_listeners_hear_of_each_move() -> None:
-    """A jump and a change of pace are both announced."""
-    heard = []
+def test_listeners_are_called_after_each_change() -> None:
+    """Both a jump and a change of speed call the listeners."""
+    calls = []
     clock = EmulatorClock(Seconds())
-    clock.on_change(lambda: heard.append(clock.now_s()))
+    clock.on_change(lambda: calls.append(clock.now_s()))
 
     clock.advance(1)
     clock.scale(2)
 
-    assert heard == [101, 101]
+    assert calls == [101, 101]
 
 
 @pytest.mark.parametrize("move", [lambda c: c.advance(-1), lambda c: c.scale(-1)])
 def test_time_never_runs_back(move: object) -> None:
-    """A negative jump or pace is refused."""
+    """A negative jump or speed is refused."""
     clock = EmulatorClock(Seconds())
 
     with pytest.raises(ValueError, match="clock"):
@@ -97,12 +97,12 @@ def test_time_never_runs_back(move: object) -> None:
     [(3, "2025-07-30T03:13:27.921Z"), (6, "2025-07-30T03:13:27.921000Z")],
 )
 def test_timestamps_have_as_many_digits_as_asked(digits: int, text: str) -> None:
-    """What was a whole number of milliseconds is shown as that number."""
+    """A whole number of milliseconds is shown exactly."""
     assert timestamp(1753845207.921, digits) == text
 
 
 def test_every_millisecond_survives_being_shown() -> None:
-    """No millisecond is lost to the way floats are kept."""
+    """Rounding errors of floats do not change the milliseconds."""
     moments = [1_764_000_000 + millisecond / 1000 for millisecond in range(1000)]
 
     shown = [timestamp(moment) for moment in moments]
@@ -111,6 +111,6 @@ def test_every_millisecond_survives_being_shown() -> None:
 
 
 def test_a_timestamp_is_read_back() -> None:
-    """What the emulator writes it can read, and a time without a zone is UTC."""
+    """The emulator can parse its own timestamps; a time without a zone is UTC."""
     assert parse_timestamp("2025-07-30T03:13:27.921Z") == pytest.approx(1753845207.921)
     assert parse_timestamp("2025-07-30T03:13:27") == 1753845207

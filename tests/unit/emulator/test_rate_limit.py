@@ -9,7 +9,7 @@ from phoenix_compat.emulator.rate_limit import RateLimit
 
 
 def test_a_burst_is_let_through_and_then_no_more() -> None:
-    """As many as the burst pass at once; the next one is told how long to wait."""
+    """As many requests as the burst pass at once; the next gets 429 with the time to wait."""
     limit = RateLimit(per_minute=6, burst=2, now_s=0)
     limit.take(0)
     limit.take(0)
@@ -23,8 +23,8 @@ def test_a_burst_is_let_through_and_then_no_more() -> None:
     assert "resets in ~10s" in refusal.value.body["detail"]
 
 
-def test_waiting_as_told_is_enough() -> None:
-    """After the told wait the next one passes."""
+def test_a_request_passes_after_the_stated_wait() -> None:
+    """After the time that the 429 states, the next request passes."""
     limit = RateLimit(per_minute=6, burst=1, now_s=0)
     limit.take(0)
 
@@ -34,7 +34,7 @@ def test_waiting_as_told_is_enough() -> None:
 
 
 def test_a_refusal_costs_nothing() -> None:
-    """Asking too early does not push the next chance further away."""
+    """A refused request does not delay the next token."""
     limit = RateLimit(per_minute=6, burst=1, now_s=0)
     limit.take(0)
     for _ in range(5):

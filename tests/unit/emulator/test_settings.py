@@ -9,7 +9,7 @@ from phoenix_compat.errors import ConfigError
 
 
 def test_the_defaults_work() -> None:
-    """Nothing needs to be chosen."""
+    """All settings have valid defaults."""
     assert EmulatorSettings().port == 0
 
 
@@ -25,13 +25,13 @@ def test_the_defaults_work() -> None:
         {"run_min_s": 6},
     ],
 )
-def test_what_cannot_work_is_refused(wrong: dict[str, float]) -> None:
-    """The text names the setting."""
+def test_invalid_values_are_refused(wrong: dict[str, float]) -> None:
+    """The error names the setting."""
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         EmulatorSettings(**wrong)  # type: ignore[arg-type] # one wrong number at a time
 
 
-def test_all_mistakes_are_told_at_once() -> None:
-    """Two wrong numbers make one error with both names."""
+def test_all_errors_are_reported_at_once() -> None:
+    """Two invalid values give one error with both names."""
     with pytest.raises(ConfigError, match=r"speed.*starting_s"):
         EmulatorSettings(speed=-1, starting_s=-1)

@@ -1,4 +1,4 @@
-"""Signing."""
+"""Signatures of webhooks and download links."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from phoenix_compat.emulator.signature import download_signature, webhook_header
 
 
 def test_the_known_vector() -> None:
-    """The published example of the scheme comes out as published."""
+    """The published example of Standard Webhooks gives the published signature."""
     headers = webhook_headers(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "msg_p5jXN8AQM9LWM0D4loKWxJek",

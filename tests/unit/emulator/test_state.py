@@ -10,21 +10,21 @@ from phoenix_compat.emulator.predictions.catalog import model_of_version
 from phoenix_compat.emulator.predictions.create_body import CreateBody
 from phoenix_compat.emulator.predictions.prediction import Prediction, WebhookRequest
 from phoenix_compat.emulator.settings import EmulatorSettings
-from phoenix_compat.emulator.state import CreateOrder, EmulatorState
+from phoenix_compat.emulator.state import EmulatorState, ValidatedCreate
 
 
-def order(webhook: WebhookRequest | None = None) -> CreateOrder:
+def validated_create(webhook: WebhookRequest | None = None) -> ValidatedCreate:
     model, version = model_of_version("google/imagen-4-fast")
     body = CreateBody({"prompt": "x"}, None, webhook)
-    return CreateOrder(model=model, version=version, body=body, origin="http://emu")
+    return ValidatedCreate(model=model, version=version, body=body, origin="http://emu")
 
 
 def create(state: EmulatorState, webhook: WebhookRequest | None = None) -> Prediction:
-    return state.create(order(webhook), state.plan(order(webhook)))
+    return state.create(validated_create(webhook), state.plan(validated_create(webhook)))
 
 
 def test_ids_look_like_replicates() -> None:
-    """26 small letters and digits, none of them twice."""
+    """Ids are 26 lowercase letters and digits, and unique."""
     state = EmulatorState(EmulatorSettings())
 
     ids = {state.new_id() for _ in range(1000)}
@@ -34,17 +34,17 @@ def test_ids_look_like_replicates() -> None:
 
 
 def test_a_seed_repeats_everything() -> None:
-    """Two emulators of one seed make the same ids and the same courses."""
+    """Two emulators with the same seed draw the same ids and the same schedules."""
     first, second = (create(EmulatorState(EmulatorSettings(seed=5))) for _ in range(2))
 
     assert (first.id, first.schedule) == (second.id, second.schedule)
 
 
 def test_running_times_are_spread_between_the_bounds() -> None:
-    """2 to 5 s with a median of 3, and never twice the same by default."""
+    """Running times are between 2 and 5 s with a median of 3 s."""
     state = EmulatorState(EmulatorSettings(seed=5))
 
-    runs = [state.plan(order()).run_s for _ in range(500)]
+    runs = [state.plan(validated_create()).run_s for _ in range(500)]
 
     assert min(runs) >= 2
     assert max(runs) <= 5
@@ -52,10 +52,10 @@ def test_running_times_are_spread_between_the_bounds() -> None:
 
 
 def test_speed_shortens_the_work_only() -> None:
-    """At twenty times the speed a run takes a twentieth, and the clock is as it was."""
+    """At speed 20 a run takes a twentieth of the time, and the clock is unchanged."""
     state = EmulatorState(EmulatorSettings(speed=20, seed=5))
 
-    schedule = state.plan(order())
+    schedule = state.plan(validated_create())
 
     assert schedule.starting_s == pytest.approx(0.015)
     assert 0.1 <= schedule.run_s <= 0.25
@@ -63,16 +63,16 @@ def test_speed_shortens_the_work_only() -> None:
 
 
 def test_a_model_starts_cold_once() -> None:
-    """Only the first prediction of a model pays for the cold start."""
+    """Only the first prediction of a model has the cold start."""
     state = EmulatorState(EmulatorSettings(cold_start_s=30))
 
-    starts = [state.plan(order()).starting_s for _ in range(2)]
+    starts = [state.plan(validated_create()).starting_s for _ in range(2)]
 
     assert starts == [30.3, 0.3]
 
 
 def test_an_empty_webhook_fails_the_prediction() -> None:
-    """Replicate accepts it, and then fails with E4875."""
+    """Replicate accepts an empty webhook URL, and the prediction fails with E4875."""
     state = EmulatorState(EmulatorSettings())
     prediction = create(state, WebhookRequest("", frozenset()))
 
@@ -84,7 +84,7 @@ def test_an_empty_webhook_fails_the_prediction() -> None:
 
 
 def test_created_at_is_never_in_the_future() -> None:
-    """The milliseconds are cut, so that a list shows what was just created."""
+    """The milliseconds are truncated, so that the list shows a new prediction at once."""
     state = EmulatorState(EmulatorSettings())
 
     prediction = create(state)

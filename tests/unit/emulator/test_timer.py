@@ -14,8 +14,8 @@ def stopped() -> tuple[EmulatorClock, Timer]:
     return clock, Timer(clock)
 
 
-async def test_a_sleeper_wakes_when_the_clock_jumps() -> None:
-    """A wait of an hour ends when the clock is moved by an hour, not before."""
+async def test_a_sleeping_task_wakes_when_the_clock_jumps() -> None:
+    """A wait of an hour ends when the clock has moved by an hour, not before."""
     clock, timer = stopped()
     sleeper = asyncio.create_task(timer.sleep(3600))
     await asyncio.sleep(0)
@@ -28,19 +28,19 @@ async def test_a_sleeper_wakes_when_the_clock_jumps() -> None:
     await asyncio.wait_for(sleeper, 1)
 
 
-async def test_a_ring_ends_a_wait_for_change() -> None:
-    """Whoever waits for a change is woken by a ring though the time has not come."""
+async def test_wake_all_ends_a_wait_for_change() -> None:
+    """`wake_all` ends `wait_for_change` before its time."""
     clock, timer = stopped()
     waiter = asyncio.create_task(timer.wait_for_change(clock.now_s() + 60))
     await asyncio.sleep(0)
 
-    timer.ring()
+    timer.wake_all()
 
     await asyncio.wait_for(waiter, 1)
 
 
 async def test_close_ends_every_wait() -> None:
-    """After close nothing waits, neither who waited already nor who comes later."""
+    """`close` ends the current waits, and later waits return at once."""
     _, timer = stopped()
     sleeper = asyncio.create_task(timer.sleep(60))
     await asyncio.sleep(0)
@@ -51,8 +51,8 @@ async def test_close_ends_every_wait() -> None:
     await asyncio.wait_for(timer.sleep(60), 1)
 
 
-async def test_a_running_clock_needs_no_ring() -> None:
-    """On a clock that runs, a wait ends by itself."""
+async def test_a_wait_ends_by_itself_on_a_running_clock() -> None:
+    """On a running clock a wait ends without `wake_all`."""
     clock = EmulatorClock()
     clock.scale(1000)
 

@@ -9,29 +9,29 @@ def upload(name: str, size_bytes: int = 10) -> Upload:
     return Upload(name, f"{name}.png", "image/png", bytes(size_bytes), 0.0)
 
 
-def test_the_oldest_make_room() -> None:
-    """Together they never exceed the bound; the newest always stays."""
+def test_the_oldest_are_evicted() -> None:
+    """The oldest files are evicted to stay within the limit; the newest always stays."""
     uploads = Uploads(25)
 
     for name in "abc":
         uploads.add(upload(name))
 
-    assert [kept.id for kept in uploads.newest_first()] == ["c", "b"]
+    assert [stored.id for stored in uploads.newest_first()] == ["c", "b"]
     assert uploads.find("a") is None
 
 
-def test_one_larger_than_the_bound_is_alone() -> None:
-    """A file that fills it all drives the others out and is kept."""
+def test_a_file_above_the_limit_evicts_all_others() -> None:
+    """A file that exceeds the limit is stored alone."""
     uploads = Uploads(25)
     uploads.add(upload("a"))
 
     uploads.add(upload("b", 100))
 
-    assert [kept.id for kept in uploads.newest_first()] == ["b"]
+    assert [stored.id for stored in uploads.newest_first()] == ["b"]
 
 
-def test_removing() -> None:
-    """A file can be removed once."""
+def test_a_file_can_be_removed_once() -> None:
+    """A second removal returns False."""
     uploads = Uploads(25)
     uploads.add(upload("a"))
 
@@ -39,8 +39,8 @@ def test_removing() -> None:
     assert uploads.remove("a") is False
 
 
-def test_the_document() -> None:
-    """Size, checksums, times and the URL are told."""
+def test_the_document_describes_the_file() -> None:
+    """It has the size, the checksums, the expiry and the URL."""
     document = upload("a").document("http://emu")
 
     assert document["size"] == 10

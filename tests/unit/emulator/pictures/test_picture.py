@@ -1,4 +1,4 @@
-"""Drawing pictures."""
+"""Drawing pictures, their captions and their sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import pytest
 from PIL import Image, ImageChops
 
-from phoenix_compat.emulator.pictures.caption import draw_caption, draw_mark
+from phoenix_compat.emulator.pictures.caption import draw_caption, draw_watermark
 from phoenix_compat.emulator.pictures.picture import PictureRequest, data_url, draw_picture
 from phoenix_compat.emulator.pictures.picture_size import picture_size
 
@@ -21,17 +21,17 @@ def opened(drawn: bytes) -> Image.Image:
 
 @pytest.mark.parametrize(("name", "format_"), [("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")])
 def test_it_decodes_in_the_format_and_size_asked(name: str, format_: str) -> None:
-    """The bytes are a real picture of exactly that kind."""
+    """The bytes are a real picture in this format and size."""
     picture = opened(draw_picture(PictureRequest("Medieval monk", 320, 192, name)))
 
     assert (picture.format, picture.size) == (format_, (320, 192))
 
 
-def test_the_same_order_gives_the_same_bytes() -> None:
-    """Nothing but the order goes into a picture."""
-    order = PictureRequest("Medieval monk", 128, 128, "png")
+def test_the_same_request_gives_the_same_bytes() -> None:
+    """A picture depends only on its request."""
+    request = PictureRequest("Medieval monk", 128, 128, "png")
 
-    assert draw_picture(order) == draw_picture(order)
+    assert draw_picture(request) == draw_picture(request)
 
 
 @pytest.mark.parametrize(
@@ -42,19 +42,19 @@ def test_the_same_order_gives_the_same_bytes() -> None:
         PictureRequest("Medieval monk", 128, 128, "png", seed="7"),
     ],
 )
-def test_another_order_gives_another_picture(other: PictureRequest) -> None:
+def test_another_request_gives_another_picture(other: PictureRequest) -> None:
     """Prompt, index and seed each change what is drawn."""
     assert draw_picture(other) != draw_picture(PictureRequest("Medieval monk", 128, 128, "png"))
 
 
 @pytest.mark.parametrize("prompt", ["", "Ёжик в тумане", "霧の中の針鼠 🦔", "\ud83e", "x" * 5000])
 def test_any_prompt_can_be_drawn(prompt: str) -> None:
-    """No text is too odd, too long or too empty for a picture."""
+    """The prompt may be empty, very long, or contain emoji and lone surrogates."""
     assert opened(draw_picture(PictureRequest(prompt, 64, 64, "png"))).size == (64, 64)
 
 
-def test_the_prompt_is_written_at_the_foot() -> None:
-    """A caption changes the lower part of the picture, brightly, and leaves the upper alone."""
+def test_the_prompt_is_written_at_the_bottom() -> None:
+    """A caption puts bright text on the lower part and leaves the upper part unchanged."""
     blank = Image.new("RGB", (600, 600), (40, 90, 60))
 
     captioned = draw_caption(blank, "A monk reads by candle light")
@@ -66,7 +66,7 @@ def test_the_prompt_is_written_at_the_foot() -> None:
 
 
 def test_a_long_prompt_is_wrapped_and_cut() -> None:
-    """A caption takes more room for more lines, up to a bound."""
+    """A caption grows with its lines, up to a limit."""
     blank = Image.new("RGB", (600, 600), (40, 90, 60))
 
     tops = [
@@ -78,11 +78,11 @@ def test_a_long_prompt_is_wrapped_and_cut() -> None:
     assert tops[3] > 300
 
 
-def test_the_mark_sits_in_the_corner() -> None:
-    """The small mark touches only the upper right corner."""
+def test_the_watermark_is_in_the_corner() -> None:
+    """The watermark changes only the upper right corner."""
     blank = Image.new("RGB", (600, 600), (40, 90, 60))
 
-    box = ImageChops.difference(blank, draw_mark(blank, "emulated")).getbbox()
+    box = ImageChops.difference(blank, draw_watermark(blank, "emulated")).getbbox()
 
     assert box is not None
     assert box[0] > 400
@@ -90,7 +90,7 @@ def test_the_mark_sits_in_the_corner() -> None:
 
 
 def test_a_data_url_carries_a_picture() -> None:
-    """The inline form decodes too."""
+    """A data URL decodes to a picture too."""
     head, _, encoded = data_url("Medieval monk").partition(",")
 
     assert head == "data:image/png;base64"
@@ -113,5 +113,5 @@ def test_a_data_url_carries_a_picture() -> None:
     ],
 )
 def test_the_size_follows_the_input(given: dict[str, object], size: tuple[int, int]) -> None:
-    """Ratio first, then size, then sides; never beyond what can be drawn quickly."""
+    """The aspect ratio has priority over size, and size over the sides; sides are limited."""
     assert picture_size(given) == size

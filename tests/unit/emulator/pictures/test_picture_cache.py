@@ -7,44 +7,46 @@ import threading
 
 import pytest
 
-from phoenix_compat.emulator.pictures import picture_cache as studio_module
+from phoenix_compat.emulator.pictures import picture_cache as picture_cache_module
 from phoenix_compat.emulator.pictures.picture import PictureRequest
 from phoenix_compat.emulator.pictures.picture_cache import PictureCache
 
 
 @pytest.fixture
-def drawn_in(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+def drawing_threads(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
     """The threads in which pictures were drawn, one per picture."""
     threads: list[threading.Thread] = []
 
-    def draw(order: PictureRequest) -> bytes:
+    def draw(request: PictureRequest) -> bytes:
         threads.append(threading.current_thread())
-        return order.prompt.encode()
+        return request.prompt.encode()
 
-    monkeypatch.setattr(studio_module, "draw_picture", draw)
+    monkeypatch.setattr(picture_cache_module, "draw_picture", draw)
     return threads
 
 
-async def test_a_picture_is_drawn_once(drawn_in: list[threading.Thread]) -> None:
-    """Asked for at the same time and again later, it is drawn once, in a thread."""
-    picture_cache, order = PictureCache(), PictureRequest("x", 64, 64, "png")
+async def test_a_picture_is_drawn_once(drawing_threads: list[threading.Thread]) -> None:
+    """Concurrent and later requests for a picture draw it once, in a thread."""
+    picture_cache, request = PictureCache(), PictureRequest("x", 64, 64, "png")
 
-    together = await asyncio.gather(*(picture_cache.picture(order) for _ in range(3)))
-    later = await picture_cache.picture(order)
+    together = await asyncio.gather(*(picture_cache.picture(request) for _ in range(3)))
+    later = await picture_cache.picture(request)
 
     assert {*together, later} == {b"x"}
-    assert len(drawn_in) == 1
-    assert drawn_in[0] is not threading.main_thread()
+    assert len(drawing_threads) == 1
+    assert drawing_threads[0] is not threading.main_thread()
 
 
-async def test_pictures_unused_for_long_are_dropped(drawn_in: list[threading.Thread]) -> None:
-    """The picture cache keeps a bounded number, the last used."""
+async def test_pictures_unused_for_long_are_dropped(
+    drawing_threads: list[threading.Thread],
+) -> None:
+    """The cache holds a limited number of pictures and evicts the least recently used."""
     picture_cache = PictureCache()
-    orders = [PictureRequest(str(number), 64, 64, "png") for number in range(70)]
-    for order in orders:
-        await picture_cache.picture(order)
+    requests = [PictureRequest(str(number), 64, 64, "png") for number in range(70)]
+    for request in requests:
+        await picture_cache.picture(request)
 
-    await picture_cache.picture(orders[-1])
-    await picture_cache.picture(orders[0])
+    await picture_cache.picture(requests[-1])
+    await picture_cache.picture(requests[0])
 
-    assert len(drawn_in) == 71
+    assert len(drawing_threads) == 71

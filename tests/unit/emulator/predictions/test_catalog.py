@@ -22,14 +22,14 @@ HEX = "0123456789abcdef" * 4
     [model.full_name for model in MODELS if model.is_official],
 )
 def test_official_models_need_no_version(name: str) -> None:
-    """Each is found by the models route and by POST /predictions alike."""
+    """The models route and POST /predictions both find them."""
     model = official_model(*name.split("/"))
 
     assert model_of_version(name) == (model, "hidden")
 
 
-def test_the_models_that_people_use_are_there() -> None:
-    """Pictures by URL and by list, text, and an object."""
+def test_popular_models_are_in_the_catalog() -> None:
+    """The catalog has the popular image models and every output shape."""
     names = {model.full_name for model in MODELS}
 
     assert names >= {
@@ -48,8 +48,8 @@ def test_the_models_that_people_use_are_there() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.full_name)
-def test_defaults_pass_their_own_check(model: Model) -> None:
-    """An input of nothing but the schema's defaults is valid, once it has what is required."""
+def test_the_defaults_are_valid(model: Model) -> None:
+    """An input of the defaults and the required fields is valid."""
     given = {f.name: f.default for f in model.fields if f.default is not None}
     given |= {f.name: "x" for f in model.fields if f.is_required}
 
@@ -66,7 +66,7 @@ def test_a_community_model_has_no_models_route() -> None:
 
 
 def test_any_version_of_any_owner_runs() -> None:
-    """A stranger's `owner/name:<64 hex>` makes lists of pictures, under its own name."""
+    """An unknown `owner/name:<64 hex>` keeps its name and returns lists of pictures."""
     model, version = model_of_version(f"someone/something:{HEX}")
 
     assert (model.full_name, version) == ("someone/something", HEX)
@@ -74,7 +74,7 @@ def test_any_version_of_any_owner_runs() -> None:
 
 
 def test_a_bare_version_runs() -> None:
-    """A known hex is that model, an unknown one some community model."""
+    """A known version finds its model, an unknown one gives a community model."""
     sdxl = find_model("stability-ai", "sdxl")
 
     assert model_of_version(sdxl.version_id)[0] is sdxl
@@ -84,20 +84,20 @@ def test_a_bare_version_runs() -> None:
 @pytest.mark.parametrize(
     "text", ["", "nobody/nothing", "imagen", HEX[:-1], f"a/b:{HEX[:-1]}", "a/"]
 )
-def test_what_is_no_version_is_refused(text: str) -> None:
-    """Unknown names and short versions are 422."""
+def test_invalid_versions_are_refused(text: str) -> None:
+    """Unknown names and truncated versions give 422."""
     with pytest.raises(ProblemError, match="422"):
         model_of_version(text)
 
 
 def test_an_unknown_model_is_404() -> None:
-    """A name that is not in the table does not exist."""
+    """A name that is not in the catalog gives 404."""
     with pytest.raises(ProblemError, match="404"):
         find_model("google", "imagen-9")
 
 
 def test_the_document_has_the_schemas() -> None:
-    """GET /models shows Input and Output where the real one has them."""
+    """GET /models has Input and Output at the same place as the real API."""
     document = find_model("google", "imagen-4-fast").document(origin="http://emu", created_at="now")
 
     schemas = document["latest_version"]["openapi_schema"]["components"]["schemas"]

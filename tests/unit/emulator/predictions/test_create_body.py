@@ -9,36 +9,36 @@ from phoenix_compat.emulator.predictions.create_body import read_create_body
 from phoenix_compat.emulator.problem import ProblemError
 
 
-def test_a_plain_body() -> None:
-    """Input alone is enough on the models route."""
+def test_an_input_is_enough() -> None:
+    """On the models route the body needs only `input`."""
     body = read_create_body({"input": {"prompt": "x"}}, has_version=False)
 
     assert (body.input, body.version, body.webhook) == ({"prompt": "x"}, None, None)
 
 
 def test_a_webhook_with_its_events() -> None:
-    """A webhook carries its filter; without one it has the default events."""
+    """A webhook has the events of its filter, or the default events."""
     url = "https://example.com/hook"
     body = {"version": "a/b", "input": {}, "webhook": url, "webhook_events_filter": ["start"]}
 
-    order = read_create_body(body, has_version=True).webhook
+    webhook = read_create_body(body, has_version=True).webhook
     del body["webhook_events_filter"]
     default = read_create_body(body, has_version=True).webhook
 
-    assert order is not None
+    assert webhook is not None
     assert default is not None
-    assert order.url == url
-    assert order.events == {"start"}
+    assert webhook.url == url
+    assert webhook.events == {"start"}
     assert default.events == {"output", "completed"}
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000/hook", "http://localhost/x", ""])
 def test_webhooks_that_only_the_emulator_allows(url: str) -> None:
-    """Plain HTTP to this machine passes here, and an empty URL fails later, as on Replicate."""
-    order = read_create_body({"input": {}, "webhook": url}, has_version=False).webhook
+    """Plain HTTP to this machine is accepted; an empty URL fails later, as at Replicate."""
+    webhook = read_create_body({"input": {}, "webhook": url}, has_version=False).webhook
 
-    assert order is not None
-    assert order.url == url
+    assert webhook is not None
+    assert webhook.url == url
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_webhooks_that_only_the_emulator_allows(url: str) -> None:
         ),
     ],
 )
-def test_the_body_is_closed(document: JSON, detail: str) -> None:
-    """Unknown keys and wrong types are refused, each with its line."""
+def test_unknown_keys_and_wrong_types_are_refused(document: JSON, detail: str) -> None:
+    """`detail` has a line for each error."""
     with pytest.raises(ProblemError) as refusal:
         read_create_body(document, has_version=False)
 
@@ -75,8 +75,8 @@ def test_the_body_is_closed(document: JSON, detail: str) -> None:
     assert refusal.value.body["detail"] == detail
 
 
-def test_everything_wrong_is_named_at_once() -> None:
-    """One refusal lists all mistakes."""
+def test_all_errors_are_listed_at_once() -> None:
+    """One 422 lists all errors."""
     with pytest.raises(ProblemError) as refusal:
         read_create_body({"model": "x"}, has_version=True)
 

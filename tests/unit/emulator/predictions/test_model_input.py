@@ -1,4 +1,4 @@
-"""Checking an input against a model's fields."""
+"""Validating an input against the fields of a model."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ FIELDS = (
         ({"prompt": "x", "go_fast": 1}, "invalid_type", "input.go_fast"),
     ],
 )
-def test_what_is_wrong_is_named(given: dict[str, JSON], type_: str, field: str) -> None:
-    """Each kind of mistake has Replicate's word for it and the path of the field."""
-    complaints = check_input(FIELDS, given, is_closed=False)
+def test_invalid_fields_are_named(given: dict[str, JSON], type_: str, field: str) -> None:
+    """Each error has the type that Replicate uses and the path of the field."""
+    errors = check_input(FIELDS, given, is_closed=False)
 
-    assert [(complaint.type, complaint.field) for complaint in complaints] == [(type_, field)]
+    assert [(error.type, error.field) for error in errors] == [(type_, field)]
 
 
 @pytest.mark.parametrize(
@@ -43,34 +43,32 @@ def test_what_is_wrong_is_named(given: dict[str, JSON], type_: str, field: str) 
         {"prompt": "x"},
         {"prompt": "x", "aspect_ratio": "16:9", "num_outputs": 4, "guidance": 3},
         {"prompt": "x", "aspect_ratio": None},
-        {"prompt": "x", "unheard_of": 1},
+        {"prompt": "x", "unknown": 1},
     ],
 )
-def test_what_is_right_passes(given: dict[str, JSON]) -> None:
-    """Optional keys may be missing or null, and an open model ignores unknown ones."""
+def test_valid_inputs_pass(given: dict[str, JSON]) -> None:
+    """Optional keys may be missing or null, and most models ignore unknown keys."""
     assert check_input(FIELDS, given, is_closed=False) == []
 
 
 def test_a_closed_model_refuses_unknown_keys() -> None:
-    """Some models name every key that they do not know."""
-    complaints = check_input(FIELDS, {"prompt": "x", "seed": 1}, is_closed=True)
+    """A closed model reports every unknown key."""
+    errors = check_input(FIELDS, {"prompt": "x", "seed": 1}, is_closed=True)
 
-    assert [complaint.line for complaint in complaints] == [
-        "- input: Additional property seed is not allowed"
-    ]
+    assert [error.line for error in errors] == ["- input: Additional property seed is not allowed"]
 
 
-def test_an_enum_complaint_lists_the_choices() -> None:
-    """The sentence for people says what would be right."""
-    (complaint,) = check_input(FIELDS, {"prompt": "x", "aspect_ratio": "2:1"}, is_closed=False)
+def test_an_enum_error_lists_the_choices() -> None:
+    """The message lists the allowed values."""
+    (error,) = check_input(FIELDS, {"prompt": "x", "aspect_ratio": "2:1"}, is_closed=False)
 
-    assert complaint.line == (
+    assert error.line == (
         '- input.aspect_ratio: aspect_ratio must be one of the following: "1:1", "16:9"'
     )
 
 
-def test_the_schema_tells_the_same() -> None:
-    """Required fields, bounds and enums stand in the schema where cog puts them."""
+def test_the_schema_has_the_same_rules() -> None:
+    """Required fields, bounds and enums are in the schema, in the format of cog."""
     schemas = input_schemas(FIELDS)
 
     assert schemas["Input"]["required"] == ["prompt"]

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from phoenix_compat.emulator.schedule import Schedule, Status
-from tests.unit.emulator.making import CREATED_AT_S, make_prediction
+from tests.unit.emulator.factories import CREATED_AT_S, make_prediction
 
 
 def status_after(
@@ -30,19 +30,19 @@ def status_after(
         (1e9, "succeeded"),
     ],
 )
-def test_a_life_without_incident(seconds: float, status: str) -> None:
-    """It starts, runs, succeeds, and stays so."""
+def test_a_successful_run(seconds: float, status: str) -> None:
+    """It is starting, then processing, then succeeded for good."""
     assert status_after(seconds) == status
 
 
 @pytest.mark.parametrize("ending", [Status.FAILED, Status.SUCCEEDED, Status.EXPIRED])
-def test_the_script_decides_the_ending(ending: Status) -> None:
-    """Running time over, it becomes what its schedule says."""
+def test_the_schedule_decides_the_ending(ending: Status) -> None:
+    """When the running time is over, it has the ending of its schedule."""
     assert status_after(11, Schedule(1, 10, ending=ending)) is ending
 
 
-def test_an_aborted_one_never_starts() -> None:
-    """Aborted comes when starting is over; there is no started_at then."""
+def test_an_aborted_prediction_never_starts() -> None:
+    """It is aborted when the starting time is over, without a started_at."""
     prediction = make_prediction(schedule=Schedule(1, 10, ending=Status.ABORTED))
 
     moment = prediction.at(CREATED_AT_S + 1)
@@ -56,8 +56,8 @@ def test_an_aborted_one_never_starts() -> None:
     ("schedule", "status"),
     [(Schedule(math.inf, 10), "starting"), (Schedule(1, math.inf), "processing")],
 )
-def test_a_stuck_one_stays_where_it_is(schedule: Schedule, status: str) -> None:
-    """An infinite time in a state is never over."""
+def test_a_stuck_prediction_keeps_its_status(schedule: Schedule, status: str) -> None:
+    """With an infinite starting or running time the status never changes."""
     assert status_after(1e8, schedule) == status
 
 
@@ -65,12 +65,12 @@ def test_a_stuck_one_stays_where_it_is(schedule: Schedule, status: str) -> None:
     ("deadline_s", "status"), [(0.5, "aborted"), (5, "canceled"), (20, "succeeded")]
 )
 def test_a_deadline_ends_it(deadline_s: float, status: str) -> None:
-    """Before it ran it is aborted, while it runs canceled; afterwards the deadline is nothing."""
+    """The deadline aborts it before it runs, cancels it while it runs, and does nothing later."""
     assert status_after(30, deadline_s=CREATED_AT_S + deadline_s) == status
 
 
 def test_cancel_ends_it_at_once() -> None:
-    """A canceled prediction is over at that very moment."""
+    """A canceled prediction has ended at the time of the cancel."""
     prediction = make_prediction()
 
     prediction.cancel(CREATED_AT_S + 3)
@@ -90,7 +90,7 @@ def test_a_second_cancel_changes_nothing() -> None:
 
 
 def test_cancel_after_the_end_changes_nothing() -> None:
-    """What has succeeded stays so."""
+    """A prediction that has succeeded stays succeeded."""
     prediction = make_prediction()
 
     prediction.cancel(CREATED_AT_S + 12)
@@ -98,8 +98,8 @@ def test_cancel_after_the_end_changes_nothing() -> None:
     assert prediction.at(CREATED_AT_S + 13).status is Status.SUCCEEDED
 
 
-def test_the_output_comes_before_the_status_says_so() -> None:
-    """Shortly before the end there is output while the status is still processing."""
+def test_the_output_exists_before_the_status_changes() -> None:
+    """Shortly before the end it has output while the status is still processing."""
     prediction = make_prediction()
 
     moment = prediction.at(prediction.output_at_s)
@@ -110,7 +110,7 @@ def test_the_output_comes_before_the_status_says_so() -> None:
 
 @pytest.mark.parametrize("ending", [Status.FAILED, Status.CANCELED, Status.EXPIRED])
 def test_only_a_success_has_output(ending: Status) -> None:
-    """There is no output at any moment of a life that ends otherwise."""
+    """With another ending it has no output at any time."""
     prediction = make_prediction(schedule=Schedule(1, 10, ending=ending))
 
     moments = [prediction.at(CREATED_AT_S + tenth / 10) for tenth in range(150)]
@@ -120,7 +120,7 @@ def test_only_a_success_has_output(ending: Status) -> None:
 
 @pytest.mark.parametrize("model", ["google/imagen-4-fast", "black-forest-labs/flux-dev"])
 def test_changes_are_found_one_after_the_other(model: str) -> None:
-    """Walking from change to change ends at the ending and meets each state on the way."""
+    """`next_change_s` leads through every status to the end."""
     prediction = make_prediction(model)
     now_s: float | None = CREATED_AT_S
     visited = []
@@ -138,7 +138,7 @@ def test_changes_are_found_one_after_the_other(model: str) -> None:
 
 
 def test_the_fraction_grows_from_nothing_to_one() -> None:
-    """How much of the run is over never shrinks, and ends at exactly 1."""
+    """The fraction never decreases and ends at exactly 1."""
     prediction = make_prediction(created_at_s=1_764_000_000.123)
 
     fractions = [prediction.at(1_764_000_000.123 + tenth / 10).fraction for tenth in range(150)]

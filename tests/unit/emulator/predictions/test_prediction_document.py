@@ -13,7 +13,7 @@ from phoenix_compat.emulator.predictions.prediction_document import (
     prediction_document,
 )
 from phoenix_compat.emulator.schedule import Schedule, Status
-from tests.unit.emulator.making import CREATED_AT_S, make_prediction
+from tests.unit.emulator.factories import CREATED_AT_S, make_prediction
 
 ALWAYS = {"id", "model", "version", "input", "output", "data_removed", "error", "status"} | {
     "created_at",
@@ -34,16 +34,16 @@ def test_keys_without_a_value_yet_are_absent() -> None:
     assert set(document_after(make_prediction(), 0)) == ALWAYS
 
 
-def test_a_finished_one_tells_when_and_how_long() -> None:
-    """At its end it has both times and the metrics."""
+def test_a_finished_prediction_has_times_and_metrics() -> None:
+    """At its end it has started_at, completed_at and metrics."""
     document = document_after(make_prediction(), 12)
 
     assert set(document) == ALWAYS | {"started_at", "completed_at", "metrics"}
     assert document["metrics"] == {"total_time": 11.0, "predict_time": 10.0, "image_count": 1}
 
 
-def test_times_have_the_digits_of_the_real_ones() -> None:
-    """created_at has milliseconds, started_at six to nine digits, all end in Z."""
+def test_times_have_as_many_digits_as_at_replicate() -> None:
+    """created_at has milliseconds, started_at has six to nine digits, and both end in Z."""
     document = document_after(make_prediction(), 12)
 
     assert re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", document["created_at"])
@@ -51,7 +51,7 @@ def test_times_have_the_digits_of_the_real_ones() -> None:
 
 
 def test_urls_begin_with_the_origin_of_the_request() -> None:
-    """Whatever host the client spoke to, it can reach what we name."""
+    """All URLs have the host that the client has used."""
     document = document_after(make_prediction(), 12)
 
     urls = [*document["urls"].values(), document["output"]]
@@ -60,7 +60,7 @@ def test_urls_begin_with_the_origin_of_the_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "kind"),
+    ("model", "type_"),
     [
         ("google/imagen-4-fast", str),
         ("black-forest-labs/flux-schnell", list),
@@ -68,36 +68,36 @@ def test_urls_begin_with_the_origin_of_the_request() -> None:
         ("emulated/cut-out", dict),
     ],
 )
-def test_the_output_has_the_form_of_the_model(model: str, kind: type) -> None:
-    """Some models answer with one URL, some with a list, some with an object."""
-    assert isinstance(document_after(make_prediction(model), 12)["output"], kind)
+def test_the_output_has_the_form_of_the_model(model: str, type_: type) -> None:
+    """The output is a URL, a list or an object."""
+    assert isinstance(document_after(make_prediction(model), 12)["output"], type_)
 
 
-def test_the_data_of_an_old_one_is_removed() -> None:
-    """After the retention it has lost input, output and logs, and says so."""
+def test_the_data_of_an_old_prediction_is_removed() -> None:
+    """After the retention time it has no input, output and logs, and `data_removed` is true."""
     document = document_after(make_prediction("black-forest-labs/flux-dev"), 3600)
 
     assert document["data_removed"] is True
     assert (document["input"], document["output"], document["logs"]) == ({}, None, "")
 
 
-def test_one_that_still_runs_keeps_its_data() -> None:
-    """Age alone removes nothing."""
+def test_a_running_prediction_keeps_its_data() -> None:
+    """Data is removed only from finished predictions."""
     stuck = make_prediction(schedule=Schedule(1, float("inf")))
 
     assert document_after(stuck, 4000)["data_removed"] is False
 
 
-def test_the_error_is_told_only_by_a_failure() -> None:
-    """A scripted error text is null until the failure, and for ever when it was canceled."""
+def test_the_error_is_shown_only_after_the_failure() -> None:
+    """The error of a failing schedule is null until the prediction has failed."""
     failing = make_prediction(schedule=Schedule(1, 10, ending=Status.FAILED, error="no (E003)"))
 
     assert document_after(failing, 5)["error"] is None
     assert document_after(failing, 12)["error"] == "no (E003)"
 
 
-def test_an_answer_at_output_time_knows_less() -> None:
-    """Prefer: wait answers with output, empty logs, and no metrics."""
+def test_a_response_at_output_time_has_no_logs_and_metrics() -> None:
+    """`Prefer: wait` answers with output, empty logs and without metrics."""
     flux = make_prediction("black-forest-labs/flux-dev")
 
     answer = answer_at_output(document_after(flux, 10.8))
@@ -109,7 +109,7 @@ def test_an_answer_at_output_time_knows_less() -> None:
 
 
 def test_a_skewed_clock_shows_in_every_time() -> None:
-    """Skew moves created_at, started_at and completed_at alike."""
+    """The skew is added to created_at, started_at and completed_at."""
     skewed = make_prediction(schedule=Schedule(1, 10, skew_s=60))
 
     document = document_after(skewed, 12)
@@ -120,7 +120,7 @@ def test_a_skewed_clock_shows_in_every_time() -> None:
 
 
 def test_a_text_model_counts_tokens() -> None:
-    """Metrics of a text model are tokens, not images."""
+    """The metrics of a text model have token counts and no image count."""
     document = document_after(make_prediction("meta/meta-llama-3-8b-instruct"), 12)
 
     assert document["metrics"]["output_token_count"] == len(document["output"])

@@ -1,4 +1,4 @@
-"""The prediction store of predictions."""
+"""The prediction store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from phoenix_compat.emulator.predictions.prediction_store import PAGE_SIZE, PredictionStore
 from phoenix_compat.emulator.problem import ProblemError
 from phoenix_compat.emulator.schedule import Schedule
-from tests.unit.emulator.making import CREATED_AT_S, make_prediction
+from tests.unit.emulator.factories import CREATED_AT_S, make_prediction
 
 LATER_S = CREATED_AT_S + 1000
 
@@ -16,8 +16,8 @@ def filled(count: int, capacity: int = 1000) -> PredictionStore:
     prediction_store = PredictionStore(capacity)
     for number in range(count):
         at_s = CREATED_AT_S + number
-        one = make_prediction(id=f"{number:026d}", sequence=number, created_at_s=at_s)
-        prediction_store.add(one, LATER_S)
+        prediction = make_prediction(id=f"{number:026d}", sequence=number, created_at_s=at_s)
+        prediction_store.add(prediction, LATER_S)
     return prediction_store
 
 
@@ -32,7 +32,7 @@ def test_the_list_begins_with_the_newest() -> None:
 
 
 def test_pages_follow_each_other() -> None:
-    """The next cursor leads on without gap or overlap, the previous one back."""
+    """The next cursor continues without gap or overlap, and the previous one leads back."""
     prediction_store = filled(PAGE_SIZE + 30)
     first = prediction_store.page(LATER_S)
 
@@ -45,7 +45,7 @@ def test_pages_follow_each_other() -> None:
 
 
 def test_new_predictions_do_not_shift_a_page() -> None:
-    """A cursor names a place, so a create between two pages repeats nothing."""
+    """A cursor names a position, so a create between two pages causes no duplicate."""
     prediction_store = filled(PAGE_SIZE + 1)
     first = prediction_store.page(LATER_S)
     prediction_store.add(make_prediction(id="n" * 26, sequence=PAGE_SIZE + 1), LATER_S)
@@ -56,14 +56,14 @@ def test_new_predictions_do_not_shift_a_page() -> None:
 
 
 def test_bounds_are_inclusive() -> None:
-    """created_after and created_before include the moment itself."""
+    """created_after and created_before include the given time."""
     bounds = {"created_after_s": CREATED_AT_S + 1, "created_before_s": CREATED_AT_S + 2}
 
     assert numbers(filled(5), **bounds) == [2, 1]
 
 
-def test_a_late_one_is_not_listed_yet() -> None:
-    """A prediction whose schedule lags is found by id before the list shows it."""
+def test_a_prediction_can_be_listed_late() -> None:
+    """With `listed_after_s` a prediction is found by its id before the list shows it."""
     prediction_store = PredictionStore(10)
     lagging = make_prediction(schedule=Schedule(1, 10, listed_after_s=1.5))
     prediction_store.add(lagging, CREATED_AT_S)
@@ -73,23 +73,23 @@ def test_a_late_one_is_not_listed_yet() -> None:
     assert prediction_store.page(CREATED_AT_S + 1.5).predictions == (lagging,)
 
 
-def test_the_oldest_finished_one_makes_room() -> None:
-    """Full, the prediction store forgets finished predictions before those at work."""
+def test_the_oldest_finished_prediction_is_evicted() -> None:
+    """A full store evicts finished predictions before running ones."""
     prediction_store = PredictionStore(2)
     stuck = make_prediction(id="a" * 26, schedule=Schedule(1, float("inf")))
     prediction_store.add(stuck, LATER_S)
     done = make_prediction(id="b" * 26)
     prediction_store.add(done, LATER_S)
 
-    gone = prediction_store.add(make_prediction(id="c" * 26), LATER_S)
+    evicted = prediction_store.add(make_prediction(id="c" * 26), LATER_S)
 
-    assert gone is done
+    assert evicted is done
     assert prediction_store.find(stuck.id) is stuck
     assert len(prediction_store) == 2
 
 
-def test_when_all_are_at_work_the_oldest_goes() -> None:
-    """The bound holds even when nothing ever finishes."""
+def test_without_finished_predictions_the_oldest_is_evicted() -> None:
+    """The capacity also holds when no prediction ends."""
     prediction_store = PredictionStore(1)
     prediction_store.add(make_prediction(id="a" * 26), CREATED_AT_S)
 
@@ -98,8 +98,8 @@ def test_when_all_are_at_work_the_oldest_goes() -> None:
     assert [one.id for one in prediction_store] == ["b" * 26]
 
 
-def test_forgetting() -> None:
-    """One or all can be forgotten, and the number that went is told."""
+def test_predictions_can_be_deleted() -> None:
+    """One or all can be deleted; the number of deleted predictions is returned."""
     prediction_store = filled(3)
 
     assert prediction_store.forget(f"{1:026d}") == 1
@@ -109,7 +109,7 @@ def test_forgetting() -> None:
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "b2xkZXI6eA==", "&&&&"])
-def test_a_foreign_cursor_is_refused(cursor: str) -> None:
-    """What was not given out here is an error, not the first page."""
+def test_an_invalid_cursor_is_refused(cursor: str) -> None:
+    """An invalid cursor is an error and does not give the first page."""
     with pytest.raises(ProblemError):
         filled(1).page(LATER_S, cursor=cursor)

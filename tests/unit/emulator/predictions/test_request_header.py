@@ -1,4 +1,4 @@
-"""Reading `Prefer` and `Cancel-After`."""
+"""Parsing `Prefer` and `Cancel-After`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from phoenix_compat.emulator.problem import ProblemError
     [(None, None), ("wait", 60), ("wait=1", 1), ("wait=60", 60), ("respond-async", None)],
 )
 def test_prefer_says_how_long_to_wait(prefer: str | None, seconds: int | None) -> None:
-    """`wait` is 60 s; another preference is ignored."""
+    """`wait` alone is 60 s; other preferences are ignored."""
     assert wait_seconds(prefer) == seconds
 
 
 @pytest.mark.parametrize("prefer", ["wait=0", "wait=61"])
 def test_a_wait_out_of_range_is_refused(prefer: str) -> None:
-    """1 to 60 seconds, nothing else."""
+    """The wait must be between 1 and 60 seconds."""
     with pytest.raises(ProblemError, match="422"):
         wait_seconds(prefer)
 
@@ -28,13 +28,13 @@ def test_a_wait_out_of_range_is_refused(prefer: str) -> None:
     ("value", "seconds"),
     [(None, None), ("30", 30), ("30s", 30), ("5m", 300), ("1h30m45s", 5445), ("2h", 7200)],
 )
-def test_cancel_after_takes_spans(value: str | None, seconds: int | None) -> None:
-    """Seconds with or without the letter, and hours, minutes, seconds together."""
+def test_cancel_after_is_a_duration(value: str | None, seconds: int | None) -> None:
+    """Seconds with or without unit, and hours, minutes and seconds combined."""
     assert cancel_after_seconds(value) == seconds
 
 
 @pytest.mark.parametrize("value", ["", "4s", "soon", "1.5m", "-10s", "5s5m"])
-def test_other_spans_are_refused(value: str) -> None:
-    """Below five seconds, or no span at all."""
+def test_invalid_durations_are_refused(value: str) -> None:
+    """Durations below 5 s and other texts give 422."""
     with pytest.raises(ProblemError, match="422"):
         cancel_after_seconds(value)

@@ -9,7 +9,7 @@ import pytest
 
 from phoenix_compat.emulator.predictions.run_logs import logs_at
 from phoenix_compat.emulator.schedule import LogsKind, Schedule
-from tests.unit.emulator.making import CREATED_AT_S, make_prediction
+from tests.unit.emulator.factories import CREATED_AT_S, make_prediction
 
 BAR = re.compile(r"(\d{1,3})%\|[^|]*\| (\d+)/(\d+) \[")
 
@@ -25,8 +25,8 @@ def test_imagen_logs_nothing(seconds: float) -> None:
     assert logs_after("google/imagen-4-fast", seconds) == ""
 
 
-def test_flux_counts_its_steps() -> None:
-    """Half way through, the last bar says half of the steps."""
+def test_flux_logs_its_steps() -> None:
+    """In the middle of the run the last progress bar shows half of the steps."""
     logs = logs_after("black-forest-labs/flux-schnell", 6)
 
     assert logs is not None
@@ -34,7 +34,7 @@ def test_flux_counts_its_steps() -> None:
 
 
 def test_logs_are_cumulative() -> None:
-    """Each later text begins with the earlier one."""
+    """Each later text starts with the earlier one."""
     texts = [logs_after("stability-ai/sdxl:" + "a" * 64, tenth / 10) for tenth in range(10, 130)]
 
     assert all(
@@ -44,7 +44,7 @@ def test_logs_are_cumulative() -> None:
 
 
 def test_a_success_reports_its_images() -> None:
-    """The last line of a finished run tells how many images were safe."""
+    """The last line of a finished run has the number of safe images."""
     logs = logs_after("black-forest-labs/flux-schnell", 12)
 
     assert logs is not None
@@ -53,8 +53,8 @@ def test_a_success_reports_its_images() -> None:
     )
 
 
-def test_the_odd_logs() -> None:
-    """Null, one overwritten line, and five megabytes."""
+def test_the_logs_of_faults() -> None:
+    """The logs are null, one line that is overwritten, or 5 MB."""
     assert logs_after("google/imagen-4-fast", 5, LogsKind.NULL) is None
     overwritten = logs_after("google/imagen-4-fast", 5, LogsKind.CARRIAGE_RETURNS)
     assert overwritten is not None

@@ -7,7 +7,7 @@ import pytest
 from phoenix_compat.emulator.json_type import JSON
 from phoenix_compat.emulator.predictions.run_output import output_at, parse_file_name
 from phoenix_compat.emulator.schedule import OutputKind, Schedule
-from tests.unit.emulator.making import CREATED_AT_S, PREDICTION_ID, make_prediction
+from tests.unit.emulator.factories import CREATED_AT_S, PREDICTION_ID, make_prediction
 
 
 def output_after(seconds: float, kind: OutputKind, model: str = "google/imagen-4-fast") -> JSON:
@@ -16,8 +16,8 @@ def output_after(seconds: float, kind: OutputKind, model: str = "google/imagen-4
 
 
 @pytest.mark.parametrize("kind", OutputKind)
-def test_there_is_none_while_it_starts(kind: OutputKind) -> None:
-    """Nothing comes before the run, not even an oddity."""
+def test_there_is_no_output_while_it_starts(kind: OutputKind) -> None:
+    """No output exists before the run, also with a fault."""
     assert output_after(0, kind) is None
 
 
@@ -35,13 +35,13 @@ def test_there_is_none_while_it_starts(kind: OutputKind) -> None:
         ),
     ],
 )
-def test_each_kind_at_the_end(kind: OutputKind, output: JSON) -> None:
-    """The model's own output, or what a fault puts in its place."""
+def test_the_output_at_the_end(kind: OutputKind, output: JSON) -> None:
+    """It is the model's own output, or the one that a fault asks for."""
     assert output_after(12, kind) == output
 
 
 def test_text_grows_chunk_by_chunk() -> None:
-    """A text model's list is a growing prefix of the whole."""
+    """During the run the output is a growing prefix of the whole list."""
     model = "meta/meta-llama-3-8b-instruct"
     whole = output_after(12, OutputKind.MODEL, model)
 
@@ -52,8 +52,8 @@ def test_text_grows_chunk_by_chunk() -> None:
     assert "Medieval monk" in "".join(whole)
 
 
-def test_a_list_model_makes_as_many_as_asked() -> None:
-    """num_outputs decides the length of the list."""
+def test_num_outputs_is_the_length_of_the_list() -> None:
+    """A list model returns as many URLs as `num_outputs` asks for."""
     prediction = make_prediction(
         "black-forest-labs/flux-dev", given={"prompt": "x", "num_outputs": 3}
     )
@@ -63,7 +63,7 @@ def test_a_list_model_makes_as_many_as_asked() -> None:
     assert len(set(urls)) == 3
 
 
-def test_a_file_name_leads_back_to_its_prediction() -> None:
-    """What the URL names is found again; other names are nothing."""
+def test_a_file_name_is_parsed() -> None:
+    """The name of an output file has prediction id, index and format; other names give None."""
     assert parse_file_name(f"{PREDICTION_ID}-1.webp") == (PREDICTION_ID, 1, "webp")
     assert parse_file_name("../../etc/passwd") is None

@@ -1,4 +1,4 @@
-"""Which webhook events a change of a prediction is worth; it sends nothing."""
+"""Decides which webhook events a change of a prediction causes; it sends nothing."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ _RUNNING = "processing"
 _WAITING = frozenset({"starting", "queued"})
 
 
-class WebhookWatch:
-    """Compares a prediction's documents as time goes on, and names the events between two.
+class WebhookEventDetector:
+    """Compares successive documents of one prediction and names the events between them.
 
     `start` and `completed` are never held back; `output` and `logs` come at most every 500 ms.
     """
 
     def __init__(self, events: frozenset[str]) -> None:
         self._events = events
-        self._seen: JsonObject = {"status": "starting", "output": None, "logs": ""}
+        self._last: JsonObject = {"status": "starting", "output": None, "logs": ""}
         self._throttled_until_s = 0.0
 
-    def look(self, document: JsonObject, now_s: float) -> list[str]:
-        """The events to send now for this document, at most one of each kind."""
-        seen, events = self._seen, []
+    def detect(self, document: JsonObject, now_s: float) -> list[str]:
+        """The events to send now for this document, each at most once."""
+        last, events = self._last, []
         status = document["status"]
-        if status == _RUNNING and seen["status"] in _WAITING:
+        if status == _RUNNING and last["status"] in _WAITING:
             events.append("start")
-            seen["status"] = status
+            last["status"] = status
         is_over = status not in _WAITING and status != _RUNNING
         if not is_over and now_s >= self._throttled_until_s:
-            changed = [key for key in ("output", "logs") if document[key] != seen[key]]
+            changed = [key for key in ("output", "logs") if document[key] != last[key]]
             wanted = [key for key in changed if key in self._events]
             if wanted:
                 self._throttled_until_s = now_s + _THROTTLE_S
-                seen.update({key: document[key] for key in changed})
+                last.update({key: document[key] for key in changed})
                 events += wanted
-        if is_over and seen["status"] != status:
+        if is_over and last["status"] != status:
             events.append("completed")
-            seen["status"] = status
+            last["status"] = status
         return [event for event in events if event in self._events]

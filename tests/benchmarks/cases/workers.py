@@ -1,22 +1,23 @@
-"""What a second process gives, and what it costs to reach it.
+"""Compares one process with two: the throughput of echoes and the latency of broadcasts.
 
-    python -m tests.benchmarks.works.workers [FOLDER of phxload.c]
+    python -m tests.benchmarks.cases.workers [FOLDER of phxload.c]
 
-Echoes with one process and with two, in turn, with the reference channel set. The load generator
-needs a core too; where there are only two, all share them. Hence several figures:
+It measures echoes with one process and with two, in turn, with the reference channels. The load
+generator needs CPU too, which matters on a machine with two cores. Hence there are three figures:
 
-    pipelined   64 in flight on each of 32 connections, by a generator that takes a third of a core
-                (loads/pipelined.py), nothing pinned: two processes beside each other
-    free        100 connections with one in flight, by phxload, which takes two thirds of a core and
-                more: on two cores it says as much about the generator
-    one core    the same, the server on one core, the generator on another: two processes there must
-                do what one does, or running in two costs something
+    pipelined   64 in flight on each of 32 connections, nothing pinned; the generator
+                (loads/pipelined.py) uses a third of a core
+    free        100 connections with one in flight, nothing pinned; the generator (phxload) uses two
+                thirds of a core or more, which limits the result on two cores
+    one core    the same with the server on one core and the generator on another; two processes
+                should reach the figure of one, and the difference is the overhead
 
-Then a broadcast from a client of one process to a client of the same, and to one of another, in one
-breath: the difference is what the bus adds. Prints a JSON line for each run and the medians.
+Then it measures a broadcast to a client of the same process and to one of another process at the
+same time; the difference is the latency of the bus. It prints a JSON line for each run and the
+medians.
 """
 
-# ruff: noqa: T201 - the result goes to stdout
+# ruff: noqa: T201 - the result is printed
 
 from __future__ import annotations
 
@@ -34,14 +35,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.benchmark import BenchmarkError
 from tests.benchmarks.machine import ROOT
 from tests.benchmarks.tools import DEFAULT_FOLDER, Tools
-from tests.benchmarks.work import BenchError
 from tests.integration.multiprocess.multiprocess import REFERENCE, Company
 from tests.integration.operations.commands import environment, finish, listening_url
 from tests.wire import PhoenixWire
 
-ROOM = "room:bench"
+TOPIC = "room:bench"
 _ECHO = ("echo", "-n", "100", "-d", "4")
 _BROADCASTS = 2_000
 _WARMUP = 200
@@ -49,7 +50,7 @@ _WARMUP = 200
 
 @asynccontextmanager
 async def server(workers: int, core: str | None) -> AsyncIterator[Company]:
-    """The reference channel set in so many processes, on one core or on all."""
+    """Run the reference channels in this many processes, on one core or on all."""
     pinned = () if core is None else ("taskset", "-c", core)
     with tempfile.TemporaryDirectory(prefix="co-") as name:
         process = await asyncio.create_subprocess_exec(
@@ -66,12 +67,12 @@ async def server(workers: int, core: str | None) -> AsyncIterator[Company]:
 
 
 async def echo(phxload: Path, workers: int, *, is_pinned: bool) -> dict[str, Any]:
-    """Round trips a second, and what one costs the server."""
-    async with server(workers, "0" if is_pinned else None) as scene:
+    """Round trips per second, and the CPU time of one at the server."""
+    async with server(workers, "0" if is_pinned else None) as server_group:
         pinned = ("taskset", "-c", "1") if is_pinned else ()
         process = await asyncio.create_subprocess_exec(
-            *(*pinned, str(phxload), *_ECHO, "-p", scene.url.rpartition(":")[2]),
-            *("--pid", str(scene.process.pid), "--children"),
+            *(*pinned, str(phxload), *_ECHO, "-p", server_group.url.rpartition(":")[2]),
+            *("--pid", str(server_group.process.pid), "--children"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -88,14 +89,14 @@ async def echo(phxload: Path, workers: int, *, is_pinned: bool) -> dict[str, Any
 
 
 async def pipelined(workers: int) -> dict[str, Any]:
-    """Echoes a second with many in flight, nothing pinned."""
-    async with server(workers, None) as scene:
+    """Echoes per second with many in flight, nothing pinned."""
+    async with server(workers, None) as server_group:
         process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,
                 "-m",
                 "tests.benchmarks.loads.pipelined",
-                scene.url.rpartition(":")[2],
+                server_group.url.rpartition(":")[2],
             ),
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
@@ -109,41 +110,41 @@ async def pipelined(workers: int) -> dict[str, Any]:
 
 
 async def broadcasts() -> dict[str, Any]:
-    """How long a broadcast takes to a client of the same process and to one of another, in ms."""
-    near_ms, far_ms = [], []
-    async with server(2, None) as scene:
-        sender, near, far = [await scene.wire(node) for node in (0, 0, 1)]
-        for wire in (sender, near, far):
-            await wire.join(ROOM)
+    """The latency of a broadcast in ms, to a client of the same process and of another one."""
+    same_ms, other_ms = [], []
+    async with server(2, None) as server_group:
+        sender, same, other = [await server_group.wire(node) for node in (0, 0, 1)]
+        for wire in (sender, same, other):
+            await wire.join(TOPIC)
         for number in range(_WARMUP + _BROADCASTS):
             begin_s = time.perf_counter()
-            await sender.send(["1", str(number), ROOM, "broadcast_from", {"n": number}])
-            took_ms = await asyncio.gather(*(_heard_ms(wire, begin_s) for wire in (near, far)))
+            await sender.send(["1", str(number), TOPIC, "broadcast_from", {"n": number}])
+            took_ms = await asyncio.gather(*(_receive_ms(wire, begin_s) for wire in (same, other)))
             await sender.recv()
             if number >= _WARMUP:
-                near_ms.append(took_ms[0])
-                far_ms.append(took_ms[1])
-        await scene.drop()
-    added_ms = sorted(far - near for near, far in zip(near_ms, far_ms, strict=True))
+                same_ms.append(took_ms[0])
+                other_ms.append(took_ms[1])
+        await server_group.drop()
+    added_ms = sorted(other - same for same, other in zip(same_ms, other_ms, strict=True))
     return {
         "work": "broadcast, 1 in flight",
-        "same_process_p50_ms": round(statistics.median(near_ms), 3),
-        "other_process_p50_ms": round(statistics.median(far_ms), 3),
+        "same_process_p50_ms": round(statistics.median(same_ms), 3),
+        "other_process_p50_ms": round(statistics.median(other_ms), 3),
         "added_p50_ms": round(statistics.median(added_ms), 3),
         "added_p99_ms": round(added_ms[len(added_ms) * 99 // 100], 3),
     }
 
 
-async def _heard_ms(wire: PhoenixWire, begin_s: float) -> float:
+async def _receive_ms(wire: PhoenixWire, begin_s: float) -> float:
     await wire.recv_frame()
     return (time.perf_counter() - begin_s) * 1000
 
 
 async def measure(phxload: Path, rounds: int) -> None:
-    """All runs, each kind in turn, and the medians."""
+    """Print all runs, one after the other, and the medians."""
     machine = {"machine": platform.machine(), "cores": os.cpu_count(), "python": sys.version[:6]}
     rates: dict[tuple[int, bool], list[float]] = {}
-    deep: dict[int, list[float]] = {1: [], 2: []}
+    pipelined_rates: dict[int, list[float]] = {1: [], 2: []}
     added: list[float] = []
     for number in range(rounds):
         for is_pinned in (True, False):
@@ -153,7 +154,7 @@ async def measure(phxload: Path, rounds: int) -> None:
                 print(json.dumps({"round": number, **machine, **result}), flush=True)
         for workers in (1, 2):
             result = await pipelined(workers)
-            deep[workers].append(result["ops_per_s"])
+            pipelined_rates[workers].append(result["ops_per_s"])
             print(json.dumps({"round": number, **machine, **result}), flush=True)
         latency = await broadcasts()
         added.append(latency["added_p50_ms"])
@@ -161,11 +162,13 @@ async def measure(phxload: Path, rounds: int) -> None:
     one_core, two_on_one_core, one, two = (
         statistics.median(rates[key]) for key in ((1, True), (2, True), (1, False), (2, False))
     )
-    deep_one, deep_two = (statistics.median(deep[workers]) for workers in (1, 2))
+    pipelined_one, pipelined_two = (
+        statistics.median(pipelined_rates[workers]) for workers in (1, 2)
+    )
     summary = {
-        "pipelined echo, 1 process": round(deep_one),
-        "pipelined echo, 2 processes": round(deep_two),
-        "ratio, pipelined": round(deep_two / deep_one, 2),
+        "pipelined echo, 1 process": round(pipelined_one),
+        "pipelined echo, 2 processes": round(pipelined_two),
+        "ratio, pipelined": round(pipelined_two / pipelined_one, 2),
         "echo, 1 process, free": round(one),
         "echo, 2 processes, free": round(two),
         "ratio, free": round(two / one, 2),
@@ -178,7 +181,7 @@ async def measure(phxload: Path, rounds: int) -> None:
 
 
 def main() -> None:
-    """Build the generator, or take one that is built, and measure."""
+    """Compile the load generator and measure."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument(
         "sources", type=Path, nargs="?", default=DEFAULT_FOLDER, help="the folder of phxload.c"
@@ -188,8 +191,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             phxload = Tools(options.sources, Path(folder)).phxload
-        except BenchError as error:
-            raise SystemExit(f"bench: {error}") from error
+        except BenchmarkError as error:
+            raise SystemExit(f"Error: {error}") from error
         asyncio.run(measure(phxload, options.rounds))
 
 

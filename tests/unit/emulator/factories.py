@@ -1,4 +1,4 @@
-"""Makes the values that the emulator's unit tests are about."""
+"""Builds test values for the emulator's unit tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a measurement is: a name, the side under test, the side it is held against, a target."""
+"""What a benchmark is: a name, the side under test, a baseline and a target."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from tests.benchmarks.rig import Rig
+from tests.benchmarks.context import BenchmarkContext
 
 
-class BenchError(Exception):
-    """A measurement that could not be made; the text says what to do."""
+class BenchmarkError(Exception):
+    """A benchmark that could not be run; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one run gave.
+    """The result of one run.
 
     Attributes:
-        value: the figure that is compared, in the unit of the work.
-        detail: all else that is known of the run, for its JSON line.
+        value: the figure to compare, in the unit of the benchmark.
+        detail: further data for the JSON line.
     """
 
     value: float
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
-Measure: TypeAlias = Callable[[Rig], Sample]
+Measure: TypeAlias = Callable[[BenchmarkContext], Sample]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a work must show: a bound on the ratio of the two sides, or on our own figure."""
+    """The target of a benchmark: bounds on the ratio of the two sides, or on our own value."""
 
     min_ratio: float | None = None
     max_ratio: float | None = None
     max_value: float | None = None
 
     def is_met(self, ours: float, ratio: float | None) -> bool:
-        """Whether the medians keep every bound; a ratio that is not known keeps none."""
+        """True when the medians are within all bounds; an unknown ratio is within none."""
         if self.max_value is not None and ours > self.max_value:
             return False
         if self.min_ratio is not None and (ratio is None or ratio < self.min_ratio):
@@ -51,27 +51,27 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Benchmark:
     """One row of the table.
 
     Attributes:
-        name: unique; what `--only` looks into.
-        unit: of both figures, as "msg/s".
+        name: unique; `--only` searches in it.
+        unit: the unit of both values, such as "msg/s".
         ours: measures the side under test.
-        ruler: measures what it is held against; None for a figure that stands alone.
-        ruler_name: what that is, in a word or two.
-        digits: behind the point, in the table.
+        baseline: measures the side to compare with; None when there is none.
+        baseline_name: what the baseline is, in one or two words.
+        digits: the number of decimals in the table.
     """
 
     name: str
     unit: str
     ours: Measure
-    ruler: Measure | None = None
-    ruler_name: str = ""
+    baseline: Measure | None = None
+    baseline_name: str = ""
     target: Target | None = None
     digits: int = 0
 
     @property
     def sides(self) -> Mapping[str, Measure]:
-        """Its sides by name: "ours", and "ruler" if it has one."""
-        return {"ours": self.ours} | ({} if self.ruler is None else {"ruler": self.ruler})
+        """The sides by name: "ours", and "baseline" if there is one."""
+        return {"ours": self.ours} | ({} if self.baseline is None else {"baseline": self.baseline})

@@ -1,4 +1,4 @@
-"""Calls an emulator over real sockets, as a client that knows no SDK and trusts nothing."""
+"""A plain HTTP client of an emulator, over real sockets and without the SDK."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from phoenix_compat.emulator import Emulator, EmulatorSettings
 
 TOKEN = "r8_test"
 IMAGEN = "/v1/models/google/imagen-4-fast/predictions"
-# Hanging is seen by waiting in vain; on loopback anything that answers does so sooner.
-PATIENCE_S = 0.2
+# How long a test waits to conclude that there is no answer; over loopback, answers come sooner.
+NO_ANSWER_TIMEOUT_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What came of a request: an answer, or the exception that came in its place."""
+class Response:
+    """The response to a request, or the exception that was raised instead."""
 
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -29,11 +29,11 @@ class Seen:
 
     @property
     def json(self) -> Any:
-        """The body, read as JSON."""
+        """The body, parsed as JSON."""
         return json.loads(self.body)
 
 
-class Caller:
+class EmulatorClient:
     """A client of one emulator."""
 
     def __init__(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
@@ -41,48 +41,49 @@ class Caller:
         self.state = emulator.state
         self._session = session
 
-    async def request(self, method: str, target: str, **options: Any) -> Seen:
-        """Send it with the token. `target` is a path, or a whole URL that we were given."""
+    async def request(self, method: str, target: str, **options: Any) -> Response:
+        """Send a request with the token. `target` is a path or a full URL."""
         headers = {"Authorization": f"Bearer {TOKEN}"} | options.pop("headers", {})
         url = target if target.startswith("http") else self.emulator.origin + target
-        timeout = aiohttp.ClientTimeout(total=options.pop("patience_s", 10))
+        timeout = aiohttp.ClientTimeout(total=options.pop("timeout_s", 10))
         try:
             async with self._session.request(
                 method, url, headers=headers, timeout=timeout, **options
             ) as answer:
-                return Seen(answer.status, answer.headers, await answer.read())
+                return Response(answer.status, answer.headers, await answer.read())
         except (aiohttp.ClientError, TimeoutError) as error:
-            return Seen(failure=error)
+            return Response(failure=error)
 
-    async def get(self, target: str, **options: Any) -> Seen:
+    async def get(self, target: str, **options: Any) -> Response:
         """GET."""
         return await self.request("GET", target, **options)
 
     async def create(
         self, prompt: str = "Medieval monk", path: str = IMAGEN, **options: Any
-    ) -> Seen:
-        """POST a prediction. `given` adds to the input, `body` to the body."""
+    ) -> Response:
+        """POST a prediction. `given` extends the input, `body` the body."""
         given = {"prompt": prompt} | options.pop("given", {})
         body = {"input": given} | options.pop("body", {})
         return await self.request("POST", path, json=body, **options)
 
-    async def poll(self, created: Seen, **options: Any) -> Seen:
-        """GET the prediction that was created."""
+    async def poll(self, created: Response, **options: Any) -> Response:
+        """GET the prediction that this create made."""
         return await self.get(created.json["urls"]["get"], **options)
 
 
 @asynccontextmanager
-async def calling(**settings: Any) -> AsyncIterator[Caller]:
-    """A caller of an emulator of its own.
+async def emulator_client(**settings: Any) -> AsyncIterator[EmulatorClient]:
+    """Run an emulator and return a client of it.
 
-    Its clock stands still unless `is_running`: predictions start after 1 s of it and run for 4 s.
+    Its clock is stopped unless `is_running`. Predictions start after 1 s of its time and run for
+    4 s.
     """
     is_running = settings.pop("is_running", False)
-    steady = {"starting_s": 1.0, "run_min_s": 4.0, "run_max_s": 4.0}
+    fixed = {"starting_s": 1.0, "run_min_s": 4.0, "run_max_s": 4.0}
     async with (
-        Emulator(EmulatorSettings(**steady | settings)) as emulator,
+        Emulator(EmulatorSettings(**fixed | settings)) as emulator,
         aiohttp.ClientSession() as session,
     ):
         if not is_running:
             emulator.state.clock.scale(0)
-        yield Caller(emulator, session)
+        yield EmulatorClient(emulator, session)

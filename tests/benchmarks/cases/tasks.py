@@ -1,4 +1,4 @@
-"""Tasks from the POST to the picture, through worker and emulator, and how soon a server serves."""
+"""The throughput of tasks from the POST to the picture, and the start-up time of the servers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.benchmarks.benchmark import Benchmark, Measure, Sample, Target
+from tests.benchmarks.context import BenchmarkContext
 from tests.benchmarks.loads import task_client
-from tests.benchmarks.rig import Rig
 from tests.benchmarks.servers import (
     Running,
     Serve,
-    bench_app,
+    comparison_app,
     free_port,
     reference_set,
     running,
     task_server,
 )
-from tests.benchmarks.work import Measure, Sample, Target, Work
 
 _TASKS = 200
 _BARE = """
@@ -30,14 +30,14 @@ web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
 """
 
 
-def tasks_a_second(rig: Rig) -> Sample:
-    """From the first POST until the last task is completed, by a model that takes no time.
+def tasks_per_second(context: BenchmarkContext) -> Sample:
+    """From the first POST until the last task is completed, with a model that takes almost no time.
 
-    Each task is a create, looks at the prediction, a picture drawn, fetched and kept, and about
-    eight commits; the emulator works in the server's process and on its core.
+    Each task needs a create, polls, about eight commits, and a picture that is drawn, downloaded
+    and stored. The emulator runs in the process of the server.
     """
-    count = rig.count(_TASKS)
-    with bench_app("hurried")(rig) as server:
+    count = context.count(_TASKS)
+    with comparison_app("fast_product")(context) as server:
         begin_s = time.perf_counter()
         for _ in range(count):
             task_client.post(server)
@@ -47,34 +47,34 @@ def tasks_a_second(rig: Rig) -> Sample:
 
 
 def _start_ms(serve: Serve) -> Measure:
-    """From the command to the first connection that is accepted."""
+    """The time in ms from the command to the first accepted connection."""
 
-    def measure(rig: Rig) -> Sample:
-        with serve(rig) as server:
+    def measure(context: BenchmarkContext) -> Sample:
+        with serve(context) as server:
             return Sample(server.started_in_s * 1_000)
 
     return measure
 
 
 @contextmanager
-def _bare(_rig: Rig) -> Iterator[Running]:
+def _bare(_context: BenchmarkContext) -> Iterator[Running]:
     port = free_port()
     with running([sys.executable, "-c", _BARE, str(port)], port) as server:
         yield server
 
 
-def _start(name: str, serve: Serve, target: Target | None = None) -> Work:
-    return Work(
+def _start(name: str, serve: Serve, target: Target | None = None) -> Benchmark:
+    return Benchmark(
         name=name,
         unit="ms",
         ours=_start_ms(serve),
-        ruler=_start_ms(_bare),
-        ruler_name="bare aiohttp",
+        baseline=_start_ms(_bare),
+        baseline_name="bare aiohttp",
         target=target,
     )
 
 
-WORKSHOP = (Work(name="tasks through worker and emulator", unit="/s", ours=tasks_a_second),)
+TASKS = (Benchmark(name="tasks through worker and emulator", unit="/s", ours=tasks_per_second),)
 
 STARTUP = (
     _start("start-up, reference channel set", reference_set),

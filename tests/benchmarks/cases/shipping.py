@@ -1,14 +1,14 @@
-"""What the ways to ship cost: size, start, memory.
+"""Compares the distribution formats: size, start-up time and memory.
 
-    python -m tests.benchmarks.works.shipping [--rounds N]
+    python -m tests.benchmarks.cases.shipping [--rounds N]
 
-After `make binary`: the one file, the folder, and a venv with nothing but the package, which is
-made for this from the tree; side by side, in turn, as the table of docs/operations.md. Start is the
-time from exec to the first 200 of /healthz; memory is the proportional share (PSS) of the idle
-server, which has the emulator inside.
+Run it after `make binary`. It measures the one-file executable, the folder and a venv with only the
+package, in turn, and prints the table of docs/operations.md. The start-up time is that from exec to
+the first 200 of /healthz. Memory is the proportional set size (PSS) of the idle server, with the
+emulator in the same process.
 """
 
-# ruff: noqa: S603, T201 - our own programs are run; the result goes to stdout
+# ruff: noqa: S603, T201 - it runs our own programs; the result is printed
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from phoenix_compat.version import __version__
 from tests.integration.operations.commands import ROOT, environment
 from tests.integration.process.proxies import free_port
 
-_PATIENCE_S = 30.0
+_START_TIMEOUT_S = 30.0
 _IDLE_S = 2.0
-_LOOK_S = 0.005
+_POLL_S = 0.005
 _ONE_FILE = ROOT / "dist" / f"phoenix-compat-{__version__}-linux-{platform.machine()}"
 _FOLDER = ROOT / "build" / "bundle" / "phoenix-compat"
 
@@ -42,16 +42,16 @@ ONE_FILE, FOLDER, VENV = "one file", "folder (`.tar.gz`, `.deb`)", "venv, withou
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to ship: how it is called, what starts it, and what it takes on the disk."""
+class Format:
+    """A distribution format: its name, its program, and the path whose size counts."""
 
     name: str
     program: Path
     path: Path
 
 
-def make_venv(folder: Path) -> Way:
-    """The package of this tree, installed as a user installs it."""
+def make_venv(folder: Path) -> Format:
+    """Install the package of this tree into a venv, as a user does."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     subprocess.run(
         [
@@ -60,17 +60,17 @@ def make_venv(folder: Path) -> Way:
         ],
         check=True,
     )
-    return Way(VENV, folder / "bin" / "phoenix-compat", folder)
+    return Format(VENV, folder / "bin" / "phoenix-compat", folder)
 
 
 def size_mb(path: Path) -> float:
-    """What a file or a folder takes, in megabytes."""
+    """The size of a file or a folder in megabytes."""
     files = [path] if path.is_file() else [one for one in path.rglob("*") if not one.is_symlink()]
     return sum(one.stat().st_size for one in files if one.is_file()) / 1e6
 
 
 def run_once(program: Path) -> tuple[float, float]:
-    """Seconds to the first 200, and MiB of the idle server."""
+    """Run the server once. Returns seconds to the first 200, and the memory in MiB when idle."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         began_s = time.perf_counter()
@@ -80,7 +80,7 @@ def run_once(program: Path) -> tuple[float, float]:
             env=environment({}),
         )
         try:
-            _first_answer(f"http://127.0.0.1:{port}/healthz", began_s)
+            _wait_for_200(f"http://127.0.0.1:{port}/healthz", began_s)
             took_s = time.perf_counter() - began_s
             time.sleep(_IDLE_S)
             rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
@@ -92,19 +92,19 @@ def run_once(program: Path) -> tuple[float, float]:
             process.wait()
 
 
-def _first_answer(url: str, began_s: float) -> None:
-    while time.perf_counter() - began_s < _PATIENCE_S:
+def _wait_for_200(url: str, began_s: float) -> None:
+    while time.perf_counter() - began_s < _START_TIMEOUT_S:
         try:
             with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own server
                 assert answer.status == 200
                 return
         except urllib.error.URLError:
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
     raise SystemExit(f"{url} does not answer")
 
 
 def version_ms(program: Path, **environment: str) -> float:
-    """How long `--version` takes."""
+    """How long `--version` takes, in milliseconds."""
     began_s = time.perf_counter()
     subprocess.run(
         [str(program), "--version"],
@@ -115,34 +115,34 @@ def version_ms(program: Path, **environment: str) -> float:
     return (time.perf_counter() - began_s) * 1000
 
 
-def row(way: Way, runs: Sequence[tuple[float, float, float]]) -> str:
-    """A way's row of the table: medians of its runs (start in s, memory in MiB, version in ms)."""
+def row(format_: Format, runs: Sequence[tuple[float, float, float]]) -> str:
+    """The row of a format: medians of its runs (start in s, memory in MiB, version in ms)."""
     start_s, memory_mib, ms = map(statistics.median, zip(*runs, strict=True))
-    size = f"{size_mb(way.path):.0f} MB"
-    return f"| {way.name} | {size} | {ms:.0f} ms | {start_s:.2f} s | {memory_mib:.0f} MiB |"
+    size = f"{size_mb(format_.path):.0f} MB"
+    return f"| {format_.name} | {size} | {ms:.0f} ms | {start_s:.2f} s | {memory_mib:.0f} MiB |"
 
 
 def main() -> None:
-    """Measure all in turn, and print the table."""
+    """Measure all formats in turn, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if not _ONE_FILE.exists():
-        raise SystemExit("nothing was built yet: make binary")
-    with tempfile.TemporaryDirectory() as made:
-        ways = (
-            Way(ONE_FILE, _ONE_FILE, _ONE_FILE),
-            Way(FOLDER, _FOLDER / "phoenix-compat", _FOLDER),
-            make_venv(Path(made) / "venv"),
+        raise SystemExit("There is no executable yet; run: make binary")
+    with tempfile.TemporaryDirectory() as temporary:
+        formats = (
+            Format(ONE_FILE, _ONE_FILE, _ONE_FILE),
+            Format(FOLDER, _FOLDER / "phoenix-compat", _FOLDER),
+            make_venv(Path(temporary) / "venv"),
         )
-        unpacking_ms = version_ms(_ONE_FILE, TMPDIR=made)
-        runs: dict[Way, list[tuple[float, float, float]]] = {way: [] for way in ways}
+        unpacking_ms = version_ms(_ONE_FILE, TMPDIR=temporary)
+        runs: dict[Format, list[tuple[float, float, float]]] = {format_: [] for format_ in formats}
         for _ in range(options.rounds):
-            for way in ways:
-                runs[way].append((*run_once(way.program), version_ms(way.program)))
+            for format_ in formats:
+                runs[format_].append((*run_once(format_.program), version_ms(format_.program)))
         print(f"{HEADER}\n|---|---|---|---|---|")
-        for way in ways:
-            print(row(way, runs[way]))
+        for format_ in formats:
+            print(row(format_, runs[format_]))
     print(f"\nThe first start of the one file, which unpacks: {unpacking_ms / 1000:.2f} s.")
 
 

@@ -1,4 +1,4 @@
-"""What a measurement has at hand."""
+"""What a benchmark needs to run: the load generators, a folder and the size of the run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Protocol
 
 
 class Programs(Protocol):
-    """The programs that make load; see `tools`."""
+    """The load generators and the C server; see `tools`."""
 
     @property
     def phxload(self) -> Path:
-        """The load generator of the sockets."""
+        """The load generator for websockets."""
         ...
 
     @property
@@ -24,17 +24,17 @@ class Programs(Protocol):
 
     @property
     def httpload(self) -> Path:
-        """The load generator of HTTP."""
+        """The load generator for HTTP."""
         ...
 
 
 @dataclass(slots=True)
-class Rig:
-    """The tools, a folder to write in, and how thorough to be.
+class BenchmarkContext:
+    """The programs, a folder for data, and the size of the run.
 
     Attributes:
-        disk: where databases are made; its disk is part of what is measured.
-        is_quick: small numbers, that show that it works and nothing of how fast.
+        disk: the folder for databases; the speed of its disk affects the results.
+        is_quick: use small numbers, which show only that the benchmarks work.
     """
 
     tools: Programs
@@ -44,15 +44,15 @@ class Rig:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def count(self, thorough: int) -> int:
-        """So many, or a tenth of it."""
+        """The count, or a tenth of it for a quick run."""
         return max(thorough // 10, 1) if self.is_quick else thorough
 
     def seconds(self, thorough: float) -> float:
-        """So long, or a tenth of it."""
+        """The duration in seconds, or a tenth of it for a quick run."""
         return thorough / 10 if self.is_quick else thorough
 
     def new_folder(self) -> Path:
-        """An empty folder for one server's data."""
+        """Create an empty folder for the data of one server."""
         folder = self.disk / f"run-{next(self._numbers)}"
         folder.mkdir()
         return folder

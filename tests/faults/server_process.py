@@ -1,4 +1,4 @@
-"""The server under test: the real process, started, killed and started again on one port."""
+"""The server under test as a real process, which is killed and restarted on one port."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ import aiohttp
 from tests.integration.operations.commands import ROOT, environment
 
 READY_S = 20.0
-"""A start that takes longer than this has failed."""
+"""How long a start may take."""
 
-_LOOK_S = 0.01
+_POLL_S = 0.01
 _STOP_S = 30.0
-_COMPLAINT = re.compile(r"Traceback|\[(error|critical)|crashed|abandoned", re.I)
-# Below the range from which systems take the ports of outgoing connections: a client that knocks
-# at the port of a dead server must not be given that very port, and so keep the server out.
+_LOGGED_ERROR = re.compile(r"Traceback|\[(error|critical)|crashed|abandoned", re.I)
+# Below the range of ephemeral ports: a client that connects to the port of a killed server could
+# otherwise be assigned that port as its own, and so block the restart.
 _PORTS = range(15_000, 30_000)
 
 
 class HarnessError(Exception):
-    """The server did what no kill explains; the text has the end of its log."""
+    """The server failed in a way that a kill does not explain; the text has the end of its log."""
 
 
-class Victim:
-    """One data directory and one port; the process comes and goes.
+class ServerProcess:
+    """The server process on one data directory and one port.
 
     Attributes:
-        url: the same across restarts.
+        url: the same after each restart.
         folder: the data directory.
-        starts: how often a process was started.
+        starts: how often the process was started.
     """
 
     def __init__(self, folder: Path, changes: dict[str, str]) -> None:
@@ -48,7 +48,7 @@ class Victim:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start the process; it need not answer yet."""
+        """Start the process; returns before it answers."""
         arguments = ("server.py", "serve", "--port", str(self.port), "--data-dir", self.folder)
         self.starts += 1
         with self._log_path.open("ab") as log:
@@ -63,31 +63,33 @@ class Victim:
             )
 
     async def ready(self, http: aiohttp.ClientSession) -> None:
-        """Wait until it answers.
+        """Wait until the server answers.
 
         Raises:
-            HarnessError: it ended, or it does not answer for `READY_S` seconds.
+            HarnessError: it has exited, or it does not answer within `READY_S` seconds.
         """
         try:
             async with asyncio.timeout(READY_S):
                 while not await self._answers(http):
                     self.check_alive()
-                    await asyncio.sleep(_LOOK_S)
+                    await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
-            raise HarnessError(self._story("does not answer")) from error
+            raise HarnessError(self._failure("does not answer")) from error
 
-    def complaints(self) -> list[str]:
-        """The errors in its log, over all its lives; blocking. Warnings are not counted."""
+    def logged_errors(self) -> list[str]:
+        """The errors in its log, of all starts; blocking. Warnings are left out."""
         lines = self._log_path.read_text(errors="replace").splitlines()
-        return [line for line in lines if _COMPLAINT.search(line)]
+        return [line for line in lines if _LOGGED_ERROR.search(line)]
 
     def check_alive(self) -> None:
-        """Raises HarnessError when the process has ended by itself."""
+        """Raises HarnessError when the process has exited by itself."""
         if self._process is not None and self._process.returncode is not None:
-            raise HarnessError(self._story(f"ended by itself with {self._process.returncode}"))
+            raise HarnessError(
+                self._failure(f"exited by itself with code {self._process.returncode}")
+            )
 
     async def kill(self) -> None:
-        """SIGKILL, and wait until the process is gone; nothing when there is none."""
+        """Send SIGKILL and wait for the exit; does nothing when there is no process."""
         process, self._process = self._process, None
         if process is not None:
             if process.returncode is None:
@@ -95,7 +97,7 @@ class Victim:
             await process.wait()
 
     async def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM. Returns the exit code."""
         assert self._process is not None
         self.check_alive()
         self._process.send_signal(signal.SIGTERM)
@@ -103,7 +105,7 @@ class Victim:
             async with asyncio.timeout(_STOP_S):
                 return await self._process.wait()
         except TimeoutError as error:
-            raise HarnessError(self._story("does not stop")) from error
+            raise HarnessError(self._failure("does not stop")) from error
 
     async def _answers(self, http: aiohttp.ClientSession) -> bool:
         try:
@@ -112,16 +114,16 @@ class Victim:
         except (aiohttp.ClientError, OSError):
             return False
 
-    def _story(self, what: str) -> str:
+    def _failure(self, what: str) -> str:
         tail = self._log_path.read_text(errors="replace")[-3_000:]
         return f"start {self.starts} of the server on port {self.port} {what}; its log:\n{tail}"
 
 
 def free_port() -> int:
-    """A port of the loopback on which nobody listens."""
-    dice = random.SystemRandom()
+    """A free port of the loopback interface."""
+    rng = random.SystemRandom()
     while True:
-        port = dice.choice(_PORTS)
+        port = rng.choice(_PORTS)
         with socket.socket() as attempt:
             try:
                 attempt.bind(("127.0.0.1", port))

@@ -1,10 +1,10 @@
-"""A bare Debian in namespaces of its own: no Python, no network but its loopback.
+"""A minimal Debian in its own namespaces, without Python and with loopback as its only network.
 
-debootstrap makes the root once, into build/root; each room is a copy. Processes in it have their
-own process ids, mounts and network, and end with it.
+debootstrap creates the root once, in build/root; each sandbox is a copy. The processes in a sandbox
+have their own process ids, mounts and network, and end with it.
 """
 
-# ruff: noqa: S603, S607 - Debian's own tools, with arguments of the tests
+# ruff: noqa: S603, S607 - Debian's tools, with arguments from the tests
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from tests.integration.operations.commands import ROOT
 
 BASE = ROOT / "build" / "root"
 TOOLS = ("debootstrap", "unshare", "nsenter", "ip", "curl")
-_PATIENCE_S = 30.0
-_LOOK_S = 0.05
+_TIMEOUT_S = 30.0
+_POLL_S = 0.05
 _URL = re.compile(r"http://127\.0\.0\.1:\d+")
 NOEXEC = "/noexec"
-"""A temp directory inside in which no program may run."""
+"""A temp directory in the sandbox that is mounted noexec."""
 CLEAN = (
     *("/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"),
     "DEBIAN_FRONTEND=noninteractive",
 )
-"""Begins a command with an environment of its own."""
+"""The prefix of a command that gives it a clean environment."""
 
 _HOLDER = """
 set -e
@@ -48,28 +48,33 @@ exec sleep infinity
 
 @dataclass
 class Program:
-    """A process in the room.
+    """A process in the sandbox.
 
     Attributes:
-        output: a file of the room with what it prints.
+        output: the file with its stdout and stderr.
     """
 
     process: subprocess.Popen[bytes]
     output: Path
 
     def url(self) -> str:
-        """Where it listens, once it says so."""
-        deadline_s = time.monotonic() + _PATIENCE_S
+        """Wait until the program prints its URL, and return it."""
+        deadline_s = time.monotonic() + _TIMEOUT_S
         while not (found := _URL.search(self.output.read_text())):
             ended = self.process.poll() is not None
             assert not ended, self.output.read_text()
             assert time.monotonic() < deadline_s, self.output.read_text()
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         return found.group()
 
 
-class Room:
-    """The inside of a bare root."""
+class Sandbox:
+    """The processes and files in a Debian root.
+
+    Args:
+        root: the root directory.
+        holder: the id of the process whose namespaces are used.
+    """
 
     def __init__(self, root: Path, holder: int) -> None:
         self.root = root
@@ -77,19 +82,19 @@ class Room:
         self._holder = holder
 
     def run(self, *command: str, user: str = "root") -> subprocess.CompletedProcess[str]:
-        """Run a command inside to its end."""
+        """Run a command in the sandbox to its end."""
         return subprocess.run(
             self._inside(command, user), capture_output=True, text=True, timeout=180, check=False
         )
 
-    def done(self, *command: str, user: str = "root") -> str:
-        """What a command that must succeed printed."""
+    def check_output(self, *command: str, user: str = "root") -> str:
+        """Run a command that must succeed. Returns its stdout."""
         finished = self.run(*command, user=user)
         assert finished.returncode == 0, f"{command}: {finished.stdout}{finished.stderr}"
         return finished.stdout
 
     def start(self, *command: str, user: str = "root") -> Program:
-        """Start a command inside."""
+        """Start a command in the sandbox."""
         output = self.root / f"output-{time.monotonic_ns()}"
         with output.open("wb") as file:
             inside = self._inside(command, user)
@@ -98,31 +103,33 @@ class Room:
         return self._programs[-1]
 
     def stop_all(self) -> None:
-        """Kill what was started, and wait for its end."""
+        """Kill all started programs, and wait for their exit."""
         self.run("sh", "-c", "kill -9 -1")
         for program in self._programs:
-            program.process.wait(timeout=_PATIENCE_S)
+            program.process.wait(timeout=_TIMEOUT_S)
         self._programs.clear()
 
     def pids(self, name: str = "phoenix-compat") -> list[int]:
-        """The processes inside whose program has this name, oldest first; as the room counts."""
+        """The ids of the processes of this program, oldest first, as seen in the sandbox."""
         script = (
             'for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = $1 ] &&'
             ' ! grep -q "^State:.Z" $p/status && echo ${p#/proc/}; done; true'
         )
-        return sorted(map(int, self.done("sh", "-c", script, "sh", name).split()))
+        return sorted(map(int, self.check_output("sh", "-c", script, "sh", name).split()))
 
     def kill(self, pid: int, signal: str) -> None:
-        """Send a signal to a process inside."""
-        self.done("sh", "-c", f"kill -{signal} {pid}")
+        """Send a signal to a process in the sandbox."""
+        self.check_output("sh", "-c", f"kill -{signal} {pid}")
 
     def get(self, url: str) -> Any:
-        """A document, asked for with the network of the room; None when nobody answers."""
-        return self._ask(url)
+        """GET JSON in the network of the sandbox; None when there is no answer."""
+        return self._request(url)
 
     def post(self, url: str, body: object) -> Any:
-        """Send JSON."""
-        return self._ask(url, "--header", "content-type: application/json", "-d", json.dumps(body))
+        """POST JSON in the network of the sandbox; None when there is no answer."""
+        return self._request(
+            url, "--header", "content-type: application/json", "-d", json.dumps(body)
+        )
 
     def fetch(self, url: str) -> bytes:
         """The bytes at a URL."""
@@ -130,23 +137,23 @@ class Room:
         return subprocess.run([*self._enter, *curl], capture_output=True, check=True).stdout
 
     def ended_task(self, url: str, task_id: str) -> Any:
-        """A task, once it has ended."""
+        """Wait until a task has ended, and return it."""
         self.until(lambda: self.get(f"{url}/api/tasks/{task_id}")["status"] != "processing")
         return self.get(f"{url}/api/tasks/{task_id}")
 
-    def until(self, is_so: Callable[[], bool], patience_s: float = _PATIENCE_S) -> None:
-        """Look again and again until something is so."""
-        deadline_s = time.monotonic() + patience_s
-        while not is_so():
-            assert time.monotonic() < deadline_s, "it does not come to be so"
-            time.sleep(_LOOK_S)
+    def until(self, condition: Callable[[], bool], timeout_s: float = _TIMEOUT_S) -> None:
+        """Poll until a condition is true."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline_s, "the condition did not become true in time"
+            time.sleep(_POLL_S)
 
     @property
     def _enter(self) -> tuple[str, ...]:
-        """Into the network of the room, with the programs of this machine."""
+        """The command prefix that enters the namespaces, with the programs of this machine."""
         return "nsenter", "--target", str(self._holder), "--net", "--mount", "--pid"
 
-    def _ask(self, url: str, *options: str) -> Any:
+    def _request(self, url: str, *options: str) -> Any:
         curl = ("curl", "--silent", "--noproxy", "*", "--max-time", "5", *options, url)
         finished = subprocess.run(
             [*self._enter, *curl], capture_output=True, text=True, timeout=30, check=False
@@ -160,8 +167,8 @@ class Room:
         ]
 
 
-def bare_root(*packages: str) -> Path:
-    """A Debian with nothing but what it cannot do without and these, made when it is missing."""
+def debian_root(*packages: str) -> Path:
+    """The path of a minimal Debian root with these packages; created when it is missing."""
     release = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if line
     )["VERSION_CODENAME"]
@@ -177,10 +184,10 @@ def bare_root(*packages: str) -> Path:
 
 
 @contextmanager
-def open_room(folder: Path) -> Iterator[Room]:
-    """A room in a copy of the bare root, which is put into this folder."""
+def open_sandbox(folder: Path) -> Iterator[Sandbox]:
+    """Open a sandbox on a copy of the minimal root in this folder."""
     root = folder / "root"
-    subprocess.run(["cp", "--archive", "--reflink=auto", str(bare_root()), str(root)], check=True)
+    subprocess.run(["cp", "--archive", "--reflink=auto", str(debian_root()), str(root)], check=True)
     with subprocess.Popen(
         [
             *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"),
@@ -192,7 +199,7 @@ def open_room(folder: Path) -> Iterator[Room]:
             assert holder.stdout is not None
             assert holder.stdout.readline() == b"ready\n"
             children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
-            yield Room(root, int(children[0]))
+            yield Sandbox(root, int(children[0]))
         finally:
             holder.kill()
             holder.wait()

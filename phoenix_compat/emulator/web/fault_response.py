@@ -1,4 +1,4 @@
-"""Performs the faults of an HTTP exchange on the connection itself."""
+"""Carries out the faults of an HTTP exchange: false, damaged, late or missing responses."""
 
 from __future__ import annotations
 
@@ -11,29 +11,39 @@ from typing import assert_never
 
 from aiohttp import web
 
-from phoenix_compat.emulator.faults.fault import Answer, Garble, Hang, HttpAction, Reset, Spoil
+from phoenix_compat.emulator.faults.fault import (
+    Answer,
+    AnswerFault,
+    FaultyAnswer,
+    Hang,
+    HttpAction,
+    Reset,
+)
 from phoenix_compat.emulator.state import EmulatorState
 from phoenix_compat.emulator.web.request_context import state_of
 
-Truth = Callable[[], Awaitable[web.Response]]
+Respond = Callable[[], Awaitable[web.Response]]
 
 _INVALID_JSON = b'{"id": "20z778rke5rm80crb5982z0m1g", "status": starting,, }'
-_DRIPS = 60
-# Two shorts on Windows, two ints elsewhere: on, and for no time at all.
+_DRIP_CHUNKS = 60
+_DISCONNECT_POLL_S = 0.25
+# struct linger with l_onoff=1 and l_linger=0: two shorts on Windows, two ints elsewhere.
 _LINGER_0 = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
-async def misbehave(request: web.Request, action: HttpAction, truth: Truth) -> web.StreamResponse:
-    """Answer as the fault wants.
+async def respond_with_fault(
+    request: web.Request, action: HttpAction, respond: Respond
+) -> web.StreamResponse:
+    """Answer as the fault requires.
 
     Args:
-        truth: carries the request out and makes the honest answer; called only by faults that
-            come after the deed.
+        respond: carries the request out and returns the normal response. Faults that apply
+            before the request is carried out do not call it.
     """
-    if isinstance(action, Spoil):
-        return await _spoil(request, action, await truth())
+    if isinstance(action, FaultyAnswer):
+        return await _faulty_answer(request, action, await respond())
     if action.is_after:
-        await truth()
+        await respond()
     match action:
         case Answer():
             return _answer(action)
@@ -47,33 +57,35 @@ async def misbehave(request: web.Request, action: HttpAction, truth: Truth) -> w
 
 
 async def hang(request: web.Request) -> None:
-    """Do nothing until the client leaves, the emulator closes, or the bound has passed."""
+    """Do nothing until the client disconnects, the emulator closes, or `hang_s` has passed."""
     state = state_of(request)
     until_s = state.clock.now_s() + state.settings.hang_s
-    while not state.timer.is_closed and not is_gone(request) and state.clock.now_s() < until_s:
-        # The transport says only when asked that the client left, so it is asked now and then.
+    while (
+        not state.timer.is_closed and not is_disconnected(request) and state.clock.now_s() < until_s
+    ):
+        # The transport does not notify of a disconnect, so it is polled.
         await _pause(state, until_s)
 
 
-def is_gone(request: web.Request) -> bool:
+def is_disconnected(request: web.Request) -> bool:
     """True when the client has closed the connection."""
     return request.transport is None or request.transport.is_closing()
 
 
 def reset(request: web.Request) -> web.Response:
-    """Break the connection with a TCP reset. The response returned is never seen."""
+    """Close the connection with a TCP reset. The returned response is never sent."""
     transport = request.transport
     if transport is not None:
         raw = transport.get_extra_info("socket")
         if raw is not None:
-            # Linger 0: the kernel sends RST in place of an orderly FIN.
+            # With a linger time of 0 the kernel sends RST instead of FIN.
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
         transport.abort()
     return web.Response()
 
 
 async def cut_in_half(request: web.Request, body: bytes, content_type: str) -> web.StreamResponse:
-    """Promise the whole body, send half, close."""
+    """Declare the whole body, send half of it, and close the connection."""
     response = web.StreamResponse(headers={"Content-Type": content_type})
     response.content_length = len(body)
     await response.prepare(request)
@@ -85,7 +97,7 @@ async def cut_in_half(request: web.Request, body: bytes, content_type: str) -> w
 
 async def _pause(state: EmulatorState, until_s: float) -> None:
     try:
-        async with asyncio.timeout(0.25):
+        async with asyncio.timeout(_DISCONNECT_POLL_S):
             await state.timer.wait_for_change(until_s)
     except TimeoutError:
         return
@@ -98,33 +110,35 @@ def _answer(action: Answer) -> web.Response:
     return response
 
 
-async def _spoil(request: web.Request, action: Spoil, honest: web.Response) -> web.StreamResponse:
-    body = honest.body if isinstance(honest.body, bytes) else b""
-    match action.garble:
-        case Garble.TRUNCATED:
-            honest.body = body[: len(body) // 2]
-            return honest
-        case Garble.INVALID:
-            honest.body = _INVALID_JSON
-            return honest
-        case Garble.CUT:
+async def _faulty_answer(
+    request: web.Request, action: FaultyAnswer, normal: web.Response
+) -> web.StreamResponse:
+    body = normal.body if isinstance(normal.body, bytes) else b""
+    match action.fault:
+        case AnswerFault.TRUNCATED:
+            normal.body = body[: len(body) // 2]
+            return normal
+        case AnswerFault.INVALID:
+            normal.body = _INVALID_JSON
+            return normal
+        case AnswerFault.CUT:
             return await cut_in_half(request, body, "application/json")
-        case Garble.DELAY:
-            await state_of(request).timer.sleep(action.seconds)
-            return honest
-        case Garble.DRIP:
-            return await _drip(request, honest, body, action.seconds)
+        case AnswerFault.DELAY:
+            await state_of(request).timer.sleep(action.duration_s)
+            return normal
+        case AnswerFault.DRIP:
+            return await _drip(request, normal, body, action.duration_s)
 
 
 async def _drip(
-    request: web.Request, honest: web.Response, body: bytes, seconds: float
+    request: web.Request, normal: web.Response, body: bytes, seconds: float
 ) -> web.StreamResponse:
-    response = web.StreamResponse(status=honest.status, headers=honest.headers)
+    response = web.StreamResponse(status=normal.status, headers=normal.headers)
     response.content_length = len(body)
     await response.prepare(request)
-    size = max(len(body) // _DRIPS, 1)
+    size = max(len(body) // _DRIP_CHUNKS, 1)
     for start in range(0, len(body), size):
-        if is_gone(request):
+        if is_disconnected(request):
             break
         await response.write(body[start : start + size])
         await state_of(request).timer.sleep(seconds * size / len(body))

@@ -1,10 +1,8 @@
-"""Heartbeats at a steady pace, whatever the server does.
+"""Sends heartbeats at a constant rate: `python -m tests.benchmarks.loads.heartbeats PORT SECONDS`.
 
-Run with `python -m tests.benchmarks.loads.beats PORT …`.
-
-A client that waits for each answer sends little while the server is busy, and so hardly sees it.
-This one sends when the time has come and counts each wait from then, so a stall shows in every
-heartbeat that fell into it.
+A client that waits for each answer sends less while the server is busy, and so hides the delay
+(coordinated omission). This client sends on schedule and measures each wait from the scheduled
+time, so a stall shows in every heartbeat that was due during it.
 """
 
 from __future__ import annotations
@@ -21,50 +19,53 @@ from tests.benchmarks.machine import LOAD_CORE, pinned
 from tests.benchmarks.servers import Running
 from tests.wire import PhoenixWire
 
-PER_S = 200
+HEARTBEATS_PER_S = 200
 _DRAIN_S = 10.0
 
 
-def beats(server: Running, seconds: float) -> dict[str, float]:
-    """The waits of the heartbeats of so many seconds, in ms: `beats`, `p50`, `p99`, `max`.
+def heartbeats(server: Running, seconds: float) -> dict[str, float]:
+    """Send heartbeats for this long. Returns their number, and `p50`, `p99` and `max` in ms.
 
     Raises:
-        BenchError: one was not answered.
+        BenchmarkError: a heartbeat was not answered.
     """
-    own = ["-m", "tests.benchmarks.loads.beats", str(server.port), str(seconds)]
+    own = ["-m", "tests.benchmarks.loads.heartbeats", str(server.port), str(seconds)]
     found: dict[str, float] = finished(pinned([sys.executable, *own], LOAD_CORE))
     return found
 
 
 async def waits_ms(port: int, seconds: float) -> list[float]:
-    """Send them, and wait for every answer."""
+    """Send the heartbeats, and return the wait of each answer in ms."""
     wire = await PhoenixWire.open(f"http://127.0.0.1:{port}")
-    count = max(int(seconds * PER_S), 1)
+    count = max(int(seconds * HEARTBEATS_PER_S), 1)
     begin_s = time.perf_counter() + 0.1
     waits: list[float] = []
 
-    async def hear() -> None:
+    async def receive() -> None:
         for number in range(count):
             _join_ref, ref, _topic, _event, payload = await wire.recv()
             assert (ref, payload["status"]) == (str(number), "ok")
-            waits.append((time.perf_counter() - begin_s - number / PER_S) * 1_000)
+            waits.append((time.perf_counter() - begin_s - number / HEARTBEATS_PER_S) * 1_000)
 
-    hearing = asyncio.create_task(hear())
+    receiving = asyncio.create_task(receive())
     for number in range(count):
-        await asyncio.sleep(begin_s + number / PER_S - time.perf_counter())
+        await asyncio.sleep(begin_s + number / HEARTBEATS_PER_S - time.perf_counter())
         await wire.send([None, str(number), "phoenix", "heartbeat", {}])
     async with asyncio.timeout(_DRAIN_S):
-        await hearing
+        await receiving
     await wire.close()
     return waits
 
 
 def summary(waits: Sequence[float]) -> dict[str, float]:
-    """What is told of waits in ms."""
+    """The number and the percentiles of waits in ms."""
     ordered = sorted(waits)
-    at = {"p50": 0.5, "p99": 0.99, "max": 1.0}
-    told = {name: ordered[int((len(ordered) - 1) * share)] for name, share in at.items()}
-    return {"beats": len(ordered), **{name: round(wait, 3) for name, wait in told.items()}}
+    shares = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+    percentiles = {name: ordered[int((len(ordered) - 1) * share)] for name, share in shares.items()}
+    return {
+        "beats": len(ordered),
+        **{name: round(wait, 3) for name, wait in percentiles.items()},
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,7 +1,7 @@
-"""The commit path alone: tasks that many callers add at once, each answered after its fsync.
+"""Durable adds per second: many concurrent callers add tasks and wait for the commit.
 
-In turn with one commit for each task, on the same disk, in a process that collects garbage as the
-server does. What the disk does at best, bare commits one after the other, is in the JSON line.
+The baseline is one commit for each task, on the same disk. The process collects garbage in the same
+way as the server. The JSON line also has the rate of bare commits, which is the limit of the disk.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.store.sqlite.database import Database
 from phoenix_compat.tasks.store.sqlite.writer import MAX_BATCH
 from phoenix_compat.tasks.store.task_store import TaskStore
+from tests.benchmarks.benchmark import Benchmark, Sample, Target
+from tests.benchmarks.context import BenchmarkContext
 from tests.benchmarks.loads.load import finished
 from tests.benchmarks.machine import SERVER_CORE, pinned
-from tests.benchmarks.rig import Rig
-from tests.benchmarks.work import Sample, Target, Work
 from tests.integration.worker.worker_harness import SCHEMA, order
 
 _ADDS_SHARED, _ADDS_ALONE = 8_000, 2_000
-"""So that either takes about as long."""
+"""Chosen so that both sides take about the same time."""
 
 
-def _commits(name: str, callers: int, target: Target | None = None) -> Work:
-    def measure(rig: Rig, max_batch: int, adds: int) -> Sample:
-        own = ["-m", "tests.benchmarks.works.commits", str(rig.new_folder())]
-        numbers = [str(number) for number in (callers, max_batch, rig.count(adds))]
+def _commits(name: str, callers: int, target: Target | None = None) -> Benchmark:
+    def measure(context: BenchmarkContext, max_batch: int, adds: int) -> Sample:
+        own = ["-m", "tests.benchmarks.cases.commits", str(context.new_folder())]
+        numbers = [str(number) for number in (callers, max_batch, context.count(adds))]
         found = finished(pinned([sys.executable, *own, *numbers], SERVER_CORE))
         return Sample(float(found["adds_per_s"]), found)
 
-    return Work(
+    return Benchmark(
         name=name,
         unit="/s",
-        ours=lambda rig: measure(rig, MAX_BATCH, _ADDS_SHARED),
-        ruler=lambda rig: measure(rig, 1, _ADDS_ALONE),
-        ruler_name="a commit each",
+        ours=lambda context: measure(context, MAX_BATCH, _ADDS_SHARED),
+        baseline=lambda context: measure(context, 1, _ADDS_ALONE),
+        baseline_name="one commit per task",
         target=target,
     )
 
@@ -54,18 +54,20 @@ COMMITS = (
     _commits("durable adds, 200 callers", 200, Target(min_ratio=10)),
     _commits("durable adds, 1 000 callers", 1_000),
 )
-"""How far a shared commit carries, by how many wait for it."""
+"""The gain of shared commits by number of concurrent callers."""
 
 
-async def adds_a_second(path: Path, callers: int, max_batch: int, adds: int) -> tuple[float, float]:
-    """Durable adds a second, and how many of them shared a commit, from so many callers."""
+async def adds_per_second(
+    path: Path, callers: int, max_batch: int, adds: int
+) -> tuple[float, float]:
+    """Durable adds per second with this many callers, and the average adds per commit."""
     params = order()
     database = await Database.open(path, SCHEMA, max_batch=max_batch)
     async with TaskStore(database, SystemClock()) as store:
-        turns = iter(range(adds))
+        remaining = iter(range(adds))
 
         async def call() -> None:
-            for _ in turns:
+            for _ in remaining:
                 await store.add(params)
 
         settle_garbage()
@@ -76,8 +78,8 @@ async def adds_a_second(path: Path, callers: int, max_batch: int, adds: int) -> 
     return adds / elapsed_s, counts.writes / counts.batches
 
 
-def bare_commits_a_second(path: Path, commits: int) -> float:
-    """What one connection does with an insert and an fsync at a time, and nothing else."""
+def bare_commits_per_second(path: Path, commits: int) -> float:
+    """Commits per second of one connection, with one insert and one fsync each."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -89,18 +91,18 @@ def bare_commits_a_second(path: Path, commits: int) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure one way and print a JSON object."""
+    """Measure one side and print a JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("folder", type=Path, help="where the database is made")
+    parser.add_argument("folder", type=Path, help="the folder for the database")
     for number in ("callers", "max_batch", "adds"):
         parser.add_argument(number, type=int)
     options = parser.parse_args(arguments)
     numbers = (options.callers, options.max_batch, options.adds)
-    rate, size = asyncio.run(adds_a_second(options.folder / "tasks.db", *numbers))
+    rate, size = asyncio.run(adds_per_second(options.folder / "tasks.db", *numbers))
     found = {
         "adds_per_s": round(rate, 1),
         "writes_per_commit": round(size, 1),
-        "bare_commits_per_s": round(bare_commits_a_second(options.folder / "bare.db", 500), 1),
+        "bare_commits_per_s": round(bare_commits_per_second(options.folder / "bare.db", 500), 1),
     }
     sys.stdout.write(json.dumps(found) + "\n")
 

@@ -1,0 +1,25 @@
+"""All benchmarks by family, in the order of the table. Each of them measures one server process.
+
+For several processes (`--workers 2`) see `workers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tests.benchmarks.benchmark import Benchmark
+from tests.benchmarks.cases import commits, growth, latency, long_poll, posts, sockets
+from tests.benchmarks.cases import tasks as tasks_cases
+
+FAMILIES: Mapping[str, Sequence[Benchmark]] = {
+    "core": sockets.CORE,
+    "fanout": sockets.FANOUT,
+    "sockets": sockets.MORE,
+    "longpoll": long_poll.LONG_POLL,
+    "growth": growth.GROWTH,
+    "latency": latency.LATENCY,
+    "posts": posts.POSTS,
+    "commits": commits.COMMITS,
+    "tasks": tasks_cases.TASKS,
+    "startup": tasks_cases.STARTUP,
+}
