@@ -8,6 +8,7 @@ again by the supervisor.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -15,14 +16,12 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-import structlog
-
 from phoenix_compat.background import BackgroundTask
 from phoenix_compat.errors import ConfigError
 
 _USEC_PER_S: Final = 1_000_000
 
-log = structlog.stdlib.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class ServiceManager:
@@ -92,7 +91,10 @@ class ServiceManager:
         except OSError as error:
             # A full socket or none: systemd will find out by its timeouts, and so do people here.
             self.lost += 1
-            log.warning("notify.lost", words=words.partition("\n")[0], reason=str(error))
+            log.warning(
+                "notify.lost",
+                extra={"words": words.partition("\n")[0], "reason": str(error)},
+            )
 
 
 def _address(text: str) -> str | None:
