@@ -13,6 +13,7 @@ PhoenixCompatError
 ├─ ChannelDefinitionError       at import: a channel class or a socket is declared wrongly
 ├─ CallbackError                a callback returned something that is no result
 ├─ ConfigError                  settings that cannot work, all of them at once
+│  └─ MissingExtraError         a part was asked for whose packages are not installed
 └─ TaskError                    the task engine's own (see phoenix_compat.tasks)
 """
 
@@ -88,6 +89,24 @@ class CallbackError(PhoenixCompatError):
 
 class ConfigError(PhoenixCompatError):
     """Settings that cannot work; the text names each with its reason."""
+
+
+class MissingExtraError(ConfigError):
+    """A part was asked for that is an extra of this package, and the extra is not installed.
+
+    Args:
+        missing: what is not installed, as the subject of the sentence.
+        extra: the extra that installs it.
+
+    Attributes:
+        extra: the same.
+    """
+
+    def __init__(self, missing: str, extra: str) -> None:
+        super().__init__(
+            f'{missing} is not installed. Install it with: pip install "phoenix-compat[{extra}]"'
+        )
+        self.extra = extra
 
 
 class TaskError(PhoenixCompatError):

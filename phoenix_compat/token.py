@@ -120,7 +120,13 @@ class Tokens:
         max_age_s: float = DEFAULT_MAX_AGE_S,
         signed_at_s: float | None = None,
     ) -> str:
-        """Make a token that only holders of the secret can read. Arguments and errors: `sign`."""
+        """Make a token that only holders of the secret can read. Arguments and errors: `sign`.
+
+        It needs the extra `crypto`; the first call imports it, which takes some 20 ms.
+
+        Raises:
+            MissingExtraError: the extra is not installed.
+        """
         return protocol.encrypt(
             data,
             self._keys(salt)[0],
@@ -137,7 +143,7 @@ class Tokens:
         max_age_s: float | None = None,
         is_raw: bool = False,
     ) -> Any:
-        """Give back the data of an encrypted token. Arguments and errors: `verify`."""
+        """Give back the data of an encrypted token. Arguments and errors: `verify`, `encrypt`."""
         return self._with_any_key(protocol.decrypt, salt, token, max_age_s=max_age_s, is_raw=is_raw)
 
     def _keys(self, salt: str | bytes) -> list[bytes]:

@@ -61,7 +61,7 @@ for command in (
 
 
 def main() -> None:
-    """The installed command `phoenix-compat`, and `python server.py`."""
+    """Run the command line; `phoenix_compat.__main__` has looked whether its packages are there."""
     try:
         cli(prog_name="phoenix-compat")
     except PhoenixCompatError as error:

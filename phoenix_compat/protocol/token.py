@@ -22,16 +22,12 @@ import base64
 import hashlib
 import hmac
 import math
-import struct
 from functools import lru_cache
+from types import ModuleType
 from typing import Any, Final, Literal, TypeAlias
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
-
 from phoenix_compat.errors import ConfigError, EncodeError, ProtocolError
+from phoenix_compat.extras import missing_extra
 from phoenix_compat.protocol.erlang_term import Atom, TermError, decode, encode, normalise
 
 Digest: TypeAlias = Literal["sha256", "sha384", "sha512"]
@@ -44,8 +40,6 @@ NONCE_BYTES: Final = 24
 
 _INFINITY: Final = Atom("infinity")
 _TAG_BYTES: Final = 16
-_AAD: Final = b"A128GCM"
-"""What both ciphers authenticate besides: the name of the older, kept by the newer."""
 
 
 class TokenError(ProtocolError):
@@ -208,11 +202,12 @@ def encrypt(
     Raises:
         EncodeError: the data has no Erlang term, or the nonce is not of 24 bytes.
         ConfigError: the key is not of 32 bytes.
+        MissingExtraError: cryptography is not installed.
     """
     if len(nonce) != NONCE_BYTES:
         raise EncodeError(f"a nonce has {NONCE_BYTES} bytes, not {len(nonce)}")
-    cipher, short_nonce = _xchacha20_poly1305(_cipher_key(key), nonce)
-    sealed = cipher.encrypt(short_nonce, _encode(data, signed_at_ms, max_age_s), _AAD)
+    cipher = _cipher()
+    sealed = cipher.encrypt(_cipher_key(key), nonce, _encode(data, signed_at_ms, max_age_s))
     text, tag = sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
     return f"{_SEALED}.{_base64(nonce + tag + text)}"
 
@@ -234,16 +229,31 @@ def decrypt(
         InvalidTokenError: not made with this key, or changed, or signed after now.
         ExpiredTokenError: too old. A `max_age_s` of zero or less accepts nothing.
         ConfigError: the key is not of 32 bytes.
+        MissingExtraError: cryptography is not installed.
     """
+    cipher = _cipher()
     header, _, rest = _text(token).partition(".")
     open_token = _OPEN.get(header)
     if open_token is None:
         raise InvalidTokenError("not an encrypted token")
     try:
-        term = open_token(rest, _cipher_key(key))
-    except InvalidTag as error:
+        term = open_token(cipher, rest, _cipher_key(key))
+    except cipher.InvalidTag as error:
         raise InvalidTokenError("the token was not encrypted by this secret and salt") from error
     return _decode(term, now_ms, max_age_s, is_raw=is_raw)
+
+
+def _cipher() -> ModuleType:
+    """The module that needs cryptography.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        from phoenix_compat.protocol import token_cipher  # noqa: PLC0415 - the extra crypto
+    except ImportError as error:
+        raise missing_extra("crypto") from error
+    return token_cipher
 
 
 def _cipher_key(key: bytes) -> bytes:
@@ -252,16 +262,16 @@ def _cipher_key(key: bytes) -> bytes:
     return key
 
 
-def _open(text: str, key: bytes) -> bytes:
+def _open(cipher: ModuleType, text: str, key: bytes) -> bytes:
     sealed = _from_base64(text)
     nonce, tag = sealed[:NONCE_BYTES], sealed[NONCE_BYTES : NONCE_BYTES + _TAG_BYTES]
     if len(tag) != _TAG_BYTES:
         raise InvalidTokenError("an encrypted token is longer")
-    cipher, short_nonce = _xchacha20_poly1305(key, nonce)
-    return cipher.decrypt(short_nonce, sealed[NONCE_BYTES + _TAG_BYTES :] + tag, _AAD)
+    term: bytes = cipher.decrypt(key, nonce, sealed[NONCE_BYTES + _TAG_BYTES :] + tag)
+    return term
 
 
-def _open_v1(text: str, key: bytes) -> bytes:
+def _open_v1(cipher: ModuleType, text: str, key: bytes) -> bytes:
     parts = text.split(".", 4)
     if len(parts) != 4:
         raise InvalidTokenError("an encrypted token of plug_crypto 1.x has five parts")
@@ -269,26 +279,11 @@ def _open_v1(text: str, key: bytes) -> bytes:
     # Every token has an AES key of its own, wrapped: 16, 24 or 32 bytes, tag of 16, nonce of 12.
     if len(wrapped) not in (44, 52, 60) or len(nonce) != 12 or len(tag) != _TAG_BYTES:
         raise InvalidTokenError("a part of the token is too long or too short")
-    own_key = AESGCM(key).decrypt(wrapped[-12:], wrapped[:-12], b"")
-    return AESGCM(own_key).decrypt(nonce, sealed + tag, _AAD)
+    term: bytes = cipher.decrypt_v1(key, wrapped, nonce, sealed + tag)
+    return term
 
 
 _OPEN: Final = {_SEALED: _open, _SEALED_V1: _open_v1}
-
-
-def _xchacha20_poly1305(key: bytes, nonce: bytes) -> tuple[ChaCha20Poly1305, bytes]:
-    """The cipher with the long nonce, as the cipher with the short one and what remains for it.
-
-    Source: draft-irtf-cfrg-xchacha-03, sections 2.2 (HChaCha20) and 2.3.
-    """
-    start = nonce[:16]
-    keystream = Cipher(ChaCha20(key, start), mode=None).encryptor().update(bytes(64))
-    # A block of ChaCha20 is its last state plus its first; HChaCha20 is the last state alone, the
-    # first and the last row of it.
-    mixed = struct.unpack("<8I", keystream[:16] + keystream[48:])
-    first = struct.unpack("<8I", b"expand 32-byte k" + start)
-    words = [(a - b) & 0xFFFFFFFF for a, b in zip(mixed, first, strict=True)]
-    return ChaCha20Poly1305(struct.pack("<8I", *words)), bytes(4) + nonce[16:]
 
 
 # What both carry

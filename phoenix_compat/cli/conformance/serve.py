@@ -43,6 +43,7 @@ def serve(
 
     With several workers there is the reference channel set alone.
     """
+    import logging
     from contextlib import asynccontextmanager
 
     from phoenix_compat.cluster.supervisor import supervise
@@ -52,7 +53,6 @@ def serve(
     from phoenix_compat.conformance.reference import open_reference_app
     from phoenix_compat.protocol.browser import host_pattern
     from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
-    from phoenix_compat.server.process.logs import configure_logs
 
     try:
         guard = control_guard((host.lower(), *map(host_pattern, allowed_hosts)))
@@ -60,7 +60,7 @@ def serve(
         raise click.BadParameter(str(error), param_hint="--allowed-host") from error
     # Channels crash here on request: that is no news, and printing tracebacks takes long enough to
     # make the next answers late.
-    configure_logs("critical", "console")
+    logging.basicConfig(level=logging.CRITICAL)
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[web.Application]:
