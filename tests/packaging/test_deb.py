@@ -104,3 +104,13 @@ def test_a_second_install_keeps_what_was_changed(installed: Room) -> None:
     installed.done("dpkg", "--purge", "phoenix-compat")
 
     assert "port = 4321" in text
+
+
+def test_the_licence_is_where_debian_looks_for_it(installed: Room) -> None:
+    """Everybody can read it."""
+    path = "/usr/share/doc/phoenix-compat/copyright"
+
+    text = installed.done("cat", path, user="nobody")
+    installed.done("dpkg", "--purge", "phoenix-compat")
+
+    assert text == (ROOT / "packaging" / "debian" / "copyright").read_text()
