@@ -63,7 +63,7 @@ test-packaging: $(VENV)/.ship binary ## Test the binary and the .deb in a minima
 
 # Stamps, so that running the server does not install the tools of the tests.
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
 	touch $@
 
 # A dependency group's requirements; older versions of pip know no groups.

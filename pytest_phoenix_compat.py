@@ -58,14 +58,32 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the marker; bring the suite in when a server is named."""
     config.addinivalue_line("markers", "phoenix: a case of --phoenix-url")
     if config.getoption("phoenix_url") is not None:
+        missing = _missing_suite()
+        if missing is not None:
+            raise pytest.UsageError(missing)
         from phoenix_compat.conformance.pytest_plugin import PhoenixPlugin  # noqa: PLC0415 - above
 
         config.pluginmanager.register(PhoenixPlugin.of(config), "phoenix-suite")
 
 
+def _missing_suite() -> str | None:
+    """How to install the suite, if it is not there."""
+    from phoenix_compat.errors import MissingExtraError  # noqa: PLC0415 - only what is used
+    from phoenix_compat.extras import require  # noqa: PLC0415 - the same
+
+    try:
+        require("conformance")
+    except MissingExtraError as error:
+        return str(error)
+    return None
+
+
 @pytest.fixture(scope="session")
 def fault_server() -> Iterator[FaultServer]:
     """A fault server for all tests of the run, for a client's own tests."""
+    missing = _missing_suite()
+    if missing is not None:
+        pytest.fail(missing, pytrace=False)
     from phoenix_compat.conformance.faults.fixtures import FaultServer  # noqa: PLC0415 - above
 
     server = FaultServer()

@@ -64,6 +64,7 @@ def _lay_out(bundle: Path, tree: Path) -> None:
     _copy(PACKAGING / "config.toml", tree / "etc/phoenix-compat/config.toml", 0o644)
     documents = tree / "usr/share/doc/phoenix-compat"
     _copy(ROOT / "CHANGELOG.md", documents / "CHANGELOG.md", 0o644)
+    _copy(PACKAGING / "debian" / "copyright", documents / "copyright", 0o644)
 
 
 def _copy(source: Path, target: Path, mode: int) -> None:

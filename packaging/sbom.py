@@ -21,7 +21,7 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 
 _NAME = "phoenix-compat"
-_EXTRAS = frozenset({"uvloop"})
+_EXTRAS = frozenset({"server", "conformance", "crypto", "uvloop"})
 """The extras of the package that the bundle contains."""
 
 

@@ -18,11 +18,13 @@ mount(app, endpoint)
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
 
 from phoenix_compat.version import __version__
 
+TYPE_CHECKING = False  # type checkers know the name; typing itself takes half of the import
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from phoenix_compat.channel import Channel, on
     from phoenix_compat.endpoint import Drainer, Endpoint, LongPollOptions, WebSocketOptions
     from phoenix_compat.errors import (

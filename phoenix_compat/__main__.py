@@ -1,6 +1,99 @@
-"""Runs the commands: `python -m phoenix_compat` is the same as `phoenix-compat`."""
+"""The entry point of `phoenix-compat`, `python -m phoenix_compat` and `python server.py`.
 
-from phoenix_compat.cli import main
+The commands belong to extras of the package. Nothing of a command is imported before its extra is
+known to be installed; if it is missing, the error says how to install it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from phoenix_compat.errors import ConfigError, PhoenixCompatError
+from phoenix_compat.extras import Extra, is_installed, require
+from phoenix_compat.version import __version__
+
+COMMANDS: Final[dict[Extra, tuple[str, ...]]] = {
+    "server": (
+        "serve",
+        "init",
+        "demo",
+        "config",
+        "check-config",
+        "doctor",
+        "healthcheck",
+        "backup",
+        "restore",
+        "upgrade",
+        "export",
+        "import",
+        "prune",
+        "emulator",
+    ),
+    "conformance": ("conformance",),
+}
+"""The commands of each extra."""
+
+_EXTRA_OF: Final = {name: extra for extra, names in COMMANDS.items() for name in names}
+_DEFAULT_COMMAND: Final = "serve"
+_EXIT_USAGE: Final = 2
+
+
+def main() -> None:
+    """Run the command line if the extra that it needs is installed."""
+    first = sys.argv[1] if len(sys.argv) > 1 else _DEFAULT_COMMAND
+    if first == "--version":
+        _print(f"phoenix-compat, version {__version__}")
+        return
+    if first in {"-h", "--help"} and not is_installed("server"):
+        _print(_help())
+        return
+    try:
+        _require_command(_DEFAULT_COMMAND if first.startswith("-") else first)
+    except PhoenixCompatError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(_EXIT_USAGE)
+
+    from phoenix_compat.cli import main as run  # noqa: PLC0415 - it needs click
+
+    run()
+
+
+def _require_command(name: str) -> None:
+    extra = _EXTRA_OF.get(name, "server")
+    if name not in _EXTRA_OF and not is_installed(extra):
+        raise ConfigError(f"No such command {name!r}. To list them: phoenix-compat --help")
+    require(extra)
+
+
+def _help() -> str:
+    """The commands and the extras, for an installation without the extra `server`."""
+    return f"""Usage: phoenix-compat [COMMAND] [OPTIONS]
+
+Commands of the task server ({_state("server")}):
+  {", ".join(COMMANDS["server"][:7])},
+  {", ".join(COMMANDS["server"][7:])}
+  Without a command: {_DEFAULT_COMMAND}
+
+Commands for authors of Phoenix clients and servers ({_state("conformance")}):
+  {", ".join(COMMANDS["conformance"])}
+
+Further extras:
+  crypto   encrypted tokens ({_state("crypto")})
+  uvloop   a faster event loop for the task server ({_state("uvloop")})
+  all      everything
+
+The channels library needs no extra: import phoenix_compat
+Each installed command has its own --help."""
+
+
+def _state(extra: Extra) -> str:
+    return "installed" if is_installed(extra) else f'pip install "phoenix-compat[{extra}]"'
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
 
 if __name__ == "__main__":
     main()

@@ -8,12 +8,11 @@ as its done callback.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
-
-import structlog
 
 FIRST_PAUSE_S: Final = 0.1
 LAST_PAUSE_S: Final = 30.0
@@ -24,7 +23,7 @@ RUNNING_AFTER_S: Final = 0.5
 
 Run: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
-log = structlog.stdlib.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class BackgroundState(StrEnum):
@@ -153,10 +152,12 @@ class BackgroundTask:
         pause_s: float = longest_s * (0.5 + 0.5 * self._jitter())
         log.error(
             "background.ended",
-            task=self.name,
-            restarts=self.restarts,
-            pause_s=round(pause_s, 2),
             exc_info=error,
+            extra={
+                "task": self.name,
+                "restarts": self.restarts,
+                "pause_s": round(pause_s, 2),
+            },
         )
         return pause_s
 
@@ -192,4 +193,4 @@ class BackgroundReport:
 def log_failure(task: asyncio.Task[Any]) -> None:
     """A done callback: log the error of a task that nobody awaits."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("background.failed", task=task.get_name(), exc_info=error)
+        log.error("background.failed", exc_info=error, extra={"task": task.get_name()})

@@ -13,6 +13,7 @@ PhoenixCompatError
 ├─ ChannelDefinitionError       at import: a channel or socket class is declared incorrectly
 ├─ CallbackError                a callback returned an invalid value
 ├─ ConfigError                  invalid settings, all reported together
+│  └─ MissingExtraError         a part of the package is used whose extra is not installed
 └─ TaskError                    errors of the task engine (see phoenix_compat.tasks)
 """
 
@@ -88,6 +89,24 @@ class CallbackError(PhoenixCompatError):
 
 class ConfigError(PhoenixCompatError):
     """Invalid settings; the message names each one with the reason."""
+
+
+class MissingExtraError(ConfigError):
+    """A part was asked for that is an extra of this package, and the extra is not installed.
+
+    Args:
+        missing: what is not installed, as the subject of the sentence.
+        extra: the extra that installs it.
+
+    Attributes:
+        extra: the same.
+    """
+
+    def __init__(self, missing: str, extra: str) -> None:
+        super().__init__(
+            f'{missing} is not installed. Install it with: pip install "phoenix-compat[{extra}]"'
+        )
+        self.extra = extra
 
 
 class TaskError(PhoenixCompatError):

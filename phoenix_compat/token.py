@@ -123,7 +123,11 @@ class Tokens:
     ) -> str:
         """Make a token that only holders of the secret can read.
 
-        For arguments and errors see `sign`.
+        For arguments and errors see `sign`. The first call imports cryptography, which takes some
+        20 ms.
+
+        Raises:
+            MissingExtraError: the extra `crypto` is not installed.
         """
         return protocol.encrypt(
             data,
@@ -141,7 +145,7 @@ class Tokens:
         max_age_s: float | None = None,
         is_raw: bool = False,
     ) -> Any:
-        """Return the data of an encrypted token. For arguments and errors see `verify`."""
+        """Return the data of an encrypted token. Arguments and errors: see `verify`, `encrypt`."""
         return self._with_any_key(protocol.decrypt, salt, token, max_age_s=max_age_s, is_raw=is_raw)
 
     def _keys(self, salt: str | bytes) -> list[bytes]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import structlog
-
-log = structlog.stdlib.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 FREE_FILES: Final = 8
 """So many files may be sent at once from the descriptors that are kept back; more take the place of
@@ -67,15 +66,18 @@ class Connections:
         self.refused_over_cap += 1
         if (times := self._untold("refused", self.refused_over_cap)) is not None:
             log.warning(
-                "connections.at_limit", open=self.open, max=self.max_connections, times=times
+                "connections.at_limit",
+                extra={"open": self.open, "max": self.max_connections, "times": times},
             )
 
     def not_accepted(self, error: OSError) -> None:
         """An attempt to accept failed."""
         self.accept_errors += 1
         if (times := self._untold("not_accepted", self.accept_errors)) is not None:
-            reason = error.strerror
-            log.warning("connections.not_accepted", reason=reason, open=self.open, times=times)
+            log.warning(
+                "connections.not_accepted",
+                extra={"reason": error.strerror, "open": self.open, "times": times},
+            )
 
     def has_room_for_file(self) -> bool:
         """Whether one more file may be sent now; if not, that is counted."""

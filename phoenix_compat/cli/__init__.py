@@ -63,5 +63,5 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line: `phoenix-compat`, `python -m phoenix_compat`, `python server.py`."""
+    """Run the command line; `phoenix_compat.__main__` has checked that its extra is installed."""
     cli(prog_name="phoenix-compat")

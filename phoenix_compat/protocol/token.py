@@ -22,16 +22,12 @@ import base64
 import hashlib
 import hmac
 import math
-import struct
 from functools import lru_cache
+from types import ModuleType
 from typing import Any, Final, Literal, TypeAlias
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
-
 from phoenix_compat.errors import ConfigError, EncodeError, ProtocolError
+from phoenix_compat.extras import missing_extra
 from phoenix_compat.protocol.erlang_term import Atom, TermError, decode, encode, normalise
 
 Digest: TypeAlias = Literal["sha256", "sha384", "sha512"]
@@ -44,8 +40,6 @@ NONCE_BYTES: Final = 24
 
 _INFINITY: Final = Atom("infinity")
 _TAG_BYTES: Final = 16
-_AAD: Final = b"A128GCM"
-"""The additional authenticated data of both ciphers: the name of the older one."""
 
 
 class TokenError(ProtocolError):
@@ -209,11 +203,12 @@ def encrypt(
     Raises:
         EncodeError: the data cannot be an Erlang term, or the nonce does not have 24 bytes.
         ConfigError: the key does not have 32 bytes.
+        MissingExtraError: cryptography is not installed.
     """
     if len(nonce) != NONCE_BYTES:
         raise EncodeError(f"the nonce must have {NONCE_BYTES} bytes, not {len(nonce)}")
-    cipher, short_nonce = _xchacha20_poly1305(_cipher_key(key), nonce)
-    encrypted = cipher.encrypt(short_nonce, _encode(data, signed_at_ms, max_age_s), _AAD)
+    cipher = _cipher()
+    encrypted = cipher.encrypt(_cipher_key(key), nonce, _encode(data, signed_at_ms, max_age_s))
     ciphertext, tag = encrypted[:-_TAG_BYTES], encrypted[-_TAG_BYTES:]
     return f"{_ENCRYPTED}.{_base64(nonce + tag + ciphertext)}"
 
@@ -236,16 +231,31 @@ def decrypt(
             the future.
         ExpiredTokenError: the token is too old. A `max_age_s` of zero or less accepts no token.
         ConfigError: the key does not have 32 bytes.
+        MissingExtraError: cryptography is not installed.
     """
+    cipher = _cipher()
     header, _, rest = _text(token).partition(".")
     decrypt_term = _DECRYPT_BY_HEADER.get(header)
     if decrypt_term is None:
         raise InvalidTokenError("not an encrypted token")
     try:
-        term = decrypt_term(rest, _cipher_key(key))
-    except InvalidTag as error:
+        term = decrypt_term(cipher, rest, _cipher_key(key))
+    except cipher.InvalidTag as error:
         raise InvalidTokenError("the token was not encrypted with this secret and salt") from error
     return _decode(term, now_ms, max_age_s, is_raw=is_raw)
+
+
+def _cipher() -> ModuleType:
+    """The module that needs cryptography.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        from phoenix_compat.protocol import token_cipher  # noqa: PLC0415 - the extra crypto
+    except ImportError as error:
+        raise missing_extra("crypto") from error
+    return token_cipher
 
 
 def _cipher_key(key: bytes) -> bytes:
@@ -254,16 +264,16 @@ def _cipher_key(key: bytes) -> bytes:
     return key
 
 
-def _decrypt_term(text: str, key: bytes) -> bytes:
+def _decrypt_term(cipher: ModuleType, text: str, key: bytes) -> bytes:
     data = _from_base64(text)
     nonce, tag = data[:NONCE_BYTES], data[NONCE_BYTES : NONCE_BYTES + _TAG_BYTES]
     if len(tag) != _TAG_BYTES:
         raise InvalidTokenError("the encrypted token is too short")
-    cipher, short_nonce = _xchacha20_poly1305(key, nonce)
-    return cipher.decrypt(short_nonce, data[NONCE_BYTES + _TAG_BYTES :] + tag, _AAD)
+    term: bytes = cipher.decrypt(key, nonce, data[NONCE_BYTES + _TAG_BYTES :] + tag)
+    return term
 
 
-def _decrypt_term_v1(text: str, key: bytes) -> bytes:
+def _decrypt_term_v1(cipher: ModuleType, text: str, key: bytes) -> bytes:
     parts = text.split(".", 4)
     if len(parts) != 4:
         raise InvalidTokenError("an encrypted token of plug_crypto 1.x must have five parts")
@@ -272,26 +282,11 @@ def _decrypt_term_v1(text: str, key: bytes) -> bytes:
     # nonce of 12.
     if len(wrapped_key) not in (44, 52, 60) or len(nonce) != 12 or len(tag) != _TAG_BYTES:
         raise InvalidTokenError("a part of the token is too long or too short")
-    content_key = AESGCM(key).decrypt(wrapped_key[-12:], wrapped_key[:-12], b"")
-    return AESGCM(content_key).decrypt(nonce, ciphertext + tag, _AAD)
+    term: bytes = cipher.decrypt_v1(key, wrapped_key, nonce, ciphertext + tag)
+    return term
 
 
 _DECRYPT_BY_HEADER: Final = {_ENCRYPTED: _decrypt_term, _ENCRYPTED_V1: _decrypt_term_v1}
-
-
-def _xchacha20_poly1305(key: bytes, nonce: bytes) -> tuple[ChaCha20Poly1305, bytes]:
-    """XChaCha20-Poly1305, as a ChaCha20-Poly1305 cipher and the short nonce for it.
-
-    Source: draft-irtf-cfrg-xchacha-03, sections 2.2 (HChaCha20) and 2.3.
-    """
-    start = nonce[:16]
-    keystream = Cipher(ChaCha20(key, start), mode=None).encryptor().update(bytes(64))
-    # A ChaCha20 block is the final state plus the initial state. HChaCha20 is the first and the
-    # last row of the final state alone, so the initial state is subtracted.
-    block = struct.unpack("<8I", keystream[:16] + keystream[48:])
-    initial = struct.unpack("<8I", b"expand 32-byte k" + start)
-    words = [(a - b) & 0xFFFFFFFF for a, b in zip(block, initial, strict=True)]
-    return ChaCha20Poly1305(struct.pack("<8I", *words)), bytes(4) + nonce[16:]
 
 
 # Contents

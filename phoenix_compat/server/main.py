@@ -121,7 +121,9 @@ async def open_app(
 
         app = web.Application(middlewares=[guarding(settings)])
         app[CONNECTIONS] = connections_for(
-            settings, 1 if worker_process is None else worker_process.size
+            settings.max_connections,
+            concurrency=settings.concurrency,
+            processes=1 if worker_process is None else worker_process.size,
         )
         app[BACKGROUND] = background
         app[RELOADABLE_SETTINGS] = ReloadableSettings(

@@ -176,12 +176,23 @@ async def test_the_caddyfile_of_self_hosting(tmp_path: Path) -> None:
 
 
 def test_what_is_installed_is_this_package() -> None:
-    """`pip install` on the pages names this project."""
+    """`pip install` on the pages names this project, and the extra that the page is about."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    name = project["name"]
 
-    for page in (PYTHON, CONFORMANCE):
-        installed = re.findall(r"^    pip install ([a-z-]+)$", page, re.MULTILINE)
-        assert installed == [project["name"]]
+    for page, wanted in ((PYTHON, name), (CONFORMANCE, f'"{name}[conformance]"')):
+        installed = re.findall(r"^    pip install (.+)$", page, re.MULTILINE)
+        assert installed == [wanted]
+
+
+def test_the_extras_are_listed() -> None:
+    """The Python page has each extra, and none that there is not."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    table = PYTHON.partition("| extra |")[2].partition("\n\n")[0]
+
+    listed = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+
+    assert sorted(listed) == sorted(project["optional-dependencies"])
 
 
 def run_app(folder: Path, monkeypatch: pytest.MonkeyPatch, *further: str) -> dict[str, Any]:

@@ -103,3 +103,13 @@ def test_an_upgrade_keeps_the_configuration(installed: Sandbox) -> None:
     installed.check_output("dpkg", "--purge", "phoenix-compat")
 
     assert "port = 4321" in text
+
+
+def test_the_licence_is_where_debian_looks_for_it(installed: Sandbox) -> None:
+    """Everybody can read it."""
+    path = "/usr/share/doc/phoenix-compat/copyright"
+
+    text = installed.done("cat", path, user="nobody")
+    installed.done("dpkg", "--purge", "phoenix-compat")
+
+    assert text == (ROOT / "packaging" / "debian" / "copyright").read_text()

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from structlog.testing import capture_logs
 
 from phoenix_compat import background
 from phoenix_compat.background import BackgroundReport, BackgroundState, BackgroundTask, log_failure
+from tests.logged import logged_lines
 
 
 class Work:
@@ -84,7 +84,7 @@ async def test_what_ends_by_itself_is_started_again(
     """An error, a return, or a cancelled thing that it awaited: down for a moment, then up."""
     group = BackgroundReport()
     group.watch(lambda: (task,))
-    with capture_logs() as logs:
+    with logged_lines() as logs:
         end(work)
         await until(lambda: not group.is_healthy)
         reported = group.report["sweeper"]
@@ -107,7 +107,7 @@ async def test_what_is_stopped_stays_stopped(work: Work, task: BackgroundTask) -
     """Neither a stop at work nor one in a pause is followed by a start, and nothing is logged."""
     work.fail(RuntimeError())
     await until(lambda: task.state is BackgroundState.RESTARTING)
-    with capture_logs() as logs:
+    with logged_lines() as logs:
         await task.stop()
 
     assert task.state is BackgroundState.STOPPED
@@ -122,7 +122,7 @@ async def test_pauses_double_up_to_a_limit(
 ) -> None:
     """Each pause is twice the one before, at most the longest; who ran well begins anew."""
     monkeypatch.setattr(background, "LAST_PAUSE_S", 0.006)
-    with capture_logs() as logs:
+    with logged_lines() as logs:
         for _ in range(3):
             work.fail(RuntimeError())
             await work.started()
@@ -166,7 +166,7 @@ async def test_the_error_of_a_task_that_nobody_awaits_is_logged() -> None:
     async def fail() -> None:
         raise RuntimeError
 
-    with capture_logs() as logs:
+    with logged_lines() as logs:
         task = asyncio.create_task(fail(), name="errand")
         task.add_done_callback(log_failure)
         cancelled = asyncio.create_task(asyncio.sleep(60.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,31 @@ def test_the_unit_runs_commands_that_exist() -> None:
     assert set(commands) <= set(cli.commands)
     assert re.search(r"^Type=notify$", UNIT, re.M)
     assert re.search(r"^WatchdogSec=\d+$", UNIT, re.M)
+
+
+def test_the_licence_is_named_alike_everywhere() -> None:
+    """The metadata, the file, and what the .deb installs say the same words."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    title, copyright_line, terms = (ROOT / "LICENSE").read_text().split("\n\n", 2)
+    copyright_file = (PACKAGING / "debian" / "copyright").read_text()
+    # In a field of Debian's files each line is indented, and an empty one has a dot.
+    in_field = re.sub(r"^ \.?", "", copyright_file.rpartition("License: Expat\n")[2], flags=re.M)
+
+    assert (project["license"], project["license-files"]) == ("MIT", ["LICENSE"])
+    assert title == "MIT License"
+    assert copyright_line == "Copyright (c) 2026 the phoenix_compat authors"
+    assert "Copyright: 2026 the phoenix_compat authors\n" in copyright_file
+    assert in_field == terms
+
+
+def test_the_copyright_file_can_be_read_by_machines() -> None:
+    """Paragraphs of fields, as Debian's copyright-format 1.0 has them: header, files, licence."""
+    paragraphs = (PACKAGING / "debian" / "copyright").read_text().split("\n\n")
+    fields = [re.findall(r"^([A-Z][\w-]+):", paragraph, re.M) for paragraph in paragraphs]
+
+    assert fields == [
+        ["Format", "Upstream-Name", "Comment"],
+        ["Files", "Copyright", "License"],
+        ["License"],
+    ]
+    assert all(re.match(r"[A-Z ]", line) for text in paragraphs for line in text.splitlines())

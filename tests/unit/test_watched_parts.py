@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 import phoenix_compat
 from phoenix_compat import background
@@ -20,6 +19,7 @@ from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.presence import Presence
 from phoenix_compat.server.process.reload import _one_by_one
 from phoenix_compat.server.process.systemd import ServiceManager
+from tests.logged import logged_lines
 from tests.unit.cluster.harness import folder
 
 __all__ = ["folder"]
@@ -145,7 +145,7 @@ async def test_a_failed_reload_is_logged() -> None:
         reloads.append(None)
         raise RuntimeError
 
-    with capture_logs() as logs:
+    with logged_lines() as logs:
         async with _one_by_one(reload) as begin:
             begin()
             begin()

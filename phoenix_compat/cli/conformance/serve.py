@@ -52,6 +52,7 @@ def serve(
 
     With several workers, only the reference channel set is available.
     """
+    import logging
     from contextlib import asynccontextmanager
 
     from phoenix_compat.cluster.supervisor import supervise
@@ -61,14 +62,13 @@ def serve(
     from phoenix_compat.conformance.reference import open_reference_app
     from phoenix_compat.protocol.browser import host_pattern
     from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
-    from phoenix_compat.server.process.logs import configure_logs
 
     try:
         guard = control_guard((host.lower(), *map(host_pattern, allowed_hosts)))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--allowed-host") from error
     # Channels crash here on request. Logging the tracebacks would delay the next replies.
-    configure_logs("critical", "console")
+    logging.basicConfig(level=logging.CRITICAL)
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[web.Application]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
-import structlog
 from aiohttp import web
 
 from phoenix_compat.accept.connections import Connections
 from phoenix_compat.accept.room import FREE_CONCURRENCY, open_file_limit, room_for_connections
-from phoenix_compat.server.process.settings import Settings
 
 CONNECTIONS: Final = web.AppKey("connections", Connections)
 """The key under which an application stores its connection counters."""
 
-log = structlog.stdlib.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 def allowed_connections(
@@ -25,14 +24,12 @@ def allowed_connections(
     room = room_for_connections(limit, concurrency=concurrency, processes=processes)
     if wanted is None or wanted <= room:
         return wanted or room
-    log.warning("connections.limited", wanted=wanted, max=room, open_file_limit=limit)
+    log.warning(
+        "connections.limited", extra={"wanted": wanted, "max": room, "open_file_limit": limit}
+    )
     return room
 
 
-def connections_for(settings: Settings, processes: int) -> Connections:
-    """The connection counters of one process, with the limit that the settings give."""
-    return Connections(
-        allowed_connections(
-            settings.max_connections, concurrency=settings.concurrency, processes=processes
-        )
-    )
+def connections_for(wanted: int | None, *, concurrency: int, processes: int) -> Connections:
+    """The connection counters of one process, limited by the settings of the same names."""
+    return Connections(allowed_connections(wanted, concurrency=concurrency, processes=processes))

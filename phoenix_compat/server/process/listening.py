@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.util
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.cluster.worker_process import SupervisorLink
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.extras import is_installed, missing_extra
 from phoenix_compat.http_server import AppRunner
 from phoenix_compat.server.process.descriptors import CONNECTIONS, allowed_connections
 from phoenix_compat.server.process.systemd import ServiceManager
@@ -164,8 +164,8 @@ def check_loop(loop: Literal["asyncio", "uvloop"]) -> None:
     Raises:
         ConfigError: uvloop is not installed.
     """
-    if loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
-        raise ConfigError("loop: uvloop is not installed; install it, or use asyncio")
+    if loop == "uvloop" and not is_installed("uvloop"):
+        raise ConfigError(f"loop: {missing_extra('uvloop')}, or use asyncio")
 
 
 def _uvloop(main: Coroutine[Any, Any, None]) -> Callable[[], asyncio.AbstractEventLoop]:

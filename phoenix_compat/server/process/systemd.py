@@ -8,20 +8,19 @@ that hangs.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Mapping
 from functools import partial
 from typing import Final, Self
 
-import structlog
-
 from phoenix_compat.background import BackgroundTask
 from phoenix_compat.errors import ConfigError
 
 _USEC_PER_S: Final = 1_000_000
 
-log = structlog.stdlib.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class ServiceManager:
@@ -86,8 +85,10 @@ class ServiceManager:
         except OSError as error:
             # The socket is full or gone: systemd notices by its own timeouts.
             self.lost += 1
-            message = message.partition("\n")[0]
-            log.warning("systemd.notify_failed", message=message, reason=error.strerror)
+            log.warning(
+                "systemd.notify_failed",
+                extra={"notification": message.partition("\n")[0], "reason": error.strerror},
+            )
 
 
 def _address(text: str) -> str | None:

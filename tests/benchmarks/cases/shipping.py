@@ -56,7 +56,12 @@ def make_venv(folder: Path) -> Format:
     subprocess.run(
         [
             *(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"),
-            *("--disable-pip-version-check", "-c", str(ROOT / "constraints.txt"), str(ROOT)),
+            *(
+                "--disable-pip-version-check",
+                "-c",
+                str(ROOT / "constraints.txt"),
+                f"{ROOT}[server]",
+            ),
         ],
         check=True,
     )

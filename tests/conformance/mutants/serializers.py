@@ -147,7 +147,7 @@ def json_is_read_leniently(patch: pytest.MonkeyPatch) -> None:
         try:
             array = json.loads(data.decode())
             return Message(*array[:5])
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise InvalidMessageError(str(error)) from error
 
     patch.setattr(V2JSONSerializer, "decode", decode)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.tasks.model.task import Task
@@ -22,6 +21,7 @@ from tests.integration.operations.commands import finish, server
 from tests.integration.store.unreadable_harness import SECRET, put
 from tests.integration.task_server import Client, product, settings_for
 from tests.integration.worker.worker_harness import FAST, SCHEMA, order
+from tests.logged import logged_lines
 
 PATIENCE_S = 30.0
 ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
@@ -49,7 +49,7 @@ async def test_a_dispatcher_that_dies_is_told_of_and_started_again(
             raise failures.pop()
         return await due(store, limit)
 
-    with capture_logs() as logs:
+    with logged_lines() as logs:
         async with product(settings_for(tmp_path)) as client:
             before, _ = await client.request("GET", "/readyz")
             monkeypatch.setattr(TaskStore, "due", fail_twice)

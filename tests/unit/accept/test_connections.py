@@ -6,11 +6,11 @@ import errno
 from contextlib import ExitStack
 
 import pytest
-from structlog.testing import capture_logs
 
 from phoenix_compat.accept import Connections
 from phoenix_compat.accept.connections import FREE_FILES
 from phoenix_compat.accept.room import room_for_connections
+from tests.logged import logged_lines
 
 
 class Clock:
@@ -69,7 +69,7 @@ def test_a_thousand_refusals_are_one_line() -> None:
     lines in one second."""
     clock = Clock()
     connections = Connections(1, clock)
-    with capture_logs() as lines:
+    with logged_lines() as lines:
         for _ in range(1_000):
             connections.refused()
             connections.not_accepted(OSError(errno.EMFILE, "Too many open files"))

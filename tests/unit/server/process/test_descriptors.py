@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from structlog.testing import capture_logs
 
 from phoenix_compat.server.process import descriptors
 from phoenix_compat.server.process.descriptors import connections_for
-from phoenix_compat.server.process.settings import Settings
+from tests.logged import logged_lines
 
 
 @pytest.mark.parametrize(
@@ -32,8 +31,8 @@ def test_the_setting_goes_as_far_as_there_are_descriptors(
     """Without one there are as many connections as fit; one that is too large is lowered, aloud."""
     monkeypatch.setattr(descriptors, "open_file_limit", lambda: 1_024)
 
-    with capture_logs() as lines:
-        connections = connections_for(Settings(max_connections=wanted), processes=1)
+    with logged_lines() as lines:
+        connections = connections_for(wanted, concurrency=8, processes=1)
 
     assert connections.max_connections == allowed
     assert [line.pop("event") for line in lines] == ["connections.limited"] * len(told)

@@ -1,0 +1,70 @@
+"""The extras of the package: what each installs, and whether it is there.
+
+Without any extra the package is the channels library. The modules are looked for and not imported,
+so to ask costs little. `pyproject.toml` has the versions.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from typing import Final, Literal, TypeAlias
+
+from phoenix_compat.errors import MissingExtraError
+
+Extra: TypeAlias = Literal["server", "conformance", "crypto", "uvloop"]
+
+MODULES: Final[dict[Extra, tuple[str, ...]]] = {
+    "server": (
+        "aiosqlite",
+        "click",
+        "httpx",
+        "httpx_aiohttp",
+        "PIL",
+        "pydantic",
+        "pydantic_settings",
+        "replicate",
+        "rich",
+        "structlog",
+    ),
+    "conformance": ("click", "rich"),
+    "crypto": ("cryptography",),
+    "uvloop": ("uvloop",),
+}
+"""What each extra installs, as the modules that are imported."""
+
+_NAMES: Final[dict[Extra, str]] = {
+    "server": "the task server",
+    "conformance": "the conformance suite",
+    "crypto": "cryptography, which encrypted tokens need,",
+    "uvloop": "uvloop",
+}
+
+
+def is_installed(extra: Extra) -> bool:
+    """Whether everything is there that the extra installs."""
+    return all(map(_is_there, MODULES[extra]))
+
+
+def missing_extra(extra: Extra) -> MissingExtraError:
+    """The error that says how to install it."""
+    return MissingExtraError(_NAMES[extra], extra)
+
+
+def require(extra: Extra) -> None:
+    """Let only those pass who have it.
+
+    Raises:
+        MissingExtraError: something is not there that the extra installs.
+    """
+    if not is_installed(extra):
+        raise missing_extra(extra)
+
+
+def _is_there(module: str) -> bool:
+    if module in sys.modules:
+        return sys.modules[module] is not None
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # of an import hook that hides it
+        return False

@@ -1,0 +1,1 @@
+"""What works with which extras installed."""
