@@ -109,7 +109,7 @@ def test_the_licence_is_where_debian_looks_for_it(installed: Sandbox) -> None:
     """Everybody can read it."""
     path = "/usr/share/doc/phoenix-compat/copyright"
 
-    text = installed.done("cat", path, user="nobody")
-    installed.done("dpkg", "--purge", "phoenix-compat")
+    text = installed.check_output("cat", path, user="nobody")
+    installed.check_output("dpkg", "--purge", "phoenix-compat")
 
     assert text == (ROOT / "packaging" / "debian" / "copyright").read_text()
