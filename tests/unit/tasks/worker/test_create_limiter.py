@@ -9,8 +9,8 @@ import pytest
 from phoenix_compat.tasks.model.errors import ProviderThrottledError, RateReducedError
 from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, BreakerState
 from phoenix_compat.tasks.worker.create_limiter import (
-    CALM_LIMIT_S,
-    FIRST_CALM_S,
+    COOLDOWN_LIMIT_S,
+    FIRST_COOLDOWN_S,
     SUCCESSES_BEFORE_OVERLAP,
     CreateLimiter,
 )
@@ -105,11 +105,11 @@ def test_a_429_that_asks_for_no_wait_gets_one(create_limiter: CreateLimiter) -> 
 def test_the_pace_recovers_slowly(create_limiter: CreateLimiter, clock: FakeClock) -> None:
     """After a calm minute each order that is taken makes it a tenth faster, up to what is set."""
     create_limiter.throttled(SIX_A_MINUTE, jitter=0.0)
-    clock.elapsed_s = FIRST_CALM_S - 1.0
+    clock.elapsed_s = FIRST_COOLDOWN_S - 1.0
     order(create_limiter)
     assert per_minute(create_limiter) == 5.7
 
-    clock.elapsed_s = FIRST_CALM_S
+    clock.elapsed_s = FIRST_COOLDOWN_S
     order(create_limiter)
     assert per_minute(create_limiter) == 6.3
 
@@ -126,7 +126,7 @@ def test_a_limit_that_stays_is_tried_ever_less_often(
         create_limiter.throttled(SIX_A_MINUTE, jitter=0.0)
         clock.elapsed_s += 10.0
 
-    clock.elapsed_s += CALM_LIMIT_S - 60.0
+    clock.elapsed_s += COOLDOWN_LIMIT_S - 60.0
     order(create_limiter)
     assert per_minute(create_limiter) == 5.7
     clock.elapsed_s += 60.0
