@@ -1,4 +1,4 @@
-"""The circuit breaker: who fails, who waits, and when one is let through to see."""
+"""The circuit breaker: when it opens, probes and closes, and which tasks wait or fail."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def opened(breaker: CircuitBreaker) -> CircuitBreaker:
 
 
 def test_a_refused_account_opens_it_at_once(breaker: CircuitBreaker) -> None:
-    """The order that finds out bears the failure; the next ones wait."""
+    """The task whose create opens it fails; later tasks wait."""
     assert breaker.failed(ACCOUNT) is False
 
     assert (breaker.state, breaker.reason) == (BreakerState.OPEN, ACCOUNT)
@@ -43,8 +43,8 @@ def test_a_refused_account_opens_it_at_once(breaker: CircuitBreaker) -> None:
     assert breaker.failed(ACCOUNT) is True
 
 
-def test_finding_nobody_opens_it_when_it_happens_often(breaker: CircuitBreaker) -> None:
-    """So many in a row; an answer in between starts the count anew."""
+def test_an_unavailable_provider_opens_it_after_several_failures(breaker: CircuitBreaker) -> None:
+    """Only failures in a row count; an answer in between resets the count."""
     breaker.failed(UNAVAILABLE)
     breaker.failed(UNAVAILABLE)
     breaker.succeeded()
@@ -58,7 +58,7 @@ def test_finding_nobody_opens_it_when_it_happens_often(breaker: CircuitBreaker) 
 
 
 def test_one_probe_at_a_time(breaker: CircuitBreaker, time: Time) -> None:
-    """After the interval one order goes, and none beside it."""
+    """After the interval one create is sent, and no other until it has ended."""
     opened(breaker)
     time.s = 30.0
     assert breaker.wait_s() == 0.0
@@ -69,8 +69,8 @@ def test_one_probe_at_a_time(breaker: CircuitBreaker, time: Time) -> None:
     assert breaker.wait_s() == math.inf
 
 
-def test_a_probe_that_works_closes_it(breaker: CircuitBreaker, time: Time) -> None:
-    """Then nobody waits, and a later trouble starts with the short interval again."""
+def test_a_probe_that_succeeds_closes_it(breaker: CircuitBreaker, time: Time) -> None:
+    """A closed breaker makes no create wait and has no reason."""
     opened(breaker)
     time.s = 30.0
     breaker.enter()
@@ -81,8 +81,8 @@ def test_a_probe_that_works_closes_it(breaker: CircuitBreaker, time: Time) -> No
     assert breaker.open_s == 0.0
 
 
-def test_probes_grow_rare(breaker: CircuitBreaker, time: Time) -> None:
-    """Each that fails doubles the interval, up to its limit."""
+def test_probes_become_less_frequent(breaker: CircuitBreaker, time: Time) -> None:
+    """Each failed probe doubles the interval, up to its limit."""
     opened(breaker)
     waits_s = []
     for _ in range(4):
@@ -95,8 +95,8 @@ def test_probes_grow_rare(breaker: CircuitBreaker, time: Time) -> None:
     assert breaker.open_s == 290.0
 
 
-def test_a_probe_that_never_went_proves_nothing(breaker: CircuitBreaker, time: Time) -> None:
-    """The next order is the probe, at once."""
+def test_a_probe_that_was_not_sent_does_not_count(breaker: CircuitBreaker, time: Time) -> None:
+    """The next create may be sent as the probe at once."""
     opened(breaker)
     time.s = 30.0
     breaker.enter()
@@ -106,8 +106,8 @@ def test_a_probe_that_never_went_proves_nothing(breaker: CircuitBreaker, time: T
     assert (breaker.state, breaker.wait_s()) == (BreakerState.OPEN, 0.0)
 
 
-def test_each_change_is_one_line(breaker: CircuitBreaker, time: Time) -> None:
-    """An operator reads three lines of an outage, however many orders met it."""
+def test_each_change_of_state_is_logged_once(breaker: CircuitBreaker, time: Time) -> None:
+    """An outage is three log lines, however many creates failed."""
     with capture_logs() as lines:
         for _ in range(5):
             breaker.failed(ACCOUNT)

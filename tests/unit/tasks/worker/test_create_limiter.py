@@ -1,4 +1,4 @@
-"""The create limiter of the creates: what it learns from a 429, and how it forgets."""
+"""The create limiter: how a 429 lowers the rate, and how the rate recovers."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def create_limiter(clock: FakeClock) -> CreateLimiter:
     return CreateLimiter(clock, WorkerOptions())
 
 
-def order(create_limiter: CreateLimiter) -> None:
-    """One order that is taken."""
+def send_accepted_create(create_limiter: CreateLimiter) -> None:
+    """A create that is sent and accepted."""
     ticket = create_limiter.enter()
     create_limiter.succeeded()
     create_limiter.leave(ticket)
@@ -41,8 +41,8 @@ def per_minute(create_limiter: CreateLimiter) -> float:
     return round(create_limiter.state.creates_per_minute, 1)
 
 
-def test_the_first_orders_go_one_after_the_other(create_limiter: CreateLimiter) -> None:
-    """Nobody knows yet whether there is a limit; ten good answers show there is none so far."""
+def test_the_first_creates_are_sent_one_at_a_time(create_limiter: CreateLimiter) -> None:
+    """Creates may overlap only after ten of them have been accepted in a row."""
     for _ in range(SUCCESSES_BEFORE_OVERLAP):
         assert create_limiter.wait_s() == 0.0
         ticket = create_limiter.enter()
@@ -54,8 +54,10 @@ def test_the_first_orders_go_one_after_the_other(create_limiter: CreateLimiter) 
     assert create_limiter.wait_s() < 1.0
 
 
-def test_a_slow_order_holds_nobody_back(create_limiter: CreateLimiter, clock: FakeClock) -> None:
-    """An order without an answer for two seconds says nothing about a limit."""
+def test_a_slow_create_does_not_delay_others(
+    create_limiter: CreateLimiter, clock: FakeClock
+) -> None:
+    """A create that has had no answer for two seconds no longer delays the next one."""
     create_limiter.enter()
     assert create_limiter.wait_s() == 2.0
 
@@ -64,8 +66,8 @@ def test_a_slow_order_holds_nobody_back(create_limiter: CreateLimiter, clock: Fa
     assert create_limiter.wait_s() == 0.0
 
 
-def test_a_limit_is_adopted(create_limiter: CreateLimiter, clock: FakeClock) -> None:
-    """Six a minute means one every ten seconds and a little, after the wait that was asked for."""
+def test_a_limit_named_in_a_429_is_adopted(create_limiter: CreateLimiter, clock: FakeClock) -> None:
+    """After the requested wait, creates are sent a little more slowly than the limit allows."""
     ticket = create_limiter.enter()
     create_limiter.throttled(SIX_A_MINUTE, jitter=0.0)
     create_limiter.leave(ticket)
@@ -73,14 +75,14 @@ def test_a_limit_is_adopted(create_limiter: CreateLimiter, clock: FakeClock) -> 
     assert create_limiter.wait_s() == 10.0
     assert (per_minute(create_limiter), create_limiter.state.is_reduced) == (5.7, True)
     clock.elapsed_s = 10.0
-    order(create_limiter)
+    send_accepted_create(create_limiter)
     assert create_limiter.wait_s() == pytest.approx(60 / 5.7)
 
 
-def test_a_429_without_numbers_halves_the_pace(
+def test_a_429_without_a_limit_halves_the_rate(
     create_limiter: CreateLimiter, clock: FakeClock
 ) -> None:
-    """Once per event, however many orders were refused together; never below six a minute."""
+    """Creates that are refused together count once; the rate never falls below 5.7 a minute."""
     create_limiter.throttled(ProviderThrottledError(1.0), jitter=0.0)
     create_limiter.throttled(ProviderThrottledError(1.0), jitter=0.0)
     assert per_minute(create_limiter) == 300.0
@@ -93,7 +95,7 @@ def test_a_429_without_numbers_halves_the_pace(
 
 
 def test_a_429_that_asks_for_no_wait_gets_one(create_limiter: CreateLimiter) -> None:
-    """Longer each time, so that no answer makes a storm of orders."""
+    """The wait doubles with each 429 in a row."""
     waits_s = []
     for _ in range(4):
         create_limiter.throttled(ProviderThrottledError(0.0), jitter=0.0)
@@ -102,40 +104,40 @@ def test_a_429_that_asks_for_no_wait_gets_one(create_limiter: CreateLimiter) -> 
     assert waits_s == [1.0, 2.0, 4.0, 8.0]
 
 
-def test_the_pace_recovers_slowly(create_limiter: CreateLimiter, clock: FakeClock) -> None:
-    """After a calm minute each order that is taken makes it a tenth faster, up to what is set."""
+def test_the_rate_recovers_slowly(create_limiter: CreateLimiter, clock: FakeClock) -> None:
+    """A minute after the 429, each accepted create raises the rate by a tenth, up to the option."""
     create_limiter.throttled(SIX_A_MINUTE, jitter=0.0)
     clock.elapsed_s = FIRST_COOLDOWN_S - 1.0
-    order(create_limiter)
+    send_accepted_create(create_limiter)
     assert per_minute(create_limiter) == 5.7
 
     clock.elapsed_s = FIRST_COOLDOWN_S
-    order(create_limiter)
+    send_accepted_create(create_limiter)
     assert per_minute(create_limiter) == 6.3
 
     for _ in range(60):
-        order(create_limiter)
+        send_accepted_create(create_limiter)
     assert (per_minute(create_limiter), create_limiter.state.is_reduced) == (600.0, False)
 
 
-def test_a_limit_that_stays_is_tried_ever_less_often(
+def test_a_limit_that_stays_is_tested_less_and_less_often(
     create_limiter: CreateLimiter, clock: FakeClock
 ) -> None:
-    """Each 429 doubles the calm that is asked for, up to an hour."""
+    """Each 429 doubles the cooldown, up to an hour."""
     for _ in range(12):
         create_limiter.throttled(SIX_A_MINUTE, jitter=0.0)
         clock.elapsed_s += 10.0
 
     clock.elapsed_s += COOLDOWN_LIMIT_S - 60.0
-    order(create_limiter)
+    send_accepted_create(create_limiter)
     assert per_minute(create_limiter) == 5.7
     clock.elapsed_s += 60.0
-    order(create_limiter)
+    send_accepted_create(create_limiter)
     assert per_minute(create_limiter) == 6.3
 
 
-def test_an_open_circuit_shuts_it(create_limiter: CreateLimiter, clock: FakeClock) -> None:
-    """One probe goes; until it has come back the wait has no length."""
+def test_an_open_circuit_admits_one_probe(create_limiter: CreateLimiter, clock: FakeClock) -> None:
+    """While the probe is on its way the wait is infinite; a probe that is withdrawn ends it."""
     create_limiter.failed(ACCOUNT)
     assert create_limiter.wait_s() == 30.0
     clock.elapsed_s = 30.0
@@ -150,7 +152,7 @@ def test_an_open_circuit_shuts_it(create_limiter: CreateLimiter, clock: FakeCloc
 
 
 def test_a_429_closes_the_circuit(create_limiter: CreateLimiter, clock: FakeClock) -> None:
-    """Whoever says "too many" is there."""
+    """A 429 is an answer, so the provider is available."""
     create_limiter.failed(ACCOUNT)
     clock.elapsed_s = 30.0
     create_limiter.enter()

@@ -1,4 +1,4 @@
-"""The token bucket, at times that the test chooses."""
+"""The token bucket, with a clock that the tests set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 
 
 class Time:
-    """Seconds that a test moves."""
+    """A monotonic clock that a test sets."""
 
     def __init__(self) -> None:
         self.s = 0.0
@@ -25,7 +25,7 @@ def time() -> Time:
 
 
 def test_a_full_bucket_gives_its_burst_at_once(time: Time) -> None:
-    """Then one comes back after each interval."""
+    """After the burst, one token is available after each interval."""
     bucket = TokenBucket(2.0, 3.0, time)
 
     waits_s = [bucket.reserve() for _ in range(5)]
@@ -33,8 +33,8 @@ def test_a_full_bucket_gives_its_burst_at_once(time: Time) -> None:
     assert waits_s == [0.0, 0.0, 0.0, 0.5, 1.0]
 
 
-def test_waiting_fills_it_to_the_brim_and_no_further(time: Time) -> None:
-    """An idle hour is no credit for a storm."""
+def test_an_idle_bucket_holds_no_more_than_its_burst(time: Time) -> None:
+    """After an idle hour only the burst is available at once."""
     bucket = TokenBucket(2.0, 3.0, time)
     for _ in range(3):
         bucket.take()
@@ -44,8 +44,8 @@ def test_waiting_fills_it_to_the_brim_and_no_further(time: Time) -> None:
     assert [bucket.reserve() for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
 
 
-def test_the_wait_it_asks_for_is_enough(time: Time) -> None:
-    """Who waits as told may take, whatever floats make of it."""
+def test_the_returned_wait_is_enough(time: Time) -> None:
+    """After the wait a token is available, in spite of rounding errors."""
     bucket = TokenBucket(0.095, 1.0, time)
     for _ in range(50):
         time.s += bucket.wait_s()
@@ -53,8 +53,8 @@ def test_the_wait_it_asks_for_is_enough(time: Time) -> None:
         bucket.take()
 
 
-def test_a_shut_bucket_opens_with_one(time: Time) -> None:
-    """After a pause one may go, and the next at the usual pace."""
+def test_a_shut_bucket_opens_with_one_token(time: Time) -> None:
+    """After a pause one token is available, and further ones at the usual rate."""
     bucket = TokenBucket(10.0, 10.0, time)
 
     bucket.shut_for(30.0)
@@ -64,7 +64,7 @@ def test_a_shut_bucket_opens_with_one(time: Time) -> None:
 
 
 def test_the_longest_pause_counts(time: Time) -> None:
-    """A shorter one that is asked for later ends nothing early."""
+    """A later, shorter pause does not end a longer one early."""
     bucket = TokenBucket(10.0, 10.0, time)
     bucket.shut_for(30.0)
     time.s = 5.0
@@ -74,8 +74,8 @@ def test_the_longest_pause_counts(time: Time) -> None:
     assert bucket.wait_s() == pytest.approx(25.0)
 
 
-def test_a_lower_rate_takes_the_surplus_away(time: Time) -> None:
-    """What was saved at the old rate does not count at the new one."""
+def test_a_lower_burst_drops_the_surplus(time: Time) -> None:
+    """Tokens beyond the new burst are gone."""
     bucket = TokenBucket(10.0, 10.0, time)
 
     bucket.set_rate(0.1, 1.0)
@@ -86,7 +86,7 @@ def test_a_lower_rate_takes_the_surplus_away(time: Time) -> None:
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=60))
 def test_never_more_than_burst_and_rate(pauses_s: list[float]) -> None:
-    """In any stretch of time no more are taken than the rate gives, and the burst once."""
+    """In any period at most the burst, and what the rate adds in that period, can be taken."""
     time = Time()
     bucket = TokenBucket(2.0, 4.0, time)
     taken_at_s = []
