@@ -75,7 +75,7 @@ class Worker:
         self._clock = clock or SystemClock()
         self._options = options or WorkerOptions()
         self._store = store
-        self._runs: dict[TaskId, tuple[TaskRun, asyncio.Task[None]]] = {}
+        self._runs: dict[TaskId, tuple[TaskRun, asyncio.Task[Task | None]]] = {}
         self._unfinished: deque[Task] = deque()
         self._early_reports: OrderedDict[TaskId, PredictionSnapshot] = OrderedDict()
         self._wake = asyncio.Event()
@@ -188,10 +188,13 @@ class Worker:
             return True
         task = await self._store.get(task_id)
         if task is not None and snapshot is not None and not task.status.is_terminal:
-            self._early_reports[key] = snapshot
-            if len(self._early_reports) > MAX_EARLY_REPORTS:
-                self._early_reports.popitem(last=False)
+            self._store_early_report(key, snapshot)
         return task is not None
+
+    def _store_early_report(self, task_id: TaskId, snapshot: PredictionSnapshot) -> None:
+        self._early_reports[task_id] = snapshot
+        if len(self._early_reports) > MAX_EARLY_REPORTS:
+            self._early_reports.popitem(last=False)
 
     async def _dispatch(self) -> None:
         try:
@@ -326,17 +329,27 @@ class Worker:
         self._runs[task.id] = (run, execution)
         execution.add_done_callback(partial(self._ended, task.id))
 
-    def _ended(self, task_id: TaskId, execution: asyncio.Task[None]) -> None:
+    def _ended(self, task_id: TaskId, execution: asyncio.Task[Task | None]) -> None:
         run, _ = self._runs.pop(task_id)
         self._context.release_create(run)
         self._wake.set()
-        if not execution.cancelled() and (error := execution.exception()) is not None:
+        if execution.cancelled():
+            return
+        if (error := execution.exception()) is not None:
             self._abandon(task_id)
             log.error("task.abandoned", task_id=task_id, exc_info=error)
+            return
+        task = execution.result()
+        if task is not None and task.status is TaskStatus.QUEUED:
+            # A webhook that arrived too late for this run may name a prediction to adopt.
+            for snapshot in run.reports.values():
+                self._store_early_report(task_id, snapshot)
 
-    async def _execute(self, task: Task, run: TaskRun) -> None:
+    async def _execute(self, task: Task, run: TaskRun) -> Task | None:
+        """Run a task to its end; returns None after a bug."""
         try:
-            await execute(self._context, run, task)
+            return await execute(self._context, run, task)
         except Exception:  # a bug in one task ends that task, not the worker
             log.exception("task.crashed", task_id=task.id)
             await self._end_crashed(task.id)
+            return None

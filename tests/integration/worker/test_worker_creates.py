@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from phoenix_compat.tasks.model.errors import (
     ProviderRefusedError,
     ProviderThrottledError,
@@ -18,7 +20,11 @@ from tests.integration.worker.fake_provider import (
     ref,
     succeeded,
 )
-from tests.integration.worker.worker_harness import code_of, open_workshop
+from tests.integration.worker.worker_harness import (
+    code_of,
+    open_workshop,
+    report_when_queued_again,
+)
 
 UNREACHABLE = ProviderUnreachableError("refused")
 UNCERTAIN = ProviderUncertainError("reset")
@@ -109,6 +115,20 @@ async def test_a_lost_create_is_repeated_up_to_the_limit(path: Path, clock: Fake
 
         assert code_of(task) == "unknown_outcome"
         assert provider.calls == ["submit", "find", "find", "find"] * 2
+
+
+async def test_a_webhook_while_a_lost_create_is_queued_again_is_kept(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run adopts the prediction that the webhook names instead of sending a create."""
+    provider = FakeProvider(submit=[UNCERTAIN, ref("p-2")], find=[[]], fetch=[succeeded()])
+    async with open_workshop(path, provider, clock) as harness:
+        report_when_queued_again(harness, succeeded(), monkeypatch)
+
+        task = await harness.run()
+
+        assert (task.status, task.prediction_id) == (TaskStatus.COMPLETED, "p-1")
+        assert provider.count("submit") == 1
 
 
 async def test_a_server_error_means_an_unavailable_provider(path: Path, clock: FakeClock) -> None:

@@ -6,9 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Unpack
+
+import pytest
 
 from phoenix_compat.tasks.model.clock import Clock
-from phoenix_compat.tasks.model.task import JSONObject, Task, progress_payload
+from phoenix_compat.tasks.model.prediction import PredictionSnapshot
+from phoenix_compat.tasks.model.task import (
+    JSONObject,
+    Task,
+    TaskChanges,
+    TaskStatus,
+    progress_payload,
+)
 from phoenix_compat.tasks.model.task_types import TaskParams, determine_task_params
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
@@ -124,6 +134,23 @@ async def cancel_held(harness: Workshop, provider: FakeProvider) -> Task:
     await harness.worker.cancel(task.id)
     provider.release()
     return task
+
+
+def report_when_queued_again(
+    harness: Workshop, snapshot: PredictionSnapshot, patch: pytest.MonkeyPatch
+) -> None:
+    """Let a webhook with this snapshot arrive whenever a task has just been queued again."""
+    move = harness.store.move
+
+    async def move_and_report(
+        task: Task, to: TaskStatus, **changes: Unpack[TaskChanges]
+    ) -> Task | None:
+        moved = await move(task, to, **changes)
+        if to is TaskStatus.QUEUED:
+            assert await harness.worker.notice(task.id, snapshot)
+        return moved
+
+    patch.setattr(harness.store, "move", move_and_report)
 
 
 @asynccontextmanager

@@ -19,7 +19,12 @@ from tests.integration.worker.fake_provider import (
     ref,
     succeeded,
 )
-from tests.integration.worker.worker_harness import cancel_held, code_of, open_workshop
+from tests.integration.worker.worker_harness import (
+    cancel_held,
+    code_of,
+    open_workshop,
+    report_when_queued_again,
+)
 
 INTERRUPTED = failed("Prediction interrupted; please retry (code: PA)")
 NO_REASON = failed("")
@@ -88,6 +93,20 @@ async def test_a_lost_repeat_does_not_adopt_the_failed_prediction(
         fetch=[INTERRUPTED, succeeded()],
     )
     async with open_workshop(path, provider, clock) as harness:
+        task = await harness.run()
+
+        assert (task.status, task.prediction_id) == (TaskStatus.COMPLETED, "p-2")
+        assert provider.count("submit") == 2
+
+
+async def test_a_late_webhook_of_a_failed_prediction_does_not_stop_a_repeat(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A webhook that names the failed prediction is not adopted; the repeat's create is sent."""
+    provider = FakeProvider(submit=[ref("p-1"), ref("p-2")], fetch=[INTERRUPTED, succeeded()])
+    async with open_workshop(path, provider, clock) as harness:
+        report_when_queued_again(harness, INTERRUPTED, monkeypatch)
+
         task = await harness.run()
 
         assert (task.status, task.prediction_id) == (TaskStatus.COMPLETED, "p-2")
