@@ -1,4 +1,4 @@
-"""Takes a prediction for a task that is being submitted. submitting → running."""
+"""Assigns a prediction to a task that is being submitted. submitting → running."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 async def adopt(context: WorkerContext, task: Task, ref: PredictionRef) -> Task:
-    """Record that a prediction is the task's; the task unchanged when another task has it."""
+    """Record that the prediction is this task's; return the task unchanged if another has it."""
     try:
         return await context.recorder.move(
             task,
@@ -26,8 +26,8 @@ async def adopt(context: WorkerContext, task: Task, ref: PredictionRef) -> Task:
             connect_failures=0,
         )
     except PredictionTakenError:
-        # It belongs to another task with the same input; or that task adopted ours while the answer
-        # to its own create was lost, and then its prediction is ours and a lookup finds it.
+        # Another task with the same input has it. If that task adopted our prediction because the
+        # answer to its own create was lost, a lookup finds the prediction it did not take.
         log.info("prediction.taken", task_id=task.id, prediction_id=ref.id)
         return task
 
@@ -42,7 +42,7 @@ async def adopt_first(context: WorkerContext, task: Task, refs: Sequence[Predict
 
 
 async def adopt_reported(context: WorkerContext, run: TaskRun, task: Task) -> Task:
-    """Adopt a prediction that a webhook named: its create arrived, though the answer was lost."""
+    """Adopt a prediction that a webhook named: the create arrived, but its answer was lost."""
     run.reported.clear()
     refs = [snapshot.ref for snapshot in run.reports.values()]
     return await adopt_first(context, task, refs)

@@ -1,11 +1,12 @@
-"""The circuit breaker for creates: while the provider fails, one probes and the others wait.
+"""The circuit breaker for creates: while the provider fails, one create probes it and others wait.
 
     closed ── refused for the account, or unavailable several times in a row ──→ open
-    open ──── an interval is over, and one create is sent as a probe ──────────→ half_open
+    open ──── the wait is over, and one create is sent as a probe ─────────────→ half_open
     half_open ── any other answer ──→ closed        ── the same failure again ──→ open, for longer
 
-The create that opens it fails its task. Tasks that find it open wait, and a different one is the
-next probe, so a task that is always refused does not block the others. Nothing here waits.
+The create that opens the breaker fails its task. Tasks that find it open wait, and they take turns
+with the probes, so a task that is always refused does not block the others. The breaker has no
+timer: callers ask it how long to wait.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class BreakerOptions:
     """When the breaker opens and how it tries again.
 
     Attributes:
-        failures: creates in a row that found the provider unavailable, after which it opens; a
-            refusal of the account opens it at once.
+        failures: how many creates in a row must find the provider unavailable before the breaker
+            opens; a refusal of the account opens it at once.
         first_probe_s: the wait before the first probe; it doubles up to `probe_limit_s`.
         patience_s: how long a task waits for it to close before it fails with the breaker's reason.
     """
@@ -68,12 +69,12 @@ class CircuitBreaker:
 
     @property
     def reason(self) -> str | None:
-        """The code of what opened it; None when it is closed."""
+        """The error code that opened it; None when it is closed."""
         return None if self._state is BreakerState.CLOSED else self._reason
 
     @property
     def open_s(self) -> float:
-        """For how long nothing has worked, in seconds; 0.0 when it is closed."""
+        """How long it has not been closed, in seconds; 0.0 when it is closed."""
         return 0.0 if self._state is BreakerState.CLOSED else self._now() - self._opened_at_s
 
     def wait_s(self) -> float:
@@ -87,27 +88,27 @@ class CircuitBreaker:
                 return math.inf
 
     def enter(self) -> None:
-        """A create is sent; if the breaker is open, as its probe."""
+        """Record that a create is sent; if the breaker is open, this create is the probe."""
         if self._state is BreakerState.OPEN:
-            self._become(BreakerState.HALF_OPEN)
+            self._set_state(BreakerState.HALF_OPEN)
 
     def withdraw(self) -> None:
-        """The create was not sent after all, so it proves nothing."""
+        """Record that the create was not sent after all, so it was not a probe."""
         if self._state is BreakerState.HALF_OPEN:
-            self._become(BreakerState.OPEN)
+            self._set_state(BreakerState.OPEN)
 
     def succeeded(self) -> None:
-        """The provider accepted a create, or refused it because of its input."""
+        """Record that the provider accepted a create, or refused it because of its input."""
         self._failures = 0
         self._probe_wait_s = self._options.first_probe_s
         if self._state is not BreakerState.CLOSED:
-            self._become(BreakerState.CLOSED)
+            self._set_state(BreakerState.CLOSED)
 
     def failed(self, reason: str) -> bool:
-        """A create was refused because of the account, or the provider was unavailable.
+        """Record that the account was refused or the provider was unavailable.
 
         Returns:
-            Whether the task should wait, because the breaker was open already, instead of failing.
+            Whether the task should wait instead of failing, because the breaker was open already.
         """
         self._failures += 1
         match self._state:
@@ -121,14 +122,14 @@ class CircuitBreaker:
                 self._open(reason)
                 return True
             case BreakerState.OPEN:
-                # It was on its way when another create opened the circuit.
+                # This create was on its way when another one opened the breaker.
                 return True
 
     def _open(self, reason: str) -> None:
         self._reason = reason
         self._probe_at_s = self._now() + self._probe_wait_s
-        self._become(BreakerState.OPEN)
+        self._set_state(BreakerState.OPEN)
 
-    def _become(self, state: BreakerState) -> None:
+    def _set_state(self, state: BreakerState) -> None:
         self._state = state
         log.warning("provider.circuit", state=state.value, reason=self.reason)

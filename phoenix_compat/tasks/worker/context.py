@@ -24,7 +24,7 @@ class Archive(Protocol):
     """Stores copies of output files."""
 
     async def keep(self, task: Task, urls: Sequence[str]) -> Sequence[StoredFile]:
-        """Copy a task's files; in the order of `urls`.
+        """Copy a task's files; the result is in the order of `urls`.
 
         Raises:
             ArchiveError: at least one file was not stored; `error.kept` has the others.
@@ -34,18 +34,18 @@ class Archive(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
-    """The worker's tools, shared by all runs.
+    """The objects that all runs of a worker use.
 
     Attributes:
         recorder: writes moves to the store and announces them.
-        create_limiter: every create passes it.
+        create_limiter: limits how fast creates are sent.
         polls: the rate limit of all other requests to the provider.
         jitter: returns random numbers from 0.0 to 1.0.
-        wake: tells the dispatcher that something may start.
-        archive: None stores no copies.
-        failed_probes: tasks whose create failed while the circuit was open, the last one last.
+        wake: wakes the dispatcher, because another task may be able to start.
+        archive: None if no copies are stored.
+        failed_probes: tasks whose create failed while the circuit was open, the latest last.
         counts: `repeats`, `fallbacks`, `archive_failures`, `unreadable` (rows that were set aside)
-            and `abandoned` (tasks that could not even be failed, after a bug) since the start.
+            and `abandoned` (tasks that a bug kept from being marked as failed) since the start.
     """
 
     provider: Provider
@@ -62,7 +62,7 @@ class WorkerContext:
     counts: Counter[str] = field(default_factory=Counter)
 
     def release_create(self, run: TaskRun) -> None:
-        """Let the next create pass: this run's is over, or was never sent."""
+        """Let the next create be sent: this run's create is over, or was never sent."""
         run.is_creating = False
         if run.ticket is not None:
             self.create_limiter.leave(run.ticket)

@@ -1,8 +1,8 @@
 """The steps that create a prediction. queued → submitting → running.
 
-The row says "submitting" before the create is sent, so a crash at any point leaves a trace. Only a
-create that was certainly not sent goes back to the queue here; one that may have arrived is left
-to `reconcile`.
+The row says "submitting" before the create is sent, so the next process can tell that one may have
+been sent. Here a task goes back to the queue only if its create certainly made no prediction; if
+the create may have arrived, `reconcile` takes over.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class CreateSteps:
-    """The steps before a prediction has an id that is stored."""
+    """The steps up to the point where the prediction's id is stored."""
 
     def __init__(self, context: WorkerContext, run: TaskRun) -> None:
         self._context = context
@@ -61,7 +61,7 @@ class CreateSteps:
         )
 
     async def adopt_reported(self, task: Task) -> Task:
-        """Adopt the prediction of an earlier create, if a webhook says that it arrived."""
+        """Adopt the prediction of an earlier create, if a webhook has named it."""
         if not self._may_send(task):
             return task
         return await adopt_reported(self._context, self._run, task)
@@ -70,7 +70,7 @@ class CreateSteps:
         """Send the create, once.
 
         Returns:
-            The task running, failed, or queued again (to wait); or still submitting when the
+            The task as running, failed or queued again (to wait); or still submitting, if the
             create may have arrived.
         """
         if not self._may_send(task):
@@ -92,12 +92,12 @@ class CreateSteps:
         return await adopt(self._context, task, ref)
 
     async def release(self, task: Task) -> Task:
-        """Let the next create pass."""
+        """Let the next create be sent."""
         self._context.release_create(self._run)
         return task
 
     def _may_send(self, task: Task) -> bool:
-        # A task that an earlier process left in "submitting" may have been sent by that one.
+        # If an earlier process left the task in "submitting", it may have sent the create already.
         return self._run.is_creating and task.status is TaskStatus.SUBMITTING
 
     async def _not_sent(self, task: Task, error: ProviderUnreachableError) -> Task:
@@ -143,16 +143,16 @@ class CreateSteps:
         )
 
     async def _wait_for_circuit(self, task: Task) -> Task:
-        # Another task is the next probe: perhaps only this one's model is refused.
+        # Another task sends the next probe: perhaps only this task's model is refused.
         self._context.failed_probes.pop(task.id, None)
         self._context.failed_probes[task.id] = None
         return await self._requeue(task)
 
     async def _requeue(self, task: Task, **changes: Unpack[TaskChanges]) -> Task:
-        """Put the task back into the queue as if nothing was sent: this create did not arrive.
+        """Put the task back into the queue as if nothing had been sent; the create did not arrive.
 
-        Where all creates wait, the create limiter delays them and not the row, so that the order
-        of the queue is kept.
+        When all creates have to wait, the create limiter delays them, not the `not_before` of the
+        row, so that the queue keeps its order.
         """
         if "not_before" not in changes and self._run.ticket is not None:
             self._limiter.hold(self._run.ticket)

@@ -1,7 +1,7 @@
-"""Limits how fast creates are sent: a rate, what 429 answers teach about it, and the breaker.
+"""Limits how fast creates are sent: by a rate, which 429 answers lower, and by the circuit breaker.
 
-One per provider account, because the provider's limits are per account. Nothing here waits: it says
-how long to wait, and the dispatcher does.
+There is one per provider account, because the provider's limits are per account. It has no timer:
+it tells the dispatcher how long to wait.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 MARGIN = 0.95
 """The share of a learned limit that is used: creates do not arrive as evenly as they are sent."""
 SLOWEST_PER_S = 0.1
-RECOVERY = 1.1
-FIRST_CALM_S = 60.0
-CALM_LIMIT_S = 3_600.0
+RECOVERY_FACTOR = 1.1
+FIRST_COOLDOWN_S = 60.0
+COOLDOWN_LIMIT_S = 3_600.0
 SAME_BURST_S = 1.0
-"""Creates that were sent together are refused together: that counts once."""
+"""Creates that are sent together are refused together: 429s this close to each other count once."""
 SUCCESSES_BEFORE_OVERLAP = 10
-"""After so many successes in a row creates may overlap; before, one shows if there is a limit."""
+"""Until this many creates in a row have succeeded, they are sent one at a time."""
 OVERLAP_AFTER_S = 2.0
-"""A create that takes longer than this delays no other."""
+"""A create that takes longer than this no longer delays the next one."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -39,10 +39,10 @@ class ProviderState:
 
     Attributes:
         circuit: closed, open or half_open.
-        reason: the code of what opened the circuit; None when it is closed.
-        open_s: for how long nothing has worked.
-        creates_per_minute: the rate in use, learned or as set.
-        is_reduced: whether the provider asked for a lower rate than the one that is set.
+        reason: the error code that opened the circuit; None when it is closed.
+        open_s: how long the circuit has not been closed, in seconds.
+        creates_per_minute: the rate in use, as configured or as learned from 429 answers.
+        is_reduced: whether that rate is lower than the configured one.
     """
 
     circuit: BreakerState
@@ -53,7 +53,7 @@ class ProviderState:
 
 
 class CreateLimiter:
-    """Says when the next create may be sent, and learns from how each one ended."""
+    """Decides when the next create may be sent, and adapts to how earlier ones ended."""
 
     def __init__(self, clock: Clock, options: WorkerOptions) -> None:
         self._options = options
@@ -68,7 +68,7 @@ class CreateLimiter:
         self._successes_in_a_row = 0
         self._throttled_in_a_row = 0
         self._learned_at_s = -math.inf
-        self._calm_s = FIRST_CALM_S
+        self._cooldown_s = FIRST_COOLDOWN_S
 
     @property
     def state(self) -> ProviderState:
@@ -82,13 +82,13 @@ class CreateLimiter:
         )
 
     def wait_s(self) -> float:
-        """Seconds until a create may be sent; infinite until one that is held is queued again."""
+        """Seconds until a create may be sent; infinite while one is held."""
         if self._held:
             return math.inf
         return max(self._bucket.wait_s(), self.breaker.wait_s(), self._overlap_wait_s())
 
     def enter(self) -> int:
-        """Admit a create; its ticket is returned with `leave`."""
+        """Admit a create; pass the returned ticket to `leave` when it is over."""
         self._bucket.take()
         self.breaker.enter()
         self._tickets += 1
@@ -96,41 +96,41 @@ class CreateLimiter:
         return self._tickets
 
     def hold(self, ticket: int) -> None:
-        """This create goes back to its place in the queue; until it is there no other may pass."""
+        """Admit no other create until this one is back in the queue, so that none overtakes it."""
         self._held.add(ticket)
 
     def leave(self, ticket: int) -> None:
-        """A create is over, or was never sent; returning a ticket twice does nothing."""
+        """Record that a create is over or was never sent; a second call does nothing."""
         self._held.discard(ticket)
         if self._in_flight.pop(ticket, None) is not None:
             self.breaker.withdraw()
 
     def succeeded(self) -> None:
-        """A create was accepted; some time after a 429 a reduced rate rises again step by step."""
+        """Record an accepted create; after a cooldown it raises a reduced rate by one step."""
         self.answered()
         self._successes_in_a_row += 1
         self._throttled_in_a_row = 0
-        is_calm = self._now() - self._learned_at_s >= self._calm_s
-        if not is_calm or self._bucket.per_s >= self._full_per_s:
+        has_cooled_down = self._now() - self._learned_at_s >= self._cooldown_s
+        if not has_cooled_down or self._bucket.per_s >= self._full_per_s:
             return
-        per_s = min(self._bucket.per_s * RECOVERY, self._full_per_s)
+        per_s = min(self._bucket.per_s * RECOVERY_FACTOR, self._full_per_s)
         if per_s >= self._full_per_s:
-            self._calm_s = FIRST_CALM_S
+            self._cooldown_s = FIRST_COOLDOWN_S
             self._bucket.set_rate(per_s, self._full_burst)
             log.info("creates.rate_restored", per_minute=round(per_s * 60.0, 1))
         else:
             self._bucket.set_rate(per_s, 1.0)
 
     def answered(self) -> None:
-        """A create was refused because of its input, so the provider is available."""
+        """Record an answer that shows that the provider and the account work."""
         self.breaker.succeeded()
 
     def failed(self, reason: str) -> bool:
-        """A create was refused for the account, or did not connect; see `CircuitBreaker.failed`."""
+        """Record a refused account or an unavailable provider; see `CircuitBreaker.failed`."""
         return self.breaker.failed(reason)
 
     def throttled(self, error: ProviderThrottledError, jitter: float) -> None:
-        """The provider answered 429: wait, then go on at the rate it allows, or at half of ours.
+        """Record a 429 answer: pause, then continue at the rate it names, or at half of ours.
 
         Args:
             jitter: from 0.0 to 1.0; lengthens the wait by up to a tenth.
@@ -138,7 +138,7 @@ class CreateLimiter:
         self.answered()
         self._successes_in_a_row = 0
         self._throttled_in_a_row += 1
-        # A provider that asks for no wait gets one after repeated 429s all the same.
+        # Even if the provider asks for no wait, repeated 429s make the waits longer.
         asked_s = max(error.retry_after_s, self._options.retry_wait_s(self._throttled_in_a_row))
         wait_s = asked_s * (1.0 + 0.1 * jitter)
         self._bucket.shut_for(wait_s)
@@ -147,7 +147,9 @@ class CreateLimiter:
             return
         is_first = self._bucket.per_s >= self._full_per_s
         self._learned_at_s = now_s
-        self._calm_s = FIRST_CALM_S if is_first else min(self._calm_s * 2.0, CALM_LIMIT_S)
+        self._cooldown_s = (
+            FIRST_COOLDOWN_S if is_first else min(self._cooldown_s * 2.0, COOLDOWN_LIMIT_S)
+        )
         if isinstance(error, RateReducedError):
             per_s, burst = error.per_minute / 60.0 * MARGIN, float(error.burst)
         else:

@@ -1,12 +1,12 @@
-"""The way of one task, from the queue to its end, as one list of steps.
+"""Executes one task, from the queue to its end, as one list of steps.
 
     queued ──→ submitting ──→ running ──→ completed | failed
       ↑            │             │
-      └────────────┴─────────────┘   not sent, throttled, lost; a failure worth a repeat
+      └────────────┴─────────────┘   not sent, throttled or lost; or failed, and worth a repeat
 
-Every step takes the task and returns it as the store has it afterwards. A step that does not apply
-to the task's status returns it unchanged, so a task that is taken up after a restart passes through
-the same list from wherever it stands.
+Every step takes the task and returns it as it is in the store afterwards. A step that does not
+apply to the task's status returns the task unchanged, so a task that is resumed after a restart
+goes through the same list.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ def steps_of(context: WorkerContext, run: TaskRun) -> Sequence[Step]:
         create.end_if_canceled,  #      queued → failed
         create.mark_submitting,  #      queued → submitting, before anything is sent
         create.adopt_reported,  #       submitting → running, if a webhook names the prediction
-        create.send,  #                 submitting → running | queued | failed, or unknown
-        create.release,  #              the next create may pass
+        create.send,  #                 submitting → running | queued | failed, or unchanged
+        create.release,  #              the next create may be sent
         reconcile.find_prediction,  #   submitting → running | queued | failed
         poll.until_ended,  #            running → completed | failed | queued
     )
 
 
 async def execute(context: WorkerContext, run: TaskRun, task: Task) -> Task:
-    """Run a task until it has ended, waits in the queue again, or the worker stops."""
+    """Run a task until it has ended, is back in the queue, or the worker stops."""
     try:
         for step in steps_of(context, run):
             if run.is_stopping and not run.is_creating:

@@ -23,16 +23,16 @@ async def complete(
 ) -> Task:
     """Store copies of the output files, then the result. running → completed."""
     files = await _store_files(context, task, normalise_output(output).urls)
-    own = with_own_urls(result, files, context.options.files_url)
+    stored_result = with_own_urls(result, files, context.options.files_url)
     return await context.recorder.move(
-        task, TaskStatus.COMPLETED, result_data=own, completed_at=now, files=files
+        task, TaskStatus.COMPLETED, result_data=stored_result, completed_at=now, files=files
     )
 
 
 async def fail_or_repeat(context: WorkerContext, task: Task, reason: Failure) -> Task:
-    """Fail a task, or queue it again if the platform failed. running → failed | queued.
+    """Fail a task, or queue it again if the reason allows a repeat. running → failed | queued.
 
-    A task of whose row something cannot be read is not created again.
+    A task with a column that cannot be read is not queued again.
     """
     allowed = min(reason.max_repeats, context.options.max_repeats)
     if task.is_cancel_requested or task.unreadable or task.retries >= allowed:
@@ -58,17 +58,17 @@ async def fail_or_repeat(context: WorkerContext, task: Task, reason: Failure) ->
 async def _store_files(
     context: WorkerContext, task: Task, urls: Sequence[str]
 ) -> tuple[JSONObject, ...]:
-    """Copies of the files; one that cannot be stored does not lose the result."""
+    """Store copies of the files, as documents; a copy that fails does not fail the task."""
     if context.archive is None or not urls:
         return ()
-    kept: Sequence[StoredFile | None] = ()
+    copies: Sequence[StoredFile | None] = ()
     try:
         async with asyncio.timeout(context.options.archive_patience_s):
-            kept = await context.archive.keep(task, urls)
+            copies = await context.archive.keep(task, urls)
     except (ArchiveError, OSError) as error:
         # OSError covers TimeoutError.
         reason = error.reason if isinstance(error, ArchiveError) else type(error).__name__
-        kept = error.kept if isinstance(error, ArchiveError) else ()
+        copies = error.kept if isinstance(error, ArchiveError) else ()
         context.counts["archive_failures"] += 1
         log.warning("task.not_archived", task_id=task.id, reason=reason)
-    return tuple(file.document() for file in kept if file is not None)
+    return tuple(file.document() for file in copies if file is not None)

@@ -1,4 +1,4 @@
-"""The worker's options and the intervals of its polls: values and arithmetic, no waiting."""
+"""The worker's options, and the intervals between its polls."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class PollIntervals:
     """When to poll a running prediction: soon at first, then less and less often.
 
     Attributes:
-        first_s: the wait before the first poll; each later wait is `growth` times the one before.
-        limit_s: the longest wait of a young prediction.
+        first_s: the wait before the first poll; each later wait is `growth` times the last.
+        limit_s: the longest wait while the prediction is young.
         old_after_s: from this age on, the wait is `old_limit_s`.
-        reported_s: the wait while webhooks report on the prediction; polls are the safety net.
+        reported_s: the wait while webhooks report on the prediction, in case one is lost.
     """
 
     first_s: float = 0.4
@@ -31,7 +31,7 @@ class PollIntervals:
         """The wait before the next poll, in seconds.
 
         Args:
-            polls: how many polls there were.
+            polls: how many polls there were so far.
             age_s: how long the prediction has run.
             jitter: a random number from 0.0 to 1.0; 0.5 leaves the wait as it is.
             is_reported: whether a webhook has reported on this prediction.
@@ -52,25 +52,25 @@ class WorkerOptions:
     Attributes:
         concurrency: tasks that run at once.
         creates_per_s, create_burst: how fast creates are sent; a 429 lowers both for a while.
-        polls_per_s: all other requests to the provider together; it allows 50.
-        deadline_s: how long a prediction may take; sent to the provider as well.
-        deadline_grace_s: how much later than the provider's deadline ours ends.
+        polls_per_s: the rate of all other requests to the provider; Replicate allows 50 per second.
+        deadline_s: how long a prediction may take; also sent to the provider.
+        deadline_grace_s: how long after the provider's deadline the worker gives up.
         max_resubmits: how often a create whose prediction was not found is sent again; each may
             cost money.
-        max_repeats: how often a prediction that failed for no fault of its input is created
+        max_repeats: how often a prediction that failed through no fault of its input is created
             again, over a task's whole life; each may cost money.
-        repeat_first_s: the wait before the first such repeat, half to one and a half times; then
-            it doubles.
-        fallback_models: models to use instead, in this order, when a model is unavailable; used
-            when the task type names none.
+        repeat_first_s: the wait before the first such repeat, times a random factor from 0.5 to
+            1.5; it doubles with each repeat.
+        fallback_models: models to use instead, in this order, when a model is unavailable and the
+            task type has no list of its own.
         files_url: where clients find stored files; results then link to those instead of the
             provider's addresses.
         archive_patience_s: how long storing copies of the files may take.
-        max_connect_failures: creates in a row without a connection, after which the task fails.
+        max_connect_failures: after this many creates in a row without a connection, the task fails.
         reconcile_waits_s: the wait before each lookup of a create whose answer was lost.
-        find_margin_s: how far before the create those lookups begin, for clocks that differ.
+        find_margin_s: how long before the create those lookups begin, in case the clocks differ.
         retention_s: the age at which a prediction can no longer be found by its input.
-        max_missing: polls in a row answered with "no such prediction", before it counts as gone.
+        max_missing: after this many polls in a row answered "no such prediction", it has expired.
         cancel_patience_s: how long a cancel waits for the prediction to end.
         stop_patience_s: how long `stop` waits for creates that are on their way.
         retry_first_s: the wait after a first failure; it doubles up to `retry_limit_s`.
@@ -103,9 +103,9 @@ class WorkerOptions:
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
 
     def retry_wait_s(self, failures: int) -> float:
-        """The wait after so many failures in a row, in seconds."""
+        """The wait after this many failures in a row, in seconds."""
         return min(self.retry_first_s * 2.0 ** max(failures - 1, 0), self.retry_limit_s)
 
     def repeat_wait_s(self, repeats: int) -> float:
-        """The wait before a failed prediction is created again for the nth time, in seconds."""
+        """The wait before repeat number `repeats` (from 1), in seconds, without jitter."""
         return self.repeat_first_s * 2.0 ** (repeats - 1)

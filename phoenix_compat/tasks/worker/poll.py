@@ -1,7 +1,7 @@
 """Polls a running prediction until it has ended. running → completed | failed | queued.
 
-A poll that fails says nothing about the prediction: failures are counted and waited out until the
-deadline. A result that is there is kept, even if the cancel or the deadline came first.
+A poll that fails says nothing about the prediction, so polling goes on until the deadline. A result
+that is available is kept, even if a cancel was requested or the deadline has passed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 MIN_WAIT_S = 0.01
 FAILURES_BEFORE_WARNING = 3
-"""So many polls that failed in a row are worth a log line."""
+"""After this many failed polls in a row, a warning is logged."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +40,7 @@ class PollState:
     Attributes:
         began_s: when the prediction began, on the monotonic clock.
         wait_s: the wait before the next poll.
+        failures: polls in a row that failed.
         missing: polls in a row that the provider answered with "no such prediction".
         cancel_began_s: when the cancel was first seen, on the monotonic clock.
     """
@@ -60,7 +61,7 @@ def _must_cancel(task: Task, state: PollState) -> bool:
 
 
 class PollSteps:
-    """The step for a task whose prediction runs, and the steps of each round within it."""
+    """The step for a task whose prediction is running, and the parts of each round of it."""
 
     def __init__(self, context: WorkerContext, run: TaskRun) -> None:
         self._context = context
@@ -76,15 +77,16 @@ class PollSteps:
             log.error("task.without_prediction", task_id=task.id)
             return await self._recorder.fail(task, failure("internal_error"))
         state = self._begin(task, PredictionRef(task.prediction_id))
-        rounds = (self._wait, self._note_cancel, self._read_report_or_poll, self._check_time)
+        round_steps = (self._wait, self._note_cancel, self._read_report_or_poll, self._check_time)
         while True:
-            for step in rounds:
+            for step in round_steps:
                 task = await step(task, state)
                 if task.status is not TaskStatus.RUNNING:
                     return task
 
     def _begin(self, task: Task, ref: PredictionRef) -> PollState:
-        # The wall clock only tells how old a resumed prediction is; after that it is not asked.
+        # Only the age of a resumed prediction comes from the wall clock; from here on, times are
+        # monotonic.
         started_at = task.started_at or task.updated_at
         age_s = max((self._context.clock.now() - started_at).total_seconds(), 0.0)
         state = PollState(ref=ref, began_s=self._context.clock.monotonic() - age_s)
@@ -92,10 +94,10 @@ class PollSteps:
             state.wait_s = self._poll_wait_s(state)
         return state
 
-    # A round.
+    # The steps of a round.
 
     async def _wait(self, task: Task, state: PollState) -> Task:
-        """Wait for the next poll, a webhook or a change of the row, which is read again then."""
+        """Wait until the next poll is due; if woken earlier, read the row again."""
         overdue_at_s = self._deadline_s(task) + self._options.deadline_grace_s
         left_s = max(overdue_at_s - self._age_s(state), MIN_WAIT_S)
         await self._context.clock.wait(self._run.wake, min(state.wait_s, left_s))
@@ -105,14 +107,14 @@ class PollSteps:
         return await self._recorder.current(task.id)
 
     async def _note_cancel(self, task: Task, state: PollState) -> Task:
-        """Begin to wait for the end of a prediction whose cancel was requested."""
+        """Start the time limit of a cancel that was requested."""
         if task.is_cancel_requested and state.cancel_began_s is None:
             state.cancel_began_s = self._context.clock.monotonic()
             state.polls = 0
         return task
 
     async def _read_report_or_poll(self, task: Task, state: PollState) -> Task:
-        """Apply what a webhook said, as if it had been polled; poll if none said anything."""
+        """Apply a webhook's snapshot as if it had been polled; poll if there is none."""
         snapshot = self._run.reports.pop(state.ref.id, None)
         if snapshot is not None:
             task = await self._apply_polled(task, state, snapshot)
@@ -143,7 +145,7 @@ class PollSteps:
             return await self._give_up(task, state)
         return task
 
-    # What a poll found.
+    # Applying the answer to a poll.
 
     async def _apply_polled(
         self, task: Task, state: PollState, snapshot: PredictionSnapshot
@@ -155,7 +157,7 @@ class PollSteps:
 
     async def _apply(self, task: Task, state: PollState, snapshot: PredictionSnapshot) -> Task:
         task_type = self._context.task_types[task.type]
-        # The provider counts from the create, we from its answer: its timer ends before ours.
+        # The provider counts from the create, we count from its answer: its deadline comes first.
         is_overdue = self._age_s(state) >= self._deadline_s(task) * 0.8
         now = self._context.clock.now()
         result = outcome(task, task_type, snapshot, now=now, is_overdue=is_overdue)
@@ -192,7 +194,7 @@ class PollSteps:
         return task
 
     async def _give_up(self, task: Task, state: PollState) -> Task:
-        """Cancel a prediction that is past its deadline; a result that is there is kept."""
+        """Cancel a prediction that is past its deadline; if a result is available, keep it."""
         try:
             snapshot = await self._context.provider.cancel(state.ref)
         except ProviderError as error:

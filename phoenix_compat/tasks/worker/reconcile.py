@@ -1,7 +1,7 @@
-"""Finds out about a create whose answer was lost. submitting → running | queued | failed.
+"""Finds the prediction of a create whose answer was lost. submitting → running | queued | failed.
 
-The create may have arrived, and then it is paid for. So it is looked up at the provider, by the
-fingerprint of its input, before it is sent again.
+If the create arrived, its prediction is already paid for. So it is looked up at the provider, by
+the fingerprint of its input, before the create is sent again.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class ReconcileSteps:
         """Look the task's prediction up at the provider, and adopt it.
 
         Returns:
-            The task running; or, when there is no such prediction, queued for one more create, or
-            failed.
+            The task as running; or, if there is no such prediction, as queued for one more create
+            or as failed.
         """
         lookups = failures = 0
         waits_s = self._options.reconcile_waits_s
@@ -64,7 +64,7 @@ class ReconcileSteps:
         return task
 
     async def _create_again_or_fail(self, task: Task) -> Task:
-        """Decide about a create that no lookup has found."""
+        """Queue the task for one more create if that is allowed; otherwise fail it."""
         task = await self._recorder.current(task.id)
         if task.is_cancel_requested:
             return await self._recorder.fail(task, failure("canceled"))

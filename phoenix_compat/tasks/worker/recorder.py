@@ -1,7 +1,7 @@
-"""Writes the moves of tasks: store first, announce after the commit, retry while the disk fails.
+"""Writes the moves of tasks to the store, retrying while it is unavailable, then announces them.
 
-A run must not lose a paid prediction to a locked database, so its writes are retried until they
-succeed. The row is the truth; an announcement that is lost costs nothing.
+A locked database must not cost a prediction that is already paid for, so writes are retried until
+they succeed. A lost announcement does no harm: clients get the state from the row when they rejoin.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from phoenix_compat.tasks.worker.options import WorkerOptions
 
 T = TypeVar("T")
 Announce: TypeAlias = Callable[[Task], None]
-"""Called with the task after each commit; must not wait."""
+"""Called with the task after each commit; must not block."""
 
 MIN_STEP = 0.01
-"""Smaller steps of progress are not written."""
+"""Smaller increases of the progress are not written."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Recorder:
         self._counts = counts
 
     async def move(self, task: Task, to: TaskStatus, **changes: Unpack[TaskChanges]) -> Task:
-        """Move a task and announce it; if another move came first, the task as that one left it.
+        """Move a task and announce it; if another move came first, return the task as it is now.
 
         A move that clients cannot see (still processing, same progress) is not announced. A task
         whose row cannot be read in full is not queued again.
@@ -74,14 +74,14 @@ class Recorder:
         return await self.move(task, TaskStatus.FAILED, error_data=failure.error_data)
 
     async def set_aside(self, task: Task) -> Task:
-        """End a task whose row cannot be read, and say which columns; never what is in them."""
-        aside = await self._retried(lambda: self._store.set_aside(task))
-        if aside is None:
+        """End a task whose row cannot be read; the log names the columns, never their contents."""
+        ended = await self._retried(lambda: self._store.set_aside(task))
+        if ended is None:
             return task
         self._counts["unreadable"] += 1
         log.error("task.set_aside", task_id=task.id, columns=list(task.unreadable))
-        self.announce(aside)
-        return aside
+        self.announce(ended)
+        return ended
 
     async def progress(self, task: Task, progress: float) -> Task:
         """Raise a running task's progress and announce it; small steps are skipped."""
@@ -96,7 +96,7 @@ class Recorder:
         return raised
 
     async def current(self, task_id: TaskId) -> Task:
-        """The task as the store has it."""
+        """Read the task from the store."""
         task = await self._retried(lambda: self._store.get(task_id))
         if task is None:
             raise TaskNotFoundError(task_id)
@@ -107,7 +107,7 @@ class Recorder:
         try:
             self._announce(task)
         except PhoenixCompatError as error:
-            # A client that missed it gets the state at its next join; the task goes on.
+            # Clients that missed it get the state when they join again; the task goes on.
             log.warning("task.announce_failed", task_id=task.id, reason=str(error))
 
     async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:

@@ -1,4 +1,4 @@
-"""One run of one task: what reaches it from outside while its steps are executed."""
+"""The state of one run of a task that is not in the task's row, shared by the steps of the run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from phoenix_compat.tasks.model.prediction import PredictionSnapshot, Prediction
 
 @dataclass(slots=True, kw_only=True)
 class TaskRun:
-    """The state of a run that is not in the task's row.
+    """What the steps of a run share, and what a stop, a cancel or a webhook tells them.
 
     Attributes:
         is_resumed: an earlier process began this task, so its prediction may be old.
-        ticket: the create limiter's ticket, returned when the create is over; None without one.
-        is_creating: a create may be sent or on its way; stopping now could lose a paid prediction.
-        is_stopping: the worker stops: begin no further step once no create is on its way.
-        lost_status: the HTTP status of a create whose outcome is unknown, if it had one.
-        has_webhooks: webhooks report on the prediction, so polls are rare.
-        reports: what webhooks said and no step has read yet, by prediction id.
-        reported: set with each webhook.
-        wake: set when the task's row has changed, or a webhook has arrived.
+        ticket: the create limiter's ticket, returned when the create is over; None if it has none.
+        is_creating: a create may be on its way; stopping now could lose a paid prediction.
+        is_stopping: the worker is stopping; once no create is on its way, no further step begins.
+        lost_status: the HTTP status of the answer to a create whose outcome is unknown; None if
+            there was no answer.
+        has_webhooks: webhooks report on the prediction, so polls can be rare.
+        reports: snapshots from webhooks that no step has read yet, by prediction id.
+        reported: set by each webhook.
+        wake: set when the task's row has changed or a webhook has arrived.
     """
 
     is_resumed: bool
@@ -35,10 +36,9 @@ class TaskRun:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def report(self, snapshot: PredictionSnapshot | None) -> None:
-        """Take what a webhook says; None says only that a poll is worth it.
+        """Store a webhook's snapshot; None only asks for a poll.
 
-        Webhooks may arrive out of order: one that says "running" never replaces one that says
-        "ended".
+        Webhooks may arrive out of order: an active snapshot never replaces one that has ended.
         """
         if snapshot is not None:
             self.has_webhooks = True

@@ -1,19 +1,22 @@
-"""A token bucket: a rate per second and a burst. No I/O; the clock is passed in."""
+"""A token bucket: limits a rate per second and a burst. No I/O; the clock is passed in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 _ALMOST_ONE = 1.0 - 1e-9
-"""Rounding may leave the bucket just below one after a wait of exactly the returned length."""
+"""Rounding may leave the level just below one after a wait of exactly the returned length."""
 
 
 class TokenBucket:
-    """Full at first. One owner takes what is there, or several reserve what will be there.
+    """A bucket that is full at first.
+
+    A single user waits for `wait_s` and then calls `take`. Several users call `reserve`, and each
+    waits as long as it returns.
 
     Args:
-        per_s: how fast it fills.
-        burst: how much it holds.
+        per_s: how many tokens are added per second.
+        burst: how many tokens it holds.
         now: a monotonic clock, in seconds.
     """
 
@@ -26,30 +29,30 @@ class TokenBucket:
 
     @property
     def per_s(self) -> float:
-        """How fast it fills."""
+        """How many tokens are added per second."""
         return self._per_s
 
     def wait_s(self) -> float:
-        """Seconds until one may be taken; 0.0 when it may be taken now."""
+        """Seconds until a token is available; 0.0 when one is available now."""
         self._fill()
-        # A bucket that is shut has its level dated to the moment when it opens.
+        # While the bucket is shut, `_level_at_s` is in the future: the time when it opens.
         shut_s = max(self._level_at_s - self._now(), 0.0)
         lacking = 0.0 if self._level >= _ALMOST_ONE else 1.0 - self._level
         return shut_s + lacking / self._per_s
 
     def take(self) -> None:
-        """Take one, whether it is there or not."""
+        """Take a token, even if none is available yet."""
         self._fill()
         self._level -= 1.0
 
     def reserve(self) -> float:
-        """Take the next one that nobody has reserved; how many seconds until it is there."""
+        """Take the next token that is not reserved; returns the seconds until it is available."""
         wait_s = self.wait_s()
         self.take()
         return wait_s
 
     def shut_for(self, wait_s: float) -> None:
-        """Give nothing for so many seconds from now, then one, then at the usual rate."""
+        """Give no token for `wait_s` seconds; then one, and further ones at the usual rate."""
         self._fill()
         opens_at_s = self._now() + wait_s
         if opens_at_s >= self._level_at_s:
@@ -57,7 +60,7 @@ class TokenBucket:
             self._level = 1.0
 
     def set_rate(self, per_s: float, burst: float) -> None:
-        """Fill at another rate and up to another burst from now on."""
+        """Change the rate and the burst from now on; tokens beyond the new burst are dropped."""
         self._fill()
         self._per_s = per_s
         self._burst = burst

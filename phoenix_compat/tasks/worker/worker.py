@@ -1,8 +1,8 @@
 """The worker: takes queued tasks in order, a limited number at once, and runs each to its end.
 
 It sleeps until a task arrives, a slot is free or a wait is over. A bug in one task, or a row that
-cannot be read, ends that task and no other. What is unfinished when the worker stops goes on at the
-next start. `executor` has the steps of one task.
+cannot be read, ends that task and no other. Tasks that are unfinished when the worker stops
+continue at the next start. `executor` has the steps of one task.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ from phoenix_compat.tasks.worker.run import TaskRun
 from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 
 MAX_EARLY_REPORTS = 1_024
-"""Webhooks kept for tasks that have no run yet; polls find out what the others said."""
+"""Webhooks stored for tasks that have no run yet; beyond that the oldest is dropped."""
 MAX_ABANDONED = 1_024
-"""Tasks that could not even be failed and are skipped; beyond that the oldest is tried again."""
+"""Tasks skipped because a bug kept them from being marked as failed; beyond that the oldest is
+tried again."""
 MIN_WAIT_S = 0.01
-"""Rounding of stored times must not make the worker spin."""
+"""Stored times are rounded; without a minimum the dispatcher could loop without waiting."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -48,7 +49,7 @@ log = structlog.stdlib.get_logger(__name__)
 class Worker:
     """Runs every task of a store at a provider. One per store."""
 
-    def __init__(  # noqa: PLR0913 - its tools, and the seams of its tests
+    def __init__(  # noqa: PLR0913 - its collaborators, some of which only tests replace
         self,
         store: TaskStore,
         provider: Provider,
@@ -63,8 +64,10 @@ class Worker:
         """Make a worker that does nothing until `start`.
 
         Args:
-            archive: stores copies of the output files; opened and closed by its owner.
             announce: called with the task after each committed change, on the event loop.
+            task_types: the known task types by name.
+            archive: stores copies of the output files; the caller opens and closes it.
+            jitter: returns random numbers from 0.0 to 1.0.
 
         Attributes:
             dispatcher: the background task that begins the runs.
@@ -72,7 +75,7 @@ class Worker:
         self._clock = clock or SystemClock()
         self._options = options or WorkerOptions()
         self._store = store
-        self._runs: dict[TaskId, tuple[TaskRun, asyncio.Task[None]]] = {}
+        self._runs: dict[TaskId, tuple[TaskRun, asyncio.Task[Task | None]]] = {}
         self._unfinished: deque[Task] = deque()
         self._early_reports: OrderedDict[TaskId, PredictionSnapshot] = OrderedDict()
         self._wake = asyncio.Event()
@@ -108,11 +111,11 @@ class Worker:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What happened since this worker was made; see `WorkerContext`."""
+        """What has happened since this worker was made; see `WorkerContext.counts`."""
         return self._context.counts
 
     async def start(self) -> None:
-        """Go on with what an earlier process left unfinished, then with whatever is queued.
+        """Continue what an earlier process left unfinished, then run the queued tasks.
 
         Raises:
             StoreUnavailableError: the store cannot be read.
@@ -122,7 +125,10 @@ class Worker:
         self.dispatcher.start()
 
     async def stop(self) -> None:
-        """Finish the creates that are on their way; everything else goes on at the next start."""
+        """Stop; only creates that are on their way are finished first.
+
+        They get `stop_patience_s`. All unfinished tasks continue at the next start.
+        """
         await self.dispatcher.stop()
         executions = {execution for _, execution in self._runs.values()}
         creating = {execution for run, execution in self._runs.values() if run.is_creating}
@@ -138,22 +144,22 @@ class Worker:
         self._unfinished.clear()
 
     def set_concurrency(self, concurrency: int) -> None:
-        """Run so many tasks at once from now on; runs that have begun go on."""
+        """Run this many tasks at once from now on; runs that have begun go on."""
         self._options = dataclasses.replace(self._options, concurrency=concurrency)
         self._wake.set()
 
     def wake(self) -> None:
-        """Say that a task was added. Costs nothing; may be called for none."""
+        """Tell the dispatcher that a task was added; a call without a new task does no harm."""
         self._wake.set()
 
     async def cancel(self, task_id: str) -> Task:
-        """Request the end of a task; a queued one ends at once.
+        """Request that a task be canceled; a queued one ends at once.
 
         If the result arrives before the cancel, it is kept: it is already paid for.
 
         Raises:
-            TaskNotFoundError: there is none of this id.
-            StoreUnavailableError: nothing was noted.
+            TaskNotFoundError: no task has this id.
+            StoreUnavailableError: the request was not stored.
         """
         task = await self._store.request_cancel(task_id)
         if task.is_set_aside:
@@ -165,16 +171,16 @@ class Worker:
         return task
 
     async def notice(self, task_id: str, snapshot: PredictionSnapshot | None) -> bool:
-        """Take what a webhook says of a task's prediction; the task's run applies it.
+        """Pass a webhook's snapshot of a prediction to the task's run, which applies it.
 
         Args:
-            snapshot: None when the webhook only says that a poll is worth it.
+            snapshot: None if the webhook only asks for a poll.
 
         Returns:
-            Whether there is such a task.
+            Whether the task exists.
 
         Raises:
-            StoreUnavailableError: that cannot be told.
+            StoreUnavailableError: the task cannot be looked up.
         """
         key = TaskId(task_id)
         if key in self._runs:
@@ -182,17 +188,20 @@ class Worker:
             return True
         task = await self._store.get(task_id)
         if task is not None and snapshot is not None and not task.status.is_terminal:
-            self._early_reports[key] = snapshot
-            if len(self._early_reports) > MAX_EARLY_REPORTS:
-                self._early_reports.popitem(last=False)
+            self._store_early_report(key, snapshot)
         return task is not None
+
+    def _store_early_report(self, task_id: TaskId, snapshot: PredictionSnapshot) -> None:
+        self._early_reports[task_id] = snapshot
+        if len(self._early_reports) > MAX_EARLY_REPORTS:
+            self._early_reports.popitem(last=False)
 
     async def _dispatch(self) -> None:
         try:
             while True:
                 self._wake.clear()
                 try:
-                    wait_s = await self._start_what_may_start()
+                    wait_s = await self._start_due_tasks()
                 except StoreUnavailableError as error:
                     log.warning("store.unavailable", reason=str(error))
                     wait_s = self._options.retry_first_s
@@ -202,37 +211,37 @@ class Worker:
             raise
 
     async def _recover_from_crash(self) -> None:
-        """After a crash of the dispatcher: begin what was neither queued nor running just then."""
+        """After a crash of the dispatcher, resume the unfinished tasks that have no run."""
         unfinished = await self._store.unfinished()
         known = self._runs.keys() | self._abandoned.keys()
         self._unfinished.clear()
         self._unfinished.extend(task for task in unfinished if task.id not in known)
         self._has_crashed = False
 
-    async def _start_what_may_start(self) -> float | None:
-        """Fill the free slots; returns how long to wait, None for "until woken"."""
+    async def _start_due_tasks(self) -> float | None:
+        """Start tasks in the free slots; returns the seconds to wait, None for "until woken"."""
         if self._has_crashed:
             await self._recover_from_crash()
-        while self._unfinished and self._free > 0:
+        while self._unfinished and self._free_slots > 0:
             task = self._unfinished[0]
             if task.is_set_aside:
                 await self._set_aside(task)
             else:
                 await self._begin_or_abandon(task, is_resumed=True)
             self._unfinished.popleft()
-        await self._fail_what_waited_too_long()
-        for task in await self._due() if self._free > 0 else ():
-            held = self._runs.get(task.id)
-            if held is not None and held[0].ticket is None:
-                return None  # it is on its way back to the queue, and no other may overtake it
-            if held is not None:
+        await self._fail_overdue_tasks()
+        for task in await self._due() if self._free_slots > 0 else ():
+            active = self._runs.get(task.id)
+            if active is not None and active[0].ticket is None:
+                return None  # its run is just putting it back, and no other task may overtake it
+            if active is not None:
                 continue
-            if self._free <= 0:
+            if self._free_slots <= 0:
                 break
             if (wait_s := self._context.create_limiter.wait_s()) > 0:
                 return None if wait_s == math.inf else max(wait_s, MIN_WAIT_S)
             await self._begin_or_abandon(task, is_resumed=False)
-        if self._free <= 0:
+        if self._free_slots <= 0:
             return None
         next_due = await self._store.next_due()
         if next_due is None:
@@ -240,9 +249,9 @@ class Worker:
         return max((next_due - self._clock.now()).total_seconds(), MIN_WAIT_S)
 
     async def _due(self) -> Sequence[Task]:
-        """What may start now, the longest-waiting first.
+        """The tasks that may start now, the longest-waiting first.
 
-        While the circuit is open, tasks that have not probed it yet go first.
+        While the circuit is open, tasks that have not sent a probe yet come first.
         """
         failed_probes = self._context.failed_probes
         if self._context.create_limiter.breaker.reason is None:
@@ -250,28 +259,28 @@ class Worker:
         due = await self._readable_due(self._options.concurrency + len(failed_probes))
         if not failed_probes:
             return due
-        turn = {task_id: place for place, task_id in enumerate(failed_probes, start=1)}
-        return sorted(due, key=lambda task: turn.get(task.id, 0))
+        position = {task_id: number for number, task_id in enumerate(failed_probes, start=1)}
+        return sorted(due, key=lambda task: position.get(task.id, 0))
 
     async def _readable_due(self, limit: int) -> Sequence[Task]:
-        """What may start now; rows that cannot be read are set aside first."""
+        """The tasks that may start now; those whose rows cannot be read are set aside first."""
         while True:
             due = await self._store.due(limit + len(self._abandoned))
-            wanted = [task for task in due if task.id not in self._abandoned]
-            unreadable = [task for task in wanted if task.is_set_aside]
+            candidates = [task for task in due if task.id not in self._abandoned]
+            unreadable = [task for task in candidates if task.is_set_aside]
             for task in unreadable:
                 await self._set_aside(task)
             if not unreadable:
-                return wanted
+                return candidates
 
     async def _set_aside(self, task: Task) -> None:
         try:
             await self._context.recorder.set_aside(task)
-        except Exception:  # one row must not stop all others, whatever it contains
+        except Exception:  # whatever one row contains, it must not stop the other tasks
             self._abandon(task.id)
             log.exception("task.abandoned", task_id=task.id)
 
-    async def _fail_what_waited_too_long(self) -> None:
+    async def _fail_overdue_tasks(self) -> None:
         breaker, patience_s = self._context.create_limiter.breaker, self._options.breaker.patience_s
         while breaker.reason is not None and breaker.open_s >= patience_s:
             since = self._clock.now() - timedelta(seconds=patience_s)
@@ -283,24 +292,24 @@ class Worker:
                 return
 
     @property
-    def _free(self) -> int:
+    def _free_slots(self) -> int:
         return self._options.concurrency - len(self._runs)
 
     async def _begin_or_abandon(self, task: Task, *, is_resumed: bool) -> None:
-        """Begin a task; a bug that this task triggers fails this task and no other."""
+        """Begin a task; if that triggers a bug, only this task fails."""
         try:
             self._begin(task, is_resumed=is_resumed)
-        except Exception:  # else the dispatcher would crash on the same task at each restart
+        except Exception:  # otherwise the dispatcher would crash on this task at every restart
             log.exception("task.crashed", task_id=task.id)
             await self._end_crashed(task.id)
 
     async def _end_crashed(self, task_id: TaskId) -> None:
-        """Fail a task after a bug; if even that fails, skip it until the next start."""
+        """Fail a task after a bug; if that is not possible either, skip it until the next start."""
         try:
             current = await self._context.recorder.current(task_id)
             if not current.status.is_terminal:
                 await self._context.recorder.fail(current, failure("internal_error"))
-        except Exception:  # the dispatcher must go on, or all tasks would wait for ever
+        except Exception:  # the dispatcher must go on, or every task would wait forever
             self._abandon(task_id)
             log.exception("task.abandoned", task_id=task_id)
 
@@ -320,17 +329,27 @@ class Worker:
         self._runs[task.id] = (run, execution)
         execution.add_done_callback(partial(self._ended, task.id))
 
-    def _ended(self, task_id: TaskId, execution: asyncio.Task[None]) -> None:
+    def _ended(self, task_id: TaskId, execution: asyncio.Task[Task | None]) -> None:
         run, _ = self._runs.pop(task_id)
         self._context.release_create(run)
         self._wake.set()
-        if not execution.cancelled() and (error := execution.exception()) is not None:
+        if execution.cancelled():
+            return
+        if (error := execution.exception()) is not None:
             self._abandon(task_id)
             log.error("task.abandoned", task_id=task_id, exc_info=error)
+            return
+        task = execution.result()
+        if task is not None and task.status is TaskStatus.QUEUED:
+            # A webhook that arrived too late for this run may name a prediction to adopt.
+            for snapshot in run.reports.values():
+                self._store_early_report(task_id, snapshot)
 
-    async def _execute(self, task: Task, run: TaskRun) -> None:
+    async def _execute(self, task: Task, run: TaskRun) -> Task | None:
+        """Run a task to its end; returns None after a bug."""
         try:
-            await execute(self._context, run, task)
+            return await execute(self._context, run, task)
         except Exception:  # a bug in one task ends that task, not the worker
             log.exception("task.crashed", task_id=task.id)
             await self._end_crashed(task.id)
+            return None

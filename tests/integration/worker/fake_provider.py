@@ -1,4 +1,4 @@
-"""A provider that answers what a test wrote down, and a clock that never makes anyone wait."""
+"""A provider with prepared answers, and a clock that jumps over every wait."""
 
 from __future__ import annotations
 
@@ -17,22 +17,27 @@ Answer: TypeAlias = PredictionSnapshot | PredictionRef | Sequence[PredictionRef]
 
 
 class FakeClock:
-    """Time that passes only while someone waits, and then at once."""
+    """A clock whose time moves only when something waits, and then jumps to the end of the wait.
+
+    Attributes:
+        elapsed_s: how far it has moved.
+        has_jumped: set by each jump.
+    """
 
     def __init__(self) -> None:
         self.elapsed_s = 0.0
         self.has_jumped = asyncio.Event()
 
     def now(self) -> datetime:
-        """Ten o'clock and what has been waited since."""
+        """`START` plus the elapsed time."""
         return START + timedelta(seconds=self.elapsed_s)
 
     def monotonic(self) -> float:
-        """What has been waited."""
+        """The elapsed time."""
         return self.elapsed_s
 
     async def wait(self, event: asyncio.Event, timeout_s: float | None) -> bool:
-        """Let the others go first, then jump to the end of the wait."""
+        """Let other tasks run first; if the event is still not set, jump to the end of the wait."""
         if timeout_s is None:
             await event.wait()
             return True
@@ -47,10 +52,14 @@ class FakeClock:
 
 
 class FakeProvider:
-    """Answers from lists, in order; the last answer of a list is repeated.
+    """Answers each call from its list, in order; the last answer of a list is repeated.
 
-    A call whose list is empty fails the test. `held` names a call that does not return until
-    `release` is called.
+    A call without a list fails.
+
+    Attributes:
+        calls: the names of the calls so far, in order.
+        held: the name of a call that does not return until `release` is called.
+        reached: set when the held call is made.
     """
 
     def __init__(self, **answers: Sequence[Answer]) -> None:
@@ -97,8 +106,8 @@ class FakeProvider:
         if self.held == call:
             self.reached.set()
             await self._released.wait()
-        script = self.answers[call]
-        answer = script.pop(0) if len(script) > 1 else script[0]
+        answers = self.answers[call]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -109,19 +118,19 @@ class FakeProvider:
 
 
 def ref(name: str = "p-1") -> PredictionRef:
-    """A prediction's name."""
+    """A reference to a prediction."""
     return PredictionRef(name)
 
 
 def active(logs: str = "", raw_status: str = "processing") -> PredictionSnapshot:
-    """A prediction that goes on."""
+    """A prediction that has not ended."""
     return PredictionSnapshot(
         ref=ref(), state=PredictionState.ACTIVE, raw_status=raw_status, logs=logs
     )
 
 
 def succeeded(output: object = PICTURE) -> PredictionSnapshot:
-    """A prediction that made a picture."""
+    """A prediction that made a picture, or another output."""
     return PredictionSnapshot(
         ref=ref(), state=PredictionState.SUCCEEDED, raw_status="succeeded", output=output
     )
@@ -135,5 +144,5 @@ def failed(error_text: str) -> PredictionSnapshot:
 
 
 def canceled() -> PredictionSnapshot:
-    """A prediction that someone or a deadline ended."""
+    """A prediction that was canceled, by a request or at a deadline."""
     return PredictionSnapshot(ref=ref(), state=PredictionState.CANCELED, raw_status="canceled")

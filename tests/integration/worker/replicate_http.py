@@ -1,6 +1,7 @@
-"""Replicate's HTTP, faked below the SDK with aioresponses.
+"""Replicate's HTTP API, faked below the SDK with aioresponses.
 
-aioresponses 0.7.9 builds responses as aiohttp did before 3.14; the class here adds what is new.
+aioresponses 0.7.9 builds responses for aiohttp before 3.14; `_Response` adds the argument that is
+new in 3.14.
 """
 
 from __future__ import annotations
@@ -26,29 +27,32 @@ if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).paramet
             kwargs.setdefault("stream_writer", Mock(output_size=0))
             super().__init__(*args, **kwargs)
 
-    core.ClientResponse = _Response  # type: ignore[attr-defined]  # that is what it looks up
+    core.ClientResponse = _Response  # type: ignore[attr-defined]  # aioresponses uses this name
 
 
 class ReplicateHttp:
-    """What the faked service was asked."""
+    """The fake, and the requests that it received."""
 
     def __init__(self, mock: aioresponses) -> None:
         self.mock = mock
 
     def requests(self, method: str) -> list[dict[str, Any]]:
-        """The requests of a method, in order: their `headers` (lower case) and parsed `body`."""
-        made = []
-        for (made_method, url), calls in self.mock.requests.items():
-            for call in calls if made_method == method else ():
+        """The requests with a method, in order, each with `url`, lower-case `headers` and `body`.
+
+        The body is parsed; None if there was none.
+        """
+        received = []
+        for (received_method, url), calls in self.mock.requests.items():
+            for call in calls if received_method == method else ():
                 data = call.kwargs["data"]
                 headers = {key.lower(): value for key, value in call.kwargs["headers"].items()}
                 body = json.loads(data) if data else None
-                made.append({"url": str(url), "headers": headers, "body": body})
-        return made
+                received.append({"url": str(url), "headers": headers, "body": body})
+        return received
 
 
 @contextmanager
 def replicate_http() -> Iterator[ReplicateHttp]:
-    """Take over all aiohttp clients but those that talk to the loopback."""
+    """Answer the requests of all aiohttp clients, except those to 127.0.0.1."""
     with aioresponses(passthrough=["http://127.0.0.1"]) as mock:
         yield ReplicateHttp(mock)

@@ -1,4 +1,4 @@
-"""Keeping copies: before the end is told, and never at the price of the result."""
+"""Copies of output files: stored before the task ends; a failed copy does not fail the task."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ def stored(url: str) -> StoredFile:
 
 
 class FakeArchive:
-    """Keeps nothing, or fails; it notes what it was given."""
+    """Pretends to store files, fails, or never answers.
+
+    Attributes:
+        asked: for each call, the task's status and the URLs.
+    """
 
     def __init__(self, error: Exception | None = None, *, is_stuck: bool = False) -> None:
         self.asked: list[tuple[TaskStatus, tuple[str, ...]]] = []
@@ -48,25 +52,25 @@ class FakeArchive:
         return [stored(url) for url in urls]
 
 
-def test_the_archive_fits_the_worker(tmp_path: Path) -> None:
-    """The seam is the archive's own method; the type checker agrees."""
-    seam: context.Archive = Archive(tmp_path)
+def test_the_archive_implements_the_worker_s_protocol(tmp_path: Path) -> None:
+    """The type checker accepts the archive as the one that the worker expects."""
+    expected: context.Archive = Archive(tmp_path)
 
-    assert isinstance(seam, Archive)
+    assert isinstance(expected, Archive)
 
 
 async def run(path: Path, archive: FakeArchive) -> Task:
     provider = FakeProvider(submit=[ref()], fetch=[succeeded([PICTURE, OTHER])])
     options = WorkerOptions(archive_patience_s=0.05)
-    async with open_workshop(path, provider, FakeClock(), options, archive=archive) as workshop:
-        task = await workshop.run()
+    async with open_workshop(path, provider, FakeClock(), options, archive=archive) as harness:
+        task = await harness.run()
         failures = 0 if len(task.files) == 2 else 1
-        assert workshop.worker.counts.get("archive_failures", 0) == failures
+        assert harness.worker.counts.get("archive_failures", 0) == failures
         return task
 
 
-async def test_copies_are_there_when_the_end_is_told(path: Path) -> None:
-    """All outputs are copied while the task still runs; the row says where they are."""
+async def test_files_are_stored_before_the_task_is_completed(path: Path) -> None:
+    """All output files are copied while the task is running, and the row lists the copies."""
     archive = FakeArchive()
 
     task = await run(path, archive)
@@ -78,15 +82,15 @@ async def test_copies_are_there_when_the_end_is_told(path: Path) -> None:
 @pytest.mark.parametrize(
     "archive",
     [
-        FakeArchive(ArchiveFullError("no room")),
+        FakeArchive(ArchiveFullError("full")),
         FakeArchive(FileGoneError("replicate.delivery", 404)),
         FakeArchive(OSError(28, "No space left on device")),
         FakeArchive(is_stuck=True),
     ],
     ids=["full", "gone", "disk", "stuck"],
 )
-async def test_a_failed_copy_loses_no_result(path: Path, archive: FakeArchive) -> None:
-    """The task completes with the provider's addresses, and the failure is counted."""
+async def test_a_failed_copy_does_not_lose_the_result(path: Path, archive: FakeArchive) -> None:
+    """The task is completed with the provider's URLs, and the failure is counted."""
     task = await run(path, archive)
 
     assert task.status is TaskStatus.COMPLETED
@@ -95,8 +99,8 @@ async def test_a_failed_copy_loses_no_result(path: Path, archive: FakeArchive) -
     assert task.files == ()
 
 
-async def test_what_was_kept_beside_a_failure_counts(path: Path) -> None:
-    """One of two files is better than none."""
+async def test_files_stored_before_a_failure_are_listed(path: Path) -> None:
+    """If one of two files cannot be stored, the row lists the other."""
     error = ArchiveError("one is gone")
     error.kept = (None, stored(OTHER))
 

@@ -1,9 +1,9 @@
-"""A low limit on creates, kept against the emulator over real HTTP, with both clocks hurried.
+"""A low limit on creates, against the emulator over real HTTP, with both clocks sped up.
 
-python -m tests.integration.worker.test_worker_hurried        the whole of 500 tasks, two minutes
+python -m tests.integration.worker.test_worker_hurried        all 500 tasks, in two minutes
 """
 
-# ruff: noqa: T201 - as a command it prints what it saw
+# ruff: noqa: T201 - as a command it prints its results
 
 from __future__ import annotations
 
@@ -22,54 +22,54 @@ from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from tests.integration.worker.worker_harness import open_workshop
 
-HURRY = 40.0
-"""So many seconds pass for the worker and the emulator in one of ours.
+SPEEDUP = 40.0
+"""How many seconds pass on the clocks of the worker and the emulator in one real second.
 
-At more, an exchange over HTTP takes so long on their clocks that the worker lets orders overlap.
+With a higher value an HTTP request would take so long on their clocks that creates overlap.
 """
 
 PER_MINUTE = 6
 
 
-class HurriedClock:
-    """The machine's time, `HURRY` times as fast."""
+class AcceleratedClock:
+    """The system's time, `SPEEDUP` times as fast."""
 
     def __init__(self) -> None:
         self._began = datetime.now(UTC)
         self._began_s = time.monotonic()
 
     def now(self) -> datetime:
-        """The wall time, which runs ahead."""
+        """The accelerated wall time."""
         return self._began + timedelta(seconds=self.monotonic())
 
     def monotonic(self) -> float:
-        """Seconds since it began."""
-        return (time.monotonic() - self._began_s) * HURRY
+        """Accelerated seconds since the clock was made."""
+        return (time.monotonic() - self._began_s) * SPEEDUP
 
     async def wait(self, event: asyncio.Event, timeout_s: float | None) -> bool:
-        """Wait for an event, for a fraction of the time."""
+        """Wait for an event, at most `timeout_s` accelerated seconds."""
         try:
-            async with asyncio.timeout(None if timeout_s is None else timeout_s / HURRY):
+            async with asyncio.timeout(None if timeout_s is None else timeout_s / SPEEDUP):
                 await event.wait()
         except TimeoutError:
             return event.is_set()
         return True
 
 
-class WatchedProvider(ReplicateProvider):
-    """Notes when an order was throttled, and when the provider would take one again.
+class RecordingProvider(ReplicateProvider):
+    """Records the 429 answers to creates.
 
     Attributes:
-        throttled: pairs of both, in seconds of the worker's clock.
+        throttled: for each 429, when it came and when its wait is over, in accelerated seconds.
     """
 
-    def __init__(self, clock: HurriedClock, *, base_url: str) -> None:
+    def __init__(self, clock: AcceleratedClock, *, base_url: str) -> None:
         super().__init__(token="r8_test", base_url=base_url)
         self.throttled: list[tuple[float, float]] = []
         self._clock = clock
 
     async def submit(self, task: Task) -> PredictionRef:
-        """Order, and note a 429."""
+        """Send the create, and record a 429."""
         try:
             return await super().submit(task)
         except ProviderThrottledError as error:
@@ -78,40 +78,43 @@ class WatchedProvider(ReplicateProvider):
             raise
 
 
-async def run_hurried(
+async def run_accelerated(
     folder: Path, tasks: int
 ) -> tuple[list[TaskStatus], bool, list[float], float]:
-    """Run so many tasks under the limit.
+    """Run this many tasks under the limit.
 
     Returns:
-        How each ended, whether they were ordered as they came, for each 429 after the first how
-        long it came after the end of the wait that the one before had asked for, and how long all
-        of it took; both in seconds of the hurried clock.
+        The final status of each task; whether the predictions were created in the order of the
+        tasks; for each 429 after the first, how long after the end of the previous one's wait it
+        came (negative: during that wait); and how long all of it took. Both times are in
+        accelerated seconds.
     """
     settings = EmulatorSettings(speed=50.0, creates_per_minute=PER_MINUTE, create_burst=1)
-    clock = HurriedClock()
+    clock = AcceleratedClock()
     async with Emulator(settings) as replicate:
-        replicate.state.clock.scale(HURRY)
-        provider = WatchedProvider(clock, base_url=replicate.base_url)
+        replicate.state.clock.scale(SPEEDUP)
+        provider = RecordingProvider(clock, base_url=replicate.base_url)
         options = WorkerOptions(concurrency=50, deadline_s=3_600.0)
-        async with open_workshop(folder / "tasks.sqlite3", provider, clock, options) as workshop:
-            posted = [await workshop.add(prompt=f"Monk {number}") for number in range(tasks)]
-            async with asyncio.timeout(tasks * 60.0 / PER_MINUTE / HURRY * 3.0 + 20.0):
-                ends = [await workshop.ended(task) for task in posted]
-            ordered = [one.input["prompt"] for one in replicate.state.predictions]
+        async with open_workshop(folder / "tasks.sqlite3", provider, clock, options) as harness:
+            added = [await harness.add(prompt=f"Monk {number}") for number in range(tasks)]
+            async with asyncio.timeout(tasks * 60.0 / PER_MINUTE / SPEEDUP * 3.0 + 20.0):
+                ended = [await harness.ended(task) for task in added]
+            created = [one.input["prompt"] for one in replicate.state.predictions]
         await provider.close()
-    wanted = [f"Monk {number}" for number in range(tasks)]
-    late_s = [later - free_at_s for (_, free_at_s), (later, _) in pairwise(provider.throttled)]
-    return [end.status for end in ends], ordered == wanted, late_s, clock.monotonic()
+    expected = [f"Monk {number}" for number in range(tasks)]
+    after_wait_s = [
+        later_s - wait_end_s for (_, wait_end_s), (later_s, _) in pairwise(provider.throttled)
+    ]
+    return [task.status for task in ended], created == expected, after_wait_s, clock.monotonic()
 
 
-async def test_a_low_limit_is_lived_with(tmp_path: Path) -> None:
-    """Under 6 creates a minute all tasks end, in the order in which they came.
+async def test_all_tasks_end_in_order_under_a_low_limit(tmp_path: Path) -> None:
+    """Under 6 creates a minute all tasks are completed, and created in the order of the queue.
 
-    How few 429s there are is asserted in test_worker_rate, in virtual time: here a machine that
-    stalls for a moment stalls for half a minute of the hurried clocks.
+    The number of 429s is asserted in `worker_faults/test_rate`, in virtual time: on the
+    accelerated clocks here a machine that stalls for a moment stalls for half a minute.
     """
-    statuses, is_in_order, _, _ = await run_hurried(tmp_path, 15)
+    statuses, is_in_order, _, _ = await run_accelerated(tmp_path, 15)
 
     assert statuses == [TaskStatus.COMPLETED] * 15
     assert is_in_order
@@ -119,8 +122,8 @@ async def test_a_low_limit_is_lived_with(tmp_path: Path) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
-        found, in_order, after_s, took_s = asyncio.run(run_hurried(Path(name), 500))
-    completed = found.count(TaskStatus.COMPLETED)
+        statuses, in_order, after_s, took_s = asyncio.run(run_accelerated(Path(name), 500))
+    completed = statuses.count(TaskStatus.COMPLETED)
     print(f"{completed} of 500 completed, in order: {in_order}, in {took_s / 60.0:.0f} minutes")
-    early = sum(late_s < 0.0 for late_s in after_s)
-    print(f"429s: {len(after_s) + 1}, within the wait that one asked for: {early}")
+    during_wait = sum(gap_s < 0.0 for gap_s in after_s)
+    print(f"429s: {len(after_s) + 1}, during the wait that another one asked for: {during_wait}")

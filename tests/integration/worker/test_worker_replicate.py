@@ -1,4 +1,4 @@
-"""The provider that is Replicate: what it sends, and what each answer of the service means."""
+"""The Replicate provider: the requests it sends, and how it interprets each answer."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ LIST_URL = re.compile(re.escape(CREATE_URL) + r"\?.*")
 
 @pytest.fixture
 def service() -> Iterator[ReplicateHttp]:
-    with replicate_http() as taken_over:
-        yield taken_over
+    with replicate_http() as fake:
+        yield fake
 
 
 @pytest.fixture
 async def provider(service: ReplicateHttp) -> AsyncIterator[ReplicateProvider]:
-    made = ReplicateProvider(token=TOKEN, base_url=BASE_URL, deadline_s=90.0)
-    yield made
-    await made.close()
+    opened = ReplicateProvider(token=TOKEN, base_url=BASE_URL, deadline_s=90.0)
+    yield opened
+    await opened.close()
 
 
 async def error_of_create(provider: ReplicateProvider) -> ProviderError:
@@ -53,8 +53,8 @@ async def error_of_create(provider: ReplicateProvider) -> ProviderError:
     return raised.value
 
 
-async def test_an_order_is_one_post(provider: ReplicateProvider, service: ReplicateHttp) -> None:
-    """Model, input, token and deadline go out once, and nothing else with them."""
+async def test_a_create_is_one_post(provider: ReplicateProvider, service: ReplicateHttp) -> None:
+    """It contains the model, the input, the token and the deadline, and nothing else."""
     service.mock.post(CREATE_URL, status=201, payload={"id": "p-1", "status": "starting"})
 
     assert await provider.submit(make_task()) == ref()
@@ -72,7 +72,7 @@ async def test_an_order_is_one_post(provider: ReplicateProvider, service: Replic
 async def test_a_task_may_have_its_own_deadline_and_model(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
-    """What the row says goes before what the server is set to."""
+    """The values in the task's row take precedence over those of the provider."""
     service.mock.post(CREATE_URL, status=201, payload={"id": "p-1"}, repeat=True)
 
     await provider.submit(make_task(deadline_s=30.0, provider_model="google/nano-banana-2"))
@@ -81,11 +81,11 @@ async def test_a_task_may_have_its_own_deadline_and_model(
     first, second = service.requests("POST")
     assert first["body"]["version"] == "google/nano-banana-2"
     assert first["headers"]["cancel-after"] == "30s"
-    assert second["headers"]["cancel-after"] == "5s"  # the least that is accepted
+    assert second["headers"]["cancel-after"] == "5s"  # the minimum that Replicate accepts
 
 
-async def test_an_order_says_where_to_report(service: ReplicateHttp) -> None:
-    """The address carries the task and a tag that only this server can make."""
+async def test_a_create_names_the_webhook_url(service: ReplicateHttp) -> None:
+    """The URL contains the task's id and a tag that only this server can make."""
     service.mock.post(CREATE_URL, status=201, payload={"id": "p-1"})
     url = "https://us.example/webhooks/replicate"
     provider = ReplicateProvider(token=TOKEN, base_url=BASE_URL, webhook_url=url)
@@ -103,10 +103,10 @@ async def test_an_order_says_where_to_report(service: ReplicateHttp) -> None:
 SECRET_URL = f"{BASE_URL}/webhooks/default/secret"
 
 
-async def test_the_webhook_secret_is_asked_for(
+async def test_the_webhook_secret_is_fetched(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
-    """One GET; an answer that holds none is trouble like any other."""
+    """One GET returns it; an answer without a secret is an uncertain one."""
     service.mock.get(SECRET_URL, payload={"key": "whsec_x"})
     service.mock.get(SECRET_URL, payload={"key": 5})
 
@@ -128,10 +128,10 @@ async def test_the_webhook_secret_is_asked_for(
         (302, None, "provider_unavailable"),
     ],
 )
-async def test_a_no_is_final(
+async def test_a_refusal_is_final(
     provider: ReplicateProvider, service: ReplicateHttp, status: int, answer: Any, code: str
 ) -> None:
-    """Refusals have their code after one order, and tell nothing of the account."""
+    """A refused create is sent once and has an error code; its text says nothing of the account."""
     service.mock.post(CREATE_URL, status=status, payload=answer)
     service.mock.get(f"{BASE_URL}/models/google/imagen-4-fast", status=404)
 
@@ -146,7 +146,7 @@ async def test_a_no_is_final(
 async def test_a_redirect_is_not_followed(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
-    """The token goes to the address that was configured, and to no other."""
+    """The token is sent only to the configured address."""
     elsewhere = "https://elsewhere.example/v1/predictions"
     service.mock.post(CREATE_URL, status=307, headers={"Location": elsewhere})
     service.mock.post(elsewhere, status=201, payload={"id": "p-1"})
@@ -158,11 +158,11 @@ async def test_a_redirect_is_not_followed(
 async def test_a_community_model_runs_by_its_latest_version(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
-    """A name that is refused is asked for its version, once; then the version is known."""
+    """When a model's name is refused, its latest version is looked up once and then reused."""
     task = replace(make_task(), model="you/yours")
-    gone = {"title": "Invalid version or not permitted", "detail": "does not exist"}
+    refusal = {"title": "Invalid version or not permitted", "detail": "does not exist"}
     model = {"is_official": False, "latest_version": {"id": "abc123"}}
-    service.mock.post(CREATE_URL, status=422, payload=gone)
+    service.mock.post(CREATE_URL, status=422, payload=refusal)
     service.mock.get(f"{BASE_URL}/models/you/yours", payload=model)
     service.mock.post(CREATE_URL, status=201, payload={"id": "p-1"}, repeat=True)
 
@@ -190,7 +190,7 @@ async def test_a_model_without_a_version_stays_refused(
     answer: dict[str, Any],
     expected: type[ProviderError],
 ) -> None:
-    """No version, no second order; and trouble with the question is not about an order."""
+    """Without a version no second create is sent, and a failed lookup is never uncertain."""
     service.mock.post(CREATE_URL, status=404, payload={"detail": "not found"})
     service.mock.get(f"{BASE_URL}/models/google/imagen-4-fast", **answer)
 
@@ -198,8 +198,10 @@ async def test_a_model_without_a_version_stays_refused(
     assert len(service.requests("POST")) == 1
 
 
-async def test_a_throttle_is_a_wait(provider: ReplicateProvider, service: ReplicateHttp) -> None:
-    """429 says how long, and is not tried again by the SDK."""
+async def test_a_429_says_how_long_to_wait(
+    provider: ReplicateProvider, service: ReplicateHttp
+) -> None:
+    """The error has the wait in seconds, and the SDK does not repeat the request."""
     service.mock.post(CREATE_URL, status=429, payload={"retry_after": 7}, repeat=True)
 
     error = await error_of_create(provider)
@@ -234,10 +236,10 @@ async def test_a_throttle_is_a_wait(provider: ReplicateProvider, service: Replic
         {"timeout": True},
     ],
 )
-async def test_an_answer_that_makes_no_sense_says_nothing(
+async def test_an_unusable_answer_is_uncertain(
     provider: ReplicateProvider, service: ReplicateHttp, answer: dict[str, Any]
 ) -> None:
-    """After any of these the order may have been taken, and it was sent exactly once."""
+    """After any of these answers the create may have arrived; it is sent exactly once."""
     service.mock.post(CREATE_URL, repeat=True, **answer)
 
     error = await error_of_create(provider)
@@ -246,20 +248,20 @@ async def test_an_answer_that_makes_no_sense_says_nothing(
     assert len(service.requests("POST")) == 1
 
 
-async def test_an_answer_without_end_is_cut(
+async def test_an_answer_that_is_too_long_is_refused(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
-    """More than ten megabytes are not read."""
+    """No more than `MAX_ANSWER_BYTES` are read."""
     service.mock.get(GET_URL, body=b"x" * (MAX_ANSWER_BYTES + 1))
 
     with pytest.raises(ProviderUncertainError):
         await provider.fetch(ref())
 
 
-async def test_no_connection_is_never_sent(
+async def test_a_refused_connection_is_unreachable(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
-    """A refused connection is the one case that is safe to repeat."""
+    """The create was certainly not sent, so it is safe to repeat."""
     key = aiohttp.client_reqrep.ConnectionKey("h", 1, True, True, None, None, None)
     refused = aiohttp.ClientConnectorError(key, OSError(111, "refused"))
     service.mock.post(CREATE_URL, exception=refused)
@@ -270,7 +272,7 @@ async def test_no_connection_is_never_sent(
 async def test_a_prediction_is_read_leniently(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
-    """Missing keys, nulls and new keys are no trouble."""
+    """Missing keys, nulls and unknown keys are accepted."""
     answer = {"id": "p-1", "status": "succeeded", "output": ["https://x/1"], "logs": None, "new": 1}
     service.mock.get(GET_URL, payload=answer)
 
@@ -283,22 +285,22 @@ async def test_a_prediction_is_read_leniently(
 async def test_a_cancel_answers_with_the_prediction(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
-    """What the cancel found is known without another look."""
+    """The answer to a cancel has the state of the prediction, so no poll is needed."""
     service.mock.post(f"{GET_URL}/cancel", payload={"id": "p-1", "status": "canceled"})
 
     assert (await provider.cancel(ref())).state is PredictionState.CANCELED
 
 
-async def test_orders_are_found_by_what_they_ask(
+async def test_predictions_are_found_by_model_and_input(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
-    """All pages are read; what does not match or makes no sense is passed over; oldest first."""
-    wanted = {"model": "google/imagen-4-fast", "input": {"prompt": "Medieval monk"}}
+    """All pages are read, entries that do not match or are invalid are skipped; oldest first."""
+    matching = {"model": "google/imagen-4-fast", "input": {"prompt": "Medieval monk"}}
     other = {"model": "google/imagen-4-fast", "input": {"prompt": "Another"}}
     page_2 = "https://elsewhere.example/v1/predictions?cursor=abc"
-    results = [{"id": "p-4", **wanted}, {"id": "p-3", **other}, {"model": 7}, "nonsense"]
+    results = [{"id": "p-4", **matching}, {"id": "p-3", **other}, {"model": 7}, "invalid"]
     service.mock.get(LIST_URL, payload={"next": page_2, "results": results})
-    results = [{"id": "p-2", **wanted}, {"id": "p-1", "model": None, "input": None}]
+    results = [{"id": "p-2", **matching}, {"id": "p-1", "model": None, "input": None}]
     service.mock.get(LIST_URL, payload={"next": None, "results": results})
 
     found = await provider.find(START, fingerprint(make_task().model, make_task().provider_input))
@@ -310,10 +312,10 @@ async def test_orders_are_found_by_what_they_ask(
     assert "cursor=abc" in second["url"]
 
 
-async def test_a_list_without_end_is_cut(
+async def test_a_list_has_a_limit_of_pages(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
-    """At most ten pages are read, whatever the cursor says."""
+    """At most ten pages are read, even if there is a next one."""
     page = {"next": f"{CREATE_URL}?cursor=again", "results": []}
     service.mock.get(LIST_URL, payload=page, repeat=True)
 
@@ -321,10 +323,10 @@ async def test_a_list_without_end_is_cut(
     assert len(service.requests("GET")) == 10
 
 
-async def test_an_id_cannot_leave_its_path(
+async def test_an_id_cannot_change_the_path(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
-    """Whatever a stored id looks like, it stays one segment of the path."""
+    """A stored id with slashes and dots stays one segment of the path."""
     service.mock.get(re.compile(".*"), status=404, payload={"detail": "no"})
 
     with pytest.raises(ProviderRefusedError):

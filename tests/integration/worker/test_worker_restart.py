@@ -1,4 +1,4 @@
-"""Stopping and starting again, at every state a task can be in."""
+"""Stopping the worker and starting it again, with a task in every state."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.integration.worker.worker_harness import code_of, open_workshop
 SUBMITTING, RUNNING = TaskStatus.SUBMITTING, TaskStatus.RUNNING
 
 
-async def leave(path: Path, *states: TaskStatus) -> str:
-    """Leave a task behind in a state, as a server that was killed does; its id."""
-    async with open_workshop(path, FakeProvider(), FakeClock(), is_started=False) as workshop:
-        task = await workshop.add()
-        for to in states:
+async def leave_task(path: Path, *statuses: TaskStatus) -> str:
+    """Leave a task as a killed server would, moved through `statuses`; returns the task's id."""
+    async with open_workshop(path, FakeProvider(), FakeClock(), is_started=False) as harness:
+        task = await harness.add()
+        for to in statuses:
             prediction_id = "p-1" if to is RUNNING else None
             now = FakeClock().now()
-            moved = await workshop.store.move(
+            moved = await harness.store.move(
                 task, to, attempts=1, submitted_at=now, prediction_id=prediction_id, progress=0.6
             )
             assert moved is not None
@@ -33,126 +33,126 @@ async def leave(path: Path, *states: TaskStatus) -> str:
         return task.id
 
 
-async def test_a_queued_task_is_run_by_the_next_server(path: Path) -> None:
-    """A 202 holds across a restart."""
-    task_id = await leave(path)
+async def test_a_queued_task_is_run_after_a_restart(path: Path) -> None:
+    """A task that was only queued before the restart is completed after it."""
+    task_id = await leave_task(path)
     provider = FakeProvider(submit=[ref()], fetch=[succeeded()])
-    async with open_workshop(path, provider, FakeClock()) as workshop:
-        task = await workshop.store.get(task_id)
+    async with open_workshop(path, provider, FakeClock()) as harness:
+        task = await harness.store.get(task_id)
         assert task is not None
 
-        assert (await workshop.ended(task)).status is TaskStatus.COMPLETED
+        assert (await harness.ended(task)).status is TaskStatus.COMPLETED
 
 
-async def test_a_running_prediction_is_taken_up_by_its_id(path: Path) -> None:
-    """Nothing is ordered again, and progress goes on from where it was."""
-    task_id = await leave(path, SUBMITTING, RUNNING)
+async def test_a_running_prediction_is_polled_after_a_restart(path: Path) -> None:
+    """No create is sent, and the progress does not fall."""
+    task_id = await leave_task(path, SUBMITTING, RUNNING)
     provider = FakeProvider(fetch=[active(" 10%|█| 1/10 [00:00]"), succeeded()])
-    async with open_workshop(path, provider, FakeClock()) as workshop:
-        task = await workshop.store.get(task_id)
+    async with open_workshop(path, provider, FakeClock()) as harness:
+        task = await harness.store.get(task_id)
         assert task is not None
-        ended = await workshop.ended(task)
+        ended = await harness.ended(task)
 
         assert (ended.status, ended.attempts) == (TaskStatus.COMPLETED, 1)
         assert provider.calls == ["fetch", "fetch"]
-        assert [payload["progress"] for payload in workshop.payloads(task)] == [1.0]
+        assert [payload["progress"] for payload in harness.payloads(task)] == [1.0]
 
 
-async def test_an_order_that_was_sent_is_found(path: Path) -> None:
-    """Killed between the order and its id: the order is adopted, not repeated."""
-    task_id = await leave(path, SUBMITTING)
+async def test_a_create_sent_before_a_restart_is_found(path: Path) -> None:
+    """If the server was killed before it stored the prediction's id, the prediction is adopted."""
+    task_id = await leave_task(path, SUBMITTING)
     provider = FakeProvider(find=[[ref("p-9")]], fetch=[succeeded()])
-    async with open_workshop(path, provider, FakeClock()) as workshop:
-        task = await workshop.store.get(task_id)
+    async with open_workshop(path, provider, FakeClock()) as harness:
+        task = await harness.store.get(task_id)
         assert task is not None
 
-        assert (await workshop.ended(task)).prediction_id == "p-9"
+        assert (await harness.ended(task)).prediction_id == "p-9"
         assert provider.count("submit") == 0
 
 
-async def test_an_order_that_was_not_sent_is_sent(path: Path) -> None:
-    """Killed before the order went out: looked for, not found, sent once."""
-    task_id = await leave(path, SUBMITTING)
+async def test_a_create_not_sent_before_a_restart_is_sent(path: Path) -> None:
+    """If the server was killed before the create, lookups find nothing and it is sent once."""
+    task_id = await leave_task(path, SUBMITTING)
     provider = FakeProvider(find=[[]], submit=[ref()], fetch=[succeeded()])
-    async with open_workshop(path, provider, FakeClock()) as workshop:
-        task = await workshop.store.get(task_id)
+    async with open_workshop(path, provider, FakeClock()) as harness:
+        task = await harness.store.get(task_id)
         assert task is not None
 
-        assert (await workshop.ended(task)).status is TaskStatus.COMPLETED
+        assert (await harness.ended(task)).status is TaskStatus.COMPLETED
         assert provider.calls[:4] == ["find", "find", "find", "submit"]
 
 
-async def test_an_order_too_old_to_be_found_is_not_repeated(path: Path) -> None:
-    """After an hour the provider forgets what was ordered: nobody can know, so nobody pays."""
-    task_id = await leave(path, SUBMITTING)
+async def test_a_create_too_old_to_be_found_is_not_repeated(path: Path) -> None:
+    """After `retention_s` a lookup cannot tell whether there is a prediction, so the task fails."""
+    task_id = await leave_task(path, SUBMITTING)
     clock = FakeClock()
     clock.elapsed_s = 4_000.0
     provider = FakeProvider(find=[[]])
-    async with open_workshop(path, provider, clock) as workshop:
-        task = await workshop.store.get(task_id)
+    async with open_workshop(path, provider, clock) as harness:
+        task = await harness.store.get(task_id)
         assert task is not None
 
-        assert code_of(await workshop.ended(task)) == "unknown_outcome"
+        assert code_of(await harness.ended(task)) == "unknown_outcome"
         assert provider.count("submit") == 0
 
 
 async def test_a_result_from_before_the_deadline_is_kept(path: Path) -> None:
-    """A server that was away for long still looks once before it gives up."""
-    task_id = await leave(path, SUBMITTING, RUNNING)
+    """After a long downtime the prediction is polled once before the task can time out."""
+    task_id = await leave_task(path, SUBMITTING, RUNNING)
     clock = FakeClock()
     clock.elapsed_s = 3_000.0
     provider = FakeProvider(fetch=[succeeded()])
-    async with open_workshop(path, provider, clock) as workshop:
-        task = await workshop.store.get(task_id)
+    async with open_workshop(path, provider, clock) as harness:
+        task = await harness.store.get(task_id)
         assert task is not None
 
-        assert (await workshop.ended(task)).status is TaskStatus.COMPLETED
+        assert (await harness.ended(task)).status is TaskStatus.COMPLETED
         assert clock.elapsed_s == 3_000.0
 
 
-async def test_stopping_lets_an_order_get_its_id(path: Path) -> None:
-    """A stop in the middle of an order waits until its id is stored, and spends no attempt."""
+async def test_stopping_waits_for_a_create(path: Path) -> None:
+    """A stop waits for a create on its way until the prediction's id is stored."""
     provider = FakeProvider(submit=[ref()])
     provider.held = "submit"
-    async with open_workshop(path, provider, FakeClock()) as workshop:
-        task = await workshop.add()
+    async with open_workshop(path, provider, FakeClock()) as harness:
+        task = await harness.add()
         await provider.reached.wait()
 
-        stopping = asyncio.create_task(workshop.worker.stop())
+        stopping = asyncio.create_task(harness.worker.stop())
         await asyncio.sleep(0)
         provider.release()
         await stopping
 
-        left = await workshop.now(task)
+        left = await harness.now(task)
         assert (left.status, left.prediction_id, left.attempts) == (RUNNING, "p-1", 1)
         assert provider.calls == ["submit"]
 
 
 async def test_stopping_does_not_wait_for_predictions(path: Path) -> None:
-    """A running prediction is left to the next start, at once."""
+    """A stop leaves a running prediction to the next start, without waiting."""
     provider = FakeProvider(submit=[ref()], fetch=[active()])
     provider.held = "fetch"
-    async with open_workshop(path, provider, FakeClock()) as workshop:
-        task = await workshop.add()
+    async with open_workshop(path, provider, FakeClock()) as harness:
+        task = await harness.add()
         await provider.reached.wait()
 
-        await asyncio.wait_for(workshop.worker.stop(), 1)
+        await asyncio.wait_for(harness.worker.stop(), 1)
 
-        assert (await workshop.now(task)).status is RUNNING
-        assert workshop.worker.running == 0
+        assert (await harness.now(task)).status is RUNNING
+        assert harness.worker.running == 0
 
 
 async def test_a_worker_can_start_again(path: Path) -> None:
-    """Stop and start in one process lose nothing."""
+    """After a stop and a start in one process the task is completed, with one create."""
     provider = FakeProvider(submit=[ref()], fetch=[active(), succeeded()])
     provider.held = "fetch"
-    async with open_workshop(path, provider, FakeClock()) as workshop:
-        task = await workshop.add()
+    async with open_workshop(path, provider, FakeClock()) as harness:
+        task = await harness.add()
         await provider.reached.wait()
-        await workshop.worker.stop()
+        await harness.worker.stop()
         provider.release()
 
-        await workshop.worker.start()
+        await harness.worker.start()
 
-        assert (await workshop.ended(task)).status is TaskStatus.COMPLETED
+        assert (await harness.ended(task)).status is TaskStatus.COMPLETED
         assert provider.count("submit") == 1

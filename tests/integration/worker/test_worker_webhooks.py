@@ -1,4 +1,4 @@
-"""Webhooks from the emulator to the worker, through the route; looking goes on beside them."""
+"""Webhooks from the emulator to the worker, through the HTTP route; polls go on beside them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from phoenix_compat.tasks.model.errors import StoreUnavailableError
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
-from tests.integration.worker.webhook_harness import BLIND, LOOKING, Scene, reported
+from tests.integration.worker.webhook_harness import (
+    FAST_POLLS,
+    WEBHOOKS_ONLY,
+    WebhookHarness,
+    open_webhook_harness,
+)
 
 
 @pytest.fixture
@@ -27,41 +32,41 @@ async def emulator() -> AsyncIterator[Emulator]:
         yield listening
 
 
-async def run(scene: Scene, prompt: str) -> Task:
-    task = await scene.workshop.run(prompt=prompt)
+async def run(webhooks: WebhookHarness, prompt: str) -> Task:
+    task = await webhooks.harness.run(prompt=prompt)
     assert task.status is TaskStatus.COMPLETED, task.error_data
     return task
 
 
-async def test_webhooks_bring_the_picture(path: Path, emulator: Emulator) -> None:
-    """Without a single look the task makes progress and completes."""
-    async with reported(path, emulator, BLIND) as scene:
-        task = await run(scene, "monk")
+async def test_webhooks_alone_complete_a_task(path: Path, emulator: Emulator) -> None:
+    """Without any poll the task makes progress and is completed."""
+    async with open_webhook_harness(path, emulator, WEBHOOKS_ONLY) as webhooks:
+        task = await run(webhooks, "monk")
 
         assert emulator.state.counts["polls"] == 0
-        progress = [payload["progress"] for payload in scene.workshop.payloads(task)]
+        progress = [payload["progress"] for payload in webhooks.harness.payloads(task)]
         assert progress == sorted(progress)
-        assert set(scene.statuses) == {200}
+        assert set(webhooks.statuses) == {200}
 
 
 @pytest.mark.parametrize("fault", ["webhook_duplicate", "webhook_reordered"])
-async def test_what_comes_after_the_end_changes_nothing(
+async def test_a_webhook_after_the_end_changes_nothing(
     path: Path, emulator: Emulator, fault: str
 ) -> None:
-    """A repeat and a latecomer are answered with 200 and forgotten."""
-    async with reported(path, emulator, BLIND) as scene:
-        task = await run(scene, f"monk #fault:{fault}")
+    """A repeated or late webhook is answered with 200 and ignored."""
+    async with open_webhook_harness(path, emulator, WEBHOOKS_ONLY) as webhooks:
+        task = await run(webhooks, f"monk #fault:{fault}")
 
-        assert await scene.answered_after_the_end() == [200]
-        assert await scene.workshop.now(task) == task
-        assert scene.workshop.payloads(task)[-1]["status"] == "completed"
+        assert await webhooks.answered_after_the_end() == [200]
+        assert await webhooks.harness.now(task) == task
+        assert webhooks.harness.payloads(task)[-1]["status"] == "completed"
 
 
 @pytest.mark.parametrize("fault", ["webhook_never", "webhook_late"])
-async def test_looking_goes_on(path: Path, emulator: Emulator, fault: str) -> None:
-    """A webhook that does not come keeps nobody from the picture."""
-    async with reported(path, emulator, LOOKING) as scene:
-        await run(scene, f"monk #fault:{fault}")
+async def test_polls_replace_missing_webhooks(path: Path, emulator: Emulator, fault: str) -> None:
+    """If a webhook is lost or late, polls complete the task."""
+    async with open_webhook_harness(path, emulator, FAST_POLLS) as webhooks:
+        await run(webhooks, f"monk #fault:{fault}")
 
         assert emulator.state.counts["polls"] > 0
 
@@ -69,56 +74,56 @@ async def test_looking_goes_on(path: Path, emulator: Emulator, fault: str) -> No
 @pytest.mark.parametrize(
     ("fault", "status"), [("webhook_bad_signature", 401), ("webhook_old_timestamp", 400)]
 )
-async def test_a_webhook_that_is_refused_wakes_nobody(
+async def test_a_refused_webhook_is_not_applied(
     path: Path, emulator: Emulator, fault: str, status: int
 ) -> None:
-    """It is answered with a problem, and the picture is found by looking."""
-    async with reported(path, emulator, LOOKING) as scene:
-        await run(scene, f"monk #fault:{fault}")
+    """It is answered with an error status, and polls complete the task."""
+    async with open_webhook_harness(path, emulator, FAST_POLLS) as webhooks:
+        await run(webhooks, f"monk #fault:{fault}")
 
-        assert set(await scene.answered()) == {status}
+        assert set(await webhooks.answered()) == {status}
         assert emulator.state.counts["polls"] > 0
 
 
 @pytest.mark.parametrize("fault", ["hang_after", "reset_after", "502_after"])
-async def test_a_webhook_carries_a_lost_order_home(
+async def test_a_webhook_names_the_prediction_of_a_lost_create(
     path: Path, emulator: Emulator, fault: str
 ) -> None:
-    """The answer of the create is lost; the first webhook names the prediction."""
-    async with reported(path, emulator, BLIND) as scene:
-        await run(scene, f"monk #fault:{fault}x1")
+    """If the answer to the create is lost, the first webhook's prediction is adopted."""
+    async with open_webhook_harness(path, emulator, WEBHOOKS_ONLY) as webhooks:
+        await run(webhooks, f"monk #fault:{fault}x1")
 
         assert emulator.state.counts["lists"] == 0
         assert emulator.state.counts["created"] == 1
 
 
-async def test_webhooks_make_looks_rare(path: Path, emulator: Emulator) -> None:
-    """Once a prediction is reported on, looks come at the slow pace."""
-    pace = PollIntervals(first_s=0.02, limit_s=0.02, reported_s=60.0)
-    async with reported(path, emulator, WorkerOptions(poll=pace)) as scene:
-        await run(scene, "monk #fault:slow_start")
+async def test_webhooks_make_polls_rare(path: Path, emulator: Emulator) -> None:
+    """Once webhooks report on a prediction, the wait before a poll is `reported_s`."""
+    intervals = PollIntervals(first_s=0.02, limit_s=0.02, reported_s=60.0)
+    async with open_webhook_harness(path, emulator, WorkerOptions(poll=intervals)) as webhooks:
+        await run(webhooks, "monk #fault:slow_start")
         polls = emulator.state.counts["polls"]
-        await run(scene, "monk")
+        await run(webhooks, "monk")
 
         assert emulator.state.counts["polls"] <= polls + 3
 
 
-async def test_webhooks_of_a_task_nobody_works_on_are_kept(path: Path, emulator: Emulator) -> None:
-    """A server that is told of an order before it takes the task up adopts it at once."""
-    async with reported(path, emulator, BLIND) as scene:
-        await scene.workshop.worker.stop()
-        task = await scene.workshop.add()
-        told = PredictionSnapshot(
+async def test_a_webhook_before_the_run_is_stored(path: Path, emulator: Emulator) -> None:
+    """A prediction that is reported before the task's run begins is adopted, without a create."""
+    async with open_webhook_harness(path, emulator, WEBHOOKS_ONLY) as webhooks:
+        await webhooks.harness.worker.stop()
+        task = await webhooks.harness.add()
+        snapshot = PredictionSnapshot(
             ref=PredictionRef("p-early"),
             state=PredictionState.SUCCEEDED,
             raw_status="succeeded",
             output="https://replicate.delivery/a.jpg",
         )
 
-        assert await scene.workshop.worker.notice(task.id, told)
-        await scene.workshop.worker.start()
+        assert await webhooks.harness.worker.notice(task.id, snapshot)
+        await webhooks.harness.worker.start()
 
-        assert (await scene.workshop.ended(task)).prediction_id == "p-early"
+        assert (await webhooks.harness.ended(task)).prediction_id == "p-early"
         assert emulator.state.counts["created"] == 0
 
 
@@ -135,40 +140,40 @@ async def post(url: str, body: bytes = b"{}", headers: Mapping[str, str] | None 
 SIGNED = {"webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"}
 
 
-async def test_strangers_are_refused(path: Path, emulator: Emulator) -> None:
-    """Without our tag nothing is read; with it, only what is signed and fits counts."""
-    async with reported(path, emulator) as scene:
-        task = await scene.workshop.run()
-        scene.statuses.clear()
+async def test_forged_webhooks_are_refused(path: Path, emulator: Emulator) -> None:
+    """A webhook needs the task's tag, a valid signature and a body within the limit."""
+    async with open_webhook_harness(path, emulator) as webhooks:
+        task = await webhooks.harness.run()
+        webhooks.statuses.clear()
 
-        assert await post(scene.url) == 401
-        assert await post(f"{scene.url}?task={task.id}&tag=0") == 401
-        assert await post(scene.address(task.id)) == 400
-        assert await post(scene.address(task.id), headers=SIGNED) == 400
-        assert await post(scene.address(task.id), b"x" * (MAX_BODY_BYTES + 1)) == 413
+        assert await post(webhooks.url) == 401
+        assert await post(f"{webhooks.url}?task={task.id}&tag=0") == 401
+        assert await post(webhooks.address(task.id)) == 400
+        assert await post(webhooks.address(task.id), headers=SIGNED) == 400
+        assert await post(webhooks.address(task.id), b"x" * (MAX_BODY_BYTES + 1)) == 413
 
 
-async def test_a_task_that_is_not_there(path: Path, emulator: Emulator) -> None:
-    """A genuine webhook for a task that was deleted is answered with 404."""
+async def test_a_webhook_for_an_unknown_task(path: Path, emulator: Emulator) -> None:
+    """A genuine webhook for a task that does not exist is answered with 404."""
     body = b'{"id": "p-1", "status": "processing"}'
     at_s = int(emulator.state.clock.now_s())
     headers = webhook_headers(DEFAULT_WEBHOOK_SECRET, "m-1", at_s, body)
-    async with reported(path, emulator) as scene:
-        assert await post(scene.address("t-unknown"), body, headers) == 404
-        # The same again is a repeat, but the task is as unknown as before.
-        assert await post(scene.address("t-unknown"), body, headers) == 404
+    async with open_webhook_harness(path, emulator) as webhooks:
+        assert await post(webhooks.address("t-unknown"), body, headers) == 404
+        # The same webhook again is a repeat, but the task is still unknown.
+        assert await post(webhooks.address("t-unknown"), body, headers) == 404
 
 
-async def test_a_store_that_is_busy_is_no_error_of_the_provider(
+async def test_a_webhook_is_accepted_while_the_store_is_busy(
     path: Path, emulator: Emulator
 ) -> None:
-    """The webhook is answered with 200: it would only come again, and looking goes on."""
-    async with reported(path, emulator, LOOKING) as scene:
+    """It is answered with 200, so that it is not sent again; polls complete the task."""
+    async with open_webhook_harness(path, emulator, FAST_POLLS) as webhooks:
 
         async def busy(_task_id: str, _snapshot: object) -> bool:
             raise StoreUnavailableError("locked")
 
-        scene.workshop.worker.notice = busy  # type: ignore[method-assign,assignment]
-        await run(scene, "monk")
+        webhooks.harness.worker.notice = busy  # type: ignore[method-assign,assignment]
+        await run(webhooks, "monk")
 
-        assert set(await scene.answered()) == {200}
+        assert set(await webhooks.answered()) == {200}

@@ -1,4 +1,4 @@
-"""A workshop that is reported to: the route of the webhooks on a real port, before a worker."""
+"""A worker harness with the webhook route on a real port, so that the emulator reports to it."""
 
 from __future__ import annotations
 
@@ -18,44 +18,52 @@ from tests.integration.worker.worker_harness import FAST, Workshop, open_worksho
 from tests.serving import serving
 
 TOKEN = "r8_made_up"
-BLIND = WorkerOptions(
+WEBHOOKS_ONLY = WorkerOptions(
     reconcile_waits_s=(60.0,), poll=PollIntervals(first_s=60.0, limit_s=60.0, reported_s=60.0)
 )
-"""Looks come after the test's end: what happens before is due to webhooks."""
-LOOKING = WorkerOptions(poll=PollIntervals(first_s=0.05, limit_s=0.05, reported_s=0.2))
+"""No poll or lookup is due before the test ends, so that everything is due to webhooks."""
+FAST_POLLS = WorkerOptions(poll=PollIntervals(first_s=0.05, limit_s=0.05, reported_s=0.2))
 
 
-class Scene:
-    """A workshop that is reported to, and what its route answered."""
+class WebhookHarness:
+    """A worker harness and the webhook route in front of it.
+
+    Attributes:
+        url: the address of the route.
+        statuses: the HTTP statuses that the route answered with.
+        statuses_after_the_end: those that it answered after the webhook of the completed
+            prediction.
+    """
 
     def __init__(self, emulator: Emulator) -> None:
         self.url = ""
         self.statuses: list[int] = []
         self.statuses_after_the_end: list[int] = []
         self._emulator = emulator
-        self._workshop: Workshop | None = None
+        self._harness: Workshop | None = None
         self._provider: ReplicateProvider | None = None
         self._route: WebhookRoute | None = None
         self._changed = asyncio.Event()
 
-    def open(self, workshop: Workshop, provider: ReplicateProvider) -> None:
-        """Let webhooks in from now on."""
-        self._workshop, self._provider = workshop, provider
+    def open(self, harness: Workshop, provider: ReplicateProvider) -> None:
+        """Pass webhooks to this worker from now on."""
+        self._harness, self._provider = harness, provider
         inbox = WebhookVerifier(provider.webhook_secret)
-        self._route = WebhookRoute(workshop.worker, provider.tags, inbox)
+        self._route = WebhookRoute(harness.worker, provider.tags, inbox)
 
     @property
-    def workshop(self) -> Workshop:
-        assert self._workshop is not None
-        return self._workshop
+    def harness(self) -> Workshop:
+        """The worker harness."""
+        assert self._harness is not None
+        return self._harness
 
     def address(self, task_id: str) -> str:
-        """Where the provider reports about a task."""
+        """The URL at which the provider reports on a task."""
         assert self._provider is not None
         return f"{self.url}?task={task_id}&tag={self._provider.tags.tag(task_id)}"
 
     async def receive(self, request: web.Request) -> web.Response:
-        """The route, with its answers noted."""
+        """Answer with the route, and record the status."""
         assert self._route is not None
         is_over = any(one.event == "completed" for one in self._emulator.state.deliveries)
         response = await self._route.receive(request)
@@ -66,14 +74,14 @@ class Scene:
         return response
 
     async def answered(self) -> list[int]:
-        """Wait for a webhook; what all were answered."""
-        return await self._some(self.statuses)
+        """Wait until a webhook was answered; returns `statuses`."""
+        return await self._first(self.statuses)
 
     async def answered_after_the_end(self) -> list[int]:
-        """Wait for a webhook that comes after the terminal one; what such were answered."""
-        return await self._some(self.statuses_after_the_end)
+        """Wait until a late webhook was answered; returns `statuses_after_the_end`."""
+        return await self._first(self.statuses_after_the_end)
 
-    async def _some(self, statuses: list[int]) -> list[int]:
+    async def _first(self, statuses: list[int]) -> list[int]:
         async with asyncio.timeout(10):
             while not statuses:
                 self._changed.clear()
@@ -82,24 +90,25 @@ class Scene:
 
 
 @asynccontextmanager
-async def reported(
+async def open_webhook_harness(
     path: Path, emulator: Emulator, options: WorkerOptions = FAST, *, token: str = TOKEN
-) -> AsyncIterator[Scene]:
+) -> AsyncIterator[WebhookHarness]:
+    """Serve the route and run a worker whose creates name it; both are closed at the end."""
     app = web.Application()
-    scene = Scene(emulator)
-    app.router.add_post(WEBHOOK_PATH, scene.receive)
+    webhooks = WebhookHarness(emulator)
+    app.router.add_post(WEBHOOK_PATH, webhooks.receive)
     async with serving(app) as base_url:
-        scene.url = base_url + WEBHOOK_PATH
+        webhooks.url = base_url + WEBHOOK_PATH
         provider = ReplicateProvider(
             token=token,
             base_url=emulator.base_url,
-            webhook_url=scene.url,
+            webhook_url=webhooks.url,
             read_timeout_s=0.5,
             total_timeout_s=1.0,
         )
         try:
-            async with open_workshop(path, provider, options=options) as workshop:
-                scene.open(workshop, provider)
-                yield scene
+            async with open_workshop(path, provider, options=options) as harness:
+                webhooks.open(harness, provider)
+                yield webhooks
         finally:
             await provider.close()

@@ -1,4 +1,4 @@
-"""A store and a worker together, as the server has them, with all that they announce kept."""
+"""A store and a worker put together as in the server, recording what the worker announces."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Unpack
+
+import pytest
 
 from phoenix_compat.tasks.model.clock import Clock
-from phoenix_compat.tasks.model.task import JSONObject, Task, progress_payload
+from phoenix_compat.tasks.model.prediction import PredictionSnapshot
+from phoenix_compat.tasks.model.task import (
+    JSONObject,
+    Task,
+    TaskChanges,
+    TaskStatus,
+    progress_payload,
+)
 from phoenix_compat.tasks.model.task_types import TaskParams, determine_task_params
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
@@ -29,16 +39,20 @@ FAST = WorkerOptions(
     poll=PollIntervals(first_s=0.02, limit_s=0.05),
     breaker=BreakerOptions(first_probe_s=0.05, probe_limit_s=0.05, patience_s=2.0),
 )
-"""The real clock, with waits that a test can afford."""
+"""Short waits, for tests with the real clock."""
 
 
 def order(**inputs: object) -> TaskParams:
-    """What a POST of type image asks for."""
+    """The parameters of a task of type image, as from a POST."""
     return determine_task_params({"type": "image", "prompt": "Medieval monk"} | inputs)
 
 
 class Workshop:
-    """A store, its worker, and what was announced."""
+    """A store, its worker, and the tasks as they were announced.
+
+    Attributes:
+        announced: each announcement, oldest first.
+    """
 
     def __init__(
         self,
@@ -62,7 +76,7 @@ class Workshop:
         )
 
     async def add(self, **inputs: object) -> Task:
-        """Post a task."""
+        """Add a task to the queue and wake the worker."""
         task = await self.store.add(order(**inputs))
         self.worker.wake()
         return task
@@ -81,11 +95,11 @@ class Workshop:
                 await self._change()
 
     async def run(self, **inputs: object) -> Task:
-        """Post a task and wait until it has ended."""
+        """Add a task and wait until it has ended."""
         return await self.ended(await self.add(**inputs))
 
     async def now(self, task: Task) -> Task:
-        """The task as the store has it."""
+        """The task as it is in the store now."""
         current = await self.store.get(task.id)
         assert current is not None
         return current
@@ -95,7 +109,7 @@ class Workshop:
         return [event.event for event in await self.store.events(task.id)]
 
     def payloads(self, task: Task) -> list[JSONObject]:
-        """What was announced of a task, in order."""
+        """The payloads that were announced for a task, in order."""
         return [progress_payload(one) for one in self.announced if one.id == task.id]
 
     async def _change(self) -> None:
@@ -108,18 +122,35 @@ class Workshop:
 
 
 def code_of(task: Task) -> object:
-    """Why the task failed."""
+    """The error code of a failed task."""
     assert task.error_data is not None, task
     return task.error_data["code"]
 
 
-async def cancel_held(workshop: Workshop, provider: FakeProvider) -> Task:
-    """Post a task, and cancel it while the provider's held call is under way, which then ends."""
-    task = await workshop.add()
+async def cancel_held(harness: Workshop, provider: FakeProvider) -> Task:
+    """Add a task, cancel it while the provider's held call is on its way, then release the call."""
+    task = await harness.add()
     await provider.reached.wait()
-    await workshop.worker.cancel(task.id)
+    await harness.worker.cancel(task.id)
     provider.release()
     return task
+
+
+def report_when_queued_again(
+    harness: Workshop, snapshot: PredictionSnapshot, patch: pytest.MonkeyPatch
+) -> None:
+    """Let a webhook with this snapshot arrive whenever a task has just been queued again."""
+    move = harness.store.move
+
+    async def move_and_report(
+        task: Task, to: TaskStatus, **changes: Unpack[TaskChanges]
+    ) -> Task | None:
+        moved = await move(task, to, **changes)
+        if to is TaskStatus.QUEUED:
+            assert await harness.worker.notice(task.id, snapshot)
+        return moved
+
+    patch.setattr(harness.store, "move", move_and_report)
 
 
 @asynccontextmanager
@@ -132,12 +163,12 @@ async def open_workshop(
     archive: Archive | None = None,
     is_started: bool = True,
 ) -> AsyncIterator[Workshop]:
-    """A workshop on a database file; stopped and closed at the end."""
+    """Open a store on a database file with a worker; both are stopped and closed at the end."""
     async with await TaskStore.open(path, SCHEMA, clock=clock, busy_timeout_s=0.1) as store:
-        workshop = Workshop(store, provider, clock, options or WorkerOptions(), archive)
+        harness = Workshop(store, provider, clock, options or WorkerOptions(), archive)
         if is_started:
-            await workshop.worker.start()
+            await harness.worker.start()
         try:
-            yield workshop
+            yield harness
         finally:
-            await workshop.worker.stop()
+            await harness.worker.stop()

@@ -1,4 +1,4 @@
-"""When nothing works: one task finds out, the others wait, and one at a time goes to see."""
+"""The worker while the provider fails: one task fails, the others wait and probe one at a time."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from tests.integration.worker.worker_harness import Workshop, code_of, open_work
 
 REFUSED = ProviderRefusedError(401, ACCOUNT, "The image service is not available.")
 UNREACHABLE = ProviderUnreachableError("refused")
-ONE_BY_ONE = WorkerOptions(concurrency=4)
+FOUR_AT_ONCE = WorkerOptions(concurrency=4)
 
 
-async def all_ended(workshop: Workshop, count: int) -> list[object]:
-    """So many tasks, added before the worker starts: the code of each in the end, or None."""
-    tasks = [await workshop.add() for _ in range(count)]
-    await workshop.worker.start()
-    ended = [await workshop.ended(task) for task in tasks]
+async def run_tasks(harness: Workshop, count: int) -> list[object]:
+    """Add tasks, then start the worker; returns each one's error code, None if it completed."""
+    tasks = [await harness.add() for _ in range(count)]
+    await harness.worker.start()
+    ended = [await harness.ended(task) for task in tasks]
     return [None if task.status is TaskStatus.COMPLETED else code_of(task) for task in ended]
 
 
 async def test_a_revoked_token_fails_one_task(path: Path, clock: FakeClock) -> None:
-    """The first says so; the others wait until the account works."""
+    """The first task fails; the others wait until the account works again."""
     refs = [ref(f"p-{n}") for n in range(9)]
     provider = FakeProvider(submit=[REFUSED, REFUSED, REFUSED, *refs], fetch=[succeeded()])
     options = WorkerOptions(concurrency=1)
-    async with open_workshop(path, provider, clock, options, is_started=False) as workshop:
-        codes = await all_ended(workshop, 6)
+    async with open_workshop(path, provider, clock, options, is_started=False) as harness:
+        codes = await run_tasks(harness, 6)
 
         assert codes == [ACCOUNT, None, None, None, None, None]
         assert provider.count("submit") == 3 + 5
         assert clock.elapsed_s >= 30.0 + 60.0
-        assert workshop.worker.provider_state.circuit is BreakerState.CLOSED
+        assert harness.worker.provider_state.circuit is BreakerState.CLOSED
 
 
-class Forbidden(FakeProvider):
-    """One model is forbidden, the others work."""
+class OneModelRefusedProvider(FakeProvider):
+    """Refuses creates for one model and accepts the others."""
 
     async def submit(self, task: Task) -> PredictionRef:
         """See `Provider`."""
@@ -49,53 +49,54 @@ class Forbidden(FakeProvider):
         return await super().submit(task)
 
 
-async def test_one_forbidden_model_blocks_nobody(path: Path, clock: FakeClock) -> None:
-    """A task that is always refused is not the probe each time: another one closes the circuit."""
-    provider = Forbidden(submit=[ref(f"p-{n}") for n in range(9)], fetch=[succeeded()])
+async def test_one_refused_model_does_not_block_others(path: Path, clock: FakeClock) -> None:
+    """A task that is always refused does not send every probe: another one closes the circuit."""
+    refs = [ref(f"p-{n}") for n in range(9)]
+    provider = OneModelRefusedProvider(submit=refs, fetch=[succeeded()])
     options = WorkerOptions(concurrency=1)
-    async with open_workshop(path, provider, clock, options, is_started=False) as workshop:
-        forbidden = [await workshop.add(model="you/private") for _ in range(3)]
-        allowed = [await workshop.add() for _ in range(3)]
-        await workshop.worker.start()
+    async with open_workshop(path, provider, clock, options, is_started=False) as harness:
+        refused = [await harness.add(model="you/private") for _ in range(3)]
+        allowed = [await harness.add() for _ in range(3)]
+        await harness.worker.start()
 
         for task in allowed:
-            assert (await workshop.ended(task)).status is TaskStatus.COMPLETED
-        assert [code_of(await workshop.ended(task)) for task in forbidden] == [ACCOUNT] * 3
+            assert (await harness.ended(task)).status is TaskStatus.COMPLETED
+        assert [code_of(await harness.ended(task)) for task in refused] == [ACCOUNT] * 3
 
 
-async def test_waiting_tasks_look_as_before(path: Path, clock: FakeClock) -> None:
-    """Nothing is announced of a task that waits, and operators can read why."""
+async def test_the_provider_state_says_why_tasks_wait(path: Path, clock: FakeClock) -> None:
+    """While the circuit is open, waiting tasks are shown as processing, and the state says why."""
     provider = FakeProvider(submit=[REFUSED])
     options = WorkerOptions(breaker=BreakerOptions(first_probe_s=1e9, probe_limit_s=1e9))
-    async with open_workshop(path, provider, clock, options) as workshop:
-        await workshop.run()
+    async with open_workshop(path, provider, clock, options) as harness:
+        await harness.run()
         clock.has_jumped.clear()
-        waiting = await workshop.add()
+        waiting = await harness.add()
         await clock.has_jumped.wait()
 
-        state = workshop.worker.provider_state
+        state = harness.worker.provider_state
         assert (state.circuit, state.reason) == (BreakerState.OPEN, ACCOUNT)
-        assert (await workshop.now(waiting)).status is not TaskStatus.COMPLETED
-        assert all(one["status"] == "processing" for one in workshop.payloads(waiting)[:1])
+        assert (await harness.now(waiting)).status is not TaskStatus.COMPLETED
+        assert all(one["status"] == "processing" for one in harness.payloads(waiting)[:1])
 
 
-async def test_waiting_has_an_end(path: Path, clock: FakeClock) -> None:
-    """After an hour in vain a task fails with what keeps the circuit open."""
+async def test_waiting_has_a_limit(path: Path, clock: FakeClock) -> None:
+    """Tasks that wait for an hour fail with the error code that keeps the circuit open."""
     provider = FakeProvider(submit=[REFUSED])
-    async with open_workshop(path, provider, clock, ONE_BY_ONE, is_started=False) as workshop:
-        codes = await all_ended(workshop, 30)
+    async with open_workshop(path, provider, clock, FOUR_AT_ONCE, is_started=False) as harness:
+        codes = await run_tasks(harness, 30)
 
         assert set(codes) == {ACCOUNT}
         assert clock.elapsed_s >= 3_600.0
-        # One every five minutes at the end, and not thirty.
+        # Creates are sent only as probes, in the end one every five minutes.
         assert provider.count("submit") <= 20
 
 
-async def test_a_provider_that_is_away_keeps_the_tasks(path: Path, clock: FakeClock) -> None:
-    """Ten orders in a row that found nobody open the circuit; no task fails for it."""
+async def test_tasks_outlast_an_unreachable_provider(path: Path, clock: FakeClock) -> None:
+    """Ten creates in a row without a connection open the circuit, and no task fails."""
     refs = [ref(f"p-{n}") for n in range(20)]
     provider = FakeProvider(submit=[*([UNREACHABLE] * 14), *refs], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock, ONE_BY_ONE, is_started=False) as workshop:
-        codes = await all_ended(workshop, 12)
+    async with open_workshop(path, provider, clock, FOUR_AT_ONCE, is_started=False) as harness:
+        codes = await run_tasks(harness, 12)
 
         assert codes == [None] * 12

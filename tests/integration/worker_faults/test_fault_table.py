@@ -1,15 +1,15 @@
-"""Every fault of the emulator that meets the worker: one expected end, and what it may cost.
+"""Every fault of the emulator that affects the worker, with its expected outcome.
 
-The number of predictions is what matters most, for each is billed. Faults of files are the
-archive's. A fault that is added to the emulator fails this file until it has a row here.
+An outcome is an error code and a number of predictions; each prediction is billed. Faults of files
+are tested with the archive. Every fault of the emulator must be in one of the tables here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,36 +20,36 @@ from phoenix_compat.emulator import FAULTS, Emulator, EmulatorSettings
 from phoenix_compat.emulator.faults.fault import Stage
 from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.task import Task, TaskStatus
-from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.worker.circuit_breaker import BreakerOptions
 from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
+from tests.integration.worker.emulator_harness import open_emulator_harness
 from tests.integration.worker.fake_provider import FakeClock
-from tests.integration.worker.webhook_harness import LOOKING, reported
-from tests.integration.worker.worker_harness import Workshop, code_of, open_workshop
+from tests.integration.worker.webhook_harness import FAST_POLLS, open_webhook_harness
+from tests.integration.worker.worker_harness import Workshop, code_of
 
 TOKEN = "r8_canary_that_must_not_be_written"
 PRIVATE = (TOKEN, "data:image", "billing", "insufficient credit", "<!DOCTYPE")
 
-Row: TypeAlias = tuple[str | None, int]
-"""The code of the failure (None: it completes), and how many predictions are made."""
+Outcome: TypeAlias = tuple[str | None, int]
+"""The error code (None if the task is completed), and how many predictions are made."""
 
-DONE: Row = (None, 1)
+COMPLETED: Outcome = (None, 1)
 
-# Keys are what a prompt asks for: names, with the number of times behind, joined by "+".
-TOGETHER: Mapping[str, Row] = {
-    # Creates that are refused, are lost before they arrive, or lose their answer.
+# Keys are faults as a prompt asks for them, joined by "+"; "x2" after a name means twice.
+TASK_FAULTS: Mapping[str, Outcome] = {
+    # Creates that are refused, or are lost before or after they arrive.
     "404": ("model_unavailable", 0),
     "413": ("invalid_input", 0),
     "422": ("invalid_input", 0),
-    "500x1": DONE,
-    "502x1": DONE,
-    "503x1": DONE,
-    "504x1": DONE,
-    "json_listx1": DONE,
-    "json_stringx1": DONE,
-    "html_200x1": DONE,
-    "hangx1": DONE,
-    "resetx1": DONE,
+    "500x1": COMPLETED,
+    "502x1": COMPLETED,
+    "503x1": COMPLETED,
+    "504x1": COMPLETED,
+    "json_listx1": COMPLETED,
+    "json_stringx1": COMPLETED,
+    "html_200x1": COMPLETED,
+    "hangx1": COMPLETED,
+    "resetx1": COMPLETED,
     "500": ("provider_unavailable", 0),
     "502": ("provider_unavailable", 0),
     "503": ("provider_unavailable", 0),
@@ -59,39 +59,39 @@ TOGETHER: Mapping[str, Row] = {
     "html_200": ("unknown_outcome", 0),
     "hang": ("unknown_outcome", 0),
     "reset": ("unknown_outcome", 0),
-    "truncatedx1": DONE,
-    "cutx1": DONE,
-    "invalid_jsonx1": DONE,
-    "slow_dripx1": DONE,
-    "slow_answerx1": DONE,
-    "hang_after": DONE,
-    "reset_after": DONE,
-    "502_after": DONE,
-    "reset_afterx1+list_lag": DONE,
-    # Looks that fail are no trouble of the prediction.
-    "poll_401x2": DONE,
-    "poll_402x2": DONE,
-    "poll_403x2": DONE,
-    "poll_404x2": DONE,
+    "truncatedx1": COMPLETED,
+    "cutx1": COMPLETED,
+    "invalid_jsonx1": COMPLETED,
+    "slow_dripx1": COMPLETED,
+    "slow_answerx1": COMPLETED,
+    "hang_after": COMPLETED,
+    "reset_after": COMPLETED,
+    "502_after": COMPLETED,
+    "reset_afterx1+list_lag": COMPLETED,
+    # Failed polls do not affect the prediction.
+    "poll_401x2": COMPLETED,
+    "poll_402x2": COMPLETED,
+    "poll_403x2": COMPLETED,
+    "poll_404x2": COMPLETED,
     "poll_404": ("expired", 1),
-    "poll_413x2": DONE,
-    "poll_422x2": DONE,
-    "poll_500x3": DONE,
-    "poll_502x3": DONE,
-    "poll_503x3": DONE,
-    "poll_504x3": DONE,
-    "poll_json_listx2": DONE,
-    "poll_json_stringx2": DONE,
-    "poll_html_200x2": DONE,
-    "poll_hangx1": DONE,
-    "poll_resetx3": DONE,
-    "poll_truncatedx2": DONE,
-    "poll_cutx2": DONE,
-    "poll_invalid_jsonx2": DONE,
-    "poll_slow_dripx1": DONE,
-    "poll_slow_answerx1": DONE,
-    # Outcomes; the platform's own failures are ordered again, twice at most.
-    "slow_start": DONE,
+    "poll_413x2": COMPLETED,
+    "poll_422x2": COMPLETED,
+    "poll_500x3": COMPLETED,
+    "poll_502x3": COMPLETED,
+    "poll_503x3": COMPLETED,
+    "poll_504x3": COMPLETED,
+    "poll_json_listx2": COMPLETED,
+    "poll_json_stringx2": COMPLETED,
+    "poll_html_200x2": COMPLETED,
+    "poll_hangx1": COMPLETED,
+    "poll_resetx3": COMPLETED,
+    "poll_truncatedx2": COMPLETED,
+    "poll_cutx2": COMPLETED,
+    "poll_invalid_jsonx2": COMPLETED,
+    "poll_slow_dripx1": COMPLETED,
+    "poll_slow_answerx1": COMPLETED,
+    # Outcomes of predictions; failures of the platform are repeated, at most twice.
+    "slow_start": COMPLETED,
     "E005": ("content_policy", 1),
     "PA": ("provider_unavailable", 3),
     "E003": ("provider_unavailable", 3),
@@ -99,45 +99,45 @@ TOGETHER: Mapping[str, Row] = {
     "error_null": ("model_failed", 2),
     "aborted": ("canceled", 1),
     "canceled": ("canceled", 1),
-    "status_queued": DONE,
+    "status_queued": COMPLETED,
     "status_expired": ("model_failed", 2),
     "output_null": ("empty_output", 1),
     "output_empty": ("empty_output", 1),
     "output_data_url": ("unsupported_output", 1),
-    "output_dict": DONE,
-    "output_two": DONE,
-    "logs_null": DONE,
-    "logs_cr": DONE,
-    "logs_huge": DONE,
-    "clock_ahead": DONE,
-    "clock_behind": DONE,
+    "output_dict": COMPLETED,
+    "output_two": COMPLETED,
+    "logs_null": COMPLETED,
+    "logs_cr": COMPLETED,
+    "logs_huge": COMPLETED,
+    "clock_ahead": COMPLETED,
+    "clock_behind": COMPLETED,
 }
 
-# These change how the whole worker goes on, so each has one for itself; its clock jumps.
-ALONE: Mapping[str, Row] = {
+# These affect all tasks of a worker, so each has a worker of its own, with a fake clock.
+ACCOUNT_FAULTS: Mapping[str, Outcome] = {
     "401": ("provider_account", 0),
     "402": ("provider_account", 0),
     "403": ("provider_account", 0),
-    "429x2": DONE,
-    "429_bodyx2": DONE,
-    "429_headerx2": DONE,
-    "429_hugex2": DONE,
-    "429_zerox2": DONE,
-    "poll_429x2": DONE,
-    "poll_429_bodyx2": DONE,
-    "poll_429_headerx2": DONE,
-    "poll_429_hugex1": DONE,
-    "poll_429_zerox2": DONE,
+    "429x2": COMPLETED,
+    "429_bodyx2": COMPLETED,
+    "429_headerx2": COMPLETED,
+    "429_hugex2": COMPLETED,
+    "429_zerox2": COMPLETED,
+    "poll_429x2": COMPLETED,
+    "poll_429_bodyx2": COMPLETED,
+    "poll_429_headerx2": COMPLETED,
+    "poll_429_hugex1": COMPLETED,
+    "poll_429_zerox2": COMPLETED,
 }
 
-# They need a deadline that a test can wait for.
-ENDLESS: Mapping[str, Row] = {
+# These need a short deadline.
+STUCK_FAULTS: Mapping[str, Outcome] = {
     "stuck_starting": ("timed_out", 1),
     "stuck_processing": ("timed_out", 1),
 }
 
 # The prediction never ends; it is canceled.
-CANCELED: Mapping[str, Row] = {
+CANCEL_FAULTS: Mapping[str, Outcome] = {
     "stuck_processing+cancel_429x1": ("canceled", 1),
     "stuck_processing+cancel_500x1": ("canceled", 1),
     "stuck_processing+cancel_500": ("canceled", 1),
@@ -145,19 +145,19 @@ CANCELED: Mapping[str, Row] = {
     "stuck_processing+cancel_resetx1": ("canceled", 1),
 }
 
-# A list is asked for no single prompt: these are armed for everybody, so many times.
-LISTS: Mapping[str, int] = {"list_429": 1, "list_500": 2, "list_hang": 1, "list_reset": 2}
+# A list request belongs to no prompt, so these are armed for all requests, this many times.
+LIST_FAULTS: Mapping[str, int] = {"list_429": 1, "list_500": 2, "list_hang": 1, "list_reset": 2}
 
-WEBHOOKS: Mapping[str, Row] = {
-    "webhook_duplicate": DONE,
-    "webhook_reordered": DONE,
-    "webhook_late": DONE,
-    "webhook_bad_signature": DONE,
-    "webhook_old_timestamp": DONE,
-    "webhook_never": DONE,
+WEBHOOK_FAULTS: Mapping[str, Outcome] = {
+    "webhook_duplicate": COMPLETED,
+    "webhook_reordered": COMPLETED,
+    "webhook_late": COMPLETED,
+    "webhook_bad_signature": COMPLETED,
+    "webhook_old_timestamp": COMPLETED,
+    "webhook_never": COMPLETED,
 }
 
-PATIENT = WorkerOptions(
+OPTIONS = WorkerOptions(
     concurrency=100,
     creates_per_s=1_000.0,
     create_burst=1_000.0,
@@ -168,7 +168,7 @@ PATIENT = WorkerOptions(
     repeat_first_s=0.02,
     cancel_patience_s=0.5,
     poll=PollIntervals(first_s=0.02, limit_s=0.05),
-    # Many faults at once are no outage here.
+    # Many faults at once must not open the circuit here.
     breaker=BreakerOptions(failures=10_000),
 )
 
@@ -180,10 +180,10 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_private_is_written(
+def check_nothing_private_is_written(
     path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[None]:
-    """After each run: no token, data: URL or vendor text in the store's files or in any log."""
+    """Check after each test: no token, data: URL or provider text in the store's files or logs."""
     caplog.set_level("DEBUG")
     with capture_logs() as lines:
         yield
@@ -194,103 +194,101 @@ def nothing_private_is_written(
         assert all(secret.lower().encode() not in content.lower() for content in files)
 
 
-@asynccontextmanager
-async def open_shop(
-    path: Path, emulator: Emulator, options: WorkerOptions = PATIENT, clock: Clock | None = None
-) -> AsyncIterator[Workshop]:
-    provider = ReplicateProvider(
-        token=TOKEN, base_url=emulator.base_url, read_timeout_s=0.5, total_timeout_s=1.0
+def open_harness(
+    path: Path, emulator: Emulator, options: WorkerOptions = OPTIONS, clock: Clock | None = None
+) -> AbstractAsyncContextManager[Workshop]:
+    return open_emulator_harness(
+        path, emulator.base_url, token=TOKEN, options=options, clock=clock, read_timeout_s=0.5
     )
-    try:
-        async with open_workshop(path, provider, clock, options) as workshop:
-            yield workshop
-    finally:
-        await provider.close()
 
 
 def prompt_for(faults: str) -> str:
     return f"{faults}: " + " ".join(f"#fault:{fault}" for fault in faults.split("+"))
 
 
-def row_of(task: Task, emulator: Emulator) -> Row:
-    """What became of a task, and how many predictions were made of its prompt."""
+def outcome_of(task: Task, emulator: Emulator) -> Outcome:
+    """The task's error code, and how many predictions were made for its prompt."""
     prompt = task.provider_input["prompt"]
     predictions = sum(one.prompt == prompt for one in emulator.state.predictions)
     return (None if task.status is TaskStatus.COMPLETED else str(code_of(task)), predictions)
 
 
-async def ends(
-    workshop: Workshop, emulator: Emulator, rows: Mapping[str, Row]
-) -> Mapping[str, Row]:
-    """Post a task for each row, all at once; what became of them."""
-    tasks = {faults: await workshop.add(prompt=prompt_for(faults)) for faults in rows}
+async def run_faults(
+    harness: Workshop, emulator: Emulator, faults_of_tasks: Iterable[str]
+) -> Mapping[str, Outcome]:
+    """Add a task for each key of a table, all at once; returns their outcomes by key."""
+    tasks = {faults: await harness.add(prompt=prompt_for(faults)) for faults in faults_of_tasks}
     async with asyncio.timeout(40):
-        ended = {faults: await workshop.ended(task) for faults, task in tasks.items()}
+        ended = {faults: await harness.ended(task) for faults, task in tasks.items()}
     for secret in PRIVATE:
-        assert secret.lower() not in str([workshop.payloads(one) for one in ended.values()]).lower()
-    return {faults: row_of(task, emulator) for faults, task in ended.items()}
+        assert secret.lower() not in str([harness.payloads(one) for one in ended.values()]).lower()
+    return {faults: outcome_of(task, emulator) for faults, task in ended.items()}
 
 
-def names(keys: Sequence[str]) -> set[str]:
-    """The faults that keys like "reset_afterx1+list_lag" ask for."""
+def fault_names(keys: Sequence[str]) -> set[str]:
+    """The names of the faults in keys like "reset_afterx1+list_lag"."""
     return {re.sub(r"x\d+$", "", fault) for key in keys for fault in key.split("+")}
 
 
-def test_every_fault_has_a_row() -> None:
-    """A fault of the emulator without an expected end fails here."""
-    tables = (TOGETHER, ALONE, ENDLESS, CANCELED, LISTS, WEBHOOKS)
+def test_every_fault_is_in_a_table() -> None:
+    """The tables together name every fault of the emulator, except those of files."""
+    tables = (TASK_FAULTS, ACCOUNT_FAULTS, STUCK_FAULTS, CANCEL_FAULTS, LIST_FAULTS, WEBHOOK_FAULTS)
     known = {name for name, fault in FAULTS.items() if fault.stage is not Stage.FILE}
 
-    assert names([key for table in tables for key in table]) == known
+    assert fault_names([key for table in tables for key in table]) == known
 
 
 async def test_faults_of_one_task(path: Path, emulator: Emulator) -> None:
-    """A clear state, a stable code, and no prediction more than declared; all at once."""
-    async with open_shop(path, emulator) as workshop:
-        assert await ends(workshop, emulator, TOGETHER) == TOGETHER
+    """Many tasks at once, each with another fault, all have their expected outcome."""
+    async with open_harness(path, emulator) as harness:
+        assert await run_faults(harness, emulator, TASK_FAULTS) == TASK_FAULTS
 
 
-@pytest.mark.parametrize(("fault", "row"), ALONE.items(), ids=ALONE)
-async def test_faults_of_the_account(path: Path, emulator: Emulator, fault: str, row: Row) -> None:
-    """A refused account costs nothing; a 429 is a wait, and never a failure."""
-    async with open_shop(path, emulator, WorkerOptions(), FakeClock()) as workshop:
-        assert await ends(workshop, emulator, {fault: row}) == {fault: row}
+@pytest.mark.parametrize(("fault", "expected"), ACCOUNT_FAULTS.items(), ids=ACCOUNT_FAULTS)
+async def test_faults_of_the_account(
+    path: Path, emulator: Emulator, fault: str, expected: Outcome
+) -> None:
+    """A refused account makes no prediction, and a 429 never fails the task."""
+    async with open_harness(path, emulator, WorkerOptions(), FakeClock()) as harness:
+        assert await run_faults(harness, emulator, [fault]) == {fault: expected}
 
 
-async def test_predictions_without_end(path: Path, emulator: Emulator) -> None:
+async def test_predictions_that_never_end(path: Path, emulator: Emulator) -> None:
     """At the deadline the prediction is canceled and the task has timed out."""
     options = WorkerOptions(deadline_s=0.4, deadline_grace_s=0.1, poll=PollIntervals(first_s=0.05))
-    async with open_shop(path, emulator, options) as workshop:
-        assert await ends(workshop, emulator, ENDLESS) == ENDLESS
-        assert emulator.state.counts["cancels"] == len(ENDLESS)
+    async with open_harness(path, emulator, options) as harness:
+        assert await run_faults(harness, emulator, STUCK_FAULTS) == STUCK_FAULTS
+        assert emulator.state.counts["cancels"] == len(STUCK_FAULTS)
 
 
 async def test_faults_of_a_cancel(path: Path, emulator: Emulator) -> None:
-    """The wish is repeated until it is heard; when it never is, the task ends all the same."""
-    async with open_shop(path, emulator) as workshop:
-        tasks = {faults: await workshop.add(prompt=prompt_for(faults)) for faults in CANCELED}
+    """A failed cancel is repeated; if it never succeeds, the task ends all the same."""
+    async with open_harness(path, emulator) as harness:
+        tasks = {faults: await harness.add(prompt=prompt_for(faults)) for faults in CANCEL_FAULTS}
         for task in tasks.values():
-            await workshop.seen_running(task)
-            await workshop.worker.cancel(task.id)
+            await harness.seen_running(task)
+            await harness.worker.cancel(task.id)
 
-        ended = {faults: await workshop.ended(task) for faults, task in tasks.items()}
+        ended = {faults: await harness.ended(task) for faults, task in tasks.items()}
 
-        assert {faults: row_of(task, emulator) for faults, task in ended.items()} == CANCELED
+        assert {
+            faults: outcome_of(task, emulator) for faults, task in ended.items()
+        } == CANCEL_FAULTS
 
 
-@pytest.mark.parametrize(("fault", "times"), LISTS.items(), ids=LISTS)
+@pytest.mark.parametrize(("fault", "times"), LIST_FAULTS.items(), ids=LIST_FAULTS)
 async def test_faults_of_a_list(path: Path, emulator: Emulator, fault: str, times: int) -> None:
-    """Looking for a lost order outlives trouble; nothing is ordered meanwhile."""
+    """A failed lookup of a lost create is repeated, and no create is sent in the meantime."""
     emulator.state.faults.arm(fault, times)
-    async with open_shop(path, emulator) as workshop:
-        rows = {"reset_afterx1": DONE}
+    async with open_harness(path, emulator) as harness:
+        outcomes = await run_faults(harness, emulator, ["reset_afterx1"])
 
-        assert await ends(workshop, emulator, rows) == rows
+        assert outcomes == {"reset_afterx1": COMPLETED}
         assert emulator.state.faults.totals[fault] == times
 
 
 async def test_faults_of_webhooks(path: Path, emulator: Emulator) -> None:
-    """However webhooks come, or do not, each task has its picture, once."""
-    async with reported(path, emulator, LOOKING, token=TOKEN) as scene:
-        assert await ends(scene.workshop, emulator, WEBHOOKS) == WEBHOOKS
-        assert all(status < 500 for status in scene.statuses)
+    """Each task is completed with one prediction, whatever happens to its webhooks."""
+    async with open_webhook_harness(path, emulator, FAST_POLLS, token=TOKEN) as webhooks:
+        assert await run_faults(webhooks.harness, emulator, WEBHOOK_FAULTS) == WEBHOOK_FAULTS
+        assert all(status < 500 for status in webhooks.statuses)

@@ -1,6 +1,6 @@
-"""Any sequence of faults and kills: one task, one prediction, one end.
+"""Random sequences of faults and kills: no task is billed twice.
 
-The provider here remembers what it made, as a real one does; what fails is the way to it.
+The provider here remembers its predictions, as a real one does; only the requests to it fail.
 """
 
 from __future__ import annotations
@@ -38,45 +38,55 @@ class Fault(Enum):
     KILLED_AFTER = auto()
 
 
-class HonestProvider:
-    """Makes predictions and remembers them; each request meets the next fault of a list."""
+class FaultyProvider:
+    """Makes predictions and remembers them; each request meets the next fault of a list.
+
+    Attributes:
+        predictions: reference, fingerprint and time of each prediction, oldest first.
+        polls: how many polls found a prediction that was not interrupted.
+        killed: set when a fault kills the server.
+    """
 
     def __init__(self, faults: Sequence[Fault], clock: FakeClock, interrupted: int = 0) -> None:
-        self.made: list[tuple[PredictionRef, str, datetime]] = []
+        self.predictions: list[tuple[PredictionRef, str, datetime]] = []
         self._clock = clock
-        self.looks = 0
+        self.polls = 0
         self.killed = asyncio.Event()
         self._faults = list(faults)
         self._interrupted = [f"p-{number}" for number in range(interrupted)]
 
     async def submit(self, task: Task) -> PredictionRef:
-        """Make a prediction, unless the fault strikes before."""
+        """Make a prediction, unless the fault comes before."""
         fault = await self._before()
-        ref = PredictionRef(f"p-{len(self.made)}")
-        self.made.append((ref, task.fingerprint, self._clock.now()))
+        ref = PredictionRef(f"p-{len(self.predictions)}")
+        self.predictions.append((ref, task.fingerprint, self._clock.now()))
         await self._after(fault)
         return ref
 
     async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
-        """A picture at the third look, unless the platform interrupts this prediction."""
+        """Return a picture at the third poll, unless this prediction is interrupted."""
         await self._after(await self._before())
         if ref.id in self._interrupted:
             return PredictionSnapshot(
                 ref=ref, state=PredictionState.FAILED, raw_status="failed", error_text="(code: PA)"
             )
-        self.looks += 1
-        is_done = self.looks >= 3
+        self.polls += 1
+        is_done = self.polls >= 3
         state = PredictionState.SUCCEEDED if is_done else PredictionState.ACTIVE
         return PredictionSnapshot(ref=ref, state=state, raw_status="processing", output=PICTURE)
 
     async def cancel(self, ref: PredictionRef) -> PredictionSnapshot:
-        """Never asked for here."""
+        """Fail: these tests cancel nothing."""
         raise AssertionError(ref)
 
     async def find(self, since: datetime, fingerprint: str) -> Sequence[PredictionRef]:
-        """All that was made since then with this fingerprint."""
+        """Return the predictions with this fingerprint since that time."""
         await self._after(await self._before())
-        return [ref for ref, made, at in self.made if made == fingerprint and at >= since]
+        return [
+            ref
+            for ref, known, created_at in self.predictions
+            if known == fingerprint and created_at >= since
+        ]
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -107,49 +117,58 @@ class HonestProvider:
         await asyncio.Event().wait()
 
 
-async def live(path: Path, provider: HonestProvider, clock: FakeClock, task: Task | None) -> Task:
-    """One life of a server: until the task has ended, or it is killed."""
-    async with open_workshop(path, provider, clock) as workshop:
-        task = task or await workshop.add()
-        ended = asyncio.create_task(workshop.ended(task))
+async def run_once(
+    path: Path, provider: FaultyProvider, clock: FakeClock, task: Task | None
+) -> Task:
+    """Run a worker until the task has ended or a fault kills it; None adds a task first."""
+    async with open_workshop(path, provider, clock) as harness:
+        task = task or await harness.add()
+        ended = asyncio.create_task(harness.ended(task))
         killed = asyncio.create_task(provider.killed.wait())
         await asyncio.wait({ended, killed}, return_when=asyncio.FIRST_COMPLETED)
-        kill(workshop)
+        kill(harness)
         for wait in (ended, killed):
             wait.cancel()
         await asyncio.gather(ended, killed, return_exceptions=True)
         provider.killed.clear()
-        progress = [payload["progress"] for payload in workshop.payloads(task)][:-1]
+        progress = [payload["progress"] for payload in harness.payloads(task)][:-1]
         assert progress == sorted(progress)
-        return await workshop.now(task)
+        return await harness.now(task)
 
 
-def kill(workshop: Workshop) -> None:
-    """End all runs where they stand, even those that place an order."""
-    for _, run in workshop.worker._runs.values():
-        run.cancel()
+def kill(harness: Workshop) -> None:
+    """Cancel all runs, even those whose create is on its way."""
+    for _, execution in harness.worker._runs.values():
+        execution.cancel()
 
 
-async def lives(faults: Sequence[Fault], interrupted: int = 0) -> tuple[Task, HonestProvider]:
+async def run_to_the_end(
+    faults: Sequence[Fault], interrupted: int = 0
+) -> tuple[Task, FaultyProvider]:
+    """Run one task until it has ended, with a new worker after each kill.
+
+    Args:
+        interrupted: how many predictions, from the first, the platform interrupts.
+    """
     clock = FakeClock()
-    provider = HonestProvider(faults, clock, interrupted)
+    provider = FaultyProvider(faults, clock, interrupted)
     with tempfile.TemporaryDirectory() as folder:
         task: Task | None = None
         while task is None or not task.status.is_terminal:
-            task = await live(Path(folder, "tasks.db"), provider, clock, task)
+            task = await run_once(Path(folder, "tasks.db"), provider, clock, task)
     return task, provider
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(Fault), max_size=7))
-def test_no_faults_and_kills_bill_a_picture_twice(faults: list[Fault]) -> None:
-    """Whatever happens on the way, at most one prediction is made, and if one is, it is kept."""
-    task, provider = asyncio.run(lives(faults))
+def test_no_faults_and_kills_bill_a_task_twice(faults: list[Fault]) -> None:
+    """At most one prediction is made, and if one is made, the task is completed with it."""
+    task, provider = asyncio.run(run_to_the_end(faults))
 
-    assert len(provider.made) <= 1
-    if provider.made:
+    assert len(provider.predictions) <= 1
+    if provider.predictions:
         assert task.status is TaskStatus.COMPLETED
-        assert task.prediction_id == provider.made[0][0].id
+        assert task.prediction_id == provider.predictions[0][0].id
     else:
         assert task.error_data is not None
         assert task.error_data["code"] in {"unknown_outcome", "provider_unavailable"}
@@ -157,11 +176,11 @@ def test_no_faults_and_kills_bill_a_picture_twice(faults: list[Fault]) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(Fault), max_size=9), st.integers(1, 4))
-def test_repeats_are_all_that_is_billed_beyond_one(faults: list[Fault], interrupted: int) -> None:
-    """With predictions that the platform interrupts, each further one is a declared repeat."""
-    task, provider = asyncio.run(lives(faults, interrupted))
+def test_each_further_prediction_is_a_counted_repeat(faults: list[Fault], interrupted: int) -> None:
+    """If the platform interrupts predictions, only the repeats in `retries` are billed again."""
+    task, provider = asyncio.run(run_to_the_end(faults, interrupted))
 
-    assert len(provider.made) <= 1 + task.retries
+    assert len(provider.predictions) <= 1 + task.retries
     assert task.retries <= min(interrupted, 2)
-    if len(provider.made) > interrupted:
+    if len(provider.predictions) > interrupted:
         assert task.status is TaskStatus.COMPLETED

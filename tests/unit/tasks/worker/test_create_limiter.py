@@ -9,8 +9,6 @@ import pytest
 from phoenix_compat.tasks.model.errors import ProviderThrottledError, RateReducedError
 from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, BreakerState
 from phoenix_compat.tasks.worker.create_limiter import (
-    CALM_LIMIT_S,
-    FIRST_CALM_S,
     SUCCESSES_BEFORE_OVERLAP,
     CreateLimiter,
 )
@@ -107,11 +105,11 @@ def test_a_429_without_a_wait_has_a_growing_wait(create_limiter: CreateLimiter) 
 def test_the_rate_recovers_slowly(create_limiter: CreateLimiter, clock: FakeClock) -> None:
     """After a minute without a 429 each success raises the rate by a tenth, up to the setting."""
     create_limiter.throttled(SIX_A_MINUTE, jitter=0.0)
-    clock.elapsed_s = FIRST_CALM_S - 1.0
+    clock.elapsed_s = FIRST_COOLDOWN_S - 1.0
     create(create_limiter)
     assert per_minute(create_limiter) == 5.7
 
-    clock.elapsed_s = FIRST_CALM_S
+    clock.elapsed_s = FIRST_COOLDOWN_S
     create(create_limiter)
     assert per_minute(create_limiter) == 6.3
 
@@ -126,7 +124,7 @@ def test_repeated_429s_delay_the_recovery(create_limiter: CreateLimiter, clock: 
         create_limiter.throttled(SIX_A_MINUTE, jitter=0.0)
         clock.elapsed_s += 10.0
 
-    clock.elapsed_s += CALM_LIMIT_S - 60.0
+    clock.elapsed_s += COOLDOWN_LIMIT_S - 60.0
     create(create_limiter)
     assert per_minute(create_limiter) == 5.7
     clock.elapsed_s += 60.0
