@@ -9,6 +9,8 @@ import pytest
 from phoenix_compat.tasks.model.errors import ProviderThrottledError, RateReducedError
 from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, BreakerState
 from phoenix_compat.tasks.worker.create_limiter import (
+    COOLDOWN_LIMIT_S,
+    FIRST_COOLDOWN_S,
     SUCCESSES_BEFORE_OVERLAP,
     CreateLimiter,
 )
