@@ -21,14 +21,14 @@ from phoenix_compat.conformance.suite.expected import ExpectedFailures
 from phoenix_compat.conformance.suite.runner import CaseResult, run_case, run_cases
 from phoenix_compat.errors import ConfigError
 
-_LOOK_TIMEOUT_S = 10.0
+_PROBE_TIMEOUT_S = 10.0
 
 
 class CaseFailedError(Exception):
     """A case failed; the text is what the runner says of it."""
 
 
-class Player:
+class CaseRunner:
     """Plays the cases of a run, all at once when the first verdict is wanted."""
 
     def __init__(self, url: str) -> None:
@@ -54,15 +54,15 @@ class Player:
         return self._results[case.key]
 
     async def _play(self, cases: Sequence[Case]) -> None:
-        self._problem = await self._look()
+        self._problem = await self._check_server()
         if self._problem is None:
             results = await run_cases(cases, self.url)
             self._results = {result.case.key: result for result in results}
 
-    async def _look(self) -> str | None:
+    async def _check_server(self) -> str | None:
         target = "/socket/websocket?vsn=2.0.0"
         try:
-            response = await exchange(self.url, "GET", target, timeout_s=_LOOK_TIMEOUT_S)
+            response = await exchange(self.url, "GET", target, timeout_s=_PROBE_TIMEOUT_S)
         except (OSError, EOFError, ValueError) as error:
             return f"no server answers at {self.url}: {str(error) or type(error).__name__}"
         if response.status == 404:
@@ -73,15 +73,15 @@ class Player:
 class PhoenixCase(pytest.Item):
     """One case over one transport."""
 
-    def __init__(self, *, case: Case, player: Player, **kwargs: Any) -> None:
+    def __init__(self, *, case: Case, runner: CaseRunner, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.case = case
-        self._player = player
+        self._runner = runner
         self.add_marker("phoenix")
 
     def runtest(self) -> None:
         """Read the verdict over the case; the first item plays those of all."""
-        result = self._player.verdict(self.case, self._played_together())
+        result = self._runner.verdict(self.case, self._played_together())
         self.user_properties.append(("took_s", round(result.took_s, 3)))
         if not result.passed:
             reasons = "\n".join(result.reasons)
@@ -94,7 +94,7 @@ class PhoenixCase(pytest.Item):
         return [item.case for item in self.session.items if isinstance(item, PhoenixCase)]
 
     def _reproduce(self) -> str:
-        words = ["pytest", "-m", "phoenix", f"--phoenix-url={self._player.url}"]
+        words = ["pytest", "-m", "phoenix", f"--phoenix-url={self._runner.url}"]
         words += [f"--phoenix-only={self.case.id}", f"--phoenix-transport={self.case.transport}"]
         words.append(f"--phoenix-profile={self.config.getoption('phoenix_profile')}")
         return shlex.join(words)
@@ -122,7 +122,7 @@ class PhoenixPlugin:
     """Adds the cases to the items of a run."""
 
     def __init__(self, url: str, cases: Sequence[Case], expected: ExpectedFailures) -> None:
-        self._player = Player(url)
+        self._runner = CaseRunner(url)
         self._cases = cases
         self._expected = expected
 
@@ -164,7 +164,7 @@ class PhoenixPlugin:
         suite = _Suite.from_parent(session, name="phoenix", nodeid="phoenix")
         for case in self._cases:
             name = f"{case.id}[{case.transport}]"
-            item = PhoenixCase.from_parent(suite, name=name, case=case, player=self._player)
+            item = PhoenixCase.from_parent(suite, name=name, case=case, runner=self._runner)
             if self._expected.names(case):
                 item.add_marker(pytest.mark.xfail(reason="expected to fail", strict=True))
             items.append(item)

@@ -219,7 +219,7 @@ class UserSocket(SocketHandler):
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
+class ClusterNode:
     """What one of several processes of the set has of the others."""
 
     worker_process: WorkerProcess
@@ -239,27 +239,27 @@ async def open_reference_app(
         Bus(worker_process.path, worker_process.node, worker_process.size) as bus,
         Peers(worker_process.node, worker_process.size, worker_process.http_path) as peers,
     ):
-        yield build_reference_app(Company(worker_process, bus, peers), guard=guard)
+        yield build_reference_app(ClusterNode(worker_process, bus, peers), guard=guard)
 
 
 def build_reference_app(
-    company: Company | None = None, *, hurry: float = 1.0, guard: PageGuard | None = None
+    cluster_node: ClusterNode | None = None, *, speedup: float = 1.0, guard: PageGuard | None = None
 ) -> web.Application:
     """The reference channel set in an aiohttp application, `POST /broadcast/…` included.
 
     Args:
-        company: what this process has of others that serve with it.
-        hurry: by how much its timeouts are shortened, for tests that are in a hurry.
+        cluster_node: what this process has of others that serve with it.
+        speedup: by how much its timeouts are shortened, for tests that are in a hurry.
         guard: which pages may post broadcasts; None: those of this machine.
     """
-    if company is None:
+    if cluster_node is None:
         endpoint = Endpoint()
         presence = Presence(endpoint)
     else:
-        endpoint = Endpoint(secret_key_base=company.worker_process.secret_key_base)
-        presence = Presence(endpoint, node=company.worker_process.node)
-        PubSubRelay(endpoint.pubsub, company.bus)
-        PresenceReplicas(presence, company.bus)
+        endpoint = Endpoint(secret_key_base=cluster_node.worker_process.secret_key_base)
+        presence = Presence(endpoint, node=cluster_node.worker_process.node)
+        PubSubRelay(endpoint.pubsub, cluster_node.bus)
+        PresenceReplicas(presence, cluster_node.bus)
 
     class ReferenceSocket(UserSocket):
         """The socket of the set, with the presence of this application."""
@@ -270,20 +270,20 @@ def build_reference_app(
         }
 
     endpoint.socket(
-        "/socket", ReferenceSocket, longpoll=LongPollOptions(window_s=_WINDOW_S / hurry)
+        "/socket", ReferenceSocket, longpoll=LongPollOptions(window_s=_WINDOW_S / speedup)
     )
     endpoint.socket(
-        "/slow", ReferenceSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S / hurry)
+        "/slow", ReferenceSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S / speedup)
     )
     endpoint.socket(
         "/extra",
         ReferenceSocket,
         websocket=WebSocketOptions(check_origin=_ORIGINS),
-        longpoll=LongPollOptions(check_origin=_ORIGINS, window_s=_SHORT_WINDOW_S / hurry),
+        longpoll=LongPollOptions(check_origin=_ORIGINS, window_s=_SHORT_WINDOW_S / speedup),
         auth_token=True,
     )
     app = web.Application()
-    mount(app, endpoint, peers=None if company is None else company.peers)
+    mount(app, endpoint, peers=None if cluster_node is None else cluster_node.peers)
 
     async def broadcast(request: web.Request) -> web.Response:
         """Broadcast the body's JSON object `n` times from outside any channel."""
@@ -298,7 +298,9 @@ def build_reference_app(
 
     async def health(_request: web.Request) -> web.Response:
         """Which process this is."""
-        return web.json_response({"node": 0 if company is None else company.worker_process.node})
+        return web.json_response(
+            {"node": 0 if cluster_node is None else cluster_node.worker_process.node}
+        )
 
     app.router.add_post("/broadcast/{topic}/{event}", guarded(broadcast, guard or control_guard()))
     app.router.add_get("/healthz", health)

@@ -9,7 +9,7 @@ import pytest
 
 from phoenix_compat import Endpoint
 from tests.clients import CELLS, Cell, MatrixClient
-from tests.conformance.reference_channels import Rooms, rooms_app
+from tests.conformance.reference_channels import SharedState, matrix_app
 from tests.conftest import Serve
 
 Connect = Callable[..., Awaitable[MatrixClient]]
@@ -29,15 +29,15 @@ def endpoint() -> Endpoint:
 
 
 @pytest.fixture
-async def rooms(endpoint: Endpoint) -> Rooms:
+async def shared(endpoint: Endpoint) -> SharedState:
     """What the channels under test share."""
-    return Rooms(endpoint)
+    return SharedState(endpoint)
 
 
 @pytest.fixture
-async def connect(serve: Serve, cell: Cell, rooms: Rooms) -> AsyncIterator[Connect]:
+async def connect(serve: Serve, cell: Cell, shared: SharedState) -> AsyncIterator[Connect]:
     """Connect clients, of the test's cell unless another is named; dropped when the test ends."""
-    base_url = await serve(rooms_app(rooms))
+    base_url = await serve(matrix_app(shared))
     async with AsyncExitStack() as clients:
 
         async def connect_one(other: Cell | None = None, query: str = "") -> MatrixClient:

@@ -22,7 +22,7 @@ from phoenix_compat.conformance.suite.cases import (
 )
 from phoenix_compat.conformance.suite.wire_client import Opcode, WireClient
 from phoenix_compat.conformance.trace.recording import frames
-from phoenix_compat.conformance.trace.recording.frames import Entry, Side, What
+from phoenix_compat.conformance.trace.recording.frames import Entry, Frame, Side
 
 _LONG_POLL = "polling"
 
@@ -34,10 +34,10 @@ class Recording:
     entries: list[Entry] = field(default_factory=list)
     now_s: float | None = 0.0
 
-    def add(self, conn: str, side: Side, what: What) -> None:
+    def add(self, conn: str, side: Side, frame: Frame) -> None:
         """Note what one side did."""
         number = len(self.entries) + 1
-        self.entries.append(Entry(number, f"entry {number}", conn, self.now_s, side, what))
+        self.entries.append(Entry(number, f"entry {number}", conn, self.now_s, side, frame))
 
 
 def record_case(case: Case) -> Recording:
@@ -87,7 +87,7 @@ def _record_polling(recording: Recording, action: Http, body: Any) -> None:
         recording.add(_LONG_POLL, Side.SERVER, frames.Text(compact_json(message)))
 
 
-def _heard(frame: Mapping[str, Any]) -> What:
+def _heard(frame: Mapping[str, Any]) -> Frame:
     match frame:
         case {"text": value}:
             return frames.Text(compact_json(value))
@@ -142,7 +142,7 @@ class RecordedWire:
 
     async def _listen(self) -> None:
         while (frame := await self._client.read_frame(timeout_s=None)) is not None:
-            heard: What
+            heard: Frame
             match frame.opcode:
                 case Opcode.TEXT:
                     heard = frames.Text(frame.text)

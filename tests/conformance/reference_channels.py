@@ -45,7 +45,7 @@ def answer(payload: Any, ref: str = "2", topic: str = "room:a") -> list[Any]:
     return ["11", ref, topic, "phx_reply", payload]
 
 
-class Rooms:
+class SharedState:
     """What the channels of one test share.
 
     Attributes:
@@ -57,14 +57,14 @@ class Rooms:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.presence = Presence(endpoint)
-        self.diary = Diary()
-        self.gate = asyncio.Event()
+        self.endings = Diary()
+        self.release = asyncio.Event()
         self.later: list[ReplyRef] = []
 
 
-def rooms_app(rooms: Rooms, longpoll: LongPollOptions | bool = True) -> web.Application:
-    """An application with these rooms over websocket and long-polling."""
-    assigns = {"rooms": rooms}
+def matrix_app(shared: SharedState, longpoll: LongPollOptions | bool = True) -> web.Application:
+    """An application with these shared over websocket and long-polling."""
+    assigns = {"shared": shared}
     handler = accepting(
         {
             "room:*": (RoomChannel, assigns),
@@ -72,9 +72,9 @@ def rooms_app(rooms: Rooms, longpoll: LongPollOptions | bool = True) -> web.Appl
             "presence:*": (PresenceChannel, assigns),
         }
     )
-    rooms.endpoint.socket("/socket", handler, longpoll=longpoll)
+    shared.endpoint.socket("/socket", handler, longpoll=longpoll)
     app = web.Application()
-    mount(app, rooms.endpoint)
+    mount(app, shared.endpoint)
     return app
 
 
@@ -82,7 +82,7 @@ class BaseChannel(Channel):
     """Notes why it ends."""
 
     def terminate(self, reason: Any, socket: Socket) -> None:
-        socket.assigns["rooms"].diary.note((socket.topic, reason))
+        socket.assigns["shared"].endings.note((socket.topic, reason))
 
 
 class RoomChannel(BaseChannel):
@@ -148,12 +148,12 @@ class RoomChannel(BaseChannel):
 
     @on("wait")
     async def wait(self, payload: Any, socket: Socket) -> HandleResult:
-        await socket.assigns["rooms"].gate.wait()
+        await socket.assigns["shared"].release.wait()
         return ok()
 
     @on("later")
     def later(self, payload: Any, socket: Socket) -> HandleResult:
-        socket.assigns["rooms"].later.append(socket.reply_ref())
+        socket.assigns["shared"].later.append(socket.reply_ref())
         return None
 
     @on("stop")
@@ -191,11 +191,11 @@ class PresenceChannel(BaseChannel):
         return ok()
 
     def handle_info(self, message: Any, socket: Socket) -> None:
-        presence: Presence = socket.assigns["rooms"].presence
+        presence: Presence = socket.assigns["shared"].presence
         presence.track(socket, socket.assigns["user"], {"on": 1})
         socket.push("presence_state", presence.list(socket))
 
     @on("update")
     def update(self, payload: Any, socket: Socket) -> HandleResult:
-        socket.assigns["rooms"].presence.update(socket, socket.assigns["user"], payload)
+        socket.assigns["shared"].presence.update(socket, socket.assigns["user"], payload)
         return ok()

@@ -11,7 +11,14 @@ import pytest
 from phoenix_compat import Endpoint, Limits, ok
 from tests.clients import CELLS, Cell, MatrixClient
 from tests.conformance.conftest import Connect
-from tests.conformance.reference_channels import CLOSED, OPPOSITE, Rooms, answer, event, rooms_app
+from tests.conformance.reference_channels import (
+    CLOSED,
+    OPPOSITE,
+    SharedState,
+    answer,
+    event,
+    matrix_app,
+)
 from tests.conftest import Serve
 from tests.wire import OK, UNMATCHED, replied
 
@@ -60,7 +67,7 @@ async def test_join_unmatched(client: MatrixClient) -> None:
 async def test_too_many_channels(serve: Serve, cell: Cell) -> None:
     """§9.1.3-4, §9.3.39, §9.13.220, §10.56: one too many is refused, a rejoin at the limit not."""
     endpoint = Endpoint(limits=Limits(max_channels_per_transport=1))
-    client = await MatrixClient.connect(await serve(rooms_app(Rooms(endpoint))), cell)
+    client = await MatrixClient.connect(await serve(matrix_app(SharedState(endpoint))), cell)
     await client.join()
 
     refused = await client.ask(["12", "2", "room:b", "phx_join", {}])
@@ -256,7 +263,7 @@ async def test_order_within_one_handler(client: MatrixClient) -> None:
     )
 
 
-async def test_a_busy_channel_holds_nobody_up(client: MatrixClient, rooms: Rooms) -> None:
+async def test_a_busy_channel_holds_nobody_up(client: MatrixClient, shared: SharedState) -> None:
     """§0.1.2, §9.13.204, §10.33: heartbeats and other channels are answered meanwhile."""
     await client.join()
     await client.join("room:b", "12")
@@ -265,19 +272,19 @@ async def test_a_busy_channel_holds_nobody_up(client: MatrixClient, rooms: Rooms
     await client.send(event("echo", ref="3"))
     other = await client.ask(["12", "4", "room:b", "echo", {}])
     await client.fence()
-    rooms.gate.set()
+    shared.release.set()
 
     assert other[1] == "4"
     assert await client.recv_many(2) == client.as_heard(answer(OK), answer(OK, "3"))
 
 
-async def test_late_replies(client: MatrixClient, rooms: Rooms) -> None:
+async def test_late_replies(client: MatrixClient, shared: SharedState) -> None:
     """§4.4, §9.9.132-133, §9.11.167: from elsewhere, out of order, twice, and after the end."""
     await client.join()
     await client.send(event("later", ref="2"))
     await client.send(event("later", ref="3"))
     await client.fence()
-    first, second = rooms.later
+    first, second = shared.later
 
     second.reply(ok({"n": 2}))
     first.reply(ok())

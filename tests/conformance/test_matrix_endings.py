@@ -18,16 +18,16 @@ from tests.conformance.reference_channels import (
     CLOSED,
     CRASH,
     OPPOSITE,
-    Rooms,
+    SharedState,
     answer,
     event,
-    rooms_app,
+    matrix_app,
 )
 from tests.conftest import Serve
 from tests.wire import OK, UNMATCHED, replied
 
 
-async def test_leave(client: MatrixClient, rooms: Rooms) -> None:
+async def test_leave(client: MatrixClient, shared: SharedState) -> None:
     """§3.5, §4.6, §9.1.2, §9.3.54, §10.35: reply, phx_close, then what `terminate` pushes."""
     await client.send(["11", "1", "lobby:a", "phx_join", {}])
     await client.recv_many(3)
@@ -44,7 +44,7 @@ async def test_leave(client: MatrixClient, rooms: Rooms) -> None:
         answer(OK, "3", "lobby:a"),
     )
     assert unmatched == [None, "4", "lobby:a", "phx_reply", UNMATCHED]
-    assert await rooms.diary.next() == ("lobby:a", ("shutdown", "left"))
+    assert await shared.endings.next() == ("lobby:a", ("shutdown", "left"))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ async def test_leave(client: MatrixClient, rooms: Rooms) -> None:
     ids=["normal", "shutdown", "reply", "error", "error-reply"],
 )
 async def test_stop(
-    client: MatrixClient, rooms: Rooms, payload: dict[str, Any], frames: list[Any]
+    client: MatrixClient, shared: SharedState, payload: dict[str, Any], frames: list[Any]
 ) -> None:
     """§3.6, §9.11.169-170, §10.26-28: graceful reasons are phx_close, others phx_error."""
     await client.join()
@@ -67,7 +67,7 @@ async def test_stop(
     await client.send(event("stop", payload))
 
     assert await client.recv_many(len(frames)) == client.as_heard(*frames)
-    assert await rooms.diary.next() == ("room:a", payload["reason"])
+    assert await shared.endings.next() == ("room:a", payload["reason"])
     await client.fence()
     await client.join()
 
@@ -96,7 +96,7 @@ async def test_an_unknown_event_crashes_its_channel(client: MatrixClient) -> Non
 
 
 async def test_disconnect_by_socket_id(
-    cell: Cell, connect: Connect, endpoint: Endpoint, rooms: Rooms
+    cell: Cell, connect: Connect, endpoint: Endpoint, shared: SharedState
 ) -> None:
     """§3.7, §5.8, §9.1.22, §9.3.55, §10.52-53: all connections of that id end, wordless."""
     client, stranger = await connect(query="&user=ann"), await connect(query="&user=bob")
@@ -108,30 +108,30 @@ async def test_disconnect_by_socket_id(
     endpoint.broadcast("user:ann", "disconnect", {})
 
     assert await client.recv_end() == {"websocket": 1001, "longpoll": 410}[cell.transport]
-    assert await rooms.diary.next() == ("room:a", ("shutdown", "disconnected"))
+    assert await shared.endings.next() == ("room:a", ("shutdown", "disconnected"))
     await stranger.fence()
 
 
-async def test_a_client_that_is_gone(serve: Serve, cell: Cell, rooms: Rooms) -> None:
+async def test_a_client_that_is_gone(serve: Serve, cell: Cell, shared: SharedState) -> None:
     """§3.10, §4.6, §9.1.17, §9.3.47: terminate is told "closed", for a session "inactive"."""
-    app = rooms_app(rooms, LongPollOptions(window_s=0.3))
+    app = matrix_app(shared, LongPollOptions(window_s=0.3))
     client = await MatrixClient.connect(await serve(app), cell)
     await client.join()
 
     await client.drop()
 
     detail = {"websocket": "closed", "longpoll": "inactive"}[cell.transport]
-    assert await rooms.diary.next() == ("room:a", ("shutdown", detail))
+    assert await shared.endings.next() == ("room:a", ("shutdown", detail))
 
 
 async def test_a_server_that_restarts(
-    client: MatrixClient, endpoint: Endpoint, rooms: Rooms
+    client: MatrixClient, endpoint: Endpoint, shared: SharedState
 ) -> None:
     """§3.9, §4.6: terminate is told "draining"."""
     await client.join()
 
     closing = asyncio.create_task(endpoint.close())
-    reason = await rooms.diary.next()
+    reason = await shared.endings.next()
     await client.drop()
     await closing
 

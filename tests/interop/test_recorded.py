@@ -30,13 +30,13 @@ async def test_phoenix_js_breaks_no_rule(serve: Serve, node: str) -> None:
     entries = list(parse_jsonl(out.decode()))
 
     found = [
-        f"frame {one.entry.number} {one.rule.id} {one.detail} {one.entry.what}"
+        f"frame {one.entry.number} {one.rule.id} {one.detail} {one.entry.frame}"
         for one in check_trace(entries)
     ]
     assert found == []
     assert process.returncode == 0
-    kinds = Counter((entry.side, type(entry.what)) for entry in entries)
+    kinds = Counter((entry.side, type(entry.frame)) for entry in entries)
     assert kinds[Side.CLIENT, Open] == 2  # the disconnect made it connect again
     assert kinds[Side.CLIENT, Binary] == 1
     assert kinds[Side.SERVER, Binary] == 2
-    assert next(entry.what.code for entry in entries if isinstance(entry.what, Close)) == 1001
+    assert next(entry.frame.code for entry in entries if isinstance(entry.frame, Close)) == 1001

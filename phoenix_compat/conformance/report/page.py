@@ -10,7 +10,7 @@ from importlib import resources
 
 from phoenix_compat.conformance.report.summary import Outcome, Report, Verdict
 from phoenix_compat.conformance.suite.conversation import LogLine
-from phoenix_compat.conformance.suite.reasons import describe_heard, in_words
+from phoenix_compat.conformance.suite.reasons import describe_frame, describe_received
 from phoenix_compat.conformance.suite.runner import CaseResult, StepResult
 from phoenix_compat.version import __version__
 
@@ -165,7 +165,7 @@ def _failure(result: CaseResult) -> Iterator[str]:
 def _side_by_side(number: int, step: StepResult) -> Iterator[str]:
     yield f'<table class="side"><caption>step {number}: {escape(str(step.action))}</caption>'
     yield "<tr><th>wanted</th><th>got</th></tr>"
-    wanted, got = (list(describe_heard(heard)) for heard in (step.wanted, step.got))
+    wanted, got = (list(describe_received(heard)) for heard in (step.wanted, step.got))
     for index in range(max(len(wanted), len(got))):
         left, right = (lines[index] if index < len(lines) else "" for lines in (wanted, got))
         differs = left != right
@@ -178,7 +178,7 @@ def _side_by_side(number: int, step: StepResult) -> Iterator[str]:
 
 def _log_line(line: LogLine) -> str:
     arrow, css = ("→", "") if line.way == "out" else ("←", " in")
-    text = in_words(line.shown).removeprefix(f"{line.conn}: ")
+    text = describe_frame(line.shown).removeprefix(f"{line.conn}: ")
     return (
         f'<tr><td class="at">{line.at_s * 1000:.0f} ms</td>'
         f'<td class="conn">{escape(line.conn)} <span class="{css.strip()}">{arrow}</span></td>'

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from phoenix_compat.conformance.report.summary import Outcome, Report, Verdict
 from phoenix_compat.conformance.suite.cases import Case
-from phoenix_compat.conformance.suite.reasons import describe_heard
+from phoenix_compat.conformance.suite.reasons import describe_received
 from phoenix_compat.conformance.suite.runner import CaseResult, StepResult
 
 _STYLES = {
@@ -103,7 +103,7 @@ def _side_by_side(step: StepResult) -> Table:
     table = Table(box=box.SIMPLE, expand=True, padding=(0, 1))
     for name in ("wanted", "got"):
         table.add_column(name, ratio=1, overflow="fold")
-    wanted, got = (list(describe_heard(heard)) for heard in (step.wanted, step.got))
+    wanted, got = (list(describe_received(heard)) for heard in (step.wanted, step.got))
     for number in range(max(len(wanted), len(got))):
         left, right = (lines[number] if number < len(lines) else "" for lines in (wanted, got))
         style = "" if left == right else "red"

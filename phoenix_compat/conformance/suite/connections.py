@@ -15,7 +15,12 @@ from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from phoenix_compat.conformance.suite.cases import JSON, compact_json
-from phoenix_compat.conformance.suite.format_frames import Heard, parse_json, show_frame, show_text
+from phoenix_compat.conformance.suite.format_frames import (
+    Received,
+    parse_json,
+    show_frame,
+    show_text,
+)
 from phoenix_compat.conformance.suite.wire_client import (
     Headers,
     HttpResponse,
@@ -28,10 +33,10 @@ from phoenix_compat.conformance.suite.wire_client import (
 _RESPONSE_TIMEOUT_S = 15.0
 """A long poll answers within its window of 10 s; what takes longer will not come."""
 
-_FAREWELL_TIMEOUT_S = 2.0
+_CLOSE_TIMEOUT_S = 2.0
 _PROBE_TIMEOUT_S = 2.0
 
-Hear = Callable[[Heard], None]
+OnReceived = Callable[[Received], None]
 
 
 class UnplayableError(Exception):
@@ -56,7 +61,7 @@ class Connection(Protocol):
     async def probe(self) -> None:
         """Make the server say whether the connection is there still; a websocket tells unasked."""
 
-    async def say_goodbye(self) -> None:
+    async def disconnect(self) -> None:
         """Be gone, politely if the server lets us."""
 
 
@@ -83,9 +88,9 @@ async def exchange(  # noqa: PLR0913 - the parts of a request
 class WebSocketConnection:
     """A websocket after its handshake."""
 
-    def __init__(self, client: WireClient, hear: Hear) -> None:
+    def __init__(self, client: WireClient, on_received: OnReceived) -> None:
         self._client = client
-        self._hear_all = hear
+        self._on_received = on_received
         self._is_muted = False
         self._parts: list[bytes] = []
         self._opcode = 0
@@ -111,12 +116,12 @@ class WebSocketConnection:
     async def probe(self) -> None:
         """Nothing: the end of a websocket is heard."""
 
-    async def say_goodbye(self) -> None:
+    async def disconnect(self) -> None:
         """Close politely, and without mercy when the server does not answer."""
         if not self._listener.done():
             with suppress(ConnectionError):  # the server may be faster
                 await self.close(1000)
-            await asyncio.wait([self._listener], timeout=_FAREWELL_TIMEOUT_S)
+            await asyncio.wait([self._listener], timeout=_CLOSE_TIMEOUT_S)
         self._listener.cancel()
         await asyncio.wait([self._listener])
         await self._client.close()
@@ -124,34 +129,34 @@ class WebSocketConnection:
     async def _listen(self) -> None:
         while (frame := await self._client.read_frame(timeout_s=None)) is not None:
             if frame.opcode == Opcode.CLOSE:
-                self._hear_close(frame)
+                self._emit_close(frame)
                 with suppress(ConnectionError):  # it need not wait for our half of the handshake
                     await self._client.send_frame(frame.payload[:2], Opcode.CLOSE)
                 return
-            self._take(frame)
-        self._hear({"close": 1006})
+            self._handle(frame)
+        self._emit({"close": 1006})
 
-    def _hear_close(self, frame: RawFrame) -> None:
-        self._hear({"close": frame.close_code})
+    def _emit_close(self, frame: RawFrame) -> None:
+        self._emit({"close": frame.close_code})
         if frame.close_reason:
-            self._hear({"violation": f"the close frame has a reason: {frame.close_reason!r}"})
+            self._emit({"violation": f"the close frame has a reason: {frame.close_reason!r}"})
 
-    def _take(self, frame: RawFrame) -> None:
+    def _handle(self, frame: RawFrame) -> None:
         if frame.rsv or frame.is_masked:
-            self._hear({"violation": f"rsv {frame.rsv}, masked {frame.is_masked}"})
+            self._emit({"violation": f"rsv {frame.rsv}, masked {frame.is_masked}"})
             return
         if frame.opcode >= 0x8:
-            self._hear(show_frame(frame.opcode, frame.payload))
+            self._emit(show_frame(frame.opcode, frame.payload))
             return
         self._opcode = frame.opcode or self._opcode
         self._parts.append(frame.payload)
         if frame.is_final:
-            self._hear(show_frame(self._opcode, b"".join(self._parts)))
+            self._emit(show_frame(self._opcode, b"".join(self._parts)))
             self._parts = []
 
-    def _hear(self, shown: Heard) -> None:
+    def _emit(self, shown: Received) -> None:
         if not self._is_muted:
-            self._hear_all(shown)
+            self._on_received(shown)
 
 
 class LongPollConnection:
@@ -165,11 +170,11 @@ class LongPollConnection:
         token: what the opening answered.
     """
 
-    def __init__(self, base_url: str, target: str, token: str, hear: Hear) -> None:
+    def __init__(self, base_url: str, target: str, token: str, on_received: OnReceived) -> None:
         self._base_url = base_url
         self._target = f"{target}{'&' if '?' in target else '?'}token={quote(token, safe='')}"
         self._is_v1 = "vsn=2." not in target
-        self._hear_all = hear
+        self._on_received = on_received
         self._is_gone = False
         self._probes = itertools.count(1)
         self._probe_ref: str | None = None
@@ -208,9 +213,9 @@ class LongPollConnection:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
                 await self._on_probe.wait()
         except TimeoutError:
-            self._hear({"violation": "a heartbeat was taken and not answered"})
+            self._emit({"violation": "a heartbeat was taken and not answered"})
 
-    async def say_goodbye(self) -> None:
+    async def disconnect(self) -> None:
         """Poll no more; the session ends by itself."""
         self._listener.cancel()
         await asyncio.wait([self._listener])
@@ -223,16 +228,16 @@ class LongPollConnection:
             case {"status": 200}:
                 return
             case {"status": 410}:
-                self._hear_gone()
+                self._emit_gone()
             case _:
-                self._hear({"violation": f"the POST was answered {describe(response)}"})
+                self._emit({"violation": f"the POST was answered {describe(response)}"})
 
     async def _listen(self) -> None:
         try:
             while await self._poll():
                 pass
         except (OSError, EOFError, ValueError) as error:
-            self._hear({"violation": f"the poll failed: {type(error).__name__} {error}"})
+            self._emit({"violation": f"the poll failed: {type(error).__name__} {error}"})
 
     async def _poll(self) -> bool:
         """Poll once; whether to go on."""
@@ -240,23 +245,23 @@ class LongPollConnection:
         match read_answer(response):
             case {"status": 200, "messages": [_, *_] as messages}:
                 for message in messages:
-                    self._take(message)
+                    self._handle(message)
                 return True
             case {"status": 204, "messages": []}:
                 return True
             case {"status": 410}:
-                self._hear_gone()
+                self._emit_gone()
             case _:
-                self._hear({"violation": f"the poll was answered {describe(response)}"})
+                self._emit({"violation": f"the poll was answered {describe(response)}"})
         return False
 
-    def _take(self, message: JSON) -> None:
+    def _handle(self, message: JSON) -> None:
         text = message if isinstance(message, str) else compact_json(message)
         shown = show_text(text.encode("utf-8", "replace"))
         if self._is_probe(shown.get("text")):
             self._on_probe.set()
         else:
-            self._hear(shown)
+            self._emit(shown)
 
     def _is_probe(self, message: JSON) -> bool:
         ref = None
@@ -266,14 +271,14 @@ class LongPollConnection:
             ref = message.get("ref")
         return ref is not None and bool(ref == self._probe_ref)
 
-    def _hear_gone(self) -> None:
+    def _emit_gone(self) -> None:
         if not self._is_gone:
             self._is_gone = True
             self._on_probe.set()
-            self._hear({"gone": True})
+            self._emit({"gone": True})
 
-    def _hear(self, shown: Heard) -> None:
-        self._hear_all(shown)
+    def _emit(self, shown: Received) -> None:
+        self._on_received(shown)
 
 
 def read_answer(response: HttpResponse) -> dict[str, JSON]:

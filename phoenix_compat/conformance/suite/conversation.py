@@ -34,13 +34,13 @@ from phoenix_compat.conformance.suite.connections import (
     exchange,
     read_answer,
 )
-from phoenix_compat.conformance.suite.format_frames import Heard, show_response
+from phoenix_compat.conformance.suite.format_frames import Received, show_response
 from phoenix_compat.conformance.suite.wire_client import WireClient
 
 _MAX_FRAMES_PER_STEP = 2_000
 """No step is answered by more; a server that talks on is stopped here."""
 
-_TURNS = 20
+_LOOP_ITERATIONS = 20
 """Turns of the loop in which what is already here makes its way to us."""
 
 
@@ -66,22 +66,22 @@ class Conversation:
 
     Args:
         quiet_s: how long nothing must come until a step counts as answered.
-        hurry: by how much waits are shortened, for a server whose clocks are hurried as much.
+        speedup: by how much waits are shortened, for a server whose clocks are hurried as much.
 
     Attributes:
         log: everything said, in order.
     """
 
-    def __init__(self, base_url: str, quiet_s: float, hurry: float = 1.0) -> None:
+    def __init__(self, base_url: str, quiet_s: float, speedup: float = 1.0) -> None:
         self.log: list[LogLine] = []
         self._base_url = base_url
         self._prefix = urlsplit(base_url).path.rstrip("/")
         self._quiet_s = quiet_s
-        self._hurry = hurry
+        self._speedup = speedup
         self._began_at_s = time.monotonic()
         self._connections: dict[str, Connection] = {}
-        self._frames: dict[str, list[Heard]] = {}
-        self._on_heard = asyncio.Event()
+        self._frames: dict[str, list[Received]] = {}
+        self._frame_received = asyncio.Event()
         self._values: dict[str, str] = {}
 
     async def play(self, action: Action, *, is_last: bool = True) -> dict[str, JSON]:
@@ -102,7 +102,7 @@ class Conversation:
 
     async def end(self) -> None:
         """Close every connection."""
-        await asyncio.gather(*(conn.say_goodbye() for conn in self._connections.values()))
+        await asyncio.gather(*(conn.disconnect() for conn in self._connections.values()))
 
     async def _act(self, action: Action) -> dict[str, JSON]:
         match action:
@@ -124,7 +124,7 @@ class Conversation:
             case Close(conn, code):
                 await self._connection(conn).close(code)
             case Wait(wait_s):
-                await asyncio.sleep(wait_s / self._hurry)
+                await asyncio.sleep(wait_s / self._speedup)
         return {}
 
     async def _open_websocket(self, action: Open) -> JSON:
@@ -136,7 +136,9 @@ class Conversation:
         if response.status != 101:
             await client.close()
             return {"status": response.status}
-        self._connections[action.conn] = WebSocketConnection(client, self._hear_on(action.conn))
+        self._connections[action.conn] = WebSocketConnection(
+            client, self._receiver_for(action.conn)
+        )
         return {"status": 101, "protocol": response.header("sec-websocket-protocol")}
 
     async def _open_longpoll(self, action: Open) -> JSON:
@@ -146,7 +148,7 @@ class Conversation:
         match read_answer(response):
             case {"token": str(token), "messages": []}:
                 self._connections[action.conn] = LongPollConnection(
-                    self._base_url, action.target, token, self._hear_on(action.conn)
+                    self._base_url, action.target, token, self._receiver_for(action.conn)
                 )
                 return {"status": 101, "protocol": None}
             case {"status": 403}:
@@ -182,24 +184,24 @@ class Conversation:
 
     # Hearing.
 
-    def _hear_on(self, conn: str) -> partial[None]:
+    def _receiver_for(self, conn: str) -> partial[None]:
         self._frames.setdefault(conn, [])
-        return partial(self._hear, conn)
+        return partial(self._receive, conn)
 
-    def _hear(self, conn: str, shown: Heard) -> None:
+    def _receive(self, conn: str, shown: Received) -> None:
         self._frames[conn].append(shown)
         self._log(conn, "in", shown)
-        self._on_heard.set()
+        self._frame_received.set()
 
     def _log(self, conn: str, way: Literal["out", "in"], shown: JSON) -> None:
         self.log.append(LogLine(time.monotonic() - self._began_at_s, conn, way, shown))
 
     async def _wait_for_quiet(self) -> None:
         while sum(map(len, self._frames.values())) < _MAX_FRAMES_PER_STEP:
-            self._on_heard.clear()
+            self._frame_received.clear()
             try:
                 async with asyncio.timeout(self._quiet_s):
-                    await self._on_heard.wait()
+                    await self._frame_received.wait()
             except TimeoutError:
                 # Frames already here are the server's on time, even when this loop was late.
                 if not await self._has_more():
@@ -207,9 +209,9 @@ class Conversation:
         raise UnplayableError(f"more than {_MAX_FRAMES_PER_STEP} frames came")
 
     async def _has_more(self) -> bool:
-        for _turn in range(_TURNS):
+        for _turn in range(_LOOP_ITERATIONS):
             await asyncio.sleep(0)
-            if self._on_heard.is_set():
+            if self._frame_received.is_set():
                 return True
         return False
 

@@ -15,10 +15,10 @@ from typing import NoReturn
 from phoenix_compat.conformance.suite.cases import JSON
 from phoenix_compat.conformance.suite.wire_client import HttpResponse, Opcode
 
-Heard = dict[str, JSON]
+Received = dict[str, JSON]
 
 
-class HeardText(Heard):
+class ReceivedText(Received):
     """A text message as parsed JSON; `exact` is the text it was."""
 
     def __init__(self, parsed: JSON, exact: str) -> None:
@@ -26,7 +26,7 @@ class HeardText(Heard):
         self.exact = exact
 
 
-def show_frame(opcode: int, payload: bytes) -> Heard:
+def show_frame(opcode: int, payload: bytes) -> Received:
     """One whole websocket message or control frame."""
     match opcode:
         case Opcode.TEXT:
@@ -41,14 +41,14 @@ def show_frame(opcode: int, payload: bytes) -> Heard:
             return {"violation": f"opcode {opcode}"}
 
 
-def show_text(payload: bytes) -> Heard:
+def show_text(payload: bytes) -> Received:
     """A text message."""
     try:
         text = payload.decode()
     except UnicodeDecodeError:
         return {"violation": "text that is not UTF-8"}
     try:
-        return HeardText(parse_json(text), text)
+        return ReceivedText(parse_json(text), text)
     except ValueError:
         return {"raw": text}
 

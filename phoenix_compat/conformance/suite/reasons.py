@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from phoenix_compat.conformance.suite.cases import JSON, compact_json, shorten
-from phoenix_compat.conformance.suite.format_frames import HeardText
+from phoenix_compat.conformance.suite.format_frames import ReceivedText
 
 _SHOWN_CHARS = 600
 
@@ -19,7 +19,7 @@ def matches(wanted: JSON, got: JSON) -> bool:
     if wanted in ("<any>", "<ignored>"):
         return got is not None or wanted == "<ignored>"
     if isinstance(wanted, Mapping) and isinstance(got, Mapping):
-        if isinstance(got, HeardText) and wanted.keys() == {"exact"}:
+        if isinstance(got, ReceivedText) and wanted.keys() == {"exact"}:
             return bool(wanted["exact"] == got.exact)
         return wanted.keys() == got.keys() and all(matches(wanted[key], got[key]) for key in wanted)
     if isinstance(wanted, list) and isinstance(got, list):
@@ -54,8 +54,8 @@ def _frame_reasons(wanted: Sequence[JSON], got: Sequence[JSON], is_unordered: bo
     found = []
     while missing and extra:
         found.append(f"a frame differs: {_frame_difference(missing.pop(0), extra.pop(0))}")
-    found += [f"a frame is missing: {in_words(frame)}" for frame in missing]
-    found += [f"a frame too many: {in_words(frame)}" for frame in extra]
+    found += [f"a frame is missing: {describe_frame(frame)}" for frame in missing]
+    found += [f"a frame too many: {describe_frame(frame)}" for frame in extra]
     return found
 
 
@@ -75,9 +75,9 @@ def _frame_difference(wanted: JSON, got: JSON) -> str:
     """Where two frames differ; of text frames the JSON is looked at."""
     if set(wanted) == set(got) == {"text"}:
         return _difference(wanted["text"], got["text"])
-    if set(wanted) == {"exact"} and isinstance(got, HeardText):
+    if set(wanted) == {"exact"} and isinstance(got, ReceivedText):
         return f"exactly {got.exact}, wanted exactly {wanted['exact']}"
-    return f"{in_words(got)}, wanted {in_words(wanted)}"
+    return f"{describe_frame(got)}, wanted {describe_frame(wanted)}"
 
 
 def _difference(wanted: JSON, got: JSON, path: str = "") -> str:
@@ -98,7 +98,7 @@ def _show(value: JSON) -> str:
     return shorten(compact_json(value), _SHOWN_CHARS)
 
 
-def in_words(shown: JSON) -> str:
+def describe_frame(shown: JSON) -> str:
     """What was heard, for people: a text frame as its JSON, the rest with its kind before it."""
     if isinstance(shown, str):
         return shown
@@ -110,7 +110,7 @@ def in_words(shown: JSON) -> str:
     return _show(shown)
 
 
-def describe_heard(heard: Mapping[str, JSON]) -> Iterator[str]:
+def describe_received(heard: Mapping[str, JSON]) -> Iterator[str]:
     """What was wanted or got, a line for each thing."""
     if not heard:
         yield "nothing"
@@ -119,4 +119,4 @@ def describe_heard(heard: Mapping[str, JSON]) -> Iterator[str]:
             yield f"{part}: {_show(heard[part])}"
     for conn, frames in sorted(heard.get("frames", {}).items()):
         for frame in frames:
-            yield f"{conn}: {in_words(frame)}"
+            yield f"{conn}: {describe_frame(frame)}"

@@ -19,7 +19,7 @@ from phoenix_compat.conformance.suite.cases import JSON, Action, Case
 from phoenix_compat.conformance.suite.catalog import load_suite, load_vectors, select
 from phoenix_compat.conformance.suite.connections import UnplayableError
 from phoenix_compat.conformance.suite.conversation import Conversation, LogLine
-from phoenix_compat.conformance.suite.reasons import describe_heard, matches, reasons
+from phoenix_compat.conformance.suite.reasons import describe_received, matches, reasons
 
 __all__ = [
     "Case",
@@ -98,8 +98,8 @@ class CaseResult:
         for number, step in enumerate(self.steps, start=1):
             lines.append(f"  {'ok  ' if step.is_right else 'WRONG'} {number}. {step.action}")
             if not step.is_right:
-                lines += [f"        wanted {line}" for line in describe_heard(step.wanted)]
-                lines += [f"        got    {line}" for line in describe_heard(step.got)]
+                lines += [f"        wanted {line}" for line in describe_received(step.wanted)]
+                lines += [f"        got    {line}" for line in describe_received(step.got)]
         if self.error is not None:
             lines.append(f"  STOPPED: {self.error}")
         return "\n".join(lines)
@@ -111,20 +111,20 @@ async def run_cases(  # noqa: PLR0913 - the knobs of a run, by name
     *,
     concurrency: int = CONCURRENCY,
     quiet_s: float = QUIET_S,
-    hurry: float = 1.0,
+    speedup: float = 1.0,
     on_result: Callable[[CaseResult], None] | None = None,
 ) -> list[CaseResult]:
     """Play many cases, at most `concurrency` at a time; results come in the order of the cases.
 
     Args:
         on_result: called with each result as it comes, in whatever order.
-        quiet_s, hurry: see `run_case`.
+        quiet_s, speedup: see `run_case`.
     """
     places = asyncio.Semaphore(concurrency)
 
     async def play(case: Case) -> CaseResult:
         async with places:
-            result = await run_case(case, base_url, quiet_s=quiet_s, hurry=hurry)
+            result = await run_case(case, base_url, quiet_s=quiet_s, speedup=speedup)
         if on_result is not None:
             on_result(result)
         return result
@@ -135,18 +135,18 @@ async def run_cases(  # noqa: PLR0913 - the knobs of a run, by name
 
 
 async def run_case(
-    case: Case, base_url: str, *, quiet_s: float = QUIET_S, hurry: float = 1.0
+    case: Case, base_url: str, *, quiet_s: float = QUIET_S, speedup: float = 1.0
 ) -> CaseResult:
     """Play one case against the server at `base_url` (`http://host:port`, no mount path).
 
     Args:
         quiet_s: how long nothing must come until a step counts as answered; what comes later is
             too late.
-        hurry: by how much the waits of the case are shortened, for a server whose clocks are
+        speedup: by how much the waits of the case are shortened, for a server whose clocks are
             hurried as much.
     """
     case = case.isolated(secrets.token_hex(3))
-    conversation = Conversation(base_url, quiet_s, hurry)
+    conversation = Conversation(base_url, quiet_s, speedup)
     began_at_s = time.monotonic()
     results: list[StepResult] = []
     error = None

@@ -10,13 +10,13 @@ from typing import Any
 from phoenix_compat.conformance.suite.cases import shorten
 from phoenix_compat.conformance.trace.checker import Violation
 from phoenix_compat.conformance.trace.recording import frames
-from phoenix_compat.conformance.trace.recording.frames import Entry, Side, What
+from phoenix_compat.conformance.trace.recording.frames import Entry, Frame, Side
 from phoenix_compat.conformance.trace.rules.rule import Level
 
 _ARROWS = {Side.CLIENT: "→", Side.SERVER: "←"}
 
 
-def tell(violations: Sequence[Violation], entries: Sequence[Entry]) -> Iterator[str]:
+def format_report(violations: Sequence[Violation], entries: Sequence[Entry]) -> Iterator[str]:
     """The lines of a report: each frame with the rules it breaks, then the sum."""
     last: Entry | None = None
     for violation in violations:
@@ -24,7 +24,7 @@ def tell(violations: Sequence[Violation], entries: Sequence[Entry]) -> Iterator[
         if entry is not last:
             conn = printable(entry.conn)
             yield f"frame {entry.number} ({entry.place}), connection {conn}{_time(entry)}"
-            yield f"  {_ARROWS[entry.side]} {shorten(printable(show(entry.what)), 300)}"
+            yield f"  {_ARROWS[entry.side]} {shorten(printable(show(entry.frame)), 300)}"
             last = entry
         detail = f" [{printable(violation.detail)}]" if violation.detail else ""
         yield f"  {rule.level.value} {rule.id} ({rule.who.value}): {rule.why}{detail}"
@@ -56,7 +56,7 @@ def as_json(violations: Sequence[Violation], entries: Sequence[Entry]) -> dict[s
                 "conn": violation.entry.conn,
                 "t": violation.entry.at_s,
                 "from": violation.entry.side.value,
-                "shown": show(violation.entry.what),
+                "shown": show(violation.entry.frame),
                 "rule": violation.rule.id,
                 "level": violation.rule.level.value,
                 "who": violation.rule.who.value,
@@ -69,9 +69,9 @@ def as_json(violations: Sequence[Violation], entries: Sequence[Entry]) -> dict[s
     }
 
 
-def show(what: What) -> str:
+def show(frame: Frame) -> str:
     """What happened, in one line."""
-    match what:
+    match frame:
         case frames.Text(text):
             return text
         case frames.Binary(data):

@@ -20,14 +20,14 @@ from phoenix_compat.protocol.message import (
     Message,
 )
 
-Find = Callable[[Rule, Entry, str], None]
+ReportViolation = Callable[[Rule, Entry, str], None]
 """Takes a broken rule, the entry that breaks it, and what exactly was seen."""
 
 
 class JoinStatus(Enum):
     """How a join stands, by what the server said."""
 
-    ASKED = auto()
+    REQUESTED = auto()
     JOINED = auto()
     REFUSED = auto()
     ENDED = auto()
@@ -50,7 +50,7 @@ class Join:
     stored: JSON
     channel_ref: JSON
     number: int
-    status: JoinStatus = JoinStatus.ASKED
+    status: JoinStatus = JoinStatus.REQUESTED
     is_replaced: bool = False
     leave: Entry | None = None
     leave_answered: Entry | None = None
@@ -67,8 +67,8 @@ class Join:
         return self.is_open and not self.is_replaced
 
 
-class Kind(Enum):
-    """What a client's message asks for."""
+class RequestKind(Enum):
+    """What a client's message requests for."""
 
     HEARTBEAT = auto()
     JOIN = auto()
@@ -77,7 +77,7 @@ class Kind(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Ask:
+class Request:
     """A message of the client, which may be answered.
 
     Attributes:
@@ -89,7 +89,7 @@ class Ask:
 
     entry: Entry
     message: Message
-    kind: Kind
+    kind: RequestKind
     join: Join | None
     answers: int = 0
     is_final: bool = False
@@ -107,15 +107,15 @@ class State:
 
     Attributes:
         version: how messages are written on it; None until the URL or the first frame tells.
-        asks: messages of the client by `key` of their ref.
+        requests: messages of the client by `key` of their ref.
         waiting: heartbeats and joins without an answer, oldest first.
         undecodable: the first frame of the client that Phoenix cannot read.
     """
 
-    find: Find
+    report: ReportViolation
     version: Version | None = None
-    asks: dict[str, list[Ask]] = field(default_factory=dict)
-    waiting: list[Ask] = field(default_factory=list)
+    requests: dict[str, list[Request]] = field(default_factory=dict)
+    waiting: list[Request] = field(default_factory=list)
     undecodable: Entry | None = None
     _topics: dict[str, list[Join]] = field(default_factory=dict)
 
@@ -139,17 +139,19 @@ class State:
         """The joins of all topics whose channels live."""
         return (join for joins in self._topics.values() for join in joins if join.is_open)
 
-    def pending_join(self, before: Ask) -> Ask | None:
+    def pending_join(self, before: Request) -> Request | None:
         """The oldest join without an answer that was asked before this message."""
-        joins = (ask for ask in self.waiting if ask.kind is Kind.JOIN)
-        return next((ask for ask in joins if ask.number < before.number), None)
+        joins = (request for request in self.waiting if request.kind is RequestKind.JOIN)
+        return next((request for request in joins if request.number < before.number), None)
 
 
-def kind_of(message: Message) -> Kind:
-    """What a message asks for."""
+def request_kind(message: Message) -> RequestKind:
+    """What a message requests for."""
     if message.event == HEARTBEAT and message.topic == PHOENIX_TOPIC:
-        return Kind.HEARTBEAT
-    return {PHX_JOIN: Kind.JOIN, PHX_LEAVE: Kind.LEAVE}.get(_text(message.event), Kind.EVENT)
+        return RequestKind.HEARTBEAT
+    return {PHX_JOIN: RequestKind.JOIN, PHX_LEAVE: RequestKind.LEAVE}.get(
+        _text(message.event), RequestKind.EVENT
+    )
 
 
 def _text(value: JSON) -> str:

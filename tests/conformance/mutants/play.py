@@ -27,13 +27,13 @@ from tests.conformance.mutants import sockets as _sockets
 from tests.serving import serving
 
 # Each of these adds its mutants to the list.
-ROOMS = (_serializers, _sockets, _channels, _presences, _connects, _longpolls)
+MUTANT_MODULES = (_serializers, _sockets, _channels, _presences, _connects, _longpolls)
 
 CASES = load_suite()
 _IDLE = ("end/idle", "end/idle-timeout")
 
 _QUIET_S = 0.06
-_HURRY = 4.0
+_SPEEDUP = 4.0
 _CONCURRENCY = 64
 
 
@@ -49,15 +49,15 @@ def failures_of(name: str | None) -> dict[str, str]:
 
 
 async def _play(mutant: Mutant | None) -> list[CaseResult]:
-    """Play all in a hurry, and what failed unasked once more in peace.
+    """Play all in a speedup, and what failed unasked once more in peace.
 
     When the machine stalls for a moment, a hurried answer is late and its case fails; a mistake
     fails it again.
     """
     if mutant is not None and mutant.waits:
-        results = await _play_all(CASES, _HURRY / 2, 0.1)
+        results = await _play_all(CASES, _SPEEDUP / 2, 0.1)
     else:
-        results = await _play_all(select(CASES, without=_IDLE), _HURRY, _QUIET_S)
+        results = await _play_all(select(CASES, without=_IDLE), _SPEEDUP, _QUIET_S)
     unasked = [
         result.case
         for result in results
@@ -67,8 +67,8 @@ async def _play(mutant: Mutant | None) -> list[CaseResult]:
     return [again.get(result.case.key, result) for result in results]
 
 
-async def _play_all(cases: Sequence[Case], hurry: float, quiet_s: float) -> list[CaseResult]:
-    async with serving(build_reference_app(hurry=hurry)) as base_url:
+async def _play_all(cases: Sequence[Case], speedup: float, quiet_s: float) -> list[CaseResult]:
+    async with serving(build_reference_app(speedup=speedup)) as base_url:
         return await run_cases(
-            cases, base_url, concurrency=_CONCURRENCY, quiet_s=quiet_s, hurry=hurry
+            cases, base_url, concurrency=_CONCURRENCY, quiet_s=quiet_s, speedup=speedup
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.conformance.suite.reasons import describe_heard, reasons
+from phoenix_compat.conformance.suite.reasons import describe_received, reasons
 
 REPLY = {"text": ["1", "1", "t", "phx_reply", {"response": {}, "status": "ok"}]}
 CLOSE = {"text": ["1", "1", "t", "phx_close", {}]}
@@ -52,5 +52,5 @@ def test_what_was_heard_is_a_line_each() -> None:
     """Nothing is told as such."""
     heard = {"open": {"status": 101}, "frames": {"a": [{"b64": "AP8="}], "b": [{"gone": True}]}}
 
-    assert list(describe_heard(heard)) == ['open: {"status":101}', "a: b64 AP8=", "b: gone true"]
-    assert list(describe_heard({})) == ["nothing"]
+    assert list(describe_received(heard)) == ['open: {"status":101}', "a: b64 AP8=", "b: gone true"]
+    assert list(describe_received({})) == ["nothing"]

@@ -39,7 +39,7 @@ CLIENT_ERRORS = {
 def told(violations: list[Violation], who: Side) -> list[str]:
     """The violations of one side, readable."""
     return [
-        f"frame {one.entry.number} {one.rule.id} {one.detail} {one.entry.what}"
+        f"frame {one.entry.number} {one.rule.id} {one.detail} {one.entry.frame}"
         for one in violations
         if one.rule.who is who
     ]
@@ -82,7 +82,7 @@ EVENTS = (
 ENDINGS = ("stop", "stop_reply", "stop_error", "crash", "unknown")
 
 
-class Rambling:
+class RandomClient:
     """A client without manners: whatever comes to its mind, and it waits for no answer."""
 
     def __init__(self, seed: int) -> None:
@@ -120,7 +120,7 @@ async def test_this_server_breaks_no_rule_whatever_it_is_told(
     wires = [
         await RecordedWire.open(recording, reference_url, conn, "vsn=2.0.0") for conn in ("a", "b")
     ]
-    ramblings = [Rambling(seed * 2 + index).messages(150) for index in range(2)]
+    ramblings = [RandomClient(seed * 2 + index).messages(150) for index in range(2)]
 
     for messages in zip(*ramblings, strict=True):
         for wire, message in zip(wires, messages, strict=True):

@@ -83,7 +83,7 @@ class Close:
     reason: str = ""
 
 
-What = Open | Text | Binary | Ping | Pong | Close
+Frame = Open | Text | Binary | Ping | Pong | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Entry:
     conn: str
     at_s: float | None
     side: Side
-    what: What
+    frame: Frame
 
 
 def member(found: Mapping[str, Any], key: str, kinds: type | tuple[type, ...], place: str) -> Any:

@@ -15,9 +15,9 @@ from typing import Any
 from phoenix_compat.conformance.trace.recording import frames
 from phoenix_compat.conformance.trace.recording.frames import (
     Entry,
+    Frame,
     Side,
     TraceError,
-    What,
     bytes_member,
     member,
 )
@@ -103,7 +103,7 @@ def _message(message: Any, conn: str, place: str) -> Entry:
     return Entry(0, place, conn, at_s, _SIDES[kind], _frame(message, place))
 
 
-def _frame(message: Mapping[str, Any], place: str) -> What:
+def _frame(message: Mapping[str, Any], place: str) -> Frame:
     opcode = member(message, "opcode", int, place)
     data = member(message, "data", str, place)
     match opcode:

@@ -26,9 +26,9 @@ from typing import Any
 from phoenix_compat.conformance.trace.recording import frames
 from phoenix_compat.conformance.trace.recording.frames import (
     Entry,
+    Frame,
     Side,
     TraceError,
-    What,
     bytes_member,
     member,
 )
@@ -71,7 +71,7 @@ def _time(found: Mapping[str, Any], place: str) -> float | None:
     return at_s
 
 
-def _what(found: Mapping[str, Any], place: str) -> tuple[Side, What]:
+def _what(found: Mapping[str, Any], place: str) -> tuple[Side, Frame]:
     kinds = [kind for kind in _KINDS if kind in found]
     if len(kinds) != 1:
         raise TraceError(f"{place}: exactly one of {', '.join(_KINDS)} is expected, not {kinds}")
@@ -96,7 +96,7 @@ def _open(found: Mapping[str, Any], place: str) -> frames.Open:
     )
 
 
-def _frame(kind: str, found: Mapping[str, Any], place: str) -> What:
+def _frame(kind: str, found: Mapping[str, Any], place: str) -> Frame:
     match kind:
         case "close":
             reason = member(found, "reason", str, place) if "reason" in found else ""

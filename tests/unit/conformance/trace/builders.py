@@ -15,20 +15,20 @@ import re
 from dataclasses import dataclass
 
 from phoenix_compat.conformance.trace.recording import frames
-from phoenix_compat.conformance.trace.recording.frames import Entry, Side, What
+from phoenix_compat.conformance.trace.recording.frames import Entry, Frame, Side
 
 _LINE = re.compile(r"(?P<blame>! )?(?:@(?P<time>[\d.]+) )?(?P<arrow>[→←] )?(?P<rest>.*)")
 
 
 @dataclass(frozen=True)
-class Scene:
+class MarkedRecording:
     """A recording, and which of its frames are to blame."""
 
     entries: list[Entry]
     blamed: list[int]
 
 
-def scene(script: str, conn: str = "a") -> Scene:
+def parse_recording(script: str, conn: str = "a") -> MarkedRecording:
     """Read a script; blank lines are nothing."""
     entries: list[Entry] = []
     blamed: list[int] = []
@@ -42,10 +42,10 @@ def scene(script: str, conn: str = "a") -> Scene:
         entries.append(Entry(number, f"line {number}", conn, at_s, side, _what(found["rest"])))
         if found["blame"]:
             blamed.append(number)
-    return Scene(entries, blamed)
+    return MarkedRecording(entries, blamed)
 
 
-def _what(text: str) -> What:
+def _what(text: str) -> Frame:
     word, _, rest = text.partition(" ")
     match word:
         case "open":

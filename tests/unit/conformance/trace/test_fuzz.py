@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from phoenix_compat.conformance.trace import report
 from phoenix_compat.conformance.trace.checker import check_trace
 from phoenix_compat.conformance.trace.recording import frames
-from phoenix_compat.conformance.trace.recording.frames import Entry, Side, TraceError, What
+from phoenix_compat.conformance.trace.recording.frames import Entry, Frame, Side, TraceError
 from phoenix_compat.conformance.trace.recording.read_trace import read_trace
 
 JSON = st.recursive(
@@ -40,7 +40,7 @@ OBJECTS = st.fixed_dictionaries(
     optional={"join_ref": REFS},
 ).map(json.dumps)
 ANY_TEXT = st.text(st.characters(), max_size=12)
-WHATS: st.SearchStrategy[What] = st.one_of(
+WHATS: st.SearchStrategy[Frame] = st.one_of(
     (ARRAYS | OBJECTS | JSON.map(json.dumps) | ANY_TEXT).map(frames.Text),
     st.binary(max_size=12).map(frames.Binary),
     ANY_TEXT.map(frames.Ping),
@@ -59,13 +59,13 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_every_recording_is_judged(steps: list[tuple[str, float | None, Side, What]]) -> None:
+def test_every_recording_is_judged(steps: list[tuple[str, float | None, Side, Frame]]) -> None:
     """No frame makes the checker fail, and what it finds can be printed as UTF-8."""
     entries = [Entry(n, f"line {n}", *step) for n, step in enumerate(steps, start=1)]
 
     found = check_trace(entries)
 
-    assert all(line.isprintable() for line in report.tell(found, entries))
+    assert all(line.isprintable() for line in report.format_report(found, entries))
     json.dumps(report.as_json(found, entries))
 
 
@@ -87,7 +87,7 @@ def test_deep_nesting_is_judged(side: Side, depth: int) -> None:
     found = check_trace(entries)
 
     assert found
-    assert "\n".join(report.tell(found, entries))
+    assert "\n".join(report.format_report(found, entries))
 
 
 @pytest.mark.parametrize("payload", ["null", "[]", '"s"', "1", '{"ann":null}', '{"joins":[]}'])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from phoenix_compat.conformance.trace.checker import Patience, check_trace
+from phoenix_compat.conformance.trace.checker import Timeouts, check_trace
 from phoenix_compat.conformance.trace.recording.frames import Entry, Open, Side
 from phoenix_compat.conformance.trace.rules.rule import Level
-from tests.unit.conformance.trace.builders import scene
-from tests.unit.conformance.trace.rows import JOINED, JOINED_V1, LEFT, V1, V2
+from tests.unit.conformance.trace.bad_recordings import JOINED, JOINED_V1, LEFT, V1, V2
+from tests.unit.conformance.trace.builders import parse_recording
 
 LEAVE_AND_JOIN = (
     JOINED + '→ ["1","2","room:a","phx_leave",{}]\n→ ["3","3","room:a","phx_join",{}]\n'
@@ -110,7 +110,7 @@ WARNED = {
 @pytest.mark.parametrize("script", SILENT.values(), ids=SILENT)
 def test_nothing_is_told_of_what_is_right(script: str) -> None:
     """Odd but right: no violation of either side."""
-    found = check_trace(scene(script).entries)
+    found = check_trace(parse_recording(script).entries)
 
     assert [(violation.rule.id, violation.detail) for violation in found] == []
 
@@ -118,7 +118,7 @@ def test_nothing_is_told_of_what_is_right(script: str) -> None:
 @pytest.mark.parametrize(("script", "rule_id"), WARNED.values(), ids=WARNED)
 def test_what_is_possible_and_unwise_is_a_should(script: str, rule_id: str) -> None:
     """Phoenix can send it, clients drop it: told, and not as an error."""
-    found = check_trace(scene(script).entries)
+    found = check_trace(parse_recording(script).entries)
 
     assert [violation.rule.id for violation in found] == [rule_id]
     assert found[0].rule.level is Level.SHOULD
@@ -126,7 +126,10 @@ def test_what_is_possible_and_unwise_is_a_should(script: str, rule_id: str) -> N
 
 def test_each_connection_has_its_own_refs_and_topics() -> None:
     """What one connection joined says nothing of another."""
-    one, other = scene(JOINED), scene(V2 + '→ ["1","1","room:a","echo",{}]', conn="b")
+    one, other = (
+        parse_recording(JOINED),
+        parse_recording(V2 + '→ ["1","1","room:a","echo",{}]', conn="b"),
+    )
 
     found = check_trace([*one.entries, *other.entries])
 
@@ -137,9 +140,9 @@ def test_each_connection_has_its_own_refs_and_topics() -> None:
 
 def test_a_name_opened_again_is_a_new_connection() -> None:
     """After a reconnect nothing is joined."""
-    first = scene(JOINED).entries
+    first = parse_recording(JOINED).entries
     again = Entry(9, "line 9", "a", 1.0, Side.CLIENT, Open("ws://localhost/?vsn=2.0.0"))
-    last = scene('→ ["1","2","room:a","echo",{}]').entries
+    last = parse_recording('→ ["1","2","room:a","echo",{}]').entries
 
     found = check_trace([*first, again, *last])
 
@@ -150,8 +153,8 @@ def test_without_times_nothing_is_late() -> None:
     """A recording without times is judged by its order alone."""
     script = V2 + '→ [null,"2","phoenix","heartbeat",{}]\n@900 → ping x'
     timeless = [
-        Entry(entry.number, entry.place, entry.conn, None, entry.side, entry.what)
-        for entry in scene(script).entries
+        Entry(entry.number, entry.place, entry.conn, None, entry.side, entry.frame)
+        for entry in parse_recording(script).entries
     ]
 
     assert check_trace(timeless) == []
@@ -159,8 +162,8 @@ def test_without_times_nothing_is_late() -> None:
 
 def test_a_silent_connection_is_told_while_another_talks() -> None:
     """Time goes on for all connections, whichever it is told by."""
-    waiting = scene(V2 + '@1 → [null,"2","phoenix","heartbeat",{}]')
-    talking = scene(V2 + "@20 → ping x\n@33 → ping x", conn="b")
+    waiting = parse_recording(V2 + '@1 → [null,"2","phoenix","heartbeat",{}]')
+    talking = parse_recording(V2 + "@20 → ping x\n@33 → ping x", conn="b")
 
     found = check_trace([*waiting.entries, *talking.entries])
 
@@ -173,7 +176,7 @@ def test_the_patience_can_be_chosen() -> None:
     """A server with a shorter limit is judged by it."""
     script = V2 + '@1 → [null,"2","phoenix","heartbeat",{}]\n@2 → ping x'
 
-    found = check_trace(scene(script).entries, Patience(heartbeat_s=0.5))
+    found = check_trace(parse_recording(script).entries, Timeouts(heartbeat_s=0.5))
 
     assert [violation.rule.id for violation in found] == ["heartbeat/unanswered"]
 
@@ -187,6 +190,6 @@ def test_one_error_is_told_once() -> None:
         '← ["2",null,"room:a","msg",{}]'
     )
 
-    found = check_trace(scene(script).entries)
+    found = check_trace(parse_recording(script).entries)
 
     assert [violation.rule.id for violation in found] == ["end/refs"]

@@ -51,7 +51,7 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
         1, "line 2", "a", 1.0, Side.CLIENT, frames.Open(URL, 101, ("phoenix",), "phoenix")
     )
     assert entries[1] == Entry(2, "line 3", "b", 1.5, Side.CLIENT, frames.Text(TEXT))
-    assert [entry.what for entry in entries[2:]] == [
+    assert [entry.frame for entry in entries[2:]] == [
         frames.Binary(b"\x00\xff"),
         frames.Ping("x"),
         frames.Pong("x"),
@@ -110,7 +110,7 @@ def test_a_har_is_read(tmp_path: Path) -> None:
 
     entries = read(tmp_path, json.dumps(document, indent=1))
 
-    assert [(entry.number, entry.conn, entry.what) for entry in entries] == [
+    assert [(entry.number, entry.conn, entry.frame) for entry in entries] == [
         (1, "1", frames.Open(URL, 101, ("phoenix", "other"))),
         (2, "1", frames.Text(TEXT)),
         (3, "2", frames.Open(URL)),

@@ -186,10 +186,10 @@ CLIENT = {
     "client/after-close": V2 + '→ close 1000\n! → ["1","1","room:a","phx_join",{}]',
 }
 
-ROWS = {**HANDSHAKE, **SHAPE, **REPLIES, **PUSHES, **WEBSOCKET, **CLIENT}
+BAD_RECORDINGS = {**HANDSHAKE, **SHAPE, **REPLIES, **PUSHES, **WEBSOCKET, **CLIENT}
 
 # Where a server errs because a client did, the client's own violation is told too.
-COMPANY = {
+ALSO_BROKEN = {
     "open/vsn-accepted": {"client/vsn"},
     "reply/not-joined": {"client/not-joined"},
     "reply/stale": {"client/join-ref"},
