@@ -1,7 +1,7 @@
-"""The suite as pytest tests: `pytest --phoenix-url=…` collects one item for each case.
+"""Runs the suite as pytest tests: `pytest --phoenix-url=…` collects one item for each case.
 
-`pytest_phoenix_compat` brings it in when the option is used. Only there is pytest needed; the rest
-of the package never imports this module.
+`pytest_phoenix_compat` imports this module if the option is given. Nothing else in the package
+imports it, because it needs pytest.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ _PROBE_TIMEOUT_S = 10.0
 
 
 class CaseFailedError(Exception):
-    """A case failed; the text is what the runner says of it."""
+    """A case failed; the message is the explanation of the runner."""
 
 
 class CaseRunner:
-    """Plays the cases of a run, all at once when the first verdict is wanted."""
+    """Plays the cases of a run, all at once when the first result is requested."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._results: dict[str, CaseResult] = {}
         self._problem: str | None = None
 
-    def verdict(self, case: Case, beside: Sequence[Case]) -> CaseResult:
-        """The verdict over a case.
+    def result(self, case: Case, all_cases: Sequence[Case]) -> CaseResult:
+        """The result of a case.
 
         Args:
-            beside: the cases of this run, which are played with it unless they have been.
+            all_cases: the cases of this run; the first call plays all of them.
 
         Raises:
-            CaseFailedError: there is nothing to be tested at the URL.
+            CaseFailedError: there is no server to test at the URL.
         """
         if not self._results and self._problem is None:
-            asyncio.run(self._play(beside))
+            asyncio.run(self._play(all_cases))
         if self._problem is not None:
             raise CaseFailedError(self._problem)
         if case.key not in self._results:
@@ -80,15 +80,15 @@ class PhoenixCase(pytest.Item):
         self.add_marker("phoenix")
 
     def runtest(self) -> None:
-        """Read the verdict over the case; the first item plays those of all."""
-        result = self._runner.verdict(self.case, self._played_together())
+        """Fail if the case failed; the first item plays all cases."""
+        result = self._runner.result(self.case, self._played_together())
         self.user_properties.append(("took_s", round(result.took_s, 3)))
         if not result.passed:
             reasons = "\n".join(result.reasons)
             raise CaseFailedError(f"{reasons}\n\n{result.explain()}\n\n{self._reproduce()}")
 
     def _played_together(self) -> list[Case]:
-        """All that this run selected; under xdist, where others play too, this one alone."""
+        """All selected cases; with xdist only this one, because each worker would play them all."""
         if hasattr(self.config, "workerinput"):
             return [self.case]
         return [item.case for item in self.session.items if isinstance(item, PhoenixCase)]
@@ -100,7 +100,7 @@ class PhoenixCase(pytest.Item):
         return shlex.join(words)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What the runner says; a traceback only for what is not the server's fault."""
+        """The explanation of the runner; a traceback only for other errors."""
         if isinstance(excinfo.value, CaseFailedError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -111,10 +111,10 @@ class PhoenixCase(pytest.Item):
 
 
 class _Suite(pytest.Collector):
-    """What the cases hang from."""
+    """The parent node of the cases."""
 
     def collect(self) -> list[PhoenixCase]:
-        """Nothing: the plugin adds the cases, to whatever files are collected."""
+        """Collect nothing: the plugin adds the cases to the collected items."""
         return []
 
 
@@ -128,10 +128,10 @@ class PhoenixPlugin:
 
     @classmethod
     def of(cls, config: pytest.Config) -> PhoenixPlugin:
-        """Read the options.
+        """Create the plugin from the options.
 
         Raises:
-            pytest.UsageError: one of them cannot be understood.
+            pytest.UsageError: an option is not valid.
         """
         option = config.getoption
         transport = option("phoenix_transport")
@@ -151,12 +151,10 @@ class PhoenixPlugin:
             levels=option("phoenix_level"),
         )
         if not cases:
-            raise pytest.UsageError(
-                "no case is named so: see phoenix-compat conformance run --list"
-            )
+            raise pytest.UsageError("no case matches; see phoenix-compat conformance run --list")
         return cls(option("phoenix_url").rstrip("/"), cases, expected)
 
-    @pytest.hookimpl(tryfirst=True)  # before -k and -m choose among the items
+    @pytest.hookimpl(tryfirst=True)  # before -k and -m select items
     def pytest_collection_modifyitems(
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> None:

@@ -1,4 +1,4 @@
-// phoenix.js through good and bad days, every frame printed as `conformance trace` reads it.
+// Runs phoenix.js through joins, a crash and a disconnect; prints every frame as `conformance trace` reads it.
 import {Socket} from "phoenix"
 import WebSocket from "ws"
 

@@ -1,4 +1,4 @@
-"""The trace checker finds no fault with phoenix.js, nor with this server, whatever goes wrong."""
+"""The trace checker finds no violations between phoenix.js and this server, even after failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).parent / "recorded.mjs"
 
 
 async def test_phoenix_js_breaks_no_rule(serve: Serve, node: str) -> None:
-    """Joins, early pushes, binary frames, a crash, a disconnect, leaves: each frame is in place."""
+    """Joins, early pushes, binary frames, a crash, a disconnect and leaves break no rule."""
     base_url = await serve(build_reference_app())
     process = await asyncio.create_subprocess_exec(
         *(node, str(SCRIPT), base_url), stdout=asyncio.subprocess.PIPE

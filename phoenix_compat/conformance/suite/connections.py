@@ -1,7 +1,7 @@
-"""The two ways to talk with a server under test: a websocket, and a long-poll session.
+"""Connections to the server under test: a websocket, or a long-poll session.
 
-Each is told what to send and tells `hear` what comes, in the form of `showing`. They judge only
-what no server may do.
+A connection sends what it is given, and passes what it receives to `on_received` in the format of
+`format_frames`. It reports as a violation only what no server may send.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from phoenix_compat.conformance.suite.wire_client import (
 )
 
 _RESPONSE_TIMEOUT_S = 15.0
-"""A long poll answers within its window of 10 s; what takes longer will not come."""
+"""A long poll is answered within its window of 10 s."""
 
 _CLOSE_TIMEOUT_S = 2.0
 _PROBE_TIMEOUT_S = 2.0
@@ -40,7 +40,7 @@ OnReceived = Callable[[Received], None]
 
 
 class UnplayableError(Exception):
-    """A step asks for what is not there, or the server makes it impossible to go on."""
+    """A step is not possible, or the server makes it impossible to continue."""
 
 
 class Connection(Protocol):
@@ -56,13 +56,13 @@ class Connection(Protocol):
         """Send a ping; websockets only."""
 
     async def close(self, code: int) -> None:
-        """Close from this side, and hear nothing more."""
+        """Close from the client's side; receive nothing more."""
 
     async def probe(self) -> None:
-        """Make the server say whether the connection is there still; a websocket tells unasked."""
+        """Make sure that everything sent so far has arrived, or that the connection has ended."""
 
     async def disconnect(self) -> None:
-        """Be gone, politely if the server lets us."""
+        """Close the connection, with a close handshake if there is one."""
 
 
 async def exchange(  # noqa: PLR0913 - the parts of a request
@@ -74,7 +74,7 @@ async def exchange(  # noqa: PLR0913 - the parts of a request
     *,
     timeout_s: float = _RESPONSE_TIMEOUT_S,
 ) -> HttpResponse:
-    """One request over a TCP connection of its own, below the path of the base URL."""
+    """Make one request on a new TCP connection; the target is relative to the base URL."""
     client = await WireClient.connect(base_url)
     prefix = urlsplit(base_url).path.rstrip("/")
     try:
@@ -109,17 +109,17 @@ class WebSocketConnection:
         await self._client.send_frame(data, Opcode.PING)
 
     async def close(self, code: int) -> None:
-        """Send a close frame, and hear nothing more."""
+        """Send a close frame; receive nothing more."""
         self._is_muted = True
         await self._client.send_bytes(encode_close(code))
 
     async def probe(self) -> None:
-        """Nothing: the end of a websocket is heard."""
+        """Do nothing: the end of a websocket is always received."""
 
     async def disconnect(self) -> None:
-        """Close politely, and without mercy when the server does not answer."""
+        """Close with a handshake; drop the connection if the server does not answer in time."""
         if not self._listener.done():
-            with suppress(ConnectionError):  # the server may be faster
+            with suppress(ConnectionError):  # the server may have closed first
                 await self.close(1000)
             await asyncio.wait([self._listener], timeout=_CLOSE_TIMEOUT_S)
         self._listener.cancel()
@@ -130,7 +130,7 @@ class WebSocketConnection:
         while (frame := await self._client.read_frame(timeout_s=None)) is not None:
             if frame.opcode == Opcode.CLOSE:
                 self._emit_close(frame)
-                with suppress(ConnectionError):  # it need not wait for our half of the handshake
+                with suppress(ConnectionError):  # the server need not wait for our close frame
                     await self._client.send_frame(frame.payload[:2], Opcode.CLOSE)
                 return
             self._handle(frame)
@@ -154,20 +154,20 @@ class WebSocketConnection:
             self._emit(show_frame(self._opcode, b"".join(self._parts)))
             self._parts = []
 
-    def _emit(self, shown: Received) -> None:
+    def _emit(self, frame: Received) -> None:
         if not self._is_muted:
-            self._on_received(shown)
+            self._on_received(frame)
 
 
 class LongPollConnection:
-    """A long-poll session, polled without a pause as clients do.
+    """A long-poll session that polls without a pause, as clients do.
 
-    What is said in it is judged, not in what it is wrapped: HTTP status, tokens and the form of
-    messages have cases of their own, which are spelled out in HTTP.
+    Only the messages are compared. HTTP status, tokens and the encoding of messages have their own
+    cases, which are written in HTTP.
 
     Args:
-        target: path and query that opened it.
-        token: what the opening answered.
+        target: the path and query that opened it.
+        token: the token in the response to the first request.
     """
 
     def __init__(self, base_url: str, target: str, token: str, on_received: OnReceived) -> None:
@@ -178,53 +178,53 @@ class LongPollConnection:
         self._is_gone = False
         self._probes = itertools.count(1)
         self._probe_ref: str | None = None
-        self._on_probe = asyncio.Event()
+        self._probe_answered = asyncio.Event()
         self._listener = asyncio.create_task(self._listen())
 
     async def send_text(self, text: str) -> None:
-        """Post one message, as phoenix.js does: a batch of one line, if it can be one."""
+        """Post one message as phoenix.js does: as a batch of one line, if possible."""
         is_line = text.startswith("[") and "\n" not in text
-        kind = "application/x-ndjson" if is_line else "application/json"
-        await self._post(text.encode(), kind)
+        content_type = "application/x-ndjson" if is_line else "application/json"
+        await self._post(text.encode(), content_type)
 
     async def send_binary(self, data: bytes) -> None:
-        """Post one binary message: a line of base64."""
+        """Post one binary message as a line of base64."""
         await self._post(base64.b64encode(data), "application/x-ndjson")
 
     async def ping(self, data: str) -> None:
-        """There are no pings here."""
+        """Raise UnplayableError: long-polling has no pings."""
         raise UnplayableError("a long-poll session has no pings")
 
     async def close(self, code: int) -> None:
-        """There is no closing here: a client that goes stays away."""
+        """Raise UnplayableError: a long-poll client cannot close its session."""
         raise UnplayableError("a long-poll session cannot be closed by its client")
 
     async def probe(self) -> None:
-        """Send a heartbeat and wait for its answer, which is not shown; or hear that it is gone."""
+        """Send a heartbeat and wait for its reply, which is not passed on, or for the end."""
         if self._is_gone:
             return
         self._probe_ref = ref = f"probe-{next(self._probes)}"
-        self._on_probe.clear()
+        self._probe_answered.clear()
         v1 = {"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": ref}
         await self.send_text(
             compact_json(v1 if self._is_v1 else [None, ref, "phoenix", "heartbeat", {}])
         )
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                await self._on_probe.wait()
+                await self._probe_answered.wait()
         except TimeoutError:
-            self._emit({"violation": "a heartbeat was taken and not answered"})
+            self._emit({"violation": "a heartbeat was accepted but not answered"})
 
     async def disconnect(self) -> None:
-        """Poll no more; the session ends by itself."""
+        """Stop polling; the session then times out."""
         self._listener.cancel()
         await asyncio.wait([self._listener])
 
-    async def _post(self, body: bytes, kind: str) -> None:
+    async def _post(self, body: bytes, content_type: str) -> None:
         response = await exchange(
-            self._base_url, "POST", self._target, [("Content-Type", kind)], body
+            self._base_url, "POST", self._target, [("Content-Type", content_type)], body
         )
-        match read_answer(response):
+        match read_json(response):
             case {"status": 200}:
                 return
             case {"status": 410}:
@@ -240,9 +240,9 @@ class LongPollConnection:
             self._emit({"violation": f"the poll failed: {type(error).__name__} {error}"})
 
     async def _poll(self) -> bool:
-        """Poll once; whether to go on."""
+        """Poll once; returns whether to continue."""
         response = await exchange(self._base_url, "GET", self._target)
-        match read_answer(response):
+        match read_json(response):
             case {"status": 200, "messages": [_, *_] as messages}:
                 for message in messages:
                     self._handle(message)
@@ -257,11 +257,11 @@ class LongPollConnection:
 
     def _handle(self, message: JSON) -> None:
         text = message if isinstance(message, str) else compact_json(message)
-        shown = show_text(text.encode("utf-8", "replace"))
-        if self._is_probe(shown.get("text")):
-            self._on_probe.set()
+        frame = show_text(text.encode("utf-8", "replace"))
+        if self._is_probe(frame.get("text")):
+            self._probe_answered.set()
         else:
-            self._emit(shown)
+            self._emit(frame)
 
     def _is_probe(self, message: JSON) -> bool:
         ref = None
@@ -274,15 +274,15 @@ class LongPollConnection:
     def _emit_gone(self) -> None:
         if not self._is_gone:
             self._is_gone = True
-            self._on_probe.set()
+            self._probe_answered.set()
             self._emit({"gone": True})
 
-    def _emit(self, shown: Received) -> None:
-        self._on_received(shown)
+    def _emit(self, frame: Received) -> None:
+        self._on_received(frame)
 
 
-def read_answer(response: HttpResponse) -> dict[str, JSON]:
-    """The JSON object that a long-poll request was answered with, empty when it was none."""
+def read_json(response: HttpResponse) -> dict[str, JSON]:
+    """The JSON object in a long-poll response; empty if the body is not a JSON object."""
     try:
         answer = parse_json(response.body.decode())
     except ValueError:
@@ -291,5 +291,5 @@ def read_answer(response: HttpResponse) -> dict[str, JSON]:
 
 
 def describe(response: HttpResponse) -> str:
-    """An answer in few words."""
+    """A short description of a response."""
     return f"HTTP {response.status} {response.body[:200]!r}"

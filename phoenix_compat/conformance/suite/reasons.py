@@ -1,4 +1,4 @@
-"""Says in words where an answer differs from what was wanted."""
+"""Compares what a step received with what it wanted, and describes each difference."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _SHOWN_CHARS = 600
 
 
 def matches(wanted: JSON, got: JSON) -> bool:
-    """Whether two JSON values are the same: keys in any order, `1`, `1.0` and `true` all different.
+    """Whether two JSON values are equal: keys in any order, `1`, `1.0` and `true` all different.
 
-    Among the wanted, `"<any>"` matches any value but null, `"<ignored>"` null too, and the frame
-    `{"exact": text}` a text frame that is exactly this text.
+    In `wanted`, `"<any>"` matches any value except null, `"<ignored>"` matches null too, and the
+    frame `{"exact": text}` matches a text frame with exactly this text.
     """
     if wanted in ("<any>", "<ignored>"):
         return got is not None or wanted == "<ignored>"
@@ -30,7 +30,7 @@ def matches(wanted: JSON, got: JSON) -> bool:
 def reasons(
     wanted: Mapping[str, JSON], got: Mapping[str, JSON], unordered: Collection[str] = ()
 ) -> list[str]:
-    """A sentence for each way in which what a step got differs from what it wanted.
+    """A sentence for each difference between what a step wanted and what it got.
 
     Args:
         unordered: connections whose frames may come in any order.
@@ -46,7 +46,7 @@ def reasons(
     return found
 
 
-def _frame_reasons(wanted: Sequence[JSON], got: Sequence[JSON], is_unordered: bool) -> list[str]:  # noqa: FBT001 - private, named where it is called
+def _frame_reasons(wanted: Sequence[JSON], got: Sequence[JSON], is_unordered: bool) -> list[str]:  # noqa: FBT001 - private, and named by its caller
     missing, extra = _unmatched(wanted, got)
     if not missing and not extra:
         is_in_order = is_unordered or all(map(matches, wanted, got))
@@ -60,7 +60,7 @@ def _frame_reasons(wanted: Sequence[JSON], got: Sequence[JSON], is_unordered: bo
 
 
 def _unmatched(wanted: Sequence[JSON], got: Sequence[JSON]) -> tuple[list[JSON], list[JSON]]:
-    """The frames that have no partner on the other side, wherever it stands."""
+    """The wanted frames that are missing and the extra frames, in any order."""
     missing, extra = [], list(got)
     for frame in wanted:
         partner = next((index for index, one in enumerate(extra) if matches(frame, one)), None)
@@ -72,7 +72,7 @@ def _unmatched(wanted: Sequence[JSON], got: Sequence[JSON]) -> tuple[list[JSON],
 
 
 def _frame_difference(wanted: JSON, got: JSON) -> str:
-    """Where two frames differ; of text frames the JSON is looked at."""
+    """Where two frames differ; for text frames, where their JSON differs."""
     if set(wanted) == set(got) == {"text"}:
         return _difference(wanted["text"], got["text"])
     if set(wanted) == {"exact"} and isinstance(got, ReceivedText):
@@ -99,7 +99,7 @@ def _show(value: JSON) -> str:
 
 
 def describe_frame(shown: JSON) -> str:
-    """What was heard, for people: a text frame as its JSON, the rest with its kind before it."""
+    """A frame for people: text as JSON, other frames with their type in front."""
     if isinstance(shown, str):
         return shown
     if isinstance(shown, Mapping) and len(shown) == 1:
@@ -110,13 +110,13 @@ def describe_frame(shown: JSON) -> str:
     return _show(shown)
 
 
-def describe_received(heard: Mapping[str, JSON]) -> Iterator[str]:
-    """What was wanted or got, a line for each thing."""
-    if not heard:
+def describe_received(received: Mapping[str, JSON]) -> Iterator[str]:
+    """What was wanted or received, one line for each part."""
+    if not received:
         yield "nothing"
     for part in ("open", "http"):
-        if part in heard:
-            yield f"{part}: {_show(heard[part])}"
-    for conn, frames in sorted(heard.get("frames", {}).items()):
+        if part in received:
+            yield f"{part}: {_show(received[part])}"
+    for conn, frames in sorted(received.get("frames", {}).items()):
         for frame in frames:
             yield f"{conn}: {describe_frame(frame)}"

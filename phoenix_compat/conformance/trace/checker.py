@@ -1,6 +1,6 @@
-"""Judges a whole recording: every connection by itself, time for all of them together.
+"""Checks a whole recording: each connection on its own, with one clock for all of them.
 
-It does no I/O: entries in, violations out.
+It does no I/O: it takes entries and returns violations.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["Timeouts", "TraceChecker", "Violation", "check_trace"]
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One rule broken by one entry.
+    """One entry that breaks one rule.
 
     Attributes:
-        detail: what exactly was seen; may be empty.
+        detail: what exactly was found; may be empty.
     """
 
     rule: Rule
@@ -32,7 +32,7 @@ class Violation:
 
 
 class TraceChecker:
-    """Takes a recording entry by entry; `finish` when it is over."""
+    """Takes a recording entry by entry; `finish` returns the violations."""
 
     def __init__(self, timeouts: Timeouts | None = None) -> None:
         self._timeouts = timeouts or Timeouts()
@@ -51,14 +51,14 @@ class TraceChecker:
         self._connections[entry.conn].take(entry)
 
     def finish(self) -> list[Violation]:
-        """All violations, in the order of the entries that are to blame."""
+        """End all connections; the violations in the order of the entries that break a rule."""
         for connection in self._connections.values():
             connection.end()
         self._connections.clear()
         return sorted(self._found, key=lambda violation: violation.entry.number)
 
     def _report_late(self, conn: str, now_s: float) -> None:
-        """Before a connection goes on, what is late on it; on the others, once in a while."""
+        """Report what is overdue: on this connection now, on the others once per interval."""
         if conn in self._connections:
             self._connections[conn].wait_until(now_s)
         if now_s - self._late_checked_at_s >= _LATE_CHECK_INTERVAL_S:
@@ -71,7 +71,7 @@ class TraceChecker:
 
 
 def check_trace(entries: Iterable[Entry], timeouts: Timeouts | None = None) -> list[Violation]:
-    """Judge a recording from its first entry to its last."""
+    """Check a recording from its first entry to its last."""
     checker = TraceChecker(timeouts)
     for entry in entries:
         checker.take(entry)

@@ -1,4 +1,4 @@
-"""Judges what the client sends, at the moment it sends it: by what it had heard until then."""
+"""Checks what the client sends, by what it had received up to then."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from phoenix_compat.protocol.message import PHX_CLOSE, PHX_ERROR, PHX_REPLY, Mes
 from phoenix_compat.protocol.serializer import V1, V2
 
 _ARRAY = msgspec.json.Decoder(list[Any])
-_SERVERS_EVENTS = (PHX_REPLY, PHX_CLOSE, PHX_ERROR)
+_SERVER_EVENTS = (PHX_REPLY, PHX_CLOSE, PHX_ERROR)
 
 
 def check_client_frame(state: State, entry: Entry, frame: Text | Binary) -> None:
-    """Take a frame of the client: judge it, and remember what it requests for."""
+    """Check a frame of the client, and remember it as a request."""
     message = _decode(state, entry, frame)
     if message is None:
         return
@@ -41,7 +41,7 @@ def check_client_frame(state: State, entry: Entry, frame: Text | Binary) -> None
     elif kind is not RequestKind.HEARTBEAT:
         _check_channel_message(state, entry, message, before)
     join = state.add_join(entry, message) if kind is RequestKind.JOIN else before
-    if kind is RequestKind.LEAVE and before is not None and _is_for(message, before):
+    if kind is RequestKind.LEAVE and before is not None and _belongs_to(message, before):
         before.leave = before.leave or entry
     request = Request(entry, message, kind, join)
     state.requests.setdefault(key(message.ref), []).append(request)
@@ -62,7 +62,7 @@ def _decode(state: State, entry: Entry, frame: Text | Binary) -> Message | None:
     if serializer is V2 and not is_binary:
         places = len(jason.decode(_ARRAY, data))
         if places > 5:
-            state.report(rules.CLIENT_ARRAY_LENGTH, entry, f"{places} places")
+            state.report(rules.CLIENT_ARRAY_LENGTH, entry, f"{places} elements")
     return message
 
 
@@ -88,14 +88,14 @@ def _check_channel_message(
     state: State, entry: Entry, message: Message, before: Join | None
 ) -> None:
     is_leave = request_kind(message) is RequestKind.LEAVE
-    if message.event in _SERVERS_EVENTS:
+    if message.event in _SERVER_EVENTS:
         state.report(rules.CLIENT_RESERVED_EVENT, entry, f"event {message.event}")
     if before is None:
         rule = rules.CLIENT_LEAVE_NOT_JOINED if is_leave else rules.CLIENT_NOT_JOINED
         state.report(rule, entry, f"topic {message.topic!r} was never joined here")
         return
-    if not is_leave and (over := _why_over(before)):
-        state.report(rules.CLIENT_NOT_JOINED, entry, f"topic {message.topic!r} {over}")
+    if not is_leave and (reason := _why_ended(before)):
+        state.report(rules.CLIENT_NOT_JOINED, entry, f"topic {message.topic!r} {reason}")
         return
     if before.status is JoinStatus.REQUESTED and not is_leave:
         detail = f"the join of frame {before.number} has no answer yet"
@@ -103,7 +103,7 @@ def _check_channel_message(
     _check_join_ref(state, entry, message, before)
 
 
-def _why_over(join: Join) -> str:
+def _why_ended(join: Join) -> str:
     if join.status is JoinStatus.REFUSED:
         return f"was refused to frame {join.number}"
     if join.end is not None:
@@ -117,10 +117,10 @@ def _check_join_ref(state: State, entry: Entry, message: Message, before: Join) 
     if message.join_ref is None:
         if state.version is Version.V2 and before.stored is not None:
             state.report(rules.CLIENT_NO_JOIN_REF, entry, "join_ref is null")
-    elif not _is_for(message, before):
+    elif not _belongs_to(message, before):
         detail = f"{key(message.join_ref)}, and the join's is {key(before.stored)}"
         state.report(rules.CLIENT_JOIN_REF, entry, detail)
 
 
-def _is_for(message: Message, join: Join) -> bool:
+def _belongs_to(message: Message, join: Join) -> bool:
     return message.join_ref is None or same(message.join_ref, join.stored)

@@ -1,4 +1,4 @@
-"""Follows one connection from its handshake to its end, and hands each frame to its judge."""
+"""Follows one connection from its handshake to its end, and passes each frame to its checks."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _UNANNOUNCED_CODES = frozenset({1001, 1012})
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long may pass until something is late, in seconds.
+    """The times after which something is overdue.
 
     Attributes:
-        heartbeat_s: until a heartbeat is answered; phoenix.js gives up after 30.
-        join_s: until a join is answered; clients give up after 10.
-        silence_s: until a client must have said something; Phoenix closes after 60.
+        heartbeat_s: for the reply to a heartbeat; phoenix.js gives up after 30 s.
+        join_s: for the reply to a join; clients give up after 10 s.
+        silence_s: for the next frame of the client; Phoenix closes after 60 s.
     """
 
     heartbeat_s: float = 30.0
@@ -41,7 +41,7 @@ class Timeouts:
 
 
 class Connection:
-    """One websocket."""
+    """The state of one websocket, and the checks that depend on it."""
 
     def __init__(self, report: ReportViolation, timeouts: Timeouts) -> None:
         self._report = report
@@ -50,28 +50,28 @@ class Connection:
         self._is_refused = False
         self._closed_by: dict[Side, Entry] = {}
         self._pings: list[str] = []
-        self._last_heard: Entry | None = None
-        self._ends_in_a_row = 0
+        self._last_client_entry: Entry | None = None
+        self._consecutive_ends = 0
 
     def take(self, entry: Entry) -> None:
-        """Take what happened next."""
+        """Take the next entry."""
         if isinstance(entry.frame, frames.Open):
             self._open(entry, entry.frame)
         elif self._is_refused:
             if entry.side is Side.SERVER:
                 self._report(rules.OPEN_REFUSED_YET_USED, entry, "")
         elif entry.side in self._closed_by:
-            is_servers = entry.side is Side.SERVER
-            rule = rules.SOCKET_AFTER_CLOSE if is_servers else client_rules.CLIENT_AFTER_CLOSE
+            is_server = entry.side is Side.SERVER
+            rule = rules.SOCKET_AFTER_CLOSE if is_server else client_rules.CLIENT_AFTER_CLOSE
             detail = f"closed with frame {self._closed_by[entry.side].number}"
             self._report(rule, entry, detail)
         elif entry.side is Side.CLIENT:
-            self._hear_client(entry)
+            self._take_client_frame(entry)
         else:
-            self._hear_server(entry)
+            self._take_server_frame(entry)
 
     def wait_until(self, now_s: float) -> None:
-        """Tell what is late at this time."""
+        """Report what is overdue at this time."""
         if self._closed_by or self._is_refused:
             return
         is_blocked = False
@@ -84,28 +84,28 @@ class Connection:
                 unanswered = server_rules.HEARTBEAT_UNANSWERED
                 rule = server_rules.JOIN_UNANSWERED if is_join else unanswered
                 self._report(rule, request.entry, f"waited longer than {timeout_s:g} s")
-            is_blocked = is_blocked or is_join  # what comes after a join waits for it
-        heard = self._last_heard
-        if heard is not None and _is_late(heard, now_s, self._timeouts.silence_s):
+            is_blocked = is_blocked or is_join  # whatever follows a join has to wait for its reply
+        last = self._last_client_entry
+        if last is not None and _is_late(last, now_s, self._timeouts.silence_s):
             detail = f"nothing for {self._timeouts.silence_s:g} s after it"
-            self._report(client_rules.CLIENT_SILENT, heard, detail)
-            self._last_heard = None
+            self._report(client_rules.CLIENT_SILENT, last, detail)
+            self._last_client_entry = None
 
     def end(self) -> None:
-        """The recording is over, or the connection's name is used for the next one."""
+        """End the connection: the recording is over, or its name is used for a new connection."""
         for join in self._state.open_joins():
             if join.leave_answered is not None and not join.is_replaced:
                 self._report(server_rules.END_NO_CLOSE, join.leave_answered, "")
 
     def _open(self, entry: Entry, handshake: frames.Open) -> None:
-        self._last_heard = entry
+        self._last_client_entry = entry
         self._is_refused = handshake.status != 101
         if handshake.url is not None:
             self._negotiate(entry, handshake.url)
         chosen = handshake.protocol
         if chosen is not None and chosen not in handshake.protocols:
             offered = ", ".join(handshake.protocols) or "nothing"
-            detail = f"{chosen!r}, offered was {offered}"
+            detail = f"chose {chosen!r}, the client offered {offered}"
             self._report(rules.OPEN_PROTOCOL_NOT_OFFERED, entry, detail)
 
     def _negotiate(self, entry: Entry, url: str) -> None:
@@ -122,9 +122,9 @@ class Connection:
         if not self._is_refused:
             self._report(rules.OPEN_VSN_ACCEPTED, entry, f"vsn {vsn!r}")
 
-    def _hear_client(self, entry: Entry) -> None:
-        self._last_heard = entry
-        self._ends_in_a_row = 0
+    def _take_client_frame(self, entry: Entry) -> None:
+        self._last_client_entry = entry
+        self._consecutive_ends = 0
         match entry.frame:
             case frames.Text() | frames.Binary() as frame:
                 self._learn_version(frame)
@@ -136,16 +136,16 @@ class Connection:
             case _:
                 pass
 
-    def _hear_server(self, entry: Entry) -> None:
+    def _take_server_frame(self, entry: Entry) -> None:
         match entry.frame:
             case frames.Text() | frames.Binary() as frame:
-                self._hear_message(entry, frame)
+                self._take_server_message(entry, frame)
             case frames.Ping(data):
                 self._report(rules.SOCKET_SERVER_PING, entry, repr(data))
             case frames.Pong(data):
                 if data not in self._pings:
                     self._report(rules.SOCKET_PONG, entry, repr(data))
-                else:  # RFC 6455 §5.5.3: the latest ping may be answered alone
+                else:  # RFC 6455 §5.5.3: only the latest ping must be answered
                     del self._pings[: self._pings.index(data) + 1]
             case frames.Close(code, reason):
                 self._judge_close(entry, code, reason)
@@ -153,7 +153,7 @@ class Connection:
             case _:
                 pass
 
-    def _hear_message(self, entry: Entry, frame: frames.Text | frames.Binary) -> None:
+    def _take_server_message(self, entry: Entry, frame: frames.Text | frames.Binary) -> None:
         version = self._learn_version(frame)
 
         def report(rule: Rule, detail: str) -> None:
@@ -166,7 +166,7 @@ class Connection:
         if message is None:
             return
         is_end = message.event in {PHX_CLOSE, PHX_ERROR}
-        self._ends_in_a_row = self._ends_in_a_row + 1 if is_end else 0
+        self._consecutive_ends = self._consecutive_ends + 1 if is_end else 0
         if is_end:
             check_end(self._state, entry, message)
         elif message.is_reply:
@@ -175,7 +175,7 @@ class Connection:
             check_event(self._state, entry, message)
 
     def _learn_version(self, frame: frames.Text | frames.Binary) -> Version:
-        """Without a URL the first frame tells: V1 writes objects, and V2 all else."""
+        """Without a URL, the first frame decides: an object is V1, anything else is V2."""
         if self._state.version is None:
             is_object = isinstance(frame, frames.Text) and frame.text.lstrip().startswith("{")
             self._state.version = Version.V1 if is_object else Version.V2
@@ -193,9 +193,9 @@ class Connection:
             self._report(rules.SOCKET_NORMAL_CLOSE, entry, "")
         if reason:
             self._report(rules.SOCKET_REASON, entry, repr(reason))
-        was_announced = self._ends_in_a_row and not any(self._state.open_joins())
+        was_announced = self._consecutive_ends and not any(self._state.open_joins())
         if was_announced and code in _UNANNOUNCED_CODES:
-            detail = f"{self._ends_in_a_row} of them before code {code}"
+            detail = f"{self._consecutive_ends} of them before code {code}"
             self._report(rules.SOCKET_ANNOUNCED, entry, detail)
 
     def _close(self, entry: Entry, code: int) -> None:

@@ -1,8 +1,7 @@
-"""Judges the server's replies: is it asked, by whom is it answered, and was it that one's turn?
+"""Checks the server's replies: whether there was a request, who answers it, and in which order.
 
-What makes it certain: a socket reads one message at a time and in order, waits for a join to
-return, and writes what it answers itself at once. So whatever was asked before a message has been
-decided when that message is answered.
+The order is certain because a socket reads one message at a time, waits for a join to return, and
+writes its own answers at once. So when a message is answered, every earlier one has been decided.
 
 Source: phoenix 1.8.12, lib/phoenix/socket.ex, handle_in/4; lib/phoenix/channel/server.ex, join/4.
 """
@@ -29,8 +28,8 @@ _UNMATCHED = {"status": "error", "response": UNMATCHED_TOPIC}
 
 
 def check_reply(state: State, entry: Entry, reply: ServerMessage) -> None:
-    """Take a reply: find what it answers, and judge it by that."""
-    if not _has_right_payload(reply):
+    """Find the request that a reply answers, and check the reply against it."""
+    if not _has_valid_payload(reply):
         detail = key(reply.payload) if not isinstance(reply.payload, bytes) else "bytes"
         state.report(rules.REPLY_PAYLOAD, entry, detail[:120])
         return
@@ -38,7 +37,7 @@ def check_reply(state: State, entry: Entry, reply: ServerMessage) -> None:
     if request is None:
         return
     if request.answers:
-        _judge_another(state, entry, request)
+        _check_further_reply(state, entry, request)
         return
     request.answers += 1
     _check_turn(state, entry, request)
@@ -46,16 +45,16 @@ def check_reply(state: State, entry: Entry, reply: ServerMessage) -> None:
         state.waiting.remove(request)
     match request.kind:
         case RequestKind.HEARTBEAT:
-            _judge_heartbeat(state, entry, request, reply)
+            _check_heartbeat(state, entry, request, reply)
         case RequestKind.JOIN:
-            _judge_join(state, entry, request, reply)
+            _check_join(state, entry, request, reply)
         case RequestKind.LEAVE:
-            _judge_leave(state, entry, request, reply)
+            _check_leave(state, entry, request, reply)
         case RequestKind.EVENT:
-            _judge_event(state, entry, request, reply)
+            _check_event(state, entry, request, reply)
 
 
-def _has_right_payload(reply: ServerMessage) -> bool:
+def _has_valid_payload(reply: ServerMessage) -> bool:
     payload = reply.payload
     return (
         isinstance(payload, dict)
@@ -76,16 +75,16 @@ def _find_request(state: State, entry: Entry, reply: ServerMessage) -> Request |
     alike = [ref for ref in state.requests if ref.strip('"') == key(reply.ref).strip('"')]
     if alike:
         state.report(rules.REPLY_REF_TYPE, entry, f"{alike[0]} came back as {key(reply.ref)}")
-        # The client will not see it; for the rest of the recording it counts as answered.
+        # The client will not recognize this reply, but from here on the request counts as answered.
         return state.requests[alike[0]][-1]
     state.report(rules.REPLY_NEVER_ASKED, entry, f"ref {key(reply.ref)}")
     return None
 
 
-def _judge_another(state: State, entry: Entry, request: Request) -> None:
+def _check_further_reply(state: State, entry: Entry, request: Request) -> None:
     request.answers += 1
-    is_channels = request.kind is RequestKind.EVENT and not request.is_final
-    rule = rules.REPLY_AGAIN if is_channels else rules.REPLY_TWICE
+    is_from_channel = request.kind is RequestKind.EVENT and not request.is_final
+    rule = rules.REPLY_AGAIN if is_from_channel else rules.REPLY_TWICE
     state.report(rule, entry, f"reply {request.answers} to frame {request.number}")
 
 
@@ -102,7 +101,7 @@ def _check_turn(state: State, entry: Entry, request: Request) -> None:
         state.waiting.remove(join)
 
 
-def _judge_heartbeat(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
+def _check_heartbeat(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
     if reply.payload != _OK_EMPTY or reply.join_ref is not None:
         state.report(rules.HEARTBEAT_REPLY, entry, f"join_ref {key(reply.join_ref)}")
     for skipped in [one for one in state.waiting if one.number < request.number]:
@@ -111,10 +110,10 @@ def _judge_heartbeat(state: State, entry: Entry, request: Request, reply: Server
             state.waiting.remove(skipped)
 
 
-def _judge_join(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
+def _check_join(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
     request.is_final = True
     join = request.join
-    if join is None:  # it always has one
+    if join is None:  # a join request always has one
         return
     wanted = None if reply.payload == _UNMATCHED else join.stored
     if reply.has_join_ref and not same(reply.join_ref, wanted):
@@ -123,24 +122,24 @@ def _judge_join(state: State, entry: Entry, request: Request, reply: ServerMessa
     for earlier in state.joins(reply.topic):
         if earlier.number < join.number:
             earlier.is_replaced = True
-    is_in = reply.payload["status"] == "ok"
-    join.status = JoinStatus.JOINED if is_in else JoinStatus.REFUSED
+    is_accepted = reply.payload["status"] == "ok"
+    join.status = JoinStatus.JOINED if is_accepted else JoinStatus.REFUSED
 
 
-def _judge_leave(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
+def _check_leave(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
     request.is_final = True
     join = request.join
     if reply.payload != _OK_EMPTY:
         state.report(rules.LEAVE_REPLY, entry, key(reply.payload)[:120])
-    if join is None or not _has_been_in(join):
+    if join is None or not _was_accepted(join):
         _check_leave_ref(state, entry, reply, request.message.join_ref)
         return
     if join.is_live and _is_stale(request, join):
         state.report(rules.REPLY_STALE, entry, _stale_detail(request, join))
         return
-    if join.end is not None:  # the channel is gone; the socket answers for it
+    if join.end is not None:  # the channel has ended, so the socket answers
         if join.end.number > request.number:
-            _blame_early_close(state, request, join)
+            _report_early_close(state, request, join)
         _check_leave_ref(state, entry, reply, join.channel_ref, request.message.join_ref)
         return
     _check_leave_ref(state, entry, reply, join.channel_ref)
@@ -153,32 +152,32 @@ def _check_leave_ref(state: State, entry: Entry, reply: ServerMessage, *allowed:
         state.report(rules.REPLY_JOIN_REF, entry, f"{key(reply.join_ref)}, wanted {wanted}")
 
 
-def _blame_early_close(state: State, request: Request, join: Join) -> None:
+def _report_early_close(state: State, request: Request, join: Join) -> None:
     if join.end is not None and not join.is_replaced:
         detail = f"the leave is frame {request.number}"
         state.report(rules.END_CLOSE_BEFORE_REPLY, join.end, detail)
 
 
-def _judge_event(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
+def _check_event(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
     join = request.join
-    is_channels_word = (
+    is_from_channel = (
         join is not None
-        and _has_been_in(join)
+        and _was_accepted(join)
         and (not reply.has_join_ref or same(reply.join_ref, join.channel_ref))
     )
-    if reply.payload == _UNMATCHED and not is_channels_word:
+    if reply.payload == _UNMATCHED and not is_from_channel:
         request.is_final = True
-        _judge_unmatched(state, entry, request, reply)
+        _check_unmatched(state, entry, request, reply)
     elif join is None or join.status is JoinStatus.REFUSED:
         state.report(rules.REPLY_NOT_JOINED, entry, f"answers frame {request.number}")
     elif join.end is not None and join.end.number < request.number:
         detail = f"the channel ended with frame {join.end.number}"
         state.report(rules.REPLY_NOT_JOINED, entry, detail)
     elif join.status is not JoinStatus.REQUESTED:
-        _judge_channels_reply(state, entry, request, reply, join)
+        _check_channel_reply(state, entry, request, reply, join)
 
 
-def _judge_unmatched(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
+def _check_unmatched(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
     if reply.join_ref is not None:
         state.report(rules.UNMATCHED_JOIN_REF, entry, key(reply.join_ref))
     if request.join is not None and request.join.is_live:
@@ -186,7 +185,7 @@ def _judge_unmatched(state: State, entry: Entry, request: Request, reply: Server
         state.report(rules.UNMATCHED_JOINED, entry, detail)
 
 
-def _judge_channels_reply(
+def _check_channel_reply(
     state: State, entry: Entry, request: Request, reply: ServerMessage, join: Join
 ) -> None:
     if _is_stale(request, join):
@@ -196,7 +195,7 @@ def _judge_channels_reply(
         state.report(rules.REPLY_JOIN_REF, entry, detail)
 
 
-def _has_been_in(join: Join) -> bool:
+def _was_accepted(join: Join) -> bool:
     return join.status in {JoinStatus.JOINED, JoinStatus.ENDED}
 
 

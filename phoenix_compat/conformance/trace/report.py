@@ -1,4 +1,4 @@
-"""Shows violations: as text for people, as JSON for programs."""
+"""Formats violations: as text for people, as JSON for programs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _ARROWS = {Side.CLIENT: "→", Side.SERVER: "←"}
 
 
 def format_report(violations: Sequence[Violation], entries: Sequence[Entry]) -> Iterator[str]:
-    """The lines of a report: each frame with the rules it breaks, then the sum."""
+    """The lines of a report: each frame with the rules it breaks, then a summary."""
     last: Entry | None = None
     for violation in violations:
         entry, rule = violation.entry, violation.rule
         if entry is not last:
             conn = printable(entry.conn)
             yield f"frame {entry.number} ({entry.place}), connection {conn}{_time(entry)}"
-            yield f"  {_ARROWS[entry.side]} {shorten(printable(show(entry.frame)), 300)}"
+            yield f"  {_ARROWS[entry.side]} {shorten(printable(format_frame(entry.frame)), 300)}"
             last = entry
         detail = f" [{printable(violation.detail)}]" if violation.detail else ""
         yield f"  {rule.level.value} {rule.id} ({rule.who.value}): {rule.why}{detail}"
@@ -38,13 +38,13 @@ def format_report(violations: Sequence[Violation], entries: Sequence[Entry]) -> 
 
 
 def count(violations: Sequence[Violation]) -> dict[str, int]:
-    """How many of each level, zeros included."""
+    """The number of violations of each level, including zeros."""
     found = Counter(violation.rule.level for violation in violations)
     return {level.value: found[level] for level in Level}
 
 
 def as_json(violations: Sequence[Violation], entries: Sequence[Entry]) -> dict[str, Any]:
-    """The report as one JSON object."""
+    """The report as a JSON object."""
     return {
         "frames": len(entries),
         "connections": len({entry.conn for entry in entries}),
@@ -56,7 +56,7 @@ def as_json(violations: Sequence[Violation], entries: Sequence[Entry]) -> dict[s
                 "conn": violation.entry.conn,
                 "t": violation.entry.at_s,
                 "from": violation.entry.side.value,
-                "shown": show(violation.entry.frame),
+                "shown": format_frame(violation.entry.frame),
                 "rule": violation.rule.id,
                 "level": violation.rule.level.value,
                 "who": violation.rule.who.value,
@@ -69,8 +69,8 @@ def as_json(violations: Sequence[Violation], entries: Sequence[Entry]) -> dict[s
     }
 
 
-def show(frame: Frame) -> str:
-    """What happened, in one line."""
+def format_frame(frame: Frame) -> str:
+    """A frame or a handshake, in one line."""
     match frame:
         case frames.Text(text):
             return text
@@ -87,7 +87,7 @@ def show(frame: Frame) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with escapes for what a terminal would obey, or cannot show."""
+    """The text with escapes in place of control and other unprintable characters."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -1,4 +1,4 @@
-"""What is known of one connection: what was asked, the joins of each topic, how they stand."""
+"""Keeps the state of one connection: its requests, and the joins of each topic."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from phoenix_compat.protocol.message import (
 )
 
 ReportViolation = Callable[[Rule, Entry, str], None]
-"""Takes a broken rule, the entry that breaks it, and what exactly was seen."""
+"""Takes a broken rule, the entry that breaks it, and what exactly was found."""
 
 
 class JoinStatus(Enum):
-    """How a join stands, by what the server said."""
+    """The status of a join, by the answers of the server."""
 
     REQUESTED = auto()
     JOINED = auto()
@@ -38,12 +38,12 @@ class Join:
     """One phx_join of a topic, and the channel it started.
 
     Attributes:
-        stored: the join_ref as the client sent it; the socket compares with it.
-        channel_ref: the join_ref of the channel's own frames: `stored`, or the ref when it is null.
-        number: of the entry that asked for it.
-        is_replaced: a later join of the topic was answered; the phx_close of this one may follow.
+        stored: the join_ref as the client sent it; the socket compares later messages with it.
+        channel_ref: the join_ref of the channel's frames: `stored`, or the ref if that is null.
+        number: the number of the phx_join's entry.
+        is_replaced: whether a later join of the topic was answered; a phx_close may still follow.
         leave: the first phx_leave for it.
-        leave_answered: the reply to that.
+        leave_answered: the reply to that phx_leave.
         end: the phx_close or phx_error that ended it.
     """
 
@@ -58,12 +58,12 @@ class Join:
 
     @property
     def is_open(self) -> bool:
-        """Whether its channel lives, or has been replaced and not yet closed."""
+        """Whether its channel is live, or replaced but not yet closed."""
         return self.status is JoinStatus.JOINED
 
     @property
     def is_live(self) -> bool:
-        """Whether its channel lives."""
+        """Whether its channel is live."""
         return self.is_open and not self.is_replaced
 
 
@@ -78,13 +78,13 @@ class RequestKind(Enum):
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """A message of the client, which may be answered.
+    """A message of the client, which may get a reply.
 
     Attributes:
-        join: what it starts, for a phx_join; else the last join of its topic that was asked before.
-        answers: how many replies it has got.
-        is_final: it was answered as is done once only.
-        is_overdue: that it waits too long has been told.
+        join: for a phx_join, the join that it starts; otherwise the latest join of its topic.
+        answers: the number of replies so far.
+        is_final: whether it got a reply of a kind that is sent only once.
+        is_overdue: whether its missing reply has been reported.
     """
 
     entry: Entry
@@ -97,18 +97,18 @@ class Request:
 
     @property
     def number(self) -> int:
-        """Of its entry."""
+        """The number of its entry."""
         return self.entry.number
 
 
 @dataclass(slots=True, eq=False)
 class State:
-    """One connection.
+    """The state of one connection.
 
     Attributes:
-        version: how messages are written on it; None until the URL or the first frame tells.
+        version: the serializer version; None until the URL or the first frame decides it.
         requests: messages of the client by `key` of their ref.
-        waiting: heartbeats and joins without an answer, oldest first.
+        waiting: heartbeats and joins without a reply, oldest first.
         undecodable: the first frame of the client that Phoenix cannot read.
     """
 
@@ -124,23 +124,23 @@ class State:
         return self._topics.get(key(topic), [])
 
     def last_join(self, topic: JSON) -> Join | None:
-        """The newest join of a topic, however it stands."""
+        """The latest join of a topic, whatever its status."""
         joins = self.joins(topic)
         return joins[-1] if joins else None
 
     def add_join(self, entry: Entry, message: Message) -> Join:
-        """Note a phx_join."""
+        """Add a phx_join."""
         stored = message.join_ref
         join = Join(stored, message.ref if stored is None else stored, entry.number)
         self._topics.setdefault(key(message.topic), []).append(join)
         return join
 
     def open_joins(self) -> Iterator[Join]:
-        """The joins of all topics whose channels live."""
+        """The open joins of all topics."""
         return (join for joins in self._topics.values() for join in joins if join.is_open)
 
     def pending_join(self, before: Request) -> Request | None:
-        """The oldest join without an answer that was asked before this message."""
+        """The oldest join without a reply that was sent before this message."""
         joins = (request for request in self.waiting if request.kind is RequestKind.JOIN)
         return next((request for request in joins if request.number < before.number), None)
 
@@ -159,10 +159,10 @@ def _text(value: JSON) -> str:
 
 
 def key(value: JSON) -> str:
-    """A JSON value as a key: 1, 1.0, "1" and true are four."""
+    """A JSON value as a dict key; 1, 1.0, "1" and true are four different keys."""
     return json.dumps(value, sort_keys=True)
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same, type and all."""
+    """Whether two JSON values are equal, including their types."""
     return key(one) == key(other)

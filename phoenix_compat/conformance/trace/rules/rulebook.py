@@ -1,4 +1,4 @@
-"""Every rule, by its id."""
+"""Collects every rule by its id."""
 
 from __future__ import annotations
 
