@@ -205,10 +205,10 @@ async def test_broadcast_to_everyone(cell: Cell, connect: Connect) -> None:
 
     await sender.send(event("broadcast", {"a": "é"}))
 
-    heard = [None, None, "room:a", "msg", {"a": "é"}]
-    assert await sender.recv_many(2) == [heard, *sender.as_heard(answer(OK))]
+    received = [None, None, "room:a", "msg", {"a": "é"}]
+    assert await sender.recv_many(2) == [received, *sender.as_heard(answer(OK))]
     for listener in listeners.values():
-        assert await listener.recv() == heard
+        assert await listener.recv() == received
         await listener.fence()
 
 
@@ -241,10 +241,10 @@ async def test_intercept(cell: Cell, client: MatrixClient, connect: Connect) -> 
     await client.join()
     await other.join("room:a", "12")
 
-    heard = await client.ask(event("intercepted", {"n": 1}))
+    received = await client.ask(event("intercepted", {"n": 1}))
 
     payload = {"n": 1, "seen_by": cell.transport}
-    assert [heard] == client.as_heard(["11", None, "room:a", "intercepted", payload])
+    assert [received] == client.as_heard(["11", None, "room:a", "intercepted", payload])
     payload = {"n": 1, "seen_by": OPPOSITE[cell].transport}
     assert [await other.recv()] == other.as_heard(["12", None, "room:a", "intercepted", payload])
 

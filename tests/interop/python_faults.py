@@ -38,7 +38,7 @@ async def playing(
     only: Collection[str] = (),
     **options: Any,
 ) -> AsyncIterator[None]:
-    """Play the scenarios, all or some, until the context ends.
+    """Play all or some scenarios until the context ends.
 
     Args:
         name: the name of the client at the fault server.

@@ -33,7 +33,7 @@ HALF_OPEN = "client/heartbeat/half_open"
 """Only the pings of its websocket library would detect this, after 40 s: too long for a test."""
 
 PYTHON_WRONG = {
-    """Only the pings of its websocket library would detect this, after 40 s: too long here."""
+    "client/heartbeat/timeout": "unanswered heartbeats",  # without heartbeat_dead_threshold_s
     "client/rejoin/refused": "no new join",  # its app must subscribe again
     "client/rejoin/join_timeout": "no new join",  # the same
     "client/events/broadcast": "no report from the app",  # it drops messages without a join_ref

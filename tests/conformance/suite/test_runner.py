@@ -211,14 +211,17 @@ async def test_http_steps_capture_and_fill_values() -> None:
     second = {
         "op": "http",
         "path": "/p?token=${token}",
-        "want_headers": ["x-kept"],
+        "want_headers": ["x-custom"],
         "expect": {
-            "http": {"status": 200, "body": {"messages": [[1]]}, "headers": {"x-kept": "yes"}}
+            "http": {"status": 200, "body": {"messages": [[1]]}, "headers": {"x-custom": "yes"}}
         },
     }
     case = parse_case({"id": "polling", "steps": [first, second]})
     server = FakeServer(
-        responses=(plain(200, b'{"token":"T"}'), plain(200, b'{"messages":["[1]"]}', "X-Kept: yes"))
+        responses=(
+            plain(200, b'{"token":"T"}'),
+            plain(200, b'{"messages":["[1]"]}', "X-Custom: yes"),
+        )
     )
 
     async with server.run() as base_url:
