@@ -1,37 +1,42 @@
-"""The pytest plugin of phoenix_compat: options and fixtures, and nothing else until one is used.
+"""The pytest plugin of phoenix_compat: options and fixtures that import the package when used.
 
-It stands outside of the package because pytest imports it in every run of everyone who has the
-package installed, and importing the package brings aiohttp along.
+It is outside the package because pytest imports it in every run wherever the package is installed,
+and importing the package would import aiohttp too.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from phoenix_compat.conformance.faults.fixtures import FaultLane, FaultServer
+    from phoenix_compat.conformance.faults.fixtures import FaultServer, FaultSessionHandle
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of `phoenix-compat conformance run`, by the same names."""
+    """Add the options of `phoenix-compat conformance run`, with the prefix `--phoenix-`."""
     group = parser.getgroup("phoenix", "Phoenix Channels: test a server against Phoenix")
     group.addoption(
         "--phoenix-url",
         metavar="URL",
-        help="A server that hosts the reference channel set, as http://127.0.0.1:4001.",
+        help="A server that hosts the reference channel set, for example http://127.0.0.1:4001.",
     )
     group.addoption(
         "--phoenix-only",
         action="append",
         default=[],
         metavar="ID",
-        help="These cases: an id, its beginning up to a slash, or a pattern with *. Repeatable.",
+        help="Only these: an id, its beginning up to a slash, or a pattern with *. Repeatable.",
     )
     group.addoption(
-        "--phoenix-except", action="append", default=[], metavar="ID", help="Not these. Repeatable."
+        "--phoenix-except",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="Skip these. Repeatable.",
     )
     group.addoption(
         "--phoenix-level",
@@ -39,24 +44,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         type=str.upper,
         choices=["MUST", "SHOULD", "PROFILE"],
-        help="Cases of this level. Repeatable; all without.",
+        help="Only cases of this level. Repeatable; by default all.",
     )
     group.addoption(
-        "--phoenix-profile", default="1.8.12", metavar="VERSION", help="The version to be held to."
+        "--phoenix-profile",
+        default="1.8.12",
+        metavar="VERSION",
+        help="The Phoenix version to match.",
     )
     group.addoption(
-        "--phoenix-transport", default="both", choices=["websocket", "longpoll", "both"]
+        "--phoenix-transport",
+        default="both",
+        choices=["websocket", "longpoll", "both"],
+        help="The transport to test; by default both.",
     )
     group.addoption(
         "--phoenix-expected-failures",
         metavar="FILE",
-        help="A file of ids, a line each, that are known to fail.",
+        help="A file with the ids of cases that are known to fail, one per line.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker; bring the suite in when a server is named."""
-    config.addinivalue_line("markers", "phoenix: a case of --phoenix-url")
+    """Register the marker, and the suite if --phoenix-url is given."""
+    config.addinivalue_line("markers", "phoenix: a conformance case run against --phoenix-url")
     if config.getoption("phoenix_url") is not None:
         missing = _missing_suite()
         if missing is not None:
@@ -80,7 +91,7 @@ def _missing_suite() -> str | None:
 
 @pytest.fixture(scope="session")
 def fault_server() -> Iterator[FaultServer]:
-    """A fault server for all tests of the run, for a client's own tests."""
+    """A fault server for all tests of the run."""
     missing = _missing_suite()
     if missing is not None:
         pytest.fail(missing, pytrace=False)
@@ -93,7 +104,17 @@ def fault_server() -> Iterator[FaultServer]:
 
 
 @pytest.fixture
-def fault_lane(fault_server: FaultServer, request: pytest.FixtureRequest) -> Iterator[FaultLane]:
-    """A lane of the fault server for this test alone; its connections end with the test."""
-    with fault_server.lane(request.node.name) as lane:
-        yield lane
+def fault_session(
+    fault_server: FaultServer, request: pytest.FixtureRequest
+) -> Iterator[FaultSessionHandle]:
+    """A fault session for this test; its connections are reset when the test ends."""
+    with fault_server.session(request.node.name) as session:
+        yield session
+
+
+@pytest.fixture
+def fault_lane(fault_session: FaultSessionHandle) -> FaultSessionHandle:
+    """The former name of `fault_session`; deprecated."""
+    message = "the fixture fault_lane is deprecated: use fault_session"
+    warnings.warn(message, DeprecationWarning, stacklevel=2)
+    return fault_session

@@ -1,4 +1,4 @@
-"""Which browsers may use the control routes: those that show a page of this server's own host."""
+"""Protects the control routes from web pages of other hosts."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def control_guard(allowed_hosts: Iterable[str] = ()) -> PageGuard:
-    """The rules, for a server on this machine.
+    """The rules for a server on this machine.
 
     Args:
-        allowed_hosts: further names by which it may be reached, as `host_pattern` returns them.
+        allowed_hosts: further host names that requests may use, as `host_pattern` returns them.
     """
     return PageGuard(
         (*machine_names(socket.gethostname()), *allowed_hosts),
         hosts_remedy="start the server with --allowed-host NAME",
-        origins_remedy="use a page of this server's own host, or a program that is no browser",
+        origins_remedy="use a page of this server's own host, or a program that is not a browser",
     )
 
 
 def guarded(handler: Handler, guard: PageGuard) -> Handler:
-    """A handler that is asked only for what the rules let through."""
+    """Wrap a handler: requests that the guard refuses get a problem document."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         refused = guard.refuse(request.method, request.headers, has_body=request.body_exists)
@@ -40,7 +40,7 @@ def guarded(handler: Handler, guard: PageGuard) -> Handler:
 
 
 def problem(status: int, title: str, detail: str, **extra: object) -> web.Response:
-    """A refusal as RFC 9457 problem document."""
+    """An error response as an RFC 9457 problem document."""
     document = {"title": title, "status": status, "detail": detail, **extra}
     return web.Response(
         status=status, text=json.dumps(document), content_type="application/problem+json"

@@ -1,7 +1,7 @@
-"""The suite as pytest tests: `pytest --phoenix-url=…` collects one item for each case.
+"""Runs the suite as pytest tests: `pytest --phoenix-url=…` collects one item for each case.
 
-`pytest_phoenix_compat` brings it in when the option is used. Only there is pytest needed; the rest
-of the package never imports this module.
+`pytest_phoenix_compat` imports this module if the option is given. Nothing else in the package
+imports it, because it needs pytest.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from phoenix_compat.conformance.suite.expected import ExpectedFailures
 from phoenix_compat.conformance.suite.runner import CaseResult, run_case, run_cases
 from phoenix_compat.errors import ConfigError
 
-_LOOK_TIMEOUT_S = 10.0
+_PROBE_TIMEOUT_S = 10.0
 
 
 class CaseFailedError(Exception):
-    """A case failed; the text is what the runner says of it."""
+    """A case failed; the message is the explanation of the runner."""
 
 
-class Player:
-    """Plays the cases of a run, all at once when the first verdict is wanted."""
+class CaseRunner:
+    """Plays the cases of a run, all at once when the first result is requested."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._results: dict[str, CaseResult] = {}
         self._problem: str | None = None
 
-    def verdict(self, case: Case, beside: Sequence[Case]) -> CaseResult:
-        """The verdict over a case.
+    def result(self, case: Case, all_cases: Sequence[Case]) -> CaseResult:
+        """The result of a case.
 
         Args:
-            beside: the cases of this run, which are played with it unless they have been.
+            all_cases: the cases of this run; the first call plays all of them.
 
         Raises:
-            CaseFailedError: there is nothing to be tested at the URL.
+            CaseFailedError: there is no server to test at the URL.
         """
         if not self._results and self._problem is None:
-            asyncio.run(self._play(beside))
+            asyncio.run(self._play(all_cases))
         if self._problem is not None:
             raise CaseFailedError(self._problem)
         if case.key not in self._results:
@@ -54,15 +54,15 @@ class Player:
         return self._results[case.key]
 
     async def _play(self, cases: Sequence[Case]) -> None:
-        self._problem = await self._look()
+        self._problem = await self._check_server()
         if self._problem is None:
             results = await run_cases(cases, self.url)
             self._results = {result.case.key: result for result in results}
 
-    async def _look(self) -> str | None:
+    async def _check_server(self) -> str | None:
         target = "/socket/websocket?vsn=2.0.0"
         try:
-            response = await exchange(self.url, "GET", target, timeout_s=_LOOK_TIMEOUT_S)
+            response = await exchange(self.url, "GET", target, timeout_s=_PROBE_TIMEOUT_S)
         except (OSError, EOFError, ValueError) as error:
             return f"no server answers at {self.url}: {str(error) or type(error).__name__}"
         if response.status == 404:
@@ -73,34 +73,34 @@ class Player:
 class PhoenixCase(pytest.Item):
     """One case over one transport."""
 
-    def __init__(self, *, case: Case, player: Player, **kwargs: Any) -> None:
+    def __init__(self, *, case: Case, runner: CaseRunner, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.case = case
-        self._player = player
+        self._runner = runner
         self.add_marker("phoenix")
 
     def runtest(self) -> None:
-        """Read the verdict over the case; the first item plays those of all."""
-        result = self._player.verdict(self.case, self._played_together())
+        """Fail if the case failed; the first item plays all cases."""
+        result = self._runner.result(self.case, self._played_together())
         self.user_properties.append(("took_s", round(result.took_s, 3)))
         if not result.passed:
             reasons = "\n".join(result.reasons)
             raise CaseFailedError(f"{reasons}\n\n{result.explain()}\n\n{self._reproduce()}")
 
     def _played_together(self) -> list[Case]:
-        """All that this run selected; under xdist, where others play too, this one alone."""
+        """All selected cases; with xdist only this one, because each worker would play them all."""
         if hasattr(self.config, "workerinput"):
             return [self.case]
         return [item.case for item in self.session.items if isinstance(item, PhoenixCase)]
 
     def _reproduce(self) -> str:
-        words = ["pytest", "-m", "phoenix", f"--phoenix-url={self._player.url}"]
+        words = ["pytest", "-m", "phoenix", f"--phoenix-url={self._runner.url}"]
         words += [f"--phoenix-only={self.case.id}", f"--phoenix-transport={self.case.transport}"]
         words.append(f"--phoenix-profile={self.config.getoption('phoenix_profile')}")
         return shlex.join(words)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What the runner says; a traceback only for what is not the server's fault."""
+        """The explanation of the runner; a traceback only for other errors."""
         if isinstance(excinfo.value, CaseFailedError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -111,10 +111,10 @@ class PhoenixCase(pytest.Item):
 
 
 class _Suite(pytest.Collector):
-    """What the cases hang from."""
+    """The parent node of the cases."""
 
     def collect(self) -> list[PhoenixCase]:
-        """Nothing: the plugin adds the cases, to whatever files are collected."""
+        """Collect nothing: the plugin adds the cases to the collected items."""
         return []
 
 
@@ -122,16 +122,16 @@ class PhoenixPlugin:
     """Adds the cases to the items of a run."""
 
     def __init__(self, url: str, cases: Sequence[Case], expected: ExpectedFailures) -> None:
-        self._player = Player(url)
+        self._runner = CaseRunner(url)
         self._cases = cases
         self._expected = expected
 
     @classmethod
     def of(cls, config: pytest.Config) -> PhoenixPlugin:
-        """Read the options.
+        """Create the plugin from the options.
 
         Raises:
-            pytest.UsageError: one of them cannot be understood.
+            pytest.UsageError: an option is not valid.
         """
         option = config.getoption
         transport = option("phoenix_transport")
@@ -151,12 +151,10 @@ class PhoenixPlugin:
             levels=option("phoenix_level"),
         )
         if not cases:
-            raise pytest.UsageError(
-                "no case is named so: see phoenix-compat conformance run --list"
-            )
+            raise pytest.UsageError("no case matches; see phoenix-compat conformance run --list")
         return cls(option("phoenix_url").rstrip("/"), cases, expected)
 
-    @pytest.hookimpl(tryfirst=True)  # before -k and -m choose among the items
+    @pytest.hookimpl(tryfirst=True)  # before -k and -m select items
     def pytest_collection_modifyitems(
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> None:
@@ -164,7 +162,7 @@ class PhoenixPlugin:
         suite = _Suite.from_parent(session, name="phoenix", nodeid="phoenix")
         for case in self._cases:
             name = f"{case.id}[{case.transport}]"
-            item = PhoenixCase.from_parent(suite, name=name, case=case, player=self._player)
+            item = PhoenixCase.from_parent(suite, name=name, case=case, runner=self._runner)
             if self._expected.names(case):
                 item.add_marker(pytest.mark.xfail(reason="expected to fail", strict=True))
             items.append(item)

@@ -1,6 +1,9 @@
-"""The reference channel set: what a server under test hosts while the vectors are played.
+"""The reference channel set: the channels that a server must host for the vectors to be played.
 
-Plain channels, written with the public API alone; nothing here knows the vectors.
+It is the counterpart of the file for Phoenix in docs/conformance.md: plain channels that use only
+the public API, with one event for each kind of answer. Any server can host it, and nothing here
+depends on the vectors. The matrix in tests/conformance has its own channels on purpose: what they
+do depends on the payload of each test. They inherit only the handlers that are the same.
 """
 
 from __future__ import annotations
@@ -48,10 +51,10 @@ _ORIGINS = (
 
 
 class RoomChannel(Channel):
-    """`room:*`: an event for each way to answer."""
+    """`room:*`: one event for each kind of answer."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
-        """Let everyone in."""
+        """Accept every client."""
         return ok({"joined": topic})
 
     @on("echo")
@@ -99,38 +102,38 @@ class RoomChannel(Channel):
 
     @on("broadcast_from")
     def broadcast_from(self, payload: Any, socket: Socket) -> HandleResult:
-        """Broadcast `msg` to all others, then reply ok."""
+        """Broadcast `msg` to everyone else, then reply ok."""
         socket.broadcast_from("msg", payload)
         return ok()
 
     @on("whoami")
     def whoami(self, payload: Any, socket: Socket) -> HandleResult:
-        """Reply ok with what the client said when it connected."""
+        """Reply ok with the auth token and the params of connect."""
         return ok({"auth_token": socket.assigns["auth_token"], "params": socket.assigns["params"]})
 
     @on("noreply")
     def noreply(self, payload: Any, socket: Socket) -> HandleResult:
-        """Say nothing."""
+        """Do not reply."""
         return None
 
     @on("stop")
     def stop_normal(self, payload: Any, socket: Socket) -> HandleResult:
-        """End the channel, reason normal."""
+        """Stop the channel with the reason normal."""
         return stop("normal")
 
     @on("stop_shutdown")
     def stop_shutdown(self, payload: Any, socket: Socket) -> HandleResult:
-        """End the channel, reason shutdown."""
+        """Stop the channel with the reason shutdown."""
         return stop("shutdown")
 
     @on("stop_error")
     def stop_error(self, payload: Any, socket: Socket) -> HandleResult:
-        """End the channel for a reason that is an error."""
+        """Stop the channel with a reason that is an error."""
         return stop("something broke")
 
     @on("stop_reply")
     def stop_reply(self, payload: Any, socket: Socket) -> HandleResult:
-        """Reply, then end the channel, reason shutdown."""
+        """Reply ok, then stop the channel with the reason shutdown."""
         return stop("shutdown", ok({"bye": True}))
 
     @on("crash")
@@ -140,17 +143,17 @@ class RoomChannel(Channel):
 
     @on("disconnect_me")
     def disconnect_me(self, payload: Any, socket: Socket) -> HandleResult:
-        """Disconnect every socket of this client's user, this one too."""
+        """Disconnect every socket of this user, including this one."""
         if socket.id is not None:
             socket.endpoint.broadcast(socket.id, "disconnect", {})
         return None
 
 
 class TaskChannel(Channel):
-    """`task:*`: a join that may be refused or crash, and a push right after it."""
+    """`task:*`: a join that can be refused or crash, and a push right after it."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
-        """Refuse `task:missing`, crash for `task:crash`, let everyone else in."""
+        """Refuse `task:missing`, crash on `task:crash`, accept any other task."""
         task_id = topic.removeprefix("task:")
         if task_id == "missing":
             return error({"reason": "not found"})
@@ -160,23 +163,23 @@ class TaskChannel(Channel):
         return ok()
 
     def handle_info(self, message: str, socket: Socket) -> None:
-        """Push the progress of the task that was joined."""
+        """Push the progress of the task."""
         progress = {"task_id": message, "progress": 0.1, "status": "processing"}
         socket.push("progress", progress)
 
 
 class PresenceChannel(Channel):
-    """`presence:*`: who joined is present, until it leaves."""
+    """`presence:*`: tracks every client that joins."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
-        """Let everyone in, as the socket's user or else the one of the payload."""
-        said = payload.get("user") if isinstance(payload, dict) else None
-        socket.assign(key=socket.assigns["user"] or said or "anonymous")
+        """Accept every client, as the socket's user or the `user` in the payload."""
+        user = payload.get("user") if isinstance(payload, dict) else None
+        socket.assign(key=socket.assigns["user"] or user or "anonymous")
         socket.send_self("after_join")
         return ok()
 
     def handle_info(self, message: Any, socket: Socket) -> None:
-        """Track the user, then push who is there."""
+        """Track the user, then push `presence_state`."""
         presence: Presence = socket.assigns["presence"]
         presence.track(socket, socket.assigns["key"], {"online_at": int(time.time())})
         socket.push("presence_state", presence.list(socket))
@@ -190,22 +193,22 @@ class PresenceChannel(Channel):
 
     @on("list")
     def list(self, payload: Any, socket: Socket) -> HandleResult:
-        """Reply ok with who is there."""
+        """Reply ok with the list of presences."""
         presence: Presence = socket.assigns["presence"]
         return ok(presence.list(socket))
 
 
 class UserSocket(SocketHandler):
-    """The socket of the set: two tokens are refused, the user names the socket."""
+    """The socket of the set: it refuses two tokens; the user is its id."""
 
     channels = {"room:*": RoomChannel, "task:*": TaskChannel}  # noqa: RUF012
 
     def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
-        """Refuse `token=deny` plainly and `token=reject` with a reason."""
+        """Refuse `token=deny` without a reason and `token=reject` with one."""
         token = params.get("token")
-        if token == "deny":  # noqa: S105 - no secret
+        if token == "deny":  # noqa: S105 - not a secret
             return error()
-        if token == "reject":  # noqa: S105 - no secret
+        if token == "reject":  # noqa: S105 - not a secret
             return error({"reason": "rejected"})
         socket.assign(
             user=params.get("user"), params=params, auth_token=connect_info.get("auth_token")
@@ -213,14 +216,14 @@ class UserSocket(SocketHandler):
         return ok()
 
     def id(self, socket: Socket) -> str | None:
-        """`user:<user>`, or none for a client that did not say."""
+        """`user:<user>`, or None without the param `user`."""
         user = socket.assigns["user"]
         return None if user is None else f"user:{user}"
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
-    """What one of several processes of the set has of the others."""
+class ClusterNode:
+    """One process of several that host the set together, with its connections to the others."""
 
     worker_process: WorkerProcess
     bus: Bus
@@ -231,7 +234,7 @@ class Company:
 async def open_reference_app(
     worker_process: WorkerProcess | None = None, guard: PageGuard | None = None
 ) -> AsyncIterator[web.Application]:
-    """The reference channel set, or one process's share of it."""
+    """The reference channel set as an application, alone or as one process of a cluster."""
     if worker_process is None:
         yield build_reference_app(guard=guard)
         return
@@ -239,30 +242,30 @@ async def open_reference_app(
         Bus(worker_process.path, worker_process.node, worker_process.size) as bus,
         Peers(worker_process.node, worker_process.size, worker_process.http_path) as peers,
     ):
-        yield build_reference_app(Company(worker_process, bus, peers), guard=guard)
+        yield build_reference_app(ClusterNode(worker_process, bus, peers), guard=guard)
 
 
 def build_reference_app(
-    company: Company | None = None, *, hurry: float = 1.0, guard: PageGuard | None = None
+    cluster_node: ClusterNode | None = None, *, speedup: float = 1.0, guard: PageGuard | None = None
 ) -> web.Application:
-    """The reference channel set in an aiohttp application, `POST /broadcast/…` included.
+    """The reference channel set as an aiohttp application, with `POST /broadcast/…`.
 
     Args:
-        company: what this process has of others that serve with it.
-        hurry: by how much its timeouts are shortened, for tests that are in a hurry.
-        guard: which pages may post broadcasts; None: those of this machine.
+        cluster_node: this process, if several host the set together.
+        speedup: the factor by which its timeouts are shortened, for fast tests.
+        guard: which web pages may post broadcasts; by default only those of this machine.
     """
-    if company is None:
+    if cluster_node is None:
         endpoint = Endpoint()
         presence = Presence(endpoint)
     else:
-        endpoint = Endpoint(secret_key_base=company.worker_process.secret_key_base)
-        presence = Presence(endpoint, node=company.worker_process.node)
-        PubSubRelay(endpoint.pubsub, company.bus)
-        PresenceReplicas(presence, company.bus)
+        endpoint = Endpoint(secret_key_base=cluster_node.worker_process.secret_key_base)
+        presence = Presence(endpoint, node=cluster_node.worker_process.node)
+        PubSubRelay(endpoint.pubsub, cluster_node.bus)
+        PresenceReplicas(presence, cluster_node.bus)
 
     class ReferenceSocket(UserSocket):
-        """The socket of the set, with the presence of this application."""
+        """The socket of the set, with this application's presence."""
 
         channels = {  # noqa: RUF012 - a ClassVar of the base
             **UserSocket.channels,
@@ -270,35 +273,37 @@ def build_reference_app(
         }
 
     endpoint.socket(
-        "/socket", ReferenceSocket, longpoll=LongPollOptions(window_s=_WINDOW_S / hurry)
+        "/socket", ReferenceSocket, longpoll=LongPollOptions(window_s=_WINDOW_S / speedup)
     )
     endpoint.socket(
-        "/slow", ReferenceSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S / hurry)
+        "/slow", ReferenceSocket, websocket=WebSocketOptions(timeout_s=_SLOW_TIMEOUT_S / speedup)
     )
     endpoint.socket(
         "/extra",
         ReferenceSocket,
         websocket=WebSocketOptions(check_origin=_ORIGINS),
-        longpoll=LongPollOptions(check_origin=_ORIGINS, window_s=_SHORT_WINDOW_S / hurry),
+        longpoll=LongPollOptions(check_origin=_ORIGINS, window_s=_SHORT_WINDOW_S / speedup),
         auth_token=True,
     )
     app = web.Application()
-    mount(app, endpoint, peers=None if company is None else company.peers)
+    mount(app, endpoint, peers=None if cluster_node is None else cluster_node.peers)
 
     async def broadcast(request: web.Request) -> web.Response:
-        """Broadcast the body's JSON object `n` times from outside any channel."""
+        """Broadcast the JSON object in the body `n` times, from outside any channel."""
         try:
             payload = json.loads(await request.read())
             times = int(request.query.get("n", "1"))
         except (ValueError, RecursionError) as error:
-            raise web.HTTPBadRequest(text="the body must be JSON, and n a number") from error
+            raise web.HTTPBadRequest(text="the body must be valid JSON, and n a number") from error
         for _time in range(times):
             endpoint.broadcast(request.match_info["topic"], request.match_info["event"], payload)
         return web.Response(status=204)
 
     async def health(_request: web.Request) -> web.Response:
-        """Which process this is."""
-        return web.json_response({"node": 0 if company is None else company.worker_process.node})
+        """Return the number of this process."""
+        return web.json_response(
+            {"node": 0 if cluster_node is None else cluster_node.worker_process.node}
+        )
 
     app.router.add_post("/broadcast/{topic}/{event}", guarded(broadcast, guard or control_guard()))
     app.router.add_get("/healthz", health)

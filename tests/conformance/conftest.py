@@ -1,4 +1,4 @@
-"""The fixtures of the matrix: a cell, the channels, and clients of that cell or another."""
+"""Fixtures of the matrix: a cell (a transport and a version), channels, and clients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from phoenix_compat import Endpoint
 from tests.clients import CELLS, Cell, MatrixClient
-from tests.conformance.reference_channels import Rooms, rooms_app
+from tests.conformance.reference_channels import SharedState, matrix_app
 from tests.conftest import Serve
 
 Connect = Callable[..., Awaitable[MatrixClient]]
@@ -17,7 +17,7 @@ Connect = Callable[..., Awaitable[MatrixClient]]
 
 @pytest.fixture(params=CELLS, ids=str)
 def cell(request: pytest.FixtureRequest) -> Cell:
-    """A transport and a version."""
+    """A transport and a serializer version."""
     found: Cell = request.param
     return found
 
@@ -29,15 +29,15 @@ def endpoint() -> Endpoint:
 
 
 @pytest.fixture
-async def rooms(endpoint: Endpoint) -> Rooms:
-    """What the channels under test share."""
-    return Rooms(endpoint)
+async def shared(endpoint: Endpoint) -> SharedState:
+    """The state that the channels share."""
+    return SharedState(endpoint)
 
 
 @pytest.fixture
-async def connect(serve: Serve, cell: Cell, rooms: Rooms) -> AsyncIterator[Connect]:
-    """Connect clients, of the test's cell unless another is named; dropped when the test ends."""
-    base_url = await serve(rooms_app(rooms))
+async def connect(serve: Serve, cell: Cell, shared: SharedState) -> AsyncIterator[Connect]:
+    """Connect clients, by default of the test's cell; they are dropped when the test ends."""
+    base_url = await serve(matrix_app(shared))
     async with AsyncExitStack() as clients:
 
         async def connect_one(other: Cell | None = None, query: str = "") -> MatrixClient:
@@ -50,5 +50,5 @@ async def connect(serve: Serve, cell: Cell, rooms: Rooms) -> AsyncIterator[Conne
 
 @pytest.fixture
 async def client(connect: Connect) -> MatrixClient:
-    """A client of the test's cell, not yet in any channel."""
+    """A client of the test's cell that has not joined a channel."""
     return await connect()

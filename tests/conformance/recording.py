@@ -1,4 +1,4 @@
-"""Makes recordings: of the vectors as they were recorded, and of a connection as it is used."""
+"""Makes recordings for the trace checker: from vectors, and from a live connection."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from phoenix_compat.conformance.suite.cases import (
 )
 from phoenix_compat.conformance.suite.wire_client import Opcode, WireClient
 from phoenix_compat.conformance.trace.recording import frames
-from phoenix_compat.conformance.trace.recording.frames import Entry, Side, What
+from phoenix_compat.conformance.trace.recording.frames import Entry, Frame, Side
 
 _LONG_POLL = "polling"
 
 
 @dataclass
 class Recording:
-    """Entries in the order they are added."""
+    """A recording that grows entry by entry."""
 
     entries: list[Entry] = field(default_factory=list)
     now_s: float | None = 0.0
 
-    def add(self, conn: str, side: Side, what: What) -> None:
-        """Note what one side did."""
+    def add(self, conn: str, side: Side, frame: Frame) -> None:
+        """Add an action of one side."""
         number = len(self.entries) + 1
-        self.entries.append(Entry(number, f"entry {number}", conn, self.now_s, side, what))
+        self.entries.append(Entry(number, f"entry {number}", conn, self.now_s, side, frame))
 
 
 def record_case(case: Case) -> Recording:
-    """What the wire saw when the case was recorded: each step, then the frames that followed it."""
+    """The recording of a case: each step, then the frames that followed it."""
     recording = Recording()
     for step in case.steps:
         _record_action(recording, step.action, step.wanted)
-        for conn, heard in step.wanted.get("frames", {}).items():
-            for frame in heard:
-                recording.add(conn, Side.SERVER, _heard(frame))
+        for conn, received in step.wanted.get("frames", {}).items():
+            for frame in received:
+                recording.add(conn, Side.SERVER, _parse_frame(frame))
     return recording
 
 
@@ -71,11 +71,11 @@ def _record_action(recording: Recording, action: Action, wanted: Mapping[str, An
         case Http():
             _record_polling(recording, action, wanted["http"]["body"])
         case _:
-            raise AssertionError(f"no step of a recording: {action}")
+            raise AssertionError(f"a recording cannot have this step: {action}")
 
 
 def _record_polling(recording: Recording, action: Http, body: Any) -> None:
-    """A POST carries the client's frames, the answer to a GET the server's."""
+    """Add the frames of a long-poll request: the client's in a POST, the server's in a response."""
     if not isinstance(body, dict):
         return
     if body.get("status") == 410 and "token" in body:
@@ -87,7 +87,7 @@ def _record_polling(recording: Recording, action: Http, body: Any) -> None:
         recording.add(_LONG_POLL, Side.SERVER, frames.Text(compact_json(message)))
 
 
-def _heard(frame: Mapping[str, Any]) -> What:
+def _parse_frame(frame: Mapping[str, Any]) -> Frame:
     match frame:
         case {"text": value}:
             return frames.Text(compact_json(value))
@@ -100,11 +100,11 @@ def _heard(frame: Mapping[str, Any]) -> What:
         case {"close": code}:
             return frames.Close(code)
         case _:
-            raise AssertionError(f"no frame of a vector: {frame}")
+            raise AssertionError(f"a vector cannot have this frame: {frame}")
 
 
 class RecordedWire:
-    """A websocket whose frames, both ways, are noted as they pass."""
+    """A websocket that records all frames in both directions."""
 
     def __init__(self, recording: Recording, conn: str, client: WireClient) -> None:
         self._recording = recording
@@ -114,7 +114,7 @@ class RecordedWire:
 
     @classmethod
     async def open(cls, recording: Recording, base_url: str, conn: str, query: str) -> RecordedWire:
-        """Open a websocket, which must be accepted."""
+        """Open a websocket; the server must accept it."""
         client = await WireClient.connect(base_url)
         response = await client.handshake(f"/socket/websocket?{query}")
         assert response.status == 101, response
@@ -122,7 +122,7 @@ class RecordedWire:
         return cls(recording, conn, client)
 
     async def send(self, message: Any) -> None:
-        """Send JSON, compact, as text."""
+        """Send compact JSON as text."""
         text = compact_json(message)
         self._recording.add(self._conn, Side.CLIENT, frames.Text(text))
         await self._client.send_frame(text)
@@ -133,7 +133,7 @@ class RecordedWire:
         await self._client.send_frame(data, Opcode.BINARY)
 
     async def finish(self) -> None:
-        """Say goodbye and hear the server to its end."""
+        """Close, and record until the server has closed too."""
         self._recording.add(self._conn, Side.CLIENT, frames.Close(1000))
         await self._client.send_frame((1000).to_bytes(2), Opcode.CLOSE)
         async with asyncio.timeout(10):
@@ -142,14 +142,14 @@ class RecordedWire:
 
     async def _listen(self) -> None:
         while (frame := await self._client.read_frame(timeout_s=None)) is not None:
-            heard: What
+            received: Frame
             match frame.opcode:
                 case Opcode.TEXT:
-                    heard = frames.Text(frame.text)
+                    received = frames.Text(frame.text)
                 case Opcode.BINARY:
-                    heard = frames.Binary(frame.payload)
+                    received = frames.Binary(frame.payload)
                 case Opcode.CLOSE:
-                    heard = frames.Close(frame.close_code)
+                    received = frames.Close(frame.close_code)
                 case opcode:
-                    raise AssertionError(f"opcode {opcode} was not asked for")
-            self._recording.add(self._conn, Side.SERVER, heard)
+                    raise AssertionError(f"unexpected opcode {opcode}")
+            self._recording.add(self._conn, Side.SERVER, received)

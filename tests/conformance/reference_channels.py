@@ -1,6 +1,9 @@
-"""The channels of the matrix: an event for each thing that a channel can do.
+"""The channels of the matrix, and the frames that its tests compare with.
 
-Beside them, what its tests compare with.
+They are separate from `phoenix_compat.conformance.reference` on purpose. That set has fixed
+answers, so that any server can host it. Here the payload of a join or an event decides what the
+channel does, and the tests state the expected frames themselves, independent of the vectors.
+Handlers that are the same are inherited from the reference set.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from phoenix_compat import (
     reply,
     stop,
 )
+from phoenix_compat.conformance import reference
 from phoenix_compat.presence import Presence
 from tests.clients import LP_V1, LP_V2, WS_V1, WS_V2
 from tests.serving import EventLog, accepting
@@ -45,26 +49,26 @@ def answer(payload: Any, ref: str = "2", topic: str = "room:a") -> list[Any]:
     return ["11", ref, topic, "phx_reply", payload]
 
 
-class Rooms:
-    """What the channels of one test share.
+class SharedState:
+    """The state that the channels of one test share.
 
     Attributes:
-        event_log: `(topic, reason)` of each channel that ended.
-        gate: what `wait` waits for.
-        later: what `later` left unanswered.
+        endings: `(topic, reason)` of each channel that has ended.
+        release: the event `wait` is answered once this is set.
+        later: the replies that the event `later` left open.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.presence = Presence(endpoint)
-        self.event_log = EventLog()
-        self.gate = asyncio.Event()
+        self.endings = EventLog()
+        self.release = asyncio.Event()
         self.later: list[ReplyRef] = []
 
 
-def rooms_app(rooms: Rooms, longpoll: LongPollOptions | bool = True) -> web.Application:
-    """An application with these rooms over websocket and long-polling."""
-    assigns = {"rooms": rooms}
+def matrix_app(shared: SharedState, longpoll: LongPollOptions | bool = True) -> web.Application:
+    """An application with these channels, over websocket and long-polling."""
+    assigns = {"shared": shared}
     handler = accepting(
         {
             "room:*": (RoomChannel, assigns),
@@ -72,21 +76,21 @@ def rooms_app(rooms: Rooms, longpoll: LongPollOptions | bool = True) -> web.Appl
             "presence:*": (PresenceChannel, assigns),
         }
     )
-    rooms.endpoint.socket("/socket", handler, longpoll=longpoll)
+    shared.endpoint.socket("/socket", handler, longpoll=longpoll)
     app = web.Application()
-    mount(app, rooms.endpoint)
+    mount(app, shared.endpoint)
     return app
 
 
 class BaseChannel(Channel):
-    """Notes why it ends."""
+    """Records why it ended."""
 
     def terminate(self, reason: Any, socket: Socket) -> None:
-        socket.assigns["rooms"].event_log.record((socket.topic, reason))
+        socket.assigns["shared"].endings.record((socket.topic, reason))
 
 
-class RoomChannel(BaseChannel):
-    """`room:*`: does what it is told, from its join on."""
+class RoomChannel(BaseChannel, reference.RoomChannel):
+    """`room:*`: the reference channel, with events whose payload decides what they do."""
 
     intercept = ("intercepted",)
 
@@ -95,14 +99,10 @@ class RoomChannel(BaseChannel):
             raise RuntimeError("asked to crash in join")
         if "refuse" in payload:
             return error(payload["refuse"])
-        if "hasty" in payload:
-            getattr(socket, payload["hasty"])("early", {})
+        if "call" in payload:
+            getattr(socket, payload["call"])("early", {})
         socket.assign(name=payload.get("name"))
         return ok(payload.get("answer", {}))
-
-    @on("echo")
-    def echo(self, payload: Any, socket: Socket) -> HandleResult:
-        return ok(payload)
 
     @on("name")
     def name(self, payload: Any, socket: Socket) -> HandleResult:
@@ -111,25 +111,6 @@ class RoomChannel(BaseChannel):
     @on("reply")
     def reply(self, payload: Any, socket: Socket) -> HandleResult:
         return reply(payload["status"], payload["response"])
-
-    @on("noreply")
-    def noreply(self, payload: Any, socket: Socket) -> HandleResult:
-        return None
-
-    @on("push")
-    def push(self, payload: Any, socket: Socket) -> HandleResult:
-        socket.push("msg", payload)
-        return None
-
-    @on("broadcast")
-    def broadcast(self, payload: Any, socket: Socket) -> HandleResult:
-        socket.broadcast("msg", payload)
-        return ok()
-
-    @on("broadcast_from")
-    def broadcast_from(self, payload: Any, socket: Socket) -> HandleResult:
-        socket.broadcast_from("msg", payload)
-        return ok()
 
     @on("mixture")
     def mixture(self, payload: Any, socket: Socket) -> HandleResult:
@@ -148,25 +129,21 @@ class RoomChannel(BaseChannel):
 
     @on("wait")
     async def wait(self, payload: Any, socket: Socket) -> HandleResult:
-        await socket.assigns["rooms"].gate.wait()
+        await socket.assigns["shared"].release.wait()
         return ok()
 
     @on("later")
     def later(self, payload: Any, socket: Socket) -> HandleResult:
-        socket.assigns["rooms"].later.append(socket.reply_ref())
+        socket.assigns["shared"].later.append(socket.reply_ref())
         return None
 
-    @on("stop")
-    def stop(self, payload: Any, socket: Socket) -> HandleResult:
+    @on("stop_with")
+    def stop_with(self, payload: Any, socket: Socket) -> HandleResult:
         return stop(payload["reason"], ok({"bye": True}) if payload.get("replies") else None)
-
-    @on("crash")
-    def crash(self, payload: Any, socket: Socket) -> HandleResult:
-        raise RuntimeError("asked to crash")
 
 
 class LobbyChannel(BaseChannel):
-    """`lobby:*`: speaks right after the join, and at the end."""
+    """`lobby:*`: pushes right after the join, and in `terminate`."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         socket.assign(user=payload.get("user"))
@@ -183,7 +160,7 @@ class LobbyChannel(BaseChannel):
 
 
 class PresenceChannel(BaseChannel):
-    """`presence:*`: who joined is present."""
+    """`presence:*`: tracks every client that joins."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         socket.assign(user=payload["user"])
@@ -191,11 +168,11 @@ class PresenceChannel(BaseChannel):
         return ok()
 
     def handle_info(self, message: Any, socket: Socket) -> None:
-        presence: Presence = socket.assigns["rooms"].presence
+        presence: Presence = socket.assigns["shared"].presence
         presence.track(socket, socket.assigns["user"], {"on": 1})
         socket.push("presence_state", presence.list(socket))
 
     @on("update")
     def update(self, payload: Any, socket: Socket) -> HandleResult:
-        socket.assigns["rooms"].presence.update(socket, socket.assigns["user"], payload)
+        socket.assigns["shared"].presence.update(socket, socket.assigns["user"], payload)
         return ok()

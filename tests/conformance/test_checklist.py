@@ -1,4 +1,4 @@
-"""The checklist is complete, and names tests that exist."""
+"""The checklist has every number, and the tests it names exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REASON = re.compile(r"does not apply: \S.+")
 
 
 def rows(part: int) -> list[tuple[int, str]]:
-    """Number and entry of each row of a part of the checklist, 1 or 2."""
+    """The number and entry of each row in part 1 or 2 of the checklist."""
     text = (Path(__file__).parent / "checklist.md").read_text(encoding="utf-8")
     lines = text.split("\n## ")[part].splitlines()
     return [(int(row[1]), row[2]) for line in lines if (row := _ROW.fullmatch(line))]
@@ -33,13 +33,13 @@ def functions_of(path: str) -> frozenset[str]:
 
 @pytest.mark.parametrize(("part", "count"), [(1, WHAT_PHOENIX_ASSERTS), (2, LIKELY_MISTAKES)])
 def test_every_number_is_there(part: int, count: int) -> None:
-    """Each number has one row, in order."""
+    """Every number has exactly one row, in order."""
     assert [number for number, _entry in rows(part)] == list(range(1, count + 1))
 
 
 @pytest.mark.parametrize("part", [1, 2])
 def test_every_row_names_tests_or_a_reason(part: int) -> None:
-    """A row has nothing but tests, or says why there is none."""
+    """A row lists only tests, or says why there are none."""
     odd = [
         (number, entry)
         for number, entry in rows(part)
@@ -51,7 +51,7 @@ def test_every_row_names_tests_or_a_reason(part: int) -> None:
 
 @pytest.mark.parametrize("part", [1, 2])
 def test_every_named_test_exists(part: int) -> None:
-    """No row names a test that was renamed or removed."""
+    """Every test that a row names exists."""
     named = {test for _number, entry in rows(part) for test in _TEST.findall(entry)}
 
     assert {(path, name) for path, name in named if name not in functions_of(path)} == set()

@@ -1,4 +1,4 @@
-"""The vectors that need no server hold for this package's own code."""
+"""The code of this package passes the vectors that need no server."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ REALLY_OLD_MS = 1_900_000_000_000
 
 
 def vectors(kind: str, group: str = "cases") -> pytest.MarkDecorator:
-    """One test for each vector of a file."""
+    """Parametrize a test with the vectors of a file."""
     cases = read_vectors(f"data/{kind}.json")[group]
     return pytest.mark.parametrize("case", [pytest.param(case, id=case["id"]) for case in cases])
 
 
 def payload_of(case: Case) -> Any:
-    """The payload: JSON, or bytes."""
+    """The payload of a vector: JSON or bytes."""
     return base64.b64decode(case["bytes"]) if "bytes" in case else case["payload"]
 
 
 def encode(case: Case) -> Frame:
-    """What our serializer makes of a vector."""
+    """Encode a vector with our serializer."""
     serializer, topic, payload = SERIALIZERS[case["vsn"]], case["topic"], payload_of(case)
     if case["kind"] == "push":
         return serializer.encode(Message(case["join_ref"], None, topic, case["event"], payload))
@@ -50,8 +50,8 @@ def encode(case: Case) -> Frame:
 
 
 @vectors("serializer", "encode")
-def test_messages_are_written(case: Case) -> None:
-    """A message becomes the frame of the vector, or an error."""
+def test_messages_are_encoded(case: Case) -> None:
+    """A message is encoded to the vector's frame, or raises."""
     if "error" in case:
         with pytest.raises(EncodeError):
             encode(case)
@@ -69,8 +69,8 @@ def test_messages_are_written(case: Case) -> None:
 
 
 @vectors("serializer", "decode")
-def test_frames_are_read(case: Case) -> None:
-    """A frame becomes the message of the vector, or the connection ends with 1011."""
+def test_frames_are_decoded(case: Case) -> None:
+    """A frame is decoded to the vector's message, or raises with close code 1011."""
     is_binary = "b64" in case
     data = base64.b64decode(case["b64"]) if is_binary else case["text"].encode()
     if "error" in case:
@@ -89,7 +89,7 @@ def test_frames_are_read(case: Case) -> None:
 
 @vectors("vsn")
 def test_versions_are_negotiated(case: Case) -> None:
-    """A vsn leads to a serializer, or to none."""
+    """A vsn selects a serializer, or is refused."""
     serializer = negotiate(case.get("vsn", DEFAULT_VSN))
 
     wanted = None if case["speaks"] is None else SERIALIZERS[case["speaks"]]
@@ -98,7 +98,7 @@ def test_versions_are_negotiated(case: Case) -> None:
 
 @vectors("origins")
 def test_origins_are_checked(case: Case) -> None:
-    """An origin passes or does not."""
+    """An origin is allowed or refused."""
     allowed = is_origin_allowed(
         case["origin"],
         parse_check_origin(case["check_origin"]),
@@ -110,8 +110,8 @@ def test_origins_are_checked(case: Case) -> None:
 
 
 @vectors("auth_tokens")
-def test_subprotocols_and_tokens_are_taken(case: Case) -> None:
-    """An offer of subprotocols gets its answer, and its token is found."""
+def test_subprotocols_and_tokens_are_parsed(case: Case) -> None:
+    """The offered subprotocols give the right response and token."""
     header, supported, token = case["header"], case["subprotocols"], None
     if case["status"] == 500:
         with pytest.raises(ValueError, match=r"."):
@@ -131,8 +131,8 @@ def test_subprotocols_and_tokens_are_taken(case: Case) -> None:
 
 
 @vectors("queries")
-def test_queries_are_read(case: Case) -> None:
-    """A query becomes params, or HTTP 400."""
+def test_queries_are_parsed(case: Case) -> None:
+    """A query is parsed to params, or refused."""
     if "error" in case:
         with pytest.raises(BadQueryError):
             decode_query(case["query"])
@@ -143,7 +143,7 @@ def test_queries_are_read(case: Case) -> None:
 
 @vectors("presence")
 def test_presence_messages_are_merged(case: Case) -> None:
-    """States and diffs leave the presences of the vector."""
+    """After the states and diffs, the presences are those of the vector."""
     state = PresenceState()
     for step in case["steps"]:
         if step["event"] == "rejoined":
@@ -157,14 +157,14 @@ def test_presence_messages_are_merged(case: Case) -> None:
 
 
 def key() -> bytes:
-    """The key of the vectors' tokens."""
+    """The key of the tokens in the vectors."""
     document = read_vectors("data/tokens.json")
     return derive_key(document["secret_key_base"], document["salt"])
 
 
 @vectors("tokens", "tokens")
-def test_tokens_of_phoenix_are_read(case: Case) -> None:
-    """A token that Phoenix signed gives what was signed."""
+def test_tokens_of_phoenix_are_verified(case: Case) -> None:
+    """A token that Phoenix signed verifies to its data."""
     data = verify(case["token"], key(), now_ms=REALLY_OLD_MS, max_age_s=float("inf"))
 
     assert json.loads(json.dumps(data)) == case["data"]
@@ -172,6 +172,6 @@ def test_tokens_of_phoenix_are_read(case: Case) -> None:
 
 @vectors("tokens", "refused")
 def test_other_tokens_are_refused(case: Case) -> None:
-    """A token that was tampered with is none."""
+    """A token that was tampered with is refused."""
     with pytest.raises(TokenError):
         verify(case["token"], key(), now_ms=REALLY_OLD_MS, max_age_s=float("inf"))

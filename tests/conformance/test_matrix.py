@@ -1,7 +1,7 @@
-"""One suite on every transport and version: joining, and what a channel says.
+"""Runs the same tests on every transport and version: joins, and messages of channels.
 
-Phoenix's own integration tests are written so. Numbers are those of docs/protocol.md; clients are
-in tests/clients.py, the channels in rooms.py, the fixtures in conftest.py.
+Phoenix's own integration tests have this form. Numbers refer to docs/protocol.md. The clients are
+in tests/clients.py, the channels in reference_channels.py, the fixtures in conftest.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ import pytest
 from phoenix_compat import Endpoint, Limits, ok
 from tests.clients import CELLS, Cell, MatrixClient
 from tests.conformance.conftest import Connect
-from tests.conformance.reference_channels import CLOSED, OPPOSITE, Rooms, answer, event, rooms_app
+from tests.conformance.reference_channels import (
+    CLOSED,
+    OPPOSITE,
+    SharedState,
+    answer,
+    event,
+    matrix_app,
+)
 from tests.conftest import Serve
 from tests.wire import OK, UNMATCHED, replied
 
@@ -30,7 +37,7 @@ async def test_join_ok(client: MatrixClient) -> None:
 
 
 async def test_join_error(client: MatrixClient) -> None:
-    """§3.2, §10.29: an error reply, no phx_close; the topic can be tried again at once."""
+    """§3.2, §10.29: an error reply without phx_close; the topic can be joined again at once."""
     refused = await client.ask(["11", "1", "room:a", "phx_join", {"refuse": {"reason": "no"}}])
     unmatched = await client.ask(event("echo"))
 
@@ -41,7 +48,7 @@ async def test_join_error(client: MatrixClient) -> None:
 
 
 async def test_join_crash(client: MatrixClient) -> None:
-    """§3.2, §9.1.27, §10.29: a join that raises is an error reply, and nothing else."""
+    """§3.2, §9.1.27, §10.29: a join that raises gets only an error reply."""
     crashed = await client.ask(["11", "1", "room:a", "phx_join", {"crash": True}])
 
     payload = {"response": {"reason": "join crashed"}, "status": "error"}
@@ -51,16 +58,16 @@ async def test_join_crash(client: MatrixClient) -> None:
 
 
 async def test_join_unmatched(client: MatrixClient) -> None:
-    """§9.1.26, §10.21: without a route an error reply without join_ref, again and again."""
+    """§9.1.26, §10.21: without a route, an error reply with join_ref null, every time."""
     replies = [await client.ask(["11", ref, "nope", "phx_join", {}]) for ref in ("1", "2")]
 
     assert replies == [[None, ref, "nope", "phx_reply", UNMATCHED] for ref in ("1", "2")]
 
 
 async def test_too_many_channels(serve: Serve, cell: Cell) -> None:
-    """§9.1.3-4, §9.3.39, §9.13.220, §10.56: one too many is refused, a rejoin at the limit not."""
+    """§9.1.3-4, §9.3.39, §9.13.220, §10.56: a join over the limit is refused, not a rejoin."""
     endpoint = Endpoint(limits=Limits(max_channels_per_transport=1))
-    client = await MatrixClient.connect(await serve(rooms_app(Rooms(endpoint))), cell)
+    client = await MatrixClient.connect(await serve(matrix_app(SharedState(endpoint))), cell)
     await client.join()
 
     refused = await client.ask(["12", "2", "room:b", "phx_join", {}])
@@ -74,7 +81,7 @@ async def test_too_many_channels(serve: Serve, cell: Cell) -> None:
 
 
 async def test_after_join(client: MatrixClient) -> None:
-    """§9.1.2, §9.3.38, §10.34, §10.38-39: the join's reply precedes what the channel then says."""
+    """§9.1.2, §9.3.38, §10.34, §10.38-39: the join's reply comes before the channel's messages."""
     await client.send(["11", "1", "lobby:a", "phx_join", {"user": "ann"}])
 
     assert await client.recv_many(3) == client.as_received(
@@ -85,16 +92,16 @@ async def test_after_join(client: MatrixClient) -> None:
 
 
 @pytest.mark.parametrize("verb", ["push", "broadcast", "broadcast_from"])
-async def test_speaking_in_join(client: MatrixClient, verb: str) -> None:
-    """§3.2, §10.36: push and broadcast inside `join` fail it."""
-    crashed = await client.ask(["11", "1", "room:a", "phx_join", {"hasty": verb}])
+async def test_sending_in_join(client: MatrixClient, verb: str) -> None:
+    """§3.2, §10.36: push and broadcast inside `join` make it fail."""
+    crashed = await client.ask(["11", "1", "room:a", "phx_join", {"call": verb}])
 
     assert crashed[4] == {"response": {"reason": "join crashed"}, "status": "error"}
     await client.fence()
 
 
 async def test_duplicate_join(client: MatrixClient) -> None:
-    """§3.4, §9.1.23, §9.13.201, §10.30: the new reply, then the old channel's phx_close."""
+    """§3.4, §9.1.23, §9.13.201, §10.30: the new reply, then phx_close of the old channel."""
     await client.join()
 
     await client.send(["12", "2", "room:a", "phx_join", {}])
@@ -106,7 +113,7 @@ async def test_duplicate_join(client: MatrixClient) -> None:
 
 
 async def test_join_without_join_ref(client: MatrixClient) -> None:
-    """§3.2, §9.13.210, §10.25-26: null is stored; the channel itself takes the ref for it."""
+    """§3.2, §9.13.210, §10.25-26: null is stored; the channel uses the ref instead."""
     joined = await client.ask([None, "16", "room:a", "phx_join", {}])
     pushed = await client.ask([None, "17", "room:a", "push", {"q": 1}])
     await client.send(["16", "18", "room:a", "echo", {"stale": True}])
@@ -125,7 +132,7 @@ async def test_join_without_join_ref(client: MatrixClient) -> None:
 
 
 async def test_two_topics(client: MatrixClient) -> None:
-    """§0.1, §4.8: channels of one connection are apart, each with its own join_ref and assigns."""
+    """§0.1, §4.8: channels of a connection have their own join_ref and assigns."""
     await client.join("room:a", "11", {"name": "first"})
     await client.join("room:b", "12", {"name": "second"})
 
@@ -138,7 +145,7 @@ async def test_two_topics(client: MatrixClient) -> None:
 
 
 async def test_heartbeat(client: MatrixClient) -> None:
-    """§9.1.25, §9.13.203, §10.18-20: join_ref null always, the ref as it came, any payload."""
+    """§9.1.25, §9.13.203, §10.18-20: join_ref null, ref echoed, any payload accepted."""
     answers = [
         await client.ask(["11", ref, "phoenix", "heartbeat", None]) for ref in (None, 7, "x")
     ]
@@ -149,7 +156,7 @@ async def test_heartbeat(client: MatrixClient) -> None:
 
 
 async def test_echo(client: MatrixClient) -> None:
-    """§3.3, §10.42-43: a reply has the ref of its message; any JSON is a payload."""
+    """§3.3, §10.42-43: a reply has the ref of its message; a payload may be any JSON."""
     await client.join()
 
     for ref, payload in enumerate(({"a": [1, None]}, None, "text", 7.5, [True])):
@@ -160,7 +167,7 @@ async def test_echo(client: MatrixClient) -> None:
 
 @pytest.mark.parametrize("status", ["ok", "error", "weird"])
 async def test_reply_statuses(client: MatrixClient, status: str) -> None:
-    """§2.3, §3.3, §9.11.165: the status is the channel's, whatever it is called."""
+    """§2.3, §3.3, §9.11.165: the status may be any string."""
     await client.join()
 
     reply = await client.ask(event("reply", {"status": status, "response": {"a": 1}}))
@@ -169,7 +176,7 @@ async def test_reply_statuses(client: MatrixClient, status: str) -> None:
 
 
 async def test_noreply(client: MatrixClient) -> None:
-    """§3.1, §10.23: who returns nothing answers nothing."""
+    """§3.1, §10.23: a handler that returns None sends no reply."""
     await client.join()
 
     await client.send(event("noreply"))
@@ -178,7 +185,7 @@ async def test_noreply(client: MatrixClient) -> None:
 
 
 async def test_push(client: MatrixClient, connect: Connect) -> None:
-    """§4.3, §10.39: to this client alone, with its join_ref and without a ref."""
+    """§4.3, §10.39: a push goes only to this client, with join_ref and without ref."""
     other = await connect()
     await client.join()
     await other.join()
@@ -190,23 +197,23 @@ async def test_push(client: MatrixClient, connect: Connect) -> None:
 
 
 async def test_broadcast_to_everyone(cell: Cell, connect: Connect) -> None:
-    """§2.5, §4.3, §10.37-38: all four kinds of clients hear it, the speaker before its reply."""
+    """§2.5, §4.3, §10.37-38: all four kinds of clients receive it, the sender before its reply."""
     listeners = {kind: await connect(kind) for kind in CELLS}
     for listener in listeners.values():
         await listener.join()
-    speaker = listeners.pop(cell)
+    sender = listeners.pop(cell)
 
-    await speaker.send(event("broadcast", {"a": "é"}))
+    await sender.send(event("broadcast", {"a": "é"}))
 
-    heard = [None, None, "room:a", "msg", {"a": "é"}]
-    assert await speaker.recv_many(2) == [heard, *speaker.as_received(answer(OK))]
+    received = [None, None, "room:a", "msg", {"a": "é"}]
+    assert await sender.recv_many(2) == [received, *sender.as_received(answer(OK))]
     for listener in listeners.values():
-        assert await listener.recv() == heard
+        assert await listener.recv() == received
         await listener.fence()
 
 
 async def test_broadcast_from(cell: Cell, client: MatrixClient, connect: Connect) -> None:
-    """§4.3, §9.9.129, §10.37: all but the speaker's own channel hear it."""
+    """§4.3, §9.9.129, §10.37: every channel except the sender's receives it."""
     same, other = await connect(), await connect(OPPOSITE[cell])
     for listener in (client, same, other):
         await listener.join()
@@ -219,7 +226,7 @@ async def test_broadcast_from(cell: Cell, client: MatrixClient, connect: Connect
 
 
 async def test_broadcast_from_outside(client: MatrixClient, endpoint: Endpoint) -> None:
-    """§4.3: from the endpoint, under any name, even a reserved one; other topics are not heard."""
+    """§4.3: the endpoint can broadcast any event, even a reserved one, to one topic only."""
     await client.join()
 
     endpoint.broadcast("room:b", "msg", {})
@@ -229,21 +236,21 @@ async def test_broadcast_from_outside(client: MatrixClient, endpoint: Endpoint) 
 
 
 async def test_intercept(cell: Cell, client: MatrixClient, connect: Connect) -> None:
-    """§4.5, §9.1.2, §10.38: it passes each client's own channel, and is then a push."""
+    """§4.5, §9.1.2, §10.38: it goes through each client's channel and becomes a push."""
     other = await connect(OPPOSITE[cell])
     await client.join()
     await other.join("room:a", "12")
 
-    heard = await client.ask(event("intercepted", {"n": 1}))
+    received = await client.ask(event("intercepted", {"n": 1}))
 
     payload = {"n": 1, "seen_by": cell.transport}
-    assert [heard] == client.as_received(["11", None, "room:a", "intercepted", payload])
+    assert [received] == client.as_received(["11", None, "room:a", "intercepted", payload])
     payload = {"n": 1, "seen_by": OPPOSITE[cell].transport}
     assert [await other.recv()] == other.as_received(["12", None, "room:a", "intercepted", payload])
 
 
 async def test_order_within_one_handler(client: MatrixClient) -> None:
-    """Appendix A.4, §9.13.219: what one handler says arrives as it was said."""
+    """Appendix A.4, §9.13.219: messages of one handler arrive in order."""
     await client.join()
 
     await client.send(event("mixture"))
@@ -256,7 +263,7 @@ async def test_order_within_one_handler(client: MatrixClient) -> None:
     )
 
 
-async def test_a_busy_channel_holds_nobody_up(client: MatrixClient, rooms: Rooms) -> None:
+async def test_a_busy_channel_blocks_no_other(client: MatrixClient, shared: SharedState) -> None:
     """§0.1.2, §9.13.204, §10.33: heartbeats and other channels are answered meanwhile."""
     await client.join()
     await client.join("room:b", "12")
@@ -265,25 +272,25 @@ async def test_a_busy_channel_holds_nobody_up(client: MatrixClient, rooms: Rooms
     await client.send(event("echo", ref="3"))
     other = await client.ask(["12", "4", "room:b", "echo", {}])
     await client.fence()
-    rooms.gate.set()
+    shared.release.set()
 
     assert other[1] == "4"
     assert await client.recv_many(2) == client.as_received(answer(OK), answer(OK, "3"))
 
 
-async def test_late_replies(client: MatrixClient, rooms: Rooms) -> None:
-    """§4.4, §9.9.132-133, §9.11.167: from elsewhere, out of order, twice, and after the end."""
+async def test_late_replies(client: MatrixClient, shared: SharedState) -> None:
+    """§4.4, §9.9.132-133, §9.11.167: later, out of order, twice, and after the channel's end."""
     await client.join()
     await client.send(event("later", ref="2"))
     await client.send(event("later", ref="3"))
     await client.fence()
-    first, second = rooms.later
+    first, second = shared.later
 
     second.reply(ok({"n": 2}))
     first.reply(ok())
     first.reply(ok({"again": True}))
     early = await client.recv_many(3)
-    await client.send(event("stop", {"reason": "normal"}, "4"))
+    await client.send(event("stop_with", {"reason": "normal"}, "4"))
     closed = await client.recv()
     second.reply(ok("late"))
 
@@ -297,7 +304,7 @@ async def test_late_replies(client: MatrixClient, rooms: Rooms) -> None:
 
 
 async def test_stale_messages(client: MatrixClient) -> None:
-    """§3.1, §9.3.46, §9.3.54, §10.23: another join's join_ref is dropped, be it a leave or not."""
+    """§3.1, §9.3.46, §9.3.54, §10.23: a message with another join_ref is dropped, even a leave."""
     await client.join()
 
     await client.send(["10", "2", "room:a", "broadcast", {}])
@@ -308,7 +315,7 @@ async def test_stale_messages(client: MatrixClient) -> None:
 
 
 async def test_messages_without_join_ref(client: MatrixClient) -> None:
-    """§3.1, §9.3.44-45, §9.3.54, §10.24: they are current, be it a leave or not."""
+    """§3.1, §9.3.44-45, §9.3.54, §10.24: messages without join_ref are current, even a leave."""
     await client.join()
 
     echoed = await client.ask([None, "2", "room:a", "echo", {}])
@@ -319,7 +326,7 @@ async def test_messages_without_join_ref(client: MatrixClient) -> None:
 
 
 async def test_events_to_a_topic_that_is_not_joined(client: MatrixClient, connect: Connect) -> None:
-    """§9.1.18, §9.3.44, §10.21: "unmatched topic", and those who joined hear nothing."""
+    """§9.1.18, §9.3.44, §10.21: "unmatched topic"; clients that joined receive nothing."""
     other = await connect()
     await other.join()
 
@@ -330,7 +337,7 @@ async def test_events_to_a_topic_that_is_not_joined(client: MatrixClient, connec
 
 
 async def test_unicode(cell: Cell, client: MatrixClient, connect: Connect) -> None:
-    """§2.1, §10.45: topics, events, keys and texts of any language and kind survive."""
+    """§2.1, §10.45: topics, events, keys and texts may have any characters."""
     other, topic = await connect(OPPOSITE[cell]), "room:дом 🏠"
     await other.join(topic)
     await client.join(topic)

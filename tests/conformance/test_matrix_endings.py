@@ -1,7 +1,7 @@
-"""One suite on every transport and version: how channels and connections end, and who is there.
+"""Runs the same tests on every transport and version: ends of channels and connections, presence.
 
-Phoenix's own integration tests are written so. Numbers are those of docs/protocol.md; clients are
-in tests/clients.py, the channels in rooms.py, the fixtures in conftest.py.
+Phoenix's own integration tests have this form. Numbers refer to docs/protocol.md. The clients are
+in tests/clients.py, the channels in reference_channels.py, the fixtures in conftest.py.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from tests.conformance.reference_channels import (
     CLOSED,
     CRASH,
     OPPOSITE,
-    Rooms,
+    SharedState,
     answer,
     event,
-    rooms_app,
+    matrix_app,
 )
 from tests.conftest import Serve
 from tests.wire import OK, UNMATCHED, replied
 
 
-async def test_leave(client: MatrixClient, rooms: Rooms) -> None:
+async def test_leave(client: MatrixClient, shared: SharedState) -> None:
     """§3.5, §4.6, §9.1.2, §9.3.54, §10.35: reply, phx_close, then what `terminate` pushes."""
     await client.send(["11", "1", "lobby:a", "phx_join", {}])
     await client.recv_many(3)
@@ -44,7 +44,7 @@ async def test_leave(client: MatrixClient, rooms: Rooms) -> None:
         answer(OK, "3", "lobby:a"),
     )
     assert unmatched == [None, "4", "lobby:a", "phx_reply", UNMATCHED]
-    assert await rooms.event_log.next() == ("lobby:a", ("shutdown", "left"))
+    assert await shared.endings.next() == ("lobby:a", ("shutdown", "left"))
 
 
 @pytest.mark.parametrize(
@@ -59,21 +59,21 @@ async def test_leave(client: MatrixClient, rooms: Rooms) -> None:
     ids=["normal", "shutdown", "reply", "error", "error-reply"],
 )
 async def test_stop(
-    client: MatrixClient, rooms: Rooms, payload: dict[str, Any], frames: list[Any]
+    client: MatrixClient, shared: SharedState, payload: dict[str, Any], frames: list[Any]
 ) -> None:
-    """§3.6, §9.11.169-170, §10.26-28: graceful reasons are phx_close, others phx_error."""
+    """§3.6, §9.11.169-170, §10.26-28: normal reasons send phx_close, others phx_error."""
     await client.join()
 
-    await client.send(event("stop", payload))
+    await client.send(event("stop_with", payload))
 
     assert await client.recv_many(len(frames)) == client.as_received(*frames)
-    assert await rooms.event_log.next() == ("room:a", payload["reason"])
+    assert await shared.endings.next() == ("room:a", payload["reason"])
     await client.fence()
     await client.join()
 
 
 async def test_crash(cell: Cell, client: MatrixClient, connect: Connect) -> None:
-    """§3.6, §9.1.16, §9.3.53, §10.27, §10.40: phx_error for one channel; all others go on."""
+    """§3.6, §9.1.16, §9.3.53, §10.27, §10.40: phx_error for one channel; all others continue."""
     other = await connect(OPPOSITE[cell])
     await other.join()
     await client.join("room:b", "12")
@@ -88,7 +88,7 @@ async def test_crash(cell: Cell, client: MatrixClient, connect: Connect) -> None
 
 
 async def test_an_unknown_event_crashes_its_channel(client: MatrixClient) -> None:
-    """§3.6, §10.41: no handler for it: phx_error, and the connection goes on."""
+    """§3.6, §10.41: without a handler: phx_error, and the connection continues."""
     await client.join()
 
     assert [await client.ask(event("what is this"))] == client.as_received(CRASH)
@@ -96,9 +96,9 @@ async def test_an_unknown_event_crashes_its_channel(client: MatrixClient) -> Non
 
 
 async def test_disconnect_by_socket_id(
-    cell: Cell, connect: Connect, endpoint: Endpoint, rooms: Rooms
+    cell: Cell, connect: Connect, endpoint: Endpoint, shared: SharedState
 ) -> None:
-    """§3.7, §5.8, §9.1.22, §9.3.55, §10.52-53: all connections of that id end, wordless."""
+    """§3.7, §5.8, §9.1.22, §9.3.55, §10.52-53: all connections of that id end, without messages."""
     client, stranger = await connect(query="&user=ann"), await connect(query="&user=bob")
     await client.join()
     await stranger.join()
@@ -108,30 +108,30 @@ async def test_disconnect_by_socket_id(
     endpoint.broadcast("user:ann", "disconnect", {})
 
     assert await client.recv_end() == {"websocket": 1001, "longpoll": 410}[cell.transport]
-    assert await rooms.event_log.next() == ("room:a", ("shutdown", "disconnected"))
+    assert await shared.endings.next() == ("room:a", ("shutdown", "disconnected"))
     await stranger.fence()
 
 
-async def test_a_client_that_is_gone(serve: Serve, cell: Cell, rooms: Rooms) -> None:
-    """§3.10, §4.6, §9.1.17, §9.3.47: terminate is told "closed", for a session "inactive"."""
-    app = rooms_app(rooms, LongPollOptions(window_s=0.3))
+async def test_a_client_that_is_gone(serve: Serve, cell: Cell, shared: SharedState) -> None:
+    """§3.10, §4.6, §9.1.17, §9.3.47: terminate gets "closed", or "inactive" for long-polling."""
+    app = matrix_app(shared, LongPollOptions(window_s=0.3))
     client = await MatrixClient.connect(await serve(app), cell)
     await client.join()
 
     await client.drop()
 
     detail = {"websocket": "closed", "longpoll": "inactive"}[cell.transport]
-    assert await rooms.event_log.next() == ("room:a", ("shutdown", detail))
+    assert await shared.endings.next() == ("room:a", ("shutdown", detail))
 
 
 async def test_a_server_that_restarts(
-    client: MatrixClient, endpoint: Endpoint, rooms: Rooms
+    client: MatrixClient, endpoint: Endpoint, shared: SharedState
 ) -> None:
-    """§3.9, §4.6: terminate is told "draining"."""
+    """§3.9, §4.6: terminate gets "draining"."""
     await client.join()
 
     closing = asyncio.create_task(endpoint.close())
-    reason = await rooms.event_log.next()
+    reason = await shared.endings.next()
     await client.drop()
     await closing
 
@@ -147,7 +147,7 @@ def one(key: str, **meta: Any) -> dict[str, Any]:
 
 
 async def enter(client: MatrixClient, user: str) -> tuple[str, dict[str, Any]]:
-    """Join `presence:a`: the own ref, and the state that is pushed after the own diff."""
+    """Join `presence:a`; returns the client's ref and the state that follows its own diff."""
     await client.send(["11", "1", "presence:a", "phx_join", {"user": user}])
     joined, diff, state = await client.recv_many(3)
     phx_ref: str = diff[4]["joins"][user]["metas"][0]["phx_ref"]
@@ -160,7 +160,7 @@ async def enter(client: MatrixClient, user: str) -> tuple[str, dict[str, Any]]:
 
 
 async def test_presence(cell: Cell, client: MatrixClient, connect: Connect) -> None:
-    """§6, appendix A.1, §9.13.211, §10.57-59: reply, own diff, state; others hear each change."""
+    """§6, appendix A.1, §9.13.211, §10.57-59: reply, own diff, state; others get each change."""
     other = await connect(OPPOSITE[cell])
 
     ann, alone = await enter(client, "ann")
@@ -188,7 +188,7 @@ async def test_presence(cell: Cell, client: MatrixClient, connect: Connect) -> N
 async def test_presence_of_a_client_that_is_gone(
     cell: Cell, connect: Connect, endpoint: Endpoint
 ) -> None:
-    """§6.2, §9.13.212, §10.57: its end is one diff on its topic, to all that stay."""
+    """§6.2, §9.13.212, §10.57: its end is one diff to everyone else on the topic."""
     stays, goes = await connect(OPPOSITE[cell]), await connect(query="&user=gone")
     await enter(stays, "ann")
     bob, _state = await enter(goes, "bob")

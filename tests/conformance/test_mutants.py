@@ -1,4 +1,4 @@
-"""A server that makes one mistake fails in exactly the cases that name it."""
+"""A server with one mistake fails exactly the cases that test for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROCESSES = 2
 
 @pytest.fixture(scope="module")
 def failures(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[str, str]]]]:
-    """The failures of each selected mutant by its name, and of the server itself."""
+    """The failures of each selected mutant by name, and of the unchanged server."""
     tests = {item.name.partition("[")[2] for item in request.session.items}
     selected = [mutant.name for mutant in MUTANTS if f"{mutant.name}]" in tests]
     with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as processes:
@@ -27,28 +27,28 @@ def failures(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[s
         }
 
 
-def test_the_server_itself_does_not_fail(failures: dict[str, Future[dict[str, str]]]) -> None:
-    """Played as fast as the mutants are, the server passes: what fails is the mutant's."""
+def test_the_unchanged_server_does_not_fail(failures: dict[str, Future[dict[str, str]]]) -> None:
+    """At the speed of the mutants, the unchanged server passes every case."""
     assert failures[NONE].result() == {}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
-def test_a_mistake_fails_the_cases_that_name_it(
+def test_a_mistake_fails_the_cases_that_test_it(
     mutant: Mutant, failures: dict[str, Future[dict[str, str]]]
 ) -> None:
-    """No case passes that names the mistake, and no other fails."""
+    """The cases that test for the mistake fail, and no others."""
     failed = failures[mutant.name].result()
 
     named = {case.key for case in CASES if mutant.must_fail(case)}
     idle = {case.key for case in CASES if case.id.startswith("end/idle") and not mutant.waits}
-    assert named, "the mutant names no case"
+    assert named, "the mutant has no cases"
     assert set(failed) == named - idle, "\n".join(
         failed[key] for key in sorted(failed.keys() - named)
     )
 
 
 def test_the_mutants_make_different_mistakes() -> None:
-    """Their names are apart, and they make more than forty of the mistakes on the list."""
+    """The names are unique, and the mutants cover more than forty of the listed mistakes."""
     names = [mutant.name for mutant in MUTANTS]
 
     assert len(set(names)) == len(names)

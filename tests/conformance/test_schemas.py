@@ -1,4 +1,4 @@
-"""Every file of the vectors has the form that its schema says."""
+"""Every vector file matches its schema."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ FILES = {
 
 
 def check(document: Any, schema: str) -> None:
-    """Raise where the document differs from the schema, or the schema is none."""
+    """Raise if the document does not match the schema, or the schema is not valid."""
     found = read_vectors(f"schema/{schema}.schema.json")
     jsonschema.Draft202012Validator.check_schema(found)
     jsonschema.Draft202012Validator(found).validate(document)
 
 
 @pytest.mark.parametrize(("name", "schema"), FILES.items())
-def test_a_file_has_the_form_of_its_schema(name: str, schema: str) -> None:
-    """The schema accepts the file; a file that was not recorded names the schema itself."""
+def test_a_file_matches_its_schema(name: str, schema: str) -> None:
+    """The schema accepts the file; a file that was not recorded names its schema."""
     document = read_vectors(name)
 
     check(document, schema)
@@ -39,7 +39,7 @@ def test_a_file_has_the_form_of_its_schema(name: str, schema: str) -> None:
 
 
 def test_every_file_is_checked() -> None:
-    """No file of the vectors is left out above."""
+    """FILES lists every vector file."""
     folder = resources.files("phoenix_compat.conformance") / "vectors"
     files = [file.name for file in folder.iterdir() if file.name.endswith(".json")]
     data = [f"data/{file.name}" for file in (folder / "data").iterdir()]
@@ -56,14 +56,14 @@ def test_every_file_is_checked() -> None:
         ("data", {"about": "x", "source": "y", "recorded": True, "kind": "vsn", "cases": []}),
     ],
 )
-def test_a_file_of_another_form_is_refused(schema: str, document: Any) -> None:
-    """The schemas can say no."""
+def test_invalid_documents_are_refused(schema: str, document: Any) -> None:
+    """The schemas refuse invalid documents."""
     with pytest.raises(jsonschema.ValidationError):
         check(document, schema)
 
 
 def test_profiles_are_those_of_the_schemas() -> None:
-    """A new profile must be added to the schemas, too."""
+    """The schemas list the same profiles as profiles.json."""
     assert read_vectors("schema/cases.schema.json")["$defs"]["difference"]["properties"][
         "profiles"
     ]["items"]["enum"] == list(profiles())

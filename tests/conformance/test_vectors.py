@@ -1,6 +1,6 @@
-"""What Phoenix 1.8.12 answers, this server answers: one test for each case and transport.
+"""This server answers every case as Phoenix 1.8.12 does: one test for each case and transport.
 
-All cases are played once, many at a time; each test then reads the verdict over its own.
+All cases are played once and concurrently; each test then checks the result of its case.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CASES = load_suite()
 
 @pytest.fixture(scope="module")
 def verdicts(request: pytest.FixtureRequest) -> dict[str, CaseResult]:
-    """The verdicts over the cases that this run selected."""
+    """The results of the cases that this run selected, by key."""
     selected = {
         item.callspec.params["key"]
         for item in request.session.items
@@ -35,7 +35,7 @@ async def _play(cases: list[Case]) -> list[CaseResult]:
 
 @pytest.mark.parametrize("key", [case.key for case in CASES])
 def test_the_server_answers_as_phoenix(key: str, verdicts: dict[str, CaseResult]) -> None:
-    """The conversation, played again, gets the answers of Phoenix."""
+    """The conversation gets the same answers as from Phoenix."""
     verdict = verdicts[key]
 
     assert verdict.passed, verdict.explain()

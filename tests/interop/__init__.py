@@ -1,0 +1,1 @@
+"""Tests with real Phoenix clients; see README.md."""

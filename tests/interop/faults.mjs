@@ -1,6 +1,6 @@
-// phoenix.js put through the fault server: one socket for each scenario, all at once. Until killed.
-// It is the app of `GET /control/scenarios`: it says on the channel what it heard. The waits are
-// phoenix.js's own, except those that would take half a minute.
+// Runs phoenix.js against the fault server: one socket for each scenario, all at once, until killed.
+// This is the app that `GET /control/scenarios` describes: it reports on the channel what it received.
+// The timers are the defaults of phoenix.js, except for those of 10 s and more.
 import {Presence, Socket} from "phoenix"
 import WebSocket from "ws"
 

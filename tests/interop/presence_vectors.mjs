@@ -1,4 +1,4 @@
-// Plays the vectors of data/presence.json to phoenix.js's own Presence. Prints [id, presences] each.
+// Plays the vectors of data/presence.json with the Presence class of phoenix.js; prints [id, presences].
 import {readFileSync} from "node:fs"
 import {Presence} from "phoenix"
 

@@ -1,13 +1,13 @@
-// Join a task, hear its progress to the end, leave.
-import {args, connect, finish, join, say} from "./client.mjs"
+// Joins a task, receives its progress to the end, and leaves.
+import {args, connect, finish, join, emit} from "./client.mjs"
 
 const socket = connect()
 const channel = socket.channel(`task:${args[0]}`)
 channel.on("progress", progress => {
-  say("progress", progress)
+  emit("progress", progress)
   if (progress.status !== "completed") return
   channel.leave().receive("ok", () => {
-    say("left")
+    emit("left")
     finish(socket)
   })
 })

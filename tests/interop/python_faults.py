@@ -1,7 +1,7 @@
-"""`phoenix-channels-python-client` put through the fault server: one client for each scenario.
+"""Runs `phoenix-channels-python-client` against the fault server: one client for each scenario.
 
-It cannot push, so what its app hears is said over HTTP. Its options are its own defaults, with
-seconds where they say minutes.
+The client cannot push, so its app reports over HTTP. Its reconnect policy is the default one with
+shorter delays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import aiohttp
 from phoenix_channels_python_client import PHXChannelsClient, ReconnectPolicy
 from phoenix_channels_python_client.exceptions import PHXTopicError
 
-IN_SECONDS = ReconnectPolicy(
+SHORT_DELAYS = ReconnectPolicy(
     base_delay_s=0.05,
     max_delay_s=0.6,
     stable_reset_s=6.0,
@@ -38,11 +38,11 @@ async def playing(
     only: Collection[str] = (),
     **options: Any,
 ) -> AsyncIterator[None]:
-    """Play the scenarios, all or some, until the context ends.
+    """Play all or some scenarios until the context ends.
 
     Args:
-        name: how the fault server calls this client.
-        options: of PHXChannelsClient.
+        name: the name of the client at the fault server.
+        options: further arguments of PHXChannelsClient.
     """
     logging.getLogger("phoenix_channels_python_client").setLevel(logging.CRITICAL)
     async with AsyncExitStack() as stack:
@@ -60,7 +60,7 @@ async def _connect(stack: AsyncExitStack, url: str, options: Any) -> PHXChannels
     client = PHXChannelsClient(
         f"{url}/websocket",
         "key",
-        reconnect_policy=IN_SECONDS,
+        reconnect_policy=SHORT_DELAYS,
         join_timeout_s=0.9,
         leave_timeout_s=0.1,
         heartbeat_interval_s=0.4,
@@ -70,14 +70,14 @@ async def _connect(stack: AsyncExitStack, url: str, options: Any) -> PHXChannels
 
 
 async def _subscribe(client: PHXChannelsClient, http: aiohttp.ClientSession, scenario: Any) -> None:
-    async def hear(message: Any) -> None:
+    async def report(message: Any) -> None:
         if str(message.event) != "ask":
             return
         payload = message.payload
-        said = payload if isinstance(payload, dict) else {"bytes": len(payload)}
-        body = {"client": scenario["client"], "lane": scenario["lane"], "payload": said}
+        reported = payload if isinstance(payload, dict) else {"bytes": len(payload)}
+        body = {"client": scenario["client"], "lane": scenario["lane"], "payload": reported}
         async with http.post("/control/heard", json=body | {"topic": scenario["topic"]}):
             pass
 
-    with suppress(PHXTopicError):  # it does not try again: its app would have to
-        await client.subscribe_to_topic(scenario["topic"], hear)
+    with suppress(PHXTopicError):  # the client does not retry; an app would have to
+        await client.subscribe_to_topic(scenario["topic"], report)

@@ -1,4 +1,4 @@
-// phoenix.js through good and bad days, every frame printed as `conformance trace` reads it.
+// Runs phoenix.js through joins, a crash and a disconnect; prints every frame as `conformance trace` reads it.
 import {Socket} from "phoenix"
 import WebSocket from "ws"
 
@@ -48,13 +48,13 @@ let onJoined = null
 const nextJoin = () => new Promise(done => { onJoined = done })
 const room = socket.channel("room:a", {})
 room.join().receive("ok", () => { rooms++; onJoined?.() })
-await answered(room.push("echo", {early: true}))  // kept until the join is answered
+await answered(room.push("echo", {early: true}))  // buffered until the join is answered
 await answered(socket.channel("room:b").join())
 await answered(socket.channel("nope:1").join())
 await answered(room.push("broadcast", {n: 1}))
 await answered(room.push("bin", new Uint8Array([1, 2, 255]).buffer))
 room.push("push_binary", {})
-await pause(60)  // heartbeats pass
+await pause(60)  // time for heartbeats
 
 for (const event of ["crash", "disconnect_me"]) {
   const again = nextJoin()
@@ -67,7 +67,7 @@ room.leave()
 const other = socket.channel("room:a", {})
 await answered(other.join())
 await answered(other.push("echo", {n: 2}))
-const third = socket.channel("room:a", {})  // leaves the other by itself
+const third = socket.channel("room:a", {})  // phoenix.js leaves the other channel itself
 await answered(third.join())
 await pause(30)
 socket.disconnect(() => process.exit(rooms === 3 ? 0 : 1))

@@ -1,6 +1,6 @@
-"""The server that real clients talk to, as an application and as a process.
+"""The server for the interop tests, as an application and as a process.
 
-As a process, `python -m tests.interop.server [PORT]` prints its port when it listens, and serves
+As a process, `python -m tests.interop.server [PORT]` prints its port once it listens, and serves
 until it is killed.
 """
 
@@ -23,10 +23,10 @@ STEPS = [
 
 
 class TaskChannel(Channel):
-    """`task:*`: tells the progress of a task from beginning to end."""
+    """`task:*`: pushes the progress of a task from start to end."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
-        """Refuse `task:missing`, begin with everyone else."""
+        """Refuse `task:missing`; start with any other task."""
         task_id = topic.removeprefix("task:")
         if task_id == "missing":
             return error({"reason": "not found"})
@@ -35,7 +35,7 @@ class TaskChannel(Channel):
         return ok({"task_id": task_id})
 
     async def handle_info(self, message: int, socket: Socket) -> None:
-        """Tell one step, and have the next told later."""
+        """Push one step, and schedule the next."""
         await socket.push("progress", {"task_id": socket.assigns["task_id"], **STEPS[message]})
         await asyncio.sleep(0.01)
         if message + 1 < len(STEPS):
@@ -43,23 +43,23 @@ class TaskChannel(Channel):
 
 
 class UserSocket(SocketHandler):
-    """Lets everyone in but `token=deny`; the user names the socket."""
+    """Accepts everyone except `token=deny`; the user is the socket id."""
 
     channels = {"room:*": RoomChannel, "task:*": TaskChannel}  # noqa: RUF012
 
     def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
-        """Keep the user."""
+        """Store the user."""
         socket.assign(user=params.get("user"))
         return error() if params.get("token") == "deny" else ok()
 
     def id(self, socket: Socket) -> str | None:
-        """`user:<user>`, or none for a client that did not say."""
+        """`user:<user>`, or None without the param `user`."""
         user = socket.assigns["user"]
         return None if user is None else f"user:{user}"
 
 
 def build_app() -> web.Application:
-    """The application."""
+    """Build the application."""
     endpoint = Endpoint()
     endpoint.socket("/socket", UserSocket)
     app = web.Application()
@@ -68,7 +68,7 @@ def build_app() -> web.Application:
 
 
 async def serve(port: int) -> None:
-    """Listen on the loopback, print the port, and go on until killed."""
+    """Listen on the loopback, print the port, and serve until killed."""
     runner = web.AppRunner(build_app(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

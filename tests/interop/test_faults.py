@@ -1,7 +1,7 @@
-"""npm `phoenix` and a PyPI client at the fault server: what each does right and wrong.
+"""Runs npm `phoenix` and a PyPI client against the fault server, and compares their verdicts.
 
-All scenarios of a client are played at once, and each verdict is compared with what was seen here
-before. A client that learns or unlearns something fails its test: then change the table.
+All scenarios of a client run at once. The tables below hold the known failures. If a newer client
+behaves differently, its test fails: then change the table.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.serving import serving
 
 __all__ = ["node", "run"]  # fixtures
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 ALL = {scenario.id for scenario in SCENARIOS}
 
 JS_WRONG = {
@@ -30,18 +30,18 @@ JS_WRONG = {
 }
 
 HALF_OPEN = "client/heartbeat/half_open"
-"""Only its websocket's own pings would notice, after 40 s: too long for a test."""
+"""Only the pings of its websocket library would detect this, after 40 s: too long for a test."""
 
 PYTHON_WRONG = {
-    "client/heartbeat/timeout": "heartbeats that nobody answered",  # unless told to watch them
+    "client/heartbeat/timeout": "unanswered heartbeats",  # without heartbeat_dead_threshold_s
     "client/rejoin/refused": "no new join",  # its app must subscribe again
     "client/rejoin/join_timeout": "no new join",  # the same
-    "client/events/broadcast": "no word that the app heard",  # it drops what has no join_ref
+    "client/events/broadcast": "no report from the app",  # it drops messages without a join_ref
     "client/events/binary": "closed the connection with 1000",  # and again after each reconnect
 }
 PYTHON_NOT_SEEN = {
     HALF_OPEN,
-    # It cannot push, and knows no presence.
+    # It cannot push, and does not support presence.
     "client/rejoin/crash_in_push",
     "client/push/late_reply",
     "client/push/timeout",
@@ -54,7 +54,7 @@ PYTHON_NOT_SEEN = {
 
 @pytest.fixture
 async def fault_server() -> AsyncIterator[tuple[str, FaultSessions]]:
-    """The base URL of a fault server, and what it knows."""
+    """The base URL of a fault server, and its sessions."""
     app = web.Application()
     fault_sessions = add_fault_server(app)
     async with serving(app) as base_url:
@@ -62,10 +62,10 @@ async def fault_server() -> AsyncIterator[tuple[str, FaultSessions]]:
 
 
 async def settled(fault_sessions: FaultSessions, client: str, awaited: set[str]) -> Report:
-    """The report once all that is awaited has been judged, or when that takes too long."""
-    deadline_s = asyncio.get_running_loop().time() + PATIENCE_S
+    """Wait until all awaited scenarios have a verdict, or the timeout; return the final report."""
+    deadline_s = asyncio.get_running_loop().time() + TIMEOUT_S
     while asyncio.get_running_loop().time() < deadline_s:
-        report = judge_client(client, fault_sessions.lanes_of(client))
+        report = judge_client(client, fault_sessions.sessions_of(client))
         open_ids = {
             verdict.scenario.id
             for verdict in report.verdicts
@@ -74,7 +74,7 @@ async def settled(fault_sessions: FaultSessions, client: str, awaited: set[str])
         if not open_ids & awaited:
             break
         await asyncio.sleep(0.1)
-    return judge_client(client, fault_sessions.lanes_of(client), is_final=True)
+    return judge_client(client, fault_sessions.sessions_of(client), is_final=True)
 
 
 def outcomes(report: Report) -> dict[str, str]:
@@ -83,7 +83,7 @@ def outcomes(report: Report) -> dict[str, str]:
 
 
 def expected(wrong: Iterable[str], not_seen: Iterable[str] = ()) -> dict[str, str]:
-    """The outcomes of a client that does all else right."""
+    """The outcomes of a client that passes every other scenario."""
     return (
         dict.fromkeys(ALL, "passed")
         | dict.fromkeys(wrong, "failed")
@@ -92,7 +92,7 @@ def expected(wrong: Iterable[str], not_seen: Iterable[str] = ()) -> dict[str, st
 
 
 def assert_reasons(report: Report, wrong: Mapping[str, str]) -> None:
-    """What failed, failed for the reason that is known."""
+    """Check that each failure has the known reason."""
     for verdict in report.verdicts:
         if verdict.scenario.id in wrong:
             assert wrong[verdict.scenario.id] in verdict.finding.reason
@@ -100,7 +100,7 @@ def assert_reasons(report: Report, wrong: Mapping[str, str]) -> None:
 
 @pytest.mark.node
 async def test_phoenix_js(fault_server: tuple[str, FaultSessions], run: Run) -> None:
-    """phoenix.js does everything right, except to forget its waits whenever it is let in."""
+    """phoenix.js passes everything, except that it resets its backoff whenever it connects."""
     base_url, fault_sessions = fault_server
     script = await run("faults.mjs", base_url, "phoenix.js")
     assert await script.next() == ["playing", len(SCENARIOS)]
@@ -109,14 +109,14 @@ async def test_phoenix_js(fault_server: tuple[str, FaultSessions], run: Run) -> 
 
     assert outcomes(report) == expected(JS_WRONG)
     assert_reasons(report, JS_WRONG)
-    assert report.is_conformant  # it is a SHOULD
+    assert report.is_conformant  # the failure is a SHOULD
 
 
 async def test_phoenix_channels_python_client(fault_server: tuple[str, FaultSessions]) -> None:
-    """It reconnects well; it hears no broadcast, and does not look for answers to heartbeats."""
+    """It reconnects well, but drops broadcasts and does not check for heartbeat replies."""
     base_url, fault_sessions = fault_server
     silent = {name for name, reason in PYTHON_WRONG.items() if reason.startswith("no ")}
-    silent.add("client/reconnect/forbidden")  # it stops for good
+    silent.add("client/reconnect/forbidden")  # it stops retrying
 
     async with playing(base_url, "python", without=[HALF_OPEN]):
         report = await settled(fault_sessions, "python", ALL - PYTHON_NOT_SEEN - silent)
@@ -126,10 +126,10 @@ async def test_phoenix_channels_python_client(fault_server: tuple[str, FaultSess
     assert not report.is_conformant
 
 
-async def test_phoenix_channels_python_client_told_to_watch(
+async def test_phoenix_channels_python_client_with_heartbeat_check(
     fault_server: tuple[str, FaultSessions],
 ) -> None:
-    """With `heartbeat_dead_threshold_s` it notices that heartbeats are not answered."""
+    """With `heartbeat_dead_threshold_s` it detects unanswered heartbeats."""
     base_url, fault_sessions = fault_server
     name = "client/heartbeat/timeout"
 

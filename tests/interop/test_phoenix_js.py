@@ -1,6 +1,6 @@
-"""phoenix.js, the client Phoenix itself ships, under Node.js against this server.
+"""Tests phoenix.js, Phoenix's own client, under Node.js against this server.
 
-Numbers are those of docs/protocol.md.
+Numbers refer to docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -25,51 +25,51 @@ pytestmark = pytest.mark.node
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 REFUSED = {"reason": "not found"}
-GOODBYE = ["close", 1000]  # the server's answer to the client's close
+CLOSED = ["close", 1000]  # the server's answer to the client's close
 
 
 class Script:
-    """A running Node.js script, read event by event."""
+    """A running Node.js script that prints events."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     async def next(self, timeout_s: float = 10.0) -> list[Any]:
-        """The next `[event, data]` that it says."""
+        """The next `[event, data]` that it prints."""
         assert self._process.stdout is not None
         async with asyncio.timeout(timeout_s):
             line = await self._process.stdout.readline()
-        assert line, f"the script ended: {await self._complaint()}"
+        assert line, f"the script ended: {await self._error_output()}"
         event: list[Any] = json.loads(line)
         return event
 
     async def wait_for(self, name: str) -> list[Any]:
-        """The events until one of that name, this included."""
+        """The events up to and including one with that name."""
         events = [await self.next()]
         while events[-1][0] != name:
             events.append(await self.next())
         return events
 
     async def rest(self) -> list[Any]:
-        """All events until it ends, which it must do without a complaint."""
+        """All events until it ends; it must exit with 0 and print no errors."""
         async with asyncio.timeout(10.0):
             out, err = await self._process.communicate()
         assert (self._process.returncode, err.decode()) == (0, "")
         return [json.loads(line) for line in out.splitlines()]
 
-    async def tell(self, line: str) -> None:
+    async def write_line(self, line: str) -> None:
         """Write a line to its standard input."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n".encode())
         await self._process.stdin.drain()
 
     async def stop(self) -> None:
-        """Kill it, if it still runs."""
+        """Kill it if it is still running."""
         if self._process.returncode is None:
             self._process.kill()
         await self._process.communicate()
 
-    async def _complaint(self) -> str:
+    async def _error_output(self) -> str:
         assert self._process.stderr is not None
         return (await self._process.stderr.read()).decode()
 
@@ -79,7 +79,7 @@ Run = Callable[..., Awaitable[Script]]
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """The node command; without it, or without the packages, these tests cannot run."""
+    """The node command; skips the tests if it or the npm packages are missing."""
     command = shutil.which("node")
     if command is not None and (HERE / "node_modules" / "phoenix").is_dir():
         return command
@@ -92,7 +92,7 @@ def node() -> str:
 
 @pytest.fixture
 async def run(node: str) -> AsyncIterator[Run]:
-    """Run the scripts of this folder; those that still run at the end are killed."""
+    """Run scripts of this folder; running ones are killed when the test ends."""
     async with AsyncExitStack() as scripts:
 
         async def start(name: str, *args: str) -> Script:
@@ -114,7 +114,7 @@ async def run(node: str) -> AsyncIterator[Run]:
 
 @asynccontextmanager
 async def server_process(port: int = 0) -> AsyncIterator[int]:
-    """A server in a process of its own, killed without notice at the end; yields its port."""
+    """A server in another process, killed at the end; yields its port."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -134,7 +134,7 @@ async def server_process(port: int = 0) -> AsyncIterator[int]:
 
 
 async def test_progress_to_completion(serve: Serve, run: Run) -> None:
-    """A task's progress arrives step by step, to the result."""
+    """A task's progress arrives step by step, up to the result."""
     base_url = await serve(build_app())
 
     script = await run("progress.mjs", base_url, "abc")
@@ -144,7 +144,7 @@ async def test_progress_to_completion(serve: Serve, run: Run) -> None:
         ["joined", {"task_id": "abc"}],
         *(["progress", {"task_id": "abc", **step}] for step in STEPS),
         ["left", None],
-        GOODBYE,
+        CLOSED,
     ]
 
 
@@ -154,11 +154,11 @@ async def test_a_refused_join(serve: Serve, run: Run) -> None:
 
     script = await run("progress.mjs", base_url, "missing")
 
-    assert await script.rest() == [["open", None], ["refused", REFUSED], GOODBYE]
+    assert await script.rest() == [["open", None], ["refused", REFUSED], CLOSED]
 
 
 async def test_binary_both_ways(serve: Serve, run: Run) -> None:
-    """ArrayBuffers go out, and come back as reply, push and broadcast; errors stay errors."""
+    """ArrayBuffers are sent, and received in replies, pushes and broadcasts."""
     base_url = await serve(build_app())
 
     script = await run("binary.mjs", base_url)
@@ -173,12 +173,12 @@ async def test_binary_both_ways(serve: Serve, run: Run) -> None:
         ["replied", {}],
         ["failed", {"reason": "x"}],
         ["crashed", {"reason": "channel_crash"}],
-        GOODBYE,
+        CLOSED,
     ]
 
 
 async def test_it_rejoins_when_the_server_is_restarted(run: Run) -> None:
-    """After a kill and a restart on the same port it is joined again, and gets the result."""
+    """After a kill and a restart on the same port, it rejoins and gets the result."""
     async with server_process() as port:
         script = await run("stay.mjs", f"http://127.0.0.1:{port}", "task:abc")
         first = await script.wait_for("completed")
@@ -193,12 +193,12 @@ async def test_it_rejoins_when_the_server_is_restarted(run: Run) -> None:
     assert again[-3:] == [["open", None], joined, ["completed", None]]
 
 
-async def test_it_comes_back_after_a_forced_disconnect(serve: Serve, run: Run) -> None:
-    """§10.52: 1001 makes phoenix.js reconnect and join again."""
+async def test_it_reconnects_after_a_forced_disconnect(serve: Serve, run: Run) -> None:
+    """§10.52: after 1001, phoenix.js reconnects and rejoins."""
     script = await run("stay.mjs", await serve(build_app()), "room:a")
     await script.wait_for("joined")
 
-    await script.tell("disconnect_me")
+    await script.write_line("disconnect_me")
 
     events = await script.wait_for("joined")
     assert ["close", 1001] in events
@@ -206,13 +206,13 @@ async def test_it_comes_back_after_a_forced_disconnect(serve: Serve, run: Run) -
 
 
 async def test_it_rejoins_after_a_crash(serve: Serve, run: Run) -> None:
-    """§7.4: phx_error makes phoenix.js join again, on the same connection."""
+    """§7.4: after phx_error, phoenix.js rejoins on the same connection."""
     script = await run("stay.mjs", await serve(build_app()), "room:a")
     await script.wait_for("joined")
 
-    await script.tell("crash")
+    await script.write_line("crash")
     recovered = await script.wait_for("joined")
-    await script.tell("echo")
+    await script.write_line("echo")
 
     assert recovered == [
         ["errored", {"reason": "channel_crash"}],

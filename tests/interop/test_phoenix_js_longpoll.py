@@ -1,6 +1,6 @@
-"""phoenix.js over long-polling, under Node.js: at once, and as its automatic fallback.
+"""Tests phoenix.js over long-polling, used directly or as the automatic fallback.
 
-Numbers are those of docs/protocol.md.
+Numbers refer to docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ JOINED = ["joined", {"joined": "room:é"}]
 SESSION_GONE = 3410
 
 
-async def tell(script: Script, *events: tuple[str, Any]) -> None:
-    """Have events pushed in the same tick, which phoenix.js sends as one batch."""
-    await script.tell("\n".join(json.dumps(event) for event in events))
+async def push(script: Script, *events: tuple[str, Any]) -> None:
+    """Push events in the same tick, so that phoenix.js sends them as one batch."""
+    await script.write_line("\n".join(json.dumps(event) for event in events))
 
 
 @asynccontextmanager
 async def process(port: int = 0) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A server of the reference channels in a process of its own, and its URL; killed at last."""
+    """A server with the reference channels in another process, and its URL; killed at the end."""
     server = await start("-m", "phoenix_compat", "conformance", "serve", "--port", str(port))
     try:
         yield server, await listening_url(server)
@@ -49,34 +49,34 @@ async def process(port: int = 0) -> AsyncIterator[tuple[asyncio.subprocess.Proce
 
 
 async def test_a_conversation(serve: Serve, run: Run, open_wire: Open) -> None:
-    """§7.6: join, replies of both kinds, broadcasts both ways with a websocket client, leave."""
+    """§7.6: join, replies, broadcasts from and to a websocket client, leave."""
     base_url = await serve(rooms_app(RoomChannel))
     script = await run("longpoll.mjs", base_url, "room:é", "longpoll")
     assert await script.wait_for("joined") == [OPEN, JOINED]
     other = await open_wire(base_url)
     await other.join("room:é")
 
-    await tell(script, ("echo", {"text": "né 😀"}), ("echo_error", {"no": 1}), ("push", {"n": 1}))
+    await push(script, ("echo", {"text": "né 😀"}), ("echo_error", {"no": 1}), ("push", {"n": 1}))
     answers = [await script.next() for _event in range(3)]
-    await tell(script, ("broadcast", {"n": 2}))
+    await push(script, ("broadcast", {"n": 2}))
     own = await script.wait_for("replied")
     await other.send(["1", "9", "room:é", "broadcast_from", {"n": 3}])
-    heard = await script.next()
-    await tell(script, ("phx_leave", {}))
+    received = await script.next()
+    await push(script, ("phx_leave", {}))
 
     assert answers == [["replied", {"text": "né 😀"}], ["failed", {"no": 1}], ["msg", {"n": 1}]]
     assert own == [["msg", {"n": 2}], ["replied", {}]]
     assert await other.recv() == [None, None, "room:é", "msg", {"n": 2}]
-    assert heard == ["msg", {"n": 3}]
+    assert received == ["msg", {"n": 3}]
     assert await script.next() == ["left", None]
 
 
 async def test_more_than_one_batch(serve: Serve, run: Run) -> None:
-    """§5.4, §7.6: phoenix.js cuts its pushes into batches of a hundred, and none is lost."""
+    """§5.4, §7.6: phoenix.js sends pushes in batches of a hundred, and none is lost."""
     script = await run("longpoll.mjs", await serve(rooms_app(RoomChannel)), "room:é", "longpoll")
     await script.wait_for("joined")
 
-    await tell(script, *(("echo", {"n": number}) for number in range(250)))
+    await push(script, *(("echo", {"n": number}) for number in range(250)))
 
     answers = [await script.next() for _event in range(250)]
     assert answers == [["replied", {"n": number}] for number in range(250)]
@@ -84,7 +84,7 @@ async def test_more_than_one_batch(serve: Serve, run: Run) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_it_rejoins_when_the_server_is_restarted(run: Run, number: signal.Signals) -> None:
-    """After a kill or an orderly end, and a restart on the same port, it is joined again."""
+    """After a kill or a clean stop, and a restart on the same port, it rejoins."""
     async with process() as (server, base_url):
         script = await run("longpoll.mjs", base_url, "room:é", "longpoll")
         await script.wait_for("joined")
@@ -94,14 +94,14 @@ async def test_it_rejoins_when_the_server_is_restarted(run: Run, number: signal.
 
     async with process(int(base_url.rpartition(":")[2])):
         again = await script.wait_for("joined")
-        await tell(script, ("echo", {"still": "here"}))
+        await push(script, ("echo", {"still": "here"}))
 
         assert again[-2:] == [OPEN, JOINED]
         assert await script.next() == ["replied", {"still": "here"}]
 
 
-async def test_it_comes_back_after_a_forced_disconnect(serve: Serve, run: Run) -> None:
-    """§5.8, §7.6: a session that is gone is close 3410 to phoenix.js; it begins a new one."""
+async def test_it_reconnects_after_a_forced_disconnect(serve: Serve, run: Run) -> None:
+    """§5.8, §7.6: phoenix.js treats an ended session as close 3410 and opens a new one."""
     endpoint = Endpoint()
     app = rooms_app(RoomChannel, LongPollOptions(window_s=0.5), endpoint=endpoint)
     script = await run("longpoll.mjs", await serve(app), "room:é", "longpoll")
@@ -115,34 +115,34 @@ async def test_it_comes_back_after_a_forced_disconnect(serve: Serve, run: Run) -
 
 
 async def test_an_event_that_disconnects_its_own_sender(serve: Serve, run: Run) -> None:
-    """§5.4: it is acknowledged; the client learns of its end from its poll, not from its push."""
+    """§5.4: the push is acknowledged; the client learns of the end from its poll."""
     app = rooms_app(RoomChannel, LongPollOptions(window_s=0.5))
     script = await run("longpoll.mjs", await serve(app), "room:é", "longpoll")
     await script.wait_for("joined")
 
-    await tell(script, ("disconnect_me", {}))
+    await push(script, ("disconnect_me", {}))
 
     events = await script.wait_for("joined")
     assert [event for event in events if event[0] == "close"] == [["close", SESSION_GONE]]
 
 
 async def test_it_rejoins_after_a_crash(serve: Serve, run: Run) -> None:
-    """§7.4: phx_error makes it join again, in the same session."""
+    """§7.4: after phx_error, it rejoins in the same session."""
     script = await run("longpoll.mjs", await serve(rooms_app(RoomChannel)), "room:é", "longpoll")
     await script.wait_for("joined")
 
-    await tell(script, ("crash", {}))
+    await push(script, ("crash", {}))
 
     assert await script.wait_for("joined") == [["errored", {"reason": "channel_crash"}], JOINED]
 
 
 async def test_the_fallback(serve: Serve, run: Run) -> None:
-    """§5.9: where websockets are refused, it goes on over long-polling, and remembers that."""
+    """§5.9: if websockets are refused, it uses long-polling, and remembers that."""
     app = longpoll_app(accepting({"room:*": RoomChannel}), websocket=False)
     script = await run("longpoll.mjs", await serve(app), "room:é", "fallback")
 
     events = await script.wait_for("joined")
-    await tell(script, ("echo", {"a": 1}))
+    await push(script, ("echo", {"a": 1}))
 
     assert ["stored", ["phx:fallback:LongPoll", "true"]] in events
     assert OPEN in events
@@ -151,7 +151,7 @@ async def test_the_fallback(serve: Serve, run: Run) -> None:
 
 
 async def test_no_fallback_without_need(serve: Serve, run: Run) -> None:
-    """§5.9: a websocket that answers the first ping stays."""
+    """§5.9: a websocket that answers the first ping is kept."""
     app = rooms_app(RoomChannel)
     script = await run("longpoll.mjs", await serve(app), "room:é", "fallback")
 
@@ -160,7 +160,7 @@ async def test_no_fallback_without_need(serve: Serve, run: Run) -> None:
 
 @pytest.mark.parametrize("mode", ["longpoll", "fallback"])
 async def test_the_auth_token(serve: Serve, run: Run, mode: str) -> None:
-    """§1.6: `authToken` arrives over both transports, whatever characters are in it."""
+    """§1.6: `authToken` arrives over both transports, with any characters."""
 
     class TokenChannel(Channel):
         def join(self, topic: str, payload: Any, socket: Socket) -> Result:

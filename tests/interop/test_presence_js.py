@@ -1,6 +1,6 @@
-"""phoenix.js's own `Presence` class follows who is there.
+"""Tests the `Presence` class of phoenix.js against this server.
 
-Numbers are those of docs/protocol.md.
+Numbers refer to docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ HERE = [["open", None], ["joined", {}]]
 
 
 def twice(user: str) -> list[list[object]]:
-    """What a client says of itself: it is in the state, and then in the diff that came before."""
+    """The joins that a client sees of itself: in the state, then in the earlier diff."""
     return [["came", [user, 0]], ["came", [user, 1]]]
 
 
 async def test_users_come_and_go(serve: Serve, run: phoenix_js.Run) -> None:
-    """§7.7: a second user comes, changes, and goes without a word; the first sees it all."""
+    """§7.7: the first user sees a second one join, update and disconnect."""
     base_url = await serve(build_reference_app())
     ann = await run("presence.mjs", base_url, "ann")
     alone = await ann.wait_for("sync")
@@ -33,7 +33,7 @@ async def test_users_come_and_go(serve: Serve, run: phoenix_js.Run) -> None:
     bob = await run("presence.mjs", base_url, "bob")
     bobs_view = await bob.wait_for("sync")
     came = await ann.wait_for("sync")
-    await bob.tell('{"away": true}')
+    await bob.write_line('{"away": true}')
     changed = await ann.wait_for("sync")
     await bob.stop()
     went = await ann.wait_for("sync")
@@ -52,15 +52,15 @@ async def test_users_come_and_go(serve: Serve, run: phoenix_js.Run) -> None:
 
 
 async def test_one_user_with_two_devices(serve: Serve, run: phoenix_js.Run) -> None:
-    """§6.2: a user stays as long as one of the devices does."""
+    """§6.2: a user is present as long as one of the devices is."""
     base_url = await serve(build_reference_app())
-    phone = await run("presence.mjs", base_url, "ann")
-    await phone.wait_for("sync")
+    first_device = await run("presence.mjs", base_url, "ann")
+    await first_device.wait_for("sync")
 
-    desk = await run("presence.mjs", base_url, "ann")
-    came = await phone.wait_for("sync")
-    await desk.stop()
-    went = await phone.wait_for("sync")
+    second_device = await run("presence.mjs", base_url, "ann")
+    came = await first_device.wait_for("sync")
+    await second_device.stop()
+    went = await first_device.wait_for("sync")
 
     assert came == [["came", ["ann", 1]], ["sync", {"ann": [False, False]}]]
     assert went == [["went", ["ann", 1]], ["sync", {"ann": [False]}]]

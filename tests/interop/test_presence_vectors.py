@@ -1,4 +1,4 @@
-"""The presence vectors are what phoenix.js does."""
+"""The presence vectors describe what phoenix.js does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ run = phoenix_js.run
 
 
 async def test_phoenix_js_merges_as_the_vectors_say(run: phoenix_js.Run) -> None:
-    """Each vector leaves phoenix.js's Presence with the presences it names."""
+    """After each vector, the `Presence` of phoenix.js has the expected presences."""
     script = await run("presence_vectors.mjs", str(FILE))
 
     merged = dict(await script.rest())

@@ -1,7 +1,7 @@
-"""`phoenix-channels-python-client`, a Phoenix client from PyPI, against this server.
+"""Tests `phoenix-channels-python-client`, a Phoenix client from PyPI, against this server.
 
-It only listens: it joins, hears pushes, and comes back. Over V2 it drops every event that does not
-carry its own join_ref, so what it hears are pushes, never broadcasts.
+The client only listens: it joins, receives pushes, and reconnects. Over V2 it drops every event
+without its own join_ref, so it receives pushes but no broadcasts.
 """
 
 from __future__ import annotations
@@ -50,24 +50,24 @@ async def client_of(
 async def test_progress_to_completion(
     serve: Serve, version: PhoenixChannelsProtocolVersion
 ) -> None:
-    """Over V1 and V2 a task's progress arrives step by step, to the result."""
-    base_url, event_log = await serve(build_app()), EventLog()
+    """Over V1 and V2, a task's progress arrives step by step, up to the result."""
+    base_url, events = await serve(build_app()), EventLog()
 
-    async def hear(message: Any) -> None:
-        event_log.record((str(message.event), message.payload))
+    async def on_message(message: Any) -> None:
+        events.record((str(message.event), message.payload))
 
     async with client_of(base_url, protocol_version=version) as client:
-        await client.subscribe_to_topic("task:abc", hear)
-        heard = [await event_log.next() for _step in STEPS]
+        await client.subscribe_to_topic("task:abc", on_message)
+        received = [await events.next() for _step in STEPS]
         await client.unsubscribe_from_topic("task:abc")
 
-    assert heard == [("progress", {"task_id": "abc", **step}) for step in STEPS]
-    assert event_log.is_empty
+    assert received == [("progress", {"task_id": "abc", **step}) for step in STEPS]
+    assert events.is_empty
 
 
 @pytest.mark.parametrize("version", BOTH_VERSIONS)
 async def test_a_refused_join(serve: Serve, version: PhoenixChannelsProtocolVersion) -> None:
-    """The reason of an error reply to a join is the text of its exception."""
+    """The client raises the reason of an error reply to a join."""
     base_url = await serve(build_app())
 
     async with client_of(base_url, protocol_version=version) as client:
@@ -76,7 +76,7 @@ async def test_a_refused_join(serve: Serve, version: PhoenixChannelsProtocolVers
 
 
 async def test_a_refused_connect(serve: Serve) -> None:
-    """A 403 ends its first connection attempt for good."""
+    """After a 403, the client gives up its first connection attempt."""
     base_url = await serve(build_app())
 
     with pytest.raises(PHXConnectionError):
@@ -85,47 +85,47 @@ async def test_a_refused_connect(serve: Serve) -> None:
 
 
 async def test_heartbeats_are_acknowledged(serve: Serve) -> None:
-    """Its heartbeat is answered in the form that it waits for."""
-    base_url, event_log = await serve(build_app()), EventLog()
+    """The client recognizes the reply to its heartbeat."""
+    base_url, events = await serve(build_app()), EventLog()
     options: dict[str, Any] = {
         "heartbeat_interval_s": 0.05,
-        "on_heartbeat_ack": lambda: event_log.record("ack"),
+        "on_heartbeat_ack": lambda: events.record("ack"),
     }
 
     async with client_of(base_url, **options):
-        acknowledged = [await event_log.next(), await event_log.next()]
+        acknowledged = [await events.next(), await events.next()]
 
     assert acknowledged == ["ack", "ack"]
 
 
-async def test_it_comes_back_after_a_forced_disconnect(serve: Serve) -> None:
-    """After 1001 it connects and joins again, and hears the task from the beginning."""
-    endpoint, event_log = Endpoint(), EventLog()
+async def test_it_reconnects_after_a_forced_disconnect(serve: Serve) -> None:
+    """After 1001, it reconnects and rejoins, and receives the task from the start."""
+    endpoint, events = Endpoint(), EventLog()
     base_url = await serve(socket_app(UserSocket, endpoint=endpoint))
 
-    async def hear(message: Any) -> None:
-        event_log.record(message.payload["progress"])
+    async def on_message(message: Any) -> None:
+        events.record(message.payload["progress"])
 
     async with client_of(base_url, "?user=ann") as client:
-        await client.subscribe_to_topic("task:abc", hear)
-        first = [await event_log.next() for _step in STEPS]
+        await client.subscribe_to_topic("task:abc", on_message)
+        first = [await events.next() for _step in STEPS]
         await endpoint.broadcast("user:ann", "disconnect", {})
-        again = [await event_log.next() for _step in STEPS]
+        again = [await events.next() for _step in STEPS]
 
     assert first == again == [step["progress"] for step in STEPS]
 
 
 async def test_many_topics_of_one_client(serve: Serve) -> None:
-    """Its topics share the connection and hear each their own."""
-    base_url, event_log = await serve(build_app()), EventLog()
+    """Topics share the connection, and each receives its own events."""
+    base_url, events = await serve(build_app()), EventLog()
 
-    async def hear(message: Any) -> None:
+    async def on_message(message: Any) -> None:
         if message.payload["status"] == "completed":
-            event_log.record(message.payload["task_id"])
+            events.record(message.payload["task_id"])
 
     async with client_of(base_url) as client:
         names = [f"task:{number}" for number in range(20)]
-        await asyncio.gather(*(client.subscribe_to_topic(name, hear) for name in names))
-        completed = {await event_log.next() for _name in names}
+        await asyncio.gather(*(client.subscribe_to_topic(name, on_message) for name in names))
+        completed = {await events.next() for _name in names}
 
     assert completed == {str(number) for number in range(20)}

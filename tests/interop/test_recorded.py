@@ -1,4 +1,4 @@
-"""The trace checker finds no fault with phoenix.js, nor with this server, whatever goes wrong."""
+"""The trace checker finds no violations between phoenix.js and this server, even after failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).parent / "recorded.mjs"
 
 
 async def test_phoenix_js_breaks_no_rule(serve: Serve, node: str) -> None:
-    """Joins, early pushes, binary frames, a crash, a disconnect, leaves: each frame is in place."""
+    """Joins, early pushes, binary frames, a crash, a disconnect and leaves break no rule."""
     base_url = await serve(build_reference_app())
     process = await asyncio.create_subprocess_exec(
         *(node, str(SCRIPT), base_url), stdout=asyncio.subprocess.PIPE
@@ -30,13 +30,13 @@ async def test_phoenix_js_breaks_no_rule(serve: Serve, node: str) -> None:
     entries = list(parse_jsonl(out.decode()))
 
     found = [
-        f"frame {one.entry.number} {one.rule.id} {one.detail} {one.entry.what}"
+        f"frame {one.entry.number} {one.rule.id} {one.detail} {one.entry.frame}"
         for one in check_trace(entries)
     ]
     assert found == []
     assert process.returncode == 0
-    kinds = Counter((entry.side, type(entry.what)) for entry in entries)
+    kinds = Counter((entry.side, type(entry.frame)) for entry in entries)
     assert kinds[Side.CLIENT, Open] == 2  # the disconnect made it connect again
     assert kinds[Side.CLIENT, Binary] == 1
     assert kinds[Side.SERVER, Binary] == 2
-    assert next(entry.what.code for entry in entries if isinstance(entry.what, Close)) == 1001
+    assert next(entry.frame.code for entry in entries if isinstance(entry.frame, Close)) == 1001

@@ -49,7 +49,7 @@ def trace(  # noqa: PLR0913 - click passes each option as one argument
     The exit code is 0 if no MUST is violated, 1 if one is, and 2 if the file cannot be read.
     """
     from phoenix_compat.conformance.trace import report
-    from phoenix_compat.conformance.trace.checker import Patience, check_trace
+    from phoenix_compat.conformance.trace.checker import Timeouts, check_trace
     from phoenix_compat.conformance.trace.recording.read_trace import read_trace
 
     if rules:
@@ -60,14 +60,14 @@ def trace(  # noqa: PLR0913 - click passes each option as one argument
     entries = read_trace(file)
     found = [
         violation
-        for violation in check_trace(entries, Patience(heartbeat_s=heartbeat_timeout))
+        for violation in check_trace(entries, Timeouts(heartbeat_s=heartbeat_timeout))
         if who in {None, violation.rule.who.value}
     ]
     if as_json:
         document = report.as_json(found, entries)
         click.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        click.echo("\n".join(report.tell(found, entries)))
+        click.echo("\n".join(report.format_report(found, entries)))
     counts = report.count(found)
     ctx.exit(1 if counts["MUST"] or (strict and counts["SHOULD"]) else 0)
 

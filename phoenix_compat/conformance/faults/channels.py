@@ -1,7 +1,7 @@
-"""The topics that one connection has joined, and how each behaves under its fault.
+"""Answers a client's messages on its topics, and lets the topics' faults strike.
 
-Without a fault a topic answers as a small Phoenix channel would: a join is let in and greeted with
-the event `ask`, a push is answered with its own payload, a leave with ok and phx_close.
+Without a fault, a topic behaves like a small Phoenix channel: a join is answered with ok and then
+the event `ask`, a push with its own payload, a leave with ok and phx_close.
 """
 
 from __future__ import annotations
@@ -30,41 +30,41 @@ HEARD: Final = "heard"
 STALE: Final = {"stale": True}
 SOME_BYTES: Final = bytes((1, 2, 254, 255))
 STALE_REF: Final = 999_999_999
-"""No client has counted that far."""
+"""No client counts up to this ref."""
 
-_SHAPES: Final = frozenset({"fragment", "split"})
-_SPOILED: Final = frozenset({"late", "never", "twice"})
+_FRAMINGS: Final = frozenset({"fragment", "split"})
+_CHANGES_REPLY: Final = frozenset({"late", "never", "twice"})
 _PRESENCE_STAYS_S: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class _JoinedTopic:
     join_ref: Any
-    """What the client's messages carry."""
+    """The join_ref of the client's messages."""
     own_ref: Any
-    """What ours carry: the same, or the join's ref when it had no join_ref."""
+    """The join_ref of our messages: the same, or the join's ref if it had no join_ref."""
     nth_join: int
 
 
 class Channels:
-    """All that one connection has joined.
+    """The topics that one connection has joined.
 
     Attributes:
         link: the connection.
     """
 
-    def __init__(self, lane: FaultSession, link: Link) -> None:
+    def __init__(self, session: FaultSession, link: Link) -> None:
         self.link = link
-        self._lane = lane
+        self._session = session
         self._joined: dict[str, _JoinedTopic] = {}
 
     def receive(self, message: Message) -> None:
-        """Act on a message of the client."""
-        if self.link.is_deaf or self.link.is_closing:
+        """Answer a message of the client."""
+        if self.link.is_unresponsive or self.link.is_closing:
             return
         topic, event = str(message.topic), message.event
         if topic == PHOENIX_TOPIC and event == HEARTBEAT:
-            if not self.link.is_silent:
+            if not self.link.ignores_heartbeats:
                 self.link.reply(None, message.ref, topic, "ok", {})
         elif event == PHX_JOIN:
             self._join(topic, message)
@@ -74,7 +74,7 @@ class Channels:
             self._push(topic, message)
 
     def strike_topic(self, topic: str, fault: Fault) -> None:
-        """Let a fault that follows a join strike a joined topic now."""
+        """Let a fault that follows a join strike now, if the topic is joined."""
         if topic in self._joined and fault.moment in {None, Moment.JOIN}:
             self._follow(topic, fault, self._joined[topic])
 
@@ -83,31 +83,31 @@ class Channels:
     def _join(self, topic: str, message: Message) -> None:
         try:
             fault = self._fault_to_join(topic)
-            nth_join = self._lane.count_join(topic)
+            nth_join = self._session.count_join(topic)
         except (FaultError, TooManyError) as error:
             self._refuse(topic, message, {"reason": str(error)})
             return
-        if fault.name == "refuse_joins" and self._lane.times_struck(topic, fault) < fault.code:
-            self._lane.count_strike(topic, fault, self.link)
+        if fault.name == "refuse_joins" and self._session.times_struck(topic, fault) < fault.code:
+            self._session.count_strike(topic, fault, self.link)
             self._refuse(topic, message, {"reason": "refused by the fault server"})
             return
         if fault.moment is Moment.JOINING and self._may_strike(topic, fault):
             self._strike_later(topic, fault, _own_ref(message))
             return
-        former = self._joined.get(topic)
+        previous = self._joined.get(topic)
         self._joined[topic] = joined = _take_joined(message, nth_join)
-        if fault.name in _SHAPES:
-            self._lane.count_strike(topic, fault, self.link)
-            self._lane.strike_link(fault, self.link)
-        response = {"fault": fault.name, "does": fault.kind.does}
+        if fault.name in _FRAMINGS:
+            self._session.count_strike(topic, fault, self.link)
+            self._session.strike_link(fault, self.link)
+        response = {"fault": fault.name, "does": fault.type.does}
         delay_s = self._reply(topic, fault, Moment.JOIN, message, response)
-        if former is not None:
-            self.link.push(former.own_ref, topic, PHX_CLOSE, {}, former.own_ref)
+        if previous is not None:
+            self.link.push(previous.own_ref, topic, PHX_CLOSE, {}, previous.own_ref)
         if delay_s is not None:
-            self.link.later(delay_s, self._greet, topic, fault, joined)
+            self.link.later(delay_s, self._send_ask, topic, fault, joined)
 
     def _fault_to_join(self, topic: str) -> Fault:
-        fault = self._lane.fault_of(topic)
+        fault = self._session.fault_of(topic)
         if fault.name == "binary" and self.link.serializer is V1:
             raise FaultError("fault", "fault 'binary' needs a client that speaks vsn 2.0.0")
         return fault
@@ -115,8 +115,8 @@ class Channels:
     def _refuse(self, topic: str, message: Message, reason: Any) -> None:
         self.link.reply(message.join_ref, message.ref, topic, "error", reason)
 
-    def _greet(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
-        """What follows the reply to a join."""
+    def _send_ask(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
+        """Send the event `ask` after the reply to a join, as the fault has it."""
         if self._joined.get(topic) is not joined:
             return
         match fault.name:
@@ -128,44 +128,44 @@ class Channels:
                 self._send_presence(topic, fault, joined)
             case _:
                 pass
-        asked = {"n": joined.nth_join}
+        payload = {"n": joined.nth_join}
         if fault.name == "broadcast":
-            self._lane.count_strike(topic, fault, self.link)
-            self.link.broadcast(topic, ASK, asked)
+            self._session.count_strike(topic, fault, self.link)
+            self.link.broadcast(topic, ASK, payload)
         elif fault.name == "binary":
-            self._lane.count_strike(topic, fault, self.link)
+            self._session.count_strike(topic, fault, self.link)
             self.link.push(str(joined.own_ref), topic, ASK, SOME_BYTES)
         else:
-            self.link.push(joined.own_ref, topic, ASK, asked)
+            self.link.push(joined.own_ref, topic, ASK, payload)
         if fault.moment in {None, Moment.JOIN}:
             self._follow(topic, fault, joined)
 
     def _send_stale(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
-        self._lane.count_strike(topic, fault, self.link)
+        self._session.count_strike(topic, fault, self.link)
         stale = _stale_like(joined.own_ref)
         self.link.push(stale, topic, PHX_ERROR, CHANNEL_CRASH, stale)
         self.link.push(stale, topic, PHX_CLOSE, {}, stale)
-        if self.link.serializer is not V1:  # whose events carry no join_ref
+        if self.link.serializer is not V1:  # in V1, events have no join_ref
             self.link.push(stale, topic, ASK, STALE)
 
     def _send_noise(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
-        self._lane.count_strike(topic, fault, self.link)
+        self._session.count_strike(topic, fault, self.link)
         self.link.push(joined.own_ref, topic, "never_heard_of_this", {"deep": [{"x": None}]})
         self.link.reply(joined.own_ref, _stale_like(joined.own_ref), topic, "ok", {})
         self.link.broadcast("never:heard:of:this", ASK, STALE)
 
     def _send_presence(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
-        self._lane.count_strike(topic, fault, self.link)
+        self._session.count_strike(topic, fault, self.link)
         if joined.nth_join > 1:
             self.link.push(joined.own_ref, topic, "presence_state", _present(cleo="c1"))
             return
-        self._tell_diff(topic, joins=_present(bob="b1"))
+        self._broadcast_diff(topic, joins=_present(bob="b1"))
         self.link.push(joined.own_ref, topic, "presence_state", _present(ann="a1"))
-        self._tell_diff(topic, joins=_present(ann="a2"))
-        self._tell_diff(topic, leaves=_present(ann="a1", bob="b1"))
+        self._broadcast_diff(topic, joins=_present(ann="a2"))
+        self._broadcast_diff(topic, leaves=_present(ann="a1", bob="b1"))
         self.link.later(_PRESENCE_STAYS_S, self.link.drop)
 
-    def _tell_diff(self, topic: str, *, joins: Any = None, leaves: Any = None) -> None:
+    def _broadcast_diff(self, topic: str, *, joins: Any = None, leaves: Any = None) -> None:
         self.link.broadcast(topic, "presence_diff", {"joins": joins or {}, "leaves": leaves or {}})
 
     # Pushes and leaves.
@@ -176,9 +176,9 @@ class Channels:
             self.link.reply(None, message.ref, topic, "error", UNMATCHED_TOPIC)
             return
         if message.join_ref is not None and message.join_ref != joined.join_ref:
-            return  # of a former join: Phoenix says nothing
-        fault = self._lane.fault_of(topic)
-        if fault.kind.delays and fault.moment is Moment.PUSH and self._may_strike(topic, fault):
+            return  # from an earlier join: Phoenix does not answer
+        fault = self._session.fault_of(topic)
+        if fault.type.delays and fault.moment is Moment.PUSH and self._may_strike(topic, fault):
             self._strike_later(topic, fault, joined.own_ref)
             return
         if fault.name == "stale_ref" and self.link.serializer is not V1:
@@ -199,28 +199,28 @@ class Channels:
     def _reply(
         self, topic: str, fault: Fault, moment: Moment, message: Message, response: Any
     ) -> float | None:
-        """Reply ok, or spoil it; the delay after which it is said, None for never."""
+        """Reply ok as the fault has it; the delay of the reply in seconds, None for no reply."""
         joined = self._joined[topic]
         join_ref = message.join_ref if moment is Moment.JOIN else joined.own_ref
-        said = (join_ref, message.ref, topic, "ok", response)
-        is_spoiled = fault.name in _SPOILED and fault.moment is moment
-        if not is_spoiled or not self._may_strike(topic, fault):
-            self.link.reply(*said)
+        reply = (join_ref, message.ref, topic, "ok", response)
+        changes_reply = fault.name in _CHANGES_REPLY and fault.moment is moment
+        if not changes_reply or not self._may_strike(topic, fault):
+            self.link.reply(*reply)
             return 0.0
-        self._lane.count_strike(topic, fault, self.link)
+        self._session.count_strike(topic, fault, self.link)
         if fault.name == "never":
             return None
         if fault.name == "late":
-            self.link.later(fault.value, self.link.reply, *said)
+            self.link.later(fault.value, self.link.reply, *reply)
             return fault.value
-        self.link.reply(*said)
-        self.link.reply(*said)
+        self.link.reply(*reply)
+        self.link.reply(*reply)
         return 0.0
 
     # Faults that end something.
 
     def _follow(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
-        if fault.kind.delays and self._may_strike(topic, fault):
+        if fault.type.delays and self._may_strike(topic, fault):
             self.link.later(fault.after_s, self._strike_joined, topic, fault, joined)
 
     def _strike_joined(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
@@ -231,7 +231,7 @@ class Channels:
         self.link.later(fault.after_s, self._strike, topic, fault, own_ref)
 
     def _strike(self, topic: str, fault: Fault, own_ref: Any) -> None:
-        self._lane.count_strike(topic, fault, self.link)
+        self._session.count_strike(topic, fault, self.link)
         if fault.name == "crash":
             self._joined.pop(topic, None)
             self.link.push(own_ref, topic, PHX_ERROR, CHANNEL_CRASH, own_ref)
@@ -239,12 +239,12 @@ class Channels:
             self._joined.pop(topic, None)
             self.link.push(own_ref, topic, PHX_CLOSE, {}, own_ref)
         else:
-            self._lane.strike_link(fault, self.link)
+            self._session.strike_link(fault, self.link)
 
     def _may_strike(self, topic: str, fault: Fault) -> bool:
-        """Whether it has not struck often enough; `times` of an outage counts its victims."""
+        """Whether the fault may strike again; `times` of an outage counts refused connections."""
         limit = 1 if fault.name in {"outage", "flap"} else fault.times
-        return limit is None or self._lane.times_struck(topic, fault) < limit
+        return limit is None or self._session.times_struck(topic, fault) < limit
 
 
 def _take_joined(message: Message, nth_join: int) -> _JoinedTopic:
@@ -252,12 +252,12 @@ def _take_joined(message: Message, nth_join: int) -> _JoinedTopic:
 
 
 def _own_ref(message: Message) -> Any:
-    """The join_ref of a channel: that of its join, or the join's ref when it has none."""
+    """The join_ref of a channel: that of its join, or the join's ref if it has none."""
     return message.ref if message.join_ref is None else message.join_ref
 
 
 def _stale_like(ref: Any) -> Any:
-    """A ref of the same type as the client's own, which is not one of its refs."""
+    """A ref that the client does not use, with the type of the client's refs."""
     return STALE_REF if isinstance(ref, int) else str(STALE_REF)
 
 

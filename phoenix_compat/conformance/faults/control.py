@@ -1,8 +1,8 @@
-"""The routes under /control: arm faults, fetch records and verdicts.
+"""Serves the routes under /control: arm faults, fetch records and verdicts.
 
-Errors are RFC 9457 problems that name the field. Nothing here asks who is calling: the fault server
-is a tool for tests and listens on the loopback unless told otherwise. Web pages from elsewhere are
-refused (see `control_guard`).
+Errors are RFC 9457 problems that name the field. There is no authentication: the fault server is a
+tool for tests and listens on the loopback by default. Requests from web pages of other hosts are
+refused (see `control_guard`). A session is called `lane` in queries and in JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.conformance.control_guard import Handler, guarded, problem
 from phoenix_compat.conformance.faults.fault_session import (
     DEFAULT_CLIENT,
-    DEFAULT_LANE,
+    DEFAULT_SESSION,
     FaultSession,
     FaultSessions,
     TooManyError,
@@ -28,12 +28,12 @@ from phoenix_compat.conformance.faults.scenarios import APP, SCENARIOS
 from phoenix_compat.conformance.faults.table import FAULTS
 from phoenix_compat.protocol.browser import PageGuard
 
-_FAULT_SESSIONS: Final = web.AppKey("fault_playground", FaultSessions)
-_MAX_NAME: Final = 64
+_FAULT_SESSIONS: Final = web.AppKey("fault_sessions", FaultSessions)
+_MAX_NAME_CHARS: Final = 64
 
 
 def add_routes(app: web.Application, fault_sessions: FaultSessions, guard: PageGuard) -> None:
-    """Add the control routes of a fault sessions, for those that the guard lets through."""
+    """Add the control routes; the guard decides which requests may use them."""
     app[_FAULT_SESSIONS] = fault_sessions
     routes: tuple[tuple[str, str, Handler], ...] = (
         ("GET", "/control/faults", list_faults),
@@ -56,74 +56,76 @@ async def list_faults(request: web.Request) -> web.Response:
     """GET /control/faults: every fault, and what is armed."""
     table = [
         {
-            "name": kind.name,
-            "does": kind.does,
-            "value": kind.value.value,
-            "default": kind.default,
-            "on": [moment.value for moment in kind.moments],
-            "times": kind.times,
-            "after": kind.delays,
-            "by_topic": kind.is_for_topics,
-            "by_control": kind.is_for_connections,
+            "name": fault_type.name,
+            "does": fault_type.does,
+            "value": fault_type.value.value,
+            "default": fault_type.default,
+            "on": [moment.value for moment in fault_type.moments],
+            "times": fault_type.times,
+            "after": fault_type.delays,
+            "by_topic": fault_type.is_for_topics,
+            "by_control": fault_type.is_for_connections,
         }
-        for kind in FAULTS.kinds.values()
+        for fault_type in FAULTS.types.values()
     ]
     armed = [
-        {"client": lane.client, "lane": lane.name, "topic": topic, "fault": fault.name}
-        for lane in request.app[_FAULT_SESSIONS].all_lanes()
-        for topic, fault in lane.armed.items()
+        {"client": session.client, "lane": session.name, "topic": topic, "fault": fault.name}
+        for session in request.app[_FAULT_SESSIONS].all_sessions()
+        for topic, fault in session.armed.items()
     ]
     return web.json_response({"faults": table, "armed": armed})
 
 
 async def arm_fault(request: web.Request) -> web.Response:
-    """POST /control/faults {"fault", "client"?, "lane"?, "topic"?}, or its options one by one.
+    """POST /control/faults {"fault", "client"?, "lane"?, "topic"?, "value"?, "after"?, …}.
 
-    With a topic the fault strikes that topic from now on; without one it strikes every connection
-    of the lane at once, or the next ones.
+    With a topic, the fault strikes that topic from now on. Without one, it strikes every open
+    connection of the session, or the next ones.
     """
     document = await _object(request)
-    lane = _lane(request, document)
+    session = _session(request, document)
     topic = document.pop("topic", None)
     fault = FAULTS.from_json(document)
-    if topic is not None:
-        if not isinstance(topic, str) or not topic:
-            raise FaultError("topic", "'topic' must be a text")
-        if not fault.kind.is_for_topics:
-            raise FaultError("topic", f"fault {fault.name!r} strikes connections, not a topic")
-        lane.arm(topic, fault)
-    elif not fault.kind.is_for_connections:
-        raise FaultError("topic", f"fault {fault.name!r} strikes a topic: say which")
+    if topic is not None and (not isinstance(topic, str) or not topic):
+        raise FaultError("topic", "'topic' must be a string that is not empty")
+    fault.check_target(has_topic=topic is not None)
+    if topic is None:
+        session.strike(fault)
     else:
-        lane.strike(fault)
+        session.arm(topic, fault)
     return web.json_response(
-        {"client": lane.client, "lane": lane.name, "topic": topic, "fault": _described(fault)},
+        {
+            "client": session.client,
+            "lane": session.name,
+            "topic": topic,
+            "fault": _fault_to_json(fault),
+        },
         status=201,
     )
 
 
 async def disarm_faults(request: web.Request) -> web.Response:
-    """DELETE /control/faults[?client=]: forget what is armed; what struck has struck."""
+    """DELETE /control/faults[?client=]: disarm all faults; those that struck stay in effect."""
     client = request.query.get("client")
-    for lane in request.app[_FAULT_SESSIONS].all_lanes():
-        if client in {None, lane.client}:
-            lane.disarm()
+    for session in request.app[_FAULT_SESSIONS].all_sessions():
+        if client in {None, session.client}:
+            session.disarm()
     return web.Response(status=204)
 
 
 async def list_scenarios(request: web.Request) -> web.Response:
-    """GET /control/scenarios[?client=]: what to do, scenario by scenario, and what is wanted."""
+    """GET /control/scenarios[?client=]: each scenario, with its URL, topic and expectation."""
     client = _name(request.query.get("client", DEFAULT_CLIENT), "client")
     base = f"ws://{request.host}/faults/{client}"
     scenarios = [
         {
             "id": scenario.id,
             "level": scenario.level.value,
-            "url": f"{base}/{scenario.lane}/socket",
+            "url": f"{base}/{scenario.session}/socket",
             "client": client,
-            "lane": scenario.lane,
+            "lane": scenario.session,
             "topic": scenario.topic,
-            "fault": FAULTS.from_topic(scenario.topic).kind.does,
+            "fault": FAULTS.from_topic(scenario.topic).type.does,
             "wants": scenario.wants,
             "why": scenario.why,
             "phoenix_js": scenario.phoenix_js,
@@ -134,36 +136,38 @@ async def list_scenarios(request: web.Request) -> web.Response:
 
 
 async def list_clients(request: web.Request) -> web.Response:
-    """GET /control/clients: who has been here, and in which lanes."""
+    """GET /control/clients: the clients that have connected, and their sessions."""
     fault_sessions = request.app[_FAULT_SESSIONS]
     return web.json_response(
         {
-            name: [lane.name for lane in fault_sessions.lanes_of(name)]
+            name: [session.name for session in fault_sessions.sessions_of(name)]
             for name in fault_sessions.clients
         }
     )
 
 
 async def get_record(request: web.Request) -> web.Response:
-    """GET /control/record[?client=&lane=]: everything that was recorded in a lane."""
-    lane = _lane(request, dict(request.query))
-    entries = [entry.to_json() for entry in lane.record.entries]
-    return web.json_response({"entries": entries, "lost": lane.record.lost})
+    """GET /control/record[?client=&lane=]: the record of a session."""
+    session = _session(request, dict(request.query))
+    entries = [entry.to_json() for entry in session.record.entries]
+    return web.json_response({"entries": entries, "lost": session.record.lost})
 
 
 async def forget_record(request: web.Request) -> web.Response:
-    """DELETE /control/record[?client=]: reset its connections, and forget the client."""
+    """DELETE /control/record[?client=]: reset the client's connections and delete its record."""
     request.app[_FAULT_SESSIONS].forget(request.query.get("client"))
     return web.Response(status=204)
 
 
 async def note_heard(request: web.Request) -> web.Response:
-    """POST /control/heard {"payload", "client"?, "lane"?, "topic"?}: what the app heard."""
+    """POST /control/heard {"payload", "client"?, "lane"?, "topic"?}: what the app received."""
     document = await _object(request)
     payload = document.get("payload")
     if not isinstance(payload, dict):
-        raise FaultError("payload", "'payload' must be an object, as the push `heard` carries")
-    _lane(request, document).heard(payload, str(document.get("topic", "")))
+        raise FaultError(
+            "payload", "'payload' must be an object, like the payload of the push `heard`"
+        )
+    _session(request, document).heard(payload, str(document.get("topic", "")))
     return web.Response(status=204)
 
 
@@ -173,33 +177,33 @@ async def get_report(request: web.Request) -> web.Response:
 
 
 async def get_report_page(request: web.Request) -> web.Response:
-    """GET /control/report.html[?client=&final=1]: the verdicts as one page."""
+    """GET /control/report.html[?client=&final=1]: the verdicts as one HTML page."""
     return web.Response(text=_report(request).to_html(), content_type="text/html")
 
 
 def _report(request: web.Request) -> Report:
     client = _name(request.query.get("client", DEFAULT_CLIENT), "client")
     is_final = request.query.get("final", "") in {"1", "true"}
-    return judge_client(client, request.app[_FAULT_SESSIONS].lanes_of(client), is_final=is_final)
+    return judge_client(client, request.app[_FAULT_SESSIONS].sessions_of(client), is_final=is_final)
 
 
-def _lane(request: web.Request, fields: dict[str, Any]) -> FaultSession:
-    """The lane that the fields name; takes them out."""
+def _session(request: web.Request, fields: dict[str, Any]) -> FaultSession:
+    """The session that the fields name; removes those fields."""
     client = _name(fields.pop("client", DEFAULT_CLIENT), "client")
-    name = _name(fields.pop("lane", DEFAULT_LANE), "lane")
-    return request.app[_FAULT_SESSIONS].lane(client, name)
+    name = _name(fields.pop("lane", DEFAULT_SESSION), "lane")
+    return request.app[_FAULT_SESSIONS].session(client, name)
 
 
 def _name(value: Any, field: str) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= _MAX_NAME or "/" in value:
-        raise FaultError(field, f"{field!r} must be a name of 1 to {_MAX_NAME} characters")
+    if not isinstance(value, str) or not 1 <= len(value) <= _MAX_NAME_CHARS or "/" in value:
+        raise FaultError(field, f"{field!r} must be 1 to {_MAX_NAME_CHARS} characters without '/'")
     return value
 
 
-def _described(fault: Fault) -> Mapping[str, Any]:
+def _fault_to_json(fault: Fault) -> Mapping[str, Any]:
     return {
         "name": fault.name,
-        "does": fault.kind.does,
+        "does": fault.type.does,
         "value": fault.value,
         "after_s": fault.after_s,
         "times": fault.times,
@@ -211,7 +215,7 @@ async def _object(request: web.Request) -> dict[str, Any]:
     try:
         document = json.loads(await request.read())
     except (ValueError, RecursionError) as error:
-        raise FaultError("body", f"the body is not JSON: {error}") from error
+        raise FaultError("body", f"the body is not valid JSON: {error}") from error
     if is_too_deep(document):
         raise FaultError("body", f"the body {TOO_DEEP}")
     if not isinstance(document, dict):

@@ -1,16 +1,16 @@
-"""What the pytest fixtures `fault_server` and `fault_lane` give to a client's own tests.
+"""Implements the pytest fixtures `fault_server` and `fault_session`, for tests of a client.
 
-The fixtures are in the plugin, `pytest_phoenix_compat`: there is nothing to import. In a test, sync
-or async; the server runs in a thread of its own:
+The plugin `pytest_phoenix_compat` provides the fixtures, so tests import nothing. The server
+runs in its own thread, so tests may be sync or async:
 
-    def test_it_comes_back(fault_lane):
-        client = MyClient(fault_lane.url)
+    def test_it_comes_back(fault_session):
+        client = MyClient(fault_session.url)
         client.join("fault:drop")
-        fault_lane.expect("client/reconnect/drop")
+        fault_session.expect("client/reconnect/drop")
 
-    async def test_it_comes_back(fault_lane):
+    async def test_it_comes_back(fault_session):
         ...
-        await fault_lane.expect_soon("client/reconnect/drop")
+        await fault_session.expect_soon("client/reconnect/drop")
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from aiohttp import web
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
 from phoenix_compat.accept.room import open_file_limit, room_for_connections
 from phoenix_compat.conformance.faults.fault_session import FaultSession
-from phoenix_compat.conformance.faults.plan import FaultError
 from phoenix_compat.conformance.faults.record import Entry
 from phoenix_compat.conformance.faults.record_view import Outcome
 from phoenix_compat.conformance.faults.report import Verdict, judge_scenario
@@ -39,7 +38,7 @@ from phoenix_compat.conformance.faults.table import FAULTS
 from phoenix_compat.http_server import AppRunner
 
 _START_TIMEOUT_S: Final = 20.0
-_LOOK_S: Final = 0.02
+_POLL_INTERVAL_S: Final = 0.02
 _CLIENT: Final = "pytest"
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _BY_ID: Final = {scenario.id: scenario for scenario in SCENARIOS}
@@ -47,77 +46,75 @@ _BY_ID: Final = {scenario.id: scenario for scenario in SCENARIOS}
 T = TypeVar("T")
 
 
-class FaultLane:
-    """The fault server as one test sees it: faults and record of its own.
+class FaultSessionHandle:
+    """One test's fault session: it has its own faults and its own record.
 
-    Nothing here but `expect` waits, so that async tests may call it: what it asks of the server's
-    thread is done before anything that a client sends afterwards, and a record only grows.
+    Only `expect` blocks, so async tests may call everything else. The server's thread handles calls
+    in order: a fault is armed before the server reads anything that the client sends afterwards.
 
     Attributes:
-        url: where the client connects; most append `/websocket` by themselves.
-        http_url: the server, for its control API.
+        url: where the client connects; most clients append `/websocket` themselves.
+        http_url: the base URL of the server, for its control API.
     """
 
-    def __init__(self, server: FaultServer, lane: FaultSession) -> None:
+    def __init__(self, server: FaultServer, session: FaultSession) -> None:
         self.http_url = server.url
         websocket_url = server.url.replace("http", "ws", 1)
-        self.url = f"{websocket_url}/faults/{lane.client}/{lane.name}/socket"
+        self.url = f"{websocket_url}/faults/{session.client}/{session.name}/socket"
         self._server = server
-        self._lane = lane
+        self._session = session
 
     def arm(self, fault: str, topic: str | None = None) -> None:
-        """Let a fault strike a topic from now on, or, without one, the connections.
+        """Let a fault strike a topic from now on, or all connections if there is no topic.
 
         Args:
-            fault: as in a topic, without its prefix: `close:1011:after=1s`.
+            fault: as in a topic, without the prefix `fault:`, for example `close:1011:after=1s`.
 
         Raises:
-            FaultError: no such fault, value or option; or it needs a topic, or takes none.
+            FaultError: the fault, its value or an option is not valid, or it needs a topic, or
+                cannot have one.
         """
-        asked = FAULTS.from_text(fault)
-        if topic is None and not asked.kind.is_for_connections:
-            raise FaultError("topic", f"fault {asked.name!r} strikes a topic: say which")
-        if topic is not None and not asked.kind.is_for_topics:
-            raise FaultError("topic", f"fault {asked.name!r} strikes connections, not a topic")
+        parsed = FAULTS.from_text(fault)
+        parsed.check_target(has_topic=topic is not None)
         if topic is None:
-            self._server.tell(self._lane.strike, asked)
+            self._server.call_soon(self._session.strike, parsed)
         else:
-            self._server.tell(self._lane.arm, topic, asked)
+            self._server.call_soon(self._session.arm, topic, parsed)
 
     def heard(self, **payload: Any) -> None:
-        """Say what the app heard, where a scenario asks for it and the client cannot push."""
-        self._server.tell(self._lane.heard, payload)
+        """Report what the app received, for clients that cannot push `heard` themselves."""
+        self._server.call_soon(self._session.heard, payload)
 
     @property
     def record(self) -> list[Entry]:
-        """Everything recorded so far."""
-        return list(self._lane.record.entries)
+        """The entries recorded so far."""
+        return list(self._session.record.entries)
 
     def verdict(self, scenario_id: str, *, is_final: bool = False) -> Verdict:
-        """How a scenario stands now; `is_final` makes a failure of what is still awaited.
+        """The verdict on a scenario so far; with `is_final`, whatever is still missing has failed.
 
         Raises:
-            KeyError: there is no such scenario.
+            KeyError: there is no scenario with this id.
         """
-        return judge_scenario(_scenario(scenario_id), [self._lane], is_final=is_final)
+        return judge_scenario(_scenario(scenario_id), [self._session], is_final=is_final)
 
     def expect(self, scenario_id: str, *, timeout_s: float = 10.0) -> Verdict:
-        """Wait until the scenario has passed; for sync tests.
+        """Wait until the scenario has passed. This blocks; it is for sync tests.
 
         Raises:
-            AssertionError: it failed, or has not passed in time; with the evidence.
+            AssertionError: it failed or did not pass in time; the message shows the evidence.
         """
         deadline_s = time.monotonic() + timeout_s
-        while _is_open(verdict := self.verdict(scenario_id)) and time.monotonic() < deadline_s:
-            time.sleep(_LOOK_S)
+        while _is_undecided(verdict := self.verdict(scenario_id)) and time.monotonic() < deadline_s:
+            time.sleep(_POLL_INTERVAL_S)
         return self._assert_passed(verdict)
 
     async def expect_soon(self, scenario_id: str, *, timeout_s: float = 10.0) -> Verdict:
-        """The same for async tests: the test's event loop goes on meanwhile."""
+        """Like `expect`, for async tests: the event loop keeps running."""
         return await asyncio.to_thread(self.expect, scenario_id, timeout_s=timeout_s)
 
     def _assert_passed(self, verdict: Verdict) -> Verdict:
-        if _is_open(verdict):
+        if _is_undecided(verdict):
             verdict = self.verdict(verdict.scenario.id, is_final=True)
         finding = verdict.finding
         if finding.outcome is Outcome.PASSED:
@@ -131,7 +128,7 @@ class FaultLane:
 
 
 class FaultServer:
-    """A fault server on a free port of the loopback, in a thread with a loop of its own.
+    """A fault server on a free port of the loopback, in its own thread with its own event loop.
 
     Attributes:
         url: its base URL, `http://127.0.0.1:port`.
@@ -143,47 +140,47 @@ class FaultServer:
         self._fault_sessions = add_fault_server(self._app)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
-        self._lanes = 0
+        self._session_count = 0
         self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._thread = threading.Thread(target=self._run, name="fault server", daemon=True)
 
     def start(self) -> None:
-        """Listen. Raises OSError when there is no port, TimeoutError when it takes too long."""
+        """Start to listen. Raises OSError if it cannot, TimeoutError if it takes too long."""
         self._thread.start()
         self._started.result(_START_TIMEOUT_S)
 
     def stop(self) -> None:
-        """End all connections and the thread."""
+        """Close all connections and end the thread."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(_START_TIMEOUT_S)
 
     @contextmanager
-    def lane(self, name: str) -> Iterator[FaultLane]:
-        """A lane that nobody else has; afterwards its connections end, and it is forgotten."""
-        self._lanes += 1
-        unique = f"{_NOT_IN_NAMES.sub('-', name)[:56]}.{self._lanes}"
-        yield FaultLane(self, self._call(self._fault_sessions.lane, _CLIENT, unique))
+    def session(self, name: str) -> Iterator[FaultSessionHandle]:
+        """A new session; when the context ends, its connections are reset and it is deleted."""
+        self._session_count += 1
+        unique = f"{_NOT_IN_NAMES.sub('-', name)[:56]}.{self._session_count}"
+        yield FaultSessionHandle(self, self._call(self._fault_sessions.session, _CLIENT, unique))
         self._call(self._fault_sessions.forget, _CLIENT, unique)
 
-    def tell(self, act: Callable[..., None], *args: Any) -> None:
-        """Have something done in the server's thread, without waiting for it."""
-        self._loop.call_soon_threadsafe(act, *args)
+    def call_soon(self, function: Callable[..., None], *args: Any) -> None:
+        """Call a function in the server's thread, without waiting for the result."""
+        self._loop.call_soon_threadsafe(function, *args)
 
-    def _call(self, act: Callable[..., T], *args: Any) -> T:
-        async def acted() -> T:
-            return act(*args)
+    def _call(self, function: Callable[..., T], *args: Any) -> T:
+        async def call() -> T:
+            return function(*args)
 
-        return asyncio.run_coroutine_threadsafe(acted(), self._loop).result(_START_TIMEOUT_S)
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(_START_TIMEOUT_S)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_until_complete(self._told(self._serve()))
+            self._loop.run_until_complete(self._report_start_error(self._serve()))
         finally:
             self._loop.close()
 
-    async def _told(self, serving: Coroutine[Any, Any, None]) -> None:
-        """Pass on to `start` why it could not listen."""
+    async def _report_start_error(self, serving: Coroutine[Any, Any, None]) -> None:
+        """Pass the error on to `start` if the server could not listen."""
         try:
             await serving
         except OSError as error:
@@ -194,7 +191,7 @@ class FaultServer:
         await runner.setup()
         try:
             if runner.server is None:
-                raise RuntimeError("the runner was set up and has no server")
+                raise RuntimeError("the runner has no server after its setup")
             listeners = await bound_tcp_sockets("127.0.0.1", 0)
             connections = Connections(room_for_connections(open_file_limit()))
             async with Acceptor(listeners, runner.server, connections):
@@ -211,8 +208,8 @@ def _scenario(scenario_id: str) -> Scenario:
         return _BY_ID[scenario_id]
     except KeyError:
         known = ", ".join(_BY_ID)
-        raise KeyError(f"there is no scenario {scenario_id!r}; there are {known}") from None
+        raise KeyError(f"there is no scenario {scenario_id!r}; the scenarios are {known}") from None
 
 
-def _is_open(verdict: Verdict) -> bool:
+def _is_undecided(verdict: Verdict) -> bool:
     return verdict.finding.outcome in {Outcome.WAITING, Outcome.NOT_SEEN}

@@ -1,6 +1,6 @@
-"""One websocket of a client: messages go out in order, whole, in fragments or byte by byte.
+"""Sends to one websocket: messages go out in order, whole, in fragments or in TCP segments.
 
-Writes go to the TCP transport itself, so that nothing is repaired on the way; reading is aiohttp's.
+It writes to the TCP transport directly, because aiohttp would correct the faults. aiohttp reads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import Any, Final, Literal
 
-from phoenix_compat.conformance.faults.record import Kind, Record
+from phoenix_compat.conformance.faults.record import EntryKind, Record
 from phoenix_compat.conformance.suite.wire_client import Opcode, encode_frame
 from phoenix_compat.errors import EncodeError
 from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR
@@ -23,11 +23,11 @@ _MAX_UNSENT_BYTES: Final = 4 * 1024 * 1024
 _BETWEEN_SEGMENTS_S: Final = 0.01
 _CLOSE_TIMEOUT_S: Final = 2.0
 _DROP: Final[list[bytes]] = []
-"""In the queue: the connection is dropped here."""
+"""A queue entry that drops the connection when its turn comes."""
 
 
-class Shape(Enum):
-    """How a message travels."""
+class Framing(Enum):
+    """How messages are split on their way."""
 
     WHOLE = auto()
     FRAGMENTS = auto()
@@ -37,14 +37,14 @@ class Shape(Enum):
 class Link:
     """One client's websocket, after its upgrade.
 
-    A client that reads too slowly, or makes more wait than can be kept, is dropped with a note.
+    A client that reads too slowly, or has too many answers pending, is reset; the record says so.
 
     Attributes:
-        number: counts the client's attempts.
-        shape: how messages travel from now on.
-        is_silent: heartbeats are not answered any more.
-        is_deaf: nothing is answered or sent any more.
-        is_closing: the server sent its close frame.
+        number: the number of the client's attempt to connect, from 1.
+        framing: how messages are split from now on.
+        ignores_heartbeats: whether heartbeats are no longer answered.
+        is_unresponsive: whether nothing is answered or sent any more.
+        is_closing: whether the server has sent its close frame.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Link:
     ) -> None:
         self.number = number
         self.serializer = serializer
-        self.shape = Shape.WHOLE
-        self.is_silent = False
-        self.is_deaf = False
+        self.framing = Framing.WHOLE
+        self.ignores_heartbeats = False
+        self.is_unresponsive = False
         self.is_closing = False
         self.was_reset = False
         self._record = record
@@ -65,28 +65,28 @@ class Link:
         self._writer = self._loop.create_task(self._write())
 
     @property
-    def is_gone(self) -> bool:
-        """Whether the TCP connection is over."""
+    def is_closed(self) -> bool:
+        """Whether the TCP connection is closed."""
         return self._transport.is_closing()
 
     def push(self, join_ref: Any, topic: str, event: str, payload: Any, ref: Any = None) -> None:
-        """Send a message of a channel."""
+        """Send a push of a channel."""
         message = Message(join_ref, ref, topic, event, payload)
         self._send(message, lambda: self.serializer.encode(message))
 
     def reply(self, join_ref: Any, ref: Any, topic: str, status: str, response: Any) -> None:
-        """Send the answer to a message."""
-        payload = {"status": status, "response": _named(response)}
-        shown = Message(join_ref, ref, topic, PHX_REPLY, payload)
+        """Send the reply to a message."""
+        payload = {"status": status, "response": _recorded(response)}
+        recorded = Message(join_ref, ref, topic, PHX_REPLY, payload)
         self._send(
-            shown, lambda: self.serializer.encode_reply(join_ref, ref, topic, status, response)
+            recorded, lambda: self.serializer.encode_reply(join_ref, ref, topic, status, response)
         )
 
     def broadcast(self, topic: str, event: str, payload: Any) -> None:
-        """Send a message as all subscribers of a topic get it."""
+        """Send a broadcast, as every subscriber of a topic gets it."""
         broadcast = Broadcast(topic, event, payload)
-        shown = Message(None, None, topic, event, payload)
-        self._send(shown, lambda: self.serializer.fastlane(broadcast))
+        recorded = Message(None, None, topic, event, payload)
+        self._send(recorded, lambda: self.serializer.fastlane(broadcast))
 
     def ping(self, data: bytes) -> None:
         """Send a websocket ping."""
@@ -97,66 +97,70 @@ class Link:
         self._enqueue([_server_frame(data, Opcode.PONG)])
 
     def close(self, code: int) -> None:
-        """Send a close frame, and reset the connection if the client does not answer it."""
+        """Send a close frame; if the client does not answer it in time, reset the connection."""
         if self.is_closing:
             return
         self._enqueue([_server_frame(code.to_bytes(2), Opcode.CLOSE)])
         self.is_closing = True
-        self._record.note(Kind.CLOSING, self.number, code=code)
+        self._record.note(EntryKind.CLOSING, self.number, code=code)
         self.later(_CLOSE_TIMEOUT_S, self.reset)
 
     def answer_close(self, code: int) -> None:
-        """The client closed, or answered our close frame: end the TCP connection."""
-        if not self.is_closing and not self.is_deaf:
+        """End the TCP connection after a close frame of the client, which may answer ours."""
+        if not self.is_closing and not self.is_unresponsive:
             payload = b"" if code == 0 else code.to_bytes(2)
             self._transport.write(_server_frame(payload, Opcode.CLOSE))
         self._transport.close()
 
     def drop(self) -> None:
-        """Drop the TCP connection without a word, after what was already said."""
+        """Reset the TCP connection once the queued messages are sent."""
         self._enqueue(_DROP)
-        self.is_deaf = True
+        self.is_unresponsive = True
 
     def reset(self) -> None:
-        """Drop the TCP connection at once."""
+        """Reset the TCP connection at once."""
         self.was_reset = True
         self._transport.abort()
 
-    def later(self, delay_s: float, act: Callable[..., None], *args: Any) -> None:
-        """Do something after a while, if the connection is still there; at once for no delay."""
+    def later(self, delay_s: float, function: Callable[..., None], *args: Any) -> None:
+        """Call a function after a delay, unless the connection ends before; 0 calls it at once."""
         if delay_s <= 0:
-            act(*args)
+            function(*args)
             return
         if len(self._pending) >= _MAX_PENDING:
-            self._record.note(Kind.STRUCK, self.number, note="too many late answers: reset")
+            self._record.note(EntryKind.STRUCK, self.number, note="too many late answers: reset")
             self.reset()
             return
 
-        def act_now() -> None:
+        def run() -> None:
             self._pending.discard(handle)
-            act(*args)
+            function(*args)
 
-        handle = self._loop.call_later(delay_s, act_now)
+        handle = self._loop.call_later(delay_s, run)
         self._pending.add(handle)
 
-    def ended(self) -> None:
-        """The connection is over: what was still to come does not."""
+    def stop(self) -> None:
+        """Cancel whatever is still pending: the connection has ended."""
         for handle in self._pending:
             handle.cancel()
         self._pending.clear()
         self._writer.cancel()
 
     def _send(self, message: Message, encode: Callable[[], Frame]) -> None:
-        if self.is_deaf or self.is_closing:
+        if self.is_unresponsive or self.is_closing:
             return
         try:
             frame = encode()
-        except EncodeError as error:  # the client's own topic or ref, as in Phoenix: 1011
-            self._record.note(Kind.UNREADABLE, self.number, topic=message.topic, note=str(error))
+        except (
+            EncodeError
+        ) as error:  # Phoenix closes with 1011 if the client's topic or ref does not fit
+            self._record.note(
+                EntryKind.UNREADABLE, self.number, topic=message.topic, note=str(error)
+            )
             self.close(CLOSE_INTERNAL_ERROR)
             return
         self._record.note(
-            Kind.SENT,
+            EntryKind.SENT,
             self.number,
             topic=message.topic,
             event=message.event,
@@ -164,7 +168,7 @@ class Link:
             ref=message.ref,
             payload=message.payload,
         )
-        self._enqueue(list(_pieces(frame, self.shape)))
+        self._enqueue(list(_pieces(frame, self.framing)))
 
     def _enqueue(self, pieces: list[bytes]) -> None:
         if self.is_closing:
@@ -172,7 +176,7 @@ class Link:
         try:
             self._queue.put_nowait(pieces)
         except asyncio.QueueFull:
-            self._record.note(Kind.STRUCK, self.number, note="too many frames queued: reset")
+            self._record.note(EntryKind.STRUCK, self.number, note="too many frames queued: reset")
             self.reset()
 
     async def _write(self) -> None:
@@ -187,26 +191,28 @@ class Link:
                     return
                 self._transport.write(piece)
             if self._transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
-                self._record.note(Kind.STRUCK, self.number, note="client reads too slowly: reset")
+                self._record.note(
+                    EntryKind.STRUCK, self.number, note="client reads too slowly: reset"
+                )
                 self.reset()
 
 
-def _pieces(frame: Frame, shape: Shape) -> Iterator[bytes]:
-    """The writes that carry a message; there is a pause between two of them."""
+def _pieces(frame: Frame, framing: Framing) -> Iterator[bytes]:
+    """The writes that carry one message; there is a pause after each of them."""
     opcode: Literal[Opcode.BINARY, Opcode.TEXT] = (
         Opcode.BINARY if isinstance(frame, BinaryFrame) else Opcode.TEXT
     )
-    match shape:
-        case Shape.WHOLE:
+    match framing:
+        case Framing.WHOLE:
             yield _server_frame(frame, opcode)
-        case Shape.FRAGMENTS:
+        case Framing.FRAGMENTS:
             third = max(1, len(frame) // 3)
             yield _server_frame(frame[:third], opcode, is_final=False)
             middle = frame[third : 2 * third]
             yield _server_frame(middle, Opcode.CONTINUATION, is_final=False)
             yield _server_frame(b"between", Opcode.PING)
             yield _server_frame(frame[2 * third :], Opcode.CONTINUATION)
-        case Shape.SEGMENTS:
+        case Framing.SEGMENTS:
             data = _server_frame(frame, opcode)
             middle_at = len(data) // 2
             yield data[:1]
@@ -219,6 +225,6 @@ def _server_frame(payload: bytes, opcode: int, *, is_final: bool = True) -> byte
     return encode_frame(payload, opcode, is_final=is_final, mask=None)
 
 
-def _named(response: Any) -> Any:
-    """Bytes have no place in a record: their number has."""
+def _recorded(response: Any) -> Any:
+    """The response as it is recorded: of bytes only their number."""
     return {"bytes": len(response)} if isinstance(response, bytes) else response

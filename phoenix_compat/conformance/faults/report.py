@@ -1,4 +1,4 @@
-"""The verdicts over a client: computed from its lanes, and written as text, JSON or a page."""
+"""Judges a client by the records of its sessions, and writes the verdicts as JSON or HTML."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from phoenix_compat.conformance.faults.fault_session import FaultSession
-from phoenix_compat.conformance.faults.record import Entry, Kind
+from phoenix_compat.conformance.faults.record import Entry, EntryKind
 from phoenix_compat.conformance.faults.record_view import Finding, Outcome, RecordView, not_seen
 from phoenix_compat.conformance.faults.scenarios import SCENARIOS, Level, Scenario
 from phoenix_compat.protocol.message import PHX_JOIN
@@ -20,18 +20,18 @@ _MAX_PAGE_ENTRIES: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found for one scenario.
+    """The verdict on one scenario.
 
     Attributes:
-        lane: where it was played; empty when it was not.
+        session: the name of the session in which it was played; empty if it was not.
     """
 
     scenario: Scenario
     finding: Finding
-    lane: str = ""
+    session: str = ""
 
     def to_json(self) -> Mapping[str, Any]:
-        """The verdict with everything that explains it."""
+        """The verdict as a JSON object, with its evidence."""
         scenario = self.scenario
         return {
             "id": scenario.id,
@@ -39,7 +39,7 @@ class Verdict:
             "outcome": self.finding.outcome.value,
             "reason": self.finding.reason,
             "topic": scenario.topic,
-            "lane": self.lane,
+            "lane": self.session,
             "wants": scenario.wants,
             "why": scenario.why,
             "phoenix_js": scenario.phoenix_js,
@@ -49,15 +49,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All verdicts over one client.
+    """All verdicts on one client.
 
     Attributes:
-        lost_entries: how many lines of its records could not be kept; then verdicts may be wrong.
+        lost_entries: how many entries its full records dropped; if any, verdicts may be wrong.
     """
 
     client: str
     verdicts: tuple[Verdict, ...]
-    lanes: tuple[FaultSession, ...]
+    sessions: tuple[FaultSession, ...]
     lost_entries: int = 0
 
     @property
@@ -70,12 +70,12 @@ class Report:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many verdicts there are of each outcome."""
+        """The number of verdicts with each outcome."""
         found = Counter(verdict.finding.outcome.value for verdict in self.verdicts)
         return {outcome.value: found[outcome.value] for outcome in Outcome}
 
     def to_json(self) -> Mapping[str, Any]:
-        """The report as one object."""
+        """The report as a JSON object."""
         return {
             "client": self.client,
             "is_conformant": self.is_conformant,
@@ -85,46 +85,52 @@ class Report:
         }
 
     def to_html(self) -> str:
-        """The report as one page that needs no other file."""
+        """The report as one self-contained HTML page."""
         return _page(self)
 
 
-def judge_client(client: str, lanes: Sequence[FaultSession], *, is_final: bool = False) -> Report:
-    """Judge every scenario over all lanes of a client.
+def judge_client(
+    client: str, sessions: Sequence[FaultSession], *, is_final: bool = False
+) -> Report:
+    """Judge every scenario by all sessions of a client.
 
     Args:
-        is_final: the client is done: what is still awaited counts as failed.
+        is_final: whether the client is done, so that whatever is still missing has failed.
     """
-    verdicts = tuple(judge_scenario(scenario, lanes, is_final=is_final) for scenario in SCENARIOS)
-    lost = sum(lane.record.lost for lane in lanes)
-    return Report(client, verdicts, tuple(lanes), lost)
+    verdicts = tuple(
+        judge_scenario(scenario, sessions, is_final=is_final) for scenario in SCENARIOS
+    )
+    lost = sum(session.record.lost for session in sessions)
+    return Report(client, verdicts, tuple(sessions), lost)
 
 
 def judge_scenario(
-    scenario: Scenario, lanes: Sequence[FaultSession], *, is_final: bool = False
+    scenario: Scenario, sessions: Sequence[FaultSession], *, is_final: bool = False
 ) -> Verdict:
-    """Judge one scenario; of several lanes in which it was played the worst counts."""
+    """Judge one scenario; if several sessions played it, the worst verdict counts."""
     found = [
-        Verdict(scenario, scenario.rule(_view(scenario, lane, is_final=is_final)), lane.name)
-        for lane in lanes
-        if _was_played(scenario, lane)
+        Verdict(scenario, scenario.rule(_view(scenario, session, is_final=is_final)), session.name)
+        for session in sessions
+        if _was_played(scenario, session)
     ]
     if not found:
         return Verdict(scenario, not_seen("its topic was not joined"))
     return min(found, key=lambda verdict: _WORST_FIRST.index(verdict.finding.outcome))
 
 
-def _view(scenario: Scenario, lane: FaultSession, *, is_final: bool) -> RecordView:
-    record = lane.record
+def _view(scenario: Scenario, session: FaultSession, *, is_final: bool) -> RecordView:
+    record = session.record
     return RecordView(
-        scenario.topic, tuple(record.entries), record.now_s, is_final, scenario.patience_s
+        scenario.topic, tuple(record.entries), record.now_s, is_final, scenario.timeout_s
     )
 
 
-def _was_played(scenario: Scenario, lane: FaultSession) -> bool:
+def _was_played(scenario: Scenario, session: FaultSession) -> bool:
     return any(
-        entry.kind is Kind.RECEIVED and entry.event == PHX_JOIN and entry.topic == scenario.topic
-        for entry in lane.record.entries
+        entry.kind is EntryKind.RECEIVED
+        and entry.event == PHX_JOIN
+        and entry.topic == scenario.topic
+        for entry in session.record.entries
     )
 
 
@@ -149,9 +155,9 @@ def _page(report: Report) -> str:
     verdict = "No MUST failed." if report.is_conformant else "At least one MUST failed."
     lost = ""
     if report.lost_entries:
-        lost = f"<p>The records are incomplete: {report.lost_entries} entries were not kept.</p>"
+        lost = f"<p>The records are incomplete: {report.lost_entries} entries were dropped.</p>"
     rows = "".join(_row(verdict) for verdict in report.verdicts)
-    logs = "".join(_log(lane) for lane in report.lanes)
+    logs = "".join(_log(session) for session in report.sessions)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -177,12 +183,12 @@ def _row(verdict: Verdict) -> str:
     )
 
 
-def _log(lane: FaultSession) -> str:
-    entries: list[Entry] = lane.record.entries
+def _log(session: FaultSession) -> str:
+    entries: list[Entry] = session.record.entries
     lines = "\n".join(html.escape(str(entry)) for entry in entries[:_MAX_PAGE_ENTRIES])
-    left_out = len(entries) + lane.record.lost - _MAX_PAGE_ENTRIES
+    left_out = len(entries) + session.record.lost - _MAX_PAGE_ENTRIES
     more = f"\n… and {left_out} more" if left_out > 0 else ""
     return (
-        f"<details><summary>lane <code>{html.escape(lane.name)}</code>: {len(entries)} entries"
-        f"</summary><pre>{lines}{more}</pre></details>"
+        f"<details><summary>session <code>{html.escape(session.name)}</code>: "
+        f"{len(entries)} entries</summary><pre>{lines}{more}</pre></details>"
     )

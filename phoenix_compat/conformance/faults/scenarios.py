@@ -1,7 +1,7 @@
-"""What a client is put through: for each scenario a topic, and the rule that judges.
+"""Lists the scenarios: for each one a topic that a client joins, and the rule that judges it.
 
-The author writes one small program above the client (`APP` says what it does) and runs it once for
-each scenario, with the scenario's URL and topic.
+The author of a client writes a small app that uses it (`APP` says what the app does) and runs it
+once for each scenario, with the scenario's URL and topic.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from phoenix_compat.conformance.faults.record_view import Rule
 
 APP: Final = (
     "Connect to the scenario's URL, join its topic, and let the client reconnect and rejoin.",
-    "After each successful join push `echo` with any payload.",
-    'On the event `ask` push `heard` with its payload, or with {"bytes": N} when it is binary.',
-    'When `echo` is answered push `heard` with {"reply": the response}.',
-    'When `echo` times out push `heard` with {"timeout": true}.',
-    "When the connection is lost push `buffered` with any payload, once.",
-    'If the client knows presence: after each sync push `heard` with {"present": {key: metas}}.',
+    "After each successful join, push `echo` with any payload.",
+    'On the event `ask`, push `heard` with its payload, or with {"bytes": N} if it is binary.',
+    'When `echo` is answered, push `heard` with {"reply": the response}.',
+    'When `echo` times out, push `heard` with {"timeout": true}.',
+    "When the connection is lost, push `buffered` with any payload, once.",
+    'If it knows presence: after each sync, push `heard` with {"present": {key: number of metas}}.',
 )
-"""The program above the client. One that cannot push says `heard` with POST /control/heard."""
+"""What the app does. If the client cannot push, the app uses POST /control/heard instead."""
 
 
 class Level(StrEnum):
-    """How much a scenario weighs, in the words of RFC 2119."""
+    """The level of a scenario, in the words of RFC 2119."""
 
     MUST = "MUST"
     SHOULD = "SHOULD"
@@ -34,13 +34,13 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One thing that a client is put through.
+    """One test of a client.
 
     Attributes:
-        id: `client/…`; the part behind it names the lane, with `-` for `/`.
-        why: what goes wrong in the field when the client does not do it.
+        id: `client/…`; the rest names its session, with `-` in place of `/`.
+        why: what goes wrong in practice if the client does not do it.
         phoenix_js: what phoenix.js 1.8 does.
-        patience_s: how long the rule waits, unless the report is final.
+        timeout_s: how long the rule waits, unless the report is final.
     """
 
     id: str
@@ -49,16 +49,16 @@ class Scenario:
     rule: Rule
     why: str
     phoenix_js: str
-    patience_s: float = 15.0
+    timeout_s: float = 15.0
 
     @property
-    def lane(self) -> str:
-        """The lane in which it is played, when each scenario has its own."""
+    def session(self) -> str:
+        """The name of its session, when each scenario has its own."""
         return self.id.removeprefix("client/").replace("/", "-")
 
     @property
     def wants(self) -> str:
-        """What the rule wants, in a sentence."""
+        """What the rule requires, in one sentence."""
         return (self.rule.__doc__ or "").strip()
 
 
@@ -70,16 +70,16 @@ SCENARIOS: Final = (
         "client/join/well_formed",
         _MUST,
         "fault:none",
-        connection_rules.well_formed,
-        "Phoenix closes with 1011 what it cannot read; a ref used twice gets the wrong reply.",
-        "Numbers joins, pushes and heartbeats with one counter.",
+        connection_rules.sends_valid_frames,
+        "Phoenix closes with 1011 if a frame is not valid; a ref used twice gets a wrong reply.",
+        "Numbers joins, pushes and heartbeats with a single counter.",
     ),
     Scenario(
         "client/heartbeat/sent",
         _MUST,
         "fault:none:id=heartbeat",
-        connection_rules.heartbeats,
-        "Phoenix closes a connection on which it heard nothing for 60 s.",
+        connection_rules.sends_heartbeats,
+        "Phoenix closes a connection on which it has received nothing for 60 s.",
         "Sends a heartbeat every 30 s.",
         70.0,
     ),
@@ -87,25 +87,25 @@ SCENARIOS: Final = (
         "client/heartbeat/timeout",
         _MUST,
         "fault:silent_heartbeat",
-        connection_rules.notices_silence,
-        "A connection that only looks alive never delivers anything again.",
-        "Closes with 1000 `heartbeat timeout` when 30 s went by without an answer, reconnects.",
+        connection_rules.detects_dead_connection,
+        "A dead connection that looks alive delivers nothing any more.",
+        "After 30 s without an answer, closes with 1000 `heartbeat timeout` and reconnects.",
         100.0,
     ),
     Scenario(
         "client/heartbeat/half_open",
         _MUST,
         "fault:half_open",
-        connection_rules.notices_silence,
-        "When a phone changes its network, nothing arrives and nothing is closed.",
-        "As for client/heartbeat/timeout; does not wait for the answer to its close frame.",
+        connection_rules.detects_dead_connection,
+        "When a phone changes networks, nothing arrives and nothing is closed.",
+        "As in client/heartbeat/timeout; it does not wait for an answer to its close frame.",
         100.0,
     ),
     Scenario(
         "client/reconnect/drop",
         _MUST,
         "fault:drop",
-        connection_rules.comes_back,
+        connection_rules.reconnects,
         "Networks drop connections without a close frame (1006).",
         _RECONNECTS,
     ),
@@ -113,32 +113,32 @@ SCENARIOS: Final = (
         "client/reconnect/close_1001",
         _MUST,
         "fault:close:1001",
-        connection_rules.comes_back,
-        "Phoenix sends 1001 when the socket's id is disconnected: `come back with new rights`.",
+        connection_rules.reconnects,
+        "Phoenix sends 1001 to disconnect a socket id, for example to renew its permissions.",
         _RECONNECTS,
     ),
     Scenario(
         "client/reconnect/close_1011",
         _MUST,
         "fault:close:1011",
-        connection_rules.comes_back,
-        "Phoenix sends 1011 when a connection's process crashed.",
+        connection_rules.reconnects,
+        "Phoenix sends 1011 when the process of a connection has crashed.",
         _RECONNECTS,
     ),
     Scenario(
         "client/reconnect/close_1012",
         _MUST,
         "fault:close:1012",
-        connection_rules.comes_back,
-        "Phoenix sends 1012 to every client when it is deployed.",
+        connection_rules.reconnects,
+        "Phoenix sends 1012 to every client during a deploy.",
         _RECONNECTS,
     ),
     Scenario(
         "client/reconnect/close_4000",
         _SHOULD,
         "fault:close:4000",
-        connection_rules.comes_back,
-        "Proxies close with codes of their own.",
+        connection_rules.reconnects,
+        "Proxies close with their own codes.",
         _RECONNECTS,
     ),
     Scenario(
@@ -146,7 +146,7 @@ SCENARIOS: Final = (
         _MUST,
         "fault:restart:500ms",
         connection_rules.backs_off,
-        "During a deploy nobody listens for a while.",
+        "During a deploy the server does not listen for a while.",
         "Tries after 10, 50, 100, 150, 200, 250, 500, 1000, 2000, then every 5000 ms.",
     ),
     Scenario(
@@ -154,7 +154,7 @@ SCENARIOS: Final = (
         _MUST,
         "fault:outage:503:times=6",
         connection_rules.backs_off,
-        "An overloaded server stays overloaded when all clients try again at once.",
+        "An overloaded server stays overloaded if all clients retry at once.",
         "Tries after 10, 50, 100, 150, 200, 250, 500, 1000, 2000, then every 5000 ms.",
     ),
     Scenario(
@@ -162,23 +162,23 @@ SCENARIOS: Final = (
         _SHOULD,
         "fault:outage:403:times=5",
         connection_rules.respects_refusal,
-        "A token that has expired will not be accepted at the next attempt either.",
-        "Cannot see the status; tries for ever, with its usual waits.",
+        "An expired token is not accepted at the next attempt either.",
+        "Cannot see the status; retries forever, with its usual backoff.",
     ),
     Scenario(
         "client/reconnect/accept_then_close",
         _SHOULD,
         "fault:flap:1011:times=8",
         connection_rules.backs_off,
-        "A server that accepts and then crashes is hit by every client without a pause.",
-        "Forgets its waits as soon as a connection opens: tries every 10 ms.",
+        "All clients reconnect without a pause to a server that accepts and then crashes.",
+        "Resets its backoff as soon as a connection opens, so it retries every 10 ms.",
     ),
     Scenario(
         "client/rejoin/crash",
         _MUST,
         "fault:crash",
         channel_rules.rejoins,
-        "A crashed channel is gone from the server until it is joined again.",
+        "A crashed channel does not exist on the server until it is joined again.",
         "Rejoins after 1000 ms, on the same connection.",
     ),
     Scenario(
@@ -186,23 +186,23 @@ SCENARIOS: Final = (
         _MUST,
         "fault:crash:on=push",
         channel_rules.rejoins,
-        "A push can crash its channel; its reply then never comes.",
+        "A push can crash its channel; then its reply never comes.",
         "Rejoins after 1000 ms, on the same connection.",
     ),
     Scenario(
         "client/rejoin/new_join_ref",
         _SHOULD,
         "fault:crash:id=join_ref",
-        channel_rules.takes_new_join_ref,
-        "With the same join_ref, late messages of the former join look like those of this one.",
-        "Takes the ref of the new join.",
+        channel_rules.uses_new_join_ref,
+        "With the same join_ref, late messages of the earlier join look like current ones.",
+        "Uses the ref of the new join.",
     ),
     Scenario(
         "client/rejoin/refused",
         _SHOULD,
         "fault:refuse_joins:2",
         channel_rules.rejoins,
-        "A topic that is not there yet may be there a second later.",
+        "A topic that does not exist yet may exist a second later.",
         "Rejoins after 1000, 2000, 5000, then every 10000 ms.",
         20.0,
     ),
@@ -211,122 +211,122 @@ SCENARIOS: Final = (
         _SHOULD,
         "fault:never:on=join",
         channel_rules.rejoins,
-        "A join can get lost in a server that is busy.",
-        "After 10 s sends phx_leave, then rejoins as after a refusal.",
+        "A busy server can lose a join.",
+        "After 10 s, sends phx_leave, then rejoins as after a refused join.",
         30.0,
     ),
     Scenario(
         "client/rejoin/not_after_close",
         _SHOULD,
         "fault:phx_close",
-        channel_rules.stays_away,
-        "phx_close says that the channel ended as it should: who rejoins repeats it for ever.",
-        "Closes the channel and forgets it.",
+        channel_rules.does_not_rejoin,
+        "phx_close means a normal end: a client that rejoins repeats it forever.",
+        "Closes and removes the channel.",
         3.0,
     ),
     Scenario(
         "client/stale/ignored",
         _MUST,
         "fault:stale_ref",
-        channel_rules.ignores_stale,
-        "After a quick leave and join, phx_close and events of the former join still arrive.",
-        "Drops every message with another join_ref than the channel's own.",
+        channel_rules.ignores_stale_messages,
+        "After a quick leave and join, phx_close and events of the earlier join still arrive.",
+        "Drops every message whose join_ref is not the channel's own.",
     ),
     Scenario(
         "client/push/late_reply",
         _MUST,
         "fault:late:300ms",
-        channel_rules.hears_reply_once,
-        "A reply takes as long as it takes.",
-        "Waits 10 s for a reply.",
+        channel_rules.receives_reply_once,
+        "A reply may take a while.",
+        "Waits up to 10 s for a reply.",
     ),
     Scenario(
         "client/push/timeout",
         _SHOULD,
         "fault:never",
-        channel_rules.tells_timeout,
-        "A reply may never come; an app that is not told waits for ever.",
-        "Tells the app after 10 s.",
+        channel_rules.reports_timeout,
+        "A reply may never come; an app that is not notified waits forever.",
+        "Notifies the app after 10 s.",
         30.0,
     ),
     Scenario(
         "client/push/reply_once",
         _SHOULD,
         "fault:twice",
-        channel_rules.hears_reply_once,
-        "A channel may reply twice to one ref.",
-        "Stops listening for a ref once it is answered.",
+        channel_rules.receives_reply_once,
+        "A channel may reply twice to the same ref.",
+        "Ignores further replies to a ref that has been answered.",
     ),
     Scenario(
         "client/push/buffered",
         _SHOULD,
         "fault:outage:503:times=2:id=buffer",
         channel_rules.buffers_pushes,
-        "What a user does in a tunnel should not be lost.",
-        "Keeps pushes while there is no connection, sends them after the rejoin.",
+        "What a user does while offline should not be lost.",
+        "Buffers pushes while it is disconnected and sends them after the rejoin.",
     ),
     Scenario(
         "client/frames/fragmented",
         _MUST,
         "fault:fragment",
-        channel_rules.hears,
-        "Proxies cut messages into fragments, with control frames between (RFC 6455 §5.4).",
-        "Its websocket joins them.",
+        channel_rules.receives_event,
+        "Proxies may fragment messages, with control frames in between (RFC 6455 §5.4).",
+        "Its websocket reassembles them.",
     ),
     Scenario(
         "client/frames/split",
         _MUST,
         "fault:split",
-        channel_rules.hears,
-        "TCP cuts where it likes, in a frame's header too.",
-        "Its websocket joins them.",
+        channel_rules.receives_event,
+        "TCP may split the stream anywhere, even inside a frame's header.",
+        "Its websocket reassembles them.",
     ),
     Scenario(
         "client/frames/ping",
         _MUST,
         "fault:ping",
         connection_rules.answers_ping,
-        "Proxies ping; who does not answer is cut off (RFC 6455 §5.5.2).",
+        "Proxies send pings and drop clients that do not answer (RFC 6455 §5.5.2).",
         "Its websocket answers.",
     ),
     Scenario(
         "client/events/broadcast",
         _MUST,
         "fault:broadcast",
-        channel_rules.hears,
-        "Broadcasts carry no join_ref: most of what a Phoenix app sends.",
+        channel_rules.receives_event,
+        "Most messages of a Phoenix app are broadcasts, which carry no join_ref.",
         "Delivers every message whose join_ref is null.",
     ),
     Scenario(
         "client/events/unknown",
         _MUST,
         "fault:noise",
-        channel_rules.hears,
-        "Servers are newer than clients: they send events nobody listens to.",
-        "Ignores what it does not know.",
+        channel_rules.receives_event,
+        "A newer server may send events that the client does not know.",
+        "Ignores unknown messages.",
     ),
     Scenario(
         "client/events/binary",
         _SHOULD,
         "fault:binary",
-        channel_rules.hears_bytes,
-        "Phoenix sends bytes as binary frames with a layout of their own.",
-        "Hands the app an ArrayBuffer.",
+        channel_rules.receives_bytes,
+        "Phoenix sends bytes as binary frames with their own layout.",
+        "Gives the app an ArrayBuffer.",
     ),
     Scenario(
         "client/presence/merged",
         _SHOULD,
         "fault:presence",
         channel_rules.merges_presence,
-        "A diff may overtake the state: who drops it never sees that user.",
-        "Keeps diffs until the state has come.",
+        "A diff may come before the state: a client that drops it never shows that user.",
+        "Keeps diffs until the state arrives.",
     ),
     Scenario(
         "client/presence/renewed",
         _SHOULD,
         "fault:presence:id=renewed",
-        channel_rules.renews_presence,
-        "Who left while the client was away must not stay in its list.",
+        channel_rules.replaces_presence,
+        "Users who left while the client was disconnected must not stay in its list.",
         "Syncs with the new state after each rejoin.",
     ),
 )

@@ -1,8 +1,8 @@
-"""The fault server's websockets under /faults, and how it is added to an application.
+"""Adds the fault server to an application, and serves its websockets under /faults.
 
-/faults/socket/websocket                     client `default`, lane `main`
-/faults/{client}/socket/websocket            that client, lane `main`
-/faults/{client}/{lane}/socket/websocket     a lane of its own, for scenarios side by side
+/faults/socket/websocket                     client `default`, session `main`
+/faults/{client}/socket/websocket            that client, session `main`
+/faults/{client}/{lane}/socket/websocket     that client and session; one for each scenario
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from phoenix_compat.conformance.faults import control
 from phoenix_compat.conformance.faults.channels import Channels
 from phoenix_compat.conformance.faults.fault_session import (
     DEFAULT_CLIENT,
-    DEFAULT_LANE,
+    DEFAULT_SESSION,
     RESET,
     FaultSession,
     FaultSessions,
     TooManyError,
 )
 from phoenix_compat.conformance.faults.link import Link
-from phoenix_compat.conformance.faults.record import Kind
+from phoenix_compat.conformance.faults.record import EntryKind
 from phoenix_compat.errors import RemoteProtocolError
 from phoenix_compat.protocol.browser import PageGuard
 from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR
@@ -34,8 +34,8 @@ from phoenix_compat.protocol.handshake import upgrade_error
 from phoenix_compat.protocol.serializer import DEFAULT_VSN, Serializer, negotiate
 
 _MAX_MESSAGE_BYTES: Final = 8_000_000
-_DEAF_TIMEOUT_S: Final = 60.0
-_LOOK_S: Final = 0.05
+_HALF_OPEN_TIMEOUT_S: Final = 60.0
+_POLL_INTERVAL_S: Final = 0.05
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PATHS: Final = ("", "/{client}", "/{client}/{lane}")
 
@@ -44,7 +44,7 @@ def add_fault_server(app: web.Application, guard: PageGuard | None = None) -> Fa
     """Add the routes under /faults and /control; the connections end with the application.
 
     Args:
-        guard: which pages may use /control; None: those of this machine.
+        guard: which web pages may use /control; by default only those of this machine.
     """
     fault_sessions = FaultSessions()
 
@@ -52,9 +52,9 @@ def add_fault_server(app: web.Application, guard: PageGuard | None = None) -> Fa
         return await _open(request, fault_sessions)
 
     async def end_connections(_app: web.Application) -> None:
-        for lane in fault_sessions.all_lanes():
-            for visitor in tuple(lane.visitors):
-                visitor.link.reset()
+        for session in fault_sessions.all_sessions():
+            for channels in tuple(session.connections):
+                channels.link.reset()
 
     for path in _PATHS:
         app.router.add_get(f"/faults{path}/socket/websocket{{slash:/?}}", open_websocket)
@@ -65,13 +65,13 @@ def add_fault_server(app: web.Application, guard: PageGuard | None = None) -> Fa
 
 async def _open(request: web.Request, fault_sessions: FaultSessions) -> web.StreamResponse:
     try:
-        lane = _lane_of(request, fault_sessions)
+        session = _find_session(request, fault_sessions)
     except TooManyError as error:
         return web.Response(status=503, text=str(error))
-    if lane is None:
-        text = "the names of client and lane are 1 to 64 letters, digits, '.', '_' or '-'"
+    if session is None:
+        text = "client and session names must be 1 to 64 letters, digits, '.', '_' or '-'"
         return web.Response(status=400, text=text)
-    number, status = lane.attempt()
+    number, status = session.attempt()
     transport = request.transport
     if status == RESET or transport is None:
         if transport is not None:
@@ -82,23 +82,25 @@ async def _open(request: web.Request, fault_sessions: FaultSessions) -> web.Stre
     if status is not None or serializer is None or problem is not None:
         refused = status or (403 if serializer is None else 400)
         if status is None:
-            lane.record.note(Kind.REFUSED, number, code=refused, note=problem or "unknown vsn")
+            session.record.note(
+                EntryKind.REFUSED, number, code=refused, note=problem or "unknown vsn"
+            )
         return web.Response(status=refused, text=problem)
-    return await _serve(request, lane, number, serializer)
+    return await _serve(request, session, number, serializer)
 
 
-def _lane_of(request: web.Request, fault_sessions: FaultSessions) -> FaultSession | None:
+def _find_session(request: web.Request, fault_sessions: FaultSessions) -> FaultSession | None:
     client = request.match_info.get("client", DEFAULT_CLIENT)
-    name = request.match_info.get("lane", DEFAULT_LANE)
+    name = request.match_info.get("lane", DEFAULT_SESSION)
     if not _NAME.fullmatch(client) or not _NAME.fullmatch(name):
         return None
-    return fault_sessions.lane(client, name)
+    return fault_sessions.session(client, name)
 
 
 async def _serve(
-    request: web.Request, lane: FaultSession, number: int, serializer: Serializer
+    request: web.Request, session: FaultSession, number: int, serializer: Serializer
 ) -> web.StreamResponse:
-    """Upgrade, and stay with the client until its connection is over."""
+    """Upgrade, and serve the connection until it ends."""
     websocket = web.WebSocketResponse(
         autoclose=False,
         autoping=False,
@@ -110,64 +112,68 @@ async def _serve(
     transport = request.transport
     if transport is None:
         return websocket
-    lane.record.note(Kind.OPENED, number, note=serializer.name)
-    visitor = Channels(lane, Link(lane.record, number, serializer, transport))
-    lane.visitors.append(visitor)
+    session.record.note(EntryKind.OPENED, number, note=serializer.name)
+    channels = Channels(session, Link(session.record, number, serializer, transport))
+    session.connections.append(channels)
     try:
-        if (code := lane.code_at_once()) is not None:
-            visitor.link.close(code)
-        await _listen(websocket, lane, visitor)
+        if (code := session.code_at_once()) is not None:
+            channels.link.close(code)
+        await _listen(websocket, session, channels)
     finally:
-        lane.visitors.remove(visitor)
-        visitor.link.ended()
-        note = "reset by the server" if visitor.link.was_reset else ""
-        lane.record.note(Kind.ENDED, number, note=note)
+        session.connections.remove(channels)
+        channels.link.stop()
+        note = "reset by the server" if channels.link.was_reset else ""
+        session.record.note(EntryKind.ENDED, number, note=note)
         transport.close()
     return websocket
 
 
-async def _listen(websocket: web.WebSocketResponse, lane: FaultSession, visitor: Channels) -> None:
-    link = visitor.link
+async def _listen(
+    websocket: web.WebSocketResponse, session: FaultSession, channels: Channels
+) -> None:
+    link = channels.link
     while True:
         message = await websocket.receive()
         match message.type:
             case WSMsgType.TEXT | WSMsgType.BINARY:
-                _receive(message.data, lane, visitor)
+                _receive(message.data, session, channels)
             case WSMsgType.PING:
-                lane.record.note(Kind.PING, link.number)
-                if not link.is_deaf:
+                session.record.note(EntryKind.PING, link.number)
+                if not link.is_unresponsive:
                     link.pong(bytes(message.data))
             case WSMsgType.PONG:
-                lane.record.note(Kind.PONG, link.number, note=bytes(message.data).decode("latin-1"))
+                session.record.note(
+                    EntryKind.PONG, link.number, note=bytes(message.data).decode("latin-1")
+                )
             case WSMsgType.CLOSE:
-                lane.record.note(Kind.CLIENT_CLOSED, link.number, code=message.data or 0)
-                if link.is_deaf:
-                    await _until_gone(link)
+                session.record.note(EntryKind.CLIENT_CLOSED, link.number, code=message.data or 0)
+                if link.is_unresponsive:
+                    await _wait_until_closed(link)
                 link.answer_close(message.data or 0)
                 return
             case _:
                 return
 
 
-async def _until_gone(link: Link) -> None:
-    """A dead network answers no close frame: wait for the client to give the connection up."""
-    deadline_s = time.monotonic() + _DEAF_TIMEOUT_S
-    while not link.is_gone and time.monotonic() < deadline_s:  # noqa: ASYNC110 - no event tells
-        await asyncio.sleep(_LOOK_S)
+async def _wait_until_closed(link: Link) -> None:
+    """Wait for the client to close TCP: a dead network does not answer its close frame."""
+    deadline_s = time.monotonic() + _HALF_OPEN_TIMEOUT_S
+    while not link.is_closed and time.monotonic() < deadline_s:  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(_POLL_INTERVAL_S)
 
 
-def _receive(data: str | bytes, lane: FaultSession, visitor: Channels) -> None:
-    link = visitor.link
+def _receive(data: str | bytes, session: FaultSession, channels: Channels) -> None:
+    link = channels.link
     is_binary = not isinstance(data, str)
     raw: Any = data if is_binary else str(data).encode()
     try:
         message = link.serializer.decode(raw, is_binary=is_binary)
     except RemoteProtocolError as error:
-        lane.record.note(Kind.UNREADABLE, link.number, note=f"{error}: {str(data)[:200]}")
+        session.record.note(EntryKind.UNREADABLE, link.number, note=f"{error}: {str(data)[:200]}")
         link.close(CLOSE_INTERNAL_ERROR)
         return
-    lane.record.note(
-        Kind.RECEIVED,
+    session.record.note(
+        EntryKind.RECEIVED,
         link.number,
         topic=str(message.topic),
         event=str(message.event),
@@ -175,4 +181,4 @@ def _receive(data: str | bytes, lane: FaultSession, visitor: Channels) -> None:
         ref=message.ref,
         payload=message.payload,
     )
-    visitor.receive(message)
+    channels.receive(message)

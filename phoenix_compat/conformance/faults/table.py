@@ -1,64 +1,69 @@
-"""Every fault by name: the one place that says which there are."""
+"""Lists every fault type, with its defaults."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from phoenix_compat.conformance.faults.plan import Kind, Moment, Table, Value
+from phoenix_compat.conformance.faults.plan import FaultTable, FaultType, Moment, ValueType
 
 _REPLIES: Final = (Moment.PUSH, Moment.JOIN)
 _ENDINGS: Final = (Moment.JOIN, Moment.PUSH, Moment.JOINING)
 
-_KINDS: Final = (
-    Kind("none", "Nothing goes wrong."),
+_TYPES: Final = (
+    FaultType("none", "Nothing goes wrong."),
     # Replies.
-    Kind("late", "Replies come so late.", Value.DURATION, moments=_REPLIES),
-    Kind("never", "Replies never come.", moments=_REPLIES),
-    Kind("twice", "Every reply comes twice.", moments=_REPLIES),
-    Kind("refuse_joins", "The first joins get an error reply.", Value.COUNT, 3),
-    # Messages that a client must or must not take.
-    Kind(
+    FaultType("late", "Replies are delayed by this long.", ValueType.DURATION, moments=_REPLIES),
+    FaultType("never", "Replies are never sent.", moments=_REPLIES),
+    FaultType("twice", "Every reply is sent twice.", moments=_REPLIES),
+    FaultType("refuse_joins", "This many joins get an error reply.", ValueType.COUNT, 3),
+    # Messages that a client must accept or ignore.
+    FaultType(
         "stale_ref",
-        "After the join come phx_error, phx_close and the event `ask` with the join_ref of a former"
-        " join, and each reply is preceded by one with that join_ref.",
+        "After the join, phx_error, phx_close and the event `ask` are sent with the join_ref of an"
+        " earlier join, and each reply is preceded by one with that join_ref.",
     ),
-    Kind(
+    FaultType(
         "noise",
-        "After the join come an event, a reply and a topic that the client has never heard of.",
+        "After the join, the client gets an unknown event, a reply to an unknown ref and a message"
+        " on an unknown topic.",
     ),
-    Kind("broadcast", "The event `ask` comes as a broadcast, without a join_ref."),
-    Kind("binary", "The event `ask` carries four bytes: a binary push."),
-    Kind(
+    FaultType("broadcast", "The event `ask` is sent as a broadcast, without a join_ref."),
+    FaultType("binary", "The event `ask` is sent as a binary push of four bytes."),
+    FaultType(
         "presence",
-        "A presence_diff before the presence_state, further diffs, a dropped connection, and"
-        " another presence_state after the rejoin.",
+        "A presence_diff is sent before the presence_state, then further diffs; the connection is"
+        " dropped, and another presence_state follows the rejoin.",
     ),
     # Channels that end.
-    Kind("crash", "The channel crashes: phx_error.", moments=_ENDINGS, times=1, delays=True),
-    Kind("phx_close", "The channel ends: phx_close.", moments=_ENDINGS, times=1, delays=True),
+    FaultType("crash", "The channel crashes: phx_error.", moments=_ENDINGS, times=1, delays=True),
+    FaultType(
+        "phx_close", "The channel closes: phx_close.", moments=_ENDINGS, times=1, delays=True
+    ),
     # How frames travel.
-    Kind(
+    FaultType(
         "fragment",
-        "Every message comes in three websocket fragments, a ping between them.",
+        "Every message is sent in three websocket fragments, with a ping between them.",
         is_for_connections=True,
     ),
-    Kind(
+    FaultType(
         "split",
-        "Every frame comes in several TCP segments, the first of one byte.",
+        "Every frame is sent in several TCP segments, the first of one byte.",
         is_for_connections=True,
     ),
-    Kind("ping", "A websocket ping comes.", times=1, delays=True, is_for_connections=True),
+    FaultType(
+        "ping", "The server sends a websocket ping.", times=1, delays=True, is_for_connections=True
+    ),
     # Connections that end.
-    Kind(
+    FaultType(
         "close",
         "The server closes the websocket with this code.",
-        Value.CODE,
+        ValueType.CODE,
         moments=_ENDINGS,
         times=1,
         delays=True,
         is_for_connections=True,
     ),
-    Kind(
+    FaultType(
         "drop",
         "The TCP connection is reset, without a close frame.",
         moments=_ENDINGS,
@@ -66,62 +71,62 @@ _KINDS: Final = (
         delays=True,
         is_for_connections=True,
     ),
-    Kind(
+    FaultType(
         "silent_heartbeat",
-        "Heartbeats are not answered any more; all else is.",
+        "Heartbeats are no longer answered; everything else is.",
         times=1,
         delays=True,
         is_for_connections=True,
     ),
-    Kind(
+    FaultType(
         "half_open",
-        "Nothing is answered any more, and nothing closed: as if the network had gone.",
+        "Nothing is answered any more and nothing is closed, as if the network were gone.",
         times=1,
         delays=True,
         is_for_connections=True,
     ),
-    # Servers that are not there.
-    Kind(
+    # Servers that are unavailable.
+    FaultType(
         "restart",
-        "All connections are closed with 1012, and for so long each new one is reset at once.",
-        Value.DURATION,
+        "All connections are closed with 1012, and new ones are reset at once for this long.",
+        ValueType.DURATION,
         2.0,
         times=1,
         delays=True,
         is_for_connections=True,
     ),
-    Kind(
+    FaultType(
         "outage",
         "The connection is dropped, and the next `times` upgrades are refused with this status.",
-        Value.STATUS,
+        ValueType.STATUS,
         503,
         times=6,
         delays=True,
         is_for_connections=True,
     ),
-    Kind(
+    FaultType(
         "flap",
-        "The connection is closed with this code, and so are the next `times`, at once after their"
-        " upgrade.",
-        Value.CODE,
+        "The connection is closed with this code, and so are the next `times` connections, right"
+        " after their upgrade.",
+        ValueType.CODE,
         1011,
         times=8,
         delays=True,
         is_for_connections=True,
     ),
-    Kind(
+    FaultType(
         "refuse_upgrades",
         "The next `times` upgrades are refused with this status.",
-        Value.STATUS,
+        ValueType.STATUS,
         503,
         times=3,
         is_for_topics=False,
         is_for_connections=True,
     ),
-    Kind(
+    FaultType(
         "close_at_once",
-        "The next `times` connections are closed with this code at once after their upgrade.",
-        Value.CODE,
+        "The next `times` connections are closed with this code right after their upgrade.",
+        ValueType.CODE,
         1011,
         times=3,
         is_for_topics=False,
@@ -129,4 +134,4 @@ _KINDS: Final = (
     ),
 )
 
-FAULTS: Final = Table({kind.name: kind for kind in _KINDS})
+FAULTS: Final = FaultTable({fault_type.name: fault_type for fault_type in _TYPES})

@@ -1,8 +1,5 @@
-"""What a run of the suite found, and the forms in which it is told.
+"""Reports on a run of the suite: for the terminal, as JSON, JUnit XML, HTML, or a badge.
 
-summary    the verdicts, against what was expected
-terminal   for whoever sits in front of it
-machine    JSON and JUnit XML
-page       one HTML page, self-contained
-badge      a picture for a README
+Start with `summary`, which the other modules format. The reports on clients are in `faults.report`,
+those on recordings in `trace.report`.
 """

@@ -1,4 +1,4 @@
-"""A report for programs: JSON, and JUnit XML for whatever shows tests."""
+"""Formats a report for programs: as JSON, and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from phoenix_compat.conformance.report.summary import Outcome, Report, Verdict
 from phoenix_compat.version import __version__
 
 JSON_FORMAT = 1
-"""Raised when a reader of the JSON would have to change."""
+"""Increased when readers of the JSON have to change."""
 
 
 def to_json(report: Report) -> str:
@@ -101,7 +101,7 @@ def _add_test(suite: ET.Element, report: Report, verdict: Verdict) -> None:
     if verdict.outcome is Outcome.EXPECTED_FAILURE:
         ET.SubElement(test, "skipped", message=_clean("; ".join(result.reasons)))
     elif verdict.outcome is Outcome.UNEXPECTED_PASS:
-        message = "passed, though it is among the expected failures: take it off the list"
+        message = "passed, but is listed as an expected failure: remove it from the list"
         ET.SubElement(test, "failure", message=message)
     elif verdict.outcome is Outcome.FAILED:
         failure = ET.SubElement(test, "failure", message=_clean("; ".join(result.reasons)))
@@ -109,7 +109,7 @@ def _add_test(suite: ET.Element, report: Report, verdict: Verdict) -> None:
 
 
 def _clean(text: str) -> str:
-    """XML 1.0 has no place for most control characters, escaped or not."""
+    """Replace the control characters that XML 1.0 forbids, even escaped."""
     return "".join(
         char if char >= " " or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text
     )

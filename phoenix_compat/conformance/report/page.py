@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: a matrix, then each case with its frames."""
+"""Formats a report as one self-contained HTML page: a matrix, then each case with its frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib import resources
 
 from phoenix_compat.conformance.report.summary import Outcome, Report, Verdict
 from phoenix_compat.conformance.suite.conversation import LogLine
-from phoenix_compat.conformance.suite.reasons import describe_heard, in_words
+from phoenix_compat.conformance.suite.reasons import describe_frame, describe_received
 from phoenix_compat.conformance.suite.runner import CaseResult, StepResult
 from phoenix_compat.version import __version__
 
@@ -27,11 +27,11 @@ _WORDS = {
     Outcome.UNEXPECTED_PASS: "passes",
 }
 _ORDER = (Outcome.FAILED, Outcome.UNEXPECTED_PASS, Outcome.EXPECTED_FAILURE, Outcome.PASSED)
-"""In which order the cases are told."""
+"""The order in which the page shows the cases."""
 
 
 def to_page(report: Report) -> str:
-    """The report as HTML: light and dark, no script, nothing loaded from elsewhere."""
+    """The report as HTML, with a light and a dark theme, without scripts or external files."""
     css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     title = f"Phoenix {report.profile} conformance of {report.url}"
     parts = [
@@ -51,7 +51,7 @@ def _head(report: Report) -> Iterator[str]:
     when = report.began_at.strftime("%Y-%m-%d %H:%M %Z")
     yield '<header class="head"><h1>Phoenix Channels conformance</h1>'
     yield (
-        f'<p><code>{escape(report.url)}</code> <span class="soft">held to Phoenix '
+        f'<p><code>{escape(report.url)}</code> <span class="soft">compared with Phoenix '
         f"{escape(report.profile)} · {when} · {report.took_s:.1f} s</span></p>"
     )
     yield '<div class="sum">'
@@ -130,7 +130,7 @@ def _anchor(verdict: Verdict) -> str:
 
 
 def _details(report: Report) -> Iterator[str]:
-    yield "<h2>What was said</h2>"
+    yield "<h2>Frames</h2>"
     for verdict in sorted(report.verdicts, key=lambda one: _ORDER.index(one.outcome)):
         case, result = verdict.case, verdict.result
         css = _CLASSES[verdict.outcome]
@@ -165,7 +165,7 @@ def _failure(result: CaseResult) -> Iterator[str]:
 def _side_by_side(number: int, step: StepResult) -> Iterator[str]:
     yield f'<table class="side"><caption>step {number}: {escape(str(step.action))}</caption>'
     yield "<tr><th>wanted</th><th>got</th></tr>"
-    wanted, got = (list(describe_heard(heard)) for heard in (step.wanted, step.got))
+    wanted, got = (list(describe_received(received)) for received in (step.wanted, step.got))
     for index in range(max(len(wanted), len(got))):
         left, right = (lines[index] if index < len(lines) else "" for lines in (wanted, got))
         differs = left != right
@@ -178,7 +178,7 @@ def _side_by_side(number: int, step: StepResult) -> Iterator[str]:
 
 def _log_line(line: LogLine) -> str:
     arrow, css = ("→", "") if line.way == "out" else ("←", " in")
-    text = in_words(line.shown).removeprefix(f"{line.conn}: ")
+    text = describe_frame(line.shown).removeprefix(f"{line.conn}: ")
     return (
         f'<tr><td class="at">{line.at_s * 1000:.0f} ms</td>'
         f'<td class="conn">{escape(line.conn)} <span class="{css.strip()}">{arrow}</span></td>'
@@ -187,5 +187,5 @@ def _log_line(line: LogLine) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text with `code` in it."""
+    """Text with its `code` as HTML."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))

@@ -1,4 +1,4 @@
-"""The verdicts of a run, against what was expected of it."""
+"""Turns the results of a run into verdicts, by comparing them with the expected failures."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from phoenix_compat.conformance.suite.runner import CaseResult
 
 
 class Outcome(StrEnum):
-    """A verdict, in the word by which reports call it."""
+    """A verdict, as the reports print it."""
 
     PASSED = "passed"
     FAILED = "failed"
     EXPECTED_FAILURE = "failed as expected"
-    UNEXPECTED_PASS = "passed unexpectedly"  # noqa: S105 - no password
+    UNEXPECTED_PASS = "passed unexpectedly"  # noqa: S105 - not a password
 
     @property
     def is_good(self) -> bool:
-        """Whether the run may still count as a success."""
+        """Whether a run with this outcome can be a success."""
         return self in {Outcome.PASSED, Outcome.EXPECTED_FAILURE}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A result, and what it counts as."""
+    """A result and its outcome."""
 
     result: CaseResult
     outcome: Outcome
 
     @property
     def case(self) -> Case:
-        """What was played."""
+        """The case that was played."""
         return self.result.case
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run.
+    """The verdicts of a run.
 
     Attributes:
         url: the server.
-        profile: the version it was held to.
-        began_at: with a time zone.
+        profile: the version of Phoenix that it was compared with.
+        began_at: the start, with a time zone.
     """
 
     url: str
@@ -60,23 +60,23 @@ class Report:
 
     @property
     def is_good(self) -> bool:
-        """Whether every case went as it was expected to."""
+        """Whether every case had the expected outcome."""
         return all(verdict.outcome.is_good for verdict in self.verdicts)
 
     @property
     def passed(self) -> int:
-        """How many plays the server answered as Phoenix does, expected or not."""
+        """How many cases the server answered as Phoenix does, whether expected or not."""
         return sum(verdict.result.passed for verdict in self.verdicts)
 
     @property
     def counts(self) -> dict[Outcome, int]:
-        """How often there was which outcome."""
+        """The number of verdicts with each outcome."""
         found = Counter(verdict.outcome for verdict in self.verdicts)
         return {outcome: found[outcome] for outcome in Outcome}
 
     @property
     def summary(self) -> str:
-        """The run in a line."""
+        """The run in one line."""
         counts = ", ".join(
             f"{count} {outcome}"
             for outcome, count in self.counts.items()
@@ -88,7 +88,7 @@ class Report:
         )
 
     def reproduce(self, case: Case) -> str:
-        """The command that plays one case alone."""
+        """The command that plays only this case."""
         words = [
             *("phoenix-compat", "conformance", "run", self.url),
             *("--only", case.id, "--transport", case.transport),
@@ -99,7 +99,7 @@ class Report:
 
 
 def judge(results: Iterable[CaseResult], expected: ExpectedFailures) -> list[Verdict]:
-    """Hold results against the failures that are expected."""
+    """Compare results with the expected failures."""
     return [Verdict(result, _outcome(result, expected)) for result in results]
 
 

@@ -1,4 +1,4 @@
-"""A report for a terminal: a bar while it runs, then each failure and a table."""
+"""Prints a report in the terminal: a progress bar during the run, then failures and a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from phoenix_compat.conformance.report.summary import Outcome, Report, Verdict
 from phoenix_compat.conformance.suite.cases import Case
-from phoenix_compat.conformance.suite.reasons import describe_heard
+from phoenix_compat.conformance.suite.reasons import describe_received
 from phoenix_compat.conformance.suite.runner import CaseResult, StepResult
 
 _STYLES = {
@@ -28,7 +28,7 @@ _STYLES = {
 
 @contextmanager
 def progress(console: Console, total: int) -> Iterator[Callable[[CaseResult], None]]:
-    """A bar that goes on with each result it is given; gone at the end."""
+    """A progress bar; call the yielded function with each result."""
     bar = Progress(
         TextColumn("{task.description:<14}"),
         BarColumn(40),
@@ -52,7 +52,7 @@ def progress(console: Console, total: int) -> Iterator[Callable[[CaseResult], No
 
 
 def show_list(console: Console, cases: Sequence[Case]) -> None:
-    """The cases, a line for each id, with its level and over what it is played."""
+    """Print the cases, one line for each id, with its level and transports."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("id", "level", "over", "shows"):
         table.add_column(name, no_wrap=name != "shows", overflow="fold")
@@ -69,14 +69,14 @@ def show_list(console: Console, cases: Sequence[Case]) -> None:
 
 
 def show_report(console: Console, report: Report) -> None:
-    """Every case that did not go as expected, then the table of areas, then the sum."""
+    """Print every case with an unexpected outcome, the table of areas, and the summary."""
     for verdict in report.verdicts:
         if verdict.outcome is Outcome.FAILED:
             console.print(_failure(report, verdict))
     for verdict in report.verdicts:
         if verdict.outcome is Outcome.UNEXPECTED_PASS:
             console.print(
-                Text(f"{verdict.case.key} passed: take it off the expected failures", "magenta")
+                Text(f"{verdict.case.key} passed: remove it from the expected failures", "magenta")
             )
     console.print(_table(report))
     console.print(Text(report.summary, "bold green" if report.is_good else "bold red"))
@@ -103,7 +103,7 @@ def _side_by_side(step: StepResult) -> Table:
     table = Table(box=box.SIMPLE, expand=True, padding=(0, 1))
     for name in ("wanted", "got"):
         table.add_column(name, ratio=1, overflow="fold")
-    wanted, got = (list(describe_heard(heard)) for heard in (step.wanted, step.got))
+    wanted, got = (list(describe_received(received)) for received in (step.wanted, step.got))
     for number in range(max(len(wanted), len(got))):
         left, right = (lines[number] if number < len(lines) else "" for lines in (wanted, got))
         style = "" if left == right else "red"
@@ -112,7 +112,7 @@ def _side_by_side(step: StepResult) -> Table:
 
 
 def _table(report: Report) -> Table:
-    """Areas down, transports across: how many of how many passed."""
+    """A table of areas and transports: how many cases passed, of how many."""
     transports = list(dict.fromkeys(verdict.case.transport for verdict in report.verdicts))
     cells: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
     for verdict in report.verdicts:

@@ -1,6 +1,6 @@
-"""Conversations as values: what to do, step by step, and what must be answered.
+"""Defines a case: the steps of a conversation, and the answers they must get.
 
-`suite` reads them from the vectors' files, `runner` plays them; this module talks to nobody.
+`catalog` reads the cases from the vector files, `runner` plays them. This module does no I/O.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open a websocket, or a long-poll session, and call it `conn`."""
+    """Open a websocket or a long-poll session, named `conn`."""
 
     conn: str
     target: str
@@ -60,7 +60,7 @@ class SendBinary:
 
 @dataclass(frozen=True, slots=True)
 class SendBurst:
-    """Send several text frames, one right behind the other."""
+    """Send several text frames without a pause."""
 
     conn: str
     texts: tuple[str, ...]
@@ -82,7 +82,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close from the client's side; what this connection hears from then on is not compared."""
+    """Send a close frame; what this connection receives afterwards is not compared."""
 
     conn: str
     code: int
@@ -93,7 +93,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Say nothing for `wait_s` seconds."""
+    """Send nothing for `wait_s` seconds."""
 
     wait_s: float
 
@@ -103,11 +103,11 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """Make a plain request; `${name}` in it is filled from values captured before.
+    """Make a plain HTTP request; `${name}` in it is replaced by a captured value.
 
     Attributes:
-        capture: keys of the JSON answer to keep for later steps.
-        want_headers: response headers to compare besides status and body.
+        capture: keys of the JSON response whose values later steps use.
+        want_headers: response headers to compare, besides status and body.
     """
 
     method: str
@@ -126,10 +126,10 @@ Action = Open | SendText | SendBinary | SendBurst | Ping | Close | Wait | Http
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An action and what is heard after it.
+    """An action, and what must be received after it.
 
     Attributes:
-        wanted: `{"open": …, "http": …, "frames": {conn: [frame, …]}}`, absent keys left out.
+        wanted: `{"open": …, "http": …, "frames": {conn: [frame, …]}}`, each key only if needed.
         unordered: connections whose frames may come in any order.
     """
 
@@ -140,17 +140,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One conversation, as one transport carries it.
+    """One conversation over one transport.
 
     Attributes:
         id: its name, `area/…/what`.
-        level: MUST for what clients rely on, SHOULD for what most never notice, PROFILE for what
-            depends on the version or on the HTTP server beneath.
+        level: MUST if clients rely on it, SHOULD if most clients never notice, PROFILE if it
+            depends on the version or on the HTTP server.
         title: what it shows, in a sentence.
-        source: where Phoenix does it.
-        section: of docs/protocol.md, with a row of its table or a step.
-        recorded_as: its name in the recording; None when it was written, not recorded.
-        isolate: names (of topics, of users) that must be this case's alone while it is played.
+        source: the place in Phoenix.
+        section: the section of docs/protocol.md, with a row of its table or a step.
+        recorded_as: its name in the recording; None if it was written by hand.
+        isolate: names of topics and users that no other case may use while it is played.
     """
 
     id: str
@@ -165,11 +165,11 @@ class Case:
 
     @property
     def key(self) -> str:
-        """What tells it from the same case over another transport."""
+        """The id with the transport, which is unique."""
         return f"{self.id} {self.transport}"
 
     def isolated(self, mark: str) -> Self:
-        """The same case with `-mark` behind each name that must be its own."""
+        """The same case with `-mark` appended to each name in `isolate`."""
         names = {name: f"{name}-{mark}" for name in self.isolate}
         steps = (
             replace(
@@ -182,10 +182,9 @@ class Case:
         return replace(self, steps=tuple(steps)) if names else self
 
     def over_longpoll(self) -> Self:
-        """The same conversation in long-poll sessions.
+        """The same conversation over long-polling.
 
-        A session cannot tell with which code it would be closed: `{"close": code}` becomes
-        `{"gone": true}`.
+        A long-poll session has no close codes, so `{"close": code}` becomes `{"gone": true}`.
         """
         steps = (
             replace(step, action=_to_longpoll(step.action), wanted=_to_gone(step.wanted))
@@ -195,7 +194,7 @@ class Case:
 
 
 def parse_case(raw: Mapping[str, JSON]) -> Case:
-    """Read one case: `{"id": …, "steps": [step, …], …}`; of the rest only the steps are needed."""
+    """Parse one case, `{"id": …, "steps": [step, …], …}`; only the steps are required."""
     steps = (_parse_step(step) for step in raw["steps"])
     return Case(
         id=raw.get("id", raw.get("name", "")),
@@ -213,7 +212,7 @@ A = TypeVar("A", bound=Action)
 
 
 def _rename_action(action: A, names: Mapping[str, str]) -> A:
-    """An action with other names in its texts; binary data stays as it is."""
+    """An action with names replaced in its texts; binary data does not change."""
     texts = {
         one.name: _rename(value, names)
         for one in fields(action)
@@ -251,7 +250,7 @@ def _to_gone(wanted: Mapping[str, JSON]) -> Mapping[str, JSON]:
 
 
 def shorten(text: str, limit: int = 120) -> str:
-    """The text, or its beginning and its length when it is longer than `limit` characters."""
+    """The text, or its start and its length if it is longer than `limit` characters."""
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 
@@ -281,7 +280,7 @@ def _parse_action(raw: Mapping[str, JSON]) -> Action:
         case "http":
             return _parse_http(raw)
         case op:
-            raise ValueError(f"no such step: {op!r}")
+            raise ValueError(f"unknown step {op!r}")
 
 
 def _parse_open(raw: Mapping[str, JSON], conn: str) -> Open:

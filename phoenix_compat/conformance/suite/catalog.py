@@ -1,9 +1,9 @@
-"""The vectors' files as a suite: which cases there are, for which version, over which transport.
+"""Loads the cases from the vector files, for one version of Phoenix and its transports.
 
-    vectors/phoenix-1.8.json   recorded from Phoenix, as it was made
+    vectors/phoenix-1.8.json   recorded from Phoenix, not edited
     vectors/catalog.json       what each recorded case shows: id, level, source, differences
-    vectors/written.json       cases that were written from the specification, in the same form
-    vectors/profiles.json      the versions whose wire differs
+    vectors/written.json       cases that were written from the specification, in the same format
+    vectors/profiles.json      the versions that differ on the wire
 
 See vectors/README.md.
 """
@@ -30,23 +30,23 @@ from phoenix_compat.conformance.suite.cases import (
 from phoenix_compat.errors import ConfigError
 
 LATEST = "1.8.12"
-"""The profile of the recordings."""
+"""The profile that was recorded."""
 
 
 def read_vectors(name: str) -> Any:
-    """The JSON of one file of the vectors, as `catalog.json` or `data/presence.json`."""
+    """The JSON of one vector file, for example `catalog.json` or `data/presence.json`."""
     folder = resources.files("phoenix_compat.conformance") / "vectors"
     return json.loads(folder.joinpath(*name.split("/")).read_text(encoding="utf-8"))
 
 
 @cache
 def profiles() -> tuple[str, ...]:
-    """The versions that can be tested for, oldest first."""
+    """The supported versions of Phoenix, oldest first."""
     return tuple(profile["name"] for profile in read_vectors("profiles.json")["profiles"])
 
 
 def load_vectors(path: Path | None = None) -> list[Case]:
-    """The cases of a recording under their recorded names, of phoenix-1.8.json by default."""
+    """The cases of a recording, by default phoenix-1.8.json, under their recorded names."""
     document = (
         read_vectors("phoenix-1.8.json")
         if path is None
@@ -56,10 +56,10 @@ def load_vectors(path: Path | None = None) -> list[Case]:
 
 
 def load_suite(profile: str = LATEST, transports: Collection[Transport] = TRANSPORTS) -> list[Case]:
-    """Every case of a profile, once for each of these transports that can carry it.
+    """Every case of a profile, once for each of the transports that supports it.
 
     Raises:
-        ConfigError: there is no such profile.
+        ConfigError: the profile does not exist.
     """
     if profile not in profiles():
         raise ConfigError(f"no profile {profile!r}: choose from {', '.join(profiles())}")
@@ -79,11 +79,11 @@ def select(
     without: Sequence[str] = (),
     levels: Collection[Level] = (),
 ) -> list[Case]:
-    """Those of the cases that are asked for.
+    """Filter cases by name and level.
 
     Args:
         only, without: ids, beginnings of ids up to a slash, or patterns with `*`.
-        levels: these levels only; all when empty.
+        levels: only these levels; if empty, all.
     """
     return [
         case
@@ -97,7 +97,7 @@ def select(
 def is_named(case: Case, pattern: str) -> bool:
     """Whether a pattern names the case: `join`, `join/duplicate`, `join/*/order`, a whole id.
 
-    The case's name in the recording is one, too.
+    A pattern may also be the case's name in the recording.
     """
     area = pattern.rstrip("/")
     return (
@@ -118,7 +118,7 @@ def _raw_cases() -> list[Mapping[str, JSON]]:
 
 
 def _as_in(raw: Mapping[str, JSON], profile: str) -> Mapping[str, JSON]:
-    """The case with what this profile answers otherwise."""
+    """The case with the answers of this profile."""
     changed = {
         int(number): expect
         for difference in raw.get("differences", ())
@@ -133,7 +133,7 @@ def _as_in(raw: Mapping[str, JSON], profile: str) -> Mapping[str, JSON]:
 
 
 def _over(case: Case, transports: Collection[Transport]) -> list[Case]:
-    """The case for each transport; one for long-polling alone is spelled out in HTTP already."""
+    """The case for each transport; a case for long-polling only is already written in HTTP."""
     if "websocket" not in transports:
         return [replace(case, transport="longpoll")]
     return [case, case.over_longpoll()] if "longpoll" in transports else [case]

@@ -1,7 +1,7 @@
-"""The two ways to talk with a server under test: a websocket, and a long-poll session.
+"""Connections to the server under test: a websocket, or a long-poll session.
 
-Each is told what to send and tells `hear` what comes, in the form of `showing`. They judge only
-what no server may do.
+A connection sends what it is given, and passes what it receives to `on_received` in the format of
+`format_frames`. It reports as a violation only what no server may send.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from phoenix_compat.conformance.suite.cases import JSON, compact_json
-from phoenix_compat.conformance.suite.format_frames import Heard, parse_json, show_frame, show_text
+from phoenix_compat.conformance.suite.format_frames import (
+    Received,
+    parse_json,
+    show_frame,
+    show_text,
+)
 from phoenix_compat.conformance.suite.wire_client import (
     Headers,
     HttpResponse,
@@ -26,16 +31,16 @@ from phoenix_compat.conformance.suite.wire_client import (
 )
 
 _RESPONSE_TIMEOUT_S = 15.0
-"""A long poll answers within its window of 10 s; what takes longer will not come."""
+"""A long poll is answered within its window of 10 s."""
 
-_FAREWELL_TIMEOUT_S = 2.0
+_CLOSE_TIMEOUT_S = 2.0
 _PROBE_TIMEOUT_S = 2.0
 
-Hear = Callable[[Heard], None]
+OnReceived = Callable[[Received], None]
 
 
 class UnplayableError(Exception):
-    """A step asks for what is not there, or the server makes it impossible to go on."""
+    """A step is not possible, or the server makes it impossible to continue."""
 
 
 class Connection(Protocol):
@@ -51,13 +56,13 @@ class Connection(Protocol):
         """Send a ping; websockets only."""
 
     async def close(self, code: int) -> None:
-        """Close from this side, and hear nothing more."""
+        """Close from the client's side; receive nothing more."""
 
     async def probe(self) -> None:
-        """Make the server say whether the connection is there still; a websocket tells unasked."""
+        """Make sure that everything sent so far has arrived, or that the connection has ended."""
 
-    async def say_goodbye(self) -> None:
-        """Be gone, politely if the server lets us."""
+    async def disconnect(self) -> None:
+        """Close the connection, with a close handshake if there is one."""
 
 
 async def exchange(  # noqa: PLR0913 - the parts of a request
@@ -69,7 +74,7 @@ async def exchange(  # noqa: PLR0913 - the parts of a request
     *,
     timeout_s: float = _RESPONSE_TIMEOUT_S,
 ) -> HttpResponse:
-    """One request over a TCP connection of its own, below the path of the base URL."""
+    """Make one request on a new TCP connection; the target is relative to the base URL."""
     client = await WireClient.connect(base_url)
     prefix = urlsplit(base_url).path.rstrip("/")
     try:
@@ -83,9 +88,9 @@ async def exchange(  # noqa: PLR0913 - the parts of a request
 class WebSocketConnection:
     """A websocket after its handshake."""
 
-    def __init__(self, client: WireClient, hear: Hear) -> None:
+    def __init__(self, client: WireClient, on_received: OnReceived) -> None:
         self._client = client
-        self._hear_all = hear
+        self._on_received = on_received
         self._is_muted = False
         self._parts: list[bytes] = []
         self._opcode = 0
@@ -104,19 +109,19 @@ class WebSocketConnection:
         await self._client.send_frame(data, Opcode.PING)
 
     async def close(self, code: int) -> None:
-        """Send a close frame, and hear nothing more."""
+        """Send a close frame; receive nothing more."""
         self._is_muted = True
         await self._client.send_bytes(encode_close(code))
 
     async def probe(self) -> None:
-        """Nothing: the end of a websocket is heard."""
+        """Do nothing: the end of a websocket is always received."""
 
-    async def say_goodbye(self) -> None:
-        """Close politely, and without mercy when the server does not answer."""
+    async def disconnect(self) -> None:
+        """Close with a handshake; drop the connection if the server does not answer in time."""
         if not self._listener.done():
-            with suppress(ConnectionError):  # the server may be faster
+            with suppress(ConnectionError):  # the server may have closed first
                 await self.close(1000)
-            await asyncio.wait([self._listener], timeout=_FAREWELL_TIMEOUT_S)
+            await asyncio.wait([self._listener], timeout=_CLOSE_TIMEOUT_S)
         self._listener.cancel()
         await asyncio.wait([self._listener])
         await self._client.close()
@@ -124,139 +129,139 @@ class WebSocketConnection:
     async def _listen(self) -> None:
         while (frame := await self._client.read_frame(timeout_s=None)) is not None:
             if frame.opcode == Opcode.CLOSE:
-                self._hear_close(frame)
-                with suppress(ConnectionError):  # it need not wait for our half of the handshake
+                self._emit_close(frame)
+                with suppress(ConnectionError):  # the server need not wait for our close frame
                     await self._client.send_frame(frame.payload[:2], Opcode.CLOSE)
                 return
-            self._take(frame)
-        self._hear({"close": 1006})
+            self._handle(frame)
+        self._emit({"close": 1006})
 
-    def _hear_close(self, frame: RawFrame) -> None:
-        self._hear({"close": frame.close_code})
+    def _emit_close(self, frame: RawFrame) -> None:
+        self._emit({"close": frame.close_code})
         if frame.close_reason:
-            self._hear({"violation": f"the close frame has a reason: {frame.close_reason!r}"})
+            self._emit({"violation": f"the close frame has a reason: {frame.close_reason!r}"})
 
-    def _take(self, frame: RawFrame) -> None:
+    def _handle(self, frame: RawFrame) -> None:
         if frame.rsv or frame.is_masked:
-            self._hear({"violation": f"rsv {frame.rsv}, masked {frame.is_masked}"})
+            self._emit({"violation": f"rsv {frame.rsv}, masked {frame.is_masked}"})
             return
         if frame.opcode >= 0x8:
-            self._hear(show_frame(frame.opcode, frame.payload))
+            self._emit(show_frame(frame.opcode, frame.payload))
             return
         self._opcode = frame.opcode or self._opcode
         self._parts.append(frame.payload)
         if frame.is_final:
-            self._hear(show_frame(self._opcode, b"".join(self._parts)))
+            self._emit(show_frame(self._opcode, b"".join(self._parts)))
             self._parts = []
 
-    def _hear(self, shown: Heard) -> None:
+    def _emit(self, frame: Received) -> None:
         if not self._is_muted:
-            self._hear_all(shown)
+            self._on_received(frame)
 
 
 class LongPollConnection:
-    """A long-poll session, polled without a pause as clients do.
+    """A long-poll session that polls without a pause, as clients do.
 
-    What is said in it is judged, not in what it is wrapped: HTTP status, tokens and the form of
-    messages have cases of their own, which are spelled out in HTTP.
+    Only the messages are compared. HTTP status, tokens and the encoding of messages have their own
+    cases, which are written in HTTP.
 
     Args:
-        target: path and query that opened it.
-        token: what the opening answered.
+        target: the path and query that opened it.
+        token: the token in the response to the first request.
     """
 
-    def __init__(self, base_url: str, target: str, token: str, hear: Hear) -> None:
+    def __init__(self, base_url: str, target: str, token: str, on_received: OnReceived) -> None:
         self._base_url = base_url
         self._target = f"{target}{'&' if '?' in target else '?'}token={quote(token, safe='')}"
         self._is_v1 = "vsn=2." not in target
-        self._hear_all = hear
+        self._on_received = on_received
         self._is_gone = False
         self._probes = itertools.count(1)
         self._probe_ref: str | None = None
-        self._on_probe = asyncio.Event()
+        self._probe_answered = asyncio.Event()
         self._listener = asyncio.create_task(self._listen())
 
     async def send_text(self, text: str) -> None:
-        """Post one message, as phoenix.js does: a batch of one line, if it can be one."""
+        """Post one message as phoenix.js does: as a batch of one line, if possible."""
         is_line = text.startswith("[") and "\n" not in text
-        kind = "application/x-ndjson" if is_line else "application/json"
-        await self._post(text.encode(), kind)
+        content_type = "application/x-ndjson" if is_line else "application/json"
+        await self._post(text.encode(), content_type)
 
     async def send_binary(self, data: bytes) -> None:
-        """Post one binary message: a line of base64."""
+        """Post one binary message as a line of base64."""
         await self._post(base64.b64encode(data), "application/x-ndjson")
 
     async def ping(self, data: str) -> None:
-        """There are no pings here."""
+        """Raise UnplayableError: long-polling has no pings."""
         raise UnplayableError("a long-poll session has no pings")
 
     async def close(self, code: int) -> None:
-        """There is no closing here: a client that goes stays away."""
+        """Raise UnplayableError: a long-poll client cannot close its session."""
         raise UnplayableError("a long-poll session cannot be closed by its client")
 
     async def probe(self) -> None:
-        """Send a heartbeat and wait for its answer, which is not shown; or hear that it is gone."""
+        """Send a heartbeat and wait for its reply, which is not passed on, or for the end."""
         if self._is_gone:
             return
         self._probe_ref = ref = f"probe-{next(self._probes)}"
-        self._on_probe.clear()
+        self._probe_answered.clear()
         v1 = {"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": ref}
         await self.send_text(
             compact_json(v1 if self._is_v1 else [None, ref, "phoenix", "heartbeat", {}])
         )
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                await self._on_probe.wait()
+                await self._probe_answered.wait()
         except TimeoutError:
-            self._hear({"violation": "a heartbeat was taken and not answered"})
+            self._emit({"violation": "a heartbeat was accepted but not answered"})
 
-    async def say_goodbye(self) -> None:
-        """Poll no more; the session ends by itself."""
+    async def disconnect(self) -> None:
+        """Stop polling; the session then times out."""
         self._listener.cancel()
         await asyncio.wait([self._listener])
 
-    async def _post(self, body: bytes, kind: str) -> None:
+    async def _post(self, body: bytes, content_type: str) -> None:
         response = await exchange(
-            self._base_url, "POST", self._target, [("Content-Type", kind)], body
+            self._base_url, "POST", self._target, [("Content-Type", content_type)], body
         )
-        match read_answer(response):
+        match read_json(response):
             case {"status": 200}:
                 return
             case {"status": 410}:
-                self._hear_gone()
+                self._emit_gone()
             case _:
-                self._hear({"violation": f"the POST was answered {describe(response)}"})
+                self._emit({"violation": f"the POST was answered {describe(response)}"})
 
     async def _listen(self) -> None:
         try:
             while await self._poll():
                 pass
         except (OSError, EOFError, ValueError) as error:
-            self._hear({"violation": f"the poll failed: {type(error).__name__} {error}"})
+            self._emit({"violation": f"the poll failed: {type(error).__name__} {error}"})
 
     async def _poll(self) -> bool:
-        """Poll once; whether to go on."""
+        """Poll once; returns whether to continue."""
         response = await exchange(self._base_url, "GET", self._target)
-        match read_answer(response):
+        match read_json(response):
             case {"status": 200, "messages": [_, *_] as messages}:
                 for message in messages:
-                    self._take(message)
+                    self._handle(message)
                 return True
             case {"status": 204, "messages": []}:
                 return True
             case {"status": 410}:
-                self._hear_gone()
+                self._emit_gone()
             case _:
-                self._hear({"violation": f"the poll was answered {describe(response)}"})
+                self._emit({"violation": f"the poll was answered {describe(response)}"})
         return False
 
-    def _take(self, message: JSON) -> None:
+    def _handle(self, message: JSON) -> None:
         text = message if isinstance(message, str) else compact_json(message)
-        shown = show_text(text.encode("utf-8", "replace"))
-        if self._is_probe(shown.get("text")):
-            self._on_probe.set()
+        frame = show_text(text.encode("utf-8", "replace"))
+        if self._is_probe(frame.get("text")):
+            self._probe_answered.set()
         else:
-            self._hear(shown)
+            self._emit(frame)
 
     def _is_probe(self, message: JSON) -> bool:
         ref = None
@@ -266,18 +271,18 @@ class LongPollConnection:
             ref = message.get("ref")
         return ref is not None and bool(ref == self._probe_ref)
 
-    def _hear_gone(self) -> None:
+    def _emit_gone(self) -> None:
         if not self._is_gone:
             self._is_gone = True
-            self._on_probe.set()
-            self._hear({"gone": True})
+            self._probe_answered.set()
+            self._emit({"gone": True})
 
-    def _hear(self, shown: Heard) -> None:
-        self._hear_all(shown)
+    def _emit(self, frame: Received) -> None:
+        self._on_received(frame)
 
 
-def read_answer(response: HttpResponse) -> dict[str, JSON]:
-    """The JSON object that a long-poll request was answered with, empty when it was none."""
+def read_json(response: HttpResponse) -> dict[str, JSON]:
+    """The JSON object in a long-poll response; empty if the body is not a JSON object."""
     try:
         answer = parse_json(response.body.decode())
     except ValueError:
@@ -286,5 +291,5 @@ def read_answer(response: HttpResponse) -> dict[str, JSON]:
 
 
 def describe(response: HttpResponse) -> str:
-    """An answer in few words."""
+    """A short description of a response."""
     return f"HTTP {response.status} {response.body[:200]!r}"

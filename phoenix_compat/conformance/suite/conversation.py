@@ -1,6 +1,6 @@
-"""The connections of one case while it is played: acts, listens, and shows what was heard.
+"""Plays the steps of one case over its connections, and returns what was received.
 
-It judges nothing; `showing` says in which form things are told.
+It compares nothing. `format_frames` describes the format of what was received.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from phoenix_compat.conformance.suite.connections import (
     WebSocketConnection,
     describe,
     exchange,
-    read_answer,
+    read_json,
 )
-from phoenix_compat.conformance.suite.format_frames import Heard, show_response
+from phoenix_compat.conformance.suite.format_frames import Received, show_response
 from phoenix_compat.conformance.suite.wire_client import WireClient
 
 _MAX_FRAMES_PER_STEP = 2_000
-"""No step is answered by more; a server that talks on is stopped here."""
+"""The limit of frames that one step can receive; no step of the vectors needs as many."""
 
-_TURNS = 20
-"""Turns of the loop in which what is already here makes its way to us."""
+_LOOP_ITERATIONS = 20
+"""Iterations of the event loop in which frames that have already arrived are received."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One thing that went over the wire.
+    """One action or one received frame.
 
     Attributes:
         at_s: seconds since the case began.
-        conn: the connection, "" for plain requests.
+        conn: the connection; "" for plain HTTP requests.
         way: `out` from the client, `in` from the server.
-        shown: what it was: the action's text, or what was heard in the vectors' form.
+        shown: the action as text, or what was received, in the format of the vectors.
     """
 
     at_s: float
@@ -65,30 +65,30 @@ class Conversation:
     """The connections and captured values of one case while it is played.
 
     Args:
-        quiet_s: how long nothing must come until a step counts as answered.
-        hurry: by how much waits are shortened, for a server whose clocks are hurried as much.
+        quiet_s: a step is over when nothing has been received for this long.
+        speedup: the factor by which waits are shortened, for a server with shorter timeouts.
 
     Attributes:
-        log: everything said, in order.
+        log: every action and everything received, in order.
     """
 
-    def __init__(self, base_url: str, quiet_s: float, hurry: float = 1.0) -> None:
+    def __init__(self, base_url: str, quiet_s: float, speedup: float = 1.0) -> None:
         self.log: list[LogLine] = []
         self._base_url = base_url
         self._prefix = urlsplit(base_url).path.rstrip("/")
         self._quiet_s = quiet_s
-        self._hurry = hurry
+        self._speedup = speedup
         self._began_at_s = time.monotonic()
         self._connections: dict[str, Connection] = {}
-        self._frames: dict[str, list[Heard]] = {}
-        self._on_heard = asyncio.Event()
+        self._frames: dict[str, list[Received]] = {}
+        self._frame_received = asyncio.Event()
         self._values: dict[str, str] = {}
 
     async def play(self, action: Action, *, is_last: bool = True) -> dict[str, JSON]:
-        """Do one step, wait for the quiet after it, and return all that was heard.
+        """Play one step, wait until nothing more comes, and return what was received.
 
-        Nothing can come when no connection is open, and what comes unasked after an opening is
-        heard in the next step: neither is waited for.
+        It does not wait if no connection is open, nor after an opening: a frame that the server
+        then sends by itself belongs to the next step.
         """
         self._log(getattr(action, "conn", ""), "out", str(action))
         got = await self._act(action)
@@ -102,7 +102,7 @@ class Conversation:
 
     async def end(self) -> None:
         """Close every connection."""
-        await asyncio.gather(*(conn.say_goodbye() for conn in self._connections.values()))
+        await asyncio.gather(*(conn.disconnect() for conn in self._connections.values()))
 
     async def _act(self, action: Action) -> dict[str, JSON]:
         match action:
@@ -124,7 +124,7 @@ class Conversation:
             case Close(conn, code):
                 await self._connection(conn).close(code)
             case Wait(wait_s):
-                await asyncio.sleep(wait_s / self._hurry)
+                await asyncio.sleep(wait_s / self._speedup)
         return {}
 
     async def _open_websocket(self, action: Open) -> JSON:
@@ -136,17 +136,19 @@ class Conversation:
         if response.status != 101:
             await client.close()
             return {"status": response.status}
-        self._connections[action.conn] = WebSocketConnection(client, self._hear_on(action.conn))
+        self._connections[action.conn] = WebSocketConnection(
+            client, self._receiver_for(action.conn)
+        )
         return {"status": 101, "protocol": response.header("sec-websocket-protocol")}
 
     async def _open_longpoll(self, action: Open) -> JSON:
-        """Open a session; an answer is shown as that of the websocket handshake it stands for."""
+        """Open a session; its response is shown as that of a websocket handshake."""
         headers = list(action.headers.items())
         response = await exchange(self._base_url, "GET", action.target, headers)
-        match read_answer(response):
+        match read_json(response):
             case {"token": str(token), "messages": []}:
                 self._connections[action.conn] = LongPollConnection(
-                    self._base_url, action.target, token, self._hear_on(action.conn)
+                    self._base_url, action.target, token, self._receiver_for(action.conn)
                 )
                 return {"status": 101, "protocol": None}
             case {"status": 403}:
@@ -180,39 +182,39 @@ class Conversation:
             raise UnplayableError(f"connection {name!r} is not open")
         return self._connections[name]
 
-    # Hearing.
+    # Receiving.
 
-    def _hear_on(self, conn: str) -> partial[None]:
+    def _receiver_for(self, conn: str) -> partial[None]:
         self._frames.setdefault(conn, [])
-        return partial(self._hear, conn)
+        return partial(self._receive, conn)
 
-    def _hear(self, conn: str, shown: Heard) -> None:
+    def _receive(self, conn: str, shown: Received) -> None:
         self._frames[conn].append(shown)
         self._log(conn, "in", shown)
-        self._on_heard.set()
+        self._frame_received.set()
 
     def _log(self, conn: str, way: Literal["out", "in"], shown: JSON) -> None:
         self.log.append(LogLine(time.monotonic() - self._began_at_s, conn, way, shown))
 
     async def _wait_for_quiet(self) -> None:
         while sum(map(len, self._frames.values())) < _MAX_FRAMES_PER_STEP:
-            self._on_heard.clear()
+            self._frame_received.clear()
             try:
                 async with asyncio.timeout(self._quiet_s):
-                    await self._on_heard.wait()
+                    await self._frame_received.wait()
             except TimeoutError:
-                # Frames already here are the server's on time, even when this loop was late.
+                # Frames that have already arrived were in time, even if this loop is late.
                 if not await self._has_more():
                     return
         raise UnplayableError(f"more than {_MAX_FRAMES_PER_STEP} frames came")
 
     async def _has_more(self) -> bool:
-        for _turn in range(_TURNS):
+        for _iteration in range(_LOOP_ITERATIONS):
             await asyncio.sleep(0)
-            if self._on_heard.is_set():
+            if self._frame_received.is_set():
                 return True
         return False
 
     async def _probe(self) -> None:
-        """Tell silence from absence, and from messages that no poll has brought yet."""
+        """Make sure that the server is silent, not gone, and that no message waits for a poll."""
         await asyncio.gather(*(connection.probe() for connection in self._connections.values()))

@@ -1,8 +1,8 @@
-"""Reads which cases a server is known to fail, so that only what is new is told.
+"""Reads a file of the cases that a server is known to fail.
 
-# our server has no V1
+# our server does not support V1
 join/ok/v1
-longpoll/batch/ndjson longpoll   # over this transport only
+longpoll/batch/ndjson longpoll   # only over this transport
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from phoenix_compat.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class ExpectedFailures:
-    """The entries of a file: ids alone, or ids with a transport."""
+    """The entries of a file: ids, or ids with a transport."""
 
     entries: frozenset[str] = field(default_factory=frozenset)
 
@@ -26,10 +26,10 @@ class ExpectedFailures:
         """Read a file.
 
         Args:
-            known: every case there is, for any profile and transport.
+            known: every case, for all profiles and transports.
 
         Raises:
-            ConfigError: it cannot be read, or a line names no case; the text tells all of them.
+            ConfigError: the file cannot be read, or lines name no case; the message lists them.
         """
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -49,7 +49,7 @@ class ExpectedFailures:
                 problems.append(f"{path}:{number}: no case {entry!r}")
         if problems:
             transports = " or ".join(TRANSPORTS)
-            hint = f"write an id of `--list`, with {transports} behind it if you like"
+            hint = f"use an id from `--list`, optionally followed by {transports}"
             raise ConfigError("\n".join([*problems, hint]))
         return cls(frozenset(entries))
 

@@ -1,8 +1,8 @@
-"""What was heard, in the form of the vectors.
+"""Converts received frames and responses to the format of the vectors.
 
 `{"text": parsed JSON}`, `{"raw": other text}`, `{"b64": binary}`, `{"pong": data}`,
-`{"close": code}` (1006 for a connection that ends without one), `{"gone": true}` for a long-poll
-session that is over, and `{"violation": what}` for what no server may send.
+`{"close": code}` (1006 if a connection ends without a close frame), `{"gone": true}` for a
+long-poll session that has ended, and `{"violation": what}` for anything that no server may send.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import NoReturn
 from phoenix_compat.conformance.suite.cases import JSON
 from phoenix_compat.conformance.suite.wire_client import HttpResponse, Opcode
 
-Heard = dict[str, JSON]
+Received = dict[str, JSON]
 
 
-class HeardText(Heard):
-    """A text message as parsed JSON; `exact` is the text it was."""
+class ReceivedText(Received):
+    """A text message as parsed JSON; `exact` is its text."""
 
     def __init__(self, parsed: JSON, exact: str) -> None:
         super().__init__(text=parsed)
         self.exact = exact
 
 
-def show_frame(opcode: int, payload: bytes) -> Heard:
+def show_frame(opcode: int, payload: bytes) -> Received:
     """One whole websocket message or control frame."""
     match opcode:
         case Opcode.TEXT:
@@ -41,20 +41,20 @@ def show_frame(opcode: int, payload: bytes) -> Heard:
             return {"violation": f"opcode {opcode}"}
 
 
-def show_text(payload: bytes) -> Heard:
+def show_text(payload: bytes) -> Received:
     """A text message."""
     try:
         text = payload.decode()
     except UnicodeDecodeError:
         return {"violation": "text that is not UTF-8"}
     try:
-        return HeardText(parse_json(text), text)
+        return ReceivedText(parse_json(text), text)
     except ValueError:
         return {"raw": text}
 
 
 def show_response(response: HttpResponse, want_headers: Sequence[str]) -> dict[str, JSON]:
-    """An HTTP answer: status, body, and those of its headers that are compared."""
+    """An HTTP response: status, body, and the headers that are compared."""
     shown: dict[str, JSON] = {"status": response.status, "body": _show_body(response.body)}
     if want_headers:
         shown["headers"] = {name: response.header(name) for name in want_headers}
@@ -62,7 +62,7 @@ def show_response(response: HttpResponse, want_headers: Sequence[str]) -> dict[s
 
 
 def _show_body(body: bytes) -> JSON:
-    """A body as vectors write it: JSON as values, long-poll messages parsed, nothing as null."""
+    """A body in the format of the vectors: JSON and long-poll messages parsed, empty as null."""
     text = body.decode(errors="replace")
     try:
         shown = parse_json(text)
@@ -83,9 +83,9 @@ def _show_message(message: JSON) -> JSON:
 
 
 def parse_json(text: str) -> JSON:
-    """Strict JSON; raises ValueError."""
-    return json.loads(text, parse_constant=_refuse_constant)
+    """Parse strict JSON. Raises ValueError."""
+    return json.loads(text, parse_constant=_reject_constant)
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")

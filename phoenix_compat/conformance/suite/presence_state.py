@@ -1,4 +1,4 @@
-"""What a client makes of presence messages: the vectors of data/presence.json, as code.
+"""Merges presence messages as a client does; data/presence.json tests it.
 
 Source: phoenix 1.8.12, assets/js/phoenix/presence.js, syncState and syncDiff.
 """
@@ -14,10 +14,10 @@ Presences = dict[str, dict[str, Any]]
 
 
 class PresenceState:
-    """Who is present on a channel, as its client sees it.
+    """The presences of a channel, as a client sees them.
 
     Attributes:
-        presences: the keys that are there, with their metas.
+        presences: the present keys with their metas.
     """
 
     def __init__(self) -> None:
@@ -25,18 +25,18 @@ class PresenceState:
         self._pending: list[Mapping[str, Presences]] | None = []
 
     def rejoined(self) -> None:
-        """The channel was joined anew: diffs wait for its state."""
+        """The channel was joined again: keep diffs until its state arrives."""
         self._pending = []
 
     def take_state(self, state: Presences) -> None:
-        """`presence_state`: this is who is there, plus the diffs that waited for it."""
+        """Handle `presence_state`: replace the presences, then merge the diffs that came before."""
         self.presences = copy.deepcopy(state)
         pending, self._pending = self._pending, None
         for diff in pending or ():
             self._merge(diff)
 
     def take_diff(self, diff: Mapping[str, Presences]) -> None:
-        """`presence_diff`: who came and who went."""
+        """Handle `presence_diff`: merge joins and leaves, or keep them until the state arrives."""
         if self._pending is not None:
             self._pending.append(diff)
         else:
@@ -46,12 +46,12 @@ class PresenceState:
         for key, new in diff["joins"].items():
             known = self.presences.get(key, {"metas": []})
             refs = _refs(new)
-            kept = [meta for meta in known["metas"] if meta["phx_ref"] not in refs]
-            self.presences[key] = {**copy.deepcopy(new), "metas": [*kept, *new["metas"]]}
-        for key, gone in diff["leaves"].items():
+            metas = [meta for meta in known["metas"] if meta["phx_ref"] not in refs]
+            self.presences[key] = {**copy.deepcopy(new), "metas": [*metas, *new["metas"]]}
+        for key, left in diff["leaves"].items():
             if key not in self.presences:
                 continue
-            refs = _refs(gone)
+            refs = _refs(left)
             present = self.presences[key]
             present["metas"] = [meta for meta in present["metas"] if meta["phx_ref"] not in refs]
             if not present["metas"]:

@@ -1,25 +1,25 @@
-"""Says in words where an answer differs from what was wanted."""
+"""Compares what a step received with what it wanted, and describes each difference."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from phoenix_compat.conformance.suite.cases import JSON, compact_json, shorten
-from phoenix_compat.conformance.suite.format_frames import HeardText
+from phoenix_compat.conformance.suite.format_frames import ReceivedText
 
 _SHOWN_CHARS = 600
 
 
 def matches(wanted: JSON, got: JSON) -> bool:
-    """Whether two JSON values are the same: keys in any order, `1`, `1.0` and `true` all different.
+    """Whether two JSON values are equal: keys in any order, `1`, `1.0` and `true` all different.
 
-    Among the wanted, `"<any>"` matches any value but null, `"<ignored>"` null too, and the frame
-    `{"exact": text}` a text frame that is exactly this text.
+    In `wanted`, `"<any>"` matches any value except null, `"<ignored>"` matches null too, and the
+    frame `{"exact": text}` matches a text frame with exactly this text.
     """
     if wanted in ("<any>", "<ignored>"):
         return got is not None or wanted == "<ignored>"
     if isinstance(wanted, Mapping) and isinstance(got, Mapping):
-        if isinstance(got, HeardText) and wanted.keys() == {"exact"}:
+        if isinstance(got, ReceivedText) and wanted.keys() == {"exact"}:
             return bool(wanted["exact"] == got.exact)
         return wanted.keys() == got.keys() and all(matches(wanted[key], got[key]) for key in wanted)
     if isinstance(wanted, list) and isinstance(got, list):
@@ -30,7 +30,7 @@ def matches(wanted: JSON, got: JSON) -> bool:
 def reasons(
     wanted: Mapping[str, JSON], got: Mapping[str, JSON], unordered: Collection[str] = ()
 ) -> list[str]:
-    """A sentence for each way in which what a step got differs from what it wanted.
+    """A sentence for each difference between what a step wanted and what it got.
 
     Args:
         unordered: connections whose frames may come in any order.
@@ -46,7 +46,7 @@ def reasons(
     return found
 
 
-def _frame_reasons(wanted: Sequence[JSON], got: Sequence[JSON], is_unordered: bool) -> list[str]:  # noqa: FBT001 - private, named where it is called
+def _frame_reasons(wanted: Sequence[JSON], got: Sequence[JSON], is_unordered: bool) -> list[str]:  # noqa: FBT001 - private, and named by its caller
     missing, extra = _unmatched(wanted, got)
     if not missing and not extra:
         is_in_order = is_unordered or all(map(matches, wanted, got))
@@ -54,13 +54,13 @@ def _frame_reasons(wanted: Sequence[JSON], got: Sequence[JSON], is_unordered: bo
     found = []
     while missing and extra:
         found.append(f"a frame differs: {_frame_difference(missing.pop(0), extra.pop(0))}")
-    found += [f"a frame is missing: {in_words(frame)}" for frame in missing]
-    found += [f"a frame too many: {in_words(frame)}" for frame in extra]
+    found += [f"a frame is missing: {describe_frame(frame)}" for frame in missing]
+    found += [f"a frame too many: {describe_frame(frame)}" for frame in extra]
     return found
 
 
 def _unmatched(wanted: Sequence[JSON], got: Sequence[JSON]) -> tuple[list[JSON], list[JSON]]:
-    """The frames that have no partner on the other side, wherever it stands."""
+    """The wanted frames that are missing and the extra frames, in any order."""
     missing, extra = [], list(got)
     for frame in wanted:
         partner = next((index for index, one in enumerate(extra) if matches(frame, one)), None)
@@ -72,12 +72,12 @@ def _unmatched(wanted: Sequence[JSON], got: Sequence[JSON]) -> tuple[list[JSON],
 
 
 def _frame_difference(wanted: JSON, got: JSON) -> str:
-    """Where two frames differ; of text frames the JSON is looked at."""
+    """Where two frames differ; for text frames, where their JSON differs."""
     if set(wanted) == set(got) == {"text"}:
         return _difference(wanted["text"], got["text"])
-    if set(wanted) == {"exact"} and isinstance(got, HeardText):
+    if set(wanted) == {"exact"} and isinstance(got, ReceivedText):
         return f"exactly {got.exact}, wanted exactly {wanted['exact']}"
-    return f"{in_words(got)}, wanted {in_words(wanted)}"
+    return f"{describe_frame(got)}, wanted {describe_frame(wanted)}"
 
 
 def _difference(wanted: JSON, got: JSON, path: str = "") -> str:
@@ -98,8 +98,8 @@ def _show(value: JSON) -> str:
     return shorten(compact_json(value), _SHOWN_CHARS)
 
 
-def in_words(shown: JSON) -> str:
-    """What was heard, for people: a text frame as its JSON, the rest with its kind before it."""
+def describe_frame(shown: JSON) -> str:
+    """A frame for people: text as JSON, other frames with their type in front."""
     if isinstance(shown, str):
         return shown
     if isinstance(shown, Mapping) and len(shown) == 1:
@@ -110,13 +110,13 @@ def in_words(shown: JSON) -> str:
     return _show(shown)
 
 
-def describe_heard(heard: Mapping[str, JSON]) -> Iterator[str]:
-    """What was wanted or got, a line for each thing."""
-    if not heard:
+def describe_received(received: Mapping[str, JSON]) -> Iterator[str]:
+    """What was wanted or received, one line for each part."""
+    if not received:
         yield "nothing"
     for part in ("open", "http"):
-        if part in heard:
-            yield f"{part}: {_show(heard[part])}"
-    for conn, frames in sorted(heard.get("frames", {}).items()):
+        if part in received:
+            yield f"{part}: {_show(received[part])}"
+    for conn, frames in sorted(received.get("frames", {}).items()):
         for frame in frames:
-            yield f"{conn}: {in_words(frame)}"
+            yield f"{conn}: {describe_frame(frame)}"

@@ -1,7 +1,7 @@
-"""Plays conversations against a server and says exactly where its answers differ.
+"""Plays cases against a server, and reports where its answers differ from those of Phoenix.
 
-It knows the server only by its URL. It judges as the recording was made: a step is played, frames
-are collected until none came for 250 ms, and compared per connection and in order.
+The server is given by its URL. Each step is played as in the recording: frames are collected until
+none has come for 250 ms, then compared in order for each connection.
 
     results = await run_cases(load_suite(), "http://localhost:4001")
     print(*(result.explain() for result in results if not result.passed), sep="\n")
@@ -19,7 +19,7 @@ from phoenix_compat.conformance.suite.cases import JSON, Action, Case
 from phoenix_compat.conformance.suite.catalog import load_suite, load_vectors, select
 from phoenix_compat.conformance.suite.connections import UnplayableError
 from phoenix_compat.conformance.suite.conversation import Conversation, LogLine
-from phoenix_compat.conformance.suite.reasons import describe_heard, matches, reasons
+from phoenix_compat.conformance.suite.reasons import describe_received, matches, reasons
 
 __all__ = [
     "Case",
@@ -37,15 +37,15 @@ QUIET_S = 0.25
 CONCURRENCY = 32
 
 _FAILURES = (OSError, EOFError, asyncio.LimitOverrunError, ValueError, UnplayableError)
-"""What a server, or the way to it, can do to a case while it is played."""
+"""The errors that a server or the network can cause while a case is played."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one step wanted and got, both in the form of the vectors' `expect`.
+    """What one step wanted and got, both in the format of `expect` in the vectors.
 
     Attributes:
-        reasons: where the answer differs, a sentence for each difference.
+        reasons: one sentence for each difference.
     """
 
     action: Action
@@ -61,14 +61,14 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """The verdict over one case.
+    """The result of one case.
 
     Attributes:
-        case: the case as it was played, its names made its own.
+        case: the case as it was played, with its isolated names.
         steps: the steps that were played.
-        error: why the case could not be played to its end, or None.
-        log: everything that was said.
-        took_s: how long it took.
+        error: why the case could not be played to the end, or None.
+        log: every action and everything received.
+        took_s: the duration in seconds.
     """
 
     case: Case
@@ -84,7 +84,7 @@ class CaseResult:
 
     @property
     def reasons(self) -> list[str]:
-        """Why it failed: each begins with the number of its step."""
+        """Why it failed; each reason begins with the number of its step."""
         found = [
             f"step {number}, {reason}"
             for number, step in enumerate(self.steps, start=1)
@@ -93,38 +93,38 @@ class CaseResult:
         return found if self.error is None else [*found, self.error]
 
     def explain(self) -> str:
-        """The case told step by step, with wanted and got where they differ."""
+        """The case step by step, with wanted and got where they differ."""
         lines = [f"{'ok' if self.passed else 'FAILED'}: {self.case.key}"]
         for number, step in enumerate(self.steps, start=1):
             lines.append(f"  {'ok  ' if step.is_right else 'WRONG'} {number}. {step.action}")
             if not step.is_right:
-                lines += [f"        wanted {line}" for line in describe_heard(step.wanted)]
-                lines += [f"        got    {line}" for line in describe_heard(step.got)]
+                lines += [f"        wanted {line}" for line in describe_received(step.wanted)]
+                lines += [f"        got    {line}" for line in describe_received(step.got)]
         if self.error is not None:
             lines.append(f"  STOPPED: {self.error}")
         return "\n".join(lines)
 
 
-async def run_cases(  # noqa: PLR0913 - the knobs of a run, by name
+async def run_cases(  # noqa: PLR0913 - the options of a run
     cases: Iterable[Case],
     base_url: str,
     *,
     concurrency: int = CONCURRENCY,
     quiet_s: float = QUIET_S,
-    hurry: float = 1.0,
+    speedup: float = 1.0,
     on_result: Callable[[CaseResult], None] | None = None,
 ) -> list[CaseResult]:
-    """Play many cases, at most `concurrency` at a time; results come in the order of the cases.
+    """Play cases, at most `concurrency` at the same time; the results have the order of the cases.
 
     Args:
-        on_result: called with each result as it comes, in whatever order.
-        quiet_s, hurry: see `run_case`.
+        on_result: called with each result as soon as it is known, in any order.
+        quiet_s, speedup: see `run_case`.
     """
-    places = asyncio.Semaphore(concurrency)
+    semaphore = asyncio.Semaphore(concurrency)
 
     async def play(case: Case) -> CaseResult:
-        async with places:
-            result = await run_case(case, base_url, quiet_s=quiet_s, hurry=hurry)
+        async with semaphore:
+            result = await run_case(case, base_url, quiet_s=quiet_s, speedup=speedup)
         if on_result is not None:
             on_result(result)
         return result
@@ -135,18 +135,18 @@ async def run_cases(  # noqa: PLR0913 - the knobs of a run, by name
 
 
 async def run_case(
-    case: Case, base_url: str, *, quiet_s: float = QUIET_S, hurry: float = 1.0
+    case: Case, base_url: str, *, quiet_s: float = QUIET_S, speedup: float = 1.0
 ) -> CaseResult:
     """Play one case against the server at `base_url` (`http://host:port`, no mount path).
 
     Args:
-        quiet_s: how long nothing must come until a step counts as answered; what comes later is
-            too late.
-        hurry: by how much the waits of the case are shortened, for a server whose clocks are
-            hurried as much.
+        quiet_s: a step is over when nothing has been received for this long; later frames count as
+            answers to the next step.
+        speedup: the factor by which the waits of the case are shortened, for a server with
+            shorter timeouts.
     """
     case = case.isolated(secrets.token_hex(3))
-    conversation = Conversation(base_url, quiet_s, hurry)
+    conversation = Conversation(base_url, quiet_s, speedup)
     began_at_s = time.monotonic()
     results: list[StepResult] = []
     error = None

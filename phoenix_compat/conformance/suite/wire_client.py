@@ -1,7 +1,7 @@
-"""A raw HTTP/1.1 and websocket client: it sends what it is told to and shows what came.
+"""A raw HTTP/1.1 and websocket client: it sends and returns frames without interpreting them.
 
-It hides nothing and repairs nothing: it answers no ping and no close, joins no fragments, checks no
-mask and no UTF-8. Whoever uses it decides what is right.
+It does not answer pings or close frames, reassemble fragments, or check masks and UTF-8. Its users
+decide what is correct.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 
 Headers = Sequence[tuple[str, str]]
 
-# RFC 6455 §1.3: what a server must mix into the client's key.
+# RFC 6455 §1.3: a server appends this to the client's key.
 _ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HANDSHAKE_KEY = base64.b64encode(b"sixteen raw byte").decode()
 _MASK = b"\x37\xfa\x21\x3d"
 
 
 class Opcode(IntEnum):
-    """The opcodes that RFC 6455 gives a meaning; the wire also carries others."""
+    """The opcodes that RFC 6455 defines; a frame may also have others."""
 
     CONTINUATION = 0x0
     TEXT = 0x1
@@ -37,7 +37,7 @@ class Opcode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RawFrame:
-    """One websocket frame as it came over the wire, its payload unmasked.
+    """One websocket frame as it was received, with its payload unmasked.
 
     Attributes:
         rsv: the three reserved bits as a number, RSV1 is 4.
@@ -51,12 +51,12 @@ class RawFrame:
 
     @property
     def text(self) -> str:
-        """The payload as UTF-8 text; raises UnicodeDecodeError when it is none."""
+        """The payload as text. Raises UnicodeDecodeError if it is not UTF-8."""
         return self.payload.decode()
 
     @property
     def close_code(self) -> int:
-        """The code of a close frame; 1005, as RFC 6455 has it, when the frame is empty."""
+        """The code of a close frame; 1005, as in RFC 6455, if the frame is empty."""
         return int.from_bytes(self.payload[:2]) if self.payload else 1005
 
     @property
@@ -67,7 +67,7 @@ class RawFrame:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """A response as it came: header names lower-cased, order and duplicates kept."""
+    """A response; header names are in lower case, in their order and with duplicates."""
 
     status: int
     reason: str
@@ -87,7 +87,7 @@ def encode_frame(
     rsv: int = 0,
     mask: bytes | None = _MASK,
 ) -> bytes:
-    """Build the bytes of one frame; `mask=None` leaves it unmasked, as only servers may."""
+    """Build the bytes of one frame; `mask=None` leaves it unmasked, as servers must."""
     data = payload.encode() if isinstance(payload, str) else payload
     header = encode_header(
         len(data), opcode, is_final=is_final, rsv=rsv, is_masked=mask is not None
@@ -114,7 +114,7 @@ def encode_close(code: int | None = None, reason: bytes = b"") -> bytes:
 
 
 def apply_mask(data: bytes, mask: bytes) -> bytes:
-    """XOR the data with the repeated four bytes; the same call masks and unmasks."""
+    """XOR the data with the repeated four bytes; this both masks and unmasks."""
     keys = (mask * (len(data) // 4 + 1))[: len(data)]
     return (int.from_bytes(data) ^ int.from_bytes(keys)).to_bytes(len(data))
 
@@ -132,7 +132,7 @@ def build_request(
     body: bytes = b"",
     version: str = "HTTP/1.1",
 ) -> bytes:
-    """Build a request, adding no header but the body's length."""
+    """Build a request; the only header added is Content-Length, if there is a body."""
     lines = [f"{method} {target} {version}", *(f"{name}: {value}" for name, value in headers)]
     if body:
         lines.append(f"Content-Length: {len(body)}")
@@ -148,8 +148,8 @@ def upgrade_headers(
 
     Args:
         host: the value of `Host`.
-        changed: other values for some of them; None leaves that header out.
-        extra: headers that follow.
+        changed: other values for some of them; None omits a header.
+        extra: further headers.
     """
     headers: dict[str, str | None] = {
         "Host": host,
@@ -163,9 +163,9 @@ def upgrade_headers(
 
 
 class WireClient:
-    """One TCP connection, spoken to in bytes.
+    """One TCP connection for raw bytes, frames and requests.
 
-    Reads raise TimeoutError when nothing complete came within `timeout_s`.
+    Reads raise TimeoutError if nothing complete arrives within `timeout_s`.
     """
 
     def __init__(
@@ -188,12 +188,12 @@ class WireClient:
         return cls(reader, writer, url.netloc)
 
     async def send_bytes(self, data: bytes) -> None:
-        """Send bytes as they are, at once."""
+        """Send bytes unchanged."""
         self._writer.write(data)
         await self._writer.drain()
 
     async def send_frame(self, payload: bytes | str, opcode: int = Opcode.TEXT) -> None:
-        """Send one correct, masked frame."""
+        """Send one valid, masked frame."""
         await self.send_bytes(encode_frame(payload, opcode))
 
     async def request(
@@ -205,7 +205,7 @@ class WireClient:
         *,
         timeout_s: float = 5.0,
     ) -> HttpResponse:
-        """Send a plain request with a `Host` header and read its answer."""
+        """Send a plain request with a `Host` header and read its response."""
         await self.send_bytes(build_request(method, target, [("Host", self.host), *headers], body))
         return await self.read_response(method=method, timeout_s=timeout_s)
 
@@ -217,11 +217,11 @@ class WireClient:
         *,
         trailing: bytes = b"",
     ) -> HttpResponse:
-        """Ask for the upgrade and read the answer; after a 101 frames follow.
+        """Request the upgrade and read the response; frames follow a 101.
 
         Args:
             target: path and query.
-            changed: handshake headers with other values, None for none (see `upgrade_headers`).
+            changed: other values for handshake headers; None omits one (see `upgrade_headers`).
             extra: further headers.
             trailing: bytes sent in the same write as the request.
         """
@@ -230,7 +230,7 @@ class WireClient:
         return await self.read_response()
 
     async def read_response(self, *, method: str = "GET", timeout_s: float = 5.0) -> HttpResponse:
-        """Read one response; the body by length, by chunks, or until the connection ends."""
+        """Read one response, with the body by length, in chunks, or until the connection ends."""
         async with asyncio.timeout(timeout_s):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status_line, *lines = head.rstrip("\r\n").split("\r\n")
@@ -244,9 +244,9 @@ class WireClient:
             return HttpResponse(response.status, response.reason, headers, body)
 
     async def read_frame(self, timeout_s: float | None = 5.0) -> RawFrame | None:
-        """Read one frame; None when the connection ended, however it did.
+        """Read one frame; None if the connection has ended, in whatever way.
 
-        A timeout in the middle of a frame leaves the rest of it unread.
+        After a timeout within a frame, the rest of it stays unread.
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -255,12 +255,12 @@ class WireClient:
             return None
 
     async def close(self) -> None:
-        """Drop the TCP connection without a word."""
+        """Close the TCP connection without a close frame."""
         self._writer.close()
         try:
             await self._writer.wait_closed()
         except (ConnectionError, ssl.SSLError):
-            return  # it was lost already: closed all the same
+            return  # the connection was already lost
 
     async def _read_frame(self) -> RawFrame:
         first, second = await self._reader.readexactly(2)

@@ -1,4 +1,5 @@
 """Checks a recorded conversation against the protocol: which frame is wrong, who sent it, and why.
 
-`frames` reads recordings, `checker` judges them, `rules` is what they are judged by.
+`recording/` reads the files, `rules/` lists what must not happen, and the modules here check it.
+Start with `checker`. Nothing here opens a connection.
 """

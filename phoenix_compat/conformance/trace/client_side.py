@@ -1,4 +1,4 @@
-"""Judges what the client sends, at the moment it sends it: by what it had heard until then."""
+"""Checks what the client sends, by what it had received up to then."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from phoenix_compat.conformance.trace.recording.frames import Binary, Entry, Tex
 from phoenix_compat.conformance.trace.rules import client_rules as rules
 from phoenix_compat.conformance.trace.server_frame import Version
 from phoenix_compat.conformance.trace.state import (
-    Ask,
     Join,
     JoinStatus,
-    Kind,
+    Request,
+    RequestKind,
     State,
     key,
-    kind_of,
+    request_kind,
     same,
 )
 from phoenix_compat.errors import ProtocolError
@@ -25,28 +25,28 @@ from phoenix_compat.protocol.message import PHX_CLOSE, PHX_ERROR, PHX_REPLY, Mes
 from phoenix_compat.protocol.serializer import V1, V2
 
 _ARRAY = msgspec.json.Decoder(list[Any])
-_SERVERS_EVENTS = (PHX_REPLY, PHX_CLOSE, PHX_ERROR)
+_SERVER_EVENTS = (PHX_REPLY, PHX_CLOSE, PHX_ERROR)
 
 
-def hear_client(state: State, entry: Entry, frame: Text | Binary) -> None:
-    """Take a frame of the client: judge it, and remember what it asks for."""
+def check_client_frame(state: State, entry: Entry, frame: Text | Binary) -> None:
+    """Check a frame of the client, and remember it as a request."""
     message = _decode(state, entry, frame)
     if message is None:
         return
-    kind = kind_of(message)
+    kind = request_kind(message)
     before = state.last_join(message.topic)
     _check_ref(state, entry, message, kind)
-    if kind is Kind.JOIN:
+    if kind is RequestKind.JOIN:
         _check_join(state, entry, before)
-    elif kind is not Kind.HEARTBEAT:
+    elif kind is not RequestKind.HEARTBEAT:
         _check_channel_message(state, entry, message, before)
-    join = state.add_join(entry, message) if kind is Kind.JOIN else before
-    if kind is Kind.LEAVE and before is not None and _is_for(message, before):
+    join = state.add_join(entry, message) if kind is RequestKind.JOIN else before
+    if kind is RequestKind.LEAVE and before is not None and _belongs_to(message, before):
         before.leave = before.leave or entry
-    ask = Ask(entry, message, kind, join)
-    state.asks.setdefault(key(message.ref), []).append(ask)
-    if kind in {Kind.JOIN, Kind.HEARTBEAT}:
-        state.waiting.append(ask)
+    request = Request(entry, message, kind, join)
+    state.requests.setdefault(key(message.ref), []).append(request)
+    if kind in {RequestKind.JOIN, RequestKind.HEARTBEAT}:
+        state.waiting.append(request)
 
 
 def _decode(state: State, entry: Entry, frame: Text | Binary) -> Message | None:
@@ -56,54 +56,54 @@ def _decode(state: State, entry: Entry, frame: Text | Binary) -> Message | None:
     try:
         message = serializer.decode(data, is_binary=is_binary)
     except ProtocolError as error:
-        state.find(rules.CLIENT_UNDECODABLE, entry, str(error))
+        state.report(rules.CLIENT_UNDECODABLE, entry, str(error))
         state.undecodable = state.undecodable or entry
         return None
     if serializer is V2 and not is_binary:
         places = len(jason.decode(_ARRAY, data))
         if places > 5:
-            state.find(rules.CLIENT_ARRAY_LENGTH, entry, f"{places} places")
+            state.report(rules.CLIENT_ARRAY_LENGTH, entry, f"{places} elements")
     return message
 
 
-def _check_ref(state: State, entry: Entry, message: Message, kind: Kind) -> None:
+def _check_ref(state: State, entry: Entry, message: Message, kind: RequestKind) -> None:
     if message.ref is None:
-        if kind in {Kind.JOIN, Kind.LEAVE}:
-            state.find(rules.CLIENT_NO_REF, entry, "ref is null")
+        if kind in {RequestKind.JOIN, RequestKind.LEAVE}:
+            state.report(rules.CLIENT_NO_REF, entry, "ref is null")
         return
-    if earlier := state.asks.get(key(message.ref)):
+    if earlier := state.requests.get(key(message.ref)):
         detail = f"ref {key(message.ref)} was sent in frame {earlier[-1].number}"
-        state.find(rules.CLIENT_DUPLICATE_REF, entry, detail)
+        state.report(rules.CLIENT_DUPLICATE_REF, entry, detail)
 
 
 def _check_join(state: State, entry: Entry, before: Join | None) -> None:
     if before is None or before.leave is not None:
         return
-    if before.status is JoinStatus.ASKED or before.is_live:
+    if before.status is JoinStatus.REQUESTED or before.is_live:
         detail = f"joined by frame {before.number}, and not left"
-        state.find(rules.CLIENT_DUPLICATE_JOIN, entry, detail)
+        state.report(rules.CLIENT_DUPLICATE_JOIN, entry, detail)
 
 
 def _check_channel_message(
     state: State, entry: Entry, message: Message, before: Join | None
 ) -> None:
-    is_leave = kind_of(message) is Kind.LEAVE
-    if message.event in _SERVERS_EVENTS:
-        state.find(rules.CLIENT_RESERVED_EVENT, entry, f"event {message.event}")
+    is_leave = request_kind(message) is RequestKind.LEAVE
+    if message.event in _SERVER_EVENTS:
+        state.report(rules.CLIENT_RESERVED_EVENT, entry, f"event {message.event}")
     if before is None:
         rule = rules.CLIENT_LEAVE_NOT_JOINED if is_leave else rules.CLIENT_NOT_JOINED
-        state.find(rule, entry, f"topic {message.topic!r} was never joined here")
+        state.report(rule, entry, f"topic {message.topic!r} was never joined here")
         return
-    if not is_leave and (over := _why_over(before)):
-        state.find(rules.CLIENT_NOT_JOINED, entry, f"topic {message.topic!r} {over}")
+    if not is_leave and (reason := _why_ended(before)):
+        state.report(rules.CLIENT_NOT_JOINED, entry, f"topic {message.topic!r} {reason}")
         return
-    if before.status is JoinStatus.ASKED and not is_leave:
+    if before.status is JoinStatus.REQUESTED and not is_leave:
         detail = f"the join of frame {before.number} has no answer yet"
-        state.find(rules.CLIENT_BEFORE_JOIN_REPLY, entry, detail)
+        state.report(rules.CLIENT_BEFORE_JOIN_REPLY, entry, detail)
     _check_join_ref(state, entry, message, before)
 
 
-def _why_over(join: Join) -> str:
+def _why_ended(join: Join) -> str:
     if join.status is JoinStatus.REFUSED:
         return f"was refused to frame {join.number}"
     if join.end is not None:
@@ -116,11 +116,11 @@ def _why_over(join: Join) -> str:
 def _check_join_ref(state: State, entry: Entry, message: Message, before: Join) -> None:
     if message.join_ref is None:
         if state.version is Version.V2 and before.stored is not None:
-            state.find(rules.CLIENT_NO_JOIN_REF, entry, "join_ref is null")
-    elif not _is_for(message, before):
+            state.report(rules.CLIENT_NO_JOIN_REF, entry, "join_ref is null")
+    elif not _belongs_to(message, before):
         detail = f"{key(message.join_ref)}, and the join's is {key(before.stored)}"
-        state.find(rules.CLIENT_JOIN_REF, entry, detail)
+        state.report(rules.CLIENT_JOIN_REF, entry, detail)
 
 
-def _is_for(message: Message, join: Join) -> bool:
+def _belongs_to(message: Message, join: Join) -> bool:
     return message.join_ref is None or same(message.join_ref, join.stored)

@@ -1,8 +1,7 @@
-"""Judges the server's replies: is it asked, by whom is it answered, and was it that one's turn?
+"""Checks the server's replies: whether there was a request, who answers it, and in which order.
 
-What makes it certain: a socket reads one message at a time and in order, waits for a join to
-return, and writes what it answers itself at once. So whatever was asked before a message has been
-decided when that message is answered.
+The order is certain because a socket reads one message at a time, waits for a join to return, and
+writes its own answers at once. So when a message is answered, every earlier one has been decided.
 
 Source: phoenix 1.8.12, lib/phoenix/socket.ex, handle_in/4; lib/phoenix/channel/server.ex, join/4.
 """
@@ -13,41 +12,49 @@ from phoenix_compat.conformance.trace.recording.frames import Entry
 from phoenix_compat.conformance.trace.rules import server_rules as rules
 from phoenix_compat.conformance.trace.rules import wire_rules
 from phoenix_compat.conformance.trace.server_frame import ServerMessage
-from phoenix_compat.conformance.trace.state import Ask, Join, JoinStatus, Kind, State, key, same
+from phoenix_compat.conformance.trace.state import (
+    Join,
+    JoinStatus,
+    Request,
+    RequestKind,
+    State,
+    key,
+    same,
+)
 from phoenix_compat.protocol.message import UNMATCHED_TOPIC
 
 _OK_EMPTY = {"status": "ok", "response": {}}
 _UNMATCHED = {"status": "error", "response": UNMATCHED_TOPIC}
 
 
-def hear_reply(state: State, entry: Entry, reply: ServerMessage) -> None:
-    """Take a reply: find what it answers, and judge it by that."""
-    if not _has_right_payload(reply):
+def check_reply(state: State, entry: Entry, reply: ServerMessage) -> None:
+    """Find the request that a reply answers, and check the reply against it."""
+    if not _has_valid_payload(reply):
         detail = key(reply.payload) if not isinstance(reply.payload, bytes) else "bytes"
-        state.find(rules.REPLY_PAYLOAD, entry, detail[:120])
+        state.report(rules.REPLY_PAYLOAD, entry, detail[:120])
         return
-    ask = _find_ask(state, entry, reply)
-    if ask is None:
+    request = _find_request(state, entry, reply)
+    if request is None:
         return
-    if ask.answers:
-        _judge_another(state, entry, ask)
+    if request.answers:
+        _check_further_reply(state, entry, request)
         return
-    ask.answers += 1
-    _check_turn(state, entry, ask)
-    if ask in state.waiting:
-        state.waiting.remove(ask)
-    match ask.kind:
-        case Kind.HEARTBEAT:
-            _judge_heartbeat(state, entry, ask, reply)
-        case Kind.JOIN:
-            _judge_join(state, entry, ask, reply)
-        case Kind.LEAVE:
-            _judge_leave(state, entry, ask, reply)
-        case Kind.EVENT:
-            _judge_event(state, entry, ask, reply)
+    request.answers += 1
+    _check_turn(state, entry, request)
+    if request in state.waiting:
+        state.waiting.remove(request)
+    match request.kind:
+        case RequestKind.HEARTBEAT:
+            _check_heartbeat(state, entry, request, reply)
+        case RequestKind.JOIN:
+            _check_join(state, entry, request, reply)
+        case RequestKind.LEAVE:
+            _check_leave(state, entry, request, reply)
+        case RequestKind.EVENT:
+            _check_event(state, entry, request, reply)
 
 
-def _has_right_payload(reply: ServerMessage) -> bool:
+def _has_valid_payload(reply: ServerMessage) -> bool:
     payload = reply.payload
     return (
         isinstance(payload, dict)
@@ -56,82 +63,84 @@ def _has_right_payload(reply: ServerMessage) -> bool:
     )
 
 
-def _find_ask(state: State, entry: Entry, reply: ServerMessage) -> Ask | None:
-    asks = state.asks.get(key(reply.ref), [])
-    here = [ask for ask in asks if same(ask.message.topic, reply.topic)]
+def _find_request(state: State, entry: Entry, reply: ServerMessage) -> Request | None:
+    requests = state.requests.get(key(reply.ref), [])
+    here = [request for request in requests if same(request.message.topic, reply.topic)]
     if here:
-        return next((ask for ask in here if not ask.answers), here[-1])
-    if asks:
-        detail = f"ref {key(reply.ref)} is of topic {asks[-1].message.topic!r}"
-        state.find(rules.REPLY_TOPIC, entry, detail)
+        return next((request for request in here if not request.answers), here[-1])
+    if requests:
+        detail = f"ref {key(reply.ref)} is of topic {requests[-1].message.topic!r}"
+        state.report(rules.REPLY_TOPIC, entry, detail)
         return None
-    alike = [ref for ref in state.asks if ref.strip('"') == key(reply.ref).strip('"')]
+    alike = [ref for ref in state.requests if ref.strip('"') == key(reply.ref).strip('"')]
     if alike:
-        state.find(rules.REPLY_REF_TYPE, entry, f"{alike[0]} came back as {key(reply.ref)}")
-        # The client will not see it; for the rest of the recording it counts as answered.
-        return state.asks[alike[0]][-1]
-    state.find(rules.REPLY_NEVER_ASKED, entry, f"ref {key(reply.ref)}")
+        state.report(rules.REPLY_REF_TYPE, entry, f"{alike[0]} came back as {key(reply.ref)}")
+        # The client will not recognize this reply, but from here on the request counts as answered.
+        return state.requests[alike[0]][-1]
+    state.report(rules.REPLY_NEVER_ASKED, entry, f"ref {key(reply.ref)}")
     return None
 
 
-def _judge_another(state: State, entry: Entry, ask: Ask) -> None:
-    ask.answers += 1
-    is_channels = ask.kind is Kind.EVENT and not ask.is_final
-    rule = rules.REPLY_AGAIN if is_channels else rules.REPLY_TWICE
-    state.find(rule, entry, f"reply {ask.answers} to frame {ask.number}")
+def _check_further_reply(state: State, entry: Entry, request: Request) -> None:
+    request.answers += 1
+    is_from_channel = request.kind is RequestKind.EVENT and not request.is_final
+    rule = rules.REPLY_AGAIN if is_from_channel else rules.REPLY_TWICE
+    state.report(rule, entry, f"reply {request.answers} to frame {request.number}")
 
 
-def _check_turn(state: State, entry: Entry, ask: Ask) -> None:
-    if state.undecodable is not None and state.undecodable.number < ask.number:
+def _check_turn(state: State, entry: Entry, request: Request) -> None:
+    if state.undecodable is not None and state.undecodable.number < request.number:
         detail = f"frame {state.undecodable.number} cannot be read"
-        state.find(wire_rules.SOCKET_SURVIVED, entry, detail)
+        state.report(wire_rules.SOCKET_SURVIVED, entry, detail)
         state.undecodable = None
-    if (join := state.pending_join(ask)) is not None:
-        detail = f"answers frame {ask.number}; the join of frame {join.number} has no answer yet"
-        state.find(rules.REPLY_OVERTAKES_JOIN, entry, detail)
+    if (join := state.pending_join(request)) is not None:
+        detail = (
+            f"answers frame {request.number}; the join of frame {join.number} has no answer yet"
+        )
+        state.report(rules.REPLY_OVERTAKES_JOIN, entry, detail)
         state.waiting.remove(join)
 
 
-def _judge_heartbeat(state: State, entry: Entry, ask: Ask, reply: ServerMessage) -> None:
+def _check_heartbeat(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
     if reply.payload != _OK_EMPTY or reply.join_ref is not None:
-        state.find(rules.HEARTBEAT_REPLY, entry, f"join_ref {key(reply.join_ref)}")
-    for skipped in [one for one in state.waiting if one.number < ask.number]:
-        if skipped.kind is Kind.HEARTBEAT:
-            state.find(rules.HEARTBEAT_SKIPPED, entry, f"frame {skipped.number} has no answer")
+        state.report(rules.HEARTBEAT_REPLY, entry, f"join_ref {key(reply.join_ref)}")
+    for skipped in [one for one in state.waiting if one.number < request.number]:
+        if skipped.kind is RequestKind.HEARTBEAT:
+            state.report(rules.HEARTBEAT_SKIPPED, entry, f"frame {skipped.number} has no answer")
             state.waiting.remove(skipped)
 
 
-def _judge_join(state: State, entry: Entry, ask: Ask, reply: ServerMessage) -> None:
-    ask.is_final = True
-    join = ask.join
-    if join is None:  # it always has one
+def _check_join(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
+    request.is_final = True
+    join = request.join
+    if join is None:  # a join request always has one
         return
     wanted = None if reply.payload == _UNMATCHED else join.stored
     if reply.has_join_ref and not same(reply.join_ref, wanted):
         detail = f"{key(reply.join_ref)}, wanted {key(wanted)}"
-        state.find(rules.JOIN_REPLY_JOIN_REF, entry, detail)
+        state.report(rules.JOIN_REPLY_JOIN_REF, entry, detail)
     for earlier in state.joins(reply.topic):
         if earlier.number < join.number:
             earlier.is_replaced = True
-    is_in = reply.payload["status"] == "ok"
-    join.status = JoinStatus.JOINED if is_in else JoinStatus.REFUSED
+    is_accepted = reply.payload["status"] == "ok"
+    join.status = JoinStatus.JOINED if is_accepted else JoinStatus.REFUSED
 
 
-def _judge_leave(state: State, entry: Entry, ask: Ask, reply: ServerMessage) -> None:
-    ask.is_final = True
-    join = ask.join
+def _check_leave(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
+    request.is_final = True
+    join = request.join
     if reply.payload != _OK_EMPTY:
-        state.find(rules.LEAVE_REPLY, entry, key(reply.payload)[:120])
-    if join is None or not _has_been_in(join):
-        _check_leave_ref(state, entry, reply, ask.message.join_ref)
+        state.report(rules.LEAVE_REPLY, entry, key(reply.payload)[:120])
+    if join is None or not _was_accepted(join):
+        _check_leave_ref(state, entry, reply, request.message.join_ref)
         return
-    if join.is_live and _is_stale(ask, join):
-        state.find(rules.REPLY_STALE, entry, _stale_detail(ask, join))
+    if join.is_live and _is_stale(request, join):
+        state.report(rules.REPLY_STALE, entry, _stale_detail(request, join))
         return
-    if join.end is not None:  # the channel is gone; the socket answers for it
-        if join.end.number > ask.number:
-            _blame_early_close(state, ask, join)
-        _check_leave_ref(state, entry, reply, join.channel_ref, ask.message.join_ref)
+    if join.end is not None:  # the channel has ended, so the socket answers
+        if join.end.number > request.number:
+            _report_early_close(state, request, join)
+        _check_leave_ref(state, entry, reply, join.channel_ref, request.message.join_ref)
         return
     _check_leave_ref(state, entry, reply, join.channel_ref)
     join.leave_answered = join.leave_answered or entry
@@ -140,60 +149,62 @@ def _judge_leave(state: State, entry: Entry, ask: Ask, reply: ServerMessage) -> 
 def _check_leave_ref(state: State, entry: Entry, reply: ServerMessage, *allowed: object) -> None:
     if reply.has_join_ref and not any(same(reply.join_ref, one) for one in allowed):
         wanted = " or ".join(map(key, allowed))
-        state.find(rules.REPLY_JOIN_REF, entry, f"{key(reply.join_ref)}, wanted {wanted}")
+        state.report(rules.REPLY_JOIN_REF, entry, f"{key(reply.join_ref)}, wanted {wanted}")
 
 
-def _blame_early_close(state: State, ask: Ask, join: Join) -> None:
+def _report_early_close(state: State, request: Request, join: Join) -> None:
     if join.end is not None and not join.is_replaced:
-        detail = f"the leave is frame {ask.number}"
-        state.find(rules.END_CLOSE_BEFORE_REPLY, join.end, detail)
+        detail = f"the leave is frame {request.number}"
+        state.report(rules.END_CLOSE_BEFORE_REPLY, join.end, detail)
 
 
-def _judge_event(state: State, entry: Entry, ask: Ask, reply: ServerMessage) -> None:
-    join = ask.join
-    is_channels_word = (
+def _check_event(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
+    join = request.join
+    is_from_channel = (
         join is not None
-        and _has_been_in(join)
+        and _was_accepted(join)
         and (not reply.has_join_ref or same(reply.join_ref, join.channel_ref))
     )
-    if reply.payload == _UNMATCHED and not is_channels_word:
-        ask.is_final = True
-        _judge_unmatched(state, entry, ask, reply)
+    if reply.payload == _UNMATCHED and not is_from_channel:
+        request.is_final = True
+        _check_unmatched(state, entry, request, reply)
     elif join is None or join.status is JoinStatus.REFUSED:
-        state.find(rules.REPLY_NOT_JOINED, entry, f"answers frame {ask.number}")
-    elif join.end is not None and join.end.number < ask.number:
+        state.report(rules.REPLY_NOT_JOINED, entry, f"answers frame {request.number}")
+    elif join.end is not None and join.end.number < request.number:
         detail = f"the channel ended with frame {join.end.number}"
-        state.find(rules.REPLY_NOT_JOINED, entry, detail)
-    elif join.status is not JoinStatus.ASKED:
-        _judge_channels_reply(state, entry, ask, reply, join)
+        state.report(rules.REPLY_NOT_JOINED, entry, detail)
+    elif join.status is not JoinStatus.REQUESTED:
+        _check_channel_reply(state, entry, request, reply, join)
 
 
-def _judge_unmatched(state: State, entry: Entry, ask: Ask, reply: ServerMessage) -> None:
+def _check_unmatched(state: State, entry: Entry, request: Request, reply: ServerMessage) -> None:
     if reply.join_ref is not None:
-        state.find(rules.UNMATCHED_JOIN_REF, entry, key(reply.join_ref))
-    if ask.join is not None and ask.join.is_live:
-        detail = f"joined by frame {ask.join.number}"
-        state.find(rules.UNMATCHED_JOINED, entry, detail)
+        state.report(rules.UNMATCHED_JOIN_REF, entry, key(reply.join_ref))
+    if request.join is not None and request.join.is_live:
+        detail = f"joined by frame {request.join.number}"
+        state.report(rules.UNMATCHED_JOINED, entry, detail)
 
 
-def _judge_channels_reply(
-    state: State, entry: Entry, ask: Ask, reply: ServerMessage, join: Join
+def _check_channel_reply(
+    state: State, entry: Entry, request: Request, reply: ServerMessage, join: Join
 ) -> None:
-    if _is_stale(ask, join):
-        state.find(rules.REPLY_STALE, entry, _stale_detail(ask, join))
+    if _is_stale(request, join):
+        state.report(rules.REPLY_STALE, entry, _stale_detail(request, join))
     elif reply.has_join_ref and not same(reply.join_ref, join.channel_ref):
         detail = f"{key(reply.join_ref)}, wanted {key(join.channel_ref)}"
-        state.find(rules.REPLY_JOIN_REF, entry, detail)
+        state.report(rules.REPLY_JOIN_REF, entry, detail)
 
 
-def _has_been_in(join: Join) -> bool:
+def _was_accepted(join: Join) -> bool:
     return join.status in {JoinStatus.JOINED, JoinStatus.ENDED}
 
 
-def _is_stale(ask: Ask, join: Join) -> bool:
-    sent = ask.message.join_ref
+def _is_stale(request: Request, join: Join) -> bool:
+    sent = request.message.join_ref
     return sent is not None and not same(sent, join.stored)
 
 
-def _stale_detail(ask: Ask, join: Join) -> str:
-    return f"{key(ask.message.join_ref)} in frame {ask.number}, stored is {key(join.stored)}"
+def _stale_detail(request: Request, join: Join) -> str:
+    return (
+        f"{key(request.message.join_ref)} in frame {request.number}, stored is {key(join.stored)}"
+    )

@@ -1,4 +1,4 @@
-"""Shows violations: as text for people, as JSON for programs."""
+"""Formats violations: as text for people, as JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 from phoenix_compat.conformance.suite.cases import shorten
 from phoenix_compat.conformance.trace.checker import Violation
 from phoenix_compat.conformance.trace.recording import frames
-from phoenix_compat.conformance.trace.recording.frames import Entry, Side, What
+from phoenix_compat.conformance.trace.recording.frames import Entry, Frame, Side
 from phoenix_compat.conformance.trace.rules.rule import Level
 
 _ARROWS = {Side.CLIENT: "→", Side.SERVER: "←"}
 
 
-def tell(violations: Sequence[Violation], entries: Sequence[Entry]) -> Iterator[str]:
-    """The lines of a report: each frame with the rules it breaks, then the sum."""
+def format_report(violations: Sequence[Violation], entries: Sequence[Entry]) -> Iterator[str]:
+    """The lines of a report: each frame with the rules it breaks, then a summary."""
     last: Entry | None = None
     for violation in violations:
         entry, rule = violation.entry, violation.rule
         if entry is not last:
             conn = printable(entry.conn)
             yield f"frame {entry.number} ({entry.place}), connection {conn}{_time(entry)}"
-            yield f"  {_ARROWS[entry.side]} {shorten(printable(show(entry.what)), 300)}"
+            yield f"  {_ARROWS[entry.side]} {shorten(printable(format_frame(entry.frame)), 300)}"
             last = entry
         detail = f" [{printable(violation.detail)}]" if violation.detail else ""
         yield f"  {rule.level.value} {rule.id} ({rule.who.value}): {rule.why}{detail}"
@@ -38,13 +38,13 @@ def tell(violations: Sequence[Violation], entries: Sequence[Entry]) -> Iterator[
 
 
 def count(violations: Sequence[Violation]) -> dict[str, int]:
-    """How many of each level, zeros included."""
+    """The number of violations of each level, including zeros."""
     found = Counter(violation.rule.level for violation in violations)
     return {level.value: found[level] for level in Level}
 
 
 def as_json(violations: Sequence[Violation], entries: Sequence[Entry]) -> dict[str, Any]:
-    """The report as one JSON object."""
+    """The report as a JSON object."""
     return {
         "frames": len(entries),
         "connections": len({entry.conn for entry in entries}),
@@ -56,7 +56,7 @@ def as_json(violations: Sequence[Violation], entries: Sequence[Entry]) -> dict[s
                 "conn": violation.entry.conn,
                 "t": violation.entry.at_s,
                 "from": violation.entry.side.value,
-                "shown": show(violation.entry.what),
+                "shown": format_frame(violation.entry.frame),
                 "rule": violation.rule.id,
                 "level": violation.rule.level.value,
                 "who": violation.rule.who.value,
@@ -69,9 +69,9 @@ def as_json(violations: Sequence[Violation], entries: Sequence[Entry]) -> dict[s
     }
 
 
-def show(what: What) -> str:
-    """What happened, in one line."""
-    match what:
+def format_frame(frame: Frame) -> str:
+    """A frame or a handshake, in one line."""
+    match frame:
         case frames.Text(text):
             return text
         case frames.Binary(data):
@@ -87,7 +87,7 @@ def show(what: What) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with escapes for what a terminal would obey, or cannot show."""
+    """The text with escapes in place of control and other unprintable characters."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -1,4 +1,4 @@
-"""Reads what a server sent, as its client would, and tells what is wrong with the frame itself.
+"""Decodes frames of a server, as a client would, and reports what is wrong with the frame itself.
 
 V2 text    [join_ref, ref, topic, event, payload]
 V1 text    {"event", "payload", "ref", "topic"}
@@ -22,11 +22,11 @@ from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.message import PHX_REPLY
 
 Report = Callable[[Rule, str], None]
-"""Takes a broken rule and what exactly was seen."""
+"""Takes a broken rule and what exactly was found."""
 
 
 class Version(Enum):
-    """How messages are written on a connection."""
+    """The version of the serializer on a connection."""
 
     V1 = "V1"
     V2 = "V2"
@@ -34,10 +34,10 @@ class Version(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServerMessage:
-    """What a server said.
+    """A message from a server.
 
     Attributes:
-        has_join_ref: False where the wire has no place for one: V1, and binary broadcasts.
+        has_join_ref: False if the format has no join_ref: V1 and binary broadcasts.
         payload: JSON, or bytes.
     """
 
@@ -50,7 +50,7 @@ class ServerMessage:
 
     @property
     def is_reply(self) -> bool:
-        """Whether it answers a message; an event may be named phx_reply and be none."""
+        """Whether it is a reply; other events may also be named phx_reply."""
         if self.event != PHX_REPLY:
             return False
         looks_like_one = isinstance(self.payload, dict) and "status" in self.payload
@@ -65,13 +65,13 @@ _KINDS = {0: ("push", 3), 1: ("reply", 4), 2: ("broadcast", 2)}
 
 
 def read_text(text: str, version: Version, report: Report) -> ServerMessage | None:
-    """Read a text frame; None when it is no message of either version."""
+    """Decode a text frame; None if it is not a message of this version."""
     try:
         found = jason.decode(_JSON, text.encode("utf-8", "surrogatepass"))
     except ProtocolError as error:
         report(rules.SHAPE_NOT_JSON, str(error))
         return None
-    _check_spelling(text, report)
+    _check_encoding(text, report)
     if version is Version.V2 and isinstance(found, list):
         return _read_array(found, report)
     if version is Version.V1 and isinstance(found, dict):
@@ -80,16 +80,16 @@ def read_text(text: str, version: Version, report: Report) -> ServerMessage | No
     return None
 
 
-def _check_spelling(text: str, report: Report) -> None:
+def _check_encoding(text: str, report: Report) -> None:
     if re.search(r"\s", _STRING.sub("", text)):
-        report(rules.SHAPE_NOT_COMPACT, "there is white space between tokens")
+        report(rules.SHAPE_NOT_COMPACT, "whitespace between tokens")
     if _NEEDLESS_ESCAPE.search(text):
-        report(rules.SHAPE_ESCAPED, "there is a \\u escape of no control character")
+        report(rules.SHAPE_ESCAPED, "a \\u escape of a character that is not a control character")
 
 
 def _read_array(found: list[Any], report: Report) -> ServerMessage | None:
     if len(found) != 5:
-        report(rules.SHAPE_ARRAY_LENGTH, f"{len(found)} places")
+        report(rules.SHAPE_ARRAY_LENGTH, f"{len(found)} elements")
     if len(found) < 5:
         return None
     join_ref, ref, topic, event, payload = found[:5]
@@ -101,7 +101,7 @@ def _read_array(found: list[Any], report: Report) -> ServerMessage | None:
 def _read_object(found: dict[str, Any], report: Report) -> ServerMessage | None:
     if found.keys() != _V1_KEYS:
         extra, missing = sorted(found.keys() - _V1_KEYS), sorted(_V1_KEYS - found.keys())
-        report(rules.SHAPE_V1_KEYS, f"too many: {extra or 'none'}, missing: {missing or 'none'}")
+        report(rules.SHAPE_V1_KEYS, f"extra: {extra or 'none'}, missing: {missing or 'none'}")
     if _V1_KEYS - found.keys() - {"ref"}:
         return None
     topic, event = found["topic"], found["event"]
@@ -118,7 +118,7 @@ def _are_names(topic: object, event: object, report: Report) -> bool:
 
 
 def read_binary(data: bytes, version: Version, report: Report) -> ServerMessage | None:
-    """Read a binary frame; None when it is no message."""
+    """Decode a binary frame; None if it is not a message."""
     if version is Version.V1:
         report(rules.BINARY_ON_V1, f"{len(data)} bytes")
         return None
@@ -151,7 +151,7 @@ def _read_strings(data: bytes, sizes: bytes, report: Report) -> list[str] | None
 
 
 def _build(kind: str, strings: list[str], payload: bytes) -> ServerMessage:
-    """A null ref is written as an empty string."""
+    """Build the message; an empty ref stands for null."""
     match kind, strings:
         case "push", [join_ref, topic, event]:
             return ServerMessage(join_ref or None, None, topic, event, payload)

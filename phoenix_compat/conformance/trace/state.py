@@ -1,4 +1,4 @@
-"""What is known of one connection: what was asked, the joins of each topic, how they stand."""
+"""Keeps the state of one connection: its requests, and the joins of each topic."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from phoenix_compat.protocol.message import (
     Message,
 )
 
-Find = Callable[[Rule, Entry, str], None]
-"""Takes a broken rule, the entry that breaks it, and what exactly was seen."""
+ReportViolation = Callable[[Rule, Entry, str], None]
+"""Takes a broken rule, the entry that breaks it, and what exactly was found."""
 
 
 class JoinStatus(Enum):
-    """How a join stands, by what the server said."""
+    """The status of a join, by the answers of the server."""
 
-    ASKED = auto()
+    REQUESTED = auto()
     JOINED = auto()
     REFUSED = auto()
     ENDED = auto()
@@ -38,19 +38,19 @@ class Join:
     """One phx_join of a topic, and the channel it started.
 
     Attributes:
-        stored: the join_ref as the client sent it; the socket compares with it.
-        channel_ref: the join_ref of the channel's own frames: `stored`, or the ref when it is null.
-        number: of the entry that asked for it.
-        is_replaced: a later join of the topic was answered; the phx_close of this one may follow.
+        stored: the join_ref as the client sent it; the socket compares later messages with it.
+        channel_ref: the join_ref of the channel's frames: `stored`, or the ref if that is null.
+        number: the number of the phx_join's entry.
+        is_replaced: whether a later join of the topic was answered; a phx_close may still follow.
         leave: the first phx_leave for it.
-        leave_answered: the reply to that.
+        leave_answered: the reply to that phx_leave.
         end: the phx_close or phx_error that ended it.
     """
 
     stored: JSON
     channel_ref: JSON
     number: int
-    status: JoinStatus = JoinStatus.ASKED
+    status: JoinStatus = JoinStatus.REQUESTED
     is_replaced: bool = False
     leave: Entry | None = None
     leave_answered: Entry | None = None
@@ -58,17 +58,17 @@ class Join:
 
     @property
     def is_open(self) -> bool:
-        """Whether its channel lives, or has been replaced and not yet closed."""
+        """Whether its channel is live, or replaced but not yet closed."""
         return self.status is JoinStatus.JOINED
 
     @property
     def is_live(self) -> bool:
-        """Whether its channel lives."""
+        """Whether its channel is live."""
         return self.is_open and not self.is_replaced
 
 
-class Kind(Enum):
-    """What a client's message asks for."""
+class RequestKind(Enum):
+    """What a client's message requests for."""
 
     HEARTBEAT = auto()
     JOIN = auto()
@@ -77,19 +77,19 @@ class Kind(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Ask:
-    """A message of the client, which may be answered.
+class Request:
+    """A message of the client, which may get a reply.
 
     Attributes:
-        join: what it starts, for a phx_join; else the last join of its topic that was asked before.
-        answers: how many replies it has got.
-        is_final: it was answered as is done once only.
-        is_overdue: that it waits too long has been told.
+        join: for a phx_join, the join that it starts; otherwise the latest join of its topic.
+        answers: the number of replies so far.
+        is_final: whether it got a reply of a kind that is sent only once.
+        is_overdue: whether its missing reply has been reported.
     """
 
     entry: Entry
     message: Message
-    kind: Kind
+    kind: RequestKind
     join: Join | None
     answers: int = 0
     is_final: bool = False
@@ -97,25 +97,25 @@ class Ask:
 
     @property
     def number(self) -> int:
-        """Of its entry."""
+        """The number of its entry."""
         return self.entry.number
 
 
 @dataclass(slots=True, eq=False)
 class State:
-    """One connection.
+    """The state of one connection.
 
     Attributes:
-        version: how messages are written on it; None until the URL or the first frame tells.
-        asks: messages of the client by `key` of their ref.
-        waiting: heartbeats and joins without an answer, oldest first.
+        version: the serializer version; None until the URL or the first frame decides it.
+        requests: messages of the client by `key` of their ref.
+        waiting: heartbeats and joins without a reply, oldest first.
         undecodable: the first frame of the client that Phoenix cannot read.
     """
 
-    find: Find
+    report: ReportViolation
     version: Version | None = None
-    asks: dict[str, list[Ask]] = field(default_factory=dict)
-    waiting: list[Ask] = field(default_factory=list)
+    requests: dict[str, list[Request]] = field(default_factory=dict)
+    waiting: list[Request] = field(default_factory=list)
     undecodable: Entry | None = None
     _topics: dict[str, list[Join]] = field(default_factory=dict)
 
@@ -124,32 +124,34 @@ class State:
         return self._topics.get(key(topic), [])
 
     def last_join(self, topic: JSON) -> Join | None:
-        """The newest join of a topic, however it stands."""
+        """The latest join of a topic, whatever its status."""
         joins = self.joins(topic)
         return joins[-1] if joins else None
 
     def add_join(self, entry: Entry, message: Message) -> Join:
-        """Note a phx_join."""
+        """Add a phx_join."""
         stored = message.join_ref
         join = Join(stored, message.ref if stored is None else stored, entry.number)
         self._topics.setdefault(key(message.topic), []).append(join)
         return join
 
     def open_joins(self) -> Iterator[Join]:
-        """The joins of all topics whose channels live."""
+        """The open joins of all topics."""
         return (join for joins in self._topics.values() for join in joins if join.is_open)
 
-    def pending_join(self, before: Ask) -> Ask | None:
-        """The oldest join without an answer that was asked before this message."""
-        joins = (ask for ask in self.waiting if ask.kind is Kind.JOIN)
-        return next((ask for ask in joins if ask.number < before.number), None)
+    def pending_join(self, before: Request) -> Request | None:
+        """The oldest join without a reply that was sent before this message."""
+        joins = (request for request in self.waiting if request.kind is RequestKind.JOIN)
+        return next((request for request in joins if request.number < before.number), None)
 
 
-def kind_of(message: Message) -> Kind:
-    """What a message asks for."""
+def request_kind(message: Message) -> RequestKind:
+    """What a message requests for."""
     if message.event == HEARTBEAT and message.topic == PHOENIX_TOPIC:
-        return Kind.HEARTBEAT
-    return {PHX_JOIN: Kind.JOIN, PHX_LEAVE: Kind.LEAVE}.get(_text(message.event), Kind.EVENT)
+        return RequestKind.HEARTBEAT
+    return {PHX_JOIN: RequestKind.JOIN, PHX_LEAVE: RequestKind.LEAVE}.get(
+        _text(message.event), RequestKind.EVENT
+    )
 
 
 def _text(value: JSON) -> str:
@@ -157,10 +159,10 @@ def _text(value: JSON) -> str:
 
 
 def key(value: JSON) -> str:
-    """A JSON value as a key: 1, 1.0, "1" and true are four."""
+    """A JSON value as a dict key; 1, 1.0, "1" and true are four different keys."""
     return json.dumps(value, sort_keys=True)
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same, type and all."""
+    """Whether two JSON values are equal, including their types."""
     return key(one) == key(other)

@@ -1,7 +1,7 @@
-"""Servers that are wrong on purpose: each makes one mistake that re-implementations make.
+"""Mutants: versions of this server that each make one typical mistake.
 
-A mutant is a function that patches our server. It declares which cases name its mistake; the suite
-must fail in exactly these. Numbers are those of docs/protocol.md, §10: likely mistakes.
+A mutant is a function that patches our server. It declares which cases test for its mistake;
+exactly these must fail. Numbers refer to docs/protocol.md, §10: likely mistakes. Start with `play`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Apply = Callable[[pytest.MonkeyPatch], None]
 
 @dataclass(frozen=True)
 class Mutant:
-    """A mistake.
+    """A server with one mistake.
 
     Attributes:
         name: what it does wrong.
-        numbers: of the mistake in docs/protocol.md, §10; none for one that is not listed there.
-        fails: names of the cases that must fail, as `--only` takes them, with the transport behind
-            where it matters; or what tells these cases.
-        apply: makes the server wrong.
-        waits: whether the cases that wait for the idle timeout are concerned; else they are left
+        numbers: the mistakes in docs/protocol.md, §10; empty if it is not listed there.
+        fails: the cases that must fail: patterns as for `--only`, optionally followed by a
+            transport, or a function that selects the cases.
+        apply: patches the server.
+        waits: whether to play the cases that wait for the idle timeout; otherwise they are left
             out, because they take as long as all others together.
     """
 
@@ -38,7 +38,7 @@ class Mutant:
     waits: bool
 
     def must_fail(self, case: Case) -> bool:
-        """Whether the case names the mistake."""
+        """Whether the case tests for the mistake."""
         if callable(self.fails):
             return self.fails(case)
         return any(_names(entry, case) for entry in self.fails)
@@ -55,7 +55,7 @@ MUTANTS: list[Mutant] = []
 def mutant(
     *numbers: int, fails: Sequence[str] | Callable[[Case], bool], waits: bool = False
 ) -> Callable[[Apply], Apply]:
-    """Add a mutant to the list; the function's name is its name."""
+    """Add a mutant; it has the name of the function."""
 
     def add(apply: Apply) -> Apply:
         MUTANTS.append(Mutant(apply.__name__, numbers, fails, apply, waits))

@@ -1,4 +1,4 @@
-"""Mistakes of the channel: what it sends, when, and to whom."""
+"""Mistakes of channels: what they send, when, and to whom."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ WHERE_A_SENDER_HEARS_ITSELF = (
     fails=["message/noreply", "binary/push", *WHERE_A_HANDLER_PUSHES],
 )
 def every_event_is_answered(patch: pytest.MonkeyPatch) -> None:
-    """A handler that says nothing is taken to say ok."""
+    """A handler that returns None sends an ok reply."""
     finish = ChannelServer._finish
 
     def answering(self: ChannelServer, item: Any, returned: Any) -> bool:
@@ -65,7 +65,7 @@ def every_event_is_answered(patch: pytest.MonkeyPatch) -> None:
     fails=["join/order", "presence", "join/duplicate/push-after-close"],
 )
 def pushes_come_before_the_join_reply(patch: pytest.MonkeyPatch) -> None:
-    """The channel's first push overtakes the reply to its join."""
+    """The channel's first push comes before the reply to its join."""
     listen = ChannelServer.listen
 
     def eager(self: ChannelServer) -> None:
@@ -80,7 +80,7 @@ def pushes_come_before_the_join_reply(patch: pytest.MonkeyPatch) -> None:
     fails=WHERE_A_CLIENT_LEAVES,
 )
 def phx_close_comes_before_the_leave_reply(patch: pytest.MonkeyPatch) -> None:
-    """A leave is answered last."""
+    """The reply to a leave comes after phx_close."""
 
     def closing_first(self: ChannelServer, ending: Ending) -> bool:
         self._stop(ending.reason)
@@ -113,7 +113,7 @@ def a_leave_is_not_closed(patch: pytest.MonkeyPatch) -> None:
     fails=WHERE_A_SENDER_HEARS_ITSELF,
 )
 def broadcasts_leave_out_their_sender(patch: pytest.MonkeyPatch) -> None:
-    """broadcast is broadcast_from."""
+    """broadcast behaves like broadcast_from."""
     broadcast = ChannelServer.broadcast
 
     def leaving_out(self: ChannelServer, event: str, payload: Any, *, is_from: bool) -> None:
@@ -124,7 +124,7 @@ def broadcasts_leave_out_their_sender(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(37, fails=["broadcast/from"])
 def broadcast_from_reaches_its_sender(patch: pytest.MonkeyPatch) -> None:
-    """broadcast_from is broadcast."""
+    """broadcast_from behaves like broadcast."""
     broadcast = ChannelServer.broadcast
 
     def including(self: ChannelServer, event: str, payload: Any, *, is_from: bool) -> None:
@@ -179,7 +179,7 @@ def broadcasts_have_a_join_ref(patch: pytest.MonkeyPatch) -> None:
     fails=WHERE_A_HANDLER_PUSHES,
 )
 def pushes_have_a_ref(patch: pytest.MonkeyPatch) -> None:
-    """A push carries the ref of the message that caused it."""
+    """A push has the ref of the message that caused it."""
 
     def push(self: ChannelServer, event: str, payload: Any) -> None:
         socket = self.socket
@@ -193,7 +193,7 @@ def pushes_have_a_ref(patch: pytest.MonkeyPatch) -> None:
     fails=WHERE_A_SENDER_HEARS_ITSELF,
 )
 def replies_come_before_what_their_handler_sent(patch: pytest.MonkeyPatch) -> None:
-    """A broadcast is sent when its handler has been answered."""
+    """A broadcast is sent only after the reply of its handler."""
     broadcast = ChannelServer.broadcast
     reply = ChannelServer.reply
     held: list[Any] = []

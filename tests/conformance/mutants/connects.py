@@ -1,4 +1,4 @@
-"""Mistakes in letting clients in, and in keeping them."""
+"""Mistakes in accepting clients, and in keeping them connected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.conformance.mutants import mutant
 
 @mutant(1, fails=["connect/vsn/absent-is-v1"])
 def clients_without_a_version_speak_v2(patch: pytest.MonkeyPatch) -> None:
-    """No vsn is taken for 2.0.0."""
+    """Without vsn, 2.0.0 is assumed."""
     patch.setattr(admission, "DEFAULT_VSN", "2.0.0")
 
 
@@ -45,7 +45,7 @@ def clients_without_a_version_speak_v2(patch: pytest.MonkeyPatch) -> None:
     ],
 )
 def versions_are_read_leniently(patch: pytest.MonkeyPatch) -> None:
-    """Whatever begins with 2 is V2; an empty vsn is none."""
+    """Anything that starts with 2 is V2; an empty vsn counts as absent."""
 
     def lenient(vsn: Any, serializers: Any) -> Serializer | None:
         if vsn == "":
@@ -59,8 +59,8 @@ def versions_are_read_leniently(patch: pytest.MonkeyPatch) -> None:
 @mutant(
     fails=["connect/vsn/unsupported", "connect/vsn/garbage", "connect/vsn/refused"],
 )
-def every_version_is_let_in(patch: pytest.MonkeyPatch) -> None:
-    """An unknown vsn is taken for 2.0.0."""
+def every_version_is_accepted(patch: pytest.MonkeyPatch) -> None:
+    """An unknown vsn is treated as 2.0.0."""
 
     def ignoring(vsn: Any, serializers: Any) -> Serializer | None:
         return negotiate(vsn, serializers) or negotiate("2.0.0", serializers)
@@ -98,7 +98,7 @@ def refusals_are_401(patch: pytest.MonkeyPatch) -> None:
     fails=["connect/upgrade/refused-plain-get", "connect/upgrade/post"],
 )
 def the_upgrade_is_checked_before_connect(patch: pytest.MonkeyPatch) -> None:
-    """A plain GET is 400 whatever connect would have said."""
+    """A plain GET gets 400 even if connect would have refused it."""
     handle = websocket.WebSocketHub.handle
 
     async def checking_first(
@@ -112,7 +112,7 @@ def the_upgrade_is_checked_before_connect(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(8, fails=["connect/origin/default/own-host"])
 def the_port_of_an_origin_counts(patch: pytest.MonkeyPatch) -> None:
-    """With check_origin=True the port must be 80 or 443."""
+    """With check_origin=True, an origin must not have another port."""
     is_allowed = origin.is_origin_allowed
 
     def strict(header: str | None, check: Any, **known: Any) -> bool:
@@ -127,7 +127,7 @@ def the_port_of_an_origin_counts(patch: pytest.MonkeyPatch) -> None:
     fails=["connect/origin/list/scheme", "connect/origin/list/wildcard"],
 )
 def schemes_imply_no_port(patch: pytest.MonkeyPatch) -> None:
-    """`http://x` in the list is any port of x, and `*.x` is not x itself."""
+    """`http://x` in the list allows any port of x, and `*.x` does not include x itself."""
 
     def parse(text: str) -> Origin:
         found = parse_origin(text)
@@ -154,7 +154,7 @@ def schemes_imply_no_port(patch: pytest.MonkeyPatch) -> None:
     ],
 )
 def the_bearer_is_echoed(patch: pytest.MonkeyPatch) -> None:
-    """The first subprotocol that was offered is answered, be it the token."""
+    """The server selects the subprotocol that carries the token."""
     handle = websocket.WebSocketHub._select_subprotocol
 
     def echoing(self: websocket.WebSocketHub, header: str | None) -> tuple[bool, str | None]:
@@ -175,7 +175,7 @@ def the_bearer_is_echoed(patch: pytest.MonkeyPatch) -> None:
     ],
 )
 def tokens_are_read_as_url_safe_base64(patch: pytest.MonkeyPatch) -> None:
-    """The alphabet is the one that the prefix names."""
+    """Tokens are decoded with the URL-safe alphabet that their prefix suggests."""
 
     def url_safe(header: str | None) -> tuple[str | None, str | None]:
         for one in re.findall(r"bearer\.phx\.([^, ]+)", header or ""):
@@ -189,11 +189,11 @@ def tokens_are_read_as_url_safe_base64(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant(17, waits=True, fails=["end/idle/pushes-do-not-count"])
-def what_is_sent_keeps_a_client(patch: pytest.MonkeyPatch) -> None:
-    """Frames of the server count as activity of the client."""
+def sent_frames_count_as_activity(patch: pytest.MonkeyPatch) -> None:
+    """Frames from the server reset the idle timeout."""
     publish, send = TopicFanout.publish, Outbox.send
 
-    def heard(outbox: Outbox) -> None:
+    def touch(outbox: Outbox) -> None:
         connection = outbox._sink
         if isinstance(connection, WebSocketConnection):
             connection.received_at_sweep = connection._hub.sweeps
@@ -203,10 +203,10 @@ def what_is_sent_keeps_a_client(patch: pytest.MonkeyPatch) -> None:
     ) -> None:
         publish(self, packet, exclude, key)
         for outbox in (*self._solo, *(self._multi or ())):
-            heard(outbox)
+            touch(outbox)
 
     def sending(self: Outbox, packet: bytes) -> None:
-        heard(self)
+        touch(self)
         send(self, packet)
 
     patch.setattr(TopicFanout, "publish", publishing)
@@ -218,7 +218,7 @@ def what_is_sent_keeps_a_client(patch: pytest.MonkeyPatch) -> None:
     fails=["connect/vsn/last-wins", "connect/query/nested"],
 )
 def of_equal_params_the_first_counts(patch: pytest.MonkeyPatch) -> None:
-    """The query is read as a multi-dict, without nesting."""
+    """The query is parsed as a flat multi-dict; the first value wins."""
 
     def flat(query: str) -> Params:
         params: Params = {}
@@ -232,7 +232,7 @@ def of_equal_params_the_first_counts(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(75, fails=["connect/path/empty-segments"])
 def a_trailing_slash_is_another_path(patch: pytest.MonkeyPatch) -> None:
-    """Empty segments of the path count."""
+    """Empty path segments are significant."""
     match = SocketResource._match
 
     def strict(self: SocketResource, raw_path: str) -> dict[str, str] | None:

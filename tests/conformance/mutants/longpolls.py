@@ -37,12 +37,12 @@ WHERE_A_POLL_BRINGS_MESSAGES = (
 
 
 def rewrite(patch: pytest.MonkeyPatch, change: Callable[[Body], web.Response]) -> None:
-    """Make every answer with a JSON body anew."""
+    """Replace every JSON response."""
     patch.setattr(long_poll, "_json", lambda body: change(json.loads(body)))
 
 
 def answer(body: Body, status: int = 200) -> web.Response:
-    """What the server would have answered."""
+    """A JSON response with the server's headers."""
     headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
     return web.json_response(body, status=status, headers=headers)
 
@@ -65,7 +65,7 @@ def answer(body: Body, status: int = 200) -> web.Response:
     ],
 )
 def http_mirrors_the_inner_status(patch: pytest.MonkeyPatch) -> None:
-    """A refusal is HTTP 403, an unknown session HTTP 410."""
+    """A refusal has HTTP status 403, an unknown session 410."""
     rewrite(patch, lambda body: answer(body, body["status"]))
 
 
@@ -92,7 +92,7 @@ def http_mirrors_the_inner_status(patch: pytest.MonkeyPatch) -> None:
     ],
 )
 def the_first_get_is_200(patch: pytest.MonkeyPatch) -> None:
-    """A new session is announced with 200."""
+    """A new session has the status 200."""
     open_session = LongPollHub._open
 
     async def opening(self: LongPollHub, *args: Any) -> web.Response:
@@ -131,7 +131,7 @@ def a_post_opens_a_session(patch: pytest.MonkeyPatch) -> None:
     fails=["longpoll/token/bad-get", "longpoll/token/list", "longpoll/undecodable"],
 )
 def a_dead_token_is_refused(patch: pytest.MonkeyPatch) -> None:
-    """A GET with a token that is no good is 403."""
+    """A GET with an invalid token gets 403."""
     open_session = LongPollHub._open
 
     async def refusing(self: LongPollHub, request: web.Request, params: Any) -> web.Response:
@@ -147,7 +147,7 @@ def a_dead_token_is_refused(patch: pytest.MonkeyPatch) -> None:
     fails=["message/exact/push longpoll", "longpoll/poll/strings", *WHERE_A_POLL_BRINGS_MESSAGES],
 )
 def messages_are_nested_arrays(patch: pytest.MonkeyPatch) -> None:
-    """Messages are JSON, not strings of JSON."""
+    """Messages are JSON values instead of strings that hold JSON."""
 
     def nested(body: Body) -> web.Response:
         if "messages" in body:
@@ -162,7 +162,7 @@ def messages_are_nested_arrays(patch: pytest.MonkeyPatch) -> None:
     fails=["frame/text/whitespace longpoll", "longpoll/post/charset"],
 )
 def every_body_is_a_batch(patch: pytest.MonkeyPatch) -> None:
-    """Bodies are split at newlines whatever their type."""
+    """Bodies are split at newlines, whatever their content type."""
     publish_all = LongPollHub._publish_all
 
     async def splitting(self: LongPollHub, session: LongPollSession, entries: Any) -> Any:
@@ -178,7 +178,7 @@ def every_body_is_a_batch(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(68, fails=["longpoll/headers/preflight"])
 def preflights_are_204(patch: pytest.MonkeyPatch) -> None:
-    """A preflight is answered in the usual way."""
+    """A preflight gets the usual 204."""
 
     def usual(request: web.Request) -> web.Response:
         return web.Response(status=204, headers={"Access-Control-Allow-Methods": "GET, POST"})
@@ -191,7 +191,7 @@ def preflights_are_204(patch: pytest.MonkeyPatch) -> None:
     fails=["longpoll/poll", *WHERE_A_POLL_BRINGS_MESSAGES],
 )
 def polls_are_answered_without_a_token(patch: pytest.MonkeyPatch) -> None:
-    """The token is told once."""
+    """Only the first response has the token."""
 
     def without(body: Body) -> web.Response:
         if body["status"] in {200, 204}:

@@ -1,4 +1,4 @@
-"""Plays the suite against a mutant, in a process of its own: patches are for the whole of one."""
+"""Plays the suite against a mutant, in a separate process because patches affect all of it."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from tests.conformance.mutants import serializers as _serializers
 from tests.conformance.mutants import sockets as _sockets
 from tests.serving import serving
 
-# Each of these adds its mutants to the list.
-ROOMS = (_serializers, _sockets, _channels, _presences, _connects, _longpolls)
+# Importing these modules registers their mutants.
+MUTANT_MODULES = (_serializers, _sockets, _channels, _presences, _connects, _longpolls)
 
 CASES = load_suite()
 _IDLE = ("end/idle", "end/idle-timeout")
 
 _QUIET_S = 0.06
-_HURRY = 4.0
+_SPEEDUP = 4.0
 _CONCURRENCY = 64
 
 
 def failures_of(name: str | None) -> dict[str, str]:
-    """The cases in which a mutant fails, by key, each with its story; of the server for None."""
-    logging.disable()  # a mutant's complaints are no news
+    """The cases that a mutant fails, by key, with explanations; None is the unchanged server."""
+    logging.disable()  # mutants log errors on purpose
     with pytest.MonkeyPatch.context() as patch:
         found = next((one for one in MUTANTS if one.name == name), None)
         if found is not None:
@@ -49,26 +49,25 @@ def failures_of(name: str | None) -> dict[str, str]:
 
 
 async def _play(mutant: Mutant | None) -> list[CaseResult]:
-    """Play all in a hurry, and what failed unasked once more in peace.
+    """Play all cases fast, then unexpected failures once more at normal speed.
 
-    When the machine stalls for a moment, a hurried answer is late and its case fails; a mistake
-    fails it again.
+    On a busy machine, answers can be late at high speed. Only a real mistake fails again.
     """
     if mutant is not None and mutant.waits:
-        results = await _play_all(CASES, _HURRY / 2, 0.1)
+        results = await _play_all(CASES, _SPEEDUP / 2, 0.1)
     else:
-        results = await _play_all(select(CASES, without=_IDLE), _HURRY, _QUIET_S)
-    unasked = [
+        results = await _play_all(select(CASES, without=_IDLE), _SPEEDUP, _QUIET_S)
+    unexpected = [
         result.case
         for result in results
         if not result.passed and not (mutant is not None and mutant.must_fail(result.case))
     ]
-    again = {result.case.key: result for result in await _play_all(unasked, 1.0, QUIET_S)}
+    again = {result.case.key: result for result in await _play_all(unexpected, 1.0, QUIET_S)}
     return [again.get(result.case.key, result) for result in results]
 
 
-async def _play_all(cases: Sequence[Case], hurry: float, quiet_s: float) -> list[CaseResult]:
-    async with serving(build_reference_app(hurry=hurry)) as base_url:
+async def _play_all(cases: Sequence[Case], speedup: float, quiet_s: float) -> list[CaseResult]:
+    async with serving(build_reference_app(speedup=speedup)) as base_url:
         return await run_cases(
-            cases, base_url, concurrency=_CONCURRENCY, quiet_s=quiet_s, hurry=hurry
+            cases, base_url, concurrency=_CONCURRENCY, quiet_s=quiet_s, speedup=speedup
         )

@@ -17,7 +17,7 @@ from tests.conformance.mutants import mutant
     fails=["presence/update", "presence/update-again"],
 )
 def an_update_is_two_diffs(patch: pytest.MonkeyPatch) -> None:
-    """The old meta leaves, then the new one joins."""
+    """An update sends two diffs, one for each side."""
     tell_one = Presence._publish_change
 
     def telling_twice(self: Presence, change: Change) -> None:
@@ -31,7 +31,7 @@ def an_update_is_two_diffs(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(58, fails=["presence"])
 def empty_sides_of_diffs_are_left_out(patch: pytest.MonkeyPatch) -> None:
-    """A diff without leaves has no key `leaves`."""
+    """A diff without leaves has no key `leaves`, and likewise for joins."""
 
     def tell_one(self: Presence, change: Change) -> None:
         sides = {"joins": change.joins, "leaves": change.leaves}
@@ -59,7 +59,7 @@ def updates_do_not_name_the_ref_before(patch: pytest.MonkeyPatch) -> None:
     59,
     fails=["presence/two-devices", "presence/rejoin-state"],
 )
-def the_state_comes_with_the_first_join_alone(patch: pytest.MonkeyPatch) -> None:
+def the_state_comes_only_with_the_first_join(patch: pytest.MonkeyPatch) -> None:
     """A client that joins again gets no presence_state."""
     handle_info = reference.PresenceChannel.handle_info
     seen: set[Any] = set()
@@ -77,16 +77,16 @@ def the_state_comes_with_the_first_join_alone(patch: pytest.MonkeyPatch) -> None
 
 @mutant(fails=["presence"])
 def the_state_precedes_the_own_diff(patch: pytest.MonkeyPatch) -> None:
-    """Who joins gets the state before the diff that brings it about."""
+    """A client gets the state before the diff of its own join."""
 
     def state_first(self: reference.PresenceChannel, message: Any, socket: Any) -> None:
         presence = socket.assigns["presence"]
-        told: list[Change] = []
+        changes: list[Change] = []
         with pytest.MonkeyPatch.context() as held:
-            held.setattr(Presence, "_publish_change", lambda _self, change: told.append(change))
+            held.setattr(Presence, "_publish_change", lambda _self, change: changes.append(change))
             presence.track(socket, socket.assigns["key"], {"online_at": 1})
         socket.push("presence_state", presence.list(socket))
-        for change in told:
+        for change in changes:
             presence._publish_change(change)
 
     patch.setattr(reference.PresenceChannel, "handle_info", state_first)

@@ -1,4 +1,4 @@
-"""Mistakes in how messages are written and read."""
+"""Mistakes in encoding and decoding messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ encode_v2_broadcast = V2JSONSerializer.fastlane
     fails=["join/refs", "heartbeat/refs", "message/stale/type"],
 )
 def refs_become_strings(patch: pytest.MonkeyPatch) -> None:
-    """Integer refs come back as strings."""
+    """Integer refs are echoed as strings."""
 
     def text(ref: Any) -> Any:
         return ref if ref is None or isinstance(ref, str) else json.dumps(ref)
@@ -45,12 +45,12 @@ def refs_become_strings(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(42, fails=["frame/text/six-elements"])
 def arrays_must_have_five_elements(patch: pytest.MonkeyPatch) -> None:
-    """A further element is an error."""
+    """A sixth element is an error."""
 
     def decode(self: V2JSONSerializer, data: bytes, *, is_binary: bool) -> Message:
         message = decode_v2(self, data, is_binary=is_binary)
         if not is_binary and len(json.loads(data)) != 5:
-            raise InvalidMessageError("five elements, please")
+            raise InvalidMessageError("five elements expected")
         return message
 
     patch.setattr(V2JSONSerializer, "decode", decode)
@@ -68,12 +68,12 @@ def arrays_must_have_five_elements(patch: pytest.MonkeyPatch) -> None:
     ],
 )
 def payloads_must_be_objects(patch: pytest.MonkeyPatch) -> None:
-    """A payload that is no object closes the socket."""
+    """A payload that is not an object closes the socket."""
 
     def decode(self: V2JSONSerializer, data: bytes, *, is_binary: bool) -> Message:
         message = decode_v2(self, data, is_binary=is_binary)
         if not isinstance(message.payload, dict | bytes):
-            raise InvalidMessageError("an object, please")
+            raise InvalidMessageError("object expected")
         return message
 
     patch.setattr(V2JSONSerializer, "decode", decode)
@@ -98,7 +98,7 @@ def payloads_must_be_objects(patch: pytest.MonkeyPatch) -> None:
     ],
 )
 def v1_carries_a_join_ref(patch: pytest.MonkeyPatch) -> None:
-    """V1 pushes and replies have a fifth key."""
+    """V1 pushes and replies have the key join_ref."""
 
     def with_join_ref(frame: Frame, join_ref: Any) -> Frame:
         return jason.encode({**json.loads(frame), "join_ref": join_ref})
@@ -119,7 +119,7 @@ def v1_carries_a_join_ref(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(45, fails=["message/exact"])
 def json_has_spaces_and_escapes(patch: pytest.MonkeyPatch) -> None:
-    """JSON is written as Python's json.dumps does by default."""
+    """JSON is encoded as by Python's json.dumps."""
     encode = jason.encode
 
     def spacious(value: Any) -> bytes:
@@ -139,7 +139,7 @@ def json_has_spaces_and_escapes(patch: pytest.MonkeyPatch) -> None:
     ],
 )
 def json_is_read_leniently(patch: pytest.MonkeyPatch) -> None:
-    """JSON is read as Python's json.loads does by default."""
+    """JSON is decoded as by Python's json.loads."""
 
     def decode(self: V2JSONSerializer, data: bytes, *, is_binary: bool) -> Message:
         if is_binary:
@@ -155,7 +155,7 @@ def json_is_read_leniently(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(47, fails=["binary/push"])
 def binary_pushes_have_a_ref(patch: pytest.MonkeyPatch) -> None:
-    """A binary push of the server has four sizes, as one of a client has."""
+    """A binary push of the server has four sizes, like one of a client."""
 
     def encode(self: V2JSONSerializer, message: Message) -> Frame:
         frame = encode_v2(self, message)
@@ -207,7 +207,7 @@ def bytes_are_sent_as_base64_text(patch: pytest.MonkeyPatch) -> None:
 
 
 def wants_a_join_ref_in_a_reply(case: Case) -> bool:
-    """Whether some answer that the case wants is a V2 reply with a join_ref."""
+    """Whether the case expects a V2 reply with a join_ref."""
 
     def is_reply(value: Any) -> bool:
         if isinstance(value, list):
@@ -222,7 +222,7 @@ def wants_a_join_ref_in_a_reply(case: Case) -> bool:
 
 @mutant(fails=wants_a_join_ref_in_a_reply)
 def replies_have_no_join_ref(patch: pytest.MonkeyPatch) -> None:
-    """The join_ref is dropped in V2 replies."""
+    """The join_ref of V2 replies is null."""
 
     def encode_reply(self: V2JSONSerializer, join_ref: Any, *reply: Any) -> Frame:
         return encode_v2_reply(self, None, *reply)

@@ -1,4 +1,4 @@
-"""Mistakes of the socket: which message gets which answer, and in which order."""
+"""Mistakes of sockets: which message gets which answer, and in which order."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ decide = session.decide
 
 
 def copy_join_ref(patch: pytest.MonkeyPatch, when: Callable[[Message, Any], bool]) -> None:
-    """Answer with the message's own join_ref when message and response are of this kind."""
+    """Copy the join_ref of the message into the reply if `when` holds."""
     answer = SocketServer._answer
 
     def copying(
@@ -158,7 +158,7 @@ def messages_need_a_join_ref(patch: pytest.MonkeyPatch) -> None:
     fails=["message/stale", "leave/stale", "binary/stale/empty-join-ref", "longpoll/batch/stale"],
 )
 def stale_messages_are_delivered(patch: pytest.MonkeyPatch) -> None:
-    """No join_ref is looked at."""
+    """The join_ref is ignored."""
 
     def deciding(message: Message, **known: Any) -> Decision:
         found = decide(message, **known)
@@ -171,7 +171,7 @@ def stale_messages_are_delivered(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(25, fails=["message/stale/type"])
 def join_refs_are_compared_loosely(patch: pytest.MonkeyPatch) -> None:
-    """1 and "1" are taken for the same."""
+    """1 and "1" count as equal."""
     patch.setattr(session, "_is_same", lambda join_ref, stored: str(join_ref) == str(stored))
 
 
@@ -211,7 +211,7 @@ def phx_close_has_no_refs(patch: pytest.MonkeyPatch) -> None:
     27,
     fails=WHERE_A_CHANNEL_CRASHES,
 )
-def phx_error_tells_nothing(patch: pytest.MonkeyPatch) -> None:
+def phx_error_has_no_reason(patch: pytest.MonkeyPatch) -> None:
     """phx_error carries {}, as before 1.8.10."""
     patch.setattr(socket_server, "CHANNEL_CRASH", {})
 
@@ -220,8 +220,8 @@ def phx_error_tells_nothing(patch: pytest.MonkeyPatch) -> None:
     28,
     fails=WHERE_A_CHANNEL_CRASHES,
 )
-def a_crash_is_told_as_a_close(patch: pytest.MonkeyPatch) -> None:
-    """A channel that crashed sends phx_close: its client does not come back."""
+def a_crash_sends_phx_close(patch: pytest.MonkeyPatch) -> None:
+    """A crashed channel sends phx_close, so its client does not rejoin."""
     patch.setattr(SocketServer, "channel_crashed", SocketServer.channel_closed)
 
 
@@ -229,8 +229,8 @@ def a_crash_is_told_as_a_close(patch: pytest.MonkeyPatch) -> None:
     28,
     fails=["end/stop/normal", "end/stop/shutdown", "end/stop/reply"],
 )
-def a_clean_stop_is_told_as_an_error(patch: pytest.MonkeyPatch) -> None:
-    """A channel that stopped sends phx_error: its client joins again and again."""
+def a_normal_stop_sends_phx_error(patch: pytest.MonkeyPatch) -> None:
+    """A channel that stopped sends phx_error, so its client rejoins."""
     forget = SocketServer._remove
 
     def erring(self: SocketServer, channel: ChannelServer, event: str, payload: Any) -> None:
@@ -289,7 +289,7 @@ def the_old_channel_is_closed_before_the_new_is_answered(patch: pytest.MonkeyPat
     fails=WHERE_A_TOPIC_IS_JOINED_TWICE,
 )
 def a_duplicate_join_is_refused(patch: pytest.MonkeyPatch) -> None:
-    """A topic can be joined once."""
+    """A topic can be joined only once."""
 
     def refusing(self: SocketServer, message: Message, old: ChannelServer) -> None:
         self._answer(message.join_ref, message, "error", {"reason": "already joined"})
@@ -302,7 +302,7 @@ def a_duplicate_join_is_refused(patch: pytest.MonkeyPatch) -> None:
     fails=WHERE_A_CHANNEL_CRASHES,
 )
 def a_crash_closes_the_connection(patch: pytest.MonkeyPatch) -> None:
-    """One channel takes all others with it."""
+    """A crash of one channel closes the whole connection."""
 
     def closing(self: SocketServer, channel: ChannelServer) -> None:
         self._connection.close(1011, "crash")
@@ -319,8 +319,8 @@ def a_crash_closes_the_connection(patch: pytest.MonkeyPatch) -> None:
         "longpoll/undecodable",
     ],
 )
-def what_cannot_be_read_is_answered(patch: pytest.MonkeyPatch) -> None:
-    """Malformed messages get an error reply; the connection stays."""
+def undecodable_messages_are_answered(patch: pytest.MonkeyPatch) -> None:
+    """Malformed messages get an error reply; the connection stays open."""
     receive = SocketServer.receive
 
     def forgiving(self: SocketServer, data: bytes, *, is_binary: bool) -> None:
@@ -334,7 +334,7 @@ def what_cannot_be_read_is_answered(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(52, fails=["end/disconnect websocket"])
 def disconnect_closes_with_1000(patch: pytest.MonkeyPatch) -> None:
-    """phoenix.js does not come back after 1000."""
+    """A disconnect closes with 1000, after which phoenix.js does not reconnect."""
     patch.setattr(socket_server, "CLOSE_GOING_AWAY", 1000)
 
 
@@ -352,7 +352,7 @@ def disconnect_closes_the_channels_first(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant(56, fails=["join/limit/duplicate"])
-def the_limit_counts_the_channel_that_goes(patch: pytest.MonkeyPatch) -> None:
+def the_limit_counts_the_replaced_channel(patch: pytest.MonkeyPatch) -> None:
     """At the limit a duplicate join is refused."""
     rejoin = SocketServer._rejoin
 

@@ -1,0 +1,1 @@
+"""Tests of the conformance suite itself: the runner, its client, its reports and its command."""

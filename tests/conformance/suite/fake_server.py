@@ -1,4 +1,4 @@
-"""A websocket server that says what its script says, whatever it is told: right, wrong or late."""
+"""A websocket server that sends scripted answers: right, wrong or late."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from phoenix_compat.conformance.suite.wire_client import Opcode, WireClient, encode_frame
 
 Answers = Sequence[bytes | float]
-"""What follows one frame of the client: bytes to send, and pauses in seconds between them."""
+"""The answers to one frame of the client: bytes to send, and pauses in seconds."""
 
 WELCOME = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 HANG_UP = b""
@@ -32,12 +32,12 @@ def plain(status: int, body: bytes = b"", *headers: str) -> bytes:
 
 
 class FakeServer:
-    """Plays its script to every client; counts how many it had at once.
+    """Plays its script to every client, and counts the clients at the same time.
 
     Args:
-        responses: what answers the HTTP request of the first, second, … connection; the last one
-            answers all further connections too.
-        script: one entry for each frame that a client sends; `HANG_UP` drops the connection.
+        responses: the HTTP responses to the first, second, … connection; the last one is used for
+            all further connections.
+        script: the answers to each frame that a client sends; `HANG_UP` drops the connection.
     """
 
     def __init__(self, *script: Answers, responses: Sequence[bytes] = (WELCOME,)) -> None:

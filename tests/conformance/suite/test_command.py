@@ -1,4 +1,4 @@
-"""`conformance run`, as a person would call it: exit codes, files, messages."""
+"""Runs `conformance run` as a user does: exit codes, files and messages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ COMMAND = ("-m", "phoenix_compat", "conformance", "run")
 
 
 async def play(*arguments: str | Path) -> Finished:
-    """Run the command with a short quiet."""
+    """Run the command with a short `--quiet-ms`."""
     return await run(*COMMAND, *map(str, arguments), "--quiet-ms", "60", COLUMNS="120")
 
 
 async def test_a_good_server_is_exit_code_0(reference_url: str, tmp_path: Path) -> None:
-    """All reports are written, and the last line tells the sum."""
+    """All reports are written, and the last line is the summary."""
     files = {kind: tmp_path / f"report.{kind}" for kind in ("json", "junit", "html", "badge")}
     options = [word for kind, path in files.items() for word in (f"--{kind}", path)]
 
@@ -30,7 +30,7 @@ async def test_a_good_server_is_exit_code_0(reference_url: str, tmp_path: Path) 
 
 
 async def test_a_difference_is_exit_code_1(reference_url: str) -> None:
-    """Held to another version, the server differs; the failure names the command to repeat it."""
+    """With another profile the server differs; the failure shows the command to repeat the case."""
     arguments = ("--only", "end/crash", "--transport", "websocket", "--profile", "1.8.2")
     finished = await play(f"{reference_url}/socket/websocket", *arguments)
 
@@ -40,7 +40,7 @@ async def test_a_difference_is_exit_code_1(reference_url: str) -> None:
 
 
 async def test_expected_failures_are_strict(reference_url: str, tmp_path: Path) -> None:
-    """What fails as expected is good; what passes against expectation is not."""
+    """An expected failure is a success; an unexpected pass is not."""
     known = tmp_path / "known.txt"
     known.write_text("end/crash/rejoin\n")
     options = ("--only", "end/crash/rejoin", "--expected-failures", known)
@@ -51,31 +51,31 @@ async def test_expected_failures_are_strict(reference_url: str, tmp_path: Path) 
     assert good.code == 0, good.out
     assert "2 failed as expected" in good.out
     assert odd.code == 1
-    assert "end/crash/rejoin longpoll passed: take it off the expected failures" in odd.out
+    assert "end/crash/rejoin longpoll passed: remove it from the expected failures" in odd.out
 
 
 async def test_json_to_stdout_is_json_alone(reference_url: str) -> None:
-    """With `--json -` what is for people goes to stderr."""
+    """With `--json -`, the text for people goes to stderr."""
     finished = await play(reference_url, "--only", "join/ok/v2", "--json", "-")
 
     assert [case["id"] for case in json.loads(finished.out)["cases"]] == ["join/ok/v2"] * 2
     assert "2 of 2 passed" in finished.err
 
 
-async def test_nobody_there_is_exit_code_3(reference_url: str) -> None:
-    """No server, or one without the reference channel set, is told at once."""
+async def test_no_server_is_exit_code_3(reference_url: str) -> None:
+    """Without a server, or without the reference channel set, the command fails at once."""
     async with FakeServer().run() as base_url:
         pass
-    nobody = await play(base_url)
+    unreachable = await play(base_url)
     other = await play(f"{reference_url}/elsewhere")
 
-    assert (nobody.code, other.code) == (3, 3)
-    assert f"no server answers at {base_url}" in nobody.err
+    assert (unreachable.code, other.code) == (3, 3)
+    assert f"no server answers at {base_url}" in unreachable.err
     assert "reference channel set" in other.err
 
 
 async def test_misuse_is_exit_code_2(tmp_path: Path) -> None:
-    """Unknown ids, profiles and URLs end with a sentence, not a traceback."""
+    """Unknown ids, profiles and URLs give an error message, not a traceback."""
     known = tmp_path / "known.txt"
     known.write_text("join/nothing\n")
     wrong = [
@@ -91,7 +91,7 @@ async def test_misuse_is_exit_code_2(tmp_path: Path) -> None:
 
 
 async def test_the_list_needs_no_server() -> None:
-    """`--list` shows ids and plays nothing."""
+    """`--list` prints the ids and plays nothing."""
     finished = await run(*COMMAND, "--list", "--only", "join/duplicate", COLUMNS="120")
 
     assert finished.code == 0

@@ -1,4 +1,4 @@
-"""A failure is told in words that say what is wrong."""
+"""The reasons of a failure say what is wrong."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.conformance.suite.reasons import describe_heard, reasons
+from phoenix_compat.conformance.suite.reasons import describe_received, reasons
 
 REPLY = {"text": ["1", "1", "t", "phx_reply", {"response": {}, "status": "ok"}]}
 CLOSE = {"text": ["1", "1", "t", "phx_close", {}]}
 
 
 @pytest.mark.parametrize(
-    ("wanted", "got", "told"),
+    ("wanted", "got", "expected"),
     [
         ([REPLY], [REPLY], []),
         ([REPLY, CLOSE], [CLOSE, REPLY], ["a: the right frames in the wrong order"]),
@@ -30,15 +30,15 @@ CLOSE = {"text": ["1", "1", "t", "phx_close", {}]}
         ([{"close": 1001}], [{"pong": "x"}], ["a: a frame differs: pong x, wanted close 1001"]),
     ],
 )  # fmt: skip
-def test_frames(wanted: list[Any], got: list[Any], told: list[str]) -> None:
-    """Missing, additional, changed and reordered frames are told apart."""
-    heard = [{"frames": {"a": frames}} if frames else {} for frames in (wanted, got)]
+def test_frames(wanted: list[Any], got: list[Any], expected: list[str]) -> None:
+    """Missing, extra, changed and reordered frames have different reasons."""
+    received = [{"frames": {"a": frames}} if frames else {} for frames in (wanted, got)]
 
-    assert reasons(*heard) == told
+    assert reasons(*received) == expected
 
 
 def test_openings_and_answers() -> None:
-    """A status is told with its place."""
+    """A different status is described with its path."""
     assert reasons({"open": {"status": 403}}, {"open": {"status": 101, "protocol": None}}) == [
         'the opening: {"status":101,"protocol":null}, wanted {"status":403}'
     ]
@@ -48,9 +48,13 @@ def test_openings_and_answers() -> None:
     ) == ["the answer: body.status is 200, wanted 410"]
 
 
-def test_what_was_heard_is_a_line_each() -> None:
-    """Nothing is told as such."""
-    heard = {"open": {"status": 101}, "frames": {"a": [{"b64": "AP8="}], "b": [{"gone": True}]}}
+def test_received_frames_have_a_line_each() -> None:
+    """Each frame has a line; no frames are `nothing`."""
+    received = {"open": {"status": 101}, "frames": {"a": [{"b64": "AP8="}], "b": [{"gone": True}]}}
 
-    assert list(describe_heard(heard)) == ['open: {"status":101}', "a: b64 AP8=", "b: gone true"]
-    assert list(describe_heard({})) == ["nothing"]
+    assert list(describe_received(received)) == [
+        'open: {"status":101}',
+        "a: b64 AP8=",
+        "b: gone true",
+    ]
+    assert list(describe_received({})) == ["nothing"]

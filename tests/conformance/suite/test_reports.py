@@ -1,4 +1,4 @@
-"""A run is told in every form, and each tells the same."""
+"""All report formats show the same verdicts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GOT = {"frames": {"a": [{"text": ["2", "<b>"]}]}}
 
 
 def result(id_: str, *, passed: bool) -> CaseResult:
-    """A case of one step, answered right or wrong."""
+    """The result of a case with one step, passed or failed."""
     action = SendText("a", '["?\x01"]')
     case = Case(id_, (Step(action, WANTED),), title="Says `what`", source="lib/x.ex")
     log = (LogLine(0.0, "a", "out", str(action)), LogLine(0.001, "a", "in", {"text": ["2", "<b>"]}))
@@ -37,7 +37,7 @@ def result(id_: str, *, passed: bool) -> CaseResult:
 
 @pytest.fixture
 def report() -> Report:
-    """One case of each outcome."""
+    """A report with one case for each outcome."""
     results = [
         result("join/fine", passed=True),
         result("join/wrong", passed=False),
@@ -50,7 +50,7 @@ def report() -> Report:
 
 
 def test_verdicts(report: Report) -> None:
-    """What was expected to fail and passed is as bad as a failure."""
+    """An unexpected pass is as bad as a failure."""
     assert [verdict.outcome for verdict in report.verdicts] == [
         Outcome.PASSED,
         Outcome.FAILED,
@@ -65,7 +65,7 @@ def test_verdicts(report: Report) -> None:
 
 
 def test_the_command_that_reproduces(report: Report) -> None:
-    """It plays the one case, over its transport, held to the same profile."""
+    """The command plays only this case, with its transport and profile."""
     assert report.reproduce(report.verdicts[1].case) == (
         "phoenix-compat conformance run http://h:1 --only join/wrong --transport websocket "
         "--profile 1.7"
@@ -73,7 +73,7 @@ def test_the_command_that_reproduces(report: Report) -> None:
 
 
 def test_json(report: Report) -> None:
-    """The JSON has every case with its steps, its frames and its reasons."""
+    """The JSON has every case with its steps, frames and reasons."""
     document = json.loads(to_json(report))
 
     wrong = document["cases"][1]
@@ -95,7 +95,7 @@ def test_json(report: Report) -> None:
 
 
 def test_junit(report: Report) -> None:
-    """A CI sees two failures and one that is skipped; control characters do not break the XML."""
+    """The XML has two failures and one skipped test; control characters do not break it."""
     [suite] = ET.fromstring(to_junit(report))  # noqa: S314 - our own XML
 
     assert suite.attrib | {"time": ""} == {
@@ -133,7 +133,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page(report: Report) -> None:
-    """The page loads nothing, escapes what servers say, and its marks lead to the cases."""
+    """The page loads no files, escapes text from servers, and links to the cases."""
     text = to_page(report)
     page = _Page()
     page.feed(text)
@@ -150,7 +150,7 @@ def test_the_page(report: Report) -> None:
 
 
 def test_the_badge(report: Report) -> None:
-    """The badge is XML that says how many passed, in a colour that says how good that is."""
+    """The badge is XML with the number of passed cases and a matching colour."""
     good = Report("", "1.8.12", report.began_at, 1.0, report.verdicts[:1])
 
     badges = {to_badge(one): one for one in (report, good)}
@@ -166,7 +166,7 @@ def test_the_badge(report: Report) -> None:
 
 
 def test_the_terminal(report: Report) -> None:
-    """Each failure has wanted and got side by side, its reason, and the command to repeat it."""
+    """Each failure shows wanted and got, the reason, and the command to repeat it."""
     console = Console(width=110, record=True, file=None, quiet=False, force_terminal=False)
     with console.capture() as captured:
         show_report(console, report)
@@ -183,7 +183,7 @@ def test_the_terminal(report: Report) -> None:
 
 
 def test_the_list(report: Report) -> None:
-    """Each id has one line, with its level and what it is played over."""
+    """Each id has one line with its level and transports."""
     console = Console(width=110)
     with console.capture() as captured:
         show_list(console, [verdict.case for verdict in report.verdicts])

@@ -1,4 +1,4 @@
-"""The judge is judged: a scripted server answers right, wrong or late; the runner must tell."""
+"""The runner detects right, wrong and late answers of a scripted server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OPEN = {"op": "open", "query": "vsn=2.0.0", "expect": {"open": {"status": 101, "
 
 
 def asking(*wanted: dict[str, Any]) -> Case:
-    """A case of one connection and one question, to be answered by these frames."""
+    """A case with one connection and one message, which these frames must answer."""
     expect = {"frames": {"a": list(wanted)}} if wanted else {}
     return parse_case(
         {"id": "asking", "steps": [OPEN, {"op": "send", "json": ["?"], "expect": expect}]}
@@ -48,7 +48,7 @@ async def judge(
 
 
 async def test_right_answers_pass() -> None:
-    """A server that answers what was recorded, keys in any order, is right."""
+    """The recorded answers pass, with keys in any order."""
     case = asking({"text": [1, {"a": 1, "b": "<any>"}]}, {"b64": "AP8="}, {"raw": "no json"})
     binary = encode_frame(b"\x00\xff", Opcode.BINARY, mask=None)
 
@@ -76,7 +76,7 @@ async def test_right_answers_pass() -> None:
     ],
 )
 async def test_wrong_answers_fail(answers: Answers, got: str) -> None:
-    """A missing, additional, reordered, changed or late frame fails the case and is shown."""
+    """A missing, extra, reordered, changed or late frame fails the case and is shown."""
     case = asking({"text": [1]}, {"text": [2]})
 
     result = await judge(case, answers)
@@ -96,7 +96,7 @@ async def test_a_frame_where_silence_was_recorded_fails() -> None:
 
 
 async def test_a_late_frame_fails_the_step_it_falls_into() -> None:
-    """What comes after the quiet of its own step is an answer too many in the next."""
+    """A frame that comes after its step is an extra frame in the next step."""
     case = parse_case(
         {
             "id": "late",
@@ -114,7 +114,7 @@ async def test_a_late_frame_fails_the_step_it_falls_into() -> None:
 
 
 async def test_close_codes_are_compared() -> None:
-    """A connection closed with another code than recorded fails."""
+    """Another close code than the recorded one fails."""
     right = await judge(asking({"close": 1001}), [close(1001)])
     wrong = await judge(asking({"close": 1001}), [close(1000)])
 
@@ -123,8 +123,8 @@ async def test_close_codes_are_compared() -> None:
     assert "got    a: close 1000" in wrong.explain()
 
 
-async def test_what_no_server_may_send_is_told() -> None:
-    """Masked frames, reserved bits and text that is not UTF-8 are shown as violations."""
+async def test_frames_that_no_server_may_send_are_violations() -> None:
+    """Masked frames, reserved bits and text that is not UTF-8 are violations."""
     masked, reserved = encode_frame("[1]"), encode_frame("[1]", rsv=4, mask=None)
     not_utf8 = encode_frame(b"\xff", mask=None)
 
@@ -134,7 +134,7 @@ async def test_what_no_server_may_send_is_told() -> None:
 
 
 async def test_fragments_are_one_message() -> None:
-    """A message in fragments, a pong between them, is compared as the message it is."""
+    """A fragmented message with a pong in between is compared as one message."""
     first = encode_frame("[1", is_final=False, mask=None)
     pong = encode_frame("p", Opcode.PONG, mask=None)
     last = encode_frame(",2]", Opcode.CONTINUATION, mask=None)
@@ -156,7 +156,7 @@ async def test_fragments_are_one_message() -> None:
     ],
 )
 async def test_the_handshake_is_compared(response: bytes, got: dict[str, Any]) -> None:
-    """Another status or subprotocol than recorded fails the opening."""
+    """Another status or subprotocol than the recorded one fails the step."""
     case = parse_case({"id": "opening", "steps": [OPEN]})
 
     result = await judge(case, responses=(response,))
@@ -166,7 +166,7 @@ async def test_the_handshake_is_compared(response: bytes, got: dict[str, Any]) -
 
 
 async def test_connections_are_compared_apart() -> None:
-    """A frame on the wrong connection fails, though the right number of frames came."""
+    """A frame on the wrong connection fails, even if the number of frames is right."""
     case = parse_case(
         {
             "id": "two",
@@ -189,8 +189,8 @@ async def test_connections_are_compared_apart() -> None:
     assert result.steps[2].got == {"frames": {"a": [{"text": [1]}]}}
 
 
-async def test_a_connection_that_closed_itself_is_not_heard() -> None:
-    """After the client's own close nothing on that connection counts."""
+async def test_a_connection_that_the_client_closed_is_ignored() -> None:
+    """After the client has closed a connection, its frames are not compared."""
     case = parse_case(
         {"id": "closing", "steps": [OPEN, {"op": "close", "code": 1000, "expect": {}}]}
     )
@@ -201,7 +201,7 @@ async def test_a_connection_that_closed_itself_is_not_heard() -> None:
 
 
 async def test_http_steps_capture_and_fill_values() -> None:
-    """A captured value goes into later requests, and long-poll messages are shown parsed."""
+    """A captured value is used in later requests, and long-poll messages are parsed."""
     first = {
         "op": "http",
         "path": "/p",
@@ -211,14 +211,17 @@ async def test_http_steps_capture_and_fill_values() -> None:
     second = {
         "op": "http",
         "path": "/p?token=${token}",
-        "want_headers": ["x-kept"],
+        "want_headers": ["x-custom"],
         "expect": {
-            "http": {"status": 200, "body": {"messages": [[1]]}, "headers": {"x-kept": "yes"}}
+            "http": {"status": 200, "body": {"messages": [[1]]}, "headers": {"x-custom": "yes"}}
         },
     }
     case = parse_case({"id": "polling", "steps": [first, second]})
     server = FakeServer(
-        responses=(plain(200, b'{"token":"T"}'), plain(200, b'{"messages":["[1]"]}', "X-Kept: yes"))
+        responses=(
+            plain(200, b'{"token":"T"}'),
+            plain(200, b'{"messages":["[1]"]}', "X-Custom: yes"),
+        )
     )
 
     async with server.run() as base_url:
@@ -232,7 +235,7 @@ async def test_http_steps_capture_and_fill_values() -> None:
     "body", [b'{"messages":[[1]]}', b'{"messages":["[1]"],"x":0}', b"", b"[1]"]
 )
 async def test_a_different_http_body_fails(body: bytes) -> None:
-    """Messages that are not strings, further keys and missing bodies are told apart."""
+    """Messages that are not strings, extra keys and missing bodies fail."""
     expect = {"http": {"status": 200, "body": {"messages": [[1]]}}}
     case = parse_case({"id": "polling", "steps": [{"op": "http", "path": "/p", "expect": expect}]})
 
@@ -242,7 +245,7 @@ async def test_a_different_http_body_fails(body: bytes) -> None:
 
 
 async def test_a_case_that_cannot_be_played_says_where_it_stopped() -> None:
-    """No server, or a step that needs what is not there, is a failed case and not an exception."""
+    """Without a server, or with an impossible step, the case fails without an exception."""
     unopened = parse_case({"id": "unopened", "steps": [{"op": "ping", "conn": "b", "data": "x"}]})
     async with FakeServer().run() as base_url:
         unplayable = await run_case(unopened, base_url, quiet_s=QUIET_S)
@@ -253,8 +256,8 @@ async def test_a_case_that_cannot_be_played_says_where_it_stopped() -> None:
     assert "STOPPED: step 1: ConnectionRefusedError" in unreachable.explain()
 
 
-async def test_cases_run_at_once_within_the_bound() -> None:
-    """Independent cases share the time, at most as many at once as allowed, results in order."""
+async def test_cases_run_concurrently_up_to_the_limit() -> None:
+    """Cases run concurrently up to the limit; the results have the order of the cases."""
     cases = [Case(f"case-{number}", asking({"text": [1]}).steps) for number in range(6)]
     server = FakeServer([text("[1]")])
 
@@ -267,7 +270,7 @@ async def test_cases_run_at_once_within_the_bound() -> None:
 
 
 async def test_names_of_a_case_are_its_own() -> None:
-    """What a case isolates is renamed wherever it stands, differently in each play."""
+    """Isolated names are replaced everywhere in a case, by other names in each run."""
     join = ["1", "1", "room:a", "phx_join", {}]
     case = parse_case(
         {
@@ -290,7 +293,7 @@ async def test_names_of_a_case_are_its_own() -> None:
 
 
 def test_any_is_any_value_but_null() -> None:
-    """`<any>` admits falsy values and refuses null."""
+    """`<any>` matches falsy values, but not null."""
     falsy: list[Any] = [0, "", [], {}, False]
 
     assert all(matches("<any>", got) for got in falsy)
@@ -298,7 +301,7 @@ def test_any_is_any_value_but_null() -> None:
 
 
 def test_the_recorded_vectors_are_there() -> None:
-    """All 73 recorded conversations come with the package, each under a name of its own."""
+    """The package has all 73 recorded conversations, each with its own name."""
     cases = load_vectors()
 
     assert len({case.id for case in cases}) == len(cases) == 73

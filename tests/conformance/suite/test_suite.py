@@ -1,4 +1,4 @@
-"""The suite is what its files say: every recorded case has an id, profiles differ where they do."""
+"""The suite loads every case of the vector files, for each profile and transport."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def ids(cases: list[Case]) -> set[str]:
 
 
 def find(key: str, profile: str = LATEST) -> Case:
-    """One case of a profile."""
+    """The case of a profile with this key."""
     return next(case for case in load_suite(profile) if case.key == key)
 
 
 def test_every_recorded_case_is_in_the_suite() -> None:
-    """The catalog names each conversation of the recording once."""
+    """The catalog lists each recorded conversation once, in order."""
     recorded = [case.id for case in load_vectors()]
     catalog = [entry["name"] for entry in read_vectors("catalog.json")["cases"]]
 
@@ -38,8 +38,8 @@ def test_every_recorded_case_is_in_the_suite() -> None:
     assert {case.recorded_as for case in load_suite()} - {None} == set(recorded)
 
 
-def test_ids_tell_cases_apart() -> None:
-    """No two plays share a key, and no id is the folder of another."""
+def test_ids_are_unique() -> None:
+    """Keys are unique, and no id is a prefix of another up to a slash."""
     cases = load_suite()
     names = sorted(ids(cases))
 
@@ -47,8 +47,8 @@ def test_ids_tell_cases_apart() -> None:
     assert not [id_ for id_ in names if any(other.startswith(f"{id_}/") for other in names)]
 
 
-def test_a_case_is_played_over_each_transport_that_carries_it() -> None:
-    """A long-poll play opens the long-poll path, and cannot tell close codes apart."""
+def test_a_case_is_played_over_each_transport() -> None:
+    """Over long-polling, a case uses the long-poll path and has no close codes."""
     case = find("end/disconnect/self longpoll")
     first, last = case.steps[0], case.steps[-1]
 
@@ -62,26 +62,26 @@ def test_a_case_is_played_over_each_transport_that_carries_it() -> None:
     ("profile", "wanted"), [("1.8.2", {}), ("1.8.12", {"reason": "channel_crash"})]
 )
 def test_a_profile_changes_what_is_wanted(profile: str, wanted: object) -> None:
-    """Before 1.8.10 a phx_error carried nothing."""
+    """Before 1.8.10, the payload of phx_error was empty."""
     case = find("end/crash/unknown-event websocket", profile)
 
     assert case.steps[2].wanted["frames"]["a"][0]["text"][4] == wanted
 
 
-def test_a_profile_leaves_out_what_it_does_not_know() -> None:
-    """Batches over long-polling came with 1.7."""
+def test_a_profile_omits_cases_that_it_does_not_have() -> None:
+    """Long-poll batches exist since 1.7."""
     assert "longpoll/batch/ndjson" not in ids(load_suite("1.6"))
     assert "longpoll/batch/ndjson" in ids(load_suite("1.7"))
 
 
-def test_a_profile_that_is_none_is_a_clear_error() -> None:
-    """The error names the profiles there are."""
+def test_an_unknown_profile_is_an_error() -> None:
+    """The error lists the profiles."""
     with pytest.raises(ConfigError, match=r"no profile '2\.0': choose from 1\.5, "):
         load_suite("2.0")
 
 
 def test_differences_name_what_is_there() -> None:
-    """A difference concerns known profiles, and steps that the case has."""
+    """Differences name existing profiles and existing steps."""
     for profile in profiles():
         assert load_suite(profile)
     for entry in [*read_vectors("catalog.json")["cases"], *read_vectors("written.json")["cases"]]:
@@ -106,14 +106,14 @@ def test_differences_name_what_is_there() -> None:
     ],
 )
 def test_cases_are_chosen_by_name(pattern: str, expected: set[str]) -> None:
-    """An id, its beginning up to a slash, a recorded name, or a pattern."""
+    """A name may be an id, its beginning up to a slash, a recorded name, or a pattern."""
     recorded = [case for case in load_suite() if case.recorded_as is not None]
 
     assert ids(select(recorded, only=[pattern])) == expected
 
 
 def test_cases_are_left_out_by_name_and_level() -> None:
-    """`without` wins over `only`; levels narrow further."""
+    """`without` overrides `only`; levels filter further."""
     cases = load_suite()
 
     some = select(cases, only=["end"], without=["end/idle"], levels=["PROFILE"])
@@ -122,7 +122,7 @@ def test_cases_are_left_out_by_name_and_level() -> None:
 
 
 def test_expected_failures_are_read(tmp_path: Path) -> None:
-    """A line names a case over every transport, or over one; comments are no entries."""
+    """A line names a case over all transports or over one; comments are ignored."""
     path = tmp_path / "known.txt"
     path.write_text("# known\njoin/ok/v1  # no V1\n\nleave/order   longpoll\n")
 
@@ -132,8 +132,8 @@ def test_expected_failures_are_read(tmp_path: Path) -> None:
     assert named == ["join/ok/v1 websocket", "join/ok/v1 longpoll", "leave/order longpoll"]
 
 
-def test_expected_failures_that_name_nothing_are_all_told(tmp_path: Path) -> None:
-    """A misspelt id would hide a failure: it is an error, with its line."""
+def test_unknown_expected_failures_are_an_error(tmp_path: Path) -> None:
+    """A misspelt id would hide a failure, so the error lists all of them with their lines."""
     path = tmp_path / "known.txt"
     path.write_text("join/ok\njoin/ok/v1\njoin/ok/v1 carrier-pigeon\n")
 

@@ -1,4 +1,4 @@
-"""The trace checker finds no fault with Phoenix, nor with this server."""
+"""The trace checker finds no violation by Phoenix or by this server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conformance.recording import RecordedWire, Recording, record_case
 
 CASES = {case.id: case for case in load_vectors()}
 
-# Cases in which the client errs on purpose, and what the checker says of it.
+# Cases in which the client breaks rules on purpose, and the rules that it breaks.
 CLIENT_ERRORS = {
     "bad-json": {"client/undecodable"},
     "bad-shape-object-on-v2": {"client/undecodable"},
@@ -36,10 +36,10 @@ CLIENT_ERRORS = {
 }
 
 
-def told(violations: list[Violation], who: Side) -> list[str]:
-    """The violations of one side, readable."""
+def describe(violations: list[Violation], who: Side) -> list[str]:
+    """The violations of one side, as text."""
     return [
-        f"frame {one.entry.number} {one.rule.id} {one.detail} {one.entry.what}"
+        f"frame {one.entry.number} {one.rule.id} {one.detail} {one.entry.frame}"
         for one in violations
         if one.rule.who is who
     ]
@@ -47,15 +47,15 @@ def told(violations: list[Violation], who: Side) -> list[str]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_phoenix_itself_breaks_no_rule(name: str) -> None:
-    """What was recorded from Phoenix 1.8.12 is right, so whatever is told of it would be wrong."""
+    """The recordings of Phoenix are correct, so a violation would be a false positive."""
     violations = check_trace(record_case(CASES[name]).entries)
 
-    assert told(violations, Side.SERVER) == []
+    assert describe(violations, Side.SERVER) == []
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_clients_of_the_vectors_err_only_on_purpose(name: str) -> None:
-    """Where the recorded client breaks a rule, the case is about that."""
+def test_the_clients_of_the_vectors_break_rules_only_on_purpose(name: str) -> None:
+    """Where the recorded client breaks a rule, the case tests that."""
     violations = check_trace(record_case(CASES[name]).entries)
 
     found = {one.rule.id for one in violations if one.rule.who is Side.CLIENT}
@@ -63,7 +63,7 @@ def test_the_clients_of_the_vectors_err_only_on_purpose(name: str) -> None:
 
 
 def test_recordings_of_the_vectors_are_not_empty() -> None:
-    """Every case leaves entries, but for the plain requests."""
+    """Every case has entries, except for plain HTTP requests."""
     empty = [name for name, case in CASES.items() if not record_case(case).entries]
 
     assert empty == ["websocket-path-plain-get", "longpoll-post-bad-token"]
@@ -82,8 +82,8 @@ EVENTS = (
 ENDINGS = ("stop", "stop_reply", "stop_error", "crash", "unknown")
 
 
-class Rambling:
-    """A client without manners: whatever comes to its mind, and it waits for no answer."""
+class RandomClient:
+    """A client that sends random messages and waits for no reply."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
@@ -91,38 +91,38 @@ class Rambling:
         self._join_refs: dict[str, list[Any]] = {}
 
     def messages(self, count: int) -> Iterator[list[Any]]:
-        """V2 messages, joins and leaves and events of both living and dead joins."""
+        """V2 messages: joins, leaves, and events of open and ended joins."""
         for _message in range(count):
             self._ref += 1
             yield self._message(self._random.choice(("room:a", "room:b", "task:1", "nope:1")))
 
     def _message(self, topic: str) -> list[Any]:
         joined = self._join_refs.setdefault(topic, [])
-        dice = self._random.random()
-        if dice < 0.1:
+        chance = self._random.random()
+        if chance < 0.1:
             return [None, self._ref, "phoenix", "heartbeat", {}]
-        if dice < 0.3 or not joined:
+        if chance < 0.3 or not joined:
             joined.append(self._random.choice((str(self._ref), None, self._ref)))
             return [joined[-1], str(self._ref), topic, "phx_join", {}]
         join_ref = self._random.choice((joined[-1], joined[-1], joined[-1], None, joined[0]))
-        if dice < 0.4:
+        if chance < 0.4:
             return [join_ref, str(self._ref), topic, "phx_leave", {}]
-        event = self._random.choice(EVENTS if dice < 0.9 else ENDINGS)
+        event = self._random.choice(EVENTS if chance < 0.9 else ENDINGS)
         return [join_ref, str(self._ref), topic, event, {"n": self._ref}]
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_this_server_breaks_no_rule_whatever_it_is_told(
+async def test_this_server_breaks_no_rule_with_random_clients(
     reference_url: str, seed: int
 ) -> None:
-    """Two clients ramble at once; every frame of the server has its right place."""
+    """With two random clients at once, no frame of the server breaks a MUST."""
     recording = Recording(now_s=None)
     wires = [
         await RecordedWire.open(recording, reference_url, conn, "vsn=2.0.0") for conn in ("a", "b")
     ]
-    ramblings = [Rambling(seed * 2 + index).messages(150) for index in range(2)]
+    clients = [RandomClient(seed * 2 + index).messages(150) for index in range(2)]
 
-    for messages in zip(*ramblings, strict=True):
+    for messages in zip(*clients, strict=True):
         for wire, message in zip(wires, messages, strict=True):
             await wire.send(message)
     for wire in wires:
@@ -130,14 +130,14 @@ async def test_this_server_breaks_no_rule_whatever_it_is_told(
 
     violations = check_trace(recording.entries)
     errors = [one for one in violations if one.rule.level is Level.MUST]
-    assert told(errors, Side.SERVER) == []
+    assert describe(errors, Side.SERVER) == []
     assert len(recording.entries) > 400
 
 
-def test_a_case_that_is_changed_is_told() -> None:
-    """The recordings are not judged with a blind eye: an answer too many is seen."""
+def test_a_changed_recording_breaks_a_rule() -> None:
+    """A repeated reply in a recording is found."""
     case: Case = CASES["join-ok-v2"]
     recording = record_case(case)
     recording.entries.append(recording.entries[-1])
 
-    assert told(check_trace(recording.entries), Side.SERVER) != []
+    assert describe(check_trace(recording.entries), Side.SERVER) != []

@@ -1,4 +1,4 @@
-"""The raw client puts on the wire what it is asked for, and reads what is there."""
+"""The raw client sends exactly the requested bytes, and returns what it receives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.conformance.suite.fake_server import HANG_UP, WELCOME, FakeServer, pl
 
 
 async def read(sent: bytes) -> RawFrame | None:
-    """Read one frame from a server that sends these bytes and hangs up at the first question."""
+    """Read one frame from a server that sends these bytes, and drops the connection later."""
     async with FakeServer([HANG_UP], responses=(WELCOME + sent,)).run() as base_url:
         client = await WireClient.connect(base_url)
         await client.handshake("/")
@@ -30,7 +30,7 @@ async def read(sent: bytes) -> RawFrame | None:
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 125, 126, 65535, 65536])
 async def test_a_frame_is_read_as_it_was_built(size_bytes: int) -> None:
-    """Payloads of every length form come back unmasked and whole."""
+    """Payloads with every length encoding are returned complete and unmasked."""
     payload = bytes(range(256)) * 257
     sent = encode_frame(payload[:size_bytes], Opcode.BINARY, is_final=False, rsv=5)
 
@@ -40,7 +40,7 @@ async def test_a_frame_is_read_as_it_was_built(size_bytes: int) -> None:
 
 
 def test_frames_have_the_bytes_of_rfc_6455() -> None:
-    """Header, mask and payload stand where RFC 6455 §5.7 shows them for "Hello"."""
+    """The frames are those of the example in RFC 6455 §5.7."""
     masked = encode_frame("Hello")
     unmasked = encode_frame("Hello", mask=None)
 
@@ -48,8 +48,8 @@ def test_frames_have_the_bytes_of_rfc_6455() -> None:
     assert unmasked.hex() == "810548656c6c6f"
 
 
-async def test_a_close_frame_tells_its_code_and_reason() -> None:
-    """Code and reason are read apart; an empty close counts as 1005."""
+async def test_a_close_frame_has_a_code_and_a_reason() -> None:
+    """Code and reason are separate; an empty close frame has the code 1005."""
     full = await read(encode_close(1001, b"bye"))
     empty = await read(encode_close())
 
@@ -61,19 +61,19 @@ async def test_a_close_frame_tells_its_code_and_reason() -> None:
 
 @pytest.mark.parametrize("sent", [b"", encode_frame("Hello")[:-1]])
 async def test_the_end_of_the_connection_is_none(sent: bytes) -> None:
-    """A connection that ends between frames or within one gives no frame."""
+    """If the connection ends between frames or within one, there is no frame."""
     frame = await read(sent)
 
     assert frame is None
 
 
 def test_the_accept_key_is_that_of_rfc_6455() -> None:
-    """The example of RFC 6455 §1.3 gives the answer printed there."""
+    """The key of the example in RFC 6455 §1.3 gives the result printed there."""
     assert accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
 def test_a_handshake_header_can_be_left_out() -> None:
-    """None removes a header of the handshake, another value replaces it."""
+    """None removes a handshake header; another value replaces it."""
     changed = upgrade_headers("h", {"Upgrade": None, "Connection": "close"}, [("X-A", "1")])
 
     names = [name for name, _value in changed]
@@ -92,7 +92,7 @@ def test_a_handshake_header_can_be_left_out() -> None:
     ids=["by-length", "chunked", "until-the-end"],
 )
 async def test_bodies_of_every_form_are_read(response: bytes) -> None:
-    """A body is read by its length, by chunks or until the connection ends."""
+    """A body is read by length, in chunks, or until the connection ends."""
     async with FakeServer(responses=(response,)).run() as base_url:
         client = await WireClient.connect(base_url)
         answer = await client.request("GET", "/")

@@ -1,0 +1,1 @@
+"""Tests of the fault server, the pytest plugin and the `conformance` commands."""

@@ -1,4 +1,4 @@
-"""The scene of the fault server's tests: a server, a raw client, and its control API."""
+"""Fixtures for tests of the fault server: a server, raw websockets and the control API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.wire import PhoenixWire
 SOCKET = "/faults/t/socket/websocket?vsn=2.0.0"
 ASK = {"n": 1}
 
-Visit = Callable[..., Awaitable[PhoenixWire]]
+Connect = Callable[..., Awaitable[PhoenixWire]]
 Post = Callable[[dict[str, Any]], Awaitable[int]]
 
 
@@ -40,7 +40,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def arm(base_url: str, http: aiohttp.ClientSession) -> Post:
-    """Arm a fault for the client of these tests; gives the status."""
+    """Arm a fault for the client `t`; returns the HTTP status."""
 
     async def post(document: dict[str, Any]) -> int:
         async with http.post(f"{base_url}/control/faults", json={"client": "t", **document}) as it:
@@ -50,33 +50,33 @@ def arm(base_url: str, http: aiohttp.ClientSession) -> Post:
 
 
 @pytest.fixture
-def visit(base_url: str, open_wire: Open) -> Visit:
-    """Open a websocket; with a topic, join it and read the reply."""
+def connect(base_url: str, open_wire: Open) -> Connect:
+    """Open a websocket; with a topic, send a join of it."""
 
-    async def go(topic: str | None = None, target: str = SOCKET) -> PhoenixWire:
+    async def open_and_join(topic: str | None = None, target: str = SOCKET) -> PhoenixWire:
         wire = await open_wire(base_url, target)
         if topic is not None:
             await wire.send(["1", "1", topic, "phx_join", {}])
         return wire
 
-    return go
+    return open_and_join
 
 
-async def joined(visit: Visit, topic: str) -> PhoenixWire:
-    """A websocket that joined a topic and was greeted."""
-    wire = await visit(topic)
+async def joined(connect: Connect, topic: str) -> PhoenixWire:
+    """A websocket that has joined a topic and received `ask`."""
+    wire = await connect(topic)
     assert (await wire.recv())[:4] == ["1", "1", topic, "phx_reply"]
     assert await wire.recv() == ["1", None, topic, "ask", ASK]
     return wire
 
 
 async def ending(wire: PhoenixWire) -> int | None:
-    """The code of the close frame that comes next, or None when the connection is just gone."""
+    """The code of the close frame that comes next, or None if the connection ends without one."""
     frame = await wire.client.read_frame()
     return None if frame is None else frame.close_code
 
 
 async def upgrade(dial: Dial, base_url: str, target: str = SOCKET) -> HttpResponse:
-    """The answer to a handshake."""
+    """The response to a handshake."""
     client = await dial(base_url)
     return await client.handshake(target)

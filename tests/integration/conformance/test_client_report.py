@@ -1,4 +1,4 @@
-"""`conformance serve` with its fault server, and `conformance report`, as processes."""
+"""Runs `conformance serve` and `conformance report` as processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPORT = ("-m", "phoenix_compat", "conformance", "report")
 
 
 async def test_a_client_is_judged(tmp_path: Path) -> None:
-    """After a client was here its verdicts are printed, as table, JSON and page."""
+    """The verdicts on a client are printed as a table, as JSON and as a page."""
     page = tmp_path / "report.html"
     async with server(*SERVE) as (_, url), aiohttp.ClientSession() as http:
         async with http.ws_connect(f"{url}/faults/mine/socket/websocket?vsn=2.0.0") as socket:
@@ -38,7 +38,7 @@ async def test_a_client_is_judged(tmp_path: Path) -> None:
 
 
 async def test_no_fault_server() -> None:
-    """An address where none answers is a clear error."""
+    """Without a server at the address, the command fails with a clear error."""
     finished = await run(*REPORT, "http://127.0.0.1:9")
 
     assert finished.code == 2

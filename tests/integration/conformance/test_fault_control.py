@@ -1,4 +1,4 @@
-"""The control API of the fault server: arm faults, fetch records and verdicts; and its bounds."""
+"""The control API of the fault server arms faults and returns records and verdicts."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from phoenix_compat.conformance.suite.wire_client import Opcode, encode_close
 from tests.conftest import Dial
 from tests.integration.conformance.fault_harness import (
     ASK,
+    Connect,
     Post,
-    Visit,
     arm,
     base_url,
+    connect,
     ending,
     http,
     joined,
     upgrade,
-    visit,
 )
 
-__all__ = ["arm", "base_url", "http", "visit"]  # fixtures
+__all__ = ["arm", "base_url", "connect", "http"]  # fixtures
 
 
-async def test_armed_for_a_topic(visit: Visit, arm: Post) -> None:
-    """A fault armed for any topic strikes where it is joined already, or at the next push."""
-    wire = await joined(visit, "room:a")
+async def test_armed_for_a_topic(connect: Connect, arm: Post) -> None:
+    """A fault that is armed for a joined topic strikes at once, or at the next push."""
+    wire = await joined(connect, "room:a")
 
     assert await arm({"topic": "room:a", "fault": "twice"}) == 201
     await wire.send(["1", "2", "room:a", "echo", {}])
@@ -36,9 +36,11 @@ async def test_armed_for_a_topic(visit: Visit, arm: Post) -> None:
     assert (await wire.recv())[3] == "phx_error"
 
 
-async def test_armed_for_connections(visit: Visit, arm: Post, dial: Dial, base_url: str) -> None:
-    """Without a topic a fault strikes every connection of the fanout, or the next ones."""
-    wires = [await visit() for _connection in range(2)]
+async def test_armed_for_connections(
+    connect: Connect, arm: Post, dial: Dial, base_url: str
+) -> None:
+    """Without a topic, a fault strikes every connection of the session, or the next ones."""
+    wires = [await connect() for _connection in range(2)]
 
     await arm({"fault": "close:4001"})
     codes = [await ending(wire) for wire in wires]
@@ -48,12 +50,14 @@ async def test_armed_for_connections(visit: Visit, arm: Post, dial: Dial, base_u
 
     assert codes == [4001, 4001]
     assert refused.status == 502
-    assert await ending(await visit()) == 1008
+    assert await ending(await connect()) == 1008
     assert await arm({"fault": "ping"}) == 201
 
 
-async def test_disarm(visit: Visit, arm: Post, base_url: str, http: aiohttp.ClientSession) -> None:
-    """What is armed can be forgotten."""
+async def test_disarm(
+    connect: Connect, arm: Post, base_url: str, http: aiohttp.ClientSession
+) -> None:
+    """Faults can be disarmed."""
     await arm({"fault": "refuse_upgrades"})
     await arm({"fault": "twice", "topic": "room:a"})
 
@@ -63,7 +67,7 @@ async def test_disarm(visit: Visit, arm: Post, base_url: str, http: aiohttp.Clie
         listed = await answer.json()
     assert listed["armed"] == []
     assert {"close", "drop", "flap"} <= {fault["name"] for fault in listed["faults"]}
-    assert (await (await visit("room:a")).recv())[3] == "phx_reply"
+    assert (await (await connect("room:a")).recv())[3] == "phx_reply"
 
 
 @pytest.mark.parametrize(
@@ -75,14 +79,14 @@ async def test_disarm(visit: Visit, arm: Post, base_url: str, http: aiohttp.Clie
         ({"fault": "refuse_upgrades", "topic": "room:a"}, "topic"),
         ({"fault": "drop", "topic": 7}, "topic"),
         ({"fault": "drop", "client": "a/b"}, "client"),
-        ({"fault": "drop", "fanout": ""}, "fanout"),
+        ({"fault": "drop", "lane": ""}, "lane"),
         ([], "body"),
     ],
 )
 async def test_control_errors(
     base_url: str, http: aiohttp.ClientSession, document: Any, field: str
 ) -> None:
-    """A request that makes no sense gets a problem that names the field."""
+    """An invalid request is answered with a problem that names the field."""
     async with http.post(f"{base_url}/control/faults", json=document) as answer:
         assert (answer.status, answer.content_type) == (422, "application/problem+json")
         problem = await answer.json()
@@ -91,11 +95,11 @@ async def test_control_errors(
     assert problem["detail"]
 
 
-async def test_the_record_tells_everything(
-    visit: Visit, base_url: str, http: aiohttp.ClientSession
+async def test_the_record_has_everything(
+    connect: Connect, base_url: str, http: aiohttp.ClientSession
 ) -> None:
-    """Attempts, messages both ways, strikes, pings, closes: in order, per fanout."""
-    wire = await joined(visit, "fault:ping:after=0s")
+    """Attempts, messages, strikes, pings and closes are recorded in order."""
+    wire = await joined(connect, "fault:ping:after=0s")
     await wire.recv_frame()
     await wire.client.send_frame(b"are you there?", Opcode.PONG)
     await wire.client.send_frame(b"x", Opcode.PING)
@@ -114,9 +118,11 @@ async def test_the_record_tells_everything(
     assert record["lost"] == 0
 
 
-async def test_unreadable_frames(visit: Visit, base_url: str, http: aiohttp.ClientSession) -> None:
-    """They end the connection with 1011, as in Phoenix, and fail the client."""
-    wire = await joined(visit, "fault:none")
+async def test_unreadable_frames(
+    connect: Connect, base_url: str, http: aiohttp.ClientSession
+) -> None:
+    """An unreadable frame closes the connection with 1011, as in Phoenix, and fails the client."""
+    wire = await joined(connect, "fault:none")
     await wire.send_text("{")
     assert await ending(wire) == 1011
 
@@ -129,11 +135,11 @@ async def test_unreadable_frames(visit: Visit, base_url: str, http: aiohttp.Clie
     assert report["counts"]["not seen"] == len(verdicts) - 1
 
 
-async def test_what_an_app_heard_over_http(
-    visit: Visit, base_url: str, http: aiohttp.ClientSession
+async def test_an_app_reports_over_http(
+    connect: Connect, base_url: str, http: aiohttp.ClientSession
 ) -> None:
-    """An app that cannot push says over HTTP what it heard."""
-    wire = await visit("fault:broadcast")
+    """An app that cannot push reports over HTTP what it received."""
+    wire = await connect("fault:broadcast")
     await wire.recv_many(2)
 
     body = {"client": "t", "payload": ASK}
@@ -146,10 +152,8 @@ async def test_what_an_app_heard_over_http(
     assert verdicts["client/events/broadcast"] == "passed"
 
 
-async def test_scenarios_tell_where_to_connect(
-    base_url: str, http: aiohttp.ClientSession, dial: Dial
-) -> None:
-    """Each scenario has a URL of its own, and its fault exists."""
+async def test_scenarios_have_urls(base_url: str, http: aiohttp.ClientSession, dial: Dial) -> None:
+    """Each scenario has its own URL, and its fault exists."""
     async with http.get(f"{base_url}/control/scenarios", params={"client": "mine"}) as answer:
         document = await answer.json()
 
@@ -161,11 +165,11 @@ async def test_scenarios_tell_where_to_connect(
     assert document["app"]
 
 
-async def test_the_page_needs_nothing_else(
-    visit: Visit, base_url: str, http: aiohttp.ClientSession
+async def test_the_page_is_self_contained(
+    connect: Connect, base_url: str, http: aiohttp.ClientSession
 ) -> None:
-    """The report is one page; what a client sent cannot break out of it."""
-    wire = await joined(visit, "fault:none")
+    """The report is one page, and text from a client is escaped."""
+    wire = await joined(connect, "fault:none")
     await wire.send(["1", "2", "fault:none", "<script>alert(1)</script>", {}])
     await wire.recv()
 
@@ -179,9 +183,11 @@ async def test_the_page_needs_nothing_else(
     assert "href=" not in page
 
 
-async def test_forgotten_clients(visit: Visit, base_url: str, http: aiohttp.ClientSession) -> None:
-    """A forgotten client is disconnected, and its record is gone."""
-    wire = await joined(visit, "room:a")
+async def test_deleted_clients(
+    connect: Connect, base_url: str, http: aiohttp.ClientSession
+) -> None:
+    """A deleted client is disconnected, and its record is gone."""
+    wire = await joined(connect, "room:a")
 
     await http.delete(f"{base_url}/control/record", params={"client": "t"})
 
@@ -191,23 +197,23 @@ async def test_forgotten_clients(visit: Visit, base_url: str, http: aiohttp.Clie
 
 
 async def test_late_answers_are_bounded(
-    visit: Visit, base_url: str, http: aiohttp.ClientSession
+    connect: Connect, base_url: str, http: aiohttp.ClientSession
 ) -> None:
-    """A client that makes too many answers wait is reset, and the record says so."""
-    wire = await joined(visit, "fault:late:60s")
+    """A client with too many pending answers is reset, and the record says so."""
+    wire = await joined(connect, "fault:late:60s")
 
     for _push in range(501):
         await wire.send(["1", "2", "fault:late:60s", "echo", {}])
 
     assert await ending(wire) is None
-    assert "too many late answers" in await noted(base_url, http)
+    assert "too many late answers" in await record_text(base_url, http)
 
 
 async def test_slow_readers_are_reset(
-    visit: Visit, base_url: str, http: aiohttp.ClientSession
+    connect: Connect, base_url: str, http: aiohttp.ClientSession
 ) -> None:
-    """What a client does not read is not kept without end."""
-    wire = await joined(visit, "room:a")
+    """A client that does not read is reset at the limit."""
+    wire = await joined(connect, "room:a")
     frame = f'["1","2","room:a","echo",{{"text":"{"x" * 2_000_000}"}}]'
 
     async def push_without_reading() -> None:
@@ -217,17 +223,17 @@ async def test_slow_readers_are_reset(
     with pytest.raises(ConnectionError):
         await push_without_reading()
 
-    assert "client reads too slowly" in await noted(base_url, http)
+    assert "client reads too slowly" in await record_text(base_url, http)
 
 
-async def noted(base_url: str, http: aiohttp.ClientSession) -> str:
-    """The whole record of the client of these tests, as text."""
+async def record_text(base_url: str, http: aiohttp.ClientSession) -> str:
+    """The record of the client `t`, as JSON text."""
     async with http.get(f"{base_url}/control/record", params={"client": "t"}) as answer:
         return await answer.text()
 
 
 async def test_names_of_clients_are_bounded(dial: Dial, base_url: str) -> None:
-    """A name that would make a mess of reports is refused."""
+    """A client name with other characters is refused."""
     answer = await upgrade(dial, base_url, "/faults/a%20b/socket/websocket?vsn=2.0.0")
 
     assert answer.status == 400
@@ -248,7 +254,7 @@ async def test_names_of_clients_are_bounded(dial: Dial, base_url: str) -> None:
 async def test_a_page_from_elsewhere_controls_nothing(
     base_url: str, http: aiohttp.ClientSession, target: str, headers: dict[str, str], status: int
 ) -> None:
-    """What any page can send is refused as a problem document, and nothing is armed."""
+    """A cross-site request is refused with a problem document, and nothing is armed."""
     headers = {"Content-Type": "application/json"} | headers
     body = b'{"fault": "twice", "topic": "room:a", "payload": {}}'
 
@@ -260,16 +266,16 @@ async def test_a_page_from_elsewhere_controls_nothing(
     assert (refused.status, document["status"], armed) == (status, status, [])
 
 
-async def test_a_page_from_elsewhere_forgets_nothing(
+async def test_a_page_from_elsewhere_deletes_nothing(
     base_url: str, http: aiohttp.ClientSession
 ) -> None:
-    """A DELETE is a change as well; reading under a foreign host is refused, too."""
+    """A cross-site DELETE is refused, and so is reading under a foreign host name."""
     origin, host = {"Origin": "http://evil.example"}, {"Host": "evil.example"}
 
     async with http.delete(f"{base_url}/control/record", headers=origin) as forgotten:
         pass
     async with http.get(f"{base_url}/control/record", headers=host) as read:
-        told = await read.text()
+        text = await read.text()
 
     assert (forgotten.status, read.status) == (403, 421)
-    assert "--allowed-host" in told
+    assert "--allowed-host" in text

@@ -1,4 +1,4 @@
-"""The fault server, faced by a raw websocket client: each fault does what its row says."""
+"""Each fault does what the table says, as seen by a raw websocket client."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from tests.conftest import Dial
 from tests.integration.conformance.fault_harness import (
     ASK,
     SOCKET,
-    Visit,
+    Connect,
     base_url,
+    connect,
     ending,
     joined,
     upgrade,
-    visit,
 )
 from tests.wire import OK, replied
 
-__all__ = ["base_url", "visit"]  # fixtures
+__all__ = ["base_url", "connect"]  # fixtures
 
 
-async def test_a_topic_without_a_fault(visit: Visit) -> None:
-    """It is a small Phoenix channel: join, echo, heartbeat, leave, unmatched topic."""
-    wire = await joined(visit, "room:lobby")
+async def test_a_topic_without_a_fault(connect: Connect) -> None:
+    """A topic without a fault behaves like a small Phoenix channel."""
+    wire = await joined(connect, "room:lobby")
 
     await wire.send(["1", "2", "room:lobby", "echo", {"a": 1}])
     await wire.send([None, "3", "phoenix", "heartbeat", {}])
@@ -45,9 +45,9 @@ async def test_a_topic_without_a_fault(visit: Visit) -> None:
     ]  # fmt: skip
 
 
-async def test_v1(visit: Visit) -> None:
-    """A client that names no version speaks V1, and is answered in V1."""
-    wire = await visit(target="/faults/socket/websocket/")
+async def test_v1(connect: Connect) -> None:
+    """A client without `vsn` speaks V1 and is answered in V1."""
+    wire = await connect(target="/faults/socket/websocket/")
 
     await wire.send({"topic": "fault:crash", "event": "phx_join", "payload": {}, "ref": 1})
 
@@ -57,9 +57,9 @@ async def test_v1(visit: Visit) -> None:
     assert (crash["event"], crash["ref"]) == ("phx_error", 1)
 
 
-async def test_a_topic_that_makes_no_sense(visit: Visit) -> None:
+async def test_an_invalid_topic(connect: Connect) -> None:
     """The join is refused with the reason."""
-    wire = await visit("fault:clsoe:1001")
+    wire = await connect("fault:clsoe:1001")
 
     reply = await wire.recv()
 
@@ -68,11 +68,11 @@ async def test_a_topic_that_makes_no_sense(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 4999])
-async def test_close(visit: Visit, code: int) -> None:
-    """The close frame carries the code that the topic names; the next time nothing happens."""
+async def test_close(connect: Connect, code: int) -> None:
+    """The connection is closed with the topic's code, once."""
     topic = f"fault:close:{code}:after=10ms"
 
-    first, second = await joined(visit, topic), await visit(topic)
+    first, second = await joined(connect, topic), await connect(topic)
 
     assert await ending(first) == code
     await second.recv_many(2)
@@ -81,10 +81,10 @@ async def test_close(visit: Visit, code: int) -> None:
 
 
 @pytest.mark.parametrize("moment", ["joining", "push"])
-async def test_close_at_another_moment(visit: Visit, moment: str) -> None:
-    """It can come in place of the reply to the join, or to a push."""
+async def test_close_at_another_moment(connect: Connect, moment: str) -> None:
+    """The close can replace the reply to the join or to a push."""
     topic = f"fault:close:1011:on={moment}"
-    wire = await visit(topic)
+    wire = await connect(topic)
     if moment == "push":
         await wire.recv_many(2)
         await wire.send(["1", "2", topic, "echo", {}])
@@ -92,16 +92,16 @@ async def test_close_at_another_moment(visit: Visit, moment: str) -> None:
     assert await ending(wire) == 1011
 
 
-async def test_drop(visit: Visit) -> None:
-    """The connection is gone, without a close frame."""
-    wire = await joined(visit, "fault:drop:after=0s")
+async def test_drop(connect: Connect) -> None:
+    """The connection ends without a close frame."""
+    wire = await joined(connect, "fault:drop:after=0s")
 
     assert await ending(wire) is None
 
 
-async def test_late_never_and_twice(visit: Visit) -> None:
-    """One reply comes after the other's, one never, one twice."""
-    wire = await visit()
+async def test_late_never_and_twice(connect: Connect) -> None:
+    """One reply is delayed, one never sent, one sent twice."""
+    wire = await connect()
     topics = ["fault:late:100ms", "fault:never", "fault:twice"]
     for topic in topics:
         await wire.send(["1", "1", topic, "phx_join", {}])
@@ -114,9 +114,9 @@ async def test_late_never_and_twice(visit: Visit) -> None:
     assert refs == ["fault:twice", "fault:twice", "fault:late:100ms"]
 
 
-async def test_joins_that_are_not_answered(visit: Visit) -> None:
-    """`never` strikes the first join only; `refuse_joins` as many as it says."""
-    wire = await visit("fault:never:on=join")
+async def test_joins_that_are_not_answered(connect: Connect) -> None:
+    """`never` strikes only the first join; `refuse_joins` as many as its value says."""
+    wire = await connect("fault:never:on=join")
     await wire.send(["2", "2", "fault:never:on=join", "phx_join", {}])
     reply, closed, ask = await wire.recv_many(3)
     for ref in ("3", "4", "5"):
@@ -127,19 +127,19 @@ async def test_joins_that_are_not_answered(visit: Visit) -> None:
     assert [answer[4]["status"] for answer in answers] == ["error", "error", "ok"]
 
 
-async def test_crash_and_phx_close(visit: Visit) -> None:
-    """The channel ends as Phoenix ends one, and its topic is free again."""
+async def test_crash_and_phx_close(connect: Connect) -> None:
+    """The channel ends as in Phoenix, and its topic can be joined again."""
     for event, payload in (("phx_error", {"reason": "channel_crash"}), ("phx_close", {})):
         topic = {"phx_error": "fault:crash", "phx_close": "fault:phx_close"}[event]
-        wire = await joined(visit, topic)
+        wire = await joined(connect, topic)
         assert await wire.recv() == ["1", "1", topic, event, payload]
         await wire.send(["1", "2", topic, "echo", {}])
         assert (await wire.recv())[4]["response"] == {"reason": "unmatched topic"}
 
 
-async def test_refs_that_are_numbers(visit: Visit) -> None:
-    """Refs keep their type, 0 included."""
-    wire = await visit()
+async def test_refs_that_are_numbers(connect: Connect) -> None:
+    """Refs keep their JSON type, including 0."""
+    wire = await connect()
     await wire.send([0, 0, "fault:crash:on=joining", "phx_join", {}])
     await wire.send([1, 1, "fault:stale_ref", "phx_join", {}])
 
@@ -149,10 +149,10 @@ async def test_refs_that_are_numbers(visit: Visit) -> None:
     assert [message[0] for message in messages[1:]] == [1, STALE_REF]
 
 
-async def test_stale_refs(visit: Visit) -> None:
-    """Messages of a former join come first, those of this one after them."""
+async def test_stale_refs(connect: Connect) -> None:
+    """Messages of an earlier join come before those of the current one."""
     topic, stale = "fault:stale_ref", str(STALE_REF)
-    wire = await visit(topic)
+    wire = await connect(topic)
     await wire.send(["1", "2", topic, "echo", {"a": 1}])
 
     messages = await wire.recv_many(7)
@@ -165,16 +165,16 @@ async def test_stale_refs(visit: Visit) -> None:
     ]
 
 
-async def test_broadcast_binary_and_noise(visit: Visit) -> None:
-    """`ask` comes without a join_ref, as four bytes, or after messages nobody knows."""
-    wire = await visit("fault:broadcast")
+async def test_broadcast_binary_and_noise(connect: Connect) -> None:
+    """`ask` comes without a join_ref, as four bytes, or after unknown messages."""
+    wire = await connect("fault:broadcast")
     assert (await wire.recv_many(2))[1] == [None, None, "fault:broadcast", "ask", ASK]
 
-    wire = await visit("fault:binary")
+    wire = await connect("fault:binary")
     await wire.recv()
     assert await wire.recv_binary() == b"\0\x01\x0c\x031fault:binaryask" + SOME_BYTES
 
-    wire = await visit("fault:noise")
+    wire = await connect("fault:noise")
     events = [(message[2], message[3]) for message in await wire.recv_many(5)]
     assert events == [
         ("fault:noise", "phx_reply"),
@@ -185,26 +185,26 @@ async def test_broadcast_binary_and_noise(visit: Visit) -> None:
     ]
 
 
-async def test_binary_needs_v2(visit: Visit) -> None:
-    """A V1 client cannot be sent bytes: its join is refused with the reason."""
-    wire = await visit(target="/faults/socket/websocket")
+async def test_binary_needs_v2(connect: Connect) -> None:
+    """V1 cannot carry bytes, so a V1 client's join is refused with the reason."""
+    wire = await connect(target="/faults/socket/websocket")
 
     await wire.send({"topic": "fault:binary", "event": "phx_join", "payload": {}, "ref": "1"})
 
     assert "vsn 2.0.0" in (await wire.recv())["payload"]["response"]["reason"]
 
 
-async def test_what_cannot_be_written(visit: Visit) -> None:
+async def test_messages_that_cannot_be_encoded(connect: Connect) -> None:
     """A topic too long for a binary frame ends the connection with 1011, as in Phoenix."""
-    wire = await visit(f"fault:binary:id={'x' * 300}")
+    wire = await connect(f"fault:binary:id={'x' * 300}")
     await wire.recv()
 
     assert await ending(wire) == 1011
 
 
-async def test_fragments(visit: Visit) -> None:
-    """A message comes in three fragments, with a ping between."""
-    wire = await visit("fault:fragment")
+async def test_fragments(connect: Connect) -> None:
+    """A message is sent in three fragments, with a ping in between."""
+    wire = await connect("fault:fragment")
 
     frames = [await wire.recv_frame() for _frame in range(4)]
 
@@ -218,8 +218,8 @@ async def test_fragments(visit: Visit) -> None:
     assert payload.startswith(b'["1","1","fault:fragment","phx_reply"')
 
 
-async def test_segments(visit: Visit, base_url: str) -> None:
-    """A frame comes in TCP segments, the first of one byte."""
+async def test_segments(connect: Connect, base_url: str) -> None:
+    """A frame is sent in TCP segments, the first of one byte."""
     reader, writer = await asyncio.open_connection(*base_url.removeprefix("http://").split(":"))
     client = WireClient(reader, writer, "localhost")
     await client.handshake(SOCKET)
@@ -232,10 +232,10 @@ async def test_segments(visit: Visit, base_url: str) -> None:
     await client.close()
 
 
-async def test_silence(visit: Visit) -> None:
+async def test_silence(connect: Connect) -> None:
     """`silent_heartbeat` leaves heartbeats unanswered, `half_open` everything."""
     for topic, wanted in (("fault:silent_heartbeat", ["echo"]), ("fault:half_open", [])):
-        wire = await joined(visit, f"{topic}:after=0s")
+        wire = await joined(connect, f"{topic}:after=0s")
         await wire.send([None, "beat", "phoenix", "heartbeat", {}])
         await wire.send(["1", "echo", f"{topic}:after=0s", "echo", {}])
         if wanted:
@@ -244,9 +244,9 @@ async def test_silence(visit: Visit) -> None:
             await wire.client.read_frame(0.1)
 
 
-async def test_half_open_connections_answer_no_close_frame(visit: Visit) -> None:
-    """Whoever waits for the answer to its close frame waits for ever."""
-    wire = await joined(visit, "fault:half_open:after=0s")
+async def test_half_open_connections_answer_no_close_frame(connect: Connect) -> None:
+    """A close frame of the client gets no answer."""
+    wire = await joined(connect, "fault:half_open:after=0s")
 
     await wire.client.send_bytes(encode_close(1000))
 
@@ -254,9 +254,9 @@ async def test_half_open_connections_answer_no_close_frame(visit: Visit) -> None
         await wire.client.read_frame(0.2)
 
 
-async def test_outage(visit: Visit, dial: Dial, base_url: str) -> None:
-    """The connection is dropped, and so many upgrades are refused with the status."""
-    wire = await joined(visit, "fault:outage:429:times=2:after=0s")
+async def test_outage(connect: Connect, dial: Dial, base_url: str) -> None:
+    """The connection is dropped, and the next `times` upgrades are refused with the status."""
+    wire = await joined(connect, "fault:outage:429:times=2:after=0s")
     assert await ending(wire) is None
 
     statuses = [(await upgrade(dial, base_url)).status for _attempt in range(3)]
@@ -264,20 +264,20 @@ async def test_outage(visit: Visit, dial: Dial, base_url: str) -> None:
     assert statuses == [429, 429, 101]
 
 
-async def test_flap(visit: Visit) -> None:
-    """So many connections are closed at once after their upgrade."""
-    wire = await joined(visit, "fault:flap:1013:times=2:after=0s")
+async def test_flap(connect: Connect) -> None:
+    """The next `times` connections are closed right after their upgrade."""
+    wire = await joined(connect, "fault:flap:1013:times=2:after=0s")
 
-    codes = [await ending(wire), *[await ending(await visit()) for _time in range(2)]]
-    last = await visit("room:a")
+    codes = [await ending(wire), *[await ending(await connect()) for _time in range(2)]]
+    last = await connect("room:a")
 
     assert codes == [1013, 1013, 1013]
     assert (await last.recv())[3] == "phx_reply"
 
 
-async def test_restart(visit: Visit, base_url: str) -> None:
-    """All connections close with 1012; new ones are reset for a while, then welcome."""
-    other, wire = await visit(), await joined(visit, "fault:restart:300ms:after=0s")
+async def test_restart(connect: Connect, base_url: str) -> None:
+    """All connections are closed with 1012; new ones are reset until the restart is over."""
+    other, wire = await connect(), await joined(connect, "fault:restart:300ms:after=0s")
     assert [await ending(wire), await ending(other)] == [1012, 1012]
 
     client = await WireClient.connect(base_url)
@@ -286,12 +286,12 @@ async def test_restart(visit: Visit, base_url: str) -> None:
     await client.close()
     await asyncio.sleep(0.35)  # the time that the restart takes
 
-    assert (await (await visit("room:a")).recv())[3] == "phx_reply"
+    assert (await (await connect("room:a")).recv())[3] == "phx_reply"
 
 
-async def test_lanes_do_not_disturb_each_other(visit: Visit, dial: Dial, base_url: str) -> None:
-    """An outage in one fanout is none in another."""
-    await ending(await joined(visit, "fault:outage:503:times=9:after=0s"))
+async def test_sessions_are_independent(connect: Connect, dial: Dial, base_url: str) -> None:
+    """An outage in one session does not affect another."""
+    await ending(await joined(connect, "fault:outage:503:times=9:after=0s"))
 
     other = await upgrade(dial, base_url, "/faults/t/other/socket/websocket?vsn=2.0.0")
 
@@ -300,7 +300,7 @@ async def test_lanes_do_not_disturb_each_other(visit: Visit, dial: Dial, base_ur
 
 
 async def test_handshakes_as_phoenix_judges_them(dial: Dial, base_url: str) -> None:
-    """Unknown versions are refused, a plain GET is none, and `phoenix` is chosen when offered."""
+    """Unknown versions and plain GETs are refused, and `phoenix` is selected if offered."""
     plain = await dial(base_url)
     offering = await dial(base_url)
 

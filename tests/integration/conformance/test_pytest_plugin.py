@@ -1,4 +1,4 @@
-"""`pytest --phoenix-url=…`, as an author of a server runs it."""
+"""Runs `pytest --phoenix-url=…` as the author of a server does."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ OWN_TEST = "def test_mine(): pass"
 
 
 class ElsewhereChannel(Channel):
-    """`room:*`, with a wrong answer to the join."""
+    """`room:*`, with a wrong reply to the join."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
-        """Name another topic."""
+        """Reply with another topic."""
         return ok({"joined": "elsewhere"})
 
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the installed plugins load ours only: runs start faster."""
+    """Load only our plugin, so that runs start faster."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_PLUGINS", "pytest_phoenix_compat")
 
 
 async def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """Run pytest in a process of its own, while this one serves; every warning is an error."""
+    """Run pytest in another process, with warnings as errors, while this one serves."""
     pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-markers --strict-config")
     return await asyncio.to_thread(pytester.runpytest_subprocess, *arguments)
 
 
 @pytest.mark.usefixtures("alone")
 async def test_the_cases_are_tests(pytester: pytest.Pytester, reference_url: str) -> None:
-    """The chosen cases run beside the project's own tests, one test a case and transport."""
+    """The selected cases run with the project's own tests, one for each case and transport."""
     pytester.makepyfile(OWN_TEST)
 
     result = await run(pytester, "-v", f"--phoenix-url={reference_url}", f"--phoenix-only={JOIN}")
@@ -56,8 +56,10 @@ async def test_the_cases_are_tests(pytester: pytest.Pytester, reference_url: str
 
 
 @pytest.mark.usefixtures("alone")
-async def test_a_failure_says_what_the_runner_says(pytester: pytest.Pytester, serve: Serve) -> None:
-    """Wanted and got, and a command that plays the case alone; no traceback."""
+async def test_a_failure_has_the_explanation_of_the_runner(
+    pytester: pytest.Pytester, serve: Serve
+) -> None:
+    """A failure shows wanted and got, and a command for this case, without a traceback."""
     url = await serve(socket_app(accepting({"room:*": ElsewhereChannel})))
 
     result = await run(
@@ -78,7 +80,7 @@ async def test_a_failure_says_what_the_runner_says(pytester: pytest.Pytester, se
 
 @pytest.mark.usefixtures("alone")
 async def test_a_failure_may_be_expected(pytester: pytest.Pytester, serve: Serve) -> None:
-    """A case of the file is an xfail; `-k` and `-m` choose among the cases as among other tests."""
+    """A listed case is an xfail; `-k` and `-m` select cases like other tests."""
     pytester.makepyfile(OWN_TEST)
     pytester.path.joinpath("known.txt").write_text(f"{JOIN}\n")
     url = await serve(socket_app(accepting({"room:*": ElsewhereChannel})))
@@ -95,10 +97,10 @@ async def test_a_failure_may_be_expected(pytester: pytest.Pytester, serve: Serve
 
 
 @pytest.mark.usefixtures("alone")
-async def test_a_server_that_is_not_there_is_told_in_a_line(
+async def test_an_unreachable_server_is_reported_in_one_line(
     pytester: pytest.Pytester, unused_tcp_port: int
 ) -> None:
-    """Every case fails, with the reason and nothing else."""
+    """Every case fails, and the output is only the reason."""
     url = f"http://127.0.0.1:{unused_tcp_port}"
 
     result = await run(pytester, f"--phoenix-url={url}", f"--phoenix-only={JOIN}", "-q")
@@ -108,23 +110,23 @@ async def test_a_server_that_is_not_there_is_told_in_a_line(
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "message"),
     [
-        pytest.param("--phoenix-only=no/such/case", "no case is named so", id="no-case"),
+        pytest.param("--phoenix-only=no/such/case", "no case matches", id="no-case"),
         pytest.param("--phoenix-profile=0.1", "no profile '0.1'", id="no-profile"),
     ],
 )
 @pytest.mark.usefixtures("alone")
-async def test_a_wrong_option_is_told(pytester: pytest.Pytester, option: str, told: str) -> None:
-    """The run ends before a test, with pytest's code for a wrong command line."""
+async def test_an_invalid_option(pytester: pytest.Pytester, option: str, message: str) -> None:
+    """The run ends before any test, with pytest's exit code for usage errors."""
     result = await run(pytester, "--phoenix-url=http://127.0.0.1:9", option)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert told in result.stderr.str()
+    assert message in result.stderr.str()
 
 
-def test_unused_the_plugin_imports_nothing(pytester: pytest.Pytester) -> None:
-    """Who has the package installed and does not name a server pays for no import."""
+def test_the_plugin_imports_nothing_until_it_is_used(pytester: pytest.Pytester) -> None:
+    """Without --phoenix-url, the plugin does not import the package."""
     pytester.makepyfile(
         """
         import sys

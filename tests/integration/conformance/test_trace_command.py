@@ -1,4 +1,4 @@
-"""`conformance trace`, as an author runs it."""
+"""Runs `conformance trace` as the author of a client or server does."""
 
 from __future__ import annotations
 
@@ -24,45 +24,43 @@ NO_REF = {"t": 3, "from": "client", "text": '[null,"2","room:a","echo",{}]'}
 
 
 def trace(folder: Path, *objects: object, options: tuple[str, ...] = ()) -> Result:
-    """Write a recording and judge it."""
+    """Write a recording and check it."""
     path = folder / "trace.jsonl"
     path.write_text("".join(json.dumps(one) + "\n" for one in objects))
     return CliRunner().invoke(cli, ["conformance", "trace", str(path), *options])
 
 
-def test_a_right_conversation_ends_with_0(tmp_path: Path) -> None:
-    """Nothing to tell: the sum, and exit code 0."""
+def test_a_correct_recording_exits_with_0(tmp_path: Path) -> None:
+    """Without violations, only the summary is printed."""
     result = trace(tmp_path, OPEN, JOIN, REPLY)
 
     assert (result.exit_code, result.output) == (0, "3 frames on 1 connections: 0 MUST, 0 SHOULD\n")
 
 
-def test_a_violation_is_told_with_frame_rule_and_source(tmp_path: Path) -> None:
-    """The number, the frame, the rule, who erred and the source; exit code 1."""
+def test_a_violation_is_printed_with_frame_rule_and_source(tmp_path: Path) -> None:
+    """Number, frame, rule, side and source are printed; the exit code is 1."""
     result = trace(tmp_path, OPEN, JOIN, REPLY, AGAIN)
 
     assert result.exit_code == 1
-    place, frame, rule, source, _sum = result.output.splitlines()
+    place, frame, rule, source, _summary = result.output.splitlines()
     assert place == "frame 4 (line 4), connection a, at 2.000 s"
     assert frame == f"  ← {REPLY['text']}"
-    assert rule.startswith("  MUST reply/twice (server): answered again what is answered exactly")
+    assert rule.startswith("  MUST reply/twice (server): a second reply to a message that gets")
     assert rule.endswith("[reply 2 to frame 2]")
     assert source == "       source: socket.ex, handle_in/4"
 
 
 @pytest.mark.parametrize(("options", "code"), [((), 0), (("--strict",), 1)])
-def test_a_should_counts_when_it_is_asked_to(
-    tmp_path: Path, options: tuple[str, ...], code: int
-) -> None:
-    """Warnings are told always, and fail only with --strict."""
+def test_a_should_counts_with_strict(tmp_path: Path, options: tuple[str, ...], code: int) -> None:
+    """Warnings are always printed, and fail only with --strict."""
     result = trace(tmp_path, OPEN, JOIN, REPLY, NO_REF, options=options)
 
     assert "SHOULD client/no-join-ref" in result.output
     assert result.exit_code == code
 
 
-def test_one_side_can_be_judged_alone(tmp_path: Path) -> None:
-    """An author of a client does not care for the server's errors, and the other way round."""
+def test_one_side_can_be_checked_alone(tmp_path: Path) -> None:
+    """`--who client` hides the errors of the server."""
     result = trace(tmp_path, OPEN, JOIN, REPLY, AGAIN, NO_REF, options=("--who", "client"))
 
     assert result.exit_code == 0
@@ -71,7 +69,7 @@ def test_one_side_can_be_judged_alone(tmp_path: Path) -> None:
 
 
 def test_the_report_can_be_json(tmp_path: Path) -> None:
-    """One object: counts, and each violation with its frame."""
+    """`--json` prints one object with counts and violations."""
     result = trace(tmp_path, OPEN, JOIN, REPLY, AGAIN, options=("--json",))
 
     document = json.loads(result.output)
@@ -82,8 +80,8 @@ def test_the_report_can_be_json(tmp_path: Path) -> None:
     assert document["violations"][0]["shown"] == REPLY["text"]
 
 
-def test_the_patience_with_heartbeats_can_be_chosen(tmp_path: Path) -> None:
-    """A heartbeat that waits longer is told."""
+def test_the_heartbeat_timeout_can_be_chosen(tmp_path: Path) -> None:
+    """A heartbeat without a reply for longer is a violation."""
     heartbeat = {"t": 2, "from": "client", "text": '[null,"2","phoenix","heartbeat",{}]'}
     later = {"t": 4, "from": "client", "ping": ""}
 
@@ -94,7 +92,7 @@ def test_the_patience_with_heartbeats_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    """The error names line and field; the installed command prints it and ends with 2."""
+    """The error names line and field; the installed command prints it and exits with 2."""
     result = trace(tmp_path, OPEN, {"from": "client", "text": 1})
 
     assert isinstance(result.exception, TraceError)
@@ -110,8 +108,8 @@ def test_the_rules_are_listed() -> None:
     assert [rule["id"] for rule in json.loads(data.output)] == list(RULES)
 
 
-def test_without_a_file_nothing_is_judged() -> None:
-    """The command says what it wants."""
+def test_a_file_is_required() -> None:
+    """Without a file, the command says what is missing."""
     result = CliRunner().invoke(cli, ["conformance", "trace"])
 
     assert result.exit_code == 2

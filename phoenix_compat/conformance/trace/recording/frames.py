@@ -1,9 +1,9 @@
-"""What a recording is made of, whatever file it came from.
+"""Defines the entries of a recording, and helpers to read them from files.
 
-    JSON lines   one object a line, `jsonl` reads them
-    HAR          what a browser's network panel exports, `har` reads it
+    JSON lines   one object per line; read by `jsonl`
+    HAR          exported by a browser's network panel; read by `har`
 
-Both give entries: one thing that one side did on one connection.
+Both give entries: each is one action of one side on one connection.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TraceError(PhoenixCompatError):
 
 
 class Side(Enum):
-    """Who sent a frame, and who erred."""
+    """The client or the server: who sent a frame, or who broke a rule."""
 
     CLIENT = "client"
     SERVER = "server"
@@ -35,8 +35,8 @@ class Open:
     """The handshake.
 
     Attributes:
-        url: what the client asked for, with its query; None when the recording does not say.
-        status: what the server answered; 101 is a websocket.
+        url: the URL with its query; None if the recording does not have it.
+        status: the HTTP status of the response; 101 is a websocket.
         protocols: the subprotocols that the client offered.
         protocol: the one that the server chose, or None.
     """
@@ -83,18 +83,18 @@ class Close:
     reason: str = ""
 
 
-What = Open | Text | Binary | Ping | Pong | Close
+Frame = Open | Text | Binary | Ping | Pong | Close
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened on one connection.
+    """One action on one connection.
 
     Attributes:
-        number: its place in the recording, from 1.
-        place: where it stands in the file, for people.
+        number: its position in the recording, from 1.
+        place: where it is in the file, for people.
         conn: the name of its connection.
-        at_s: when, in seconds from any origin; None when the recording does not say.
+        at_s: the time in seconds from any origin; None if the recording does not have it.
     """
 
     number: int
@@ -102,21 +102,21 @@ class Entry:
     conn: str
     at_s: float | None
     side: Side
-    what: What
+    frame: Frame
 
 
-def member(found: Mapping[str, Any], key: str, kinds: type | tuple[type, ...], place: str) -> Any:
-    """The value of a key, which must be there and of that kind.
+def member(found: Mapping[str, Any], key: str, types: type | tuple[type, ...], place: str) -> Any:
+    """The value of a key that must exist and have one of these types.
 
     Raises:
-        TraceError: it is missing, or another kind of value.
+        TraceError: the key is missing, or its value has another type.
     """
     if key not in found:
         raise TraceError(f'{place}: "{key}" is missing')
     value = found[key]
-    # To Python, true is an integer; to JSON it is not.
-    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
-        raise TraceError(f'{place}: "{key}" must be {_name(kinds)}, not {_shown(value)}')
+    # In Python, True is an int; in JSON, true is not a number.
+    if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
+        raise TraceError(f'{place}: "{key}" must be {_name(types)}, not {_shorten(value)}')
     return value
 
 
@@ -124,7 +124,7 @@ def bytes_member(found: Mapping[str, Any], key: str, place: str) -> bytes:
     """The bytes of a key that holds base64.
 
     Raises:
-        TraceError: it is missing, no string, or no base64.
+        TraceError: the key is missing, or its value is not base64.
     """
     text = member(found, key, str, place)
     try:
@@ -134,10 +134,11 @@ def bytes_member(found: Mapping[str, Any], key: str, place: str) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """The file's text.
+    """The text of a file.
 
     Raises:
-        TraceError: it is not UTF-8. OSError when it cannot be read at all.
+        TraceError: the file is not UTF-8.
+        OSError: the file cannot be read.
     """
     data = path.read_bytes()
     try:
@@ -156,11 +157,11 @@ _NAMES = {
 }
 
 
-def _name(kinds: type | tuple[type, ...]) -> str:
-    named = kinds if isinstance(kinds, tuple) else (kinds,)
+def _name(types: type | tuple[type, ...]) -> str:
+    named = types if isinstance(types, tuple) else (types,)
     return "a number" if float in named else " or ".join(_NAMES[kind] for kind in named)
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:40]}…"

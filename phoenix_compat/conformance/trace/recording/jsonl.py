@@ -1,19 +1,19 @@
-"""Reads recordings of JSON lines: one object a line, blank lines between them are nothing.
+"""Reads recordings in JSON lines: one object per line; blank lines are ignored.
 
     {"t": 0.0,  "conn": "a", "open": "ws://host/socket/websocket?vsn=2.0.0"}
     {"t": 0.01, "conn": "a", "from": "client", "text": "[\"1\",\"1\",\"room:a\",\"phx_join\",{}]"}
     {"t": 0.02, "conn": "a", "from": "server", "b64": "AAEGAjFyb29tOmFwYgQF"}
     {"t": 9.5,  "conn": "a", "from": "server", "close": 1012}
 
-    t       seconds, any origin; without it what is judged by time is not judged
-    conn    the connection's name, "a" when left out
+    t       seconds from any origin; without it, rules about time are not checked
+    conn    the name of the connection, "a" by default
     from    "client" or "server"; not needed for `open`
     and one of
-    open    the URL, with its query; beside it `status` (101), `protocols` (a list), `protocol`
-    text    a text frame     b64  a binary frame, base64     ping, pong  their payload
-    close   the code, 1006 for a connection that was cut; beside it `reason`
+    open    the URL with its query; optional: `status` (101), `protocols` (a list), `protocol`
+    text    a text frame     b64  a binary frame, base64     ping, pong  the payload
+    close   the code, 1006 if the connection was cut; optional: `reason`
 
-Other keys are not looked at.
+Other keys are ignored.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from typing import Any
 from phoenix_compat.conformance.trace.recording import frames
 from phoenix_compat.conformance.trace.recording.frames import (
     Entry,
+    Frame,
     Side,
     TraceError,
-    What,
     bytes_member,
     member,
 )
@@ -37,10 +37,10 @@ _KINDS = ("open", "text", "b64", "ping", "pong", "close")
 
 
 def parse_jsonl(text: str) -> Iterator[Entry]:
-    """Read the entries of a recording.
+    """Parse the entries of a recording.
 
     Raises:
-        TraceError: a line is no entry; names the line and the field.
+        TraceError: a line is not valid; the message names the line and the field.
     """
     number = 0
     for line_number, line in enumerate(text.split("\n"), start=1):
@@ -55,11 +55,11 @@ def _parse_line(line: str, number: int, place: str) -> Entry:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise TraceError(f"{place}: not JSON, is the file whole? ({error})") from None
+        raise TraceError(f"{place}: not valid JSON, is the file complete? ({error})") from None
     if not isinstance(found, dict):
-        raise TraceError(f"{place}: an object is expected, not {line.strip()[:40]}")
+        raise TraceError(f"{place}: expected an object, not {line.strip()[:40]}")
     conn = member(found, "conn", str, place) if "conn" in found else "a"
-    return Entry(number, place, conn, _time(found, place), *_what(found, place))
+    return Entry(number, place, conn, _time(found, place), *_side_and_frame(found, place))
 
 
 def _time(found: Mapping[str, Any], place: str) -> float | None:
@@ -71,10 +71,10 @@ def _time(found: Mapping[str, Any], place: str) -> float | None:
     return at_s
 
 
-def _what(found: Mapping[str, Any], place: str) -> tuple[Side, What]:
+def _side_and_frame(found: Mapping[str, Any], place: str) -> tuple[Side, Frame]:
     kinds = [kind for kind in _KINDS if kind in found]
     if len(kinds) != 1:
-        raise TraceError(f"{place}: exactly one of {', '.join(_KINDS)} is expected, not {kinds}")
+        raise TraceError(f"{place}: expected exactly one of {', '.join(_KINDS)}, not {kinds}")
     kind = kinds[0]
     if kind == "open":
         return Side.CLIENT, _open(found, place)
@@ -96,7 +96,7 @@ def _open(found: Mapping[str, Any], place: str) -> frames.Open:
     )
 
 
-def _frame(kind: str, found: Mapping[str, Any], place: str) -> What:
+def _frame(kind: str, found: Mapping[str, Any], place: str) -> Frame:
     match kind:
         case "close":
             reason = member(found, "reason", str, place) if "reason" in found else ""

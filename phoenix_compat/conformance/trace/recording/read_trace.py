@@ -1,4 +1,4 @@
-"""Reads a recording from a file, in whichever of the two forms it is."""
+"""Reads a recording from a file of either format."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from phoenix_compat.conformance.trace.recording.jsonl import parse_jsonl
 
 
 def read_trace(path: Path) -> Sequence[Entry]:
-    """Read a recording: a HAR, by its name or its first line, or else JSON lines.
+    """Read a recording: a HAR, recognized by its name or first line, or JSON lines.
 
     Raises:
-        TraceError: it cannot be read; names the file, the line and the field.
+        TraceError: the file is not valid; the message names the file, the line and the field.
     """
     try:
         text = read_text(path)
@@ -32,7 +32,7 @@ def _is_har(path: Path, text: str) -> bool:
     if path.suffix.lower() == ".har":
         return True
     first = next((line.strip() for line in text.split("\n") if line.strip()), "")
-    if first in {"{", '{"log":{', '{"log": {'}:  # spread over lines, as browsers write it
+    if first in {"{", '{"log":{', '{"log": {'}:  # over several lines, as browsers write it
         return True
     try:
         found = json.loads(first)

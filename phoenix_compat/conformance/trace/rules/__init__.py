@@ -1,1 +1,4 @@
-"""The rules that a conversation is checked against. Start with `rulebook`."""
+"""The rules, as data: one constant for each, with its level and source. Start with `rule`.
+
+The code that checks them is in the parent package.
+"""

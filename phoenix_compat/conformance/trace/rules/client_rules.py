@@ -1,4 +1,4 @@
-"""What a client must not do. Sources: see `rules`."""
+"""Rules for clients. `rule` explains the sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLIENT_UNDECODABLE = Rule(
     MUST,
     CLIENT,
     "serializers/v2_json_serializer.ex, decode!/2",
-    "a frame that Phoenix cannot read; it closes the connection with 1011",
+    "a frame that Phoenix cannot decode; it closes the connection with 1011",
 )
 
 CLIENT_ARRAY_LENGTH = Rule(
@@ -28,7 +28,7 @@ CLIENT_ARRAY_LENGTH = Rule(
     SHOULD,
     CLIENT,
     "serializers/v2_json_serializer.ex, decode!/2",
-    "more than five places; Phoenix ignores the rest, other servers may not",
+    "more than five elements; Phoenix ignores the rest, other servers may not",
 )
 
 CLIENT_DUPLICATE_REF = Rule(
@@ -36,7 +36,7 @@ CLIENT_DUPLICATE_REF = Rule(
     MUST,
     CLIENT,
     "phoenix.js, socket.js makeRef",
-    "used a ref twice on one connection; replies cannot be told apart",
+    "used a ref twice on one connection; their replies cannot be distinguished",
 )
 
 CLIENT_NO_REF = Rule(
@@ -60,7 +60,7 @@ CLIENT_BEFORE_JOIN_REPLY = Rule(
     SHOULD,
     CLIENT,
     "phoenix.js, channel.js pushBuffer",
-    "sent an event before the reply to its join; clients buffer until then",
+    "sent an event before the reply to its join; clients should buffer until then",
 )
 
 CLIENT_JOIN_REF = Rule(
@@ -68,7 +68,7 @@ CLIENT_JOIN_REF = Rule(
     MUST,
     CLIENT,
     "phoenix.js, channel.js joinRef",
-    "the join_ref is not that of the join; the message is dropped without an answer",
+    "the join_ref is not that of the join; the message is dropped without a reply",
 )
 
 CLIENT_NO_JOIN_REF = Rule(
@@ -76,7 +76,7 @@ CLIENT_NO_JOIN_REF = Rule(
     SHOULD,
     CLIENT,
     "phoenix.js, channel.js joinRef",
-    "a V2 message without join_ref; a server cannot tell it from one of a former join",
+    "a V2 message without join_ref; the server cannot tell whether it belongs to an earlier join",
 )
 
 CLIENT_DUPLICATE_JOIN = Rule(
@@ -84,7 +84,7 @@ CLIENT_DUPLICATE_JOIN = Rule(
     SHOULD,
     CLIENT,
     "phoenix.js, socket.js leaveOpenTopic",
-    "joined a topic that it has joined; the first join is ended",
+    "joined a topic that it had already joined; the first channel is closed",
 )
 
 CLIENT_LEAVE_NOT_JOINED = Rule(
@@ -100,7 +100,7 @@ CLIENT_RESERVED_EVENT = Rule(
     SHOULD,
     CLIENT,
     "phoenix.js, constants.js CHANNEL_EVENTS",
-    "sent an event that is the server's: phx_reply, phx_close or phx_error",
+    "sent an event that is reserved for the server: phx_reply, phx_close or phx_error",
 )
 
 CLIENT_SILENT = Rule(
@@ -108,7 +108,7 @@ CLIENT_SILENT = Rule(
     SHOULD,
     CLIENT,
     "transports/websocket.ex, timeout",
-    "said nothing for longer than the idle timeout; the server closes with 1002",
+    "sent nothing for longer than the idle timeout; the server closes with 1002",
 )
 
 CLIENT_AFTER_CLOSE = Rule(

@@ -1,10 +1,10 @@
-"""What a rule is. `wire_rules`, `server_rules` and `client_rules` have them, `rulebook` lists them.
+"""Defines what a rule is. `rulebook` lists all rules.
 
-MUST: Phoenix 1.8.12 cannot have sent it, or a client that follows the protocol cannot. SHOULD: it
-can happen, and it is how applications break. The rules are sure of what they say: where a race of
-two honest sides looks the same, the rule is a SHOULD, or waits for what proves it.
+MUST: Phoenix 1.8.12, or a client that follows the protocol, cannot send it. SHOULD: it can happen,
+but applications break that way. There are no false positives: if a race between two correct sides
+can look the same, the rule is a SHOULD or waits for proof.
 
-A rule's source is a file of phoenix 1.8.12 under `lib/phoenix/`, unless it names another.
+The source of a rule is a file of phoenix 1.8.12 under `lib/phoenix/`, unless it names another one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from phoenix_compat.conformance.trace.recording.frames import Side
 
 
 class Level(Enum):
-    """How bad it is."""
+    """The level of a rule."""
 
     MUST = "MUST"
     SHOULD = "SHOULD"
@@ -27,10 +27,10 @@ class Rule:
     """One thing that must not happen.
 
     Attributes:
-        id: `area/what`, stable.
-        who: the side that errs.
-        source: where Phoenix, or a client, says so.
-        why: what was done and is wrong, and what comes of it; no sentence, and no full stop.
+        id: `area/what`; it does not change.
+        who: the side that breaks it.
+        source: the place in Phoenix, or in a client, that it comes from.
+        why: what was wrong and what it causes; a phrase without a full stop.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Every rule, by its id."""
+"""Collects every rule by its id."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from phoenix_compat.conformance.trace.rules.rule import Rule
 
 RULES: dict[str, Rule] = {
     rule.id: rule
-    for room in (wire_rules, server_rules, client_rules)
-    for rule in vars(room).values()
+    for module in (wire_rules, server_rules, client_rules)
+    for rule in vars(module).values()
     if isinstance(rule, Rule)
 }

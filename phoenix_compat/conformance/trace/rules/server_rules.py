@@ -1,4 +1,4 @@
-"""What a server must not do, told from what was said before. Sources: see `rules`."""
+"""Rules for servers that depend on earlier frames. `rule` explains the sources."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REPLY_REF_TYPE = Rule(
     MUST,
     SERVER,
     "serializers/v2_json_serializer.ex, decode!/2",
-    'the ref came back as another JSON type; refs are echoed as they came, 1 is not "1"',
+    'the ref has another JSON type than in the request; refs are echoed unchanged, 1 is not "1"',
 )
 
 REPLY_TOPIC = Rule(
@@ -38,8 +38,8 @@ REPLY_TWICE = Rule(
     MUST,
     SERVER,
     "socket.ex, handle_in/4",
-    "answered again what is answered exactly once: a heartbeat, a join, a leave, a "
-    "message without a channel",
+    "a second reply to a message that gets exactly one: a heartbeat, a join, a leave, or "
+    "a message without a channel",
 )
 
 REPLY_AGAIN = Rule(
@@ -47,7 +47,7 @@ REPLY_AGAIN = Rule(
     SHOULD,
     SERVER,
     "channel.ex, reply/2",
-    "answered a message of a channel a second time; allowed, but clients keep only the first",
+    "a second reply to a message of a channel; allowed, but clients use only the first",
 )
 
 REPLY_PAYLOAD = Rule(
@@ -55,7 +55,7 @@ REPLY_PAYLOAD = Rule(
     MUST,
     SERVER,
     "serializers/v2_json_serializer.ex, encode!/1",
-    "the payload of a reply has exactly `response` and `status`, and the status is a string",
+    "the payload of a reply must have exactly `response` and `status`, and the status is a string",
 )
 
 REPLY_JOIN_REF = Rule(
@@ -63,7 +63,7 @@ REPLY_JOIN_REF = Rule(
     MUST,
     SERVER,
     "channel/server.ex, handle_reply/2",
-    "a reply carries the join_ref of the join whose channel answers",
+    "a reply must carry the join_ref of the channel that answers",
 )
 
 REPLY_OVERTAKES_JOIN = Rule(
@@ -71,8 +71,8 @@ REPLY_OVERTAKES_JOIN = Rule(
     MUST,
     SERVER,
     "channel/server.ex, join/4",
-    "answered a later message before an earlier join; the socket reads on only when the "
-    "join has returned",
+    "answered a later message before an earlier join; the socket reads the next message only "
+    "after the join has returned",
 )
 
 REPLY_NOT_JOINED = Rule(
@@ -80,7 +80,7 @@ REPLY_NOT_JOINED = Rule(
     MUST,
     SERVER,
     "socket.ex, handle_in/4",
-    "answered, as a channel would, a message to a topic that was not joined; it must be "
+    "a reply as from a channel to a message on a topic that was not joined; it must be "
     '"unmatched topic"',
 )
 
@@ -89,7 +89,7 @@ REPLY_STALE = Rule(
     MUST,
     SERVER,
     "socket.ex, handle_in/4 (since 1.8.3)",
-    "answered a message whose join_ref is not that of the join; it must be dropped without a word",
+    "answered a message whose join_ref is not that of the join; it must be dropped silently",
 )
 
 UNMATCHED_JOINED = Rule(
@@ -97,7 +97,7 @@ UNMATCHED_JOINED = Rule(
     MUST,
     SERVER,
     "socket.ex, handle_in/4",
-    'said "unmatched topic" of a topic that is joined',
+    'answered "unmatched topic" for a topic that is joined',
 )
 
 UNMATCHED_JOIN_REF = Rule(
@@ -105,7 +105,7 @@ UNMATCHED_JOIN_REF = Rule(
     MUST,
     SERVER,
     "socket.ex, handle_in/4",
-    'the join_ref of an "unmatched topic" reply is null, whatever the client sent',
+    'the join_ref of an "unmatched topic" reply must be null, whatever the client sent',
 )
 
 JOIN_REPLY_JOIN_REF = Rule(
@@ -113,7 +113,7 @@ JOIN_REPLY_JOIN_REF = Rule(
     MUST,
     SERVER,
     "channel/server.ex, join/4",
-    'the reply to a join carries the join_ref of that join; null only for "unmatched topic"',
+    'the reply to a join must carry its join_ref; only for "unmatched topic" it is null',
 )
 
 LEAVE_REPLY = Rule(
@@ -121,7 +121,7 @@ LEAVE_REPLY = Rule(
     MUST,
     SERVER,
     "channel/server.ex, handle_info/2",
-    "a leave is answered ok with {}",
+    "a leave must be answered with ok and {}",
 )
 
 HEARTBEAT_REPLY = Rule(
@@ -129,7 +129,7 @@ HEARTBEAT_REPLY = Rule(
     MUST,
     SERVER,
     "socket.ex, handle_in/4",
-    "a heartbeat is answered on topic phoenix with join_ref null, ok and {}",
+    "a heartbeat must be answered on topic phoenix with join_ref null, ok and {}",
 )
 
 HEARTBEAT_SKIPPED = Rule(
@@ -137,7 +137,7 @@ HEARTBEAT_SKIPPED = Rule(
     MUST,
     SERVER,
     "socket.ex, handle_in/4",
-    "answered a later heartbeat first; heartbeats are answered at once and in order",
+    "answered a later heartbeat first; heartbeats must be answered at once and in order",
 )
 
 HEARTBEAT_UNANSWERED = Rule(
@@ -163,7 +163,7 @@ PUSH_NOT_JOINED = Rule(
     MUST,
     SERVER,
     "channel/server.ex, dispatch/3",
-    "an event on a topic that the client has not joined on this connection",
+    "an event on a topic that is not joined on this connection",
 )
 
 PUSH_BEFORE_JOIN_REPLY = Rule(
@@ -179,7 +179,7 @@ PUSH_JOIN_REF = Rule(
     MUST,
     SERVER,
     "channel.ex, push/3",
-    "the join_ref of a push is that of the join; clients drop what carries another",
+    "the join_ref of a push must be that of the join; clients drop pushes with another one",
 )
 
 PUSH_AFTER_CLOSE = Rule(
@@ -187,8 +187,7 @@ PUSH_AFTER_CLOSE = Rule(
     SHOULD,
     SERVER,
     "channel/server.ex, terminate/2",
-    "an event of a channel that had ended; possible from terminate/2 or by a race, and "
-    "clients drop it",
+    "an event of a channel that has ended; terminate/2 or a race can cause it, and clients drop it",
 )
 
 PUSH_REF = Rule(
@@ -196,7 +195,7 @@ PUSH_REF = Rule(
     MUST,
     SERVER,
     "socket/message.ex, socket/broadcast.ex",
-    "only replies carry a ref; that of a push or broadcast is null",
+    "only replies carry a ref; the ref of a push or broadcast must be null",
 )
 
 PRESENCE_DIFF_JOIN_REF = Rule(
@@ -204,7 +203,7 @@ PRESENCE_DIFF_JOIN_REF = Rule(
     SHOULD,
     SERVER,
     "presence.ex",
-    "presence_diff is a broadcast: join_ref null, unless the channel intercepts it",
+    "presence_diff is a broadcast with join_ref null, unless the channel intercepts it",
 )
 
 PRESENCE_DIFF = Rule(
@@ -212,7 +211,7 @@ PRESENCE_DIFF = Rule(
     SHOULD,
     SERVER,
     "presence.ex",
-    "presence_diff has exactly the keys joins and leaves, both always there",
+    "presence_diff must have exactly the keys joins and leaves, even if they are empty",
 )
 
 PRESENCE_METAS = Rule(
@@ -220,7 +219,7 @@ PRESENCE_METAS = Rule(
     SHOULD,
     SERVER,
     "presence.ex; phoenix.js, presence.js",
-    "each presence is an object with a list metas, each meta an object with a phx_ref",
+    "each presence must be an object with a list `metas`, each meta an object with a phx_ref",
 )
 
 # The end of a channel
@@ -230,7 +229,7 @@ END_NOT_JOINED = Rule(
     MUST,
     SERVER,
     "channel/server.ex",
-    "phx_close or phx_error of a topic that is not joined: never joined, refused, or already ended",
+    "phx_close or phx_error on a topic that was never joined, was refused or has already ended",
 )
 
 END_REFS = Rule(
@@ -238,7 +237,7 @@ END_REFS = Rule(
     MUST,
     SERVER,
     "socket.ex, encode_close/3",
-    "join_ref and ref of phx_close and phx_error are both the join_ref of the join (V1: "
+    "join_ref and ref of phx_close and phx_error must both be the join_ref of the join (V1: "
     "the ref); clients drop others",
 )
 
@@ -247,7 +246,7 @@ END_CLOSE_PAYLOAD = Rule(
     MUST,
     SERVER,
     "socket.ex, encode_close/3",
-    "the payload of phx_close is {}",
+    "the payload of phx_close must be {}",
 )
 
 END_ERROR_PAYLOAD = Rule(
@@ -255,7 +254,7 @@ END_ERROR_PAYLOAD = Rule(
     MUST,
     SERVER,
     "socket.ex, encode_on_exit/4 (since 1.8.10)",
-    'the payload of phx_error is {"reason":"channel_crash"}; the cause is for the log',
+    'the payload of phx_error must be {"reason":"channel_crash"}; only the log has the cause',
 )
 
 END_CLOSE_BEFORE_REPLY = Rule(
@@ -263,8 +262,8 @@ END_CLOSE_BEFORE_REPLY = Rule(
     SHOULD,
     SERVER,
     "channel/server.ex, handle_info/2",
-    "phx_close came before the reply to the leave; only a channel that ended by itself "
-    "meanwhile looks like that",
+    "phx_close came before the reply to the leave; correct only if the channel ended by "
+    "itself at that moment",
 )
 
 END_NO_CLOSE = Rule(
@@ -272,7 +271,7 @@ END_NO_CLOSE = Rule(
     SHOULD,
     SERVER,
     "channel/server.ex, handle_info/2",
-    "a leave was answered, and no phx_close followed",
+    "a leave was answered, but no phx_close followed",
 )
 
 END_CLOSE_BEFORE_JOIN_REPLY = Rule(
@@ -280,6 +279,6 @@ END_CLOSE_BEFORE_JOIN_REPLY = Rule(
     SHOULD,
     SERVER,
     "socket.ex, handle_in/4",
-    "phx_close of a join came before the reply to the join that replaces it; only a "
-    "channel that ended by itself meanwhile looks like that",
+    "phx_close of a join came before the reply to the join that replaces it; correct only if "
+    "the channel ended by itself at that moment",
 )

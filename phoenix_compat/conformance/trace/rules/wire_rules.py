@@ -1,4 +1,4 @@
-"""What a server must not do, told from a frame or a handshake alone. Sources: see `rules`."""
+"""Rules for servers about a single frame or handshake. `rule` explains the sources."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ OPEN_VSN_ACCEPTED = Rule(
     MUST,
     SERVER,
     "socket.ex, negotiate_serializer/3",
-    "accepted a `vsn` that Phoenix refuses with 403; only 1.0.x and 2.0.x are spoken, and "
-    "it must be MAJOR.MINOR.PATCH",
+    "accepted a `vsn` that Phoenix refuses with 403; only 1.0.x and 2.0.x are supported, as "
+    "MAJOR.MINOR.PATCH",
 )
 
 OPEN_PROTOCOL_NOT_OFFERED = Rule(
@@ -23,7 +23,7 @@ OPEN_PROTOCOL_NOT_OFFERED = Rule(
     MUST,
     SERVER,
     "socket/transport.ex, check_subprotocols/2; RFC 6455 §4.2.2",
-    "chose a subprotocol that the client did not offer; browsers close such a connection",
+    "selected a subprotocol that the client did not offer; browsers close the connection",
 )
 
 OPEN_REFUSED_YET_USED = Rule(
@@ -41,8 +41,7 @@ SHAPE_NOT_JSON = Rule(
     MUST,
     SERVER,
     "serializers/v2_json_serializer.ex",
-    "a text frame that is no JSON by strict rules: no NaN, no lone surrogates, nothing "
-    "after the value",
+    "a text frame that is not strict JSON: no NaN, no lone surrogates, nothing after the value",
 )
 
 SHAPE_OTHER_VERSION = Rule(
@@ -50,8 +49,8 @@ SHAPE_OTHER_VERSION = Rule(
     MUST,
     SERVER,
     "socket.ex, negotiate_serializer/3",
-    "answered in the other version's shape: V2 clients get arrays, V1 clients (`vsn` "
-    "1.0.x or none) objects",
+    "a frame in the format of the other version: V2 clients get arrays, V1 clients (`vsn` "
+    "1.0.x or none) get objects",
 )
 
 SHAPE_ARRAY_LENGTH = Rule(
@@ -59,7 +58,7 @@ SHAPE_ARRAY_LENGTH = Rule(
     MUST,
     SERVER,
     "serializers/v2_json_serializer.ex, encode!/1",
-    "a V2 frame has exactly five places; several clients refuse any other number",
+    "a V2 frame must have exactly five elements; several clients refuse any other number",
 )
 
 SHAPE_V1_KEYS = Rule(
@@ -67,7 +66,7 @@ SHAPE_V1_KEYS = Rule(
     MUST,
     SERVER,
     "serializers/v1_json_serializer.ex, encode!/1",
-    "a V1 frame has exactly the keys event, payload, ref and topic, in any order; a "
+    "a V1 frame must have exactly the keys event, payload, ref and topic, in any order; a "
     "join_ref breaks clients",
 )
 
@@ -76,7 +75,7 @@ SHAPE_NAMES = Rule(
     MUST,
     SERVER,
     "socket/message.ex",
-    "topic and event of a frame are strings",
+    "topic and event of a frame must be strings",
 )
 
 SHAPE_NOT_COMPACT = Rule(
@@ -84,8 +83,8 @@ SHAPE_NOT_COMPACT = Rule(
     MUST,
     SERVER,
     "jason 1.4.5, lib/encoder.ex; JavaPhoenixClient, Defaults.kt",
-    "spaces between the tokens of a frame; JavaPhoenixClient reads the places by position "
-    "and never sees its reply",
+    "whitespace between the tokens of a frame; JavaPhoenixClient parses by position and never "
+    "sees its reply",
 )
 
 SHAPE_ESCAPED = Rule(
@@ -93,8 +92,8 @@ SHAPE_ESCAPED = Rule(
     SHOULD,
     SERVER,
     "jason 1.4.5, lib/encoder.ex",
-    "wrote as \\u escapes what Phoenix writes as UTF-8; equal by value, but not to clients "
-    "that read by position",
+    "\\u escapes for characters that Phoenix writes as UTF-8; the value is equal, but clients "
+    "that parse by position fail",
 )
 
 PAYLOAD_NOT_AN_OBJECT = Rule(
@@ -102,7 +101,7 @@ PAYLOAD_NOT_AN_OBJECT = Rule(
     MUST,
     SERVER,
     "serializers/v2_json_serializer.ex, encode!/1",
-    "a V2 push or broadcast carries an object; clients drop or choke on anything else",
+    "the payload of a V2 push or broadcast must be an object; clients drop or crash on others",
 )
 
 # Binary frames
@@ -112,7 +111,7 @@ BINARY_ON_V1 = Rule(
     MUST,
     SERVER,
     "serializers/v1_json_serializer.ex",
-    "V1 knows no binary frames",
+    "V1 has no binary frames",
 )
 
 BINARY_JSON = Rule(
@@ -120,7 +119,7 @@ BINARY_JSON = Rule(
     MUST,
     SERVER,
     "serializers/v2_json_serializer.ex",
-    "JSON in a binary frame; clients read it by the binary layout, or ignore it",
+    "JSON in a binary frame; clients decode it as the binary format, or ignore it",
 )
 
 BINARY_KIND = Rule(
@@ -128,7 +127,7 @@ BINARY_KIND = Rule(
     MUST,
     SERVER,
     "serializers/v2_json_serializer.ex",
-    "a binary frame is a push (0), a reply (1) or a broadcast (2)",
+    "a binary frame must be a push (0), a reply (1) or a broadcast (2)",
 )
 
 BINARY_SIZES = Rule(
@@ -136,7 +135,7 @@ BINARY_SIZES = Rule(
     MUST,
     SERVER,
     "serializers/v2_json_serializer.ex",
-    "shorter than its sizes say; a push of the server has three sizes and no ref, a reply "
+    "shorter than its sizes say; a push of a server has three sizes and no ref, a reply has "
     "four, a broadcast two",
 )
 
@@ -145,7 +144,7 @@ BINARY_UTF8 = Rule(
     MUST,
     SERVER,
     "serializers/v2_json_serializer.ex",
-    "a string in a binary head is not UTF-8",
+    "a string in a binary header is not UTF-8",
 )
 
 # The websocket
@@ -163,7 +162,7 @@ SOCKET_PONG = Rule(
     MUST,
     SERVER,
     "RFC 6455 §5.5.3",
-    "a pong that answers no ping of the client",
+    "a pong without a ping of the client",
 )
 
 SOCKET_AFTER_CLOSE = Rule(
@@ -179,7 +178,7 @@ SOCKET_SURVIVED = Rule(
     MUST,
     SERVER,
     "socket.ex, __in__/2",
-    "went on after a frame that cannot be read; Phoenix closes with 1011",
+    "continued after a frame that cannot be decoded; Phoenix closes with 1011",
 )
 
 SOCKET_UNDECODABLE_CODE = Rule(
@@ -187,7 +186,7 @@ SOCKET_UNDECODABLE_CODE = Rule(
     SHOULD,
     SERVER,
     "socket.ex, __in__/2",
-    "closed for a frame that cannot be read, with another code than 1011",
+    "closed after a frame that cannot be decoded with a code other than 1011",
 )
 
 SOCKET_CODE = Rule(
@@ -203,7 +202,7 @@ SOCKET_NORMAL_CLOSE = Rule(
     SHOULD,
     SERVER,
     "phoenix.js, socket.js onConnClose",
-    "closed with 1000 of its own accord; phoenix.js does not reconnect after 1000",
+    "closed with 1000 on its own initiative; phoenix.js does not reconnect after 1000",
 )
 
 SOCKET_REASON = Rule(
@@ -211,7 +210,7 @@ SOCKET_REASON = Rule(
     SHOULD,
     SERVER,
     "transports/websocket.ex",
-    "Phoenix gives no reason text with a close",
+    "Phoenix sends no reason text with a close",
 )
 
 SOCKET_ANNOUNCED = Rule(
@@ -219,6 +218,6 @@ SOCKET_ANNOUNCED = Rule(
     SHOULD,
     SERVER,
     "socket.ex, __info__/2",
-    "told every channel phx_close or phx_error just before it closed the socket; a "
-    "disconnect or restart sends the close frame alone",
+    "sent phx_close or phx_error for every channel just before it closed the socket; a "
+    "disconnect or restart sends only the close frame",
 )

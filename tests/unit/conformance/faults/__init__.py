@@ -1,0 +1,1 @@
+"""Tests of the fault server's parts: parsing, sessions, records and rules."""

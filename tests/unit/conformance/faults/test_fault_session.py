@@ -1,11 +1,11 @@
-"""Lanes: each bounded, each on its own."""
+"""Fault sessions are limited in number and size, and independent of each other."""
 
 from __future__ import annotations
 
 import pytest
 
 from phoenix_compat.conformance.faults.fault_session import (
-    MAX_LANES,
+    MAX_SESSIONS,
     RESET,
     FaultSessions,
     TooManyError,
@@ -14,55 +14,55 @@ from phoenix_compat.conformance.faults.table import FAULTS
 
 
 def test_lanes_are_bounded() -> None:
-    """One lane too many is refused with the way out; those that are there can still be had."""
+    """Beyond the limit, new sessions are refused with a remedy; existing ones still work."""
     fault_sessions = FaultSessions()
-    for number in range(MAX_LANES):
-        fault_sessions.lane("many", str(number))
+    for number in range(MAX_SESSIONS):
+        fault_sessions.session("many", str(number))
 
     with pytest.raises(TooManyError, match="DELETE /control/record"):
-        fault_sessions.lane("one", "more")
+        fault_sessions.session("one", "more")
 
-    assert fault_sessions.lane("many", "0").name == "0"
+    assert fault_sessions.session("many", "0").name == "0"
     fault_sessions.forget("many")
-    assert fault_sessions.lane("one", "more").client == "one"
+    assert fault_sessions.session("one", "more").client == "one"
 
 
 def test_topics_are_bounded() -> None:
-    """One topic too many is refused, whether it is joined or armed."""
-    lane, fault = FaultSessions().lane(), FAULTS.from_text("crash")
+    """Beyond the limit, topics can be neither joined nor armed."""
+    session, fault = FaultSessions().session(), FAULTS.from_text("crash")
     for number in range(1_000):
-        lane.arm(f"room:{number}", fault)
-        lane.count_join(f"room:{number}")
+        session.arm(f"room:{number}", fault)
+        session.count_join(f"room:{number}")
 
     with pytest.raises(TooManyError, match="1000 topics"):
-        lane.arm("room:more", fault)
+        session.arm("room:more", fault)
     with pytest.raises(TooManyError, match="1000 topics"):
-        lane.count_join("room:more")
-    assert lane.count_join("room:0") == 2
+        session.count_join("room:more")
+    assert session.count_join("room:0") == 2
 
 
 def test_a_restart_lasts_as_long_as_it_says() -> None:
-    """Connections are reset until the time is over."""
+    """Connections are reset until the restart is over."""
     now_s = [0.0]
-    lane = FaultSessions(lambda: now_s[0]).lane()
+    session = FaultSessions(lambda: now_s[0]).session()
 
-    lane.strike(FAULTS.from_text("restart:2s"))
+    session.strike(FAULTS.from_text("restart:2s"))
     now_s[0] = 1.9
-    during = lane.attempt()
+    during = session.attempt()
     now_s[0] = 2.1
-    after = lane.attempt()
+    after = session.attempt()
 
     assert (during, after) == ((1, RESET), (2, None))
 
 
-def test_a_fault_counts_as_often_as_it_is_armed() -> None:
-    """Arming a fault again lets it strike again; disarming spares the next."""
-    lane = FaultSessions().lane()
+def test_arming_a_fault_again_replaces_it() -> None:
+    """Arming a fault again replaces it; after disarming, nothing strikes."""
+    session = FaultSessions().session()
 
-    lane.strike(FAULTS.from_text("refuse_upgrades:429:times=1"))
-    lane.strike(FAULTS.from_text("refuse_upgrades:503:times=2"))
-    statuses = [lane.attempt()[1]]
-    lane.disarm()
-    statuses.append(lane.attempt()[1])
+    session.strike(FAULTS.from_text("refuse_upgrades:429:times=1"))
+    session.strike(FAULTS.from_text("refuse_upgrades:503:times=2"))
+    statuses = [session.attempt()[1]]
+    session.disarm()
+    statuses.append(session.attempt()[1])
 
     assert statuses == [503, None]

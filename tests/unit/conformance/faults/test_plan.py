@@ -1,4 +1,4 @@
-"""Faults read from topics and from JSON."""
+"""Faults are parsed from topics and from JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from phoenix_compat.conformance.faults.plan import Fault, FaultError, Moment
 from phoenix_compat.conformance.faults.table import FAULTS
 
 
-def shown(fault: Fault) -> tuple[Any, ...]:
-    """What a test compares of a fault."""
+def fields_of(fault: Fault) -> tuple[Any, ...]:
+    """The parts of a fault that tests compare."""
     return fault.name, fault.value, fault.after_s, fault.times, fault.moment
 
 
@@ -33,8 +33,8 @@ def shown(fault: Fault) -> tuple[Any, ...]:
     ],
 )
 def test_topics(topic: str, wanted: tuple[Any, ...]) -> None:
-    """A topic names the fault, its value and its options; what it leaves out is usual."""
-    assert shown(FAULTS.from_topic(topic)) == wanted
+    """A topic names the fault, its value and its options; the rest has defaults."""
+    assert fields_of(FAULTS.from_topic(topic)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_topics(topic: str, wanted: tuple[Any, ...]) -> None:
         ("fault:close", "value", "needs a close code"),
         ("fault:close:999", "value", "must be 1000 to 4999"),
         ("fault:close:1e3", "value", "must be a whole number"),
-        ("fault:close:1001:1002", "value", "several values"),
+        ("fault:close:1001:1002", "value", "more than one value"),
         ("fault:crash:1001", "value", "takes no value"),
         ("fault:late:5", "value", "must be a duration"),
         ("fault:late:301s", "value", "0 to 300 s"),
@@ -53,12 +53,12 @@ def test_topics(topic: str, wanted: tuple[Any, ...]) -> None:
         ("fault:drop:times=0", "times", "must be 1 to 10000"),
         ("fault:drop:times=99999999999999999999", "times", "must be 1 to 10000"),
         ("fault:drop:on=sunday", "on", "join, joining, push"),
-        ("fault:never:after=1s", "after", "has no option 'after'; it takes id, on, times"),
+        ("fault:never:after=1s", "after", "has no option 'after'; it has id, on, times"),
         ("fault:refuse_upgrades:503", "fault", "POST /control/faults"),
     ],
 )
-def test_topics_that_make_no_sense(topic: str, field: str, words: str) -> None:
-    """What is wrong is named, with the field and what would be right."""
+def test_invalid_topics(topic: str, field: str, words: str) -> None:
+    """The error names the field and says what is allowed."""
     with pytest.raises(FaultError) as caught:
         FAULTS.from_topic(topic)
 
@@ -75,8 +75,8 @@ def test_topics_that_make_no_sense(topic: str, field: str, words: str) -> None:
     ],
 )
 def test_json(document: dict[str, Any]) -> None:
-    """JSON says the same as a topic, in one text or field by field."""
-    assert shown(FAULTS.from_json(document)) == ("close", 1011, 1.0, 2, Moment.JOIN)
+    """JSON can hold the text of a topic, or one field for each part."""
+    assert fields_of(FAULTS.from_json(document)) == ("close", 1011, 1.0, 2, Moment.JOIN)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_json(document: dict[str, Any]) -> None:
         ({"fault": "close:1011", "times": 2}, "times"),
     ],
 )
-def test_json_that_makes_no_sense(document: dict[str, Any], field: str) -> None:
-    """The field that is wrong is named."""
+def test_invalid_json(document: dict[str, Any], field: str) -> None:
+    """The error names the field."""
     with pytest.raises(FaultError) as caught:
         FAULTS.from_json(document)
 
@@ -101,10 +101,10 @@ def test_json_that_makes_no_sense(document: dict[str, Any], field: str) -> None:
 
 
 def test_every_fault_can_be_asked_for() -> None:
-    """No row of the table is out of reach of both topics and the control API."""
+    """Every fault type can be used by a topic or by the control API."""
     unreachable = [
         kind.name
-        for kind in FAULTS.kinds.values()
+        for kind in FAULTS.types.values()
         if not kind.is_for_topics and not kind.is_for_connections
     ]
 

@@ -1,4 +1,4 @@
-"""The README of the fault server says what there is."""
+"""The README of the fault server lists every fault and every scenario."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ README = (PACKAGE / "conformance" / "faults" / "README.md").read_text()
 
 
 def test_every_fault_has_a_row() -> None:
-    """Each fault is there with what it does, and no other is."""
+    """The table has exactly the fault types, each with what it does."""
     table = README.partition("| topic | what goes wrong |")[2].partition("\n\n")[0]
     rows = dict(re.findall(r"^\| `(?:fault:)?(\w+)[^|]* \| (.+?) \|", table, re.MULTILINE))
 
-    assert rows == {kind.name: kind.does for kind in FAULTS.kinds.values()}
+    assert rows == {kind.name: kind.does for kind in FAULTS.types.values()}
 
 
 def test_every_scenario_has_a_row() -> None:
-    """Each scenario is there with its level, its topic and what is wanted."""
+    """The table has every scenario with its level, topic and requirement."""
     rows = re.findall(
         r"^\| `(client/\w+/\w+)` \| (\w+) \| `(.+?)` \| (.+) \|$", README, re.MULTILINE
     )
@@ -31,17 +31,17 @@ def test_every_scenario_has_a_row() -> None:
 
 
 def test_ids_and_topics_are_unique() -> None:
-    """Every scenario can be told from the others by its id, its lane and its topic."""
+    """No two scenarios share an id, a session or a topic."""
     for values in (
         [scenario.id for scenario in SCENARIOS],
-        [scenario.lane for scenario in SCENARIOS],
+        [scenario.session for scenario in SCENARIOS],
         [scenario.topic for scenario in SCENARIOS],
     ):
         assert len(set(values)) == len(values)
 
 
-def test_a_client_that_was_never_here() -> None:
-    """Its report says `not seen` everywhere, and fails nothing."""
+def test_a_client_that_never_connected() -> None:
+    """Its report says `not seen` for every scenario, and no MUST fails."""
     judged = report.judge_client("nobody", [], is_final=True)
 
     assert judged.is_conformant

@@ -1,1 +1,1 @@
-"""Recordings, and what is wrong with them."""
+"""Tests of the trace checker: reading recordings, and each rule."""

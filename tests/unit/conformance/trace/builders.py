@@ -1,11 +1,11 @@
-"""Writes recordings as a person would: one line a frame.
+"""Builds recordings from text, one line per frame.
 
-open vsn=2.0.0                     the handshake; `open 403 vsn=…` was refused, `open ?` has no URL
+open vsn=2.0.0                     a handshake; `open 403 vsn=…` was refused, `open ?` has no URL
 → ["1","1","room:a","phx_join",{}] a text frame of the client, ← one of the server
 ← b64 AAE=                         a binary frame
-← close 1001, → ping x, ← pong x   control frames; `← cut` is a connection that broke
-@12.5 → …                          at that second; lines without one keep the time before them
-! ← …                              the frame that is to blame
+← close 1001, → ping x, ← pong x   control frames; `← cut` is a connection that was cut
+@12.5 → …                          the time in seconds; lines without it keep the previous time
+! ← …                              the frame that breaks a rule
 """
 
 from __future__ import annotations
@@ -15,37 +15,39 @@ import re
 from dataclasses import dataclass
 
 from phoenix_compat.conformance.trace.recording import frames
-from phoenix_compat.conformance.trace.recording.frames import Entry, Side, What
+from phoenix_compat.conformance.trace.recording.frames import Entry, Frame, Side
 
-_LINE = re.compile(r"(?P<blame>! )?(?:@(?P<time>[\d.]+) )?(?P<arrow>[→←] )?(?P<rest>.*)")
+_LINE = re.compile(r"(?P<mark>! )?(?:@(?P<time>[\d.]+) )?(?P<arrow>[→←] )?(?P<rest>.*)")
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A recording, and which of its frames are to blame."""
+class MarkedRecording:
+    """A recording, and the numbers of the frames that break a rule."""
 
     entries: list[Entry]
-    blamed: list[int]
+    violating: list[int]
 
 
-def scene(script: str, conn: str = "a") -> Scene:
-    """Read a script; blank lines are nothing."""
+def parse_recording(text: str, conn: str = "a") -> MarkedRecording:
+    """Parse the text; blank lines are ignored."""
     entries: list[Entry] = []
-    blamed: list[int] = []
+    violating: list[int] = []
     at_s = 0.0
-    for line in filter(None, map(str.strip, script.split("\n"))):
+    for line in filter(None, map(str.strip, text.split("\n"))):
         found = _LINE.fullmatch(line)
         assert found is not None, line
         at_s = float(found["time"] or at_s)
         number = len(entries) + 1
         side = Side.SERVER if found["arrow"] == "← " else Side.CLIENT
-        entries.append(Entry(number, f"line {number}", conn, at_s, side, _what(found["rest"])))
-        if found["blame"]:
-            blamed.append(number)
-    return Scene(entries, blamed)
+        entries.append(
+            Entry(number, f"line {number}", conn, at_s, side, _parse_frame(found["rest"]))
+        )
+        if found["mark"]:
+            violating.append(number)
+    return MarkedRecording(entries, violating)
 
 
-def _what(text: str) -> What:
+def _parse_frame(text: str) -> Frame:
     word, _, rest = text.partition(" ")
     match word:
         case "open":
@@ -70,10 +72,10 @@ def _open(text: str) -> frames.Open:
     status = int(words.pop(0)) if words and words[0].isdigit() else 101
     protocols = [word.removeprefix("offered=") for word in words if word.startswith("offered=")]
     chosen = [word.removeprefix("chosen=") for word in words if word.startswith("chosen=")]
-    query = "&".join(word for word in words if "=" in word and word not in _marks(words))
+    query = "&".join(word for word in words if "=" in word and word not in _protocol_words(words))
     url = None if "?" in words else f"ws://localhost/socket/websocket?{query}"
     return frames.Open(url, status, tuple(protocols), chosen[0] if chosen else None)
 
 
-def _marks(words: list[str]) -> set[str]:
+def _protocol_words(words: list[str]) -> set[str]:
     return {word for word in words if word.startswith(("offered=", "chosen="))}

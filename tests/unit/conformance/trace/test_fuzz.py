@@ -1,4 +1,4 @@
-"""Whatever is in a recording, it is judged, and the report can be printed."""
+"""Any recording can be checked, and its report can be printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from phoenix_compat.conformance.trace import report
 from phoenix_compat.conformance.trace.checker import check_trace
 from phoenix_compat.conformance.trace.recording import frames
-from phoenix_compat.conformance.trace.recording.frames import Entry, Side, TraceError, What
+from phoenix_compat.conformance.trace.recording.frames import Entry, Frame, Side, TraceError
 from phoenix_compat.conformance.trace.recording.read_trace import read_trace
 
 JSON = st.recursive(
@@ -40,7 +40,7 @@ OBJECTS = st.fixed_dictionaries(
     optional={"join_ref": REFS},
 ).map(json.dumps)
 ANY_TEXT = st.text(st.characters(), max_size=12)
-WHATS: st.SearchStrategy[What] = st.one_of(
+FRAMES: st.SearchStrategy[Frame] = st.one_of(
     (ARRAYS | OBJECTS | JSON.map(json.dumps) | ANY_TEXT).map(frames.Text),
     st.binary(max_size=12).map(frames.Binary),
     ANY_TEXT.map(frames.Ping),
@@ -53,26 +53,26 @@ WHATS: st.SearchStrategy[What] = st.one_of(
     ),
 )
 STEPS = st.lists(
-    st.tuples(st.sampled_from("ab"), st.none() | st.floats(0, 1e9), st.sampled_from(Side), WHATS),
+    st.tuples(st.sampled_from("ab"), st.none() | st.floats(0, 1e9), st.sampled_from(Side), FRAMES),
     max_size=20,
 )
 
 
 @given(STEPS)
-def test_every_recording_is_judged(steps: list[tuple[str, float | None, Side, What]]) -> None:
-    """No frame makes the checker fail, and what it finds can be printed as UTF-8."""
+def test_every_recording_is_checked(steps: list[tuple[str, float | None, Side, Frame]]) -> None:
+    """No frame makes the checker raise, and its report can be printed as UTF-8."""
     entries = [Entry(n, f"line {n}", *step) for n, step in enumerate(steps, start=1)]
 
     found = check_trace(entries)
 
-    assert all(line.isprintable() for line in report.tell(found, entries))
+    assert all(line.isprintable() for line in report.format_report(found, entries))
     json.dumps(report.as_json(found, entries))
 
 
 @pytest.mark.parametrize("depth", [400, 990, 100_000])
 @pytest.mark.parametrize("side", Side)
-def test_deep_nesting_is_judged(side: Side, depth: int) -> None:
-    """JSON as deep as may be is judged, wherever it stands in a frame."""
+def test_deep_nesting_is_checked(side: Side, depth: int) -> None:
+    """Deeply nested JSON is checked, wherever it is in a frame."""
     deep = "[" * depth + "]" * depth
     texts = [
         f'["1","1",{deep},"phx_join",{{}}]',
@@ -87,13 +87,13 @@ def test_deep_nesting_is_judged(side: Side, depth: int) -> None:
     found = check_trace(entries)
 
     assert found
-    assert "\n".join(report.tell(found, entries))
+    assert "\n".join(report.format_report(found, entries))
 
 
 @pytest.mark.parametrize("payload", ["null", "[]", '"s"', "1", '{"ann":null}', '{"joins":[]}'])
 @pytest.mark.parametrize("event", ["presence_state", "presence_diff", "phx_reply", "phx_close"])
-def test_payloads_of_another_kind_are_told(event: str, payload: str) -> None:
-    """What the protocol gives a shape may have any other."""
+def test_payloads_of_another_type_are_violations(event: str, payload: str) -> None:
+    """Payloads of events that the protocol defines may have any JSON type."""
     frame = frames.Text(f'[null,"1","room:a","{event}",{payload}]')
 
     assert check_trace([Entry(1, "", "a", None, Side.SERVER, frame)])
@@ -104,7 +104,7 @@ def test_payloads_of_another_kind_are_told(event: str, payload: str) -> None:
 def test_every_file_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, name: str, data: bytes
 ) -> None:
-    """No file makes the reader fail in another way than with words."""
+    """For any file, the reader returns entries or raises TraceError."""
     path = tmp_path_factory.getbasetemp() / name
     path.write_bytes(data)
 

@@ -1,14 +1,14 @@
-"""What Phoenix may send is not told, however odd it looks."""
+"""Frames that Phoenix may send are not violations, however odd they look."""
 
 from __future__ import annotations
 
 import pytest
 
-from phoenix_compat.conformance.trace.checker import Patience, check_trace
+from phoenix_compat.conformance.trace.checker import Timeouts, check_trace
 from phoenix_compat.conformance.trace.recording.frames import Entry, Open, Side
 from phoenix_compat.conformance.trace.rules.rule import Level
-from tests.unit.conformance.trace.builders import scene
-from tests.unit.conformance.trace.rows import JOINED, JOINED_V1, LEFT, V1, V2
+from tests.unit.conformance.trace.bad_recordings import JOINED, JOINED_V1, LEFT, V1, V2
+from tests.unit.conformance.trace.builders import parse_recording
 
 LEAVE_AND_JOIN = (
     JOINED + '→ ["1","2","room:a","phx_leave",{}]\n→ ["3","3","room:a","phx_join",{}]\n'
@@ -17,7 +17,7 @@ LEAVE_REPLY = '← ["1","2","room:a","phx_reply",{"response":{},"status":"ok"}]\
 OLD_CLOSE = '← ["1","1","room:a","phx_close",{}]\n'
 NEW_REPLY = '← ["3","3","room:a","phx_reply",{"response":{},"status":"ok"}]\n'
 
-SILENT = {
+LEGAL = {
     "leave-and-join-in-turn": LEAVE_AND_JOIN + LEAVE_REPLY + OLD_CLOSE + NEW_REPLY,
     "leave-and-join-new-first": LEAVE_AND_JOIN + NEW_REPLY + LEAVE_REPLY + OLD_CLOSE,
     "leave-and-join-leave-lost": LEAVE_AND_JOIN + NEW_REPLY + OLD_CLOSE,
@@ -85,7 +85,7 @@ SILENT = {
     "subprotocol": "open vsn=2.0.0 offered=phoenix offered=base64url.bearer.phx.eA chosen=phoenix",
 }
 
-# Legal, and told as a SHOULD.
+# Legal, but reported as a SHOULD.
 WARNED = {
     "push-from-terminate": (LEFT + '← ["1",null,"room:a","bye",{}]', "push/after-close"),
     "stray-broadcast": (LEFT + '← [null,null,"room:a","msg",{}]', "push/after-close"),
@@ -107,26 +107,29 @@ WARNED = {
 }
 
 
-@pytest.mark.parametrize("script", SILENT.values(), ids=SILENT)
-def test_nothing_is_told_of_what_is_right(script: str) -> None:
-    """Odd but right: no violation of either side."""
-    found = check_trace(scene(script).entries)
+@pytest.mark.parametrize("text", LEGAL.values(), ids=LEGAL)
+def test_legal_recordings_have_no_violations(text: str) -> None:
+    """Odd but legal: no violation on either side."""
+    found = check_trace(parse_recording(text).entries)
 
     assert [(violation.rule.id, violation.detail) for violation in found] == []
 
 
-@pytest.mark.parametrize(("script", "rule_id"), WARNED.values(), ids=WARNED)
-def test_what_is_possible_and_unwise_is_a_should(script: str, rule_id: str) -> None:
-    """Phoenix can send it, clients drop it: told, and not as an error."""
-    found = check_trace(scene(script).entries)
+@pytest.mark.parametrize(("text", "rule_id"), WARNED.values(), ids=WARNED)
+def test_unwise_recordings_are_a_should(text: str, rule_id: str) -> None:
+    """Phoenix can send it, but clients drop it: a SHOULD, not a MUST."""
+    found = check_trace(parse_recording(text).entries)
 
     assert [violation.rule.id for violation in found] == [rule_id]
     assert found[0].rule.level is Level.SHOULD
 
 
 def test_each_connection_has_its_own_refs_and_topics() -> None:
-    """What one connection joined says nothing of another."""
-    one, other = scene(JOINED), scene(V2 + '→ ["1","1","room:a","echo",{}]', conn="b")
+    """A join on one connection does not count on another."""
+    one, other = (
+        parse_recording(JOINED),
+        parse_recording(V2 + '→ ["1","1","room:a","echo",{}]', conn="b"),
+    )
 
     found = check_trace([*one.entries, *other.entries])
 
@@ -136,10 +139,10 @@ def test_each_connection_has_its_own_refs_and_topics() -> None:
 
 
 def test_a_name_opened_again_is_a_new_connection() -> None:
-    """After a reconnect nothing is joined."""
-    first = scene(JOINED).entries
+    """After a reconnect, nothing is joined."""
+    first = parse_recording(JOINED).entries
     again = Entry(9, "line 9", "a", 1.0, Side.CLIENT, Open("ws://localhost/?vsn=2.0.0"))
-    last = scene('→ ["1","2","room:a","echo",{}]').entries
+    last = parse_recording('→ ["1","2","room:a","echo",{}]').entries
 
     found = check_trace([*first, again, *last])
 
@@ -147,20 +150,20 @@ def test_a_name_opened_again_is_a_new_connection() -> None:
 
 
 def test_without_times_nothing_is_late() -> None:
-    """A recording without times is judged by its order alone."""
-    script = V2 + '→ [null,"2","phoenix","heartbeat",{}]\n@900 → ping x'
+    """In a recording without times, nothing is overdue."""
+    text = V2 + '→ [null,"2","phoenix","heartbeat",{}]\n@900 → ping x'
     timeless = [
-        Entry(entry.number, entry.place, entry.conn, None, entry.side, entry.what)
-        for entry in scene(script).entries
+        Entry(entry.number, entry.place, entry.conn, None, entry.side, entry.frame)
+        for entry in parse_recording(text).entries
     ]
 
     assert check_trace(timeless) == []
 
 
-def test_a_silent_connection_is_told_while_another_talks() -> None:
-    """Time goes on for all connections, whichever it is told by."""
-    waiting = scene(V2 + '@1 → [null,"2","phoenix","heartbeat",{}]')
-    talking = scene(V2 + "@20 → ping x\n@33 → ping x", conn="b")
+def test_time_passes_for_all_connections() -> None:
+    """A frame on one connection shows that a reply on another is overdue."""
+    waiting = parse_recording(V2 + '@1 → [null,"2","phoenix","heartbeat",{}]')
+    talking = parse_recording(V2 + "@20 → ping x\n@33 → ping x", conn="b")
 
     found = check_trace([*waiting.entries, *talking.entries])
 
@@ -169,24 +172,24 @@ def test_a_silent_connection_is_told_while_another_talks() -> None:
     ]
 
 
-def test_the_patience_can_be_chosen() -> None:
-    """A server with a shorter limit is judged by it."""
-    script = V2 + '@1 → [null,"2","phoenix","heartbeat",{}]\n@2 → ping x'
+def test_the_timeouts_can_be_chosen() -> None:
+    """A shorter timeout applies."""
+    text = V2 + '@1 → [null,"2","phoenix","heartbeat",{}]\n@2 → ping x'
 
-    found = check_trace(scene(script).entries, Patience(heartbeat_s=0.5))
+    found = check_trace(parse_recording(text).entries, Timeouts(heartbeat_s=0.5))
 
     assert [violation.rule.id for violation in found] == ["heartbeat/unanswered"]
 
 
-def test_one_error_is_told_once() -> None:
-    """After a wrong frame the rest is judged by what was meant."""
-    script = JOINED + (
+def test_one_error_is_reported_once() -> None:
+    """After a wrong frame, the rest is checked as if it had been correct."""
+    text = JOINED + (
         '← ["1","7","room:a","phx_close",{}]\n'
         '→ ["2","2","room:a","phx_join",{}]\n'
         '← ["2","2","room:a","phx_reply",{"response":{},"status":"ok"}]\n'
         '← ["2",null,"room:a","msg",{}]'
     )
 
-    found = check_trace(scene(script).entries)
+    found = check_trace(parse_recording(text).entries)
 
     assert [violation.rule.id for violation in found] == ["end/refs"]

@@ -1,4 +1,4 @@
-"""Recordings are read from both kinds of files, and bad files are told by line and field."""
+"""Recordings are read from both file formats; errors name the line and the field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXT = '["1","1","room:a","phx_join",{}]'
 
 
 def lines(*objects: dict[str, Any]) -> str:
-    """JSON lines."""
+    """Objects as JSON lines."""
     return "".join(json.dumps(one) + "\n" for one in objects)
 
 
@@ -35,7 +35,7 @@ def read(folder: Path, text: str, name: str = "trace") -> list[Entry]:
 
 
 def test_json_lines_are_read(tmp_path: Path) -> None:
-    """Each kind of line becomes an entry with its number, place, time and side."""
+    """Each line becomes an entry with its number, place, time and side."""
     text = lines(
         {"t": 1, "open": URL, "protocols": ["phoenix"], "protocol": "phoenix"},
         {"t": 1.5, "conn": "b", "from": "client", "text": TEXT, "note": "ours"},
@@ -51,7 +51,7 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
         1, "line 2", "a", 1.0, Side.CLIENT, frames.Open(URL, 101, ("phoenix",), "phoenix")
     )
     assert entries[1] == Entry(2, "line 3", "b", 1.5, Side.CLIENT, frames.Text(TEXT))
-    assert [entry.what for entry in entries[2:]] == [
+    assert [entry.frame for entry in entries[2:]] == [
         frames.Binary(b"\x00\xff"),
         frames.Ping("x"),
         frames.Pong("x"),
@@ -61,10 +61,12 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
-        pytest.param('{"from":"client","text":"[', "not JSON, is the file whole?", id="truncated"),
-        pytest.param("[]", "an object is expected, not []", id="no-object"),
+        pytest.param(
+            '{"from":"client","text":"[', "not valid JSON, is the file complete?", id="truncated"
+        ),
+        pytest.param("[]", "expected an object, not []", id="no-object"),
         pytest.param('{"from":"client"}', "exactly one of open, text, b64", id="nothing"),
         pytest.param('{"from":"client","text":"","b64":""}', "exactly one of", id="two"),
         pytest.param('{"text":"[]"}', '"from" is missing', id="no-side"),
@@ -83,17 +85,17 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
         pytest.param('{"open":"x","protocol":1}', '"protocol" must be a string or null', id="null"),
     ],
 )
-def test_a_bad_line_is_told_with_its_number_and_field(tmp_path: Path, line: str, told: str) -> None:
+def test_a_bad_line_is_an_error(tmp_path: Path, line: str, message: str) -> None:
     """The message names the file, the line and the field."""
     with pytest.raises(TraceError) as error:
         read(tmp_path, lines({"open": URL}) + line + "\n")
 
     assert str(error.value).startswith(f"{tmp_path / 'trace'}: line 2: ")
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_har_is_read(tmp_path: Path) -> None:
-    """Websocket frames of all connections, in order of time; text, binary, and control frames."""
+    """The frames of all websockets are read, ordered by time."""
     offered = {"name": "Sec-WebSocket-Protocol", "value": "phoenix, other"}
     document = har(
         {"type": "send", "time": 5.0, "opcode": 1, "data": TEXT},
@@ -110,7 +112,7 @@ def test_a_har_is_read(tmp_path: Path) -> None:
 
     entries = read(tmp_path, json.dumps(document, indent=1))
 
-    assert [(entry.number, entry.conn, entry.what) for entry in entries] == [
+    assert [(entry.number, entry.conn, entry.frame) for entry in entries] == [
         (1, "1", frames.Open(URL, 101, ("phoenix", "other"))),
         (2, "1", frames.Text(TEXT)),
         (3, "2", frames.Open(URL)),
@@ -128,29 +130,29 @@ SENT = {"type": "send", "time": 5.0, "opcode": 1, "data": TEXT}
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message"),
     [
-        pytest.param([], "a HAR is an object", id="list"),
+        pytest.param([], "a HAR must be a JSON object", id="list"),
         pytest.param({"log": {}}, 'log: "entries" is missing', id="no-entries"),
-        pytest.param({"log": {"entries": [1]}}, "log.entries[0]: an object", id="entry"),
+        pytest.param({"log": {"entries": [1]}}, "log.entries[0]: expected an object", id="entry"),
         pytest.param({"log": {"entries": []}}, "no websocket in the file", id="no-websocket"),
         pytest.param(har({**SENT, "type": "sent"}), '"type" must be "send" or', id="type"),
         pytest.param(har({**SENT, "opcode": 3}), '"opcode" must be 1, 2, 8, 9 or 10', id="opcode"),
         pytest.param(har({**SENT, "time": None}), '"time" must be a number, not None', id="time"),
         pytest.param(har({**SENT, "opcode": 2}), '"data" of a binary frame', id="base64"),
-        pytest.param(har(1), "[0]: an object is expected", id="message"),  # type: ignore[arg-type] # on purpose
+        pytest.param(har(1), "[0]: expected an object", id="message"),  # type: ignore[arg-type] # on purpose
     ],
 )
-def test_a_bad_har_is_told_with_its_place(tmp_path: Path, document: Any, told: str) -> None:
-    """The message names the place in the document and the field."""
+def test_a_bad_har_is_an_error(tmp_path: Path, document: Any, message: str) -> None:
+    """The error names the place in the document and the field."""
     with pytest.raises(TraceError) as error:
         read(tmp_path, json.dumps(document), "trace.har")
 
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
-def test_a_har_is_known_by_its_first_line(tmp_path: Path) -> None:
-    """Whatever the file is called, on one line or on many."""
+def test_a_har_is_recognized_by_its_first_line(tmp_path: Path) -> None:
+    """The file name does not matter, nor whether the JSON has one line or many."""
     document = har(SENT)
 
     assert len(read(tmp_path, json.dumps(document))) == 2
@@ -158,28 +160,28 @@ def test_a_har_is_known_by_its_first_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         pytest.param(b"", "the file is empty", id="empty"),
         pytest.param(b'{"open":"x"}\n\xff', "line 2: not UTF-8", id="not-utf8"),
     ],
 )
-def test_a_file_that_is_no_recording_is_told(tmp_path: Path, data: bytes, told: str) -> None:
-    """An empty file and one that is no text are errors, not recordings without violations."""
+def test_a_file_that_is_not_a_recording(tmp_path: Path, data: bytes, message: str) -> None:
+    """An empty file and a file that is not text are errors."""
     path = tmp_path / "trace"
     path.write_bytes(data)
 
-    with pytest.raises(TraceError, match=told):
+    with pytest.raises(TraceError, match=message):
         read_trace(path)
 
 
-def test_a_truncated_har_is_told(tmp_path: Path) -> None:
+def test_a_truncated_har_is_an_error(tmp_path: Path) -> None:
     """Half a HAR is an error."""
-    with pytest.raises(TraceError, match="not JSON, is the file whole"):
+    with pytest.raises(TraceError, match="not valid JSON, is the file complete"):
         read(tmp_path, json.dumps(har(SENT), indent=1)[:80])
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    """The message is the system's."""
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    """The error is that of the operating system."""
     with pytest.raises(TraceError, match="No such file"):
         read_trace(tmp_path / "none")

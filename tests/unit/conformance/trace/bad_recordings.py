@@ -1,4 +1,4 @@
-"""A minimal bad recording for each rule; `!` marks the frame to blame."""
+"""Lists a minimal bad recording for each rule; `!` marks the frame that breaks it."""
 
 from __future__ import annotations
 
@@ -186,10 +186,10 @@ CLIENT = {
     "client/after-close": V2 + '→ close 1000\n! → ["1","1","room:a","phx_join",{}]',
 }
 
-ROWS = {**HANDSHAKE, **SHAPE, **REPLIES, **PUSHES, **WEBSOCKET, **CLIENT}
+BAD_RECORDINGS = {**HANDSHAKE, **SHAPE, **REPLIES, **PUSHES, **WEBSOCKET, **CLIENT}
 
-# Where a server errs because a client did, the client's own violation is told too.
-COMPANY = {
+# If a server breaks a rule because the client did, the client's violation is found too.
+ALSO_BROKEN = {
     "open/vsn-accepted": {"client/vsn"},
     "reply/not-joined": {"client/not-joined"},
     "reply/stale": {"client/join-ref"},
