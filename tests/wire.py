@@ -81,7 +81,7 @@ class PhoenixWire:
         return frame.payload
 
     async def recv_close(self, timeout_s: float = 5.0) -> int:
-        """The code of the next frame, which must be a close frame without text, and the last."""
+        """The code of the next frame, which must be a close frame without a reason and the last."""
         frame = await self.recv_frame(timeout_s)
         assert frame.opcode == Opcode.CLOSE, frame
         assert frame.close_reason == b""

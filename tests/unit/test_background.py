@@ -78,7 +78,7 @@ async def task(work: Work, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bac
     ],
     ids=["error", "return", "lost"],
 )
-async def test_what_ends_by_itself_is_started_again(
+async def test_unexpected_ends_are_followed_by_a_restart(
     work: Work, task: BackgroundTask, end: Callable[[Work], None], why: str
 ) -> None:
     """After an error, a return, or a cancelled await it restarts after a pause."""

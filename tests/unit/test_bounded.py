@@ -31,7 +31,7 @@ def nested(levels: int, *, is_map: bool = False) -> Any:
         ((1, 2), "[1, 2]"),
     ],
 )
-def test_a_value_in_brief(value: Any, expected: str) -> None:
+def test_brief_values(value: Any, expected: str) -> None:
     """A value is shown as by `repr`, but shortened."""
     assert brief(value) == expected
 
@@ -50,7 +50,7 @@ def test_an_object_that_cannot_be_shown() -> None:
 @pytest.mark.parametrize(
     "letter", ["\x00", "\n", "\x1b", "\x7f", "\x9b", "\u2028", "\u202e", "\ud800"]
 )
-def test_what_steers_a_terminal_is_escaped(letter: str) -> None:
+def test_control_characters_are_escaped(letter: str) -> None:
     """Control characters, line ends, changes of direction and lone surrogates are escaped."""
     assert escaped(f"a{letter}é").isprintable()
     assert plain(f"a{letter}é").isprintable()

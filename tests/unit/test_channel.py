@@ -133,7 +133,7 @@ def test_intercepts_are_inherited() -> None:
 # What the base class does.
 
 
-def test_a_channel_must_say_who_may_join() -> None:
+def test_a_channel_must_define_join() -> None:
     """`join` has no default."""
     with pytest.raises(NotImplementedError, match="RoomChannel"):
         RoomChannel().join("t", {}, a_socket())
@@ -186,7 +186,7 @@ def a_channel_socket(running: Any, *, joined: bool = True) -> Socket:
     return socket
 
 
-def test_a_joined_socket_speaks_through_its_channel() -> None:
+def test_a_joined_socket_sends_through_its_channel() -> None:
     """131: the methods of a socket are carried out by its channel, and return something done."""
     running = FakeChannel()
     socket = a_channel_socket(running)
@@ -225,7 +225,7 @@ PREPARING = [
 
 
 @pytest.mark.parametrize("speak", SPEAKING)
-def test_a_socket_that_is_not_joined_cannot_speak(speak: Any) -> None:
+def test_a_socket_that_is_not_joined_cannot_send(speak: Any) -> None:
     """134: inside `join`, push, broadcast and reply_ref raise."""
     running = FakeChannel()
 

@@ -225,7 +225,7 @@ async def test_a_connect_that_returns_no_result(
 
 @HANDLERS
 @pytest.mark.parametrize("name", [1, b"user", ["user"], True])
-async def test_an_id_that_is_no_string(
+async def test_an_id_that_is_not_a_string(
     handler: type[SocketHandler], name: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A socket whose id is neither a string nor None is refused, with a warning."""

@@ -18,7 +18,10 @@ RELEASED = "# Changelog\n\n## [Unreleased]\n\n## [1.2.0] - 2026-01-05\n\n- A thi
 
 
 def test_an_archive_depends_on_nothing_but_the_files(tmp_path: Path) -> None:
-    """Two folders with the same content, made in another order and at another time, pack alike."""
+    """Folders with the same content give the same archive.
+
+    Order and time of creation do not matter.
+    """
     tar_gz: Any = runpy.run_path(str(PACKAGING / "archive.py"))["tar_gz"]
     for number, names in enumerate((("a", "b"), ("b", "a"))):
         folder = tmp_path / str(number)

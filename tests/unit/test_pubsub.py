@@ -93,7 +93,7 @@ def joined(pubsub: PubSub, wire: FakeWire, *intercepts: str) -> FakeMember:
     return member
 
 
-def test_members_hear_their_topic(pubsub: PubSub, wire: FakeWire) -> None:
+def test_members_get_the_broadcasts_of_their_topic(pubsub: PubSub, wire: FakeWire) -> None:
     """A broadcast reaches the members of its topic, and is encoded once per wire."""
     members = [joined(pubsub, wire) for _ in range(3)]
     stranger = FakeMember(wire)
@@ -141,14 +141,14 @@ def test_intercepted_events_go_to_the_member_only(pubsub: PubSub, wire: FakeWire
     assert wire.encoded == 1
 
 
-def test_nobody_listens(pubsub: PubSub) -> None:
+def test_a_broadcast_without_subscribers(pubsub: PubSub) -> None:
     """A broadcast without subscribers has no effect, whatever its payload."""
     pubsub.broadcast("t", "e", object())
 
     assert len(pubsub) == 0
 
 
-def test_what_one_wire_cannot_carry_is_heard_by_nobody(pubsub: PubSub, wire: FakeWire) -> None:
+def test_an_encode_error_stops_the_whole_broadcast(pubsub: PubSub, wire: FakeWire) -> None:
     """Everything is encoded before anything is written."""
     received: list[Broadcast] = []
     first, filtering = joined(pubsub, wire), joined(pubsub, wire, "e")
@@ -161,7 +161,7 @@ def test_what_one_wire_cannot_carry_is_heard_by_nobody(pubsub: PubSub, wire: Fak
     assert (first.received, filtering.received, received) == ([], [], [])
 
 
-def test_who_leaves_hears_no_more(pubsub: PubSub, wire: FakeWire) -> None:
+def test_a_member_that_left_gets_nothing(pubsub: PubSub, wire: FakeWire) -> None:
     """After `leave` a member gets nothing; a second `leave` is harmless."""
     plain, filtering, stays = joined(pubsub, wire), joined(pubsub, wire, "e"), joined(pubsub, wire)
 
@@ -173,7 +173,7 @@ def test_who_leaves_hears_no_more(pubsub: PubSub, wire: FakeWire) -> None:
     assert (plain.received, filtering.received, stays.received) == ([], [], ["w:e"])
 
 
-def test_a_topic_exists_while_somebody_listens(pubsub: PubSub, wire: FakeWire) -> None:
+def test_a_topic_exists_while_it_has_subscribers(pubsub: PubSub, wire: FakeWire) -> None:
     """Topics without members and subscribers are removed."""
     plain, filtering = joined(pubsub, wire), joined(pubsub, wire, "e")
     received: list[Broadcast] = []

@@ -253,7 +253,7 @@ def test_channel_test_is_made_anywhere() -> None:
     assert ChannelTest(endpoint).endpoint is endpoint
 
 
-async def test_leaving_hangs_up_and_cancels() -> None:
+async def test_leaving_disconnects_and_cancels() -> None:
     """At the end connections are closed, and waiting callbacks are cancelled."""
     ended: list[Any] = []
 
@@ -287,7 +287,7 @@ async def test_a_closed_connection_ends_the_waiting(channels: ChannelTest) -> No
     await client.refute_push(timeout_s=60.0)
 
 
-async def test_a_client_that_went_away_is_not_heard(channels: ChannelTest) -> None:
+async def test_a_disconnected_client_has_no_effect(channels: ChannelTest) -> None:
     """Pushing, leaving and closing after a disconnect have no effect."""
     client = await channels.join(SpeakingChannel, "room:a")
     await client.close()

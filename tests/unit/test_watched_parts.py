@@ -51,7 +51,7 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
             yield name, ast.parse(path.read_text(encoding="utf-8"))
 
 
-def test_no_task_is_begun_that_nobody_watches() -> None:
+def test_every_unsupervised_task_has_a_reason() -> None:
     """Modules that call create_task are in the list above, with a reason."""
     begun = {
         name

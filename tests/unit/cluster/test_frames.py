@@ -50,7 +50,7 @@ def test_frames_arrive_however_the_stream_is_cut(frames: list[Frame], step: int)
         pytest.param(b"\0\0\0\2\x91\x09", id="an unknown tag"),
     ],
 )
-def test_what_is_no_frame_is_an_error(stream: bytes) -> None:
+def test_invalid_frames_raise_an_error(stream: bytes) -> None:
     """Invalid bytes raise an error."""
     with pytest.raises(BrokenStreamError):
         list(FrameReader().feed(stream))

@@ -59,7 +59,7 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_each_change_is_told_on_every_node_as_on_its_own(folder: Path) -> None:
+async def test_each_change_is_broadcast_on_every_node(folder: Path) -> None:
     """Track, update and end: other nodes broadcast the same diffs as the owner's node."""
     async with node(folder, 0) as here, node(folder, 1) as there:
         await until(lambda: bool(here.bus.up and there.bus.up))
@@ -94,7 +94,7 @@ async def test_a_list_shows_all_nodes(folder: Path) -> None:
         assert len(here.presence) == len(there.presence) == 1
 
 
-async def test_a_new_node_is_told_who_is_there(folder: Path) -> None:
+async def test_a_new_node_gets_earlier_presences(folder: Path) -> None:
     """Earlier presences join on a new node, in one diff per topic."""
     async with node(folder, 0) as here:
         here.track("ann")
@@ -109,7 +109,7 @@ async def test_a_new_node_is_told_who_is_there(folder: Path) -> None:
             assert here.broadcaster.take_diffs() == []
 
 
-async def test_who_was_on_a_node_that_is_gone_leaves(folder: Path) -> None:
+async def test_presences_of_an_ended_node_leave(folder: Path) -> None:
     """Each remaining node broadcasts one diff with all presences that left; the others stay."""
     async with node(folder, 0) as here, node(folder, 2) as third:
         here.track("ann")

@@ -38,7 +38,7 @@ class Node:
         return broadcast.event, broadcast.payload
 
 
-async def test_a_broadcast_is_heard_on_every_node_once(folder: Path) -> None:
+async def test_a_broadcast_reaches_every_node_once(folder: Path) -> None:
     """The subscribers of each node get it once; nodes do not relay broadcasts from the bus."""
     async with nodes(folder, 3) as listeners:
         one, two, three = map(Node, listeners)
@@ -70,7 +70,7 @@ async def test_a_payload_arrives_as_it_was(folder: Path, payload: Any) -> None:
         assert (event, heard, type(heard)) == ("msg", payload, type(payload))
 
 
-async def test_local_broadcasts_stay_and_the_sender_hears_no_echo(folder: Path) -> None:
+async def test_local_broadcasts_stay_and_the_sender_gets_no_echo(folder: Path) -> None:
     """`local_broadcast` stays in this process; `broadcast_from` excludes one subscriber of it."""
     async with nodes(folder) as listeners:
         one, two = map(Node, listeners)
@@ -96,7 +96,7 @@ async def test_what_cannot_be_encoded_reaches_nobody(folder: Path) -> None:
         assert (await one.next())[0] == "good"
 
 
-async def test_a_topic_that_nobody_joined_elsewhere_is_no_trouble(folder: Path) -> None:
+async def test_a_topic_without_subscribers_on_another_node(folder: Path) -> None:
     """A broadcast without subscribers on a node has no effect there."""
     async with nodes(folder) as listeners:
         one, two = map(Node, listeners)

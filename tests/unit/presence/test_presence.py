@@ -176,7 +176,7 @@ def test_untrack_of_nothing(key: str | int | None) -> None:
 
 
 def test_update_is_one_diff() -> None:
-    """§9.10.146, §10.57, §10.58: the new meta joins with a new ref, the old one leaves whole."""
+    """§9.10.146, §10.57, §10.58: the new meta joins with a new ref, the old one leaves intact."""
     presence, broadcaster, ann = make_presence()
     refs = [presence.track(ann, "u1", {"on": 1})]
     refs.append(presence.update(ann, "u1", {"on": 2}))

@@ -142,7 +142,7 @@ def test_a_fetch_that_raises(caplog: pytest.LogCaptureFixture) -> None:
         presence.list(TOPIC)
 
 
-def test_a_diff_that_cannot_be_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_diff_that_cannot_be_broadcast(caplog: pytest.LogCaptureFixture) -> None:
     """The error is logged; neither the tracker nor the end of the channel fails."""
 
     class Mute:
@@ -164,7 +164,7 @@ def test_a_diff_that_cannot_be_told(caplog: pytest.LogCaptureFixture) -> None:
 # Order.
 
 
-def test_what_a_listener_tracks_is_told_next() -> None:
+def test_what_a_subscriber_tracks_is_broadcast_next() -> None:
     """§6.3: diffs are sent in the order of the operations, whoever caused them."""
     order: list[tuple[str, list[str]]] = []
 

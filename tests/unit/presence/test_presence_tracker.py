@@ -37,7 +37,7 @@ def test_refs_of_one_moment_differ() -> None:
     assert len({refs.next() for _ in range(2**16)}) == 2**16
 
 
-def test_a_meta_that_could_not_be_told_is_not_stored() -> None:
+def test_a_meta_that_cannot_be_sent_is_not_stored() -> None:
     """It is told inside of messages: one nested nearly as deep as can be written would break the
     joins of all others."""
     tracker = Tracker(Refs(lambda: 1, 0), lambda: None)
@@ -56,7 +56,7 @@ def test_a_meta_that_could_not_be_told_is_not_stored() -> None:
         assert len(tracker.changes) == 1
 
 
-def test_it_forgets_who_ended() -> None:
+def test_ended_owners_leave_nothing_behind() -> None:
     """A thousand owners that tracked and ended leave nothing behind."""
     tracker = Tracker(Refs(lambda: 1, 0), lambda: None)
 

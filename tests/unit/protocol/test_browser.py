@@ -190,7 +190,7 @@ def test_other_bodies_are_taken(method: str, kind: str | None, has_body: bool) -
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "BREW"])
-def test_pages_from_elsewhere_change_nothing(method: str, headers: dict[str, str]) -> None:
+def test_other_pages_cannot_change_anything(method: str, headers: dict[str, str]) -> None:
     """The 403 says what to do; a page of the same site is checked like any other."""
     refused = guard(origins=("//friend.example",)).refuse_origin(method, {"Host": HOST, **headers})
 
@@ -212,7 +212,7 @@ def test_pages_from_elsewhere_change_nothing(method: str, headers: dict[str, str
         ("OPTIONS", {"Origin": "http://evil.example"}),
     ],
 )
-def test_other_callers_may(method: str, headers: dict[str, str]) -> None:
+def test_other_requests_are_allowed(method: str, headers: dict[str, str]) -> None:
     """Programs, pages of the server's own host, listed pages, and requests that only read."""
     one = guard(origins=("//friend.example",))
 

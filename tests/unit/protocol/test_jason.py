@@ -217,7 +217,7 @@ def test_a_byte_order_mark_is_refused() -> None:
             jason.decode(ANYTHING, b"\xef\xbb\xbf" + text)
 
 
-def test_another_shape_is_told_apart_from_no_json() -> None:
+def test_json_of_another_type_is_an_invalid_message() -> None:
     """JSON of another type is an invalid message, not invalid JSON."""
     with pytest.raises(InvalidMessageError, match="not a Phoenix message"):
         jason.decode(msgspec.json.Decoder(list[int]), b"{}")
@@ -301,7 +301,7 @@ def endless() -> list[Any]:
     [object(), {"a": object()}, "\ud800", {"\ud800": 1}, {None: 1}, {(1, 2): 3}, endless()],
     ids=["object", "inner", "surrogate", "key", "null key", "tuple key", "endless"],
 )
-def test_what_is_no_json_cannot_be_sent(value: Any) -> None:
+def test_values_that_are_not_json_cannot_be_sent(value: Any) -> None:
     """A value that is not JSON is an EncodeError."""
     with pytest.raises(EncodeError, match="payload is not JSON"):
         jason.encode(value)

@@ -8,7 +8,7 @@ from phoenix_compat.protocol import message as words
 from phoenix_compat.protocol.message import Broadcast, Message
 
 
-def test_the_words_of_the_wire() -> None:
+def test_the_constants_of_the_wire() -> None:
     """Every reserved word is spelled as in Phoenix."""
     spelled = {
         words.PHX_JOIN: "phx_join",

@@ -48,7 +48,7 @@ def sort_out(check: CheckOrigin, origins: list[str], **more: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("check", [True, False, CONN, ["//a.com"], lambda _: False])
-def test_no_origin_passes(check: CheckOrigin) -> None:
+def test_a_missing_origin_is_allowed(check: CheckOrigin) -> None:
     """A request without an Origin header is not from a web page and passes every check."""
     assert allows(check, None)
 
@@ -124,7 +124,7 @@ def test_same_host_is_the_requests_own(
         assert fine == sort_out(check, [*fine, *others, *ODD_ORIGINS], conn=conn)
 
 
-def test_same_host_stands_in_a_list_beside_others() -> None:
+def test_same_host_may_be_an_entry_of_a_list() -> None:
     """The server's own pages and those of the other entries are allowed."""
     check = [SAME_HOST, "//friend.com"]
 

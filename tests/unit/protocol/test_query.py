@@ -67,7 +67,7 @@ def test_brackets_that_do_not_pair_belong_to_the_name(name: str) -> None:
 @pytest.mark.parametrize(
     "query", ["a=%ff", "%ff=1", "a=%C3", "a=%ED%A0%80", "a[%ff]=1", "a=\udcff"]
 )
-def test_what_is_no_utf8_is_refused(query: str) -> None:
+def test_bytes_that_are_not_utf8_are_refused(query: str) -> None:
     """Bytes that are not UTF-8, escaped or raw, are a bad request."""
     with pytest.raises(BadQueryError, match="invalid UTF-8"):
         decode_query(query)

@@ -90,7 +90,7 @@ def test_v1_honours_a_join_ref() -> None:
     [b"[]", b"1", b"null", b'"t"', b'["1","2","t","e",{}]'],
     ids=lambda data: data.decode(),
 )
-def test_v1_refuses_what_is_no_object(data: bytes) -> None:
+def test_v1_refuses_other_json_than_objects(data: bytes) -> None:
     """111: JSON that is not an object closes a V1 connection."""
     with pytest.raises(InvalidMessageError):
         V1.decode(data, is_binary=False)
@@ -201,7 +201,7 @@ def test_v2_ignores_more_places_of_a_message_with_equal_keys() -> None:
     [b"", b"{}", b"null", b"1", b'"t"', b"[]", b'["1","2","t","e"]', b'["1","2","t","e",{}]x'],
     ids=repr,
 )
-def test_v2_refuses_what_is_no_message(data: bytes) -> None:
+def test_v2_refuses_invalid_messages(data: bytes) -> None:
     """Anything but an array of at least five items closes a V2 connection with 1011."""
     with pytest.raises(RemoteProtocolError) as refused:
         V2.decode(data, is_binary=False)
@@ -315,7 +315,7 @@ def test_the_matrix_of_versions(vsn: Any, expected: Serializer | None) -> None:
     assert negotiate(vsn) is expected
 
 
-def test_a_client_that_names_no_version_speaks_v1() -> None:
+def test_a_client_without_a_version_uses_v1() -> None:
     """Without `vsn` the version is 1.0.0, not the newest."""
     assert negotiate(DEFAULT_VSN) is V1
 
@@ -329,7 +329,7 @@ def test_the_first_serializer_that_matches_is_chosen() -> None:
 @pytest.mark.parametrize(
     ("vsn", "expected"), [("123.1.1", True), ("2.0.0-rc.1", True), ("abc", False), (None, False)]
 )
-def test_a_version_is_told_from_nonsense(vsn: Any, expected: bool) -> None:
+def test_a_valid_version_is_distinguished_from_other_texts(vsn: Any, expected: bool) -> None:
     """A refused version may still be a valid version."""
     assert is_version(vsn) is expected
 

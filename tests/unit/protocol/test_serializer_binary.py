@@ -101,7 +101,7 @@ def test_strings_have_at_most_255_bytes(encode: Callable[[object], Frame], field
         encode(LONGEST + "x")
 
 
-def test_refs_that_are_no_strings_cannot_be_written() -> None:
+def test_refs_that_are_not_strings_cannot_be_written() -> None:
     """The format cannot hold a ref that is a number."""
     with pytest.raises(EncodeError, match="unable to convert ref to binary: it is 9"):
         V2.encode_reply("1", 9, "t", "ok", b"")
@@ -136,7 +136,7 @@ def test_a_push_without_payload_is_whole() -> None:
     assert V2.decode(whole, is_binary=True).payload == b""
 
 
-def test_strings_that_are_no_utf8_are_kept() -> None:
+def test_strings_that_are_not_utf8_are_kept() -> None:
     """Invalid UTF-8 in a binary header can be read and written in binary, but not as JSON."""
     message = V2.decode(b"\x00\x00\x00\x02\x01\xff\xfee", is_binary=True)
 

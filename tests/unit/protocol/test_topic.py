@@ -45,14 +45,14 @@ def test_a_star_is_a_prefix(pattern: str, matching: list[str], others: list[str]
 
 
 @pytest.mark.parametrize("pattern", ["room:*:x", "*:x", "**", "a*b*"])
-def test_a_star_stands_only_at_the_end(pattern: str) -> None:
+def test_a_star_is_allowed_only_at_the_end(pattern: str) -> None:
     """A pattern with a star elsewhere is an error at once."""
     with pytest.raises(ChannelDefinitionError, match="only at the end"):
         TopicRoutes([(pattern, 1)])
 
 
 @pytest.mark.parametrize("topic", [None, 1, True, ["room:1"], {"a": 1}, b"room:1"])
-def test_topics_that_are_no_strings_match_nothing(topic: Any) -> None:
+def test_topics_that_are_not_strings_match_nothing(topic: Any) -> None:
     """A client may send any JSON as a topic; only strings have channels."""
     assert TopicRoutes([("*", 1)]).match(topic) is None
 

@@ -73,7 +73,7 @@ class Harness:
         self.client = Client(self.engine, {"t": route, "other": OpenChannel})
 
     async def send(self, event: str, ref: str = "2") -> list[Any]:
-        """Say something, and hear what comes back."""
+        """Send a message, and return the received frames."""
         await self.client.send("1", ref, "t", event, {})
         await settle()
         return self.client.received()
@@ -219,7 +219,7 @@ async def test_leaving_a_busy_channel() -> None:
     ]
 
 
-async def test_the_client_goes() -> None:
+async def test_the_client_disconnects() -> None:
     """188: every channel ends with ("shutdown", "closed"), and nothing is sent."""
     harness = Harness()
     await harness.client.join("t")
@@ -233,7 +233,7 @@ async def test_the_client_goes() -> None:
     assert harness.engine.counters.sockets_closed == 1
 
 
-async def test_the_client_goes_while_a_callback_waits() -> None:
+async def test_the_client_disconnects_while_a_callback_waits() -> None:
     """The running callback may finish; then terminate runs."""
     harness = Harness()
     await harness.client.join("t")
@@ -362,7 +362,7 @@ async def test_a_killed_channel_takes_no_broadcasts() -> None:
     assert client.received() == [[None, None, "t", "news", {}]]
 
 
-async def test_a_killed_callback_that_fails_is_not_heard_of(
+async def test_a_killed_callback_that_fails_has_no_effect(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An error in the cleanup of a killed callback has no effect."""

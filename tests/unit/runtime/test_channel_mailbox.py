@@ -86,7 +86,7 @@ async def test_a_channel_leaves_its_other_topics_when_it_ends() -> None:
     assert len(engine.pubsub) == 0
 
 
-async def test_a_monitor_is_told_of_the_end_once() -> None:
+async def test_a_monitor_is_called_once_at_the_end() -> None:
     """`socket.monitor` calls back once, after the channel has left its topic."""
     told: list[int] = []
     engine = Engine()
@@ -181,7 +181,7 @@ async def test_broadcasts_and_answers_keep_their_order() -> None:
     ]
 
 
-async def test_a_channel_that_hears_its_own_topic_twice() -> None:
+async def test_a_channel_that_subscribes_to_its_own_topic() -> None:
     """A channel that subscribes to its own topic gets others' broadcasts there, not its own."""
     heard: list[str] = []
 

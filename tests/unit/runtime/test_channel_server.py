@@ -81,7 +81,7 @@ async def test_a_method_may_be_plain_or_async(event: str) -> None:
     [{"a": 1}, True, "ok", b"", ("ok", {}), 0, ok(object()), ok("\ud800")],
     ids=["dict", "bool", "str", "bytes", "tuple", "int", "no JSON", "surrogate"],
 )
-async def test_a_return_value_that_is_no_answer(answer: Any) -> None:
+async def test_an_invalid_return_value(answer: Any) -> None:
     """An invalid result, or one that cannot be encoded, ends the channel."""
     engine = Engine()
     client = Client(engine, {"t": with_assigns(Answering, answers={"e": answer})})
@@ -105,7 +105,7 @@ async def test_an_event_that_nobody_handles(event: Any) -> None:
     assert client.received() == [crashed("1", "t")]
 
 
-async def test_v1_cannot_hear_bytes() -> None:
+async def test_v1_clients_cannot_receive_bytes() -> None:
     """A binary reply to a V1 client ends the channel."""
     routes = {"t": with_assigns(Answering, answers={"e": ok(b"x")})}
     client = Client(Engine(), routes, serializer=V1)

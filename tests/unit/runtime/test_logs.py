@@ -86,7 +86,7 @@ def test_a_large_value_is_shown_in_part(value: Any) -> None:
     assert "…" in shown or "xe2" in shown
 
 
-def test_words_of_clients_forge_no_line(lines: Lines) -> None:
+def test_clients_cannot_forge_log_lines(lines: Lines) -> None:
     """S10: newlines and escapes in a topic or event are escaped."""
     topic = "task:x\n2026-01-01 [info] forged \x1b[2J"
 

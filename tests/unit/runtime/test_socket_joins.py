@@ -161,7 +161,7 @@ async def test_a_channel_that_cannot_be_made() -> None:
     assert client.received() == [refused("1", "1", "t", "join crashed")]
 
 
-async def test_speaking_too_early_names_the_remedy() -> None:
+async def test_the_error_of_an_early_push_says_what_to_do() -> None:
     """The error of a push inside `join` says what to do instead."""
     errors: list[NotJoinedError] = []
 

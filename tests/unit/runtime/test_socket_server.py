@@ -119,7 +119,7 @@ async def test_an_unreadable_frame(data: bytes) -> None:
     assert getattr(raised.value, "close_code", None) == 1011
 
 
-async def test_a_binary_frame_that_is_no_push() -> None:
+async def test_a_binary_frame_that_is_not_a_push() -> None:
     """A binary frame of another kind is an error for the transport."""
     client = Client(Engine(), {})
 
@@ -127,7 +127,7 @@ async def test_a_binary_frame_that_is_no_push() -> None:
         await client.send_bytes(b"\x01", is_binary=True)
 
 
-async def test_an_answer_that_cannot_be_written() -> None:
+async def test_a_reply_that_cannot_be_encoded() -> None:
     """A topic that is not UTF-8 cannot be sent back as JSON: the transport closes with 1011."""
     client = Client(Engine(), {})
 

@@ -177,7 +177,7 @@ async def test_a_join_in_time_is_not_late_afterwards(monkeypatch: pytest.MonkeyP
     assert (before, [timer.cancelled() for timer in timers]) == ([False], [True])
 
 
-async def test_the_answer_of_a_late_join_cannot_be_written(harness: Harness) -> None:
+async def test_the_reply_to_a_late_join_cannot_be_encoded(harness: Harness) -> None:
     """The connection is closed with 1011, and the new channel ends with it."""
     await harness.latches.open("join", ok(object()))
 
@@ -186,7 +186,7 @@ async def test_the_answer_of_a_late_join_cannot_be_written(harness: Harness) -> 
     assert len(harness.reasons) == 1
 
 
-async def test_the_answer_of_a_join_cannot_be_written() -> None:
+async def test_the_reply_to_a_join_cannot_be_encoded() -> None:
     """The transport gets the error; the new channel ends with the connection."""
     reasons: list[Reason] = []
 
@@ -206,7 +206,7 @@ async def test_the_answer_of_a_join_cannot_be_written() -> None:
 # The client goes meanwhile.
 
 
-async def test_the_client_goes_while_a_join_waits(harness: Harness) -> None:
+async def test_the_client_disconnects_during_a_join(harness: Harness) -> None:
     """An accepted join without a client is terminated with "closed"; nothing is sent."""
     await harness.client.disconnect()
     before = list(harness.reasons)
@@ -217,7 +217,7 @@ async def test_the_client_goes_while_a_join_waits(harness: Harness) -> None:
     assert (len(harness.engine.pubsub), harness.engine.counters.channels_crashed) == (0, 0)
 
 
-async def test_the_client_goes_while_a_join_that_is_refused_waits(harness: Harness) -> None:
+async def test_the_client_disconnects_during_a_refused_join(harness: Harness) -> None:
     """A refused join without a client has nothing to terminate."""
     await harness.client.disconnect()
     await harness.latches.open("join", error())

@@ -74,7 +74,7 @@ def test_binaries_are_texts_where_they_can_be() -> None:
     assert decode(data, is_raw=True) == {b"name": b"Zo\xc3\xab", b"\xff": [b"\xfe", (b"x",)]}
 
 
-def test_keys_are_plain_texts_and_atoms_are_told_apart() -> None:
+def test_atoms_are_distinguished_as_values_but_not_as_keys() -> None:
     """An atom is an Atom as a value, and a plain str as a key."""
     value = decode(encode({Atom("role"): Atom("admin"), Atom("on"): True, 7: None}))
 
@@ -151,7 +151,7 @@ def test_other_spellings(data: bytes, expected: Any) -> None:
         term(116, 0, 0, 0, 2, 97, 1, 97, 1, 70, struct.pack(">d", 1.0), 97, 2),
     ],
 )
-def test_what_is_no_term_is_refused(data: bytes) -> None:
+def test_invalid_terms_are_refused(data: bytes) -> None:
     """Truncated, too long, wrong lengths, not finite, improper, or with duplicate keys."""
     with pytest.raises(TermError):
         decode(data)

@@ -55,7 +55,7 @@ def test_long_atoms(form: AtomForm) -> None:
         encode(Atom("a" * 256), atoms=form)
 
 
-def test_keys_of_a_map_stand_in_the_order_of_terms() -> None:
+def test_keys_of_a_map_are_in_term_order() -> None:
     """Integers, floats, atoms, binaries; each sorted by value, as in OTP 25."""
     assert base64.b64decode(MIXED_MAP_BYTES) == encode(MIXED_MAP, atoms="latin-1")
 
@@ -79,7 +79,7 @@ def test_large_sizes() -> None:
     assert values == [decode(encode(value)) for value in values]
 
 
-def test_a_list_of_bytes_is_a_charlist_unless_one_is_no_byte() -> None:
+def test_only_a_list_of_bytes_is_a_charlist() -> None:
     """`[1, 2]` is written as a charlist; with a boolean or a larger number it is a list."""
     tags = [encode(value)[1] for value in ([1, 2], [1, True], [1, 256], [1, -1], [1, "a"])]
 
@@ -105,7 +105,7 @@ def test_a_list_of_bytes_is_a_charlist_unless_one_is_no_byte() -> None:
         [{}, [object()]],
     ],
 )
-def test_what_has_no_term_is_refused(value: Any) -> None:
+def test_values_without_a_term_are_refused(value: Any) -> None:
     """A value that cannot be a term, or a dict with a duplicate key, is an EncodeError."""
     with pytest.raises(EncodeError):
         encode(value)

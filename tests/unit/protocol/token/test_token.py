@@ -149,7 +149,7 @@ def test_raw_keeps_bytes(make: Any, read: Any) -> None:
 
 
 @MAKE_AND_READ
-def test_what_has_no_term_is_not_signed(make: Any, read: Any) -> None:
+def test_values_without_a_term_are_not_signed(make: Any, read: Any) -> None:
     """Data that cannot be a term, and an invalid maximum age, are EncodeErrors."""
     with pytest.raises(EncodeError):
         make(object())
@@ -229,7 +229,7 @@ def test_encryption_needs_32_bytes() -> None:
 
 
 @MAKE_AND_READ
-def test_a_token_is_good_to_its_last_millisecond(make: Any, read: Any) -> None:
+def test_a_token_is_valid_to_its_last_millisecond(make: Any, read: Any) -> None:
     """The default is one day: valid at its end, expired a millisecond later."""
     token = make()
 
@@ -332,7 +332,7 @@ def test_former_shapes() -> None:
         (1, SIGNED_AT_MS, [86_400]),
     ],
 )
-def test_genuine_terms_that_are_no_token(term: Any) -> None:
+def test_genuine_terms_that_are_not_tokens(term: Any) -> None:
     """A correctly signed term of another shape is an invalid token."""
     with pytest.raises(InvalidTokenError):
         verify(signed_term(term), KEY, now_ms=SIGNED_AT_MS)

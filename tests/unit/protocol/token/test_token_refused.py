@@ -75,7 +75,7 @@ def test_a_missing_token(read: Any) -> None:
         {"token": "x"},
     ],
 )
-def test_what_is_no_token(read: Any, token: Any) -> None:
+def test_other_values_are_invalid_tokens(read: Any, token: Any) -> None:
     """Anything else that a client sends is an invalid token."""
     with pytest.raises(InvalidTokenError):
         read(token, KEY, now_ms=0, max_age_s=math.inf)

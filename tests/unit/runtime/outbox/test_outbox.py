@@ -60,7 +60,7 @@ def test_nothing_is_written_before_the_tick_ends(harness: OutboxHarness) -> None
     assert sink.writes == [b"a"]
 
 
-def test_a_client_in_several_lanes_gets_one_write(harness: OutboxHarness) -> None:
+def test_a_client_in_several_fanouts_gets_one_write(harness: OutboxHarness) -> None:
     """Broadcasts of different topics reach a client in the order in which they were made."""
     first, second = harness.fanout(), harness.fanout()
     _, sink = harness.client(first, second)
@@ -104,7 +104,7 @@ def test_a_broadcast_from_a_client_skips_it(harness: OutboxHarness) -> None:
     assert (sink.writes, other.writes) == ([b"bc"], [b"abc"])
 
 
-def test_who_joins_late_misses_what_was_before(harness: OutboxHarness) -> None:
+def test_a_late_client_misses_earlier_frames(harness: OutboxHarness) -> None:
     """A client does not get frames from before its join."""
     fanout = harness.fanout()
     harness.client(fanout)
@@ -117,7 +117,7 @@ def test_who_joins_late_misses_what_was_before(harness: OutboxHarness) -> None:
     assert sink.writes == [b"b"]
 
 
-def test_who_leaves_still_hears_what_was_before(harness: OutboxHarness) -> None:
+def test_a_client_that_left_still_gets_earlier_frames(harness: OutboxHarness) -> None:
     """A client still gets frames from before its leave."""
     fanout = harness.fanout()
     outbox, sink = harness.client(fanout)
@@ -131,7 +131,7 @@ def test_who_leaves_still_hears_what_was_before(harness: OutboxHarness) -> None:
     assert len(fanout) == 0
 
 
-def test_discarding_a_stranger_changes_nothing(harness: OutboxHarness) -> None:
+def test_discarding_an_unknown_client_changes_nothing(harness: OutboxHarness) -> None:
     """Removing a client that is not in the fanout has no effect."""
     fanout, elsewhere = harness.fanout(), harness.fanout()
     harness.client(fanout)
@@ -198,7 +198,7 @@ def test_frames_are_packed(harness: OutboxHarness) -> None:
     assert sink.writes == [b"\x81\x02[]", b"\x82\x01\x00"]
 
 
-def test_a_lane_encodes_for_its_wire(harness: OutboxHarness) -> None:
+def test_a_fanout_encodes_for_its_wire(harness: OutboxHarness) -> None:
     """A broadcast is one frame in the serializer's form."""
     broadcast = Broadcast("t", "e", {})
     v1 = WebSocketWire(V1, harness.tick, Limits(), Counters()).open_fanout()
@@ -347,7 +347,7 @@ def test_sharing_begins_again_with_the_next_tick(harness: OutboxHarness) -> None
     assert sink.writes[-1] is other.writes[-1]
 
 
-def test_sharing_begins_again_in_another_lane(harness: OutboxHarness) -> None:
+def test_sharing_begins_again_in_another_fanout(harness: OutboxHarness) -> None:
     """A client that left its only fanout shares the bytes of the next one that it joins."""
     first, second = harness.fanout(), harness.fanout()
     outbox, sink = harness.client(first)

@@ -206,7 +206,7 @@ class OutboxMachine(RuleBasedStateMachine):
         )
 
     @invariant()
-    def lanes_know_their_size(self) -> None:
+    def fanouts_know_their_size(self) -> None:
         """A fanout knows its size, so that an empty one can be dropped."""
         assert [len(fanout) for fanout in self.fanouts] == [
             len(members) for members in self.members

@@ -58,7 +58,7 @@ def test_a_message_of_any_size_may_wait_alone(harness: OutboxHarness) -> None:
     assert not sink.overflows
 
 
-def test_a_client_that_is_too_slow_is_told_of_once(harness: OutboxHarness) -> None:
+def test_a_client_that_is_too_slow_is_closed_once(harness: OutboxHarness) -> None:
     """Over the limit a client gets the rest of the partly written frame and its close frame."""
     outbox, sink = harness.client(max_bytes=10)
     sink.free_bytes = 2
@@ -133,7 +133,7 @@ def test_what_is_replaced_counts_no_more(harness: OutboxHarness) -> None:
     assert not slow.overflows
 
 
-def test_a_slow_client_keeps_its_turn_in_other_lanes(harness: OutboxHarness) -> None:
+def test_a_slow_client_keeps_the_order_across_fanouts(harness: OutboxHarness) -> None:
     """A slow client that joins or leaves fanouts gets all frames once, in order."""
     first, second = harness.fanout(), harness.fanout()
     outbox, slow = harness.client(first)
@@ -173,7 +173,7 @@ def test_a_long_backlog_is_written_in_pieces(harness: OutboxHarness) -> None:
 
 
 @pytest.mark.parametrize("way", ["send", "broadcast", "flush", "resume"])
-def test_a_broken_socket_is_told_of_once(harness: OutboxHarness, way: str) -> None:
+def test_a_broken_socket_is_reported_once(harness: OutboxHarness, way: str) -> None:
     """After the first error of a broken socket nothing more is written."""
     fanout = harness.fanout()
     outbox, sink = harness.client(fanout)

@@ -92,7 +92,7 @@ async def test_paths_and_variables(
     assert await captured(an_app(mounted), path) == expected
 
 
-async def test_sockets_stand_beside_other_routes() -> None:
+async def test_sockets_and_other_routes_coexist() -> None:
     """Other routes, registered earlier or later, work as before."""
     app = an_app(("/socket", "/websocket"), ("/:any", "/ws"))
     app.router.add_get("/socket", no_handler)
@@ -165,7 +165,7 @@ def test_options_of_no_known_transport() -> None:
         mount(web.Application(), endpoint)
 
 
-async def test_a_socket_without_transports_stands_nowhere() -> None:
+async def test_a_socket_without_transports_is_not_served() -> None:
     """A socket whose transports are all off is not served."""
     endpoint = Endpoint()
     endpoint.socket("/socket", SocketHandler, websocket=False)

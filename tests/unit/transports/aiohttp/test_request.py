@@ -45,7 +45,7 @@ def test_params(path: str, path_params: dict[str, str], expected: Any) -> None:
     assert expected == read_params(a_request(path), path_params)
 
 
-def test_params_that_are_no_utf8() -> None:
+def test_params_that_are_not_utf8() -> None:
     """A query that is not UTF-8 is a bad request."""
     with pytest.raises(BadQueryError):
         read_params(a_request("/s/websocket?a=%ff"), {})
