@@ -19,7 +19,7 @@ LAST_PAUSE_S: Final = 30.0
 RECOVERED_AFTER_S: Final = 60.0
 """After a run of this length the backoff starts again with `FIRST_PAUSE_S`."""
 RUNNING_AFTER_S: Final = 0.5
-"""A restarted task that has run for so long counts as running again."""
+"""A restarted task that has run for this time counts as running again."""
 
 Run: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 

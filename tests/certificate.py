@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1 that signs itself, for tests that speak TLS."""
+"""A self-signed certificate for 127.0.0.1, for tests that use TLS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 
 def write_certificate(folder: Path) -> Path:
-    """Make a certificate and its key; the one file that holds both."""
+    """Create a certificate and its key in one file, and return its path."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -43,7 +43,7 @@ def write_certificate(folder: Path) -> Path:
 
 
 def server_context(certificate: Path) -> ssl.SSLContext:
-    """What a server needs to use it."""
+    """The TLS context of a server with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context

@@ -1,4 +1,4 @@
-"""One kind of client for each transport and version, so that one test can be played on all four.
+"""Clients for each transport and version, so that one test can run on all four.
 
 Messages are those of V2, `[join_ref, ref, topic, event, payload]`, whatever is on the wire. Over V1
 the join_ref of what comes is None, because V1 never carries it: compare with `as_received`.
@@ -40,23 +40,23 @@ CELLS: Final = (WS_V1, WS_V2, LP_V1, LP_V2)
 
 
 class ClientTransport(Protocol):
-    """How text goes out and comes in."""
+    """Sends and receives text over one transport."""
 
     async def send_text(self, text: str) -> None:
-        """Have one message taken by the server."""
+        """Send one message and wait until the server has accepted it."""
 
     async def recv_texts(self) -> list[str]:
         """Wait for the next messages, one or more."""
 
     async def recv_end(self) -> int:
-        """Wait for the end of the connection, before which nothing may come: its code."""
+        """Wait for the end of the connection and return its code; no message may come before it."""
 
     async def drop(self) -> None:
         """Be gone without a word."""
 
 
 class WebSocketTransport:
-    """Frames; the end is a close frame."""
+    """Websocket frames; the connection ends with a close frame."""
 
     def __init__(self, wire: PhoenixWire) -> None:
         self._wire = wire
@@ -79,7 +79,7 @@ class WebSocketTransport:
 
 
 class LongPollTransport:
-    """POSTs and polls; the end is a poll that is answered 410, with another session's token."""
+    """POSTs and polls; the session ends with a poll that gets 410 and a new token."""
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
@@ -112,7 +112,7 @@ class LongPollTransport:
 
 
 class MatrixClient:
-    """A client of any cell. Its join_refs begin at 11 and its refs at 1, as in Phoenix's tests."""
+    """A client for any transport and version. Its join_refs start at 11 and its refs at 1."""
 
     def __init__(self, cell: Cell, transport: ClientTransport) -> None:
         self.cell = cell
@@ -129,7 +129,7 @@ class MatrixClient:
         return cls(cell, LongPollTransport(await Poller.open(base_url, target)))
 
     async def send(self, message: list[Any]) -> None:
-        """Send a message, which must be taken."""
+        """Send a message; the server must accept it."""
         join_ref, ref, topic, event, payload = message
         encoded: Any = message
         if self.cell.vsn == "1.0.0":
@@ -139,7 +139,7 @@ class MatrixClient:
         await self.transport.send_text(json.dumps(encoded))
 
     async def recv(self) -> list[Any]:
-        """The next message."""
+        """Wait for the next message."""
         if not self._received:
             async with asyncio.timeout(_TIMEOUT_S):
                 self._received = [self._decode(text) for text in await self.transport.recv_texts()]
@@ -156,7 +156,7 @@ class MatrixClient:
         return message
 
     async def recv_many(self, count: int) -> list[list[Any]]:
-        """The next messages."""
+        """Wait for the next `count` messages."""
         return [await self.recv() for _message in range(count)]
 
     async def recv_end(self) -> int:
@@ -166,7 +166,7 @@ class MatrixClient:
             return await self.transport.recv_end()
 
     def as_received(self, *messages: list[Any]) -> list[list[Any]]:
-        """These messages as this client hears them."""
+        """These messages as this client receives them."""
         if self.cell.vsn == "1.0.0":
             return [[None, *message[1:]] for message in messages]
         return list(messages)
@@ -177,13 +177,13 @@ class MatrixClient:
         return await self.recv()
 
     async def join(self, topic: str = "room:a", join_ref: str = "11", payload: Any = None) -> None:
-        """Join a topic; the next message must accept it."""
+        """Join a topic; the next message must be the ok reply."""
         answer = await self.ask([join_ref, "1", topic, "phx_join", payload or {}])
         assert answer[1:4] == ["1", topic, "phx_reply"]
         assert answer[4]["status"] == "ok", answer
 
     async def fence(self) -> None:
-        """Show that the server has nothing more to say: a heartbeat is answered next."""
+        """Show that the server has sent nothing else: a heartbeat reply must be next."""
         ref = f"fence-{next(self._fences)}"
         assert await self.ask([None, ref, "phoenix", "heartbeat", {}]) == [
             *(None, ref, "phoenix", "phx_reply"),

@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for: servers on free ports of the loopback, and clients."""
+"""Fixtures for all tests: servers on free loopback ports, and clients."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ Dial = Callable[[str], Awaitable[WireClient]]
 
 @pytest.fixture(autouse=True)
 def no_blocking() -> Iterator[None]:
-    """Raise where this package would block the event loop: files, locks, sleeps.
-
-    A log line may: tracebacks are printed with the source around them.
-    """
+    """Raise an error if code of this package blocks the event loop."""
     with blockbuster_ctx("phoenix_compat") as detector:
         for function in detector.functions.values():
             function.can_block_in("structlog/_base.py", "_process_event")
@@ -34,10 +31,7 @@ def no_blocking() -> Iterator[None]:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Start applications on ports of their own; each call gives a base URL.
-
-    They are stopped in reverse order when the test ends.
-    """
+    """Start applications on free ports; each call returns a base URL."""
     async with AsyncExitStack() as servers:
 
         async def start(app: web.Application) -> str:
@@ -48,7 +42,7 @@ async def serve() -> AsyncIterator[Serve]:
 
 @pytest.fixture
 async def open_wire() -> AsyncIterator[Open]:
-    """Open websockets, with the arguments of `PhoenixWire.open`; dropped when the test ends."""
+    """Open websockets with the arguments of `PhoenixWire.open`; they are closed after the test."""
     async with AsyncExitStack() as clients:
 
         async def open_one(*args: Any, **kwargs: Any) -> PhoenixWire:
@@ -74,5 +68,5 @@ async def dial() -> AsyncIterator[Dial]:
 
 @pytest.fixture
 async def reference_url(serve: Serve) -> str:
-    """The base URL of a server that hosts the reference channel set."""
+    """The base URL of a server with the reference channel set."""
     return await serve(build_reference_app())

@@ -1,4 +1,4 @@
-"""A long-poll client for tests, close to HTTP: it makes one request and shows what came."""
+"""A long-poll client for tests; it makes one request at a time and returns the response."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def longpoll_app(
     endpoint: Endpoint | None = None,
     **options: Any,
 ) -> web.Application:
-    """An application with one socket, over long-polling and websocket; options as of the mount."""
+    """An application with one socket, over long-polling and websocket."""
     endpoint = endpoint or Endpoint()
     endpoint.socket(path, handler, longpoll=longpoll, **options)
     app = web.Application()
@@ -50,7 +50,7 @@ def rooms_app(
     *,
     endpoint: Endpoint | None = None,
 ) -> web.Application:
-    """An application that lets everyone in, with this channel on `room:*`."""
+    """An application that accepts everyone and has this channel on `room:*`."""
     return longpoll_app(accepting({"room:*": channel}), longpoll, endpoint=endpoint)
 
 
@@ -71,7 +71,7 @@ def record_requests(app: web.Application) -> EventLog:
 
 
 async def waiting_poll(client: Poller, seen: EventLog) -> asyncio.Task[Any]:
-    """Begin a poll, and go on when it waits in the server; see `record_requests`."""
+    """Start a poll and return when it waits in the server; see `record_requests`."""
     while not seen.is_empty:
         await seen.next()
     poll = asyncio.create_task(client.poll())
@@ -80,7 +80,7 @@ async def waiting_poll(client: Poller, seen: EventLog) -> asyncio.Task[Any]:
 
 
 class PollResponse(NamedTuple):
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -88,7 +88,7 @@ class PollResponse(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """The JSON that says what really happened; the answer must be 200."""
+        """The JSON body, which contains the real status; the HTTP status must be 200."""
         assert self.status == 200, self
         return json.loads(self.body)
 
@@ -107,7 +107,7 @@ class Poller:
     async def open(
         cls, base_url: str, target: str = LP_V2, headers: Mapping[str, str] | None = None
     ) -> Self:
-        """Create a session, which must be granted at once, with a new token."""
+        """Create a session; the response must be immediate and have a new token."""
         poller = cls(base_url, target)
         answer = (await poller.get(headers=headers)).json
         assert answer.keys() == {"messages", "status", "token"}
@@ -122,7 +122,7 @@ class Poller:
         headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         token: str | None = _OWN_TOKEN,
     ) -> PollResponse:
-        """Make a request, with the session's own token unless another or none is given."""
+        """Make a request with the session's token, another token or none."""
         token = self.token if token == _OWN_TOKEN else token
         url = f"{self.url}&" if token is None else f"{self.url}&token={token}"
         data = None if body is None else io.BytesIO(body)
@@ -136,37 +136,37 @@ class Poller:
     async def get(
         self, headers: Mapping[str, str] | None = None, token: str | None = _OWN_TOKEN
     ) -> PollResponse:
-        """Poll, and show the whole answer."""
+        """Poll and return the whole response."""
         return await self.request("GET", headers=headers, token=token)
 
     async def poll(self) -> Any:
-        """Poll: what the answer says."""
+        """Poll and return the JSON body."""
         return (await self.get()).json
 
     async def post(
         self, body: str | bytes, content_type: str = NDJSON, token: str | None = _OWN_TOKEN
     ) -> PollResponse:
-        """Post a body as it is, and show the whole answer."""
+        """Post a body and return the whole response."""
         data = body if isinstance(body, bytes) else body.encode()
         return await self.request("POST", data, {"Content-Type": content_type}, token)
 
     async def publish(self, *messages: Any) -> Any:
-        """Post messages as one batch of lines: what the answer says."""
+        """Post messages as one NDJSON batch and return the JSON body."""
         return (await self.post("\n".join(compact_json(message) for message in messages))).json
 
     async def send(self, *messages: Any) -> None:
-        """Post messages, which must be taken."""
+        """Post messages; the server must accept them."""
         assert await self.publish(*messages) == {"status": 200}
 
     async def recv_some(self) -> list[Any]:
-        """The JSON of what the next poll brings, which must be something."""
+        """The messages of the next poll, which must have some."""
         answer = await self.poll()
         assert answer["status"] == 200, answer
         assert answer["token"] == self.token
         return [json.loads(text) for text in answer["messages"]]
 
     async def recv_many(self, count: int) -> list[Any]:
-        """The JSON of the next messages; there must be so many, and no more with the last poll."""
+        """The next messages; there must be exactly `count` after the last poll."""
         messages: list[Any] = []
         while len(messages) < count:
             messages += await self.recv_some()
@@ -174,27 +174,27 @@ class Poller:
         return messages
 
     async def recv(self) -> Any:
-        """The JSON of the next message."""
+        """The next message."""
         return (await self.recv_many(1))[0]
 
     async def ask(self, message: Any) -> Any:
-        """Post a message and take the next, which must be the only one."""
+        """Post a message and return the next message, which must be the only one."""
         await self.send(message)
         return await self.recv()
 
     async def join(self, topic: str = "room:a", join_ref: str = "1", payload: Any = None) -> None:
-        """Join a topic over V2; the next message must accept it, and be the only one."""
+        """Join a topic over V2; the only next message must be the ok reply."""
         reply = await self.ask([join_ref, join_ref, topic, "phx_join", payload or {}])
         assert reply[:4] == [join_ref, join_ref, topic, "phx_reply"]
         assert reply[4]["status"] == "ok", reply
 
     async def fence(self) -> None:
-        """Show over V2 that nothing more waits: a heartbeat is answered next, alone."""
+        """Show over V2 that no other message waits: only a heartbeat reply may be next."""
         reply = await self.ask([None, "fence", "phoenix", "heartbeat", {}])
         assert reply[:4] == [None, "fence", "phoenix", "phx_reply"], reply
 
     async def is_gone(self) -> bool:
-        """Whether the session is over, which a POST over V2 tells without making a new one."""
+        """Whether the session has ended; a POST over V2 shows it without creating a new session."""
         answer = await self.publish(BEAT)
         assert answer in ({"status": 200}, {"status": 410})
         return bool(answer["status"] == 410)

@@ -1,4 +1,4 @@
-"""Runs aiohttp applications on free ports of the loopback, and builds small ones to run."""
+"""Runs aiohttp applications on free loopback ports, and builds small applications."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from phoenix_compat.result import Result
 async def serving(
     app: web.Application, ssl_context: ssl.SSLContext | None = None
 ) -> AsyncIterator[str]:
-    """Serve the application; yields its base URL, `http://127.0.0.1:port`, or `https:` with TLS."""
+    """Serve the application and yield its base URL, `http://127.0.0.1:port` or `https:`."""
     runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
     await runner.setup()
     try:
@@ -45,7 +45,7 @@ def socket_app(
 
 
 def accepting(channels: Mapping[str, Any]) -> type[SocketHandler]:
-    """A socket that lets everyone in; the param `user`, if any, names it `user:<user>`."""
+    """A socket handler that accepts everyone; the parameter `user` sets the id `user:<user>`."""
 
     class AcceptingSocket(SocketHandler):
         def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:

@@ -1,4 +1,4 @@
-"""A Phoenix client for tests, close to the wire: it says one thing and reads one thing."""
+"""A websocket client for tests that sends and reads one message at a time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PhoenixWire:
 
     @classmethod
     async def open(cls, base_url: str, target: str = V2, extra: Headers = ()) -> Self:
-        """Open a websocket, which must be accepted."""
+        """Open a websocket; the server must accept it."""
         client = await WireClient.connect(base_url)
         response = await client.handshake(target, extra=extra)
         assert response.status == 101, response
@@ -45,7 +45,7 @@ class PhoenixWire:
         await self.client.send_frame(compact_json(message))
 
     async def send_text(self, text: str) -> None:
-        """Send text as it is."""
+        """Send text unchanged."""
         await self.client.send_frame(text)
 
     async def send_binary(self, data: bytes) -> None:
@@ -53,7 +53,7 @@ class PhoenixWire:
         await self.client.send_frame(data, Opcode.BINARY)
 
     async def recv_frame(self, timeout_s: float = 5.0) -> RawFrame:
-        """The next frame, which must come."""
+        """Wait for the next frame."""
         frame = await self.client.read_frame(timeout_s)
         assert frame is not None, "the connection ended without a close frame"
         return frame
@@ -81,7 +81,7 @@ class PhoenixWire:
         return frame.payload
 
     async def recv_close(self, timeout_s: float = 5.0) -> int:
-        """The code of the next frame, which must be a close frame without text, and the last."""
+        """The code of the next frame, which must be a close frame without a reason and the last."""
         frame = await self.recv_frame(timeout_s)
         assert frame.opcode == Opcode.CLOSE, frame
         assert frame.close_reason == b""
@@ -95,14 +95,14 @@ class PhoenixWire:
         return await self.recv()
 
     async def join(self, topic: str, join_ref: str | None = "1", payload: Any = None) -> None:
-        """Join a topic over V2; the next frame must accept it."""
+        """Join a topic over V2; the next frame must be the ok reply."""
         message = [join_ref, join_ref or "join", topic, "phx_join", payload or {}]
         reply = await self.ask(message)
         assert reply[:4] == [*message[:3], "phx_reply"]
         assert reply[4]["status"] == "ok", reply
 
     async def fence(self) -> None:
-        """Show over V2 that the server has nothing more to say: a heartbeat is answered next."""
+        """Show over V2 that the server has sent nothing else: a heartbeat reply must come next."""
         self._fences += 1
         ref = f"fence-{self._fences}"
         assert await self.ask([None, ref, "phoenix", "heartbeat", {}]) == [

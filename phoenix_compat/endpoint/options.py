@@ -33,7 +33,7 @@ class WebSocketOptions(TransportOptions):
     """How a socket is served over websocket.
 
     Attributes:
-        timeout_s: a client that sends nothing for so many seconds is closed with 1002.
+        timeout_s: a client that sends nothing for this time is closed with 1002.
         max_frame_bytes: the limit for one frame with its header; a longer one is closed with 1009.
         max_message_bytes: the limit for all fragments of one message together; more is closed with
             1009.

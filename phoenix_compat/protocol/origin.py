@@ -51,7 +51,7 @@ _MAX_PORT_DIGITS: Final = 6
 
 
 class Origin(NamedTuple):
-    """A parsed origin; None stands for a part that is missing. `port` may be implied.
+    """A parsed origin; a missing part is None. `port` may be implied by the scheme.
 
     `host` is "" if the text has an empty host, as in `file://`.
     """

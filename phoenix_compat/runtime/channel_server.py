@@ -41,7 +41,7 @@ from phoenix_compat.socket import Socket
 log = logging.getLogger(__name__)
 
 _MAX_MESSAGES_IN_A_ROW = 64
-"""After so many messages without a wait, the channel yields to other connections."""
+"""After this number of messages without a wait, the channel yields to other connections."""
 
 _EXPECTED = "ok(...), error(...), reply(status, ...), stop(...) or None"
 

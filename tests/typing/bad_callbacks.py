@@ -22,14 +22,14 @@ class BadJoinResult(Channel):
 
 
 class BadHandleIn(Channel):
-    """`handle_in` in Phoenix's order of arguments, but for one."""
+    """`handle_in` in Phoenix's order of arguments, except one."""
 
     def handle_in(self, event: int, payload: Any, socket: Socket) -> None:  # bad: override
         return None
 
 
 class BadHandleInfo(Channel):
-    """`handle_info` that answers: there is nobody to answer to."""
+    """`handle_info` that replies; there is no message to reply to."""
 
     def handle_info(self, message: Any, socket: Socket) -> Result:  # bad: override
         return ok()

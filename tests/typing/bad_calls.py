@@ -16,7 +16,7 @@ from phoenix_compat import (
 
 
 def speak(socket: Socket, ref: ReplyRef) -> None:
-    """What a channel can say."""
+    """What a channel can send."""
     socket.push("event")  # bad: call-arg
     socket.push({"body": "hello"}, "event")  # bad: arg-type
     socket.broadcast(event="new_msg")  # bad: call-arg

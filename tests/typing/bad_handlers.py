@@ -8,7 +8,7 @@ from phoenix_compat import Channel, HandleResult, Result, Socket, ok, on
 
 
 class BadHandlers(Channel):
-    """A handler for each way to get it wrong."""
+    """A handler for each possible mistake."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         return ok()

@@ -1,4 +1,4 @@
-"""Channels and sockets as users may write them; type-checks as strictly as the package itself."""
+"""Channels and sockets as users may write them; they type-check in strict mode."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from phoenix_compat import (
 
 
 class NewMessage(TypedDict):
-    """The payload of an event, as its handler knows it."""
+    """The payload of an event, as its handler uses it."""
 
     body: str
 
@@ -134,7 +134,7 @@ class PlainSocket(SocketHandler):
 
 
 def is_ours(origin: Origin) -> bool:
-    """A function that decides about origins."""
+    """A function that checks origins."""
     return origin.host is not None and origin.host.endswith(".example.com")
 
 

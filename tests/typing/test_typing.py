@@ -23,7 +23,7 @@ _MARK = re.compile(r"# bad: ([\w, -]+)$")
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    """What mypy says about all files, with the settings of the project."""
+    """The output of mypy for all files, with the settings of the project."""
     files = [str(path) for path in (*GOOD, *BAD)]
 
     settings = ["--config-file", str(SETTINGS), "--cache-dir", str(CACHE), "--no-pretty"]
@@ -34,7 +34,7 @@ def report() -> Report:
 
 
 def marked(path: Path) -> Report:
-    """What a file says must be reported."""
+    """The errors that a file expects."""
     return {
         (path.name, number, kind.strip())
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
@@ -46,12 +46,12 @@ def marked(path: Path) -> Report:
 @pytest.mark.timeout(180)  # without a cache mypy reads everything that is imported
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_good_code(report: Report, path: Path) -> None:
-    """What users may write is not complained about."""
+    """Valid code has no errors."""
     assert {complaint for complaint in report if complaint[0] == path.name} == set()
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_bad_code(report: Report, path: Path) -> None:
-    """Each mistake is reported where it was made, and nothing else is."""
+    """Each mistake is reported at its line, and nothing else is."""
     assert marked(path) == {complaint for complaint in report if complaint[0] == path.name}

@@ -1,4 +1,4 @@
-"""Background tasks: what ends by itself is noticed, counted and started again."""
+"""Background tasks: unexpected ends are noticed, counted, and followed by a restart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.logged import logged_lines
 
 
 class Work:
-    """Work that ends as it is told; each start is counted."""
+    """Work that ends as the test says; each start is counted."""
 
     def __init__(self) -> None:
         self.starts = 0
@@ -33,7 +33,7 @@ class Work:
         self.begun.clear()
 
     def fail(self, error: BaseException) -> None:
-        """End of an error."""
+        """End with an error."""
         self._end.set_exception(error)
 
     def finish(self) -> None:
@@ -41,12 +41,12 @@ class Work:
         self._end.set_result(None)
 
     def lose(self) -> None:
-        """End because what it awaits was cancelled by somebody else."""
+        """End because something it awaits was cancelled."""
         self._end.cancel()
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until it holds."""
+    """Run the event loop until a condition holds."""
     async with asyncio.timeout(10.0):
         while not condition():  # noqa: ASYNC110 - a state, of which no event tells
             await asyncio.sleep(0.001)
@@ -59,7 +59,7 @@ def work() -> Work:
 
 @pytest.fixture
 async def task(work: Work, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BackgroundTask]:
-    """A task that has begun, whose first pause is short."""
+    """A started task with a short first pause."""
     monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.002)
     monkeypatch.setattr(background, "RUNNING_AFTER_S", 0.05)
     task = BackgroundTask("sweeper", work, jitter=lambda: 1.0)
@@ -78,10 +78,10 @@ async def task(work: Work, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bac
     ],
     ids=["error", "return", "lost"],
 )
-async def test_what_ends_by_itself_is_started_again(
+async def test_unexpected_ends_are_followed_by_a_restart(
     work: Work, task: BackgroundTask, end: Callable[[Work], None], why: str
 ) -> None:
-    """An error, a return, or a cancelled thing that it awaited: down for a moment, then up."""
+    """After an error, a return, or a cancelled await it restarts after a pause."""
     group = BackgroundReport()
     group.watch(lambda: (task,))
     with logged_lines() as logs:
@@ -104,7 +104,7 @@ async def test_what_ends_by_itself_is_started_again(
 
 
 async def test_what_is_stopped_stays_stopped(work: Work, task: BackgroundTask) -> None:
-    """Neither a stop at work nor one in a pause is followed by a start, and nothing is logged."""
+    """A stop, also during a pause, is not followed by a start, and nothing is logged."""
     work.fail(RuntimeError())
     await until(lambda: task.state is BackgroundState.RESTARTING)
     with logged_lines() as logs:
@@ -120,7 +120,7 @@ async def test_what_is_stopped_stays_stopped(work: Work, task: BackgroundTask) -
 async def test_pauses_double_up_to_a_limit(
     work: Work, task: BackgroundTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each pause is twice the one before, at most the longest; who ran well begins anew."""
+    """Each pause is twice the last one, up to the limit; a long run resets it."""
     monkeypatch.setattr(background, "LAST_PAUSE_S", 0.006)
     with logged_lines() as logs:
         for _ in range(3):
@@ -138,7 +138,7 @@ async def test_pauses_double_up_to_a_limit(
 
 
 async def test_jitter_takes_at_most_half_of_a_pause() -> None:
-    """So that what failed together does not come back together."""
+    """Tasks that failed together do not restart together."""
     pauses_s = []
     for jitter in (0.0, 1.0):
         task = BackgroundTask("sweeper", Work(), jitter=lambda jitter=jitter: jitter)  # type: ignore[misc]
@@ -148,7 +148,7 @@ async def test_jitter_takes_at_most_half_of_a_pause() -> None:
 
 
 async def test_work_with_an_end_is_done_when_it_returns(work: Work) -> None:
-    """It is started again after an error, and not after its end."""
+    """It is restarted after an error, but not after it returns."""
     task = BackgroundTask("reader", work, is_endless=False, jitter=lambda: 0.0)
     task.start()
     await work.started()
@@ -161,7 +161,7 @@ async def test_work_with_an_end_is_done_when_it_returns(work: Work) -> None:
 
 
 async def test_the_error_of_a_task_that_nobody_awaits_is_logged() -> None:
-    """Once, with its name; a cancelled one is no error."""
+    """It is logged once, with the task's name; a cancelled task is not an error."""
 
     async def fail() -> None:
         raise RuntimeError

@@ -1,4 +1,4 @@
-"""What strangers sent, made short and harmless."""
+"""Untrusted values, made short and safe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from phoenix_compat.presence.tracker import cast
 
 
 def nested(levels: int, *, is_map: bool = False) -> Any:
-    """A value of so many levels."""
+    """A value with `levels` levels."""
     value: Any = {} if is_map else []
     for _ in range(levels - 1):
         value = {"a": value} if is_map else [value]
@@ -31,13 +31,13 @@ def nested(levels: int, *, is_map: bool = False) -> Any:
         ((1, 2), "[1, 2]"),
     ],
 )
-def test_a_value_in_brief(value: Any, expected: str) -> None:
-    """A value is shown as `repr` does, but for what makes it long."""
+def test_brief_values(value: Any, expected: str) -> None:
+    """A value is shown as by `repr`, but shortened."""
     assert brief(value) == expected
 
 
 def test_an_object_that_cannot_be_shown() -> None:
-    """Neither its class nor what it holds can break a log line."""
+    """Neither its class nor its content can break a log line."""
 
     class Odd:
         def __repr__(self) -> str:
@@ -50,15 +50,15 @@ def test_an_object_that_cannot_be_shown() -> None:
 @pytest.mark.parametrize(
     "letter", ["\x00", "\n", "\x1b", "\x7f", "\x9b", "\u2028", "\u202e", "\ud800"]
 )
-def test_what_steers_a_terminal_is_escaped(letter: str) -> None:
-    """Control characters, line ends, turns of direction and half pairs become ASCII."""
+def test_control_characters_are_escaped(letter: str) -> None:
+    """Control characters, line ends, changes of direction and lone surrogates are escaped."""
     assert escaped(f"a{letter}é").isprintable()
     assert plain(f"a{letter}é").isprintable()
     assert escaped("naïve 🙂 日本") == "naïve 🙂 日本"
 
 
 def test_a_copy_is_bounded_in_all() -> None:
-    """Not each list alone is short, but all together."""
+    """The limits are for the whole value, not for each list."""
     value = [["x" * 100] * 100] * 100
 
     assert len(repr(bounded_copy(value))) < 1_500
@@ -66,7 +66,7 @@ def test_a_copy_is_bounded_in_all() -> None:
 
 @pytest.mark.parametrize("is_map", [False, True])
 def test_the_depth_of_json(is_map: bool) -> None:
-    """The limit itself is not too deep, one level more is; a scalar has no level."""
+    """The limit itself is allowed, one level more is not; a scalar has no level."""
     assert not is_too_deep(nested(MAX_NESTING, is_map=is_map))
     assert is_too_deep(nested(MAX_NESTING + 1, is_map=is_map))
     assert is_too_deep(nested(50_000, is_map=is_map))
@@ -77,7 +77,7 @@ def test_the_depth_of_json(is_map: bool) -> None:
 
 @pytest.mark.parametrize("value", [nested(900), nested(900, is_map=True), "x" * 100_000])
 def test_errors_quote_in_brief(value: Any) -> None:
-    """Errors about what a client sent say little of it, and saying it does not fail."""
+    """Errors quote little of what a client sent, and never fail themselves."""
     with pytest.raises(UnhandledEventError) as unhandled:
         Channel().handle_in(value, {}, None)  # type: ignore[arg-type] # is not looked at
 

@@ -1,4 +1,4 @@
-"""How channels are declared, and what a socket is in the hands of a channel."""
+"""Declarations of channels, and the socket of a channel."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ class RoomChannel(Channel):
 
 
 def test_handlers_are_collected() -> None:
-    """The class knows its handlers by event; the base class has none."""
+    """The class maps events to handlers; the base class has none."""
     assert list(RoomChannel.handlers) == ["one", "two"]
     assert RoomChannel.handlers["one"] is RoomChannel.handle_one
     assert Channel.handlers == {}
 
 
 def test_a_handler_is_still_a_method() -> None:
-    """`@on` changes nothing about a method."""
+    """`@on` does not change the method."""
     assert RoomChannel().handle_one(1, a_socket()) == ok(one=1)
 
 
 def test_handlers_are_inherited() -> None:
-    """A subclass has the handlers of its bases and its own; the base does not get them."""
+    """A subclass has its own handlers and those of its bases; the base is not changed."""
 
     class SubChannel(RoomChannel):
         @on("three")
@@ -63,7 +63,7 @@ def test_handlers_are_inherited() -> None:
 
 
 def test_a_subclass_may_replace_a_handler() -> None:
-    """A method of the same name takes the place of the base's, for the event it names."""
+    """A method overrides the base's method of the same name, for its own event."""
 
     class Other(RoomChannel):
         @on("one")
@@ -78,7 +78,7 @@ def test_a_subclass_may_replace_a_handler() -> None:
 
 
 def test_two_handlers_of_one_event() -> None:
-    """Two methods for one event are a mistake that shows when the class is made."""
+    """Two methods for one event are an error when the class is created."""
     with pytest.raises(ChannelDefinitionError, match=r"both b\(\) and a\(\)|both a\(\) and b\(\)"):
 
         class Twice(Channel):
@@ -90,7 +90,7 @@ def test_two_handlers_of_one_event() -> None:
 
 
 def test_a_handler_of_another_shape() -> None:
-    """A handler with too many or too few parameters is a mistake that shows at once."""
+    """A handler with a wrong number of parameters is an error at once."""
     with pytest.raises(ChannelDefinitionError, match=r"Short\.handle must take"):
 
         class Short(Channel):
@@ -99,7 +99,7 @@ def test_a_handler_of_another_shape() -> None:
 
 
 def test_intercept_without_handle_out() -> None:
-    """Events that are intercepted need somebody to take them."""
+    """Intercepted events need a handle_out."""
     with pytest.raises(ChannelDefinitionError, match="has no handle_out"):
 
         class Deaf(Channel):
@@ -107,7 +107,7 @@ def test_intercept_without_handle_out() -> None:
 
 
 def test_handle_out_without_intercept() -> None:
-    """A handle_out that no event reaches is a mistake."""
+    """A handle_out that is never called is an error."""
     with pytest.raises(ChannelDefinitionError, match="list its events in `intercept`"):
 
         class Idle(Channel):
@@ -133,20 +133,20 @@ def test_intercepts_are_inherited() -> None:
 # What the base class does.
 
 
-def test_a_channel_must_say_who_may_join() -> None:
-    """There is no default for `join`."""
+def test_a_channel_must_define_join() -> None:
+    """`join` has no default."""
     with pytest.raises(NotImplementedError, match="RoomChannel"):
         RoomChannel().join("t", {}, a_socket())
 
 
 def test_an_event_without_a_handler() -> None:
-    """The base class refuses events by raising."""
+    """The base class raises for unknown events."""
     with pytest.raises(UnhandledEventError, match="RoomChannel has no handler for event 'e'"):
         RoomChannel().handle_in("e", {}, a_socket())
 
 
 def test_a_message_without_handle_info(caplog: pytest.LogCaptureFixture) -> None:
-    """193: an unexpected message is a warning, and nothing worse."""
+    """193: an unexpected message only logs a warning."""
     caplog.set_level(logging.WARNING)
 
     assert RoomChannel().handle_info("hello", a_socket()) is None
@@ -156,7 +156,7 @@ def test_a_message_without_handle_info(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_the_other_callbacks_do_nothing() -> None:
-    """handle_out and terminate need not be written."""
+    """handle_out and terminate are optional."""
     assert RoomChannel().handle_out("e", {}, a_socket()) is None
     assert RoomChannel().terminate("normal", a_socket()) is None
 
@@ -165,7 +165,7 @@ def test_the_other_callbacks_do_nothing() -> None:
 
 
 class FakeChannel:
-    """Notes what a socket asks of its channel."""
+    """Records what a socket asks of its channel."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
@@ -186,8 +186,8 @@ def a_channel_socket(running: Any, *, joined: bool = True) -> Socket:
     return socket
 
 
-def test_a_joined_socket_speaks_through_its_channel() -> None:
-    """131: what a channel does with its socket is done by the channel at work, and is done."""
+def test_a_joined_socket_sends_through_its_channel() -> None:
+    """131: the methods of a socket are carried out by its channel, and return something done."""
     running = FakeChannel()
     socket = a_channel_socket(running)
 
@@ -225,8 +225,8 @@ PREPARING = [
 
 
 @pytest.mark.parametrize("speak", SPEAKING)
-def test_a_socket_that_is_not_joined_cannot_speak(speak: Any) -> None:
-    """134: inside `join` nothing can be pushed, broadcast or answered."""
+def test_a_socket_that_is_not_joined_cannot_send(speak: Any) -> None:
+    """134: inside `join`, push, broadcast and reply_ref raise."""
     running = FakeChannel()
 
     with pytest.raises(NotJoinedError, match="'t'"):
@@ -247,13 +247,13 @@ def test_a_socket_that_is_not_joined_can_prepare(prepare: Any) -> None:
 
 @pytest.mark.parametrize("use", [*SPEAKING, *PREPARING])
 def test_the_socket_of_connect_has_no_channel(use: Any) -> None:
-    """In `connect` there is no channel to speak for."""
+    """In `connect` a socket cannot send."""
     with pytest.raises(NotJoinedError):
         use(a_socket())
 
 
 def test_a_reply_ref_keeps_its_message() -> None:
-    """132: a reply_ref answers the message it was taken for, whatever is handled meanwhile."""
+    """132: a reply_ref replies to its message, whatever is handled in the meantime."""
     running = FakeChannel()
     socket = a_channel_socket(running)
     socket.ref = "2"
@@ -267,13 +267,13 @@ def test_a_reply_ref_keeps_its_message() -> None:
 
 
 def test_a_reply_ref_needs_a_ref() -> None:
-    """134: outside of handle_in, and for a message without a ref, there is nothing to answer."""
+    """134: outside of handle_in, and for a message without a ref, it raises."""
     with pytest.raises(LocalProtocolError, match="handle_in"):
         a_channel_socket(FakeChannel()).reply_ref()
 
 
 def test_assign() -> None:
-    """75-78: assign takes a mapping, names, or both; later values win, others stay."""
+    """75-78: assign takes a mapping, keywords, or both; it overwrites and keeps other values."""
     socket = a_socket()
 
     same = socket.assign({"a": 1, "b": 1}).assign(b=2, c=3)
@@ -285,7 +285,7 @@ def test_assign() -> None:
 
 
 def test_a_channel_gets_a_copy() -> None:
-    """A channel's socket keeps what the connection's has, and changes only its own."""
+    """A channel's socket has a copy of the connection's assigns."""
     socket = a_socket()
     socket.id = "user:1"
     socket.assign(a=1)
@@ -305,7 +305,7 @@ def test_a_channel_gets_a_copy() -> None:
 
 
 def test_the_base_handler_refuses() -> None:
-    """A socket that does not say who may connect lets nobody in, and names nobody."""
+    """A handler without `connect` accepts nobody, and has no id."""
     handler = SocketHandler()
 
     assert handler.connect({}, a_socket(), {}) == error()  # type: ignore[arg-type] # no ConnectInfo

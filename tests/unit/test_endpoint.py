@@ -1,4 +1,4 @@
-"""The endpoint: what can be mounted, who may connect, broadcasts from anywhere, closing."""
+"""The endpoint: mounting, connecting, broadcasts, closing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class UserSocket(SocketHandler):
 
 
 def test_a_mounted_socket() -> None:
-    """A socket is served over websocket unless told otherwise, with its channels in a table."""
+    """A socket is served over websocket by default, with a table of its channels."""
     endpoint = Endpoint()
 
     endpoint.socket("/socket", UserSocket)
@@ -69,7 +69,7 @@ def test_a_mounted_socket() -> None:
     ],
 )
 def test_the_choice_of_transports(choice: dict[str, Any], expected: list[str]) -> None:
-    """Long-polling is off by default; either transport may be left out."""
+    """Long-polling is off by default; each transport can be turned off."""
     endpoint = Endpoint()
 
     endpoint.socket("/socket", UserSocket, **choice)
@@ -96,13 +96,13 @@ def test_the_defaults_of_phoenix() -> None:
 
 @pytest.mark.parametrize("options", [WebSocketOptions, LongPollOptions, Drainer])
 def test_an_unknown_option(options: Any) -> None:
-    """197, 198: an option that does not exist is a mistake that shows at once."""
+    """197, 198: an unknown option is an error at once."""
     with pytest.raises(TypeError, match="drainr"):
         options(drainr=1)
 
 
 def test_origins_of_the_endpoint_and_of_a_socket() -> None:
-    """86: a socket that says nothing of origins takes the endpoint's."""
+    """86: a socket without its own origins uses the endpoint's."""
     endpoint = Endpoint(check_origin=["//a.com"])
 
     endpoint.socket("/one", UserSocket)
@@ -115,13 +115,13 @@ def test_origins_of_the_endpoint_and_of_a_socket() -> None:
 
 @pytest.mark.parametrize("path", ["socket", "", "socket/"])
 def test_a_path_begins_with_a_slash(path: str) -> None:
-    """A path that no request can have is a mistake."""
+    """A path without a leading slash is an error."""
     with pytest.raises(ConfigError, match="must begin with '/'"):
         Endpoint().socket(path, UserSocket)
 
 
 def test_origins_are_looked_at_when_mounting() -> None:
-    """An origin without a host is a mistake, in the endpoint and in a socket."""
+    """An origin without a host is an error, for the endpoint and for a socket."""
     with pytest.raises(ConfigError, match="no host"):
         Endpoint(check_origin=["a.com"])
     with pytest.raises(ConfigError, match="no host"):
@@ -138,7 +138,7 @@ def test_origins_are_looked_at_when_mounting() -> None:
     ],
 )
 def test_channels_are_looked_at_when_mounting(channels: Any, message: str) -> None:
-    """A pattern or a channel that cannot work is told of when the socket is mounted."""
+    """An invalid pattern or channel is an error when the socket is mounted."""
 
     class Wrong(SocketHandler):
         pass
@@ -153,7 +153,7 @@ def test_channels_are_looked_at_when_mounting(channels: Any, message: str) -> No
 
 
 class Deciding(SocketHandler):
-    """Connects as the params say."""
+    """Connects as the params define."""
 
     def connect(self, params: Any, socket: Socket, connect_info: ConnectInfo) -> Any:
         socket.assign(params)
@@ -175,7 +175,7 @@ HANDLERS = pytest.mark.parametrize("handler", [Deciding, AsyncDeciding])
 
 
 async def connect(handler: type[SocketHandler], **params: Any) -> Socket | Result:
-    """Ask a handler, as a transport does."""
+    """Call a handler as a transport does."""
     endpoint = Endpoint()
     endpoint.socket("/socket", handler)
     return await endpoint.sockets[0].connect(
@@ -188,7 +188,7 @@ async def connect(handler: type[SocketHandler], **params: Any) -> Socket | Resul
 async def test_a_client_that_is_accepted(
     handler: type[SocketHandler], name: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The socket has what `connect` assigned, and its id."""
+    """The socket has the assigns of `connect`, and its id."""
     caplog.set_level(logging.INFO)
 
     socket = await connect(handler, result=ok(), id=name)
@@ -203,7 +203,7 @@ async def test_a_client_that_is_accepted(
 async def test_a_client_that_is_refused(
     handler: type[SocketHandler], refusal: Result, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The refusal is handed on with its reason."""
+    """The refusal is returned with its reason."""
     caplog.set_level(logging.INFO)
 
     assert await connect(handler, result=refusal) == refusal
@@ -216,7 +216,7 @@ async def test_a_client_that_is_refused(
 async def test_a_connect_that_returns_no_result(
     handler: type[SocketHandler], result: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Anything but ok and error refuses the client, and is logged as a mistake."""
+    """Any other value refuses the client, and is logged as an error."""
     assert await connect(handler, result=result) == error()
 
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
@@ -225,7 +225,7 @@ async def test_a_connect_that_returns_no_result(
 
 @HANDLERS
 @pytest.mark.parametrize("name", [1, b"user", ["user"], True])
-async def test_an_id_that_is_no_string(
+async def test_an_id_that_is_not_a_string(
     handler: type[SocketHandler], name: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A socket whose id is neither a string nor None is refused, with a warning."""
@@ -236,13 +236,13 @@ async def test_an_id_that_is_no_string(
 
 @HANDLERS
 async def test_a_connect_that_raises(handler: type[SocketHandler]) -> None:
-    """What `connect` raises comes out; the transport answers 500."""
+    """The error of `connect` is raised; the transport responds with 500."""
     with pytest.raises(KeyError):
         await connect(handler)
 
 
 async def test_the_base_handler_refuses_everybody() -> None:
-    """A socket that does not say who may connect lets nobody in."""
+    """A handler without `connect` accepts nobody."""
     assert await connect(UserSocket) == error()
 
 
@@ -250,7 +250,7 @@ async def test_the_base_handler_refuses_everybody() -> None:
 
 
 def test_broadcasts_from_anywhere() -> None:
-    """Subscribers of a topic hear what the endpoint says, all or all but one."""
+    """Subscribers of a topic get the endpoint's broadcasts: all, or all except one."""
     endpoint = Endpoint()
     heard: list[Broadcast] = []
     others: list[str] = []
@@ -275,7 +275,7 @@ def test_broadcasts_from_anywhere() -> None:
 
 
 def test_wires_are_shared() -> None:
-    """Clients of one kind of transport and one serializer share a wire, and only those."""
+    """Clients of one transport and one serializer share a wire."""
     endpoint = Endpoint()
 
     class OtherWire(ByteWire):
@@ -296,7 +296,7 @@ def test_wires_are_shared() -> None:
 
 
 class FakeTransport:
-    """Notes what the endpoint asks for; its clients go when closed, or only when dropped."""
+    """Records the calls of the endpoint; its clients disconnect when closed, or when dropped."""
 
     def __init__(self, endpoint: Endpoint, *, is_stubborn: bool) -> None:
         self.asked: list[str] = []
@@ -327,7 +327,7 @@ class FakeTransport:
     ("is_stubborn", "left"), [(False, "abort 0"), (True, "abort 1")], ids=["polite", "stubborn"]
 )
 async def test_closing(is_stubborn: bool, left: str) -> None:
-    """Clients are sent away, closed, waited for, and dropped if they do not go."""
+    """Clients are drained, closed, waited for, and dropped if they stay."""
     endpoint = Endpoint(limits=Limits(close_timeout_s=0.001 if is_stubborn else 10.0))
     transport = FakeTransport(endpoint, is_stubborn=is_stubborn)
     endpoint.serve(transport)
@@ -340,7 +340,7 @@ async def test_closing(is_stubborn: bool, left: str) -> None:
 
 
 async def test_closing_an_endpoint_that_nobody_uses() -> None:
-    """Without clients there is nothing to wait for."""
+    """Without clients it returns at once."""
     endpoint = Endpoint()
 
     await endpoint.close()
@@ -349,7 +349,7 @@ async def test_closing_an_endpoint_that_nobody_uses() -> None:
 
 
 class FakeClient:
-    """Notes when it is sent away."""
+    """Records when it is drained."""
 
     def __init__(self, number: int, away: list[int]) -> None:
         self._number = number
@@ -371,7 +371,7 @@ class FakeClient:
     ids=["none", "at once", "in batches", "out of time"],
 )
 async def test_draining(drainer: Drainer | None, expected: list[int]) -> None:
-    """Clients go batch after batch, until the time is up."""
+    """Clients are drained in batches, until the time limit."""
     away: list[int] = []
 
     await drain_in_batches([FakeClient(number, away) for number in range(5)], drainer)

@@ -1,4 +1,4 @@
-"""What is shipped around the program: the parts that can be looked at without building."""
+"""Packaging: the parts that can be tested without building."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ RELEASED = "# Changelog\n\n## [Unreleased]\n\n## [1.2.0] - 2026-01-05\n\n- A thi
 
 
 def test_an_archive_depends_on_nothing_but_the_files(tmp_path: Path) -> None:
-    """Two folders with the same content, made in another order and at another time, pack alike."""
+    """Folders with the same content give the same archive.
+
+    Order and time of creation do not matter.
+    """
     tar_gz: Any = runpy.run_path(str(PACKAGING / "archive.py"))["tar_gz"]
     for number, names in enumerate((("a", "b"), ("b", "a"))):
         folder = tmp_path / str(number)
@@ -35,7 +38,7 @@ def test_an_archive_depends_on_nothing_but_the_files(tmp_path: Path) -> None:
 
 
 def test_a_version_with_its_section_may_be_released() -> None:
-    """A section with a day and a line will do."""
+    """A section with a date and an entry is enough."""
     CHANGELOG["check_changelog"](RELEASED, "1.2.0")
 
 
@@ -51,18 +54,18 @@ def test_a_version_with_its_section_may_be_released() -> None:
     ids=["none", "no day", "empty", "more is unreleased", "not renamed"],
 )
 def test_a_version_without_its_section_may_not(text: str, said: str) -> None:
-    """The error says that it is CHANGELOG.md, what is wrong with it, and what to do."""
+    """The error names CHANGELOG.md, what is wrong with it, and what to do."""
     with pytest.raises(CHANGELOG["ReleaseError"], match=f"CHANGELOG.*{said}"):
         CHANGELOG["check_changelog"](text, "1.2.0")
 
 
 def test_a_first_release_needs_no_section_of_what_is_unreleased() -> None:
-    """A file without [Unreleased] will do, too."""
+    """A file without [Unreleased] is valid too."""
     CHANGELOG["check_changelog"](RELEASED.replace("## [Unreleased]\n\n", ""), "1.2.0")
 
 
 def test_the_unit_runs_commands_that_exist() -> None:
-    """ExecStart and ExecStartPre name commands of the program, and systemd's words are known."""
+    """ExecStart and ExecStartPre name commands of the program, and systemd knows the directives."""
     from phoenix_compat.cli import cli  # noqa: PLC0415 - the only test here that needs it
 
     commands = re.findall(r"^Exec(?:Start|StartPre)=/usr/bin/phoenix-compat (\S+)", UNIT, re.M)

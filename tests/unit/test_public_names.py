@@ -1,4 +1,4 @@
-"""The names that users import, and nothing else."""
+"""The public names of the package."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ PUBLIC = [
 
 
 def test_the_public_names() -> None:
-    """A name that comes or goes is a decision, and is written down here too."""
+    """Adding or removing a name is a decision, so the names are listed here too."""
     assert sorted(phoenix_compat.__all__) == sorted(PUBLIC)
 
 
 def test_every_public_name_is_there() -> None:
-    """What `__all__` promises can be imported."""
+    """Every name in `__all__` can be imported."""
     missing = [name for name in phoenix_compat.__all__ if not hasattr(phoenix_compat, name)]
 
     assert missing == []
 
 
 def test_what_users_write_is_documented() -> None:
-    """Every public class and function says what it is."""
+    """Every public class and function has a docstring."""
     silent = [
         name
         for name in phoenix_compat.__all__
@@ -71,7 +71,7 @@ def test_what_users_write_is_documented() -> None:
 
 
 def test_every_error_is_one_tree() -> None:
-    """`except PhoenixCompatError` catches each error that is raised on purpose."""
+    """`except PhoenixCompatError` catches every error that is raised on purpose."""
     errors = [
         value
         for name in phoenix_compat.__all__

@@ -1,4 +1,4 @@
-"""Topics and who hears them: PubSub with fanouts and members of the test's own."""
+"""PubSub, with fake fanouts and members."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from phoenix_compat import Broadcast, EncodeError, PubSub
 
 
 class FakeFanout:
-    """Writes what is published into the outboxes' lists, at once."""
+    """Writes published packets into the lists of its outboxes, at once."""
 
     def __init__(self, wire: FakeWire) -> None:
         self._wire = wire
         self._outboxes: dict[FakeMember, None] = {}
 
     def encode(self, broadcast: Broadcast) -> Any:
-        """Count, and refuse what the wire cannot carry."""
+        """Count, and refuse one payload."""
         self._wire.encoded += 1
         if broadcast.payload == self._wire.refuses:
             raise EncodeError("no")
         return f"{self._wire.name}:{broadcast.event}"
 
     def publish(self, packet: Any, exclude: Any, key: object = None) -> None:
-        """Write to all but one."""
+        """Write to all except one."""
         for outbox in self._outboxes:
             if outbox is not exclude:
                 outbox.received.append(packet)
 
     def add(self, outbox: Any) -> None:
-        """Begin to write to an outbox."""
+        """Add an outbox."""
         self._outboxes[outbox] = None
 
     def discard(self, outbox: Any) -> None:
-        """Write to it no longer."""
+        """Remove an outbox."""
         self._outboxes.pop(outbox, None)
 
     def __len__(self) -> int:
@@ -42,7 +42,7 @@ class FakeFanout:
 
 
 class FakeWire:
-    """Counts what is encoded and which fanouts are opened."""
+    """Counts encoded broadcasts and opened fanouts."""
 
     def __init__(self, name: str, refuses: object = None) -> None:
         self.name = name
@@ -66,11 +66,11 @@ class FakeMember:
 
     @property
     def outbox(self) -> FakeMember:
-        """Where its client's frames go."""
+        """The client's outbox."""
         return self
 
     def intercept(self, broadcast: Broadcast) -> None:
-        """Note the broadcast itself."""
+        """Record the broadcast itself."""
         self.received.append(broadcast)
 
 
@@ -82,7 +82,7 @@ def pubsub() -> PubSub:
 
 @pytest.fixture
 def wire() -> FakeWire:
-    """A wire that carries everything."""
+    """A wire that accepts every payload."""
     return FakeWire("w")
 
 
@@ -93,8 +93,8 @@ def joined(pubsub: PubSub, wire: FakeWire, *intercepts: str) -> FakeMember:
     return member
 
 
-def test_members_hear_their_topic(pubsub: PubSub, wire: FakeWire) -> None:
-    """A broadcast reaches the members of its topic, and is encoded once for all of one wire."""
+def test_members_get_the_broadcasts_of_their_topic(pubsub: PubSub, wire: FakeWire) -> None:
+    """A broadcast reaches the members of its topic, and is encoded once per wire."""
     members = [joined(pubsub, wire) for _ in range(3)]
     stranger = FakeMember(wire)
     pubsub.join("other", stranger)
@@ -115,7 +115,7 @@ def test_each_wire_has_its_own_bytes(pubsub: PubSub, wire: FakeWire) -> None:
 
 
 def test_a_broadcast_may_leave_one_out(pubsub: PubSub, wire: FakeWire) -> None:
-    """129: `but` hears nothing, whether it would on the fastlane or by intercepting."""
+    """129: the excluded member gets nothing, neither by the fastlane nor by interception."""
     sender, filtering, other = (
         joined(pubsub, wire),
         joined(pubsub, wire, "e"),
@@ -131,7 +131,7 @@ def test_a_broadcast_may_leave_one_out(pubsub: PubSub, wire: FakeWire) -> None:
 
 
 def test_intercepted_events_go_to_the_member_only(pubsub: PubSub, wire: FakeWire) -> None:
-    """A member that intercepts an event gets the broadcast itself, other events as everybody."""
+    """A member gets intercepted broadcasts itself; other events go to its client."""
     member = joined(pubsub, wire, "e")
 
     pubsub.broadcast("t", "e", {"n": 1})
@@ -141,15 +141,15 @@ def test_intercepted_events_go_to_the_member_only(pubsub: PubSub, wire: FakeWire
     assert wire.encoded == 1
 
 
-def test_nobody_listens(pubsub: PubSub) -> None:
-    """A broadcast that nobody hears has no effect, whatever its payload."""
+def test_a_broadcast_without_subscribers(pubsub: PubSub) -> None:
+    """A broadcast without subscribers has no effect, whatever its payload."""
     pubsub.broadcast("t", "e", object())
 
     assert len(pubsub) == 0
 
 
-def test_what_one_wire_cannot_carry_is_heard_by_nobody(pubsub: PubSub, wire: FakeWire) -> None:
-    """All is encoded before anything is written or handed on."""
+def test_an_encode_error_stops_the_whole_broadcast(pubsub: PubSub, wire: FakeWire) -> None:
+    """Everything is encoded before anything is written."""
     received: list[Broadcast] = []
     first, filtering = joined(pubsub, wire), joined(pubsub, wire, "e")
     joined(pubsub, FakeWire("v", refuses="x"))
@@ -161,8 +161,8 @@ def test_what_one_wire_cannot_carry_is_heard_by_nobody(pubsub: PubSub, wire: Fak
     assert (first.received, filtering.received, received) == ([], [], [])
 
 
-def test_who_leaves_hears_no_more(pubsub: PubSub, wire: FakeWire) -> None:
-    """After `leave` neither fanout nor interception reaches a member; a second time is harmless."""
+def test_a_member_that_left_gets_nothing(pubsub: PubSub, wire: FakeWire) -> None:
+    """After `leave` a member gets nothing; a second `leave` is harmless."""
     plain, filtering, stays = joined(pubsub, wire), joined(pubsub, wire, "e"), joined(pubsub, wire)
 
     for _ in range(2):
@@ -173,8 +173,8 @@ def test_who_leaves_hears_no_more(pubsub: PubSub, wire: FakeWire) -> None:
     assert (plain.received, filtering.received, stays.received) == ([], [], ["w:e"])
 
 
-def test_a_topic_exists_while_somebody_listens(pubsub: PubSub, wire: FakeWire) -> None:
-    """Topics without members and subscribers are forgotten."""
+def test_a_topic_exists_while_it_has_subscribers(pubsub: PubSub, wire: FakeWire) -> None:
+    """Topics without members and subscribers are removed."""
     plain, filtering = joined(pubsub, wire), joined(pubsub, wire, "e")
     received: list[Broadcast] = []
     pubsub.subscribe("t", received.append)
@@ -190,7 +190,7 @@ def test_a_topic_exists_while_somebody_listens(pubsub: PubSub, wire: FakeWire) -
 
 
 def test_leaving_what_does_not_exist(pubsub: PubSub, wire: FakeWire) -> None:
-    """Leaving a topic that nobody joined, or joined otherwise, is harmless."""
+    """Leaving a topic that the member has not joined is harmless."""
     joined(pubsub, wire)
 
     pubsub.leave("nowhere", FakeMember(wire))
@@ -205,7 +205,7 @@ def test_leaving_what_does_not_exist(pubsub: PubSub, wire: FakeWire) -> None:
 
 
 def test_a_subscriber_gets_the_broadcast(pubsub: PubSub) -> None:
-    """A function is called with each broadcast of its topic, once however often it subscribed."""
+    """A function is called once with each broadcast, however often it subscribed."""
     received: list[Broadcast] = []
     pubsub.subscribe("t", received.append)
     pubsub.subscribe("t", received.append)
@@ -217,7 +217,7 @@ def test_a_subscriber_gets_the_broadcast(pubsub: PubSub) -> None:
 
 
 class Ear:
-    """Has a bound method to subscribe with, a new object each time it is asked for."""
+    """Has a bound method to subscribe with, which is a new object each time."""
 
     def __init__(self) -> None:
         self.received: list[str] = []
@@ -228,7 +228,7 @@ class Ear:
 
 
 def test_a_broadcast_may_leave_a_subscriber_out(pubsub: PubSub) -> None:
-    """130: `but` may be a subscriber; a bound method is the same however often it is taken."""
+    """130: a subscriber may be excluded; equal bound methods are the same subscriber."""
     one, two = Ear(), Ear()
     pubsub.subscribe("t", one.hear)
     pubsub.subscribe("t", two.hear)
@@ -239,7 +239,7 @@ def test_a_broadcast_may_leave_a_subscriber_out(pubsub: PubSub) -> None:
 
 
 def test_subscribers_may_leave_while_they_are_called(pubsub: PubSub, wire: FakeWire) -> None:
-    """A subscriber or member that leaves during a broadcast does not disturb it."""
+    """Subscribers and members may leave during a broadcast."""
     received: list[str] = []
 
     def leave(_broadcast: Broadcast) -> None:

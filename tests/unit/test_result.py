@@ -1,4 +1,4 @@
-"""What callbacks return, and which reasons end a channel gracefully."""
+"""Results of callbacks, and graceful reasons."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_result(result: Result, expected: Result) -> None:
 
 
 def test_empty_results_share_nothing() -> None:
-    """Filling the payload of one empty result does not fill another's."""
+    """Modifying the payload of one empty result does not change another."""
     one, two = ok(), ok()
 
     one.payload["a"] = 1
@@ -51,13 +51,13 @@ def test_empty_results_share_nothing() -> None:
     ],
 )
 def test_a_stop(stopped: Stop, expected: Stop) -> None:
-    """A stop is a reason, "normal" unless given, and perhaps a last reply."""
+    """A stop has a reason, "normal" by default, and an optional last reply."""
     assert expected == stopped
 
 
 @pytest.mark.parametrize("value", [ok(), stop()], ids=["result", "stop"])
 def test_results_are_values(value: Any) -> None:
-    """What a callback returned cannot be changed."""
+    """Results are immutable."""
     with pytest.raises(AttributeError, match="immutable"):
         value.status = "other"
 
@@ -77,12 +77,12 @@ def test_results_are_values(value: Any) -> None:
     ],
 )
 def test_a_graceful_reason(reason: Reason, expected: bool) -> None:
-    """normal, shutdown and ("shutdown", detail) end with phx_close, everything else does not."""
+    """normal, shutdown and ("shutdown", detail) end with phx_close, all others do not."""
     assert is_graceful(reason) is expected
 
 
 def test_what_is_done_can_be_awaited() -> None:
-    """Awaiting what push and broadcast return is allowed, and never waits."""
+    """The results of push and broadcast can be awaited, and never wait."""
 
     async def await_it() -> Any:
         return await DONE
@@ -95,6 +95,6 @@ def test_what_is_done_can_be_awaited() -> None:
 
 
 async def test_what_is_done_can_be_awaited_again() -> None:
-    """All calls share one value, so it must not be used up."""
+    """All calls share one value, so it can be awaited repeatedly."""
     for _ in range(3):
         await DONE

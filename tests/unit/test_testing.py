@@ -1,4 +1,4 @@
-"""ChannelTest itself: what it matches, how long it waits, and what it says when it fails."""
+"""ChannelTest itself: matching, waiting, and error messages."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from phoenix_compat.testing import ANY, ChannelTest, ConnectedSocket, including
 
 @dataclass
 class Point:
-    """Something that JSON has no word for, but msgspec has."""
+    """A value that JSON does not have, but msgspec can encode."""
 
     x: int
     y: int
 
 
 class SpeakingChannel(Channel):
-    """Does what it is told."""
+    """Does what the client asks for."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Awaitable[Result] | Result:
         return ok(payload)
@@ -55,7 +55,7 @@ class SpeakingChannel(Channel):
 
 @pytest.fixture
 async def channels() -> AsyncIterator[ChannelTest]:
-    """Clients, hung up when the test ends."""
+    """A ChannelTest, closed after the test."""
     async with ChannelTest() as channels:
         yield channels
 
@@ -81,7 +81,7 @@ async def channels() -> AsyncIterator[ChannelTest]:
     ],
 )
 async def test_how_payloads_are_matched(channels: ChannelTest, wanted: Any, is_found: bool) -> None:
-    """A payload is compared with a value, or given to a predicate; without either it matches."""
+    """A payload is compared with a value or passed to a predicate; by default any matches."""
     client = await channels.join(SpeakingChannel, "room:a")
     sent = {"user": {"name": "ann", "age": 7}, "tags": ["a"]}
     await client.push("push", sent)
@@ -114,7 +114,7 @@ async def test_one_arrival_satisfies_one_assertion(channels: ChannelTest) -> Non
 
 
 async def test_a_failed_assertion_shows_what_came(channels: ChannelTest) -> None:
-    """The message names what was missed, and lists all that came, with what was asserted."""
+    """The message names what is missing and lists all messages, with those asserted."""
     client = await channels.subscribe_and_join(SpeakingChannel, "room:a")
     ref = await client.push("broadcast", {"a": 1})
     await client.assert_reply(ref, "ok")
@@ -139,7 +139,7 @@ async def test_a_failed_assertion_shows_what_came(channels: ChannelTest) -> None
 
 
 async def test_a_failed_refutation_shows_what_came(channels: ChannelTest) -> None:
-    """The message names what came against expectation."""
+    """The message names the unexpected message."""
     client = await channels.subscribe_and_join(SpeakingChannel, "room:a")
     ref = await client.push("broadcast", {"a": 1})
 
@@ -153,7 +153,7 @@ async def test_a_failed_refutation_shows_what_came(channels: ChannelTest) -> Non
 
 
 async def test_nothing_came(channels: ChannelTest) -> None:
-    """Where nothing came the message says so."""
+    """Without messages, the error says so."""
     channels.subscribe("room:empty")
 
     with pytest.raises(AssertionError, match=r"no messages on room:empty$"):
@@ -162,13 +162,13 @@ async def test_nothing_came(channels: ChannelTest) -> None:
 
 @pytest.mark.parametrize("verb", ["assert_broadcast", "refute_broadcast", "broadcast_from"])
 async def test_a_topic_must_be_subscribed_to(channels: ChannelTest, verb: str) -> None:
-    """Nothing can be said of a topic that was never heard."""
+    """Assertions about a topic need a subscription."""
     with pytest.raises(AssertionError, match=r"call subscribe\('room:a'\)"):
         await getattr(channels, verb)("room:a", "told", {})
 
 
 async def test_assertions_wait(channels: ChannelTest) -> None:
-    """What comes before the deadline is in time, and the wait ends with it."""
+    """A message before the deadline is in time, and ends the wait."""
     client = await channels.join(SpeakingChannel, "room:a")
     ref = await client.push("later")
 
@@ -178,7 +178,7 @@ async def test_assertions_wait(channels: ChannelTest) -> None:
 
 
 async def test_the_timeouts_are_given_once() -> None:
-    """ChannelTest is told how long assertions and refutations wait."""
+    """ChannelTest sets the timeouts of assertions and refutations."""
     loop = asyncio.get_running_loop()
     async with ChannelTest(assert_timeout_s=0.03, refute_timeout_s=60.0) as channels:
         client = await channels.join(SpeakingChannel, "room:a")
@@ -194,7 +194,7 @@ async def test_the_timeouts_are_given_once() -> None:
 
 
 async def test_values_are_seen_as_they_were_sent(channels: ChannelTest) -> None:
-    """Pushed objects are not taken apart, and changing them later changes nothing."""
+    """Pushed objects stay objects, and later changes have no effect."""
     client = await channels.join(SpeakingChannel, "room:a")
 
     await client.push("push_point")
@@ -203,7 +203,7 @@ async def test_values_are_seen_as_they_were_sent(channels: ChannelTest) -> None:
 
 
 async def test_what_a_client_sends_goes_through_json(channels: ChannelTest) -> None:
-    """Tuples come as lists, keys as strings, bytes as bytes."""
+    """Tuples become lists, keys become strings, bytes stay bytes."""
     client = await channels.join(SpeakingChannel, "room:a")
 
     await client.push("push", {1: (True, None)})
@@ -214,7 +214,7 @@ async def test_what_a_client_sends_goes_through_json(channels: ChannelTest) -> N
 
 
 async def test_what_cannot_be_sent_crashes_the_channel(channels: ChannelTest) -> None:
-    """As in production: the payload of a push is encoded, even though nobody reads the bytes."""
+    """As in production, the payload of a push is encoded, even though the bytes are not used."""
     client = await channels.join(SpeakingChannel, "room:a")
 
     await client.push("push_object")
@@ -223,7 +223,7 @@ async def test_what_cannot_be_sent_crashes_the_channel(channels: ChannelTest) ->
 
 
 async def test_a_join_that_cannot_be_answered(channels: ChannelTest) -> None:
-    """As in production the connection is closed with 1011, and the failure says why."""
+    """As in production the connection is closed with 1011, and the error says why."""
 
     class WrongChannel(SpeakingChannel):
         def join(self, topic: str, payload: Any, socket: Socket) -> Result:
@@ -237,7 +237,7 @@ async def test_a_join_that_cannot_be_answered(channels: ChannelTest) -> None:
 
 
 async def test_refs_are_a_clients_own(channels: ChannelTest) -> None:
-    """Refs count from 1 and join_refs from 11, for each connection."""
+    """Refs start at 1 and join_refs at 11, for each connection."""
     socket = channels.socket(SpeakingChannel)
     first, second = await channels.join(socket, "room:a"), await channels.join(socket, "room:b")
 
@@ -247,14 +247,14 @@ async def test_refs_are_a_clients_own(channels: ChannelTest) -> None:
 
 
 def test_channel_test_is_made_anywhere() -> None:
-    """It can be made where no loop runs, with the endpoint of an application."""
+    """It can be created without a running loop, with the endpoint of an application."""
     endpoint = Endpoint()
 
     assert ChannelTest(endpoint).endpoint is endpoint
 
 
-async def test_leaving_hangs_up_and_cancels() -> None:
-    """At the end connections are closed, and callbacks that still wait are cancelled."""
+async def test_leaving_disconnects_and_cancels() -> None:
+    """At the end connections are closed, and waiting callbacks are cancelled."""
     ended: list[Any] = []
 
     class WaitingChannel(SpeakingChannel):
@@ -278,7 +278,7 @@ async def test_leaving_hangs_up_and_cancels() -> None:
 
 
 async def test_a_closed_connection_ends_the_waiting(channels: ChannelTest) -> None:
-    """Nothing more comes, so an assertion fails at once, and says why."""
+    """After the close an assertion fails at once, and says why."""
     client = await channels.join(SpeakingChannel, "room:a")
     await client.close()
 
@@ -287,8 +287,8 @@ async def test_a_closed_connection_ends_the_waiting(channels: ChannelTest) -> No
     await client.refute_push(timeout_s=60.0)
 
 
-async def test_a_client_that_went_away_is_not_heard(channels: ChannelTest) -> None:
-    """Pushing, leaving and closing afterwards changes nothing."""
+async def test_a_disconnected_client_has_no_effect(channels: ChannelTest) -> None:
+    """Pushing, leaving and closing after a disconnect have no effect."""
     client = await channels.join(SpeakingChannel, "room:a")
     await client.close()
 
@@ -299,7 +299,7 @@ async def test_a_client_that_went_away_is_not_heard(channels: ChannelTest) -> No
 
 
 async def test_messages_wait_behind_a_slow_join(channels: ChannelTest) -> None:
-    """While a join of a connection waits, what else its client sends waits too."""
+    """Later messages of a connection wait for its pending join."""
     gate = asyncio.Event()
 
     class SlowChannel(SpeakingChannel):

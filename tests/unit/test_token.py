@@ -1,4 +1,4 @@
-"""Tokens: the clock, the randomness and the secrets around Phoenix.Token."""
+"""Tokens: the clock, the random source and the secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOW_MS = 1_000_000_000
 
 
 class Clock:
-    """A wall clock that stands until it is moved."""
+    """A wall clock that the test moves."""
 
     def __init__(self) -> None:
         self.ms = NOW_MS
@@ -36,7 +36,7 @@ class Clock:
 
 
 def tokens(*secrets: str, **options: Any) -> Tokens:
-    """Tokens at NOW_MS, or at the clock that is given."""
+    """Tokens with the clock at NOW_MS, or with the given clock."""
     return Tokens(*(secrets or (SECRET,)), **{"now_ms": Clock(), **options})
 
 
@@ -49,7 +49,7 @@ BOTH = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("vector", VECTORS["tokens"], ids=lambda vector: vector["id"])
 def test_tokens_of_phoenix(vector: dict[str, Any]) -> None:
-    """A token that Phoenix made with this secret gives its data."""
+    """A token made by Phoenix with this secret has its data."""
     data = tokens().verify("user socket", vector["token"], max_age_s=math.inf)
 
     assert vector["data"] == json.loads(json.dumps(data))
@@ -57,7 +57,7 @@ def test_tokens_of_phoenix(vector: dict[str, Any]) -> None:
 
 @BOTH
 def test_round_trip(make: Any, read: Any) -> None:
-    """What is made is read, with the real clock and real randomness."""
+    """Tokens are read again, with the real clock and real random bytes."""
     real = Tokens(SECRET)
 
     token = make(real, "user socket", {"id": 7, "roles": ["admin"]})
@@ -67,7 +67,7 @@ def test_round_trip(make: Any, read: Any) -> None:
 
 
 def test_it_is_signed_now() -> None:
-    """A token says when it was made: by the wall clock, in milliseconds."""
+    """The time of signing is the wall clock time in milliseconds."""
     before = time.time()
 
     token = Tokens(SECRET).sign("user socket", 1)
@@ -81,7 +81,7 @@ def test_it_is_signed_now() -> None:
 
 @BOTH
 def test_it_expires(make: Any, read: Any) -> None:
-    """One day by default, less when so signed, and what the reader asks for goes first."""
+    """One day by default, the token's own age otherwise; the reader's age takes precedence."""
     clock = Clock()
     ours = tokens(now_ms=clock)
     long, short = make(ours, "s", 1), make(ours, "s", 2, max_age_s=60)
@@ -98,7 +98,7 @@ def test_it_expires(make: Any, read: Any) -> None:
 
 @BOTH
 def test_it_can_be_signed_at_another_time(make: Any, read: Any) -> None:
-    """`signed_at_s` is in seconds, as Phoenix's option; fractions count to the millisecond."""
+    """`signed_at_s` is in seconds, as in Phoenix; fractions count in milliseconds."""
     ours = tokens()
 
     token = make(ours, "s", 1, max_age_s=10, signed_at_s=NOW_MS / 1000 - 10.001)
@@ -109,7 +109,7 @@ def test_it_can_be_signed_at_another_time(make: Any, read: Any) -> None:
 
 
 def test_phoenix_signs_the_same() -> None:
-    """The vector that Phoenix signed at a given time, to the last character."""
+    """The result is identical to a token that Phoenix signed at a given time."""
     expected = next(v["token"] for v in VECTORS["tokens"] if v["id"] == "signedat")
 
     assert expected == tokens().sign("user socket", 1, signed_at_s=1_000_000)
@@ -117,7 +117,7 @@ def test_phoenix_signs_the_same() -> None:
 
 @BOTH
 def test_a_salt_is_a_use(make: Any, read: Any) -> None:
-    """A token for one use is none for another; text and bytes name the same one."""
+    """A token for one purpose is invalid for another; text and bytes are equal salts."""
     ours = tokens()
     token = make(ours, "user socket", 1)
 
@@ -136,7 +136,7 @@ def test_a_missing_token(make: Any, read: Any) -> None:
 
 @BOTH
 def test_rotation(make: Any, read: Any) -> None:
-    """A retired secret is still read, never written; an unknown one is refused."""
+    """Tokens of a retired secret are read; an unknown secret is refused."""
     before, between, after = tokens(FORMER), tokens(SECRET, "z" * 40, FORMER), tokens(SECRET)
     old, new = make(before, "s", "old"), make(between, "s", "new")
 
@@ -153,7 +153,7 @@ def test_rotation(make: Any, read: Any) -> None:
 
 @BOTH
 def test_an_old_token_of_a_retired_secret_is_expired(make: Any, read: Any) -> None:
-    """The reader is told that it is too old, not that it is foreign."""
+    """The error is that it is too old, not that it is invalid."""
     clock = Clock()
     token = make(tokens(FORMER), "s", 1)
     ours = tokens(SECRET, FORMER, now_ms=clock)
@@ -165,7 +165,7 @@ def test_an_old_token_of_a_retired_secret_is_expired(make: Any, read: Any) -> No
 
 
 def test_every_encrypted_token_has_a_nonce_of_its_own() -> None:
-    """The same data twice is two texts, by 24 bytes of the randomness each."""
+    """The same data gives two different tokens, with 24 random bytes each."""
     asked = []
 
     def random_bytes(size: int) -> bytes:
@@ -193,24 +193,24 @@ def test_key_options_are_phoenix_s() -> None:
 
 @pytest.mark.parametrize("secrets", [("short",), (SECRET, "short"), ("",)])
 def test_a_short_secret_is_refused_at_once(secrets: tuple[str, ...]) -> None:
-    """Every secret is looked at when the server starts, and the text names the remedy."""
+    """Every secret is checked at the start, and the error says what to do."""
     with pytest.raises(ConfigError, match=r"needs at least 20; .*token_urlsafe"):
         Tokens(*secrets)
 
 
 def test_wrong_key_options_are_refused_at_once() -> None:
-    """Options that make no key fail when the server starts."""
+    """Invalid key options fail at the start."""
     with pytest.raises(ConfigError, match="iterations=0"):
         Tokens(SECRET, key_iterations=0)
 
 
 def test_the_secret_is_not_shown() -> None:
-    """Printing the object does not print what it keeps."""
+    """Printing the object does not print the secrets."""
     assert SECRET not in repr(Tokens(SECRET))
 
 
 def test_the_digest_of_the_signature_is_the_signer_s() -> None:
-    """A token by HS512 is read without being told, as in Phoenix."""
+    """A token with HS512 is read without any option, as in Phoenix."""
     ours = tokens()
     token = sign(1, ours._keys("s")[0], signed_at_ms=NOW_MS, digest="sha512")
 

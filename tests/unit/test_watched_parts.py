@@ -1,4 +1,4 @@
-"""Whatever lives long in this package is watched: an error in it ends nothing for good."""
+"""All long-lived tasks of the package are supervised, so that one error does not end them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ UNWATCHED = {
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
-    """Every module of the server, parsed; the conformance suite is a tool, not a server."""
+    """Every module of the server, parsed; the conformance suite is a tool and not included."""
     root = Path(phoenix_compat.__file__).parent
     for path in sorted(root.rglob("*.py")):
         name = path.relative_to(root).as_posix()
@@ -51,8 +51,8 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
             yield name, ast.parse(path.read_text(encoding="utf-8"))
 
 
-def test_no_task_is_begun_that_nobody_watches() -> None:
-    """Who begins a task with asyncio's own means is in the list above, with a reason."""
+def test_every_unsupervised_task_has_a_reason() -> None:
+    """Modules that call create_task are in the list above, with a reason."""
     begun = {
         name
         for name, tree in modules()

@@ -24,7 +24,7 @@ from phoenix_compat import (
 
 @dataclass
 class Token:
-    """A value of the program, not of JSON."""
+    """A Python value that is not JSON."""
 
     text: str
 
@@ -113,7 +113,7 @@ class FooChannel(Channel):
 
 
 class UserSocket(SocketHandler):
-    """Lets in whoever brings no reason against it."""
+    """Accepts everyone, unless there is a parameter `reason`."""
 
     channels: ClassVar = {
         "foo:*": FooChannel,

@@ -1,4 +1,4 @@
-"""The auth token of a connect: where clients put it, and what the handshake answers.
+"""The auth token of a connect: where clients send it, and the response to the handshake.
 
 Numbers are those of docs/protocol.md, §1.6 for the most part.
 """
@@ -26,7 +26,7 @@ ABSENT = object()
 
 
 def token_app(*, auth_token: bool = True, **options: Any) -> tuple[Any, EventLog]:
-    """An application whose `connect` notes its connect_info, and its event_log."""
+    """An application whose `connect` records its connect_info, and its event log."""
     event_log = EventLog()
 
     class TokenSocket(SocketHandler):
@@ -40,13 +40,13 @@ def token_app(*, auth_token: bool = True, **options: Any) -> tuple[Any, EventLog
 
 
 async def offer(client: WireClient, *protocols: str) -> HttpResponse:
-    """Ask for a websocket with these subprotocols, none for no header."""
+    """Request a websocket with these subprotocols; None sends no header."""
     extra = [(PROTOCOL, ", ".join(protocols))] if protocols else []
     return await client.handshake(V2, extra=extra)
 
 
 async def token_seen(event_log: EventLog) -> Any:
-    """The token of the next connect, ABSENT if there is no entry for it."""
+    """The token of the next connect; ABSENT if there is no entry for it."""
     return (await event_log.next()).get("auth_token", ABSENT)
 
 
@@ -73,7 +73,7 @@ async def token_seen(event_log: EventLog) -> Any:
 async def test_the_table(
     serve: Serve, dial: Dial, protocols: tuple[str, ...], selected: str | None, token: str | None
 ) -> None:
-    """§1.6, §9.13.207, §10.12: 101 with `phoenix` exactly when it was offered; never the bearer."""
+    """101 with `phoenix` exactly if it was offered; never the bearer."""
     app, event_log = token_app()
 
     response = await offer(await dial(await serve(app)), *protocols)
@@ -95,7 +95,7 @@ async def test_the_table(
 async def test_no_subprotocol_in_common(
     serve: Serve, dial: Dial, caplog: pytest.LogCaptureFixture, protocols: tuple[str, ...]
 ) -> None:
-    """§1.6, §1.7: 403 with an empty body, logged, and `connect` is not asked."""
+    """403 with an empty body, logged, and `connect` is not called."""
     app, event_log = token_app()
 
     response = await offer(await dial(await serve(app)), *protocols)
@@ -116,7 +116,7 @@ async def test_no_subprotocol_in_common(
 async def test_with_subprotocols_of_its_own(
     serve: Serve, dial: Dial, protocols: tuple[str, ...], selected: str | None
 ) -> None:
-    """§1.6, §10.11: `phoenix` comes first in the server's list, then what is configured."""
+    """§1.6, §10.11: `phoenix` comes first in the server's list, then the configured names."""
     app, event_log = token_app(websocket=WebSocketOptions(subprotocols=["sip"]))
 
     response = await offer(await dial(await serve(app)), *protocols)
@@ -138,7 +138,7 @@ async def test_with_subprotocols_of_its_own(
     ],
 )
 async def test_padding_is_optional(serve: Serve, dial: Dial, encoded: str, token: str) -> None:
-    """§1.6, §10.13: phoenix.js leaves the equals signs off; others may not."""
+    """§1.6, §10.13: phoenix.js omits the equals signs; other clients may not."""
     app, event_log = token_app()
 
     response = await offer(await dial(await serve(app)), "phoenix", BEARER + encoded)
@@ -148,8 +148,8 @@ async def test_padding_is_optional(serve: Serve, dial: Dial, encoded: str, token
 
 
 @pytest.mark.parametrize("encoded", ["YWJjMTIzND8-", "YW_j", "!", "e", "eA%3D%3D", "eA.", "e=A"])
-async def test_a_token_that_is_no_base64(serve: Serve, dial: Dial, encoded: str) -> None:
-    """§1.3.5, §1.6, §10.13: the URL-safe alphabet too is HTTP 500; `connect` is not asked."""
+async def test_a_token_that_is_not_base64(serve: Serve, dial: Dial, encoded: str) -> None:
+    """§1.3.5, §1.6, §10.13: HTTP 500, also for the URL-safe alphabet; `connect` is not called."""
     app, event_log = token_app()
     base_url = await serve(app)
 
@@ -161,7 +161,7 @@ async def test_a_token_that_is_no_base64(serve: Serve, dial: Dial, encoded: str)
 
 
 async def test_the_origin_is_checked_before_the_token(serve: Serve, dial: Dial) -> None:
-    """§1.3: step 4 comes before step 5: 403, though the token is malformed."""
+    """§1.3: step 4 comes before step 5: 403, although the token is malformed."""
     app, _diary = token_app()
     extra = [(PROTOCOL, f"{BEARER}!"), ("Origin", "http://evil.com")]
 
@@ -171,7 +171,7 @@ async def test_the_origin_is_checked_before_the_token(serve: Serve, dial: Dial) 
 
 
 async def test_connect_does_not_see_the_token_twice(serve: Serve, dial: Dial) -> None:
-    """§1.8: sec_websocket_headers has the header without the token; with no rest, not at all."""
+    """§1.8: sec_websocket_headers has the header without the token, or no such header."""
     app, event_log = token_app()
     base_url = await serve(app)
 
@@ -185,7 +185,7 @@ async def test_connect_does_not_see_the_token_twice(serve: Serve, dial: Dial) ->
 
 
 async def test_where_it_is_not_wanted_it_is_not_looked_for(serve: Serve, dial: Dial) -> None:
-    """§1.6: without `auth_token` the header is ignored, even a malformed one, and kept whole."""
+    """§1.6: without `auth_token` the header is not checked, and passed on unchanged."""
     app, event_log = token_app(auth_token=False)
 
     response = await offer(await dial(await serve(app)), "phoenix", BEARER + "!")
@@ -199,7 +199,7 @@ async def test_where_it_is_not_wanted_it_is_not_looked_for(serve: Serve, dial: D
 async def test_the_token_reaches_the_log_filtered(
     serve: Serve, dial: Dial, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """§1.4: nothing of it is in the log of the connect."""
+    """§1.4: the log of the connect does not contain the token."""
     caplog.set_level("DEBUG", "phoenix_compat")
     app, _diary = token_app()
 
@@ -215,7 +215,7 @@ async def test_the_token_reaches_the_log_filtered(
 
 @pytest.mark.parametrize("token", [TOKEN, "", "not base64!", "a, b"])
 async def test_the_header_of_long_polling(serve: Serve, token: str) -> None:
-    """§1.6: `X-Phoenix-AuthToken`, taken as it is."""
+    """§1.6: `X-Phoenix-AuthToken`, unchanged."""
     app, event_log = token_app()
 
     await Poller.open(await serve(app), LP_V2, {"X-Phoenix-AuthToken": token})
@@ -232,7 +232,7 @@ async def test_the_header_of_long_polling(serve: Serve, token: str) -> None:
     ],
 )
 async def test_no_other_header_will_do(serve: Serve, headers: dict[str, str]) -> None:
-    """§1.6: without that header there is an entry, and it is None."""
+    """§1.6: without that header the entry is None."""
     app, event_log = token_app()
 
     await Poller.open(await serve(app), LP_V2, headers)
@@ -241,7 +241,7 @@ async def test_no_other_header_will_do(serve: Serve, headers: dict[str, str]) ->
 
 
 async def test_the_header_is_read_by_the_first_get_alone(serve: Serve) -> None:
-    """§1.6: what later polls and posts carry changes nothing."""
+    """§1.6: the headers of later polls and posts have no effect."""
     app, event_log = token_app()
     client = await Poller.open(await serve(app), LP_V2, {"X-Phoenix-AuthToken": TOKEN})
     await client.join()
@@ -255,7 +255,7 @@ async def test_the_header_is_read_by_the_first_get_alone(serve: Serve) -> None:
 
 
 async def test_a_poll_with_a_dead_token_connects_with_its_header(serve: Serve) -> None:
-    """§1.6, §5.3: the GET that creates the session after another was lost is a first one too."""
+    """§1.6, §5.3: a GET that creates a new session after a lost one is a first GET too."""
     app, event_log = token_app()
     client = Poller(await serve(app))
 
@@ -266,7 +266,7 @@ async def test_a_poll_with_a_dead_token_connects_with_its_header(serve: Serve) -
 
 
 async def test_long_polling_without_auth_tokens(serve: Serve) -> None:
-    """§1.6: without `auth_token` the header is one of many."""
+    """§1.6: without `auth_token` the header is an ordinary header."""
     app, event_log = token_app(auth_token=False, longpoll=LongPollOptions())
 
     await Poller.open(await serve(app), LP_V2, {"X-Phoenix-AuthToken": TOKEN})

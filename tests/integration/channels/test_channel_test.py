@@ -30,7 +30,7 @@ from tests.integration.channels.foo_channel import FooChannel, Token, UserSocket
 
 @pytest.fixture
 async def channels() -> AsyncIterator[ChannelTest]:
-    """Clients, hung up when the test ends."""
+    """A ChannelTest, closed after the test."""
     async with ChannelTest() as channels:
         yield channels
 
@@ -39,7 +39,7 @@ async def channels() -> AsyncIterator[ChannelTest]:
 
 
 async def test_a_socket_without_connect(channels: ChannelTest) -> None:
-    """§9.11.156-157: a socket of a handler, with an id and assigns, or without."""
+    """§9.11.156-157: a socket of a handler, with or without an id and assigns."""
     bare = channels.socket(UserSocket)
     named = channels.socket(UserSocket, "user:7", {"user": 7})
 
@@ -48,7 +48,7 @@ async def test_a_socket_without_connect(channels: ChannelTest) -> None:
 
 
 async def test_connect(channels: ChannelTest) -> None:
-    """§9.11.173, 178: connect assigns, names the socket, and sees params and connect_info."""
+    """§9.11.173, 178: connect sets assigns and the id, and gets params and connect_info."""
     socket = await channels.connect(UserSocket, {"user": "7"}, {"peer_data": "loopback"})
 
     assert socket.id == "user:7"
@@ -67,7 +67,7 @@ async def test_connect_refused(channels: ChannelTest, given: str, reason: Any) -
 
 
 async def test_a_socket_is_disconnected_by_its_id(channels: ChannelTest) -> None:
-    """§9.11.194: "disconnect" on the id is heard by subscribers, and closes with 1001."""
+    """§9.11.194: "disconnect" on the id reaches subscribers, and closes with 1001."""
     client = await channels.join(await channels.connect(UserSocket), "foo:ok")
     other = await channels.join(await channels.connect(UserSocket, {"user": "1"}), "foo:ok")
     channels.subscribe("user:0")
@@ -84,7 +84,7 @@ async def test_a_socket_is_disconnected_by_its_id(channels: ChannelTest) -> None
 
 
 async def test_join(channels: ChannelTest) -> None:
-    """§9.11.159: the channel's socket has the topic and the assigns; joined comes after."""
+    """§9.11.159: the channel's socket has topic and assigns; `joined` is set after the join."""
     socket = channels.socket(UserSocket, "user:7", {"hello": "world"})
     client = await channels.join(socket, "foo:socket", {"say": "hi"})
 
@@ -107,7 +107,7 @@ async def test_join_through_the_routes(channels: ChannelTest) -> None:
 
 
 async def test_join_from_another_task(channels: ChannelTest) -> None:
-    """§9.11.160, 174: a client of one task is used in another."""
+    """§9.11.160, 174: a client may be used in another task than it was created in."""
     connecting = asyncio.create_task(channels.connect(UserSocket))
     client = await asyncio.create_task(channels.join(await connecting, "foo:ok"))
 
@@ -125,7 +125,7 @@ async def test_join_from_another_task(channels: ChannelTest) -> None:
     ],
 )
 async def test_join_refused(channels: ChannelTest, topic: str, response: Any) -> None:
-    """§9.11.161-162: an error is returned; a value that is no result crashes, as speaking does."""
+    """§9.11.161-162: an error is a refusal; an invalid result, or sending in `join`, crashes."""
     with pytest.raises(JoinRefusedError) as refused:
         await channels.join(FooChannel, topic, {"error": "mybad"})
 
@@ -133,7 +133,7 @@ async def test_join_refused(channels: ChannelTest, topic: str, response: Any) ->
 
 
 async def test_join_payloads_are_json(channels: ChannelTest) -> None:
-    """§9.11.175, 196: keys that are no strings come as strings, in joins and in pushes."""
+    """§9.11.175, 196: keys that are not strings become strings, in joins and in pushes."""
     client = await channels.join(FooChannel, "foo:ok", {1: "one"})
 
     ref = await client.push("reply", {"req": {2: "two"}})
@@ -143,7 +143,7 @@ async def test_join_payloads_are_json(channels: ChannelTest) -> None:
 
 
 async def test_a_second_join_ends_the_first(channels: ChannelTest) -> None:
-    """§3.4: on one connection the old channel is killed, and its client hears phx_close."""
+    """§3.4: the old channel of the connection is killed, and its client gets phx_close."""
     socket = channels.socket(FooChannel)
     old = await channels.join(socket, "foo:ok")
     new = await channels.join(socket, "foo:ok")
@@ -159,7 +159,7 @@ async def test_a_second_join_ends_the_first(channels: ChannelTest) -> None:
 
 
 async def test_push_and_noreply(channels: ChannelTest) -> None:
-    """§9.9.131, §9.11.163-164: a handler pushes and does not answer."""
+    """§9.9.131, §9.11.163-164: a handler pushes and does not reply."""
     client = await channels.join(FooChannel, "foo:ok")
 
     ref = await client.push("noreply", {"req": 7})
@@ -169,7 +169,7 @@ async def test_push_and_noreply(channels: ChannelTest) -> None:
 
 
 async def test_replies(channels: ChannelTest) -> None:
-    """§9.9.133, §9.11.165-166, 176: a bare status answers {}, a payload is answered as it is."""
+    """§9.9.133, §9.11.165-166, 176: a bare status is sent with {}, a payload is sent as it is."""
     client = await channels.join(FooChannel, "foo:ok")
 
     await client.assert_reply(await client.push("reply"), "ok", {})
@@ -180,7 +180,7 @@ async def test_replies(channels: ChannelTest) -> None:
 
 
 async def test_late_replies(channels: ChannelTest) -> None:
-    """§9.9.132, §9.11.167: reply_ref answers that message, from anywhere."""
+    """§9.9.132, §9.11.167: reply_ref replies to that message, from anywhere."""
     client = await channels.join(FooChannel, "foo:ok")
 
     ref = await client.push("async_reply", {"req": "foo"})
@@ -189,7 +189,7 @@ async def test_late_replies(channels: ChannelTest) -> None:
 
 
 async def test_any_status(channels: ChannelTest) -> None:
-    """§3.3: a status of one's own is asserted like the others."""
+    """§3.3: custom statuses are asserted like the others."""
 
     class OddChannel(FooChannel):
         @on("odd")
@@ -215,7 +215,7 @@ async def test_reply_ref_needs_a_message(channels: ChannelTest) -> None:
 
 
 async def test_values_of_the_program(channels: ChannelTest) -> None:
-    """§9.11.177: what a channel pushes is seen as it was given, if it can be encoded."""
+    """§9.11.177: tests see the value that a channel pushed, if it can be encoded."""
     client = await channels.join(FooChannel, "foo:ok")
 
     client.socket.send_self(Token("secret"))

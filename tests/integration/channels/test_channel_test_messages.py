@@ -29,7 +29,7 @@ from tests.integration.channels.foo_channel import FooChannel
 
 @pytest.fixture
 async def channels() -> AsyncIterator[ChannelTest]:
-    """Clients, hung up when the test ends."""
+    """A ChannelTest, closed after the test."""
     async with ChannelTest() as channels:
         yield channels
 
@@ -38,7 +38,7 @@ async def channels() -> AsyncIterator[ChannelTest]:
 
 
 async def test_a_crash(channels: ChannelTest) -> None:
-    """§9.11.168: terminate gets the exception, and the client hears phx_error, not phx_close."""
+    """§9.11.168: terminate gets the exception, and the client gets phx_error, not phx_close."""
     client = await channels.join(FooChannel, "foo:ok")
 
     ref = await client.push("crash")
@@ -50,7 +50,7 @@ async def test_a_crash(channels: ChannelTest) -> None:
 
 
 async def test_a_stop(channels: ChannelTest) -> None:
-    """§9.11.169: terminate gets the reason; pushing afterwards is harmless."""
+    """§9.11.169: terminate gets the reason; later pushes are harmless."""
     client = await channels.join(FooChannel, "foo:ok")
 
     await client.push("stop", {"reason": "normal"})
@@ -74,7 +74,7 @@ async def test_a_stop_with_a_reply(channels: ChannelTest, payload: Any, response
 
 
 async def test_a_leave(channels: ChannelTest) -> None:
-    """§9.11.187: answered ok, then phx_close; a second leave is harmless."""
+    """§9.11.187: the reply is ok, then phx_close follows; a second leave is harmless."""
     client = await channels.join(FooChannel, "foo:ok")
 
     ref = await client.leave()
@@ -100,8 +100,8 @@ async def test_a_close(channels: ChannelTest) -> None:
     ]
 
 
-async def test_a_terminate_without_end() -> None:
-    """§9.11.189: what does not end is ended, when the test does."""
+async def test_a_terminate_that_does_not_end() -> None:
+    """§9.11.189: a terminate that does not end is cancelled at the end of the test."""
     ended = asyncio.Event()
 
     class StuckChannel(FooChannel):
@@ -139,7 +139,7 @@ async def test_broadcasts(channels: ChannelTest) -> None:
 
 
 async def test_broadcasts_of_the_test(channels: ChannelTest) -> None:
-    """§9.11.179-180: the test broadcasts to the channel and does not hear itself."""
+    """§9.11.179-180: the test broadcasts to the channel and does not get its own broadcasts."""
     client = await channels.subscribe_and_join(FooChannel, "foo:ok")
 
     async def broadcast() -> None:
@@ -154,7 +154,7 @@ async def test_broadcasts_of_the_test(channels: ChannelTest) -> None:
 
 
 async def test_the_endpoint_of_an_application() -> None:
-    """A ChannelTest made with an endpoint hears what the application broadcasts to it."""
+    """A ChannelTest with an endpoint gets the broadcasts of its application."""
     endpoint = Endpoint()
     async with ChannelTest(endpoint) as channels:
         client = await channels.subscribe_and_join(FooChannel, "foo:ok")
@@ -180,7 +180,7 @@ async def test_an_intercepted_broadcast_may_stop(channels: ChannelTest) -> None:
 
 
 async def test_handle_info(channels: ChannelTest) -> None:
-    """§9.11.182-184: a message of one's own pushes, broadcasts, stops."""
+    """§9.11.182-184: messages to itself push, broadcast and stop."""
     client = await channels.subscribe_and_join(FooChannel, "foo:ok")
 
     for message in ("push", "broadcast", "stop"):
@@ -193,7 +193,7 @@ async def test_handle_info(channels: ChannelTest) -> None:
 
 
 async def test_another_topic(channels: ChannelTest) -> None:
-    """§9.11.192: what is broadcast there arrives in handle_info, and is pushed under its own."""
+    """§9.11.192: its broadcasts go to handle_info, and are pushed under the channel's topic."""
     client = await channels.join(FooChannel, "foo:ok")
     await client.push("subscribe", {"topic": "elsewhere"})
 
@@ -203,7 +203,7 @@ async def test_another_topic(channels: ChannelTest) -> None:
 
 
 async def test_an_unknown_message(channels: ChannelTest) -> None:
-    """§9.11.193: a channel without handle_info goes on."""
+    """§9.11.193: a channel without handle_info continues."""
 
     class DeafChannel(Channel):
         def join(self, topic: str, payload: Any, socket: Socket) -> Result:
@@ -220,7 +220,7 @@ async def test_an_unknown_message(channels: ChannelTest) -> None:
 
 
 async def test_presence(channels: ChannelTest) -> None:
-    """§6: who joins is tracked, who leaves is told, and the test sees both."""
+    """§6: who joins is tracked, who leaves is not, and the test gets both diffs."""
     presence = Presence(channels.endpoint)
 
     class PresentChannel(FooChannel):

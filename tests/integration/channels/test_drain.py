@@ -1,4 +1,4 @@
-"""A server that stops: who is sent away when, how, and with which last word.
+"""A server that stops: when and how its clients are closed.
 
 Numbers are those of docs/protocol.md, §3.9 for the most part.
 """
@@ -30,7 +30,7 @@ DRAINING = ("shutdown", "draining")
 
 
 class Harness:
-    """An endpoint with one socket, whose channels note when and why they end."""
+    """An endpoint with one socket, whose channels record when and why they end."""
 
     def __init__(
         self, drainer: Drainer | bool = True, longpoll: LongPollOptions | bool = True
@@ -51,12 +51,12 @@ class Harness:
         mount(self.app, self.endpoint)
 
     async def ended(self, count: int) -> list[tuple[str | None, Any, float]]:
-        """The next channels that ended: whose, why, and when."""
+        """The next `count` channels that ended: user, reason and time."""
         return [await self.event_log.next() for _channel in range(count)]
 
 
 async def joined(open_wire: Open, base_url: str, users: Iterable[str]) -> list[PhoenixWire]:
-    """Websockets that joined `room:a`, one for each user."""
+    """Websockets that have joined `room:a`, one per user."""
     wires = []
     for user in users:
         wire = await open_wire(base_url, f"{V2}&user={user}")
@@ -65,8 +65,8 @@ async def joined(open_wire: Open, base_url: str, users: Iterable[str]) -> list[P
     return wires
 
 
-async def test_joined_clients_hear_1012_and_others_1000(serve: Serve, open_wire: Open) -> None:
-    """§3.9, §9.13.217, §10.52-53: a close frame, without a word for the channels before it."""
+async def test_joined_clients_get_1012_and_others_1000(serve: Serve, open_wire: Open) -> None:
+    """§3.9, §9.13.217, §10.52-53: only a close frame; no phx_close for the channels before it."""
     harness = Harness()
     base_url = await serve(harness.app)
     (here,) = await joined(open_wire, base_url, "a")
@@ -84,7 +84,7 @@ async def test_joined_clients_hear_1012_and_others_1000(serve: Serve, open_wire:
     assert harness.endpoint.connections == 0
 
 
-async def test_terminate_is_told_why(serve: Serve, open_wire: Open) -> None:
+async def test_terminate_gets_the_reason(serve: Serve, open_wire: Open) -> None:
     """§3.9, §4.6: ("shutdown", "draining"), once for each channel."""
     harness = Harness()
     (wire,) = await joined(open_wire, await serve(harness.app), "a")
@@ -99,7 +99,7 @@ async def test_terminate_is_told_why(serve: Serve, open_wire: Open) -> None:
 
 
 async def test_batches(serve: Serve, open_wire: Open) -> None:
-    """§3.9, §9.6.80: at most so many at once, and a pause before the next."""
+    """§3.9, §9.6.80: at most `batch_size` clients at once, and a pause before the next batch."""
     harness = Harness(Drainer(batch_size=2, batch_interval_s=INTERVAL_S))
     wires = await joined(open_wire, await serve(harness.app), "abcde")
 
@@ -114,7 +114,7 @@ async def test_batches(serve: Serve, open_wire: Open) -> None:
 
 
 async def test_one_batch_does_not_pause(serve: Serve, open_wire: Open) -> None:
-    """§3.9, §1.2: by default ten thousand clients go at once, and nothing is waited for."""
+    """§3.9, §1.2: by default ten thousand clients are closed at once, without a pause."""
     harness = Harness()
     wires = await joined(open_wire, await serve(harness.app), "abc")
 
@@ -129,7 +129,7 @@ async def test_one_batch_does_not_pause(serve: Serve, open_wire: Open) -> None:
 async def test_later_batches_are_served_until_it_is_their_turn(
     serve: Serve, open_wire: Open
 ) -> None:
-    """§3.9: who is not yet drained talks on."""
+    """§3.9: clients of later batches can still send and receive."""
     harness = Harness(Drainer(batch_size=1, batch_interval_s=60))
     wires = await joined(open_wire, await serve(harness.app), "ab")
 
@@ -143,7 +143,7 @@ async def test_later_batches_are_served_until_it_is_their_turn(
 
 
 async def test_draining_has_an_end(serve: Serve, open_wire: Open) -> None:
-    """§1.2, §3.9: after `shutdown_s` those that are left are closed at once."""
+    """§1.2, §3.9: after `shutdown_s` the remaining clients are closed at once."""
     harness = Harness(Drainer(batch_size=1, batch_interval_s=60, shutdown_s=INTERVAL_S))
     wires = await joined(open_wire, await serve(harness.app), "abc")
 
@@ -155,7 +155,7 @@ async def test_draining_has_an_end(serve: Serve, open_wire: Open) -> None:
 
 
 async def test_idle_clients_are_in_no_batch(serve: Serve, open_wire: Open) -> None:
-    """§3.9: who has no channel is not drained, and nobody waits for it."""
+    """§3.9: clients without a channel are not drained, and not waited for."""
     harness = Harness(Drainer(batch_size=1, batch_interval_s=60))
     base_url = await serve(harness.app)
     wires = [await open_wire(base_url) for _client in range(2)]
@@ -172,7 +172,7 @@ async def test_idle_clients_are_in_no_batch(serve: Serve, open_wire: Open) -> No
 
 
 async def test_without_a_drainer(serve: Serve, open_wire: Open) -> None:
-    """§3.9, §9.6.82: all are closed at once, as clients without channels are."""
+    """§3.9, §9.6.82: all clients are closed at once, like those without channels."""
     harness = Harness(drainer=False)
     wires = await joined(open_wire, await serve(harness.app), "ab")
 
@@ -187,7 +187,7 @@ async def test_without_a_drainer(serve: Serve, open_wire: Open) -> None:
 
 
 def test_the_options_are_those_of_the_mount() -> None:
-    """§1.2, §9.6.80, §9.6.82: a drainer of one's own, the default one, or none."""
+    """§1.2, §9.6.80, §9.6.82: an own drainer, the default one, or none."""
     own = Drainer(batch_size=1, batch_interval_s=0.5, shutdown_s=3)
     endpoint = Endpoint()
     for drainer in (own, True, False):
@@ -198,7 +198,7 @@ def test_the_options_are_those_of_the_mount() -> None:
 
 
 async def test_newcomers_are_refused(serve: Serve, open_wire: Open, dial: Dial) -> None:
-    """§3.9: while a server closes, an upgrade is HTTP 503 and a new session 403 inside."""
+    """§3.9: while a server closes, an upgrade gets HTTP 503 and a new session 403 in the body."""
     harness = Harness(Drainer(batch_size=1, batch_interval_s=60))
     base_url = await serve(harness.app)
     await joined(open_wire, base_url, "ab")
@@ -214,7 +214,7 @@ async def test_newcomers_are_refused(serve: Serve, open_wire: Open, dial: Dial) 
 
 
 async def test_sessions_are_drained_too(serve: Serve) -> None:
-    """§3.9, §5.8: a long-poll session ends, draining; its next request tells its client."""
+    """§3.9, §5.8: a long-poll session ends with "draining"; its next request gets 410."""
     harness = Harness()
     client = await Poller.open(await serve(harness.app))
     await client.join()
@@ -232,7 +232,7 @@ async def test_sessions_are_drained_too(serve: Serve) -> None:
 async def test_a_poll_that_waits_does_not_hold_the_server_up(
     serve: Serve, *, is_joined: bool
 ) -> None:
-    """§5.8: it is answered 204, though its window has not passed."""
+    """§5.8: it gets 204, although its window has not passed."""
     harness = Harness(longpoll=LongPollOptions(window_s=60))
     seen = record_requests(harness.app)
     client = await Poller.open(await serve(harness.app))
@@ -246,7 +246,7 @@ async def test_a_poll_that_waits_does_not_hold_the_server_up(
 
 
 async def test_no_poll_holds_the_server_up(serve: Serve) -> None:
-    """§5.3, §5.8: nor one that another took over from, nor one of a session that has ended."""
+    """§5.3, §5.8: nor does a replaced poll, or the poll of an ended session."""
     harness = Harness(longpoll=LongPollOptions(window_s=60))
     seen = record_requests(harness.app)
     base_url = await serve(harness.app)
@@ -261,7 +261,7 @@ async def test_no_poll_holds_the_server_up(serve: Serve) -> None:
 
 
 async def test_transports_are_drained_side_by_side(serve: Serve, open_wire: Open) -> None:
-    """§3.9: batches of one transport do not wait for those of another."""
+    """§3.9: the batches of one transport do not wait for those of another."""
     harness = Harness(Drainer(batch_size=1, batch_interval_s=60))
     base_url = await serve(harness.app)
     (wire,) = await joined(open_wire, base_url, "a")

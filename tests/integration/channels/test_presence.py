@@ -1,4 +1,4 @@
-"""Presence over websockets: who hears what, and in which order.
+"""Presence over websockets: recipients and order of the messages.
 
 Numbers are those of docs/protocol.md.
 """
@@ -19,7 +19,7 @@ ROOM = "room:a"
 
 
 class PresentChannel(Channel):
-    """Does what the client asks for, and answers with what came of it."""
+    """Does what the client asks for, and replies with the result."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         socket.send_self(payload)
@@ -50,24 +50,24 @@ class PresentChannel(Channel):
 
 @pytest.fixture
 async def url(serve: Serve) -> str:
-    """A server where all of `room:*` is shared."""
+    """A server with this channel on all of `room:*`."""
     endpoint = Endpoint()
     routes = {"room:*": (PresentChannel, {"presence": Presence(endpoint)})}
     return await serve(socket_app(accepting(routes), endpoint=endpoint))
 
 
 def diff_of(joins: Any, leaves: Any, topic: str = ROOM) -> list[Any]:
-    """A `presence_diff` as every client of the topic hears it over V2."""
+    """A `presence_diff` as V2 clients of the topic receive it."""
     return [None, None, topic, "presence_diff", {"joins": joins, "leaves": leaves}]
 
 
 def state_of(presences: Any, join_ref: str = "1") -> list[Any]:
-    """A `presence_state` as it is pushed over V2."""
+    """A `presence_state` as V2 clients receive it."""
     return [join_ref, None, ROOM, "presence_state", presences]
 
 
 async def enter(wire: PhoenixWire, *keys: str) -> dict[str, Any]:
-    """Join the room with these keys; gives their presences, with the refs they got."""
+    """Join the topic with these keys; return their presences with their refs."""
     await wire.join(ROOM, payload={key: {"user": key} for key in keys})
     diffs = await wire.recv_many(len(keys))
     await wire.recv()
@@ -75,7 +75,7 @@ async def enter(wire: PhoenixWire, *keys: str) -> dict[str, Any]:
 
 
 async def test_two_clients(url: str, open_wire: Open) -> None:
-    """§A.1: reply, own diff, state; the other hears the diff; a leaver does not hear its own."""
+    """§A.1: reply, own diff, state; the other gets the diff; a leaver does not get its own."""
     ann, bob = await open_wire(url), await open_wire(url)
     anns = await enter(ann, "ann")
 
@@ -108,7 +108,7 @@ async def test_an_update(url: str, open_wire: Open) -> None:
 
 
 async def test_track_and_untrack_through_a_socket(url: str, open_wire: Open) -> None:
-    """§9.10.144: a socket stands for its channel, on its topic."""
+    """§9.10.144: a socket represents its channel, on its topic."""
     wire = await open_wire(url)
     await enter(wire)
 
@@ -125,7 +125,7 @@ async def test_track_and_untrack_through_a_socket(url: str, open_wire: Open) -> 
 
 @pytest.mark.parametrize("end", ["leave", "crash", "drop"])
 async def test_every_end_of_a_channel(end: str, url: str, open_wire: Open) -> None:
-    """§9.10.140, §10.57: a leave, a crash and a lost client tell one diff with all their keys."""
+    """§9.10.140, §10.57: a leave, a crash and a disconnect broadcast one diff with all keys."""
     ann, bob = await open_wire(url), await open_wire(url)
     await enter(ann)
     bobs = await enter(bob, "bob", "bobby")
@@ -146,7 +146,7 @@ async def test_every_end_of_a_channel(end: str, url: str, open_wire: Open) -> No
 
 
 async def test_a_channel_on_two_topics(url: str, open_wire: Open) -> None:
-    """§6.2: what a channel tracked elsewhere ends with it too, one diff for each topic."""
+    """§6.2: presences on other topics end with the channel too, one diff per topic."""
     ann, bob = await open_wire(url), await open_wire(url)
     await ann.join("room:b")
     await ann.recv()
@@ -160,7 +160,7 @@ async def test_a_channel_on_two_topics(url: str, open_wire: Open) -> None:
 
 
 async def test_a_duplicate_join(url: str, open_wire: Open) -> None:
-    """§6.3: others hear the old one leave, then the new one join; the client gets a new state."""
+    """§6.3: others get the old one's leave, then the new join; the client a new state."""
     ann, bob = await open_wire(url), await open_wire(url)
     await enter(ann)
     old = await enter(bob, "bob")
@@ -177,7 +177,7 @@ async def test_a_duplicate_join(url: str, open_wire: Open) -> None:
 
 
 async def test_a_state_after_every_join(url: str, open_wire: Open) -> None:
-    """§10.59: who comes back gets a state again."""
+    """§10.59: a client that rejoins gets a state again."""
     wire = await open_wire(url)
     await enter(wire, "ann")
     await wire.send(["1", "2", ROOM, "phx_leave", {}])
@@ -203,7 +203,7 @@ async def test_a_client_of_the_first_version(url: str, open_wire: Open) -> None:
 
 
 async def test_the_reference_channel(reference_url: str, open_wire: Open) -> None:
-    """vectors/README.md: without a user the payload's is taken; `update` merges, `list` lists."""
+    """vectors/README.md: without a user the payload's is used; `update` merges, `list` lists."""
     wire = await open_wire(reference_url)
     await wire.join("presence:x", payload={"user": "ann"})
     joined, state = await wire.recv_many(2)

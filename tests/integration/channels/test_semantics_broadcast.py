@@ -1,4 +1,4 @@
-"""Broadcasts on the wire: who hears them, in which form, and in which order.
+"""Broadcasts on the wire: recipients, form and order.
 
 Numbers are those of docs/protocol.md.
 """
@@ -21,7 +21,7 @@ V1_JOIN = {"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"}
 
 
 class ScriptChannel(Channel):
-    """Does the steps that `script` lists, `["push", n]` or `["broadcast", n]`; then replies."""
+    """Runs the steps of `script`, `["push", n]` or `["broadcast", n]`; then replies."""
 
     intercept = ("intercepted",)
 
@@ -44,7 +44,7 @@ class ScriptChannel(Channel):
 
 
 async def test_order_within_one_handler(serve: Serve, open_wire: Open) -> None:
-    """Appendix A.4, §9.13.219: push, broadcast, push, reply arrive as they were made."""
+    """Appendix A.4, §9.13.219: push, broadcast, push and reply arrive in the order of the calls."""
     wire = await open_wire(await serve(socket_app(accepting({"room:*": ScriptChannel}))))
     await wire.join("room:a")
     steps = [["push", 1], ["broadcast", 2], ["push", 3]]
@@ -61,10 +61,7 @@ async def test_order_within_one_handler(serve: Serve, open_wire: Open) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_order_for_every_client(serve: Serve, open_wire: Open, seed: int) -> None:
-    """§0.1, §10.37: whatever is mixed, each client hears its part of it in the order it was made.
-
-    Three clients, two of them on two topics, one speaking V1; one of them runs random scripts.
-    """
+    """§0.1, §10.37: each client gets its messages in the order in which they were sent."""
     rng = random.Random(seed)  # noqa: S311 - a seeded order, not a secret
     base_url = await serve(socket_app(accepting({"room:*": ScriptChannel})))
     speaker, both, old = (
@@ -95,14 +92,14 @@ async def test_order_for_every_client(serve: Serve, open_wire: Open, seed: int) 
 
 
 async def numbers(wire: PhoenixWire, count: int, replies: int = 0) -> list[int]:
-    """The numbers of the next messages, skipping as many replies."""
+    """The numbers of the next `count` messages, without replies."""
     frames = await wire.recv_many(count + replies)
     assert sum(frame[3] == "phx_reply" for frame in frames) == replies
     return [frame[4]["n"] for frame in frames if frame[3] == "msg"]
 
 
 async def test_an_intercepted_event_keeps_its_place(serve: Serve, open_wire: Open) -> None:
-    """§4.5, §10.38: it goes through the channel, in its turn, and comes back with join_ref."""
+    """§4.5, §10.38: it goes through the channel, in order, and has a join_ref."""
     base_url = await serve(socket_app(accepting({"room:*": ScriptChannel})))
     speaker, other = await open_wire(base_url), await open_wire(base_url)
     await speaker.join("room:a")
@@ -141,7 +138,7 @@ async def test_broadcasts_from_outside(serve: Serve, open_wire: Open) -> None:
 
 
 async def test_broadcasts_over_http_reach_everyone(reference_url: str, open_wire: Open) -> None:
-    """The reference set's POST /broadcast sends an event as often as it is asked."""
+    """The reference set's POST /broadcast sends an event `count` times."""
     wire = await open_wire(reference_url)
     await wire.join("room:a")
 
@@ -165,7 +162,7 @@ async def test_broadcasts_over_http_reach_everyone(reference_url: str, open_wire
 async def test_a_page_from_elsewhere_broadcasts_nothing(
     reference_url: str, open_wire: Open, headers: dict[str, str], status: int
 ) -> None:
-    """What any page can make a browser post is refused, and nobody hears it."""
+    """Posts that any page can cause are refused, and nothing is broadcast."""
     wire = await open_wire(reference_url)
     await wire.join("room:a")
     headers = {"Content-Type": "application/json"} | headers
@@ -181,7 +178,7 @@ async def test_a_page_from_elsewhere_broadcasts_nothing(
 
 
 async def test_bytes_to_everyone(serve: Serve, open_wire: Open) -> None:
-    """§2.4, §2.5: a binary broadcast has the third layout, without any ref."""
+    """§2.4, §2.5: a binary broadcast has the third format, without refs."""
     endpoint = Endpoint()
     wire = await open_wire(
         await serve(socket_app(accepting({"room:*": RoomChannel}), endpoint=endpoint))
@@ -194,7 +191,7 @@ async def test_bytes_to_everyone(serve: Serve, open_wire: Open) -> None:
 
 
 async def test_bytes_for_a_v1_client_fail_at_the_broadcaster(serve: Serve, open_wire: Open) -> None:
-    """§2.2, §2.5: the broadcaster is told; the V1 client hears nothing of it."""
+    """§2.2, §2.5: the sender gets the error; the V1 client gets nothing."""
     endpoint = Endpoint()
     wire = await open_wire(
         await serve(socket_app(accepting({"room:*": RoomChannel}), endpoint=endpoint)), V1
@@ -209,7 +206,7 @@ async def test_bytes_for_a_v1_client_fail_at_the_broadcaster(serve: Serve, open_
 
 
 async def test_a_broadcaster_in_a_channel_crashes_alone(serve: Serve, open_wire: Open) -> None:
-    """§2.5: it gets phx_error; those who listen stay joined."""
+    """§2.5: it gets phx_error; the subscribers stay joined."""
     base_url = await serve(socket_app(accepting({"room:*": RoomChannel})))
     speaker, old = await open_wire(base_url), await open_wire(base_url, V1)
     await speaker.join("room:a")
@@ -226,7 +223,7 @@ async def test_a_broadcaster_in_a_channel_crashes_alone(serve: Serve, open_wire:
 async def test_what_cannot_be_encoded_fails_at_the_broadcaster(
     serve: Serve, open_wire: Open, payload: Any
 ) -> None:
-    """§4.3: it raises if somebody listens, and is nothing if nobody does."""
+    """§4.3: it raises if there is a subscriber, and does nothing otherwise."""
     endpoint = Endpoint()
     wire = await open_wire(
         await serve(socket_app(accepting({"room:*": RoomChannel}), endpoint=endpoint))
@@ -240,8 +237,8 @@ async def test_what_cannot_be_encoded_fails_at_the_broadcaster(
     await wire.fence()
 
 
-async def test_a_channel_that_ended_hears_nothing(reference_url: str, open_wire: Open) -> None:
-    """§3.6: crashed, stopped, left and replaced channels are subscribed no more."""
+async def test_a_channel_that_ended_gets_no_broadcasts(reference_url: str, open_wire: Open) -> None:
+    """§3.6: crashed, stopped, left and replaced channels are not subscribed any more."""
     speaker, listener = await open_wire(reference_url), await open_wire(reference_url)
     await speaker.join("room:a")
     for number, event in enumerate(("crash", "stop", "phx_leave")):
@@ -256,7 +253,7 @@ async def test_a_channel_that_ended_hears_nothing(reference_url: str, open_wire:
     await listener.fence()
 
 
-async def test_a_rejoined_channel_hears_once(reference_url: str, open_wire: Open) -> None:
+async def test_a_rejoined_channel_gets_broadcasts_once(reference_url: str, open_wire: Open) -> None:
     """§3.4: after a duplicate join a broadcast arrives once, not once per join."""
     wire = await open_wire(reference_url)
     await wire.join("room:a", "1")
@@ -273,7 +270,7 @@ async def test_a_rejoined_channel_hears_once(reference_url: str, open_wire: Open
 
 
 async def test_a_large_audience(serve: Serve, open_wire: Open) -> None:
-    """§2.5: a hundred clients of both versions all hear the same, once."""
+    """§2.5: a hundred clients of both versions all get the same messages, once."""
     endpoint = Endpoint()
     base_url = await serve(socket_app(accepting({"room:*": RoomChannel}), endpoint=endpoint))
     new = [await open_wire(base_url) for _client in range(60)]

@@ -1,4 +1,4 @@
-"""What a joined channel may do, say and suffer. Numbers are those of docs/protocol.md."""
+"""The behaviour of a joined channel. Numbers are those of docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def test_a_whole_visit_over_v1(serve: Serve, open_wire: Open) -> None:
 async def test_a_never_joined_topic_is_unmatched_again_and_again(
     reference_url: str, open_wire: Open
 ) -> None:
-    """§9.1.18: each event to it gets an error reply, and nobody hears a broadcast."""
+    """§9.1.18: each event to it gets an error reply, and nothing is broadcast."""
     here, there = await open_wire(reference_url), await open_wire(reference_url)
     await there.join("room:a")
 
@@ -120,7 +120,7 @@ async def test_a_never_joined_topic_is_unmatched_again_and_again(
 
 
 async def test_binary_pushes_and_replies(serve: Serve, open_wire: Open) -> None:
-    """§9.1.28, §10.47, §10.48, §10.51: three layouts, and a binary push that is answered."""
+    """§9.1.28, §10.47, §10.48, §10.51: three formats, and a binary push that gets a reply."""
 
     class BinaryChannel(OpenChannel):
         @on("binary_event")
@@ -158,7 +158,7 @@ async def test_a_reply_may_be_any_json(serve: Serve, open_wire: Open, response: 
 
 
 async def test_a_status_may_be_any_name(serve: Serve, open_wire: Open) -> None:
-    """§2.3: a status of the channel's own is sent as it is."""
+    """§2.3: a custom status is sent as it is."""
 
     class WeirdChannel(OpenChannel):
         @on("weird")
@@ -174,10 +174,10 @@ async def test_a_status_may_be_any_name(serve: Serve, open_wire: Open) -> None:
 
 @pytest.mark.parametrize("verb", ["push", "broadcast"])
 @pytest.mark.parametrize("payload", ["text", [1], 7, None])
-async def test_a_push_that_is_no_object_crashes_the_channel(
+async def test_a_push_that_is_not_an_object_crashes_the_channel(
     serve: Serve, open_wire: Open, verb: str, payload: Any
 ) -> None:
-    """§2.3, §9.13.218, §10.43: over V2 the speaker gets phx_error, and nothing else."""
+    """§2.3, §9.13.218, §10.43: over V2 the sender gets phx_error, and nothing else."""
 
     class LooseChannel(OpenChannel):
         @on("loose")
@@ -194,7 +194,7 @@ async def test_a_push_that_is_no_object_crashes_the_channel(
 
 
 async def test_channels_do_not_wait_for_each_other(serve: Serve, open_wire: Open) -> None:
-    """§9.13.204, §10.33: a slow handler delays its own channel alone, not even heartbeats."""
+    """§9.13.204, §10.33: a slow handler delays only its own channel, and no heartbeats."""
     gate = asyncio.Event()
 
     class SlowChannel(OpenChannel):
@@ -219,7 +219,7 @@ async def test_channels_do_not_wait_for_each_other(serve: Serve, open_wire: Open
 
 
 async def test_a_reply_may_come_later_and_more_than_once(serve: Serve, open_wire: Open) -> None:
-    """§3.3, §4.4, §9.9.132: in any order, several times, and after the channel ended."""
+    """§3.3, §4.4, §9.9.132: in any order, repeatedly, and after the channel ended."""
     refs: dict[str, ReplyRef] = {}
 
     class PatientChannel(OpenChannel):
@@ -249,7 +249,7 @@ async def test_a_reply_may_come_later_and_more_than_once(serve: Serve, open_wire
 
 
 async def test_reply_ref_needs_a_message(serve: Serve, open_wire: Open) -> None:
-    """§4.4, §9.9.134: without a ref, or outside of handle_in, there is nothing to answer."""
+    """§4.4, §9.9.134: without a ref, or outside of handle_in, it raises."""
     event_log = EventLog()
 
     class EagerChannel(OpenChannel):
@@ -273,7 +273,7 @@ async def test_reply_ref_needs_a_message(serve: Serve, open_wire: Open) -> None:
 async def test_reserved_events_of_a_client_are_ordinary(
     serve: Serve, open_wire: Open, event: str
 ) -> None:
-    """§3.1, §10.71: only join and leave are special; the rest is for handle_in."""
+    """§3.1, §10.71: only join and leave are special; the rest goes to handle_in."""
 
     class CatchingChannel(OpenChannel):
         def handle_in(self, event: str, payload: Any, socket: Socket) -> HandleResult:
@@ -287,7 +287,7 @@ async def test_reserved_events_of_a_client_are_ordinary(
 
 
 async def test_broadcasts_of_other_topics_go_to_handle_info(serve: Serve, open_wire: Open) -> None:
-    """§4.5, §9.11.192: a channel may hear another topic, and decides what its client hears."""
+    """§4.5, §9.11.192: handle_info decides what the client gets of other topics."""
 
     class ListeningChannel(OpenChannel):
         def join(self, topic: str, payload: Any, socket: Socket) -> Result:
@@ -308,8 +308,8 @@ async def test_broadcasts_of_other_topics_go_to_handle_info(serve: Serve, open_w
     assert await wire.recv() == heard
 
 
-async def test_unknown_info_is_no_crash(serve: Serve, open_wire: Open) -> None:
-    """§4.2, §9.11.193: without handle_info a message is lost, and the channel goes on."""
+async def test_unknown_info_does_not_crash(serve: Serve, open_wire: Open) -> None:
+    """§4.2, §9.11.193: without handle_info a message is dropped, and the channel continues."""
 
     class TalkativeChannel(OpenChannel):
         @on("talk")
@@ -325,7 +325,7 @@ async def test_unknown_info_is_no_crash(serve: Serve, open_wire: Open) -> None:
 
 
 async def test_assigns_are_copies(serve: Serve, open_wire: Open) -> None:
-    """§4.8: a channel starts with its connection's assigns; its changes are its own."""
+    """§4.8: a channel starts with a copy of its connection's assigns."""
 
     class CountingChannel(OpenChannel):
         @on("count")
@@ -347,7 +347,7 @@ async def test_assigns_are_copies(serve: Serve, open_wire: Open) -> None:
 
 
 async def test_one_instance_for_each_join(serve: Serve, open_wire: Open) -> None:
-    """What a channel object remembers is of one client on one topic."""
+    """The attributes of a channel object belong to one client on one topic."""
 
     class RememberingChannel(OpenChannel):
         def __init__(self) -> None:
@@ -370,7 +370,7 @@ async def test_one_instance_for_each_join(serve: Serve, open_wire: Open) -> None
 
 
 async def test_only_handlers_are_called(reference_url: str, open_wire: Open) -> None:
-    """An event named like a method or attribute reaches none of them."""
+    """An event with the name of a method or attribute does not call it."""
     wire = await open_wire(reference_url)
     names = ["join", "handle_in", "terminate", "stop_normal", "__init__", "handlers", "", None, 7]
 

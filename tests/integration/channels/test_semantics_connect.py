@@ -1,4 +1,4 @@
-"""What a connection knows and is known by: connect_info, logs, ids, forced disconnects.
+"""Connections: connect_info, logs, ids, forced disconnects.
 
 Numbers are those of docs/protocol.md, §9.1 for the most part: what Phoenix's own tests assert.
 """
@@ -20,7 +20,7 @@ from tests.wire import V2
 
 
 def describing(event_log: EventLog) -> type[SocketHandler]:
-    """A socket that notes the connect_info of each client."""
+    """A handler that records the connect_info of each client."""
 
     class DescribingSocket(SocketHandler):
         def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
@@ -31,7 +31,7 @@ def describing(event_log: EventLog) -> type[SocketHandler]:
 
 
 def mortal(event_log: EventLog) -> type[Channel]:
-    """A channel that notes why it ends, with its topic."""
+    """A channel that records why it ends, with its topic."""
 
     class MortalChannel(Channel):
         def join(self, topic: str, payload: Any, socket: Socket) -> Result:
@@ -48,7 +48,7 @@ def mortal(event_log: EventLog) -> type[Channel]:
 
 
 async def test_connect_info_has_the_headers(serve: Serve, dial: Dial) -> None:
-    """§9.1.5, 6, 7, 10: x- and sec-websocket- headers, trace context and user agent arrive."""
+    """§9.1.5, 6, 7, 10: x- and sec-websocket- headers, trace context, user agent are there."""
     event_log = EventLog()
     client = await dial(await serve(socket_app(describing(event_log))))
     extra = [
@@ -93,7 +93,7 @@ async def test_connect_info_has_the_peer_and_the_uri(serve: Serve, dial: Dial) -
 
 
 async def test_connect_info_without_headers(serve: Serve, dial: Dial) -> None:
-    """§1.8: what a client does not send is empty or None; own entries are copied (§9.1.12)."""
+    """§1.8: missing values are empty or None; own entries are copied (§9.1.12)."""
     event_log = EventLog()
     options = WebSocketOptions(connect_info={"deployment": "blue"})
     client = await dial(await serve(socket_app(describing(event_log), options)))
@@ -166,10 +166,8 @@ async def test_joins_and_events_are_logged(
 
 
 @pytest.mark.parametrize("how", ["close", "drop"])
-async def test_a_client_that_goes_ends_its_channels(
-    serve: Serve, open_wire: Open, how: str
-) -> None:
-    """§9.1.17, §3.10: every channel of a closed connection ends, for a shutdown reason."""
+async def test_a_disconnect_ends_all_channels(serve: Serve, open_wire: Open, how: str) -> None:
+    """§9.1.17, §3.10: every channel of a closed connection ends, with a shutdown reason."""
     event_log = EventLog()
     wire = await open_wire(await serve(socket_app(accepting({"room:*": mortal(event_log)}))))
     await wire.join("room:a", "1")
@@ -185,7 +183,7 @@ async def test_a_client_that_goes_ends_its_channels(
 
 
 async def test_a_disconnect_closes_all_sockets_of_an_id(serve: Serve, open_wire: Open) -> None:
-    """§9.1.22, §9.6.83, §9.13.217, §10.52, §10.53: 1001 alone, and channels end for shutdown."""
+    """§9.1.22, §9.6.83, §9.13.217, §10.52, §10.53: only 1001; channels shut down."""
     event_log, endpoint = EventLog(), Endpoint()
     app = socket_app(accepting({"room:*": mortal(event_log)}), endpoint=endpoint)
     base_url = await serve(app)
@@ -204,7 +202,7 @@ async def test_a_disconnect_closes_all_sockets_of_an_id(serve: Serve, open_wire:
 
 
 async def test_only_disconnect_acts_on_the_id(serve: Serve, open_wire: Open) -> None:
-    """§3.7, §10.72: other events on the socket's id, and ids of nobody, do nothing."""
+    """§3.7, §10.72: other events on the socket's id, and unknown ids, have no effect."""
     endpoint = Endpoint()
     app = socket_app(accepting({"room:*": RoomChannel}), endpoint=endpoint)
     wire = await open_wire(await serve(app), V2 + "&user=ann")
@@ -215,7 +213,7 @@ async def test_only_disconnect_acts_on_the_id(serve: Serve, open_wire: Open) -> 
     await wire.fence()
 
 
-async def test_the_id_is_no_topic_a_client_has_joined(serve: Serve, open_wire: Open) -> None:
+async def test_the_topic_of_the_id_is_not_joined(serve: Serve, open_wire: Open) -> None:
     """§10.72: messages for the id's topic are for a topic that is not joined."""
     app = socket_app(accepting({"room:*": RoomChannel}))
     wire = await open_wire(await serve(app), V2 + "&user=ann")
@@ -226,7 +224,7 @@ async def test_the_id_is_no_topic_a_client_has_joined(serve: Serve, open_wire: O
 
 
 async def test_the_server_sends_nothing_of_its_own(serve: Serve, open_wire: Open) -> None:
-    """§3.8, §9.1.25, §9.13.209, §10.16: no pings; only bytes received keep a socket open."""
+    """§3.8, §9.1.25, §9.13.209, §10.16: no pings; only received bytes keep a connection open."""
     endpoint = Endpoint()
     options = WebSocketOptions(timeout_s=0.2)
     app = socket_app(accepting({"room:*": RoomChannel}), options, endpoint=endpoint)
@@ -249,7 +247,7 @@ async def test_the_server_sends_nothing_of_its_own(serve: Serve, open_wire: Open
 
 
 async def test_an_idle_client_is_closed_in_time(serve: Serve, open_wire: Open) -> None:
-    """§9.1.25: with a timeout of 200 ms a client that was silent is closed within 400 ms, 1002."""
+    """§9.1.25: with a timeout of 200 ms an idle client is closed within 400 ms, with 1002."""
     options = WebSocketOptions(timeout_s=0.2)
     wire = await open_wire(await serve(socket_app(UserSocket, options)))
 
@@ -259,6 +257,6 @@ async def test_an_idle_client_is_closed_in_time(serve: Serve, open_wire: Open) -
 
 
 async def quiet_for(client: Any, quiet_s: float) -> None:
-    """Show that nothing comes for a while."""
+    """Assert that nothing is received for a while."""
     with pytest.raises(TimeoutError):
         await client.read_frame(quiet_s)

@@ -33,7 +33,7 @@ async def test_a_second_join_is_answered_too(reference_url: str, open_wire: Open
 
 
 async def test_a_duplicate_join_cuts_the_old_channel_off(serve: Serve, open_wire: Open) -> None:
-    """§3.4, §9.13.201, §10.30, §10.31: at once, its answers lost, its terminate not run."""
+    """§3.4, §9.13.201, §10.30, §10.31: at once; no replies, and no terminate."""
     channel, release, event_log = blocking_channel()
     wire = await open_wire(await serve(socket_app(accepting({"room:*": channel}))))
     await wire.join("room:a", "a")
@@ -55,7 +55,7 @@ async def test_a_duplicate_join_cuts_the_old_channel_off(serve: Serve, open_wire
 async def test_a_duplicate_join_that_fails_still_ends_the_old_channel(
     serve: Serve, open_wire: Open
 ) -> None:
-    """§3.4: the error reply comes first, then the old channel's phx_close; nothing is joined."""
+    """§3.4: the error reply, then the old channel's phx_close; nothing is joined."""
     channel, _gate, _diary = blocking_channel()
     wire = await open_wire(await serve(socket_app(accepting({"room:*": channel}))))
     await wire.join("room:a", "a")
@@ -73,7 +73,7 @@ async def test_a_duplicate_join_that_fails_still_ends_the_old_channel(
 async def test_frames_of_the_old_channel_precede_its_phx_close(
     serve: Serve, open_wire: Open
 ) -> None:
-    """§3.4: what the old channel pushed comes before its phx_close, whatever the pipeline."""
+    """§3.4: pushes of the old channel come before its phx_close, also in a pipeline."""
     channel, _gate, _diary = blocking_channel()
     wire = await open_wire(await serve(socket_app(accepting({"room:*": channel}))))
     await wire.join("room:a", "a")
@@ -108,8 +108,8 @@ async def test_a_slow_join_blocks_its_socket(serve: Serve, open_wire: Open) -> N
     assert await event_log.next() == ("joining", "room:other")
 
 
-async def test_a_client_may_go_while_its_join_waits(serve: Serve, open_wire: Open) -> None:
-    """§3.10: a channel whose client left during the join ends, and harms nobody."""
+async def test_a_client_may_disconnect_during_its_join(serve: Serve, open_wire: Open) -> None:
+    """§3.10: a channel whose client disconnected during the join ends, without side effects."""
     channel, release, event_log = blocking_channel()
     base_url = await serve(socket_app(accepting({"room:*": channel})))
     gone, here = await open_wire(base_url), await open_wire(base_url)
@@ -125,7 +125,7 @@ async def test_a_client_may_go_while_its_join_waits(serve: Serve, open_wire: Ope
 
 
 async def test_leave_and_join_in_one_go(reference_url: str, open_wire: Open) -> None:
-    """§3.5: a pipelined leave and join end joined, in one of the legal orders."""
+    """§3.5: a pipelined leave and join result in a joined topic, in one of the valid orders."""
     wire = await open_wire(reference_url)
     await wire.join("room:a", "a")
 
@@ -144,7 +144,7 @@ async def test_leave_and_join_in_one_go(reference_url: str, open_wire: Open) -> 
 
 
 async def test_a_leave_waits_for_the_messages_before_it(serve: Serve, open_wire: Open) -> None:
-    """§3.5, §4.6: a busy channel answers first what came first; then it has been left."""
+    """§3.5, §4.6: a busy channel replies to earlier messages first, then it leaves."""
     channel, release, event_log = blocking_channel()
     wire = await open_wire(await serve(socket_app(accepting({"room:*": channel}))))
     await wire.join("room:a")
@@ -164,7 +164,7 @@ async def test_a_leave_waits_for_the_messages_before_it(serve: Serve, open_wire:
 
 
 async def test_a_left_topic_is_free_again(reference_url: str, open_wire: Open) -> None:
-    """§3.5, §10.22: leaving again is ok without a phx_close; other events are unmatched."""
+    """§3.5, §10.22: another leave is ok without a phx_close; other events are unmatched."""
     wire = await open_wire(reference_url)
     await wire.join("room:a")
     await wire.send(["1", "2", "room:a", "phx_leave", {}])
@@ -178,7 +178,7 @@ async def test_a_left_topic_is_free_again(reference_url: str, open_wire: Open) -
 
 
 async def test_a_channel_may_end_right_after_its_join(serve: Serve, open_wire: Open) -> None:
-    """§3.6, §10.34: the join's reply precedes whatever its own first message does."""
+    """§3.6, §10.34: the reply to the join comes before the effects of its first message."""
 
     class BriefChannel(Channel):
         def join(self, topic: str, payload: Any, socket: Socket) -> Result:
@@ -197,5 +197,5 @@ async def test_a_channel_may_end_right_after_its_join(serve: Serve, open_wire: O
 
 
 async def ask_for_echo(wire: PhoenixWire, topic: str) -> Any:
-    """Ask for an echo."""
+    """Send an echo event."""
     return await wire.ask(["1", "2", topic, "echo", {}])

@@ -1,4 +1,4 @@
-"""How a channel ends, and what the client hears of it. Numbers are those of docs/protocol.md."""
+"""The end of a channel, and what the client gets. Numbers are those of docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.wire import CRASHED, OK, V1, replied
 
 
 async def ends_how(serve: Serve, open_wire: Open, how: str) -> tuple[list[Any], Any]:
-    """The frames after an event that ends its channel in some way, and terminate's reason."""
+    """The frames after an event that ends its channel, and terminate's reason."""
     event_log = EventLog()
     results = {
         "normal": stop(),
@@ -68,13 +68,13 @@ CRASH = ["1", "1", "room:a", "phx_error", CRASHED]
 async def test_how_a_channel_stops(
     serve: Serve, open_wire: Open, how: str, frames: list[Any], reason: Any
 ) -> None:
-    """§3.6, §4.6, §9.11.169-170, §10.26-29: phx_close for graceful reasons, else phx_error."""
+    """§3.6, §4.6, §9.11.169-170, §10.26-29: phx_close for graceful reasons, otherwise phx_error."""
     assert await ends_how(serve, open_wire, how) == (frames, reason)
 
 
 @pytest.mark.parametrize("how", ["raise", "cancel", "no-result"])
 async def test_how_a_channel_crashes(serve: Serve, open_wire: Open, how: str) -> None:
-    """§3.6, §9.1.16, §9.13.216, §10.27: any other death is phx_error, and never says why."""
+    """§3.6, §9.1.16, §9.13.216, §10.27: any other end is phx_error, without the reason."""
     frames, reason = await ends_how(serve, open_wire, how)
 
     assert frames == [CRASH]
@@ -82,7 +82,7 @@ async def test_how_a_channel_crashes(serve: Serve, open_wire: Open, how: str) ->
 
 
 async def test_a_crash_concerns_one_channel(reference_url: str, open_wire: Open) -> None:
-    """§3.6, §9.1.16 over V1, §10.40: other channels, the socket and other clients go on."""
+    """§3.6, §9.1.16 over V1, §10.40: other channels, the socket and other clients continue."""
     wire, other = await open_wire(reference_url, V1), await open_wire(reference_url)
     join = {"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1", "join_ref": "1"}
     await wire.ask(join)

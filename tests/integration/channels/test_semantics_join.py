@@ -19,7 +19,7 @@ JOIN_CRASHED = {"response": {"reason": "join crashed"}, "status": "error"}
 
 
 async def test_the_101st_channel_is_refused(reference_url: str, open_wire: Open) -> None:
-    """§9.1.3, §9.13.220, §10.56: one too many is refused; joining a joined one again is not."""
+    """§9.1.3, §9.13.220, §10.56: one join too many is refused; a rejoin is not."""
     wire = await open_wire(reference_url)
     for number in range(1, 101):
         await wire.join(f"room:{number}", str(number))
@@ -35,7 +35,7 @@ async def test_the_101st_channel_is_refused(reference_url: str, open_wire: Open)
 
 
 async def test_the_channel_limit_can_be_set(serve: Serve, open_wire: Open) -> None:
-    """§9.1.4: with a limit of one the second join is refused, and fits after a leave."""
+    """§9.1.4: with a limit of one the second join is refused, and accepted after a leave."""
     endpoint = Endpoint(limits=Limits(max_channels_per_transport=1))
     app = socket_app(accepting({"room:*": RoomChannel}), endpoint=endpoint)
     wire = await open_wire(await serve(app))
@@ -64,14 +64,14 @@ async def test_an_unmatched_topic_is_refused_and_logged(
 
 
 class NamedChannel(Channel):
-    """Answers a join with the name that its route assigned."""
+    """Replies to a join with the name that its route assigned."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         return ok({"name": socket.assigns["name"]})
 
 
 def named(name: str) -> tuple[type[Channel], dict[str, Any]]:
-    """A route to NamedChannel that assigns a name."""
+    """A route of NamedChannel that assigns a name."""
     return NamedChannel, {"name": name}
 
 
@@ -94,7 +94,7 @@ def named(name: str) -> tuple[type[Channel], dict[str, Any]]:
 async def test_the_first_route_that_matches_wins(
     serve: Serve, open_wire: Open, topic: str, name: str
 ) -> None:
-    """§4.1, §9.6.72, §9.11.195, §10.55, §10.73: prefixes match bytewise, in declared order."""
+    """§4.1, §9.6.72, §9.11.195, §10.55, §10.73: prefixes match by bytes, in declared order."""
     routes = {
         "food*": named("food"),
         "foo*": named("foo"),
@@ -125,7 +125,7 @@ async def test_the_heartbeat_is_answered_though_phoenix_is_joined(
 
 @pytest.mark.parametrize("payload", [None, "text", 7, [1, 2], {"a": {"b": [None]}}])
 async def test_a_join_payload_may_be_any_json(serve: Serve, open_wire: Open, payload: Any) -> None:
-    """§3.2, §10.43: the payload of a join is handed to `join` as it is."""
+    """§3.2, §10.43: `join` gets the payload unchanged."""
     event_log = EventLog()
 
     class NotingChannel(Channel):
@@ -143,7 +143,7 @@ async def test_a_join_payload_may_be_any_json(serve: Serve, open_wire: Open, pay
 
 @pytest.mark.parametrize("verb", ["push", "broadcast", "broadcast_from", "raise", "return"])
 async def test_a_join_that_cannot_be_crashes(serve: Serve, open_wire: Open, verb: str) -> None:
-    """§3.2, §9.11.162, §10.29, §10.36: no speaking in `join`; a crash is only an error reply."""
+    """§3.2, §9.11.162, §10.29, §10.36: no sending in `join`; a crash is only an error reply."""
 
     class HastyChannel(Channel):
         def join(self, topic: str, payload: Any, socket: Socket) -> Any:
@@ -188,7 +188,7 @@ async def test_a_join_without_join_ref(reference_url: str, open_wire: Open) -> N
 async def test_join_refs_are_compared_as_json(
     reference_url: str, open_wire: Open, stored: Any, stale: Any
 ) -> None:
-    """§3.1, §10.24, §10.25: another type or value is stale and dropped; null is always current."""
+    """§3.1, §10.24, §10.25: another type or value is stale and dropped; null always matches."""
     wire = await open_wire(reference_url)
     await wire.ask([stored, "1", "room:a", "phx_join", {}])
 
@@ -202,7 +202,7 @@ async def test_join_refs_are_compared_as_json(
 
 
 async def test_clients_do_not_share_topics(reference_url: str, open_wire: Open) -> None:
-    """Joining is per connection: one client's join lets no other speak on the topic."""
+    """A join is for one connection: other clients cannot send on the topic."""
     joined, other = await open_wire(reference_url), await open_wire(reference_url)
     await joined.join("room:a")
 
@@ -212,5 +212,5 @@ async def test_clients_do_not_share_topics(reference_url: str, open_wire: Open) 
 
 
 async def ask_for_echo(wire: PhoenixWire, topic: str) -> Any:
-    """Ask for an echo."""
+    """Send an echo event."""
     return await wire.ask(["1", "2", topic, "echo", {}])

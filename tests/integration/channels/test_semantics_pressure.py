@@ -1,4 +1,4 @@
-"""Much at once: floods behind a slow join, long queues, slow readers; and nothing left behind.
+"""Load: many messages behind a slow join, long queues, slow readers; and nothing left behind.
 
 Numbers are those of docs/protocol.md.
 """
@@ -31,7 +31,7 @@ def heartbeat(ref: Any) -> bytes:
 
 
 class SlowJoin:
-    """A channel class whose joins wait for the release, and tell when they begin."""
+    """A channel class whose joins wait for an event, and record when they begin."""
 
     def __init__(self) -> None:
         release, event_log = asyncio.Event(), EventLog()
@@ -48,7 +48,7 @@ class SlowJoin:
 
 
 async def test_a_flood_behind_a_slow_join(serve: Serve, open_wire: Open) -> None:
-    """§0.1, §10.32: whatever was sent meanwhile, in whatever segments, is answered in order."""
+    """§0.1, §10.32: all later messages, in any segments, are answered in order."""
     slow = SlowJoin()
     wire = await open_wire(await serve(socket_app(accepting({"room:*": slow.channel}))))
     await wire.send(["0", "0", "room:a", "phx_join", {}])
@@ -102,7 +102,7 @@ async def test_joins_behind_slow_joins(serve: Serve, open_wire: Open) -> None:
 
 
 async def test_a_long_answer_arrives_whole(serve: Serve, open_wire: Open) -> None:
-    """Ten thousand pushes of one handler come in order, and the reply last."""
+    """Ten thousand pushes of one handler arrive in order, and the reply last."""
 
     class TalkativeChannel(OpenChannel):
         @on("talk")
@@ -124,7 +124,7 @@ async def test_a_long_answer_arrives_whole(serve: Serve, open_wire: Open) -> Non
 
 
 async def test_a_client_that_does_not_read_harms_nobody(serve: Serve, open_wire: Open) -> None:
-    """Its bound is met, it is closed and counted; the others hear every broadcast, in order."""
+    """It is closed at the limit and counted; the others get every broadcast, in order."""
     endpoint = Endpoint(limits=Limits(max_outbox_bytes=1_000_000, close_timeout_s=0.1))
     base_url = await serve(socket_app(accepting({"room:*": RoomChannel}), endpoint=endpoint))
     deaf, good = await open_wire(base_url), await open_wire(base_url)
@@ -142,7 +142,7 @@ async def test_a_client_that_does_not_read_harms_nobody(serve: Serve, open_wire:
 
 @pytest.mark.parametrize("end", ["phx_leave", "crash", "stop", "rejoin", "drop"])
 async def test_nothing_is_left_behind(serve: Serve, open_wire: Open, end: str) -> None:
-    """However channels end, in two hundred cycles: no topic and no connection remains."""
+    """After two hundred cycles of channels no topic and no connection is left."""
     endpoint = Endpoint()
     base_url = await serve(socket_app(accepting({"room:*": RoomChannel}), endpoint=endpoint))
     wire = await open_wire(base_url)

@@ -1,4 +1,4 @@
-"""Long-polling: when a POST is acknowledged, and what a join that waits holds up.
+"""Long-polling: the acknowledgement of a POST, and what a pending join delays.
 
 Numbers are those of docs/protocol.md.
 """
@@ -17,7 +17,7 @@ from tests.wire import OK
 
 
 class BlockingChannel(OpenChannel):
-    """Waits in `join` or in `wait` until the release opens."""
+    """Waits in `join` or in `wait` until the test releases it."""
 
     release: asyncio.Event
     waits: asyncio.Event
@@ -35,7 +35,7 @@ class BlockingChannel(OpenChannel):
 
 
 def blocking_channel() -> tuple[type[BlockingChannel], asyncio.Event]:
-    """A BlockingChannel of its own, and its release."""
+    """A new subclass of BlockingChannel, and the event that releases it."""
     release = asyncio.Event()
     events = {"release": release, "waits": asyncio.Event()}
     return type("OwnBlockingChannel", (BlockingChannel,), events), release
@@ -46,7 +46,7 @@ WAITING_JOIN = ["1", "1", "room:a", "phx_join", {"waits": True}]
 
 
 async def test_a_join_that_waits_is_not_acknowledged(serve: Serve) -> None:
-    """§9.3.48, §5.4: 408 after the window, later lines passed over; the join itself goes on."""
+    """408 after the window, later lines are ignored; the join itself continues."""
     channel, release = blocking_channel()
     client = await Poller.open(await serve(rooms_app(channel, PATIENT)))
 
@@ -59,10 +59,7 @@ async def test_a_join_that_waits_is_not_acknowledged(serve: Serve) -> None:
 
 
 async def test_what_was_posted_behind_a_waiting_join_is_handled_later(serve: Serve) -> None:
-    """§0.1.1, §5.4: 408 says that it was not taken in time, not that it never will be.
-
-    The session had it in its mailbox already.
-    """
+    """408 means not handled in time; it is still handled later."""
     channel, release = blocking_channel()
     client = await Poller.open(await serve(rooms_app(channel, PATIENT)))
     join = asyncio.create_task(client.publish(WAITING_JOIN))
@@ -79,7 +76,7 @@ async def test_what_was_posted_behind_a_waiting_join_is_handled_later(serve: Ser
 
 
 async def test_a_disconnect_waits_for_a_join(serve: Serve) -> None:
-    """§0.1.3, §5.4: the socket is blocked: the join is acknowledged first, then it ends."""
+    """§0.1.3, §5.4: the socket is blocked: the join is acknowledged, then the end comes."""
     channel, release = blocking_channel()
     endpoint = Endpoint()
     app = rooms_app(channel, PATIENT, endpoint=endpoint)
@@ -95,7 +92,7 @@ async def test_a_disconnect_waits_for_a_join(serve: Serve) -> None:
 
 
 async def test_a_slow_event_is_acknowledged_at_once(serve: Serve) -> None:
-    """§5.4, §10.33: a POST is taken when the channel has the message, not when it is done."""
+    """§5.4, §10.33: a POST is acknowledged when the channel has the message."""
     channel, release = blocking_channel()
     client = await Poller.open(await serve(rooms_app(channel)))
     await client.join()
@@ -109,7 +106,7 @@ async def test_a_slow_event_is_acknowledged_at_once(serve: Serve) -> None:
 
 
 async def test_posts_behind_a_waiting_join_keep_their_order(serve: Serve) -> None:
-    """§0.1.3, §10.32: they wait, and are handled in the order in which they came."""
+    """§0.1.3, §10.32: they wait, and are handled in order."""
     channel, release = blocking_channel()
     app = rooms_app(channel)
     seen = record_requests(app)
@@ -128,7 +125,7 @@ async def test_posts_behind_a_waiting_join_keep_their_order(serve: Serve) -> Non
 
 
 async def test_an_event_that_disconnects_its_own_sender_is_taken(serve: Serve) -> None:
-    """§5.4, §3.7: the socket handed it to the channel, which is all that 200 says."""
+    """§5.4, §3.7: the channel got the message, which is what 200 means."""
     client = await Poller.open(await serve(rooms_app(RoomChannel, PATIENT)), LP_V2 + "&user=ann")
     await client.join()
 

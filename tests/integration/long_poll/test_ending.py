@@ -1,4 +1,4 @@
-"""Long-polling: how a session ends, and how its client learns of it.
+"""Long-polling: the end of a session, and how its client notices it.
 
 Numbers are those of docs/protocol.md, §5.7 and §5.8 for the most part.
 """
@@ -32,7 +32,7 @@ AS_ANN = LP_V2 + "&user=ann"
 
 
 def mortal(base: type[Channel] = OpenChannel) -> tuple[type[Channel], EventLog]:
-    """A channel that notes why it ends, with its topic; and its event_log."""
+    """A channel that records why it ends, with its topic; and its event log."""
     event_log = EventLog()
 
     class MortalChannel(base):  # type: ignore[misc, valid-type] # a class of the caller's choice
@@ -43,7 +43,7 @@ def mortal(base: type[Channel] = OpenChannel) -> tuple[type[Channel], EventLog]:
 
 
 async def assert_it_is_gone(client: Poller) -> None:
-    """A POST is 410; so is a GET, which at once begins a new session with a new token."""
+    """A POST gets 410; so does a GET, which creates a new session with a new token."""
     assert await client.publish(BEAT) == {"status": 410}
     fresh = await client.poll()
     assert (fresh["status"], fresh["messages"]) == (410, [])
@@ -53,7 +53,7 @@ async def assert_it_is_gone(client: Poller) -> None:
 
 
 async def test_a_forced_disconnect(serve: Serve) -> None:
-    """§3.7, §5.8, §9.3.55: all channels end, disconnected; then the token is no session's."""
+    """§3.7, §5.8, §9.3.55: all channels end with "disconnected"; then the token is invalid."""
     endpoint = Endpoint()
     channel, event_log = mortal()
     base_url = await serve(rooms_app(channel, endpoint=endpoint))
@@ -71,7 +71,7 @@ async def test_a_forced_disconnect(serve: Serve) -> None:
 
 
 async def test_a_forced_disconnect_over_v1(serve: Serve) -> None:
-    """§9.3.55 over V1: the session of that id is over."""
+    """§9.3.55 over V1: the session with that id has ended."""
     endpoint = Endpoint()
     channel, event_log = mortal()
     app = rooms_app(channel, endpoint=endpoint)
@@ -87,8 +87,8 @@ async def test_a_forced_disconnect_over_v1(serve: Serve) -> None:
     assert (await client.poll())["status"] == 410
 
 
-async def test_a_poll_that_waits_is_not_told(serve: Serve) -> None:
-    """§5.8, §10.53, §10.70: it ends 204 with its window, without a word of the channels' end."""
+async def test_a_waiting_poll_is_not_woken_by_the_end(serve: Serve) -> None:
+    """§5.8, §10.53, §10.70: it gets 204 after its window, and nothing about the channels' end."""
     endpoint, loop = Endpoint(), asyncio.get_running_loop()
     app = rooms_app(OpenChannel, SHORT, endpoint=endpoint)
     seen = record_requests(app)
@@ -104,8 +104,8 @@ async def test_a_poll_that_waits_is_not_told(serve: Serve) -> None:
     await assert_it_is_gone(client)
 
 
-async def test_a_poll_that_waits_hears_what_came_before_the_end(serve: Serve) -> None:
-    """§5.3: a broadcast in the moment before a disconnect is what the poll is answered with."""
+async def test_a_waiting_poll_gets_what_came_before_the_end(serve: Serve) -> None:
+    """§5.3: it gets a broadcast from just before the disconnect."""
     endpoint = Endpoint()
     app = rooms_app(OpenChannel, endpoint=endpoint)
     seen = record_requests(app)
@@ -123,7 +123,7 @@ async def test_a_poll_that_waits_hears_what_came_before_the_end(serve: Serve) ->
 
 
 async def test_what_was_not_polled_is_lost(serve: Serve) -> None:
-    """§5.3, §5.8: messages that wait when a session ends are nobody's."""
+    """§5.3, §5.8: messages that wait when a session ends are lost."""
     endpoint = Endpoint()
     client = await Poller.open(await serve(rooms_app(OpenChannel, endpoint=endpoint)), AS_ANN)
     await client.join()
@@ -135,7 +135,7 @@ async def test_what_was_not_polled_is_lost(serve: Serve) -> None:
 
 
 async def test_a_session_that_crashes(serve: Serve) -> None:
-    """§3.10, §5.4, §5.8: its channels end for what went wrong, its poll 204; then it is 410."""
+    """§3.10, §5.4, §5.8: its channels end with the error, its poll gets 204, then it is 410."""
     channel, event_log = mortal()
     app = rooms_app(channel, SHORT)
     seen = record_requests(app)
@@ -154,7 +154,7 @@ async def test_a_session_that_crashes(serve: Serve) -> None:
 
 
 async def test_a_session_that_nobody_polls_ends(serve: Serve) -> None:
-    """§5.7, §9.3.47: after one and a half to three windows without a poll; then POSTs are 410."""
+    """§5.7, §9.3.47: after one and a half to three windows without a poll; then POSTs get 410."""
     loop = asyncio.get_running_loop()
     channel, event_log = mortal()
     client = await Poller.open(await serve(rooms_app(channel, SHORT)))
@@ -168,8 +168,8 @@ async def test_a_session_that_nobody_polls_ends(serve: Serve) -> None:
     await assert_it_is_gone(client)
 
 
-async def test_posts_do_not_keep_a_session(serve: Serve) -> None:
-    """§5.7, §10.67: only polls count as a sign of life."""
+async def test_posts_do_not_keep_a_session_alive(serve: Serve) -> None:
+    """§5.7, §10.67: only polls keep a session alive."""
     channel, event_log = mortal()
     client = await Poller.open(await serve(rooms_app(channel, SHORT)))
     await client.join()
@@ -180,8 +180,8 @@ async def test_posts_do_not_keep_a_session(serve: Serve) -> None:
     assert await event_log.next() == ("room:a", ("shutdown", "inactive"))
 
 
-async def test_polls_keep_a_session(serve: Serve) -> None:
-    """§5.7: one that is polled again and again lives on, for many windows."""
+async def test_polls_keep_a_session_alive(serve: Serve) -> None:
+    """§5.7: repeated polls keep a session alive for many windows."""
     channel, event_log = mortal()
     client = await Poller.open(await serve(rooms_app(channel, SHORT)))
     await client.join()
@@ -194,7 +194,7 @@ async def test_polls_keep_a_session(serve: Serve) -> None:
 
 
 async def test_a_client_that_polls_too_slowly(serve: Serve) -> None:
-    """Limits: more than `max_outbox_bytes` waiting ends the session, and is counted."""
+    """Limits: more than `max_outbox_bytes` unsent bytes end the session, and are counted."""
     endpoint = Endpoint(limits=Limits(max_outbox_bytes=1_000))
     channel, event_log = mortal()
     base_url = await serve(rooms_app(channel, endpoint=endpoint))
@@ -212,7 +212,7 @@ async def test_a_client_that_polls_too_slowly(serve: Serve) -> None:
     await quick.fence()
 
 
-async def test_one_large_message_is_no_slowness(serve: Serve) -> None:
+async def test_one_large_message_is_allowed(serve: Serve) -> None:
     """Limits: what is larger than the bound by itself goes through, as over a websocket.
 
     The client could not have polled it any sooner.
@@ -228,7 +228,7 @@ async def test_one_large_message_is_no_slowness(serve: Serve) -> None:
 
 
 async def test_what_was_polled_does_not_count(serve: Serve) -> None:
-    """Limits: the bound is on what waits, not on what was ever sent."""
+    """Limits: the limit is for unsent bytes only."""
     endpoint = Endpoint(limits=Limits(max_outbox_bytes=1_000))
     client = await Poller.open(await serve(rooms_app(RoomChannel, endpoint=endpoint)))
     await client.join()
@@ -241,7 +241,7 @@ async def test_what_was_polled_does_not_count(serve: Serve) -> None:
 
 
 async def test_ended_sessions_are_forgotten(serve: Serve) -> None:
-    """§5.8: an endpoint counts the sessions that live, and keeps nothing of the others."""
+    """§5.8: an endpoint counts live sessions, and keeps nothing of the others."""
     endpoint = Endpoint()
     app = rooms_app(OpenChannel, endpoint=endpoint)
     base_url = await serve(app)
@@ -258,7 +258,7 @@ async def test_ended_sessions_are_forgotten(serve: Serve) -> None:
 
 @pytest.mark.parametrize("event", ["phx_leave", "stop", "crash"])
 async def test_a_channel_that_ends_leaves_its_session(serve: Serve, event: str) -> None:
-    """§3.6, §10.40: other channels of the session go on."""
+    """§3.6, §10.40: other channels of the session continue."""
     client = await Poller.open(await serve(rooms_app(RoomChannel)))
     await client.join("room:a", "1")
     await client.join("room:b", "2")

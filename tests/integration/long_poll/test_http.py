@@ -1,4 +1,4 @@
-"""Long-polling as HTTP: methods, paths, origins, CORS, and what is refused how.
+"""Long-polling as HTTP: methods, paths, origins, CORS, and refusals.
 
 Numbers are those of docs/protocol.md.
 """
@@ -21,7 +21,7 @@ FORBIDDEN = b'{"status":403}'
 
 
 class RecordingSocket(SocketHandler):
-    """Notes the params of each `connect`; `answer` says how some are refused."""
+    """Records the params of each `connect`; `answer` says how some are refused."""
 
     event_log: EventLog
 
@@ -41,14 +41,14 @@ class RecordingSocket(SocketHandler):
 
 
 def noting(**channels: Any) -> tuple[type[SocketHandler], EventLog]:
-    """A RecordingSocket of its own, and its event_log."""
+    """A RecordingSocket of its own, and its event log."""
     event_log = EventLog()
     attributes = {"event_log": event_log, "channels": {"room:*": OpenChannel, **channels}}
     return type("NotingSocket", (RecordingSocket,), attributes), event_log
 
 
 def is_forbidden(answer: PollResponse) -> bool:
-    """Whether an answer says 403 inside, and nothing else."""
+    """Whether a response has only the status 403 in its body."""
     return (answer.status, answer.body) == (200, FORBIDDEN)
 
 
@@ -57,7 +57,7 @@ def is_forbidden(answer: PollResponse) -> bool:
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "PROPFIND"])
 async def test_other_methods_are_refused(serve: Serve, method: str) -> None:
-    """§5.1: a real HTTP 400 with an empty body, and `connect` is not asked."""
+    """§5.1: a real HTTP 400 with an empty body, and `connect` is not called."""
     handler, event_log = noting()
     client = Poller(await serve(longpoll_app(handler)))
 
@@ -69,7 +69,7 @@ async def test_other_methods_are_refused(serve: Serve, method: str) -> None:
 
 
 async def test_a_preflight(serve: Serve) -> None:
-    """§5.6, §10.68: 200 and empty; what was asked for is echoed, the methods are in lower case."""
+    """200 and empty; requested headers are echoed, the methods are in lower case."""
     handler, event_log = noting()
     client = Poller(await serve(longpoll_app(handler)))
     asked = [
@@ -90,7 +90,7 @@ async def test_a_preflight(serve: Serve) -> None:
 
 
 async def test_a_preflight_that_asks_for_nothing(serve: Serve) -> None:
-    """§5.6: the allowed headers are then empty, but there."""
+    """§5.6: the allowed headers are present, but empty."""
     client = Poller(await serve(rooms_app(OpenChannel)))
 
     answer = await client.request("OPTIONS")
@@ -106,7 +106,7 @@ async def test_a_preflight_that_asks_for_nothing(serve: Serve) -> None:
 async def test_a_refused_origin(
     serve: Serve, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
-    """§1.5, §9.3.51, §9.4.61, §10.10: HTTP 200 and 403 inside, for every method; it is logged."""
+    """§1.5, §9.3.51, §9.4.61, §10.10: HTTP 200, 403 in the body, for every method; it is logged."""
     handler, event_log = noting()
     options = LongPollOptions(check_origin=["//example.com"])
     client = Poller(await serve(longpoll_app(handler, options)))
@@ -146,7 +146,7 @@ async def test_an_allowed_origin(serve: Serve, target: str) -> None:
 async def test_the_origin_policy_is_that_of_the_mount(
     serve: Serve, check: Any, origin: str, is_allowed: bool
 ) -> None:
-    """§1.5, §10.7-8: long-polling asks the same rules as websockets; the default is the host."""
+    """§1.5, §10.7-8: the rules are the same as for websockets; the default is the host."""
     client = Poller(await serve(rooms_app(OpenChannel, LongPollOptions(check_origin=check))))
 
     answer = await client.get(headers={"Origin": origin})
@@ -155,7 +155,7 @@ async def test_the_origin_policy_is_that_of_the_mount(
 
 
 async def test_a_session_does_not_spare_the_origin_check(serve: Serve) -> None:
-    """§5.1: a stolen token is of no use to a page that may not come here."""
+    """§5.1: a stolen token is useless for a page that may not connect."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)))
     headers = {"Origin": "http://evil.com"}
 
@@ -173,7 +173,7 @@ async def test_a_session_does_not_spare_the_origin_check(serve: Serve) -> None:
 @pytest.mark.parametrize("target", [LP_V1, LP_V2])
 @pytest.mark.parametrize("how", ["error", "reason", "nonsense"])
 async def test_a_refused_connect(serve: Serve, target: str, how: str) -> None:
-    """§1.4, §9.3.50, §10.60: 403 inside, without token and messages."""
+    """403 in the body, without token and messages."""
     handler, _diary = noting()
     client = Poller(await serve(longpoll_app(handler)), f"{target}&answer={how}")
 
@@ -183,7 +183,7 @@ async def test_a_refused_connect(serve: Serve, target: str, how: str) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_an_id_that_is_no_string(serve: Serve) -> None:
+async def test_an_id_that_is_not_a_string(serve: Serve) -> None:
     """§1.4: a socket id of another type refuses the connect."""
 
     class NumberedSocket(SocketHandler):
@@ -222,7 +222,7 @@ async def test_a_connect_that_raises(serve: Serve) -> None:
 async def test_versions(
     serve: Serve, caplog: pytest.LogCaptureFixture, vsn: str, is_fine: bool
 ) -> None:
-    """§1.4, §9.3.56, §9.13.206, §10.1-3: the same as for websockets, refused with 403 inside."""
+    """§1.4, §9.3.56, §9.13.206, §10.1-3: as for websockets, refused with 403 in the body."""
     client = Poller(await serve(rooms_app(OpenChannel)), f"/socket/longpoll?{vsn}")
 
     answer = await client.get()
@@ -233,7 +233,7 @@ async def test_versions(
 
 
 async def test_without_a_version_it_is_v1(serve: Serve) -> None:
-    """§1.4, §10.1: a session without `vsn` speaks objects."""
+    """§1.4, §10.1: a session without `vsn` uses objects."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)), "/socket/longpoll?")
 
     await client.post('{"topic":"room:a","event":"phx_join","payload":{},"ref":"1"}', "")
@@ -246,7 +246,7 @@ async def test_without_a_version_it_is_v1(serve: Serve) -> None:
     }
 
 
-async def test_what_connect_is_told(serve: Serve) -> None:
+async def test_connect_info_of_long_polling(serve: Serve) -> None:
     """§9.3.40-43, §9.4.62: headers, peer and uri are those of the GET that creates the session."""
     handler, event_log = noting()
     app = longpoll_app(handler, path="/ws/connect_info")
@@ -279,7 +279,7 @@ async def test_what_connect_is_told(serve: Serve) -> None:
 
 
 async def test_only_the_first_get_connects(serve: Serve) -> None:
-    """§5.2: later requests' parameters, version included, are ignored."""
+    """§5.2: the parameters of later requests, also the version, are ignored."""
     handler, event_log = noting()
     client = await Poller.open(await serve(longpoll_app(handler)), LP_V2 + "&user=ann")
 
@@ -291,7 +291,7 @@ async def test_only_the_first_get_connects(serve: Serve) -> None:
 
 
 async def test_own_entries_of_connect_info(serve: Serve) -> None:
-    """§1.8: what the mount adds reaches `connect`."""
+    """§1.8: `connect` gets the entries of the mount."""
     handler, event_log = noting()
     options = LongPollOptions(connect_info={"deployment": "blue"})
 
@@ -317,7 +317,7 @@ async def test_a_connect_is_logged(serve: Serve, caplog: pytest.LogCaptureFixtur
 
 
 async def test_path_variables(serve: Serve) -> None:
-    """§1.1, §9.4.63, §9.13.222: they are params and win; polls and posts go to the same path."""
+    """§1.1, §9.4.63, §9.13.222: they are params and win; polls and posts use the same path."""
     handler, event_log = noting()
     options = LongPollOptions(path="nested/:kind/lp")
     app = longpoll_app(handler, options, path="/custom/:tenant")
@@ -339,7 +339,7 @@ async def test_empty_segments_do_not_count(serve: Serve, path: str) -> None:
 
 
 async def test_long_polling_is_off_by_default(serve: Serve) -> None:
-    """§1.1, §8: a socket that does not ask for it answers 404 on its path."""
+    """§1.1, §8: by default the long-poll path is 404."""
     client = Poller(await serve(longpoll_app(accepting({}), longpoll=False)))
 
     assert (await client.get()).status == 404
@@ -359,7 +359,7 @@ async def test_the_websocket_may_be_off(serve: Serve, dial: Dial) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_query_that_is_not_utf8(serve: Serve, method: str) -> None:
-    """§1.3.2, §5.1: a real HTTP 400; a percent sign without digits is kept as it is."""
+    """§1.3.2, §5.1: a real HTTP 400; a percent sign without digits is kept."""
     handler, event_log = noting()
     base_url = await serve(longpoll_app(handler))
 
@@ -372,7 +372,7 @@ async def test_a_query_that_is_not_utf8(serve: Serve, method: str) -> None:
 
 
 async def test_two_endpoints_know_nothing_of_each_other(serve: Serve) -> None:
-    """§5.2: a token of another endpoint makes a new session, and posts nothing."""
+    """§5.2: a token of another endpoint creates a new session, and posts nothing."""
     here = await Poller.open(await serve(rooms_app(OpenChannel, endpoint=Endpoint())))
     there = Poller(await serve(rooms_app(OpenChannel, endpoint=Endpoint())))
 

@@ -1,4 +1,4 @@
-"""Long-polling, the good days: a session, its polls, and what they carry.
+"""Long-polling without errors: a session, its polls, and their messages.
 
 Numbers are those of docs/protocol.md, mostly §9.3 and §9.4: what Phoenix's own tests assert.
 """
@@ -39,7 +39,7 @@ JSON_HEADERS = {
 
 
 class LobbyChannel(OpenChannel):
-    """The room of Phoenix's own long-poll test: it speaks after a join, and at its end."""
+    """The room of Phoenix's own long-poll test: it pushes after a join, and at its end."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         socket.send_self("after_join")
@@ -61,7 +61,7 @@ class LobbyChannel(OpenChannel):
 
 
 def are_json(headers: Any) -> bool:
-    """Whether these are the headers of every JSON answer."""
+    """Whether these are the headers of every JSON response."""
     return {name: headers[name] for name in JSON_HEADERS} == JSON_HEADERS
 
 
@@ -119,7 +119,7 @@ async def test_the_bytes_of_the_answers(serve: Serve) -> None:
 
 
 async def test_the_first_get_does_not_wait(serve: Serve) -> None:
-    """§5.3, §10.61: it is answered at once with 410 and a token, whatever the window."""
+    """§5.3, §10.61: the response is immediate, with 410 and a token, whatever the window."""
     base_url = await serve(rooms_app(OpenChannel))
 
     async with asyncio.timeout(2):
@@ -129,7 +129,7 @@ async def test_the_first_get_does_not_wait(serve: Serve) -> None:
 
 
 async def test_a_poll_waits_for_the_first_message(serve: Serve) -> None:
-    """§5.3, §9.4.67: a poll that finds nothing is woken by what comes later."""
+    """§5.3, §9.4.67: a poll without messages is woken by the next one."""
     endpoint = Endpoint()
     app = rooms_app(OpenChannel, endpoint=endpoint)
     seen = record_requests(app)
@@ -143,7 +143,7 @@ async def test_a_poll_waits_for_the_first_message(serve: Serve) -> None:
 
 
 async def test_a_poll_takes_all_that_is_there(serve: Serve) -> None:
-    """§5.3, appendix A.3: what came since the last poll, oldest first, once."""
+    """§5.3, appendix A.3: all messages since the last poll, oldest first, once."""
     client = await Poller.open(await serve(rooms_app(LobbyChannel)))
     await client.send(["1", "1", "room:a", "phx_join", {}])
     await client.recv_many(3)
@@ -170,7 +170,7 @@ async def test_a_poll_takes_all_that_is_there(serve: Serve) -> None:
 
 
 async def test_two_polls_at_once(serve: Serve) -> None:
-    """§5.3, §9.13.214: the newer one takes over; the older one hears nothing, and ends 204."""
+    """§5.3, §9.13.214: the newer poll takes over; the older one gets nothing, and 204."""
     endpoint = Endpoint()
     app = rooms_app(OpenChannel, SHORT, endpoint=endpoint)
     seen = record_requests(app)
@@ -187,7 +187,7 @@ async def test_two_polls_at_once(serve: Serve) -> None:
 
 
 async def test_the_end_of_an_older_poll_is_none_for_the_newer(serve: Serve) -> None:
-    """§5.3: when its window passes the newer one waits on, and is woken; their windows differ."""
+    """§5.3: the newer one waits on after the older window, and is woken."""
     endpoint = Endpoint()
     rooms = accepting({"room:*": OpenChannel})
     endpoint.socket("/patient", rooms, longpoll=True)
@@ -207,8 +207,8 @@ async def test_the_end_of_an_older_poll_is_none_for_the_newer(serve: Serve) -> N
     assert (await newer)["messages"] == ['[null,null,"room:a","msg",{}]']
 
 
-async def test_a_poll_whose_client_hung_up_takes_nothing(serve: Serve) -> None:
-    """§5.3: after a lost connection the next poll takes over, and gets what comes."""
+async def test_a_poll_of_a_lost_connection_takes_nothing(serve: Serve) -> None:
+    """§5.3: after a lost connection the next poll takes over, and gets the messages."""
     endpoint = Endpoint()
     app = rooms_app(OpenChannel, SHORT, endpoint=endpoint)
     seen = record_requests(app)
@@ -224,7 +224,7 @@ async def test_a_poll_whose_client_hung_up_takes_nothing(serve: Serve) -> None:
 
 
 async def test_a_message_without_join_ref(serve: Serve) -> None:
-    """§9.3.44-45, §10.24, §10.66: taken where joined; else "unmatched topic", still 200."""
+    """§9.3.44-45, §10.24, §10.66: handled if joined; otherwise "unmatched topic", still 200."""
     base_url = await serve(rooms_app(LobbyChannel))
     client, other = await Poller.open(base_url), await Poller.open(base_url)
     await client.send(["1", "1", "room:a", "phx_join", {}])
@@ -275,7 +275,7 @@ async def test_the_101st_channel_is_refused(serve: Serve) -> None:
 
 
 async def test_a_crash(serve: Serve) -> None:
-    """§9.3.53, §10.26-27: phx_error is polled, its ref and join_ref those of the join."""
+    """§9.3.53, §10.26-27: phx_error arrives; its ref and join_ref are those of the join."""
     client = await Poller.open(await serve(rooms_app(RoomChannel)))
     await client.join("room:a", "123")
 
@@ -285,7 +285,7 @@ async def test_a_crash(serve: Serve) -> None:
 
 
 async def test_a_crash_over_v1(serve: Serve) -> None:
-    """§9.3.53 over V1: phx_error carries the join's join_ref as its ref."""
+    """§9.3.53 over V1: phx_error has the join's join_ref as its ref."""
     client = await Poller.open(await serve(rooms_app(RoomChannel)), LP_V1)
     join = {**V1_JOIN, "join_ref": "123"}
     await client.post(json.dumps(join), "application/json")
@@ -326,7 +326,7 @@ async def test_leaving_over_v1(serve: Serve) -> None:
 
 
 async def test_a_heartbeat_is_answered(serve: Serve) -> None:
-    """§5.7: long-poll clients need none, and those who send one get their answer."""
+    """§5.7: long-poll clients need no heartbeats, but they get replies."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)))
 
     assert await client.ask([None, 7, "phoenix", "heartbeat", {}]) == [
@@ -336,7 +336,7 @@ async def test_a_heartbeat_is_answered(serve: Serve) -> None:
 
 
 async def test_the_transport_has_its_name(serve: Serve) -> None:
-    """A channel's socket says that it is served by long-polling."""
+    """The transport of a channel's socket is "longpoll"."""
 
     class NamingChannel(OpenChannel):
         @on("transport")
@@ -352,7 +352,7 @@ async def test_the_transport_has_its_name(serve: Serve) -> None:
 
 
 async def test_a_password_is_not_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """§9.3.52: the log of a join has its payload, but not what it calls a password."""
+    """§9.3.52: the log of a join has its payload without the password."""
     caplog.set_level("INFO")
     client = await Poller.open(await serve(rooms_app(OpenChannel)))
 
@@ -364,7 +364,7 @@ async def test_a_password_is_not_logged(serve: Serve, caplog: pytest.LogCaptureF
 
 
 async def test_events_of_the_socket_id_are_not_forwarded(serve: Serve) -> None:
-    """§3.7, §10.72: only "disconnect" means something on the topic of a socket's id."""
+    """§3.7, §10.72: only "disconnect" has an effect on the topic of a socket's id."""
     endpoint = Endpoint()
     base_url = await serve(rooms_app(OpenChannel, endpoint=endpoint))
     client = await Poller.open(base_url, LP_V2 + "&user=ann")

@@ -1,4 +1,4 @@
-"""Long-polling: what a POST may bring, how it is cut into messages, and how it is acknowledged.
+"""Long-polling: the body of a POST, its messages, and its acknowledgement.
 
 Numbers are those of docs/protocol.md.
 """
@@ -30,7 +30,7 @@ from tests.wire import OK, UNMATCHED, replied
 
 
 class CountingChannel(OpenChannel):
-    """Answers `count` with a push, then a reply; takes bytes in `bytes`."""
+    """Handles `count` with a push, then a reply; accepts bytes in `bytes`."""
 
     @on("count")
     def count(self, payload: Any, socket: Socket) -> HandleResult:
@@ -44,7 +44,7 @@ class CountingChannel(OpenChannel):
 
 
 def counted(ref: str, number: Any) -> list[Any]:
-    """What a client hears of one `count`."""
+    """What a client receives after one `count`."""
     return [
         ["1", None, "room:a", "counted", {"n": number}],
         ["1", ref, "room:a", "phx_reply", replied({"n": number})],
@@ -57,7 +57,7 @@ def count(ref: str, number: int, join_ref: str | None = "1") -> list[Any]:
 
 
 def binary_push(event: str, data: bytes, join_ref: str = "1", ref: str = "2") -> str:
-    """A binary push to `room:a` in V2's layout, in base64: a line of a batch."""
+    """A binary push to `room:a` in V2's format, in base64: a line of a batch."""
     parts = [part.encode() for part in (join_ref, ref, "room:a", event)]
     sizes = bytes(len(part) for part in parts)
     return base64.b64encode(b"\x00" + sizes + b"".join(parts) + data).decode()
@@ -71,7 +71,7 @@ async def in_room(serve: Serve, longpoll: LongPollOptions | bool = True) -> Poll
 
 
 async def test_batches_with_stale_and_binary_lines(serve: Serve) -> None:
-    """§9.3.46, §5.5: in order, the stale line dropped, base64 taken; one poll brings all of it."""
+    """§9.3.46, §5.5: in order, without the stale line, base64 decoded; one poll gets all of it."""
     client = await in_room(serve)
 
     await client.send(count("2", 1), count("3", 2), count("4", 0, join_ref="stale"))
@@ -89,7 +89,7 @@ async def test_batches_with_stale_and_binary_lines(serve: Serve) -> None:
 
 
 async def test_only_a_hundred_lines_are_taken(serve: Serve) -> None:
-    """§9.3.49, §5.4: 101 lines are answered 200; the first hundred are handled, in order."""
+    """101 lines get 200; the first hundred are handled, in order."""
     client = await in_room(serve)
 
     await client.send(*(count(str(number), number) for number in range(1, 102)))
@@ -100,7 +100,7 @@ async def test_only_a_hundred_lines_are_taken(serve: Serve) -> None:
 
 
 async def test_lines_may_end_in_crlf(serve: Serve) -> None:
-    """§5.4: a batch is cut at LF and at CR LF alike."""
+    """§5.4: a batch is split at LF and at CR LF."""
     client = await in_room(serve)
     lines = [compact_json(count("1", 1)), binary_push("bytes", b"a"), compact_json(count("3", 3))]
 
@@ -127,7 +127,7 @@ async def test_lines_may_end_in_crlf(serve: Serve) -> None:
     ],
 )
 async def test_any_other_type_is_one_message(serve: Serve, content_type: str) -> None:
-    """§5.4, §9.3.57, §10.65: then a newline is whitespace of the one message that the body is."""
+    """§5.4, §9.3.57, §10.65: the body is one message, in which a newline is whitespace."""
     client = await in_room(serve)
 
     answer = await client.post('["1","2",\n"room:a","count",{"n":1}]\n', content_type)
@@ -146,8 +146,8 @@ async def test_a_body_without_a_type_is_one_message(serve: Serve) -> None:
     assert await client.recv_many(2) == counted("2", 1)
 
 
-async def test_two_lines_that_are_no_batch(serve: Serve) -> None:
-    """§10.65, §5.4: application/json is not cut at newlines: two arrays end the session, 408."""
+async def test_two_lines_that_are_not_a_batch(serve: Serve) -> None:
+    """§10.65, §5.4: application/json is not split at newlines: two arrays end the session, 408."""
     client = await in_room(serve, SHORT)
     line = compact_json(count("2", 1))
 
@@ -158,7 +158,7 @@ async def test_two_lines_that_are_no_batch(serve: Serve) -> None:
 
 
 async def test_empty_content_type_over_v1(serve: Serve) -> None:
-    """§9.3.57 over V1: taken."""
+    """§9.3.57 over V1: it is accepted."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)), LP_V1)
     join = {"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"}
 
@@ -169,7 +169,7 @@ async def test_empty_content_type_over_v1(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("body", ["!", "QQ=", "Q", "QQ==QQ", "-_==", "QQ== ", '{"topic":"t"}'])
-async def test_a_line_that_is_no_base64(serve: Serve, body: str) -> None:
+async def test_a_line_that_is_not_base64(serve: Serve, body: str) -> None:
     """§5.1, §5.4: HTTP 500, and the session survives."""
     client = await in_room(serve)
 
@@ -181,7 +181,7 @@ async def test_a_line_that_is_no_base64(serve: Serve, body: str) -> None:
 
 
 async def test_a_v1_object_in_a_batch(serve: Serve) -> None:
-    """§5.4: it begins with no bracket, so it is taken for base64: 500, and the session survives."""
+    """§5.4: without a bracket it is read as base64: 500, the session survives."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)), LP_V1)
     join = {"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"}
 
@@ -193,7 +193,7 @@ async def test_a_v1_object_in_a_batch(serve: Serve) -> None:
 
 
 async def test_base64_over_v1(serve: Serve) -> None:
-    """§1.9, §5.4: V1 knows no bytes; what comes as such is read as JSON all the same."""
+    """§1.9, §5.4: V1 does not support bytes; a decoded line is read as JSON anyway."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)), LP_V1)
     join = {"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"}
 
@@ -229,7 +229,7 @@ async def test_a_line_that_cannot_be_read(serve: Serve, body: str) -> None:
 
 
 async def test_lines_after_an_unreadable_one_are_not_handled(serve: Serve) -> None:
-    """§5.4: the rest of the batch is passed over."""
+    """§5.4: the rest of the batch is ignored."""
     event_log = EventLog()
 
     class NotingChannel(OpenChannel):
@@ -247,7 +247,7 @@ async def test_lines_after_an_unreadable_one_are_not_handled(serve: Serve) -> No
     assert event_log.is_empty
 
 
-async def test_errors_are_no_failure_of_the_post(serve: Serve) -> None:
+async def test_error_replies_do_not_fail_the_post(serve: Serve) -> None:
     """§5.4, §10.66: a crashed join, an unmatched topic, a crash of the channel: always 200."""
     app = longpoll_app(accepting({"room:*": RoomChannel, "task:*": TaskChannel}))
     client = await Poller.open(await serve(app))
@@ -266,7 +266,7 @@ async def test_errors_are_no_failure_of_the_post(serve: Serve) -> None:
 
 
 async def test_a_post_without_a_session(serve: Serve) -> None:
-    """§5.4, appendix A.3, §10.62: 410, and `connect` is never asked by a POST."""
+    """410, and `connect` is not called."""
     app = longpoll_app(accepting({}))
     client = Poller(await serve(app))
 
@@ -277,7 +277,7 @@ async def test_a_post_without_a_session(serve: Serve) -> None:
 
 
 async def test_bytes_that_are_utf8_are_polled_as_they_are(serve: Serve) -> None:
-    """§5.5: a binary frame's bytes become the characters of a string, control ones escaped."""
+    """§5.5: the bytes become the characters of a string, with escaped control characters."""
     endpoint = Endpoint()
     client = await Poller.open(await serve(rooms_app(RoomChannel, endpoint=endpoint)))
     await client.join()
@@ -291,7 +291,7 @@ async def test_bytes_that_are_utf8_are_polled_as_they_are(serve: Serve) -> None:
 
 
 async def test_bytes_that_are_not_utf8_cannot_be_polled(serve: Serve) -> None:
-    """§5.1, §5.5: HTTP 500, what was polled is lost, and the session goes on."""
+    """§5.1, §5.5: HTTP 500, the messages are lost, and the session continues."""
     client = await Poller.open(await serve(rooms_app(RoomChannel)))
     await client.join()
     await client.send(
@@ -322,7 +322,7 @@ async def test_a_body_that_is_too_large(serve: Serve, content_type: str) -> None
 
 
 async def test_eight_megabytes_are_taken(serve: Serve) -> None:
-    """§1.2: the limit of a body is 8,000,000 bytes unless another is set."""
+    """§1.2: the default limit of a body is 8,000,000 bytes."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)))
     frame = compact_json([None, "1", "phoenix", "heartbeat", {"a": ""}])
     fitting = frame[:-3] + "x" * (8_000_000 - len(frame)) + frame[-3:]

@@ -1,4 +1,4 @@
-"""Long-polling: the token that is a session, where it is looked for, and what is none.
+"""Long-polling: the token of a session, where it is read, and invalid tokens.
 
 Numbers are those of docs/protocol.md, §5.2 and §9.4 for the most part.
 """
@@ -31,7 +31,7 @@ class Clock:
         return self.now_ms
 
     def pass_s(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.now_ms += int(seconds * 1000)
 
 
@@ -52,7 +52,7 @@ async def test_the_token_may_be_in_a_header(serve: Serve) -> None:
 
 
 async def test_the_header_wins_over_the_query(serve: Serve) -> None:
-    """§5.2, §9.4.65: a bogus query token does no harm beside a good header."""
+    """§5.2, §9.4.65: an invalid query token is ignored if the header is valid."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)))
     assert client.token is not None
     await client.send(BEAT)
@@ -63,7 +63,7 @@ async def test_the_header_wins_over_the_query(serve: Serve) -> None:
 
 
 async def test_a_bogus_header_wins_over_the_query_too(serve: Serve) -> None:
-    """§5.2: the query is not looked at when there is a header."""
+    """§5.2: the query is not read if there is a header."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)))
 
     polled = await client.get({HEADER: "bogus"})
@@ -74,7 +74,7 @@ async def test_a_bogus_header_wins_over_the_query_too(serve: Serve) -> None:
 
 
 async def test_the_token_of_a_session_never_changes(serve: Serve) -> None:
-    """§5.2: it is repeated in each answer, and fits into a URL as it is."""
+    """§5.2: it is repeated in each response, and valid in a URL."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)))
 
     for _time in range(3):
@@ -88,7 +88,7 @@ async def test_the_token_of_a_session_never_changes(serve: Serve) -> None:
 
 
 def tampered(token: str) -> list[str]:
-    """Tokens that are nearly this one."""
+    """Tokens that differ slightly from this one."""
     head, payload, signature = token.split(".")
     other = "A" if payload[10] != "A" else "B"
     return [
@@ -105,7 +105,7 @@ def tampered(token: str) -> list[str]:
 
 @pytest.mark.parametrize("number", range(8))
 async def test_a_tampered_token(serve: Serve, number: int) -> None:
-    """§5.2, §5.3, §10.62-63: a GET with it makes a new session, a POST is 410."""
+    """§5.2, §5.3, §10.62-63: a GET creates a new session, a POST gets 410."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)))
     assert client.token is not None
     token = tampered(client.token)[number]
@@ -120,7 +120,7 @@ async def test_a_tampered_token(serve: Serve, number: int) -> None:
 
 
 @pytest.mark.parametrize("query", ["token[]=T", "token[a]=T"])
-async def test_a_token_that_is_no_string(serve: Serve, query: str) -> None:
+async def test_a_token_that_is_not_a_string(serve: Serve, query: str) -> None:
     """§5.2: it counts as missing."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)))
     assert client.token is not None
@@ -133,7 +133,7 @@ async def test_a_token_that_is_no_string(serve: Serve, query: str) -> None:
 
 
 async def test_a_token_expires(serve: Serve) -> None:
-    """§1.2, §5.2: after its age the session cannot be reached any more; two weeks by default."""
+    """§1.2, §5.2: after its age the session is unreachable; two weeks by default."""
     clock, endpoint = Clock(), Endpoint()
     endpoint.tokens = Tokens(SECRET, now_ms=clock)
     client = await Poller.open(await serve(rooms_app(OpenChannel, endpoint=endpoint)))
@@ -162,7 +162,7 @@ async def test_the_age_of_tokens_can_be_set(serve: Serve) -> None:
 
 @pytest.mark.parametrize("data", ["", "phx:lp:nobody", 7, None, {"a": 1}, b"\xff"])
 async def test_a_signed_token_that_names_no_session(serve: Serve, data: Any) -> None:
-    """§5.3: of this server's own secret, yet of no session it has: 410 and a fresh one."""
+    """§5.3: signed with this server's secret, but without a session: 410 and a new one."""
     endpoint = Endpoint(secret_key_base=SECRET)
     client = Poller(await serve(rooms_app(OpenChannel, endpoint=endpoint)))
 
@@ -178,7 +178,7 @@ async def test_a_signed_token_that_names_no_session(serve: Serve, data: Any) -> 
 
 
 async def test_a_token_of_the_same_secret_on_another_server(serve: Serve) -> None:
-    """§9.3 "mode pubsub", §5.3: one node does not know the sessions of another: 410."""
+    """§9.3 "mode pubsub", §5.3: one node does not have the sessions of another: 410."""
     here = await Poller.open(
         await serve(rooms_app(OpenChannel, endpoint=Endpoint(secret_key_base=SECRET)))
     )
@@ -190,8 +190,8 @@ async def test_a_token_of_the_same_secret_on_another_server(serve: Serve) -> Non
     assert polled.json["token"] != here.token
 
 
-async def test_a_token_is_good_on_a_sibling_path(serve: Serve) -> None:
-    """§5.2, §9.13.215: it names a session of the endpoint, whatever path is asked."""
+async def test_a_token_is_valid_on_a_sibling_path(serve: Serve) -> None:
+    """§5.2, §9.13.215: it names a session of the endpoint, on any path."""
     endpoint = Endpoint()
     for path in ("/socket", "/other"):
         endpoint.socket(path, accepting({"room:*": OpenChannel}), longpoll=True)
@@ -206,8 +206,8 @@ async def test_a_token_is_good_on_a_sibling_path(serve: Serve) -> None:
     assert (await client.ask(["1", "2", "room:a", "echo", {}]))[:2] == ["1", "2"]
 
 
-async def test_sessions_do_not_hear_each_other(serve: Serve) -> None:
-    """§5.2: each token polls its own session only, and versions do not mix."""
+async def test_sessions_are_separate(serve: Serve) -> None:
+    """§5.2: each token polls only its own session, and versions are separate."""
     base_url = await serve(longpoll_app(accepting({"room:*": OpenChannel})))
     new, old = await Poller.open(base_url), await Poller.open(base_url, LP_V1)
     await new.join()

@@ -1,4 +1,4 @@
-"""Websocket frames on the raw wire: docs/protocol.md §1.9, row by row, in the column of Bandit."""
+"""Websocket frames on the raw wire: docs/protocol.md §1.9, row by row, with Bandit's behaviour."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def wire(reference_url: str, open_wire: Open) -> PhoenixWire:
 
 @pytest.mark.parametrize("payload", [b"", b"hello", b"\x00\xff", b"x" * 125])
 async def test_a_ping_is_answered_with_its_payload(wire: PhoenixWire, payload: bytes) -> None:
-    """A ping of up to 125 bytes is answered by one pong of the same payload, nothing else."""
+    """A ping of up to 125 bytes gets one pong with the same payload, and nothing else."""
     await wire.client.send_frame(payload, Opcode.PING)
 
     frame = await wire.recv_frame()
@@ -39,7 +39,7 @@ async def test_a_ping_is_answered_with_its_payload(wire: PhoenixWire, payload: b
 
 
 async def test_an_unsolicited_pong_is_dropped(wire: PhoenixWire) -> None:
-    """A pong that answers no ping changes nothing."""
+    """A pong without a ping has no effect."""
     await wire.client.send_frame(b"nobody asked", Opcode.PONG)
 
     await wire.fence()
@@ -58,7 +58,7 @@ async def test_text_that_is_not_utf_8_is_1007(wire: PhoenixWire, text: bytes) ->
 
 
 async def test_fragments_are_checked_as_one_text(reference_url: str, open_wire: Open) -> None:
-    """A character may be cut by a fragment's end, but the whole must be UTF-8."""
+    """A character may be split between fragments; the whole message must be UTF-8."""
     message = '[null,"é","phoenix","heartbeat",{}]'.encode()
     cut = message.index(b"\xc3") + 1
     good, bad = await open_wire(reference_url), await open_wire(reference_url)
@@ -102,14 +102,14 @@ async def test_fragments_are_checked_as_one_text(reference_url: str, open_wire: 
     ],
 )
 async def test_a_broken_frame_is_1002(wire: PhoenixWire, data: bytes) -> None:
-    """What RFC 6455 forbids closes the connection with 1002."""
+    """Frames that RFC 6455 forbids close the connection with 1002."""
     await wire.client.send_bytes(data)
 
     assert await wire.recv_close() == 1002
 
 
 async def test_nothing_is_handled_after_a_broken_frame(wire: PhoenixWire) -> None:
-    """Frames behind a broken one, in the same segment, get no answer."""
+    """Frames after a broken one, in the same segment, are not handled."""
     await wire.client.send_bytes(encode_frame(HEARTBEAT, 0x3) + encode_frame(HEARTBEAT))
 
     assert await wire.recv_close() == 1002
@@ -121,7 +121,7 @@ async def test_nothing_is_handled_after_a_broken_frame(wire: PhoenixWire) -> Non
 async def test_a_frame_may_be_as_large_as_allowed(
     serve: Serve, open_wire: Open, payload_bytes: int, header_bytes: int
 ) -> None:
-    """Header and payload count together: what just fits is handled, one byte more is 1009."""
+    """The limit is for header and payload together; one byte more is 1009."""
     message = HEARTBEAT.ljust(payload_bytes)
     limits = (payload_bytes + header_bytes, payload_bytes + header_bytes - 1)
     wires = []
@@ -152,7 +152,7 @@ async def test_a_frame_of_nearly_ten_million_bytes_is_handled(wire: PhoenixWire)
 
 @pytest.mark.parametrize("pieces", [2, 3, len(HEARTBEAT)])
 async def test_fragments_make_one_message(wire: PhoenixWire, pieces: int) -> None:
-    """A message in fragments is handled as the message it is."""
+    """A fragmented message is handled like any other."""
     size = -(-len(HEARTBEAT) // pieces)
     parts = [HEARTBEAT[start : start + size] for start in range(0, len(HEARTBEAT), size)]
 
@@ -176,7 +176,7 @@ async def test_fragments_may_be_empty(wire: PhoenixWire) -> None:
 
 
 async def test_a_ping_between_fragments_is_answered_at_once(wire: PhoenixWire) -> None:
-    """Control frames may stand between fragments and are answered before the message ends."""
+    """Control frames may come between fragments and get their reply at once."""
     await wire.client.send_bytes(encode_frame(HEARTBEAT[:9], is_final=False))
     await wire.client.send_frame(b"between", Opcode.PING)
     pong = await wire.recv_frame()
@@ -187,7 +187,7 @@ async def test_a_ping_between_fragments_is_answered_at_once(wire: PhoenixWire) -
 
 
 async def test_a_close_between_fragments_ends_the_connection(wire: PhoenixWire) -> None:
-    """A close frame counts though a message is half sent."""
+    """A close frame works in the middle of a message."""
     await wire.client.send_bytes(encode_frame("[", is_final=False) + encode_close(1000))
 
     assert await wire.recv_close() == 1000
@@ -221,14 +221,14 @@ async def test_a_fragmented_message_has_a_limit_of_its_own(wire: PhoenixWire) ->
     [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3410, 4000, 4999, 5000, 65535],
 )
 async def test_a_clients_close_is_answered_1000(wire: PhoenixWire, code: int) -> None:
-    """1000-1003, 1007-1011 and all above 2999 are answered with 1000, and TCP ends."""
+    """1000-1003, 1007-1011 and codes above 2999 get 1000, and TCP ends."""
     await wire.client.send_bytes(encode_close(code, b"the reason, not echoed"))
 
     assert await wire.recv_close() == 1000
 
 
 async def test_an_empty_close_is_answered_1000(wire: PhoenixWire) -> None:
-    """A close frame without a code is answered with 1000."""
+    """A close frame without a code gets 1000."""
     await wire.client.send_bytes(encode_close())
 
     assert await wire.recv_close() == 1000
@@ -236,7 +236,7 @@ async def test_an_empty_close_is_answered_1000(wire: PhoenixWire) -> None:
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1012, 1013, 1014, 1015, 1016, 2999])
 async def test_a_close_code_no_client_may_send_is_1002(wire: PhoenixWire, code: int) -> None:
-    """Reserved and unassigned codes below 3000 are answered with 1002."""
+    """Reserved and unassigned codes below 3000 get 1002."""
     await wire.client.send_bytes(encode_close(code))
 
     assert await wire.recv_close() == 1002
@@ -257,14 +257,14 @@ async def test_a_close_reason_that_is_not_utf_8_is_1007(wire: PhoenixWire) -> No
 
 
 async def test_nothing_is_handled_after_a_close(wire: PhoenixWire) -> None:
-    """Frames behind a close frame, in the same segment, get no answer."""
+    """Frames after a close frame, in the same segment, are not handled."""
     await wire.client.send_bytes(encode_close(1000) + encode_frame(HEARTBEAT))
 
     assert await wire.recv_close() == 1000
 
 
 async def test_a_client_that_vanishes_harms_nobody(reference_url: str, open_wire: Open) -> None:
-    """A TCP connection that ends in the middle of a frame ends alone."""
+    """A TCP connection that ends in the middle of a frame affects no other."""
     gone, here = await open_wire(reference_url), await open_wire(reference_url)
     await gone.join("room:a")
     await here.join("room:a")

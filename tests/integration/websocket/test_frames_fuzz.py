@@ -1,4 +1,4 @@
-"""Whatever bytes come, one connection ends at most, with a code that Phoenix would use.
+"""Random bytes end at most their own connection, with one of Phoenix's close codes.
 
 Numbers are those of docs/protocol.md.
 """
@@ -26,7 +26,7 @@ ATTEMPTS = 60
 
 
 def seeds() -> list[bytes]:
-    """Correct traffic, to be spoilt."""
+    """Valid traffic, to be corrupted."""
     messages = [
         ["1", "1", "room:a", "phx_join", {}],
         ["1", "2", "room:a", "echo", {"a": [1, None, "é"]}],
@@ -43,7 +43,7 @@ def seeds() -> list[bytes]:
 
 
 def spoilt(rng: random.Random) -> Iterator[bytes]:
-    """Endless attempts: correct frames cut, repeated, flipped, mixed with noise."""
+    """An endless stream of valid frames that are cut, repeated, changed or mixed with noise."""
     while True:
         parts = [bytearray(rng.choice(seeds())) for _part in range(rng.randrange(1, 5))]
         for part in parts:
@@ -59,7 +59,7 @@ def spoilt(rng: random.Random) -> Iterator[bytes]:
 async def test_noise_ends_one_connection_at_most(
     reference_url: str, open_wire: Open, dial: Dial, target: str, seed: int
 ) -> None:
-    """Each attempt is survived or closed with a code of §3.12; a peer notices nothing."""
+    """Each connection survives or is closed with a code of §3.12; others are not affected."""
     attempts = spoilt(random.Random(f"{target} {seed}"))  # noqa: S311 - seeded, no secret
     peer = await open_wire(reference_url)
     await peer.join("room:peer")
@@ -77,7 +77,7 @@ async def test_noise_ends_one_connection_at_most(
 async def test_noise_instead_of_a_handshake(
     reference_url: str, open_wire: Open, dial: Dial
 ) -> None:
-    """Bytes that are no HTTP get an answer or none, and harm nobody."""
+    """Bytes that are not HTTP get a response or none, and affect no other connection."""
     rng = random.Random(7)  # noqa: S311 - seeded, no secret
     peer = await open_wire(reference_url)
 
@@ -90,7 +90,7 @@ async def test_noise_instead_of_a_handshake(
 
 
 async def last_code(client: WireClient) -> int:
-    """The code of the close frame that must come, or 1000 where the noise swallowed ours."""
+    """The code of the close frame, or 1000 if the noise contained one of ours."""
     while True:
         try:
             frame = await client.read_frame(timeout_s=0.2)

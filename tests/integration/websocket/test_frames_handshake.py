@@ -1,4 +1,4 @@
-"""The websocket handshake on the raw wire: what is accepted, refused, and in which order.
+"""The websocket handshake on the raw wire: accepted and refused requests, and the order of checks.
 
 Numbers are those of docs/protocol.md, the description of Phoenix 1.8.12 that this project follows.
 """
@@ -26,7 +26,7 @@ from tests.wire import V2
 
 
 class RecordingSocket(SocketHandler):
-    """Remembers the parameters; refuses `token=deny` and crashes for `token=crash`."""
+    """Records the parameters; refuses `token=deny` and crashes for `token=crash`."""
 
     seen: list[Any]
 
@@ -44,12 +44,12 @@ class RecordingSocket(SocketHandler):
 
 
 def recording_socket() -> type[RecordingSocket]:
-    """A class of its own for each test."""
+    """A new class for each test."""
     return type("Recording", (RecordingSocket,), {})
 
 
 async def test_the_answer_to_a_handshake(reference_url: str, dial: Dial) -> None:
-    """§1.3: the 101 carries Bandit's headers in Bandit's order, and nothing follows it."""
+    """§1.3: the 101 has Bandit's headers in Bandit's order, and nothing follows it."""
     client = await dial(reference_url)
 
     response = await client.handshake(V2)
@@ -113,7 +113,7 @@ async def test_header_tokens_are_read_without_case(
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
 async def test_other_methods_are_refused(serve: Serve, dial: Dial, method: str) -> None:
-    """§1.3.1: a method that is not GET is 400 without a body, and connect is not asked."""
+    """§1.3.1: a method other than GET is 400 without a body, and connect is not called."""
     handler = recording_socket()
     client = await dial(await serve(socket_app(handler)))
 
@@ -137,10 +137,10 @@ async def test_other_methods_are_refused(serve: Serve, dial: Dial, method: str) 
         ({"Sec-WebSocket-Version": "14"}, b"'sec-websocket-version' header must equal '13'"),
     ],
 )
-async def test_a_bad_upgrade_is_told_after_connect(
+async def test_a_bad_upgrade_is_reported_after_connect(
     serve: Serve, dial: Dial, changed: dict[str, str | None], named: bytes
 ) -> None:
-    """§9.13.208, §10.6, §9.2.29: connect runs first; then the fault is named in a 400."""
+    """§9.13.208, §10.6, §9.2.29: connect runs first; then a 400 names the error."""
     handler = recording_socket()
     client = await dial(await serve(socket_app(handler)))
 
@@ -248,10 +248,10 @@ async def test_other_paths_are_not_the_socket(reference_url: str, dial: Dial, pa
         ("/", "/live", "/live"),
     ],
 )
-async def test_sockets_mount_where_they_are_told(
+async def test_mount_paths_and_transport_paths_are_joined(
     serve: Serve, dial: Dial, mount: str, suffix: str, target: str
 ) -> None:
-    """§1.1, §9.2.35, §9.1.1: mount and transport path are joined, whatever their slashes."""
+    """§1.1, §9.2.35, §9.1.1: mount path and transport path are joined, whatever their slashes."""
     app = socket_app(recording_socket(), WebSocketOptions(path=suffix), path=mount)
     client = await dial(await serve(app))
 
@@ -263,7 +263,7 @@ async def test_sockets_mount_where_they_are_told(
 async def test_frames_in_the_segment_of_the_handshake_are_handled(
     reference_url: str, dial: Dial
 ) -> None:
-    """A client that does not wait for the 101 is answered all the same."""
+    """A client need not wait for the 101."""
     client = await dial(reference_url)
     eager = encode_frame("1", Opcode.PING) + encode_frame("2", Opcode.PING)
 
@@ -292,7 +292,7 @@ async def test_half_a_frame_in_the_segment_of_the_handshake(reference_url: str, 
 
 
 async def test_a_refused_connection_may_be_used_again(reference_url: str, dial: Dial) -> None:
-    """After a refusal the same TCP connection carries the next request, as HTTP/1.1 has it."""
+    """After a refusal the same TCP connection can send the next request."""
     client = await dial(reference_url)
 
     refused = await client.handshake(V2 + "&token=deny")
@@ -315,7 +315,7 @@ async def test_an_endpoint_may_have_several_sockets(serve: Serve, dial: Dial) ->
 
 
 async def expect_pong(client: WireClient) -> None:
-    """A ping is answered next, so nothing was sent before it."""
+    """Assert that the next frame is the reply to a ping."""
     await client.send_frame("fence", Opcode.PING)
     frame = await client.read_frame()
     assert frame is not None

@@ -1,4 +1,4 @@
-"""Odd messages in right frames: what is undecodable ends the connection, the rest is taken.
+"""Unusual messages in valid frames: undecodable ones close the connection, others are accepted.
 
 Numbers are those of docs/protocol.md; there is no error reply to a message that cannot be read.
 """
@@ -77,7 +77,7 @@ async def test_undecodable_text_is_1011(wire: PhoenixWire, text: str) -> None:
     ],
 )
 async def test_decodable_text_is_taken(wire: PhoenixWire, text: str) -> None:
-    """§1.9, §9.13.205, §10.42: further elements and white space are ignored."""
+    """§1.9, §9.13.205, §10.42: extra items and whitespace are ignored."""
     await wire.send_text(text)
 
     assert await wire.recv() == HEARTBEAT_REPLY
@@ -85,7 +85,7 @@ async def test_decodable_text_is_taken(wire: PhoenixWire, text: str) -> None:
 
 @pytest.mark.parametrize("ref", [None, "", "1", 0, 1, 1.5, True, False, [2], {"a": 1}, "é", '"'])
 async def test_refs_are_echoed_as_they_came(wire: PhoenixWire, ref: Any) -> None:
-    """§2.3, §9.13.203, §10.19, §10.42: a ref may be any JSON and comes back unchanged."""
+    """§2.3, §9.13.203, §10.19, §10.42: a ref may be any JSON and is sent back unchanged."""
     answer = await wire.ask([None, ref, "phoenix", "heartbeat", {}])
 
     assert answer == [None, ref, "phoenix", "phx_reply", OK]
@@ -94,14 +94,14 @@ async def test_refs_are_echoed_as_they_came(wire: PhoenixWire, ref: Any) -> None
 
 @pytest.mark.parametrize("topic", [None, 7, ["a"], {"a": 1}, "", "no colon", "ü:ñ"])
 async def test_topics_are_echoed_as_they_came(wire: PhoenixWire, topic: Any) -> None:
-    """§2.3: topics are not checked either; one without a route is unmatched."""
+    """§2.3: topics are not checked either; without a route they are unmatched."""
     answer = await wire.ask(["1", "2", topic, "anything", {}])
 
     assert answer == [None, "2", topic, "phx_reply", UNMATCHED]
 
 
 async def test_of_equal_keys_the_first_counts(wire: PhoenixWire) -> None:
-    """§2.1, §9.13.221, §10.46: Jason keeps the first of duplicate keys, at every depth."""
+    """§2.1, §9.13.221, §10.46: Jason keeps the first of duplicate keys, at every level."""
     await wire.join("room:a")
 
     await wire.send_text('["1","2","room:a","echo",{"a":1,"b":{"c":1,"c":2},"a":2}]')
@@ -146,7 +146,7 @@ async def test_numbers_keep_their_kind(wire: PhoenixWire, sent: str, answered: s
 async def test_strings_are_escaped_as_jason_does(
     wire: PhoenixWire, sent: str, answered: str
 ) -> None:
-    """§2.1, §10.45: raw UTF-8 but for quotes and control characters; hex digits in upper case."""
+    """§2.1, §10.45: raw UTF-8 except quotes and control characters; hex digits in upper case."""
     await wire.join("room:a")
 
     await wire.send_text(f'["1","2","room:a","echo",{{"s":"{sent}"}}]')
@@ -155,7 +155,7 @@ async def test_strings_are_escaped_as_jason_does(
 
 
 async def test_answers_have_no_spaces(wire: PhoenixWire) -> None:
-    """§2.1, §10.45: JavaPhoenixClient reads the envelope by its commas, so it must be compact."""
+    """§2.1, §10.45: JavaPhoenixClient splits the envelope at commas, so it must be compact."""
     await wire.send_text('["1", "2", "room:a", "phx_join", {"a": [1, 2]}]')
     joined = await wire.recv_text()
     await wire.send_text('["1", "3", "room:a", "push", {"a": [1, {"b": null}]}]')
@@ -183,14 +183,14 @@ async def test_answers_have_no_spaces(wire: PhoenixWire) -> None:
     ],
 )
 async def test_undecodable_binary_is_1011(wire: PhoenixWire, data: bytes) -> None:
-    """§1.9, §2.4: a V2 binary frame must be a client's push, and its topic text to be answered."""
+    """§1.9, §2.4: a V2 binary frame must be a push, and its topic must be UTF-8."""
     await wire.send_binary(data)
 
     assert await wire.recv_close() == 1011
 
 
 async def test_a_binary_heartbeat_is_a_heartbeat(wire: PhoenixWire) -> None:
-    """§2.4, §10.50: any event may be binary, and the answer's form follows its own payload."""
+    """§2.4, §10.50: any event may be binary; the form of the reply depends on its own payload."""
     await wire.send_binary(b"\x00\x00\x01\x07\x09" + b"1phoenixheartbeat")
 
     assert await wire.recv() == HEARTBEAT_REPLY
@@ -213,7 +213,7 @@ async def test_an_empty_binary_join_ref_is_stale(wire: PhoenixWire) -> None:
 
 
 async def test_sizes_count_bytes_of_utf_8(wire: PhoenixWire) -> None:
-    """§2.4: strings of the binary layout are measured encoded."""
+    """§2.4: the sizes of the binary format are in bytes."""
     topic = "room:é"
     await wire.join(topic)
 
@@ -237,14 +237,14 @@ async def test_sizes_count_bytes_of_utf_8(wire: PhoenixWire) -> None:
     ],
 )
 async def test_a_v1_message_is_an_object_of_four_keys(wire_v1: PhoenixWire, text: str) -> None:
-    """§1.9, §2.2: anything else, or a key missing, is 1011."""
+    """§1.9, §2.2: anything else, or a missing key, is 1011."""
     await wire_v1.send_text(text)
 
     assert await wire_v1.recv_close() == 1011
 
 
 async def test_v1_ignores_further_keys(wire_v1: PhoenixWire) -> None:
-    """§2.2: null values and keys nobody asked for do no harm."""
+    """§2.2: null values and unknown keys are harmless."""
     await wire_v1.send_text(
         '{"x":1,"topic":"phoenix","event":"heartbeat","payload":null,"ref":null,"join_ref":null}'
     )
@@ -254,7 +254,7 @@ async def test_v1_ignores_further_keys(wire_v1: PhoenixWire) -> None:
 
 
 async def test_v1_ignores_the_opcode(wire_v1: PhoenixWire) -> None:
-    """§1.9: JSON in a binary frame is read as JSON, and the answer is text."""
+    """§1.9: JSON in a binary frame is read as JSON, and the reply is text."""
     await wire_v1.send_binary(b'{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}')
 
     answer = await wire_v1.recv()
@@ -262,7 +262,7 @@ async def test_v1_ignores_the_opcode(wire_v1: PhoenixWire) -> None:
 
 
 async def test_v1_honours_a_join_ref(wire_v1: PhoenixWire) -> None:
-    """§2.2, §10.44: join_ref decides what is stale, and never comes back as a key."""
+    """§2.2, §10.44: join_ref decides what is stale, and is never sent back."""
     join = {"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1", "join_ref": "9"}
     echo = {"topic": "room:a", "event": "echo", "payload": {}, "ref": "2"}
 
@@ -283,7 +283,7 @@ async def test_v1_honours_a_join_ref(wire_v1: PhoenixWire) -> None:
 
 @pytest.mark.parametrize("payload", ["text", 7, [1, 2], None, True])
 async def test_v1_pushes_any_json(wire_v1: PhoenixWire, payload: Any) -> None:
-    """§2.2: V1 does not ask that the payload of a push is an object."""
+    """§2.2: the payload of a V1 push need not be an object."""
     await wire_v1.ask({"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"})
     push = {"topic": "room:a", "event": "push", "payload": payload, "ref": "2"}
 

@@ -20,7 +20,7 @@ from tests.wire import OK
 
 
 class ParamsSocket(SocketHandler):
-    """Accepts everyone and keeps the parameters."""
+    """Accepts everyone and records the parameters."""
 
     seen: dict[str, Any]
 
@@ -37,14 +37,14 @@ class LimitedSocket(SocketHandler):
 
 
 class WrongSocket(SocketHandler):
-    """Returns from connect what is no result."""
+    """Returns an invalid value from connect."""
 
     def connect(self, params: Any, socket: Socket, connect_info: Any) -> Any:
         return {"user": 7}
 
 
 class NumberedSocket(SocketHandler):
-    """Gives ids that are no strings."""
+    """Has ids that are not strings."""
 
     def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
         return ok()
@@ -60,8 +60,8 @@ HEARTBEAT_V2: list[Any] = [None, "1", "phoenix", "heartbeat", {}]
 @pytest.mark.parametrize(
     "query", ["", "?", "?user=7", "?vsn=1.0.0", "?vsn=1.0.5", "?vsn=9&vsn=1.0.0"]
 )
-async def test_versions_that_speak_v1(reference_url: str, open_wire: Open, query: str) -> None:
-    """§1.4, §9.13.206, §10.1: no vsn at all, and 1.0.x, speak V1."""
+async def test_versions_that_select_v1(reference_url: str, open_wire: Open, query: str) -> None:
+    """§1.4, §9.13.206, §10.1: no vsn, and 1.0.x, select V1."""
     wire = await open_wire(reference_url, "/socket/websocket" + query)
 
     answer = await wire.ask(HEARTBEAT_V1)
@@ -72,8 +72,8 @@ async def test_versions_that_speak_v1(reference_url: str, open_wire: Open, query
 @pytest.mark.parametrize(
     "query", ["vsn=2.0.0", "vsn=2.0.7", "vsn=2.0.0%2Bb1", "vsn=1.0.0&vsn=2.0.0", "&&vsn=2.0.0&"]
 )
-async def test_versions_that_speak_v2(reference_url: str, open_wire: Open, query: str) -> None:
-    """§1.4, §9.13.206, §10.3: 2.0.x speaks V2; of several the last counts."""
+async def test_versions_that_select_v2(reference_url: str, open_wire: Open, query: str) -> None:
+    """2.0.x selects V2; the last of several counts."""
     wire = await open_wire(reference_url, "/socket/websocket?" + query)
 
     answer = await wire.ask(HEARTBEAT_V2)
@@ -122,7 +122,7 @@ async def test_versions_that_are_refused(reference_url: str, dial: Dial, query: 
 async def test_a_refused_version_is_logged(
     reference_url: str, dial: Dial, caplog: pytest.LogCaptureFixture, vsn: str, text: str
 ) -> None:
-    """§9.1.24: Phoenix's words are in the log, as a warning, and no connect is."""
+    """§9.1.24: Phoenix's text is logged as a warning, and no connect is."""
     client = await dial(reference_url)
 
     await client.handshake(f"/socket/websocket?vsn={vsn}")
@@ -158,7 +158,7 @@ async def test_the_query_is_read_as_plug_reads_it(
     assert ParamsSocket.seen == {"vsn": "2.0.0", **params}
 
 
-async def test_a_query_that_is_no_utf_8_is_a_bad_request(reference_url: str, dial: Dial) -> None:
+async def test_a_query_that_is_not_utf_8_is_a_bad_request(reference_url: str, dial: Dial) -> None:
     """§1.3.2: decoded bytes that are not UTF-8 are 400."""
     client = await dial(reference_url)
 
@@ -168,7 +168,7 @@ async def test_a_query_that_is_no_utf_8_is_a_bad_request(reference_url: str, dia
 
 
 async def test_path_variables_win_over_the_query(serve: Serve, open_wire: Open) -> None:
-    """§1.1, §9.2.36, §9.13.222: variables of mount and path are parameters and win."""
+    """§1.1, §9.2.36, §9.13.222: variables of mount and path are parameters and take precedence."""
     options = WebSocketOptions(path="/:room/ws")
     base_url = await serve(socket_app(ParamsSocket, options, path="/vars/:tenant/x"))
 
@@ -178,7 +178,7 @@ async def test_path_variables_win_over_the_query(serve: Serve, open_wire: Open) 
 
 
 async def test_the_error_handler_answers_a_refusal_with_a_reason(serve: Serve, dial: Dial) -> None:
-    """§1.4, §9.1.21: `error(reason)` goes to the error handler, which may say 429."""
+    """§1.4, §9.1.21: `error(reason)` goes to the error handler, which may respond with 429."""
     seen: list[Any] = []
 
     def too_many(request: web.Request, reason: Any) -> web.Response:
@@ -198,7 +198,7 @@ async def test_the_error_handler_answers_a_refusal_with_a_reason(serve: Serve, d
 async def test_a_refusal_without_an_error_handler(
     serve: Serve, dial: Dial, handler: type[SocketHandler]
 ) -> None:
-    """§1.4: a reason without error handler, an id that is no string, and no result are 403."""
+    """§1.4: a reason without an error handler, an invalid id and an invalid result are 403."""
     client = await dial(await serve(socket_app(handler)))
 
     response = await client.handshake("/socket/websocket?vsn=2.0.0")
@@ -259,7 +259,7 @@ async def test_subprotocols(
 async def test_refused_subprotocols_are_logged(
     serve: Serve, dial: Dial, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """§1.7, §9.2.31: no overlap is an error in the log, in Phoenix's words."""
+    """§1.7, §9.2.31: if none matches, an error is logged in Phoenix's words."""
     options = WebSocketOptions(subprotocols=["sip"])
     client = await dial(await serve(socket_app(ParamsSocket, options)))
 

@@ -45,7 +45,7 @@ LISTED = ["//example.com", "http://scheme.com", "//port.com:81", "https://*.sub.
 async def test_a_list_of_origins(
     serve: Serve, dial: Dial, origin: str | None, is_allowed: bool
 ) -> None:
-    """§9.1.19, §9.7.88-91 and 95, §10.7, §10.9: scheme and port count where the entry has them."""
+    """§9.1.19, §9.7.88-91 and 95, §10.7, §10.9: scheme and port count if the entry has them."""
     options = WebSocketOptions(check_origin=LISTED)
 
     status = await connect(serve, dial, Endpoint(), options, origin)
@@ -82,7 +82,7 @@ async def test_true_compares_the_host_alone(
 async def test_by_default_localhost_may_connect(
     serve: Serve, dial: Dial, origin: str, is_allowed: bool
 ) -> None:
-    """§1.5: without any setting the check is on, and the endpoint's host is localhost."""
+    """§1.5: by default the check is on, and the endpoint's host is localhost."""
     status = await connect(serve, dial, Endpoint(), WebSocketOptions(), origin)
 
     assert status == (101 if is_allowed else 403)
@@ -90,7 +90,7 @@ async def test_by_default_localhost_may_connect(
 
 @pytest.mark.parametrize("origin", ["http://anywhere.test", "null", "", "http://[bad", "file://"])
 async def test_false_lets_everyone_in(serve: Serve, dial: Dial, origin: str) -> None:
-    """§9.7.84 and 94: without a check, origins that cannot be parsed pass too."""
+    """§9.7.84 and 94: without a check, even origins that cannot be parsed are allowed."""
     options = WebSocketOptions(check_origin=False)
 
     status = await connect(serve, dial, Endpoint(), options, origin)
@@ -152,7 +152,7 @@ async def test_the_sockets_setting_precedes_the_endpoints(
     of_socket: CheckOrigin | None,
     is_allowed: bool,
 ) -> None:
-    """§9.7.86: the endpoint's list counts where the socket has none."""
+    """§9.7.86: the endpoint's list is used if the socket has none."""
     endpoint, options = Endpoint(check_origin=of_endpoint), WebSocketOptions(check_origin=of_socket)
 
     status = await connect(serve, dial, endpoint, options, "http://example.com")
@@ -161,7 +161,7 @@ async def test_the_sockets_setting_precedes_the_endpoints(
 
 
 async def test_only_the_first_origin_header_counts(serve: Serve, dial: Dial) -> None:
-    """§1.5: a second Origin header neither helps nor harms."""
+    """§1.5: a second Origin header is ignored."""
     base_url = await serve(socket_app(UserSocket, WebSocketOptions(check_origin=["//a.test"])))
     allowed, refused = await dial(base_url), await dial(base_url)
     good, bad = ("Origin", "http://a.test"), ("Origin", "http://b.test")
@@ -175,7 +175,7 @@ async def test_only_the_first_origin_header_counts(serve: Serve, dial: Dial) -> 
 
 
 async def test_a_handler_mounted_twice_has_two_policies(serve: Serve, dial: Dial) -> None:
-    """§9.7.98: each mount keeps its own check, whichever is asked first."""
+    """§9.7.98: each mount has its own check."""
     endpoint = Endpoint()
     endpoint.socket("/open", UserSocket, websocket=WebSocketOptions(check_origin=False))
     closed = WebSocketOptions(check_origin=["//a.test"])
@@ -194,7 +194,7 @@ async def test_a_handler_mounted_twice_has_two_policies(serve: Serve, dial: Dial
 async def test_a_refused_origin_is_logged(
     serve: Serve, dial: Dial, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """§1.5, §9.7.91: the refusal and the origin are in the log, in Phoenix's words."""
+    """§1.5, §9.7.91: the refusal and the origin are logged in Phoenix's words."""
     await connect(serve, dial, Endpoint(), WebSocketOptions(), "http://evil.test")
 
     assert "Could not check origin for Phoenix.Socket transport." in caplog.text
@@ -204,7 +204,7 @@ async def test_a_refused_origin_is_logged(
 async def connect(
     serve: Serve, dial: Dial, endpoint: Endpoint, options: WebSocketOptions, origin: str | None
 ) -> int:
-    """The status of a handshake that names an origin."""
+    """The status of a handshake with an origin."""
     client = await dial(await serve(socket_app(UserSocket, options, endpoint=endpoint)))
     extra = [] if origin is None else [("Origin", origin)]
     response = await client.handshake(V2, extra=extra)

@@ -1,4 +1,4 @@
-"""However TCP cuts the bytes, the same frames arrive: splits, batches, and real clients' frames.
+"""Frames arrive unchanged however TCP splits the bytes: splits, batches, and real clients' frames.
 
 Numbers are those of docs/protocol.md.
 """
@@ -23,10 +23,7 @@ def heartbeat(ref: object) -> bytes:
 
 
 async def send_apart(wire: PhoenixWire, *parts: bytes) -> None:
-    """Send each part in a segment of its own that the server has read before the next is sent.
-
-    Client and server share this loop, and the loopback delivers at once: a few turns suffice.
-    """
+    """Send each part in its own segment, which the server reads before the next is sent."""
     for part in parts:
         await wire.client.send_bytes(part)
         for _turn in range(5):
@@ -34,7 +31,7 @@ async def send_apart(wire: PhoenixWire, *parts: bytes) -> None:
 
 
 async def test_a_frame_may_be_split_at_every_byte(reference_url: str, open_wire: Open) -> None:
-    """A short frame cut in two at each of its bytes is answered as if it were whole."""
+    """A short frame that is split at any byte gets the same reply."""
     wire = await open_wire(reference_url)
 
     for cut in range(1, len(heartbeat("99"))):
@@ -47,7 +44,7 @@ async def test_a_frame_may_be_split_at_every_byte(reference_url: str, open_wire:
 async def test_a_long_header_may_be_split_at_every_byte(
     reference_url: str, open_wire: Open, padding: int
 ) -> None:
-    """The same for the longer headers, cut in length and mask."""
+    """The same for longer headers, split in length and mask."""
     wire = await open_wire(reference_url)
     data = encode_frame('[null,"1","phoenix","heartbeat",{}]'.ljust(padding))
 
@@ -57,7 +54,7 @@ async def test_a_long_header_may_be_split_at_every_byte(
 
 
 async def test_frames_may_come_byte_by_byte(reference_url: str, open_wire: Open) -> None:
-    """Two frames that trickle in are two messages."""
+    """Two frames that arrive byte by byte are two messages."""
     wire = await open_wire(reference_url)
     data = heartbeat("1") + heartbeat("2")
 
@@ -67,7 +64,7 @@ async def test_frames_may_come_byte_by_byte(reference_url: str, open_wire: Open)
 
 
 async def test_many_frames_may_come_in_one_segment(reference_url: str, open_wire: Open) -> None:
-    """Frames sent at once are answered one by one, in order."""
+    """Frames of one segment are answered one by one, in order."""
     wire = await open_wire(reference_url)
 
     await wire.client.send_bytes(b"".join(heartbeat(number) for number in range(100)))
@@ -101,7 +98,7 @@ async def test_a_large_frame_does_not_delay_those_behind_it(
 
 
 async def test_the_handshake_may_come_in_pieces(reference_url: str, dial: Dial) -> None:
-    """A request cut inside its head, with a frame behind it, is a handshake all the same."""
+    """A request that is split in its head, followed by a frame, is a valid handshake."""
     client = await dial(reference_url)
     request = build_request("GET", V2, headers_of(client.host)) + heartbeat("1")
 

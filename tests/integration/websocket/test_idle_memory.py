@@ -1,4 +1,4 @@
-"""What an idle, joined connection costs."""
+"""The memory of an idle, joined connection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HANDSHAKE = (
 
 @contextmanager
 def joined(url: str) -> Iterator[None]:
-    """A connection that joined a room; a blocking one, kept as small as can be."""
+    """A blocking, minimal connection that has joined a topic."""
     text = compact_json(["1", "1", "room:lobby", "phx_join", {}]).encode()
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port or 0)) as client:
         client.sendall(_HANDSHAKE)
@@ -36,7 +36,7 @@ def joined(url: str) -> Iterator[None]:
 
 
 def resident_bytes(pid: int) -> int:
-    """The resident memory of a process."""
+    """The resident memory of a process in bytes."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * 4096
 

@@ -1,4 +1,4 @@
-"""The TCP connection under a websocket: the same behaviour on epoll, on asyncio's own, over TLS."""
+"""The TCP connection of a websocket: the same behaviour with epoll, with asyncio, and over TLS."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PROGRESS_BYTES = 2_000
 async def serve_endpoint(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncIterator[ServeEndpoint]:
-    """Serve the room channels with an endpoint, on each kind of stream."""
+    """Serve the room channels of an endpoint, on each kind of stream."""
     context = None
     if request.param == "tls":
         certificate = write_certificate(tmp_path)
@@ -53,7 +53,7 @@ async def serve_endpoint(
 
 
 async def test_all_recorded_conversations_without_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Phoenix was recorded to answer is answered on asyncio's own transports too."""
+    """The recorded conversations of Phoenix also pass on asyncio's own transports."""
     monkeypatch.setattr(poller, "IS_AVAILABLE", False)
 
     async with serving(build_reference_app()) as base_url:
@@ -62,7 +62,7 @@ async def test_all_recorded_conversations_without_epoll(monkeypatch: pytest.Monk
     assert [result.explain() for result in results if not result.passed] == []
 
 
-async def test_words_long_and_short(serve_endpoint: ServeEndpoint, open_wire: Open) -> None:
+async def test_messages_of_any_length(serve_endpoint: ServeEndpoint, open_wire: Open) -> None:
     """Messages of any length, in any segments, are answered in order."""
     wire = await open_wire(await serve_endpoint(Endpoint()))
     await wire.join("room:a")
@@ -79,7 +79,7 @@ async def test_words_long_and_short(serve_endpoint: ServeEndpoint, open_wire: Op
     assert [answer[4]["response"] for answer in answers] == payloads
 
 
-async def test_many_who_speak_at_once_hear_their_own_answers(
+async def test_many_clients_at_once_get_their_own_replies(
     serve_endpoint: ServeEndpoint, open_wire: Open
 ) -> None:
     """More clients than one round serves, each with a message of another length."""
@@ -96,10 +96,10 @@ async def test_many_who_speak_at_once_hear_their_own_answers(
     assert [answer[4]["response"]["text"] for answer in answers] == texts
 
 
-async def test_a_client_that_stopped_reading_hears_the_newest_and_the_end(
+async def test_a_client_that_stopped_reading_gets_the_newest_and_the_end(
     serve_endpoint: ServeEndpoint, open_wire: Open
 ) -> None:
-    """A flood of progress waits as its newest alone; the terminal event is there, and the last."""
+    """Of a flood of progress only the newest is kept; the final event arrives last."""
     endpoint = Endpoint(limits=Limits(max_outbox_bytes=100_000))
     base_url = await serve_endpoint(endpoint)
     deaf, good = await open_wire(base_url), await open_wire(base_url)
@@ -128,7 +128,7 @@ async def test_a_client_that_stopped_reading_hears_the_newest_and_the_end(
 async def test_a_client_too_slow_for_a_flood_is_closed(
     serve_endpoint: ServeEndpoint, open_wire: Open
 ) -> None:
-    """Past the bound, at full flood: 1013 behind whole frames, counted; the others hear it all."""
+    """Over the limit: 1013 after complete frames, counted; the others get everything."""
     limits = Limits(max_outbox_bytes=200_000, close_timeout_s=20.0)
     endpoint = Endpoint(limits=limits)
     base_url = await serve_endpoint(endpoint)
@@ -157,7 +157,7 @@ async def test_a_client_too_slow_for_a_flood_is_closed(
 async def test_what_a_leaving_client_is_owed_is_written(
     serve_endpoint: ServeEndpoint, open_wire: Open
 ) -> None:
-    """A client that asks for much, closes, and reads only then, gets all of it and the close."""
+    """A client that closes before it reads gets all replies and the close frame."""
 
     class TalkativeChannel(OpenChannel):
         @on("talk")
@@ -183,7 +183,7 @@ async def test_what_a_leaving_client_is_owed_is_written(
 async def test_however_clients_go_nothing_is_left(
     serve_endpoint: ServeEndpoint, open_wire: Open, end: str
 ) -> None:
-    """A connection that is reset, dropped or closed is forgotten, with what it had waiting."""
+    """Connections that are reset, dropped or closed leave nothing behind."""
     endpoint = Endpoint()
     wire = await open_wire(await serve_endpoint(endpoint))
     await wire.join("room:a")
@@ -207,7 +207,7 @@ async def test_a_bug_ends_one_connection(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An exception that nobody expected drops its client, is logged, and harms no other."""
+    """An unexpected exception drops its client, is logged, and affects no other."""
     base_url = await serve_endpoint(Endpoint())
     unlucky, lucky = await open_wire(base_url), await open_wire(base_url)
     real = SocketServer.receive

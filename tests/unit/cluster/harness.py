@@ -1,4 +1,4 @@
-"""Buses in one process, over real Unix sockets, and what their nodes hear."""
+"""Buses in one process, over real Unix sockets, and listeners that record their events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIMEOUT_S = 10.0
 
 
 class RecordingListener(NodeListener):
-    """Notes what one node hears and is told of, in order."""
+    """Records the casts and the events that one node gets, in order."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
@@ -39,23 +39,23 @@ class RecordingListener(NodeListener):
         self._notes.put_nowait(("role", node, self.bus.holder("cook")))
 
     async def next(self) -> tuple[Any, ...]:
-        """What was heard or told next, waited for."""
+        """Wait for the next event."""
         async with asyncio.timeout(_TIMEOUT_S):
             return await self._notes.get()
 
     async def next_many(self, count: int) -> list[tuple[Any, ...]]:
-        """The next so many."""
+        """Wait for the next `count` events."""
         return [await self.next() for _ in range(count)]
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing more was heard."""
+        """Whether all events were read."""
         return self._notes.empty()
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder whose name is short enough for sockets."""
+    """A folder with a name that is short enough for socket paths."""
     with tempfile.TemporaryDirectory(prefix="bus-") as name:
         yield Path(name)
 
@@ -64,7 +64,7 @@ def folder() -> Iterator[Path]:
 async def nodes(
     folder: Path, size: int = 2, **options: Any
 ) -> AsyncIterator[list[RecordingListener]]:
-    """So many nodes, each of which knows that all others are up."""
+    """The listeners of `size` nodes, each of which knows that all others are up."""
     async with AsyncExitStack() as stack:
         buses = [
             await stack.enter_async_context(Bus(folder, node, size, **options))

@@ -1,4 +1,4 @@
-"""The bus: order, gaps, comings and goings, calls, roles."""
+"""The bus: order, gaps, nodes that start and end, calls, roles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["folder"]
 
 
 async def test_casts_reach_all_others_in_order(folder: Path) -> None:
-    """What one node casts, each other hears once and in order, and it does not hear itself."""
+    """Each other node gets every cast once and in order; the sender gets none."""
     async with nodes(folder, 3) as (one, two, three):
         for number in range(500):
             one.bus.cast(KIND, b"%d" % number)
@@ -27,8 +27,8 @@ async def test_casts_reach_all_others_in_order(folder: Path) -> None:
         assert one.is_empty
 
 
-async def test_a_node_that_ends_is_down_and_one_that_comes_is_up(folder: Path) -> None:
-    """The end of a stream tells that a node is gone; its successor is a new node."""
+async def test_a_node_that_ends_is_down_and_its_successor_is_up(folder: Path) -> None:
+    """The end of a stream means that a node has ended; its successor is a new node."""
     async with Bus(folder, 0, 2) as bus:
         listener = RecordingListener(bus)
         async with Bus(folder, 1, 2):
@@ -42,8 +42,8 @@ async def test_a_node_that_ends_is_down_and_one_that_comes_is_up(folder: Path) -
             assert await listener.next() == (1, b"hello")
 
 
-async def test_a_full_queue_drops_and_tells_of_the_gap(folder: Path) -> None:
-    """A node that does not read misses casts, and hears that it did even if nothing follows."""
+async def test_a_full_queue_drops_casts_and_reports_a_gap(folder: Path) -> None:
+    """A node that does not read misses casts, and gets a gap event even if no cast follows."""
     async with nodes(folder, max_queue_bytes=100_000) as (one, two):
         sent = 4_000
         for number in range(sent):  # in one tick: the other node cannot read meanwhile
@@ -62,7 +62,7 @@ async def test_a_full_queue_drops_and_tells_of_the_gap(folder: Path) -> None:
 
 
 async def test_a_cast_that_is_too_large_is_a_gap(folder: Path) -> None:
-    """One that can never fit is dropped, and the others go on."""
+    """A cast over the limit is dropped, and later casts arrive."""
     async with nodes(folder, max_queue_bytes=1_000) as (one, two):
         one.bus.cast(KIND, b"x" * 1_001)
         one.bus.cast(KIND, b"small")
@@ -70,8 +70,8 @@ async def test_a_cast_that_is_too_large_is_a_gap(folder: Path) -> None:
         assert await two.next_many(2) == [("gap", 0), (0, b"small")]
 
 
-async def test_a_call_is_answered_behind_what_was_cast_before(folder: Path) -> None:
-    """The answer is taken before the casts that follow it, and after those that came first."""
+async def test_the_reply_to_a_call_follows_earlier_casts(folder: Path) -> None:
+    """The reply arrives after earlier casts and before later ones."""
     async with nodes(folder) as (one, two):
         heard: list[bytes] = []
         one.bus.on_cast("order", lambda _node, body: heard.append(body))
@@ -95,8 +95,8 @@ async def test_a_call_is_answered_behind_what_was_cast_before(folder: Path) -> N
         assert length == 3
 
 
-async def test_a_call_says_why_it_has_no_answer(folder: Path) -> None:
-    """Nobody there, nobody who knows, a bug, or silence: each is a CallError."""
+async def test_a_failed_call_has_a_reason(folder: Path) -> None:
+    """A missing node, a missing handler, a failed handler and silence are all CallErrors."""
     async with nodes(folder, 3, call_timeout_s=0.2) as (one, two, three):
 
         async def sleep(_node: int, _body: bytes) -> bytes:
@@ -122,8 +122,8 @@ async def test_a_call_says_why_it_has_no_answer(folder: Path) -> None:
             await asking
 
 
-async def test_a_role_is_known_to_all_until_its_holder_is_gone(folder: Path) -> None:
-    """Taking, giving up and dying with a role are each heard; newcomers learn of it."""
+async def test_a_role_is_known_to_all_until_its_node_ends(folder: Path) -> None:
+    """All nodes learn that a role was taken, dropped, or lost with its node; so do new nodes."""
     async with Bus(folder, 0, 2) as bus:
         listener = RecordingListener(bus)
         async with Bus(folder, 1, 2) as other:
@@ -138,8 +138,8 @@ async def test_a_role_is_known_to_all_until_its_holder_is_gone(folder: Path) -> 
         assert await listener.next() == ("role", 0, 0)
 
 
-async def test_who_listens_late_is_told_what_is_so(folder: Path) -> None:
-    """A listener hears at once of the nodes that are up, and of their roles."""
+async def test_a_late_listener_gets_the_current_state(folder: Path) -> None:
+    """A new listener is called at once for the nodes that are up, and for their roles."""
     async with nodes(folder) as (one, two):
         two.bus.take_role("cook")
         assert await one.next() == ("role", 1, 1)
@@ -149,10 +149,10 @@ async def test_who_listens_late_is_told_what_is_so(folder: Path) -> None:
         assert await late.next_many(2) == [("up", 1), ("role", 1, 1)]
 
 
-async def test_a_handler_that_fails_makes_nobody_deaf(
+async def test_a_failed_handler_does_not_affect_later_casts(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error is logged, and the next cast is heard."""
+    """The error is logged, and the next cast is handled."""
     async with nodes(folder) as (one, two):
 
         def fail(_node: int, _body: bytes) -> None:
@@ -167,8 +167,8 @@ async def test_a_handler_that_fails_makes_nobody_deaf(
 
 
 @pytest.mark.parametrize("stream", [b"GET / HTTP/1.1\r\n\r\n", pack(Cast(1, KIND, b""))])
-async def test_who_does_not_speak_the_bus_is_hung_up_on(folder: Path, stream: bytes) -> None:
-    """Bytes that are no frames, and casts of nobody, end that stream and no other."""
+async def test_invalid_streams_are_closed(folder: Path, stream: bytes) -> None:
+    """Invalid frames, and casts before a Hello, close only that stream."""
     async with nodes(folder) as (one, two):
         reader, writer = await asyncio.open_unix_connection(folder / "0.bus")
         writer.write(stream)
@@ -180,8 +180,8 @@ async def test_who_does_not_speak_the_bus_is_hung_up_on(folder: Path, stream: by
         assert one.bus.counts.broken == 1
 
 
-async def test_a_lost_stream_is_opened_again_and_its_loss_told(folder: Path) -> None:
-    """A stream that breaks while its node lives is the end of it, and then its return."""
+async def test_a_lost_stream_is_reported_and_reopened(folder: Path) -> None:
+    """If a stream breaks while its node lives, the node is down and then up again."""
     async with nodes(folder) as (one, two):
         [receiver] = two.bus._receivers
 
@@ -193,7 +193,7 @@ async def test_a_lost_stream_is_opened_again_and_its_loss_told(folder: Path) -> 
 
 
 async def test_a_socket_of_a_dead_process_is_replaced(folder: Path) -> None:
-    """What kill -9 left behind does not keep the next process out."""
+    """The socket file of a killed process does not prevent the next start."""
     (await asyncio.to_thread(bound_unix_socket, folder / "0.bus")).close()
 
     async with nodes(folder) as (one, two):

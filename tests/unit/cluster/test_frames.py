@@ -1,4 +1,4 @@
-"""Frames of the bus as bytes."""
+"""The frames of the bus as bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _frames = st.one_of(
 
 @given(st.lists(_frames, max_size=5), st.integers(1, 50))
 def test_frames_arrive_however_the_stream_is_cut(frames: list[Frame], step: int) -> None:
-    """What is packed is read again, in order, from pieces of any size."""
+    """Packed frames are read again, in order, from chunks of any size."""
     stream = b"".join(pack(frame) for frame in frames)
     reader = FrameReader()
 
@@ -50,7 +50,7 @@ def test_frames_arrive_however_the_stream_is_cut(frames: list[Frame], step: int)
         pytest.param(b"\0\0\0\2\x91\x09", id="an unknown tag"),
     ],
 )
-def test_what_is_no_frame_is_an_error(stream: bytes) -> None:
-    """Nothing is guessed of a stream that is not ours."""
+def test_invalid_frames_raise_an_error(stream: bytes) -> None:
+    """Invalid bytes raise an error."""
     with pytest.raises(BrokenStreamError):
         list(FrameReader().feed(stream))

@@ -25,7 +25,7 @@ SIZE = 3
 
 
 class Node:
-    """A presence on the bus, and what a client of it knows."""
+    """A presence on the bus, and a client's view of it."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
@@ -34,33 +34,33 @@ class Node:
         PresenceReplicas(self.presence, bus)
 
     def track(self, key: str, **meta: int) -> Guest:
-        """Someone who is present until it ends."""
+        """Track a guest."""
         guest = Guest(TOPIC)
         self.presence.track(guest, key, meta)
         return guest
 
     @property
     def listed(self) -> Presences:
-        """Who is there, for this node."""
+        """The presences of the topic, for this node."""
         return self.presence.list(TOPIC)
 
 
 @asynccontextmanager
 async def node(folder: Path, number: int, **options: int) -> AsyncIterator[Node]:
-    """One node of the scene."""
+    """One node of a test."""
     async with Bus(folder, number, SIZE, **options) as bus:
         yield Node(bus)
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something has come over the bus."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(5.0):
         while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.001)
 
 
-async def test_each_change_is_told_on_every_node_as_on_its_own(folder: Path) -> None:
-    """Track, update and end: the diffs of another node are those of the owner's."""
+async def test_each_change_is_broadcast_on_every_node(folder: Path) -> None:
+    """Track, update and end: other nodes broadcast the same diffs as the owner's node."""
     async with node(folder, 0) as here, node(folder, 1) as there:
         await until(lambda: bool(here.bus.up and there.bus.up))
         ann = here.track("ann", n=1)
@@ -76,7 +76,7 @@ async def test_each_change_is_told_on_every_node_as_on_its_own(folder: Path) -> 
 
 
 async def test_a_list_shows_all_nodes(folder: Path) -> None:
-    """A key that is present on several nodes has the metas of all, each with a ref of its own."""
+    """A key that is present on several nodes has the metas of all, each with its own ref."""
     async with node(folder, 0) as here, node(folder, 1) as there:
         here.track("ann", n=1)
         there.track("ann", n=2)
@@ -94,8 +94,8 @@ async def test_a_list_shows_all_nodes(folder: Path) -> None:
         assert len(here.presence) == len(there.presence) == 1
 
 
-async def test_a_new_node_is_told_who_is_there(folder: Path) -> None:
-    """What was tracked before a node came is joined there, in one diff for each topic."""
+async def test_a_new_node_gets_earlier_presences(folder: Path) -> None:
+    """Earlier presences join on a new node, in one diff per topic."""
     async with node(folder, 0) as here:
         here.track("ann")
         here.track("ann")
@@ -109,8 +109,8 @@ async def test_a_new_node_is_told_who_is_there(folder: Path) -> None:
             assert here.broadcaster.take_diffs() == []
 
 
-async def test_who_was_on_a_node_that_is_gone_leaves(folder: Path) -> None:
-    """Each survivor tells one diff with all that left; the others stay."""
+async def test_presences_of_an_ended_node_leave(folder: Path) -> None:
+    """Each remaining node broadcasts one diff with all presences that left; the others stay."""
     async with node(folder, 0) as here, node(folder, 2) as third:
         here.track("ann")
         async with node(folder, 1) as there:
@@ -132,7 +132,7 @@ async def test_who_was_on_a_node_that_is_gone_leaves(folder: Path) -> None:
 
 
 async def test_a_gap_is_closed(folder: Path) -> None:
-    """Changes that did not fit into the queue are read anew, and clients end with what is true."""
+    """Changes that did not fit into the queue are read again, and clients get the true state."""
     async with node(folder, 0, max_queue_bytes=50_000) as here, node(folder, 1) as there:
         await until(lambda: bool(here.bus.up and there.bus.up))
         guests = [here.track(f"guest-{number}", n=number) for number in range(2_000)]

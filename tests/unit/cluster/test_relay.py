@@ -27,7 +27,7 @@ class Node:
         self.endpoint.subscribe("room:a", self.receive)
 
     def receive(self, broadcast: Broadcast) -> None:
-        """The subscriber."""
+        """Record a broadcast."""
         self._heard.put_nowait(broadcast)
 
     async def next(self) -> tuple[str, Any]:
@@ -38,8 +38,8 @@ class Node:
         return broadcast.event, broadcast.payload
 
 
-async def test_a_broadcast_is_heard_on_every_node_once(folder: Path) -> None:
-    """Each node's subscribers hear it; nobody relays what came from the bus."""
+async def test_a_broadcast_reaches_every_node_once(folder: Path) -> None:
+    """The subscribers of each node get it once; nodes do not relay broadcasts from the bus."""
     async with nodes(folder, 3) as listeners:
         one, two, three = map(Node, listeners)
 
@@ -60,7 +60,7 @@ async def test_a_broadcast_is_heard_on_every_node_once(folder: Path) -> None:
     [{"a": 1.0, "b": [None, True, "ü\u2028"], "big": 2**70}, b"\x00\xff", [], None, "text", 1e300],
 )
 async def test_a_payload_arrives_as_it_was(folder: Path, payload: Any) -> None:
-    """JSON of any shape and bytes are the same on the other side."""
+    """JSON of any type and bytes arrive unchanged."""
     async with nodes(folder) as listeners:
         one, two = map(Node, listeners)
 
@@ -70,8 +70,8 @@ async def test_a_payload_arrives_as_it_was(folder: Path, payload: Any) -> None:
         assert (event, heard, type(heard)) == ("msg", payload, type(payload))
 
 
-async def test_local_broadcasts_stay_and_the_sender_hears_no_echo(folder: Path) -> None:
-    """`local_broadcast` is for this process; `broadcast_from` spares one subscriber, here only."""
+async def test_local_broadcasts_stay_and_the_sender_gets_no_echo(folder: Path) -> None:
+    """`local_broadcast` stays in this process; `broadcast_from` excludes one subscriber of it."""
     async with nodes(folder) as listeners:
         one, two = map(Node, listeners)
 
@@ -84,7 +84,7 @@ async def test_local_broadcasts_stay_and_the_sender_hears_no_echo(folder: Path) 
 
 
 async def test_what_cannot_be_encoded_reaches_nobody(folder: Path) -> None:
-    """The error is the sender's, on whichever node the listeners are."""
+    """The sender gets the error, whichever node the subscribers are on."""
     async with nodes(folder) as listeners:
         one, two = map(Node, listeners)
 
@@ -96,8 +96,8 @@ async def test_what_cannot_be_encoded_reaches_nobody(folder: Path) -> None:
         assert (await one.next())[0] == "good"
 
 
-async def test_a_topic_that_nobody_joined_elsewhere_is_no_trouble(folder: Path) -> None:
-    """A broadcast that finds no listener on a node ends there."""
+async def test_a_topic_without_subscribers_on_another_node(folder: Path) -> None:
+    """A broadcast without subscribers on a node has no effect there."""
     async with nodes(folder) as listeners:
         one, two = map(Node, listeners)
 

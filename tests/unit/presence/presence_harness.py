@@ -1,4 +1,4 @@
-"""What the tests of presence begin with: someone who hears the diffs, and the rules of clients."""
+"""Helpers for tests of presence: a recording broadcaster, and the rules of phoenix.js."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOPIC = "room:a"
 
 
 class RecordingBroadcaster:
-    """Takes the place of an endpoint, and remembers what was told."""
+    """Takes the place of an endpoint and records the diffs."""
 
     def __init__(self) -> None:
         self._heard: list[tuple[str, Diff]] = []
@@ -23,7 +23,7 @@ class RecordingBroadcaster:
         self._heard.append((topic, payload))
 
     def take_diffs(self) -> list[tuple[str, Diff]]:
-        """The topics and diffs since the last look."""
+        """The topics and diffs since the last call."""
         heard, self._heard = self._heard, []
         return heard
 
@@ -44,17 +44,14 @@ def leaves(presences: Presences) -> Diff:
 
 
 class JsPresence:
-    """What phoenix.js makes of states and diffs: metas by key, told apart by their refs.
-
-    Source: phoenix 1.8.16, assets/js/phoenix/presence.js, syncState and syncDiff.
-    """
+    """The presence state of phoenix.js: metas by key, identified by their refs."""
 
     def __init__(self) -> None:
         self.state: dict[str, list[Meta]] = {}
         self._pending: list[Diff] | None = []
 
     def receive(self, event: str, payload: Any) -> None:
-        """Take a `presence_state` or a `presence_diff`; diffs before the state wait for it."""
+        """Handle a `presence_state` or a `presence_diff`; earlier diffs wait for the state."""
         if event == "presence_state":
             pending, self._pending = self._pending or [], None
             self.state = {key: copy.copy(found["metas"]) for key, found in payload.items()}

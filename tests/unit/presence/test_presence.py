@@ -1,4 +1,4 @@
-"""Presence: what each operation tells, and what a list shows.
+"""Presence: the diffs of each operation, and lists.
 
 Numbers are those of docs/protocol.md.
 """
@@ -28,7 +28,7 @@ class ExtraPresence(Presence):
 
 
 def make_presence(kind: type[Presence] = Presence) -> tuple[Presence, RecordingBroadcaster, Guest]:
-    """A presence, who hears it, and somebody in the room."""
+    """A presence, its broadcaster, and a guest on the topic."""
     broadcaster = RecordingBroadcaster()
     return kind(broadcaster), broadcaster, Guest(TOPIC)
 
@@ -37,7 +37,7 @@ def make_presence(kind: type[Presence] = Presence) -> tuple[Presence, RecordingB
 
 
 def test_fetch_changes_nothing_by_itself() -> None:
-    """§9.10.136: the default fetch gives back what it got."""
+    """§9.10.136: the default fetch returns its argument."""
     presence, _ears, _ann = make_presence()
     presences = one("u1", {"name": "u1", "phx_ref": "ref"})
 
@@ -45,7 +45,7 @@ def test_fetch_changes_nothing_by_itself() -> None:
 
 
 def test_a_list_by_topic_or_by_owner() -> None:
-    """§9.10.137: list takes a topic or a socket, and shows what fetch added."""
+    """§9.10.137: list takes a topic or a socket, and includes the additions of fetch."""
     presence, _ears, ann = make_presence(ExtraPresence)
     before = presence.list(TOPIC)
 
@@ -59,7 +59,7 @@ def test_a_list_by_topic_or_by_owner() -> None:
     ("key", "text"), [(1, "1"), (True, "true"), (False, "false"), ("é", "é"), ("", "")]
 )
 def test_keys_are_listed_as_strings(key: str | int, text: str) -> None:
-    """§9.10.138: an integer key is a string in lists, and so is every other."""
+    """§9.10.138: an integer key is a string in lists, and so are all others."""
     presence, broadcaster, ann = make_presence()
 
     ref = presence.track(ann, key, {})
@@ -70,7 +70,7 @@ def test_keys_are_listed_as_strings(key: str | int, text: str) -> None:
 
 
 def test_get_by_key_shows_all_metas_of_a_key() -> None:
-    """§9.10.139: metas of several owners are one presence; an unknown key or topic is nothing."""
+    """§9.10.139: the metas of several owners are one presence; an unknown key or topic is None."""
     presence, _ears, phone = make_presence(ExtraPresence)
     first = presence.track(phone, 1, {"device": "phone"})
     second = presence.track(Guest(TOPIC), "1", {"device": "desk"})
@@ -84,7 +84,7 @@ def test_get_by_key_shows_all_metas_of_a_key() -> None:
 
 
 def test_metas_are_in_the_order_of_their_owners() -> None:
-    """§6.2: who was there first is listed first, whenever the key was tracked or updated."""
+    """§6.2: the first owner is listed first, whenever the key was tracked or updated."""
     presence, _ears, first = make_presence()
     second = Guest(TOPIC)
     presence.track(first, "other", {})
@@ -97,7 +97,7 @@ def test_metas_are_in_the_order_of_their_owners() -> None:
 
 
 def test_a_list_is_a_copy() -> None:
-    """Whatever a user does to a list, or later to the meta, the presence stays as tracked."""
+    """Modifying a list, or the meta after tracking, does not change the presence."""
     presence, broadcaster, ann = make_presence()
     meta = {"on": 1}
     ref = presence.track(ann, "ann", meta)
@@ -113,7 +113,7 @@ def test_a_list_is_a_copy() -> None:
 
 
 def test_track_and_the_end_of_its_owner() -> None:
-    """§9.10.140: tracking tells joins alone, the owner's end tells leaves alone, same ref."""
+    """§9.10.140: tracking broadcasts only joins, the owner's end only leaves, with the same ref."""
     presence, broadcaster, ann = make_presence()
 
     ref = presence.track(ann, "u1", {"name": "u1"})
@@ -126,7 +126,7 @@ def test_track_and_the_end_of_its_owner() -> None:
 
 
 def test_diffs_show_what_fetch_adds() -> None:
-    """§9.10.141: the joins and the leaves of a diff are fetched."""
+    """§9.10.141: the joins and the leaves of a diff include the additions of fetch."""
     presence, broadcaster, ann = make_presence(ExtraPresence)
 
     ref = presence.track(ann, "u1", {})
@@ -137,7 +137,7 @@ def test_diffs_show_what_fetch_adds() -> None:
 
 
 def test_anything_can_take_the_diffs() -> None:
-    """§9.10.142: who tells the diffs is the user's choice."""
+    """§9.10.142: any object with `local_broadcast` can be the broadcaster."""
     told = []
 
     class Dispatcher:
@@ -164,7 +164,7 @@ def test_untrack_one_of_two() -> None:
 
 @pytest.mark.parametrize("key", ["u1", 7, "constructor", None])
 def test_untrack_of_nothing(key: str | int | None) -> None:
-    """§9.10.145: untracking who is not there is silent, for owners known and unknown."""
+    """§9.10.145: untracking an unknown presence does nothing, for known and unknown owners."""
     presence, broadcaster, ann = make_presence()
     presence.track(ann, "u2", {}, topic="room:b")
     broadcaster.take_diffs()
@@ -176,7 +176,7 @@ def test_untrack_of_nothing(key: str | int | None) -> None:
 
 
 def test_update_is_one_diff() -> None:
-    """§9.10.146, §10.57, §10.58: the new meta joins with a new ref, the old one leaves whole."""
+    """§9.10.146, §10.57, §10.58: the new meta joins with a new ref, the old one leaves intact."""
     presence, broadcaster, ann = make_presence()
     refs = [presence.track(ann, "u1", {"on": 1})]
     refs.append(presence.update(ann, "u1", {"on": 2}))
@@ -194,7 +194,7 @@ def test_update_is_one_diff() -> None:
 
 
 def test_update_with_a_function() -> None:
-    """§6.2: the function gets the stored meta with its ref, and cannot change it."""
+    """§6.2: the function gets the stored meta with its ref, and cannot modify it."""
     presence, broadcaster, ann = make_presence()
     first = presence.track(ann, "u1", {"on": 1})
     broadcaster.take_diffs()
@@ -211,7 +211,7 @@ def test_update_with_a_function() -> None:
 
 
 def test_update_of_nothing() -> None:
-    """§9.10.147: updating who is not there is an error, also when another owner has the key."""
+    """§9.10.147: updating an unknown presence is an error, even if another owner has the key."""
     presence, broadcaster, ann = make_presence()
     presence.track(ann, "u1", {})
     broadcaster.take_diffs()
@@ -224,7 +224,7 @@ def test_update_of_nothing() -> None:
 
 
 def test_one_owner_tracks_a_key_of_a_topic_once() -> None:
-    """§6.2: the same owner, topic and key again is an error; any other of them is not."""
+    """§6.2: a second track of the same owner, topic and key is an error."""
     presence, broadcaster, ann = make_presence()
     presence.track(ann, 5, {})
     presence.track(ann, "6", {})
@@ -249,7 +249,7 @@ def test_the_refs_of_a_meta_are_ours() -> None:
 
 
 def test_another_topic() -> None:
-    """§6.2: a presence may be on any topic, and is addressed by it."""
+    """§6.2: a presence may be on any topic; other operations name that topic too."""
     presence, broadcaster, ann = make_presence()
     first = presence.track(ann, "u1", {"on": 1}, topic="room:b")
     second = presence.update(ann, "u1", {"on": 2}, topic="room:b")
@@ -285,7 +285,7 @@ def test_untrack_without_a_key() -> None:
 
 
 def test_an_end_is_one_diff_for_each_topic() -> None:
-    """§10.57: all keys of who ended leave a topic together."""
+    """§10.57: all keys of an ended owner leave a topic in one diff."""
     presence, broadcaster, ann = make_presence()
     refs = [presence.track(ann, key, {}) for key in ("u1", "u2")]
     elsewhere = presence.track(ann, "u1", {}, topic="room:b")
@@ -302,7 +302,7 @@ def test_an_end_is_one_diff_for_each_topic() -> None:
 
 
 def test_an_owner_that_has_ended_comes_and_goes() -> None:
-    """Tracking for who is gone tells both, as linking to a dead process does in Phoenix."""
+    """Tracking an ended owner broadcasts a join and a leave, as in Phoenix."""
     presence, broadcaster, ann = make_presence()
     ann.end()
     ann.end()

@@ -1,4 +1,4 @@
-"""Following presences on the server: what handle_metas is called with.
+"""The calls of handle_metas.
 
 Numbers are those of docs/protocol.md.
 """
@@ -15,7 +15,7 @@ from tests.unit.presence.presence_harness import TOPIC, RecordingBroadcaster, jo
 
 
 class Following(Presence):
-    """Notes what handle_metas is called with; its state is how often."""
+    """Records the arguments of handle_metas; its state counts the calls."""
 
     def __init__(self, broadcaster: RecordingBroadcaster) -> None:
         super().__init__(broadcaster)
@@ -35,12 +35,12 @@ class Following(Presence):
 
 
 def following() -> tuple[Following, Guest, Guest]:
-    """A presence that is followed, and two owners in the room."""
+    """A presence with handle_metas, and two owners on the topic."""
     return Following(RecordingBroadcaster()), Guest(TOPIC), Guest(TOPIC)
 
 
 def test_handle_metas_without_init() -> None:
-    """§9.10.149: a class that follows must say what it begins with."""
+    """§9.10.149: a class with handle_metas must have an initial state."""
     with pytest.raises(ChannelDefinitionError, match="no init"):
 
         class Careless(Presence):
@@ -49,7 +49,7 @@ def test_handle_metas_without_init() -> None:
 
 
 def test_a_new_topic_is_followed() -> None:
-    """§9.10.150: the first presence of a topic appears, with the diff that told it."""
+    """§9.10.150: the first presence of a topic is passed on, with its diff."""
     presence, ann, _bob = following()
 
     ref = presence.track(ann, "u1", {"on": 1})
@@ -65,7 +65,7 @@ def test_a_new_topic_is_followed() -> None:
 
 
 def test_more_keys_are_followed() -> None:
-    """§9.10.151: further keys stand beside the first, and what was given before does not change."""
+    """§9.10.151: more keys are added, and earlier arguments do not change."""
     presence, ann, _bob = following()
     presence.track(ann, "u1", {"on": 1})
 
@@ -76,7 +76,7 @@ def test_more_keys_are_followed() -> None:
 
 
 def test_more_metas_are_followed_in_the_order_they_came() -> None:
-    """§9.10.152: metas of one key are appended as they join, whatever the order of owners."""
+    """§9.10.152: metas of one key are appended in the order of their joins, not of their owners."""
     presence, ann, bob = following()
     presence.track(ann, "other", {"on": 0})
     presence.track(bob, "u1", {"on": 1})
@@ -88,7 +88,7 @@ def test_more_metas_are_followed_in_the_order_they_came() -> None:
 
 
 def test_the_end_of_a_topic_is_followed() -> None:
-    """§9.10.153: after the last presence left there is nothing."""
+    """§9.10.153: after the last presence left, the topic is empty."""
     presence, ann, _bob = following()
     presence.track(ann, "u1", {"on": 1})
 
@@ -99,7 +99,7 @@ def test_the_end_of_a_topic_is_followed() -> None:
 
 
 def test_the_end_of_a_key_is_followed() -> None:
-    """§9.10.154: a key is gone with its last meta, others stay."""
+    """§9.10.154: a key is removed with its last meta; others stay."""
     presence, ann, bob = following()
     presence.track(ann, "u1", {"on": 1})
     presence.track(bob, "u2", {"on": 2})
@@ -110,7 +110,7 @@ def test_the_end_of_a_key_is_followed() -> None:
 
 
 def test_the_end_of_a_meta_is_followed() -> None:
-    """§9.10.155: of several metas of a key only the departed one goes."""
+    """§9.10.155: of several metas of a key, only one is removed."""
     presence, ann, bob = following()
     presence.track(ann, "u1", {"on": 1})
     presence.track(bob, "u1", {"on": 2})
@@ -121,7 +121,7 @@ def test_the_end_of_a_meta_is_followed() -> None:
 
 
 def test_a_handle_metas_that_raises(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged and its state kept; presences and diffs go on."""
+    """The error is logged and the state kept; presences and diffs continue."""
 
     class Raising(Following):
         def handle_metas(self, topic: str, diff: Diff, presences: Any, state: int) -> int:

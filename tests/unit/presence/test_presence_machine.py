@@ -28,7 +28,7 @@ keys = st.sampled_from(["ann", "bob", "7"])
 
 
 class PresentChannel(Channel):
-    """Pushes the state after the join, and tracks what its client says, where it says."""
+    """Pushes the state after the join, and tracks what the client asks for."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         socket.send_self("after_join")
@@ -62,7 +62,7 @@ class PresentChannel(Channel):
 
 
 class PresenceMachine(RuleBasedStateMachine):
-    """Clients join, track, update, untrack, and end in every way there is."""
+    """Clients join, track, update, untrack, and end in every possible way."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class PresenceMachine(RuleBasedStateMachine):
 
     @rule(client=clients, topic=topics, reason=st.sampled_from(["normal", "a fire", None]))
     def leave(self, client: int, topic: str, reason: str | None) -> None:
-        """End by a leave, by a stop, or by a stop that is a crash."""
+        """End a channel by a leave, a graceful stop, or a stop with an error."""
         self.be_joined(client, topic)
         self.end(client, topic)
         if reason is None:
@@ -125,7 +125,7 @@ class PresenceMachine(RuleBasedStateMachine):
 
     @rule(client=clients)
     def reconnect(self, client: int) -> None:
-        """Drop the connection with all that is joined on it, and open another."""
+        """Drop a connection with all its channels, and open another."""
         for topic in TOPICS:
             self.end(client, topic)
         self.clients[client].server.closed(GONE)
@@ -162,7 +162,7 @@ class PresenceMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_client_has_the_list(self) -> None:
-        """States and diffs, by the rules of phoenix.js, give what a list gives."""
+        """By the rules of phoenix.js, states and diffs result in the list."""
         for number, client in enumerate(self.clients):
             for _join_ref, _ref, topic, event, payload in client.received():
                 if (number, topic) in self.views:
@@ -174,7 +174,7 @@ class PresenceMachine(RuleBasedStateMachine):
             }
 
     def teardown(self) -> None:
-        """When all are gone nothing is left."""
+        """After all channels have ended, nothing is left."""
         for client in self.clients:
             client.server.closed(GONE)
         assert (len(self.presence), self.presence._tracker.owners) == (0, 0)

@@ -32,7 +32,7 @@ class ExtraPresence(Presence):
 
 
 def make_presence(kind: type[Presence] = Presence) -> tuple[Presence, RecordingBroadcaster, Guest]:
-    """A presence, who hears it, and somebody in the room."""
+    """A presence, its broadcaster, and a guest on the topic."""
     broadcaster = RecordingBroadcaster()
     return kind(broadcaster), broadcaster, Guest(TOPIC)
 
@@ -57,7 +57,7 @@ def test_a_meta_is_a_dict(meta: Any) -> None:
 
 
 def test_a_meta_is_json() -> None:
-    """What no client could hear is refused before anything changes."""
+    """A meta that cannot be sent is refused before anything changes."""
     presence, broadcaster, ann = make_presence()
 
     with pytest.raises(EncodeError):
@@ -91,7 +91,7 @@ def test_keys_that_have_no_string(key: Any) -> None:
 
 
 def test_a_socket_in_connect_is_not_present() -> None:
-    """It has no channel whose end could end the presence."""
+    """It has no channel, so the presence would never end."""
     presence, broadcaster, _ann = make_presence()
     socket = Socket(Engine(), SocketHandler)
 
@@ -105,7 +105,7 @@ def test_a_socket_in_connect_is_not_present() -> None:
 
 
 def test_fetch_is_called_for_both_sides_of_a_diff() -> None:
-    """§6.2: joins, then leaves, also when they are empty; and once for a list."""
+    """§6.2: joins, then leaves, even if they are empty; and once for a list."""
     calls: list[tuple[str, list[str]]] = []
 
     class Noting(Presence):
@@ -123,7 +123,7 @@ def test_fetch_is_called_for_both_sides_of_a_diff() -> None:
 
 
 def test_a_fetch_that_raises(caplog: pytest.LogCaptureFixture) -> None:
-    """Diffs go out as they were tracked, so clients stay right; a list raises."""
+    """A diff is sent without additions, so clients stay correct; a list raises."""
 
     class Failing(Presence):
         def fetch(self, topic: str, presences: Presences) -> Presences:
@@ -142,8 +142,8 @@ def test_a_fetch_that_raises(caplog: pytest.LogCaptureFixture) -> None:
         presence.list(TOPIC)
 
 
-def test_a_diff_that_cannot_be_told(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and neither the tracker nor the end of the channel fails by it."""
+def test_a_diff_that_cannot_be_broadcast(caplog: pytest.LogCaptureFixture) -> None:
+    """The error is logged; neither the tracker nor the end of the channel fails."""
 
     class Mute:
         def local_broadcast(self, topic: str, event: str, payload: Payload) -> None:
@@ -164,12 +164,12 @@ def test_a_diff_that_cannot_be_told(caplog: pytest.LogCaptureFixture) -> None:
 # Order.
 
 
-def test_what_a_listener_tracks_is_told_next() -> None:
-    """§6.3: diffs are told in the order of the operations, whoever caused them."""
+def test_what_a_subscriber_tracks_is_broadcast_next() -> None:
+    """§6.3: diffs are sent in the order of the operations, whoever caused them."""
     order: list[tuple[str, list[str]]] = []
 
     class Echoing:
-        """A listener that answers each of the first diffs, and one that comes after it."""
+        """A subscriber that reacts to the first diffs, and another one after it."""
 
         def local_broadcast(self, topic: str, event: str, payload: Diff) -> None:
             key = next(iter(payload["joins"]))

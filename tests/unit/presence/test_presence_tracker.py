@@ -1,4 +1,4 @@
-"""The tracker: refs, and what it remembers.
+"""The tracker: refs, and what it stores.
 
 Numbers are those of docs/protocol.md.
 """
@@ -31,13 +31,13 @@ def test_a_ref_is_time_node_and_count() -> None:
 
 
 def test_refs_of_one_moment_differ() -> None:
-    """As many refs as the counter has values differ though the clock stands still."""
+    """Refs differ even if the clock stands still, up to the number of counter values."""
     refs = Refs(lambda: 1, 0)
 
     assert len({refs.next() for _ in range(2**16)}) == 2**16
 
 
-def test_a_meta_that_could_not_be_told_is_not_stored() -> None:
+def test_a_meta_that_cannot_be_sent_is_not_stored() -> None:
     """It is told inside of messages: one nested nearly as deep as can be written would break the
     joins of all others."""
     tracker = Tracker(Refs(lambda: 1, 0), lambda: None)
@@ -56,8 +56,8 @@ def test_a_meta_that_could_not_be_told_is_not_stored() -> None:
         assert len(tracker.changes) == 1
 
 
-def test_it_forgets_who_ended() -> None:
-    """A thousand owners that came and went leave nothing behind."""
+def test_ended_owners_leave_nothing_behind() -> None:
+    """A thousand owners that tracked and ended leave nothing behind."""
     tracker = Tracker(Refs(lambda: 1, 0), lambda: None)
 
     for number in range(1_000):
@@ -71,7 +71,7 @@ def test_it_forgets_who_ended() -> None:
 
 
 def test_one_owner_is_watched_once() -> None:
-    """Tracking and untracking again and again does not grow what waits for the owner's end."""
+    """Repeated tracking and untracking does not register more callbacks for the owner's end."""
     tracker = Tracker(Refs(lambda: 1, 0), lambda: None)
     guest = Guest(TOPIC)
 

@@ -1,4 +1,4 @@
-"""What hypothesis draws for tests of the wire, and the other end of the wire: a client's hand."""
+"""Hypothesis strategies for messages, and the binary format from the client's side."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ binary_pushes = st.builds(
 
 
 def client_push(message: Message) -> bytes:
-    """The binary frame of a V2 client, by the layout of the protocol."""
+    """The binary frame of a V2 client, by the protocol's format."""
     fields = (message.join_ref, message.ref, message.topic, message.event)
     strings = [field.encode() for field in fields]
     sizes = bytes(len(string) for string in strings)
@@ -49,7 +49,7 @@ def client_push(message: Message) -> bytes:
 
 
 def read_binary(data: bytes, fields: int) -> tuple[int, list[str], bytes]:
-    """Kind, strings and payload of a server's binary frame with so many strings."""
+    """Kind, strings and payload of a server's binary frame with `fields` strings."""
     kind, sizes = data[0], data[1 : 1 + fields]
     strings = []
     start = 1 + fields

@@ -1,4 +1,4 @@
-"""What a web page may make its visitor's browser send: hosts, bodies, origins."""
+"""Requests that a web page can make a browser send: hosts, bodies, origins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOST = "127.0.0.1:4000"
 
 
 def guard(*hosts: str, origins: tuple[str, ...] = ()) -> PageGuard:
-    """A guard that answers to these hosts, and lets pages of these origins change things."""
+    """A guard that accepts these hosts, and changes by pages of these origins."""
     return PageGuard(
         map(host_pattern, hosts),
         (SAME_HOST, *origins),
@@ -39,7 +39,7 @@ def guard(*hosts: str, origins: tuple[str, ...] = ()) -> PageGuard:
     ],
 )
 def test_addresses_and_localhost_are_always_answered(host: str | None) -> None:
-    """No page can make its name an address; and who sends no Host is no browser."""
+    """No page can have an address as its host; a request without Host is not from a browser."""
     assert guard().refuse_host(host) is None
 
 
@@ -55,7 +55,7 @@ def test_addresses_and_localhost_are_always_answered(host: str | None) -> None:
     ],
 )
 def test_all_other_hosts_are_refused(host: str) -> None:
-    """421 names what to do, and shows the host in ASCII."""
+    """The 421 says what to do, and shows the host in ASCII."""
     refused = guard().refuse_host(host)
 
     assert refused is not None
@@ -82,7 +82,7 @@ def test_all_other_hosts_are_refused(host: str) -> None:
     ],
 )
 def test_named_hosts(entry: str, answered: list[str], refused: list[str]) -> None:
-    """A name is that host alone, `*.` in front takes in what is below it, `*` is every host."""
+    """A name matches only that host, `*.` also its subdomains, and `*` every host."""
     one = guard(entry)
 
     assert [host for host in [*answered, *refused] if one.refuse_host(host) is None] == answered
@@ -107,7 +107,7 @@ def test_named_hosts(entry: str, answered: list[str], refused: list[str]) -> Non
     ],
 )
 def test_an_entry_that_can_never_match_is_a_mistake(entry: str, advice: str) -> None:
-    """The text says what to write instead."""
+    """The error says what to write instead."""
     with pytest.raises(ValueError, match=r"host|ASCII") as refused:
         host_pattern(entry)
 
@@ -116,7 +116,7 @@ def test_an_entry_that_can_never_match_is_a_mistake(entry: str, advice: str) -> 
 
 @pytest.mark.parametrize("entry", ["::1", "[::1]", "10.0.0.5", "xn--bro-hoa.example", "my_nas"])
 def test_other_entries_are_taken(entry: str) -> None:
-    """Addresses are answered anyway, but naming one is no mistake."""
+    """Addresses need no entry, but an entry is not an error."""
     assert host_pattern(entry) == entry
 
 
@@ -144,7 +144,7 @@ def test_the_names_of_a_machine(hostname: str, names: set[str]) -> None:
     ],
 )
 def test_a_body_of_another_type_is_refused(method: str, kind: str | None) -> None:
-    """415 for all that a page can send without asking, a missing type among it."""
+    """415 for all types that a page can send without a preflight, and for a missing type."""
     headers = {} if kind is None else {"Content-Type": kind}
 
     refused = refuse_body(method, headers, has_body=True)
@@ -168,7 +168,7 @@ def test_a_body_of_another_type_is_refused(method: str, kind: str | None) -> Non
     ],
 )
 def test_other_bodies_are_taken(method: str, kind: str | None, has_body: bool) -> None:
-    """JSON however it is named, no body, and methods that change nothing."""
+    """All JSON types, requests without a body, and methods that change nothing."""
     headers = {} if kind is None else {"Content-Type": kind}
 
     assert refuse_body(method, headers, has_body=has_body) is None
@@ -190,8 +190,8 @@ def test_other_bodies_are_taken(method: str, kind: str | None, has_body: bool) -
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "BREW"])
-def test_pages_from_elsewhere_change_nothing(method: str, headers: dict[str, str]) -> None:
-    """403 names what to do; a page of the same site is judged like any other."""
+def test_other_pages_cannot_change_anything(method: str, headers: dict[str, str]) -> None:
+    """The 403 says what to do; a page of the same site is checked like any other."""
     refused = guard(origins=("//friend.example",)).refuse_origin(method, {"Host": HOST, **headers})
 
     assert refused is not None
@@ -212,8 +212,8 @@ def test_pages_from_elsewhere_change_nothing(method: str, headers: dict[str, str
         ("OPTIONS", {"Origin": "http://evil.example"}),
     ],
 )
-def test_other_callers_may(method: str, headers: dict[str, str]) -> None:
-    """No browser, pages of the server's own host, listed ones; and who only looks."""
+def test_other_requests_are_allowed(method: str, headers: dict[str, str]) -> None:
+    """Programs, pages of the server's own host, listed pages, and requests that only read."""
     one = guard(origins=("//friend.example",))
 
     assert one.refuse_origin(method, {"Host": HOST, **headers}) is None
@@ -234,7 +234,7 @@ def test_a_request_without_a_host_shares_none_with_a_page() -> None:
 def test_little_of_a_foreign_text_is_repeated(
     ask: Callable[[PageGuard, str], Refusal | None],
 ) -> None:
-    """What a page wrote comes back cut to 200 bytes, in ASCII."""
+    """Text from a page is shortened to 200 bytes and converted to ASCII."""
     refused = ask(guard(), "http://" + "é" * 5_000)
 
     assert refused is not None
@@ -243,5 +243,5 @@ def test_little_of_a_foreign_text_is_repeated(
 
 
 def test_any_host_is_a_pattern() -> None:
-    """`*` is what the settings call every host."""
+    """`*` stands for every host."""
     assert host_pattern("*") == ANY_HOST

@@ -1,4 +1,4 @@
-"""Websocket frames: RFC 6455 §5, and docs/protocol.md §1.9 for what Bandit does with odd ones."""
+"""Websocket frames: RFC 6455 §5, and docs/protocol.md §1.9 for Bandit's handling of odd ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_MASK = b"\0\0\0\0"
 
 
 def unmask(mask: bytes, data: bytearray) -> None:
-    """Xor in place, a byte at a time."""
+    """XOR in place, byte by byte."""
     for place in range(len(data)):
         data[place] ^= mask[place % 4]
 
@@ -41,7 +41,7 @@ def client_frame(
     mask: bytes = NO_MASK,
     size_bytes: int | None = None,
 ) -> bytes:
-    """A masked frame, as RFC 6455 §5.2 draws it; the length in so many bytes if given."""
+    """A masked frame by RFC 6455 §5.2; `size` selects the size of the length field."""
     length = len(payload)
     if size_bytes is None:
         size_bytes = 0 if length < 126 else 2 if length < 65536 else 8
@@ -63,7 +63,7 @@ def read(data: bytes, max_frame_bytes: int = PLENTY) -> RawFrame | None:
 
 
 def code_of(data: bytes, max_frame_bytes: int = PLENTY) -> int:
-    """The close code with which these bytes are refused."""
+    """The close code for these bytes."""
     with pytest.raises(RemoteProtocolError) as refused:
         read(data, max_frame_bytes)
     return refused.value.close_code
@@ -78,7 +78,7 @@ masks = st.binary(min_size=4, max_size=4)
 def test_a_frame_is_read_when_it_is_whole(
     opcode: int, payload: bytes, is_final: bool, mask: bytes, size_bytes: int | None
 ) -> None:
-    """At every split a data frame is not yet there, and then it is what the client wrote."""
+    """Cut at any point a data frame is incomplete; the complete one is what the client sent."""
     data = client_frame(opcode, payload, is_final=is_final, mask=mask, size_bytes=size_bytes)
     buffer = bytearray(b"before" + data + b"after")
     ends = range(6, 6 + len(data))
@@ -102,7 +102,7 @@ def test_a_control_frame_is_read_when_it_is_whole(opcode: int, payload: bytes, m
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536])
 def test_the_lengths_at_which_headers_change(length: int) -> None:
-    """A frame is read whole, and not one byte early, at every size of header."""
+    """A frame with any size of header is read when it is complete, and not earlier."""
     data = client_frame(BINARY, b"x" * length)
 
     assert read(data[:-1]) is None
@@ -111,7 +111,7 @@ def test_the_lengths_at_which_headers_change(length: int) -> None:
 
 
 def test_reading_leaves_the_buffer_alone() -> None:
-    """The payload is a copy, so that the buffer may be read again or be overwritten."""
+    """The payload is a copy, so the buffer may be read again or overwritten."""
     buffer = bytearray(client_frame(TEXT, b"hello", mask=b"mask"))
     before = bytes(buffer)
 
@@ -157,7 +157,7 @@ def test_reading_leaves_the_buffer_alone() -> None:
     ],
 )
 def test_what_rfc_6455_forbids(data: bytes) -> None:
-    """A frame that may not be is refused with 1002, told by its first two bytes."""
+    """A forbidden frame is refused with 1002 after its first two bytes."""
     assert code_of(data) == 1002
     assert code_of(data[:2]) == 1002
     assert read(data[:1]) is None
@@ -165,7 +165,7 @@ def test_what_rfc_6455_forbids(data: bytes) -> None:
 
 @pytest.mark.parametrize("length", [10, 200, 70_000])
 def test_the_largest_frame(length: int) -> None:
-    """A frame may have so many bytes with its header; one more is refused with 1009."""
+    """A frame may have `max_frame_bytes` with its header; one byte more is refused with 1009."""
     data = client_frame(BINARY, b"x" * length)
 
     assert read(data, len(data)) is not None
@@ -173,7 +173,7 @@ def test_the_largest_frame(length: int) -> None:
 
 
 def test_a_large_frame_is_refused_before_it_is_there() -> None:
-    """The header is enough to refuse a frame."""
+    """The header alone is enough to refuse a frame."""
     header = client_frame(BINARY, b"x" * 70_000)[:10]
 
     assert code_of(header, 70_000) == 1009
@@ -183,7 +183,7 @@ def test_a_large_frame_is_refused_before_it_is_there() -> None:
 @given(st.binary(max_size=40))
 @steady
 def test_random_bytes_are_a_frame_or_refused(data: bytes) -> None:
-    """Whatever arrives is a frame, too little, or a RemoteProtocolError with 1002 or 1009."""
+    """Any bytes are a frame, incomplete, or a RemoteProtocolError with 1002 or 1009."""
     try:
         frame = read(data, 30)
     except RemoteProtocolError as error:
@@ -205,7 +205,7 @@ def fragment(opcode: int, payload: bytes, is_final: bool) -> RawFrame:
 @given(st.sampled_from([TEXT, BINARY]), st.lists(st.binary(max_size=9), min_size=1, max_size=6))
 @steady
 def test_fragments_become_one_message(opcode: int, pieces: list[bytes]) -> None:
-    """However a message is cut, it comes out whole with its last fragment, and not before."""
+    """However a message is cut, its last fragment completes it."""
     assembler = Assembler(100)
     last = len(pieces) - 1
 
@@ -219,7 +219,7 @@ def test_fragments_become_one_message(opcode: int, pieces: list[bytes]) -> None:
 
 
 def test_an_assembler_serves_one_message_after_another() -> None:
-    """Nothing of a message is left for the next."""
+    """A new message starts empty."""
     assembler = Assembler(10)
 
     first = [assembler.add(fragment(TEXT, b"a", False)), assembler.add(fragment(0, b"b", True))]
@@ -237,13 +237,13 @@ def refused_with(assembler: Assembler, frame: RawFrame) -> int:
 
 
 def test_a_stray_continuation() -> None:
-    """A continuation of nothing is refused with 1002."""
+    """A continuation without a message is refused with 1002."""
     assert refused_with(Assembler(10), fragment(CONTINUATION, b"", True)) == 1002
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_a_message_inside_another(opcode: int) -> None:
-    """A new message before the last one ended is refused with 1002."""
+    """A new message before the end of the last one is refused with 1002."""
     assembler = Assembler(10)
     assembler.add(fragment(TEXT, b"a", False))
 
@@ -252,7 +252,7 @@ def test_a_message_inside_another(opcode: int) -> None:
 
 
 def test_a_message_of_too_many_bytes() -> None:
-    """All fragments together may have so many bytes; one more is refused with 1009."""
+    """The limit is for all fragments together; one byte more is refused with 1009."""
     assembler = Assembler(3)
     assembler.add(fragment(TEXT, b"ab", False))
     assembler.add(fragment(CONTINUATION, b"c", False))
@@ -264,7 +264,7 @@ def test_a_message_of_too_many_bytes() -> None:
 
 
 def test_the_answer_to_every_close_code() -> None:
-    """1000-1003, 1007-1011 and what is beyond 2999 are answered with 1000, others with 1002."""
+    """1000-1003, 1007-1011 and codes above 2999 get 1000, all others 1002."""
     fine = {*range(1000, 1004), *range(1007, 1012), *range(3000, 65536)}
 
     answers = [close_answer(bytearray(code.to_bytes(2))) for code in range(65536)]
@@ -285,7 +285,7 @@ def test_the_answer_to_every_close_code() -> None:
     ids=["empty", "half a code", "with a reason", "bad reason", "1005"],
 )
 def test_the_answer_to_a_close_frame(payload: bytes, expected: int) -> None:
-    """An empty close is normal; half a code or a reason that is no UTF-8 is not."""
+    """An empty close is normal; half a code or a reason that is not UTF-8 is not."""
     assert expected == close_answer(bytearray(payload))
 
 
@@ -299,7 +299,7 @@ def test_the_bytes_of_a_close_frame() -> None:
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, PONG, CLOSE])
 def test_the_bytes_of_a_short_frame(opcode: int) -> None:
-    """A frame goes out whole and unmasked."""
+    """A frame is written complete and unmasked."""
     assert write_frame(opcode, b"hello") == bytes((0x80 | opcode, 5)) + b"hello"
 
 

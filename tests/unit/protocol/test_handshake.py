@@ -60,7 +60,7 @@ def test_an_upgrade(headers: dict[str, str]) -> None:
     ],
 )
 def test_no_upgrade(header: str, value: str | None, expected: str) -> None:
-    """What is wrong with a request is said in a sentence that names the header."""
+    """The error is a sentence that names the wrong header."""
     headers = {name: text for name, text in {**FINE, header: value}.items() if text is not None}
 
     problem = upgrade_error(headers, HTTP_1_1)
@@ -70,12 +70,12 @@ def test_no_upgrade(header: str, value: str | None, expected: str) -> None:
 
 
 def test_http_1_0_cannot_upgrade() -> None:
-    """A request of HTTP/1.0 is no upgrade, whatever its headers."""
+    """A request of HTTP/1.0 is not an upgrade, whatever its headers."""
     assert upgrade_error(FINE, (1, 0)) == "HTTP version must be 1.1 or newer, got 1.0"
 
 
 def test_the_connection_header_is_looked_at_first() -> None:
-    """29: a plain GET is told about its connection header."""
+    """29: the error for a plain GET is about its connection header."""
     problem = upgrade_error({}, HTTP_1_1)
 
     assert problem is not None
@@ -83,12 +83,12 @@ def test_the_connection_header_is_looked_at_first() -> None:
 
 
 def test_the_accept_key() -> None:
-    """The key of RFC 6455's example is answered as there."""
+    """The example of RFC 6455."""
     assert accept_key(KEY) == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
 def test_the_bytes_of_a_101() -> None:
-    """Headers go out as given, in order, each on a line."""
+    """Headers are written unchanged and in order, one per line."""
     headers = [("upgrade", "websocket"), ("connection", "Upgrade")]
 
     assert switching_protocols(headers) == (
@@ -107,7 +107,7 @@ def test_the_bytes_of_a_101() -> None:
     ],
 )
 def test_what_a_client_offers(header: str | None, expected: list[str] | None) -> None:
-    """The header is split at commas and trimmed; blanks are dropped; no header is no offer."""
+    """The header is split at commas and trimmed; empty names are dropped; no header is no offer."""
     assert expected == offered_subprotocols(header)
 
 
@@ -129,12 +129,12 @@ def test_what_a_client_offers(header: str | None, expected: list[str] | None) ->
 def test_the_subprotocol(
     offered: list[str] | None, supported: list[str] | None, expected: tuple[bool, str | None]
 ) -> None:
-    """99, 101, 102: the first of the server's list that was offered; no overlap refuses."""
+    """99, 101, 102: the first offered entry of the server's list; without one it is refused."""
     assert expected == select_subprotocol(offered, supported)
 
 
 def test_every_choice_of_subprotocol() -> None:
-    """Whatever is offered and supported, the server's order decides."""
+    """The server's order decides, whatever is offered."""
     lists = [list(names) for size in range(4) for names in itertools.permutations("abc", size)]
 
     for offered, supported in itertools.product(lists, lists):
@@ -174,6 +174,6 @@ def test_the_auth_token(header: str | None, expected: tuple[str | None, str | No
 
 @pytest.mark.parametrize("encoded", ["Pz8_Pj4-", "a b", "YQ=x", "é", "A"])
 def test_an_auth_token_in_another_alphabet(encoded: str) -> None:
-    """The token is in standard base64; anything else is an error, and HTTP 500."""
+    """The token is in standard base64; anything else is an error, HTTP 500."""
     with pytest.raises(ValueError, match=r".+"):
         take_auth_token(f"phoenix, {BEARER}{encoded}")

@@ -1,4 +1,4 @@
-"""JSON by Jason's rules: what is refused, which of equal keys wins, which bytes go out."""
+"""JSON by Jason's rules: refused texts, duplicate keys, and written bytes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BOTH = pytest.mark.parametrize(
 
 
 class Pairs(list[tuple[str, Any]]):
-    """A JSON object as it is written: keys may come twice."""
+    """A JSON object as a list of pairs, with possible duplicate keys."""
 
 
 # Texts that are equal to their plain selves, but written with an escape.
@@ -48,7 +48,7 @@ repetitive: st.SearchStrategy[Any] = st.recursive(
 
 
 def written(value: Any, is_escaped: bool) -> str:
-    """JSON text of a value, with every string escaped as far as possible, or not at all."""
+    """The JSON text of a value, with every string escaped as far as possible, or not at all."""
     if isinstance(value, Pairs):
         inner = (f"{written(k, is_escaped)}:{written(v, is_escaped)}" for k, v in value)
         return "{" + ",".join(inner) + "}"
@@ -61,7 +61,7 @@ def written(value: Any, is_escaped: bool) -> str:
 
 
 def meant(value: Any) -> Any:
-    """What Jason makes of it: the first of equal keys wins."""
+    """The value that Jason reads: the first of equal keys wins."""
     if isinstance(value, Pairs):
         return {key: meant(inner) for key, inner in reversed(value)}
     return [meant(item) for item in value] if isinstance(value, list) else value
@@ -109,7 +109,7 @@ def meant(value: Any) -> Any:
     ids=lambda payload: repr(payload[:12]) if isinstance(payload, bytes) else None,
 )
 def test_what_jason_refuses(serializer: Serializer, around: Any, payload: bytes) -> None:
-    """JSON that Python would read leniently ends the connection with 1011."""
+    """JSON that Python accepts, but Jason does not, closes the connection with 1011."""
     with pytest.raises(RemoteProtocolError) as refused:
         serializer.decode(around(payload), is_binary=False)
 
@@ -139,7 +139,7 @@ def test_what_jason_refuses(serializer: Serializer, around: Any, payload: bytes)
 def test_what_jason_reads(
     serializer: Serializer, around: Any, payload: bytes, expected: Any
 ) -> None:
-    """Numbers keep their kind and size, escapes become text, whitespace is nothing."""
+    """Numbers keep their type and size, escapes become text, whitespace is ignored."""
     message = serializer.decode(around(payload), is_binary=False)
 
     assert expected == message.payload
@@ -185,7 +185,7 @@ def test_equal_keys_anywhere(
 @given(topic=keys, value=repetitive, is_escaped=st.booleans())
 @steady
 def test_the_topic_hides_no_repeated_key(topic: str, value: Any, is_escaped: bool) -> None:
-    """Colons in the topic, escaped or plain, never make a repeated key pass unseen."""
+    """Colons in the topic, escaped or not, do not hide a duplicate key."""
     text = f'["1","2",{written(topic, is_escaped)},"e",{written(value, is_escaped=False)}]'
 
     message = V2.decode(text.encode(), is_binary=False)
@@ -206,19 +206,19 @@ def test_the_topic_hides_no_repeated_key(topic: str, value: Any, is_escaped: boo
     ],
 )
 def test_a_cheap_look_for_equal_keys(data: bytes, payload: Any, topic: Any, expected: bool) -> None:
-    """Flat messages without escapes are certain to repeat no key; others are looked at again."""
+    """Flat messages without escapes cannot have duplicate keys; others are parsed again."""
     assert jason.may_repeat_keys(data, payload, topic) is expected
 
 
 def test_a_byte_order_mark_is_refused() -> None:
-    """A byte order mark is no JSON."""
+    """A byte order mark is not JSON."""
     for text in (v1(b"{}"), v2(b"{}")):
         with pytest.raises(RemoteProtocolError, match="not JSON"):
             jason.decode(ANYTHING, b"\xef\xbb\xbf" + text)
 
 
-def test_another_shape_is_told_apart_from_no_json() -> None:
-    """JSON of another shape is an invalid message, not broken JSON."""
+def test_json_of_another_type_is_an_invalid_message() -> None:
+    """JSON of another type is an invalid message, not invalid JSON."""
     with pytest.raises(InvalidMessageError, match="not a Phoenix message"):
         jason.decode(msgspec.json.Decoder(list[int]), b"{}")
 
@@ -228,7 +228,7 @@ def test_another_shape_is_told_apart_from_no_json() -> None:
 def test_deep_nesting_is_read_or_refused(
     serializer: Serializer, around: Any, opening: bytes, closing: bytes
 ) -> None:
-    """At every depth a message is read or refused; no other error comes out."""
+    """A message of any depth is read or refused, with no other error."""
     depths = [*range(400, 1100), 100_000]
     refused = []
 
@@ -260,7 +260,7 @@ def test_deep_nesting_is_read_or_refused(
     ids=lambda value: ascii(value)[:20],
 )
 def test_the_bytes_of_jason(value: Any, expected: bytes) -> None:
-    """JSON goes out compact, as raw UTF-8, with Jason's escapes and floats."""
+    """JSON is written compactly, in raw UTF-8, with Jason's escapes and floats."""
     assert expected == jason.encode(value)
 
 
@@ -276,7 +276,7 @@ def test_a_float_stays_a_float(value: float) -> None:
 @given(json_values)
 @steady
 def test_what_is_written_is_read_back(value: Any) -> None:
-    """Any JSON survives writing and reading, types included."""
+    """Any JSON is read back unchanged, types included."""
     read = jason.decode(ANYTHING, jason.encode(value))
 
     assert repr(value) == repr(read)
@@ -285,7 +285,7 @@ def test_what_is_written_is_read_back(value: Any) -> None:
 @given(json_values)
 @steady
 def test_another_reader_agrees(value: Any) -> None:
-    """What is written is what Python's own JSON reader reads."""
+    """Python's own JSON reader reads the same value."""
     assert repr(value) == repr(json.loads(jason.encode(value)))
 
 
@@ -301,7 +301,7 @@ def endless() -> list[Any]:
     [object(), {"a": object()}, "\ud800", {"\ud800": 1}, {None: 1}, {(1, 2): 3}, endless()],
     ids=["object", "inner", "surrogate", "key", "null key", "tuple key", "endless"],
 )
-def test_what_is_no_json_cannot_be_sent(value: Any) -> None:
-    """A value that is no JSON is refused with an error of ours."""
+def test_values_that_are_not_json_cannot_be_sent(value: Any) -> None:
+    """A value that is not JSON is an EncodeError."""
     with pytest.raises(EncodeError, match="payload is not JSON"):
         jason.encode(value)

@@ -1,4 +1,4 @@
-"""The words and shapes of messages."""
+"""The constants and the types of messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from phoenix_compat.protocol import message as words
 from phoenix_compat.protocol.message import Broadcast, Message
 
 
-def test_the_words_of_the_wire() -> None:
+def test_the_constants_of_the_wire() -> None:
     """Every reserved word is spelled as in Phoenix."""
     spelled = {
         words.PHX_JOIN: "phx_join",
@@ -50,13 +50,13 @@ def test_the_reasons_of_the_wire() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_a_message_is_a_value(value: object) -> None:
-    """What travels cannot be changed on the way, because many share it."""
+    """Messages are immutable, because they are shared."""
     with pytest.raises(AttributeError, match="immutable"):
         value.topic = "other"  # type: ignore[attr-defined] # any attribute would do
 
 
 def test_a_message_holds_whatever_json_came() -> None:
-    """No field of a message is checked against a type."""
+    """The types of the fields are not checked."""
     message = Message({"a": 1}, [2], None, True, 1.5)
 
     assert [message.join_ref, message.ref, message.topic, message.event, message.payload] == [

@@ -43,18 +43,18 @@ def allows(
 
 
 def sort_out(check: CheckOrigin, origins: list[str], **more: Any) -> list[str]:
-    """Those of the origins that may connect."""
+    """The origins that may connect."""
     return [origin for origin in origins if allows(check, origin, **more)]
 
 
 @pytest.mark.parametrize("check", [True, False, CONN, ["//a.com"], lambda _: False])
-def test_no_origin_passes(check: CheckOrigin) -> None:
-    """A request without an Origin header comes from no web page, and passes every check."""
+def test_a_missing_origin_is_allowed(check: CheckOrigin) -> None:
+    """A request without an Origin header is not from a web page and passes every check."""
     assert allows(check, None)
 
 
 def test_false_never_refuses() -> None:
-    """84, 94: without a check every origin passes, even one that is no URL."""
+    """84, 94: without a check every origin is allowed, even one that is not a URL."""
     origins = ["https://evil.com", *ODD_ORIGINS]
 
     assert origins == sort_out(False, origins)
@@ -69,14 +69,14 @@ def test_true_compares_the_host_only() -> None:
 
 
 def test_true_passes_any_host_when_the_endpoint_has_none() -> None:
-    """An endpoint without a host of its own lets every host pass, the empty one of files too."""
+    """If the endpoint has no host, every host is allowed, even the empty one of files."""
     origins = ["https://a.com", "http://b.com:81", "file://"]
 
     assert origins == sort_out(True, [*origins, "null", ""], url_host=None)
 
 
 def test_true_reads_origins_as_elixir_does() -> None:
-    """A port that is no number counts for nothing; the host is what stands behind the last @."""
+    """A port that is not a number is ignored; the host is what follows the last @."""
     fine = [
         "http://example.com:abc",
         "http://example.com:80abc",
@@ -117,15 +117,15 @@ def test_true_reads_origins_as_elixir_does() -> None:
 def test_same_host_is_the_requests_own(
     request_url: str, fine: list[str], others: list[str]
 ) -> None:
-    """Only the host counts, as it stands; a request without one shares it with nobody."""
+    """Only the exact host counts; a request without a host matches no page."""
     conn = parse_origin(request_url)
 
     for check in (SAME_HOST, [SAME_HOST, "//friend.com"]):
         assert fine == sort_out(check, [*fine, *others, *ODD_ORIGINS], conn=conn)
 
 
-def test_same_host_stands_in_a_list_beside_others() -> None:
-    """The server's own pages and those of the other entries pass."""
+def test_same_host_may_be_an_entry_of_a_list() -> None:
+    """The server's own pages and those of the other entries are allowed."""
     check = [SAME_HOST, "//friend.com"]
 
     assert sort_out(check, ["http://example.com:1", "https://friend.com", "http://evil.com"]) == [
@@ -136,14 +136,14 @@ def test_same_host_stands_in_a_list_beside_others() -> None:
 
 @pytest.mark.parametrize("check", [True, ["//example.com"], ["*://x", "//*.com"], CONN])
 def test_odd_origins_are_refused(check: Any) -> None:
-    """91: `file://`, `null`, the empty origin and what is no URL have no host to compare."""
+    """91: `file://`, `null`, the empty origin and other texts have no host to compare."""
     check = ["//x", "//*.com"] if check == ["*://x", "//*.com"] else check
 
     assert sort_out(check, ODD_ORIGINS) == []
 
 
 def test_wildcards() -> None:
-    """88: `*.ex.com` is ex.com and everything below it, and nothing that only ends alike."""
+    """88: `*.ex.com` is ex.com and its subdomains, but no other name with the same ending."""
     check = ["https://*.ex.com", "http://*.ex.com"]
     fine = [
         "https://org1.ex.com",
@@ -158,7 +158,7 @@ def test_wildcards() -> None:
 
 
 def test_wildcards_below_a_subdomain() -> None:
-    """89: a wildcard below a subdomain leaves its peers out."""
+    """89: a wildcard for a subdomain does not match its siblings."""
     fine = ["http://org1.foo.example.com", "http://foo.example.com"]
     others = [
         "http://bad.example.com",
@@ -201,12 +201,12 @@ def test_a_host_does_not_match_its_subdomains() -> None:
     ],
 )
 def test_entries_of_a_list(entry: str, fine: list[str], others: list[str]) -> None:
-    """95: an entry compares what it says, and the port that its scheme implies."""
+    """95: an entry compares its own parts, and the port that its scheme implies."""
     assert fine == sort_out([entry], [*fine, *others])
 
 
 def test_any_entry_of_a_list_will_do() -> None:
-    """A page passes when one entry of the list admits it."""
+    """A page is allowed if one entry matches."""
     check = ["//a.com", "//b.com"]
 
     assert sort_out(check, ["http://a.com", "http://b.com", "http://c.com"]) == [
@@ -231,7 +231,7 @@ def test_conn_is_the_request_itself(conn: Origin, fine: list[str]) -> None:
 
 
 def test_a_function_decides() -> None:
-    """92, 96: a function is asked with the parsed origin, even with one that is no URL."""
+    """92, 96: a function is called with the parsed origin, even if it is not a URL."""
     asked = []
 
     def check(origin: Origin) -> bool:
@@ -287,12 +287,12 @@ def test_a_function_decides() -> None:
     ],
 )
 def test_an_origin_is_taken_apart(text: str, expected: Origin) -> None:
-    """Scheme, host as it stands, and the port, which the scheme may imply."""
+    """Scheme, unchanged host, and the port, which the scheme may imply."""
     assert expected == parse_origin(text)
 
 
 def test_a_very_long_port_is_none_that_a_server_has() -> None:
-    """It is read, costs nothing, and equals no port of an entry."""
+    """It is parsed quickly, and equals no port of an entry."""
     origin = "http://a.com:" + "9" * 8_000
 
     assert sort_out(["//a.com", "//b.com"], [origin]) == [origin]
@@ -301,19 +301,19 @@ def test_a_very_long_port_is_none_that_a_server_has() -> None:
 
 @pytest.mark.parametrize("entry", ["example.com", "null", "//", "", "http://", "wss://", "http:"])
 def test_an_entry_without_a_host_is_a_mistake(entry: str) -> None:
-    """A list entry that can never match is told of when the socket is mounted."""
+    """An entry that can never match is an error when the socket is mounted."""
     with pytest.raises(ConfigError, match="has no host"):
         parse_check_origin(["//fine.com", entry])
 
 
 def test_a_single_string_is_a_mistake() -> None:
-    """A string other than "conn" and "same-host" is a list that was forgotten."""
+    """A string other than "conn" and "same-host" is an error, because a list was meant."""
     with pytest.raises(ConfigError, match="a list"):
         parse_check_origin("//example.com")
 
 
 def test_a_list_is_kept_as_it_was() -> None:
-    """Changing the list after the socket was mounted changes nothing."""
+    """Changing the list after mounting has no effect."""
     entries = ["//a.com"]
     check = parse_check_origin(entries)
 
@@ -323,7 +323,7 @@ def test_a_list_is_kept_as_it_was() -> None:
 
 
 def test_two_mounts_keep_their_own_policy() -> None:
-    """98: policies of two sockets do not mix, whichever is asked first."""
+    """98: the settings of two sockets are independent."""
     first, second = parse_check_origin(["//a.com"]), parse_check_origin(["//b.com"])
 
     answers = [

@@ -1,4 +1,4 @@
-"""Query strings as Plug reads them: docs/protocol.md §1.3.2."""
+"""Query strings by Plug's rules: docs/protocol.md §1.3.2."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.unit.protocol.strategies import steady
     ],
 )
 def test_names_and_values(query: str, expected: Any) -> None:
-    """`+` is a space, the last of equal names wins, empty segments and bad escapes are harmless."""
+    """`+` is a space, the last of equal names wins, empty segments and bad escapes are allowed."""
     assert expected == decode_query(query)
 
 
@@ -54,28 +54,28 @@ def test_names_and_values(query: str, expected: Any) -> None:
     ],
 )
 def test_brackets_nest(query: str, expected: Any) -> None:
-    """`a[b]` is an entry of a dict, `l[]` one of a list; what contradicts is replaced."""
+    """`a[b]` is an entry of a dict, `l[]` of a list; a contradiction replaces earlier values."""
     assert expected == decode_query(query)
 
 
 @pytest.mark.parametrize("name", ["a[", "a]", "a[b", "[a]", "[]", "a[b]c", "["])
 def test_brackets_that_do_not_pair_belong_to_the_name(name: str) -> None:
-    """A name with stray brackets is taken as it is."""
+    """A name with stray brackets is unchanged."""
     assert {name: "1"} == decode_query(f"{name}=1")
 
 
 @pytest.mark.parametrize(
     "query", ["a=%ff", "%ff=1", "a=%C3", "a=%ED%A0%80", "a[%ff]=1", "a=\udcff"]
 )
-def test_what_is_no_utf8_is_refused(query: str) -> None:
-    """Bytes that are no UTF-8, escaped or raw, are a bad request."""
+def test_bytes_that_are_not_utf8_are_refused(query: str) -> None:
+    """Bytes that are not UTF-8, escaped or raw, are a bad request."""
     with pytest.raises(BadQueryError, match="invalid UTF-8"):
         decode_query(query)
 
 
 @pytest.mark.parametrize("name", ["a" + "[b]" * 2_700, "a" + "[]" * 4_000], ids=["dicts", "lists"])
 def test_brackets_without_end_are_read_or_refused(name: str) -> None:
-    """As many brackets as a request line holds are no way to make the server fail."""
+    """A request line full of brackets does not crash the server."""
     try:
         outcome = list(decode_query(f"{name}=1"))
     except BadQueryError:
@@ -87,7 +87,7 @@ def test_brackets_without_end_are_read_or_refused(name: str) -> None:
 @given(st.dictionaries(st.text("ab é&=+%/?", min_size=1), st.text()))
 @steady
 def test_what_browsers_encode_is_read(params: dict[str, str]) -> None:
-    """Whatever text a form holds arrives."""
+    """Any text of a form arrives unchanged."""
     assert params == decode_query(urlencode(params))
 
 

@@ -36,7 +36,7 @@ def text(frame: Frame) -> Any:
 
 
 def test_a_v1_message_has_four_keys() -> None:
-    """108: a V1 push carries event, payload, ref and topic, and never a join_ref."""
+    """108: a V1 push has event, payload, ref and topic, and never a join_ref."""
     frame = V1.encode(Message("9", None, "t", "e", "m"))
 
     assert text(frame) == {"event": "e", "payload": "m", "ref": None, "topic": "t"}
@@ -79,7 +79,7 @@ def test_v1_reads_an_object(is_binary: bool) -> None:
 
 
 def test_v1_honours_a_join_ref() -> None:
-    """A V1 client may send a join_ref, and further keys that mean nothing."""
+    """A V1 client may send a join_ref; unknown keys are ignored."""
     data = b'{"join_ref":"9","topic":"t","event":"e","payload":{},"ref":null,"more":1}'
 
     assert Message("9", None, "t", "e", {}) == V1.decode(data, is_binary=False)
@@ -90,15 +90,15 @@ def test_v1_honours_a_join_ref() -> None:
     [b"[]", b"1", b"null", b'"t"', b'["1","2","t","e",{}]'],
     ids=lambda data: data.decode(),
 )
-def test_v1_refuses_what_is_no_object(data: bytes) -> None:
-    """111: anything but an object ends a V1 connection."""
+def test_v1_refuses_other_json_than_objects(data: bytes) -> None:
+    """111: JSON that is not an object closes a V1 connection."""
     with pytest.raises(InvalidMessageError):
         V1.decode(data, is_binary=False)
 
 
 @pytest.mark.parametrize("missing", ["topic", "event", "payload", "ref"])
 def test_v1_needs_four_keys(missing: str) -> None:
-    """74: an object without topic, event, payload or ref ends a V1 connection."""
+    """74: an object without topic, event, payload or ref closes a V1 connection."""
     fields = {"topic": "t", "event": "e", "payload": {}, "ref": "1"}
     del fields[missing]
 
@@ -124,7 +124,7 @@ def test_v1_cannot_carry_bytes(encode: Any) -> None:
 @given(messages)
 @steady
 def test_v1_reads_what_it_writes(message: Message) -> None:
-    """Decoding undoes encoding, but for the join_ref that V1 does not carry."""
+    """Decoding reverses encoding, except for the join_ref."""
     read = V1.decode(V1.encode(message), is_binary=False)
 
     expected = Message(None, message.ref, message.topic, message.event, message.payload)
@@ -152,7 +152,7 @@ def test_the_bytes_of_v2(frame: Frame, expected: bytes) -> None:
 
 @pytest.mark.parametrize("response", [{}, {"m": 1}, "text", [1], None, 1.5, False])
 def test_a_v2_reply(response: Any) -> None:
-    """115: a V2 reply carries join_ref, ref and any JSON as its response."""
+    """115: a V2 reply has join_ref, ref and any JSON as its response."""
     frame = V2.encode_reply("1", "2", "t", "weird", response)
 
     assert ["1", "2", "t", "phx_reply", {"response": response, "status": "weird"}] == text(frame)
@@ -183,14 +183,14 @@ def test_v2_reads_an_array() -> None:
     "places", [[{"a": 1}, [2], 1, None, "x"], [True, False, 1.5, {}, None], [1, 2, 3, 4, 5, 6, {}]]
 )
 def test_v2_takes_any_json_in_any_place(places: list[Any]) -> None:
-    """No place of a V2 array is checked against a type; places beyond the fifth mean nothing."""
+    """The types of the items are not checked; items after the fifth are ignored."""
     message = V2.decode(json.dumps(places).encode(), is_binary=False)
 
     assert Message(*places[:5]) == message
 
 
 def test_v2_ignores_more_places_of_a_message_with_equal_keys() -> None:
-    """Equal keys do not make further places matter."""
+    """Extra items are ignored even if there are duplicate keys."""
     data = b'["1","2","t","e",{"a":1,"a":2},{"b":1,"b":2}]'
 
     assert Message("1", "2", "t", "e", {"a": 1}) == V2.decode(data, is_binary=False)
@@ -201,8 +201,8 @@ def test_v2_ignores_more_places_of_a_message_with_equal_keys() -> None:
     [b"", b"{}", b"null", b"1", b'"t"', b"[]", b'["1","2","t","e"]', b'["1","2","t","e",{}]x'],
     ids=repr,
 )
-def test_v2_refuses_what_is_no_message(data: bytes) -> None:
-    """Anything but an array of at least five ends a V2 connection with 1011."""
+def test_v2_refuses_invalid_messages(data: bytes) -> None:
+    """Anything but an array of at least five items closes a V2 connection with 1011."""
     with pytest.raises(RemoteProtocolError) as refused:
         V2.decode(data, is_binary=False)
 
@@ -212,7 +212,7 @@ def test_v2_refuses_what_is_no_message(data: bytes) -> None:
 @given(pushes)
 @steady
 def test_v2_reads_what_it_writes(message: Message) -> None:
-    """Decoding undoes encoding, types included."""
+    """Decoding reverses encoding, types included."""
     read = V2.decode(V2.encode(message), is_binary=False)
 
     assert repr(message) == repr(read)
@@ -263,7 +263,7 @@ FRAGMENTS = st.sampled_from(
 def test_random_bytes_are_read_or_refused(
     serializer: Serializer, data: bytes, is_binary: bool
 ) -> None:
-    """Whatever a client sends is a message or a RemoteProtocolError with 1011."""
+    """Any bytes are a message or a RemoteProtocolError with 1011."""
     try:
         outcome: object = type(serializer.decode(bytearray(data), is_binary=is_binary))
     except RemoteProtocolError as error:
@@ -311,17 +311,17 @@ def test_random_bytes_are_read_or_refused(
     ],
 )
 def test_the_matrix_of_versions(vsn: Any, expected: Serializer | None) -> None:
-    """206: a strict SemVer within 1.0.x or 2.0.x chooses the serializer; the rest is refused."""
+    """206: a strict SemVer of 1.0.x or 2.0.x selects the serializer; others are refused."""
     assert negotiate(vsn) is expected
 
 
-def test_a_client_that_names_no_version_speaks_v1() -> None:
-    """Without `vsn` it is 1.0.0, not the newest."""
+def test_a_client_without_a_version_uses_v1() -> None:
+    """Without `vsn` the version is 1.0.0, not the newest."""
     assert negotiate(DEFAULT_VSN) is V1
 
 
 def test_the_first_serializer_that_matches_is_chosen() -> None:
-    """Serializers are asked in order."""
+    """Serializers are tried in order."""
     assert negotiate("2.0.3", [(V1, "~> 2.0.0"), *DEFAULT_SERIALIZERS]) is V1
     assert negotiate("2.0.3", [(V1, "~> 2.0.4"), *DEFAULT_SERIALIZERS]) is V2
 
@@ -329,11 +329,11 @@ def test_the_first_serializer_that_matches_is_chosen() -> None:
 @pytest.mark.parametrize(
     ("vsn", "expected"), [("123.1.1", True), ("2.0.0-rc.1", True), ("abc", False), (None, False)]
 )
-def test_a_version_is_told_from_nonsense(vsn: Any, expected: bool) -> None:
-    """A refused version may still be a version."""
+def test_a_valid_version_is_distinguished_from_other_texts(vsn: Any, expected: bool) -> None:
+    """A refused version may still be a valid version."""
     assert is_version(vsn) is expected
 
 
 def test_serializers_are_known_by_name() -> None:
-    """Logs call them as Phoenix does."""
+    """Their names in logs are Phoenix's."""
     assert [s.name for s, _ in DEFAULT_SERIALIZERS] == ["V1JSONSerializer", "V2JSONSerializer"]

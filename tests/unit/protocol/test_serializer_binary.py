@@ -1,4 +1,4 @@
-"""The binary layout of V2. Numbers are those of docs/protocol.md §9.8."""
+"""The binary format of V2. Numbers are those of docs/protocol.md §9.8."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_bytes_of_a_broadcast() -> None:
 
 
 def test_null_refs_are_empty_strings() -> None:
-    """A null join_ref or ref goes out with size 0."""
+    """A null join_ref or ref is written with size 0."""
     push = V2.encode(Message(None, None, "t", "e", b""))
     reply = V2.encode_reply(None, None, "t", "ok", b"")
 
@@ -70,7 +70,7 @@ def test_null_refs_are_empty_strings() -> None:
 
 
 def test_empty_strings_are_not_null() -> None:
-    """Size 0 comes in as the empty string, which is stale on a joined channel."""
+    """Size 0 is read as the empty string, which is stale on a joined channel."""
     message = V2.decode(b"\x00\x00\x00\x01\x01te", is_binary=True)
 
     assert Message("", "", "t", "e", b"") == message
@@ -94,15 +94,15 @@ LONGEST = "é" * 127 + "x"  # 255 bytes
     ],
 )
 def test_strings_have_at_most_255_bytes(encode: Callable[[object], Frame], field: str) -> None:
-    """120, 122, 124: a string of 256 bytes is refused by name; 255 go out."""
+    """120, 122, 124: a string of 256 bytes is refused, and the error names it; 255 are sent."""
     assert LONGEST.encode() in encode(LONGEST)
 
     with pytest.raises(EncodeError, match=f"unable to convert {field} to binary: 256 bytes"):
         encode(LONGEST + "x")
 
 
-def test_refs_that_are_no_strings_cannot_be_written() -> None:
-    """The layout has no place for a ref that is a number."""
+def test_refs_that_are_not_strings_cannot_be_written() -> None:
+    """The format cannot hold a ref that is a number."""
     with pytest.raises(EncodeError, match="unable to convert ref to binary: it is 9"):
         V2.encode_reply("1", 9, "t", "ok", b"")
 
@@ -122,7 +122,7 @@ def test_refs_that_are_no_strings_cannot_be_written() -> None:
     ids=["empty", "short", "no sizes", "reply", "broadcast", "text", "truncated", "too short"],
 )
 def test_another_layout_is_refused(data: bytes) -> None:
-    """What is no push of a client ends the connection with 1011."""
+    """A binary frame that is not a client's push closes the connection with 1011."""
     with pytest.raises(InvalidMessageError) as refused:
         V2.decode(data, is_binary=True)
 
@@ -130,14 +130,14 @@ def test_another_layout_is_refused(data: bytes) -> None:
 
 
 def test_a_push_without_payload_is_whole() -> None:
-    """The payload may be empty; the strings may be as long as a byte can say."""
+    """The payload may be empty; strings may have 255 bytes."""
     whole = b"\x00\xff\xff\xff\xff" + b"x" * 1020
 
     assert V2.decode(whole, is_binary=True).payload == b""
 
 
-def test_strings_that_are_no_utf8_are_kept() -> None:
-    """Bad UTF-8 in a binary header is read, can be written in binary, and never as JSON."""
+def test_strings_that_are_not_utf8_are_kept() -> None:
+    """Invalid UTF-8 in a binary header can be read and written in binary, but not as JSON."""
     message = V2.decode(b"\x00\x00\x00\x02\x01\xff\xfee", is_binary=True)
 
     assert V2.fastlane(Broadcast(message.topic, "e", b"")) == b"\x02\x02\x01\xff\xfee"
@@ -148,14 +148,14 @@ def test_strings_that_are_no_utf8_are_kept() -> None:
 @given(binary_pushes)
 @steady
 def test_a_push_of_any_client_is_read(message: Message) -> None:
-    """Reading undoes what a client writes."""
+    """Reading reverses what a client writes."""
     assert message == V2.decode(client_push(message), is_binary=True)
 
 
 @given(binary_pushes)
 @steady
 def test_a_push_cut_short_is_refused_or_loses_payload_only(message: Message) -> None:
-    """At every cut the strings are whole, or the frame is refused."""
+    """A truncated frame has complete strings, or it is refused."""
     data = client_push(message)
     strings = len(data) - len(message.payload)
 

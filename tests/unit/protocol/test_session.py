@@ -1,4 +1,4 @@
-"""What a socket does with a message: docs/protocol.md §3.1."""
+"""Decisions about messages: docs/protocol.md §3.1."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ORACLE = {
 
 
 def looked_up(topic: Any, event: Any, ref: Any, stored: Any, is_joined: bool) -> Decision:
-    """The decision of the table above."""
+    """The decision by the table above."""
     if (topic, event) == ("phoenix", "heartbeat"):
         return Decision.HEARTBEAT
     joined = "joined" if is_joined else "unjoined"
@@ -63,21 +63,21 @@ def test_every_combination(event: Any, is_joined: bool) -> None:
     [("1", 1), (1, "1"), (1, 1.0), (1, True), (0, False), ("1", None), ("", None), (False, None)],
 )
 def test_refs_are_compared_as_json(ref: Any, stored: Any) -> None:
-    """A join_ref that is only like the stored one is stale; a stored null admits only null."""
+    """A join_ref that only resembles the stored one is stale; a stored null matches only null."""
     message = Message(ref, "9", "room:a", "new_msg", {})
 
     assert decide(message, is_joined=True, stored_join_ref=stored) is Decision.STALE
 
 
 def test_a_heartbeat_is_answered_on_a_joined_phoenix_topic() -> None:
-    """A heartbeat is a heartbeat even when a channel is joined on "phoenix"."""
+    """A heartbeat is handled as such even if a channel is joined on "phoenix"."""
     message = Message("2", None, "phoenix", "heartbeat", "anything")
 
     assert decide(message, is_joined=True, stored_join_ref="1") is Decision.HEARTBEAT
 
 
 def test_the_topic_phoenix_is_not_special_otherwise() -> None:
-    """Any other event on "phoenix" goes by the table."""
+    """Other events on "phoenix" follow the table."""
     message = Message(None, "9", "phoenix", "new_msg", {})
 
     assert decide(message, is_joined=False) is Decision.UNMATCHED

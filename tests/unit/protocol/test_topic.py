@@ -1,4 +1,4 @@
-"""Which channel serves a topic: docs/protocol.md §4.1."""
+"""The channel for a topic: docs/protocol.md §4.1."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.protocol.strategies import steady
     [("food:1", 1), ("foo:1", 2), ("foo", 2), ("food", 1), ("unknown", None), ("", None)],
 )
 def test_the_first_declared_wins(topic: str, expected: int | None) -> None:
-    """72: routes are tried in the order in which they were declared."""
+    """72: routes are tried in the order of their declaration."""
     routes = TopicRoutes([("food*", 1), ("foo*", 2), ("food:1", 3)])
 
     assert expected == routes.match(topic)
@@ -37,7 +37,7 @@ def test_the_first_declared_wins(topic: str, expected: int | None) -> None:
     ],
 )
 def test_a_star_is_a_prefix(pattern: str, matching: list[str], others: list[str]) -> None:
-    """`*` stands for any rest, the empty one too; all else stands for itself."""
+    """`*` matches any rest, even an empty one; everything else matches only itself."""
     routes = TopicRoutes([(pattern, "found")])
 
     assert [routes.match(topic) for topic in matching] == ["found"] * len(matching)
@@ -45,15 +45,15 @@ def test_a_star_is_a_prefix(pattern: str, matching: list[str], others: list[str]
 
 
 @pytest.mark.parametrize("pattern", ["room:*:x", "*:x", "**", "a*b*"])
-def test_a_star_stands_only_at_the_end(pattern: str) -> None:
-    """A pattern with a star elsewhere is a mistake that shows at once."""
+def test_a_star_is_allowed_only_at_the_end(pattern: str) -> None:
+    """A pattern with a star elsewhere is an error at once."""
     with pytest.raises(ChannelDefinitionError, match="only at the end"):
         TopicRoutes([(pattern, 1)])
 
 
 @pytest.mark.parametrize("topic", [None, 1, True, ["room:1"], {"a": 1}, b"room:1"])
-def test_topics_that_are_no_strings_match_nothing(topic: Any) -> None:
-    """A client may send any JSON for a topic; only strings have channels."""
+def test_topics_that_are_not_strings_match_nothing(topic: Any) -> None:
+    """A client may send any JSON as a topic; only strings have channels."""
     assert TopicRoutes([("*", 1)]).match(topic) is None
 
 
@@ -63,7 +63,7 @@ def test_topics_that_are_no_strings_match_nothing(topic: Any) -> None:
 )
 @steady
 def test_routes_agree_with_a_plain_search(patterns: list[tuple[str, bool]], topic: str) -> None:
-    """A topic goes to the first pattern that is it, or that begins it and ends in a star."""
+    """The result is the first equal pattern, or the first prefix pattern."""
     routes = TopicRoutes(
         (text + "*" * is_prefix, place) for place, (text, is_prefix) in enumerate(patterns)
     )

@@ -1,4 +1,4 @@
-"""Clients without a network: a socket server, its outbox, and a list for a wire."""
+"""Clients without a network: a socket server, its outbox, and a list of writes."""
 
 from __future__ import annotations
 
@@ -36,16 +36,7 @@ T = TypeVar("T")
 
 
 class ListSink:
-    """A connection, as an outbox sees it.
-
-    Attributes:
-        writes: what was written, one entry for each write.
-        free_bytes: what its socket has room for; None for any number.
-        is_notify_requested: whether the outbox asked to be told of room.
-        error: what writing raises, if not None.
-        overflows: how often it was told that the client is too slow.
-        breaks: what it was told of a socket that cannot be written to.
-    """
+    """A connection for an outbox, which records the writes."""
 
     def __init__(self, on_overflow: Callable[[], None] = lambda: None) -> None:
         self.writes: list[bytes] = []
@@ -57,7 +48,7 @@ class ListSink:
         self._on_overflow = on_overflow
 
     def send(self, data: bytes) -> int:
-        """Take what there is room for, as a socket does."""
+        """Write as much as fits, like a socket."""
         if self.error is not None:
             raise self.error
         if self.free_bytes is None:
@@ -71,25 +62,25 @@ class ListSink:
         return len(taken)
 
     def write_final(self, data: bytes) -> None:
-        """Take the last words."""
+        """Record the last bytes."""
         self.writes.append(data)
 
     def notify_when_writable(self) -> None:
-        """Note it."""
+        """Record the request."""
         self.is_notify_requested = True
 
     def overflowed(self) -> None:
-        """Note it."""
+        """Count the overflow."""
         self.overflows += 1
         self._on_overflow()
 
     def broken(self, error: OSError) -> None:
-        """Note it."""
+        """Record the error."""
         self.breaks.append(error)
 
 
 class ManualTick(Tick):
-    """A tick that ends when the test says so."""
+    """A tick that ends only when the test flushes it."""
 
     __slots__ = ()
 
@@ -98,12 +89,12 @@ class ManualTick(Tick):
 
     @property
     def is_scheduled(self) -> bool:
-        """Whether something waits for the end of the tick."""
+        """Whether a flush is scheduled."""
         return self._is_scheduled
 
 
 class Engine:
-    """What the clients of one scene share; also the endpoint that channels see."""
+    """What the clients of one test share; also the endpoint for channels."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.pubsub = PubSub()
@@ -114,7 +105,7 @@ class Engine:
         self._wires: dict[Serializer, WebSocketWire] = {}
 
     def wire(self, serializer: Serializer) -> WebSocketWire:
-        """One wire for each serializer."""
+        """The shared wire of a serializer."""
         wire = WebSocketWire(serializer, self.tick, self.limits, self.counters)
         return self._wires.setdefault(serializer, wire)
 
@@ -135,7 +126,7 @@ class Engine:
 
 
 def routes_of(channels: Mapping[str, Any]) -> TopicRoutes[Route]:
-    """A table of channels, each alone or with the assigns of its route."""
+    """A table of channel classes, each with or without the assigns of its route."""
     pairs = {
         pattern: target if isinstance(target, tuple) else (target, None)
         for pattern, target in channels.items()
@@ -144,13 +135,7 @@ def routes_of(channels: Mapping[str, Any]) -> TopicRoutes[Route]:
 
 
 class Client:
-    """One client, and the connection that its socket server believes in.
-
-    While a join blocks the connection, what the client says waits, as in a transport.
-
-    Attributes:
-        closes: the code and the reason of each time the server closed the connection.
-    """
+    """A client, and the connection of its socket server."""
 
     def __init__(
         self,
@@ -181,23 +166,23 @@ class Client:
         await call_in_loop(self.take, data, is_binary)
 
     def take(self, data: bytes, is_binary: bool) -> None:
-        """What a transport does with a frame."""
+        """Handle a frame as a transport does."""
         if self.server.is_blocked:
             self._held_frames.append((data, is_binary))
         elif not self.closes:
             self.server.receive(data, is_binary=is_binary)
 
     async def join(self, topic: str, join_ref: str = "1") -> None:
-        """Join a topic whose join does not wait; the next frame must say ok."""
+        """Join a topic whose join does not wait; the next frame must be the ok reply."""
         await self.send(join_ref, join_ref, topic, "phx_join", {})
         assert self.received() == [replied(join_ref, join_ref, topic)]
 
     async def disconnect(self) -> None:
-        """The client is gone."""
+        """Disconnect the client."""
         await call_in_loop(self.server.closed, ("shutdown", "closed"))
 
     def received(self) -> list[Any]:
-        """What came since the last look: JSON of text frames, bytes of binary ones."""
+        """The frames since the last call: JSON of text frames, bytes of binary ones."""
         self.engine.tick.flush()
         data = b"".join(self.sink.writes)[self._read :]
         self._read += len(data)
@@ -210,12 +195,12 @@ class Client:
     # What the socket server does: socket_server.Connection.
 
     def close(self, code: int, reason: Reason) -> None:
-        """Note it, and end the socket server."""
+        """Record the close, and end the socket server."""
         self.closes.append((code, reason))
         self.server.closed(reason)
 
     def unblocked(self) -> None:
-        """Hand on what the client said meanwhile."""
+        """Pass on the frames that were held back."""
         while self._held_frames and not self.server.is_blocked and not self.closes:
             data, is_binary = self._held_frames.pop(0)
             self.server.receive(data, is_binary=is_binary)
@@ -234,7 +219,7 @@ def _next_frame(data: bytes) -> tuple[int, bytes, bytes]:
 
 
 async def call_in_loop(function: Callable[..., T], *args: Any) -> T:
-    """Call a function outside of every task, as the loop calls transports."""
+    """Call a function outside of any task, as the event loop calls transports."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -249,7 +234,7 @@ async def call_in_loop(function: Callable[..., T], *args: Any) -> T:
 
 
 async def settle() -> None:
-    """Let the loop run everything that is ready, and what that makes ready."""
+    """Let the event loop run everything that is ready, repeatedly."""
     for _ in range(12):
         await asyncio.sleep(0)
 
@@ -271,39 +256,39 @@ def refused(join_ref: Any, ref: Any, topic: Any, reason: str) -> list[Any]:
 
 
 def closed(join_ref: Any, topic: str) -> list[Any]:
-    """The notice of a graceful end."""
+    """The message for a graceful end."""
     return [join_ref, join_ref, topic, "phx_close", {}]
 
 
 def crashed(join_ref: Any, topic: str) -> list[Any]:
-    """The notice of any other end."""
+    """The message for a crash."""
     return [join_ref, join_ref, topic, "phx_error", {"reason": "channel_crash"}]
 
 
 class Latches:
-    """Where callbacks wait until the test lets them go on, by name."""
+    """Named futures at which callbacks wait until the test opens them."""
 
     def __init__(self) -> None:
         self._futures: dict[Any, asyncio.Future[Any]] = {}
 
     def at(self, name: Any) -> asyncio.Future[Any]:
-        """The gate of that name."""
+        """The latch with this name."""
         return self._futures.setdefault(name, asyncio.get_running_loop().create_future())
 
     async def open(self, name: Any, result: Any = None) -> None:
-        """Let through who waits there, as far as they get; nobody may be there any more."""
+        """Open a latch, and let the callbacks run."""
         if not self.at(name).done():
             self.at(name).set_result(result)
         await settle()
 
 
 def with_assigns(channel: type[Channel], **assigns: Any) -> tuple[type[Channel], dict[str, Any]]:
-    """A route whose channels find these assigns: a event_log or latches, for example."""
+    """A route with assigns, for example an event log or latches."""
     return channel, assigns
 
 
 class OpenChannel(Channel):
-    """Lets everyone in; tests subclass it."""
+    """Accepts everyone; tests subclass it."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         """Let everyone in."""
@@ -312,21 +297,21 @@ class OpenChannel(Channel):
 
 
 class WaitingChannel(OpenChannel):
-    """Waits at the gate that the payload names; `latches` is an assign of its route."""
+    """Waits at the latch that the payload names; `latches` is an assign of its route."""
 
     async def handle_in(self, event: str, payload: Any, socket: Socket) -> HandleResult:
-        """Answer with the event and what came through the gate."""
+        """Reply with the event and the result of the latch."""
         return ok([event, await socket.assigns["latches"].at(payload)])
 
     @on("quick")
     def quick(self, payload: Any, socket: Socket) -> HandleResult:
-        """Answer without waiting."""
+        """Reply without waiting."""
         del payload
         return ok(["quick", socket.ref])
 
 
 class TalkingChannel(OpenChannel):
-    """Sends itself messages and pushes what it gets."""
+    """Sends itself messages and pushes what it receives."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         """Do what the payload says."""
@@ -337,7 +322,7 @@ class TalkingChannel(OpenChannel):
         return ok()
 
     def handle_info(self, message: Any, socket: Socket) -> Stop | None:
-        """Push it."""
+        """Push the message."""
         if isinstance(message, Broadcast):
             message = [message.topic, message.event, message.payload]
         socket.push("info", {"got": message})
@@ -351,7 +336,7 @@ class TalkingChannel(OpenChannel):
 
     @on("send_self")
     def send_to_self(self, payload: Any, socket: Socket) -> HandleResult:
-        """Send itself messages."""
+        """Send itself the messages of the payload."""
         for message in payload:
             socket.send_self(message)
         return ok()

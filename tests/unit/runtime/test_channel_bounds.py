@@ -1,4 +1,4 @@
-"""A channel whose mailbox is full, and how much of it is worked off in one turn."""
+"""The limit of a channel's mailbox, and of the messages that it handles in a row."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.unit.runtime.harness import (
 
 
 async def test_a_full_mailbox_ends_that_channel_only() -> None:
-    """One message too many ends its channel as a crash; others and the socket go on."""
+    """Only the channel with too many messages crashes."""
     latches, engine = Latches(), Engine(Limits(max_mailbox_messages=3))
     client = Client(engine, {"room:*": with_assigns(WaitingChannel, latches=latches)})
     await client.join("room:a", "1")
@@ -51,7 +51,7 @@ async def test_a_full_mailbox_ends_that_channel_only() -> None:
 
 
 async def test_a_channel_that_floods_itself_ends_for_good() -> None:
-    """A callback that overflows its own mailbox is heard no more, and does not live on."""
+    """A channel that overfills its own mailbox ends and sends nothing more."""
     engine = Engine(Limits(max_mailbox_messages=3))
     client = Client(engine, {"t": TalkingChannel})
     await client.join("t")
@@ -64,7 +64,7 @@ async def test_a_channel_that_floods_itself_ends_for_good() -> None:
 
 
 async def test_a_leave_finds_room() -> None:
-    """A client may leave a channel whose mailbox is full."""
+    """A client may leave a channel with a full mailbox."""
     latches, engine = Latches(), Engine(Limits(max_mailbox_messages=1))
     client = Client(engine, {"t": with_assigns(WaitingChannel, latches=latches)})
     await client.join("t")
@@ -83,7 +83,7 @@ async def test_a_leave_finds_room() -> None:
 
 
 async def test_leaving_over_and_over_fills_no_memory() -> None:
-    """A client that leaves again and again while its channel is busy is answered once."""
+    """Repeated leaves of a busy channel get one reply, and are not stored."""
     latches, engine = Latches(), Engine(Limits(max_mailbox_messages=3))
     client = Client(engine, {"t": with_assigns(WaitingChannel, latches=latches)})
     await client.join("t")
@@ -103,7 +103,7 @@ async def test_leaving_over_and_over_fills_no_memory() -> None:
 
 
 async def test_a_join_that_floods_itself_has_crashed() -> None:
-    """A join that overflows its own mailbox is refused, and leaves nothing behind."""
+    """A join that overfills its own mailbox is refused, and leaves nothing behind."""
     engine = Engine(Limits(max_mailbox_messages=3))
     client = Client(engine, {"t": TalkingChannel})
 
@@ -115,7 +115,7 @@ async def test_a_join_that_floods_itself_has_crashed() -> None:
 
 @pytest.mark.parametrize("ending", ["waits", "raises"])
 async def test_a_callback_that_floods_its_channel_and_goes_on(ending: str) -> None:
-    """Whatever a callback does after it overflowed its own mailbox, its channel ended once."""
+    """After a callback has overfilled its own mailbox, its channel ends only once."""
     cancelled: list[bool] = []
 
     class Flooding(OpenChannel):
@@ -144,7 +144,7 @@ async def test_a_callback_that_floods_its_channel_and_goes_on(ending: str) -> No
 
 
 async def test_a_channel_killed_between_two_turns() -> None:
-    """What a long mailbox still holds is lost when a duplicate join kills the channel."""
+    """A duplicate join drops the rest of a long mailbox."""
     latches = Latches()
 
     class Interrupted(WaitingChannel):

@@ -1,4 +1,4 @@
-"""How channels end: what the client hears, when `terminate` runs, and for which reason."""
+"""The end of channels: what the client gets, when `terminate` runs, and with which reason."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Harness:
         self.client = Client(self.engine, {"t": route, "other": OpenChannel})
 
     async def send(self, event: str, ref: str = "2") -> list[Any]:
-        """Say something, and hear what comes back."""
+        """Send a message, and return the received frames."""
         await self.client.send("1", ref, "t", event, {})
         await settle()
         return self.client.received()
@@ -88,7 +88,7 @@ OTHERWISE: list[Reason] = ["something broke", ("other", 1), RuntimeError("no"), 
 @pytest.mark.parametrize("event", ["e", "info", "out"])
 @pytest.mark.parametrize("reason", GRACEFUL, ids=repr)
 async def test_a_graceful_stop(event: str, reason: Reason) -> None:
-    """169, 181, 182: after phx_close comes what terminate pushes; the topic is free."""
+    """169, 181, 182: the pushes of terminate follow phx_close; the topic is free."""
     harness = Harness(lambda _: stop(reason))
     await harness.client.join("t")
 
@@ -103,7 +103,7 @@ async def test_a_graceful_stop(event: str, reason: Reason) -> None:
 @pytest.mark.parametrize("event", ["e", "info", "out"])
 @pytest.mark.parametrize("reason", OTHERWISE, ids=repr)
 async def test_any_other_stop(event: str, reason: Reason) -> None:
-    """terminate runs first, then comes phx_error, which never tells the reason."""
+    """terminate runs first, then phx_error is sent, which never contains the reason."""
     harness = Harness(lambda _: stop(reason))
     await harness.client.join("t")
 
@@ -124,7 +124,7 @@ async def test_any_other_stop(event: str, reason: Reason) -> None:
 )
 @pytest.mark.parametrize("answer", [ok({"bye": 1}), error({"bye": 1})])
 async def test_a_stop_with_an_answer(reason: Reason, ending: list[Any], answer: Result) -> None:
-    """170: the answer comes before the end."""
+    """170: the reply comes before the end."""
     harness = Harness(lambda _: stop(reason, answer))
     await harness.client.join("t")
 
@@ -134,7 +134,7 @@ async def test_a_stop_with_an_answer(reason: Reason, ending: list[Any], answer: 
 
 
 class BrokenError(Exception):
-    """What user code raises."""
+    """An error of user code."""
 
 
 @pytest.mark.parametrize("event", ["e", "info", "out"])
@@ -144,7 +144,7 @@ class BrokenError(Exception):
 async def test_a_callback_that_raises(
     event: str, raised: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """168: the channel ends with phx_error and a log of the error; the socket goes on."""
+    """168: the channel ends with phx_error and a log of the error; the socket continues."""
 
     def act(_socket: Socket) -> None:
         raise raised
@@ -162,7 +162,7 @@ async def test_a_callback_that_raises(
 
 
 async def test_a_callback_that_waited_and_is_cancelled() -> None:
-    """A callback whose own await is cancelled by somebody ends its channel, and no more."""
+    """If a callback's own await is cancelled, only its channel ends."""
     harness = Harness()
     await harness.client.join("t")
     await harness.client.send("1", "2", "t", "wait", {})
@@ -174,7 +174,7 @@ async def test_a_callback_that_waited_and_is_cancelled() -> None:
 
 
 async def test_a_crash_loses_what_waited() -> None:
-    """Messages behind the one that crashed are lost; the topic may be joined again."""
+    """The messages after the crash are lost; the topic may be joined again."""
     harness = Harness()
     await harness.client.join("t")
     await harness.client.send("1", "2", "t", "wait", {})
@@ -188,7 +188,7 @@ async def test_a_crash_loses_what_waited() -> None:
 
 
 async def test_leaving() -> None:
-    """187: the answer first, then phx_close, then what terminate pushes; other topics stay."""
+    """187: first the reply, then phx_close, then the pushes of terminate; other topics stay."""
     harness = Harness()
     await harness.client.join("t")
     await harness.client.join("other", "9")
@@ -201,7 +201,7 @@ async def test_leaving() -> None:
 
 
 async def test_leaving_a_busy_channel() -> None:
-    """A leave waits its turn: what was sent before it is answered first, what follows is lost."""
+    """Earlier messages are answered before the leave, and later ones are lost."""
     harness = Harness()
     await harness.client.join("t")
     before = await harness.send("wait")
@@ -219,8 +219,8 @@ async def test_leaving_a_busy_channel() -> None:
     ]
 
 
-async def test_the_client_goes() -> None:
-    """188: every channel ends for the reason ("shutdown", "closed"), and nothing is sent."""
+async def test_the_client_disconnects() -> None:
+    """188: every channel ends with ("shutdown", "closed"), and nothing is sent."""
     harness = Harness()
     await harness.client.join("t")
 
@@ -233,8 +233,8 @@ async def test_the_client_goes() -> None:
     assert harness.engine.counters.sockets_closed == 1
 
 
-async def test_the_client_goes_while_a_callback_waits() -> None:
-    """A callback that runs may end; then terminate runs."""
+async def test_the_client_disconnects_while_a_callback_waits() -> None:
+    """The running callback may finish; then terminate runs."""
     harness = Harness()
     await harness.client.join("t")
     await harness.send("wait")
@@ -247,7 +247,7 @@ async def test_the_client_goes_while_a_callback_waits() -> None:
 
 
 class Failing(OpenChannel):
-    """A channel whose `terminate` fails as its route says."""
+    """A channel whose `terminate` fails as its route defines."""
 
     def terminate(self, reason: Reason, socket: Socket) -> Any:
         return socket.assigns["fail"]()
@@ -258,24 +258,24 @@ class Failing(OpenChannel):
 
 
 async def raise_later() -> None:
-    """Fail after a wait."""
+    """Raise after a wait."""
     await asyncio.sleep(0)
     raise BrokenError
 
 
 async def raise_soon() -> None:
-    """Fail before the first wait."""
+    """Raise before the first wait."""
     raise BrokenError
 
 
 async def cancel_later() -> None:
-    """Be cancelled after a wait."""
+    """Raise CancelledError after a wait."""
     await asyncio.sleep(0)
     raise asyncio.CancelledError
 
 
 def raise_at_once() -> None:
-    """Fail in a plain function."""
+    """Raise in a plain function."""
     raise BrokenError
 
 
@@ -300,7 +300,7 @@ async def test_terminate_may_fail(event: str, expected: list[Any], fail: Any) ->
 
 
 async def test_terminate_may_wait() -> None:
-    """After a leave the topic is free while terminate waits; after a crash only when it is done."""
+    """While terminate waits, the topic is free after a leave, but not after a crash."""
     latches = Latches()
     client = Client(
         Engine(), {"room:*": with_assigns(Failing, fail=lambda: latches.at("terminate"))}
@@ -321,7 +321,7 @@ async def test_terminate_may_wait() -> None:
 
 
 async def test_a_killed_callback_is_cancelled_and_its_answer_is_lost() -> None:
-    """The callback that waits is cancelled; neither it nor terminate is heard of again."""
+    """The waiting callback is cancelled; neither it nor terminate sends anything."""
     latches, cancelled = Latches(), []
 
     class Stubborn(OpenChannel):
@@ -350,7 +350,7 @@ async def test_a_killed_callback_is_cancelled_and_its_answer_is_lost() -> None:
 
 
 async def test_a_killed_channel_takes_no_broadcasts() -> None:
-    """After a duplicate join the client hears each broadcast once."""
+    """After a duplicate join the client gets each broadcast once."""
     engine = Engine()
     client = Client(engine, {"t": OpenChannel})
     await client.join("t")
@@ -362,10 +362,10 @@ async def test_a_killed_channel_takes_no_broadcasts() -> None:
     assert client.received() == [[None, None, "t", "news", {}]]
 
 
-async def test_a_killed_callback_that_fails_is_not_heard_of(
+async def test_a_killed_callback_that_fails_has_no_effect(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An error while a killed callback cleans up ends nothing more."""
+    """An error in the cleanup of a killed callback has no effect."""
     latches = Latches()
 
     class Untidy(OpenChannel):

@@ -1,4 +1,4 @@
-"""What comes to a channel beside messages: its own, broadcasts of others; and late answers."""
+"""Other items of a channel's mailbox: own messages and broadcasts; and late replies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def info(got: Any) -> list[Any]:
 
 
 async def test_what_join_sent_itself_follows_the_reply() -> None:
-    """Messages that `join` sent itself are handled after its answer, in order."""
+    """Messages that `join` sent itself are handled after its reply, in order."""
     client = Client(Engine(), {"t": TalkingChannel})
 
     await client.send("1", "1", "t", "phx_join", {"send_self": ["a", "b"]})
@@ -42,7 +42,7 @@ async def test_what_join_sent_itself_follows_the_reply() -> None:
 
 
 async def test_what_a_callback_sent_itself_follows_its_answer() -> None:
-    """Messages that a callback sent itself are handled after its own answer."""
+    """Messages that a callback sent itself are handled after its reply."""
     client = Client(Engine(), {"t": TalkingChannel})
     await client.join("t")
 
@@ -52,7 +52,7 @@ async def test_what_a_callback_sent_itself_follows_its_answer() -> None:
 
 
 async def test_another_topic() -> None:
-    """192: broadcasts of a topic subscribed to come to handle_info, until no longer wanted."""
+    """192: broadcasts of a subscribed topic go to handle_info, until unsubscribe."""
     engine = Engine()
     client = Client(engine, {"t": TalkingChannel})
     await client.send("1", "1", "t", "phx_join", {"subscribe": ["news"]})
@@ -66,7 +66,7 @@ async def test_another_topic() -> None:
 
 
 async def test_unsubscribing_from_what_was_not_subscribed_to() -> None:
-    """Unsubscribing in vain is harmless."""
+    """Unsubscribing from an unknown topic has no effect."""
     client = Client(Engine(), {"t": TalkingChannel})
     await client.join("t")
 
@@ -76,7 +76,7 @@ async def test_unsubscribing_from_what_was_not_subscribed_to() -> None:
 
 
 async def test_a_channel_leaves_its_other_topics_when_it_ends() -> None:
-    """Nothing stays subscribed after a channel ended."""
+    """All subscriptions end with the channel."""
     engine = Engine()
     client = Client(engine, {"t": TalkingChannel})
     await client.send("1", "1", "t", "phx_join", {"subscribe": ["news", "more"]})
@@ -86,8 +86,8 @@ async def test_a_channel_leaves_its_other_topics_when_it_ends() -> None:
     assert len(engine.pubsub) == 0
 
 
-async def test_a_monitor_is_told_of_the_end_once() -> None:
-    """`socket.monitor` calls back when the channel has left its topic, and not again."""
+async def test_a_monitor_is_called_once_at_the_end() -> None:
+    """`socket.monitor` calls back once, after the channel has left its topic."""
     told: list[int] = []
     engine = Engine()
 
@@ -108,7 +108,7 @@ async def test_a_monitor_is_told_of_the_end_once() -> None:
 
 
 class Filtering(OpenChannel):
-    """Intercepts `secret` and marks what it lets through."""
+    """Intercepts `secret` and marks what it passes on."""
 
     intercept = ("secret", "last")
 
@@ -131,7 +131,7 @@ class Filtering(OpenChannel):
 
 
 async def test_an_intercepted_broadcast_is_the_channels_to_decide() -> None:
-    """An event in `intercept` goes to handle_out; a push from there carries the join_ref."""
+    """An event in `intercept` goes to handle_out; a push from there has the join_ref."""
     engine = Engine()
     client = Client(engine, {"t": Filtering})
     await client.join("t")
@@ -158,7 +158,7 @@ async def test_an_intercepted_broadcast_may_end_the_channel() -> None:
 
 
 async def test_broadcasts_and_answers_keep_their_order() -> None:
-    """219: a client hears its own broadcast before the answer, and others hear it too."""
+    """219: a client gets its own broadcast before the reply, and others get it too."""
     engine = Engine()
     client, other = Client(engine, {"t": Filtering}), Client(engine, {"t": Filtering})
     await client.join("t")
@@ -181,8 +181,8 @@ async def test_broadcasts_and_answers_keep_their_order() -> None:
     ]
 
 
-async def test_a_channel_that_hears_its_own_topic_twice() -> None:
-    """A channel subscribed to its own topic gets broadcasts of others there, never its own."""
+async def test_a_channel_that_subscribes_to_its_own_topic() -> None:
+    """A channel that subscribes to its own topic gets others' broadcasts there, not its own."""
     heard: list[str] = []
 
     class Echoing(OpenChannel):
@@ -212,7 +212,7 @@ async def test_a_channel_that_hears_its_own_topic_twice() -> None:
 
 
 async def test_a_late_answer() -> None:
-    """132, 133: a reply_ref answers in any order, more than once, and after the channel ended."""
+    """132, 133: a reply_ref replies in any order, repeatedly, and after the channel ended."""
     refs: list[ReplyRef] = []
 
     class Late(OpenChannel):
@@ -239,7 +239,7 @@ async def test_a_late_answer() -> None:
 
 
 async def test_a_background_task_of_a_channel() -> None:
-    """167: a task that a callback started pushes and answers while the channel goes on."""
+    """167: a task of a callback pushes and replies while the channel continues."""
     latches, tasks = Latches(), []
 
     class Background(OpenChannel):
@@ -264,7 +264,7 @@ async def test_a_background_task_of_a_channel() -> None:
 
 
 async def test_a_monitor_of_a_channel_that_ended() -> None:
-    """Who asks after the end is told at once."""
+    """A monitor of an ended channel is called at once."""
     told: list[str] = []
 
     class Late(OpenChannel):

@@ -1,4 +1,4 @@
-"""A channel at work: callbacks in order, one at a time, and their answers."""
+"""A running channel: callbacks in order, one at a time, and their replies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.unit.runtime.harness import (
 
 
 class Answering(OpenChannel):
-    """An event for each way to answer; `answers` of the route are returned by name."""
+    """An event for each kind of reply; `answers` of the route are returned by name."""
 
     async def handle_in(self, event: str, payload: Any, socket: Socket) -> Any:
         return socket.assigns["answers"][event]
@@ -56,7 +56,7 @@ class Answering(OpenChannel):
     ],
 )
 async def test_an_answer(answer: HandleResult, expected: list[Any]) -> None:
-    """What a callback returns is the answer to the message; None is no answer."""
+    """The result of a callback is the reply to the message; None is no reply."""
     client = Client(Engine(), {"t": with_assigns(Answering, answers={"e": answer})})
     await client.join("t")
 
@@ -67,7 +67,7 @@ async def test_an_answer(answer: HandleResult, expected: list[Any]) -> None:
 
 @pytest.mark.parametrize("event", ["plain", "async"])
 async def test_a_method_may_be_plain_or_async(event: str) -> None:
-    """An `@on` method that does not wait has answered when the frame is taken."""
+    """An `@on` method that does not wait has replied when `receive` returns."""
     client = Client(Engine(), {"t": Answering})
     await client.join("t")
 
@@ -81,8 +81,8 @@ async def test_a_method_may_be_plain_or_async(event: str) -> None:
     [{"a": 1}, True, "ok", b"", ("ok", {}), 0, ok(object()), ok("\ud800")],
     ids=["dict", "bool", "str", "bytes", "tuple", "int", "no JSON", "surrogate"],
 )
-async def test_a_return_value_that_is_no_answer(answer: Any) -> None:
-    """A callback that returns something else, or what cannot be sent, ends its channel."""
+async def test_an_invalid_return_value(answer: Any) -> None:
+    """An invalid result, or one that cannot be encoded, ends the channel."""
     engine = Engine()
     client = Client(engine, {"t": with_assigns(Answering, answers={"e": answer})})
     await client.join("t")
@@ -105,8 +105,8 @@ async def test_an_event_that_nobody_handles(event: Any) -> None:
     assert client.received() == [crashed("1", "t")]
 
 
-async def test_v1_cannot_hear_bytes() -> None:
-    """A binary answer to a V1 client ends the channel."""
+async def test_v1_clients_cannot_receive_bytes() -> None:
+    """A binary reply to a V1 client ends the channel."""
     routes = {"t": with_assigns(Answering, answers={"e": ok(b"x")})}
     client = Client(Engine(), routes, serializer=V1)
     await client.send_bytes(b'{"topic":"t","event":"phx_join","payload":{},"ref":"1"}')
@@ -117,7 +117,7 @@ async def test_v1_cannot_hear_bytes() -> None:
 
 
 async def test_a_callback_that_waits_holds_up_its_own_channel_only() -> None:
-    """Messages of its channel wait in order; other channels of the client go on."""
+    """Later messages of its channel wait in order; the client's other channels continue."""
     latches = Latches()
     client = Client(Engine(), {"room:*": with_assigns(WaitingChannel, latches=latches)})
     await client.join("room:a", "1")
@@ -140,7 +140,7 @@ async def test_a_callback_that_waits_holds_up_its_own_channel_only() -> None:
 
 
 async def test_callbacks_of_a_channel_never_overlap() -> None:
-    """One callback after another is begun, each when the one before is done."""
+    """A callback starts only when the previous one is done."""
     latches = Latches()
     client = Client(Engine(), {"t": with_assigns(WaitingChannel, latches=latches)})
     await client.join("t")
@@ -179,7 +179,7 @@ async def test_the_ref_is_that_of_the_message_being_handled() -> None:
 
 
 async def test_many_messages_in_a_row_are_all_handled() -> None:
-    """A long mailbox is worked off in order, in several turns of the loop."""
+    """A long mailbox is handled in order, in several loop iterations."""
     latches = Latches()
     client = Client(Engine(), {"t": with_assigns(WaitingChannel, latches=latches)})
     await client.join("t")

@@ -1,4 +1,4 @@
-"""The lines of Phoenix's logger, and what they hide."""
+"""Log lines in Phoenix's format, and filtered values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.unit.runtime.harness import OpenChannel
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[tuple[int, str]]]:
-    """What was logged, as level and text."""
+    """The logged lines, as level and text."""
     caplog.set_level(logging.DEBUG, "phoenix_compat.socket")
     return lambda: [(record.levelno, record.getMessage()) for record in caplog.records]
 
@@ -50,7 +50,7 @@ Lines = Callable[[], list[tuple[int, str]]]
     ],
 )
 def test_secrets_are_hidden(value: Any, expected: Any) -> None:
-    """S11: values whose key looks like a credential's, in any case, are not logged."""
+    """S11: values of keys that look like credentials, in any case, are not logged."""
     assert expected == filter_parameters(value)
 
 
@@ -79,15 +79,15 @@ def test_filtering_changes_a_copy() -> None:
     ids=range(9),
 )
 def test_a_large_value_is_shown_in_part(value: Any) -> None:
-    """Whatever a client sent, its line is short, and to make it costs little."""
+    """The line for any value is short, and cheap to create."""
     shown = repr(filter_parameters(value))
 
     assert len(shown) < 1_500
     assert "…" in shown or "xe2" in shown
 
 
-def test_words_of_clients_forge_no_line(lines: Lines) -> None:
-    """S10: newlines and escapes in a topic or event are shown as such."""
+def test_clients_cannot_forge_log_lines(lines: Lines) -> None:
+    """S10: newlines and escapes in a topic or event are escaped."""
     topic = "task:x\n2026-01-01 [info] forged \x1b[2J"
 
     log_join(OpenChannel(), is_accepted=True, topic=topic, payload={"\x1b": "\n"}, took_s=0.0)
@@ -191,7 +191,7 @@ def test_a_channel_may_be_silent(lines: Lines) -> None:
 
 
 def test_levels_that_are_off_cost_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """When the logger does not want the level, the parameters are not even looked at."""
+    """If the logger does not log the level, the parameters are not filtered."""
     caplog.set_level(logging.ERROR, "phoenix_compat.socket")
 
     log_handled(OpenChannel(), Message("1", "2", "t", "e", {}))
@@ -212,5 +212,5 @@ def test_levels_that_are_off_cost_nothing(caplog: pytest.LogCaptureFixture) -> N
     ],
 )
 def test_a_duration(took_s: float, expected: str) -> None:
-    """Below a millisecond it is told in microseconds."""
+    """Durations under a millisecond are in microseconds."""
     assert expected == duration(took_s)

@@ -1,4 +1,4 @@
-"""Joins: what `join` may return, too many of them, and a second one of the same topic."""
+"""Joins: results of `join`, the channel limit, and duplicate joins."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.unit.runtime.harness import (
 
 
 class Deciding(Channel):
-    """Joins as its route says: `decide` is called with the payload and the socket."""
+    """Joins as its route defines: `decide` is called with the payload and the socket."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Any:
         return socket.assigns["decide"](payload, socket)
@@ -102,19 +102,19 @@ def cancel(_payload: Any, _socket: Socket) -> Any:
 
 
 def push(_payload: Any, socket: Socket) -> Any:
-    """Push too early."""
+    """Push before the reply to the join."""
     socket.push("e", {})
     return ok()
 
 
 def broadcast(_payload: Any, socket: Socket) -> Any:
-    """Broadcast too early."""
+    """Broadcast before the reply to the join."""
     socket.broadcast("e", {})
     return ok()
 
 
 def answer_late(_payload: Any, socket: Socket) -> Any:
-    """Ask for a ref too early."""
+    """Call reply_ref before the reply to the join."""
     socket.reply_ref()
     return ok()
 
@@ -135,7 +135,7 @@ CRASHES = [
 @WAYS
 @pytest.mark.parametrize("decide", CRASHES)
 async def test_a_join_that_crashes(channel: type[Channel], decide: Any) -> None:
-    """A join that raises, speaks or returns no result is refused; nothing is left behind."""
+    """A join that raises, sends or returns an invalid value is refused; nothing is left behind."""
     engine = Engine()
     client = Client(engine, {"t": with_assigns(channel, decide=decide)})
 
@@ -148,7 +148,7 @@ async def test_a_join_that_crashes(channel: type[Channel], decide: Any) -> None:
 
 
 async def test_a_channel_that_cannot_be_made() -> None:
-    """A channel whose constructor raises is a join that crashed."""
+    """If the constructor of a channel raises, the join has crashed."""
 
     class Unmade(OpenChannel):
         def __init__(self) -> None:
@@ -161,7 +161,7 @@ async def test_a_channel_that_cannot_be_made() -> None:
     assert client.received() == [refused("1", "1", "t", "join crashed")]
 
 
-async def test_speaking_too_early_names_the_remedy() -> None:
+async def test_the_error_of_an_early_push_says_what_to_do() -> None:
     """The error of a push inside `join` says what to do instead."""
     errors: list[NotJoinedError] = []
 
@@ -180,7 +180,7 @@ async def test_speaking_too_early_names_the_remedy() -> None:
 
 
 async def test_assigns() -> None:
-    """195: a channel has the socket's assigns, with those of its route over them, for itself."""
+    """195: a channel has its own copy of the socket's assigns, updated with those of its route."""
     seen: list[dict[str, Any]] = []
 
     def decide(_payload: Any, socket: Socket) -> Result:
@@ -204,7 +204,7 @@ async def test_assigns() -> None:
 
 
 async def test_too_many_channels() -> None:
-    """3, 4: one join beyond the limit is refused; a leave makes room; the socket stays open."""
+    """3, 4: a join over the limit is refused; a leave frees a place; the socket stays open."""
     client = Client(Engine(Limits(max_channels_per_transport=2)), {"*": OpenChannel})
     await client.join("a", "1")
     await client.join("b", "2")
@@ -219,7 +219,7 @@ async def test_too_many_channels() -> None:
 
 
 async def test_a_duplicate_join_at_the_limit() -> None:
-    """220: a duplicate join makes room for itself."""
+    """220: a duplicate join takes the place of the old channel."""
     client = Client(Engine(Limits(max_channels_per_transport=1)), {"*": OpenChannel})
     await client.join("a")
 
@@ -232,7 +232,7 @@ async def test_a_duplicate_join_at_the_limit() -> None:
 
 
 class Numbered(OpenChannel):
-    """Accepts as long as the payload is not `refuse`, `crash` or `wait`; pushes after the join."""
+    """Accepts unless the payload is `refuse`, `crash` or `wait`; pushes after the join."""
 
     async def join(self, topic: str, payload: Any, socket: Socket) -> Result:  # type: ignore[override] # async instead of plain
         if payload == "crash":
@@ -248,7 +248,7 @@ class Numbered(OpenChannel):
 
 @pytest.mark.parametrize("payload", [{}, "wait"])
 async def test_the_order_of_a_duplicate_join(payload: Any) -> None:
-    """201: the new reply comes first, then the old phx_close, then what the new channel says."""
+    """201: the new reply, then the old phx_close, then the new channel's pushes."""
     client = Client(Engine(), {"t": Numbered})
     await client.send("a", "1", "t", "phx_join", {})
     client.received()
@@ -271,7 +271,7 @@ async def test_the_order_of_a_duplicate_join(payload: Any) -> None:
     ],
 )
 async def test_a_duplicate_join_that_fails(payload: Any, answer: list[Any]) -> None:
-    """The old channel is gone all the same, and its phx_close follows the refusal."""
+    """The old channel still ends, and its phx_close follows the refusal."""
     client = Client(Engine(), {"t": Numbered})
     await client.send("a", "1", "t", "phx_join", {})
     client.received()
@@ -296,7 +296,7 @@ async def test_the_old_join_ref_is_stale_after_a_duplicate_join() -> None:
 
 
 async def test_a_channel_that_just_crashed_may_be_joined_over() -> None:
-    """A join that comes while a crashed channel still terminates gets a phx_close for the old."""
+    """A join while a crashed channel terminates gets a phx_close for the old one."""
     latches = Latches()
 
     class Slow(OpenChannel):

@@ -1,4 +1,4 @@
-"""Random conversations of one client, against what must hold of every conversation."""
+"""Random conversations of one client, checked against invariants."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JOINS = ["ok", "ok", "ok", "slow", "refuse", "crash"]
 
 
 class RoomChannel(Channel):
-    """Does what the client asks for; everything it says names its join_ref in the payload."""
+    """Does what the client asks for; all its payloads contain its join_ref."""
 
     async def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         if payload == "slow":
@@ -77,12 +77,7 @@ conversations = st.lists(joins | messages | messages | turns, max_size=25)
 
 
 class Conversation:
-    """What was said and heard.
-
-    Attributes:
-        joins: the join_refs of each topic, in order.
-        said: event and join_ref of each message, by its ref.
-    """
+    """The sent and the received messages."""
 
     def __init__(self) -> None:
         self.client = Client(Engine(), {"room:*": RoomChannel})
@@ -91,7 +86,7 @@ class Conversation:
         self.heard: list[Any] = []
 
     async def hold(self, steps: list[tuple[str, str, Any]]) -> None:
-        """Say everything, hear everything."""
+        """Send and receive everything."""
         for number, (what, topic, detail) in enumerate(steps):
             ref = str(number)
             if what == "turn":
@@ -111,12 +106,12 @@ class Conversation:
         self.heard += self.client.received()
 
     def replies(self) -> list[list[Any]]:
-        """The replies that were heard."""
+        """The received replies."""
         return [message for message in self.heard if message[3] == "phx_reply"]
 
 
 def check_replies(talk: Conversation) -> None:
-    """Each join is answered once, and nothing twice."""
+    """Each join gets one reply, and no message gets two."""
     answers = Counter(message[1] for message in talk.replies())
     joined = [ref for ref, (what, _) in talk.said.items() if what == "join"]
     assert [answers[ref] for ref in joined] == [1] * len(joined)
@@ -125,7 +120,7 @@ def check_replies(talk: Conversation) -> None:
 
 
 def check_notices(talk: Conversation) -> None:
-    """Each channel has its life: accepted, then what it says, then one end at most."""
+    """Each channel is accepted, sends messages, and ends at most once."""
     accepted: set[str] = set()
     ended: Counter[str] = Counter()
     for join_ref, ref, _topic, event, payload in talk.heard:
@@ -160,7 +155,7 @@ def check_stale_joins(talk: Conversation) -> None:
 
 @pytest.fixture
 def quiet() -> Iterator[None]:
-    """Crashes are part of the conversation; nobody needs to read of them."""
+    """Do not print the log lines of expected crashes."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -170,7 +165,7 @@ def quiet() -> Iterator[None]:
 @settings(steady, max_examples=300)
 @pytest.mark.usefixtures("quiet")
 def test_every_conversation(steps: list[tuple[str, str, Any]]) -> None:
-    """Joins are answered once, channels live in order, and the socket survives them all."""
+    """Joins get one reply, the messages of channels are in order, and the socket survives."""
 
     async def hold() -> Conversation:
         talk = Conversation()
@@ -189,7 +184,7 @@ def test_every_conversation(steps: list[tuple[str, str, Any]]) -> None:
 
 
 def end(client: Client) -> int:
-    """Lose the client; how often it was written to by then."""
+    """Disconnect the client, and return how many writes it got before."""
     client.server.closed(("shutdown", "closed"))
     return len(client.sink.writes)
 
@@ -198,7 +193,7 @@ def end(client: Client) -> int:
 @settings(steady, max_examples=200)
 @pytest.mark.usefixtures("quiet")
 def test_nothing_after_the_end(steps: list[tuple[str, str, Any]], cut: int) -> None:
-    """Once the connection is closed nothing more is written, and nothing is left behind."""
+    """After a disconnect nothing is written, and nothing is left behind."""
 
     async def hold() -> Conversation:
         talk = Conversation()

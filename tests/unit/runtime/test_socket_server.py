@@ -1,4 +1,4 @@
-"""A client's socket: heartbeats, unmatched and stale messages, odd frames, how it ends."""
+"""A client's socket: heartbeats, unmatched and stale messages, unusual frames, its end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.unit.runtime.harness import (
     ("join_ref", "ref"), [(None, "1"), (None, None), (None, 1), ("9", "1"), ({"a": 1}, [2])]
 )
 async def test_a_heartbeat(join_ref: Any, ref: Any) -> None:
-    """203: a heartbeat is answered with its ref, whatever that is, and a null join_ref."""
+    """203: a heartbeat gets a reply with its ref, of any type, and a null join_ref."""
     client = Client(Engine(), {})
 
     await client.send(join_ref, ref, "phoenix", "heartbeat", "anything")
@@ -57,7 +57,7 @@ async def test_a_heartbeat_where_phoenix_is_joined() -> None:
 @pytest.mark.parametrize("topic", ["nope", "", None, 1, ["t"], {"a": 1}, "T"])
 @pytest.mark.parametrize("event", ["e", "phx_join", "phx_close", None])
 async def test_an_unmatched_topic(topic: Any, event: Any) -> None:
-    """18, 26: what nobody serves or nobody joined is refused, with a null join_ref."""
+    """18, 26: topics without a route or a join get an error, with a null join_ref."""
     client = Client(Engine(), {"t": OpenChannel})
 
     await client.send("1", "2", topic, event, {})
@@ -66,7 +66,7 @@ async def test_an_unmatched_topic(topic: Any, event: Any) -> None:
 
 
 async def test_leaving_what_was_never_joined() -> None:
-    """A leave of a topic that is not joined is answered ok, with its join_ref, and no phx_close."""
+    """The leave of a topic that is not joined gets ok with its join_ref, and no phx_close."""
     client = Client(Engine(), {"t": OpenChannel})
 
     await client.send("1", "2", "t", "phx_leave", {})
@@ -79,7 +79,7 @@ async def test_leaving_what_was_never_joined() -> None:
     [("1", True), (None, True), ("2", False), ("", False), (1, False), (True, False)],
 )
 async def test_stale_messages_are_dropped(join_ref: Any, is_heard: bool) -> None:
-    """A message, a leave too, is for the join that its join_ref names, or for any if it is null."""
+    """A message, also a leave, is for the join with its join_ref; null matches any join."""
     client = Client(Engine(), {"t": WaitingChannel})
     await client.join("t")
 
@@ -91,7 +91,7 @@ async def test_stale_messages_are_dropped(join_ref: Any, is_heard: bool) -> None
 
 
 async def test_a_join_without_a_join_ref() -> None:
-    """210: the join's ref stands in for a null join_ref, but only null is current."""
+    """210: the join's ref replaces a null join_ref, but only null is current."""
     client = Client(Engine(), {"t": WaitingChannel})
 
     await client.send(None, "16", "t", "phx_join", {})
@@ -110,7 +110,7 @@ async def test_a_join_without_a_join_ref() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1,2,3,4]", b"null"])
 async def test_an_unreadable_frame(data: bytes) -> None:
-    """What is no message goes to the transport as an error with its close code."""
+    """An invalid message is an error with a close code for the transport."""
     client = Client(Engine(), {})
 
     with pytest.raises(Exception, match=r"not|JSON") as raised:
@@ -119,16 +119,16 @@ async def test_an_unreadable_frame(data: bytes) -> None:
     assert getattr(raised.value, "close_code", None) == 1011
 
 
-async def test_a_binary_frame_that_is_no_push() -> None:
-    """A binary frame of another kind goes to the transport as an error."""
+async def test_a_binary_frame_that_is_not_a_push() -> None:
+    """A binary frame of another kind is an error for the transport."""
     client = Client(Engine(), {})
 
     with pytest.raises(InvalidMessageError):
         await client.send_bytes(b"\x01", is_binary=True)
 
 
-async def test_an_answer_that_cannot_be_written() -> None:
-    """A topic that is no UTF-8 cannot be echoed as JSON: the transport closes with 1011."""
+async def test_a_reply_that_cannot_be_encoded() -> None:
+    """A topic that is not UTF-8 cannot be sent back as JSON: the transport closes with 1011."""
     client = Client(Engine(), {})
 
     with pytest.raises(EncodeError):
@@ -136,14 +136,14 @@ async def test_an_answer_that_cannot_be_written() -> None:
 
 
 class EchoingJoin(Channel):
-    """Answers a join with its payload."""
+    """Replies to a join with its payload."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         return ok(payload)
 
 
 async def test_a_binary_join() -> None:
-    """A join may be a binary frame; its payload is bytes, and its answer may be."""
+    """A join may be a binary frame with bytes as its payload; so may the reply."""
     client = Client(Engine(), {"t": EchoingJoin})
 
     await client.send_bytes(b"\x00\x01\x01\x01\x0811tphx_join\x09\x09", is_binary=True)
@@ -152,7 +152,7 @@ async def test_a_binary_join() -> None:
 
 
 async def test_a_v1_client() -> None:
-    """A V1 client hears objects without join_ref, and phx_close with the ref of its join_ref."""
+    """A V1 client gets objects without join_ref, and phx_close with its join_ref as the ref."""
     client = Client(Engine(), {"t": OpenChannel}, serializer=V1)
 
     await client.send_bytes(b'{"topic":"t","event":"phx_join","payload":{},"ref":"1"}')
@@ -170,7 +170,7 @@ async def test_a_v1_client() -> None:
 
 
 async def test_a_forced_disconnect() -> None:
-    """22, 83: `disconnect` on the socket's id closes with 1001, and no channel says a word."""
+    """22, 83: `disconnect` on the socket's id closes with 1001; the channels send nothing."""
     reasons: list[Reason] = []
 
     class Noted(OpenChannel):
@@ -192,7 +192,7 @@ async def test_a_forced_disconnect() -> None:
 
 
 async def test_a_socket_that_is_gone_is_not_disconnected_again() -> None:
-    """A socket's id is forgotten with it."""
+    """The id's subscription ends with the socket."""
     engine = Engine()
     client = Client(engine, {}, id="user:1")
 
@@ -204,7 +204,7 @@ async def test_a_socket_that_is_gone_is_not_disconnected_again() -> None:
 
 
 async def test_one_crash_is_one_channels() -> None:
-    """16: another channel of the socket, and the same topic of another client, go on."""
+    """16: the socket's other channels, and the topic's other clients, continue."""
     engine = Engine()
     client, other = (Client(engine, {"*": WaitingChannel}) for _ in range(2))
     for topic in ("a", "b"):

@@ -1,4 +1,4 @@
-"""A join that waits: it holds up its own client, may take too long, and may outlive its client."""
+"""Pending joins: they block their own client, may time out, and may outlive their client."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.unit.runtime.harness import (
 
 
 class SlowJoin(Channel):
-    """Waits at the gate "join", and returns what comes through; notes why it ends."""
+    """Waits at the latch "join" and returns its result; records the reason of its end."""
 
     async def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         socket.send_self("after_join")
@@ -44,7 +44,7 @@ class SlowJoin(Channel):
 
 
 class Harness:
-    """A client that joined `other`, and whose join of `slow` waits."""
+    """A client that has joined `other` and has a pending join of `slow`."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.engine = Engine(limits)
@@ -62,7 +62,7 @@ class Harness:
 
 @pytest.fixture
 async def harness() -> Harness:
-    """A harness whose join waits."""
+    """A harness with a pending join."""
     harness = Harness()
     await harness.begin()
     return harness
@@ -72,7 +72,7 @@ PUSHED: list[Any] = ["1", None, "slow", "after_join", {}]
 
 
 async def test_a_join_that_waits_holds_up_its_client(harness: Harness) -> None:
-    """204: heartbeats and messages for other topics are answered after the join, in order."""
+    """204: later heartbeats and messages are answered after the join, in order."""
     await harness.client.send(None, "2", "phoenix", "heartbeat", {})
     await harness.client.send("0", "3", "other", "quick", {})
     await harness.client.send("1", "4", "slow", "e", {})
@@ -100,7 +100,7 @@ async def test_a_join_that_waits_holds_up_nobody_else(harness: Harness) -> None:
 
 
 async def test_nothing_of_the_topic_comes_before_the_answer(harness: Harness) -> None:
-    """A broadcast while a join waits is not for it; one right after the join is."""
+    """A broadcast during the join is not delivered; one right after it is."""
     await call_in_loop(harness.engine.broadcast, "slow", "early", {})
     await harness.latches.open("join", ok())
     await call_in_loop(harness.engine.broadcast, "slow", "later", {})
@@ -113,7 +113,7 @@ async def test_nothing_of_the_topic_comes_before_the_answer(harness: Harness) ->
 
 
 async def test_a_duplicate_join_of_a_join_that_waits(harness: Harness) -> None:
-    """Each join is answered, in order, and the first channel is closed."""
+    """Each join gets a reply, in order, and the first channel is closed."""
     await harness.client.send("2", "2", "slow", "phx_join", {})
 
     await harness.latches.open("join", ok())
@@ -135,7 +135,7 @@ async def test_a_duplicate_join_of_a_join_that_waits(harness: Harness) -> None:
     ],
 )
 async def test_a_late_refusal(harness: Harness, result: Any, answer: list[Any]) -> None:
-    """A refusal after a wait leaves nothing behind, and what it sent itself is lost."""
+    """A refusal after a wait leaves nothing behind, and drops its own messages."""
     await harness.latches.open("join", result)
 
     assert harness.client.received() == [answer]
@@ -144,7 +144,7 @@ async def test_a_late_refusal(harness: Harness, result: Any, answer: list[Any]) 
 
 
 async def test_a_join_that_takes_too_long() -> None:
-    """A join past its limit is cancelled and refused; the client goes on."""
+    """A join over the time limit is cancelled and refused; the client continues."""
     harness = Harness(Limits(join_timeout_s=0.001))
     await harness.begin()
     await harness.client.send("0", "3", "other", "quick", {})
@@ -161,7 +161,7 @@ async def test_a_join_that_takes_too_long() -> None:
 
 
 async def test_a_join_in_time_is_not_late_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The timer of a join that was answered is cancelled."""
+    """The timer is cancelled after the reply to the join."""
     loop, harness = asyncio.get_running_loop(), Harness()
     timers: list[asyncio.TimerHandle] = []
 
@@ -177,8 +177,8 @@ async def test_a_join_in_time_is_not_late_afterwards(monkeypatch: pytest.MonkeyP
     assert (before, [timer.cancelled() for timer in timers]) == ([False], [True])
 
 
-async def test_the_answer_of_a_late_join_cannot_be_written(harness: Harness) -> None:
-    """The connection is closed with 1011, and the channel that just joined ends with it."""
+async def test_the_reply_to_a_late_join_cannot_be_encoded(harness: Harness) -> None:
+    """The connection is closed with 1011, and the new channel ends with it."""
     await harness.latches.open("join", ok(object()))
 
     assert [code for code, _ in harness.client.closes] == [1011]
@@ -186,8 +186,8 @@ async def test_the_answer_of_a_late_join_cannot_be_written(harness: Harness) -> 
     assert len(harness.reasons) == 1
 
 
-async def test_the_answer_of_a_join_cannot_be_written() -> None:
-    """The error goes to the transport; the channel that just joined ends with the connection."""
+async def test_the_reply_to_a_join_cannot_be_encoded() -> None:
+    """The transport gets the error; the new channel ends with the connection."""
     reasons: list[Reason] = []
 
     class Unwritable(SlowJoin):
@@ -206,8 +206,8 @@ async def test_the_answer_of_a_join_cannot_be_written() -> None:
 # The client goes meanwhile.
 
 
-async def test_the_client_goes_while_a_join_waits(harness: Harness) -> None:
-    """A join that is accepted for nobody is terminated: closed, not crashed; nothing is sent."""
+async def test_the_client_disconnects_during_a_join(harness: Harness) -> None:
+    """An accepted join without a client is terminated with "closed"; nothing is sent."""
     await harness.client.disconnect()
     before = list(harness.reasons)
     await harness.latches.open("join", ok())
@@ -217,8 +217,8 @@ async def test_the_client_goes_while_a_join_waits(harness: Harness) -> None:
     assert (len(harness.engine.pubsub), harness.engine.counters.channels_crashed) == (0, 0)
 
 
-async def test_the_client_goes_while_a_join_that_is_refused_waits(harness: Harness) -> None:
-    """A join that is refused for nobody has nothing to terminate."""
+async def test_the_client_disconnects_during_a_refused_join(harness: Harness) -> None:
+    """A refused join without a client has nothing to terminate."""
     await harness.client.disconnect()
     await harness.latches.open("join", error())
 
@@ -227,7 +227,7 @@ async def test_the_client_goes_while_a_join_that_is_refused_waits(harness: Harne
 
 
 async def test_a_disconnect_while_a_join_waits(harness: Harness) -> None:
-    """A forced disconnect does not wait for the join; what the client said next is dropped."""
+    """A forced disconnect does not wait for the join; later messages are dropped."""
     await harness.client.send("0", "3", "other", "quick", {})
 
     await call_in_loop(harness.engine.broadcast, "user:1", "disconnect", {})

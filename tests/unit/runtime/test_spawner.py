@@ -1,4 +1,4 @@
-"""Starting coroutines: at once, as real tasks, in every loop."""
+"""Starting coroutines eagerly, as real tasks, in every event loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLOR: ContextVar[str] = ContextVar("COLOR")
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def factory(request: pytest.FixtureRequest) -> Factory:
-    """What makes the event loop of a test."""
+    """Creates the event loop of a test."""
     made: Factory = request.param
     return made
 
@@ -53,7 +53,7 @@ def outside_of_tasks(factory: Factory, scene: Callable[[], Any], *, debug: bool 
 
 @pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
 def test_a_coroutine_that_does_not_wait_is_done_at_once(factory: Factory, debug: bool) -> None:
-    """Its result is there when `start` returns."""
+    """Its task is done when `start` returns."""
     spawner = Spawner()
 
     async def work() -> int:
@@ -67,7 +67,7 @@ def test_a_coroutine_that_does_not_wait_is_done_at_once(factory: Factory, debug:
 
 
 def test_a_coroutine_that_waits_becomes_a_task(factory: Factory) -> None:
-    """What waits is held until it is done."""
+    """Its task is kept until it is done."""
     spawner = Spawner()
     steps: list[str] = []
 
@@ -91,7 +91,7 @@ def test_a_coroutine_that_waits_becomes_a_task(factory: Factory) -> None:
 
 
 def test_the_first_step_runs_in_a_real_task(factory: Factory) -> None:
-    """A callback that asks for its task in its first step finds the one that `start` returns."""
+    """In its first step, a callback's current task is the one that `start` returns."""
     spawner = Spawner()
 
     async def work() -> Any:
@@ -105,7 +105,7 @@ def test_the_first_step_runs_in_a_real_task(factory: Factory) -> None:
 
 
 def test_a_timeout_may_begin_in_the_first_step(factory: Factory) -> None:
-    """`asyncio.timeout` works in a first step that waits, and in one that does not."""
+    """`asyncio.timeout` works in a first step, with or without a wait."""
     spawner = Spawner()
 
     async def answer() -> str:
@@ -154,7 +154,7 @@ def test_the_context_is_kept(factory: Factory) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), asyncio.CancelledError("no")])
 def test_an_exception_is_in_the_task(factory: Factory, error: BaseException) -> None:
-    """What a callback raises in its first step comes out of its task, not out of `start`."""
+    """An error in the first step is in the task; `start` does not raise it."""
     spawner = Spawner()
 
     async def work() -> None:
@@ -171,7 +171,7 @@ def test_an_exception_is_in_the_task(factory: Factory, error: BaseException) -> 
 
 
 def test_the_loop_is_left_as_it_was(factory: Factory) -> None:
-    """After a start, good or bad, the loop schedules callbacks as before."""
+    """After a start the loop's `call_soon` works as before."""
     spawner = Spawner()
     called: list[str] = []
 
@@ -193,7 +193,7 @@ def test_the_loop_is_left_as_it_was(factory: Factory) -> None:
 
 
 def test_a_start_inside_a_task(factory: Factory) -> None:
-    """Inside another task the coroutine runs as well, and the outer task is itself again."""
+    """The coroutine runs, and the outer task is current again afterwards."""
     spawner = Spawner()
 
     async def inner() -> Any:
@@ -211,7 +211,7 @@ def test_a_start_inside_a_task(factory: Factory) -> None:
 
 
 def test_a_start_inside_a_first_step(factory: Factory) -> None:
-    """A callback may make another one start: a broadcast that a channel intercepts, for example."""
+    """A callback may start another one, for example by a broadcast that a channel intercepts."""
     spawner = Spawner()
 
     async def inner() -> str:
@@ -228,7 +228,7 @@ def test_a_start_inside_a_first_step(factory: Factory) -> None:
 
 
 class Ready:
-    """Something that can be awaited and is no coroutine."""
+    """An awaitable that is not a coroutine."""
 
     def __await__(self) -> Generator[None, None, str]:
         yield from asyncio.sleep(0).__await__()
@@ -247,13 +247,13 @@ async def test_anything_awaitable_can_be_started() -> None:
 
 @pytest.mark.parametrize("value", [{"a": 1}, None, 5])
 async def test_what_cannot_be_awaited_fails(value: Any) -> None:
-    """A callback's return value that is neither a result nor awaitable is an error of its task."""
+    """A value that is not awaitable raises a TypeError."""
     with pytest.raises(TypeError, match="await"):
         await Spawner().start(value)
 
 
 async def test_waiting_lets_tasks_end() -> None:
-    """At shutdown what still runs may end in time."""
+    """At shutdown, running tasks may finish in time."""
     spawner = Spawner()
     gate = asyncio.Event()
     task = spawner.start(gate.wait())
@@ -267,7 +267,7 @@ async def test_waiting_lets_tasks_end() -> None:
 
 
 async def test_waiting_ends_what_does_not_end() -> None:
-    """At shutdown what takes too long is cancelled."""
+    """At shutdown, tasks over the timeout are cancelled."""
     spawner = Spawner()
     task = spawner.start(asyncio.Event().wait())
 

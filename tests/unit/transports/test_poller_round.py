@@ -1,4 +1,4 @@
-"""A round of the poller: a bug with one stream ends that stream, and no other."""
+"""A round of the poller: a bug with one stream ends only that stream."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ pytestmark = pytest.mark.skipif(not IS_AVAILABLE, reason="this system has no epo
 
 
 class Protocol:
-    """What a stream hands its bytes to."""
+    """The owner of a stream."""
 
     def __init__(self) -> None:
         self.heard = b""
 
     def received(self, buffer: bytearray, nbytes: int) -> None:
-        """Bytes have come."""
+        """Record the bytes."""
         self.heard += bytes(buffer[:nbytes])
 
 
 class Stream:
-    """A stream whose sockets are ready as the test says."""
+    """A stream with events from the test."""
 
     def __init__(self, own: socket.socket) -> None:
         self.socket = own
@@ -35,7 +35,7 @@ class Stream:
         self.failures: list[Exception] = []
 
     def react(self, events: int) -> None:
-        """The bug."""
+        """Raise an error."""
         raise RuntimeError(events)
 
     def failed(self, error: Exception) -> None:
@@ -44,7 +44,7 @@ class Stream:
 
 
 class Ready:
-    """An epoll that has these events."""
+    """An epoll with these events."""
 
     def __init__(self, *events: tuple[int, int]) -> None:
         self._events = events
@@ -67,7 +67,7 @@ def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
 def test_a_stream_that_fails_does_not_cost_the_others_their_bytes(
     pairs: list[tuple[socket.socket, socket.socket]],
 ) -> None:
-    """What was received before it and what comes after it is handed on; it alone has failed."""
+    """Earlier and later bytes of the round are handled; only the one stream has failed."""
     streams: list[Any] = [Stream(ours) for ours, _ in pairs]
     for _, theirs in pairs:
         theirs.send(b"hello")

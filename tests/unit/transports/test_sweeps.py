@@ -1,4 +1,4 @@
-"""Sweeps: a bug while one silent client is closed ends neither the sweep nor those to come."""
+"""Sweeps: a bug with one idle client ends neither this sweep nor the next ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from phoenix_compat.transports.aiohttp.websocket import WebSocketHub
 
 
 class Client:
-    """A client that has been silent for ever; closing it may meet a bug."""
+    """A client that has been idle for ever; closing it may raise."""
 
     def __init__(self, *, has_bug: bool) -> None:
         self.received_at_sweep = -100
@@ -36,13 +36,13 @@ class Client:
 
 
 class Options:
-    """Waits that no test lives to see."""
+    """Timeouts that are longer than any test."""
 
     timeout_s = window_s = 1_000.0
 
 
 def a_hub(kind: type[Any], clients: set[Client]) -> Any:
-    """A hub with these clients and nothing else."""
+    """A hub with these clients."""
     hub: Any = object.__new__(kind)
     hub.options = Options()
     hub.sweeps = 0
@@ -53,7 +53,7 @@ def a_hub(kind: type[Any], clients: set[Client]) -> Any:
 
 @pytest.mark.parametrize("kind", [WebSocketHub, LongPollHub])
 async def test_a_bug_with_one_client_does_not_end_the_sweeps(kind: type[Any]) -> None:
-    """The other silent clients are closed, and the next sweep will come."""
+    """The other idle clients are closed, and the next sweep is scheduled."""
     others = {Client(has_bug=False) for _ in range(5)}
     hub = a_hub(kind, {Client(has_bug=True), *others})
 

@@ -84,6 +84,6 @@ def term(*body: int | bytes) -> bytes:
 
 
 def compressed(body: bytes, size: int | None = None) -> bytes:
-    """A term as `term_to_binary(Term, [compressed])` writes it, perhaps lying about its size."""
+    """A term as `term_to_binary(Term, [compressed])` writes it; its size field may be wrong."""
     length = (len(body) if size is None else size).to_bytes(4)
     return term(80, length, zlib.compress(body))

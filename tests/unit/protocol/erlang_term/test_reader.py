@@ -36,7 +36,7 @@ from tests.unit.protocol.strategies import steady
 @steady
 @given(raw_terms, st.sampled_from(["utf-8", "latin-1"]))
 def test_raw_round_trip(value: Any, form: AtomForm) -> None:
-    """What is written is read again, with the same types."""
+    """Written terms are read again with the same types."""
     again = decode(encode(value, atoms=form), is_raw=True)
 
     assert value == again
@@ -46,7 +46,7 @@ def test_raw_round_trip(value: Any, form: AtomForm) -> None:
 @steady
 @given(friendly_terms)
 def test_friendly_round_trip(value: Any) -> None:
-    """Texts and dicts with texts as keys come back as such, without asking for raw."""
+    """Texts, and dicts with text keys, are read again without `is_raw`."""
     assert value == decode(encode(value))
 
 
@@ -60,22 +60,22 @@ def test_compressed_terms_are_read(value: Any) -> None:
 
 
 def test_compressed_by_otp() -> None:
-    """What `term_to_binary(lists:duplicate(100, <<"ab">>), [compressed])` of OTP 25 writes."""
+    """`term_to_binary(lists:duplicate(100, <<"ab">>), [compressed])` of OTP 25."""
     data = base64.b64decode("g1AAAALCeJzLYWBgSMkFEkyJSaPUKDXkqCwAKIZ4ww==")
 
     assert decode(data) == ["ab"] * 100
 
 
 def test_binaries_are_texts_where_they_can_be() -> None:
-    """UTF-8 becomes str, as value and as key; other bytes stay; raw keeps all as it is."""
+    """UTF-8 becomes str, as value and as key; other bytes stay; `is_raw` keeps all bytes."""
     data = encode({b"name": b"Zo\xc3\xab", b"\xff": [b"\xfe", (b"x",)]})
 
     assert decode(data) == {"name": "Zoë", b"\xff": [b"\xfe", ("x",)]}
     assert decode(data, is_raw=True) == {b"name": b"Zo\xc3\xab", b"\xff": [b"\xfe", (b"x",)]}
 
 
-def test_keys_are_plain_texts_and_atoms_are_told_apart() -> None:
-    """An atom is a str of a type of its own as a value, and a plain str as a key."""
+def test_atoms_are_distinguished_as_values_but_not_as_keys() -> None:
+    """An atom is an Atom as a value, and a plain str as a key."""
     value = decode(encode({Atom("role"): Atom("admin"), Atom("on"): True, 7: None}))
 
     assert value == {"role": "admin", "on": True, 7: None}
@@ -85,7 +85,7 @@ def test_keys_are_plain_texts_and_atoms_are_told_apart() -> None:
 
 
 def test_keys_that_become_one_are_refused() -> None:
-    """`:a` beside `"a"` is two keys for Erlang; raw keeps both, else it is an error."""
+    """`:a` and `"a"` are two keys in Erlang; only `is_raw` keeps both."""
     data = term(116, (2).to_bytes(4), 119, 1, b"a", 97, 1, 109, (1).to_bytes(4), b"a", 97, 2)
 
     assert {Atom("a"): 1, b"a": 2} == decode(data, is_raw=True)
@@ -111,7 +111,7 @@ def test_keys_that_become_one_are_refused() -> None:
     ],
 )
 def test_other_spellings(data: bytes, expected: Any) -> None:
-    """Forms that Erlang reads though it does not write them any more."""
+    """Forms that Erlang still reads but no longer writes."""
     value = decode(data)
 
     assert (type(expected), expected) == (type(value), value)
@@ -151,8 +151,8 @@ def test_other_spellings(data: bytes, expected: Any) -> None:
         term(116, 0, 0, 0, 2, 97, 1, 97, 1, 70, struct.pack(">d", 1.0), 97, 2),
     ],
 )
-def test_what_is_no_term_is_refused(data: bytes) -> None:
-    """Cut off, too long, lying about a length, not finite, improper, or a key twice."""
+def test_invalid_terms_are_refused(data: bytes) -> None:
+    """Truncated, too long, wrong lengths, not finite, improper, or with duplicate keys."""
     with pytest.raises(TermError):
         decode(data)
 
@@ -161,7 +161,7 @@ def test_what_is_no_term_is_refused(data: bytes) -> None:
     "tag", sorted(set(range(256)) - {70, *range(97, 101), *range(104, 112), 115, 116, 118, 119})
 )
 def test_other_kinds_are_refused(tag: int) -> None:
-    """Functions, pids, references, ports, bitstrings, caches, a term compressed twice: none."""
+    """Functions, pids, references, ports, bitstrings, caches, and terms compressed twice."""
     data = encode([1.5])[:-1] + bytes([tag]) + bytes(64)
     inner = term(104, 1, tag, bytes(64))
 
@@ -187,13 +187,13 @@ def test_other_kinds_are_refused(tag: int) -> None:
     ],
 )
 def test_compressed_terms_are_bounded(data: bytes) -> None:
-    """A compressed term is refused when it is not as long as it says, or says too much."""
+    """A compressed term with a wrong or too large size is refused."""
     with pytest.raises(TermError):
         decode(data)
 
 
 def test_reading_is_bounded() -> None:
-    """Depth, number of terms and bytes have limits, whichever way they are wrapped."""
+    """Depth, number of terms and bytes are limited, however they are wrapped."""
     deepest = [104, 1] * (MAX_DEPTH - 1) + [106]
     most = term(108, (MAX_TERMS - 1).to_bytes(4), bytes([106]) * MAX_TERMS)
     characters = term(107, (MAX_TERMS - 1).to_bytes(2), bytes(MAX_TERMS - 1))
@@ -214,12 +214,12 @@ def test_reading_is_bounded() -> None:
 
 
 def test_an_error_here_is_an_error_of_the_protocol() -> None:
-    """One `except ProtocolError` catches what the wire brings."""
+    """`except ProtocolError` catches a TermError."""
     assert issubclass(TermError, ProtocolError)
 
 
 def test_normalising_leaves_the_raw_term_alone() -> None:
-    """A raw term that was kept is still raw afterwards."""
+    """`normalise` does not modify the raw term."""
     raw = {b"a": [b"b"]}
 
     assert normalise(raw) == {"a": ["b"]}
@@ -229,7 +229,7 @@ def test_normalising_leaves_the_raw_term_alone() -> None:
 @steady
 @given(st.binary(max_size=200))
 def test_random_bytes_are_a_term_or_refused(data: bytes) -> None:
-    """No bytes make anything but a term or a TermError."""
+    """Any bytes are a term or raise a TermError."""
     for attempt in (data, b"\x83" + data, b"\x83\x68\x03" + data, compressed(data)):
         try:
             value = decode(attempt)
@@ -239,7 +239,7 @@ def test_random_bytes_are_a_term_or_refused(data: bytes) -> None:
 
 
 def test_mutated_terms_are_a_term_or_refused() -> None:
-    """Thirty thousand changes to a term that holds one of each kind: no other error."""
+    """Thirty thousand mutations of a term raise no error but TermError."""
     rng = random.Random(7)  # noqa: S311 - seeded, no secret
     sample = encode(
         ({Atom("user"): 5, b"n": -(2**70), 3: 1.5}, [None, True, b"x" * 9], [1, 2, 3], (), [])

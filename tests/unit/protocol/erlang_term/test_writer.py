@@ -27,13 +27,13 @@ from tests.unit.protocol.erlang_term.term_vectors import (
 
 @pytest.mark.parametrize(("value", "written"), WRITTEN_BY_OTP)
 def test_bytes_are_those_of_otp(value: Any, written: str) -> None:
-    """Each value has the very bytes that Erlang writes for it."""
+    """Each value has the same bytes as in Erlang."""
     assert base64.b64decode(written) == encode(value, atoms="latin-1")
 
 
 @pytest.mark.parametrize(("value", "written"), WRITTEN_BY_OTP)
 def test_bytes_of_otp_are_read(value: Any, written: str) -> None:
-    """What Erlang writes is the value again, with its type."""
+    """Erlang's bytes are read as the same value of the same type."""
     assert repr(value) == repr(decode(base64.b64decode(written), is_raw=True))
 
 
@@ -44,7 +44,7 @@ def test_atoms_are_utf8_by_default() -> None:
 
 @pytest.mark.parametrize("form", ["utf-8", "latin-1"])
 def test_long_atoms(form: AtomForm) -> None:
-    """255 characters are an atom, also when they are more than 255 bytes; 256 are none."""
+    """An atom may have 255 characters, even if they are more than 255 bytes, but not 256."""
     longest = Atom("日" * 255)
 
     data = encode(longest, atoms=form)
@@ -55,13 +55,13 @@ def test_long_atoms(form: AtomForm) -> None:
         encode(Atom("a" * 256), atoms=form)
 
 
-def test_keys_of_a_map_stand_in_the_order_of_terms() -> None:
-    """Integers, floats, atoms, binaries; each by value: the bytes of OTP 25."""
+def test_keys_of_a_map_are_in_term_order() -> None:
+    """Integers, floats, atoms, binaries; each sorted by value, as in OTP 25."""
     assert base64.b64decode(MIXED_MAP_BYTES) == encode(MIXED_MAP, atoms="latin-1")
 
 
 def test_true_false_and_nil_are_atoms_as_keys() -> None:
-    """As keys they stand among the atoms, by name; a text stands behind them all."""
+    """As keys they are sorted among the atoms by name; texts come after them."""
     data = encode({"a": 1, True: 2, Atom("m"): 3, None: 4, False: 5}, atoms="latin-1")
 
     order = [data.index(name) for name in (b"false", b"m", b"nil", b"true", b"m\0\0\0\1a")]
@@ -70,7 +70,7 @@ def test_true_false_and_nil_are_atoms_as_keys() -> None:
 
 
 def test_large_sizes() -> None:
-    """Tuples from 256 elements, integers from 256 bytes and long lists have a longer head."""
+    """Tuples of 256 elements, integers of 256 bytes and long lists have a longer header."""
     values: list[Any] = [tuple([1.5] * 256), 2**2040, -(2**2048), [1] * 9_000]
 
     tags = [encode(value)[1] for value in values]
@@ -79,8 +79,8 @@ def test_large_sizes() -> None:
     assert values == [decode(encode(value)) for value in values]
 
 
-def test_a_list_of_bytes_is_a_charlist_unless_one_is_no_byte() -> None:
-    """`[1, 2]` is written as 'charlist'; booleans and greater numbers make it a list."""
+def test_only_a_list_of_bytes_is_a_charlist() -> None:
+    """`[1, 2]` is written as a charlist; with a boolean or a larger number it is a list."""
     tags = [encode(value)[1] for value in ([1, 2], [1, True], [1, 256], [1, -1], [1, "a"])]
 
     assert tags == [107, 108, 108, 108, 108]
@@ -105,14 +105,14 @@ def test_a_list_of_bytes_is_a_charlist_unless_one_is_no_byte() -> None:
         [{}, [object()]],
     ],
 )
-def test_what_has_no_term_is_refused(value: Any) -> None:
-    """A value without a term, or a dict that would hold a key twice, is an error of ours."""
+def test_values_without_a_term_are_refused(value: Any) -> None:
+    """A value that cannot be a term, or a dict with a duplicate key, is an EncodeError."""
     with pytest.raises(EncodeError):
         encode(value)
 
 
 def test_writing_is_bounded() -> None:
-    """Depth, number of terms and bytes have limits, and a list within itself meets one."""
+    """Depth, number of terms and bytes are limited; a list that contains itself is refused."""
     endless: list[Any] = []
     endless.append(endless)
 

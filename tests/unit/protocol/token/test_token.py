@@ -1,4 +1,4 @@
-"""Phoenix.Token: tokens that Phoenix made, tokens for Phoenix, keys and ages."""
+"""Phoenix.Token: tokens made by Phoenix, tokens for Phoenix, keys and ages."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from tests.unit.protocol.token.token_vectors import (
 
 @pytest.mark.parametrize("vector", VECTORS["tokens"], ids=BY_NAME)
 def test_tokens_of_phoenix_are_read(vector: dict[str, Any]) -> None:
-    """Every token that plug_crypto made gives its data."""
+    """Every token of plug_crypto has its data."""
     data = verify(vector["token"], KEY, now_ms=0, max_age_s=math.inf)
 
     assert vector["data"] == as_json(data)
@@ -59,7 +59,7 @@ def test_tokens_of_phoenix_are_read(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", VECTORS["tokens"], ids=BY_NAME)
 def test_tokens_of_phoenix_are_made_again(vector: dict[str, Any]) -> None:
-    """The parts of each token, put together here, are the same token to the last character."""
+    """Each token, composed again from its parts, is identical."""
     term = decode(unb64(vector["token"].split(".")[1]), is_raw=True)
 
     plain = f"SFMyNTY.{b64(encode(term, atoms='latin-1'))}"
@@ -69,7 +69,7 @@ def test_tokens_of_phoenix_are_made_again(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["int", "str", "strmap", "signedat", "uuid"])
 def test_tokens_without_atoms_are_the_same_by_sign(name: str) -> None:
-    """With the same data and time `sign` writes what Phoenix wrote, whatever the OTP."""
+    """With the same data and time, `sign` returns Phoenix's token for any OTP."""
     vector = BY_NAME[name]
     _, signed_at_ms, _ = decode(unb64(vector["token"].split(".")[1]))
 
@@ -79,7 +79,7 @@ def test_tokens_without_atoms_are_the_same_by_sign(name: str) -> None:
 
 
 def test_the_token_for_ever_is_for_ever() -> None:
-    """`max_age: :infinity` at signing needs no age at reading; a limit there still counts."""
+    """`max_age: :infinity` at signing needs no age at reading; a limit there still applies."""
     token = BY_NAME["maxageinf"]["token"]
 
     assert verify(token, KEY, now_ms=10**15) == 1
@@ -89,7 +89,7 @@ def test_the_token_for_ever_is_for_ever() -> None:
 
 @pytest.mark.parametrize("digest", ["sha384", "sha512"])
 def test_the_header_chooses_the_digest(digest: Digest) -> None:
-    """HS384 and HS512 of OTP are read, and written again to the last character."""
+    """HS384 and HS512 tokens of OTP are read, and written identically."""
     token = SIGNED_BY_OTP[digest]
 
     assert verify(token, KEY, now_ms=SIGNED_AT_MS) == MAP_DATA
@@ -102,7 +102,7 @@ def test_compressed_tokens_are_read() -> None:
 
 
 def test_encrypted_tokens_of_plug_crypto_2() -> None:
-    """XChaCha20-Poly1305 of OTP is read, and written again to the last character."""
+    """XChaCha20-Poly1305 tokens of OTP are read, and written identically."""
     token = encrypt(MADE_WITH_ATOM_KEY, KEY, signed_at_ms=SIGNED_AT_MS, nonce=NONCE)
 
     assert token == ENCRYPTED
@@ -116,7 +116,7 @@ def test_encrypted_tokens_of_plug_crypto_1(bits: int) -> None:
 
 
 def test_the_cipher_is_that_of_its_draft() -> None:
-    """draft-irtf-cfrg-xchacha-03, A.3.1: the sealed text begins and ends as printed there."""
+    """draft-irtf-cfrg-xchacha-03, A.3.1: the ciphertext begins and ends as printed there."""
     key, long_nonce = bytes(range(0x80, 0xA0)), bytes(range(64, 88))
     cipher, nonce = token_cipher._xchacha20_poly1305(key, long_nonce)
     text = (
@@ -137,13 +137,13 @@ def test_the_cipher_is_that_of_its_draft() -> None:
 @steady
 @given(data=json_values)
 def test_data_comes_back(make: Any, read: Any, data: Any) -> None:
-    """Whatever JSON goes in comes out."""
+    """Any JSON is read back unchanged."""
     assert data == read(make(data), KEY, now_ms=SIGNED_AT_MS)
 
 
 @MAKE_AND_READ
 def test_raw_keeps_bytes(make: Any, read: Any) -> None:
-    """Binaries are texts by default, and bytes when asked."""
+    """Binaries are texts by default, and bytes with `is_raw`."""
     token = make({"a": ["b", b"\xff"]})
 
     assert read(token, KEY, now_ms=SIGNED_AT_MS) == {"a": ["b", b"\xff"]}
@@ -151,8 +151,8 @@ def test_raw_keeps_bytes(make: Any, read: Any) -> None:
 
 
 @MAKE_AND_READ
-def test_what_has_no_term_is_not_signed(make: Any, read: Any) -> None:
-    """Data without a term, and a maximum age that is no number, are errors of ours."""
+def test_values_without_a_term_are_not_signed(make: Any, read: Any) -> None:
+    """Data that cannot be a term, and an invalid maximum age, are EncodeErrors."""
     with pytest.raises(EncodeError):
         make(object())
     with pytest.raises(EncodeError):
@@ -160,7 +160,7 @@ def test_what_has_no_term_is_not_signed(make: Any, read: Any) -> None:
 
 
 def test_a_nonce_has_its_length() -> None:
-    """A nonce that is too short or too long is refused before anything is encrypted."""
+    """A nonce of another length is refused before encryption."""
     for size in (0, 12, 23, 25):
         with pytest.raises(EncodeError, match="24 bytes"):
             encrypt(1, KEY, signed_at_ms=0, nonce=bytes(size))
@@ -170,7 +170,7 @@ def test_a_nonce_has_its_length() -> None:
 
 
 def test_a_short_secret_is_refused_with_the_remedy() -> None:
-    """Less than 20 bytes is no secret; the text says how to get one, and not the secret."""
+    """A secret under 20 bytes is refused; the error says how to get one, without the secret."""
     with pytest.raises(ConfigError, match="token_urlsafe") as caught:
         derive_key("nineteen-characters", "salt")
 
@@ -185,7 +185,7 @@ def test_text_and_bytes_make_the_same_key() -> None:
 
 
 def test_a_key_is_computed_once() -> None:
-    """The same question again takes the key from memory; memory is bounded."""
+    """A key is cached, and the cache is bounded."""
     before = protocol._pbkdf2.cache_info()
 
     derive_key(SECRET, VECTORS["salt"])
@@ -196,7 +196,7 @@ def test_a_key_is_computed_once() -> None:
 
 
 def test_each_option_makes_another_key() -> None:
-    """Salt, iterations, length and digest all count, as in Phoenix's key_* options."""
+    """Salt, iterations, length and digest all change the key, as in Phoenix."""
     keys = {
         KEY,
         derive_key(SECRET, "another"),
@@ -212,13 +212,13 @@ def test_each_option_makes_another_key() -> None:
     "options", [{"iterations": 0}, {"length_bytes": 0}, {"length_bytes": 2**70}, {"digest": "no"}]
 )
 def test_numbers_that_make_no_key_are_refused(options: dict[str, Any]) -> None:
-    """A mistake in the options is told as one of the settings."""
+    """Invalid key options are a ConfigError."""
     with pytest.raises(ConfigError, match="cannot derive a key with"):
         derive_key(SECRET, "salt", **options)
 
 
 def test_encryption_needs_32_bytes() -> None:
-    """The cipher has one size of key; another is a mistake of the settings, both ways."""
+    """The cipher has one key size; any other is a ConfigError, both ways."""
     key = derive_key(SECRET, "user socket", length_bytes=16)
 
     with pytest.raises(ConfigError, match="32 bytes"):
@@ -231,8 +231,8 @@ def test_encryption_needs_32_bytes() -> None:
 
 
 @MAKE_AND_READ
-def test_a_token_is_good_to_its_last_millisecond(make: Any, read: Any) -> None:
-    """One day by default: at its end it is still good, a millisecond later it is not."""
+def test_a_token_is_valid_to_its_last_millisecond(make: Any, read: Any) -> None:
+    """The default is one day: valid at its end, expired a millisecond later."""
     token = make()
 
     assert read(token, KEY, now_ms=SIGNED_AT_MS + DAY_MS) == 1
@@ -257,7 +257,7 @@ def test_a_token_is_good_to_its_last_millisecond(make: Any, read: Any) -> None:
     ],
 )
 def test_expired(make: Any, read: Any, own_s: float, asked_s: float | None, age_ms: int) -> None:
-    """Zero and less is always expired, and the age that is asked for overrides the token's."""
+    """Zero and less is always expired, and the reader's maximum age overrides the token's."""
     token = make(max_age_s=own_s)
 
     with pytest.raises(ExpiredTokenError):
@@ -283,7 +283,7 @@ def test_expired(make: Any, read: Any, own_s: float, asked_s: float | None, age_
 def test_not_expired(
     make: Any, read: Any, own_s: float, asked_s: float | None, age_ms: int
 ) -> None:
-    """Fractions count to the millisecond, a longer age may be asked for, and infinity is one."""
+    """Fractions count in milliseconds; the reader may accept a higher age, or any age."""
     token = make(max_age_s=own_s)
 
     assert read(token, KEY, now_ms=SIGNED_AT_MS + age_ms, max_age_s=asked_s) == 1
@@ -291,7 +291,7 @@ def test_not_expired(
 
 @MAKE_AND_READ
 def test_a_token_of_the_future_is_invalid(make: Any, read: Any) -> None:
-    """No allowance for clocks that differ; only who asks for no age is not told."""
+    """There is no tolerance for clock differences, unless any age is accepted."""
     token = make()
 
     with pytest.raises(InvalidTokenError, match="future"):
@@ -302,7 +302,7 @@ def test_a_token_of_the_future_is_invalid(make: Any, read: Any) -> None:
 
 
 def test_former_shapes() -> None:
-    """`{data, signed}` and the map of the first Phoenix are read, and live for one day."""
+    """`{data, signed}` and the map of early Phoenix versions are read, and valid for one day."""
     pair = signed_term((3, SIGNED_AT_MS))
 
     for data, token in ((3, pair), (7, LEGACY_MAP_BY_OTP)):
@@ -334,14 +334,14 @@ def test_former_shapes() -> None:
         (1, SIGNED_AT_MS, [86_400]),
     ],
 )
-def test_genuine_terms_that_are_no_token(term: Any) -> None:
-    """Signed by the right key, but not what a token holds: invalid."""
+def test_genuine_terms_that_are_not_tokens(term: Any) -> None:
+    """A correctly signed term of another shape is an invalid token."""
     with pytest.raises(InvalidTokenError):
         verify(signed_term(term), KEY, now_ms=SIGNED_AT_MS)
 
 
 def test_genuine_terms_that_are_not_read() -> None:
-    """A pid in a genuine token, or two keys that become one, is an invalid token."""
+    """A pid in a signed token, or two keys that become equal, is an invalid token."""
     pid = b"\x83\x58\x77\x01a" + bytes(12)
     plain = f"SFMyNTY.{b64(pid)}"
     with_pid = f"{plain}.{b64(hmac.digest(KEY, plain.encode(), 'sha256'))}"

@@ -1,4 +1,4 @@
-"""Everything that is no token, and that no change to a genuine one is accepted."""
+"""Invalid tokens: other texts, and changes to genuine tokens."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.unit.protocol.token.token_vectors import (
 
 @pytest.mark.parametrize("read", [verify, decrypt])
 def test_a_missing_token(read: Any) -> None:
-    """None is a token that is missing, not one that is wrong."""
+    """None is a missing token, not an invalid one."""
     with pytest.raises(MissingTokenError):
         read(None, KEY, now_ms=0)
 
@@ -75,15 +75,15 @@ def test_a_missing_token(read: Any) -> None:
         {"token": "x"},
     ],
 )
-def test_what_is_no_token(read: Any, token: Any) -> None:
-    """Whatever a client sends instead of a token is an invalid one, no crash."""
+def test_other_values_are_invalid_tokens(read: Any, token: Any) -> None:
+    """Anything else that a client sends is an invalid token."""
     with pytest.raises(InvalidTokenError):
         read(token, KEY, now_ms=0, max_age_s=math.inf)
 
 
 @pytest.mark.parametrize("header", ["none", "HS1", "HS224", "hs256", "", "RS256", "A128GCM"])
 def test_another_algorithm_is_refused(header: str) -> None:
-    """Only the three digests by their names; the header cannot switch the signature off."""
+    """Only the three digests are accepted; the header cannot disable the signature."""
     payload = sign_at().split(".")[1]
     plain = f"{b64(header.encode())}.{payload}"
     signatures = [b64(hmac.digest(KEY, plain.encode(), d)) for d in ("sha1", "sha224", "sha256")]
@@ -94,7 +94,7 @@ def test_another_algorithm_is_refused(header: str) -> None:
 
 
 def test_a_header_of_another_digest_is_refused() -> None:
-    """The signature of one digest is none of another, and a part of one is none."""
+    """The signature of another digest, or a part of a signature, is invalid."""
     _, payload, signature = sign_at().split(".")
 
     for header in ("SFMzODQ", "SFM1MTI"):
@@ -104,7 +104,7 @@ def test_a_header_of_another_digest_is_refused() -> None:
 
 @MAKE_AND_READ
 def test_foreign_tokens(make: Any, read: Any) -> None:
-    """Another salt or another secret is another key, and its tokens are invalid."""
+    """Tokens with another salt or another secret are invalid."""
     token = make()
 
     for key in (derive_key(SECRET, "other salt"), derive_key("x" * 64, "user socket")):
@@ -127,7 +127,7 @@ def test_the_term_is_not_read_before_the_signature(monkeypatch: pytest.MonkeyPat
 
 @MAKE_AND_READ
 def test_base64_has_one_spelling(make: Any, read: Any) -> None:
-    """Padding, the other alphabet, space and stray last bits are refused: one token, one text."""
+    """Padding, the other alphabet, whitespace and stray last bits are refused."""
     token = make()
     last = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
     others = [token[:-1] + character for character in last if character != token[-1]]
@@ -138,7 +138,7 @@ def test_base64_has_one_spelling(make: Any, read: Any) -> None:
 
 
 def test_parts_of_plug_crypto_1_have_their_lengths() -> None:
-    """A wrapped key, a nonce or a tag of another length is refused, and so is any change."""
+    """A wrapped key, nonce or tag of another length is refused, and so is any change."""
     parts = ENCRYPTED_V1[128].split(".")
     sealed, tag = unb64(parts[3]), unb64(parts[4])
     moved = [*parts[:3], b64(sealed[:-1]), b64(sealed[-1:] + tag)]
@@ -154,7 +154,7 @@ def test_parts_of_plug_crypto_1_have_their_lengths() -> None:
 
 
 def mutations(token: str, count: int) -> Iterator[str]:
-    """Texts that differ from the token in a few places."""
+    """Texts that differ from the token in a few characters."""
     rng = random.Random(22)  # noqa: S311 - seeded, no secret
     alphabet = string.ascii_letters + string.digits + "-_.=+/ é\n"
     for _ in range(count):
@@ -178,7 +178,7 @@ def mutations(token: str, count: int) -> Iterator[str]:
 @pytest.mark.timeout(5)
 @MAKE_AND_READ
 def test_no_change_is_accepted(make: Any, read: Any) -> None:
-    """R22: of fifty thousand mutations of a token none is accepted, and all are refused alike."""
+    """R22: fifty thousand mutations of a token are all refused in the same way."""
     token = make({"sub": "42", "tasks": ["a", "b"]})
     accepted = []
 
@@ -194,7 +194,7 @@ def test_no_change_is_accepted(make: Any, read: Any) -> None:
 @steady
 @given(st.text(max_size=80))
 def test_random_texts_are_refused(text: str) -> None:
-    """No text, bare or behind a header, makes anything but a refusal."""
+    """Random texts, with or without a header, are refused."""
     for header in ("", "SFMyNTY.", "XCP.", "QTEyOEdDTQ."):
         with pytest.raises(InvalidTokenError):
             verify(header + text, KEY, now_ms=0, max_age_s=math.inf)
@@ -203,14 +203,14 @@ def test_random_texts_are_refused(text: str) -> None:
 
 
 def test_errors_are_one_tree() -> None:
-    """`except TokenError` catches all three, and `except ProtocolError` that."""
+    """`except TokenError` catches all three errors, and so does `except ProtocolError`."""
     for error in (InvalidTokenError, ExpiredTokenError, MissingTokenError):
         assert issubclass(error, TokenError)
     assert issubclass(TokenError, ProtocolError)
 
 
 def test_errors_do_not_repeat_the_token() -> None:
-    """What is refused is not quoted: it may be good elsewhere, and logs are read."""
+    """Errors do not contain the token, because it may be valid elsewhere."""
     token = sign_at("secret-user")
     _, payload, signature = token.split(".")
 

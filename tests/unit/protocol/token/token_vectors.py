@@ -1,4 +1,4 @@
-"""Tokens that Phoenix made, and the keys and times that the tests of tokens share."""
+"""Tokens made by Phoenix, and keys and times for the tests of tokens."""
 
 from __future__ import annotations
 
@@ -63,28 +63,28 @@ MADE_WITH_ATOM_KEY = {Atom("user_id"): 5, "name": "Zoë"}
 
 
 def b64(data: bytes) -> str:
-    """Base64 as Phoenix writes it."""
+    """Base64 as in Phoenix."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def unb64(text: str) -> bytes:
-    """The bytes of what Phoenix wrote."""
+    """Decode Phoenix's base64."""
     return base64.urlsafe_b64decode(text + "==")
 
 
 def as_json(value: Any) -> Any:
-    """A value as the vectors show it: tuples as arrays, atoms as texts."""
+    """A value in the form of the vectors: tuples as arrays, atoms as texts."""
     return json.loads(json.dumps(value))
 
 
 def signed_term(term: Any) -> str:
-    """A genuine token around any term."""
+    """A correctly signed token with any term."""
     plain = f"SFMyNTY.{b64(encode(term))}"
     return f"{plain}.{b64(hmac.digest(KEY, plain.encode(), 'sha256'))}"
 
 
 def sign_at(data: Any = 1, max_age_s: float = 86_400) -> str:
-    """A token of SIGNED_AT_MS."""
+    """A signed token of SIGNED_AT_MS."""
     return sign(data, KEY, signed_at_ms=SIGNED_AT_MS, max_age_s=max_age_s)
 
 

@@ -1,4 +1,4 @@
-"""A tick, a wire, and as many clients and fanouts as a test of outboxes asks for."""
+"""A tick, a wire, and the clients and fanouts for tests of outboxes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.unit.runtime.harness import ListSink, ManualTick
 
 
 class OutboxHarness:
-    """A tick, a wire, and as many clients and fanouts as a test asks for."""
+    """A tick, a wire, and methods to create clients and fanouts."""
 
     def __init__(self) -> None:
         self.tick = ManualTick()
         self.wire = WebSocketWire(V2, self.tick, Limits(), Counters())
 
     def client(self, *fanouts: TopicFanout, max_bytes: int = 1_000) -> tuple[Outbox, ListSink]:
-        """A client in these fanouts."""
+        """Create a client in these fanouts."""
         self.wire.max_outbox_bytes = max_bytes
         sink = ListSink()
         outbox = Outbox(self.wire, sink)
@@ -27,5 +27,5 @@ class OutboxHarness:
         return outbox, sink
 
     def fanout(self) -> TopicFanout:
-        """A new fanout."""
+        """Create a fanout."""
         return self.wire.open_fanout()

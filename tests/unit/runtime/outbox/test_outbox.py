@@ -1,4 +1,4 @@
-"""One client's way out: order, one write per tick, and how a tick ends."""
+"""The outbox: order, one write per tick, and the end of a tick."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.unit.runtime.outbox.outbox_harness import OutboxHarness
 
 @pytest.fixture
 def harness() -> OutboxHarness:
-    """An empty harness."""
+    """A harness without clients."""
     return OutboxHarness()
 
 
 def test_what_is_sent_is_written_at_once(harness: OutboxHarness) -> None:
-    """A client that hears nothing else in a tick does not wait for its end."""
+    """A client with nothing else in this tick gets a frame immediately."""
     outbox, sink = harness.client()
 
     outbox.send(b"a")
@@ -34,7 +34,7 @@ def test_what_is_sent_is_written_at_once(harness: OutboxHarness) -> None:
 
 
 def test_broadcasts_of_a_tick_are_one_write(harness: OutboxHarness) -> None:
-    """Clients that hear nothing but broadcasts get one write, of bytes that they share."""
+    """Clients that get only broadcasts get one write of shared bytes."""
     fanout = harness.fanout()
     sinks = [harness.client(fanout)[1] for _ in range(3)]
 
@@ -60,7 +60,7 @@ def test_nothing_is_written_before_the_tick_ends(harness: OutboxHarness) -> None
     assert sink.writes == [b"a"]
 
 
-def test_a_client_in_several_lanes_gets_one_write(harness: OutboxHarness) -> None:
+def test_a_client_in_several_fanouts_gets_one_write(harness: OutboxHarness) -> None:
     """Broadcasts of different topics reach a client in the order in which they were made."""
     first, second = harness.fanout(), harness.fanout()
     _, sink = harness.client(first, second)
@@ -74,7 +74,7 @@ def test_a_client_in_several_lanes_gets_one_write(harness: OutboxHarness) -> Non
 
 
 def test_a_reply_stays_between_broadcasts(harness: OutboxHarness) -> None:
-    """219: what a client gets alone keeps its place among broadcasts; others get only those."""
+    """219: a client's own frame keeps its place among broadcasts; others get only those."""
     fanout = harness.fanout()
     outbox, sink = harness.client(fanout)
     _, other = harness.client(fanout)
@@ -90,7 +90,7 @@ def test_a_reply_stays_between_broadcasts(harness: OutboxHarness) -> None:
 
 
 def test_a_broadcast_from_a_client_skips_it(harness: OutboxHarness) -> None:
-    """`but` hears everything except that frame; clients elsewhere make no difference."""
+    """The excluded client gets everything except that frame; other clients are not affected."""
     fanout, elsewhere = harness.fanout(), harness.fanout()
     outbox, sink = harness.client(fanout)
     stranger, _ = harness.client(elsewhere)
@@ -104,8 +104,8 @@ def test_a_broadcast_from_a_client_skips_it(harness: OutboxHarness) -> None:
     assert (sink.writes, other.writes) == ([b"bc"], [b"abc"])
 
 
-def test_who_joins_late_misses_what_was_before(harness: OutboxHarness) -> None:
-    """A frame that was published before a client joined is not for it."""
+def test_a_late_client_misses_earlier_frames(harness: OutboxHarness) -> None:
+    """A client does not get frames from before its join."""
     fanout = harness.fanout()
     harness.client(fanout)
     fanout.publish(b"a", None)
@@ -117,8 +117,8 @@ def test_who_joins_late_misses_what_was_before(harness: OutboxHarness) -> None:
     assert sink.writes == [b"b"]
 
 
-def test_who_leaves_still_hears_what_was_before(harness: OutboxHarness) -> None:
-    """A frame that was published before a client left still reaches it."""
+def test_a_client_that_left_still_gets_earlier_frames(harness: OutboxHarness) -> None:
+    """A client still gets frames from before its leave."""
     fanout = harness.fanout()
     outbox, sink = harness.client(fanout)
 
@@ -131,8 +131,8 @@ def test_who_leaves_still_hears_what_was_before(harness: OutboxHarness) -> None:
     assert len(fanout) == 0
 
 
-def test_discarding_a_stranger_changes_nothing(harness: OutboxHarness) -> None:
-    """A client that is not in a fanout can be discarded from it, in vain."""
+def test_discarding_an_unknown_client_changes_nothing(harness: OutboxHarness) -> None:
+    """Removing a client that is not in the fanout has no effect."""
     fanout, elsewhere = harness.fanout(), harness.fanout()
     harness.client(fanout)
     outbox, sink = harness.client(elsewhere)
@@ -146,7 +146,7 @@ def test_discarding_a_stranger_changes_nothing(harness: OutboxHarness) -> None:
 
 
 def test_a_transport_may_ask_for_one_write(harness: OutboxHarness) -> None:
-    """When it expects more, all answers of a tick are one write."""
+    """After `expect_more`, all replies of a tick are one write."""
     outbox, sink = harness.client(harness.fanout())
 
     outbox.expect_more()
@@ -158,7 +158,7 @@ def test_a_transport_may_ask_for_one_write(harness: OutboxHarness) -> None:
 
 
 def test_the_close_frame_is_the_last(harness: OutboxHarness) -> None:
-    """Closing writes what waits and the close frame at once, and nothing after it."""
+    """Closing writes unsent frames and the close frame at once, and nothing later."""
     fanout = harness.fanout()
     outbox, sink = harness.client(fanout)
     fanout.publish(b"a", None)
@@ -173,7 +173,7 @@ def test_the_close_frame_is_the_last(harness: OutboxHarness) -> None:
 
 
 def test_a_lost_client_gets_nothing(harness: OutboxHarness) -> None:
-    """After `discard` nothing is written, not even what waited."""
+    """After `discard` nothing is written, not even unsent frames."""
     fanout = harness.fanout()
     outbox, sink = harness.client(fanout)
     fanout.publish(b"a", None)
@@ -189,7 +189,7 @@ def test_a_lost_client_gets_nothing(harness: OutboxHarness) -> None:
 
 
 def test_frames_are_packed(harness: OutboxHarness) -> None:
-    """Text goes out with opcode 1, bytes with opcode 2."""
+    """Text has opcode 1, bytes have opcode 2."""
     outbox, sink = harness.client()
 
     outbox.send_frame(b"[]")
@@ -198,7 +198,7 @@ def test_frames_are_packed(harness: OutboxHarness) -> None:
     assert sink.writes == [b"\x81\x02[]", b"\x82\x01\x00"]
 
 
-def test_a_lane_encodes_for_its_wire(harness: OutboxHarness) -> None:
+def test_a_fanout_encodes_for_its_wire(harness: OutboxHarness) -> None:
     """A broadcast is one frame in the serializer's form."""
     broadcast = Broadcast("t", "e", {})
     v1 = WebSocketWire(V1, harness.tick, Limits(), Counters()).open_fanout()
@@ -209,7 +209,7 @@ def test_a_lane_encodes_for_its_wire(harness: OutboxHarness) -> None:
 
 
 def test_a_held_tick_ends_when_it_is_released(harness: OutboxHarness) -> None:
-    """Whoever hands on a batch of messages ends the tick after it, without the loop."""
+    """`release` ends a held tick, without the loop."""
     tick = Tick()
     wire = WebSocketWire(V2, tick, Limits(), Counters())
     fanout, sink = wire.open_fanout(), ListSink()
@@ -225,7 +225,7 @@ def test_a_held_tick_ends_when_it_is_released(harness: OutboxHarness) -> None:
 
 
 def test_in_a_held_tick_answers_come_last(harness: OutboxHarness) -> None:
-    """Answers of a batch are written after it, in the order of the clients, one write for each."""
+    """The replies of a batch are written after it, in the order of the clients, one write each."""
     order: list[bytes] = []
     clients = [harness.client() for _ in range(3)]
     for _, sink in clients:
@@ -244,7 +244,7 @@ def test_in_a_held_tick_answers_come_last(harness: OutboxHarness) -> None:
 
 
 def test_an_answer_of_a_held_tick_keeps_its_place(harness: OutboxHarness) -> None:
-    """Before a broadcast that came after it, and behind one that came before."""
+    """It comes before later broadcasts and after earlier ones."""
     fanout = harness.fanout()
     outbox, sink = harness.client(fanout)
 
@@ -263,7 +263,7 @@ def test_an_answer_of_a_held_tick_keeps_its_place(harness: OutboxHarness) -> Non
 
 
 def test_the_close_frame_comes_behind_the_answers_of_a_held_tick(harness: OutboxHarness) -> None:
-    """What a batch answered is written before the client is closed."""
+    """The replies of a batch are written before the close frame."""
     outbox, sink = harness.client()
 
     harness.tick.hold()
@@ -275,7 +275,7 @@ def test_the_close_frame_comes_behind_the_answers_of_a_held_tick(harness: Outbox
 
 
 def test_a_flood_of_one_tick_is_written_before_its_end(harness: OutboxHarness) -> None:
-    """However much one callback pushes, it does not pile up; a client too slow for it is closed."""
+    """Many pushes of one callback do not pile up; a client that is too slow is closed."""
     good, sink = harness.client()
     outbox, slow = harness.client(max_bytes=5_000)
     slow.free_bytes = 0
@@ -294,7 +294,7 @@ def test_a_flood_of_one_tick_is_written_before_its_end(harness: OutboxHarness) -
 
 
 def test_broadcasts_of_one_tick_do_not_pile_up(harness: OutboxHarness) -> None:
-    """After a thousand, or a long one, they are written before its end: each once, in order."""
+    """A thousand, or a long one, are written before the end of the tick: each once, in order."""
     fanout = harness.fanout()
     _, sink = harness.client(fanout)
     outbox, other = harness.client(fanout, max_bytes=10_000_000)
@@ -317,7 +317,7 @@ def test_broadcasts_of_one_tick_do_not_pile_up(harness: OutboxHarness) -> None:
 
 
 async def test_the_tick_ends_by_itself() -> None:
-    """What a tick holds back is written when the loop's turn ends."""
+    """Buffered frames are written at the end of the loop iteration."""
     wire = WebSocketWire(V2, Tick(), Limits(), Counters())
     fanout, sink = wire.open_fanout(), ListSink()
     fanout.add(Outbox(wire, sink))
@@ -331,7 +331,7 @@ async def test_the_tick_ends_by_itself() -> None:
 
 
 def test_sharing_begins_again_with_the_next_tick(harness: OutboxHarness) -> None:
-    """A client that heard something of its own shares the fanout's bytes again in the next tick."""
+    """A detached client shares the fanout's bytes again in the next tick."""
     fanout = harness.fanout()
     outbox, sink = harness.client(fanout)
     _, other = harness.client(fanout)
@@ -347,8 +347,8 @@ def test_sharing_begins_again_with_the_next_tick(harness: OutboxHarness) -> None
     assert sink.writes[-1] is other.writes[-1]
 
 
-def test_sharing_begins_again_in_another_lane(harness: OutboxHarness) -> None:
-    """A client that left its only fanout shares the bytes of the next one it joins."""
+def test_sharing_begins_again_in_another_fanout(harness: OutboxHarness) -> None:
+    """A client that left its only fanout shares the bytes of the next one that it joins."""
     first, second = harness.fanout(), harness.fanout()
     outbox, sink = harness.client(first)
     _, other = harness.client(second)

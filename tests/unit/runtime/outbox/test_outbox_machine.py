@@ -1,4 +1,4 @@
-"""Outboxes against a simple model: whatever happens, each client gets its list, in order."""
+"""Outboxes against a simple model: each client gets its frames, in order."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Model:
         self.is_slow = False
 
     def produce(self, packet: bytes) -> None:
-        """Something for this client."""
+        """Add a frame for this client."""
         if self.is_open and not self.is_slow:
             self.due += packet
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """Clients join and leave fanouts, hear broadcasts and answers, stop reading, go."""
+    """Clients join and leave fanouts, get broadcasts and replies, stop reading, and disconnect."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,14 +84,14 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @initialize(members=st.lists(st.sets(clients), min_size=LANES, max_size=LANES))
     def begin(self, members: list[set[int]]) -> None:
-        """Some clients are in some fanouts."""
+        """Put some clients into some fanouts."""
         for fanout, inside in enumerate(members):
             for client in inside:
                 self.move(client=client, fanout=fanout)
 
     @rule(client=clients, fanout=fanouts)
     def move(self, client: int, fanout: int) -> None:
-        """A client enters a fanout or leaves it; an empty fanout is thrown away, as PubSub does."""
+        """Move a client into a fanout or out of it; an empty fanout is dropped, as in PubSub."""
         if client not in self.members[fanout]:
             self.fanouts[fanout].add(self.outboxes[client])
             self.members[fanout].add(client)
@@ -103,7 +103,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(broadcasts=st.lists(st.tuples(fanouts, st.none() | clients), min_size=1, max_size=4))
     def publish(self, broadcasts: list[tuple[int, int | None]]) -> None:
-        """Broadcasts, each to all of a fanout or to all but one."""
+        """Publish broadcasts, each to a whole fanout or to all clients except one."""
         for fanout, but in broadcasts:
             packet = self._packet()
             for client in self.members[fanout] - {but}:
@@ -112,19 +112,19 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(client=clients)
     def send(self, client: int) -> None:
-        """An answer."""
+        """Send a reply."""
         packet = self._packet()
         self.models[client].produce(packet)
         self.outboxes[client].send(packet)
 
     @rule(client=clients)
     def expect_more(self, client: int) -> None:
-        """A transport that has more frames to hand on in this tick."""
+        """Tell the outbox that the transport has more frames in this tick."""
         self.outboxes[client].expect_more()
 
     @rule(client=clients, free_bytes=st.none() | st.integers(1, MAX_BYTES))
     def stall_or_catch_up(self, client: int, free_bytes: int | None) -> None:
-        """A client stops reading after some bytes, reads some, or reads everything."""
+        """Let a client stop reading after some bytes, read some, or read everything."""
         sink = self.sinks[client]
         sink.free_bytes = free_bytes
         if sink.is_notify_requested:
@@ -133,7 +133,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(client=clients, is_lost=st.booleans())
     def end(self, client: int, is_lost: bool) -> None:
-        """The server closes a client, or loses it, and what waited for it."""
+        """Close or lose a client with its unsent frames."""
         model, outbox = self.models[client], self.outboxes[client]
         if not model.is_open:
             return
@@ -148,12 +148,12 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def hold(self) -> None:
-        """A transport begins to hand on a batch of messages."""
+        """Hold the tick, as a transport does for a batch of messages."""
         self.tick.hold()
 
     @rule()
     def end_tick(self) -> None:
-        """The tick ends: everybody is written to, once. Who is gone comes back as a new client."""
+        """End the tick: every client is written to once. Ended clients are replaced by new ones."""
         before = {client: len(sink.writes) for client, sink in self.sinks.items()}
         most = 2 if self.tick.is_held else 1  # an answer that waited alone, and the fanout's bytes
         self.tick.release()
@@ -168,7 +168,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 self._connect(client)
 
     def teardown(self) -> None:
-        """Whatever happened, all who are still there read on, and the last tick ends too."""
+        """In the end all remaining clients read everything, and the last tick ends."""
         for client in self.sinks:
             self.stall_or_catch_up(client=client, free_bytes=None)
         self.end_tick()
@@ -183,7 +183,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_holds_more_than_the_limit(self) -> None:
-        """No client that does not read makes the server hold more than was allowed."""
+        """No slow client makes the server hold more than the limit."""
         for outbox in self.outboxes.values():
             if outbox.is_slow:
                 backlog = outbox.start_backlog()
@@ -191,7 +191,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_waits_has_an_end(self) -> None:
-        """Whatever is held back, the end of the tick is asked for."""
+        """If anything is buffered, a flush is scheduled."""
         waiting = [
             client
             for client, model in self.models.items()
@@ -206,8 +206,8 @@ class OutboxMachine(RuleBasedStateMachine):
         )
 
     @invariant()
-    def lanes_know_their_size(self) -> None:
-        """A fanout that is empty can be thrown away, so it must know."""
+    def fanouts_know_their_size(self) -> None:
+        """A fanout knows its size, so that an empty one can be dropped."""
         assert [len(fanout) for fanout in self.fanouts] == [
             len(members) for members in self.members
         ]

@@ -1,4 +1,4 @@
-"""Who does not read: a backlog with a bound, and only the newest of what replaces itself."""
+"""Slow clients: a bounded backlog, with only the newest of frames that replace each other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tests.unit.runtime.outbox.outbox_harness import OutboxHarness
 
 @pytest.fixture
 def harness() -> OutboxHarness:
-    """An empty harness."""
+    """A harness without clients."""
     return OutboxHarness()
 
 
 def test_what_the_socket_did_not_take_waits(harness: OutboxHarness) -> None:
-    """A frame that was cut is completed first, and what came meanwhile follows in one write."""
+    """A partly written frame is completed first; later frames follow in one write."""
     outbox, sink = harness.client()
     sink.free_bytes = 3
 
@@ -29,7 +29,7 @@ def test_what_the_socket_did_not_take_waits(harness: OutboxHarness) -> None:
 
 
 def test_a_slow_client_may_catch_up(harness: OutboxHarness) -> None:
-    """Up to the limit a client that does not read is kept; each bit of room is used."""
+    """Up to the limit a slow client stays connected, and every free byte is used."""
     outbox, sink = harness.client(max_bytes=10)
     sink.free_bytes = 0
 
@@ -46,7 +46,7 @@ def test_a_slow_client_may_catch_up(harness: OutboxHarness) -> None:
 
 
 def test_a_message_of_any_size_may_wait_alone(harness: OutboxHarness) -> None:
-    """The limit is for what piles up: one long message is no sign of a slow client."""
+    """The limit is for the backlog; one long message does not make a client too slow."""
     outbox, sink = harness.client(max_bytes=10)
     sink.free_bytes = 1
 
@@ -58,8 +58,8 @@ def test_a_message_of_any_size_may_wait_alone(harness: OutboxHarness) -> None:
     assert not sink.overflows
 
 
-def test_a_client_that_is_too_slow_is_told_of_once(harness: OutboxHarness) -> None:
-    """Past the limit a client is given up: it hears the frame that was begun, and its close."""
+def test_a_client_that_is_too_slow_is_closed_once(harness: OutboxHarness) -> None:
+    """Over the limit a client gets the rest of the partly written frame and its close frame."""
     outbox, sink = harness.client(max_bytes=10)
     sink.free_bytes = 2
 
@@ -99,7 +99,7 @@ def test_a_broadcast_finds_a_client_slow(harness: OutboxHarness) -> None:
 
 
 def test_of_some_broadcasts_only_the_newest_waits(harness: OutboxHarness) -> None:
-    """Frames with a key replace older ones, for slow clients alone; others stay where they were."""
+    """For slow clients, frames with a key replace older ones; others keep their place."""
     fanout = harness.fanout()
     outbox, slow = harness.client(fanout)
     _, sink = harness.client(fanout)
@@ -117,7 +117,7 @@ def test_of_some_broadcasts_only_the_newest_waits(harness: OutboxHarness) -> Non
 
 
 def test_what_is_replaced_counts_no_more(harness: OutboxHarness) -> None:
-    """A flood of progress cannot make a client too slow: its bytes are those of the newest."""
+    """A flood of progress does not make a client too slow: only the newest frame counts."""
     fanout = harness.fanout()
     outbox, slow = harness.client(fanout, max_bytes=20)
     slow.free_bytes = 0
@@ -133,8 +133,8 @@ def test_what_is_replaced_counts_no_more(harness: OutboxHarness) -> None:
     assert not slow.overflows
 
 
-def test_a_slow_client_keeps_its_turn_in_other_lanes(harness: OutboxHarness) -> None:
-    """Whatever fanouts a slow client enters or leaves meanwhile, it hears all in order, once."""
+def test_a_slow_client_keeps_the_order_across_fanouts(harness: OutboxHarness) -> None:
+    """A slow client that joins or leaves fanouts gets all frames once, in order."""
     first, second = harness.fanout(), harness.fanout()
     outbox, slow = harness.client(first)
     slow.free_bytes = 0
@@ -158,7 +158,7 @@ def test_a_slow_client_keeps_its_turn_in_other_lanes(harness: OutboxHarness) -> 
 
 
 def test_a_long_backlog_is_written_in_pieces(harness: OutboxHarness) -> None:
-    """A socket is offered a quarter of a megabyte at a time, so that little is copied in vain."""
+    """At most a quarter of a megabyte is offered to the socket at a time, to avoid copies."""
     outbox, sink = harness.client(max_bytes=10_000_000)
     sink.free_bytes = 0
     frames = [b"%07d" % number * 1_000 for number in range(100)]
@@ -173,8 +173,8 @@ def test_a_long_backlog_is_written_in_pieces(harness: OutboxHarness) -> None:
 
 
 @pytest.mark.parametrize("way", ["send", "broadcast", "flush", "resume"])
-def test_a_broken_socket_is_told_of_once(harness: OutboxHarness, way: str) -> None:
-    """However the outbox learns that the client is gone, nothing more is tried."""
+def test_a_broken_socket_is_reported_once(harness: OutboxHarness, way: str) -> None:
+    """After the first error of a broken socket nothing more is written."""
     fanout = harness.fanout()
     outbox, sink = harness.client(fanout)
     if way == "resume":

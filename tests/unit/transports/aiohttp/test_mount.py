@@ -1,4 +1,4 @@
-"""Where sockets stand in an aiohttp application: docs/protocol.md §1.1."""
+"""Sockets in an aiohttp application: docs/protocol.md §1.1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from phoenix_compat.transports.aiohttp.mount import SocketResource
 
 
 async def no_handler(_request: web.Request) -> web.StreamResponse:
-    """Never called here."""
+    """A handler that is never called."""
     raise NotImplementedError
 
 
@@ -30,7 +30,7 @@ def an_app(*mounts: tuple[str, str]) -> web.Application:
 
 
 async def captured(app: web.Application, path: str, method: str = "GET") -> dict[str, str] | None:
-    """The variables of the path if a socket stands there, else None."""
+    """The variables of the path if a socket matches it, otherwise None."""
     found = await app.router.resolve(make_mocked_request(method, path))
     return None if found.http_exception is not None else dict(found)
 
@@ -53,7 +53,7 @@ async def captured(app: web.Application, path: str, method: str = "GET") -> dict
     ],
 )
 async def test_segments_are_compared(path: str, is_served: bool) -> None:
-    """Paths are compared by their segments; empty ones do not count, case does."""
+    """Paths are compared by segments; empty segments are ignored, case matters."""
     app = an_app(("/socket", "/websocket"))
 
     assert (await captured(app, path) is not None) is is_served
@@ -88,12 +88,12 @@ async def test_every_method_reaches_the_socket(method: str) -> None:
 async def test_paths_and_variables(
     mounted: tuple[str, str], path: str, expected: dict[str, str] | None
 ) -> None:
-    """Both paths are joined; `:name` captures a segment, `:_name` stays unseen."""
+    """Both paths are joined; `:name` captures a segment, `:_name` is not a parameter."""
     assert await captured(an_app(mounted), path) == expected
 
 
-async def test_sockets_stand_beside_other_routes() -> None:
-    """The application's own routes are served as before, before and after the socket's."""
+async def test_sockets_and_other_routes_coexist() -> None:
+    """Other routes, registered earlier or later, work as before."""
     app = an_app(("/socket", "/websocket"), ("/:any", "/ws"))
     app.router.add_get("/socket", no_handler)
     app.router.add_get("/hello/{name}", no_handler)
@@ -115,7 +115,7 @@ async def test_a_socket_in_a_sub_application() -> None:
 
 
 def test_a_resource_tells_about_itself() -> None:
-    """aiohttp's introspection shows the path, and builds URLs with the variables filled in."""
+    """aiohttp's introspection shows the path, and builds URLs with the variables."""
     resource = SocketResource("/vars/:tenant//ws/", no_handler)
     (route,) = list(resource)
 
@@ -140,7 +140,7 @@ async def test_the_endpoint_closes_with_the_application() -> None:
 
 
 async def test_a_socket_with_both_transports() -> None:
-    """Websocket and long-polling stand side by side."""
+    """Websocket and long-polling are served next to each other."""
     endpoint = Endpoint()
     endpoint.socket("/socket", SocketHandler, longpoll=True)
     app = web.Application()
@@ -152,7 +152,7 @@ async def test_a_socket_with_both_transports() -> None:
 
 
 def test_options_of_no_known_transport() -> None:
-    """Options of a kind that nothing serves are a mistake that shows when mounting."""
+    """Options of an unknown transport are an error when mounting."""
 
     class SmokeSignalOptions(TransportOptions):
         transport = "smoke"
@@ -165,7 +165,7 @@ def test_options_of_no_known_transport() -> None:
         mount(web.Application(), endpoint)
 
 
-async def test_a_socket_without_transports_stands_nowhere() -> None:
+async def test_a_socket_without_transports_is_not_served() -> None:
     """A socket whose transports are all off is not served."""
     endpoint = Endpoint()
     endpoint.socket("/socket", SocketHandler, websocket=False)

@@ -1,4 +1,4 @@
-"""What a transport reads from a request: docs/protocol.md §1.3.2 and §1.8."""
+"""Reading requests for a transport: docs/protocol.md §1.3.2 and §1.8."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from phoenix_compat.transports.aiohttp.request import (
 def a_request(
     path: str = "/socket/websocket", headers: list[tuple[str, str]] | None = None, **more: Any
 ) -> web.Request:
-    """A GET as aiohttp parsed it."""
+    """A GET, parsed by aiohttp."""
     pairs = CIMultiDict(headers or [("Host", "example.com")])
     return make_mocked_request("GET", path, headers=pairs, **more)
 
@@ -41,12 +41,12 @@ def a_request(
     ],
 )
 def test_params(path: str, path_params: dict[str, str], expected: Any) -> None:
-    """36, 222: the query is read as Plug reads it, and variables of the path win."""
+    """36, 222: the query is parsed as in Plug, and path variables take precedence."""
     assert expected == read_params(a_request(path), path_params)
 
 
-def test_params_that_are_no_utf8() -> None:
-    """A query that is no UTF-8 is a bad request."""
+def test_params_that_are_not_utf8() -> None:
+    """A query that is not UTF-8 is a bad request."""
     with pytest.raises(BadQueryError):
         read_params(a_request("/s/websocket?a=%ff"), {})
 
@@ -60,7 +60,7 @@ def test_params_that_are_no_utf8() -> None:
     ],
 )
 def test_the_origin_of_the_request(host: str, expected: Origin) -> None:
-    """Scheme, host and port are those under which the server was asked."""
+    """Scheme, host and port of the request."""
     assert expected == request_origin(a_request(headers=[("Host", host)]))
 
 
@@ -85,7 +85,7 @@ HEADERS = [
 
 
 def test_headers_in_connect_info() -> None:
-    """5-7, 10: headers by prefix, in lower case and in order; others are not shown."""
+    """5-7, 10: headers by prefix, in lower case and in order; no others."""
     info = connect_info(a_request(headers=HEADERS), {}, "phoenix, 123")
 
     assert info["x_headers"] == [("x-real-ip", "10.0.0.1"), ("x-many", "1"), ("x-many", "2")]
@@ -105,14 +105,14 @@ def test_headers_in_connect_info() -> None:
     ],
 )
 def test_the_auth_token_is_not_in_the_headers(protocols: str | None, expected: Any) -> None:
-    """The protocol header is shown without the token that was taken out of it."""
+    """The protocol header is passed on without the token."""
     info = connect_info(a_request(headers=HEADERS), {}, protocols)
 
     assert info["sec_websocket_headers"] == expected
 
 
 def test_the_uri_in_connect_info() -> None:
-    """9: scheme, host, port, path and the query as it was sent."""
+    """9: scheme, host, port, path and the raw query."""
     request = a_request("/ws/connect%20info/websocket?vsn=2.0.0&a=%C3%A9+b", HEADERS)
 
     assert connect_info(request, {})["uri"] == {
@@ -135,7 +135,7 @@ def test_the_uri_in_connect_info() -> None:
     ids=["IPv4", "IPv6", "unix", "gone"],
 )
 def test_the_peer_in_connect_info(peername: Any, expected: tuple[Any, Any]) -> None:
-    """8: address and port of the client, None where there are none."""
+    """8: address and port of the client; None if there are none."""
     transport = Mock()
     transport.get_extra_info.side_effect = lambda name, default=None: (
         peername if name == "peername" else default
@@ -147,7 +147,7 @@ def test_the_peer_in_connect_info(peername: Any, expected: tuple[Any, Any]) -> N
 
 
 def test_a_request_without_much() -> None:
-    """What the client did not send is None or empty, and there is no more than Phoenix has."""
+    """Missing values are None or empty, and there are no other keys than in Phoenix."""
     info = connect_info(a_request(), {})
 
     assert info["user_agent"] is None
@@ -163,13 +163,13 @@ def test_a_request_without_much() -> None:
 
 
 def test_further_entries() -> None:
-    """12: what the mount adds is copied."""
+    """12: entries of the mount are copied."""
     assert connect_info(a_request(), {"signing_salt": "x"})["signing_salt"] == "x"
 
 
 @pytest.mark.parametrize(("text", "body"), [("", None), ("no", b"no")])
 def test_a_refusal(text: str, body: bytes | None) -> None:
-    """A refusal has its status, an empty body or a short text, and is not to be cached."""
+    """A refusal has its status, no body or a short text, and must not be cached."""
     response = refusal(403, text)
 
     assert (response.status, response.body) == (403, body)
