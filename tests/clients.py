@@ -11,6 +11,7 @@ import itertools
 import json
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
+from tests.patience import patient
 from tests.polling import Poller
 from tests.wire import OK, PhoenixWire
 
@@ -141,7 +142,7 @@ class MatrixClient:
     async def recv(self) -> list[Any]:
         """The next message."""
         if not self._heard:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(patient(_PATIENCE_S)):
                 self._heard = [self._decode(text) for text in await self.line.recv_texts()]
         message: list[Any] = self._heard.pop(0)
         return message
@@ -162,7 +163,7 @@ class MatrixClient:
     async def recv_end(self) -> int:
         """The code with which the server ends this connection; nothing may come before."""
         assert self._heard == []
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(patient(_PATIENCE_S)):
             return await self.line.recv_end()
 
     def as_heard(self, *messages: list[Any]) -> list[list[Any]]:

@@ -23,6 +23,8 @@ from phoenix_compat.conformance.suite.cases import (
 from phoenix_compat.conformance.suite.wire_client import Opcode, WireClient
 from phoenix_compat.conformance.trace.recording import frames
 from phoenix_compat.conformance.trace.recording.frames import Entry, Side, What
+from tests.patience import patient
+from tests.wire import PatientClient
 
 _LONG_POLL = "polling"
 
@@ -115,7 +117,7 @@ class RecordedWire:
     @classmethod
     async def open(cls, recording: Recording, base_url: str, conn: str, query: str) -> RecordedWire:
         """Open a websocket, which must be accepted."""
-        client = await WireClient.connect(base_url)
+        client = await PatientClient.connect(base_url)
         response = await client.handshake(f"/socket/websocket?{query}")
         assert response.status == 101, response
         recording.add(conn, Side.CLIENT, frames.Open(f"{base_url}/socket/websocket?{query}"))
@@ -136,7 +138,7 @@ class RecordedWire:
         """Say goodbye and hear the server to its end."""
         self._recording.add(self._conn, Side.CLIENT, frames.Close(1000))
         await self._client.send_frame((1000).to_bytes(2), Opcode.CLOSE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patient(10)):
             await self._listener
         await self._client.close()
 

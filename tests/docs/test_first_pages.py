@@ -26,6 +26,7 @@ from tests.conftest import Open, Serve
 from tests.docs.test_docs import blocks
 from tests.integration.operations.commands import environment
 from tests.integration.process.proxies import free_port
+from tests.patience import patient
 from tests.wire import OK
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +79,7 @@ class Shell:
     async def run(self, commands: str, code: int = 0) -> str:
         """What a block prints; Enter is the answer to every question."""
         process = await self.start(commands)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(patient(PATIENCE_S)):
             out, _ = await process.communicate(b"\n" * 9)
         assert process.returncode == code, out.decode()
         return out.decode()
@@ -89,14 +90,14 @@ class Shell:
         process = await self.start(f"exec {command}")
         try:
             assert process.stdout is not None
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patient(PATIENCE_S)):
                 while b"listens on" not in (line := await process.stdout.readline()):
                     assert line, "it ended"
             yield
         finally:
             if process.returncode is None:
                 process.terminate()
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patient(PATIENCE_S)):
                 await process.communicate()
 
 

@@ -31,6 +31,7 @@ from tests.faults.app_client import TERMINAL, Phone
 from tests.faults.server_run import Lane, open_lane
 from tests.faults.steps import REACH, Step
 from tests.faults.victim import HarnessError
+from tests.patience import patient
 
 SETTLE_S = 60.0
 """Kept at the end of `max_seconds` for what is unfinished: a lost order is looked for for 30 s."""
@@ -222,7 +223,7 @@ async def _call_last(
         for task_id in task_ids:
             await phone.watch(task_id)
         try:
-            async with asyncio.timeout(_LAST_CALL_S):
+            async with asyncio.timeout(patient(_LAST_CALL_S)):
                 await phone.all_ended()
         except TimeoutError:
             tally.unheard += [

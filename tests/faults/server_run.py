@@ -20,6 +20,7 @@ from phoenix_compat.emulator.predictions.prediction import Prediction
 from tests.faults.app_client import TERMINAL, Phone
 from tests.faults.victim import HarnessError, Victim
 from tests.faults.watcher import Lookout, Trap, watched_emulator
+from tests.patience import patient
 
 PATIENCE_S = 20.0
 """A step that is not reached in this time is given up; the server is killed all the same."""
@@ -189,7 +190,7 @@ class Lane:
             HarnessError: the server ended by itself.
         """
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patient(PATIENCE_S)):
                 await trap.sprung.wait()
         except TimeoutError:
             self.victim.check_alive()
@@ -222,7 +223,7 @@ class Lane:
 
     async def _until(self, is_so: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patient(PATIENCE_S)):
                 while not await is_so():
                     self.victim.check_alive()
                     await asyncio.sleep(_LOOK_S)

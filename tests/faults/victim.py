@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.integration.operations.commands import ROOT, environment
+from tests.patience import patient
 
 READY_S = 20.0
 """A start that takes longer than this has failed."""
@@ -69,7 +70,7 @@ class Victim:
             HarnessError: it ended, or it does not answer for `READY_S` seconds.
         """
         try:
-            async with asyncio.timeout(READY_S):
+            async with asyncio.timeout(patient(READY_S)):
                 while not await self._answers(http):
                     self.check_alive()
                     await asyncio.sleep(_LOOK_S)
@@ -100,7 +101,7 @@ class Victim:
         self.check_alive()
         self._process.send_signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(_STOP_S):
+            async with asyncio.timeout(patient(_STOP_S)):
                 return await self._process.wait()
         except TimeoutError as error:
             raise HarnessError(self._story("does not stop")) from error

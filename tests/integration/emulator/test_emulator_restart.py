@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.integration.operations.commands import finish, server
 from tests.integration.task_server import Client
+from tests.patience import patient
 from tests.unit.emulator.caller import Caller, Seen, calling
 
 JPEG = b"\xff\xd8\xff"
@@ -75,7 +76,7 @@ async def test_a_task_completes_after_sigkill_and_a_restart(tmp_path: Path, work
 async def running(client: Client, task_id: str) -> None:
     """Wait until the order has been answered."""
     task: Any = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patient(10)):
         while "prediction_id" not in task:
             await asyncio.sleep(0.01)
             _, task = await client.request("GET", f"/api/tasks/{task_id}")
@@ -261,16 +262,16 @@ async def test_a_webhook_that_was_not_sent_yet_comes_later(
     await created_by_another(path, body=body)
     async with remembering(path) as caller:
         caller.state.clock.advance(10)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             status = await heard.get()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             while '"reported"' not in text_of(path):  # noqa: ASYNC110 - a file sets no event
                 await asyncio.sleep(0.01)
     async with remembering(path) as caller:
         caller.state.clock.advance(10)
         again = await caller.create(body=body)
         caller.state.clock.advance(10)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             await heard.get()
 
         assert again.status == 201

@@ -18,6 +18,7 @@ from tests.faults.watcher import Deed, Lookout, Moment, watched_emulator
 from tests.integration.multiprocess.multiprocess import Company, company
 from tests.integration.operations.commands import run
 from tests.integration.task_server import SPEED
+from tests.patience import patient
 
 SERVE = ("server.py", "serve", "--port", "0")
 PUBLIC_URL = "https://pictures.example"
@@ -126,7 +127,7 @@ async def test_a_killed_keeper_loses_and_repeats_nothing(tmp_path: Path, moment:
         with lookout.trap(lambda sight: sight.deed is Deed.POLL and sight.moment is moment) as trap:
             task_id = await scene.post(other)
             watch = await scene.watch(other, task_id)
-            async with asyncio.timeout(20.0):
+            async with asyncio.timeout(patient(20.0)):
                 await trap.sprung.wait()
 
         await scene.kill(leader)

@@ -15,6 +15,7 @@ from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.store.sqlite import migrations
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.patience import patient
 
 VERSION_1 = Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8")
 
@@ -170,7 +171,10 @@ async def test_a_kill_in_the_middle_leaves_the_older_file(path: Path, steps: int
     root = Path(__file__).parents[3]
 
     killed = subprocess.run(  # noqa: ASYNC221, S603 - our own text, and nothing else runs meanwhile
-        [sys.executable, "-c", KILLED, str(path), str(steps)], cwd=root, check=False, timeout=30
+        [sys.executable, "-c", KILLED, str(path), str(steps)],
+        cwd=root,
+        check=False,
+        timeout=patient(30),
     )
 
     assert killed.returncode == -9

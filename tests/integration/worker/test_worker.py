@@ -31,6 +31,7 @@ from tests.integration.worker.fake_provider import (
     succeeded,
 )
 from tests.integration.worker.worker_harness import code_of, open_workshop
+from tests.patience import patient
 
 UNREACHABLE = ProviderUnreachableError("refused")
 UNCERTAIN = ProviderUncertainError("reset")
@@ -213,7 +214,7 @@ async def test_an_announcement_that_fails_harms_no_task(path: Path, clock: FakeC
         workshop.worker._context.recorder._announce = announce
         await workshop.worker.start()
         task = await workshop.add()
-        await asyncio.wait_for(heard.wait(), 5)
+        await asyncio.wait_for(heard.wait(), patient(5))
 
         assert (await workshop.now(task)).status is TaskStatus.COMPLETED
 

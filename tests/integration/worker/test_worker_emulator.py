@@ -13,6 +13,7 @@ from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from tests.integration.worker.worker_harness import FAST, Workshop, code_of, open_workshop
+from tests.patience import patient
 
 TOKEN = "r8_made_up"
 
@@ -37,8 +38,8 @@ async def open_shop(
         token=token,
         base_url=base_url,
         deadline_s=options.deadline_s,
-        read_timeout_s=read_timeout_s,
-        total_timeout_s=1.0,
+        read_timeout_s=patient(read_timeout_s),
+        total_timeout_s=patient(1.0),
     )
     try:
         async with open_workshop(path, provider, options=options) as workshop:

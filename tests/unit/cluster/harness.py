@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from phoenix_compat.cluster.bus import Bus, NodeListener
+from tests.patience import patient
 
 KIND = "news"
 _PATIENCE_S = 10.0
@@ -40,7 +41,7 @@ class Ears(NodeListener):
 
     async def next(self) -> tuple[Any, ...]:
         """What was heard or told next, waited for."""
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(patient(_PATIENCE_S)):
             return await self._notes.get()
 
     async def next_many(self, count: int) -> list[tuple[Any, ...]]:
