@@ -16,7 +16,7 @@ from typing import TypeAlias
 import pytest
 from structlog.testing import capture_logs
 
-from phoenix_compat.emulator import FAULTS, Emulator, EmulatorSettings
+from phoenix_compat.emulator import FAULTS, Emulator, EmulatorClock, EmulatorSettings
 from phoenix_compat.emulator.faults.fault import Stage
 from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.task import Task, TaskStatus
@@ -26,8 +26,10 @@ from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from tests.integration.worker.fake_provider import FakeClock
 from tests.integration.worker.webhook_harness import LOOKING, reported
 from tests.integration.worker.worker_harness import Workshop, code_of, open_workshop
+from tests.patience import patient
 
 TOKEN = "r8_canary_that_must_not_be_written"
+SETTINGS = EmulatorSettings(speed=100, seed=1, api_token=TOKEN)
 PRIVATE = (TOKEN, "data:image", "billing", "insufficient credit", "<!DOCTYPE")
 
 Row: TypeAlias = tuple[str | None, int]
@@ -175,7 +177,7 @@ PATIENT = WorkerOptions(
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(EmulatorSettings(speed=100, seed=1, api_token=TOKEN)) as listening:
+    async with Emulator(SETTINGS) as listening:
         yield listening
 
 
@@ -199,7 +201,10 @@ async def open_shop(
     path: Path, emulator: Emulator, options: WorkerOptions = PATIENT, clock: Clock | None = None
 ) -> AsyncIterator[Workshop]:
     provider = ReplicateProvider(
-        token=TOKEN, base_url=emulator.base_url, read_timeout_s=0.5, total_timeout_s=1.0
+        token=TOKEN,
+        base_url=emulator.base_url,
+        read_timeout_s=patient(0.5),
+        total_timeout_s=patient(1.0),
     )
     try:
         async with open_workshop(path, provider, clock, options) as workshop:
@@ -224,7 +229,7 @@ async def ends(
 ) -> Mapping[str, Row]:
     """Post a task for each row, all at once; what became of them."""
     tasks = {faults: await workshop.add(prompt=prompt_for(faults)) for faults in rows}
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(patient(40)):
         ended = {faults: await workshop.ended(task) for faults, task in tasks.items()}
     for secret in PRIVATE:
         assert secret.lower() not in str([workshop.payloads(one) for one in ended.values()]).lower()
@@ -251,9 +256,15 @@ async def test_faults_of_one_task(path: Path, emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize(("fault", "row"), ALONE.items(), ids=ALONE)
-async def test_faults_of_the_account(path: Path, emulator: Emulator, fault: str, row: Row) -> None:
+async def test_faults_of_the_account(path: Path, fault: str, row: Row) -> None:
     """A refused account costs nothing; a 429 is a wait, and never a failure."""
-    async with open_shop(path, emulator, WorkerOptions(), FakeClock()) as workshop:
+    clock = FakeClock()
+    # The prediction ages on the worker's clock: else its deadline could come before it has run.
+    models_clock = EmulatorClock(lambda: clock.now().timestamp())
+    async with (
+        Emulator(SETTINGS, clock=models_clock) as emulator,
+        open_shop(path, emulator, WorkerOptions(), clock) as workshop,
+    ):
         assert await ends(workshop, emulator, {fault: row}) == {fault: row}
 
 
