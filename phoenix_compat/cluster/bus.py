@@ -43,6 +43,8 @@ MAX_QUEUE_BYTES: Final = 16 * 2**20
 MAX_CALLS: Final = 1_000
 """Calls of one node that are being answered, and calls of ours that wait, at once."""
 CALL_TIMEOUT_S: Final = 5.0
+CATCH_UP_S: Final = 5.0
+"""So long a start waits for a node that takes a stream and says nothing: one that is stopped."""
 
 CastHandler: TypeAlias = Callable[[int, bytes], None]
 """Called with the node and the body of each cast of a kind. Must not wait."""
@@ -68,6 +70,9 @@ class NodeListener:
 
     def roles_changed(self, node: int) -> None:
         """A node, or this one, took or gave up a role."""
+
+    async def caught_up(self) -> None:
+        """Back once the copies of what the nodes that are up hold are whole."""
 
 
 class _Waiting(NamedTuple):
@@ -171,6 +176,23 @@ class Bus:
     def up(self) -> frozenset[int]:
         """The other nodes that are heard."""
         return frozenset(self._peers)
+
+    async def catch_up(self, timeout_s: float = CATCH_UP_S) -> bool:
+        """Wait for the nodes that are there: for their streams to us, and copies of what they hold.
+
+        Whoever serves clients does this first, or these miss what the others broadcast meanwhile. A
+        node that comes later waits for us. False when some node told not all in this time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.gather(*(link.both_ways() for link in self._links.values()))
+                await asyncio.gather(*(listener.caught_up() for listener in self._listeners))
+        except TimeoutError:
+            self.counts.late += 1
+            silent = sorted(self._links.keys() - self._peers.keys())
+            log.warning("other nodes did not tell all in %s s; not up: %s", timeout_s, silent)
+            return False
+        return True
 
     def listen(self, listener: NodeListener) -> None:
         """Have a listener told of other nodes; at once of those that are up, and their roles."""
@@ -280,6 +302,7 @@ class Bus:
             peer = None
         if peer is None:
             self._peers[node] = _Peer(receiver, hello)
+            self._links[node].is_heard.set()
             self._links[node].dial_now()
             self._tell("up", node)
             if hello.roles:
@@ -355,6 +378,7 @@ class Bus:
 
     def _gone(self, node: int) -> None:
         peer = self._peers.pop(node)
+        self._links[node].is_heard.clear()
         peer.receiver.hang_up()
         for task in tuple(peer.answering):
             task.cancel()

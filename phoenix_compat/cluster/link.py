@@ -26,6 +26,7 @@ class BusCounts:
         gaps: times at which something of another node was missing.
         connects: streams to other nodes that were opened.
         broken: streams from others that held no frames.
+        late: starts that did not wait any longer for what the other nodes had to tell.
     """
 
     casts: int = 0
@@ -34,6 +35,7 @@ class BusCounts:
     gaps: int = 0
     connects: int = 0
     broken: int = 0
+    late: int = 0
 
 
 class Link(asyncio.Protocol):
@@ -46,12 +48,21 @@ class Link(asyncio.Protocol):
         path: the socket on which the other node listens.
         greet: makes the frame that says who we are and how far.
         max_queue_bytes: what may wait for a node that does not read.
+
+    Attributes:
+        is_up: set while there is a stream.
+        is_heard: set while the other node has a stream to us; kept by the bus.
+        has_dialled: set once the first attempt has succeeded or failed.
+        lost: set while there is none after there was one.
     """
 
     def __init__(
         self, path: Path, greet: Callable[[], bytes], counts: BusCounts, max_queue_bytes: int
     ) -> None:
         self.is_up = asyncio.Event()
+        self.is_heard = asyncio.Event()
+        self.has_dialled = asyncio.Event()
+        self.lost = asyncio.Event()
         self._path = str(path)
         self._greet = greet
         self._counts = counts
@@ -60,7 +71,6 @@ class Link(asyncio.Protocol):
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._has_dropped = False
-        self._lost = asyncio.Event()
         self._knock = asyncio.Event()
 
     def send(self, data: bytes) -> bool:
@@ -87,17 +97,18 @@ class Link(asyncio.Protocol):
         try:
             while True:
                 self._knock.clear()
-                self._lost.clear()
+                self.lost.clear()
                 try:
                     await loop.create_unix_connection(lambda: self, self._path)
                 except OSError:
+                    self.has_dialled.set()
                     # Not there (yet, or any more). A node that comes up knocks, see `dial_now`.
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._knock.wait(), wait_s)
                     wait_s = min(wait_s * 2, _LAST_RETRY_S)
                 else:
                     wait_s = _FIRST_RETRY_S
-                    await self._lost.wait()
+                    await self.lost.wait()
         finally:
             if self._transport is not None:
                 self._flush()
@@ -106,6 +117,18 @@ class Link(asyncio.Protocol):
     def dial_now(self) -> None:
         """The other node was heard: do not wait for the next attempt."""
         self._knock.set()
+
+    async def both_ways(self) -> None:
+        """Back once each node has a stream to the other, or the other is not there."""
+        await self.has_dialled.wait()
+        if not self.is_up.is_set():
+            return
+        ends = {asyncio.create_task(event.wait()) for event in (self.is_heard, self.lost)}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
 
     # What asyncio calls.
 
@@ -118,6 +141,7 @@ class Link(asyncio.Protocol):
         self._has_dropped = False
         self._transport.write(self._greet())
         self.is_up.set()
+        self.has_dialled.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """What waits is lost; the greeting of the next stream tells how much."""
@@ -127,7 +151,7 @@ class Link(asyncio.Protocol):
         self._pending.clear()
         self._pending_bytes = 0
         self.is_up.clear()
-        self._lost.set()
+        self.lost.set()
 
     def resume_writing(self) -> None:
         """All is written: say how far we are, if something was dropped."""

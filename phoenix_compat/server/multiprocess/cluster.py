@@ -76,7 +76,7 @@ class Cluster:
         take_over: Callable[[], Awaitable[None]],
         is_well: Callable[[], bool],
     ) -> None:
-        """Take part in keeping; back once some process keeps the tasks.
+        """Take part in keeping; back once some process keeps the tasks and the others are heard.
 
         Args:
             take_over: see Leader.
@@ -89,6 +89,7 @@ class Cluster:
         app.on_shutdown.append(self._leader.retire)  # who stops does not take over any more
         await self._stack.enter_async_context(self._bus)  # by now all that is heard has a handler
         await self._leader.start()
+        await self._bus.catch_up()
 
     async def stop(self) -> None:
         """Keep no more; the worker and the database are closed by their owner.
