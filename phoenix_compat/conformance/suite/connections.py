@@ -30,6 +30,7 @@ _RESPONSE_TIMEOUT_S = 15.0
 
 _FAREWELL_TIMEOUT_S = 2.0
 _PROBE_TIMEOUT_S = 2.0
+_NDJSON = "application/x-ndjson"
 
 Hear = Callable[[Heard], None]
 
@@ -171,6 +172,7 @@ class LongPollConnection:
         self._is_v1 = "vsn=2." not in target
         self._hear_all = hear
         self._is_gone = False
+        self._is_end_checked = False
         self._probes = itertools.count(1)
         self._probe_ref: str | None = None
         self._on_probe = asyncio.Event()
@@ -179,12 +181,12 @@ class LongPollConnection:
     async def send_text(self, text: str) -> None:
         """Post one message, as phoenix.js does: a batch of one line, if it can be one."""
         is_line = text.startswith("[") and "\n" not in text
-        kind = "application/x-ndjson" if is_line else "application/json"
+        kind = _NDJSON if is_line else "application/json"
         await self._post(text.encode(), kind)
 
     async def send_binary(self, data: bytes) -> None:
         """Post one binary message: a line of base64."""
-        await self._post(base64.b64encode(data), "application/x-ndjson")
+        await self._post(base64.b64encode(data), _NDJSON)
 
     async def ping(self, data: str) -> None:
         """There are no pings here."""
@@ -196,8 +198,13 @@ class LongPollConnection:
 
     async def probe(self) -> None:
         """Send a heartbeat and wait for its answer, which is not shown; or hear that it is gone."""
-        if self._is_gone:
-            return
+        if not self._is_gone:
+            await self._ask_for_life()
+        if self._is_gone and not self._is_end_checked:
+            self._is_end_checked = True
+            await self._check_the_end()
+
+    async def _ask_for_life(self) -> None:
         self._probe_ref = ref = f"probe-{next(self._probes)}"
         self._on_probe.clear()
         v1 = {"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": ref}
@@ -209,6 +216,18 @@ class LongPollConnection:
                 await self._on_probe.wait()
         except TimeoutError:
             self._hear({"violation": "a heartbeat was taken and not answered"})
+
+    async def _check_the_end(self) -> None:
+        """A POST and a poll must both be answered 410; which of them told us first is chance."""
+        self._listener.cancel()
+        kind = [("Content-Type", _NDJSON)]
+        heartbeat = b'[null,"end","phoenix","heartbeat",{}]'
+        for response in (
+            await exchange(self._base_url, "POST", self._target, kind, heartbeat),
+            await exchange(self._base_url, "GET", self._target),
+        ):
+            if read_answer(response).get("status") != 410:
+                self._hear({"violation": f"it is gone, and was answered {describe(response)}"})
 
     async def say_goodbye(self) -> None:
         """Poll no more; the session ends by itself."""
