@@ -11,6 +11,7 @@ import itertools
 import json
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
+from tests.patience import patient
 from tests.polling import Poller
 from tests.wire import OK, PhoenixWire
 
@@ -141,7 +142,7 @@ class MatrixClient:
     async def recv(self) -> list[Any]:
         """Wait for the next message."""
         if not self._received:
-            async with asyncio.timeout(_TIMEOUT_S):
+            async with asyncio.timeout(patient(_TIMEOUT_S)):
                 self._received = [self._decode(text) for text in await self.transport.recv_texts()]
         message: list[Any] = self._received.pop(0)
         return message
@@ -162,7 +163,7 @@ class MatrixClient:
     async def recv_end(self) -> int:
         """The code with which the server ends this connection; nothing may come before."""
         assert self._received == []
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(patient(_TIMEOUT_S)):
             return await self.transport.recv_end()
 
     def as_received(self, *messages: list[Any]) -> list[list[Any]]:

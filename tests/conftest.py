@@ -12,20 +12,33 @@ from blockbuster import blockbuster_ctx
 
 from phoenix_compat.conformance.reference import build_reference_app
 from phoenix_compat.conformance.suite.wire_client import WireClient
+from tests.patience import patient
 from tests.serving import serving
-from tests.wire import PhoenixWire
+from tests.wire import PatientClient, PhoenixWire
 
 Serve = Callable[[web.Application], Awaitable[str]]
 Open = Callable[..., Awaitable[PhoenixWire]]
 Dial = Callable[[str], Awaitable[WireClient]]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> object:
+    """A test's time limit, too, is one for a quiet machine."""
+    plugin: Any = item.config.pluginmanager.get_plugin("timeout")
+    limit_s = patient(settings.timeout)
+    return plugin.pytest_timeout_set_timer(item, settings._replace(timeout=limit_s))
+
+
 @pytest.fixture(autouse=True)
 def no_blocking() -> Iterator[None]:
-    """Raise an error if code of this package blocks the event loop."""
+    """Raise an error if code of this package blocks the event loop: files, locks, sleeps.
+
+    Log lines may block, because tracebacks are printed with their source; so may `patience`.
+    """
     with blockbuster_ctx("phoenix_compat") as detector:
         for function in detector.functions.values():
             function.can_block_in("structlog/_base.py", "_process_event")
+            function.can_block_in("tests/patience.py", "slowdown")
         yield
 
 
@@ -59,7 +72,7 @@ async def dial() -> AsyncIterator[Dial]:
     async with AsyncExitStack() as clients:
 
         async def dial_one(base_url: str) -> WireClient:
-            client = await WireClient.connect(base_url)
+            client = await PatientClient.connect(base_url)
             clients.push_async_callback(client.close)
             return client
 

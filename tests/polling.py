@@ -15,6 +15,7 @@ from yarl import URL
 
 from phoenix_compat import Channel, Endpoint, LongPollOptions, SocketHandler, mount
 from phoenix_compat.conformance.suite.cases import compact_json
+from tests.patience import patient
 from tests.serving import EventLog, accepting
 
 LP_V1 = "/socket/longpoll?vsn=1.0.0"
@@ -127,7 +128,7 @@ class Poller:
         url = f"{self.url}&" if token is None else f"{self.url}&token={token}"
         data = None if body is None else io.BytesIO(body)
         async with (
-            asyncio.timeout(_TIMEOUT_S),
+            asyncio.timeout(patient(_TIMEOUT_S)),
             aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as session,
             session.request(method, URL(url, encoded=True), data=data, headers=headers) as response,
         ):

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from phoenix_compat import Endpoint, Socket, SocketHandler, WebSocketOptions, mount, ok
 from phoenix_compat.result import Result
+from tests.patience import patient
 
 
 @asynccontextmanager
@@ -72,7 +73,7 @@ class EventLog:
 
     async def next(self, timeout_s: float = 5.0) -> Any:
         """Wait for the next event."""
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(patient(timeout_s)):
             return await self._events.get()
 
     @property

@@ -6,7 +6,14 @@ import json
 from typing import Any, Self
 
 from phoenix_compat.conformance.suite.cases import compact_json
-from phoenix_compat.conformance.suite.wire_client import Headers, Opcode, RawFrame, WireClient
+from phoenix_compat.conformance.suite.wire_client import (
+    Headers,
+    HttpResponse,
+    Opcode,
+    RawFrame,
+    WireClient,
+)
+from tests.patience import patient
 
 V1 = "/socket/websocket?vsn=1.0.0"
 V2 = "/socket/websocket?vsn=2.0.0"
@@ -19,6 +26,18 @@ CRASHED: dict[str, Any] = {"reason": "channel_crash"}
 def replied(response: Any) -> dict[str, Any]:
     """The payload of a reply with status ok."""
     return {"response": response, "status": "ok"}
+
+
+class PatientClient(WireClient):
+    """A client whose time limits are those of a quiet machine, see `patient`."""
+
+    async def read_response(self, *, method: str = "GET", timeout_s: float = 5.0) -> HttpResponse:
+        """See WireClient."""
+        return await super().read_response(method=method, timeout_s=patient(timeout_s))
+
+    async def read_frame(self, timeout_s: float | None = 5.0) -> RawFrame | None:
+        """See WireClient."""
+        return await super().read_frame(None if timeout_s is None else patient(timeout_s))
 
 
 class PhoenixWire:

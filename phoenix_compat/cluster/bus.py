@@ -44,6 +44,8 @@ MAX_QUEUE_BYTES: Final = 16 * 2**20
 MAX_CALLS: Final = 1_000
 """The limit of concurrent calls: of each other node, and of this node."""
 CALL_TIMEOUT_S: Final = 5.0
+CATCH_UP_S: Final = 5.0
+"""How long a start waits for a node that accepts a stream but does not answer."""
 
 CastHandler: TypeAlias = Callable[[int, bytes], None]
 """Called with the node and the body of each cast of a kind. Must not block."""
@@ -69,6 +71,9 @@ class NodeListener:
 
     def roles_changed(self, node: int) -> None:
         """A node, possibly this one, has taken or dropped a role."""
+
+    async def caught_up(self) -> None:
+        """Return once the copies of the state of all nodes that are up are complete."""
 
 
 class _PendingCall(NamedTuple):
@@ -173,6 +178,25 @@ class Bus:
     def up(self) -> frozenset[int]:
         """The other nodes that are up."""
         return frozenset(self._peers)
+
+    async def catch_up(self, timeout_s: float = CATCH_UP_S) -> bool:
+        """Wait for the nodes that are up: for their streams to us, and for copies of their state.
+
+        Call it before serving clients, or they miss what other nodes broadcast meanwhile. A node
+        that starts later waits for us. Returns False if a node did not answer in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.gather(
+                    *(link.wait_for_both_streams() for link in self._links.values())
+                )
+                await asyncio.gather(*(listener.caught_up() for listener in self._listeners))
+        except TimeoutError:
+            self.counts.late += 1
+            silent = sorted(self._links.keys() - self._peers.keys())
+            log.warning("other nodes did not answer in %s s; not up: %s", timeout_s, silent)
+            return False
+        return True
 
     def listen(self, listener: NodeListener) -> None:
         """Add a listener. It is called at once for the nodes that are up, and for their roles."""
@@ -284,6 +308,7 @@ class Bus:
             peer = None
         if peer is None:
             self._peers[node] = _Peer(receiver, hello)
+            self._links[node].is_heard.set()
             self._links[node].connect_now()
             self._notify("up", node)
             if hello.roles:
@@ -361,6 +386,7 @@ class Bus:
 
     def _remove_peer(self, node: int) -> None:
         peer = self._peers.pop(node)
+        self._links[node].is_heard.clear()
         peer.receiver.abort()
         for task in tuple(peer.call_tasks):
             task.cancel()

@@ -26,6 +26,7 @@ class BusCounts:
         gaps: how often casts of another node were missing.
         connects: streams opened to other nodes.
         broken: streams from other nodes with invalid frames.
+        late: starts that stopped waiting for the state of the other nodes.
     """
 
     casts: int = 0
@@ -34,6 +35,7 @@ class BusCounts:
     gaps: int = 0
     connects: int = 0
     broken: int = 0
+    late: int = 0
 
 
 class Link(asyncio.Protocol):
@@ -49,12 +51,18 @@ class Link(asyncio.Protocol):
 
     Attributes:
         is_up: set while the stream is connected.
+        is_heard: set while the other node has a stream to us; kept by the bus.
+        has_tried: set once the first attempt to connect has succeeded or failed.
+        lost: set after the stream has ended, until the next attempt.
     """
 
     def __init__(
         self, path: Path, make_hello: Callable[[], bytes], counts: BusCounts, max_queue_bytes: int
     ) -> None:
         self.is_up = asyncio.Event()
+        self.is_heard = asyncio.Event()
+        self.has_tried = asyncio.Event()
+        self.lost = asyncio.Event()
         self._path = str(path)
         self._make_hello = make_hello
         self._counts = counts
@@ -63,7 +71,6 @@ class Link(asyncio.Protocol):
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._has_dropped = False
-        self._lost = asyncio.Event()
         self._connect_now = asyncio.Event()
 
     def send(self, data: bytes) -> bool:
@@ -90,17 +97,18 @@ class Link(asyncio.Protocol):
         try:
             while True:
                 self._connect_now.clear()
-                self._lost.clear()
+                self.lost.clear()
                 try:
                     await loop.create_unix_connection(lambda: self, self._path)
                 except OSError:
+                    self.has_tried.set()
                     # The node is not up. When it starts it connects to us; see `connect_now`.
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._connect_now.wait(), wait_s)
                     wait_s = min(wait_s * 2, _LAST_RETRY_S)
                 else:
                     wait_s = _FIRST_RETRY_S
-                    await self._lost.wait()
+                    await self.lost.wait()
         finally:
             if self._transport is not None:
                 self._flush()
@@ -109,6 +117,18 @@ class Link(asyncio.Protocol):
     def connect_now(self) -> None:
         """Connect without waiting for the next attempt, because the other node is up."""
         self._connect_now.set()
+
+    async def wait_for_both_streams(self) -> None:
+        """Return once each node has a stream to the other, or the other node is not up."""
+        await self.has_tried.wait()
+        if not self.is_up.is_set():
+            return
+        ends = {asyncio.create_task(event.wait()) for event in (self.is_heard, self.lost)}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
 
     # asyncio.Protocol.
 
@@ -121,6 +141,7 @@ class Link(asyncio.Protocol):
         self._has_dropped = False
         self._transport.write(self._make_hello())
         self.is_up.set()
+        self.has_tried.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop the pending frames; the Hello of the next stream shows how many casts are lost."""
@@ -130,7 +151,7 @@ class Link(asyncio.Protocol):
         self._pending.clear()
         self._pending_bytes = 0
         self.is_up.clear()
-        self._lost.set()
+        self.lost.set()
 
     def resume_writing(self) -> None:
         """Send a Hello after everything is written, if frames were dropped."""

@@ -42,6 +42,9 @@ class PresenceReplicas(NodeListener):
         self._bus = bus
         self._kind = f"presence:{name}"
         self._reading: dict[int, BackgroundTask] = {}
+        self._unread: set[int] = set()
+        self._all_read = asyncio.Event()
+        self._all_read.set()
         presence.on_own_change(self._cast_change)
         bus.on_cast(self._kind, self._merge)
         bus.on_call(self._kind, self._reply_with_state)
@@ -55,6 +58,8 @@ class PresenceReplicas(NodeListener):
     def up(self, node: int) -> None:
         """Read the full state of the node."""
         self._stop_reading(node)
+        self._unread.add(node)
+        self._all_read.clear()
         name = f"{self._kind}-{node}"
         reading = BackgroundTask(name, partial(self._read, node), is_endless=False)
         reading.start()
@@ -68,6 +73,11 @@ class PresenceReplicas(NodeListener):
         """Remove the presences of the node."""
         self._stop_reading(node)
         self._presence.replace(node, {})
+
+    async def caught_up(self) -> None:
+        """Return once the presences of every node that is up are known here."""
+        while self._unread:
+            await self._all_read.wait()
 
     def _cast_change(self, topic: str, joins: _Metas, leaves: _Metas) -> None:
         self._bus.cast(self._kind, jason.encode([topic, joins, leaves]))
@@ -91,8 +101,15 @@ class PresenceReplicas(NodeListener):
 
     def _replace(self, node: int, body: bytes) -> None:
         self._presence.replace(node, _state_decoder.decode(body))
+        self._is_read(node)
+
+    def _is_read(self, node: int) -> None:
+        self._unread.discard(node)
+        if not self._unread:
+            self._all_read.set()
 
     def _stop_reading(self, node: int) -> None:
         reading = self._reading.pop(node, None)
         if reading is not None:
             reading.cancel()
+        self._is_read(node)

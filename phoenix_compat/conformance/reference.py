@@ -242,7 +242,9 @@ async def open_reference_app(
         Bus(worker_process.path, worker_process.node, worker_process.size) as bus,
         Peers(worker_process.node, worker_process.size, worker_process.http_path) as peers,
     ):
-        yield build_reference_app(ClusterNode(worker_process, bus, peers), guard=guard)
+        app = build_reference_app(ClusterNode(worker_process, bus, peers), guard=guard)
+        await bus.catch_up()
+        yield app
 
 
 def build_reference_app(

@@ -23,6 +23,7 @@ from phoenix_compat.conformance.suite.cases import (
 from phoenix_compat.conformance.suite.wire_client import Opcode, WireClient
 from phoenix_compat.conformance.trace.recording import frames
 from phoenix_compat.conformance.trace.recording.frames import Entry, Frame, Side
+from tests.patience import patient
 
 _LONG_POLL = "polling"
 
@@ -136,7 +137,7 @@ class RecordedWire:
         """Close, and record until the server has closed too."""
         self._recording.add(self._conn, Side.CLIENT, frames.Close(1000))
         await self._client.send_frame((1000).to_bytes(2), Opcode.CLOSE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patient(10)):
             await self._listener
         await self._client.close()
 

@@ -29,6 +29,7 @@ from tests.conftest import Open, Serve
 from tests.docs.pages import blocks
 from tests.integration.operations.commands import environment
 from tests.integration.process.proxies import free_port
+from tests.patience import patient
 from tests.wire import OK
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +82,7 @@ class Shell:
     async def run(self, commands: str, code: int = 0) -> str:
         """Run a block and return what it prints; every question is answered with Enter."""
         process = await self.start(commands)
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(patient(TIMEOUT_S)):
             out, _ = await process.communicate(b"\n" * 9)
         assert process.returncode == code, out.decode()
         return out.decode()
@@ -92,14 +93,14 @@ class Shell:
         process = await self.start(f"exec {command}")
         try:
             assert process.stdout is not None
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(patient(TIMEOUT_S)):
                 while b"listens on" not in (line := await process.stdout.readline()):
                     assert line, "the server ended before it listened"
             yield
         finally:
             if process.returncode is None:
                 process.terminate()
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(patient(TIMEOUT_S)):
                 await process.communicate()
 
 

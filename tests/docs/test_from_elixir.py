@@ -26,6 +26,7 @@ from tests.docs.pages import ROOT, blocks, page, rows
 from tests.integration.operations.commands import environment, run, server
 from tests.integration.process.proxies import free_port
 from tests.integration.task_server import product, settings_for
+from tests.patience import patient
 from tests.wire import PhoenixWire, replied
 
 PAGE = page("from-elixir.md")
@@ -77,7 +78,7 @@ async def shell(script: str, folder: Path) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(_TIMEOUT_S):
+    async with asyncio.timeout(patient(_TIMEOUT_S)):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
@@ -360,7 +361,7 @@ async def posted(http: aiohttp.ClientSession, url: str) -> str:
 
 async def until_status(http: aiohttp.ClientSession, url: str, wanted: int) -> None:
     """Repeat the request until the answer has this status; nginx may be starting or reloading."""
-    async with asyncio.timeout(_TIMEOUT_S):
+    async with asyncio.timeout(patient(_TIMEOUT_S)):
         while True:
             try:
                 async with http.get(url) as answer:

@@ -18,6 +18,7 @@ from aiohttp import web
 from phoenix_compat import Channel, HandleResult, Result, Socket, error, ok, on, stop
 from tests.conftest import Dial, Open, Serve
 from tests.docs.pages import blocks
+from tests.patience import patient
 from tests.serving import accepting, socket_app
 from tests.wire import OK, V1, V2, PhoenixWire, replied
 
@@ -150,7 +151,7 @@ async def test_the_browser(
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(patient(10.0)):
             said = [(await process.stdout.readline()).decode().strip() for _line in lines]
     finally:
         process.kill()

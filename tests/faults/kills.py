@@ -31,6 +31,7 @@ from tests.faults.app_client import TERMINAL, AppClient
 from tests.faults.server_process import HarnessError
 from tests.faults.server_run import ServerRun, open_server_run
 from tests.faults.steps import REACH, Step
+from tests.patience import patient
 
 SETTLE_S = 60.0
 """Reserved at the end of `max_seconds` for unfinished tasks: a lost create is searched for 30 s."""
@@ -233,7 +234,7 @@ async def _check_late_client(
         for task_id in task_ids:
             await client.watch(task_id)
         try:
-            async with asyncio.timeout(_LATE_CLIENT_S):
+            async with asyncio.timeout(patient(_LATE_CLIENT_S)):
                 await client.all_ended()
         except TimeoutError:
             tally.missed_ends += [

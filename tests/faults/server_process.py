@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.integration.operations.commands import ROOT, environment
+from tests.patience import patient
 
 READY_S = 20.0
 """How long a start may take."""
@@ -69,7 +70,7 @@ class ServerProcess:
             HarnessError: it has exited, or it does not answer within `READY_S` seconds.
         """
         try:
-            async with asyncio.timeout(READY_S):
+            async with asyncio.timeout(patient(READY_S)):
                 while not await self._answers(http):
                     self.check_alive()
                     await asyncio.sleep(_POLL_S)
@@ -102,7 +103,7 @@ class ServerProcess:
         self.check_alive()
         self._process.send_signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(_STOP_S):
+            async with asyncio.timeout(patient(_STOP_S)):
                 return await self._process.wait()
         except TimeoutError as error:
             raise HarnessError(self._failure("does not stop")) from error

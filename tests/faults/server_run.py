@@ -20,6 +20,7 @@ from phoenix_compat.emulator.predictions.prediction import Prediction
 from tests.faults.app_client import TERMINAL, AppClient
 from tests.faults.observed_emulator import Interception, ObservedEmulator, observed_emulator
 from tests.faults.server_process import HarnessError, ServerProcess
+from tests.patience import patient
 
 STEP_TIMEOUT_S = 20.0
 """How long to wait for a step; after that the server is killed where it is."""
@@ -191,7 +192,7 @@ class ServerRun:
             HarnessError: the server has exited by itself.
         """
         try:
-            async with asyncio.timeout(STEP_TIMEOUT_S):
+            async with asyncio.timeout(patient(STEP_TIMEOUT_S)):
                 await interception.matched.wait()
         except TimeoutError:
             self.server.check_alive()
@@ -226,7 +227,7 @@ class ServerRun:
 
     async def _until(self, condition: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
         try:
-            async with asyncio.timeout(STEP_TIMEOUT_S):
+            async with asyncio.timeout(patient(STEP_TIMEOUT_S)):
                 while not await condition():
                     self.server.check_alive()
                     await asyncio.sleep(_POLL_S)

@@ -14,6 +14,7 @@ from phoenix_compat.server.main import open_app
 from phoenix_compat.server.process.listening import listening
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.worker.options import WorkerOptions
+from tests.patience import patient
 from tests.wire import PhoenixWire
 
 SPEED = 20.0
@@ -83,7 +84,7 @@ class Watch:
 
     async def next(self) -> Mapping[str, Any]:
         """The payload of the next `progress`."""
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(patient(20.0)):
             message = await self._wire.recv()
         join_ref, ref, topic, event, payload = message
         assert (ref, topic, event) == (None, self._topic, "progress"), message

@@ -18,6 +18,7 @@ from phoenix_compat.conformance.faults.scenarios import SCENARIOS
 from phoenix_compat.conformance.faults.server import add_fault_server
 from tests.interop.python_faults import playing
 from tests.interop.test_phoenix_js import Run, node, run
+from tests.patience import patient
 from tests.serving import serving
 
 __all__ = ["node", "run"]  # fixtures
@@ -63,7 +64,7 @@ async def fault_server() -> AsyncIterator[tuple[str, FaultSessions]]:
 
 async def settled(fault_sessions: FaultSessions, client: str, awaited: set[str]) -> Report:
     """Wait until all awaited scenarios have a verdict, or the timeout; return the final report."""
-    deadline_s = asyncio.get_running_loop().time() + TIMEOUT_S
+    deadline_s = asyncio.get_running_loop().time() + patient(TIMEOUT_S)
     while asyncio.get_running_loop().time() < deadline_s:
         report = judge_client(client, fault_sessions.sessions_of(client))
         open_ids = {

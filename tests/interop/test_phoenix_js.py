@@ -19,6 +19,7 @@ import pytest
 
 from tests.conftest import Serve
 from tests.interop.server import STEPS, build_app
+from tests.patience import patient
 
 pytestmark = pytest.mark.node
 
@@ -37,7 +38,7 @@ class Script:
     async def next(self, timeout_s: float = 10.0) -> list[Any]:
         """The next `[event, data]` that it prints."""
         assert self._process.stdout is not None
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(patient(timeout_s)):
             line = await self._process.stdout.readline()
         assert line, f"the script ended: {await self._error_output()}"
         event: list[Any] = json.loads(line)
@@ -52,7 +53,7 @@ class Script:
 
     async def rest(self) -> list[Any]:
         """All events until it ends; it must exit with 0 and print no errors."""
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(patient(10.0)):
             out, err = await self._process.communicate()
         assert (self._process.returncode, err.decode()) == (0, "")
         return [json.loads(line) for line in out.splitlines()]
@@ -125,7 +126,7 @@ async def server_process(port: int = 0) -> AsyncIterator[int]:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patient(20)):
             bound_port = int(await process.stdout.readline())
         yield bound_port
     finally:

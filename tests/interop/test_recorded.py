@@ -12,6 +12,7 @@ from phoenix_compat.conformance.trace.recording.frames import Binary, Close, Ope
 from phoenix_compat.conformance.trace.recording.jsonl import parse_jsonl
 from tests.conftest import Serve
 from tests.interop.test_phoenix_js import node, pytestmark
+from tests.patience import patient
 
 __all__ = ["node", "pytestmark"]
 
@@ -24,7 +25,7 @@ async def test_phoenix_js_breaks_no_rule(serve: Serve, node: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *(node, str(SCRIPT), base_url), stdout=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patient(20)):
         out, _ = await process.communicate()
 
     entries = list(parse_jsonl(out.decode()))

@@ -10,6 +10,7 @@ import pytest
 from phoenix_compat import background
 from phoenix_compat.background import BackgroundReport, BackgroundState, BackgroundTask, log_failure
 from tests.logged import logged_lines
+from tests.patience import patient
 
 
 class Work:
@@ -28,7 +29,7 @@ class Work:
 
     async def started(self) -> None:
         """Wait for the next start."""
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(patient(10.0)):
             await self.begun.wait()
         self.begun.clear()
 
@@ -47,7 +48,7 @@ class Work:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Run the event loop until a condition holds."""
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(patient(10.0)):
         while not condition():  # noqa: ASYNC110 - a state, of which no event tells
             await asyncio.sleep(0.001)
 

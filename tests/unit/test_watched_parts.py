@@ -20,6 +20,7 @@ from phoenix_compat.presence import Presence
 from phoenix_compat.server.process.reload import _one_by_one
 from phoenix_compat.server.process.systemd import ServiceManager
 from tests.logged import logged_lines
+from tests.patience import patient
 from tests.unit.cluster.harness import folder
 
 __all__ = ["folder"]
@@ -89,7 +90,7 @@ async def buses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 async def test_a_link_of_the_bus_reconnects_after_a_bug(buses: tuple[Bus, Bus]) -> None:
     """Both nodes are connected in the end."""
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(patient(10.0)):
         while not all(bus.up for bus in buses):  # noqa: ASYNC110 - a state, of which no event tells
             await asyncio.sleep(0.001)
 
@@ -112,7 +113,7 @@ async def test_presences_are_read_again_after_a_bug(
     for bus in buses:
         PresenceReplicas(Presence(Endpoint(), node=bus.node), bus)
 
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(patient(10.0)):
         await replaced.wait()
 
 
@@ -129,7 +130,7 @@ async def test_the_watchdog_is_notified_again_after_a_bug(
 
     monkeypatch.setattr(ServiceManager, "_tell", fail_first)
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000"}
-    async with ServiceManager(environment) as manager, asyncio.timeout(10.0):
+    async with ServiceManager(environment) as manager, asyncio.timeout(patient(10.0)):
         while len(beats) < 3:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.001)
         restarts = [task.restarts for task in manager.background]
@@ -149,7 +150,7 @@ async def test_a_failed_reload_is_logged() -> None:
         async with _one_by_one(reload) as begin:
             begin()
             begin()
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(patient(10.0)):
                 while len(logs) < 2:  # noqa: ASYNC110 - as above
                     await asyncio.sleep(0.001)
 

@@ -35,6 +35,7 @@ _RESPONSE_TIMEOUT_S = 15.0
 
 _CLOSE_TIMEOUT_S = 2.0
 _PROBE_TIMEOUT_S = 2.0
+_NDJSON = "application/x-ndjson"
 
 OnReceived = Callable[[Received], None]
 
@@ -176,6 +177,7 @@ class LongPollConnection:
         self._is_v1 = "vsn=2." not in target
         self._on_received = on_received
         self._is_gone = False
+        self._is_end_checked = False
         self._probes = itertools.count(1)
         self._probe_ref: str | None = None
         self._probe_answered = asyncio.Event()
@@ -184,12 +186,12 @@ class LongPollConnection:
     async def send_text(self, text: str) -> None:
         """Post one message as phoenix.js does: as a batch of one line, if possible."""
         is_line = text.startswith("[") and "\n" not in text
-        content_type = "application/x-ndjson" if is_line else "application/json"
+        content_type = _NDJSON if is_line else "application/json"
         await self._post(text.encode(), content_type)
 
     async def send_binary(self, data: bytes) -> None:
         """Post one binary message as a line of base64."""
-        await self._post(base64.b64encode(data), "application/x-ndjson")
+        await self._post(base64.b64encode(data), _NDJSON)
 
     async def ping(self, data: str) -> None:
         """Raise UnplayableError: long-polling has no pings."""
@@ -201,8 +203,13 @@ class LongPollConnection:
 
     async def probe(self) -> None:
         """Send a heartbeat and wait for its reply, which is not passed on, or for the end."""
-        if self._is_gone:
-            return
+        if not self._is_gone:
+            await self._send_heartbeat()
+        if self._is_gone and not self._is_end_checked:
+            self._is_end_checked = True
+            await self._check_end()
+
+    async def _send_heartbeat(self) -> None:
         self._probe_ref = ref = f"probe-{next(self._probes)}"
         self._probe_answered.clear()
         v1 = {"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": ref}
@@ -214,6 +221,19 @@ class LongPollConnection:
                 await self._probe_answered.wait()
         except TimeoutError:
             self._emit({"violation": "a heartbeat was accepted but not answered"})
+
+    async def _check_end(self) -> None:
+        """Check that a POST and a poll are both answered with 410, whichever found the end."""
+        self._listener.cancel()
+        headers = [("Content-Type", _NDJSON)]
+        heartbeat = b'[null,"end","phoenix","heartbeat",{}]'
+        for response in (
+            await exchange(self._base_url, "POST", self._target, headers, heartbeat),
+            await exchange(self._base_url, "GET", self._target),
+        ):
+            if read_json(response).get("status") != 410:
+                reason = f"the session has ended, but the answer was {describe(response)}"
+                self._emit({"violation": reason})
 
     async def disconnect(self) -> None:
         """Stop polling; the session then times out."""

@@ -70,7 +70,7 @@ class Cluster:
         take_over: Callable[[], Awaitable[None]],
         is_well: Callable[[], bool],
     ) -> None:
-        """Take part in the election; returns once some process is the leader.
+        """Take part in the election; returns once there is a leader and the other nodes are heard.
 
         Args:
             take_over: see Leader.
@@ -83,6 +83,7 @@ class Cluster:
         app.on_shutdown.append(self._leader.retire)  # a process that stops must not take over
         await self._stack.enter_async_context(self._bus)  # all handlers are set by now
         await self._leader.start()
+        await self._bus.catch_up()
 
     async def stop(self) -> None:
         """Leave the election; the worker and the database are closed by their owner.

@@ -89,6 +89,7 @@ def http_mirrors_the_inner_status(patch: pytest.MonkeyPatch) -> None:
         "longpoll/post/charset",
         "longpoll/post/error-reply",
         "longpoll/undecodable",
+        "end/disconnect longpoll",
     ],
 )
 def the_first_get_is_200(patch: pytest.MonkeyPatch) -> None:
@@ -128,7 +129,12 @@ def a_post_opens_a_session(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     63,
-    fails=["longpoll/token/bad-get", "longpoll/token/list", "longpoll/undecodable"],
+    fails=[
+        "longpoll/token/bad-get",
+        "longpoll/token/list",
+        "longpoll/undecodable",
+        "end/disconnect longpoll",
+    ],
 )
 def a_dead_token_is_refused(patch: pytest.MonkeyPatch) -> None:
     """A GET with an invalid token gets 403."""

@@ -305,3 +305,22 @@ def test_the_recorded_vectors_are_there() -> None:
     cases = load_vectors()
 
     assert len({case.id for case in cases}) == len(cases) == 73
+
+
+@pytest.mark.parametrize(
+    ("posted", "polled", "is_right"),
+    [(410, 410, True), (200, 410, False), (410, 200, False), (410, 403, False)],
+)
+async def test_a_session_that_is_gone_is_gone_for_posts_and_polls(
+    posted: int, polled: int, *, is_right: bool
+) -> None:
+    """Whichever tells of it first, the other is asked too, so that no verdict is chance."""
+    expect = {"open": {"status": 101, "protocol": None}, "frames": {"a": [{"gone": True}]}}
+    opening = {"op": "open", "query": "vsn=2.0.0", "expect": expect}
+    case = parse_case({"id": "gone", "steps": [opening]}).over_longpoll()
+    opened = b'{"messages":[],"status":410,"token":"T"}'
+    answers = [opened, b'{"status":410}', b'{"status":%d}' % posted, b'{"status":%d}' % polled]
+
+    result = await judge(case, responses=tuple(plain(200, answer) for answer in answers))
+
+    assert result.passed is is_right, result.explain()

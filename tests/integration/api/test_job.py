@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ import aiohttp
 import pytest
 from PIL import Image
 
-from phoenix_compat.emulator import Emulator, EmulatorSettings
-from tests.integration.task_server import SPEED, product, settings_for
+from phoenix_compat.emulator import Emulator, EmulatorClock, EmulatorSettings
+from tests.integration.task_server import SPEED, Client, product, settings_for
 from tests.wire import PhoenixWire
 
 RESULT_KEYS = {
@@ -26,6 +28,21 @@ RESULT_KEYS = {
 }
 
 
+@asynccontextmanager
+async def at_rest(folder: Path) -> AsyncIterator[tuple[Client, EmulatorClock]]:
+    """The product with models whose clock stands still, so that no task ends before it is watched.
+
+    `clock.scale(1.0)` lets them go on.
+    """
+    async with Emulator(EmulatorSettings(speed=SPEED)) as replicate:
+        replicate.state.clock.scale(0.0)
+        settings = settings_for(
+            folder, replicate_api_token="r8_test", replicate_base_url=replicate.base_url
+        )
+        async with product(settings) as client:
+            yield client, replicate.state.clock
+
+
 def numbers(heard: Any) -> list[float]:
     """The progress of each payload."""
     return [payload["progress"] for payload in heard]
@@ -33,10 +50,13 @@ def numbers(heard: Any) -> list[float]:
 
 async def test_a_posted_task_ends_with_a_picture(tmp_path: Path) -> None:
     """POST, join, progress that never goes back, and a picture of the asked shape."""
-    async with product(settings_for(tmp_path)) as client:
+    async with at_rest(tmp_path) as (client, clock):
         task_id = await client.post("Medieval monk", aspect_ratio="16:9")
+        watch = await client.watch(task_id)
+        heard = [await watch.next()]
 
-        heard = await client.follow(task_id)
+        clock.scale(1.0)
+        heard += await watch.to_the_end()
 
         last = heard[-1]
         assert last["status"] == "completed"
@@ -49,10 +69,13 @@ async def test_a_posted_task_ends_with_a_picture(tmp_path: Path) -> None:
 
 async def test_payloads_are_exactly_those_of_the_app(tmp_path: Path) -> None:
     """`progress` carries the keys that the app knows, floats, and times with Z."""
-    async with product(settings_for(tmp_path)) as client:
+    async with at_rest(tmp_path) as (client, clock):
         task_id = await client.post()
+        watch = await client.watch(task_id)
+        heard = [await watch.next()]
 
-        heard = await client.follow(task_id)
+        clock.scale(1.0)
+        heard += await watch.to_the_end()
 
         first, last = heard[0], heard[-1]
         assert set(first) == {"task_id", "progress", "status", "timestamp"}
@@ -101,14 +124,17 @@ async def test_ten_clients_all_hear_the_end(tmp_path: Path) -> None:
 
 async def test_progress_never_goes_back_across_rejoins(tmp_path: Path) -> None:
     """A client that rejoins twice while the task runs never hears of less than before."""
-    async with product(settings_for(tmp_path, emulator_speed=2.0)) as client:
+    async with at_rest(tmp_path) as (client, clock):
         task_id = await client.post(model="black-forest-labs/flux-dev")
         heard = []
         for _ in range(2):
             watch = await client.watch(task_id)
-            heard += [await watch.next(), await watch.next()]
+            heard.append(await watch.next())
+            while heard[-1]["progress"] <= 0.1:
+                heard.append(await watch.next())
             await watch.leave()
 
+        clock.scale(1.0)
         heard += await client.follow(task_id)
 
         assert heard[-1]["status"] == "completed"

@@ -22,6 +22,7 @@ from tests.integration.store.unreadable_harness import SECRET, put
 from tests.integration.task_server import Client, product, settings_for
 from tests.integration.worker.worker_harness import FAST, SCHEMA, order
 from tests.logged import logged_lines
+from tests.patience import patient
 
 PATIENCE_S = 30.0
 ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
@@ -29,7 +30,7 @@ ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 
 async def until_ready(client: Client, status: int) -> Any:
     """Ask until the answer has this status; the body."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(patient(PATIENCE_S)):
         while True:
             found, body = await client.request("GET", "/readyz")
             if found == status:

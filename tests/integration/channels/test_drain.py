@@ -21,6 +21,7 @@ from phoenix_compat.conformance.suite.wire_client import build_request
 from tests.conftest import Dial, Open, Serve
 from tests.integration.echo_app import OpenChannel
 from tests.integration.operations.commands import finish, server
+from tests.patience import patient
 from tests.polling import BEAT, LP_V2, Poller, record_requests, waiting_poll
 from tests.serving import EventLog, accepting
 from tests.wire import V2, PhoenixWire
@@ -164,7 +165,7 @@ async def test_idle_clients_are_in_no_batch(serve: Serve, open_wire: Open) -> No
 
     closing = asyncio.create_task(harness.endpoint.close())
     codes = await asyncio.gather(*(wire.recv_close() for wire in wires))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patient(10)):
         await closing
 
     assert codes == [1000, 1000]

@@ -16,6 +16,7 @@ from phoenix_compat.conformance.suite.cases import compact_json
 from phoenix_compat.conformance.suite.wire_client import Opcode, encode_close, encode_frame
 from tests.conftest import Open, Serve
 from tests.integration.echo_app import OpenChannel
+from tests.patience import patient
 from tests.serving import EventLog, accepting, socket_app
 from tests.wire import OK, PhoenixWire
 
@@ -163,8 +164,9 @@ async def test_nothing_is_left_behind(serve: Serve, open_wire: Open, end: str) -
     await wire.recv_close()
 
     await wire.close()
-    for _turn in range(20):  # the server shares this loop; it sees the end within a few turns
-        await asyncio.sleep(0)
+    async with asyncio.timeout(patient(5.0)):
+        while endpoint.connections or len(endpoint.pubsub) or len(endpoint.spawner):  # noqa: ASYNC110 - the end sets no event
+            await asyncio.sleep(0)
     assert (endpoint.connections, len(endpoint.pubsub), len(endpoint.spawner)) == (0, 0, 0)
 
 

@@ -19,7 +19,7 @@ from tests.integration.conformance.fault_harness import (
     joined,
     upgrade,
 )
-from tests.wire import OK, replied
+from tests.wire import OK, PatientClient, replied
 
 __all__ = ["base_url", "connect"]  # fixtures
 
@@ -280,7 +280,7 @@ async def test_restart(connect: Connect, base_url: str) -> None:
     other, wire = await connect(), await joined(connect, "fault:restart:300ms:after=0s")
     assert [await ending(wire), await ending(other)] == [1012, 1012]
 
-    client = await WireClient.connect(base_url)
+    client = await PatientClient.connect(base_url)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await client.handshake(SOCKET)
     await client.close()

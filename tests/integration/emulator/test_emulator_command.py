@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from phoenix_compat.cli import cli
 from phoenix_compat.emulator.__main__ import main
+from tests.patience import patient
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=lambda ending: ending.name)
@@ -37,7 +38,7 @@ async def test_it_prints_its_url_and_stops_cleanly(ending: signal.Signals) -> No
     ):
         status = answer.status
     process.send_signal(ending)
-    _, errors = await asyncio.wait_for(process.communicate(), 5)
+    _, errors = await asyncio.wait_for(process.communicate(), patient(5))
 
     assert (status, process.returncode, errors) == (200, 0, b"")
 

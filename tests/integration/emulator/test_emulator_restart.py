@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.integration.operations.commands import finish, server
 from tests.integration.task_server import Client
+from tests.patience import patient
 from tests.unit.emulator.emulator_client import EmulatorClient, Response, emulator_client
 
 JPEG = b"\xff\xd8\xff"
@@ -75,7 +76,7 @@ async def test_a_task_completes_after_sigkill_and_a_restart(tmp_path: Path, work
 async def running(client: Client, task_id: str) -> None:
     """Wait until the create has been answered."""
     task: Any = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patient(10)):
         while "prediction_id" not in task:
             await asyncio.sleep(0.01)
             _, task = await client.request("GET", f"/api/tasks/{task_id}")
@@ -260,16 +261,16 @@ async def test_an_unsent_webhook_is_sent_after_a_restart(
     await created_by_earlier_emulator(path, body=body)
     async with persistent_client(path) as client:
         client.state.clock.advance(10)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             status = await statuses.get()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             while '"reported"' not in text_of(path):  # noqa: ASYNC110 - a file sets no event
                 await asyncio.sleep(0.01)
     async with persistent_client(path) as client:
         client.state.clock.advance(10)
         again = await client.create(body=body)
         client.state.clock.advance(10)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             await statuses.get()
 
         assert again.status == 201

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from phoenix_compat.emulator.clock import parse_timestamp
 from phoenix_compat.emulator.settings import DEFAULT_WEBHOOK_SECRET
+from tests.patience import patient
 from tests.unit.emulator.emulator_client import IMAGEN, EmulatorClient, emulator_client
 
 KEY = base64.b64decode(DEFAULT_WEBHOOK_SECRET.removeprefix("whsec_"))
@@ -66,7 +67,7 @@ class Receiver:
 
     async def take(self, count: int) -> list[Hook]:
         """The next `count` webhooks."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             return [await self.hooks.get() for _ in range(count)]
 
 

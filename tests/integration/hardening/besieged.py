@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.integration.operations.commands import ROOT, environment, listening_url
+from tests.patience import patient
 
 _PATIENCE_S = 15.0
 
@@ -58,7 +59,9 @@ class Besieged:
         """
         host, _, port = self.url.removeprefix("http://").partition(":")
         answer = b""
-        with socket.create_connection((host, int(port)), timeout=_PATIENCE_S) as connection:
+        with socket.create_connection(
+            (host, int(port)), timeout=patient(_PATIENCE_S)
+        ) as connection:
             try:
                 connection.sendall(request)
                 if is_broken_off:
@@ -72,7 +75,7 @@ class Besieged:
     async def health_s(self, times: int) -> float:
         """How long `/healthz` usually takes to answer."""
         taken: list[float] = []
-        timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
+        timeout = aiohttp.ClientTimeout(total=patient(_PATIENCE_S))
         async with aiohttp.ClientSession(timeout=timeout) as http:
             for _ in range(times):
                 begun = time.perf_counter()
@@ -102,7 +105,7 @@ async def besieged(folder: Path, *arguments: str, **changes: str) -> AsyncIterat
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
             try:
-                async with asyncio.timeout(_PATIENCE_S):
+                async with asyncio.timeout(patient(_PATIENCE_S)):
                     await process.communicate()
             except TimeoutError:
                 process.kill()

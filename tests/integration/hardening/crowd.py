@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from phoenix_compat.conformance.suite.wire_client import WireClient
 from tests.integration.operations.commands import ROOT, environment, listening_url
-from tests.wire import V2, PhoenixWire
+from tests.patience import patient
+from tests.wire import V2, PatientClient, PhoenixWire
 
 PATIENCE_S: Final = 30.0
 DESCRIPTORS: Final = 256
@@ -71,7 +71,7 @@ class Limited:
         return await self._asked(request.encode(), PATIENCE_S)
 
     async def _asked(self, request: bytes, timeout_s: float) -> bytes:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(patient(timeout_s)):
             reader, writer = await asyncio.open_connection(*self._address)
             try:
                 writer.write(request)
@@ -87,7 +87,7 @@ class Limited:
         """How many connections the server counts beside the one that asks, once it is `wanted`."""
         is_open = -1
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patient(PATIENCE_S)):
                 while is_open != wanted:
                     await asyncio.sleep(_LOOK_S)
                     is_open = (await self.health())[1]["connections"]["open"] - 1
@@ -97,7 +97,7 @@ class Limited:
         """End it by SIGTERM; how long that took, in seconds."""
         began_s = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(patient(PATIENCE_S)):
             await self.process.wait()
         return time.monotonic() - began_s
 
@@ -135,7 +135,7 @@ async def limited_server(
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
                 try:
-                    async with asyncio.timeout(PATIENCE_S):
+                    async with asyncio.timeout(patient(PATIENCE_S)):
                         await process.communicate()
                 except TimeoutError:
                     process.kill()
@@ -165,7 +165,7 @@ class Crowd:
         return crowd
 
     async def _join(self, topic: str) -> None:
-        client = await WireClient.connect(self._url)
+        client = await PatientClient.connect(self._url)
         wire = PhoenixWire(client)
         self._wires.append(wire)
         assert (await client.handshake(V2)).status == 101
@@ -176,7 +176,7 @@ class Crowd:
         self._sockets.append(knocking)
         knocking.setblocking(False)
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(_DIAL_S):
+        async with asyncio.timeout(patient(_DIAL_S)):
             await loop.sock_connect(knocking, self._address)
             with suppress(ConnectionError):  # turned away already
                 await loop.sock_sendall(knocking, data)

@@ -21,6 +21,7 @@ from tests.integration.hardening.crowd import (
     many_descriptors,
 )
 from tests.integration.task_server import Client
+from tests.patience import patient
 from tests.wire import V2
 
 CROWD = 1_000
@@ -167,9 +168,9 @@ async def test_those_who_are_in_work_on_with_all_places_taken(tmp_path: Path) ->
             try:
                 task_id = await client.post()
                 await wire.send_json(["1", "1", f"task:{task_id}", "phx_join", {}])
-                heard = [(await wire.receive_json(timeout=20.0))[4]]
+                heard = [(await wire.receive_json(timeout=patient(20.0)))[4]]
                 while heard[-1].get("status") != "completed":
-                    heard.append((await wire.receive_json(timeout=20.0))[4])
+                    heard.append((await wire.receive_json(timeout=patient(20.0)))[4])
                 path = heard[-1]["result_data"]["image_url"].removeprefix("http://pictures.example")
                 async with http.get(server.url + path) as answer:
                     picture = await answer.read()

@@ -14,13 +14,14 @@ import aiohttp
 import pytest
 
 from phoenix_compat.conformance.suite.connections import exchange
-from phoenix_compat.conformance.suite.wire_client import HttpResponse, WireClient, build_request
+from phoenix_compat.conformance.suite.wire_client import HttpResponse, build_request
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.main import check_settings, open_app
 from phoenix_compat.server.process.listening import listening
 from phoenix_compat.server.process.settings import Settings
 from tests.integration.operations.commands import server
 from tests.integration.task_server import product, settings_for
+from tests.wire import PatientClient
 
 MONK = json.dumps({"input_data": {"type": "image", "prompt": "Medieval monk"}}).encode()
 EVIL = ("Origin", "http://evil.example")
@@ -39,7 +40,7 @@ async def upgrade(
     url: str, origin: str | None = None, host: str | None = None, target: str = SOCKET
 ) -> int:
     """The status of a websocket's handshake, as Starscream makes it."""
-    client = await WireClient.connect(url)
+    client = await PatientClient.connect(url)
     changed = {
         "Origin": origin,
         "Host": host or client.host,
@@ -53,7 +54,7 @@ async def upgrade(
 
 async def ask(url: str, host: str, method: str, target: str) -> HttpResponse:
     """A request that names this host."""
-    client = await WireClient.connect(url)
+    client = await PatientClient.connect(url)
     headers = [("Host", host), ("Connection", "close")]
     try:
         await client.send_bytes(build_request(method, target, headers))
@@ -230,7 +231,7 @@ async def test_http_1_0_needs_no_host(url: str) -> None:
     """No browser speaks it, and old tools send no Host; HTTP/1.1 without one is a bad request."""
     statuses = []
     for version in (b"1.0", b"1.1"):
-        client = await WireClient.connect(url)
+        client = await PatientClient.connect(url)
         await client.send_bytes(b"GET /api/tasks HTTP/" + version + b"\r\n\r\n")
         statuses.append((await client.read_response()).status)
         await client.close()

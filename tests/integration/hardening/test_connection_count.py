@@ -13,7 +13,7 @@ import pytest
 
 from phoenix_compat.conformance.suite.wire_client import WireClient, encode_close
 from tests.integration.hardening.crowd import Limited, limited_server
-from tests.wire import V2, PhoenixWire
+from tests.wire import V2, PatientClient, PhoenixWire
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -39,7 +39,7 @@ def reset(client: WireClient) -> None:
 async def test_http_connections_count_until_they_are_closed(server: Limited) -> None:
     """Kept alive, closed by either side, reset, or with half a head."""
     async with AsyncExitStack() as ends:
-        clients = [await WireClient.connect(server.url) for _ in range(5)]
+        clients = [await PatientClient.connect(server.url) for _ in range(5)]
         for client in clients:
             ends.push_async_callback(client.close)
         kept, closing, aborted, half, idle = clients
@@ -83,7 +83,7 @@ async def test_websockets_count_until_they_are_closed(server: Limited) -> None:
 
 async def test_a_refused_upgrade_counts_while_its_connection_is_open(server: Limited) -> None:
     """It is an HTTP connection like any other."""
-    client = await WireClient.connect(server.url)
+    client = await PatientClient.connect(server.url)
     refused = await client.handshake(V2, extra=[("Origin", "http://elsewhere.example")])
     while_open = await server.open_connections(1)
     await client.close()

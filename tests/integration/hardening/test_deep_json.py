@@ -13,13 +13,13 @@ from aiohttp import web
 
 from phoenix_compat.bounded import MAX_NESTING
 from phoenix_compat.conformance.faults.server import add_fault_server
-from phoenix_compat.conformance.suite.wire_client import Opcode, WireClient
+from phoenix_compat.conformance.suite.wire_client import Opcode
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from tests.conftest import Serve
 from tests.integration.echo_app import OpenChannel
 from tests.integration.hardening.besieged import Besieged, besieged, serve_in
 from tests.serving import accepting, socket_app
-from tests.wire import V1, V2, PhoenixWire
+from tests.wire import V1, V2, PatientClient, PhoenixWire
 
 DEEP = 600
 MAX_LOG_BYTES = 100_000
@@ -71,7 +71,7 @@ async def flood(server: Besieged, version: str, shape: str) -> None:
 
 async def flood_long_poll(server: Besieged) -> None:
     """The same through POSTs of one session."""
-    client = await WireClient.connect(server.url)
+    client = await PatientClient.connect(server.url)
     opened = await client.request("GET", "/socket/longpoll?vsn=2.0.0")
     token = json.loads(opened.body)["token"]
     target = f"/socket/longpoll?vsn=2.0.0&token={token}"

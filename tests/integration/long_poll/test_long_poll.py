@@ -15,6 +15,7 @@ from phoenix_compat import Endpoint, HandleResult, Result, Socket, ok, on
 from phoenix_compat.conformance.reference import RoomChannel
 from tests.conftest import Serve
 from tests.integration.echo_app import OpenChannel
+from tests.patience import patient
 from tests.polling import (
     LP_V1,
     LP_V2,
@@ -122,7 +123,7 @@ async def test_the_first_get_does_not_wait(serve: Serve) -> None:
     """§5.3, §10.61: the response is immediate, with 410 and a token, whatever the window."""
     base_url = await serve(rooms_app(OpenChannel))
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(patient(2)):
         first, second = await Poller.open(base_url), await Poller.open(base_url)
 
     assert first.token != second.token

@@ -18,7 +18,8 @@ from phoenix_compat.conformance.suite.cases import compact_json
 from phoenix_compat.conformance.suite.wire_client import WireClient
 from tests.integration.operations import commands
 from tests.integration.task_server import Watch
-from tests.wire import V2, PhoenixWire
+from tests.patience import patient
+from tests.wire import V2, PatientClient, PhoenixWire
 
 REFERENCE = ("-m", "phoenix_compat", "conformance", "serve", "--port", "0")
 _PATIENCE_S = 20.0
@@ -41,10 +42,10 @@ class Company:
 
     async def land(self, node: int) -> WireClient:
         """A connection to this process; the kernel deals them out, so it may take some."""
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(patient(_PATIENCE_S)):
             while True:
                 try:
-                    client = await WireClient.connect(self.url)
+                    client = await PatientClient.connect(self.url)
                     answer = await client.request("GET", "/healthz")
                 except (ConnectionError, asyncio.IncompleteReadError):
                     continue  # it was dealt to a process that has just been killed
@@ -67,7 +68,7 @@ class Company:
         client = await self.land(node)
         named = [(name.replace("_", "-"), value) for name, value in headers.items()]
         data = b"" if body is None else compact_json(body).encode()
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(patient(_PATIENCE_S)):
             answer = await client.request(
                 method, target, [*_JSON, *named], data, timeout_s=_PATIENCE_S
             )
@@ -132,6 +133,6 @@ def is_alive(pid: int) -> bool:
 
 async def gone(pid: int) -> None:
     """Wait until there is no such process."""
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(patient(_PATIENCE_S)):
         while is_alive(pid):  # noqa: ASYNC110 - a process that is not our child sets no event
             await asyncio.sleep(_LOOK_S)

@@ -18,6 +18,7 @@ from tests.faults.observed_emulator import ObservedEmulator, Operation, Phase, o
 from tests.integration.multiprocess.multiprocess import Company, company
 from tests.integration.operations.commands import run
 from tests.integration.task_server import SPEED
+from tests.patience import patient
 
 SERVE = ("server.py", "serve", "--port", "0")
 PUBLIC_URL = "https://pictures.example"
@@ -128,7 +129,7 @@ async def test_a_killed_keeper_loses_and_repeats_nothing(tmp_path: Path, moment:
         ) as trap:
             task_id = await scene.post(other)
             watch = await scene.watch(other, task_id)
-            async with asyncio.timeout(20.0):
+            async with asyncio.timeout(patient(20.0)):
                 await trap.matched.wait()
 
         await scene.kill(leader)

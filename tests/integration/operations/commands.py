@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.patience import patient
+
 ROOT = Path(__file__).parents[3]
 _PATIENCE_S = 30.0
 _URL = re.compile(r"https?://127\.0\.0\.1:\d+(?:/v1)?")
@@ -50,7 +52,7 @@ async def start(*arguments: str, **changes: str) -> asyncio.subprocess.Process:
 
 async def finish(process: asyncio.subprocess.Process) -> Finished:
     """Wait for the end."""
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(patient(_PATIENCE_S)):
         out, err = await process.communicate()
     assert process.returncode is not None
     return Finished(process.returncode, out.decode(), err.decode())
@@ -64,7 +66,7 @@ async def run(*arguments: str, **changes: str) -> Finished:
 async def listening_url(process: asyncio.subprocess.Process) -> str:
     """Read until the process says where it listens."""
     assert process.stdout is not None
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(patient(_PATIENCE_S)):
         while line := (await process.stdout.readline()).decode():
             if found := _URL.search(line):
                 return found.group()

@@ -22,6 +22,7 @@ from phoenix_compat.tasks.store.sqlite.database_file import lock_file
 from tests.integration.operations.commands import run, server
 from tests.integration.store.stored_tasks import SCHEMA_VERSION, make_data_dir
 from tests.integration.task_server import Client
+from tests.patience import patient
 
 COMMAND = ("-m", "phoenix_compat")
 POSTERS = 8
@@ -75,7 +76,7 @@ async def test_a_backup_under_load_has_every_task_that_was_promised(tmp_path: Pa
         finished = await client.post("with a picture")
         assert (await client.ended(finished))["status"] == "completed"
         posters = [asyncio.create_task(post()) for _ in range(POSTERS)]
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(patient(20.0)):
             await enough.wait()
         before = {finished, *promised}
 

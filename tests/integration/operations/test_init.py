@@ -18,6 +18,7 @@ from phoenix_compat.server.process.configuration import load_configuration
 from phoenix_compat.server.process.settings import Settings
 from tests.conftest import Serve
 from tests.integration.operations.commands import ROOT, Finished, environment, run
+from tests.patience import patient
 
 INIT = ("-m", "phoenix_compat", "init", "--config")
 
@@ -45,7 +46,7 @@ async def answering(answers: str, *arguments: str, **changes: str) -> Finished:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(patient(20.0)):
         out, err = await process.communicate(answers.encode())
     assert process.returncode is not None
     return Finished(process.returncode, out.decode(), err.decode())

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from tests.integration.operations.commands import ROOT
+from tests.patience import patient
 
 _PATIENCE_S = 20.0
 _SBIN = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
@@ -93,7 +94,7 @@ class Proxy(ABC):
 
     async def _done(self, *arguments: str) -> None:
         process = await self._spawn(*arguments)
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(patient(_PATIENCE_S)):
             assert await process.wait() == 0, (self.folder / "output").read_text()
 
 
@@ -107,7 +108,7 @@ class Nginx(Proxy):
         """Workers of the old configuration live on for their websockets, beside the new ones."""
         before = self._workers()
         await self._done(*self._serve, "-s", "reload")
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(patient(_PATIENCE_S)):
             while not self._workers() - before:  # noqa: ASYNC110 - another program's processes
                 await asyncio.sleep(0.01)
 

@@ -18,6 +18,7 @@ import pytest
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.process.inherited_sockets import inherited_sockets, unix_listener
 from tests.integration.operations.commands import ROOT, environment, finish, run, start
+from tests.patience import patient
 
 COMMAND = ("-m", "phoenix_compat")
 
@@ -60,7 +61,7 @@ def is_there(path: Path) -> bool:
 async def said(process: asyncio.subprocess.Process, word: str) -> str:
     """The first line that has this word."""
     assert process.stdout is not None
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(patient(20.0)):
         while line := (await process.stdout.readline()).decode():
             if word in line:
                 return line

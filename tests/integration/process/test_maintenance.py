@@ -14,6 +14,7 @@ from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.store.dump_store import fill
 from tests.integration.worker.worker_harness import SCHEMA
+from tests.patience import patient
 
 
 class Tomorrow(SystemClock):
@@ -39,7 +40,7 @@ async def test_ended_tasks_go_once_they_are_old_enough(tmp_path: Path) -> None:
         before = await states(store)
 
         maintenance.change(Settings(keep_tasks_s=3_600))
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(patient(10.0)):
             while await states(store) & {TaskStatus.COMPLETED, TaskStatus.FAILED}:  # noqa: ASYNC110 - a commit sets no event
                 await asyncio.sleep(0.01)
         await maintenance.stop()

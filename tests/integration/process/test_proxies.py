@@ -16,6 +16,7 @@ import pytest
 from tests.certificate import write_certificate
 from tests.integration.operations.commands import server
 from tests.integration.process.proxies import Caddy, Nginx, Proxy, free_port
+from tests.patience import patient
 
 ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 _PATIENCE_S = 20.0
@@ -86,7 +87,7 @@ async def front(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def until_it_answers(front: Front) -> None:
     """Ask for the server's health through the proxy until somebody listens."""
     process = front.proxy.process
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(patient(_PATIENCE_S)):
         while True:
             assert process is not None
             assert process.returncode is None, (front.proxy.folder / "output").read_text()
@@ -100,7 +101,7 @@ async def until_it_answers(front: Front) -> None:
 
 async def ended(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
     """The terminal `progress`."""
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(patient(_PATIENCE_S)):
         while True:
             *_, event, payload = await socket.receive_json()
             if event == "progress" and payload["status"] != "processing":
@@ -135,7 +136,7 @@ async def test_long_polling(front: Front) -> None:
     ) as answer:
         posted = (await answer.json(content_type=None))["status"]
     text = ""
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(patient(_PATIENCE_S)):
         while "completed" not in text:
             async with front.http.get(polls) as answer:
                 text += await answer.text()
@@ -149,7 +150,7 @@ async def test_a_client_survives_a_reload(front: Front) -> None:
     would stay away: they come back, join again, and hear the end of the job all the same."""
     task_id = await front.order()
     async with front.watching(task_id) as socket:
-        reply = await socket.receive_json(timeout=_PATIENCE_S)
+        reply = await socket.receive_json(timeout=patient(_PATIENCE_S))
         await front.proxy.reload()
         if front.proxy.keeps_websockets:
             last = await ended(socket)
@@ -164,7 +165,7 @@ async def test_a_client_survives_a_reload(front: Front) -> None:
 
 async def closed(socket: aiohttp.ClientWebSocketResponse) -> int | None:
     """The code with which the other side closed."""
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(patient(_PATIENCE_S)):
         async for _ in socket:
             pass
     return socket.close_code

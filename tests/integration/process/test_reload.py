@@ -12,6 +12,7 @@ import pytest
 from tests.integration.multiprocess.multiprocess import company
 from tests.integration.operations.commands import finish, server
 from tests.integration.task_server import Client
+from tests.patience import patient
 
 COMMAND = ("-m", "phoenix_compat", "serve", "--port", "0")
 
@@ -20,7 +21,7 @@ async def log_to(process: asyncio.subprocess.Process, word: str) -> list[str]:
     """The log from here up to a line that has a word."""
     assert process.stderr is not None
     lines: list[str] = []
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(patient(20.0)):
         while line := (await process.stderr.readline()).decode():
             lines.append(line)
             if word in line:

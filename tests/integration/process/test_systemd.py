@@ -14,6 +14,7 @@ import pytest
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.process.systemd import ServiceManager
 from tests.integration.operations.commands import finish, listening_url, start
+from tests.patience import patient
 
 _PATIENCE_S = 30.0
 
@@ -28,7 +29,7 @@ class Systemd:
 
     async def heard(self) -> list[str]:
         """The lines of the next message."""
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(patient(_PATIENCE_S)):
             message = await asyncio.get_running_loop().sock_recv(self._line, 4_096)
         return message.decode().split("\n")
 

@@ -19,6 +19,7 @@ from phoenix_compat.tasks.model.task import TaskId, TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.api.api_harness import MONK, open_shop_window, problem
 from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.patience import patient
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def run(name: str, *arguments: str) -> str | None:
     if path is None:
         return f"there is no {name}"
     done = subprocess.run(  # noqa: S603 - our own arguments
-        [path, *arguments], check=False, capture_output=True, text=True, timeout=10
+        [path, *arguments], check=False, capture_output=True, text=True, timeout=patient(10)
     )
     return None if done.returncode == 0 else done.stderr.strip()
 

@@ -15,6 +15,7 @@ from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.store.sqlite import migrations
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.patience import patient
 
 VERSION_1 = Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8")
 
@@ -175,7 +176,7 @@ async def test_a_kill_in_the_middle_leaves_the_older_file(path: Path, steps: int
         [sys.executable, "-c", OPEN_AND_KILL, str(path), str(steps)],
         cwd=root,
         check=False,
-        timeout=30,
+        timeout=patient(30),
     )
 
     assert killed.returncode == -9

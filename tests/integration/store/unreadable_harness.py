@@ -12,6 +12,7 @@ from typing import Any, Final
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task
 from tests.integration.worker.fake_provider import PICTURE, FakeProvider
+from tests.patience import patient
 
 SECRET: Final = "a user's secret word"
 """A text in unreadable values; it must never be logged."""
@@ -137,7 +138,7 @@ def stored(path: Path, sql: str, *params: object) -> list[tuple[Any, ...]]:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait until a condition on the database is true."""
-    async with asyncio.timeout(30.0):
+    async with asyncio.timeout(patient(30.0)):
         while not await condition():  # noqa: ASYNC110 - a commit sets no event
             await asyncio.sleep(0.001)
 

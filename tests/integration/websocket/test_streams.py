@@ -22,6 +22,7 @@ from phoenix_compat.transports.aiohttp import poller
 from tests.certificate import server_context, write_certificate
 from tests.conftest import Open
 from tests.integration.echo_app import OpenChannel
+from tests.patience import patient
 from tests.serving import accepting, serving, socket_app
 from tests.wire import OK, PhoenixWire
 
@@ -195,7 +196,7 @@ async def test_however_clients_go_nothing_is_left(
         assert await wire.recv_close() == 1000
     await wire.close()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patient(5)):
         while endpoint.connections or len(endpoint.pubsub):
             endpoint.broadcast("room:a", "msg", {})
             await asyncio.sleep(0)

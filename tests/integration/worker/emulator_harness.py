@@ -10,6 +10,7 @@ from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from tests.integration.worker.worker_harness import FAST, Workshop, open_workshop
+from tests.patience import patient
 
 
 @asynccontextmanager
@@ -27,8 +28,8 @@ async def open_emulator_harness(
         token=token,
         base_url=base_url,
         deadline_s=options.deadline_s,
-        read_timeout_s=read_timeout_s,
-        total_timeout_s=1.0,
+        read_timeout_s=patient(read_timeout_s),
+        total_timeout_s=patient(1.0),
     )
     try:
         async with open_workshop(path, provider, clock, options) as harness:

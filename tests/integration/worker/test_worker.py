@@ -31,6 +31,7 @@ from tests.integration.worker.fake_provider import (
     succeeded,
 )
 from tests.integration.worker.worker_harness import code_of, open_workshop
+from tests.patience import patient
 
 UNREACHABLE = ProviderUnreachableError("refused")
 UNCERTAIN = ProviderUncertainError("reset")
@@ -213,7 +214,7 @@ async def test_a_failed_announcement_does_not_fail_the_task(path: Path, clock: F
         harness.worker._context.recorder._announce = announce
         await harness.worker.start()
         task = await harness.add()
-        await asyncio.wait_for(has_ended.wait(), 5)
+        await asyncio.wait_for(has_ended.wait(), patient(5))
 
         assert (await harness.now(task)).status is TaskStatus.COMPLETED
 

@@ -14,6 +14,7 @@ from tests.integration.worker.fake_provider import (
     succeeded,
 )
 from tests.integration.worker.worker_harness import code_of, open_workshop
+from tests.patience import patient
 
 SUBMITTING, RUNNING = TaskStatus.SUBMITTING, TaskStatus.RUNNING
 
@@ -136,7 +137,7 @@ async def test_stopping_does_not_wait_for_predictions(path: Path) -> None:
         task = await harness.add()
         await provider.reached.wait()
 
-        await asyncio.wait_for(harness.worker.stop(), 1)
+        await asyncio.wait_for(harness.worker.stop(), patient(1))
 
         assert (await harness.now(task)).status is RUNNING
         assert harness.worker.running == 0

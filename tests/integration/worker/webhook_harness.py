@@ -15,6 +15,7 @@ from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.provider.webhooks import WebhookVerifier
 from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from tests.integration.worker.worker_harness import FAST, Workshop, open_workshop
+from tests.patience import patient
 from tests.serving import serving
 
 TOKEN = "r8_made_up"
@@ -82,7 +83,7 @@ class WebhookHarness:
         return await self._first(self.statuses_after_the_end)
 
     async def _first(self, statuses: list[int]) -> list[int]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patient(10)):
             while not statuses:
                 self._changed.clear()
                 await self._changed.wait()
@@ -103,8 +104,8 @@ async def open_webhook_harness(
             token=token,
             base_url=emulator.base_url,
             webhook_url=webhooks.url,
-            read_timeout_s=0.5,
-            total_timeout_s=1.0,
+            read_timeout_s=patient(0.5),
+            total_timeout_s=patient(1.0),
         )
         try:
             async with open_workshop(path, provider, options=options) as harness:

@@ -27,6 +27,7 @@ from phoenix_compat.tasks.worker.context import Archive
 from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from phoenix_compat.tasks.worker.worker import Worker
 from tests.integration.worker.fake_provider import FakeProvider
+from tests.patience import patient
 
 SCHEMA = Path(__file__).parents[3].joinpath("schema.sql").read_text(encoding="utf-8")
 DEADLINE_S = 10.0
@@ -37,7 +38,7 @@ FAST = WorkerOptions(
     retry_limit_s=0.1,
     repeat_first_s=0.02,
     poll=PollIntervals(first_s=0.02, limit_s=0.05),
-    breaker=BreakerOptions(first_probe_s=0.05, probe_limit_s=0.05, patience_s=2.0),
+    breaker=BreakerOptions(first_probe_s=0.05, probe_limit_s=0.05, patience_s=patient(2.0)),
 )
 """Short waits, for tests with the real clock."""
 
@@ -83,14 +84,14 @@ class Workshop:
 
     async def ended(self, task: Task) -> Task:
         """Wait until the task has ended."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(patient(DEADLINE_S)):
             while not any(one.id == task.id and one.status.is_terminal for one in self.announced):
                 await self._change()
         return await self.now(task)
 
     async def seen_running(self, task: Task) -> None:
         """Wait until the task's prediction has made some progress."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(patient(DEADLINE_S)):
             while not any(one.id == task.id and one.progress > 0.1 for one in self.announced):
                 await self._change()
 

@@ -15,6 +15,7 @@ import pytest
 from phoenix_compat.accept import Acceptor, Connections, acceptor, overflow
 from phoenix_compat.accept.acceptor import ACCEPTS_PER_TURN
 from phoenix_compat.accept.overflow import MAX_VISITS
+from tests.patience import patient
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 OTHER = b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -96,7 +97,7 @@ async def scene(max_connections: int) -> AsyncIterator[Scene]:
     opened = Scene(max_connections)
     async with opened.accepting:
         try:
-            async with asyncio.timeout(20.0):
+            async with asyncio.timeout(patient(20.0)):
                 yield opened
         finally:
             await opened.leave()

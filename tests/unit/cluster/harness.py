@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from phoenix_compat.cluster.bus import Bus, NodeListener
+from tests.patience import patient
 
 KIND = "news"
 _TIMEOUT_S = 10.0
@@ -40,7 +41,7 @@ class RecordingListener(NodeListener):
 
     async def next(self) -> tuple[Any, ...]:
         """Wait for the next event."""
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(patient(_TIMEOUT_S)):
             return await self._notes.get()
 
     async def next_many(self, count: int) -> list[tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from phoenix_compat.cluster.bus import Bus, CallError
 from phoenix_compat.cluster.frames import Cast, pack
 from phoenix_compat.cluster.receiver import bound_unix_socket
+from tests.patience import patient
 from tests.unit.cluster.harness import KIND, RecordingListener, folder, nodes
 
 __all__ = ["folder"]
@@ -200,3 +202,47 @@ async def test_a_socket_of_a_dead_process_is_replaced(folder: Path) -> None:
         one.bus.cast(KIND, b"here")
 
         assert await two.next() == (0, b"here")
+
+
+async def test_who_has_caught_up_is_heard_by_all_and_hears_all(folder: Path) -> None:
+    """From then on no cast is missed, either way; who is alone does not wait."""
+    async with Bus(folder, 0, 3) as bus:
+        assert await bus.catch_up(patient(5.0))
+        here = RecordingListener(bus)
+
+        async with Bus(folder, 1, 3) as other:
+            assert await other.catch_up(patient(5.0))
+            there = RecordingListener(other)
+            bus.cast(KIND, b"to the new one")
+            other.cast(KIND, b"from the new one")
+
+            assert await there.next_many(2) == [("up", 0), (0, b"to the new one")]
+            assert await here.next_many(2) == [("up", 1), (1, b"from the new one")]
+
+
+async def test_a_node_that_says_nothing_is_waited_for_so_long(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that takes the stream and is stopped: the start goes on without it, and says so."""
+    with closing(await asyncio.to_thread(bound_unix_socket, folder / "1.bus")) as silent:
+        silent.listen()
+        async with Bus(folder, 0, 2) as bus:
+            assert not await bus.catch_up(0.01)
+
+            assert bus.counts.late == 1
+            assert "not up: [1]" in caplog.text
+
+
+async def test_a_node_that_dies_is_not_waited_for(folder: Path) -> None:
+    """It took the stream and is gone before it said anything."""
+    with closing(await asyncio.to_thread(bound_unix_socket, folder / "1.bus")) as dying:
+        dying.listen()
+        async with Bus(folder, 0, 2) as bus:
+            waiting = asyncio.create_task(bus.catch_up(patient(30.0)))
+            stream, _ = await asyncio.get_running_loop().sock_accept(dying)
+            await asyncio.to_thread((folder / "1.bus").unlink)
+
+            stream.close()
+
+            assert await waiting
+            assert bus.counts.late == 0

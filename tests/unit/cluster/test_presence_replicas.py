@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from phoenix_compat.cluster import Bus, PresenceReplicas
 from phoenix_compat.presence import Guest, Presence, Presences
+from tests.patience import patient
 from tests.unit.cluster.harness import folder
 from tests.unit.presence.presence_harness import (
     TOPIC,
@@ -54,7 +55,7 @@ async def node(folder: Path, number: int, **options: int) -> AsyncIterator[Node]
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait until a condition holds."""
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(patient(5.0)):
         while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.001)
 
@@ -147,3 +148,49 @@ async def test_a_gap_is_closed(folder: Path) -> None:
         for _, diff in there.broadcaster.take_diffs():
             client.receive("presence_diff", diff)
         assert client.state == {key: found["metas"] for key, found in here.listed.items()}
+
+
+async def test_who_has_caught_up_knows_who_is_there(folder: Path) -> None:
+    """The presences of a node that answers late are waited for."""
+    async with node(folder, 0) as here:
+        asked, may_answer = asyncio.Event(), asyncio.Event()
+        answer = here.bus._call_handlers["presence:presence"]
+
+        async def answer_late(number: int, body: bytes) -> bytes:
+            asked.set()
+            await may_answer.wait()
+            return await answer(number, body)
+
+        here.bus.on_call("presence:presence", answer_late)
+        here.track("ann")
+
+        async with node(folder, 1) as there:
+            waiting = asyncio.create_task(there.bus.catch_up(patient(30.0)))
+            await asked.wait()
+            assert not waiting.done()
+            may_answer.set()
+
+            assert await waiting
+            assert set(there.listed) == {"ann"}
+
+
+async def test_who_waits_for_presences_does_not_wait_for_a_node_that_dies(folder: Path) -> None:
+    """It was asked and is gone: there is nothing of it to know."""
+    async with AsyncExitStack() as dying:
+        here = await dying.enter_async_context(node(folder, 0))
+        asked = asyncio.Event()
+
+        async def never(_number: int, _body: bytes) -> bytes:
+            asked.set()
+            await asyncio.Event().wait()
+            return b""
+
+        here.bus.on_call("presence:presence", never)
+        async with node(folder, 1) as there:
+            waiting = asyncio.create_task(there.bus.catch_up(patient(30.0)))
+            await asked.wait()
+
+            await dying.aclose()
+
+            assert await waiting
+            assert there.bus.up == frozenset()

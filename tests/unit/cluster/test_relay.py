@@ -12,6 +12,7 @@ from phoenix_compat import Endpoint
 from phoenix_compat.cluster import PubSubRelay
 from phoenix_compat.errors import EncodeError
 from phoenix_compat.protocol.message import Broadcast
+from tests.patience import patient
 from tests.unit.cluster.harness import RecordingListener, folder, nodes
 
 __all__ = ["folder"]
@@ -32,7 +33,7 @@ class Node:
 
     async def next(self) -> tuple[str, Any]:
         """Event and payload of the next broadcast."""
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(patient(5.0)):
             broadcast = await self._heard.get()
         assert broadcast.topic == "room:a"
         return broadcast.event, broadcast.payload

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 
 from phoenix_compat.emulator import Emulator, EmulatorSettings
+from tests.patience import patient
 
 TOKEN = "r8_test"
 IMAGEN = "/v1/models/google/imagen-4-fast/predictions"
@@ -45,7 +46,7 @@ class EmulatorClient:
         """Send a request with the token. `target` is a path or a full URL."""
         headers = {"Authorization": f"Bearer {TOKEN}"} | options.pop("headers", {})
         url = target if target.startswith("http") else self.emulator.origin + target
-        timeout = aiohttp.ClientTimeout(total=options.pop("timeout_s", 10))
+        timeout = aiohttp.ClientTimeout(total=patient(options.pop("timeout_s", 10)))
         try:
             async with self._session.request(
                 method, url, headers=headers, timeout=timeout, **options

@@ -6,6 +6,7 @@ import asyncio
 
 from phoenix_compat.emulator.clock import EmulatorClock
 from phoenix_compat.emulator.timer import Timer
+from tests.patience import patient
 
 
 def stopped() -> tuple[EmulatorClock, Timer]:
@@ -25,7 +26,7 @@ async def test_a_sleeping_task_wakes_when_the_clock_jumps() -> None:
 
     clock.advance(2)
 
-    await asyncio.wait_for(sleeper, 1)
+    await asyncio.wait_for(sleeper, patient(1))
 
 
 async def test_wake_all_ends_a_wait_for_change() -> None:
@@ -36,7 +37,7 @@ async def test_wake_all_ends_a_wait_for_change() -> None:
 
     timer.wake_all()
 
-    await asyncio.wait_for(waiter, 1)
+    await asyncio.wait_for(waiter, patient(1))
 
 
 async def test_close_ends_every_wait() -> None:
@@ -47,8 +48,8 @@ async def test_close_ends_every_wait() -> None:
 
     timer.close()
 
-    await asyncio.wait_for(sleeper, 1)
-    await asyncio.wait_for(timer.sleep(60), 1)
+    await asyncio.wait_for(sleeper, patient(1))
+    await asyncio.wait_for(timer.sleep(60), patient(1))
 
 
 async def test_a_wait_ends_by_itself_on_a_running_clock() -> None:
@@ -56,6 +57,6 @@ async def test_a_wait_ends_by_itself_on_a_running_clock() -> None:
     clock = EmulatorClock()
     clock.scale(1000)
 
-    await asyncio.wait_for(Timer(clock).sleep(5), 1)
+    await asyncio.wait_for(Timer(clock).sleep(5), patient(1))
 
     assert not Timer(clock).is_closed

@@ -10,6 +10,7 @@ import pytest
 
 from phoenix_compat import Channel, Limits, Reason, Result, Socket, error, ok, on
 from phoenix_compat.errors import EncodeError
+from tests.patience import patient
 from tests.unit.runtime.harness import (
     Client,
     Engine,
@@ -149,7 +150,7 @@ async def test_a_join_that_takes_too_long() -> None:
     await harness.begin()
     await harness.client.send("0", "3", "other", "quick", {})
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patient(5)):
         while harness.client.server.is_blocked:
             await settle()
 

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from phoenix_compat.runtime.spawner import Spawner
+from tests.patience import patient
 from tests.unit.runtime.harness import settle
 
 Factory = Callable[[], asyncio.AbstractEventLoop]
@@ -112,7 +113,7 @@ def test_a_timeout_may_begin_in_the_first_step(factory: Factory) -> None:
         return "in time"
 
     async def quick() -> str:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             return await answer()
 
     async def slow() -> None:
@@ -197,7 +198,7 @@ def test_a_start_inside_a_task(factory: Factory) -> None:
     spawner = Spawner()
 
     async def inner() -> Any:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             await asyncio.sleep(0)
         return asyncio.current_task()
 

@@ -21,6 +21,7 @@ from phoenix_compat.tasks.model.errors import (
     TaskNotFoundError,
 )
 from phoenix_compat.tasks.model.task import Task, TaskStatus
+from tests.patience import patient
 from tests.unit.cluster.harness import folder
 from tests.unit.tasks.sample_tasks import make_task
 
@@ -70,7 +71,7 @@ class Node:
 
     async def next(self) -> float:
         """The next progress that the client hears."""
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(patient(5.0)):
             return await self._heard.get()
 
     @property
