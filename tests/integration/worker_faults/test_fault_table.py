@@ -16,7 +16,7 @@ from typing import TypeAlias
 import pytest
 from structlog.testing import capture_logs
 
-from phoenix_compat.emulator import FAULTS, Emulator, EmulatorSettings
+from phoenix_compat.emulator import FAULTS, Emulator, EmulatorClock, EmulatorSettings
 from phoenix_compat.emulator.faults.fault import Stage
 from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.task import Task, TaskStatus
