@@ -37,7 +37,7 @@ from typing import Any
 from tests.benchmarks.machine import ROOT
 from tests.benchmarks.tools import DEFAULT_FOLDER, Tools
 from tests.benchmarks.work import BenchError
-from tests.integration.multiprocess.multiprocess import REFERENCE, Company
+from tests.integration.multiprocess.multiprocess_harness import REFERENCE, MultiprocessServer
 from tests.integration.operations.commands import environment, finish, listening_url
 from tests.wire import PhoenixWire
 
@@ -48,7 +48,7 @@ _WARMUP = 200
 
 
 @asynccontextmanager
-async def server(workers: int, core: str | None) -> AsyncIterator[Company]:
+async def server(workers: int, core: str | None) -> AsyncIterator[MultiprocessServer]:
     """The reference channel set in so many processes, on one core or on all."""
     pinned = () if core is None else ("taskset", "-c", core)
     with tempfile.TemporaryDirectory(prefix="co-") as name:
@@ -59,7 +59,7 @@ async def server(workers: int, core: str | None) -> AsyncIterator[Company]:
             stderr=asyncio.subprocess.PIPE,
         )
         try:
-            yield Company(process, await listening_url(process), Path(name))
+            yield MultiprocessServer(process, await listening_url(process), Path(name))
         finally:
             process.terminate()
             await finish(process)
@@ -123,7 +123,7 @@ async def broadcasts() -> dict[str, Any]:
             if number >= _WARMUP:
                 near_ms.append(took_ms[0])
                 far_ms.append(took_ms[1])
-        await scene.drop()
+        await scene.close_clients()
     added_ms = sorted(far - near for near, far in zip(near_ms, far_ms, strict=True))
     return {
         "work": "broadcast, 1 in flight",

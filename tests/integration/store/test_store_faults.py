@@ -17,7 +17,7 @@ import pytest
 from phoenix_compat.tasks.model.errors import StoreGoneError, StoreOpenError, StoreUnavailableError
 from phoenix_compat.tasks.model.task import TaskId, TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
-from tests.integration.api.api_harness import MONK, open_shop_window, problem
+from tests.integration.api.api_harness import MONK, open_api, problem
 from tests.integration.worker.worker_harness import SCHEMA, order
 
 
@@ -163,7 +163,7 @@ def another_process_holds(path: Path) -> Iterator[None]:
 async def test_another_process_s_lock_is_a_503(tmp_path: Path) -> None:
     """While another program writes, a POST is told to come back; nothing of it is there."""
     path = tmp_path / "tasks.db"
-    async with open_shop_window(path) as (client, workshop):
+    async with open_api(path) as (client, workshop):
         kept = await workshop.add()
         with another_process_holds(path):
             refused = await client.post("/api/tasks", json=MONK)
@@ -223,7 +223,7 @@ async def test_a_file_taken_away_during_a_commit_is_noticed(tmp_path: Path) -> N
 async def test_a_missing_file_is_a_503(tmp_path: Path) -> None:
     """Clients hear that nothing was stored, and nothing of this machine's paths."""
     path = tmp_path / "tasks.db"
-    async with open_shop_window(path) as (client, _workshop):
+    async with open_api(path) as (client, _workshop):
         path.unlink()
 
         document = await problem(await client.post("/api/tasks", json=MONK), 503)
