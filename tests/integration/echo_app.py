@@ -1,4 +1,4 @@
-"""What several of these tests begin with: a channel that lets everyone in, and a client in it."""
+"""A channel that every client may join, and a client that has joined it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.wire import PhoenixWire
 
 
 class OpenChannel(Channel):
-    """A base that lets everyone in."""
+    """A base class that accepts every join."""
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Awaitable[Result] | Result:
         return ok()
@@ -23,7 +23,7 @@ class OpenChannel(Channel):
 
 
 async def joined(serve: Serve, open_wire: Open, channel: type[Channel]) -> PhoenixWire:
-    """A V2 client that joined `room:a`, served by this channel."""
+    """A V2 client that has joined `room:a`, served by this channel."""
     wire = await open_wire(await serve(socket_app(accepting({"room:*": channel}))))
     await wire.join("room:a")
     return wire

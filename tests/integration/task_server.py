@@ -1,4 +1,4 @@
-"""The whole product in one process, and a client of it: what the tests of the main job share."""
+"""The whole task server in one process, and a client of it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tests.patience import patient
 from tests.wire import PhoenixWire
 
 SPEED = 20.0
-"""The emulator's models take a twentieth of their time."""
+"""The emulator runs twenty times faster than real models."""
 
 TERMINAL = {"completed", "failed"}
 
 
 def settings_for(folder: Path, **fields: Any) -> Settings:
-    """Settings of a server with its data in `folder`."""
+    """Settings of a server whose data directory is `folder`."""
     return Settings(data_dir=folder, **{"emulator_speed": SPEED, **fields})
 
 
 class Client:
-    """Posts tasks and watches them."""
+    """Creates tasks and follows them."""
 
     def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
         self.url = url
@@ -38,19 +38,19 @@ class Client:
     @classmethod
     @asynccontextmanager
     async def of(cls, url: str) -> AsyncIterator[Self]:
-        """A client of a server that runs elsewhere."""
+        """A client of the server at this URL."""
         async with aiohttp.ClientSession() as http:
             yield cls(url, http)
 
     async def post(self, prompt: str = "Medieval monk", **inputs: Any) -> str:
-        """Order a picture; the task's id."""
-        order = {"input_data": {"type": "image", "prompt": prompt, **inputs}}
-        status, body = await self.request("POST", "/api/tasks", json=order)
+        """Create a task; returns its id."""
+        task = {"input_data": {"type": "image", "prompt": prompt, **inputs}}
+        status, body = await self.request("POST", "/api/tasks", json=task)
         assert status == 202, body
         return str(body["task_id"])
 
     async def request(self, method: str, path: str, **arguments: Any) -> tuple[int, Any]:
-        """A request; its status and JSON."""
+        """Send a request; returns the status and JSON of the response."""
         async with self._http.request(method, self.url + path, **arguments) as answer:
             return answer.status, await answer.json(content_type=None)
 
@@ -59,7 +59,7 @@ class Client:
         return await Watch.begin(self.url, task_id)
 
     async def follow(self, task_id: str) -> list[Mapping[str, Any]]:
-        """Every `progress` from the join to the end."""
+        """Every `progress` from the join to the end of the task."""
         watch = await self.watch(task_id)
         return await watch.to_the_end()
 
@@ -69,7 +69,7 @@ class Client:
 
 
 class Watch:
-    """A joined channel of one task."""
+    """A joined task channel."""
 
     def __init__(self, wire: PhoenixWire, topic: str) -> None:
         self._wire = wire
@@ -93,14 +93,14 @@ class Watch:
 
     async def to_the_end(self) -> list[Mapping[str, Any]]:
         """Every `progress` up to the terminal one."""
-        heard = [await self.next()]
-        while heard[-1]["status"] not in TERMINAL:
-            heard.append(await self.next())
+        payloads = [await self.next()]
+        while payloads[-1]["status"] not in TERMINAL:
+            payloads.append(await self.next())
         await self.leave()
-        return heard
+        return payloads
 
     async def leave(self) -> None:
-        """Drop the connection."""
+        """Close the connection."""
         await self._wire.close()
 
 
@@ -108,7 +108,7 @@ class Watch:
 async def product(
     settings: Settings, options: WorkerOptions | None = None
 ) -> AsyncIterator[Client]:
-    """A running server, and a client of it."""
+    """Run a server; yields a client of it."""
     async with (
         open_app(settings, options) as app,
         listening(app, "127.0.0.1", 0) as url,

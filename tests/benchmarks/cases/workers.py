@@ -38,7 +38,7 @@ from typing import Any
 from tests.benchmarks.benchmark import BenchmarkError
 from tests.benchmarks.machine import ROOT
 from tests.benchmarks.tools import DEFAULT_FOLDER, Tools
-from tests.integration.multiprocess.multiprocess import REFERENCE, Company
+from tests.integration.multiprocess.multiprocess_harness import REFERENCE, MultiprocessServer
 from tests.integration.operations.commands import environment, finish, listening_url
 from tests.wire import PhoenixWire
 
@@ -49,7 +49,7 @@ _WARMUP = 200
 
 
 @asynccontextmanager
-async def server(workers: int, core: str | None) -> AsyncIterator[Company]:
+async def server(workers: int, core: str | None) -> AsyncIterator[MultiprocessServer]:
     """Run the reference channels in this many processes, on one core or on all."""
     pinned = () if core is None else ("taskset", "-c", core)
     with tempfile.TemporaryDirectory(prefix="co-") as name:
@@ -60,7 +60,7 @@ async def server(workers: int, core: str | None) -> AsyncIterator[Company]:
             stderr=asyncio.subprocess.PIPE,
         )
         try:
-            yield Company(process, await listening_url(process), Path(name))
+            yield MultiprocessServer(process, await listening_url(process), Path(name))
         finally:
             process.terminate()
             await finish(process)
@@ -124,7 +124,7 @@ async def broadcasts() -> dict[str, Any]:
             if number >= _WARMUP:
                 same_ms.append(took_ms[0])
                 other_ms.append(took_ms[1])
-        await server_group.drop()
+        await server_group.close_clients()
     added_ms = sorted(other - same for same, other in zip(same_ms, other_ms, strict=True))
     return {
         "work": "broadcast, 1 in flight",

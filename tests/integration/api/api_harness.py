@@ -1,4 +1,4 @@
-"""The API on a server of its own, over a store whose worker waits to be started."""
+"""The API on a test server, over a store whose worker is not started."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Client: TypeAlias = "TestClient[web.Request, web.Application]"
 
 
 @asynccontextmanager
-async def open_shop_window(path: Path) -> AsyncIterator[tuple[Client, Workshop]]:
-    """A client of the API and the workshop behind it, whose worker is not started."""
+async def open_api(path: Path) -> AsyncIterator[tuple[Client, Workshop]]:
+    """A client of the API, and the harness behind it, whose worker is not started."""
     provider = FakeProvider(submit=[ref()], fetch=[succeeded()])
     async with open_workshop(path, provider, FakeClock(), is_started=False) as workshop:
         app = web.Application()
@@ -31,15 +31,15 @@ async def open_shop_window(path: Path) -> AsyncIterator[tuple[Client, Workshop]]
             max_body_bytes=20_000,
             announce=workshop.announced.append,
         )
-        app.router.add_get("/elsewhere", _not_there)
+        app.router.add_get("/elsewhere", _not_found)
         app.router.add_get("/api/crash", _crash)
-        app.router.add_get("/api/moved", _moved_away)
+        app.router.add_get("/api/moved", _moved)
         async with TestClient(TestServer(app)) as client:
             yield client, workshop
 
 
 async def problem(response: ClientResponse, status: int) -> dict[str, Any]:
-    """The document of a refusal, after the checks that hold for all of them."""
+    """The problem document of a response, after the checks that all problems must pass."""
     assert response.status == status
     assert response.content_type == "application/problem+json"
     document: dict[str, Any] = await response.json(content_type=None)
@@ -49,11 +49,11 @@ async def problem(response: ClientResponse, status: int) -> dict[str, Any]:
     return document
 
 
-async def _not_there(_request: web.Request) -> web.Response:
+async def _not_found(_request: web.Request) -> web.Response:
     raise web.HTTPNotFound
 
 
-async def _moved_away(_request: web.Request) -> web.Response:
+async def _moved(_request: web.Request) -> web.Response:
     raise web.HTTPFound("/elsewhere")
 
 

@@ -1,4 +1,4 @@
-"""The HTTP API: what it takes and what it answers."""
+"""The HTTP API: what it accepts and what it returns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.integration.worker.worker_harness import Workshop
 
 
 async def test_a_task_is_accepted(client: Client, workshop: Workshop) -> None:
-    """202 says where to follow the task, and the row is there before it."""
+    """The 202 says where to follow the task, which is stored before."""
     response = await client.post("/api/tasks", json=MONK)
 
     answer = await response.json()
@@ -36,7 +36,7 @@ async def test_a_task_is_accepted(client: Client, workshop: Workshop) -> None:
 
 
 async def test_a_posted_task_is_run(client: Client, workshop: Workshop) -> None:
-    """The worker wakes for it; GET shows the result the channel announced."""
+    """The worker wakes up for it; GET returns the result that was announced to the channel."""
     await workshop.worker.start()
     task_id = (await (await client.post("/api/tasks", json=MONK)).json())["task_id"]
     task = await workshop.store.get(task_id)
@@ -51,10 +51,10 @@ async def test_a_posted_task_is_run(client: Client, workshop: Workshop) -> None:
     assert shown["input_data"] == MONK["input_data"]
 
 
-async def test_what_a_client_must_not_set_is_passed_over(
+async def test_fields_that_clients_must_not_set_are_ignored(
     client: Client, workshop: Workshop
 ) -> None:
-    """State and result are the server's, whatever is posted beside the input."""
+    """A posted status, result or id has no effect."""
     body = MONK | {"status": "completed", "result_data": {"image_url": "x"}, "id": "mine"}
 
     answer = await (await client.post("/api/tasks", json=body)).json()
@@ -66,7 +66,7 @@ async def test_what_a_client_must_not_set_is_passed_over(
 
 
 async def test_the_list_is_newest_first_and_pages(client: Client, workshop: Workshop) -> None:
-    """The cursor of one page begins the next; the last page has none."""
+    """The cursor of one page leads to the next; the last page has none."""
     tasks = [await workshop.add() for _ in range(5)]
 
     first = await (await client.get("/api/tasks?limit=3")).json()
@@ -81,10 +81,10 @@ async def test_the_list_is_newest_first_and_pages(client: Client, workshop: Work
     ("status", "count"),
     [("processing", 2), ("queued", 2), ("failed", 1), ("completed", 0), ("running", 0)],
 )
-async def test_the_list_knows_statuses(
+async def test_the_list_can_be_filtered_by_status(
     client: Client, workshop: Workshop, status: str, count: int
 ) -> None:
-    """The channel's words and the states behind them both filter."""
+    """Both the statuses of the channel and the states of the store are accepted."""
     tasks = [await workshop.add() for _ in range(3)]
     await workshop.worker.cancel(tasks[0].id)
 
@@ -94,7 +94,7 @@ async def test_the_list_knows_statuses(
 
 
 async def test_a_task_can_be_canceled(client: Client, workshop: Workshop) -> None:
-    """A queued task has ended when the answer comes; again is the same answer."""
+    """A queued task has ended when the response comes; a second cancel gets the same response."""
     task = await workshop.add()
 
     for _ in range(2):
@@ -105,8 +105,8 @@ async def test_a_task_can_be_canceled(client: Client, workshop: Workshop) -> Non
     await problem(await client.post("/api/tasks/no-such/cancel"), 404)
 
 
-async def test_the_history_is_told(client: Client, workshop: Workshop) -> None:
-    """Every move with its time, oldest first, from where the client left off."""
+async def test_the_history_of_a_task(client: Client, workshop: Workshop) -> None:
+    """Every event with its time, oldest first, after the given one."""
     task = await workshop.add()
     await workshop.worker.cancel(task.id)
 
@@ -124,8 +124,8 @@ async def test_the_history_is_told(client: Client, workshop: Workshop) -> None:
     }
 
 
-async def test_a_waiting_task_knows_its_place(client: Client, workshop: Workshop) -> None:
-    """Position 1 runs next; what no longer waits has none, and those behind move up."""
+async def test_a_waiting_task_has_a_queue_position(client: Client, workshop: Workshop) -> None:
+    """Position 1 runs next; a canceled task has none, and the tasks behind it move up."""
     tasks = [await workshop.add() for _ in range(3)]
 
     before = [await shown(client, task.id) for task in tasks]
@@ -137,7 +137,7 @@ async def test_a_waiting_task_knows_its_place(client: Client, workshop: Workshop
 
 
 async def test_an_estimate_of_the_cost_is_shown(client: Client, workshop: Workshop) -> None:
-    """Price times outputs by the table; absent for a model that has no price."""
+    """The price times the number of outputs; missing for a model without a price."""
     four = await workshop.add(model="black-forest-labs/flux-schnell", num_outputs=4)
     unknown = await workshop.add(model="you/yours")
 
@@ -145,8 +145,8 @@ async def test_an_estimate_of_the_cost_is_shown(client: Client, workshop: Worksh
     assert "estimated_cost_usd" not in await shown(client, unknown.id)
 
 
-async def test_a_failed_task_can_be_made_again(client: Client, workshop: Workshop) -> None:
-    """The same task is queued at 0.0, told to its clients, and runs to its end."""
+async def test_a_failed_task_can_be_retried(client: Client, workshop: Workshop) -> None:
+    """The same task is queued at 0.0, announced to its clients, and runs to its end."""
     task = await workshop.add()
     await workshop.worker.cancel(task.id)
 
@@ -164,8 +164,8 @@ async def test_a_failed_task_can_be_made_again(client: Client, workshop: Worksho
     assert (await workshop.ended(task)).status is TaskStatus.COMPLETED
 
 
-async def test_a_task_made_again_keeps_its_model(client: Client, workshop: Workshop) -> None:
-    """A model that was named, or was the default then, is the one that runs."""
+async def test_a_retried_task_keeps_its_model(client: Client, workshop: Workshop) -> None:
+    """The model of the first run is used again."""
     task = await workshop.add(model="black-forest-labs/flux-schnell", seed=7)
     await workshop.worker.cancel(task.id)
 

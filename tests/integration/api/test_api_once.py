@@ -1,4 +1,4 @@
-"""The HTTP API: an order with an Idempotency-Key is one task, however often it arrives."""
+"""The HTTP API: a POST with an Idempotency-Key creates one task, however often it is sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def post(client: Client, key: str, body: object = MONK) -> ClientResponse:
     return await client.post("/api/tasks", json=body, headers={"Idempotency-Key": key})
 
 
-async def test_a_repeated_order_is_answered_as_at_first(client: Client, workshop: Workshop) -> None:
+async def test_a_repeated_post_gets_the_first_response(client: Client, workshop: Workshop) -> None:
     """The same key and body get the same 202, and no second task, even when the first has ended."""
     first = await post(client, KEY)
     await workshop.worker.cancel((await first.json())["task_id"])
@@ -42,7 +42,7 @@ async def test_a_repeated_order_is_answered_as_at_first(client: Client, workshop
 
 
 async def test_fifty_at_once_are_one_task(client: Client, workshop: Workshop) -> None:
-    """Of many identical posts at the same time one makes the task and all name it."""
+    """Of many identical posts at the same time one creates the task, and all return its id."""
     answers = await asyncio.gather(*(post(client, KEY) for _ in range(50)))
 
     ids = {(await answer.json())["task_id"] for answer in answers}
@@ -54,7 +54,7 @@ async def test_fifty_at_once_are_one_task(client: Client, workshop: Workshop) ->
 
 
 async def test_another_body_is_a_conflict(client: Client, workshop: Workshop) -> None:
-    """A key stands for one order: 409 names the header, and nothing is stored."""
+    """A key belongs to one body: 409 names the header, and nothing is stored."""
     await post(client, KEY)
 
     document = await problem(await post(client, KEY, OTHER), 409)
@@ -64,8 +64,8 @@ async def test_another_body_is_a_conflict(client: Client, workshop: Workshop) ->
     assert len(await workshop.store.list()) == 1
 
 
-async def test_the_order_of_keys_is_no_other_body(client: Client) -> None:
-    """What means the same in JSON is the same order."""
+async def test_the_order_of_json_keys_does_not_matter(client: Client) -> None:
+    """Bodies with the same JSON value are the same."""
     one = await client.post(
         "/api/tasks",
         data=b'{"input_data": {"type": "image", "prompt": "x"}}',
@@ -80,8 +80,8 @@ async def test_the_order_of_keys_is_no_other_body(client: Client) -> None:
     assert await two.json() == await one.json()
 
 
-async def test_other_keys_and_none_are_other_tasks(client: Client, workshop: Workshop) -> None:
-    """Without a key, or with another one, the same body is a new order."""
+async def test_other_keys_and_no_key_create_other_tasks(client: Client, workshop: Workshop) -> None:
+    """Without a key, or with another key, the same body creates a new task."""
     await post(client, "a")
     await post(client, "b")
     await client.post("/api/tasks", json=MONK)
@@ -90,8 +90,8 @@ async def test_other_keys_and_none_are_other_tasks(client: Client, workshop: Wor
     assert len(await workshop.store.list()) == 4
 
 
-async def test_a_quoted_key_is_the_bare_one(client: Client) -> None:
-    """The draft's keys are quoted strings; many clients leave the quotes out."""
+async def test_a_quoted_key_equals_the_unquoted_one(client: Client) -> None:
+    """In the draft, keys are quoted strings; many clients omit the quotes."""
     bare = await post(client, KEY)
     quoted = await post(client, f'"{KEY}"')
 
@@ -99,8 +99,8 @@ async def test_a_quoted_key_is_the_bare_one(client: Client) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "é", '"', '""', 'a"b', "a\tb", "\\"])
-async def test_a_key_that_is_none_is_refused(client: Client, workshop: Workshop, key: str) -> None:
-    """400 names the header and says what a key is."""
+async def test_an_invalid_key_is_refused(client: Client, workshop: Workshop, key: str) -> None:
+    """400 names the header and says what a key must be."""
     document = await problem(await post(client, key), 400)
 
     assert document["field"] == "Idempotency-Key"
@@ -108,15 +108,15 @@ async def test_a_key_that_is_none_is_refused(client: Client, workshop: Workshop,
     assert await workshop.store.list() == []
 
 
-async def test_two_keys_are_none(client: Client) -> None:
-    """Two headers leave open which one counts."""
+async def test_two_keys_are_refused(client: Client) -> None:
+    """With two headers it is not clear which one counts."""
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
 
     await problem(await client.post("/api/tasks", json=MONK, headers=headers), 400)
 
 
-async def test_a_refused_order_uses_up_no_key(client: Client) -> None:
-    """A key whose order was refused is free for the corrected one."""
+async def test_a_refused_post_does_not_use_up_its_key(client: Client) -> None:
+    """After a refused post, the key can be used for the corrected one."""
     refused = await post(client, KEY, {"input_data": {"type": "image"}})
     accepted = await post(client, KEY)
 
@@ -124,15 +124,15 @@ async def test_a_refused_order_uses_up_no_key(client: Client) -> None:
 
 
 @pytest.fixture
-async def kept(tmp_path: Path) -> AsyncIterator[tuple[TaskStore, FakeClock]]:
+async def store_and_clock(tmp_path: Path) -> AsyncIterator[tuple[TaskStore, FakeClock]]:
     clock = FakeClock()
     async with await TaskStore.open(tmp_path / "keys.db", SCHEMA, clock=clock) as store:
         yield store, clock
 
 
-async def test_a_key_is_known_for_a_day(kept: tuple[TaskStore, FakeClock]) -> None:
-    """Up to a day it is the same order; after that it is a new one, and the old row is gone."""
-    store, clock = kept
+async def test_a_key_is_remembered_for_a_day(store_and_clock: tuple[TaskStore, FakeClock]) -> None:
+    """Within a day it returns the same task; later it creates a new one, replacing the row."""
+    store, clock = store_and_clock
     once = IdempotencyKey(KEY, "f")
     first, _ = await store.add_once(order(), once)
 
@@ -147,8 +147,8 @@ async def test_a_key_is_known_for_a_day(kept: tuple[TaskStore, FakeClock]) -> No
     assert [tuple(row) for row in rows] == [(KEY, third.id)]
 
 
-async def test_a_key_survives_the_server(tmp_path: Path) -> None:
-    """A client that repeats its order after a restart gets its task."""
+async def test_a_key_survives_a_restart(tmp_path: Path) -> None:
+    """A client that repeats its post after a restart gets the same task."""
     once = IdempotencyKey(KEY, "f")
     async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
         before, _ = await store.add_once(order(), once)
@@ -157,9 +157,9 @@ async def test_a_key_survives_the_server(tmp_path: Path) -> None:
         assert await store.add_once(order(), once) == (before, True)
 
 
-async def test_a_full_queue_takes_no_key(kept: tuple[TaskStore, FakeClock]) -> None:
-    """Key and task are one transaction; and a task that is there is found in a full queue."""
-    store, _ = kept
+async def test_a_full_queue_stores_no_key(store_and_clock: tuple[TaskStore, FakeClock]) -> None:
+    """Key and task are stored in one transaction; a full queue still returns existing tasks."""
+    store, _ = store_and_clock
     first, _ = await store.add_once(order(), IdempotencyKey("a", "f"), max_queued=1)
 
     with pytest.raises(QueueFullError):

@@ -1,4 +1,4 @@
-"""The HTTP API: every refusal is a problem document that says what to change."""
+"""The HTTP API: every refused request gets a problem document that says what to change."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from tests.integration.worker.worker_harness import Workshop
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x"]
+    "content_type",
+    ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x"],
 )
-async def test_another_content_type_is_refused(client: Client, kind: str) -> None:
-    """415 says which one is taken."""
-    response = await client.post("/api/tasks", data=b"{}", headers={"Content-Type": kind})
+async def test_another_content_type_is_refused(client: Client, content_type: str) -> None:
+    """415 names the accepted type."""
+    response = await client.post("/api/tasks", data=b"{}", headers={"Content-Type": content_type})
 
     document = await problem(response, 415)
     assert "application/json" in document["detail"]
@@ -28,7 +29,7 @@ async def test_another_content_type_is_refused(client: Client, kind: str) -> Non
 async def test_a_body_without_a_content_type_is_refused(
     client: Client, workshop: Workshop, rest: str, is_chunked: bool
 ) -> None:
-    """415 wherever a body is sent: any page can send one without a type. Nothing is stored."""
+    """415 for every body, because any web page can send one without a type. Nothing is stored."""
     response = await client.post(
         f"/api/tasks{rest}",
         data=b'{"input_data": {"type": "image", "prompt": "monk"}}',
@@ -41,14 +42,16 @@ async def test_a_body_without_a_content_type_is_refused(
     assert await workshop.store.list() == []
 
 
-async def test_without_a_body_no_type_is_needed(client: Client, workshop: Workshop) -> None:
-    """A cancel has nothing to say; one that says it in JSON is taken too."""
+async def test_a_request_without_a_body_needs_no_content_type(
+    client: Client, workshop: Workshop
+) -> None:
+    """A cancel needs no body; an empty JSON object is accepted too."""
     first, second = await workshop.add(), await workshop.add()
 
     bare = await client.post(f"/api/tasks/{first.id}/cancel", skip_auto_headers=["Content-Type"])
-    told = await client.post(f"/api/tasks/{second.id}/cancel", json={})
+    with_body = await client.post(f"/api/tasks/{second.id}/cancel", json={})
 
-    assert {bare.status, told.status} <= {200, 202}
+    assert {bare.status, with_body.status} <= {200, 202}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ async def test_without_a_body_no_type_is_needed(client: Client, workshop: Worksh
         b'{"input_data": 1e999}',
     ],
 )
-async def test_what_is_no_json_is_malformed(
+async def test_a_body_that_is_not_valid_json_is_refused(
     client: Client, workshop: Workshop, body: bytes
 ) -> None:
     """400, and nothing is stored."""
@@ -93,10 +96,10 @@ async def test_what_is_no_json_is_malformed(
         ({"input_data": {"type": "image", "prompt": "x", "seed": "1"}}, "input_data.seed"),
     ],
 )
-async def test_what_is_no_task_names_the_field(
+async def test_an_invalid_task_names_the_field(
     client: Client, workshop: Workshop, body: object, field: str
 ) -> None:
-    """422 says where it went wrong, and nothing is stored."""
+    """422 names the invalid field, and nothing is stored."""
     response = await client.post("/api/tasks", json=body)
 
     document = await problem(response, 422)
@@ -107,7 +110,7 @@ async def test_what_is_no_task_names_the_field(
 
 @pytest.mark.parametrize("is_chunked", [False, True])
 async def test_a_body_too_large_is_refused(client: Client, is_chunked: bool) -> None:
-    """413, whether the length was told or not."""
+    """413, with and without a Content-Length."""
     response = await client.post(
         "/api/tasks",
         data=b'"' + b"x" * 30_000,
@@ -129,37 +132,37 @@ async def test_an_unknown_task_is_not_found(client: Client, rest: str) -> None:
 @pytest.mark.parametrize(
     "task_id", ["%00", "%2e%2e", "'%20OR%201=1--", "a" * 2_000, "%F0%9F%90%98", "%ff"]
 )
-async def test_any_id_can_be_asked_for(client: Client, task_id: str) -> None:
-    """No id makes anything but a 404."""
+async def test_any_id_can_be_requested(client: Client, task_id: str) -> None:
+    """Every unknown id gets a 404."""
     response = await client.get(f"/api/tasks/{task_id}")
 
     assert response.status == 404
 
 
 async def test_an_unknown_path_is_a_problem(client: Client) -> None:
-    """404 under /api is a document too; outside it is left alone."""
+    """404 under /api is a problem document; outside it is unchanged."""
     document = await problem(await client.get("/api/nothing"), 404)
 
     assert document["type"].endswith(":not-found")
     assert (await client.get("/elsewhere")).content_type == "text/plain"
 
 
-async def test_a_wrong_method_is_told_the_right_ones(client: Client) -> None:
-    """405 names what is allowed."""
+async def test_a_wrong_method_gets_the_allowed_ones(client: Client) -> None:
+    """405 names the allowed methods."""
     response = await client.delete("/api/tasks")
 
     await problem(response, 405)
     assert set(response.headers["Allow"].split(",")) == {"GET", "HEAD", "POST"}
 
 
-async def test_a_redirect_is_no_problem(client: Client) -> None:
-    """Only refusals become documents."""
+async def test_a_redirect_is_not_a_problem(client: Client) -> None:
+    """Only errors become problem documents."""
     response = await client.get("/api/moved", allow_redirects=False)
 
     assert (response.status, response.headers["Location"]) == (302, "/elsewhere")
 
 
-async def test_a_bug_shows_nothing_of_itself(client: Client) -> None:
+async def test_a_crash_reveals_nothing(client: Client) -> None:
     """500 is one sentence; the traceback stays in the log."""
     response = await client.get("/api/crash")
 
@@ -168,7 +171,7 @@ async def test_a_bug_shows_nothing_of_itself(client: Client) -> None:
 
 
 async def test_a_locked_database_is_a_503(client: Client, tmp_path: Path) -> None:
-    """Nothing is accepted that cannot be stored, and the client hears when to come back."""
+    """A task that cannot be stored is not accepted, and the client is told when to try again."""
     other = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
@@ -193,14 +196,14 @@ async def test_a_locked_database_is_a_503(client: Client, tmp_path: Path) -> Non
     ],
 )
 async def test_a_bad_query_names_the_field(client: Client, query: str, field: str) -> None:
-    """422 for what cannot be listed."""
+    """422 for an invalid status, limit or cursor."""
     document = await problem(await client.get(f"/api/tasks?{query}"), 422)
 
     assert document["field"] == field
 
 
-async def test_only_a_failed_task_can_be_made_again(client: Client, workshop: Workshop) -> None:
-    """409 for a task that is under way, 404 for one that is not there; nothing changes."""
+async def test_only_a_failed_task_can_be_retried(client: Client, workshop: Workshop) -> None:
+    """409 for a task that runs, 404 for an unknown one; nothing changes."""
     task = await workshop.add()
 
     document = await problem(await client.post(f"/api/tasks/{task.id}/retry"), 409)

@@ -1,4 +1,4 @@
-"""GET /files: the archive as clients meet it."""
+"""GET /files: the archived files over HTTP."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ RED = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-class Gallery:
+class FileServer:
     """An archive behind its routes, with one red picture."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Gallery:
         self._http = http
 
     async def get(self, target: str, method: str = "GET", **headers: str) -> Answer:
-        """Ask for a raw path; header names are written with underscores."""
+        """Request a raw path; header names are written with underscores."""
         url = URL(self.origin + target, encoded=True)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self._http.request(method, url, headers=given) as answer:
@@ -68,18 +68,18 @@ class Gallery:
 
 
 @pytest.fixture
-async def gallery(tmp_path: Path) -> AsyncIterator[Gallery]:
+async def files(tmp_path: Path) -> AsyncIterator[FileServer]:
     app = web.Application()
     (tmp_path / "secret.txt").write_text("secret")
     async with opened(tmp_path / "files") as archive:
         add_file_routes(app, archive)
         (red,) = await archive.keep(TASK, [RED])
         async with serving(app) as origin, aiohttp.ClientSession() as http:
-            yield Gallery(origin, tmp_path / "files", archive, red, http)
+            yield FileServer(origin, tmp_path / "files", archive, red, http)
 
 
-async def test_without_descriptors_a_file_is_for_later(tmp_path: Path) -> None:
-    """With all places taken and as many files being sent as always can be: 503, and when."""
+async def test_without_free_descriptors_a_file_is_refused(tmp_path: Path) -> None:
+    """With all connections and file slots in use: 503, with the time to try again."""
     app = web.Application()
     connections = app[CONNECTIONS] = Connections(max_connections=1)
     connections.open, connections.open_files = 1, FREE_FILES
@@ -87,10 +87,10 @@ async def test_without_descriptors_a_file_is_for_later(tmp_path: Path) -> None:
         add_file_routes(app, archive)
         (red,) = await archive.keep(TASK, [RED])
         async with serving(app) as origin, aiohttp.ClientSession() as http:
-            gallery = Gallery(origin, tmp_path / "files", archive, red, http)
-            refused = await gallery.get(gallery.path)
+            files = FileServer(origin, tmp_path / "files", archive, red, http)
+            refused = await files.get(files.path)
             connections.open_files -= 1
-            served = await gallery.get(gallery.path)
+            served = await files.get(files.path)
 
     assert refused.status == 503
     assert refused.headers["Retry-After"] == "2"
@@ -98,68 +98,68 @@ async def test_without_descriptors_a_file_is_for_later(tmp_path: Path) -> None:
     assert connections.open_files == FREE_FILES - 1
 
 
-async def test_a_picture_is_served(gallery: Gallery) -> None:
-    """With its type, for ever, in a sandbox, and named by its hash."""
-    answer = await gallery.get(gallery.path)
+async def test_a_picture_is_served(files: FileServer) -> None:
+    """With its type, cached for ever, sandboxed, and with its hash as the ETag."""
+    answer = await files.get(files.path)
 
-    assert (answer.status, answer.body) == (200, gallery.content)
+    assert (answer.status, answer.body) == (200, files.content)
     assert answer.headers["Content-Type"] == "image/png"
-    assert answer.headers["ETag"] == f'"{gallery.red.sha256}"'
+    assert answer.headers["ETag"] == f'"{files.red.sha256}"'
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
     assert answer.headers["Accept-Ranges"] == "bytes"
 
 
-async def test_the_urls_lead_to_the_files(gallery: Gallery) -> None:
-    """What clients are given is what the routes serve, whether or not it ends with a slash."""
-    url = file_url("https://tasks.example/", gallery.red)
-    thumbnail = thumbnail_url("https://tasks.example", gallery.red)
+async def test_the_urls_lead_to_the_files(files: FileServer) -> None:
+    """The URLs for clients are those of the routes, whether or not public_url ends with a slash."""
+    url = file_url("https://tasks.example/", files.red)
+    thumbnail = thumbnail_url("https://tasks.example", files.red)
 
-    assert url == f"https://tasks.example/files/{gallery.red.name}"
+    assert url == f"https://tasks.example/files/{files.red.name}"
     assert thumbnail is not None
-    answer = await gallery.get(thumbnail.removeprefix("https://tasks.example"))
+    answer = await files.get(thumbnail.removeprefix("https://tasks.example"))
     assert (answer.status, answer.headers["Content-Type"]) == (200, "image/webp")
     assert answer.body[8:12] == b"WEBP"
 
 
-async def test_a_file_without_a_thumbnail_has_no_url_of_one(gallery: Gallery) -> None:
-    """And what an SVG carries is served where it cannot run."""
-    (svg,) = await gallery.archive.keep(TASK, [SVG])
+async def test_a_file_without_a_thumbnail_has_no_thumbnail_url(files: FileServer) -> None:
+    """An SVG has none; it is served sandboxed, so that its scripts cannot run."""
+    (svg,) = await files.archive.keep(TASK, [SVG])
 
-    answer = await gallery.get(f"/files/{svg.name}")
+    answer = await files.get(f"/files/{svg.name}")
 
-    assert thumbnail_url(gallery.origin, svg) is None
+    assert thumbnail_url(files.origin, svg) is None
     assert answer.headers["Content-Type"] == "image/svg+xml"
     assert "sandbox" in answer.headers["Content-Security-Policy"]
-    assert (await gallery.get(f"/files/thumbnails/{svg.sha256}.webp")).status == 404
+    assert (await files.get(f"/files/thumbnails/{svg.sha256}.webp")).status == 404
 
 
-async def test_head_is_get_without_a_body(gallery: Gallery) -> None:
-    """The same headers, no bytes; also for what is not there."""
-    got = await gallery.get(gallery.path)
+async def test_head_is_get_without_a_body(files: FileServer) -> None:
+    """The same headers without a body; also for a missing file."""
+    got = await files.get(files.path)
 
-    head = await gallery.get(gallery.path, "HEAD")
-    missing = await gallery.get(f"/files/{'0' * 64}.png", "HEAD")
+    head = await files.get(files.path, "HEAD")
+    missing = await files.get(f"/files/{'0' * 64}.png", "HEAD")
 
-    told = {name: value for name, value in head.headers.items() if name != "Date"}
-    assert told == {name: value for name, value in got.headers.items() if name != "Date"}
+    headers = {name: value for name, value in head.headers.items() if name != "Date"}
+    assert headers == {name: value for name, value in got.headers.items() if name != "Date"}
     assert (head.status, head.body) == (200, b"")
     assert (missing.status, missing.body) == (404, b"")
 
 
-async def test_a_part_of_a_file(gallery: Gallery) -> None:
-    """Ranges are answered, under the same ETag; one beyond the end is refused, and not for ever."""
-    size = gallery.red.size_bytes
+async def test_a_part_of_a_file(files: FileServer) -> None:
+    """Ranges are served with the same ETag; one beyond the end is refused, and not cached."""
+    size = files.red.size_bytes
 
-    part = await gallery.get(gallery.path, Range="bytes=0-7")
-    tail = await gallery.get(gallery.path, Range="bytes=-4")
-    beyond = await gallery.get(gallery.path, Range=f"bytes={size}-")
+    part = await files.get(files.path, Range="bytes=0-7")
+    tail = await files.get(files.path, Range="bytes=-4")
+    beyond = await files.get(files.path, Range=f"bytes={size}-")
 
-    assert (part.status, part.body) == (206, gallery.content[:8])
+    assert (part.status, part.body) == (206, files.content[:8])
     assert part.headers["Content-Range"] == f"bytes 0-7/{size}"
-    assert part.headers["ETag"] == f'"{gallery.red.sha256}"'
-    assert (tail.status, tail.body) == (206, gallery.content[-4:])
+    assert part.headers["ETag"] == f'"{files.red.sha256}"'
+    assert (tail.status, tail.body) == (206, files.content[-4:])
     assert (beyond.status, beyond.headers["Content-Range"]) == (416, f"bytes */{size}")
     assert "Cache-Control" not in beyond.headers
 
@@ -187,14 +187,14 @@ async def test_a_part_of_a_file(gallery: Gallery) -> None:
         ),
     ],
 )
-async def test_conditions_are_judged_by_the_hash(
-    gallery: Gallery, headers: dict[str, str], status: int
+async def test_conditional_requests_use_the_hash(
+    files: FileServer, headers: dict[str, str], status: int
 ) -> None:
-    """A client that has the file is not sent it again."""
-    ours = f'"{gallery.red.sha256}"'
+    """A client that has the file does not get it again."""
+    ours = f'"{files.red.sha256}"'
     given = {name: value.replace("{ours}", ours) for name, value in headers.items()}
 
-    answer = await gallery.get(gallery.path, **given)
+    answer = await files.get(files.path, **given)
 
     assert answer.status == status
     if status != 412:
@@ -231,13 +231,13 @@ async def test_conditions_are_judged_by_the_hash(
         "/files/thumbnails/{sha256}",
     ],
 )
-async def test_only_names_are_served(gallery: Gallery, path: str) -> None:
-    """Anything that is not exactly the name of a file is a 404 that says no more than that."""
-    name, sha256 = gallery.red.name, gallery.red.sha256
-    folder = gallery.red.path.rpartition("/")[0]
+async def test_only_file_names_are_served(files: FileServer, path: str) -> None:
+    """Anything that is not exactly the name of a file gets a 404 without further details."""
+    name, sha256 = files.red.name, files.red.sha256
+    folder = files.red.path.rpartition("/")[0]
     target = path.format(name=name, sha256=sha256, dir=folder, NAME=name.upper(), short=sha256[:-1])
 
-    answer = await gallery.get(target)
+    answer = await files.get(target)
 
     assert answer.status == 404
     assert b"secret" not in answer.body
@@ -247,8 +247,8 @@ async def test_only_names_are_served(gallery: Gallery, path: str) -> None:
         assert b"urn:phoenix-compat:problem:file-not-found" in answer.body
 
 
-async def test_a_pruned_file_is_gone(gallery: Gallery) -> None:
+async def test_a_pruned_file_is_gone(files: FileServer) -> None:
     """The next request after pruning is a 404."""
-    (gallery.folder / gallery.red.path).unlink()
+    (files.folder / files.red.path).unlink()
 
-    assert (await gallery.get(gallery.path)).status == 404
+    assert (await files.get(files.path)).status == 404

@@ -1,4 +1,4 @@
-"""The main job: a task is posted, watched over its channel, and ends with a picture."""
+"""The main job: create a task, follow it over its channel, and get a picture."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ RESULT_KEYS = {
 
 
 @asynccontextmanager
-async def at_rest(folder: Path) -> AsyncIterator[tuple[Client, EmulatorClock]]:
-    """The product with models whose clock stands still, so that no task ends before it is watched.
+async def paused_models(folder: Path) -> AsyncIterator[tuple[Client, EmulatorClock]]:
+    """The server with models whose clock stands still, so that no task ends before it is watched.
 
     `clock.scale(1.0)` lets them go on.
     """
@@ -43,52 +43,52 @@ async def at_rest(folder: Path) -> AsyncIterator[tuple[Client, EmulatorClock]]:
             yield client, replicate.state.clock
 
 
-def numbers(heard: Any) -> list[float]:
+def numbers(payloads: Any) -> list[float]:
     """The progress of each payload."""
-    return [payload["progress"] for payload in heard]
+    return [payload["progress"] for payload in payloads]
 
 
 async def test_a_posted_task_ends_with_a_picture(tmp_path: Path) -> None:
-    """POST, join, progress that never goes back, and a picture of the asked shape."""
-    async with at_rest(tmp_path) as (client, clock):
+    """POST, join, progress that never decreases, and a picture with the requested aspect ratio."""
+    async with paused_models(tmp_path) as (client, clock):
         task_id = await client.post("Medieval monk", aspect_ratio="16:9")
         watch = await client.watch(task_id)
-        heard = [await watch.next()]
+        payloads = [await watch.next()]
 
         clock.scale(1.0)
-        heard += await watch.to_the_end()
+        payloads += await watch.to_the_end()
 
-        last = heard[-1]
+        last = payloads[-1]
         assert last["status"] == "completed"
-        assert numbers(heard) == sorted(numbers(heard))
-        assert {payload["status"] for payload in heard[:-1]} == {"processing"}
+        assert numbers(payloads) == sorted(numbers(payloads))
+        assert {payload["status"] for payload in payloads[:-1]} == {"processing"}
         async with aiohttp.request("GET", last["result_data"]["image_url"]) as answer:
             picture = Image.open(io.BytesIO(await answer.read()))
         assert picture.width / picture.height == pytest.approx(16 / 9, rel=0.05)
 
 
-async def test_payloads_are_exactly_those_of_the_app(tmp_path: Path) -> None:
-    """`progress` carries the keys that the app knows, floats, and times with Z."""
-    async with at_rest(tmp_path) as (client, clock):
+async def test_payloads_are_exactly_those_that_the_app_expects(tmp_path: Path) -> None:
+    """`progress` has the keys that the app knows, floats, and times with Z."""
+    async with paused_models(tmp_path) as (client, clock):
         task_id = await client.post()
         watch = await client.watch(task_id)
-        heard = [await watch.next()]
+        payloads = [await watch.next()]
 
         clock.scale(1.0)
-        heard += await watch.to_the_end()
+        payloads += await watch.to_the_end()
 
-        first, last = heard[0], heard[-1]
+        first, last = payloads[0], payloads[-1]
         assert set(first) == {"task_id", "progress", "status", "timestamp"}
         assert set(last) == {"task_id", "progress", "status", "timestamp", "result_data"}
         assert set(last["result_data"]) == RESULT_KEYS
         assert last["task_id"] == task_id
         assert last["result_data"]["model"] == "google/imagen-4-fast"
         assert last["result_data"]["provider"] == "Replicate"
-        assert all(isinstance(payload["progress"], float) for payload in heard)
-        assert all(len(payload["timestamp"]) == len("2026-01-05T10:00:00Z") for payload in heard)
+        assert all(isinstance(payload["progress"], float) for payload in payloads)
+        assert all(len(payload["timestamp"]) == len("2026-01-05T10:00:00Z") for payload in payloads)
 
 
-async def test_a_failure_is_told_with_its_code(tmp_path: Path) -> None:
+async def test_a_failure_has_a_code(tmp_path: Path) -> None:
     """A refused prompt ends as failed, at 0.0, with a text for people and a stable code."""
     async with product(settings_for(tmp_path)) as client:
         task_id = await client.post("#fault:E005")
@@ -101,7 +101,7 @@ async def test_a_failure_is_told_with_its_code(tmp_path: Path) -> None:
 
 
 async def test_a_task_that_has_ended_can_still_be_joined(tmp_path: Path) -> None:
-    """Whoever joins too late gets the terminal progress at once."""
+    """A client that joins late gets the terminal progress at once."""
     async with product(settings_for(tmp_path)) as client:
         task_id = await client.post()
         before = await client.ended(task_id)
@@ -111,7 +111,7 @@ async def test_a_task_that_has_ended_can_still_be_joined(tmp_path: Path) -> None
         assert after == [before]
 
 
-async def test_ten_clients_all_hear_the_end(tmp_path: Path) -> None:
+async def test_ten_clients_all_get_the_end(tmp_path: Path) -> None:
     """Ten clients on one task each get its terminal progress."""
     async with product(settings_for(tmp_path)) as client:
         task_id = await client.post()
@@ -122,27 +122,27 @@ async def test_ten_clients_all_hear_the_end(tmp_path: Path) -> None:
         assert all(end == ends[0] for end in ends)
 
 
-async def test_progress_never_goes_back_across_rejoins(tmp_path: Path) -> None:
-    """A client that rejoins twice while the task runs never hears of less than before."""
-    async with at_rest(tmp_path) as (client, clock):
+async def test_progress_never_decreases_across_rejoins(tmp_path: Path) -> None:
+    """A client that rejoins twice while the task runs never gets less progress than before."""
+    async with paused_models(tmp_path) as (client, clock):
         task_id = await client.post(model="black-forest-labs/flux-dev")
-        heard = []
+        payloads = []
         for _ in range(2):
             watch = await client.watch(task_id)
-            heard.append(await watch.next())
-            while heard[-1]["progress"] <= 0.1:
-                heard.append(await watch.next())
+            payloads.append(await watch.next())
+            while payloads[-1]["progress"] <= 0.1:
+                payloads.append(await watch.next())
             await watch.leave()
 
         clock.scale(1.0)
-        heard += await client.follow(task_id)
+        payloads += await client.follow(task_id)
 
-        assert heard[-1]["status"] == "completed"
-        assert numbers(heard) == sorted(numbers(heard))
+        assert payloads[-1]["status"] == "completed"
+        assert numbers(payloads) == sorted(numbers(payloads))
 
 
 async def test_a_join_of_an_unknown_task_is_refused(tmp_path: Path) -> None:
-    """The topic of no task answers `not found`."""
+    """The topic of an unknown task is refused with `not found`."""
     async with product(settings_for(tmp_path)) as client:
         wire = await PhoenixWire.open(client.url)
 
@@ -152,8 +152,8 @@ async def test_a_join_of_an_unknown_task_is_refused(tmp_path: Path) -> None:
         await wire.close()
 
 
-async def test_a_newer_client_asks_and_cancels_over_the_channel(tmp_path: Path) -> None:
-    """`status` answers with the present state, `cancel` ends the task as failed, code canceled."""
+async def test_a_newer_client_uses_status_and_cancel_over_the_channel(tmp_path: Path) -> None:
+    """`status` replies with the present state; `cancel` ends the task as failed, code canceled."""
     async with product(settings_for(tmp_path)) as client:
         task_id = await client.post("#fault:stuck_processing")
         wire = await PhoenixWire.open(client.url)
@@ -177,7 +177,7 @@ async def test_a_newer_client_asks_and_cancels_over_the_channel(tmp_path: Path) 
 
 
 async def test_a_restart_in_the_middle_finishes_the_task(tmp_path: Path) -> None:
-    """A server that stops and starts again takes the running prediction up; none is paid twice."""
+    """A restarted server continues with the running prediction; none is paid for twice."""
     async with Emulator(EmulatorSettings(speed=2.0)) as replicate:
         settings = settings_for(
             tmp_path, replicate_api_token="r8_test", replicate_base_url=replicate.base_url
@@ -197,7 +197,7 @@ async def test_a_restart_in_the_middle_finishes_the_task(tmp_path: Path) -> None
 
 
 async def test_a_token_leads_to_the_provider_it_names(tmp_path: Path) -> None:
-    """With a token and a base URL the same job runs at that provider."""
+    """With a token and a base URL the job runs at that provider."""
     async with Emulator(EmulatorSettings(speed=SPEED, api_token="r8_mine")) as replicate:
         settings = settings_for(
             tmp_path, replicate_api_token="r8_mine", replicate_base_url=replicate.base_url
@@ -209,8 +209,8 @@ async def test_a_token_leads_to_the_provider_it_names(tmp_path: Path) -> None:
         assert last["result_data"]["image_url"].startswith(replicate.origin)
 
 
-async def test_those_who_watch_a_task_see_each_other(tmp_path: Path) -> None:
-    """With `show_watchers` a client gets the presence of the task, and diffs as others come."""
+async def test_clients_of_a_task_see_each_other(tmp_path: Path) -> None:
+    """With `show_watchers` a client gets the presence of the task, and diffs as others join."""
     async with product(settings_for(tmp_path, show_watchers=True)) as client:
         task_id = await client.post("#fault:stuck_processing")
         alice = await PhoenixWire.open(client.url, "/socket/websocket?vsn=2.0.0&user=alice")

@@ -1,4 +1,4 @@
-"""The main job when the provider misbehaves: every task ends clearly, and the server lives on."""
+"""The main job with faults of the provider: each ends its task with a code, and no more."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ async def test_every_kind_of_refusal_has_its_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["429x2", "429_bodyx1", "resetx1", "500x1", "poll_500x3"])
-async def test_what_passes_is_waited_for(tmp_path: Path, fault: str) -> None:
-    """A trouble that passes delays the task and does not fail it."""
+async def test_a_temporary_fault_is_waited_for(tmp_path: Path, fault: str) -> None:
+    """A temporary fault delays the task but does not fail it."""
     async with product(settings_for(tmp_path), FAST) as client:
         task_id = await client.post(f"#fault:{fault}")
 
@@ -49,8 +49,8 @@ async def test_what_passes_is_waited_for(tmp_path: Path, fault: str) -> None:
         assert last["status"] == "completed"
 
 
-async def test_people_do_not_read_the_vendors_billing(tmp_path: Path) -> None:
-    """A 402 of the provider reaches clients without its text."""
+async def test_clients_do_not_see_billing_messages(tmp_path: Path) -> None:
+    """A 402 of the provider reaches clients without the provider's text."""
     async with product(settings_for(tmp_path), FAST) as client:
         task_id = await client.post("#fault:402")
 
@@ -72,10 +72,10 @@ async def test_people_do_not_read_the_vendors_billing(tmp_path: Path) -> None:
         ('{"input_data": {"prompt": "x"}}', 422, "input_data.type"),
     ],
 )
-async def test_a_bad_order_is_refused_and_nothing_is_stored(
+async def test_an_invalid_post_is_refused_and_nothing_is_stored(
     tmp_path: Path, body: str, status: int, field: str | None
 ) -> None:
-    """A bad POST gets a problem document that names the field; the list stays empty."""
+    """An invalid POST gets a problem document that names the field; the list stays empty."""
     async with product(settings_for(tmp_path)) as client:
         headers = {"Content-Type": "application/json"}
 

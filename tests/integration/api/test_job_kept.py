@@ -1,4 +1,4 @@
-"""The main job and what comes after it: kept files, a retry, an order sent twice, other types."""
+"""The main job with archived files, retries, repeated posts, other models and task types."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from tests.integration.task_server import SPEED, product, settings_for
 from tests.integration.worker.worker_harness import FAST
 
 
-async def test_with_a_public_url_the_picture_is_our_own_copy(tmp_path: Path) -> None:
-    """`image_url` names this server, which has the file when the provider has none any more."""
+async def test_with_a_public_url_the_picture_is_the_archived_copy(tmp_path: Path) -> None:
+    """`image_url` names this server, which keeps the file when the provider has deleted it."""
     settings = settings_for(tmp_path, public_url="https://pictures.example")
     async with product(settings) as client:
         last = await client.ended(await client.post())
 
         url = urlsplit(last["result_data"]["image_url"])
         async with aiohttp.request("GET", f"{client.url}{url.path}") as answer:
-            kept = await answer.read()
+            archived = await answer.read()
 
         assert (url.netloc, answer.status) == ("pictures.example", 200)
-        assert [path.read_bytes() for path in (tmp_path / "files").rglob("*.jpg")] == [kept]
+        assert [path.read_bytes() for path in (tmp_path / "files").rglob("*.jpg")] == [archived]
 
 
-async def test_without_a_public_url_the_picture_is_kept_and_the_url_the_providers(
+async def test_without_a_public_url_the_picture_is_archived_but_the_url_is_the_providers(
     tmp_path: Path,
 ) -> None:
-    """`image_url` stays the provider's; the file is on disk all the same."""
+    """`image_url` stays the provider's; the file is archived all the same."""
     async with product(settings_for(tmp_path)) as client:
         last = await client.ended(await client.post())
 
@@ -37,8 +37,8 @@ async def test_without_a_public_url_the_picture_is_kept_and_the_url_the_provider
         assert len(list((tmp_path / "files").rglob("*.jpg"))) == 1
 
 
-async def test_a_failed_task_can_be_tried_again(tmp_path: Path) -> None:
-    """A retry runs the same task once more; who joins meanwhile is not told that it failed."""
+async def test_a_failed_task_can_be_retried(tmp_path: Path) -> None:
+    """A retry runs the same task again; clients that join meanwhile do not get the failure."""
     async with product(settings_for(tmp_path), FAST) as client:
         task_id = await client.post("#fault:E005x1")
         assert (await client.ended(task_id))["status"] == "failed"
@@ -51,23 +51,23 @@ async def test_a_failed_task_can_be_tried_again(tmp_path: Path) -> None:
         assert heard[-1]["status"] == "completed"
 
 
-async def test_an_order_sent_twice_is_one_task(tmp_path: Path) -> None:
+async def test_a_post_sent_twice_is_one_task(tmp_path: Path) -> None:
     """The same Idempotency-Key gets the same task; with another body it is refused."""
-    order = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
-    headers = {"Idempotency-Key": "order-1"}
+    body = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+    headers = {"Idempotency-Key": "key-1"}
     async with product(settings_for(tmp_path)) as client:
-        _, first = await client.request("POST", "/api/tasks", json=order, headers=headers)
+        _, first = await client.request("POST", "/api/tasks", json=body, headers=headers)
 
-        again, second = await client.request("POST", "/api/tasks", json=order, headers=headers)
-        order["input_data"]["prompt"] = "Medieval nun"
-        other, problem = await client.request("POST", "/api/tasks", json=order, headers=headers)
+        again, second = await client.request("POST", "/api/tasks", json=body, headers=headers)
+        body["input_data"]["prompt"] = "Medieval nun"
+        other, problem = await client.request("POST", "/api/tasks", json=body, headers=headers)
 
         assert (again, second["task_id"]) == (202, first["task_id"])
         assert (other, problem["status"]) == (409, 409)
 
 
 async def test_a_model_that_is_gone_is_replaced(tmp_path: Path) -> None:
-    """The next of `fallback_models` runs, and the result names it."""
+    """The next of the `fallback_models` runs, and the result names it."""
     settings = settings_for(
         tmp_path,
         default_model="emulated/disabled",
@@ -81,7 +81,7 @@ async def test_a_model_that_is_gone_is_replaced(tmp_path: Path) -> None:
 
 
 async def test_the_operator_adds_a_task_type_without_code(tmp_path: Path) -> None:
-    """A type of `task_types_file` runs its model; its result names all outputs."""
+    """A type from `task_types_file` runs its model; its result names all outputs."""
     task_types = tmp_path / "task_types.toml"
     task_types.write_text(
         '[poster]\ntask_type = "poster_gen"\ndefault_model = "black-forest-labs/flux-schnell"\n'
@@ -97,7 +97,7 @@ async def test_the_operator_adds_a_task_type_without_code(tmp_path: Path) -> Non
 
 
 async def test_webhooks_are_on_with_a_token_and_a_public_https_address(tmp_path: Path) -> None:
-    """The provider is told where to report; nobody can report without the task's tag."""
+    """The provider gets a webhook URL; a webhook without the task's tag is refused."""
     async with Emulator(EmulatorSettings(speed=SPEED)) as replicate:
         settings = settings_for(
             tmp_path,
@@ -115,8 +115,8 @@ async def test_webhooks_are_on_with_a_token_and_a_public_https_address(tmp_path:
         assert forged == 401
 
 
-async def test_operators_see_how_it_stands_with_the_provider(tmp_path: Path) -> None:
-    """`/readyz` is 200 while orders go out, and 503 with the reason once the account is refused."""
+async def test_readyz_shows_the_state_of_the_provider(tmp_path: Path) -> None:
+    """`/readyz` is 200 while predictions can be created, and 503 once the account is refused."""
     async with product(settings_for(tmp_path), FAST) as client:
         before, _ = await client.request("GET", "/readyz")
         await client.ended(await client.post("#fault:401"))

@@ -1,4 +1,4 @@
-"""`/readyz`: 503 while a background task is down or the store does not work, with which and why."""
+"""`/readyz`: 503, with the reason, while a background task is down or the store does not work."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.integration.worker.worker_harness import FAST, SCHEMA, order
 from tests.logged import logged_lines
 from tests.patience import patient
 
-PATIENCE_S = 30.0
-ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+TIMEOUT_S = 30.0
+MONK = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 
 
 async def until_ready(client: Client, status: int) -> Any:
-    """Ask until the answer has this status; the body."""
-    async with asyncio.timeout(patient(PATIENCE_S)):
+    """Request /readyz until the response has this status; returns the body."""
+    async with asyncio.timeout(patient(TIMEOUT_S)):
         while True:
             found, body = await client.request("GET", "/readyz")
             if found == status:
@@ -38,10 +38,10 @@ async def until_ready(client: Client, status: int) -> Any:
             await asyncio.sleep(0.01)
 
 
-async def test_a_dispatcher_that_dies_is_told_of_and_started_again(
+async def test_a_dispatcher_that_dies_is_reported_and_restarted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """503 with its name while it is down, then 200 again, and the task that waited completes."""
+    """503 with its name while it is down, then 200 again, and the waiting task completes."""
     failures = [RuntimeError(SECRET), RuntimeError(SECRET)]
     due = TaskStore.due
 
@@ -71,8 +71,10 @@ async def test_a_dispatcher_that_dies_is_told_of_and_started_again(
     assert [line["task"] for line in ended] == ["dispatcher", "dispatcher"]
 
 
-async def test_chores_that_die_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is done every hour is watched as well."""
+async def test_maintenance_that_dies_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The maintenance task is watched as well."""
     failures = [RuntimeError()]
 
     async def fail_once(_maintenance: Maintenance) -> None:
@@ -91,7 +93,7 @@ async def test_chores_that_die_are_told_of(tmp_path: Path, monkeypatch: pytest.M
 async def test_a_bug_with_one_task_ends_that_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The dispatcher meets it once: that task fails, the next one completes, nothing restarts."""
+    """That task fails, the next one completes, and the dispatcher is not restarted."""
     begin = Worker._begin
     unlucky: list[str] = []
 
@@ -112,10 +114,10 @@ async def test_a_bug_with_one_task_ends_that_task(
     assert state["background"]["dispatcher"] == {"state": "running", "restarts": 0}
 
 
-async def test_what_a_dead_dispatcher_had_in_hand_is_taken_up(
+async def test_a_restarted_dispatcher_continues_with_left_over_tasks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A task that was left over from the last start, and not begun yet, is not forgotten."""
+    """A task that was left over from the last run, and had not begun, is not forgotten."""
     path = tmp_path / "tasks.sqlite3"
     async with await TaskStore.open(path, SCHEMA) as store:
         task = await store.add(order())
@@ -138,10 +140,10 @@ async def test_what_a_dead_dispatcher_had_in_hand_is_taken_up(
     assert ended["status"] in {"completed", "failed"}
 
 
-async def test_a_database_that_was_moved_away_is_told_of(
+async def test_a_database_that_was_moved_away_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without any order being tried; put back, it is ready again. No path is told."""
+    """Without any request; after it is moved back the server is ready again. No path is shown."""
     monkeypatch.setattr(database, "PROBE_INTERVAL_S", 0.01)
     path, away = tmp_path / "tasks.sqlite3", tmp_path / "away"
     async with product(settings_for(tmp_path)) as client:
@@ -160,13 +162,13 @@ async def test_a_database_that_was_moved_away_is_told_of(
     assert up["store"] == {"state": "available"}
 
 
-async def test_a_write_that_failed_is_remembered_until_one_succeeds(tmp_path: Path) -> None:
-    """What an order met is told, also when nobody orders again; a small write finds the end."""
+async def test_a_failed_write_is_reported_until_one_succeeds(tmp_path: Path) -> None:
+    """It is reported even without further requests; a small test write finds when it is over."""
     async with product(settings_for(tmp_path)) as client:
         await until_ready(client, 200)
         with closing(sqlite3.connect(tmp_path / "tasks.sqlite3", isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
-            refused, _ = await client.request("POST", "/api/tasks", json=ORDER)
+            refused, _ = await client.request("POST", "/api/tasks", json=MONK)
             down = await until_ready(client, 503)
             other.execute("ROLLBACK")
         up = await until_ready(client, 200)
@@ -176,28 +178,28 @@ async def test_a_write_that_failed_is_remembered_until_one_succeeds(tmp_path: Pa
     assert up["status"] == "ready"
 
 
-async def test_the_database_is_looked_at_only_so_often(
+async def test_the_database_is_checked_only_so_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many that ask at once cost one look, and none of them writes while all is well."""
+    """Many requests at once cost one check, and none of them writes while the store works."""
     async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
-        looks: list[None] = []
-        look = database.Database._probe
+        checks: list[None] = []
+        check = database.Database._probe
 
         async def count(opened: database.Database) -> None:
-            looks.append(None)
-            await look(opened)
+            checks.append(None)
+            await check(opened)
 
         monkeypatch.setattr(database.Database, "_probe", count)
         troubles = [await store.health_error() for _ in range(50)]
         batches = store.write_counts.batches
 
     assert troubles == [None] * 50
-    assert (len(looks), batches) == (1, 0)
+    assert (len(checks), batches) == (1, 0)
 
 
 async def test_a_server_starts_on_a_row_that_cannot_be_read(tmp_path: Path) -> None:
-    """The real server: others complete, it is ready, the log names task and column, no value."""
+    """A real server: other tasks complete, it is ready, and the log names task and column only."""
     path = tmp_path / "tasks.sqlite3"
     async with await TaskStore.open(path, SCHEMA) as store:
         bad, good = await store.add(order()), await store.add(order())
@@ -221,8 +223,8 @@ async def test_a_server_starts_on_a_row_that_cannot_be_read(tmp_path: Path) -> N
 
     assert (done["status"], ready) == ("completed", 200)
     assert [task["error_data"]["code"] for task in shown] == ["internal_error"] * 2
-    told = [json.loads(line) for line in finished.err.splitlines() if "task.set_aside" in line]
-    assert {(line["task_id"], *line["columns"]) for line in told} == {
+    logged = [json.loads(line) for line in finished.err.splitlines() if "task.set_aside" in line]
+    assert {(line["task_id"], *line["columns"]) for line in logged} == {
         (bad.id, "input"),
         (late.id, "not_before"),
     }

@@ -1,4 +1,4 @@
-"""What concerns tasks is sent to the leader: again only when that changes nothing."""
+"""Requests about tasks are forwarded to the leader, and repeated only if that is safe."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-class KeeperAtWork:
-    """The process that keeps the tasks; of the first requests it dies.
+class DyingLeader:
+    """The leading process, which dies while it handles the first requests.
 
     Attributes:
-        asked: the requests that it read.
+        received: the requests that it read.
     """
 
     def __init__(self, deaths: int) -> None:
-        self.asked: list[str] = []
+        self.received: list[str] = []
         self._deaths = deaths
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Read it, and die of it or say what came."""
-        self.asked.append(f"{request.method} {request.path}")
+        """Read a request, and die or return its body."""
+        self.received.append(f"{request.method} {request.path}")
         body = await request.text()
-        if len(self.asked) <= self._deaths:
+        if len(self.received) <= self._deaths:
             assert request.transport is not None
             request.transport.abort()
         return web.json_response({"body": body})
 
 
 @asynccontextmanager
-async def keeping(folder: Path, deaths: int) -> AsyncIterator[KeeperAtWork]:
-    """Process 1, which says on the bus that it is the leader."""
-    leader = KeeperAtWork(deaths)
+async def leader_process(folder: Path, deaths: int) -> AsyncIterator[DyingLeader]:
+    """Run process 1, which is the leader according to the bus."""
+    leader = DyingLeader(deaths)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", leader.answer)
     runner = web.AppRunner(app)
@@ -66,10 +66,10 @@ async def keeping(folder: Path, deaths: int) -> AsyncIterator[KeeperAtWork]:
 
 @asynccontextmanager
 async def front(folder: Path) -> AsyncIterator[str]:
-    """Process 0, which knows that process 1 is the leader; its URL."""
+    """Run process 0, which knows that process 1 is the leader; yields its URL."""
 
     async def begin() -> None:
-        raise AssertionError("nobody takes over here")
+        raise AssertionError("no process takes over in these tests")
 
     bus, other = Bus(folder, 0, 2), Bus(folder, 1, 2)
     leader = Leader(bus, begin)
@@ -90,27 +90,27 @@ async def front(folder: Path) -> AsyncIterator[str]:
         ("POST", "/webhooks/replicate?task=t&tag=g", {}),
     ],
 )
-async def test_what_can_be_repeated_is_sent_again(
+async def test_a_repeatable_request_is_sent_again(
     folder: Path, method: str, path: str, headers: dict[str, str]
 ) -> None:
-    """A leader that dies of a GET, an order with a key or a webhook is asked once more, and its
-    client hears nothing of it."""
+    """If the leader dies during a GET, a POST with a key or a webhook, the request is sent again;
+    the client does not notice."""
     async with (
-        keeping(folder, deaths=1) as leader,
+        leader_process(folder, deaths=1) as leader,
         front(folder) as url,
         aiohttp.ClientSession() as http,
         http.request(method, url + path, data="body", headers=headers) as answer,
     ):
-        told = await answer.json()
+        echoed = await answer.json()
 
-    assert (answer.status, told) == (200, {"body": "body"})
-    assert leader.asked == [f"{method} {path.partition('?')[0]}"] * 2
+    assert (answer.status, echoed) == (200, {"body": "body"})
+    assert leader.received == [f"{method} {path.partition('?')[0]}"] * 2
 
 
-async def test_what_may_have_been_done_is_not_repeated(folder: Path) -> None:
-    """An order without a key is sent once; 503 says that its outcome is unknown, and what helps."""
+async def test_a_request_that_may_have_been_carried_out_is_not_repeated(folder: Path) -> None:
+    """A POST without a key is sent once; the 503 says that its outcome is unknown."""
     async with (
-        keeping(folder, deaths=1) as leader,
+        leader_process(folder, deaths=1) as leader,
         front(folder) as url,
         aiohttp.ClientSession() as http,
         http.post(f"{url}/api/tasks", data="body") as answer,
@@ -120,20 +120,23 @@ async def test_what_may_have_been_done_is_not_repeated(folder: Path) -> None:
     assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
     assert problem["type"].endswith("unknown-outcome")
     assert "Idempotency-Key" in problem["detail"]
-    assert leader.asked == ["POST /api/tasks"]
+    assert leader.received == ["POST /api/tasks"]
 
 
-async def test_a_keeper_that_cannot_be_reached_is_waited_for(
+async def test_a_request_waits_for_an_unreachable_leader(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What nobody has read is safe to send again, so it waits; in the end 503 says that nothing
-    was done."""
+    """A request that no process has read can be sent again, so it waits; in the end the 503 says
+    that nothing was done."""
     monkeypatch.setattr(forwarding, "FIND_TIMEOUT_S", 0.1)
     async with front(folder) as url, aiohttp.ClientSession() as http:
         async with http.post(f"{url}/api/tasks", data="body") as answer:
             problem = await answer.json(content_type="application/problem+json")
 
-        async with keeping(folder, deaths=0), http.post(f"{url}/api/tasks", data="body") as later:
+        async with (
+            leader_process(folder, deaths=0),
+            http.post(f"{url}/api/tasks", data="body") as later,
+        ):
             pass
 
     assert answer.status == 503

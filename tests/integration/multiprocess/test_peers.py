@@ -1,4 +1,4 @@
-"""Requests that one process sends on to another."""
+"""Requests that one process forwards to another."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def folder() -> Iterator[Path]:
 
 
 async def echo(request: web.Request) -> web.Response:
-    """The other process: tells what it was asked, in a packed answer with two cookies."""
+    """The other process: returns what it received, compressed and with two cookies."""
     if request.path == "/wrong":
         return web.Response(status=MISDIRECTED)
     if request.path == "/die":
         assert request.transport is not None
         request.transport.abort()
-    told = [
+    received = [
         f"{request.method} {request.raw_path} {request.host}",
         request.headers.get("X-Some", ""),
         str(is_from_peer(request)),
         (await request.read()).decode(),
     ]
-    answer = web.Response(body=gzip.compress("|".join(told).encode()), status=203)
+    answer = web.Response(body=gzip.compress("|".join(received).encode()), status=203)
     answer.headers["Content-Encoding"] = "gzip"
     answer.headers.add("Set-Cookie", "a=1")
     answer.headers.add("Set-Cookie", "b=2")
@@ -53,7 +53,7 @@ async def echo(request: web.Request) -> web.Response:
 
 @asynccontextmanager
 async def front(folder: Path) -> AsyncIterator[str]:
-    """A process that sends everything on to process 1; its URL."""
+    """Run a process that forwards everything to process 1; yields its URL."""
     async with Peers(0, 2, lambda node: folder / f"{node}.http") as peers:
 
         async def forward(request: web.Request) -> web.Response:
@@ -71,7 +71,7 @@ async def front(folder: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def back(folder: Path) -> AsyncIterator[None]:
-    """Process 1."""
+    """Run process 1."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", echo)
     runner = web.AppRunner(app)
@@ -84,8 +84,8 @@ async def back(folder: Path) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-async def test_request_and_answer_arrive_as_they_are(folder: Path) -> None:
-    """Method, raw path, host, headers and body there; status, headers and body back."""
+async def test_request_and_response_are_forwarded_unchanged(folder: Path) -> None:
+    """Method, raw path, host, headers and body; then status, headers and body of the response."""
     async with (
         back(folder),
         front(folder) as url,
@@ -95,9 +95,9 @@ async def test_request_and_answer_arrive_as_they_are(folder: Path) -> None:
         body = gzip.compress(b"hello")
         raw = URL(f"{url}/a%20b?c=%2F", encoded=True)
         async with http.put(raw, data=body, headers=headers) as answer:
-            told = gzip.decompress(await answer.read()).decode()
+            echoed = gzip.decompress(await answer.read()).decode()
 
-    assert told == "PUT /a%20b?c=%2F shop.test|thing|True|hello"
+    assert echoed == "PUT /a%20b?c=%2F shop.test|thing|True|hello"
     assert answer.status == 203
     assert answer.headers.getall("Set-Cookie") == ["a=1", "b=2"]
     assert len(answer.headers.getall("Date")) == 1
@@ -107,30 +107,30 @@ async def test_request_and_answer_arrive_as_they_are(folder: Path) -> None:
     ("path", "is_there", "is_sent"),
     [("/any", False, False), ("/wrong", True, False), ("/die", True, True)],
 )
-async def test_no_answer_says_whether_it_may_have_been_carried_out(
+async def test_an_error_says_whether_the_request_may_have_been_carried_out(
     folder: Path,
     path: str,
     is_there: bool,
     is_sent: bool,
 ) -> None:
-    """Nobody there and the wrong one: certainly not; one that dies: perhaps."""
+    """Certainly not if no process or the wrong one received it; perhaps if the process died."""
     async with front(folder) as url, aiohttp.ClientSession() as http:
         if is_there:
             async with back(folder), http.post(url + path) as answer:
-                said = await answer.text()
+                text = await answer.text()
         else:
             async with http.post(url + path) as answer:
-                said = await answer.text()
+                text = await answer.text()
 
-    assert (answer.status, said) == (502, f"sent: {is_sent}")
+    assert (answer.status, text) == (502, f"sent: {is_sent}")
 
 
 @pytest.mark.parametrize(
     ("name", "owner"),
     [("1.abc", 1), ("0.abc", None), ("2.abc", None), ("abc", None), (".abc", None), ("².a", None)],
 )
-async def test_a_sessions_name_tells_where_it_lives(name: str, owner: int | None) -> None:
-    """Only a process that there is, and another than this one, is asked."""
+async def test_a_session_name_identifies_its_process(name: str, owner: int | None) -> None:
+    """Only the names of sessions in other existing processes have an owner."""
     async with Peers(0, 2, Path) as peers:  # type: ignore[arg-type] # never asked
         assert peers.owner_of(name) == owner
         assert peers.session_name("abc") == "0.abc"

@@ -1,4 +1,4 @@
-"""The supervisor of processes that misbehave."""
+"""The supervisor, with worker processes that misbehave."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def note(): open(sys.argv[1], "a").write(f"{worker_process['node']} ")
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
-    """Where the workers of a test leave a note."""
+    """The file in which the workers of a test write their numbers."""
     return tmp_path / "notes"
 
 
 @pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short pauses, and little patience."""
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the supervisor's pauses and limits small."""
     monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(supervisor, "LAST_PAUSE_S", 0.001)
     monkeypatch.setattr(supervisor, "STOP_TIMEOUT_S", 0.3)
@@ -47,63 +47,63 @@ def workers(
 
 
 async def test_workers_that_die_again_and_again_end_the_server(
-    monkeypatch: pytest.MonkeyPatch, notes: Path, hurry: None
+    monkeypatch: pytest.MonkeyPatch, notes: Path, short_pauses: None
 ) -> None:
-    """They are started again so many times; then all end, and the error says so."""
-    del hurry
+    """They are restarted a limited number of times; then all end, and the error says so."""
+    del short_pauses
     started: list[bool] = []
     async with reserved("127.0.0.1", 0, 2) as worker_process:
         script = "note(); ready(); sys.exit(3) if worker_process['node'] else time.sleep(60)"
-        scene = workers(monkeypatch, notes, script, worker_process)
+        scripted = workers(monkeypatch, notes, script, worker_process)
 
         with pytest.raises(WorkersFailedError, match="do not stay up"):
-            await scene.run(lambda: started.append(True))
+            await scripted.run(lambda: started.append(True))
 
-    lives = (await asyncio.to_thread(notes.read_text)).split()
-    assert lives.count("1") == 4
-    assert lives.count("0") == 1
+    starts = (await asyncio.to_thread(notes.read_text)).split()
+    assert starts.count("1") == 4
+    assert starts.count("0") == 1
 
 
 async def test_a_worker_that_never_comes_up_ends_the_server(
-    monkeypatch: pytest.MonkeyPatch, notes: Path, hurry: None
+    monkeypatch: pytest.MonkeyPatch, notes: Path, short_pauses: None
 ) -> None:
-    """One that ends before it is ready is not tried again, and nobody is told of a start."""
-    del hurry
+    """A worker that ends before it is ready is not restarted; the server does not start."""
+    del short_pauses
     started: list[bool] = []
     async with reserved("127.0.0.1", 0, 2) as worker_process:
         script = "note(); sys.exit(2) if worker_process['node'] else time.sleep(60)"
-        scene = workers(monkeypatch, notes, script, worker_process)
+        scripted = workers(monkeypatch, notes, script, worker_process)
 
         with pytest.raises(WorkersFailedError):
-            await scene.run(lambda: started.append(True))
+            await scripted.run(lambda: started.append(True))
 
     assert started == []
     assert (await asyncio.to_thread(notes.read_text)).split().count("1") == 1
 
 
 async def test_a_worker_that_does_not_stop_is_killed(
-    monkeypatch: pytest.MonkeyPatch, notes: Path, hurry: None
+    monkeypatch: pytest.MonkeyPatch, notes: Path, short_pauses: None
 ) -> None:
-    """SIGTERM is given time, and then SIGKILL; the folder of the sockets goes too."""
-    del hurry
+    """After SIGTERM and a timeout it gets SIGKILL; the folder of the sockets is removed."""
+    del short_pauses
     async with reserved("127.0.0.1", 0, 2) as worker_process:
         script = (
             "signal.signal(signal.SIGTERM, lambda *_: note()); ready(); \nwhile 1: time.sleep(60)"
         )
-        scene = workers(monkeypatch, notes, script, worker_process)
+        scripted = workers(monkeypatch, notes, script, worker_process)
 
-        await scene.run(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        await scripted.run(lambda: os.kill(os.getpid(), signal.SIGTERM))
 
         assert worker_process.path.is_dir()
     assert sorted((await asyncio.to_thread(notes.read_text)).split()) == ["0", "1"]
     assert not worker_process.path.exists()
 
 
-async def test_a_program_that_is_not_there_ends_the_server(
-    monkeypatch: pytest.MonkeyPatch, hurry: None
+async def test_a_missing_program_ends_the_server(
+    monkeypatch: pytest.MonkeyPatch, short_pauses: None
 ) -> None:
-    """A command that cannot be run is an error like any other start that fails."""
-    del hurry
+    """A command that cannot be run is reported like any other failed start."""
+    del short_pauses
     monkeypatch.setattr(supervisor, "_this_program", lambda: ("/nowhere/python",))
     async with reserved("127.0.0.1", 0, 2) as worker_process:
         with pytest.raises(WorkersFailedError):

@@ -1,4 +1,4 @@
-"""Runs the commands as a person would: as processes, with their output read."""
+"""Runs commands as processes and reads their output."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pathlib import Path
 from tests.patience import patient
 
 ROOT = Path(__file__).parents[3]
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 _URL = re.compile(r"https?://127\.0\.0\.1:\d+(?:/v1)?")
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a command printed, and its exit code."""
+    """The output and the exit code of a command."""
 
     code: int
     out: str
@@ -29,7 +29,7 @@ class Finished:
 
 
 def environment(changes: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without any setting of the product, but for `changes`."""
+    """This process's environment without settings of the server, and with `changes`."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -39,7 +39,7 @@ def environment(changes: Mapping[str, str]) -> dict[str, str]:
 
 
 async def start(*arguments: str, **changes: str) -> asyncio.subprocess.Process:
-    """Start Python with these arguments, in the project's folder."""
+    """Start Python with these arguments in the project's folder."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -51,22 +51,22 @@ async def start(*arguments: str, **changes: str) -> asyncio.subprocess.Process:
 
 
 async def finish(process: asyncio.subprocess.Process) -> Finished:
-    """Wait for the end."""
-    async with asyncio.timeout(patient(_PATIENCE_S)):
+    """Wait until a process ends."""
+    async with asyncio.timeout(patient(_TIMEOUT_S)):
         out, err = await process.communicate()
     assert process.returncode is not None
     return Finished(process.returncode, out.decode(), err.decode())
 
 
 async def run(*arguments: str, **changes: str) -> Finished:
-    """Run to the end."""
+    """Run Python with these arguments to the end."""
     return await finish(await start(*arguments, **changes))
 
 
 async def listening_url(process: asyncio.subprocess.Process) -> str:
-    """Read until the process says where it listens."""
+    """Read the output until it has the URL on which the process listens."""
     assert process.stdout is not None
-    async with asyncio.timeout(patient(_PATIENCE_S)):
+    async with asyncio.timeout(patient(_TIMEOUT_S)):
         while line := (await process.stdout.readline()).decode():
             if found := _URL.search(line):
                 return found.group()
@@ -77,7 +77,7 @@ async def listening_url(process: asyncio.subprocess.Process) -> str:
 async def server(
     *arguments: str, **changes: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A process that listens, and its URL; ended by SIGTERM if it still runs."""
+    """Start a server; yields the process and its URL. It is ended by SIGTERM if it still runs."""
     process = await start(*arguments, **changes)
     try:
         yield process, await listening_url(process)

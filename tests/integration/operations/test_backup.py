@@ -1,4 +1,4 @@
-"""Backup and restore: under load, of damaged files, into places where something is already."""
+"""Backup and restore: under load, with damaged files, and into folders that are in use."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ def home(tmp_path: Path) -> Path:
 
 
 def data_of(folder: Path) -> Data:
-    """What is backed up of a data directory."""
+    """The data of a data directory, for `back_up`."""
     return Data(
         database=folder / "tasks.sqlite3", files=folder / "files", schema_version=SCHEMA_VERSION
     )
 
 
 def ids_in(database: Path) -> set[str]:
-    """The ids of a sound database's tasks."""
+    """The ids of the tasks in a database, which must be intact."""
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return {row[0] for row in connection.execute("SELECT id FROM tasks")}
 
 
-def kept_in(folder: Path) -> dict[str, bytes]:
-    """The kept files of a data directory."""
+def files_in(folder: Path) -> dict[str, bytes]:
+    """The archived files of a data directory, by path."""
     files = folder / "files"
     return {str(path.relative_to(files)): path.read_bytes() for path in files.rglob("*.*")}
 
 
-async def test_a_backup_under_load_has_every_task_that_was_promised(tmp_path: Path) -> None:
-    """All that was answered 202 before the backup began is there when it is restored elsewhere."""
+async def test_a_backup_under_load_has_every_accepted_task(tmp_path: Path) -> None:
+    """Every task that got a 202 before the backup began is in the restored database."""
     home, elsewhere, out = tmp_path / "home", tmp_path / "elsewhere", tmp_path / "backup.tar"
     serve = (*COMMAND, "serve", "--port", "0", "--data-dir", str(home))
-    promised: list[str] = []
+    accepted: list[str] = []
     async with (
         server(*serve, PHOENIX_COMPAT_EMULATOR_SPEED="50") as (_, url),
         aiohttp.ClientSession() as http,
@@ -69,8 +69,8 @@ async def test_a_backup_under_load_has_every_task_that_was_promised(tmp_path: Pa
 
         async def post() -> None:
             while True:
-                promised.append(await client.post())
-                if len(promised) >= 100:
+                accepted.append(await client.post())
+                if len(accepted) >= 100:
                     enough.set()
 
         finished = await client.post("with a picture")
@@ -78,11 +78,11 @@ async def test_a_backup_under_load_has_every_task_that_was_promised(tmp_path: Pa
         posters = [asyncio.create_task(post()) for _ in range(POSTERS)]
         async with asyncio.timeout(patient(20.0)):
             await enough.wait()
-        before = {finished, *promised}
+        before = {finished, *accepted}
 
         made = await run(*COMMAND, "backup", "--data-dir", str(home), str(out))
 
-        after = len(promised)
+        after = len(accepted)
         for poster in posters:
             poster.cancel()
         await asyncio.gather(*posters, return_exceptions=True)
@@ -99,20 +99,20 @@ async def test_a_backup_under_load_has_every_task_that_was_promised(tmp_path: Pa
     ):
         status, task = await Client(url, http).request("GET", f"/api/tasks/{finished}")
     assert (status, task["state"]) == (200, "completed")
-    kept = kept_in(elsewhere)
-    assert len(kept) >= 2, "the picture and its thumbnail"
-    assert kept.items() <= kept_in(home).items()
+    restored_files = files_in(elsewhere)
+    assert len(restored_files) >= 2, "the picture and its thumbnail"
+    assert restored_files.items() <= files_in(home).items()
 
 
-def test_what_is_restored_is_what_was_there(home: Path, tmp_path: Path) -> None:
-    """Tasks and files come back byte for byte, private; a second backup of them is the same."""
+def test_a_restore_is_identical(home: Path, tmp_path: Path) -> None:
+    """Tasks and files are restored byte for byte, readable only by their owner."""
     out = tmp_path / "backup.tar"
 
     made = back_up(data_of(home), out)
     assert check_backup(out, SCHEMA_VERSION, tmp_path) == made
     restore(out, tmp_path / "new", SCHEMA_VERSION)
 
-    assert kept_in(tmp_path / "new") == kept_in(home)
+    assert files_in(tmp_path / "new") == files_in(home)
     assert ids_in(tmp_path / "new" / "tasks.sqlite3") == ids_in(home / "tasks.sqlite3")
     modes = {path.stat().st_mode & 0o777 for path in (out, tmp_path / "new" / "tasks.sqlite3")}
     assert modes == {0o600}
@@ -121,18 +121,18 @@ def test_what_is_restored_is_what_was_there(home: Path, tmp_path: Path) -> None:
     assert names == {"tasks.sqlite3", "tasks.sqlite3.lock", "files"}
 
 
-def test_a_file_that_is_gone_is_told(home: Path, tmp_path: Path) -> None:
-    """A kept file that somebody deleted is listed as missing, and the rest is backed up."""
-    (gone, *_) = (home / "files").rglob("*.png")
-    gone.unlink()
+def test_a_missing_file_is_listed(home: Path, tmp_path: Path) -> None:
+    """An archived file that was deleted is listed as missing, and the rest is backed up."""
+    (deleted, *_) = (home / "files").rglob("*.png")
+    deleted.unlink()
 
     made = back_up(data_of(home), tmp_path / "backup.tar")
 
-    assert made.missing == [gone.relative_to(home / "files").as_posix()]
+    assert made.missing == [deleted.relative_to(home / "files").as_posix()]
 
 
 def test_nothing_is_overwritten(home: Path, tmp_path: Path) -> None:
-    """A backup does not replace a file, a restore no database and no WAL that was left behind."""
+    """A backup replaces no file; a restore replaces no database and no WAL that was left behind."""
     out = tmp_path / "backup.tar"
     back_up(data_of(home), out)
     with pytest.raises(BackupError, match="exists; choose another name"):
@@ -149,8 +149,8 @@ def test_nothing_is_overwritten(home: Path, tmp_path: Path) -> None:
         restore(out, tmp_path / "new", SCHEMA_VERSION)
 
 
-def test_a_restore_refuses_to_run_beside_a_server(home: Path, tmp_path: Path) -> None:
-    """Who holds the lock of the data directory is not disturbed."""
+def test_a_restore_refuses_while_a_server_runs(home: Path, tmp_path: Path) -> None:
+    """A locked data directory is not changed."""
     back_up(data_of(home), tmp_path / "backup.tar")
     (tmp_path / "new").mkdir()
 
@@ -161,8 +161,8 @@ def test_a_restore_refuses_to_run_beside_a_server(home: Path, tmp_path: Path) ->
         restore(tmp_path / "backup.tar", tmp_path / "new", SCHEMA_VERSION)
 
 
-def test_a_restore_that_was_cut_off_is_simply_repeated(home: Path, tmp_path: Path) -> None:
-    """Files that an earlier try has put there are no obstacle: they are named by their content."""
+def test_an_interrupted_restore_can_be_repeated(home: Path, tmp_path: Path) -> None:
+    """Files from the first attempt are no obstacle, because their names are their hashes."""
     new = tmp_path / "new"
     back_up(data_of(home), tmp_path / "backup.tar")
     restore(tmp_path / "backup.tar", new, SCHEMA_VERSION)
@@ -171,25 +171,25 @@ def test_a_restore_that_was_cut_off_is_simply_repeated(home: Path, tmp_path: Pat
 
     restore(tmp_path / "backup.tar", new, SCHEMA_VERSION)
 
-    assert kept_in(new) == kept_in(home)
+    assert files_in(new) == files_in(home)
     assert not (new / ".restoring").exists()
 
 
 def cut(path: Path) -> None:
-    """Lose the end."""
+    """Cut off the second half."""
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
 
 
 def flip(path: Path) -> None:
-    """Turn one bit of a kept file."""
+    """Flip one bit of an archived file."""
     content = bytearray(path.read_bytes())
     content[content.index(b"picture 1")] ^= 1
     path.write_bytes(content)
 
 
-def smuggle(name: str) -> Callable[[Path], None]:
-    """Add a file under this name, behind the database."""
+def insert(name: str) -> Callable[[Path], None]:
+    """Insert a file with this name after the database."""
 
     def change(path: Path) -> None:
         copy = path.with_suffix(".new")
@@ -206,29 +206,29 @@ def smuggle(name: str) -> Callable[[Path], None]:
 
 
 def empty(path: Path) -> None:
-    """Lose everything."""
+    """Remove all content."""
     path.write_bytes(b"")
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "reason"),
     [
         (cut, "not a complete backup"),
         (empty, "not a complete backup"),
         (flip, "is damaged; use another backup"),
-        (smuggle("../evil"), "'../evil', which does not belong"),
-        (smuggle("tasks.sqlite3"), "'tasks.sqlite3', which does not belong"),
+        (insert("../evil"), "'../evil', which does not belong"),
+        (insert("tasks.sqlite3"), "'tasks.sqlite3', which does not belong"),
     ],
 )
 def test_a_damaged_backup_restores_nothing(
-    home: Path, tmp_path: Path, damage: Callable[[Path], None], told: str
+    home: Path, tmp_path: Path, damage: Callable[[Path], None], reason: str
 ) -> None:
-    """Truncated, altered or tampered with: the reason is told, and no database appears."""
+    """If it is truncated, altered or extended, the error says so, and no database is written."""
     out = tmp_path / "backup.tar"
     back_up(data_of(home), out)
     damage(out)
 
-    with pytest.raises(BackupError, match=told):
+    with pytest.raises(BackupError, match=reason):
         restore(out, tmp_path / "new", SCHEMA_VERSION)
 
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["tasks.sqlite3.lock"]
@@ -236,22 +236,22 @@ def test_a_damaged_backup_restores_nothing(
 
 
 def test_a_backup_of_a_newer_program_is_refused(home: Path, tmp_path: Path) -> None:
-    """A database that this program does not know is not restored by it."""
+    """A database of a newer schema version is not restored."""
     back_up(data_of(home), tmp_path / "backup.tar")
 
     with pytest.raises(StoreVersionError, match="use a newer version of this program"):
         restore(tmp_path / "backup.tar", tmp_path / "new", SCHEMA_VERSION - 1)
 
 
-def test_a_backup_of_nothing_is_refused(tmp_path: Path) -> None:
-    """A data directory without a database is told, and no file appears."""
+def test_a_backup_without_a_database_is_refused(tmp_path: Path) -> None:
+    """The error names --data-dir, and no file is written."""
     with pytest.raises(StoreOpenError, match="--data-dir"):
         back_up(data_of(tmp_path / "nowhere"), tmp_path / "backup.tar")
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_state_of_a_task_is_kept(home: Path, tmp_path: Path) -> None:
+def test_every_state_of_a_task_is_backed_up(home: Path, tmp_path: Path) -> None:
     """Queued, running and ended tasks are in the backup as they are."""
 
     back_up(data_of(home), tmp_path / "backup.tar")

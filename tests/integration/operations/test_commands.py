@@ -13,7 +13,7 @@ from tests.integration.task_server import Client
 
 
 async def test_serve_prints_where_it_listens_and_ends_at_sigterm(tmp_path: Path) -> None:
-    """Port 0 takes a free port and prints it with a curl line; SIGTERM ends with exit code 0."""
+    """With port 0 it prints the chosen port in a curl command; after SIGTERM the exit code is 0."""
     arguments = ("server.py", "--port", "0", "--data-dir", str(tmp_path))
     async with server(*arguments) as (process, url), aiohttp.ClientSession() as http:
         status, _ = await Client(url, http).request("GET", "/healthz")
@@ -28,7 +28,7 @@ async def test_serve_prints_where_it_listens_and_ends_at_sigterm(tmp_path: Path)
 
 
 async def test_the_demo_saves_a_picture_and_prints_its_path(tmp_path: Path) -> None:
-    """`demo` ends with the path of a picture, exit code 0."""
+    """`demo` prints the path of a picture, and the exit code is 0."""
     finished = await run(
         "-m", "phoenix_compat", "demo", "--out", str(tmp_path), PHOENIX_COMPAT_EMULATOR_SPEED="20"
     )
@@ -41,7 +41,7 @@ async def test_the_demo_saves_a_picture_and_prints_its_path(tmp_path: Path) -> N
 
 
 async def test_the_job_runs_against_a_separate_emulator(tmp_path: Path) -> None:
-    """With token and base URL set, the server drives the emulator of another process."""
+    """With a token and a base URL, the server uses the emulator in another process."""
     emulator = ("server.py", "emulator", "--port", "0", "--speed", "20")
     async with (
         server(*emulator) as (_, emulator_url),
@@ -60,8 +60,8 @@ async def test_the_job_runs_against_a_separate_emulator(tmp_path: Path) -> None:
     assert last["result_data"]["image_url"].startswith(emulator_url)
 
 
-async def test_settings_that_cannot_work_are_all_named() -> None:
-    """Bad and unknown settings end the command with exit code 2 and a line for each."""
+async def test_all_invalid_settings_are_named() -> None:
+    """Invalid and unknown settings end the command with exit code 2 and a line for each."""
     finished = await run(
         "server.py",
         PHOENIX_COMPAT_PORT="99999",
@@ -76,7 +76,7 @@ async def test_settings_that_cannot_work_are_all_named() -> None:
 
 
 async def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
-    """A second server on one port ends with exit code 2 and says so."""
+    """A second server on the same port ends with exit code 2 and says why."""
     async with server("server.py", "--port", "0", "--data-dir", str(tmp_path / "a")) as (_, url):
         port = url.rpartition(":")[2]
 
@@ -88,7 +88,7 @@ async def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
 
 
 async def test_a_data_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
-    """A data directory that cannot be made ends with exit code 2, without a traceback."""
+    """A data directory that cannot be created leads to exit code 2, without a traceback."""
     (tmp_path / "file").write_text("")
 
     finished = await run("server.py", "--port", "0", "--data-dir", str(tmp_path / "file" / "data"))
@@ -98,7 +98,7 @@ async def test_a_data_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> 
 
 
 async def test_conformance_serve_hosts_the_reference_channels() -> None:
-    """`conformance serve` prints where the reference channel set listens."""
+    """`conformance serve` prints its URL, and its reference channels can be joined."""
     command = ("-m", "phoenix_compat", "conformance", "serve", "--port", "0")
     async with (
         server(*command) as (_, url),

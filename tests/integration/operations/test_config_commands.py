@@ -10,16 +10,16 @@ from tests.integration.operations.commands import run
 COMMAND = ("-m", "phoenix_compat")
 
 
-def written(path: Path, text: str) -> str:
-    """A configuration file with this text, as an argument."""
+def config_file(path: Path, text: str) -> str:
+    """Write a configuration file; returns its path as an argument."""
     path.write_text(text)
     path.chmod(0o600)
     return str(path)
 
 
-async def test_config_show_tells_where_each_value_comes_from(tmp_path: Path) -> None:
-    """Value and origin of every setting, the token masked; as lines and as JSON."""
-    config = written(tmp_path / "c.toml", 'port = 4100\nreplicate_api_token = "r8_mine"')
+async def test_config_show_prints_where_each_value_comes_from(tmp_path: Path) -> None:
+    """Value and origin of every setting, with the token masked, as lines and as JSON."""
+    config = config_file(tmp_path / "c.toml", 'port = 4100\nreplicate_api_token = "r8_mine"')
 
     lines = await run(*COMMAND, "config", "show", "--origin", "--config", config)
     table = await run(*COMMAND, "config", "show", "--json", PHOENIX_COMPAT_CONFIG=config)
@@ -32,14 +32,14 @@ async def test_config_show_tells_where_each_value_comes_from(tmp_path: Path) -> 
 
 
 async def test_check_config_is_an_exit_code(tmp_path: Path) -> None:
-    """0 for settings that work, 2 with a line for each mistake, also those found only in use."""
-    task_types = written(tmp_path / "task_types.toml", "[poster]\ntask_type = 1")
-    sound = written(tmp_path / "sound.toml", "port = 4100")
-    wrong = written(
+    """0 for valid settings; 2 with a line for each error, even in files that settings name."""
+    task_types = config_file(tmp_path / "task_types.toml", "[poster]\ntask_type = 1")
+    valid = config_file(tmp_path / "valid.toml", "port = 4100")
+    wrong = config_file(
         tmp_path / "wrong.toml", 'task_types_file = "task_types.toml"\nfile_hosts = ["a b"]'
     )
 
-    good = await run(*COMMAND, "check-config", "--config", sound)
+    good = await run(*COMMAND, "check-config", "--config", valid)
     bad = await run(*COMMAND, "check-config", "--config", wrong)
 
     assert (good.code, good.err) == (0, "")

@@ -1,4 +1,4 @@
-"""The doctor: each line says how it stands and what to do."""
+"""The doctor: each check has a status, a detail and a remedy."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ NOW = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """Replicate's stand-in."""
+    """An emulator of Replicate."""
     async with Emulator(EmulatorSettings()) as running:
         yield running
 
 
-async def found(settings: Settings) -> Mapping[str, Finding]:
+async def findings_of(settings: Settings) -> Mapping[str, Finding]:
     """All findings, by name."""
     origins = dict.fromkeys(Settings.model_fields, "default")
     configuration = Configuration(settings=settings, origins=origins, file=None)
     return {finding.name: finding async for finding in examine(configuration)}
 
 
-async def test_a_server_that_lacks_nothing(tmp_path: Path, emulator: Emulator) -> None:
-    """Beside a running server with a token and a public URL every finding is ok."""
+async def test_a_server_without_problems(tmp_path: Path, emulator: Emulator) -> None:
+    """With a running server, a token and a public URL every finding is ok."""
     own = settings_for(tmp_path)
     async with product(own) as client:
         port = int(client.url.rpartition(":")[2])
-        findings = await found(
+        findings = await findings_of(
             settings_for(
                 tmp_path,
                 port=port,
@@ -69,7 +69,7 @@ async def test_a_server_that_lacks_nothing(tmp_path: Path, emulator: Emulator) -
 
 
 async def test_a_token_that_is_refused(serve: Serve, tmp_path: Path) -> None:
-    """401 is a failure, with the page where a new token is made; no token is none."""
+    """A 401 is a failure; the remedy names the page for new tokens."""
 
     async def refuse(_request: web.Request) -> web.Response:
         return web.json_response({"detail": "You did not pass a token", "status": 401}, status=401)
@@ -78,7 +78,7 @@ async def test_a_token_that_is_refused(serve: Serve, tmp_path: Path) -> None:
     app.router.add_get("/v1/account", refuse)
     url = f"{await serve(app)}/v1"
 
-    findings = await found(
+    findings = await findings_of(
         settings_for(tmp_path, port=0, replicate_api_token="r8_no", replicate_base_url=url)
     )
 
@@ -87,17 +87,17 @@ async def test_a_token_that_is_refused(serve: Serve, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "status", "told"),
+    ("seconds", "status", "detail"),
     [
         (3.0, "ok", "3 s ahead of the provider's"),
         (-3_600.0, "fail", "3600 s behind the provider's"),
     ],
 )
-def test_a_clock_that_is_wrong(seconds: float, status: str, told: str) -> None:
-    """More than half a minute is a failure."""
+def test_a_clock_that_is_wrong(seconds: float, status: str, detail: str) -> None:
+    """A difference of more than half a minute is a failure."""
     finding = clock_finding(REAL, NOW + timedelta(seconds=seconds))
 
-    assert (finding.status, finding.detail) == (status, told)
+    assert (finding.status, finding.detail) == (status, detail)
     assert clock_finding(replace(REAL, date=None), NOW).status == "warn"
 
 
@@ -110,8 +110,8 @@ def test_a_clock_that_is_wrong(seconds: float, status: str, told: str) -> None:
         (502, "is it running"),
     ],
 )
-async def test_a_proxy_that_stands_in_the_way(serve: Serve, status: int, remedy: str) -> None:
-    """The status of the refused upgrade says what the proxy does wrong."""
+async def test_a_proxy_that_refuses_websockets(serve: Serve, status: int, remedy: str) -> None:
+    """The status of the refused upgrade leads to the remedy."""
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(status=status)
@@ -125,8 +125,8 @@ async def test_a_proxy_that_stands_in_the_way(serve: Serve, status: int, remedy:
     assert remedy in finding.remedy
 
 
-def test_a_port_that_another_program_has() -> None:
-    """It is told with how to find who."""
+def test_a_port_that_another_program_uses() -> None:
+    """The remedy names the command that finds the program."""
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         other.close()
         free = check_port(Settings(port=0))
@@ -139,7 +139,7 @@ def test_a_port_that_another_program_has() -> None:
 
 
 def test_a_database_that_is_damaged_or_old(tmp_path: Path) -> None:
-    """A page that went bad is a failure, an older schema and a large WAL are warnings."""
+    """A damaged page is a failure, a large WAL is a warning."""
     settings = Settings(data_dir=make_data_dir(tmp_path))
     path = settings.database_path
     assert check_database(settings).detail.startswith("6 tasks, integrity_check ok")
@@ -158,7 +158,7 @@ def test_a_database_that_is_damaged_or_old(tmp_path: Path) -> None:
 
 
 async def test_the_command(tmp_path: Path) -> None:
-    """Lines for people or JSON; exit code 1 when something fails, also when it is the settings."""
+    """Lines for people or JSON; the exit code is 1 if a check fails, also for wrong settings."""
     command = ("-m", "phoenix_compat", "doctor", "--data-dir", str(tmp_path))
 
     lines = await run(*command, PHOENIX_COMPAT_PORT="0")

@@ -1,4 +1,4 @@
-"""`init`: questions, a token that is checked, and a file that nobody else may read."""
+"""`init`: its questions, the check of the token, and the file, which other users cannot read."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ INIT = ("-m", "phoenix_compat", "init", "--config")
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """Replicate's stand-in."""
+    """An emulator of Replicate."""
     async with Emulator(EmulatorSettings()) as running:
         yield running
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """The file to write, in a folder that is not there yet."""
+    """The file to write, in a folder that does not exist yet."""
     return tmp_path / "etc" / "c.toml"
 
 
-async def answering(answers: str, *arguments: str, **changes: str) -> Finished:
+async def run_with_answers(answers: str, *arguments: str, **changes: str) -> Finished:
     """Run a command with these lines on its standard input."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *arguments),
@@ -61,10 +61,10 @@ def values_of(path: Path) -> dict[str, object]:
 
 
 async def test_the_questions_become_a_file(path: Path, emulator: Emulator) -> None:
-    """The token is checked with the provider, is not printed, and the file is private."""
+    """The token is checked with the provider and not printed; only the owner can read the file."""
     answers = "r8_mine\nhttps://pictures.example\n\n4100\n"
 
-    done = await answering(answers, *INIT, str(path), REPLICATE_BASE_URL=emulator.base_url)
+    done = await run_with_answers(answers, *INIT, str(path), REPLICATE_BASE_URL=emulator.base_url)
     checked = await run("-m", "phoenix_compat", "check-config", "--config", str(path))
 
     assert done.code == 0, done.err
@@ -82,7 +82,7 @@ async def test_the_questions_become_a_file(path: Path, emulator: Emulator) -> No
 
 
 async def test_flags_answer_everything(path: Path, tmp_path: Path) -> None:
-    """With --yes nothing is asked; an existing file is only replaced with --force."""
+    """With --yes there are no questions; an existing file is replaced only with --force."""
     command = (*INIT, str(path), "--yes", "--port", "4200", "--data-dir", str(tmp_path / "d"))
 
     first = await run(*command)
@@ -94,8 +94,8 @@ async def test_flags_answer_everything(path: Path, tmp_path: Path) -> None:
     assert values_of(path) == {"port": 4200, "host": "::1", "data_dir": str(tmp_path / "d")}
 
 
-async def test_nothing_is_written_of_answers_that_cannot_work(path: Path, serve: Serve) -> None:
-    """A setting that is wrong, and a token that is refused, end with exit code 2 and no file."""
+async def test_invalid_answers_write_nothing(path: Path, serve: Serve) -> None:
+    """An invalid setting and a refused token lead to exit code 2 and no file."""
 
     async def refuse(_request: web.Request) -> web.Response:
         return web.json_response({"detail": "no"}, status=401)
@@ -109,16 +109,16 @@ async def test_nothing_is_written_of_answers_that_cannot_work(path: Path, serve:
 
     wrong = await run(*INIT, str(path), "--yes", "--public-url", "example")
     refused = await run(*INIT, str(path), "--yes", **changes)
-    there = path.exists()  # noqa: ASYNC240 - nothing else runs
+    is_written = path.exists()  # noqa: ASYNC240 - nothing else runs
     unchecked = await run(*INIT, str(path), "--yes", "--no-check", **changes)
 
-    assert (wrong.code, refused.code, unchecked.code, there) == (2, 2, 0, False)
+    assert (wrong.code, refused.code, unchecked.code, is_written) == (2, 2, 0, False)
     assert "--public-url: " in wrong.err
     assert "refuses the token with status 401" in refused.err
 
 
-async def test_a_link_is_not_written_through_or_over(path: Path) -> None:
-    """What is there is left alone without --force, even a link to a file that is not there."""
+async def test_a_link_is_not_followed_or_replaced(path: Path) -> None:
+    """Without --force, even a dangling link is left as it is."""
     path.parent.mkdir()
     path.symlink_to("nowhere.toml")  # noqa: ASYNC240 - nothing else runs
 
@@ -130,9 +130,9 @@ async def test_a_link_is_not_written_through_or_over(path: Path) -> None:
     assert not path.exists()  # noqa: ASYNC240 - nothing else runs
 
 
-def test_the_file_of_an_installed_service_is_not_passed_by(tmp_path: Path) -> None:
-    """Where a service has its file, another in the working directory would not reach it: the error
-    says what to edit; a file that is named is written as ever."""
+def test_the_file_of_an_installed_service_is_not_bypassed(tmp_path: Path) -> None:
+    """An installed service would not read a file in the working directory, so the error says which
+    file to edit; a named file is written as usual."""
     installed = tmp_path / "config.toml"
     assert path_to_write(None, installed) == Path("phoenix-compat.toml")
     installed.touch()
@@ -144,7 +144,7 @@ def test_the_file_of_an_installed_service_is_not_passed_by(tmp_path: Path) -> No
 
 
 def test_the_file_names_every_setting(tmp_path: Path) -> None:
-    """Each stands there with its meaning, commented out; as it stands the file changes nothing."""
+    """Each setting is there with its description, but commented out."""
     text = config_text({"host": 'a"b\\c\u007f'})
     path = tmp_path / "c.toml"
     path.write_text(config_text({}))
@@ -158,7 +158,7 @@ def test_the_file_names_every_setting(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("before", "after"), [(0o640, 0o640), (0o644, 0o640), (0o600, 0o600)])
 def test_a_replaced_file_keeps_its_group(tmp_path: Path, before: int, after: int) -> None:
-    """A service that reads its file by its group still can after --force; others never can."""
+    """A service in the group can still read the file after --force; other users never can."""
     path = tmp_path / "config.toml"
     path.write_text("port = 4001\n")
     path.chmod(before)

@@ -1,4 +1,4 @@
-"""Pruning: old tasks go with what is only theirs; everything else stays."""
+"""Pruning: old tasks are deleted with what only they use; everything else stays."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ COMMAND = ("-m", "phoenix_compat", "prune", "--data-dir")
 def home(tmp_path: Path) -> Path:
     """A data directory whose completed and failed tasks ended two days ago."""
     home = make_data_dir(tmp_path)
-    aged(home, "1 = 1", days=2)
+    set_age(home, "1 = 1", days=2)
     for path in (home / "files").rglob("*.*"):
         long_ago_s = (NOW - timedelta(days=2)).timestamp()
         os.utime(path, (long_ago_s, long_ago_s))
     return home
 
 
-def aged(home: Path, which: str, days: float) -> None:
-    """Let ended tasks have ended so many days ago."""
+def set_age(home: Path, which: str, days: float) -> None:
+    """Set the time of ended tasks to so many days ago."""
     at = (NOW - timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection, connection:
         connection.execute(
@@ -48,8 +48,8 @@ def aged(home: Path, which: str, days: float) -> None:
         )
 
 
-def give(home: Path, status: str, files: list[StoredFile]) -> None:
-    """Let the tasks of a status have these files."""
+def set_files(home: Path, status: str, files: list[StoredFile]) -> None:
+    """Give the tasks of a status these files."""
     with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection, connection:
         text = json.dumps([file.document() for file in files])
         connection.execute("UPDATE tasks SET files = ? WHERE status = ?", (text, status))
@@ -64,9 +64,9 @@ def statuses(home: Path) -> list[str]:
 def rows_of(home: Path, table: str) -> int:
     with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection:
         query = f"SELECT count(*) FROM {table} JOIN tasks ON tasks.id = task_id"  # noqa: S608 - our own text
-        kept = connection.execute(query).fetchone()[0]
-        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == kept  # noqa: S608 - our own text
-    return int(kept)
+        count = connection.execute(query).fetchone()[0]
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == count  # noqa: S608 - our own text
+    return int(count)
 
 
 def names_in(home: Path) -> set[str]:
@@ -83,15 +83,15 @@ async def opened(home: Path) -> AsyncIterator[tuple[TaskStore, Archive]]:
         await archive.close()
 
 
-async def pruned(home: Path, days: float) -> PruneResult:
+async def prune(home: Path, days: float) -> PruneResult:
     """Prune what ended so many days ago."""
     async with opened(home) as (store, archive):
         return await prune_tasks(store, archive, NOW - timedelta(days=days))
 
 
-def test_old_tasks_go_with_all_that_is_theirs(home: Path) -> None:
-    """Ended tasks, their history, predictions and files go; unfinished tasks stay."""
-    done = asyncio.run(pruned(home, days=1))
+def test_old_tasks_are_deleted_with_all_their_data(home: Path) -> None:
+    """Ended tasks, their events, predictions and files are deleted; unfinished tasks stay."""
+    done = asyncio.run(prune(home, days=1))
 
     assert done == PruneResult(tasks=2, freed_bytes=4 * len("picture 1"))
     assert statuses(home) == ["running", "submitting", "queued", "queued"]
@@ -101,45 +101,45 @@ def test_old_tasks_go_with_all_that_is_theirs(home: Path) -> None:
 
 
 def test_younger_tasks_stay(home: Path) -> None:
-    """What ended within the time is not touched."""
-    aged(home, "status = 'completed'", days=0.5)
+    """Tasks that ended more recently are not deleted."""
+    set_age(home, "status = 'completed'", days=0.5)
 
-    assert asyncio.run(pruned(home, days=1)).tasks == 1
+    assert asyncio.run(prune(home, days=1)).tasks == 1
 
     assert statuses(home)[0] == "completed"
     assert len(names_in(home)) == 4
 
 
-def test_a_file_that_a_younger_task_has_too_stays(home: Path) -> None:
-    """The same picture twice is one file, and goes with the last task that has it."""
+def test_a_file_that_a_younger_task_uses_too_stays(home: Path) -> None:
+    """The same picture in two tasks is one file, and is deleted with the last task that uses it."""
     shared = make_stored_file(home / "files", "picture 1")
-    give(home, "failed", [shared])
-    aged(home, "status = 'failed'", days=0.5)
+    set_files(home, "failed", [shared])
+    set_age(home, "status = 'failed'", days=0.5)
 
-    done = asyncio.run(pruned(home, days=1))
+    done = asyncio.run(prune(home, days=1))
 
     assert done.tasks == 1
     assert {name.partition(".")[0] for name in names_in(home)} == {shared.sha256}
 
 
-def test_a_file_that_was_just_kept_stays(home: Path) -> None:
-    """Somebody may be about to name it in a row: within the hour no file goes."""
+def test_a_new_file_stays(home: Path) -> None:
+    """A file younger than an hour is not deleted: its task may not be stored yet."""
     young = make_stored_file(home / "files", "picture 2")
 
-    asyncio.run(pruned(home, days=1))
+    asyncio.run(prune(home, days=1))
 
     assert {name.partition(".")[0] for name in names_in(home)} == {young.sha256}
 
 
-def test_many_go_batch_after_batch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch is a transaction of its own; all of them together are all old tasks."""
+def test_tasks_are_deleted_in_batches(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch is a transaction; together they delete all old tasks."""
     monkeypatch.setattr(pruning, "BATCH_SIZE", 1)
 
-    assert asyncio.run(pruned(home, days=1)).tasks == 2
+    assert asyncio.run(prune(home, days=1)).tasks == 2
 
 
 def test_the_command(home: Path) -> None:
-    """--dry-run only counts; beside a server it refuses and names the setting; else it deletes."""
+    """--dry-run only counts; while a server runs it refuses and names the setting."""
     command = (*COMMAND, str(home), "--older-than", "1")
     with lock_file(home / "tasks.sqlite3"):
         counted = asyncio.run(run(*command, "--dry-run"))

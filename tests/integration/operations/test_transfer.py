@@ -1,4 +1,4 @@
-"""Tasks as JSON lines: out of one store, into another, all or none."""
+"""Export and import of tasks as JSON lines: all or none."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def lines(home: Path) -> list[bytes]:
     return list(export_lines(home, SCHEMA))
 
 
-def taken(path: Path, lines: list[bytes], *, with_unfinished: bool = True) -> ImportResult:
+def import_into(path: Path, lines: list[bytes], *, with_unfinished: bool = True) -> ImportResult:
     """Import the lines."""
     return import_lines(path, SCHEMA, lines, with_unfinished=with_unfinished)
 
 
-def asked(path: Path, sql: str) -> list[tuple[object, ...]]:
+def query(path: Path, sql: str) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(sql).fetchall()
 
@@ -69,44 +69,44 @@ def changed(line: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
     return json.dumps(document).encode()
 
 
-def test_every_task_comes_over_with_its_history(
+def test_every_task_is_imported_with_its_history(
     home: Path, lines: list[bytes], tmp_path: Path
 ) -> None:
-    """Columns, events and predictions are the same there; exporting there gives the same lines."""
+    """Columns, events and predictions are the same, and a new export gives the same lines."""
     there = tmp_path / "there" / "tasks.sqlite3"
 
-    done = taken(there, lines)
+    done = import_into(there, lines)
 
     assert done == ImportResult(added=6)
     for sql in (EVENTS, PREDICTIONS):
-        assert asked(there, sql) == asked(home, sql)
+        assert query(there, sql) == query(home, sql)
     assert list(export_lines(there, SCHEMA)) == lines
-    assert asked(there, "PRAGMA foreign_key_check") == []
-    assert len(asked(there, TASKS)) == 6
+    assert query(there, "PRAGMA foreign_key_check") == []
+    assert len(query(there, TASKS)) == 6
 
 
-def test_importing_twice_is_importing_once(lines: list[bytes], tmp_path: Path) -> None:
-    """Tasks that are there already stay as they are, whatever the line says."""
+def test_a_second_import_changes_nothing(lines: list[bytes], tmp_path: Path) -> None:
+    """Tasks that exist already are not changed, whatever the line says."""
     there = tmp_path / "tasks.sqlite3"
-    taken(there, lines)
-    before = asked(there, TASKS)
+    import_into(there, lines)
+    before = query(there, TASKS)
     other = [changed(line, lambda task: task.update(model="else/where")) for line in lines]
 
-    assert taken(there, other) == ImportResult(known=6)
+    assert import_into(there, other) == ImportResult(known=6)
 
-    assert asked(there, TASKS) == before
+    assert query(there, TASKS) == before
 
 
-def test_unfinished_tasks_come_only_when_asked_for(lines: list[bytes], tmp_path: Path) -> None:
-    """Two servers would work on them, and both be billed."""
-    done = taken(tmp_path / "tasks.sqlite3", lines, with_unfinished=False)
+def test_unfinished_tasks_are_imported_only_on_request(lines: list[bytes], tmp_path: Path) -> None:
+    """Otherwise two servers would work on them, and both would pay."""
+    done = import_into(tmp_path / "tasks.sqlite3", lines, with_unfinished=False)
 
     assert done == ImportResult(added=2, left_out=4)
-    assert {row[1] for row in asked(tmp_path / "tasks.sqlite3", TASKS)} == {"completed", "failed"}
+    assert {row[1] for row in query(tmp_path / "tasks.sqlite3", TASKS)} == {"completed", "failed"}
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         (lambda task: task.pop("model"), "missing required field `model`"),
         (lambda task: task.update(colour="red"), "unknown field `colour`"),
@@ -124,55 +124,55 @@ def test_unfinished_tasks_come_only_when_asked_for(lines: list[bytes], tmp_path:
         (lambda task: task["files"][0].update(sha256="0" * 64), "path must contain the sha256"),
     ],
 )
-def test_a_line_that_is_wrong_is_named_and_nothing_comes(
-    lines: list[bytes], tmp_path: Path, change: Callable[[dict[str, Any]], object], told: str
+def test_an_invalid_line_is_named_and_nothing_is_imported(
+    lines: list[bytes], tmp_path: Path, change: Callable[[dict[str, Any]], object], reason: str
 ) -> None:
-    """The error has the line's number and the field; the lines before it are not added either."""
+    """The error has the line number and the field; the lines before it are not imported either."""
     there = tmp_path / "tasks.sqlite3"
     wrong = [*lines[1:], changed(lines[0], change)]
 
-    with pytest.raises(TransferError, match=rf"line 6: .*{told}") as refused:
-        taken(there, wrong)
+    with pytest.raises(TransferError, match=rf"line 6: .*{reason}") as refused:
+        import_into(there, wrong)
 
     assert str(refused.value).endswith("\nnothing was imported")
-    assert asked(there, TASKS) == []
+    assert query(there, TASKS) == []
 
 
 @pytest.mark.parametrize("levels", [600, 900, 5_000])
-def test_a_line_that_nests_too_deep_is_named(
+def test_a_line_that_is_nested_too_deep_is_named(
     lines: list[bytes], tmp_path: Path, levels: int
 ) -> None:
-    """What is imported is read again by code that may recurse."""
+    """Imported values are read by code that may recurse."""
     deep = changed(lines[0], lambda line: line["input"].update(mask="DEEP"))
     deep = deep.replace(b'"DEEP"', b"[" * levels + b"]" * levels)
 
     with pytest.raises(TransferError, match=r"line 1: .*nested"):
-        taken(tmp_path / "new.sqlite3", [deep])
+        import_into(tmp_path / "new.sqlite3", [deep])
 
 
-def test_all_wrong_lines_are_named_up_to_a_limit(lines: list[bytes], tmp_path: Path) -> None:
-    """No JSON, no UTF-8, a task twice, another task's prediction: each by its line."""
+def test_all_invalid_lines_are_named_up_to_a_limit(lines: list[bytes], tmp_path: Path) -> None:
+    """Invalid JSON, invalid UTF-8, a repeated task, another task's prediction: each by its line."""
     stolen = changed(lines[0], lambda task: task.update(id="another"))
     wrong = [lines[0], b"{", b'"\xff"', lines[0], b"\n", stolen]
 
     with pytest.raises(TransferError) as refused:
-        taken(tmp_path / "tasks.sqlite3", wrong)
+        import_into(tmp_path / "tasks.sqlite3", wrong)
     with pytest.raises(TransferError) as many:
-        taken(tmp_path / "tasks.sqlite3", [b"{}"] * 100)
+        import_into(tmp_path / "tasks.sqlite3", [b"{}"] * 100)
 
     named = [line.partition(":")[0] for line in str(refused.value).splitlines()]
     assert named == ["line 2", "line 3", "line 4", "line 6", "nothing was imported"]
     assert len(str(many.value).splitlines()) == 22
 
 
-def test_an_import_refuses_to_run_beside_a_server(lines: list[bytes], home: Path) -> None:
-    """Who holds the database is not disturbed."""
+def test_an_import_refuses_while_a_server_runs(lines: list[bytes], home: Path) -> None:
+    """A locked database is not changed."""
     with lock_file(home), pytest.raises(StoreInUseError, match="stop it first"):
-        taken(home, lines)
+        import_into(home, lines)
 
 
-def test_an_older_database_is_upgraded_before_an_export(home: Path) -> None:
-    """Lines have one shape; the error says which command makes it."""
+def test_an_older_database_must_be_upgraded_before_an_export(home: Path) -> None:
+    """Lines have one format; the error names the command that upgrades."""
     with closing(sqlite3.connect(home)) as connection:
         connection.execute("PRAGMA user_version = 1")
 
@@ -181,7 +181,7 @@ def test_an_older_database_is_upgraded_before_an_export(home: Path) -> None:
 
 
 def test_the_commands_work_through_a_file(home: Path, tmp_path: Path) -> None:
-    """`export` writes the file that `import` reads; an error leaves with exit code 2."""
+    """`export` writes the file that `import` reads; an error leads to exit code 2."""
     out, there = str(tmp_path / "tasks.jsonl"), str(tmp_path / "there")
     command = ("-m", "phoenix_compat")
 
@@ -196,7 +196,7 @@ def test_the_commands_work_through_a_file(home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         (lambda task: task.update(created_at="2026-99-99T99:99:99.999Z"), "created_at: expected a"),
         (lambda task: task.update(not_before="2026-02-30T10:00:00.000Z"), "not_before: expected"),
@@ -228,16 +228,16 @@ def test_the_commands_work_through_a_file(home: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_every_value_is_what_its_field_holds(
-    lines: list[bytes], tmp_path: Path, change: Callable[[dict[str, Any]], object], told: str
+def test_every_value_is_checked(
+    lines: list[bytes], tmp_path: Path, change: Callable[[dict[str, Any]], object], reason: str
 ) -> None:
-    """A value that could not be read again is refused by the line, the field and what it holds."""
+    """A value that could not be read later is refused; the error names line, field and format."""
     there = tmp_path / "tasks.sqlite3"
 
-    with pytest.raises(TransferError, match=rf"line 1: .*({told})"):
-        taken(there, [changed(lines[0], change)])
+    with pytest.raises(TransferError, match=rf"line 1: .*({reason})"):
+        import_into(there, [changed(lines[0], change)])
 
-    assert asked(there, TASKS) == []
+    assert query(there, TASKS) == []
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -255,8 +255,8 @@ def readable(path: Path) -> bool:
         async with await TaskStore.open(path, SCHEMA) as store:
             tasks = await store.list(limit=100)
             events = [event for task in tasks for event in await store.events(task.id)]
-            harmed = [one.id for one in tasks if one.unreadable]
-            return not harmed and not any(event.unreadable for event in events)
+            unreadable = [one.id for one in tasks if one.unreadable]
+            return not unreadable and not any(event.unreadable for event in events)
 
     return asyncio.run(read())
 
@@ -275,7 +275,7 @@ _SCALARS = (
 @given(data=st.data())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_line_makes_a_row_that_cannot_be_read(data: st.DataObject) -> None:
-    """Whatever one field of a line is changed to: it is refused, or can be read where it is."""
+    """Whatever one field of a line is changed to, the line is refused, or its row can be read."""
     line = json.loads(data.draw(st.sampled_from(_lines())))
     place = data.draw(st.sampled_from(["task", "events", "predictions", "files"]))
     target = line
@@ -286,9 +286,9 @@ def test_no_line_makes_a_row_that_cannot_be_read(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tasks.sqlite3"
         try:
-            taken(path, [json.dumps(line).encode()])
+            import_into(path, [json.dumps(line).encode()])
         except TransferError:
-            assert asked(path, TASKS) == []
+            assert query(path, TASKS) == []
         else:
             assert readable(path)
             assert len(list(export_lines(path, SCHEMA, pytest.fail))) == 1
@@ -321,14 +321,14 @@ _TIMES = st.datetimes(datetime(1970, 1, 2), datetime(9998, 1, 1), timezones=st.j
     steps=st.integers(0, 3),
 )
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_what_is_exported_can_be_imported(
+def test_exports_can_be_imported(
     input_data: dict[str, Any],
     result: dict[str, Any],
     not_before: datetime,
     deadline_s: float | None,
     steps: int,
 ) -> None:
-    """Whatever a task is made of, and wherever it stands: nothing is left out, nothing refused."""
+    """Whatever the values and the state of a task, it is neither left out nor refused."""
     params = dataclasses.replace(order(), input_data=input_data, deadline_s=deadline_s)
 
     async def fill(path: Path) -> None:
@@ -349,13 +349,13 @@ def test_what_is_exported_can_be_imported(
         here, there = Path(folder) / "here", Path(folder) / "there"
         asyncio.run(fill(here))
         lines = list(export_lines(here, SCHEMA, pytest.fail))
-        assert taken(there, lines) == ImportResult(added=1)
+        assert import_into(there, lines) == ImportResult(added=1)
         assert list(export_lines(there, SCHEMA, pytest.fail)) == lines
 
 
 def test_a_task_that_cannot_be_read_is_left_out_and_named(home: Path, tmp_path: Path) -> None:
-    """The others are exported; which is missing, and what of it, is told without its value."""
-    (first, _), (second, _), *_ = asked(home, "SELECT id, number FROM tasks ORDER BY number")
+    """The others are exported; the output names the missing tasks and columns, but no values."""
+    (first, _), (second, _), *_ = query(home, "SELECT id, number FROM tasks ORDER BY number")
     put(home, "tasks", "input", "{" + SECRET, 1)
     put(home, "events", "at", "2026-99-99", second)
     put(home, "tasks", "id", b"\xff", 6)
@@ -372,4 +372,4 @@ def test_a_task_that_cannot_be_read_is_left_out_and_named(home: Path, tmp_path: 
     assert "left out: task number 6: id: expected" in written.err
     assert written.err.endswith("3 tasks exported\n3 tasks left out, because they cannot be read\n")
     assert SECRET not in written.err
-    assert taken(tmp_path / "there", out.read_bytes().splitlines()) == ImportResult(added=3)
+    assert import_into(tmp_path / "there", out.read_bytes().splitlines()) == ImportResult(added=3)

@@ -1,4 +1,4 @@
-"""Commands and maintenance on a database with rows that cannot be read: they do their work."""
+"""Commands and maintenance work on a database with rows that cannot be read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.pruning import PruneResult, prune_tasks
 from phoenix_compat.tasks.store.sqlite.database_copy import inspect_database
 from phoenix_compat.tasks.store.task_store import TaskStore
-from tests.integration.operations.test_prune import NOW, aged, names_in, statuses
+from tests.integration.operations.test_prune import NOW, names_in, set_age, statuses
 from tests.integration.store.stored_tasks import SCHEMA_VERSION, make_data_dir
 from tests.integration.store.unreadable_harness import UNREADABLE_VALUES, allow_nulls, put, stored
 from tests.integration.worker.worker_harness import SCHEMA
@@ -26,14 +26,14 @@ from tests.integration.worker.worker_harness import SCHEMA
 def home(tmp_path: Path) -> Path:
     """A data directory with a task in every state; the ended ones ended two days ago."""
     home = make_data_dir(tmp_path / "home")
-    aged(home, "1 = 1", days=2)
+    set_age(home, "1 = 1", days=2)
     for file in (home / "files").rglob("*.*"):
         os.utime(file, (0, 0))
     allow_nulls(home / "tasks.sqlite3")
     return home
 
 
-async def pruned(home: Path) -> PruneResult:
+async def prune(home: Path) -> PruneResult:
     """Prune what ended a day ago."""
     async with await TaskStore.open(home / "tasks.sqlite3", SCHEMA) as store:
         archive = Archive(home / "files", min_free_bytes=0)
@@ -44,10 +44,10 @@ async def pruned(home: Path) -> PruneResult:
             await archive.close()
 
 
-def test_every_command_does_its_work(home: Path, tmp_path: Path) -> None:
-    """Counting, pruning and a backup that is read back, whatever stands in one row."""
+def test_every_command_works(home: Path, tmp_path: Path) -> None:
+    """Counting, pruning and a backup with verification, whatever value one row has."""
     path = home / "tasks.sqlite3"
-    # An id that is changed leaves events behind that are nobody's: that is damage, and told.
+    # A changed id leaves events without a task: that is damage, and reported as such.
     for column in UNREADABLE_VALUES.keys() - {"id"}:
         for value in UNREADABLE_VALUES[column]:
             put(path, "tasks", column, value, 1)
@@ -55,38 +55,38 @@ def test_every_command_does_its_work(home: Path, tmp_path: Path) -> None:
             assert inspect_database(path, SCHEMA_VERSION).tasks == 6
         assert backed_up(home, tmp_path / f"{column}.tar").tasks == 6
 
-    assert asyncio.run(pruned(home)).tasks == 1
+    assert asyncio.run(prune(home)).tasks == 1
     assert stored(path, "SELECT count(*) FROM tasks WHERE status = 'failed'") == [(0,)]
 
 
 @pytest.mark.parametrize("value", UNREADABLE_VALUES["completed_at"])
 def test_an_ended_task_without_a_time_goes_by_its_last_change(home: Path, value: object) -> None:
-    """It neither stays for ever nor goes before its time."""
+    """It is neither kept for ever nor deleted too early."""
     path = home / "tasks.sqlite3"
     put(path, "tasks", "completed_at", value, 1)
 
-    assert asyncio.run(pruned(home)).tasks == 1
+    assert asyncio.run(prune(home)).tasks == 1
     assert statuses(home)[0] == "completed"
 
     put(path, "tasks", "updated_at", "2026-01-05T10:00:00.000Z", 1)
     assert count_old(path, NOW - timedelta(days=1)) == 1
-    assert asyncio.run(pruned(home)).tasks == 1
+    assert asyncio.run(prune(home)).tasks == 1
 
 
-def test_a_file_stays_that_an_unreadable_row_may_have(home: Path) -> None:
-    """Whatever is wrong with its list of files: what is named in it is not deleted."""
+def test_a_file_that_an_unreadable_row_may_name_is_not_deleted(home: Path) -> None:
+    """A file whose hash occurs in an unreadable list of files is not deleted."""
     path = home / "tasks.sqlite3"
     names = names_in(home)
     sha256 = min(names).partition(".")[0]
     put(path, "tasks", "files", f'[{{"sha256": "{sha256}", ', 6)
 
-    asyncio.run(pruned(home))
+    asyncio.run(prune(home))
 
     assert {name.partition(".")[0] for name in names_in(home)} == {sha256}
 
 
 def backed_up(home: Path, out: Path) -> Manifest:
-    """Write a backup, which is read back."""
+    """Write and verify a backup."""
     data = Data(
         database=home / "tasks.sqlite3", files=home / "files", schema_version=SCHEMA_VERSION
     )

@@ -1,4 +1,4 @@
-"""`upgrade`: a database of version 1, kept as a fixture, comes up in place; a newer is refused."""
+"""`upgrade`: a database of version 1 is upgraded in place; a newer one is refused."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ VERSION_1 = Path(__file__).parents[1].joinpath("store", "version_1.sql").read_te
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A data directory of version 1."""
+    """A data directory with a database of version 1."""
     with closing(sqlite3.connect(tmp_path / "tasks.sqlite3")) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(VERSION_1)
     return tmp_path
 
 
-def asked(home: Path, sql: str) -> object:
+def query(home: Path, sql: str) -> object:
     with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection:
         return connection.execute(sql).fetchone()[0]
 
 
 async def test_an_older_database_is_upgraded_in_place(home: Path) -> None:
-    """The plan changes nothing; the upgrade keeps every task, and a copy; then none is needed."""
+    """The plan changes nothing; the upgrade keeps all tasks and a copy; a second does nothing."""
     plan = await run(*COMMAND, str(home), "--plan")
-    planned = asked(home, "PRAGMA user_version")
+    planned = query(home, "PRAGMA user_version")
     done = await run(*COMMAND, str(home))
     again = await run(*COMMAND, str(home))
 
@@ -41,16 +41,16 @@ async def test_an_older_database_is_upgraded_in_place(home: Path) -> None:
     assert f"1. copy it to {copy}" in plan.out
     assert "2. upgrade it from version 1 to 2" in plan.out
     assert planned == 1
-    assert asked(home, "PRAGMA user_version") == 2
-    assert asked(home, "PRAGMA integrity_check") == "ok"
-    assert asked(home, "SELECT count(*) FROM tasks") == 6
+    assert query(home, "PRAGMA user_version") == 2
+    assert query(home, "PRAGMA integrity_check") == "ok"
+    assert query(home, "SELECT count(*) FROM tasks") == 6
     assert done.out.endswith(f"done; the copy of the old database is {copy}\n")
     assert again.out.endswith("nothing to do\n")
 
 
 async def test_a_downgrade_is_refused(home: Path) -> None:
-    """A newer database is not touched, and the error says what can be done."""
-    asked(home, "PRAGMA user_version")
+    """A newer database is not changed, and the error says what to do."""
+    query(home, "PRAGMA user_version")
     with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection:
         connection.execute("PRAGMA user_version = 3")
 
@@ -61,4 +61,4 @@ async def test_a_downgrade_is_refused(home: Path) -> None:
         assert "version 3, newer than the 2 this program knows" in refused.err
         assert "restore the copy or backup that was made before the upgrade" in refused.err
         assert "Traceback" not in refused.err
-    assert asked(home, "PRAGMA user_version") == 3
+    assert query(home, "PRAGMA user_version") == 3

@@ -1,4 +1,4 @@
-"""nginx and Caddy with the recipes that are shipped, between a client and the server."""
+"""Runs nginx and Caddy with the shipped configurations, between a client and the server."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import ClassVar, NamedTuple
 from tests.integration.operations.commands import ROOT
 from tests.patience import patient
 
-_PATIENCE_S = 20.0
+_TIMEOUT_S = 20.0
 _SBIN = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 _NGINX_LINE = re.compile(r'"(?P<method>\S+) (?P<target>\S+) [^"]*" (?P<status>\d+) ')
 
 
 class Request(NamedTuple):
-    """A request that the proxy has answered."""
+    """A request in the log of the proxy."""
 
     method: str
     path: str
@@ -31,18 +31,18 @@ class Request(NamedTuple):
 
 
 class Proxy(ABC):
-    """A proxy of the machine, with everything that it writes in one folder.
+    """An installed proxy, which writes everything into one folder.
 
     Args:
-        folder: holds configuration, logs, sockets and state.
-        port: where it listens with TLS, on the loopback.
+        folder: for configuration, logs, sockets and state.
+        port: the port on the loopback on which it listens with TLS.
         upstream: the server, "HOST:PORT".
         certificate: a file with certificate and key.
     """
 
     name: ClassVar[str]
     keeps_websockets: ClassVar[bool]
-    """Whether those that are open survive a reload."""
+    """Whether open websockets survive a reload."""
 
     def __init__(self, folder: Path, port: int, upstream: str, certificate: Path) -> None:
         self.folder, self.port, self.upstream = folder, port, upstream
@@ -51,12 +51,12 @@ class Proxy(ABC):
 
     @classmethod
     def program(cls) -> str | None:
-        """Its path, where it is installed."""
+        """The path of the program, if it is installed."""
         return shutil.which(cls.name, path=_SBIN)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start it; ended by SIGTERM."""
+        """Start the proxy; it is ended by SIGTERM."""
         self._write_configuration()
         self.process = await self._spawn(*self._serve)
         try:
@@ -68,16 +68,16 @@ class Proxy(ABC):
 
     @abstractmethod
     async def reload(self) -> None:
-        """Have it read its configuration again; back once the new one is in force."""
+        """Reload the configuration, and wait until it is in force."""
 
     @abstractmethod
     def requests(self) -> list[Request]:
-        """What its log has."""
+        """The requests in the log."""
 
     @property
     @abstractmethod
     def _serve(self) -> tuple[str, ...]:
-        """The arguments that make it serve, in the foreground."""
+        """The arguments for serving in the foreground."""
 
     @abstractmethod
     def _write_configuration(self) -> None: ...
@@ -85,7 +85,7 @@ class Proxy(ABC):
     async def _spawn(self, *arguments: str) -> asyncio.subprocess.Process:
         program = self.program()
         assert program is not None
-        # Caddy keeps its state where these say; without them it would be the user's home.
+        # Caddy stores its state in these folders, by default in the user's home.
         homes = dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(self.folder))
         with (self.folder / "output").open("ab") as output:
             return await asyncio.create_subprocess_exec(
@@ -94,26 +94,26 @@ class Proxy(ABC):
 
     async def _done(self, *arguments: str) -> None:
         process = await self._spawn(*arguments)
-        async with asyncio.timeout(patient(_PATIENCE_S)):
+        async with asyncio.timeout(patient(_TIMEOUT_S)):
             assert await process.wait() == 0, (self.folder / "output").read_text()
 
 
 class Nginx(Proxy):
-    """nginx: the recipe is a part of its `http` block."""
+    """nginx: the shipped file is a part of its `http` block."""
 
     name = "nginx"
     keeps_websockets = True
 
     async def reload(self) -> None:
-        """Workers of the old configuration live on for their websockets, beside the new ones."""
+        """Reload. Old workers keep running for their websockets, beside the new ones."""
         before = self._workers()
         await self._done(*self._serve, "-s", "reload")
-        async with asyncio.timeout(patient(_PATIENCE_S)):
+        async with asyncio.timeout(patient(_TIMEOUT_S)):
             while not self._workers() - before:  # noqa: ASYNC110 - another program's processes
                 await asyncio.sleep(0.01)
 
     def requests(self) -> list[Request]:
-        """From the log in nginx's own format."""
+        """Parse the log in nginx's own format."""
         found = _NGINX_LINE.finditer((self.folder / "access.log").read_text())
         return [Request(one["method"], _path(one["target"]), int(one["status"])) for one in found]
 
@@ -153,17 +153,17 @@ access_log {self.folder}/access.log;
 
 
 class Caddy(Proxy):
-    """Caddy: the recipe is its whole file. With a certificate of ours it asks nobody for one."""
+    """Caddy: the shipped file is its whole configuration. A given certificate is used as it is."""
 
     name = "caddy"
     keeps_websockets = False
 
     async def reload(self) -> None:
-        """`caddy reload` comes back when the new configuration is in force."""
+        """Reload. `caddy reload` returns when the new configuration is in force."""
         await self._done("reload", "--force", *self._serve[1:])
 
     def requests(self) -> list[Request]:
-        """From the log, a JSON object a line."""
+        """Parse the log, which has a JSON object per line."""
         log = self.folder / "access.log"
         lines = map(json.loads, log.read_text().splitlines())
         return [
@@ -197,7 +197,7 @@ class Caddy(Proxy):
 
 
 def free_port() -> int:
-    """A port that nobody has at this moment: proxies cannot take one by themselves."""
+    """A port that is free at the moment: proxies cannot choose one themselves."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
@@ -205,7 +205,7 @@ def free_port() -> int:
 
 
 def _edited(name: str, *edits: tuple[str, str]) -> str:
-    """A recipe with what must be changed on this machine."""
+    """A shipped file with the changes that the test needs."""
     recipe = (ROOT / "packaging" / name).read_text()
     for shipped, ours in edits:
         assert shipped in recipe

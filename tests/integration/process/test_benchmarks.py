@@ -1,4 +1,4 @@
-"""The benchmarks run: small numbers, real servers, real load. Nothing here says how fast."""
+"""The benchmarks run, with small numbers, real servers and real load. Speed is not tested."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [
 
 
 def measured(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
-    """The lines of a quick run; there must be a table too."""
+    """The JSON lines of a quick run, which must also print a table."""
     main([*arguments, "--quick"])
     lines, _, table = capsys.readouterr().out.partition("\n\n")
     assert table.startswith("| benchmark")
@@ -37,7 +37,7 @@ def measured(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[s
 
 
 def test_posts_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    """Our own generator posts tasks to both sides, and each answer was a 202."""
+    """The load generator posts tasks to both servers, and each response is a 202."""
     ours, ruler = measured(capsys, "posts", "--only", "durable")
 
     assert (ours["side"], ruler["side"]) == ("ours", "same handler, no store")
@@ -46,7 +46,7 @@ def test_posts_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_commits_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    """Adds of 200 callers share commits on one side, and none on the other."""
+    """200 callers share commits on one side, and do not on the other."""
     ours, ruler = measured(capsys, "commits", "--only", "200")
 
     assert ours["detail"]["writes_per_commit"] > 100
@@ -55,7 +55,7 @@ def test_commits_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.skipif(not SOURCES.is_file(), reason="there is no folder with phxload.c")
 def test_sockets_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    """The load generator checks each message of a fan-out of ours, and of the C server's."""
+    """The load generator checks each message of a fan-out, of our server and of the C server."""
     ours, ruler = measured(capsys, "core", "--only", "1 000, 4 in flight")
 
     assert (ours["side"], ruler["side"]) == ("ours", "C server")
@@ -65,13 +65,13 @@ def test_sockets_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 async def load(base_url: str) -> dict[str, Any]:
-    """A tenth of a second of pipelined echoes."""
+    """Send pipelined echoes for a tenth of a second."""
     port = int(base_url.rpartition(":")[2])
     return await asyncio.to_thread(pipelined.run, port, connections=3, depth=8, seconds=0.1)
 
 
 async def test_pipelined_echoes_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our own light generator counts whole rounds of echoes."""
+    """The pipelined load counts whole rounds of echoes."""
     monkeypatch.setattr(pipelined, "_WARMUP_S", 0.0)
 
     async with serving(build_reference_app()) as base_url:
@@ -81,18 +81,18 @@ async def test_pipelined_echoes_are_measured(monkeypatch: pytest.MonkeyPatch) ->
     assert found["ops"] % 8 == 0
 
 
-class LyingChannel(OpenChannel):
-    """Answers an echo with something else of the same length."""
+class WrongEchoChannel(OpenChannel):
+    """Replies to an echo with another text of the same length."""
 
     @on("echo")
     def echo(self, _payload: Any, _socket: Socket) -> HandleResult:
-        """Reply ok with other letters."""
+        """Reply ok with another text."""
         return ok({"filler": "y" * 32})
 
 
 async def test_a_wrong_echo_ends_the_load() -> None:
-    """A server that answers fast and wrongly is not measured."""
-    app = socket_app(accepting({"room:*": LyingChannel}))
+    """A server that replies wrongly is not measured."""
+    app = socket_app(accepting({"room:*": WrongEchoChannel}))
 
     async with serving(app) as base_url:
         with pytest.raises(BenchmarkError, match="the server answered"):

@@ -1,4 +1,4 @@
-"""Listening on a Unix socket and on sockets that systemd hands over; asking whether it works."""
+"""Listening on a Unix socket and on sockets that systemd passes; `healthcheck`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.patience import patient
 
 COMMAND = ("-m", "phoenix_compat")
 
-# Does what systemd does: the socket is file descriptor 3, and the variables name this process.
+# Does as systemd does: the socket is file descriptor 3, and the variables name this process.
 ACTIVATE = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -33,19 +33,19 @@ os.execv(sys.executable, [sys.executable, "-m", "phoenix_compat", *sys.argv[2:]]
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a socket shall be."""
+    """The path for a socket."""
     return tmp_path / "s"
 
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A TCP socket that listens."""
+    """A listening TCP socket."""
     with socket.create_server(("127.0.0.1", 0)) as made:
         yield made
 
 
 async def status_of(url: str, connector: aiohttp.BaseConnector | None = None) -> int:
-    """The status of a GET."""
+    """The status of a GET request."""
     async with aiohttp.ClientSession(connector=connector) as http, http.get(url) as answer:
         return answer.status
 
@@ -54,12 +54,12 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def is_there(path: Path) -> bool:
+def exists(path: Path) -> bool:
     return path.exists()
 
 
-async def said(process: asyncio.subprocess.Process, word: str) -> str:
-    """The first line that has this word."""
+async def line_with(process: asyncio.subprocess.Process, word: str) -> str:
+    """The first line of the output that contains this word."""
     assert process.stdout is not None
     async with asyncio.timeout(patient(20.0)):
         while line := (await process.stdout.readline()).decode():
@@ -69,13 +69,13 @@ async def said(process: asyncio.subprocess.Process, word: str) -> str:
 
 
 async def test_serve_listens_on_a_unix_socket(path: Path, tmp_path: Path) -> None:
-    """It has the mode that was asked for, answers HTTP and websockets, and goes with the server."""
+    """It has the configured mode, serves HTTP and websockets, and is removed with the server."""
     process = await start(
         *(*COMMAND, "--unix-socket", str(path), "--data-dir", str(tmp_path / "data")),
         PHOENIX_COMPAT_UNIX_SOCKET_MODE="0600",
         PHOENIX_COMPAT_LOG_LEVEL="warning",
     )
-    line = await said(process, "listens on")
+    line = await line_with(process, "listens on")
     checked = await run(*COMMAND, "healthcheck", "--unix-socket", str(path))
 
     async with (
@@ -94,7 +94,7 @@ async def test_serve_listens_on_a_unix_socket(path: Path, tmp_path: Path) -> Non
     assert mode == 0o600
     assert (finished.code, finished.err) == (0, "")
     assert f"curl --unix-socket {path} -s http://localhost/api/tasks" in finished.out
-    assert not is_there(path)
+    assert not exists(path)
 
 
 async def test_serve_takes_the_socket_that_systemd_hands_over(
@@ -114,7 +114,7 @@ async def test_serve_takes_the_socket_that_systemd_hands_over(
         stderr=asyncio.subprocess.PIPE,
     )
 
-    line = await said(process, "listens on")
+    line = await line_with(process, "listens on")
     status = await early
     process.send_signal(signal.SIGTERM)
     finished = await finish(process)
@@ -124,16 +124,16 @@ async def test_serve_takes_the_socket_that_systemd_hands_over(
     assert (finished.code, finished.err) == (0, "")
 
 
-def test_variables_that_are_not_for_us_are_passed_over() -> None:
-    """Another process's LISTEN_PID hands over nothing; the variables go, so no child takes them."""
+def test_variables_for_another_process_are_ignored() -> None:
+    """With another LISTEN_PID there are no sockets; the variables are removed all the same."""
     variables = {"LISTEN_PID": "1", "LISTEN_FDS": "1", "HOME": "/"}
 
     assert inherited_sockets(variables) == ()
     assert variables == {"HOME": "/"}
 
 
-def test_what_is_no_listening_socket_is_refused(tmp_path: Path) -> None:
-    """A file, and a socket that does not listen, are told with what the unit should say."""
+def test_a_descriptor_that_is_not_a_listening_socket_is_refused(tmp_path: Path) -> None:
+    """For a file, and for a socket that does not listen, the error says what the unit needs."""
     me = str(os.getpid())
     with (tmp_path / "file").open("w") as file, pytest.raises(ConfigError, match="is not a socket"):
         inherited_sockets({"LISTEN_PID": me, "LISTEN_FDS": "1"}, file.fileno())
@@ -143,8 +143,8 @@ def test_what_is_no_listening_socket_is_refused(tmp_path: Path) -> None:
         inherited_sockets({"LISTEN_PID": me, "LISTEN_FDS": "-1"})
 
 
-def test_a_path_that_is_taken_is_left_alone(path: Path) -> None:
-    """A file is not replaced, a server that listens is not pushed aside; a dead socket is."""
+def test_a_path_in_use_is_left_alone(path: Path) -> None:
+    """A file and the socket of a running server are not replaced; a dead socket is."""
     path.write_text("mine")
     with pytest.raises(ConfigError, match="move it away"), unix_listener(path, 0o600):
         pass
@@ -153,8 +153,8 @@ def test_a_path_that_is_taken_is_left_alone(path: Path) -> None:
 
     with closing(socket.socket(socket.AF_UNIX)) as dead:
         dead.bind(str(path))
-    with unix_listener(path, 0o660) as living:
-        living.listen()
+    with unix_listener(path, 0o660) as listener:
+        listener.listen()
         assert mode_of(path) == 0o660
         with pytest.raises(ConfigError, match="stop that one first"), unix_listener(path, 0o600):
             pass
@@ -162,7 +162,7 @@ def test_a_path_that_is_taken_is_left_alone(path: Path) -> None:
 
 
 async def test_healthcheck_is_an_exit_code(listener: socket.socket, tmp_path: Path) -> None:
-    """0 when the configured address answers 200, 1 with the reason when it does not."""
+    """0 if the configured address answers with 200, otherwise 1 with the reason."""
     port = str(listener.getsockname()[1])
     config = tmp_path / "c.toml"
     config.write_text('port = 1\nhost = "0.0.0.0"')

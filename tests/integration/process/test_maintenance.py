@@ -1,4 +1,4 @@
-"""What a server does every hour: old tasks go."""
+"""The hourly maintenance deletes old tasks."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ async def states(store: TaskStore) -> set[TaskStatus]:
     return {task.status for task in await store.list()}
 
 
-async def test_ended_tasks_go_once_they_are_old_enough(tmp_path: Path) -> None:
-    """Without the setting all stay; when it changes the next round begins at once."""
+async def test_ended_tasks_are_deleted_once_they_are_old_enough(tmp_path: Path) -> None:
+    """With the old setting all tasks stay; a new setting is applied at once."""
     await fill(tmp_path / "tasks.db")
     async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
         archive = Archive(tmp_path / "files", min_free_bytes=0)

@@ -1,4 +1,4 @@
-"""The recipes for proxies: nginx and Caddy in front, with TLS by a self-made certificate."""
+"""The shipped configurations for nginx and Caddy, with TLS and a self-signed certificate."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from tests.integration.operations.commands import server
 from tests.integration.process.proxies import Caddy, Nginx, Proxy, free_port
 from tests.patience import patient
 
-ORDER = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
-_PATIENCE_S = 20.0
+MONK = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+_TIMEOUT_S = 20.0
 
 
 @dataclass
 class Front:
-    """The server behind a proxy, and a client's session that trusts its certificate."""
+    """A server behind a proxy, and a session that trusts the proxy's certificate."""
 
     url: str
     proxy: Proxy
     http: aiohttp.ClientSession
 
-    async def order(self) -> str:
-        """Order a picture; the task's id."""
-        async with self.http.post(f"{self.url}/api/tasks", json=ORDER) as answer:
+    async def create_task(self) -> str:
+        """Create a task; returns its id."""
+        async with self.http.post(f"{self.url}/api/tasks", json=MONK) as answer:
             assert answer.status == 202
             return str((await answer.json())["task_id"])
 
     @asynccontextmanager
-    async def watching(
+    async def joined(
         self, task_id: str, **options: Any
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A websocket that joins the task's channel."""
+        """Open a websocket that joins the task's channel."""
         async with self.http.ws_connect(
             f"{self.url}/socket/websocket?vsn=2.0.0", **options
         ) as socket:
@@ -50,10 +50,10 @@ class Front:
 
 @pytest.fixture(params=[Nginx, Caddy], ids=lambda proxy: proxy.name)
 async def front(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Front]:
-    """An emulator that reports by webhooks, the server with a public URL, and a proxy before it."""
-    kind: type[Proxy] = request.param
-    if kind.program() is None:
-        pytest.skip(f"{kind.name} is not installed")
+    """An emulator that sends webhooks, the server with a public URL, and a proxy in front of it."""
+    proxy_class: type[Proxy] = request.param
+    if proxy_class.program() is None:
+        pytest.skip(f"{proxy_class.name} is not installed")
     certificate = await asyncio.to_thread(write_certificate, tmp_path)
     port = free_port()
     url = f"https://127.0.0.1:{port}"
@@ -73,7 +73,7 @@ async def front(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 PHOENIX_COMPAT_FILE_HOSTS=f'["{emulator}"]',
             )
         )
-        proxy = kind(tmp_path, port, upstream.removeprefix("http://"), certificate)
+        proxy = proxy_class(tmp_path, port, upstream.removeprefix("http://"), certificate)
         await stack.enter_async_context(proxy.running())
         trust = ssl.create_default_context(cafile=certificate)
         http = await stack.enter_async_context(
@@ -85,9 +85,9 @@ async def front(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def until_it_answers(front: Front) -> None:
-    """Ask for the server's health through the proxy until somebody listens."""
+    """Request /healthz through the proxy until it listens."""
     process = front.proxy.process
-    async with asyncio.timeout(patient(_PATIENCE_S)):
+    async with asyncio.timeout(patient(_TIMEOUT_S)):
         while True:
             assert process is not None
             assert process.returncode is None, (front.proxy.folder / "output").read_text()
@@ -101,7 +101,7 @@ async def until_it_answers(front: Front) -> None:
 
 async def ended(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
     """The terminal `progress`."""
-    async with asyncio.timeout(patient(_PATIENCE_S)):
+    async with asyncio.timeout(patient(_TIMEOUT_S)):
         while True:
             *_, event, payload = await socket.receive_json()
             if event == "progress" and payload["status"] != "processing":
@@ -109,10 +109,10 @@ async def ended(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
 
 
 async def test_the_job_over_a_websocket_with_webhooks(front: Front) -> None:
-    """A page of the public URL orders, joins and hears the end, which a webhook through the proxy
-    told; the picture comes through the proxy too."""
-    task_id = await front.order()
-    async with front.watching(task_id, origin=front.url) as socket:
+    """A page of the public URL creates a task, joins, and gets the end, which a webhook through the
+    proxy reported; the picture comes through the proxy too."""
+    task_id = await front.create_task()
+    async with front.joined(task_id, origin=front.url) as socket:
         last = await ended(socket)
     async with front.http.get(last["result_data"]["image_url"]) as picture:
         content = await picture.read()
@@ -124,8 +124,8 @@ async def test_the_job_over_a_websocket_with_webhooks(front: Front) -> None:
 
 
 async def test_long_polling(front: Front) -> None:
-    """A session is opened, joins, and hears `progress` to the end."""
-    task_id = await front.order()
+    """A session is opened, joins, and gets `progress` until the end."""
+    task_id = await front.create_task()
     url = f"{front.url}/socket/longpoll?vsn=2.0.0"
     async with front.http.get(url) as answer:
         token = (await answer.json(content_type=None))["token"]
@@ -136,7 +136,7 @@ async def test_long_polling(front: Front) -> None:
     ) as answer:
         posted = (await answer.json(content_type=None))["status"]
     text = ""
-    async with asyncio.timeout(patient(_PATIENCE_S)):
+    async with asyncio.timeout(patient(_TIMEOUT_S)):
         while "completed" not in text:
             async with front.http.get(polls) as answer:
                 text += await answer.text()
@@ -146,17 +146,17 @@ async def test_long_polling(front: Front) -> None:
 
 
 async def test_a_client_survives_a_reload(front: Front) -> None:
-    """nginx leaves an open websocket alone. Caddy drops it, and not with 1000, upon which clients
-    would stay away: they come back, join again, and hear the end of the job all the same."""
-    task_id = await front.order()
-    async with front.watching(task_id) as socket:
-        reply = await socket.receive_json(timeout=patient(_PATIENCE_S))
+    """nginx keeps an open websocket. Caddy closes it, but not with 1000, after which clients would
+    not reconnect: they reconnect, join again, and get the end of the job."""
+    task_id = await front.create_task()
+    async with front.joined(task_id) as socket:
+        reply = await socket.receive_json(timeout=patient(_TIMEOUT_S))
         await front.proxy.reload()
         if front.proxy.keeps_websockets:
             last = await ended(socket)
         else:
             assert await closed(socket) != aiohttp.WSCloseCode.OK
-            async with front.watching(task_id) as again:
+            async with front.joined(task_id) as again:
                 last = await ended(again)
 
     assert reply[3] == "phx_reply"
@@ -164,8 +164,8 @@ async def test_a_client_survives_a_reload(front: Front) -> None:
 
 
 async def closed(socket: aiohttp.ClientWebSocketResponse) -> int | None:
-    """The code with which the other side closed."""
-    async with asyncio.timeout(patient(_PATIENCE_S)):
+    """The close code of the other side."""
+    async with asyncio.timeout(patient(_TIMEOUT_S)):
         async for _ in socket:
             pass
     return socket.close_code

@@ -1,4 +1,4 @@
-"""SIGHUP: what changes under way, what needs a restart, and a file that is wrong."""
+"""SIGHUP: what changes at once, what needs a restart, and an invalid file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.integration.multiprocess.multiprocess import company
+from tests.integration.multiprocess.multiprocess_harness import multiprocess_server
 from tests.integration.operations.commands import finish, server
 from tests.integration.task_server import Client
 from tests.patience import patient
@@ -18,7 +18,7 @@ COMMAND = ("-m", "phoenix_compat", "serve", "--port", "0")
 
 
 async def log_to(process: asyncio.subprocess.Process, word: str) -> list[str]:
-    """The log from here up to a line that has a word."""
+    """The next lines of the log, up to one that contains a word."""
     assert process.stderr is not None
     lines: list[str] = []
     async with asyncio.timeout(patient(20.0)):
@@ -29,8 +29,8 @@ async def log_to(process: asyncio.subprocess.Process, word: str) -> list[str]:
     raise AssertionError(f"the log ended without {word!r}")
 
 
-async def said(process: asyncio.subprocess.Process, word: str) -> str:
-    """The next line of the log that has a word."""
+async def line_with(process: asyncio.subprocess.Process, word: str) -> str:
+    """The next line of the log that contains a word."""
     return (await log_to(process, word))[-1]
 
 
@@ -46,9 +46,9 @@ def write(path: Path, *lines: str) -> None:
     path.write_text("\n".join(lines))
 
 
-async def test_a_hangup_takes_over_what_may_change(config: Path, tmp_path: Path) -> None:
-    """A new default model is ordered from now on; a new port is told as needing a restart; a file
-    with mistakes changes nothing."""
+async def test_a_hangup_applies_what_can_change(config: Path, tmp_path: Path) -> None:
+    """A new default model is used at once; settings that need a restart are logged as such; an
+    invalid file changes nothing."""
     data = 'data_dir = "data"'
     write(tmp_path / "task_types.toml", "[poster]", 'task_type = "poster_gen"', 'result = "image"')
     with (tmp_path / "task_types.toml").open("a") as task_types:
@@ -60,7 +60,7 @@ async def test_a_hangup_takes_over_what_may_change(config: Path, tmp_path: Path)
         client = Client(url, http)
         write(config, data, 'port = "x"', "concurrency = 0")
         process.send_signal(signal.SIGHUP)
-        refused = await said(process, "config.refused")
+        refused = await line_with(process, "config.refused")
         before = await client.post()
 
         write(
@@ -71,7 +71,7 @@ async def test_a_hangup_takes_over_what_may_change(config: Path, tmp_path: Path)
             ),
         )
         process.send_signal(signal.SIGHUP)
-        reloaded = await said(process, "config.reloaded")
+        reloaded = await line_with(process, "config.reloaded")
         after = await client.post()
         models = [
             (await client.request("GET", f"/api/tasks/{task}"))[1]["model"]
@@ -91,35 +91,35 @@ async def test_a_hangup_takes_over_what_may_change(config: Path, tmp_path: Path)
     assert finished.code == 0
 
 
-async def test_the_supervisor_hands_the_hangup_on(config: Path, tmp_path: Path) -> None:
-    """With two processes both take over the change, and both go on serving."""
-    async with company(*COMMAND, "--config", str(config)) as scene:
+async def test_the_supervisor_forwards_the_hangup(config: Path, tmp_path: Path) -> None:
+    """With two processes both apply the change and keep serving."""
+    async with multiprocess_server(*COMMAND, "--config", str(config)) as processes:
         write(config, 'data_dir = "data"', "emulator_speed = 20", "concurrency = 3")
 
-        scene.process.send_signal(signal.SIGHUP)
-        lines = [await said(scene.process, "config.reloaded") for _ in range(2)]
+        processes.process.send_signal(signal.SIGHUP)
+        lines = [await line_with(processes.process, "config.reloaded") for _ in range(2)]
 
-        status, _ = await scene.request(1, "GET", "/api/tasks")
+        status, _ = await processes.request(1, "GET", "/api/tasks")
     assert all("'concurrency'" in line for line in lines)
     assert status == 200
 
 
-async def test_the_supervisor_s_own_log_follows_too(config: Path, tmp_path: Path) -> None:
-    """Of its beats that no service manager hears it says nothing at level error; a file that is
-    wrong changes nothing; at level warning it does."""
+async def test_the_supervisor_applies_the_log_level_too(config: Path, tmp_path: Path) -> None:
+    """At level error it does not log lost notifications; an invalid file changes nothing; at level
+    warning it logs them."""
     lines = ('data_dir = "data"', "emulator_speed = 20", 'log_level = "error"')
     write(config, *lines)
-    nobody = str(tmp_path / "nobody")
-    async with company(
-        *(*COMMAND, "--config", str(config)), NOTIFY_SOCKET=nobody, WATCHDOG_USEC="40000"
-    ) as scene:
+    no_socket = str(tmp_path / "no_socket")
+    async with multiprocess_server(
+        *(*COMMAND, "--config", str(config)), NOTIFY_SOCKET=no_socket, WATCHDOG_USEC="40000"
+    ) as processes:
         write(config, 'log_level = "warning"', "concurrency = 0")
-        scene.process.send_signal(signal.SIGHUP)
-        silent = await log_to(scene.process, "config.refused")
+        processes.process.send_signal(signal.SIGHUP)
+        at_error = await log_to(processes.process, "config.refused")
 
         write(config, *lines[:2], 'log_level = "warning"')
-        scene.process.send_signal(signal.SIGHUP)
-        lost = await said(scene.process, "systemd.notify_failed")
+        processes.process.send_signal(signal.SIGHUP)
+        lost = await line_with(processes.process, "systemd.notify_failed")
 
-    assert [line for line in silent if "systemd.notify_failed" in line] == []
+    assert [line for line in at_error if "systemd.notify_failed" in line] == []
     assert "WATCHDOG=1" in lost

@@ -17,7 +17,7 @@ import pytest
 from phoenix_compat.tasks.model.errors import StoreGoneError, StoreOpenError, StoreUnavailableError
 from phoenix_compat.tasks.model.task import TaskId, TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
-from tests.integration.api.api_harness import MONK, open_shop_window, problem
+from tests.integration.api.api_harness import MONK, open_api, problem
 from tests.integration.worker.worker_harness import SCHEMA, order
 from tests.patience import patient
 
@@ -164,7 +164,7 @@ def locked_by_another_process(path: Path) -> Iterator[None]:
 async def test_another_process_s_lock_is_a_503(tmp_path: Path) -> None:
     """While another process has the lock, a POST gets a 503 and nothing is stored."""
     path = tmp_path / "tasks.db"
-    async with open_shop_window(path) as (client, harness):
+    async with open_api(path) as (client, harness):
         kept = await harness.add()
         with locked_by_another_process(path):
             refused = await client.post("/api/tasks", json=MONK)
@@ -224,7 +224,7 @@ async def test_a_file_removed_during_a_commit_is_noticed(tmp_path: Path) -> None
 async def test_a_missing_file_is_a_503(tmp_path: Path) -> None:
     """Clients get a 503 without any path of this machine."""
     path = tmp_path / "tasks.db"
-    async with open_shop_window(path) as (client, _workshop):
+    async with open_api(path) as (client, _workshop):
         path.unlink()
 
         document = await problem(await client.post("/api/tasks", json=MONK), 503)

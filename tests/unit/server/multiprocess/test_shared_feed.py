@@ -1,4 +1,4 @@
-"""The feed of tasks when the leader is another process: fresh, in order, and whole after a gap."""
+"""The feed of tasks in a process that is not the leader: up to date, in order, without gaps."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tests.unit.tasks.sample_tasks import make_task
 __all__ = ["folder"]
 
 
-class Desk:
-    """Store and worker of the scene: tasks in a dict, and a list of what was canceled."""
+class FakeTasks:
+    """A store and a worker in one: tasks in a dict, and a list of those that were canceled."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
@@ -48,123 +48,128 @@ class Desk:
 
 
 class Node:
-    """A process's feed, and what a client of one task hears there."""
+    """The feed of one process, and a client that receives the progress of one task."""
 
-    def __init__(self, bus: Bus, desk: Any, *, is_keeper: bool) -> None:
+    def __init__(self, bus: Bus, fake_tasks: Any, *, is_leader: bool) -> None:
         async def begin() -> None:
-            if not is_keeper:
+            if not is_leader:
                 raise StoreInUseError(Path("tasks"), "in use")
 
         self.bus = bus
         self.endpoint = Endpoint()
-        self.feed = SharedFeed(desk, self.endpoint, bus)
+        self.feed = SharedFeed(fake_tasks, self.endpoint, bus)
         self.leader = Leader(bus, begin)
-        self.feed.begin(self.leader, desk)
-        self._heard: asyncio.Queue[float] = asyncio.Queue()
+        self.feed.begin(self.leader, fake_tasks)
+        self._received: asyncio.Queue[float] = asyncio.Queue()
 
     def watch(self, task: Task) -> None:
-        """Be a client of this task."""
-        self.endpoint.subscribe(task.topic, self._hear)
+        """Subscribe to this task."""
+        self.endpoint.subscribe(task.topic, self._receive)
 
-    def _hear(self, broadcast: Broadcast) -> None:
-        self._heard.put_nowait(broadcast.payload["progress"])
+    def _receive(self, broadcast: Broadcast) -> None:
+        self._received.put_nowait(broadcast.payload["progress"])
 
     async def next(self) -> float:
-        """The next progress that the client hears."""
+        """The next progress that the client receives."""
         async with asyncio.timeout(patient(5.0)):
-            return await self._heard.get()
+            return await self._received.get()
 
     @property
     def is_silent(self) -> bool:
-        """Whether the client heard nothing more."""
-        return self._heard.empty()
+        """Whether the client received nothing more."""
+        return self._received.empty()
 
 
 @asynccontextmanager
-async def two(folder: Path, desk: Desk, **options: int) -> AsyncIterator[tuple[Node, Node]]:
+async def two_nodes(
+    folder: Path, fake_tasks: FakeTasks, **options: int
+) -> AsyncIterator[tuple[Node, Node]]:
     """The leader and another process."""
     async with Bus(folder, 0, 2, **options) as first, Bus(folder, 1, 2) as second:
-        kept, other = Node(first, desk, is_keeper=True), Node(second, Desk(), is_keeper=False)
-        await kept.leader.start()
+        leading, other = (
+            Node(first, fake_tasks, is_leader=True),
+            Node(second, FakeTasks(), is_leader=False),
+        )
+        await leading.leader.start()
         await other.leader.start()
-        yield kept, other
-        for node in (kept, other):
+        yield leading, other
+        for node in (leading, other):
             await node.feed.stop()
             await node.leader.stop()
 
 
 def at(progress: float) -> Task:
-    """The scene's task, so far."""
+    """The running task at this progress."""
     return make_task(TaskStatus.RUNNING, progress=progress)
 
 
-async def test_what_the_keeper_announces_is_heard_in_both_processes(folder: Path) -> None:
-    """Each client hears each change once, and what is read afterwards is the newest."""
-    async with two(folder, Desk()) as (kept, other):
-        for node in (kept, other):
+async def test_announcements_of_the_leader_arrive_in_both_processes(folder: Path) -> None:
+    """Each client gets each change once, and a later read returns the newest state."""
+    async with two_nodes(folder, FakeTasks()) as (leading, other):
+        for node in (leading, other):
             node.watch(at(0.0))
 
-        kept.feed.announce(at(0.2))
-        kept.feed.announce(at(0.4))
+        leading.feed.announce(at(0.2))
+        leading.feed.announce(at(0.4))
 
-        for node in (kept, other):
+        for node in (leading, other):
             assert [await node.next(), await node.next()] == [0.2, 0.4]
             assert node.feed.newest(at(0.2)).progress == 0.4
             assert node.is_silent
 
 
-async def test_another_process_reads_and_cancels_at_the_keeper(folder: Path) -> None:
-    """Reading and canceling work from afar; what is not there is not there."""
-    desk = Desk()
-    desk.tasks[at(0.0).id] = at(0.3)
-    async with two(folder, desk) as (_, other):
+async def test_another_process_reads_and_cancels_through_the_leader(folder: Path) -> None:
+    """Reading and canceling work over the bus; an unknown task is not found."""
+    fake_tasks = FakeTasks()
+    fake_tasks.tasks[at(0.0).id] = at(0.3)
+    async with two_nodes(folder, fake_tasks) as (_, other):
         assert await other.feed.read(at(0.0).id) == at(0.3)
         assert await other.feed.read("none") is None
         await other.feed.cancel(at(0.0).id)
-        assert desk.canceled == [at(0.0).id]
+        assert fake_tasks.canceled == [at(0.0).id]
         with pytest.raises(TaskNotFoundError):
             await other.feed.cancel("none")
 
 
-async def test_a_lost_announcement_is_no_lost_result(folder: Path) -> None:
-    """After a gap the watched tasks are read again, and their clients hear where they stand."""
-    desk = Desk()
-    async with two(folder, desk, max_queue_bytes=2_000) as (kept, other):
+async def test_a_lost_announcement_loses_no_result(folder: Path) -> None:
+    """After a gap the watched tasks are read again, and their clients get the present state."""
+    fake_tasks = FakeTasks()
+    async with two_nodes(folder, fake_tasks, max_queue_bytes=2_000) as (leading, other):
         other.watch(at(0.0))
-        kept.feed.announce(at(0.1))
+        leading.feed.announce(at(0.1))
         assert await other.next() == 0.1
 
-        kept.bus.cast("flood", b"x" * 1_900)
-        desk.tasks[at(0.0).id] = at(0.9)
-        kept.feed.announce(at(0.9))  # does not fit any more
+        leading.bus.cast("flood", b"x" * 1_900)
+        fake_tasks.tasks[at(0.0).id] = at(0.9)
+        leading.feed.announce(at(0.9))  # does not fit into the queue
 
         assert await other.next() == 0.9
         assert other.bus.counts.gaps == 1
         assert other.feed.newest(at(0.1)).progress == 0.9
 
 
-async def test_a_new_keeper_is_asked_for_what_is_watched(folder: Path) -> None:
-    """When another process takes over, clients hear what changed meanwhile, and nothing twice."""
-    desk = Desk()
-    async with two(folder, desk) as (kept, other):
+async def test_watched_tasks_are_read_from_a_new_leader(folder: Path) -> None:
+    """When another process takes over, clients get what has changed, and nothing twice."""
+    fake_tasks = FakeTasks()
+    async with two_nodes(folder, fake_tasks) as (leading, other):
         other.watch(at(0.0))
-        desk.tasks[at(0.0).id] = at(0.5)
-        kept.feed.announce(at(0.5))
+        fake_tasks.tasks[at(0.0).id] = at(0.5)
+        leading.feed.announce(at(0.5))
         assert await other.next() == 0.5
 
-        kept.bus.drop_role(ROLE)
-        kept.bus.take_role(ROLE)
-        kept.bus.drop_role(ROLE)
-        desk.tasks[at(0.0).id] = at(0.6)
-        kept.bus.take_role(ROLE)
+        leading.bus.drop_role(ROLE)
+        leading.bus.take_role(ROLE)
+        leading.bus.drop_role(ROLE)
+        fake_tasks.tasks[at(0.0).id] = at(0.6)
+        leading.bus.take_role(ROLE)
 
         assert await other.next() == 0.6
         assert other.is_silent
 
 
-async def test_without_a_keeper_nothing_can_be_told(folder: Path) -> None:
-    """A read that finds no leader in time says so, and does not wait for ever."""
+async def test_without_a_leader_a_read_fails(folder: Path) -> None:
+    """A read that finds no leader in time raises an error."""
     async with Bus(folder, 0, 2) as bus:
-        node = Node(bus, Desk(), is_keeper=False)
+        node = Node(bus, FakeTasks(), is_leader=False)
         with pytest.raises(StoreUnavailableError):
             await node.leader.find(timeout_s=0.01)

@@ -1,4 +1,4 @@
-"""How many connections the settings and the limit of open files give a process."""
+"""The limit of connections, from the settings and the limit of open files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.logged import logged_lines
 
 
 @pytest.mark.parametrize(
-    ("wanted", "allowed", "told"),
+    ("wanted", "allowed", "logged"),
     [
         (None, 944, []),
         (100, 100, []),
@@ -22,20 +22,20 @@ from tests.logged import logged_lines
         ),
     ],
 )
-def test_the_setting_goes_as_far_as_there_are_descriptors(
+def test_the_setting_is_limited_by_the_descriptors(
     wanted: int | None,
     allowed: int,
-    told: list[dict[str, int]],
+    logged: list[dict[str, int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without one there are as many connections as fit; one that is too large is lowered, aloud."""
+    """Without a setting the limit is what fits; a setting above that is lowered and logged."""
     monkeypatch.setattr(descriptors, "open_file_limit", lambda: 1_024)
 
     with logged_lines() as lines:
         connections = connections_for(wanted, concurrency=8, processes=1)
 
     assert connections.max_connections == allowed
-    assert [line.pop("event") for line in lines] == ["connections.limited"] * len(told)
+    assert [line.pop("event") for line in lines] == ["connections.limited"] * len(logged)
     assert [{**line, "log_level": "warning"} for line in lines] == [
-        {**one, "log_level": "warning"} for one in told
+        {**one, "log_level": "warning"} for one in logged
     ]

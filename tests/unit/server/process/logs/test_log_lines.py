@@ -1,4 +1,4 @@
-"""What a log line may be: no locals, short, harmless, and not too often the same."""
+"""Log lines: without local variables, short, escaped, and not repeated too often."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def logged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def handler() -> LineHandler:
-    """The one that `configure_logs` made; pytest has handlers of its own."""
+    """The handler that `configure_logs` made; pytest has others."""
     [made] = [one for one in logging.getLogger().handlers if isinstance(one, LineHandler)]
     return made
 
@@ -60,13 +60,13 @@ def crash(password: str) -> None:
     """Raise with a secret in a local variable and in the cause's frame."""
     token = f"r8_{password}"
     try:
-        raise ValueError(f"of {len(token)}")  # noqa: TRY301 - that is the scene
+        raise ValueError(f"of {len(token)}")  # noqa: TRY301 - the traceback is the point
     except ValueError as error:
         raise KeyError("outer") from error
 
 
 def test_no_locals_in_tracebacks(logged: Logged) -> None:
-    """A traceback names files, lines and errors, and the values of no variables."""
+    """A traceback has files, lines and errors, but no values of variables."""
     secret = "".join(reversed("2retnuh"))  # tracebacks show the source
     for log in (logging.getLogger("std"), structlog.stdlib.get_logger("own")):
         try:
@@ -82,7 +82,7 @@ def test_no_locals_in_tracebacks(logged: Logged) -> None:
 
 
 def test_tracebacks_are_bounded(logged: Logged) -> None:
-    """A recursion without end, a group of many and a long text are told in a few lines."""
+    """Endless recursion, a large exception group and a long message are shortened."""
 
     def endless() -> None:
         endless()
@@ -102,8 +102,8 @@ def test_tracebacks_are_bounded(logged: Logged) -> None:
     assert all(len(entry.encode()) <= MAX_LINE_BYTES for entry in entries(logged()))
 
 
-def test_words_of_clients_forge_nothing(logged: Logged) -> None:
-    """S10: newlines and escapes in arguments, fields and errors are shown as such."""
+def test_texts_of_clients_cannot_forge_lines(logged: Logged) -> None:
+    """S10: newlines and escape sequences in arguments, fields and errors are escaped."""
     evil = "x\n2026-01-01T00:00:00Z [info] forged \x1b[2J\x9b"
     std, own = logging.getLogger("std"), structlog.stdlib.get_logger("own")
 
@@ -113,7 +113,7 @@ def test_words_of_clients_forge_nothing(logged: Logged) -> None:
     std.info("by extra", extra={"topic": evil})
     own.info("own.event", topic=evil, inner=[evil], error=ValueError(evil))
     try:
-        raise ValueError(evil)  # noqa: TRY301 - that is the scene
+        raise ValueError(evil)  # noqa: TRY301 - the traceback is the point
     except ValueError:
         own.exception("own.crashed")
 
@@ -136,7 +136,7 @@ def test_words_of_clients_forge_nothing(logged: Logged) -> None:
     ids=range(6),
 )
 def test_a_line_has_at_most_8_kib(logged: Logged, value: Any) -> None:
-    """Whatever is in it, as argument, as field, or as many fields."""
+    """Whatever it contains, as an argument, as a field, or as many fields."""
     logging.getLogger("std").warning("one %s two %r", value, value)
     structlog.stdlib.get_logger("own").warning("own.event", value=value)
     fields = {f"field{number}": value for number in range(60)}
@@ -147,7 +147,7 @@ def test_a_line_has_at_most_8_kib(logged: Logged, value: Any) -> None:
 
 
 def test_a_cut_line_is_still_json() -> None:
-    """It says that it was cut, and from how much."""
+    """It says that it was cut, and how long it was."""
     line = log_lines.fitted(structlog.processors.JSONRenderer())
     fields = {f"field{number}": "é" * 900 for number in range(30)}
 
@@ -158,8 +158,8 @@ def test_a_cut_line_is_still_json() -> None:
     assert "[cut]" in found["field0"]
 
 
-def test_numbers_are_formatted_as_ever(logged: Logged) -> None:
-    """%d and %g get what they were given, and a wrong format costs its line alone."""
+def test_numbers_are_formatted_as_usual(logged: Logged) -> None:
+    """%d and %g get the numbers themselves; a wrong format loses only its own line."""
     log = logging.getLogger("std")
 
     log.info("%d of %g s, %s, %r, %x", 3, 1.5, None, True, 255)
@@ -173,7 +173,7 @@ def test_numbers_are_formatted_as_ever(logged: Logged) -> None:
 
 
 class Clock:
-    """A clock that a test moves."""
+    """A clock that the test sets."""
 
     now_s = 0.0
 
@@ -181,8 +181,8 @@ class Clock:
         return self.now_s
 
 
-def test_lines_that_say_the_same_are_left_out() -> None:
-    """A window admits so many; what was left out is told once, when the window has ended."""
+def test_repeated_lines_are_left_out() -> None:
+    """A window admits a number of lines; the rest is reported once, when the window has ended."""
     clock = Clock()
     lines = RepeatLimit(clock)
     key = ("logger", "event")
@@ -200,8 +200,8 @@ def test_lines_that_say_the_same_are_left_out() -> None:
     assert lines.left_out == 7
 
 
-def test_other_lines_are_not_left_out() -> None:
-    """Another event, another logger, and another line of code that raised, count for themselves."""
+def test_different_lines_are_counted_separately() -> None:
+    """By event, by logger, and by the line of code that raised the error."""
     clock = Clock()
     lines = RepeatLimit(clock)
     for _ in range(MAX_SAME_LINES * 2):
@@ -213,8 +213,8 @@ def test_other_lines_are_not_left_out() -> None:
     assert lines.admits(("other", "event"))
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    """A logger whose every line is another is held back too, and nobody else for it."""
+def test_the_number_of_counted_events_is_bounded() -> None:
+    """A logger whose lines all differ is limited too, without effect on other loggers."""
     clock = Clock()
     lines = RepeatLimit(clock)
 
@@ -228,8 +228,8 @@ def test_what_is_remembered_is_bounded() -> None:
     assert lines.take_left_out(is_over=True)[-1][1] > 90_000
 
 
-def test_what_was_left_out_is_told_in_a_line(logged: Logged) -> None:
-    """With the next line after the window, and at the end; and it is counted."""
+def test_left_out_lines_are_reported_in_a_line(logged: Logged) -> None:
+    """When the handler is closed; and they are counted."""
     log = logging.getLogger("std")
     for number in range(MAX_SAME_LINES + 5):
         log.info("joined %d", number)
@@ -237,14 +237,14 @@ def test_what_was_left_out_is_told_in_a_line(logged: Logged) -> None:
 
     handler().close()
 
-    [told] = [entry for entry in entries(logged()) if "log.lines_left_out" in entry]
-    assert "joined %d" in told
-    assert "5" in told
+    [report] = [entry for entry in entries(logged()) if "log.lines_left_out" in entry]
+    assert "joined %d" in report
+    assert "5" in report
     assert len(entries(logged())) == MAX_SAME_LINES + 1
 
 
-def test_what_a_line_says_is_its_format() -> None:
-    """Arguments do not tell lines apart; the place of an error does."""
+def test_lines_are_compared_by_their_format() -> None:
+    """Arguments make no difference; the place of an error does."""
 
     def record(line: str, *arguments: object, error: Exception | None = None) -> logging.LogRecord:
         info = None if error is None else (type(error), error, error.__traceback__)

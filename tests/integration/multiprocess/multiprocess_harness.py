@@ -1,4 +1,4 @@
-"""A server of several processes, and clients that know in which of them they are."""
+"""A server with several processes, and clients that choose the process they connect to."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.patience import patient
 from tests.wire import V2, PatientClient, PhoenixWire
 
 REFERENCE = ("-m", "phoenix_compat", "conformance", "serve", "--port", "0")
-_PATIENCE_S = 20.0
-_LOOK_S = 0.02
+_TIMEOUT_S = 20.0
+_POLL_S = 0.02
 _JSON = [("Content-Type", "application/json")]
 
 
-class Company:
+class MultiprocessServer:
     """The running server.
 
     Attributes:
@@ -40,23 +40,23 @@ class Company:
         self._folder = folder
         self._clients = AsyncExitStack()
 
-    async def land(self, node: int) -> WireClient:
-        """A connection to this process; the kernel deals them out, so it may take some."""
-        async with asyncio.timeout(patient(_PATIENCE_S)):
+    async def connect(self, node: int) -> WireClient:
+        """Connect to this process. The kernel chooses the process, so several attempts are made."""
+        async with asyncio.timeout(patient(_TIMEOUT_S)):
             while True:
                 try:
                     client = await PatientClient.connect(self.url)
                     answer = await client.request("GET", "/healthz")
                 except (ConnectionError, asyncio.IncompleteReadError):
-                    continue  # it was dealt to a process that has just been killed
+                    continue  # the kernel chose a process that has just been killed
                 if json.loads(answer.body)["node"] == node:
                     self._clients.push_async_callback(client.close)
                     return client
                 await client.close()
 
     async def wire(self, node: int, target: str = V2) -> PhoenixWire:
-        """A websocket to this process."""
-        client = await self.land(node)
+        """Open a websocket to this process."""
+        client = await self.connect(node)
         answer = await client.handshake(target)
         assert answer.status == 101, answer
         return PhoenixWire(client)
@@ -64,22 +64,22 @@ class Company:
     async def request(
         self, node: int, method: str, target: str, body: Any = None, **headers: str
     ) -> tuple[int, Any]:
-        """A request that arrives at this process; status and JSON of the answer."""
-        client = await self.land(node)
+        """Send a request to this process; returns status and JSON of the response."""
+        client = await self.connect(node)
         named = [(name.replace("_", "-"), value) for name, value in headers.items()]
         data = b"" if body is None else compact_json(body).encode()
-        async with asyncio.timeout(patient(_PATIENCE_S)):
+        async with asyncio.timeout(patient(_TIMEOUT_S)):
             answer = await client.request(
-                method, target, [*_JSON, *named], data, timeout_s=_PATIENCE_S
+                method, target, [*_JSON, *named], data, timeout_s=_TIMEOUT_S
             )
         return answer.status, json.loads(answer.body or b"null")
 
     async def post(self, node: int, prompt: str = "monk", **headers: str) -> str:
-        """Order a picture at this process; the task's id."""
-        order = {"input_data": {"type": "image", "prompt": prompt}}
-        status, body = await self.request(node, "POST", "/api/tasks", order, **headers)
-        assert status == 202, body
-        return str(body["task_id"])
+        """Create a task at this process; returns its id."""
+        body = {"input_data": {"type": "image", "prompt": prompt}}
+        status, created = await self.request(node, "POST", "/api/tasks", body, **headers)
+        assert status == 202, created
+        return str(created["task_id"])
 
     async def watch(self, node: int, task_id: str) -> Watch:
         """Join a task's channel at this process."""
@@ -88,51 +88,53 @@ class Company:
         return Watch(wire, f"task:{task_id}")
 
     async def leader(self) -> int:
-        """The process that keeps the tasks."""
+        """The number of the leading process."""
         status, body = await self.request(0, "GET", "/readyz")
         assert status == 200, body
         return int(body["node"])
 
     async def pid(self, node: int) -> int:
-        """The process's id, as the kernel tells it of the one that listens."""
+        """The process id, which the kernel knows of the socket on which it listens."""
         [folder] = self._folder.glob("phoenix-compat-*")
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(str(folder / f"{node}.bus"))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(folder / f"{node}.bus"))
             size = struct.calcsize("3i")
-            found = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+            found = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         return int(struct.unpack("3i", found)[0])
 
     async def kill(self, node: int) -> None:
-        """SIGKILL to this process, and to no other; back when it is gone."""
+        """Send SIGKILL to this process, and wait until it is gone."""
         pid = await self.pid(node)
         os.kill(pid, signal.SIGKILL)
         await gone(pid)
 
-    async def drop(self) -> None:
+    async def close_clients(self) -> None:
         """Close all connections."""
         await self._clients.aclose()
 
 
 @asynccontextmanager
-async def company(*arguments: str, size: int = 2, **changes: str) -> AsyncIterator[Company]:
-    """A command run in so many processes; its sockets are in a folder with a short name."""
+async def multiprocess_server(
+    *arguments: str, size: int = 2, **changes: str
+) -> AsyncIterator[MultiprocessServer]:
+    """Run a command with this many workers. Its sockets are in a folder with a short name."""
     with tempfile.TemporaryDirectory(prefix="co-") as name:
         command = (*arguments, "--workers", str(size))
         async with commands.server(*command, TMPDIR=name, **changes) as (process, url):
-            scene = Company(process, url, Path(name))
+            processes = MultiprocessServer(process, url, Path(name))
             try:
-                yield scene
+                yield processes
             finally:
-                await scene.drop()
+                await processes.close_clients()
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process."""
+    """Whether this process exists."""
     return Path(f"/proc/{pid}").exists()
 
 
 async def gone(pid: int) -> None:
-    """Wait until there is no such process."""
-    async with asyncio.timeout(patient(_PATIENCE_S)):
+    """Wait until this process no longer exists."""
+    async with asyncio.timeout(patient(_TIMEOUT_S)):
         while is_alive(pid):  # noqa: ASYNC110 - a process that is not our child sets no event
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
