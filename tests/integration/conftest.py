@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.api.api_harness import Client, open_api
 from tests.integration.worker.fake_provider import FakeClock
-from tests.integration.worker.worker_harness import Workshop
+from tests.integration.worker.worker_harness import WorkerHarness
 
 
 @pytest.fixture
@@ -25,19 +25,19 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-async def api(path: Path) -> AsyncIterator[tuple[Client, Workshop]]:
+async def api(path: Path) -> AsyncIterator[tuple[Client, WorkerHarness]]:
     """A client of the API and the harness behind it, whose worker is not started."""
     async with open_api(path) as opened:
         yield opened
 
 
 @pytest.fixture
-def client(api: tuple[Client, Workshop]) -> Client:
+def client(api: tuple[Client, WorkerHarness]) -> Client:
     """A client of the API."""
     return api[0]
 
 
 @pytest.fixture
-def workshop(api: tuple[Client, Workshop]) -> Workshop:
+def harness(api: tuple[Client, WorkerHarness]) -> WorkerHarness:
     """The store and the worker behind the API."""
     return api[1]

@@ -25,7 +25,7 @@ from tests.benchmarks.benchmark import Benchmark, Sample, Target
 from tests.benchmarks.context import BenchmarkContext
 from tests.benchmarks.loads.load import finished
 from tests.benchmarks.machine import SERVER_CORE, pinned
-from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.integration.worker.worker_harness import SCHEMA, task_params
 
 _ADDS_SHARED, _ADDS_ALONE = 8_000, 2_000
 """Chosen so that both sides take about the same time."""
@@ -61,7 +61,7 @@ async def adds_per_second(
     path: Path, callers: int, max_batch: int, adds: int
 ) -> tuple[float, float]:
     """Durable adds per second with this many callers, and the average adds per commit."""
-    params = order()
+    params = task_params()
     database = await Database.open(path, SCHEMA, max_batch=max_batch)
     async with TaskStore(database, SystemClock()) as store:
         remaining = iter(range(adds))

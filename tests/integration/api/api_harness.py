@@ -12,30 +12,30 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from phoenix_compat.server.http.api import add_task_routes
 from tests.integration.worker.fake_provider import FakeClock, FakeProvider, ref, succeeded
-from tests.integration.worker.worker_harness import Workshop, open_workshop
+from tests.integration.worker.worker_harness import WorkerHarness, open_worker_harness
 
 MONK = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 Client: TypeAlias = "TestClient[web.Request, web.Application]"
 
 
 @asynccontextmanager
-async def open_api(path: Path) -> AsyncIterator[tuple[Client, Workshop]]:
+async def open_api(path: Path) -> AsyncIterator[tuple[Client, WorkerHarness]]:
     """A client of the API, and the harness behind it, whose worker is not started."""
     provider = FakeProvider(submit=[ref()], fetch=[succeeded()])
-    async with open_workshop(path, provider, FakeClock(), is_started=False) as workshop:
+    async with open_worker_harness(path, provider, FakeClock(), is_started=False) as harness:
         app = web.Application()
         add_task_routes(
             app,
-            workshop.store,
-            workshop.worker,
+            harness.store,
+            harness.worker,
             max_body_bytes=20_000,
-            announce=workshop.announced.append,
+            announce=harness.announced.append,
         )
         app.router.add_get("/elsewhere", _not_found)
         app.router.add_get("/api/crash", _crash)
         app.router.add_get("/api/moved", _moved)
         async with TestClient(TestServer(app)) as client:
-            yield client, workshop
+            yield client, harness
 
 
 async def problem(response: ClientResponse, status: int) -> dict[str, Any]:

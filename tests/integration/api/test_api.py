@@ -8,10 +8,10 @@ import pytest
 
 from phoenix_compat.tasks.model.task import TaskStatus, progress_payload
 from tests.integration.api.api_harness import MONK, Client, problem
-from tests.integration.worker.worker_harness import Workshop
+from tests.integration.worker.worker_harness import WorkerHarness
 
 
-async def test_a_task_is_accepted(client: Client, workshop: Workshop) -> None:
+async def test_a_task_is_accepted(client: Client, harness: WorkerHarness) -> None:
     """The 202 says where to follow the task, which is stored before."""
     response = await client.post("/api/tasks", json=MONK)
 
@@ -30,18 +30,18 @@ async def test_a_task_is_accepted(client: Client, workshop: Workshop) -> None:
         "links": {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel"},
     }
     assert response.headers["Location"] == path
-    stored = await workshop.store.get(answer["task_id"])
+    stored = await harness.store.get(answer["task_id"])
     assert stored is not None
     assert stored.input_data == MONK["input_data"]
 
 
-async def test_a_posted_task_is_run(client: Client, workshop: Workshop) -> None:
+async def test_a_posted_task_is_run(client: Client, harness: WorkerHarness) -> None:
     """The worker wakes up for it; GET returns the result that was announced to the channel."""
-    await workshop.worker.start()
+    await harness.worker.start()
     task_id = (await (await client.post("/api/tasks", json=MONK)).json())["task_id"]
-    task = await workshop.store.get(task_id)
+    task = await harness.store.get(task_id)
     assert task is not None
-    ended = await workshop.ended(task)
+    ended = await harness.ended(task)
 
     shown = await (await client.get(f"/api/tasks/{task_id}")).json()
 
@@ -52,22 +52,22 @@ async def test_a_posted_task_is_run(client: Client, workshop: Workshop) -> None:
 
 
 async def test_fields_that_clients_must_not_set_are_ignored(
-    client: Client, workshop: Workshop
+    client: Client, harness: WorkerHarness
 ) -> None:
     """A posted status, result or id has no effect."""
     body = MONK | {"status": "completed", "result_data": {"image_url": "x"}, "id": "mine"}
 
     answer = await (await client.post("/api/tasks", json=body)).json()
 
-    stored = await workshop.store.get(answer["task_id"])
+    stored = await harness.store.get(answer["task_id"])
     assert stored is not None
     assert (stored.status, stored.result_data) == (TaskStatus.QUEUED, None)
     assert stored.id != "mine"
 
 
-async def test_the_list_is_newest_first_and_pages(client: Client, workshop: Workshop) -> None:
+async def test_the_list_is_newest_first_and_pages(client: Client, harness: WorkerHarness) -> None:
     """The cursor of one page leads to the next; the last page has none."""
-    tasks = [await workshop.add() for _ in range(5)]
+    tasks = [await harness.add() for _ in range(5)]
 
     first = await (await client.get("/api/tasks?limit=3")).json()
     rest = await (await client.get(f"/api/tasks?limit=3&cursor={first['next_cursor']}")).json()
@@ -82,20 +82,20 @@ async def test_the_list_is_newest_first_and_pages(client: Client, workshop: Work
     [("processing", 2), ("queued", 2), ("failed", 1), ("completed", 0), ("running", 0)],
 )
 async def test_the_list_can_be_filtered_by_status(
-    client: Client, workshop: Workshop, status: str, count: int
+    client: Client, harness: WorkerHarness, status: str, count: int
 ) -> None:
     """Both the statuses of the channel and the states of the store are accepted."""
-    tasks = [await workshop.add() for _ in range(3)]
-    await workshop.worker.cancel(tasks[0].id)
+    tasks = [await harness.add() for _ in range(3)]
+    await harness.worker.cancel(tasks[0].id)
 
     answer = await (await client.get("/api/tasks", params={"status": status})).json()
 
     assert len(answer["tasks"]) == count
 
 
-async def test_a_task_can_be_canceled(client: Client, workshop: Workshop) -> None:
+async def test_a_task_can_be_canceled(client: Client, harness: WorkerHarness) -> None:
     """A queued task has ended when the response comes; a second cancel gets the same response."""
-    task = await workshop.add()
+    task = await harness.add()
 
     for _ in range(2):
         response = await client.post(f"/api/tasks/{task.id}/cancel")
@@ -105,10 +105,10 @@ async def test_a_task_can_be_canceled(client: Client, workshop: Workshop) -> Non
     await problem(await client.post("/api/tasks/no-such/cancel"), 404)
 
 
-async def test_the_history_of_a_task(client: Client, workshop: Workshop) -> None:
+async def test_the_history_of_a_task(client: Client, harness: WorkerHarness) -> None:
     """Every event with its time, oldest first, after the given one."""
-    task = await workshop.add()
-    await workshop.worker.cancel(task.id)
+    task = await harness.add()
+    await harness.worker.cancel(task.id)
 
     events = await (await client.get(f"/api/tasks/{task.id}/events?after=1")).json()
 
@@ -124,31 +124,31 @@ async def test_the_history_of_a_task(client: Client, workshop: Workshop) -> None
     }
 
 
-async def test_a_waiting_task_has_a_queue_position(client: Client, workshop: Workshop) -> None:
+async def test_a_waiting_task_has_a_queue_position(client: Client, harness: WorkerHarness) -> None:
     """Position 1 runs next; a canceled task has none, and the tasks behind it move up."""
-    tasks = [await workshop.add() for _ in range(3)]
+    tasks = [await harness.add() for _ in range(3)]
 
     before = [await shown(client, task.id) for task in tasks]
-    await workshop.worker.cancel(tasks[0].id)
+    await harness.worker.cancel(tasks[0].id)
     after = [await shown(client, task.id) for task in tasks]
 
     assert [task.get("queue_position") for task in before] == [1, 2, 3]
     assert [task.get("queue_position") for task in after] == [None, 1, 2]
 
 
-async def test_an_estimate_of_the_cost_is_shown(client: Client, workshop: Workshop) -> None:
+async def test_an_estimate_of_the_cost_is_shown(client: Client, harness: WorkerHarness) -> None:
     """The price times the number of outputs; missing for a model without a price."""
-    four = await workshop.add(model="black-forest-labs/flux-schnell", num_outputs=4)
-    unknown = await workshop.add(model="you/yours")
+    four = await harness.add(model="black-forest-labs/flux-schnell", num_outputs=4)
+    unknown = await harness.add(model="you/yours")
 
     assert (await shown(client, four.id))["estimated_cost_usd"] == 0.012
     assert "estimated_cost_usd" not in await shown(client, unknown.id)
 
 
-async def test_a_failed_task_can_be_retried(client: Client, workshop: Workshop) -> None:
+async def test_a_failed_task_can_be_retried(client: Client, harness: WorkerHarness) -> None:
     """The same task is queued at 0.0, announced to its clients, and runs to its end."""
-    task = await workshop.add()
-    await workshop.worker.cancel(task.id)
+    task = await harness.add()
+    await harness.worker.cancel(task.id)
 
     response = await client.post(f"/api/tasks/{task.id}/retry")
     answer = await response.json()
@@ -157,21 +157,21 @@ async def test_a_failed_task_can_be_retried(client: Client, workshop: Workshop) 
     assert (answer["task_id"], answer["state"], answer["progress"]) == (task.id, "queued", 0.0)
     assert answer["queue_position"] == 1
     assert {"error_data", "completed_at"}.isdisjoint(answer)
-    assert workshop.payloads(task)[-1] == progress_payload(await workshop.now(task))
-    assert await workshop.history(task) == ["queued", "cancel_requested", "failed", "queued"]
-    workshop.announced.clear()
-    await workshop.worker.start()
-    assert (await workshop.ended(task)).status is TaskStatus.COMPLETED
+    assert harness.payloads(task)[-1] == progress_payload(await harness.now(task))
+    assert await harness.history(task) == ["queued", "cancel_requested", "failed", "queued"]
+    harness.announced.clear()
+    await harness.worker.start()
+    assert (await harness.ended(task)).status is TaskStatus.COMPLETED
 
 
-async def test_a_retried_task_keeps_its_model(client: Client, workshop: Workshop) -> None:
+async def test_a_retried_task_keeps_its_model(client: Client, harness: WorkerHarness) -> None:
     """The model of the first run is used again."""
-    task = await workshop.add(model="black-forest-labs/flux-schnell", seed=7)
-    await workshop.worker.cancel(task.id)
+    task = await harness.add(model="black-forest-labs/flux-schnell", seed=7)
+    await harness.worker.cancel(task.id)
 
     await client.post(f"/api/tasks/{task.id}/retry")
 
-    again = await workshop.now(task)
+    again = await harness.now(task)
     assert (again.model, again.provider_input) == (task.model, task.provider_input)
     assert (again.cycle, again.is_cancel_requested) == (2, False)
 

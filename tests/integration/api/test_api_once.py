@@ -16,7 +16,7 @@ from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.store.task_store import KEY_RETENTION, IdempotencyKey, TaskStore
 from tests.integration.api.api_harness import MONK, Client, problem
 from tests.integration.worker.fake_provider import FakeClock
-from tests.integration.worker.worker_harness import SCHEMA, Workshop, order
+from tests.integration.worker.worker_harness import SCHEMA, WorkerHarness, task_params
 
 OTHER = {"input_data": {"type": "image", "prompt": "Medieval nun"}}
 KEY = "8e03978e-40d5-43e8-bc93-6894a57f9324"
@@ -26,10 +26,12 @@ async def post(client: Client, key: str, body: object = MONK) -> ClientResponse:
     return await client.post("/api/tasks", json=body, headers={"Idempotency-Key": key})
 
 
-async def test_a_repeated_post_gets_the_first_response(client: Client, workshop: Workshop) -> None:
+async def test_a_repeated_post_gets_the_first_response(
+    client: Client, harness: WorkerHarness
+) -> None:
     """The same key and body get the same 202, and no second task, even when the first has ended."""
     first = await post(client, KEY)
-    await workshop.worker.cancel((await first.json())["task_id"])
+    await harness.worker.cancel((await first.json())["task_id"])
 
     again = await post(client, KEY)
 
@@ -38,22 +40,22 @@ async def test_a_repeated_post_gets_the_first_response(client: Client, workshop:
     assert again.headers["Location"] == first.headers["Location"]
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert len(await workshop.store.list()) == 1
+    assert len(await harness.store.list()) == 1
 
 
-async def test_fifty_at_once_are_one_task(client: Client, workshop: Workshop) -> None:
+async def test_fifty_at_once_are_one_task(client: Client, harness: WorkerHarness) -> None:
     """Of many identical posts at the same time one creates the task, and all return its id."""
     answers = await asyncio.gather(*(post(client, KEY) for _ in range(50)))
 
     ids = {(await answer.json())["task_id"] for answer in answers}
     replayed = [answer.headers.get("Idempotency-Replayed") for answer in answers]
-    (task,) = await workshop.store.list()
+    (task,) = await harness.store.list()
     assert ids == {task.id}
     assert {answer.status for answer in answers} == {202}
     assert replayed.count(None) == 1
 
 
-async def test_another_body_is_a_conflict(client: Client, workshop: Workshop) -> None:
+async def test_another_body_is_a_conflict(client: Client, harness: WorkerHarness) -> None:
     """A key belongs to one body: 409 names the header, and nothing is stored."""
     await post(client, KEY)
 
@@ -61,7 +63,7 @@ async def test_another_body_is_a_conflict(client: Client, workshop: Workshop) ->
 
     assert document["type"].endswith(":idempotency-key-reused")
     assert document["field"] == "Idempotency-Key"
-    assert len(await workshop.store.list()) == 1
+    assert len(await harness.store.list()) == 1
 
 
 async def test_the_order_of_json_keys_does_not_matter(client: Client) -> None:
@@ -80,14 +82,16 @@ async def test_the_order_of_json_keys_does_not_matter(client: Client) -> None:
     assert await two.json() == await one.json()
 
 
-async def test_other_keys_and_no_key_create_other_tasks(client: Client, workshop: Workshop) -> None:
+async def test_other_keys_and_no_key_create_other_tasks(
+    client: Client, harness: WorkerHarness
+) -> None:
     """Without a key, or with another key, the same body creates a new task."""
     await post(client, "a")
     await post(client, "b")
     await client.post("/api/tasks", json=MONK)
     await client.post("/api/tasks", json=MONK)
 
-    assert len(await workshop.store.list()) == 4
+    assert len(await harness.store.list()) == 4
 
 
 async def test_a_quoted_key_equals_the_unquoted_one(client: Client) -> None:
@@ -99,13 +103,13 @@ async def test_a_quoted_key_equals_the_unquoted_one(client: Client) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "é", '"', '""', 'a"b', "a\tb", "\\"])
-async def test_an_invalid_key_is_refused(client: Client, workshop: Workshop, key: str) -> None:
+async def test_an_invalid_key_is_refused(client: Client, harness: WorkerHarness, key: str) -> None:
     """400 names the header and says what a key must be."""
     document = await problem(await post(client, key), 400)
 
     assert document["field"] == "Idempotency-Key"
     assert "1 to 255" in document["detail"]
-    assert await workshop.store.list() == []
+    assert await harness.store.list() == []
 
 
 async def test_two_keys_are_refused(client: Client) -> None:
@@ -134,12 +138,12 @@ async def test_a_key_is_remembered_for_a_day(store_and_clock: tuple[TaskStore, F
     """Within a day it returns the same task; later it creates a new one, replacing the row."""
     store, clock = store_and_clock
     once = IdempotencyKey(KEY, "f")
-    first, _ = await store.add_once(order(), once)
+    first, _ = await store.add_once(task_params(), once)
 
     clock.elapsed_s = (KEY_RETENTION - timedelta(seconds=1)).total_seconds()
-    second, was_there = await store.add_once(order(), once)
+    second, was_there = await store.add_once(task_params(), once)
     clock.elapsed_s = KEY_RETENTION.total_seconds()
-    third, is_there = await store.add_once(order(), IdempotencyKey(KEY, "another body"))
+    third, is_there = await store.add_once(task_params(), IdempotencyKey(KEY, "another body"))
 
     assert (second.id, was_there, is_there) == (first.id, True, False)
     assert third.id != first.id
@@ -151,20 +155,23 @@ async def test_a_key_survives_a_restart(tmp_path: Path) -> None:
     """A client that repeats its post after a restart gets the same task."""
     once = IdempotencyKey(KEY, "f")
     async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
-        before, _ = await store.add_once(order(), once)
+        before, _ = await store.add_once(task_params(), once)
 
     async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
-        assert await store.add_once(order(), once) == (before, True)
+        assert await store.add_once(task_params(), once) == (before, True)
 
 
 async def test_a_full_queue_stores_no_key(store_and_clock: tuple[TaskStore, FakeClock]) -> None:
     """Key and task are stored in one transaction; a full queue still returns existing tasks."""
     store, _ = store_and_clock
-    first, _ = await store.add_once(order(), IdempotencyKey("a", "f"), max_queued=1)
+    first, _ = await store.add_once(task_params(), IdempotencyKey("a", "f"), max_queued=1)
 
     with pytest.raises(QueueFullError):
-        await store.add_once(order(), IdempotencyKey("b", "f"), max_queued=1)
+        await store.add_once(task_params(), IdempotencyKey("b", "f"), max_queued=1)
 
-    assert await store.add_once(order(), IdempotencyKey("a", "f"), max_queued=1) == (first, True)
+    assert await store.add_once(task_params(), IdempotencyKey("a", "f"), max_queued=1) == (
+        first,
+        True,
+    )
     await store.move(first, TaskStatus.FAILED)
-    assert (await store.add_once(order(), IdempotencyKey("b", "f"), max_queued=1))[1] is False
+    assert (await store.add_once(task_params(), IdempotencyKey("b", "f"), max_queued=1))[1] is False

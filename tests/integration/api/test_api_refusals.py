@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.api.api_harness import MONK, Client, problem
-from tests.integration.worker.worker_harness import Workshop
+from tests.integration.worker.worker_harness import WorkerHarness
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ async def test_another_content_type_is_refused(client: Client, content_type: str
 @pytest.mark.parametrize("is_chunked", [False, True])
 @pytest.mark.parametrize("rest", ["", "/some/cancel", "/some/retry"])
 async def test_a_body_without_a_content_type_is_refused(
-    client: Client, workshop: Workshop, rest: str, is_chunked: bool
+    client: Client, harness: WorkerHarness, rest: str, is_chunked: bool
 ) -> None:
     """415 for every body, because any web page can send one without a type. Nothing is stored."""
     response = await client.post(
@@ -39,14 +39,14 @@ async def test_a_body_without_a_content_type_is_refused(
 
     document = await problem(response, 415)
     assert "application/json" in document["detail"]
-    assert await workshop.store.list() == []
+    assert await harness.store.list() == []
 
 
 async def test_a_request_without_a_body_needs_no_content_type(
-    client: Client, workshop: Workshop
+    client: Client, harness: WorkerHarness
 ) -> None:
     """A cancel needs no body; an empty JSON object is accepted too."""
-    first, second = await workshop.add(), await workshop.add()
+    first, second = await harness.add(), await harness.add()
 
     bare = await client.post(f"/api/tasks/{first.id}/cancel", skip_auto_headers=["Content-Type"])
     with_body = await client.post(f"/api/tasks/{second.id}/cancel", json={})
@@ -67,7 +67,7 @@ async def test_a_request_without_a_body_needs_no_content_type(
     ],
 )
 async def test_a_body_that_is_not_valid_json_is_refused(
-    client: Client, workshop: Workshop, body: bytes
+    client: Client, harness: WorkerHarness, body: bytes
 ) -> None:
     """400, and nothing is stored."""
     headers = {"Content-Type": "application/json"}
@@ -75,7 +75,7 @@ async def test_a_body_that_is_not_valid_json_is_refused(
     response = await client.post("/api/tasks", data=body, headers=headers)
 
     await problem(response, 400)
-    assert await workshop.store.list() == []
+    assert await harness.store.list() == []
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_a_body_that_is_not_valid_json_is_refused(
     ],
 )
 async def test_an_invalid_task_names_the_field(
-    client: Client, workshop: Workshop, body: object, field: str
+    client: Client, harness: WorkerHarness, body: object, field: str
 ) -> None:
     """422 names the invalid field, and nothing is stored."""
     response = await client.post("/api/tasks", json=body)
@@ -105,7 +105,7 @@ async def test_an_invalid_task_names_the_field(
     document = await problem(response, 422)
     assert document["field"] == field
     assert document["errors"][0]["field"] == field
-    assert await workshop.store.list() == []
+    assert await harness.store.list() == []
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
@@ -202,13 +202,13 @@ async def test_a_bad_query_names_the_field(client: Client, query: str, field: st
     assert document["field"] == field
 
 
-async def test_only_a_failed_task_can_be_retried(client: Client, workshop: Workshop) -> None:
+async def test_only_a_failed_task_can_be_retried(client: Client, harness: WorkerHarness) -> None:
     """409 for a task that runs, 404 for an unknown one; nothing changes."""
-    task = await workshop.add()
+    task = await harness.add()
 
     document = await problem(await client.post(f"/api/tasks/{task.id}/retry"), 409)
 
     assert document["type"].endswith(":not-failed")
     assert "processing" in document["detail"]
-    assert await workshop.now(task) == task
+    assert await harness.now(task) == task
     await problem(await client.post("/api/tasks/no-such/retry"), 404)

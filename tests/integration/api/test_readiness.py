@@ -20,7 +20,7 @@ from phoenix_compat.tasks.worker.worker import Worker
 from tests.integration.operations.commands import finish, server
 from tests.integration.store.unreadable_harness import SECRET, put
 from tests.integration.task_server import Client, product, settings_for
-from tests.integration.worker.worker_harness import FAST, SCHEMA, order
+from tests.integration.worker.worker_harness import FAST, SCHEMA, task_params
 from tests.logged import logged_lines
 from tests.patience import patient
 
@@ -120,7 +120,7 @@ async def test_a_restarted_dispatcher_continues_with_left_over_tasks(
     """A task that was left over from the last run, and had not begun, is not forgotten."""
     path = tmp_path / "tasks.sqlite3"
     async with await TaskStore.open(path, SCHEMA) as store:
-        task = await store.add(order())
+        task = await store.add(task_params())
     await asyncio.to_thread(put, path, "tasks", "status", "submitting", task.number)
     failures = [RuntimeError()]
     begin_or_abandon = Worker._begin_or_abandon
@@ -202,8 +202,8 @@ async def test_a_server_starts_on_a_row_that_cannot_be_read(tmp_path: Path) -> N
     """A real server: other tasks complete, it is ready, and the log names task and column only."""
     path = tmp_path / "tasks.sqlite3"
     async with await TaskStore.open(path, SCHEMA) as store:
-        bad, good = await store.add(order()), await store.add(order())
-        late = await store.add(order())
+        bad, good = await store.add(task_params()), await store.add(task_params())
+        late = await store.add(task_params())
     await asyncio.to_thread(put, path, "tasks", "input", "{" + SECRET, bad.number)
     await asyncio.to_thread(
         put, path, "tasks", "not_before", "2026-99-99T99:99:99.999Z", late.number

@@ -31,7 +31,7 @@ from phoenix_compat.tasks.store.transfer import (
 from tests.integration.operations.commands import run
 from tests.integration.store.stored_tasks import make_data_dir
 from tests.integration.store.unreadable_harness import SECRET, put
-from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.integration.worker.worker_harness import SCHEMA, task_params
 
 TASKS = (
     "SELECT id, status, progress, input, prediction_id, result_data, files FROM tasks ORDER BY id"
@@ -329,7 +329,7 @@ def test_exports_can_be_imported(
     steps: int,
 ) -> None:
     """Whatever the values and the state of a task, it is neither left out nor refused."""
-    params = dataclasses.replace(order(), input_data=input_data, deadline_s=deadline_s)
+    params = dataclasses.replace(task_params(), input_data=input_data, deadline_s=deadline_s)
 
     async def fill(path: Path) -> None:
         async with await TaskStore.open(path, SCHEMA) as store:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
-from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.integration.worker.worker_harness import SCHEMA, task_params
 
 RESULT = {"image_url": "https://replicate.delivery/é.jpg", "model": "google/imagen-4-fast"}
 ERROR = {"error": "The task was canceled.", "code": "canceled"}
@@ -43,7 +43,7 @@ async def fill(path: Path) -> None:
             return task
 
         submitting, running = TaskStatus.SUBMITTING, TaskStatus.RUNNING
-        tasks = [await store.add(order(prompt=f'monk "{number}"\n')) for number in range(6)]
+        tasks = [await store.add(task_params(prompt=f'monk "{number}"\n')) for number in range(6)]
         await moved(tasks[0], submitting, running, TaskStatus.COMPLETED)
         await moved(tasks[1], submitting, running, TaskStatus.FAILED)
         await moved(tasks[2], submitting, running)

@@ -18,7 +18,7 @@ from phoenix_compat.tasks.model.errors import StoreGoneError, StoreOpenError, St
 from phoenix_compat.tasks.model.task import TaskId, TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.api.api_harness import MONK, open_api, problem
-from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.integration.worker.worker_harness import SCHEMA, task_params
 from tests.patience import patient
 
 
@@ -56,7 +56,7 @@ async def fill(store: TaskStore, chars: int) -> set[TaskId]:
     """Add tasks, ten at a time, until the disk is full; returns the acknowledged ids."""
     added: set[TaskId] = set()
     while True:
-        writes = (store.add(order(prompt="x" * chars)) for _ in range(10))
+        writes = (store.add(task_params(prompt="x" * chars)) for _ in range(10))
         results = await asyncio.gather(*writes, return_exceptions=True)
         added |= {result.id for result in results if not isinstance(result, BaseException)}
         errors = [result for result in results if isinstance(result, BaseException)]
@@ -85,7 +85,7 @@ async def test_a_full_disk_keeps_what_was_acknowledged(small_disk: Path) -> None
 
         listed = {task.id for task in await store.list(limit=1_000)}
         await asyncio.to_thread(ballast.unlink)
-        later = await store.add(order())
+        later = await store.add(task_params())
         first = await store.get(min(added))
 
     assert added
@@ -101,7 +101,7 @@ async def test_a_full_disk_refuses_a_whole_move(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
     await asyncio.to_thread(ballast.write_bytes, b"x" * 150_000)
     async with await TaskStore.open(path, SCHEMA) as store:
-        submitting = await store.move(await store.add(order()), TaskStatus.SUBMITTING)
+        submitting = await store.move(await store.add(task_params()), TaskStatus.SUBMITTING)
         assert submitting is not None
         running = await store.move(submitting, TaskStatus.RUNNING, prediction_id="p-1")
         assert running is not None
@@ -132,7 +132,7 @@ async def test_a_read_only_disk_is_an_error_at_start(small_disk: Path) -> None:
     """Opening on a read-only disk is an error, and the file is not changed."""
     path = small_disk / "tasks.db"
     async with await TaskStore.open(path, SCHEMA) as store:
-        await store.add(order())
+        await store.add(task_params())
     assert mount("-o", "remount,ro", str(small_disk)) is None
 
     with pytest.raises(StoreOpenError, match="choose a folder that this user may write to"):
@@ -183,14 +183,14 @@ async def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
     """Writes to a removed file are refused; after it is put back the store works again."""
     path, moved = tmp_path / "tasks.db", tmp_path / "moved.db"
     async with await TaskStore.open(path, SCHEMA) as store:
-        kept = await store.add(order())
+        kept = await store.add(task_params())
         path.rename(moved)
 
         with pytest.raises(StoreGoneError, match="removed or replaced"):
-            await store.add(order())
+            await store.add(task_params())
 
         moved.rename(path)
-        later = await store.add(order())
+        later = await store.add(task_params())
         assert [task.id for task in await store.list()] == [later.id, kept.id]
     assert_undamaged(path)
 
@@ -204,7 +204,7 @@ async def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
     other.replace(path)
 
     with pytest.raises(StoreGoneError):
-        await store.add(order())
+        await store.add(task_params())
 
     await store.close()
     assert_undamaged(path)

@@ -20,7 +20,7 @@ from phoenix_compat.tasks.model.errors import StoreError, StoreUnavailableError
 from phoenix_compat.tasks.store.sqlite import writer as writer_module
 from phoenix_compat.tasks.store.sqlite.database import Database
 from phoenix_compat.tasks.store.task_store import TaskStore
-from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.integration.worker.worker_harness import SCHEMA, task_params
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ async def test_close_carries_out_accepted_writes(tmp_path: Path) -> None:
     """Writes that wait when the store closes are carried out; later ones are refused."""
     path = tmp_path / "tasks.db"
     store = await TaskStore.open(path, SCHEMA)
-    writes = [asyncio.create_task(store.add(order())) for _ in range(20)]
+    writes = [asyncio.create_task(store.add(task_params())) for _ in range(20)]
     await asyncio.sleep(0)
 
     await store.close()
@@ -195,18 +195,18 @@ async def test_close_carries_out_accepted_writes(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (20,)
     with pytest.raises(StoreUnavailableError, match="closing"):
-        await store.add(order())
+        await store.add(task_params())
 
 
 ADD_TASKS = """
 import asyncio, sys
 from pathlib import Path
 from phoenix_compat.tasks.store.task_store import TaskStore
-from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.integration.worker.worker_harness import SCHEMA, task_params
 
 async def call(store):
     while True:
-        task = await store.add(order())
+        task = await store.add(task_params())
         print(task.id, flush=True)
 
 async def main():

@@ -14,7 +14,7 @@ from phoenix_compat.tasks.model.errors import StoreOpenError, StoreVersionError
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.store.sqlite import migrations
 from phoenix_compat.tasks.store.task_store import TaskStore
-from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.integration.worker.worker_harness import SCHEMA, task_params
 from tests.patience import patient
 
 VERSION_1 = Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8")
@@ -92,7 +92,7 @@ async def test_a_migrated_file_has_the_schema_of_a_new_one(path: Path, tmp_path:
 async def test_a_migrated_store_works(path: Path) -> None:
     """New tasks get the next numbers, and old tasks keep their predictions."""
     async with await TaskStore.open(path, SCHEMA) as store:
-        added = await store.add(order())
+        added = await store.add(task_params())
         (running,) = await store.list(statuses={TaskStatus.RUNNING})
         found = await store.by_prediction("p-3")
 

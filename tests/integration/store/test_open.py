@@ -14,7 +14,7 @@ from phoenix_compat.tasks.model.errors import (
     StoreVersionError,
 )
 from phoenix_compat.tasks.store.task_store import TaskStore
-from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.integration.worker.worker_harness import SCHEMA, task_params
 
 
 def mode_of(path: Path) -> int:
@@ -47,7 +47,7 @@ async def test_a_new_file_is_private_and_gets_the_schema(path: Path) -> None:
 async def test_close_leaves_a_single_undamaged_file(path: Path) -> None:
     """close checkpoints the WAL, so the file alone is the complete database."""
     async with await TaskStore.open(path, SCHEMA) as store:
-        await store.add(order())
+        await store.add(task_params())
 
     assert not path.with_name("tasks.db-wal").exists()
     with sqlite3.connect(path) as connection:
@@ -71,7 +71,7 @@ async def test_a_damaged_page_is_found(path: Path) -> None:
     """Damage on the disk is found when the store is opened."""
     async with await TaskStore.open(path, SCHEMA) as store:
         for number in range(50):
-            await store.add(order(prompt=f"{number} " + "x" * 3_000))
+            await store.add(task_params(prompt=f"{number} " + "x" * 3_000))
     undamaged = contents(path)
     put(path, undamaged[: 4096 * 6] + b"\xab" * 4096 * 6 + undamaged[4096 * 12 :])
 

@@ -18,7 +18,7 @@ from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.store.stored_tasks import moved
 from tests.integration.worker.fake_provider import FakeClock
-from tests.integration.worker.worker_harness import SCHEMA, order
+from tests.integration.worker.worker_harness import SCHEMA, task_params
 
 SUBMITTING, RUNNING = TaskStatus.SUBMITTING, TaskStatus.RUNNING
 
@@ -38,7 +38,7 @@ async def pragma(store: TaskStore, text: str) -> tuple[object, ...]:
 
 async def test_an_added_task_can_be_read(store: TaskStore) -> None:
     """A new task is queued and is read as it was added."""
-    added = await store.add(order(aspect_ratio="16:9", model="a/b", deep={"é": [1, None]}))
+    added = await store.add(task_params(aspect_ratio="16:9", model="a/b", deep={"é": [1, None]}))
 
     assert await store.get(added.id) == added
     assert added.status is TaskStatus.QUEUED
@@ -50,7 +50,7 @@ async def test_an_added_task_can_be_read(store: TaskStore) -> None:
 async def test_add_returns_what_get_reads(path: Path) -> None:
     """`add` and `get` return the same task, also with a clock that is finer than stored times."""
     async with await TaskStore.open(path, SCHEMA, clock=SystemClock()) as store:
-        first, second = await store.add(order()), await store.add(order(seed=7))
+        first, second = await store.add(task_params()), await store.add(task_params(seed=7))
 
         assert await store.get(first.id) == first
         assert await store.get(second.id) == second
@@ -60,9 +60,9 @@ async def test_add_returns_what_get_reads(path: Path) -> None:
 async def test_ids_rise_with_time(store: TaskStore) -> None:
     """Ids are UUIDs of version 7: later tasks have greater ones, and all are different."""
     store._clock = clock = FakeClock()
-    early = [(await store.add(order())).id for _ in range(3)]
+    early = [(await store.add(task_params())).id for _ in range(3)]
     clock.elapsed_s += 0.001
-    late = [(await store.add(order())).id for _ in range(3)]
+    late = [(await store.add(task_params())).id for _ in range(3)]
 
     assert max(early) < min(late)
     assert len({*early, *late}) == 6
@@ -74,7 +74,7 @@ async def test_ids_rise_with_time(store: TaskStore) -> None:
 async def test_a_task_survives_a_restart(path: Path) -> None:
     """A task is still there when the store is opened again."""
     async with await TaskStore.open(path, SCHEMA) as first:
-        added = await first.add(order())
+        added = await first.add(task_params())
 
     async with await TaskStore.open(path, SCHEMA) as second:
         assert await second.get(added.id) == added
@@ -82,7 +82,7 @@ async def test_a_task_survives_a_restart(path: Path) -> None:
 
 async def test_the_list_is_paged_from_the_newest(store: TaskStore) -> None:
     """Pages have no gaps or repeats; tasks can be filtered by status."""
-    tasks = [await store.add(order()) for _ in range(5)]
+    tasks = [await store.add(task_params()) for _ in range(5)]
     await moved(store, tasks[1], TaskStatus.FAILED)
 
     first = await store.list(limit=2)
@@ -97,7 +97,7 @@ async def test_due_tasks_are_ordered_and_respect_waits(path: Path) -> None:
     """The oldest tasks are due first; a task that has to wait is due at its time."""
     clock = FakeClock()
     async with await TaskStore.open(path, SCHEMA, clock=clock) as store:
-        tasks = [await store.add(order()) for _ in range(3)]
+        tasks = [await store.add(task_params()) for _ in range(3)]
         submitting = await moved(store, tasks[0], SUBMITTING)
         clock.elapsed_s = 1.0
         later = clock.now()
@@ -114,7 +114,7 @@ async def test_due_tasks_are_ordered_and_respect_waits(path: Path) -> None:
 
 async def test_submitting_and_running_tasks_are_unfinished(store: TaskStore) -> None:
     """`unfinished` lists submitting and running tasks only."""
-    tasks = [await store.add(order()) for _ in range(4)]
+    tasks = [await store.add(task_params()) for _ in range(4)]
     await moved(store, tasks[1], SUBMITTING)
     await moved(store, tasks[2], SUBMITTING, RUNNING)
     await moved(store, tasks[3], TaskStatus.FAILED)
@@ -124,37 +124,37 @@ async def test_submitting_and_running_tasks_are_unfinished(store: TaskStore) -> 
 
 async def test_the_queue_is_limited(store: TaskStore) -> None:
     """A task beyond the limit is refused, and nothing is written."""
-    await store.add(order(), max_queued=1)
+    await store.add(task_params(), max_queued=1)
 
     with pytest.raises(QueueFullError):
-        await store.add(order(), max_queued=1)
+        await store.add(task_params(), max_queued=1)
 
     assert len(await store.list()) == 1
 
 
 async def test_a_locked_database_is_a_clear_error(store: TaskStore, path: Path) -> None:
     """While the file is locked writes fail and reads work; later writes work again."""
-    stored = await store.add(order())
+    stored = await store.add(task_params())
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(StoreUnavailableError, match="locked"):
-        await store.add(order())
+        await store.add(task_params())
 
     assert await store.get(stored.id) == stored
     other.execute("ROLLBACK")
     other.close()
-    assert (await store.add(order())).number == stored.number + 1
+    assert (await store.add(task_params())).number == stored.number + 1
 
 
 async def test_a_full_disk_is_a_clear_error(store: TaskStore) -> None:
     """A database that cannot grow refuses whole tasks and keeps the stored ones."""
-    stored = await store.add(order())
+    stored = await store.add(task_params())
     (pages,) = await pragma(store, "page_count")
     await pragma(store, f"max_page_count = {pages}")
 
     with pytest.raises(StoreUnavailableError, match="full"):
-        await asyncio.gather(*(store.add(order(prompt="x" * 9_000)) for _ in range(20)))
+        await asyncio.gather(*(store.add(task_params(prompt="x" * 9_000)) for _ in range(20)))
 
     await pragma(store, "max_page_count = 100000")
     assert (await store.list())[-1] == stored
@@ -163,13 +163,13 @@ async def test_a_full_disk_is_a_clear_error(store: TaskStore) -> None:
 
 async def test_a_cancelled_caller_affects_no_other_write(store: TaskStore) -> None:
     """The write of a cancelled caller is carried out, and the next write works."""
-    adding = asyncio.create_task(store.add(order()))
+    adding = asyncio.create_task(store.add(task_params()))
     await asyncio.sleep(0)
     adding.cancel()
     with pytest.raises(asyncio.CancelledError):
         await adding
 
-    stored = await store.add(order())
+    stored = await store.add(task_params())
 
     newest, oldest = await store.list()
     assert newest == stored
@@ -178,7 +178,7 @@ async def test_a_cancelled_caller_affects_no_other_write(store: TaskStore) -> No
 
 async def test_concurrent_adds_all_succeed(store: TaskStore) -> None:
     """Fifty concurrent adds make fifty tasks."""
-    tasks = await asyncio.gather(*(store.add(order(prompt=str(n))) for n in range(50)))
+    tasks = await asyncio.gather(*(store.add(task_params(prompt=str(n))) for n in range(50)))
 
     assert sorted(task.number for task in tasks) == list(range(1, 51))
 
@@ -196,7 +196,7 @@ async def test_a_closed_store_raises_an_error(path: Path) -> None:
     await store.close()
 
     with pytest.raises(StoreUnavailableError):
-        await store.add(order())
+        await store.add(task_params())
     with pytest.raises(StoreUnavailableError):
         await store.get("x")
 
@@ -212,18 +212,18 @@ async def test_the_writing_connection_is_durable(store: TaskStore) -> None:
 
 async def test_the_queue_limit_is_exact(store: TaskStore) -> None:
     """The limit holds exactly while tasks enter and leave the queue."""
-    tasks = [await store.add(order(), max_queued=3) for _ in range(3)]
+    tasks = [await store.add(task_params(), max_queued=3) for _ in range(3)]
     with pytest.raises(QueueFullError):
-        await store.add(order(), max_queued=3)
+        await store.add(task_params(), max_queued=3)
 
     submitting = await moved(store, tasks[0], SUBMITTING)
-    tasks.append(await store.add(order(), max_queued=3))
+    tasks.append(await store.add(task_params(), max_queued=3))
     await moved(store, submitting, TaskStatus.QUEUED)
     with pytest.raises(QueueFullError):
-        await store.add(order(), max_queued=4)
+        await store.add(task_params(), max_queued=4)
 
     await moved(store, tasks[1], TaskStatus.FAILED)
-    await store.retry(tasks[1].id, order(), max_queued=4)
+    await store.retry(tasks[1].id, task_params(), max_queued=4)
     with pytest.raises(QueueFullError):
-        await store.add(order(), max_queued=4)
+        await store.add(task_params(), max_queued=4)
     assert [await store.queue_position(task.id) for task in tasks] == [1, 2, 3, 4]

@@ -18,14 +18,14 @@ from phoenix_compat.tasks.model.errors import (
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.store.stored_tasks import moved
-from tests.integration.worker.worker_harness import order
+from tests.integration.worker.worker_harness import task_params
 
 SUBMITTING, RUNNING = TaskStatus.SUBMITTING, TaskStatus.RUNNING
 
 
 async def test_a_move_is_written_with_its_event(store: TaskStore) -> None:
     """Each move adds an event; events are numbered from one."""
-    task = await moved(store, await store.add(order()), SUBMITTING, RUNNING)
+    task = await moved(store, await store.add(task_params()), SUBMITTING, RUNNING)
 
     done = await store.move(task, TaskStatus.COMPLETED, result_data={"image_url": "https://x/1"})
 
@@ -43,7 +43,7 @@ async def test_a_move_is_written_with_its_event(store: TaskStore) -> None:
 
 async def test_only_one_of_two_concurrent_moves_wins(store: TaskStore) -> None:
     """Of two concurrent moves one returns the task and the other None; one event is added."""
-    task = await moved(store, await store.add(order()), SUBMITTING, RUNNING)
+    task = await moved(store, await store.add(task_params()), SUBMITTING, RUNNING)
 
     moves = await asyncio.gather(
         store.move(task, TaskStatus.COMPLETED, result_data={}),
@@ -58,8 +58,8 @@ async def test_only_one_of_two_concurrent_moves_wins(store: TaskStore) -> None:
 
 async def test_a_prediction_belongs_to_one_task(store: TaskStore) -> None:
     """A second task with the same prediction is refused; its move changes nothing."""
-    first = await moved(store, await store.add(order()), SUBMITTING)
-    second = await moved(store, await store.add(order()), SUBMITTING)
+    first = await moved(store, await store.add(task_params()), SUBMITTING)
+    second = await moved(store, await store.add(task_params()), SUBMITTING)
     await store.move(first, RUNNING, prediction_id="p-1")
 
     with pytest.raises(PredictionTakenError):
@@ -71,7 +71,7 @@ async def test_a_prediction_belongs_to_one_task(store: TaskStore) -> None:
 
 async def test_progress_only_rises(store: TaskStore) -> None:
     """Progress is only ever raised, and only while the task is running."""
-    task = await moved(store, await store.add(order()), SUBMITTING, RUNNING)
+    task = await moved(store, await store.add(task_params()), SUBMITTING, RUNNING)
 
     raised = await store.record_progress(task.id, 0.5)
 
@@ -84,7 +84,7 @@ async def test_progress_only_rises(store: TaskStore) -> None:
 
 async def test_a_cancel_is_recorded_once(store: TaskStore) -> None:
     """A repeated cancel adds no event, and a move does not clear the request."""
-    task = await store.add(order())
+    task = await store.add(task_params())
 
     await store.request_cancel(task.id)
     await store.request_cancel(task.id)
@@ -103,7 +103,7 @@ async def test_cancelling_an_unknown_task_is_an_error(store: TaskStore) -> None:
 
 async def test_a_violated_constraint_is_not_temporary(store: TaskStore) -> None:
     """A value that the schema refuses is a StoreError, and the next write works."""
-    task = await moved(store, await store.add(order()), SUBMITTING)
+    task = await moved(store, await store.add(task_params()), SUBMITTING)
 
     with pytest.raises(StoreError, match="refused a value") as refusal:
         await store.move(task, RUNNING, progress=7.0)
@@ -115,15 +115,15 @@ async def test_a_violated_constraint_is_not_temporary(store: TaskStore) -> None:
 
 async def test_a_failed_task_begins_a_new_cycle(store: TaskStore) -> None:
     """A retried task has nothing of its last cycle, and a late move of that cycle fails."""
-    failed = await moved(store, await store.add(order()), SUBMITTING, TaskStatus.FAILED)
+    failed = await moved(store, await store.add(task_params()), SUBMITTING, TaskStatus.FAILED)
     await store.request_cancel(failed.id)
 
-    retried = await store.retry(failed.id, order())
+    retried = await store.retry(failed.id, task_params())
 
     assert (retried.status, retried.cycle, retried.progress) == (TaskStatus.QUEUED, 2, 0.0)
     assert (retried.error_data, retried.completed_at, retried.submitted_at) == (None, None, None)
     with pytest.raises(NotFailedError):
-        await store.retry(failed.id, order())
+        await store.retry(failed.id, task_params())
     first_cycle = dataclasses.replace(retried, cycle=1)
     assert await store.move(first_cycle, SUBMITTING) is None
     assert await store.move(retried, SUBMITTING) is not None
@@ -131,25 +131,25 @@ async def test_a_failed_task_begins_a_new_cycle(store: TaskStore) -> None:
 
 async def test_a_full_queue_refuses_a_retry(store: TaskStore) -> None:
     """A retry counts against the limit of the queue."""
-    failed = await moved(store, await store.add(order()), TaskStatus.FAILED)
-    await store.add(order())
+    failed = await moved(store, await store.add(task_params()), TaskStatus.FAILED)
+    await store.add(task_params())
 
     with pytest.raises(QueueFullError):
-        await store.retry(failed.id, order(), max_queued=1)
+        await store.retry(failed.id, task_params(), max_queued=1)
 
     assert await store.get(failed.id) == failed
 
 
 async def test_a_prediction_that_was_given_up_stays_assigned(store: TaskStore) -> None:
     """A prediction of an earlier cycle is not accepted again, for this task or another."""
-    task = await moved(store, await store.add(order()), SUBMITTING)
+    task = await moved(store, await store.add(task_params()), SUBMITTING)
     running = await store.move(task, RUNNING, prediction_id="p-1")
     assert running is not None
     assert await store.by_prediction("p-1") == running
     queued = await store.move(running, TaskStatus.QUEUED, prediction_id=None, retries=1)
     assert queued is not None
 
-    for task in (queued, await store.add(order())):
+    for task in (queued, await store.add(task_params())):
         submitting = await moved(store, task, SUBMITTING)
         with pytest.raises(PredictionTakenError):
             await store.move(submitting, RUNNING, prediction_id="p-1")
@@ -159,7 +159,7 @@ async def test_a_prediction_that_was_given_up_stays_assigned(store: TaskStore) -
 
 async def test_everything_that_a_move_changes_is_stored(store: TaskStore) -> None:
     """Each change is read as it was written."""
-    task = await moved(store, await store.add(order()), SUBMITTING)
+    task = await moved(store, await store.add(task_params()), SUBMITTING)
     file = {"sha256": "ab", "bytes": 3, "content_type": "image/png", "path": "ab/é.png"}
 
     changed = await store.move(

@@ -30,20 +30,22 @@ from tests.integration.worker.fake_provider import FakeClock
 from tests.integration.worker.worker_harness import (
     FAST,
     SCHEMA,
-    Workshop,
+    WorkerHarness,
     code_of,
-    open_workshop,
-    order,
+    open_worker_harness,
+    task_params,
 )
 
 PICTURE_DATA = {"image_url": "https://replicate.delivery/a.jpg"}
 
 
 @asynccontextmanager
-async def running_server(path: Path) -> AsyncIterator[tuple[Client, Workshop, SucceedingProvider]]:
+async def running_server(
+    path: Path,
+) -> AsyncIterator[tuple[Client, WorkerHarness, SucceedingProvider]]:
     """A server with a running worker on this database."""
     provider = SucceedingProvider()
-    async with open_workshop(path, provider, FakeClock(), FAST) as harness:
+    async with open_worker_harness(path, provider, FakeClock(), FAST) as harness:
         app = web.Application()
         add_task_routes(app, harness.store, harness.worker)
         async with TestClient(TestServer(app)) as client:
@@ -53,11 +55,11 @@ async def running_server(path: Path) -> AsyncIterator[tuple[Client, Workshop, Su
 async def store_with_queued_tasks(path: Path, count: int) -> tuple[list[Task], Task]:
     """Make a database with `count` queued tasks and one more after them; returns both."""
     async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
-        tasks = [await store.add(order()) for _ in range(count)]
-        return tasks, await store.add(order())
+        tasks = [await store.add(task_params()) for _ in range(count)]
+        return tasks, await store.add(task_params())
 
 
-async def all_have_ended(harness: Workshop) -> bool:
+async def all_have_ended(harness: WorkerHarness) -> bool:
     """Whether every task has ended."""
     rows = await harness.store._database.read(
         "SELECT count(*) FROM tasks WHERE status IS NULL OR status NOT IN ('completed', 'failed')"
@@ -110,7 +112,7 @@ async def test_a_running_task_needs_only_some_columns(path: Path, column: str) -
     async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
         tasks = []
         for number in range(len(values)):
-            task = await store.add(order())
+            task = await store.add(task_params())
             for to in (TaskStatus.SUBMITTING, TaskStatus.RUNNING):
                 moved = await store.move(task, to, prediction_id=f"p-{number}")
                 assert moved is not None
@@ -135,7 +137,7 @@ async def test_a_running_task_needs_only_some_columns(path: Path, column: str) -
 async def test_no_create_is_sent_without_the_input(path: Path) -> None:
     """A submitting task with an unreadable input is searched for, but not created again."""
     async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
-        task = await store.move(await store.add(order()), TaskStatus.SUBMITTING)
+        task = await store.move(await store.add(task_params()), TaskStatus.SUBMITTING)
         assert task is not None
     await asyncio.to_thread(put, path, "tasks", "provider_input", "{", task.number)
 
@@ -155,7 +157,7 @@ async def test_a_completed_task_needs_only_its_result(path: Path, column: str) -
     async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
         tasks = []
         for number in range(len(values)):
-            task = await store.add(order())
+            task = await store.add(task_params())
             for to in (TaskStatus.SUBMITTING, TaskStatus.RUNNING, TaskStatus.COMPLETED):
                 result = PICTURE_DATA if to is TaskStatus.COMPLETED else None
                 moved = await store.move(task, to, prediction_id=f"p-{number}", result_data=result)

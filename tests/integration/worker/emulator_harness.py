@@ -9,7 +9,7 @@ from pathlib import Path
 from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.worker.options import WorkerOptions
-from tests.integration.worker.worker_harness import FAST, Workshop, open_workshop
+from tests.integration.worker.worker_harness import FAST, WorkerHarness, open_worker_harness
 from tests.patience import patient
 
 
@@ -22,7 +22,7 @@ async def open_emulator_harness(
     options: WorkerOptions = FAST,
     clock: Clock | None = None,
     read_timeout_s: float = 0.3,
-) -> AsyncIterator[Workshop]:
+) -> AsyncIterator[WorkerHarness]:
     """Open a worker harness whose provider sends its requests to `base_url`."""
     provider = ReplicateProvider(
         token=token,
@@ -32,7 +32,7 @@ async def open_emulator_harness(
         total_timeout_s=patient(1.0),
     )
     try:
-        async with open_workshop(path, provider, clock, options) as harness:
+        async with open_worker_harness(path, provider, clock, options) as harness:
             yield harness
     finally:
         await provider.close()

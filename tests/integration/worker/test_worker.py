@@ -30,7 +30,7 @@ from tests.integration.worker.fake_provider import (
     ref,
     succeeded,
 )
-from tests.integration.worker.worker_harness import code_of, open_workshop
+from tests.integration.worker.worker_harness import code_of, open_worker_harness
 from tests.patience import patient
 
 UNREACHABLE = ProviderUnreachableError("refused")
@@ -41,7 +41,7 @@ async def test_a_task_runs_until_its_picture_is_there(path: Path, clock: FakeClo
     """The progress starts at 0.1 and rises with the progress bar; then the task is completed."""
     bars = [active(), active(" 25%|█| 1/4 [00:00]"), active(" 75%|█| 3/4 [00:00]")]
     provider = FakeProvider(submit=[ref()], fetch=[*bars, succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         payloads = harness.payloads(task)
@@ -58,7 +58,7 @@ async def test_a_task_runs_until_its_picture_is_there(path: Path, clock: FakeClo
 async def test_what_is_announced_is_already_stored(path: Path, clock: FakeClock) -> None:
     """The last announcement is the task as it is in the store."""
     provider = FakeProvider(submit=[ref()], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert harness.announced[-1] == task
@@ -69,7 +69,7 @@ async def test_tasks_start_in_order_up_to_the_concurrency(path: Path, clock: Fak
     provider = FakeProvider(submit=[ref(f"p-{n}") for n in range(4)], fetch=[succeeded()])
     provider.held = "fetch"
     options = WorkerOptions(concurrency=2)
-    async with open_workshop(path, provider, clock, options) as harness:
+    async with open_worker_harness(path, provider, clock, options) as harness:
         tasks = [await harness.add() for _ in range(4)]
         await provider.reached.wait()
 
@@ -98,7 +98,7 @@ async def test_a_prediction_without_a_result_fails_the_task(
 ) -> None:
     """Each such end has its error code, and no second prediction is made."""
     provider = FakeProvider(submit=[ref()], fetch=[active(), answer])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert code_of(task) == code
@@ -117,7 +117,7 @@ async def test_failed_polls_do_not_fail_the_task(path: Path, clock: FakeClock) -
         ProviderRefusedError(404, "model_unavailable", "no"),
     ]
     provider = FakeProvider(submit=[ref()], fetch=[*errors, active(), succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         assert (await harness.run()).status is TaskStatus.COMPLETED
         assert clock.elapsed_s >= 50.0
 
@@ -126,7 +126,7 @@ async def test_a_prediction_that_is_gone_has_expired(path: Path, clock: FakeCloc
     """After three polls in a row that find no prediction, the task fails."""
     gone = ProviderRefusedError(404, "model_unavailable", "no")
     provider = FakeProvider(submit=[ref()], fetch=[gone])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         assert code_of(await harness.run()) == "expired"
         assert provider.count("fetch") == 3
 
@@ -135,7 +135,7 @@ async def test_a_task_type_may_have_its_own_deadline(path: Path, clock: FakeCloc
     """The deadline in the task's row takes precedence over the worker's."""
     task_types = {"image": replace(TASK_TYPES["image"], deadline_s=30.0)}
     provider = FakeProvider(submit=[ref()], fetch=[active()], cancel=[active()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         params = determine_task_params({"type": "image", "prompt": "monk"}, task_types)
         task = await harness.store.add(params)
         harness.worker.wake()
@@ -147,7 +147,7 @@ async def test_a_task_type_may_have_its_own_deadline(path: Path, clock: FakeCloc
 async def test_a_prediction_that_never_ends_times_out(path: Path, clock: FakeClock) -> None:
     """At the deadline the prediction is canceled and the task has timed out."""
     provider = FakeProvider(submit=[ref()], fetch=[active()], cancel=[active()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert code_of(task) == "timed_out"
@@ -159,7 +159,7 @@ async def test_a_prediction_that_never_ends_times_out(path: Path, clock: FakeClo
 async def test_a_result_found_at_the_deadline_is_kept(path: Path, clock: FakeClock) -> None:
     """If the cancel at the deadline answers with a result, the task is completed."""
     provider = FakeProvider(submit=[ref()], fetch=[active()], cancel=[succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         assert (await harness.run()).status is TaskStatus.COMPLETED
 
 
@@ -167,7 +167,9 @@ async def test_the_provider_s_own_deadline_is_a_timeout(path: Path, clock: FakeC
     """A prediction that the provider cancels at its deadline has timed out."""
     fetch = [active()] * 120 + [canceled()]
     provider = FakeProvider(submit=[ref()], fetch=fetch, cancel=[active()])
-    async with open_workshop(path, provider, clock, WorkerOptions(deadline_s=300.0)) as harness:
+    async with open_worker_harness(
+        path, provider, clock, WorkerOptions(deadline_s=300.0)
+    ) as harness:
         assert code_of(await harness.run()) == "timed_out"
 
 
@@ -176,7 +178,7 @@ async def test_a_provider_unreachable_until_the_deadline_is_named(
 ) -> None:
     """If the last polls before the deadline failed, the code says that the provider did."""
     provider = FakeProvider(submit=[ref()], fetch=[UNREACHABLE], cancel=[UNREACHABLE])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         assert code_of(await harness.run()) == "provider_unavailable"
 
 
@@ -184,14 +186,14 @@ async def test_an_unknown_status_is_not_an_end(path: Path, clock: FakeClock) -> 
     """Polling goes on while the provider answers with a status that is not known."""
     fetch = [active(raw_status="queued"), active(raw_status="queued"), succeeded()]
     provider = FakeProvider(submit=[ref()], fetch=fetch)
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         assert (await harness.run()).status is TaskStatus.COMPLETED
 
 
 async def test_a_bug_ends_one_task_only(path: Path, clock: FakeClock) -> None:
     """An unexpected exception fails that task with internal_error, and the next task runs."""
     provider = FakeProvider(submit=[RuntimeError("a bug"), ref()], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         first = await harness.run()
         second = await harness.run()
 
@@ -203,7 +205,7 @@ async def test_a_bug_ends_one_task_only(path: Path, clock: FakeClock) -> None:
 async def test_a_failed_announcement_does_not_fail_the_task(path: Path, clock: FakeClock) -> None:
     """The task is completed even if no announcement succeeds."""
     provider = FakeProvider(submit=[ref()], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock, is_started=False) as harness:
+    async with open_worker_harness(path, provider, clock, is_started=False) as harness:
         has_ended = asyncio.Event()
 
         def announce(task: Task) -> None:
@@ -223,7 +225,7 @@ async def test_a_locked_database_loses_no_prediction(path: Path, clock: FakeCloc
     """The prediction's id is written once the lock is released, and no create is repeated."""
     provider = FakeProvider(submit=[ref()], fetch=[succeeded()])
     provider.held = "submit"
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.add()
         await provider.reached.wait()
         locking = sqlite3.connect(path, isolation_level=None)

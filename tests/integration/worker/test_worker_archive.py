@@ -15,7 +15,7 @@ from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.worker import context
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from tests.integration.worker.fake_provider import PICTURE, FakeClock, FakeProvider, ref, succeeded
-from tests.integration.worker.worker_harness import open_workshop
+from tests.integration.worker.worker_harness import open_worker_harness
 
 OTHER = "https://replicate.delivery/xezq/out-1.jpg"
 
@@ -62,7 +62,9 @@ def test_the_archive_implements_the_worker_s_protocol(tmp_path: Path) -> None:
 async def run(path: Path, archive: FakeArchive) -> Task:
     provider = FakeProvider(submit=[ref()], fetch=[succeeded([PICTURE, OTHER])])
     options = WorkerOptions(archive_patience_s=0.05)
-    async with open_workshop(path, provider, FakeClock(), options, archive=archive) as harness:
+    async with open_worker_harness(
+        path, provider, FakeClock(), options, archive=archive
+    ) as harness:
         task = await harness.run()
         failures = 0 if len(task.files) == 2 else 1
         assert harness.worker.counts.get("archive_failures", 0) == failures

@@ -22,7 +22,7 @@ from tests.integration.worker.fake_provider import (
 )
 from tests.integration.worker.worker_harness import (
     code_of,
-    open_workshop,
+    open_worker_harness,
     report_when_queued_again,
 )
 
@@ -34,7 +34,7 @@ async def test_a_refused_create_fails_the_task(path: Path, clock: FakeClock) -> 
     """The create is not repeated, and the error has the code and the text for clients."""
     refusal = ProviderRefusedError(402, "provider_account", "Please contact the operator.")
     provider = FakeProvider(submit=[refusal])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert task.error_data == {
@@ -48,7 +48,7 @@ async def test_a_throttled_create_waits_in_the_queue(path: Path, clock: FakeCloc
     """A 429 does not count as an attempt, and the progress never falls."""
     throttled = ProviderThrottledError(30.0)
     provider = FakeProvider(submit=[throttled, throttled, ref()], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert task.status is TaskStatus.COMPLETED
@@ -64,7 +64,7 @@ async def test_a_throttle_delays_the_other_tasks(path: Path, clock: FakeClock) -
         submit=[ProviderThrottledError(30.0), ref("p-1"), ref("p-2")], fetch=[succeeded()]
     )
     options = WorkerOptions(concurrency=1)
-    async with open_workshop(path, provider, clock, options) as harness:
+    async with open_worker_harness(path, provider, clock, options) as harness:
         one, two = await harness.add(), await harness.add()
 
         # The first create was sent again before the second.
@@ -77,7 +77,7 @@ async def test_a_throttle_delays_the_other_tasks(path: Path, clock: FakeClock) -
 async def test_a_create_that_was_not_sent_is_repeated(path: Path, clock: FakeClock) -> None:
     """Without a connection there is no prediction, so no lookup is made and no attempt counted."""
     provider = FakeProvider(submit=[UNREACHABLE, UNREACHABLE, ref()], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert (task.status, task.attempts) == (TaskStatus.COMPLETED, 1)
@@ -89,7 +89,7 @@ async def test_a_provider_that_stays_unreachable_fails_the_task(
 ) -> None:
     """After `max_connect_failures` creates, with growing waits between them, the task fails."""
     provider = FakeProvider(submit=[UNREACHABLE])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert code_of(task) == "provider_unavailable"
@@ -100,7 +100,7 @@ async def test_a_provider_that_stays_unreachable_fails_the_task(
 async def test_a_prediction_whose_answer_was_lost_is_found(path: Path, clock: FakeClock) -> None:
     """The prediction is found by its fingerprint and adopted; only one create is sent."""
     provider = FakeProvider(submit=[UNCERTAIN], find=[[], [ref("p-7")]], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert (task.status, task.prediction_id) == (TaskStatus.COMPLETED, "p-7")
@@ -110,7 +110,7 @@ async def test_a_prediction_whose_answer_was_lost_is_found(path: Path, clock: Fa
 async def test_a_lost_create_is_repeated_up_to_the_limit(path: Path, clock: FakeClock) -> None:
     """After three lookups that find nothing, the create is sent once more, but no third time."""
     provider = FakeProvider(submit=[UNCERTAIN], find=[[]])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert code_of(task) == "unknown_outcome"
@@ -122,7 +122,7 @@ async def test_a_webhook_while_a_lost_create_is_queued_again_is_kept(
 ) -> None:
     """The next run adopts the prediction that the webhook names instead of sending a create."""
     provider = FakeProvider(submit=[UNCERTAIN, ref("p-2")], find=[[]], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         report_when_queued_again(harness, succeeded(), monkeypatch)
 
         task = await harness.run()
@@ -134,7 +134,7 @@ async def test_a_webhook_while_a_lost_create_is_queued_again_is_kept(
 async def test_a_server_error_means_an_unavailable_provider(path: Path, clock: FakeClock) -> None:
     """If the provider answered a lost create with a 5xx, the code is provider_unavailable."""
     provider = FakeProvider(submit=[ProviderUncertainError("answered 502", status=502)], find=[[]])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         assert code_of(await harness.run()) == "provider_unavailable"
 
 
@@ -142,7 +142,7 @@ async def test_a_failed_lookup_is_repeated(path: Path, clock: FakeClock) -> None
     """Failed lookups do not count, and no create is sent in the meantime."""
     errors = [UNCERTAIN, UNREACHABLE, ProviderThrottledError(9.0)]
     provider = FakeProvider(submit=[UNCERTAIN], find=[*errors, [ref()]], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert task.status is TaskStatus.COMPLETED
@@ -152,7 +152,7 @@ async def test_a_failed_lookup_is_repeated(path: Path, clock: FakeClock) -> None
 async def test_lookups_end_at_the_deadline(path: Path, clock: FakeClock) -> None:
     """If every lookup fails for as long as a prediction may take, the task fails."""
     provider = FakeProvider(submit=[UNCERTAIN], find=[UNREACHABLE])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert code_of(task) == "unknown_outcome"
@@ -165,7 +165,7 @@ async def test_tasks_with_the_same_input_do_not_share_a_prediction(
     """Two tasks with the same input whose answers are lost adopt one prediction each."""
     refs = [ref("p-1"), ref("p-2")]
     provider = FakeProvider(submit=[UNCERTAIN], find=[refs], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         tasks = [await harness.add(), await harness.add()]
 
         ended = [await harness.ended(task) for task in tasks]
@@ -181,7 +181,7 @@ async def test_a_prediction_that_another_task_has_adopted_is_replaced(
     provider = FakeProvider(
         submit=[ref("p-1"), ref("p-1")], find=[[ref("p-1"), ref("p-2")]], fetch=[succeeded()]
     )
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         one, two = await harness.run(), await harness.run()
 
         assert (one.prediction_id, two.prediction_id) == ("p-1", "p-2")
@@ -191,7 +191,7 @@ async def test_throttling_does_not_age_a_create(path: Path, clock: FakeClock) ->
     """A create that was throttled for an hour and then lost is still recent enough to repeat."""
     throttled = [ProviderThrottledError(300.0)] * 13
     provider = FakeProvider(submit=[*throttled, UNCERTAIN, ref()], find=[[]], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert (task.status, task.attempts) == (TaskStatus.COMPLETED, 2)

@@ -20,7 +20,7 @@ from phoenix_compat.tasks.model.prediction import PredictionRef
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.worker.options import WorkerOptions
-from tests.integration.worker.worker_harness import open_workshop
+from tests.integration.worker.worker_harness import open_worker_harness
 
 SPEEDUP = 40.0
 """How many seconds pass on the clocks of the worker and the emulator in one real second.
@@ -95,7 +95,9 @@ async def run_accelerated(
         replicate.state.clock.scale(SPEEDUP)
         provider = RecordingProvider(clock, base_url=replicate.base_url)
         options = WorkerOptions(concurrency=50, deadline_s=3_600.0)
-        async with open_workshop(folder / "tasks.sqlite3", provider, clock, options) as harness:
+        async with open_worker_harness(
+            folder / "tasks.sqlite3", provider, clock, options
+        ) as harness:
             added = [await harness.add(prompt=f"Monk {number}") for number in range(tasks)]
             async with asyncio.timeout(tasks * 60.0 / PER_MINUTE / SPEEDUP * 3.0 + 20.0):
                 ended = [await harness.ended(task) for task in added]

@@ -13,7 +13,7 @@ from tests.integration.worker.fake_provider import (
     ref,
     succeeded,
 )
-from tests.integration.worker.worker_harness import code_of, open_workshop
+from tests.integration.worker.worker_harness import code_of, open_worker_harness
 from tests.patience import patient
 
 SUBMITTING, RUNNING = TaskStatus.SUBMITTING, TaskStatus.RUNNING
@@ -21,7 +21,7 @@ SUBMITTING, RUNNING = TaskStatus.SUBMITTING, TaskStatus.RUNNING
 
 async def leave_task(path: Path, *statuses: TaskStatus) -> str:
     """Leave a task as a killed server would, moved through `statuses`; returns the task's id."""
-    async with open_workshop(path, FakeProvider(), FakeClock(), is_started=False) as harness:
+    async with open_worker_harness(path, FakeProvider(), FakeClock(), is_started=False) as harness:
         task = await harness.add()
         for to in statuses:
             prediction_id = "p-1" if to is RUNNING else None
@@ -38,7 +38,7 @@ async def test_a_queued_task_is_run_after_a_restart(path: Path) -> None:
     """A task that was only queued before the restart is completed after it."""
     task_id = await leave_task(path)
     provider = FakeProvider(submit=[ref()], fetch=[succeeded()])
-    async with open_workshop(path, provider, FakeClock()) as harness:
+    async with open_worker_harness(path, provider, FakeClock()) as harness:
         task = await harness.store.get(task_id)
         assert task is not None
 
@@ -49,7 +49,7 @@ async def test_a_running_prediction_is_polled_after_a_restart(path: Path) -> Non
     """No create is sent, and the progress does not fall."""
     task_id = await leave_task(path, SUBMITTING, RUNNING)
     provider = FakeProvider(fetch=[active(" 10%|█| 1/10 [00:00]"), succeeded()])
-    async with open_workshop(path, provider, FakeClock()) as harness:
+    async with open_worker_harness(path, provider, FakeClock()) as harness:
         task = await harness.store.get(task_id)
         assert task is not None
         ended = await harness.ended(task)
@@ -63,7 +63,7 @@ async def test_a_create_sent_before_a_restart_is_found(path: Path) -> None:
     """If the server was killed before it stored the prediction's id, the prediction is adopted."""
     task_id = await leave_task(path, SUBMITTING)
     provider = FakeProvider(find=[[ref("p-9")]], fetch=[succeeded()])
-    async with open_workshop(path, provider, FakeClock()) as harness:
+    async with open_worker_harness(path, provider, FakeClock()) as harness:
         task = await harness.store.get(task_id)
         assert task is not None
 
@@ -75,7 +75,7 @@ async def test_a_create_not_sent_before_a_restart_is_sent(path: Path) -> None:
     """If the server was killed before the create, lookups find nothing and it is sent once."""
     task_id = await leave_task(path, SUBMITTING)
     provider = FakeProvider(find=[[]], submit=[ref()], fetch=[succeeded()])
-    async with open_workshop(path, provider, FakeClock()) as harness:
+    async with open_worker_harness(path, provider, FakeClock()) as harness:
         task = await harness.store.get(task_id)
         assert task is not None
 
@@ -89,7 +89,7 @@ async def test_a_create_too_old_to_be_found_is_not_repeated(path: Path) -> None:
     clock = FakeClock()
     clock.elapsed_s = 4_000.0
     provider = FakeProvider(find=[[]])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.store.get(task_id)
         assert task is not None
 
@@ -103,7 +103,7 @@ async def test_a_result_from_before_the_deadline_is_kept(path: Path) -> None:
     clock = FakeClock()
     clock.elapsed_s = 3_000.0
     provider = FakeProvider(fetch=[succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.store.get(task_id)
         assert task is not None
 
@@ -115,7 +115,7 @@ async def test_stopping_waits_for_a_create(path: Path) -> None:
     """A stop waits for a create on its way until the prediction's id is stored."""
     provider = FakeProvider(submit=[ref()])
     provider.held = "submit"
-    async with open_workshop(path, provider, FakeClock()) as harness:
+    async with open_worker_harness(path, provider, FakeClock()) as harness:
         task = await harness.add()
         await provider.reached.wait()
 
@@ -133,7 +133,7 @@ async def test_stopping_does_not_wait_for_predictions(path: Path) -> None:
     """A stop leaves a running prediction to the next start, without waiting."""
     provider = FakeProvider(submit=[ref()], fetch=[active()])
     provider.held = "fetch"
-    async with open_workshop(path, provider, FakeClock()) as harness:
+    async with open_worker_harness(path, provider, FakeClock()) as harness:
         task = await harness.add()
         await provider.reached.wait()
 
@@ -147,7 +147,7 @@ async def test_a_worker_can_start_again(path: Path) -> None:
     """After a stop and a start in one process the task is completed, with one create."""
     provider = FakeProvider(submit=[ref()], fetch=[active(), succeeded()])
     provider.held = "fetch"
-    async with open_workshop(path, provider, FakeClock()) as harness:
+    async with open_worker_harness(path, provider, FakeClock()) as harness:
         task = await harness.add()
         await provider.reached.wait()
         await harness.worker.stop()

@@ -14,7 +14,7 @@ from phoenix_compat.server.http.webhooks import WEBHOOK_PATH, WebhookRoute
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.provider.webhooks import WebhookVerifier
 from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
-from tests.integration.worker.worker_harness import FAST, Workshop, open_workshop
+from tests.integration.worker.worker_harness import FAST, WorkerHarness, open_worker_harness
 from tests.patience import patient
 from tests.serving import serving
 
@@ -41,19 +41,19 @@ class WebhookHarness:
         self.statuses: list[int] = []
         self.statuses_after_the_end: list[int] = []
         self._emulator = emulator
-        self._harness: Workshop | None = None
+        self._harness: WorkerHarness | None = None
         self._provider: ReplicateProvider | None = None
         self._route: WebhookRoute | None = None
         self._changed = asyncio.Event()
 
-    def open(self, harness: Workshop, provider: ReplicateProvider) -> None:
+    def open(self, harness: WorkerHarness, provider: ReplicateProvider) -> None:
         """Pass webhooks to this worker from now on."""
         self._harness, self._provider = harness, provider
         inbox = WebhookVerifier(provider.webhook_secret)
         self._route = WebhookRoute(harness.worker, provider.tags, inbox)
 
     @property
-    def harness(self) -> Workshop:
+    def harness(self) -> WorkerHarness:
         """The worker harness."""
         assert self._harness is not None
         return self._harness
@@ -108,7 +108,7 @@ async def open_webhook_harness(
             total_timeout_s=patient(1.0),
         )
         try:
-            async with open_workshop(path, provider, options=options) as harness:
+            async with open_worker_harness(path, provider, options=options) as harness:
                 webhooks.open(harness, provider)
                 yield webhooks
         finally:

@@ -43,12 +43,12 @@ FAST = WorkerOptions(
 """Short waits, for tests with the real clock."""
 
 
-def order(**inputs: object) -> TaskParams:
+def task_params(**inputs: object) -> TaskParams:
     """The parameters of a task of type image, as from a POST."""
     return determine_task_params({"type": "image", "prompt": "Medieval monk"} | inputs)
 
 
-class Workshop:
+class WorkerHarness:
     """A store, its worker, and the tasks as they were announced.
 
     Attributes:
@@ -78,7 +78,7 @@ class Workshop:
 
     async def add(self, **inputs: object) -> Task:
         """Add a task to the queue and wake the worker."""
-        task = await self.store.add(order(**inputs))
+        task = await self.store.add(task_params(**inputs))
         self.worker.wake()
         return task
 
@@ -128,7 +128,7 @@ def code_of(task: Task) -> object:
     return task.error_data["code"]
 
 
-async def cancel_held(harness: Workshop, provider: FakeProvider) -> Task:
+async def cancel_held(harness: WorkerHarness, provider: FakeProvider) -> Task:
     """Add a task, cancel it while the provider's held call is on its way, then release the call."""
     task = await harness.add()
     await provider.reached.wait()
@@ -138,7 +138,7 @@ async def cancel_held(harness: Workshop, provider: FakeProvider) -> Task:
 
 
 def report_when_queued_again(
-    harness: Workshop, snapshot: PredictionSnapshot, patch: pytest.MonkeyPatch
+    harness: WorkerHarness, snapshot: PredictionSnapshot, patch: pytest.MonkeyPatch
 ) -> None:
     """Let a webhook with this snapshot arrive whenever a task has just been queued again."""
     move = harness.store.move
@@ -155,7 +155,7 @@ def report_when_queued_again(
 
 
 @asynccontextmanager
-async def open_workshop(
+async def open_worker_harness(
     path: Path,
     provider: Provider,
     clock: Clock | None = None,
@@ -163,10 +163,10 @@ async def open_workshop(
     *,
     archive: Archive | None = None,
     is_started: bool = True,
-) -> AsyncIterator[Workshop]:
+) -> AsyncIterator[WorkerHarness]:
     """Open a store on a database file with a worker; both are stopped and closed at the end."""
     async with await TaskStore.open(path, SCHEMA, clock=clock, busy_timeout_s=0.1) as store:
-        harness = Workshop(store, provider, clock, options or WorkerOptions(), archive)
+        harness = WorkerHarness(store, provider, clock, options or WorkerOptions(), archive)
         if is_started:
             await harness.worker.start()
         try:

@@ -10,14 +10,14 @@ from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, BreakerOptions, BreakerState
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from tests.integration.worker.fake_provider import FakeClock, FakeProvider, ref, succeeded
-from tests.integration.worker.worker_harness import Workshop, code_of, open_workshop
+from tests.integration.worker.worker_harness import WorkerHarness, code_of, open_worker_harness
 
 REFUSED = ProviderRefusedError(401, ACCOUNT, "The image service is not available.")
 UNREACHABLE = ProviderUnreachableError("refused")
 FOUR_AT_ONCE = WorkerOptions(concurrency=4)
 
 
-async def run_tasks(harness: Workshop, count: int) -> list[object]:
+async def run_tasks(harness: WorkerHarness, count: int) -> list[object]:
     """Add tasks, then start the worker; returns each one's error code, None if it completed."""
     tasks = [await harness.add() for _ in range(count)]
     await harness.worker.start()
@@ -30,7 +30,7 @@ async def test_a_revoked_token_fails_one_task(path: Path, clock: FakeClock) -> N
     refs = [ref(f"p-{n}") for n in range(9)]
     provider = FakeProvider(submit=[REFUSED, REFUSED, REFUSED, *refs], fetch=[succeeded()])
     options = WorkerOptions(concurrency=1)
-    async with open_workshop(path, provider, clock, options, is_started=False) as harness:
+    async with open_worker_harness(path, provider, clock, options, is_started=False) as harness:
         codes = await run_tasks(harness, 6)
 
         assert codes == [ACCOUNT, None, None, None, None, None]
@@ -54,7 +54,7 @@ async def test_one_refused_model_does_not_block_others(path: Path, clock: FakeCl
     refs = [ref(f"p-{n}") for n in range(9)]
     provider = OneModelRefusedProvider(submit=refs, fetch=[succeeded()])
     options = WorkerOptions(concurrency=1)
-    async with open_workshop(path, provider, clock, options, is_started=False) as harness:
+    async with open_worker_harness(path, provider, clock, options, is_started=False) as harness:
         refused = [await harness.add(model="you/private") for _ in range(3)]
         allowed = [await harness.add() for _ in range(3)]
         await harness.worker.start()
@@ -68,7 +68,7 @@ async def test_the_provider_state_says_why_tasks_wait(path: Path, clock: FakeClo
     """While the circuit is open, waiting tasks are shown as processing, and the state says why."""
     provider = FakeProvider(submit=[REFUSED])
     options = WorkerOptions(breaker=BreakerOptions(first_probe_s=1e9, probe_limit_s=1e9))
-    async with open_workshop(path, provider, clock, options) as harness:
+    async with open_worker_harness(path, provider, clock, options) as harness:
         await harness.run()
         clock.has_jumped.clear()
         waiting = await harness.add()
@@ -83,7 +83,9 @@ async def test_the_provider_state_says_why_tasks_wait(path: Path, clock: FakeClo
 async def test_waiting_has_a_limit(path: Path, clock: FakeClock) -> None:
     """Tasks that wait for an hour fail with the error code that keeps the circuit open."""
     provider = FakeProvider(submit=[REFUSED])
-    async with open_workshop(path, provider, clock, FOUR_AT_ONCE, is_started=False) as harness:
+    async with open_worker_harness(
+        path, provider, clock, FOUR_AT_ONCE, is_started=False
+    ) as harness:
         codes = await run_tasks(harness, 30)
 
         assert set(codes) == {ACCOUNT}
@@ -96,7 +98,9 @@ async def test_tasks_outlast_an_unreachable_provider(path: Path, clock: FakeCloc
     """Ten creates in a row without a connection open the circuit, and no task fails."""
     refs = [ref(f"p-{n}") for n in range(20)]
     provider = FakeProvider(submit=[*([UNREACHABLE] * 14), *refs], fetch=[succeeded()])
-    async with open_workshop(path, provider, clock, FOUR_AT_ONCE, is_started=False) as harness:
+    async with open_worker_harness(
+        path, provider, clock, FOUR_AT_ONCE, is_started=False
+    ) as harness:
         codes = await run_tasks(harness, 12)
 
         assert codes == [None] * 12

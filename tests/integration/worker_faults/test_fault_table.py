@@ -25,7 +25,7 @@ from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from tests.integration.worker.emulator_harness import open_emulator_harness
 from tests.integration.worker.fake_provider import FakeClock
 from tests.integration.worker.webhook_harness import FAST_POLLS, open_webhook_harness
-from tests.integration.worker.worker_harness import Workshop, code_of
+from tests.integration.worker.worker_harness import WorkerHarness, code_of
 from tests.patience import patient
 
 TOKEN = "r8_canary_that_must_not_be_written"
@@ -198,7 +198,7 @@ def check_nothing_private_is_written(
 
 def open_harness(
     path: Path, emulator: Emulator, options: WorkerOptions = OPTIONS, clock: Clock | None = None
-) -> AbstractAsyncContextManager[Workshop]:
+) -> AbstractAsyncContextManager[WorkerHarness]:
     return open_emulator_harness(
         path,
         emulator.base_url,
@@ -221,7 +221,7 @@ def outcome_of(task: Task, emulator: Emulator) -> Outcome:
 
 
 async def run_faults(
-    harness: Workshop, emulator: Emulator, faults_of_tasks: Iterable[str]
+    harness: WorkerHarness, emulator: Emulator, faults_of_tasks: Iterable[str]
 ) -> Mapping[str, Outcome]:
     """Add a task for each key of a table, all at once; returns their outcomes by key."""
     tasks = {faults: await harness.add(prompt=prompt_for(faults)) for faults in faults_of_tasks}

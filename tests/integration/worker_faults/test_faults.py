@@ -23,7 +23,7 @@ from phoenix_compat.tasks.model.errors import (
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from tests.integration.worker.fake_provider import PICTURE, FakeClock
-from tests.integration.worker.worker_harness import Workshop, open_workshop
+from tests.integration.worker.worker_harness import WorkerHarness, open_worker_harness
 
 
 class Fault(Enum):
@@ -121,7 +121,7 @@ async def run_once(
     path: Path, provider: FaultyProvider, clock: FakeClock, task: Task | None
 ) -> Task:
     """Run a worker until the task has ended or a fault kills it; None adds a task first."""
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = task or await harness.add()
         ended = asyncio.create_task(harness.ended(task))
         killed = asyncio.create_task(provider.killed.wait())
@@ -136,7 +136,7 @@ async def run_once(
         return await harness.now(task)
 
 
-def kill(harness: Workshop) -> None:
+def kill(harness: WorkerHarness) -> None:
     """Cancel all runs, even those whose create is on its way."""
     for _, execution in harness.worker._runs.values():
         execution.cancel()

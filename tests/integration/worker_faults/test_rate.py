@@ -16,7 +16,7 @@ from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 from tests.integration.worker.fake_provider import PICTURE, FakeClock, FakeProvider, ref, succeeded
-from tests.integration.worker.worker_harness import open_workshop
+from tests.integration.worker.worker_harness import open_worker_harness
 
 TASKS = 500
 NO_SUCH_TASK = TaskId("no-such-task")
@@ -89,7 +89,7 @@ async def run_tasks(
     path: Path, provider: LimitedProvider, clock: WriteWaitingClock, tasks: int
 ) -> None:
     """Add this many tasks, start the worker, and wait until all are completed."""
-    async with open_workshop(path, provider, clock, is_started=False) as harness:
+    async with open_worker_harness(path, provider, clock, is_started=False) as harness:
         added = [await harness.add() for _ in range(tasks)]
         clock.store = harness.store
         await harness.worker.start()
@@ -146,7 +146,7 @@ async def test_all_polls_share_one_rate_limit(path: Path, clock: WriteWaitingClo
     """The predictions of all tasks together are polled at most `polls_per_s` times a second."""
     provider = FakeProvider(submit=[ref(f"p-{n}") for n in range(100)], fetch=[succeeded()])
     options = WorkerOptions(concurrency=100, polls_per_s=2.0, creates_per_s=1e6, create_burst=1e6)
-    async with open_workshop(path, provider, clock, options, is_started=False) as harness:
+    async with open_worker_harness(path, provider, clock, options, is_started=False) as harness:
         added = [await harness.add() for _ in range(20)]
         await harness.worker.start()
 

@@ -22,7 +22,7 @@ from tests.integration.worker.fake_provider import (
 from tests.integration.worker.worker_harness import (
     cancel_held,
     code_of,
-    open_workshop,
+    open_worker_harness,
     report_when_queued_again,
 )
 
@@ -37,7 +37,7 @@ async def test_an_interrupted_prediction_is_created_again(path: Path, clock: Fak
     provider = FakeProvider(
         submit=[ref("p-1"), ref("p-2")], fetch=[active(), INTERRUPTED, succeeded()]
     )
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert (task.status, task.retries, task.prediction_id) == (
@@ -68,7 +68,7 @@ async def test_repeats_are_bounded(
 ) -> None:
     """Each reason allows its number of repeats, at most two; then the task fails with its code."""
     provider = FakeProvider(submit=[ref(f"p-{n}") for n in range(4)], fetch=[answer])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert code_of(task) == code
@@ -78,7 +78,7 @@ async def test_repeats_are_bounded(
 async def test_repeats_can_be_switched_off(path: Path, clock: FakeClock) -> None:
     """With `max_repeats=0` a failed prediction fails the task."""
     provider = FakeProvider(submit=[ref()], fetch=[INTERRUPTED])
-    async with open_workshop(path, provider, clock, WorkerOptions(max_repeats=0)) as harness:
+    async with open_worker_harness(path, provider, clock, WorkerOptions(max_repeats=0)) as harness:
         assert code_of(await harness.run()) == "provider_unavailable"
         assert provider.count("submit") == 1
 
@@ -92,7 +92,7 @@ async def test_a_lost_repeat_does_not_adopt_the_failed_prediction(
         find=[[ref("p-1")], [ref("p-1"), ref("p-2")]],
         fetch=[INTERRUPTED, succeeded()],
     )
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert (task.status, task.prediction_id) == (TaskStatus.COMPLETED, "p-2")
@@ -104,7 +104,7 @@ async def test_a_late_webhook_of_a_failed_prediction_does_not_stop_a_repeat(
 ) -> None:
     """A webhook that names the failed prediction is not adopted; the repeat's create is sent."""
     provider = FakeProvider(submit=[ref("p-1"), ref("p-2")], fetch=[INTERRUPTED, succeeded()])
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         report_when_queued_again(harness, INTERRUPTED, monkeypatch)
 
         task = await harness.run()
@@ -118,7 +118,7 @@ async def test_a_lost_repeat_is_sent_once_more(path: Path, clock: FakeClock) -> 
     provider = FakeProvider(
         submit=[ref("p-1"), UNCERTAIN, ref("p-2")], find=[[]], fetch=[INTERRUPTED, succeeded()]
     )
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
 
         assert (task.status, task.attempts, task.retries) == (TaskStatus.COMPLETED, 3, 1)
@@ -128,7 +128,7 @@ async def test_a_canceled_task_is_not_created_again(path: Path, clock: FakeClock
     """A failure that would be repeated ends a task whose cancel was requested."""
     provider = FakeProvider(submit=[ref()], fetch=[INTERRUPTED], cancel=[INTERRUPTED])
     provider.held = "fetch"
-    async with open_workshop(path, provider, clock) as harness:
+    async with open_worker_harness(path, provider, clock) as harness:
         task = await cancel_held(harness, provider)
 
         assert code_of(await harness.ended(task)) == "canceled"
@@ -161,7 +161,7 @@ async def test_a_fallback_model_is_used(path: Path, clock: FakeClock) -> None:
     options = WorkerOptions(
         fallback_models=("google/nano-banana-2", "black-forest-labs/flux-schnell")
     )
-    async with open_workshop(path, provider, clock, options) as harness:
+    async with open_worker_harness(path, provider, clock, options) as harness:
         task = await harness.run(seed=7, safety_filter_level="block_only_high")
 
         assert task.result_data is not None
@@ -180,7 +180,7 @@ async def test_a_task_without_an_available_model_fails(path: Path, clock: FakeCl
     """Each model is tried once."""
     provider = MissingModelsProvider("google/imagen-4-fast", "google/nano-banana-2")
     options = WorkerOptions(fallback_models=("google/nano-banana-2", "google/imagen-4-fast"))
-    async with open_workshop(path, provider, clock, options) as harness:
+    async with open_worker_harness(path, provider, clock, options) as harness:
         assert code_of(await harness.run()) == "model_unavailable"
         assert len(provider.submitted) == 2
 
@@ -189,7 +189,7 @@ async def test_a_task_type_has_its_own_fallback_models(path: Path, clock: FakeCl
     """The list of the task type is used instead of the worker's option."""
     provider = MissingModelsProvider("google/imagen-4-fast")
     options = WorkerOptions(fallback_models=("google/nano-banana-2",))
-    async with open_workshop(path, provider, clock, options, is_started=False) as harness:
+    async with open_worker_harness(path, provider, clock, options, is_started=False) as harness:
         task_types = harness.worker._context.task_types
         image = replace(task_types["image"], fallback_models=("recraft-ai/recraft-v3",))
         harness.worker._context = replace(harness.worker._context, task_types={"image": image})
