@@ -33,6 +33,7 @@ from phoenix_compat.cluster.frames import (
     pack,
 )
 from phoenix_compat.cluster.link import BusCounts, Link
+from phoenix_compat.cluster.node_listener import NodeListener
 from phoenix_compat.cluster.receiver import Receiver, bound_unix_socket
 from phoenix_compat.errors import PhoenixCompatError
 
@@ -55,25 +56,6 @@ CallHandler: TypeAlias = Callable[[int, bytes], Awaitable[bytes]]
 
 class CallError(PhoenixCompatError):
     """A call failed: the node has ended, does not reply in time, or refuses the call."""
-
-
-class NodeListener:
-    """Events of other nodes; override the ones you need. The methods must not block."""
-
-    def up(self, node: int) -> None:
-        """A node has started or returned; earlier casts of it are unknown."""
-
-    def gap(self, node: int) -> None:
-        """Some casts of a node are missing before the next one."""
-
-    def down(self, node: int) -> None:
-        """A node has ended and lost its roles."""
-
-    def roles_changed(self, node: int) -> None:
-        """A node, possibly this one, has taken or dropped a role."""
-
-    async def caught_up(self) -> None:
-        """Return once the copies of the state of all nodes that are up are complete."""
 
 
 class _PendingCall(NamedTuple):

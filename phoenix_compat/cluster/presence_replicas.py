@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from phoenix_compat.background import BackgroundTask
-from phoenix_compat.cluster.bus import Bus, CallError, NodeListener
+from phoenix_compat.cluster.bus import Bus, CallError
+from phoenix_compat.cluster.node_listener import NodeListener
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol import jason
 

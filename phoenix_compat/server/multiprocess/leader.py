@@ -17,7 +17,8 @@ from typing import Final
 
 import structlog
 
-from phoenix_compat.cluster.bus import Bus, NodeListener
+from phoenix_compat.cluster.bus import Bus
+from phoenix_compat.cluster.node_listener import NodeListener
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.tasks.model.errors import StoreInUseError, StoreUnavailableError
 

@@ -17,7 +17,8 @@ import msgspec
 import structlog
 
 from phoenix_compat.background import BackgroundTask
-from phoenix_compat.cluster.bus import Bus, CallError, NodeListener
+from phoenix_compat.cluster.bus import Bus, CallError
+from phoenix_compat.cluster.node_listener import NodeListener
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
 from phoenix_compat.server.multiprocess.leader import ROLE, Leader

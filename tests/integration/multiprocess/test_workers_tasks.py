@@ -42,16 +42,16 @@ async def watched_tasks(
 ) -> AsyncIterator[tuple[MultiprocessServer, ObservedEmulator]]:
     """The same on an emulator of the test, which sees the requests."""
     async with (
-        observed_emulator(EmulatorSettings(speed=speed)) as lookout,
+        observed_emulator(EmulatorSettings(speed=speed)) as emulator,
         tasks(
             folder,
             REPLICATE_API_TOKEN="r8_test",
-            REPLICATE_BASE_URL=f"{lookout.origin}/v1",
-            PHOENIX_COMPAT_FILE_HOSTS=f'["{lookout.origin}"]',
+            REPLICATE_BASE_URL=f"{emulator.origin}/v1",
+            PHOENIX_COMPAT_FILE_HOSTS=f'["{emulator.origin}"]',
             PUBLIC_URL=public_url,
         ) as processes,
     ):
-        yield processes, lookout
+        yield processes, emulator
 
 
 async def test_a_task_is_posted_at_one_process_and_followed_at_another(tmp_path: Path) -> None:
@@ -124,10 +124,10 @@ async def test_an_unknown_task_is_refused_by_every_process(tmp_path: Path) -> No
 @pytest.mark.parametrize("moment", [Phase.REQUEST, Phase.RESPONSE])
 async def test_a_killed_leader_loses_and_repeats_nothing(tmp_path: Path, moment: Phase) -> None:
     """After SIGKILL in the middle of a task another process continues it; it is paid for once."""
-    async with watched_tasks(tmp_path, speed=4.0) as (processes, lookout):
+    async with watched_tasks(tmp_path, speed=4.0) as (processes, emulator):
         leader = await processes.leader()
         other = 1 - leader
-        with lookout.intercept(
+        with emulator.intercept(
             lambda sight: sight.operation is Operation.POLL and sight.phase is moment
         ) as trap:
             task_id = await processes.post(other)
@@ -144,7 +144,7 @@ async def test_a_killed_leader_loses_and_repeats_nothing(tmp_path: Path, moment:
         progress = [one["progress"] for one in heard]
         assert progress == sorted(progress)
         assert heard_later[-1]["status"] == "completed"
-        assert len(list(lookout.state.predictions)) == 2
+        assert len(list(emulator.state.predictions)) == 2
         assert await processes.leader() == other
 
 
@@ -153,18 +153,18 @@ NEVER_OVER = "#fault:stuck_processing+webhook_never"
 
 
 def webhook_of(
-    lookout: ObservedEmulator, task_id: str, **changes: object
+    emulator: ObservedEmulator, task_id: str, **changes: object
 ) -> tuple[str, bytes, dict[str, str]]:
     """The webhook for a task's prediction: path with query, body, signed headers."""
-    predictions = [(one, one.webhook) for one in lookout.state.predictions]
+    predictions = [(one, one.webhook) for one in emulator.state.predictions]
     [(prediction, url)] = [
         (one, webhook.url)
         for one, webhook in predictions
         if webhook is not None and task_id in webhook.url
     ]
-    body = json.dumps({**lookout.state.document(prediction), **changes}).encode()
-    secret, at_s = lookout.state.settings.webhook_secret, int(lookout.state.clock.now_s())
-    headers = webhook_headers(secret, f"msg_{lookout.state.new_id()}", at_s, body)
+    body = json.dumps({**emulator.state.document(prediction), **changes}).encode()
+    secret, at_s = emulator.state.settings.webhook_secret, int(emulator.state.clock.now_s())
+    headers = webhook_headers(secret, f"msg_{emulator.state.new_id()}", at_s, body)
     return url.removeprefix(PUBLIC_URL), body, headers
 
 
@@ -180,17 +180,17 @@ async def deliver(
 async def test_a_webhook_ends_the_task_from_any_process(tmp_path: Path) -> None:
     """Whichever process receives it, the leader checks its signature and completes the task; a
     forged webhook is refused and changes nothing."""
-    async with watched_tasks(tmp_path, speed=SPEED, public_url=PUBLIC_URL) as (processes, lookout):
+    async with watched_tasks(tmp_path, speed=SPEED, public_url=PUBLIC_URL) as (processes, emulator):
         finished = await processes.watch(0, await processes.post(0, "monk #fault:webhook_never"))
         assert (await finished.to_the_end())[-1]["status"] == "completed"
-        [prediction] = lookout.state.predictions
-        picture = lookout.state.document(prediction)["output"]
+        [prediction] = emulator.state.predictions
+        picture = emulator.state.document(prediction)["output"]
         for node in (0, 1):
             task_id = await processes.post(node, f"monk {NEVER_OVER}")
             watch = await processes.watch(1 - node, task_id)
             while (await watch.next())["progress"] <= 0.1:
                 pass
-            path, body, headers = webhook_of(lookout, task_id, status="succeeded", output=picture)
+            path, body, headers = webhook_of(emulator, task_id, status="succeeded", output=picture)
 
             forged = await deliver(processes, node, path, body + b" ", headers)
             _, still = await processes.request(node, "GET", f"/api/tasks/{task_id}")
@@ -204,13 +204,13 @@ async def test_a_webhook_ends_the_task_from_any_process(tmp_path: Path) -> None:
 
 async def test_a_webhook_waits_for_the_next_leader(tmp_path: Path) -> None:
     """A webhook that comes just after the leader was killed is processed by the new leader."""
-    async with watched_tasks(tmp_path, speed=SPEED, public_url=PUBLIC_URL) as (processes, lookout):
+    async with watched_tasks(tmp_path, speed=SPEED, public_url=PUBLIC_URL) as (processes, emulator):
         leader = await processes.leader()
         task_id = await processes.post(leader, f"monk {NEVER_OVER}")
         watch = await processes.watch(1 - leader, task_id)
         while (await watch.next())["progress"] <= 0.1:
             pass
-        webhook = webhook_of(lookout, task_id, status="failed", error="NSFW content detected")
+        webhook = webhook_of(emulator, task_id, status="failed", error="NSFW content detected")
 
         await processes.kill(leader)
         status = await deliver(processes, 1 - leader, *webhook)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.cluster.bus import Bus, NodeListener
+from phoenix_compat.cluster.bus import Bus
+from phoenix_compat.cluster.node_listener import NodeListener
 from tests.patience import patient
 
 KIND = "news"
