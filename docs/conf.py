@@ -60,7 +60,10 @@ nitpick_ignore_regex = [
     # Classes of other projects; their documentation is not fetched, see above.
     ("py:.*", r"(aiohttp|web|logging|collections|typing|unittest)\..*"),
     # Internal types that appear in signatures but that users do not import.
-    ("py:.*", r"phoenix_compat\.(channel\.F|pubsub\.Member|endpoint\.mounted_socket\.MountedSocket)"),
+    (
+        "py:.*",
+        r"phoenix_compat\.(channel\.F|pubsub\.Member|endpoint\.mounted_socket\.MountedSocket)",
+    ),
     ("py:.*", r"phoenix_compat\.(transports|conformance\.faults|protocol\.serializer)\..*"),
     ("py:.*", r"(Params|FaultError)"),
 ]

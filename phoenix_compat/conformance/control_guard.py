@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from phoenix_compat.protocol.browser import PageGuard, machine_names
+from phoenix_compat.protocol.page_guard import PageGuard, machine_names
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

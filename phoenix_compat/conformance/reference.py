@@ -35,7 +35,7 @@ from phoenix_compat import (
 from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, WorkerProcess
 from phoenix_compat.conformance.control_guard import control_guard, guarded
 from phoenix_compat.presence import Presence
-from phoenix_compat.protocol.browser import PageGuard
+from phoenix_compat.protocol.page_guard import PageGuard
 from phoenix_compat.transports.aiohttp.peers import Peers
 
 _SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]

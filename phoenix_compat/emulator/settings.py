@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.protocol.browser import host_pattern
+from phoenix_compat.protocol.page_guard import host_pattern
 
 # Fixed, so that signatures are the same in every run; each real account has its own.
 DEFAULT_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"a secret that everyone may know.").decode()

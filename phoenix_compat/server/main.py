@@ -23,13 +23,13 @@ from phoenix_compat.protocol.origin import parse_check_origin
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.task_channel import user_socket
 from phoenix_compat.server.http.api import add_task_routes
-from phoenix_compat.server.http.browsers import check_origin_of, guarding
 from phoenix_compat.server.http.files import add_file_routes
+from phoenix_compat.server.http.host_and_origin import check_origin_of, guarding
 from phoenix_compat.server.http.readiness import ready
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH, add_webhook_route
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
-from phoenix_compat.server.process.descriptors import CONNECTIONS, connections_for
+from phoenix_compat.server.process.connection_limit import CONNECTIONS, connections_for
 from phoenix_compat.server.process.listening import BACKGROUND, check_loop
 from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, ReloadableSettings

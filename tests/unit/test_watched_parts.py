@@ -128,7 +128,7 @@ async def test_the_watchdog_is_notified_again_after_a_bug(
         if len(beats) == 1:
             raise RuntimeError
 
-    monkeypatch.setattr(ServiceManager, "_tell", fail_first)
+    monkeypatch.setattr(ServiceManager, "_notify", fail_first)
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000"}
     async with ServiceManager(environment) as manager, asyncio.timeout(patient(10.0)):
         while len(beats) < 3:  # noqa: ASYNC110 - as above

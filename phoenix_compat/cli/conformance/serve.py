@@ -60,7 +60,7 @@ def serve(
     from phoenix_compat.conformance.control_guard import control_guard
     from phoenix_compat.conformance.faults.server import add_fault_server
     from phoenix_compat.conformance.reference import open_reference_app
-    from phoenix_compat.protocol.browser import host_pattern
+    from phoenix_compat.protocol.page_guard import host_pattern
     from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
 
     try:

@@ -26,7 +26,7 @@ from phoenix_compat.conformance.faults.plan import Fault, FaultError
 from phoenix_compat.conformance.faults.report import Report, judge_client
 from phoenix_compat.conformance.faults.scenarios import APP, SCENARIOS
 from phoenix_compat.conformance.faults.table import FAULTS
-from phoenix_compat.protocol.browser import PageGuard
+from phoenix_compat.protocol.page_guard import PageGuard
 
 _FAULT_SESSIONS: Final = web.AppKey("fault_sessions", FaultSessions)
 _MAX_NAME_CHARS: Final = 64

@@ -27,7 +27,7 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
-from phoenix_compat.accept.room import open_file_limit, room_for_connections
+from phoenix_compat.accept.capacity import open_file_limit, room_for_connections
 from phoenix_compat.conformance.faults.fault_session import FaultSession
 from phoenix_compat.conformance.faults.record import Entry
 from phoenix_compat.conformance.faults.record_view import Outcome

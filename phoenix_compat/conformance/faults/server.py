@@ -28,9 +28,9 @@ from phoenix_compat.conformance.faults.fault_session import (
 from phoenix_compat.conformance.faults.link import Link
 from phoenix_compat.conformance.faults.record import EntryKind
 from phoenix_compat.errors import RemoteProtocolError
-from phoenix_compat.protocol.browser import PageGuard
 from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR
 from phoenix_compat.protocol.handshake import upgrade_error
+from phoenix_compat.protocol.page_guard import PageGuard
 from phoenix_compat.protocol.serializer import DEFAULT_VSN, Serializer, negotiate
 
 _MAX_MESSAGE_BYTES: Final = 8_000_000

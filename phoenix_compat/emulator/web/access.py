@@ -16,7 +16,7 @@ from phoenix_compat.emulator.problem import ProblemError, not_found, unauthentic
 from phoenix_compat.emulator.rate_limit import RateLimit
 from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.web.request_context import state_of
-from phoenix_compat.protocol.browser import PageGuard, host_pattern, machine_names
+from phoenix_compat.protocol.page_guard import PageGuard, host_pattern, machine_names
 
 CONTROL_PREFIX = "/__emu/"
 PAGE_GUARD: web.AppKey[PageGuard] = web.AppKey("page_guard", PageGuard)

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
-from phoenix_compat.accept.room import open_file_limit, room_for_connections
+from phoenix_compat.accept.capacity import open_file_limit, room_for_connections
 from phoenix_compat.emulator.clock import EmulatorClock
 from phoenix_compat.emulator.persistence.record import RestoredState
 from phoenix_compat.emulator.settings import EmulatorSettings

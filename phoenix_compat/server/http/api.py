@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
-from phoenix_compat.protocol.browser import refuse_body
+from phoenix_compat.protocol.page_guard import refuse_body
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError, problem_middleware
 from phoenix_compat.server.process.expectation import expectation, own_reason

@@ -19,7 +19,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from phoenix_compat.accept import Connections
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
-from phoenix_compat.server.process.descriptors import CONNECTIONS, allowed_connections
+from phoenix_compat.server.process.connection_limit import CONNECTIONS, allowed_connections
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.file_type import TYPES_BY_EXTENSION, UNKNOWN
 from phoenix_compat.tasks.archive.stored_file import StoredFile

@@ -21,7 +21,7 @@ from phoenix_compat.cluster.worker_process import SupervisorLink
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.extras import is_installed, missing_extra
 from phoenix_compat.http_server import AppRunner
-from phoenix_compat.server.process.descriptors import CONNECTIONS, allowed_connections
+from phoenix_compat.server.process.connection_limit import CONNECTIONS, allowed_connections
 from phoenix_compat.server.process.systemd import ServiceManager
 
 _HEALTH_PATH: Final = "/healthz"

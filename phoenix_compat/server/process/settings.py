@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_valid
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from phoenix_compat.protocol.browser import host_pattern
+from phoenix_compat.protocol.page_guard import host_pattern
 from phoenix_compat.server.process.config_file import DEFAULT_HOST, DEFAULT_PORT
 from phoenix_compat.server.process.header_values import (
     checked_origin_url,

@@ -10,7 +10,7 @@ from phoenix_compat.tasks.model.errors import PredictionTakenError
 from phoenix_compat.tasks.model.prediction import PredictionRef
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.worker.context import WorkerContext
-from phoenix_compat.tasks.worker.run import TaskRun
+from phoenix_compat.tasks.worker.run_state import TaskRun
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Recorder
-from phoenix_compat.tasks.worker.run import TaskRun
+from phoenix_compat.tasks.worker.run_state import TaskRun
 from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 
 

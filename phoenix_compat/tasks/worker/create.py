@@ -25,7 +25,7 @@ from phoenix_compat.tasks.provider.fallback import fallback_params
 from phoenix_compat.tasks.worker.adopt import adopt, adopt_reported
 from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, UNAVAILABLE
 from phoenix_compat.tasks.worker.context import WorkerContext
-from phoenix_compat.tasks.worker.run import TaskRun
+from phoenix_compat.tasks.worker.run_state import TaskRun
 
 log = structlog.stdlib.get_logger(__name__)
 

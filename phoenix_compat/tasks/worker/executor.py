@@ -19,7 +19,7 @@ from phoenix_compat.tasks.worker.context import WorkerContext
 from phoenix_compat.tasks.worker.create import CreateSteps
 from phoenix_compat.tasks.worker.poll import PollSteps
 from phoenix_compat.tasks.worker.reconcile import ReconcileSteps
-from phoenix_compat.tasks.worker.run import TaskRun
+from phoenix_compat.tasks.worker.run_state import TaskRun
 
 Step: TypeAlias = Callable[[Task], Awaitable[Task]]
 

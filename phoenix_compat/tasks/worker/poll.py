@@ -24,7 +24,7 @@ from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.provider.prediction_document import KNOWN_STATUSES
 from phoenix_compat.tasks.worker.context import WorkerContext
 from phoenix_compat.tasks.worker.finish import complete, fail_or_repeat
-from phoenix_compat.tasks.worker.run import TaskRun
+from phoenix_compat.tasks.worker.run_state import TaskRun
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from phoenix_compat.tasks.model.failure import failure
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.worker.adopt import adopt_first, adopt_reported
 from phoenix_compat.tasks.worker.context import WorkerContext
-from phoenix_compat.tasks.worker.run import TaskRun
+from phoenix_compat.tasks.worker.run_state import TaskRun
 
 log = structlog.stdlib.get_logger(__name__)
 

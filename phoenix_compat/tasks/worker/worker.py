@@ -32,7 +32,7 @@ from phoenix_compat.tasks.worker.create_limiter import CreateLimiter, ProviderSt
 from phoenix_compat.tasks.worker.executor import execute
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Announce, Recorder
-from phoenix_compat.tasks.worker.run import TaskRun
+from phoenix_compat.tasks.worker.run_state import TaskRun
 from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 
 MAX_EARLY_REPORTS = 1_024

@@ -14,7 +14,7 @@ from yarl import URL
 from phoenix_compat.accept import Connections
 from phoenix_compat.accept.connections import FREE_FILES
 from phoenix_compat.server.http.files import add_file_routes, file_url, thumbnail_url
-from phoenix_compat.server.process.descriptors import CONNECTIONS
+from phoenix_compat.server.process.connection_limit import CONNECTIONS
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.stored_file import StoredFile
 from tests.integration.archive.archive_harness import TASK, opened

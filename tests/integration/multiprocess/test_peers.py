@@ -91,13 +91,13 @@ async def test_request_and_response_are_forwarded_unchanged(folder: Path) -> Non
         front(folder) as url,
         aiohttp.ClientSession(auto_decompress=False) as http,
     ):
-        headers = {"Host": "shop.test", "X-Some": "thing", "Content-Encoding": "gzip"}
+        headers = {"Host": "example.test", "X-Some": "thing", "Content-Encoding": "gzip"}
         body = gzip.compress(b"hello")
         raw = URL(f"{url}/a%20b?c=%2F", encoded=True)
         async with http.put(raw, data=body, headers=headers) as answer:
             echoed = gzip.decompress(await answer.read()).decode()
 
-    assert echoed == "PUT /a%20b?c=%2F shop.test|thing|True|hello"
+    assert echoed == "PUT /a%20b?c=%2F example.test|thing|True|hello"
     assert answer.status == 203
     assert answer.headers.getall("Set-Cookie") == ["a=1", "b=2"]
     assert len(answer.headers.getall("Date")) == 1

@@ -34,8 +34,8 @@ async def test_a_broadcast_reaches_the_clients_of_every_process_in_order() -> No
             await local.send(["1", str(number), ROOM, "broadcast_from", {"n": number}])
         await processes.request(0, "POST", f"/broadcast/{ROOM}/msg?n=2", {"n": "outside"})
 
-        heard = await remote.recv_many(52)
-        assert [message[3:] for message in heard] == [
+        received = await remote.recv_many(52)
+        assert [message[3:] for message in received] == [
             *(["msg", {"n": number}] for number in range(50)),
             *(["msg", {"n": "outside"}] for _ in range(2)),
         ]
@@ -144,10 +144,10 @@ async def test_a_long_poll_session_is_reached_through_every_process() -> None:
         assert [json.loads(text)[3] for text in answer["messages"]] == ["phx_reply"]
         waiting = asyncio.create_task(session.ask(1))
         await session.ask(0, "POST", ["1", "2", ROOM, "broadcast", {"n": 1}])
-        heard = (await waiting)["messages"]
-        if len(heard) == 1:  # the poll was answered before the second message came
-            heard += (await session.ask(0))["messages"]
-        assert [json.loads(text)[3] for text in heard] == ["msg", "phx_reply"]
+        received = (await waiting)["messages"]
+        if len(received) == 1:  # the poll was answered before the second message came
+            received += (await session.ask(0))["messages"]
+        assert [json.loads(text)[3] for text in received] == ["msg", "phx_reply"]
 
         await processes.kill(0)
 

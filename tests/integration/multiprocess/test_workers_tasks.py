@@ -61,16 +61,16 @@ async def test_a_task_is_posted_at_one_process_and_followed_at_another(tmp_path:
             task_id = await processes.post(node)
             watch = await processes.watch(1 - node, task_id)
 
-            heard = await watch.to_the_end()
+            received = await watch.to_the_end()
 
-            assert heard[-1]["status"] == "completed"
-            progress = [one["progress"] for one in heard]
+            assert received[-1]["status"] == "completed"
+            progress = [one["progress"] for one in received]
             assert len(progress) >= 2
             assert progress == sorted(progress)
             shown = [await processes.request(one, "GET", f"/api/tasks/{task_id}") for one in (0, 1)]
             assert shown[0] == shown[1]
             assert shown[0][1]["state"] == "completed"
-            path = heard[-1]["result_data"]["image_url"].removeprefix("http://files.test")
+            path = received[-1]["result_data"]["image_url"].removeprefix("http://files.test")
             for one in (0, 1):
                 picture = await (await processes.connect(one)).request("GET", path)
                 assert picture.header("content-type") == "image/jpeg"
@@ -137,13 +137,13 @@ async def test_a_killed_leader_loses_and_repeats_nothing(tmp_path: Path, moment:
 
         await processes.kill(leader)
         later = await processes.post(other)  # waits for the new leader
-        heard = await watch.to_the_end()
-        heard_later = await (await processes.watch(leader, later)).to_the_end()
+        received = await watch.to_the_end()
+        received_later = await (await processes.watch(leader, later)).to_the_end()
 
-        assert heard[-1]["status"] == "completed"
-        progress = [one["progress"] for one in heard]
+        assert received[-1]["status"] == "completed"
+        progress = [one["progress"] for one in received]
         assert progress == sorted(progress)
-        assert heard_later[-1]["status"] == "completed"
+        assert received_later[-1]["status"] == "completed"
         assert len(list(emulator.state.predictions)) == 2
         assert await processes.leader() == other
 
@@ -230,9 +230,9 @@ async def test_the_emulator_outlives_the_leader(tmp_path: Path) -> None:
 
         await processes.kill(leader)
 
-        heard = await watch.to_the_end()
-        assert heard[-1]["status"] == "completed"
-        assert heard[-1]["result_data"]["image_url"].startswith("http://127.0.0.1:")
+        received = await watch.to_the_end()
+        assert received[-1]["status"] == "completed"
+        assert received[-1]["result_data"]["image_url"].startswith("http://127.0.0.1:")
 
 
 async def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path) -> None:

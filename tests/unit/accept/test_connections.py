@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from phoenix_compat.accept import Connections
+from phoenix_compat.accept.capacity import room_for_connections
 from phoenix_compat.accept.connections import FREE_FILES
-from phoenix_compat.accept.room import room_for_connections
 from tests.logged import logged_lines
 
 

@@ -20,7 +20,7 @@ from phoenix_compat.tasks.provider.webhooks import (
     WebhookVerifier,
     is_signed,
 )
-from phoenix_compat.tasks.worker.run import TaskRun
+from phoenix_compat.tasks.worker.run_state import TaskRun
 from tests.integration.worker.fake_provider import START, FakeClock, active, succeeded
 
 # From the documentation of Standard Webhooks.

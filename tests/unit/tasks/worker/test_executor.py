@@ -9,7 +9,7 @@ import pytest
 from phoenix_compat.tasks.model.errors import ProviderThrottledError, ProviderUncertainError
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.worker.executor import execute
-from phoenix_compat.tasks.worker.run import TaskRun
+from phoenix_compat.tasks.worker.run_state import TaskRun
 from tests.integration.worker.fake_provider import Answer, FakeClock, FakeProvider, ref, succeeded
 from tests.unit.tasks.sample_tasks import make_task
 from tests.unit.tasks.worker.memory_store import MemoryStore, worker_context

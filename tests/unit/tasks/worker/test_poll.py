@@ -9,7 +9,7 @@ import pytest
 
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.worker.poll import PollSteps
-from phoenix_compat.tasks.worker.run import TaskRun
+from phoenix_compat.tasks.worker.run_state import TaskRun
 from tests.integration.worker.fake_provider import (
     FakeClock,
     FakeProvider,

@@ -45,10 +45,10 @@ async def test_a_failed_task_can_be_retried(tmp_path: Path) -> None:
 
         status, _ = await client.request("POST", f"/api/tasks/{task_id}/retry")
 
-        heard = await client.follow(task_id)
+        received = await client.follow(task_id)
         assert status == 202
-        assert heard[0]["status"] != "failed"
-        assert heard[-1]["status"] == "completed"
+        assert received[0]["status"] != "failed"
+        assert received[-1]["status"] == "completed"
 
 
 async def test_a_post_sent_twice_is_one_task(tmp_path: Path) -> None:

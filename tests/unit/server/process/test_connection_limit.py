@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from phoenix_compat.server.process import descriptors
-from phoenix_compat.server.process.descriptors import connections_for
+from phoenix_compat.server.process.connection_limit import connections_for
 from tests.logged import logged_lines
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from phoenix_compat.protocol.browser import (
+from phoenix_compat.protocol.origin import SAME_HOST
+from phoenix_compat.protocol.page_guard import (
     ANY_HOST,
     PageGuard,
     Refusal,
@@ -14,7 +15,6 @@ from phoenix_compat.protocol.browser import (
     machine_names,
     refuse_body,
 )
-from phoenix_compat.protocol.origin import SAME_HOST
 
 HOST = "127.0.0.1:4000"
 

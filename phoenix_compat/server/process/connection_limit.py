@@ -7,8 +7,8 @@ from typing import Final
 
 from aiohttp import web
 
+from phoenix_compat.accept.capacity import FREE_CONCURRENCY, open_file_limit, room_for_connections
 from phoenix_compat.accept.connections import Connections
-from phoenix_compat.accept.room import FREE_CONCURRENCY, open_file_limit, room_for_connections
 
 CONNECTIONS: Final = web.AppKey("connections", Connections)
 """The key under which an application stores its connection counters."""
