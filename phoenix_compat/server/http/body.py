@@ -1,10 +1,11 @@
-"""Reads the body of a request, up to a limit."""
+"""Reads the body of a request, with problem documents as errors."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from phoenix_compat.server.http.problem import ProblemError
+from phoenix_compat.transports.aiohttp import body
 
 
 async def read_body(request: web.Request, max_bytes: int) -> bytes:
@@ -13,13 +14,10 @@ async def read_body(request: web.Request, max_bytes: int) -> bytes:
     Raises:
         ProblemError: 413 if it is longer than `max_bytes`, 400 if it is cut off or malformed.
     """
-    body = bytearray()
     try:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > max_bytes:
-                detail = f"The body may have at most {max_bytes} bytes."
-                raise ProblemError(413, "too-large", detail)
-    except web.RequestPayloadError as error:
+        return await body.read_body(request, max_bytes)
+    except body.BodyTooLargeError as error:
+        detail = f"The body may have at most {max_bytes} bytes."
+        raise ProblemError(413, "too-large", detail) from error
+    except body.BodyBrokenError as error:
         raise ProblemError(400, "bad-request", "The body is broken.") from error
-    return bytes(body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phoenix_compat.server.process import descriptors
+from phoenix_compat.server.process import connection_limit
 from phoenix_compat.server.process.connection_limit import connections_for
 from tests.logged import logged_lines
 
@@ -29,7 +29,7 @@ def test_the_setting_is_limited_by_the_descriptors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without a setting the limit is what fits; a setting above that is lowered and logged."""
-    monkeypatch.setattr(descriptors, "open_file_limit", lambda: 1_024)
+    monkeypatch.setattr(connection_limit, "open_file_limit", lambda: 1_024)
 
     with logged_lines() as lines:
         connections = connections_for(wanted, concurrency=8, processes=1)
