@@ -56,7 +56,7 @@ async def test_workers_that_die_again_and_again_end_the_server(
         script = "note(); ready(); sys.exit(3) if worker_process['node'] else time.sleep(60)"
         scripted = workers(monkeypatch, notes, script, worker_process)
 
-        with pytest.raises(WorkersFailedError, match="do not stay up"):
+        with pytest.raises(WorkersFailedError, match="die repeatedly"):
             await scripted.run(lambda: started.append(True))
 
     starts = (await asyncio.to_thread(notes.read_text)).split()
