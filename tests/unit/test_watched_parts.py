@@ -36,6 +36,7 @@ UNWATCHED = {
     "tasks/archive/archive.py": "in a group that is awaited",
     "server/multiprocess/leader.py": "an error ends the process, with the reason",
     "server/process/reload.py": "one reload; an error is logged, and the next SIGHUP tries again",
+    "cluster/link.py": "two waits for events, cancelled when one of them is over",
     "cluster/bus.py": "one answer to a call; an error is logged, and the caller told",
     "cluster/supervisor.py": "in a group, or awaited; an error ends the process",
     "emulator/pictures/picture_cache.py": "one picture; whoever waits for it hears of an error",
