@@ -26,7 +26,7 @@ TASK = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 CONFIG = "etc/phoenix-compat/config.toml"
 _WATCHDOG_S = 30.0
 _BROKEN = 'port = "many"\n'
-_ERROR_TEXT = "port: Input should be a valid integer"
+_ERROR_TEXT = "must be a whole number from 0 to 65535, not 'many'"
 
 
 @pytest.fixture(scope="module")
