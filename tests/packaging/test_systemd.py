@@ -84,7 +84,8 @@ def test_an_install_starts_the_service(installed: Machine) -> None:
         *("journalctl", "--boot", "--output", "json", "--priority", "warning", "--unit", UNIT)
     )
 
-    assert health == {"status": "ok", "version": __version__}
+    assert (health["status"], health["version"]) == ("ok", __version__)
+    assert health["connections"]["accept_errors"] == 0
     assert "Active: active (running)" in status
     assert f'Status: "listening on {URL}"' in status
     assert enabled == "enabled"
