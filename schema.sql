@@ -38,7 +38,10 @@ CREATE TABLE tasks (
   files            TEXT    NOT NULL DEFAULT '[]',       -- stored files, one object for each:
                                                         -- sha256, bytes, content_type, path,
                                                         -- thumbnail_path, source_url
-  estimated_cost_usd REAL                               -- by the price table; NULL: unknown
+  estimated_cost_usd REAL,                              -- by the price table; NULL: unknown
+  owner            TEXT    NOT NULL DEFAULT '',         -- who may see it; '': nobody in particular
+  reserved_microdollars INTEGER NOT NULL DEFAULT 0,     -- its share of `spending`
+  reserved_on      TEXT                                 -- the UTC day that share was counted on
 );
 
 -- Two tasks never share a prediction, because it was paid for once.
@@ -46,6 +49,10 @@ CREATE UNIQUE INDEX tasks_by_prediction ON tasks (prediction_id) WHERE predictio
 
 -- For the queue, the recovery at start, and the list by status.
 CREATE INDEX tasks_by_status ON tasks (status, number);
+
+-- For lists and for the queue, both by owner.
+CREATE INDEX tasks_by_owner ON tasks (owner, number);
+CREATE INDEX tasks_by_status_and_owner ON tasks (status, owner, number);
 
 -- Every prediction that a task ever had. A retried task gives up its old prediction, which must not
 -- be mistaken for the prediction of a new create.
@@ -70,12 +77,34 @@ CREATE TABLE events (
 
 -- The Idempotency-Key of a POST and its task, written in one transaction; kept for a day.
 CREATE TABLE idempotency_keys (
-  key              TEXT PRIMARY KEY,
+  owner            TEXT NOT NULL DEFAULT '',            -- each owner has keys of its own
+  key              TEXT NOT NULL,
   body_fingerprint TEXT NOT NULL,                       -- sha256 of the posted body
   task_id          TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
-  created_at       TEXT NOT NULL
+  created_at       TEXT NOT NULL,
+  PRIMARY KEY (owner, key)
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 CREATE INDEX idempotency_keys_by_task ON idempotency_keys (task_id);
 
-PRAGMA user_version = 2;
+-- What was ordered in a UTC day ("2026-01-05") or month ("2026-01"), for the caps. A task is counted
+-- in the transaction that stores it, and its cost is taken back if nothing can have been billed.
+CREATE TABLE spending (
+  period       TEXT    NOT NULL,
+  subject      TEXT    NOT NULL,                        -- "all", or "owner:" and an owner
+  tasks        INTEGER NOT NULL DEFAULT 0,
+  microdollars INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (period, subject)
+) WITHOUT ROWID;
+
+-- API keys. Only their hashes are stored; a key itself is shown once, when it is created.
+CREATE TABLE api_keys (
+  name         TEXT PRIMARY KEY,                        -- its tasks belong to "key:<name>"
+  sha256       TEXT NOT NULL UNIQUE,                    -- of the key, in hexadecimal
+  scopes       TEXT NOT NULL,                           -- JSON: ["create", "read"]
+  created_at   TEXT NOT NULL,
+  last_used_at TEXT,                                    -- written at most once a minute
+  revoked_at   TEXT
+) WITHOUT ROWID;
+
+PRAGMA user_version = 3;

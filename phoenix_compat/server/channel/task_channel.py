@@ -14,6 +14,7 @@ from phoenix_compat.presence import InvalidPresenceError, Presence
 from phoenix_compat.protocol.message import JSON
 from phoenix_compat.protocol.query import Params
 from phoenix_compat.result import HandleResult, Result, error, ok
+from phoenix_compat.server.auth.principal import ANYONE
 from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
 from phoenix_compat.tasks.model.errors import StoreUnavailableError, TaskNotFoundError
@@ -107,6 +108,7 @@ def user_socket(
             del connect_info
             user = params.get("user")
             socket.assign(user=user if isinstance(user, str) and user else _ANONYMOUS)
+            socket.assign(principal=ANYONE)
             return ok()
 
     return UserSocket

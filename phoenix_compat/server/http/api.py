@@ -28,6 +28,7 @@ from pydantic_core import ErrorDetails
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.protocol.page_guard import refuse_body
+from phoenix_compat.server.http.authentication import Authenticate, anyone, authenticating
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError, problem_middleware
 from phoenix_compat.server.process.expectation import expectation, own_reason
@@ -196,14 +197,16 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     task_types: Mapping[str, TaskType] = TASK_TYPES,
     max_body_bytes: int = MAX_BODY_BYTES,
     announce: Callable[[Task], None] | None = None,
+    authenticate: Authenticate = anyone,
 ) -> None:
     """Mount the API and its middlewares on an app that has not started.
 
     Args:
         announce: called with each task that is queued again; the worker announces its own changes.
+        authenticate: finds out who sent a request.
     """
     api = TaskApi(store, worker, task_types, max_body_bytes, announce)
-    app.middlewares.extend((problem_middleware, _json_bodies))
+    app.middlewares.extend((problem_middleware, _json_bodies, authenticating(authenticate)))
     app.router.add_post("/api/tasks", api.create)
     app.router.add_get("/api/tasks", api.list)
     app.router.add_get("/api/tasks/{task_id}", api.show)

@@ -84,7 +84,7 @@ async def test_a_migrated_file_has_the_schema_of_a_new_one(path: Path, tmp_path:
         pass
 
     assert columns(path) == columns(tmp_path / "new.db")
-    assert query(path, "PRAGMA user_version") == [(2,)]
+    assert query(path, "PRAGMA user_version") == [(3,)]
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
     assert query(path, "PRAGMA foreign_key_check") == []
 
@@ -134,9 +134,10 @@ async def test_a_step_that_fails_changes_nothing(
     """After an error in a step the file is still version 1, and the next start succeeds."""
     before = columns(path)
     with monkeypatch.context() as patch:
-        patch.setattr(migrations, "STEPS", {1: migrations.STEPS[1] + "\nSELECT nonsense();"})
+        broken = {**migrations.STEPS, 1: migrations.STEPS[1] + "\nSELECT nonsense();"}
+        patch.setattr(migrations, "STEPS", broken)
         with pytest.raises(
-            StoreOpenError, match=r"migrated from schema version 1 to 2 .*nonsense.* unchanged"
+            StoreOpenError, match=r"migrated from schema version 1 to 3 .*nonsense.* unchanged"
         ):
             await TaskStore.open(path, SCHEMA)
 
@@ -161,7 +162,7 @@ connect = sqlite3.connect
 sqlite3.connect = lambda *args, **kwargs: connect(*args, factory=KillingConnection, **kwargs)
 steps = migrations.STEPS[1].split(";")
 steps.insert(int(sys.argv[2]), "SELECT kill()")
-migrations.STEPS = {1: ";".join(steps)}
+migrations.STEPS = {**migrations.STEPS, 1: ";".join(steps)}
 asyncio.run(TaskStore.open(Path(sys.argv[1]), Path("schema.sql").read_text()))
 """
 
@@ -200,9 +201,9 @@ async def test_without_a_copy_nothing_is_migrated(path: Path) -> None:
 
 async def test_a_newer_file_is_refused(path: Path) -> None:
     """A file of a newer version is not changed, and the error names both versions."""
-    run_sql(path, "PRAGMA user_version = 3")
+    run_sql(path, "PRAGMA user_version = 4")
 
-    with pytest.raises(StoreVersionError, match="version 3, newer than the 2 this program knows"):
+    with pytest.raises(StoreVersionError, match="version 4, newer than the 3 this program knows"):
         await TaskStore.open(path, SCHEMA)
 
     assert not copy_of(path).exists()

@@ -45,6 +45,47 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 CREATE INDEX idempotency_keys_by_task ON idempotency_keys (task_id);
 """,
+    2: """
+ALTER TABLE tasks ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+ALTER TABLE tasks ADD COLUMN reserved_microdollars INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN reserved_on TEXT;
+CREATE INDEX tasks_by_owner ON tasks (owner, number);
+CREATE INDEX tasks_by_status_and_owner ON tasks (status, owner, number);
+
+ALTER TABLE idempotency_keys RENAME TO old_idempotency_keys;
+DROP INDEX idempotency_keys_by_age;
+DROP INDEX idempotency_keys_by_task;
+CREATE TABLE idempotency_keys (
+  owner            TEXT NOT NULL DEFAULT '',
+  key              TEXT NOT NULL,
+  body_fingerprint TEXT NOT NULL,
+  task_id          TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+  created_at       TEXT NOT NULL,
+  PRIMARY KEY (owner, key)
+) WITHOUT ROWID;
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
+CREATE INDEX idempotency_keys_by_task ON idempotency_keys (task_id);
+INSERT INTO idempotency_keys (key, body_fingerprint, task_id, created_at)
+  SELECT key, body_fingerprint, task_id, created_at FROM old_idempotency_keys;
+DROP TABLE old_idempotency_keys;
+
+CREATE TABLE spending (
+  period       TEXT    NOT NULL,
+  subject      TEXT    NOT NULL,
+  tasks        INTEGER NOT NULL DEFAULT 0,
+  microdollars INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (period, subject)
+) WITHOUT ROWID;
+
+CREATE TABLE api_keys (
+  name         TEXT PRIMARY KEY,
+  sha256       TEXT NOT NULL UNIQUE,
+  scopes       TEXT NOT NULL,
+  created_at   TEXT NOT NULL,
+  last_used_at TEXT,
+  revoked_at   TEXT
+) WITHOUT ROWID;
+""",
 }
 """Schema version of a file -> the SQL that migrates it to the next version."""
 

@@ -1,4 +1,4 @@
-"""The settings of the task server. `configuration` reads them from flags, environment and file."""
+"""The class with all settings of the task server."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from phoenix_compat.server.process.header_values import (
     checked_token,
     checked_url,
 )
+from phoenix_compat.server.process.settings.auth import AuthSettings
+from phoenix_compat.server.process.settings.budget import BudgetSettings
+from phoenix_compat.server.process.settings.rates import RateSettings
 
 PREFIX: Final = "PHOENIX_COMPAT_"
 
@@ -51,7 +54,7 @@ def _is_socket_path(path: Path) -> Path:
 _Path = Annotated[Path, AfterValidator(_is_path)]
 
 
-class Settings(BaseSettings):
+class Settings(AuthSettings, BudgetSettings, RateSettings, BaseSettings):
     """Everything an operator can choose; the description of each field says what it does.
 
     In the environment the field `name` is `PHOENIX_COMPAT_NAME`; Replicate's own variables and

@@ -1,0 +1,16 @@
+"""The settings of the task server. `configuration` reads them from flags, environment and file.
+
+`settings` has the class with all of them; the other modules have those of one subject.
+"""
+
+from __future__ import annotations
+
+from phoenix_compat.server.process.settings.settings import (
+    CONFLICT,
+    PREFIX,
+    REPLICATE_URL,
+    Settings,
+    variables,
+)
+
+__all__ = ["CONFLICT", "PREFIX", "REPLICATE_URL", "Settings", "variables"]
