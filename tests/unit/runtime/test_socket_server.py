@@ -112,7 +112,10 @@ async def test_a_join_whose_join_ref_is_false() -> None:
     await client.send(False, "16", "t", "phx_join", {})
     await client.send(False, "17", "t", "quick", {"n": 1})
 
-    assert client.received() == [replied(False, "16", "t"), replied("16", "17", "t", ["quick", "17"])]
+    assert client.received() == [
+        replied(False, "16", "t"),
+        replied("16", "17", "t", ["quick", "17"]),
+    ]
 
 
 # Frames that end the connection, and notices of other kinds.
