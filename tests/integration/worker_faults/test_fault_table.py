@@ -99,7 +99,7 @@ TASK_FAULTS: Mapping[str, Outcome] = {
     "E003": ("provider_unavailable", 3),
     "director": ("provider_unavailable", 3),
     "error_null": ("model_failed", 2),
-    "aborted": ("canceled", 1),
+    "aborted": ("not_started", 3),
     "canceled": ("canceled", 1),
     "status_queued": COMPLETED,
     "status_expired": ("model_failed", 2),
