@@ -10,7 +10,7 @@ from phoenix_compat.tasks.model.output import normalise_output
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.provider_texts import is_filtered, users_words
 from phoenix_compat.tasks.model.task import JSONObject, Task
-from phoenix_compat.tasks.model.task_types import TaskType
+from phoenix_compat.tasks.model.task_types import TaskType, file_urls
 
 PROVIDER_NAME = "Replicate"
 
@@ -49,9 +49,10 @@ def _success(
     task: Task, task_type: TaskType, snapshot: PredictionSnapshot, now: datetime
 ) -> JSONObject | Failure:
     output = normalise_output(snapshot.output)
-    if output.urls and is_filtered(snapshot.logs, len(output.urls), _words(task)):
-        return failure("content_policy")
     result = task_type.result(output)
+    files = file_urls(result or {})
+    if files and is_filtered(snapshot.logs, len(files), _words(task)):
+        return failure("content_policy")
     if result is not None:
         return {
             **result,

@@ -81,11 +81,22 @@ def _file_result(output: Output) -> JSONObject | None:
 
 
 def _text_result(output: Output) -> JSONObject | None:
-    return {"text": output.text} if output.text.strip() else None
+    if not output.text.strip():
+        return None
+    return {"text": output.text, **_truncated(output)}
 
 
 def _json_result(output: Output) -> JSONObject | None:
-    return {**(_file_result(output) or {}), **(_text_result(output) or {})} or None
+    if output.value in (None, "", [], {}) and not output.is_truncated:
+        return None
+    result: JSONObject = {"output": output.value, **(_file_result(output) or {})}
+    if output.text.strip():
+        result["text"] = output.text
+    return {**result, **_truncated(output)}
+
+
+def _truncated(output: Output) -> JSONObject:
+    return {"truncated": True} if output.is_truncated else {}
 
 
 RESULTS: Mapping[str, Callable[[Output], JSONObject | None]] = {
@@ -95,11 +106,28 @@ RESULTS: Mapping[str, Callable[[Output], JSONObject | None]] = {
     "json": _json_result,
 }
 """The forms of `result_data`: `image_url` and `image_urls` (image), `output_urls` (file), `text`
-(text), or, for models that answer with an object, whichever of the last two there are (json)."""
+(text), or `output`, the model's value as it came, with `output_urls` and `text` if there are any
+(json). `truncated` is true if a text was cut or a value left out."""
+
+
+def file_urls(result: Mapping[str, object]) -> tuple[str, ...]:
+    """The addresses of the files of a result."""
+    urls = result.get("image_urls") or result.get("output_urls")
+    return tuple(urls) if isinstance(urls, list) else ()
+
 
 TASK_TYPES: Mapping[str, TaskType] = {
     "image": TaskType(name="image_gen", default_model="google/imagen-4-fast", result=_image_result),
 }
+
+
+def removed_type(name: str) -> TaskType:
+    """A type for a running task whose own type is no longer defined: it keeps whatever comes.
+
+    Args:
+        name: what clients see in `task_type`.
+    """
+    return TaskType(name=name, default_model="", result=_json_result)
 
 
 def with_default_model(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 import httpx
@@ -116,6 +117,8 @@ def retry_after_s(body: object, headers: Mapping[str, str]) -> float:
     candidates.append(found and found[1])
     for candidate in candidates:
         seconds = _seconds(candidate)
+        if seconds is None:
+            seconds = _seconds_until(candidate, headers.get("date"))
         if seconds is not None:
             return min(seconds, MAX_RETRY_AFTER_S)
     return DEFAULT_RETRY_AFTER_S
@@ -129,6 +132,17 @@ def _seconds(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _seconds_until(value: object, date: str | None) -> float | None:
+    """The time to an HTTP date, by the provider's clock; None if it is not one, or has passed."""
+    if not isinstance(value, str) or date is None:
+        return None
+    try:
+        seconds = (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds()
+    except (TypeError, ValueError, OverflowError):  # not a date, or only one has a time zone
+        return None
+    return seconds if seconds >= 0 else None
 
 
 def _refusal(status: int, body: object, words: frozenset[str]) -> tuple[str, str | None]:

@@ -200,6 +200,23 @@ def test_after_a_server_error_the_create_is_uncertain(status: int) -> None:
         ({"retry_after": 86_400}, {}, 300.0),
         ({"retry_after": -3}, {"retry-after": "2"}, 2.0),
         ({"retry_after": True}, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, 5.0),
+        (
+            {},
+            {
+                "retry-after": "Wed, 21 Oct 2026 07:28:07 GMT",
+                "date": "Wed, 21 Oct 2026 07:28:00 GMT",
+            },
+            7.0,
+        ),
+        (
+            {},
+            {
+                "retry-after": "Wednesday, 21-Oct-26 07:28:07 GMT",
+                "date": "Wed Oct 21 07:28:00 2026",
+            },
+            5.0,
+        ),
+        ({"retry_after": 1.5e1}, {}, 15.0),
         ({"retry_after": "nan"}, {}, 5.0),
         ("throttled", {}, 5.0),
         (None, {}, 5.0),
