@@ -1,10 +1,10 @@
 """Normalises a model's output: its URLs, its text, its value, and the number of its inline files.
 
-Models answer with a string, a list, nested lists, an object with named parts, or chunks of text. The
-task type decides which of these counts: a `text` type keeps every character, URLs included.
+Models answer with a string, a list, nested lists, an object with named parts, or chunks of text.
+The task type decides which of these counts: a `text` type keeps every character, URLs included.
 
-Inline `data:` files are only counted and then dropped, because megabytes of base64 belong neither in
-the database nor on a channel.
+Inline `data:` files are only counted and then dropped, because megabytes of base64 belong neither
+in the database nor on a channel.
 """
 
 from __future__ import annotations
@@ -63,12 +63,16 @@ def normalise_output(raw: object) -> Output:
     for part in _strings(raw, MAX_DEPTH):
         if part.startswith("data:"):
             inline_files += 1
-        elif part.startswith(("https://", "http://")) and " " not in part:
-            if len(part) <= MAX_URL_CHARS and len(urls) < MAX_FILES:
-                urls[part] = None
+        elif _is_url(part) and len(urls) < MAX_FILES:
+            urls[part] = None
     text, is_cut = _cut(_text(raw))
     value, is_left_out = _bounded(_without_inline_files(raw, MAX_DEPTH))
     return Output(tuple(urls), text, inline_files, value, is_cut or is_left_out)
+
+
+def _is_url(part: str) -> bool:
+    is_http = part.startswith(("https://", "http://"))
+    return is_http and " " not in part and len(part) <= MAX_URL_CHARS
 
 
 def _strings(value: object, depth: int) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """Computes a task's progress from the prediction's logs, or from the time it has taken.
 
 Many models print tqdm bars, one after another (download, denoise, upscale), separated by newlines
-or carriage returns. Those of preparations, such as a download, tell nothing about the run, and would
-leave it at 0.95 before it has begun. A task's progress starts at 0.1, ends at 0.95 and never falls.
+or carriage returns. Those of preparations, such as a download, tell nothing about the run, and
+would leave it at 0.95 before it has begun. A task's progress starts at 0.1, ends at 0.95 and never
+falls.
 """
 
 from __future__ import annotations

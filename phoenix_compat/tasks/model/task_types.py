@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.tasks.model.errors import InvalidInputError
@@ -240,10 +241,13 @@ def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> 
     for name, value in input_data.items():
         if name in _TASK_KEYS or name == "prompt" or value is None:
             continue
-        _check_input(name, value)
+        if value == "" and name in _CHECKS:
+            continue  # a form sends its empty fields too
         target = name if family.takes(name) else dict(family.renames).get(name)
         if target is not None:
-            accepted.setdefault(target, value)
+            accepted.setdefault(target, _checked_input(name, value))
+        else:
+            _checked_input(name, value)
     return accepted
 
 
@@ -271,6 +275,10 @@ def _is_number(value: object) -> bool:
 
 def _is_whole_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_whole_float(value: object) -> TypeGuard[float]:
+    return isinstance(value, float) and value.is_integer()
 
 
 def _is_count(value: object) -> bool:
@@ -306,7 +314,13 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-def _check_input(name: str, value: object) -> None:
+def _checked_input(name: str, value: object) -> object:
+    """The value to send: a whole number may be written as 4.0 or 4e0 in JSON."""
     check = _CHECKS.get(name)
-    if check is not None and not check[0](value):
+    if check is None:
+        return value
+    if check in {_WHOLE_NUMBER_CHECK, _COUNT_CHECK} and _is_whole_float(value):
+        value = int(value)
+    if not check[0](value):
         raise InvalidInputError(f"input_data.{name}", check[1])
+    return value

@@ -33,7 +33,7 @@ UNCERTAIN = ProviderUncertainError("reset")
 
 async def test_a_refused_create_fails_the_task(path: Path, clock: FakeClock) -> None:
     """The create is not repeated, and the error has the code and the text for clients."""
-    refusal = ProviderRefusedError(402, "provider_account", "Please contact the operator.")
+    refusal = ProviderRefusedError(403, "provider_account", "Please contact the operator.")
     provider = FakeProvider(submit=[refusal])
     async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
