@@ -44,6 +44,9 @@ class Fanout(Protocol):
     def discard(self, outbox: Any) -> None:
         """Remove a client; it gets nothing that is published from now on."""
 
+    def is_only(self, outbox: Any) -> bool:
+        """Whether this client is the only one in the fanout."""
+
     def __len__(self) -> int:
         """How many clients are in the fanout."""
 
@@ -127,7 +130,7 @@ class PubSub:
     ) -> None:
         """Send an event to every subscriber of a topic except `exclude`.
 
-        Without subscribers nothing happens, whatever the payload; a relay still encodes it.
+        Without other subscribers nothing happens, whatever the payload; a relay still encodes it.
 
         Args:
             newest_only: whether a slow client needs only the newest unsent broadcast of this event.
@@ -145,12 +148,12 @@ class PubSub:
         if found is None:
             return
         broadcast = Broadcast(topic, event, payload)
+        excluded_outbox = None if exclude is None else getattr(exclude, "outbox", None)
         encoded = [
             (fanout, fanout.encode(broadcast))
             for (_, intercepts), fanout in found.fanouts.items()
-            if event not in intercepts
+            if event not in intercepts and (exclude is None or not fanout.is_only(excluded_outbox))
         ]
-        excluded_outbox = None if exclude is None else getattr(exclude, "outbox", None)
         key = (topic, event) if newest_only else None
         for fanout, packet in encoded:
             fanout.publish(packet, excluded_outbox, key)

@@ -5,18 +5,24 @@ broadcasts one on each of its topics, with all its keys. A diff always has both 
 
     {"joins": {"ann": {"metas": [{"phx_ref": "GOqcZ0f0foSI2BHh", …}]}}, "leaves": {}}
 
-Differs from Phoenix: diffs are broadcast before `track` returns, so `fetch` is a plain function
-that must not block. If it raises, the error is logged and the diff is sent without its additions;
-in Phoenix the tracker crashes.
+A diff is broadcast after the reply of the callback that caused it, or by the next `list`, whichever
+comes first: with `track` and then `push("presence_state", presence.list(socket))` the diff comes
+first.
+
+Differs from Phoenix: diffs are broadcast on the event loop, so `fetch` is a plain function that
+must not block. If it raises, the error is logged and the diff is sent without its additions; in
+Phoenix the tracker crashes.
 
 Source: phoenix 1.8.12, lib/phoenix/presence.ex.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeAlias
@@ -80,10 +86,12 @@ class Presence:
     ) -> None:
         refs = Refs(clock_ns, secrets.randbits(16) if node is None else node)
         self._broadcaster = broadcaster
-        self._tracker = Tracker(refs, self._publish)
+        self._tracker = Tracker(refs, self._changed)
         self._replicas = Replicas()
         self._change_listener: ChangeListener | None = None
         self._is_publishing = False
+        self._is_deferring = False
+        self._unpublished: deque[Change] = deque()
         self._published: dict[str, dict[str, Metas]] = {}
         self._state = self.init()
 
@@ -107,7 +115,8 @@ class Presence:
             InvalidPresenceError: the owner, the key or the meta cannot be tracked.
             EncodeError: the meta is not JSON.
         """
-        return self._tracker.track(owner, key, meta, topic)
+        with self._deferring():
+            return self._tracker.track(owner, key, meta, topic)
 
     def untrack(self, owner: Owner, key: Key | None = None, *, topic: str | None = None) -> None:
         """End a presence; do nothing if there is none.
@@ -118,7 +127,8 @@ class Presence:
         Raises:
             InvalidPresenceError: the key is not a valid one.
         """
-        self._tracker.untrack(owner, key, topic)
+        with self._deferring():
+            self._tracker.untrack(owner, key, topic)
 
     def update(
         self,
@@ -140,10 +150,15 @@ class Presence:
             InvalidPresenceError: the key or the meta cannot be tracked.
             EncodeError: the meta is not JSON.
         """
-        return self._tracker.update(owner, key, meta, topic)
+        with self._deferring():
+            return self._tracker.update(owner, key, meta, topic)
 
     def list(self, topic: str | Owner) -> Presences:
-        """All presences of a topic, or of an owner's topic, by key; `{}` if there are none."""
+        """All presences of a topic, or of an owner's topic, by key; `{}` if there are none.
+
+        Diffs that wait are broadcast first, so a list never has what a later diff joins.
+        """
+        self._publish()
         name = _name_of(topic)
         metas = self._tracker.all_metas(name)
         for key, others in self._replicas.all_metas(name).items():
@@ -152,6 +167,7 @@ class Presence:
 
     def get_by_key(self, topic: str | Owner, key: Key) -> dict[str, Any] | None:
         """The entry of `list` for a key. None if there is none; Phoenix returns `[]` then."""
+        self._publish()
         name = _name_of(topic)
         metas = self._tracker.metas(name, key) + self._replicas.metas(name, cast(key))
         return self.fetch(name, _presences({cast(key): metas}))[cast(key)] if metas else None
@@ -182,7 +198,7 @@ class Presence:
 
     def _add_changes(self, changes: Sequence[Change]) -> None:
         self._tracker.changes.extend(changes)
-        self._publish()
+        self._changed()
 
     # Callbacks for subclasses.
 
@@ -211,23 +227,43 @@ class Presence:
         del topic, diff, presences
         return state
 
-    # Publishing. A change that a callback makes is published later, so that all subscribers get
-    # the same order.
+    # Publishing. Other processes hear of a change at once, so that what they are told fits to what
+    # they read. Clients get the diff of a track, update or untrack after the reply of the callback
+    # that made it, but before a list that has it already; and the diff of an end at once.
+
+    @contextmanager
+    def _deferring(self) -> Iterator[None]:
+        self._is_deferring = True
+        try:
+            yield
+        finally:
+            self._is_deferring = False
+
+    def _changed(self) -> None:
+        is_scheduled = bool(self._unpublished)
+        while self._tracker.changes:
+            change = self._tracker.changes.popleft()
+            self._unpublished.append(change)
+            if self._change_listener is not None and change.is_own:
+                self._change_listener(change.topic, change.joins, change.leaves)
+        loop = _running_loop() if self._is_deferring else None
+        if loop is None:  # without a loop, no callback can be waiting for its reply
+            self._publish()
+        elif not is_scheduled:
+            loop.call_soon(self._publish)
 
     def _publish(self) -> None:
         if self._is_publishing:
-            return
+            return  # changes of its own callbacks follow, so that all subscribers get one order
         self._is_publishing = True
         try:
-            while self._tracker.changes:
-                self._publish_change(self._tracker.changes.popleft())
+            while self._unpublished:
+                self._publish_change(self._unpublished.popleft())
         finally:
             self._is_publishing = False
 
     def _publish_change(self, change: Change) -> None:
         topic = change.topic
-        if self._change_listener is not None and change.is_own:
-            self._change_listener(topic, change.joins, change.leaves)
         diff = {
             "joins": self._fetched(topic, change.joins),
             "leaves": self._fetched(topic, change.leaves),
@@ -250,6 +286,13 @@ class Presence:
         except Exception:  # user code; the diff is sent without its additions
             log.exception("fetch of %s failed", brief(topic))
             return _presences(metas)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _handles_metas(presence: type[Presence]) -> bool:

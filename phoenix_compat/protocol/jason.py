@@ -3,9 +3,9 @@
 It is stricter than Python's `json`: NaN, Infinity, 1E400, lone surrogates, a byte order mark and
 raw control characters are errors. If an object has equal keys, the first one wins.
 
-Differs from Phoenix: nesting beyond Python's recursion limit (about 1 000 levels) and integers of
-more than 4 300 digits are refused as malformed, because CPython limits both. Floats are written as
-`1e16` where Jason writes `1.0e16`; the values are equal.
+Differs from Phoenix: nesting beyond Python's recursion limit (about 1 000 levels) is refused as
+malformed, because CPython limits it. Floats are written as `1e16` where Jason writes `1.0e16`; the
+values are equal.
 
 Source: jason 1.4.5, lib/decoder.ex and lib/encoder.ex (behaviour recorded from Phoenix 1.8.12).
 """
@@ -24,6 +24,11 @@ from phoenix_compat.protocol.message import JSON
 _encode = msgspec.json.Encoder().encode
 
 T = TypeVar("T")
+
+MAX_INTEGER_CHARS: Final = 1_024
+"""Jason refuses a longer integer, sign included; a float may be longer."""
+_DIGITS_ONLY: Final = bytes(0x30 if byte in b"0123456789" else 0x20 for byte in range(256))
+_TOO_MANY_DIGITS: Final = b"0" * MAX_INTEGER_CHARS
 
 Buffer = bytes | bytearray
 
@@ -66,9 +71,32 @@ def decode(decoder: msgspec.json.Decoder[T], data: Buffer) -> T:
         InvalidMessageError: the JSON does not have that type.
     """
     try:
-        return decoder.decode(data)
+        decoded = decoder.decode(data)
     except UNREADABLE as error:
         raise refusal(error) from error
+    if len(data) > MAX_INTEGER_CHARS:
+        refuse_long_integers(data)
+    return decoded
+
+
+def refuse_long_integers(data: Buffer) -> None:
+    """Check that no integer in this valid JSON is longer than Jason allows.
+
+    The text is read a second time only if it has as many digits in a row, which may be in a string.
+
+    Raises:
+        RemoteProtocolError: an integer is longer.
+    """
+    if _TOO_MANY_DIGITS in data.translate(_DIGITS_ONLY):
+        json.loads(data.decode(), parse_int=_checked_integer)
+
+
+def _checked_integer(text: str) -> int:
+    if len(text) > MAX_INTEGER_CHARS:
+        raise RemoteProtocolError(
+            f"not JSON: an integer of {len(text)} characters, at most {MAX_INTEGER_CHARS}"
+        )
+    return 0  # only its length matters
 
 
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)

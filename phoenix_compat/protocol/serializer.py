@@ -24,6 +24,7 @@ import msgspec
 from phoenix_compat.bounded import brief
 from phoenix_compat.errors import EncodeError, InvalidMessageError
 from phoenix_compat.protocol import jason
+from phoenix_compat.protocol.elixir_text import elixir_text
 from phoenix_compat.protocol.jason import Buffer
 from phoenix_compat.protocol.message import (
     PHX_REPLY,
@@ -40,6 +41,8 @@ _KIND_PUSH: Final = 0
 _KIND_REPLY: Final = 1
 _KIND_BROADCAST: Final = 2
 _MAX_FIELD_BYTES: Final = 255
+_REFS: Final = frozenset({"join_ref", "ref"})
+"""The fields that Phoenix converts with to_string/1: any JSON value but an object may be a ref."""
 
 
 class Serializer(Protocol):
@@ -143,6 +146,8 @@ class V2JSONSerializer:
             message = self._decode(data)
         except jason.UNREADABLE as error:
             raise jason.refusal(error) from error
+        if len(data) > jason.MAX_INTEGER_CHARS:
+            jason.refuse_long_integers(data)
         if jason.may_repeat_keys(data, message.payload, message.topic):
             return Message(*jason.decode_first_key_wins(data)[:5])
         return message
@@ -208,14 +213,14 @@ def _require_object(payload: Any) -> None:
 
 
 def _binary_head(kind: int, *fields: tuple[str, Any]) -> bytes:
-    """The kind, the sizes and the strings. Sizes are in bytes of UTF-8; a null ref is empty."""
+    """The kind, the sizes and the strings. Sizes are in bytes of UTF-8."""
     strings = [_binary_field(name, value) for name, value in fields]
     return bytes((kind, *map(len, strings))) + b"".join(strings)
 
 
 def _binary_field(name: str, value: Any) -> bytes:
-    if value is None:
-        return b""
+    if name in _REFS:
+        value = elixir_text(value)
     if not isinstance(value, str):
         raise EncodeError(f"unable to convert {name} to binary: it is {brief(value)}, not a string")
     data = value.encode("utf-8", "surrogateescape")
@@ -256,9 +261,11 @@ DEFAULT_VSN: Final = "1.0.0"
 DEFAULT_SERIALIZERS: Final[Sequence[tuple[Serializer, str]]] = ((V1, "~> 1.0.0"), (V2, "~> 2.0.0"))
 """Serializers with the versions they serve, in the order in which they are tried."""
 
+# A number without leading zeros, or a word.
+_PRERELEASE: Final = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
 _SEMVER: Final = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
-    r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
+    rf"(?:-({_PRERELEASE}(?:\.{_PRERELEASE})*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
     re.ASCII,
 )
 

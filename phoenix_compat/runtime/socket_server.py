@@ -212,7 +212,7 @@ class SocketServer:
             self._refuse_crashed(message, old, error)
             return
         server = ChannelServer(channel, self, join_ref)
-        own_join_ref = message.ref if join_ref is None else join_ref
+        own_join_ref = message.ref if join_ref is None or join_ref is False else join_ref
         server.socket = self._socket.for_channel(server, message.topic, own_join_ref, assigns)
         join = _Join(message, server, channel, old, time.perf_counter())
         try:

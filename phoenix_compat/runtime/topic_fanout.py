@@ -85,6 +85,12 @@ class TopicFanout:
     def __len__(self) -> int:
         return len(self._solo) + (len(self._multi) if self._multi else 0)
 
+    def is_only(self, outbox: FanoutOutbox | None) -> bool:
+        """Whether this client is the only one in the fanout."""
+        if len(self) != 1:
+            return False
+        return outbox in self._solo or (self._multi is not None and outbox in self._multi)
+
     def encode(self, broadcast: Broadcast) -> bytes:
         """Encode a broadcast for all clients of the fanout. Raises EncodeError."""
         return self._wire.pack(self._wire.serializer.fastlane(broadcast))

@@ -29,6 +29,10 @@ class FakeFanout:
             if outbox is not exclude:
                 outbox.received.append(packet)
 
+    def is_only(self, outbox: Any) -> bool:
+        """Whether there is no other outbox."""
+        return [*self._outboxes] == [outbox]
+
     def add(self, outbox: Any) -> None:
         """Add an outbox."""
         self._outboxes[outbox] = None
@@ -112,6 +116,19 @@ def test_each_wire_has_its_own_bytes(pubsub: PubSub, wire: FakeWire) -> None:
     pubsub.broadcast("t", "e", {})
 
     assert (one.received, two.received) == (["w:e"], ["v:e"])
+
+
+def test_what_nobody_gets_is_not_encoded(pubsub: PubSub) -> None:
+    """B12: a payload that cannot be encoded is an error only if somebody else would get it."""
+    picky = FakeWire("p", refuses=7)
+    sender = joined(pubsub, picky)
+
+    pubsub.broadcast("t", "e", 7, exclude=sender)
+    other = joined(pubsub, picky)
+
+    with pytest.raises(EncodeError):
+        pubsub.broadcast("t", "e", 7, exclude=sender)
+    assert (sender.received, other.received) == ([], [])
 
 
 def test_a_broadcast_may_leave_one_out(pubsub: PubSub, wire: FakeWire) -> None:

@@ -8,16 +8,14 @@ import msgspec
 
 from phoenix_compat.conformance.trace.recording.frames import Binary, Entry, Text
 from phoenix_compat.conformance.trace.rules import client_rules as rules
-from phoenix_compat.conformance.trace.server_frame import Version
+from phoenix_compat.conformance.trace.server_frame import Version, key, same
 from phoenix_compat.conformance.trace.state import (
     Join,
     JoinStatus,
     Request,
     RequestKind,
     State,
-    key,
     request_kind,
-    same,
 )
 from phoenix_compat.errors import ProtocolError
 from phoenix_compat.protocol import jason

@@ -11,8 +11,8 @@ from typing import Any
 from phoenix_compat.conformance.trace.recording.frames import Entry
 from phoenix_compat.conformance.trace.rules import server_rules as rules
 from phoenix_compat.conformance.trace.rules import wire_rules
-from phoenix_compat.conformance.trace.server_frame import ServerMessage, Version
-from phoenix_compat.conformance.trace.state import Join, JoinStatus, State, key, same
+from phoenix_compat.conformance.trace.server_frame import ServerMessage, Version, key, same
+from phoenix_compat.conformance.trace.state import Join, JoinStatus, State
 from phoenix_compat.protocol.message import CHANNEL_CRASH, PHX_CLOSE, PHX_ERROR
 
 _DIFF = "presence_diff"
@@ -37,7 +37,7 @@ def check_event(state: State, entry: Entry, event: ServerMessage) -> None:
 
 
 def _check_push(state: State, entry: Entry, event: ServerMessage, joins: list[Join]) -> None:
-    own = [join for join in joins if same(join.channel_ref, event.join_ref)]
+    own = [join for join in joins if event.has_sent(event.join_ref, join.channel_ref)]
     if not joins or (own and not any(join.is_open for join in own)):
         _check_event_without_channel(state, entry, own[-1] if own else None)
     elif not own:

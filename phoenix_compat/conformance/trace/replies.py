@@ -11,16 +11,8 @@ from __future__ import annotations
 from phoenix_compat.conformance.trace.recording.frames import Entry
 from phoenix_compat.conformance.trace.rules import server_rules as rules
 from phoenix_compat.conformance.trace.rules import wire_rules
-from phoenix_compat.conformance.trace.server_frame import ServerMessage
-from phoenix_compat.conformance.trace.state import (
-    Join,
-    JoinStatus,
-    Request,
-    RequestKind,
-    State,
-    key,
-    same,
-)
+from phoenix_compat.conformance.trace.server_frame import ServerMessage, key, same
+from phoenix_compat.conformance.trace.state import Join, JoinStatus, Request, RequestKind, State
 from phoenix_compat.protocol.message import UNMATCHED_TOPIC
 
 _OK_EMPTY = {"status": "ok", "response": {}}
@@ -65,6 +57,9 @@ def _has_valid_payload(reply: ServerMessage) -> bool:
 
 def _find_request(state: State, entry: Entry, reply: ServerMessage) -> Request | None:
     requests = state.requests.get(key(reply.ref), [])
+    if not requests and reply.is_binary:
+        asked = (ones for ones in state.requests.values() if ones)
+        requests = next((o for o in asked if reply.has_sent(reply.ref, o[-1].message.ref)), [])
     here = [request for request in requests if same(request.message.topic, reply.topic)]
     if here:
         return next((request for request in here if not request.answers), here[-1])
@@ -116,7 +111,7 @@ def _check_join(state: State, entry: Entry, request: Request, reply: ServerMessa
     if join is None:  # a join request always has one
         return
     wanted = None if reply.payload == _UNMATCHED else join.stored
-    if reply.has_join_ref and not same(reply.join_ref, wanted):
+    if reply.has_join_ref and not reply.has_sent(reply.join_ref, wanted):
         detail = f"{key(reply.join_ref)}, wanted {key(wanted)}"
         state.report(rules.JOIN_REPLY_JOIN_REF, entry, detail)
     for earlier in state.joins(reply.topic):
@@ -147,7 +142,7 @@ def _check_leave(state: State, entry: Entry, request: Request, reply: ServerMess
 
 
 def _check_leave_ref(state: State, entry: Entry, reply: ServerMessage, *allowed: object) -> None:
-    if reply.has_join_ref and not any(same(reply.join_ref, one) for one in allowed):
+    if reply.has_join_ref and not any(reply.has_sent(reply.join_ref, one) for one in allowed):
         wanted = " or ".join(map(key, allowed))
         state.report(rules.REPLY_JOIN_REF, entry, f"{key(reply.join_ref)}, wanted {wanted}")
 
@@ -163,7 +158,7 @@ def _check_event(state: State, entry: Entry, request: Request, reply: ServerMess
     is_from_channel = (
         join is not None
         and _was_accepted(join)
-        and (not reply.has_join_ref or same(reply.join_ref, join.channel_ref))
+        and (not reply.has_join_ref or reply.has_sent(reply.join_ref, join.channel_ref))
     )
     if reply.payload == _UNMATCHED and not is_from_channel:
         request.is_final = True
@@ -190,7 +185,7 @@ def _check_channel_reply(
 ) -> None:
     if _is_stale(request, join):
         state.report(rules.REPLY_STALE, entry, _stale_detail(request, join))
-    elif reply.has_join_ref and not same(reply.join_ref, join.channel_ref):
+    elif reply.has_join_ref and not reply.has_sent(reply.join_ref, join.channel_ref):
         detail = f"{key(reply.join_ref)}, wanted {key(join.channel_ref)}"
         state.report(rules.REPLY_JOIN_REF, entry, detail)
 

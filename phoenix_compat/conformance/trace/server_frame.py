@@ -7,6 +7,7 @@ V2 binary  0 push, 1 reply, 2 broadcast; see `phoenix_compat.protocol.serializer
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ import msgspec
 
 from phoenix_compat.conformance.trace.rules import wire_rules as rules
 from phoenix_compat.conformance.trace.rules.rule import Rule
-from phoenix_compat.errors import ProtocolError
+from phoenix_compat.errors import EncodeError, ProtocolError
 from phoenix_compat.protocol import jason
+from phoenix_compat.protocol.elixir_text import elixir_text
 from phoenix_compat.protocol.message import PHX_REPLY
 
 Report = Callable[[Rule, str], None]
@@ -55,6 +57,31 @@ class ServerMessage:
             return False
         looks_like_one = isinstance(self.payload, dict) and "status" in self.payload
         return looks_like_one or self.ref is not None
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether it came in a binary frame, in which refs are texts."""
+        body = self.payload.get("response") if isinstance(self.payload, dict) else self.payload
+        return isinstance(body, bytes)
+
+    def has_sent(self, ref: Any, sent: Any) -> bool:
+        """Whether a ref of this message is the one that the client sent."""
+        if not self.is_binary:
+            return same(ref, sent)
+        try:
+            return (ref or "") == elixir_text(sent)
+        except EncodeError:
+            return False
+
+
+def key(value: Any) -> str:
+    """A JSON value as a dict key; 1, 1.0, "1" and true are four different keys."""
+    return json.dumps(value, sort_keys=True)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal, including their types."""
+    return key(one) == key(other)
 
 
 _JSON = msgspec.json.Decoder(Any)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
 
 from phoenix_compat.conformance.trace.recording.frames import Entry
 from phoenix_compat.conformance.trace.rules.rule import Rule
-from phoenix_compat.conformance.trace.server_frame import Version
+from phoenix_compat.conformance.trace.server_frame import Version, key
 from phoenix_compat.protocol.message import (
     HEARTBEAT,
     JSON,
@@ -39,7 +37,8 @@ class Join:
 
     Attributes:
         stored: the join_ref as the client sent it; the socket compares later messages with it.
-        channel_ref: the join_ref of the channel's frames: `stored`, or the ref if that is null.
+        channel_ref: the join_ref of the channel's frames: `stored`, or the ref if that is null or
+            false.
         number: the number of the phx_join's entry.
         is_replaced: whether a later join of the topic was answered; a phx_close may still follow.
         leave: the first phx_leave for it.
@@ -131,7 +130,9 @@ class State:
     def add_join(self, entry: Entry, message: Message) -> Join:
         """Add a phx_join."""
         stored = message.join_ref
-        join = Join(stored, message.ref if stored is None else stored, entry.number)
+        join = Join(
+            stored, message.ref if stored is None or stored is False else stored, entry.number
+        )
         self._topics.setdefault(key(message.topic), []).append(join)
         return join
 
@@ -156,13 +157,3 @@ def request_kind(message: Message) -> RequestKind:
 
 def _text(value: JSON) -> str:
     return value if isinstance(value, str) else ""
-
-
-def key(value: JSON) -> str:
-    """A JSON value as a dict key; 1, 1.0, "1" and true are four different keys."""
-    return json.dumps(value, sort_keys=True)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal, including their types."""
-    return key(one) == key(other)

@@ -10,9 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from phoenix_compat.tasks.model.provider_texts import classify_error, classify_logs, without_words
 from phoenix_compat.tasks.model.task import JSONObject
 
 MAX_TEXT_CHARS = 300
+_MIN_WORD_CHARS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,14 @@ class Failure:
         code: one of `TEXTS`.
         text: the sentence for people.
         max_repeats: how often the create may be sent again after such a failure.
+        provider_text: what the provider said, for the operator, if its text is not known; the
+            user's own words are left out.
     """
 
     code: str
     text: str
     max_repeats: int = field(default=0, compare=False)
+    provider_text: str = field(default="", compare=False)
 
     @property
     def error_data(self) -> JSONObject:
@@ -44,6 +49,7 @@ TEXTS: Mapping[str, str] = {
     "model_unavailable": "This model is not available. Please choose another one.",
     "model_failed": "The model could not make this picture.",
     "out_of_memory": "The model ran out of memory. Please try a smaller picture.",
+    "not_started": "The image service did not start this request. Please try again.",
     "timed_out": "The picture took too long, so the task was stopped.",
     "canceled": "The task was canceled.",
     "unknown_outcome": "It is unknown whether the image service accepted the request, "
@@ -61,43 +67,22 @@ def failure(code: str, text: str | None = None) -> Failure:
     return Failure(code, text or TEXTS[code])
 
 
-# The first row whose pattern is found in the error or the logs applies. The codes of a letter and
-# digits are Replicate's own; it puts them at the end of its texts. The number is `max_repeats`: it
-# is 0 when the input, the content policy or the account is the cause.
-_PREDICTION_ERRORS: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
-    (re.compile(pattern, re.I), code, max_repeats)
-    for pattern, code, max_repeats in (
-        (r"\(E005\)|flagged as sensitive|NSFW content|content policy", "content_policy", 0),
-        (r"\bE1001\b|out of memory", "out_of_memory", 0),
-        (r"\(E00[34]\)|high demand|temporarily unavailable", "provider_unavailable", 2),
-        (r"Prediction interrupted|\bcode: PA\b|Director:", "provider_unavailable", 2),
-        (r"\bE9828\b|\bE8765\b|\bE9243\b", "provider_unavailable", 2),
-        (r"\bE6716\b", "provider_unavailable", 1),
-        (r"\(E002\)|insufficient credit|spend limit|billing", "provider_account", 0),
-        (r"\(E001\)|\bE1000\b", "provider_unavailable", 1),
-        (r"\bE4875\b", "internal_error", 0),
-    )
-)
+def prediction_failure(error_text: str, logs: str, words: frozenset[str] = frozenset()) -> Failure:
+    """Why a prediction failed: from its error text, or from its logs if there is none.
 
-_BLACK_PICTURE = re.compile(r"NSFW content detected|Total safe images: 0 out of", re.I)
-
-
-def prediction_failure(error_text: str, logs: str) -> Failure:
-    """Why a prediction failed: from its error text, or from its logs if that tells nothing."""
-    for text in (error_text, logs[-2_000:]):
-        for pattern, code, max_repeats in _PREDICTION_ERRORS:
-            if pattern.search(text):
-                return Failure(code, TEXTS[code], max_repeats)
-    # Without an error text the platform may have failed as well as the model: repeat once.
-    return Failure("model_failed", TEXTS["model_failed"], 0 if error_text.strip() else 1)
-
-
-def is_filtered_picture(logs: str) -> bool:
-    """Whether the logs say that the picture was blacked out.
-
-    Old models report success for such a picture and mention the filter only in their logs.
+    Args:
+        words: the user's own texts; see `provider_texts.users_words`.
     """
-    return _BLACK_PICTURE.search(logs) is not None
+    if error_text.strip():
+        verdict = classify_error(error_text, words)
+    else:
+        verdict = classify_logs(logs, words)
+    if verdict is not None:
+        return Failure(verdict.code, TEXTS[verdict.code], verdict.max_repeats)
+    # Without an error text the platform may have failed as well as the model: repeat once.
+    max_repeats = 0 if error_text.strip() else 1
+    provider_text = without_words(error_text, words)
+    return Failure("model_failed", TEXTS["model_failed"], max_repeats, provider_text)
 
 
 # Words about the provider's account, secrets and internals: a text with one of them stays hidden.
@@ -107,9 +92,20 @@ _PRIVATE = re.compile(
 )
 
 
-def public_text(text: str) -> str | None:
-    """The provider's text about the input as one line, or None when clients must not see it."""
+def public_text(text: str, words: frozenset[str] = frozenset()) -> str | None:
+    """The provider's text about the input as one line, or None when clients must not see it.
+
+    Args:
+        words: the user's own texts and the names of inputs; they are not private ("max_tokens").
+    """
     line = " ".join(text.split()).removeprefix("- ")
-    if not line or _PRIVATE.search(line):
+    if not line or _PRIVATE.search(_without_whole_words(text, words)):
         return None
     return line if len(line) <= MAX_TEXT_CHARS else line[: MAX_TEXT_CHARS - 1] + "…"
+
+
+def _without_whole_words(text: str, words: frozenset[str]) -> str:
+    for word in sorted(words, key=len, reverse=True):
+        if len(word) >= _MIN_WORD_CHARS and word in text:
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", " ", text)
+    return text

@@ -5,16 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from phoenix_compat.tasks.model.clock import wire_time
-from phoenix_compat.tasks.model.failure import (
-    Failure,
-    failure,
-    is_filtered_picture,
-    prediction_failure,
-)
+from phoenix_compat.tasks.model.failure import TEXTS, Failure, failure, prediction_failure
 from phoenix_compat.tasks.model.output import normalise_output
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot, PredictionState
+from phoenix_compat.tasks.model.provider_texts import is_filtered, users_words
 from phoenix_compat.tasks.model.task import JSONObject, Task
-from phoenix_compat.tasks.model.task_types import TaskType
+from phoenix_compat.tasks.model.task_types import TaskType, file_urls
 
 PROVIDER_NAME = "Replicate"
 
@@ -39,19 +35,24 @@ def outcome(
         case PredictionState.SUCCEEDED:
             return _success(task, task_type, snapshot, now)
         case PredictionState.FAILED:
-            return prediction_failure(snapshot.error_text, snapshot.logs)
-        case PredictionState.CANCELED:
-            is_late = is_overdue and not task.is_cancel_requested
-            return failure("timed_out" if is_late else "canceled")
+            return prediction_failure(snapshot.error_text, snapshot.logs, _words(task))
+        case PredictionState.CANCELED | PredictionState.ABORTED:
+            if is_overdue and not task.is_cancel_requested:
+                return failure("timed_out")
+            if snapshot.state is PredictionState.ABORTED and not task.is_cancel_requested:
+                # Nobody canceled it and it was not late: the platform gave it up, unbilled.
+                return Failure("not_started", TEXTS["not_started"], max_repeats=2)
+            return failure("canceled")
 
 
 def _success(
     task: Task, task_type: TaskType, snapshot: PredictionSnapshot, now: datetime
 ) -> JSONObject | Failure:
-    if is_filtered_picture(snapshot.logs):
-        return failure("content_policy")
     output = normalise_output(snapshot.output)
     result = task_type.result(output)
+    files = file_urls(result or {})
+    if files and is_filtered(snapshot.logs, len(files), _words(task)):
+        return failure("content_policy")
     if result is not None:
         return {
             **result,
@@ -64,3 +65,7 @@ def _success(
     if snapshot.is_removed:
         return failure("expired")
     return failure("unsupported_output" if output.inline_files else "empty_output")
+
+
+def _words(task: Task) -> frozenset[str]:
+    return users_words(task.provider_input, task.input_data)

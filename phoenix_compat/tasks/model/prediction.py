@@ -13,6 +13,8 @@ class PredictionState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
+    ABORTED = "aborted"
+    """It ended before it started: by its deadline, by a cancel, or by the platform."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """Computes a task's progress from the prediction's logs, or from the time it has taken.
 
 Many models print tqdm bars, one after another (download, denoise, upscale), separated by newlines
-or carriage returns. A task's progress starts at 0.1, ends at 0.95 and never falls.
+or carriage returns. Those of preparations, such as a download, tell nothing about the run, and
+would leave it at 0.95 before it has begun. A task's progress starts at 0.1, ends at 0.95 and never
+falls.
 """
 
 from __future__ import annotations
@@ -17,19 +19,26 @@ LOG_TAIL_CHARS = 65_536
 # "desc:  40%|████      | 1.2G/9.8G [00:01<…": the bar may be empty, the counts may be floats with
 # a unit, and an unknown total is "?". All repeats are bounded so that no text makes this slow.
 _BAR = re.compile(
-    r"(?P<percent>\d{1,3})%\s{0,4}\|[^|\r\n]{0,200}\|\s{0,8}"
-    r"(?P<done>\d{1,15}(?:\.\d{1,9})?)\s?[kKMGTi]{0,2}B?\s?/\s?(?P<total>\d{1,15}(?:\.\d{1,9})?)"
+    r"(?P<title>[^|%\r\n]{0,80}?)(?P<percent>\d{1,3})%\s{0,4}\|[^|\r\n]{0,200}\|\s{0,8}"
+    r"(?P<done>\d{1,15}(?:\.\d{1,9})?)\s?(?P<unit>[kKMGTi]{0,2}B?)\s?/\s?"
+    r"(?P<total>\d{1,15}(?:\.\d{1,9})?)"
+)
+_PREPARATION = re.compile(
+    r"download|fetch|load|extract|unpack|shard|checkpoint|weight|safetensors|compil|warm|tokeniz|"
+    r"upload|sav(?:e|ing)",
+    re.I,
 )
 
 
 def bar_fraction(logs: str) -> float | None:
-    """How full the last bar in the logs is, 0.0 to 1.0; None when there is no bar.
+    """How full the last bar of the run in the logs is, 0.0 to 1.0; None when there is no bar.
 
-    Bars with fewer than two steps are ignored.
+    Bars with fewer than two steps are ignored, and so are bars in bytes or of preparations.
     """
     last = None
     for bar in _BAR.finditer(logs[-LOG_TAIL_CHARS:]):
-        if float(bar["total"]) >= 2:
+        is_own = not bar["unit"] and _PREPARATION.search(bar["title"]) is None
+        if is_own and float(bar["total"]) >= 2:
             last = bar
     return None if last is None else min(int(last["percent"]) / 100, 1.0)
 

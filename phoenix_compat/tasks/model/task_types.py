@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.tasks.model.errors import InvalidInputError
@@ -81,11 +82,22 @@ def _file_result(output: Output) -> JSONObject | None:
 
 
 def _text_result(output: Output) -> JSONObject | None:
-    return {"text": output.text} if output.text.strip() else None
+    if not output.text.strip():
+        return None
+    return {"text": output.text, **_truncated(output)}
 
 
 def _json_result(output: Output) -> JSONObject | None:
-    return {**(_file_result(output) or {}), **(_text_result(output) or {})} or None
+    if output.value in (None, "", [], {}) and not output.is_truncated:
+        return None
+    result: JSONObject = {"output": output.value, **(_file_result(output) or {})}
+    if output.text.strip():
+        result["text"] = output.text
+    return {**result, **_truncated(output)}
+
+
+def _truncated(output: Output) -> JSONObject:
+    return {"truncated": True} if output.is_truncated else {}
 
 
 RESULTS: Mapping[str, Callable[[Output], JSONObject | None]] = {
@@ -95,11 +107,28 @@ RESULTS: Mapping[str, Callable[[Output], JSONObject | None]] = {
     "json": _json_result,
 }
 """The forms of `result_data`: `image_url` and `image_urls` (image), `output_urls` (file), `text`
-(text), or, for models that answer with an object, whichever of the last two there are (json)."""
+(text), or `output`, the model's value as it came, with `output_urls` and `text` if there are any
+(json). `truncated` is true if a text was cut or a value left out."""
+
+
+def file_urls(result: Mapping[str, object]) -> tuple[str, ...]:
+    """The addresses of the files of a result."""
+    urls = result.get("image_urls") or result.get("output_urls")
+    return tuple(urls) if isinstance(urls, list) else ()
+
 
 TASK_TYPES: Mapping[str, TaskType] = {
     "image": TaskType(name="image_gen", default_model="google/imagen-4-fast", result=_image_result),
 }
+
+
+def removed_type(name: str) -> TaskType:
+    """A type for a running task whose own type is no longer defined: it keeps whatever comes.
+
+    Args:
+        name: what clients see in `task_type`.
+    """
+    return TaskType(name=name, default_model="", result=_json_result)
 
 
 def with_default_model(
@@ -212,10 +241,13 @@ def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> 
     for name, value in input_data.items():
         if name in _TASK_KEYS or name == "prompt" or value is None:
             continue
-        _check_input(name, value)
+        if value == "" and name in _CHECKS:
+            continue  # a form sends its empty fields too
         target = name if family.takes(name) else dict(family.renames).get(name)
         if target is not None:
-            accepted.setdefault(target, value)
+            accepted.setdefault(target, _checked_input(name, value))
+        else:
+            _checked_input(name, value)
     return accepted
 
 
@@ -243,6 +275,10 @@ def _is_number(value: object) -> bool:
 
 def _is_whole_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_whole_float(value: object) -> TypeGuard[float]:
+    return isinstance(value, float) and value.is_integer()
 
 
 def _is_count(value: object) -> bool:
@@ -278,7 +314,13 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-def _check_input(name: str, value: object) -> None:
+def _checked_input(name: str, value: object) -> object:
+    """The value to send: a whole number may be written as 4.0 or 4e0 in JSON."""
     check = _CHECKS.get(name)
-    if check is not None and not check[0](value):
+    if check is None:
+        return value
+    if check in {_WHOLE_NUMBER_CHECK, _COUNT_CHECK} and _is_whole_float(value):
+        value = int(value)
+    if not check[0](value):
         raise InvalidInputError(f"input_data.{name}", check[1])
+    return value

@@ -22,6 +22,7 @@ class PredictionDocument(BaseModel):
     error: object = None
     logs: str | None = None
     data_removed: bool | None = None
+    webhook: object = None
     completed_at: str | None = None
 
     def snapshot(self) -> PredictionSnapshot:
@@ -50,7 +51,6 @@ _STATES = {
     "succeeded": PredictionState.SUCCEEDED,
     "failed": PredictionState.FAILED,
     "canceled": PredictionState.CANCELED,
-    # It ended before it started: by its deadline or by a cancel.
-    "aborted": PredictionState.CANCELED,
+    "aborted": PredictionState.ABORTED,
 }
 KNOWN_STATUSES = frozenset(_STATES)

@@ -8,10 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.task import Task
+
+
+class Candidates(NamedTuple):
+    """What a lookup for the prediction of a lost create has found, each oldest first.
+
+    Attributes:
+        ours: the task's prediction, or that of another task with the same input.
+        maybe: those of which it cannot be told. While there is one, nothing is created again.
+    """
+
+    ours: Sequence[PredictionRef] = ()
+    maybe: Sequence[PredictionRef] = ()
 
 
 class Provider(Protocol):
@@ -35,8 +47,8 @@ class Provider(Protocol):
         """Ask the provider to cancel a prediction. The returned state says whether it has ended."""
         ...
 
-    async def find(self, since: datetime, fingerprint: str) -> Sequence[PredictionRef]:
-        """Predictions with this fingerprint that were created after `since`, oldest first."""
+    async def find(self, since: datetime, task: Task) -> Candidates:
+        """Predictions created after `since` that are, or may be, the task's."""
         ...
 
     async def close(self) -> None:

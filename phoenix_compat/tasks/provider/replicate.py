@@ -27,9 +27,11 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUnreachableError,
 )
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
+from phoenix_compat.tasks.model.provider_texts import users_words
 from phoenix_compat.tasks.model.task import JSONObject, Task
-from phoenix_compat.tasks.model.task_types import fingerprint as fingerprint_of
 from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
+from phoenix_compat.tasks.provider.provider import Candidates
+from phoenix_compat.tasks.provider.recognition import Match, match
 from phoenix_compat.tasks.provider.replicate_errors import provider_error
 from phoenix_compat.tasks.provider.webhook_tags import WebhookTags
 
@@ -135,14 +137,14 @@ class ReplicateProvider:
             await self._exchange(self._client.post(path, cast_to=object))
         ).snapshot()
 
-    async def find(self, since: datetime, fingerprint: str) -> Sequence[PredictionRef]:
-        """Predictions of the same model and input. See `Provider`."""
-        newest_first = await self._listed(since)
-        return [
-            PredictionRef(prediction.id)
-            for prediction in reversed(newest_first)
-            if _fingerprint(prediction) == fingerprint
-        ]
+    async def find(self, since: datetime, task: Task) -> Candidates:
+        """Predictions that are, or may be, the task's. See `Provider`."""
+        oldest_first = tuple(reversed(await self._listed(since)))
+        found = [(PredictionRef(one.id), match(one, task)) for one in oldest_first]
+        return Candidates(
+            ours=[ref for ref, result in found if result is Match.OURS],
+            maybe=[ref for ref, result in found if result is Match.MAYBE],
+        )
 
     async def webhook_secret(self) -> str:
         """Get the secret that signs the account's webhooks ("whsec_…").
@@ -194,7 +196,8 @@ class ReplicateProvider:
             body=body,
             options={"headers": {"Cancel-After": cancel_after}},
         )
-        return parse_prediction(await self._exchange(answer)).snapshot().ref
+        words = users_words(task.provider_input)
+        return parse_prediction(await self._exchange(answer, words)).snapshot().ref
 
     async def _latest_version(self, model: str) -> str | None:
         try:
@@ -229,13 +232,15 @@ class ReplicateProvider:
             params["cursor"] = cursor
         return predictions
 
-    async def _exchange(self, answer: Awaitable[object]) -> object:
+    async def _exchange(
+        self, answer: Awaitable[object], words: frozenset[str] = frozenset()
+    ) -> object:
         try:
             async with asyncio.timeout(self._total_timeout_s):
                 return await answer
         except (replicate.APIError, httpx.HTTPError, json.JSONDecodeError, OSError) as error:
             # OSError covers TimeoutError. The SDK does not wrap a JSONDecodeError.
-            raise provider_error(error) from error
+            raise provider_error(error, words) from error
 
 
 def _object(answer: object) -> JSONObject:
@@ -258,12 +263,6 @@ def parse_prediction(answer: object) -> PredictionDocument:
     if not _ID.fullmatch(prediction.id):
         raise ProviderUncertainError("answered without a usable id")
     return prediction
-
-
-def _fingerprint(prediction: PredictionDocument) -> str | None:
-    if prediction.model is None or not isinstance(prediction.input, dict):
-        return None
-    return fingerprint_of(prediction.model, prediction.input)
 
 
 def _cursor(next_url: object) -> str | None:

@@ -154,6 +154,13 @@ class TaskStore(SQLiteStore):
         rows = await self._database.read(queries.GET_BY_PREDICTION, (prediction_id,))
         return self._read(rows[0]) if rows else None
 
+    async def unclaimed_predictions(self, ids: Collection[str]) -> frozenset[str]:
+        """Which of these predictions no task has or had."""
+        rows = await self._database.read(
+            queries.UNCLAIMED_PREDICTIONS, {"ids": json.dumps(sorted(ids))}
+        )
+        return frozenset(str(row[0]) for row in rows)
+
     async def queue_position(self, task_id: str) -> int | None:
         """A queued task's position, 1 for the next one to run; None when it is not queued."""
         ((position,),) = await self._database.read(queries.QUEUE_POSITION, (task_id,))

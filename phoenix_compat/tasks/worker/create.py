@@ -8,7 +8,7 @@ the create may have arrived, `reconcile` takes over.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Unpack
+from typing import Final, Unpack
 
 import structlog
 
@@ -26,6 +26,8 @@ from phoenix_compat.tasks.worker.adopt import adopt, adopt_reported
 from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, UNAVAILABLE
 from phoenix_compat.tasks.worker.context import WorkerContext
 from phoenix_compat.tasks.worker.run_state import TaskRun
+
+NO_CREDIT: Final = 402
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -120,7 +122,9 @@ class CreateSteps:
         log.warning("create.refused", task_id=task.id, status=error.status, code=error.code)
         if error.code != ACCOUNT:
             self._limiter.answered()
-        elif self._limiter.failed(ACCOUNT):
+        elif self._limiter.failed(ACCOUNT) or error.status == NO_CREDIT:
+            # An empty account is no task's fault: all of them wait until it is filled. Any other
+            # refusal may be of this task alone, so the first one fails.
             return await self._wait_for_circuit(task)
         if error.code == "model_unavailable":
             fallback = fallback_params(

@@ -11,18 +11,16 @@ import structlog
 from phoenix_compat.tasks.archive.errors import ArchiveError
 from phoenix_compat.tasks.archive.stored_file import StoredFile, with_own_urls
 from phoenix_compat.tasks.model.failure import Failure, failure
-from phoenix_compat.tasks.model.output import normalise_output
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
+from phoenix_compat.tasks.model.task_types import file_urls
 from phoenix_compat.tasks.worker.context import WorkerContext
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-async def complete(
-    context: WorkerContext, task: Task, result: JSONObject, output: object, now: datetime
-) -> Task:
+async def complete(context: WorkerContext, task: Task, result: JSONObject, now: datetime) -> Task:
     """Store copies of the output files, then the result. running → completed."""
-    files = await _store_files(context, task, normalise_output(output).urls)
+    files = await _store_files(context, task, file_urls(result))
     stored_result = with_own_urls(result, files, context.options.files_url)
     return await context.recorder.move(
         task, TaskStatus.COMPLETED, result_data=stored_result, completed_at=now, files=files

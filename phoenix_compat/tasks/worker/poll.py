@@ -21,6 +21,7 @@ from phoenix_compat.tasks.model.outcome import outcome
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.progress import bar_fraction, next_progress, time_fraction
 from phoenix_compat.tasks.model.task import Task, TaskStatus
+from phoenix_compat.tasks.model.task_types import TaskType, removed_type
 from phoenix_compat.tasks.provider.prediction_document import KNOWN_STATUSES
 from phoenix_compat.tasks.worker.context import WorkerContext
 from phoenix_compat.tasks.worker.finish import complete, fail_or_repeat
@@ -38,6 +39,7 @@ class PollState:
     """The polls of one prediction so far.
 
     Attributes:
+        task_type: the task's type as it was when this run began; a reload may remove it.
         began_s: when the prediction began, on the monotonic clock.
         wait_s: the wait before the next poll.
         failures: polls in a row that failed.
@@ -46,6 +48,7 @@ class PollState:
     """
 
     ref: PredictionRef
+    task_type: TaskType
     began_s: float
     wait_s: float = 0.0
     polls: int = 0
@@ -85,11 +88,17 @@ class PollSteps:
                     return task
 
     def _begin(self, task: Task, ref: PredictionRef) -> PollState:
-        # Only the age of a resumed prediction comes from the wall clock; from here on, times are
-        # monotonic.
-        started_at = task.started_at or task.updated_at
-        age_s = max((self._context.clock.now() - started_at).total_seconds(), 0.0)
-        state = PollState(ref=ref, began_s=self._context.clock.monotonic() - age_s)
+        # Only the age of a resumed prediction comes from the wall clock, which may jump; from here
+        # on, times are monotonic.
+        age_s = 0.0
+        if self._run.is_resumed:
+            started_at = task.started_at or task.updated_at
+            age_s = max((self._context.clock.now() - started_at).total_seconds(), 0.0)
+        state = PollState(
+            ref=ref,
+            task_type=self._context.task_types.get(task.type) or removed_type(task.task_type),
+            began_s=self._context.clock.monotonic() - age_s,
+        )
         if not self._run.is_resumed:
             state.wait_s = self._poll_wait_s(state)
         return state
@@ -156,16 +165,15 @@ class PollSteps:
         return await self._apply(task, state, snapshot)
 
     async def _apply(self, task: Task, state: PollState, snapshot: PredictionSnapshot) -> Task:
-        task_type = self._context.task_types[task.type]
         # The provider counts from the create, we count from its answer: its deadline comes first.
         is_overdue = self._age_s(state) >= self._deadline_s(task) * 0.8
         now = self._context.clock.now()
-        result = outcome(task, task_type, snapshot, now=now, is_overdue=is_overdue)
+        result = outcome(task, state.task_type, snapshot, now=now, is_overdue=is_overdue)
         if result is None:
             return await self._raise_progress(task, state, snapshot)
         if isinstance(result, Failure):
             return await fail_or_repeat(self._context, task, result)
-        return await complete(self._context, task, result, snapshot.output, now)
+        return await complete(self._context, task, result, now)
 
     async def _raise_progress(
         self, task: Task, state: PollState, snapshot: PredictionSnapshot
@@ -190,7 +198,9 @@ class PollSteps:
         is_missing = isinstance(error, ProviderRefusedError) and error.status in {404, 410}
         state.missing = state.missing + 1 if is_missing else 0
         if state.missing >= self._options.max_missing:
-            return await self._recorder.fail(task, failure("expired"))
+            # A prediction that was canceled may be gone before its end could be read.
+            code = "canceled" if task.is_cancel_requested else "expired"
+            return await self._recorder.fail(task, failure(code))
         return task
 
     async def _give_up(self, task: Task, state: PollState) -> Task:

@@ -1,7 +1,7 @@
 """Finds the prediction of a create whose answer was lost. submitting → running | queued | failed.
 
-If the create arrived, its prediction is already paid for. So it is looked up at the provider, by
-the fingerprint of its input, before the create is sent again.
+If the create arrived, its prediction is already paid for. So it is looked up at the provider before
+the create is sent again; while a prediction may be this task's, it is not sent again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ReconcileSteps:
                 break
             await self._context.wait_for_poll()
             try:
-                refs = await self._context.provider.find(self._since(task), task.fingerprint)
+                found = await self._context.provider.find(self._since(task), task)
             except ProviderError as error:
                 failures += 1
                 log.warning("create.lookup_failed", task_id=task.id, reason=str(error))
@@ -56,9 +56,12 @@ class ReconcileSteps:
                     return await self._recorder.fail(task, failure("unknown_outcome"))
                 wait_s = self._wait_after(error, failures)
                 continue
-            task = await adopt_first(self._context, task, refs)
+            task = await adopt_first(self._context, task, found.ours)
             lookups += 1
             if task.status is TaskStatus.SUBMITTING and lookups == len(waits_s):
+                if await self._recorder.has_unclaimed(found.maybe):
+                    log.warning("create.not_recognized", task_id=task.id, found=len(found.maybe))
+                    return await self._recorder.fail(task, failure("unknown_outcome"))
                 return await self._create_again_or_fail(task)
             wait_s = waits_s[min(lookups, len(waits_s) - 1)]
         return task

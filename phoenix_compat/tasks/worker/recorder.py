@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias, TypeVar, Unpack
 
 import structlog
@@ -17,6 +17,7 @@ from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.errors import StoreUnavailableError, TaskNotFoundError
 from phoenix_compat.tasks.model.failure import Failure, failure
+from phoenix_compat.tasks.model.prediction import PredictionRef
 from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.options import WorkerOptions
@@ -70,7 +71,8 @@ class Recorder:
 
     async def fail(self, task: Task, failure: Failure) -> Task:
         """End a task without a result."""
-        log.info("task.failed", task_id=task.id, code=failure.code)
+        reason = {"provider_text": failure.provider_text} if failure.provider_text else {}
+        log.info("task.failed", task_id=task.id, code=failure.code, **reason)
         return await self.move(task, TaskStatus.FAILED, error_data=failure.error_data)
 
     async def set_aside(self, task: Task) -> Task:
@@ -101,6 +103,13 @@ class Recorder:
         if task is None:
             raise TaskNotFoundError(task_id)
         return await self.set_aside(task) if task.is_set_aside else task
+
+    async def has_unclaimed(self, refs: Sequence[PredictionRef]) -> bool:
+        """Whether one of these predictions is not known to be any task's."""
+        if not refs:
+            return False
+        ids = [ref.id for ref in refs]
+        return bool(await self._retried(lambda: self._store.unclaimed_predictions(ids)))
 
     def announce(self, task: Task) -> None:
         """Announce a change that is committed."""

@@ -9,11 +9,14 @@ from typing import TypeAlias
 
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task
+from phoenix_compat.tasks.provider.provider import Candidates
 
 PICTURE = "https://replicate.delivery/xezq/out-0.jpg"
 START = datetime(2026, 1, 5, 10, 0, 0, tzinfo=UTC)
 
-Answer: TypeAlias = PredictionSnapshot | PredictionRef | Sequence[PredictionRef] | Exception
+Answer: TypeAlias = (
+    PredictionSnapshot | PredictionRef | Sequence[PredictionRef] | Candidates | Exception
+)
 
 
 class FakeClock:
@@ -92,10 +95,12 @@ class FakeProvider:
         """See `Provider`."""
         return self._snapshot(await self._answer("cancel"))
 
-    async def find(self, since: datetime, fingerprint: str) -> Sequence[PredictionRef]:
+    async def find(self, since: datetime, task: Task) -> Candidates:
         """See `Provider`."""
         answer = await self._answer("find")
-        assert isinstance(answer, list)
+        if isinstance(answer, list):
+            return Candidates(ours=answer)
+        assert isinstance(answer, Candidates)
         return answer
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUnreachableError,
 )
 from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.provider.provider import Candidates
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from tests.integration.worker.fake_provider import (
     FakeClock,
@@ -32,7 +33,7 @@ UNCERTAIN = ProviderUncertainError("reset")
 
 async def test_a_refused_create_fails_the_task(path: Path, clock: FakeClock) -> None:
     """The create is not repeated, and the error has the code and the text for clients."""
-    refusal = ProviderRefusedError(402, "provider_account", "Please contact the operator.")
+    refusal = ProviderRefusedError(403, "provider_account", "Please contact the operator.")
     provider = FakeProvider(submit=[refusal])
     async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.run()
@@ -115,6 +116,24 @@ async def test_a_lost_create_is_repeated_up_to_the_limit(path: Path, clock: Fake
 
         assert code_of(task) == "unknown_outcome"
         assert provider.calls == ["submit", "find", "find", "find"] * 2
+
+
+async def test_a_create_that_may_have_been_found_is_not_repeated(
+    path: Path, clock: FakeClock
+) -> None:
+    """C9: a prediction that may be the task's ends it as unknown; another task's does not count."""
+    unclear = Candidates(maybe=[ref("p-7")])
+    provider = FakeProvider(submit=[UNCERTAIN], find=[unclear])
+    async with open_worker_harness(path, provider, clock) as harness:
+        assert code_of(await harness.run()) == "unknown_outcome"
+        assert provider.count("submit") == 1
+
+    provider = FakeProvider(
+        submit=[ref("p-7"), UNCERTAIN, ref("p-8")], find=[unclear], fetch=[succeeded()]
+    )
+    async with open_worker_harness(path.with_name("other.db"), provider, clock) as harness:
+        await harness.run()
+        assert (await harness.run()).prediction_id == "p-8"
 
 
 async def test_a_webhook_while_a_lost_create_is_queued_again_is_kept(

@@ -18,7 +18,6 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUnreachableError,
 )
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionState
-from phoenix_compat.tasks.model.task_types import fingerprint
 from phoenix_compat.tasks.provider.replicate import MAX_ANSWER_BYTES, ReplicateProvider
 from tests.integration.worker.fake_provider import START, ref
 from tests.integration.worker.replicate_http import (
@@ -303,9 +302,10 @@ async def test_predictions_are_found_by_model_and_input(
     results = [{"id": "p-2", **matching}, {"id": "p-1", "model": None, "input": None}]
     service.mock.get(LIST_URL, payload={"next": None, "results": results})
 
-    found = await provider.find(START, fingerprint(make_task().model, make_task().provider_input))
+    found = await provider.find(START, make_task())
 
-    assert found == [PredictionRef("p-2"), PredictionRef("p-4")]
+    assert found.ours == [PredictionRef("p-2"), PredictionRef("p-4")]
+    assert found.maybe == [PredictionRef("p-1")]
     first, second = service.requests("GET")
     assert first["url"].endswith("created_after=2026-01-05T10:00:00.000Z")
     assert second["url"].startswith(CREATE_URL)
@@ -319,7 +319,7 @@ async def test_a_list_has_a_limit_of_pages(
     page = {"next": f"{CREATE_URL}?cursor=again", "results": []}
     service.mock.get(LIST_URL, payload=page, repeat=True)
 
-    assert await provider.find(START, "f") == []
+    assert await provider.find(START, make_task()) == ([], [])
     assert len(service.requests("GET")) == 10
 
 

@@ -39,6 +39,17 @@ async def test_a_revoked_token_fails_one_task(path: Path, clock: FakeClock) -> N
         assert harness.worker.provider_state.circuit is BreakerState.CLOSED
 
 
+async def test_an_empty_account_fails_no_task(path: Path, clock: FakeClock) -> None:
+    """C14: from the first create on, all tasks wait until the account has credit again."""
+    empty = ProviderRefusedError(402, ACCOUNT, "The image service is not available.")
+    refs = [ref(f"p-{n}") for n in range(9)]
+    provider = FakeProvider(submit=[empty, empty, *refs], fetch=[succeeded()])
+    options = WorkerOptions(concurrency=1)
+    async with open_worker_harness(path, provider, clock, options, is_started=False) as harness:
+        assert await run_tasks(harness, 3) == [None, None, None]
+        assert provider.count("submit") == 2 + 3
+
+
 class OneModelRefusedProvider(FakeProvider):
     """Refuses creates for one model and accepts the others."""
 

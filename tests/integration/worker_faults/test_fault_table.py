@@ -99,7 +99,7 @@ TASK_FAULTS: Mapping[str, Outcome] = {
     "E003": ("provider_unavailable", 3),
     "director": ("provider_unavailable", 3),
     "error_null": ("model_failed", 2),
-    "aborted": ("canceled", 1),
+    "aborted": ("not_started", 3),
     "canceled": ("canceled", 1),
     "status_queued": COMPLETED,
     "status_expired": ("model_failed", 2),
@@ -118,7 +118,7 @@ TASK_FAULTS: Mapping[str, Outcome] = {
 # These affect all tasks of a worker, so each has a worker of its own, with a fake clock.
 ACCOUNT_FAULTS: Mapping[str, Outcome] = {
     "401": ("provider_account", 0),
-    "402": ("provider_account", 0),
+    "402x2": COMPLETED,
     "403": ("provider_account", 0),
     "429x2": COMPLETED,
     "429_bodyx2": COMPLETED,

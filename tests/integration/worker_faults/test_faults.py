@@ -22,6 +22,7 @@ from phoenix_compat.tasks.model.errors import (
 )
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskStatus
+from phoenix_compat.tasks.provider.provider import Candidates
 from tests.integration.worker.fake_provider import PICTURE, FakeClock
 from tests.integration.worker.worker_harness import WorkerHarness, open_worker_harness
 
@@ -79,14 +80,16 @@ class FaultyProvider:
         """Fail: these tests cancel nothing."""
         raise AssertionError(ref)
 
-    async def find(self, since: datetime, fingerprint: str) -> Sequence[PredictionRef]:
-        """Return the predictions with this fingerprint since that time."""
+    async def find(self, since: datetime, task: Task) -> Candidates:
+        """Return the predictions with the task's fingerprint since that time."""
         await self._after(await self._before())
-        return [
-            ref
-            for ref, known, created_at in self.predictions
-            if known == fingerprint and created_at >= since
-        ]
+        return Candidates(
+            ours=[
+                ref
+                for ref, known, created_at in self.predictions
+                if known == task.fingerprint and created_at >= since
+            ]
+        )
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from phoenix_compat.tasks.model.errors import ProviderThrottledError, RateReducedError
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
+from phoenix_compat.tasks.provider.provider import Candidates
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.token_bucket import TokenBucket
@@ -77,9 +77,9 @@ class LimitedProvider:
         """Fail: these tests cancel nothing."""
         raise AssertionError(ref)
 
-    async def find(self, since: datetime, fingerprint: str) -> Sequence[PredictionRef]:
+    async def find(self, since: datetime, task: Task) -> Candidates:
         """Fail: no answer is lost in these tests."""
-        raise AssertionError(fingerprint)
+        raise AssertionError(task)
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -127,7 +128,7 @@ def test_what_jason_refuses(serializer: Serializer, around: Any, payload: bytes)
         (b"-0.0", -0.0),
         (b"18446744073709551616", 2**64),
         (b"-9223372036854775809", -(2**63) - 1),
-        (b"9" * 4300, 10**4300 - 1),
+        (b"9" * 1024, 10**1024 - 1),
         (b'"\\ud83d\\ude00"', "\N{GRINNING FACE}"),
         (b'"\\u0000\\/\x7f"', "\x00/\x7f"),
         (b' [ 1 ,\t{ "a" :\r\n2 } ] ', [1, {"a": 2}]),
@@ -305,3 +306,30 @@ def test_values_that_are_not_json_cannot_be_sent(value: Any) -> None:
     """A value that is not JSON is an EncodeError."""
     with pytest.raises(EncodeError, match="payload is not JSON"):
         jason.encode(value)
+
+
+LONG = b"1" * 1025
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "text", [LONG, b"-" + LONG[1:], b"[0," + LONG + b"]", b'{"a":' + LONG + b"}"]
+)
+def test_an_integer_of_more_than_1024_characters_is_refused(
+    serializer: Serializer, around: Callable[[bytes], bytes], text: bytes
+) -> None:
+    """B14: Jason's limit counts the sign too."""
+    with pytest.raises(RemoteProtocolError, match="an integer of 1025 characters, at most 1024"):
+        serializer.decode(around(text), is_binary=False)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "text",
+    [b'"' + LONG + b'"', b'{"' + LONG + b'":1}', b"0." + LONG, b"1" * 1024, LONG + b"e-1000"],
+)
+def test_many_digits_elsewhere_are_allowed(
+    serializer: Serializer, around: Callable[[bytes], bytes], text: bytes
+) -> None:
+    """Texts and floats may have any number of digits."""
+    assert serializer.decode(around(text), is_binary=False).event == "e"

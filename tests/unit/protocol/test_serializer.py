@@ -302,6 +302,12 @@ def test_random_bytes_are_read_or_refused(
         ("2.0.0 b1", None),
         ("2.0.0-rc.1", None),
         ("02.0.0", None),
+        ("2.0.1-0", V2),
+        ("2.0.1-0a", V2),
+        ("2.0.1+01", V2),
+        ("2.0.1-01", None),
+        ("2.0.1-a.01", None),
+        ("2.0.1-a..b", None),
         ("2.0.0-", None),
         ("2.0.0+", None),
         ("２.0.0", None),  # noqa: RUF001 - a digit, but not SemVer's

@@ -101,10 +101,41 @@ def test_strings_have_at_most_255_bytes(encode: Callable[[object], Frame], field
         encode(LONGEST + "x")
 
 
-def test_refs_that_are_not_strings_cannot_be_written() -> None:
-    """The format cannot hold a ref that is a number."""
-    with pytest.raises(EncodeError, match="unable to convert ref to binary: it is 9"):
-        V2.encode_reply("1", 9, "t", "ok", b"")
+@pytest.mark.parametrize(
+    ("ref", "text"),
+    [
+        (1, b"1"),
+        (-7, b"-7"),
+        (1.0, b"1.0"),
+        (100.0, b"100.0"),
+        (1000.0, b"1.0e3"),
+        (0.0001, b"0.0001"),
+        (0.00001, b"1.0e-5"),
+        (1.5e300, b"1.5e300"),
+        (9007199254740994.0, b"9.007199254740994e15"),
+        (-0.0, b"-0.0"),
+        (True, b"true"),
+        (False, b"false"),
+        ([97, ["b", 228]], "abä".encode()),
+        ([], b""),
+    ],
+)
+def test_refs_that_are_not_strings_are_written_as_text(ref: object, text: bytes) -> None:
+    """B1: refs go through Elixir's to_string/1."""
+    push = V2.encode(Message(ref, None, "t", "e", b""))
+    reply = V2.encode_reply("j", ref, "t", "ok", b"")
+
+    assert binary(push) == bytes((0, len(text), 1, 1)) + text + b"te"
+    assert binary(reply) == bytes((1, 1, len(text), 1, 2)) + b"j" + text + b"tok"
+
+
+@pytest.mark.parametrize(
+    "ref", [{}, [{}], [None], [True], [1.0], [0xD800], [0x110000], [-1], 10**1000, "x" * 256]
+)
+def test_other_refs_cannot_be_written(ref: object) -> None:
+    """What to_string/1 refuses, and what is too long, is an error."""
+    with pytest.raises(EncodeError, match="unable to convert"):
+        V2.encode_reply("1", ref, "t", "ok", b"")
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,19 @@ async def test_a_join_without_a_join_ref() -> None:
     ]
 
 
+async def test_a_join_whose_join_ref_is_false() -> None:
+    """B11: Elixir's `join_ref || ref` replaces false too, in what the channel sends."""
+    client = Client(Engine(), {"t": WaitingChannel})
+
+    await client.send(False, "16", "t", "phx_join", {})
+    await client.send(False, "17", "t", "quick", {"n": 1})
+
+    assert client.received() == [
+        replied(False, "16", "t"),
+        replied("16", "17", "t", ["quick", "17"]),
+    ]
+
+
 # Frames that end the connection, and notices of other kinds.
 
 

@@ -135,6 +135,11 @@ GET_NUMBER = "SELECT * FROM tasks WHERE number = ?"
 ADD_PREDICTION = "INSERT INTO predictions (id, task_id, created_at) VALUES (?, ?, ?)"
 """Assign a prediction to a task. It stays assigned even if the task gives it up."""
 
+UNCLAIMED_PREDICTIONS = """
+SELECT value FROM json_each(:ids) WHERE value NOT IN (SELECT id FROM predictions)
+"""
+"""Those of these predictions that no task has or had."""
+
 GET_BY_PREDICTION = "SELECT * FROM tasks WHERE prediction_id = ?"
 """The task that has a prediction now."""
 

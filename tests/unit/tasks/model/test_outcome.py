@@ -94,7 +94,7 @@ def test_a_timeout_is_told_from_a_cancel(is_overdue: bool, code: str) -> None:
         ("succeeded", "x", PredictionState.SUCCEEDED),
         ("failed", "x", PredictionState.FAILED),
         ("canceled", "x", PredictionState.CANCELED),
-        ("aborted", "x", PredictionState.CANCELED),
+        ("aborted", "x", PredictionState.ABORTED),
         ("queued", None, PredictionState.ACTIVE),
         (None, None, PredictionState.ACTIVE),
         ("expired", "x", PredictionState.FAILED),

@@ -189,3 +189,27 @@ def test_the_nesting_of_input_is_limited(bracket: str) -> None:
     determine_task_params({**MONK, "extra": nested(MAX_NESTING - 1)})
     assert refused_field({**MONK, "extra": nested(MAX_NESTING)}) == "input_data"
     assert refused_field({**MONK, "extra": nested(100_000)}) == "input_data"
+
+
+@pytest.mark.parametrize("name", ["negative_prompt", "aspect_ratio", "seed", "num_outputs"])
+def test_an_empty_optional_input_is_absent(name: str) -> None:
+    """C6: forms send their empty fields too."""
+    params = determine_task_params(
+        {"type": "image", "prompt": "x", "model": "stability-ai/sdxl", name: ""}
+    )
+
+    assert params.provider_input == {"prompt": "x"}
+
+
+def test_a_whole_number_may_be_written_as_a_float() -> None:
+    """C12: 7.0 and 7e0 are the number 7 in JSON."""
+    params = determine_task_params(
+        {"type": "image", "prompt": "x", "model": "stability-ai/sdxl", "seed": 7.0}
+    )
+
+    assert params.provider_input["seed"] == 7
+    assert type(params.provider_input["seed"]) is int
+    with pytest.raises(InvalidInputError, match="seed: must be a whole number"):
+        determine_task_params(
+            {"type": "image", "prompt": "x", "model": "stability-ai/sdxl", "seed": 7.5}
+        )

@@ -124,6 +124,62 @@ def test_a_refused_input_is_explained() -> None:
     assert error.text.startswith("input.aspect_ratio: aspect_ratio must be one of")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {
+            "title": "Input validation failed",
+            "detail": "- input.lora: version does not exist, or use is not permitted",
+            "invalid_fields": [{"type": "x", "field": "input.lora", "description": "y"}],
+        },
+        {
+            "title": "Version disabled",
+            "detail": "- input.a: b",
+            "invalid_fields": [{"field": "input.a"}],
+        },
+        {"detail": "- input.prompt: 'invalid version' does not exist"},
+        {"title": "Input validation failed", "detail": "The specified version does not exist"},
+    ],
+)
+def test_a_refused_input_is_not_a_missing_model(body: dict[str, object]) -> None:
+    """C10: words about versions in a text about an input mean nothing."""
+    error = answer_error(422, body, {})
+
+    assert isinstance(error, ProviderRefusedError)
+    assert error.code == "invalid_input"
+
+
+def test_a_missing_version_without_a_title() -> None:
+    """C10: the provider's own sentence is enough, as a whole."""
+    detail = (
+        "The specified version does not exist (or perhaps you don't have permission to use it?)"
+    )
+
+    error = answer_error(422, {"detail": detail}, {})
+
+    assert isinstance(error, ProviderRefusedError)
+    assert error.code == "model_unavailable"
+
+
+def test_the_name_of_an_input_is_not_private() -> None:
+    """C8: an explanation is shown although the input is called max_tokens."""
+    body = {
+        "title": "Input validation failed",
+        "detail": "- input.max_tokens: Must be less than or equal to 4096\n",
+        "invalid_fields": [{"type": "number_lte", "field": "input.max_tokens"}],
+    }
+
+    error = answer_error(422, body, {})
+    quoted = answer_error(
+        422, {"detail": "- input.token_style: is unknown"}, {}, frozenset({"token_style"})
+    )
+
+    assert isinstance(error, ProviderRefusedError)
+    assert isinstance(quoted, ProviderRefusedError)
+    assert error.text == "input.max_tokens: Must be less than or equal to 4096"
+    assert quoted.text == "input.token_style: is unknown"
+
+
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
 def test_after_a_server_error_the_create_is_uncertain(status: int) -> None:
     """After a 408 or 5xx the create may have taken effect."""
@@ -144,6 +200,23 @@ def test_after_a_server_error_the_create_is_uncertain(status: int) -> None:
         ({"retry_after": 86_400}, {}, 300.0),
         ({"retry_after": -3}, {"retry-after": "2"}, 2.0),
         ({"retry_after": True}, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, 5.0),
+        (
+            {},
+            {
+                "retry-after": "Wed, 21 Oct 2026 07:28:07 GMT",
+                "date": "Wed, 21 Oct 2026 07:28:00 GMT",
+            },
+            7.0,
+        ),
+        (
+            {},
+            {
+                "retry-after": "Wednesday, 21-Oct-26 07:28:07 GMT",
+                "date": "Wed Oct 21 07:28:00 2026",
+            },
+            5.0,
+        ),
+        ({"retry_after": 1.5e1}, {}, 15.0),
         ({"retry_after": "nan"}, {}, 5.0),
         ("throttled", {}, 5.0),
         (None, {}, 5.0),
