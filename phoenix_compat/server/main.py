@@ -25,6 +25,7 @@ from phoenix_compat.server.channel.task_channel import user_socket
 from phoenix_compat.server.http.api import add_task_routes
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.host_and_origin import check_origin_of, guarding
+from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH, add_webhook_route
 from phoenix_compat.server.multiprocess.cluster import Cluster
@@ -94,9 +95,7 @@ async def open_app(
             secret_key_base=None if worker_process is None else worker_process.secret_key_base,
         )
         feed = TaskFeed(store, endpoint) if cluster is None else cluster.feed(store, endpoint)
-        presence = None
-        if settings.show_watchers:
-            presence = Presence(endpoint) if cluster is None else cluster.presence(endpoint)
+        presence = _presence(settings, endpoint, cluster)
         worker = Worker(
             store,
             provider,
@@ -119,7 +118,9 @@ async def open_app(
             await worker.start()
             stack.push_async_callback(worker.stop)
 
-        app = web.Application(middlewares=[guarding(settings)])
+        rates = RateLimits(settings, None if worker_process is None else worker_process.size)
+        app = web.Application(middlewares=[guarding(settings), rates.middleware])
+        app[RATE_LIMITER] = rates.limiter
         app[CONNECTIONS] = connections_for(
             settings.max_connections,
             concurrency=settings.concurrency,
@@ -127,7 +128,7 @@ async def open_app(
         )
         app[BACKGROUND] = background
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
-            task_types, _task_types, worker, archive, maintenance
+            task_types, _task_types, worker, archive, (maintenance.change, rates.change)
         )
         app.on_response_prepare.append(_add_server_header)
         if cluster is None:
@@ -141,14 +142,24 @@ async def open_app(
             background.watch(lambda: cluster.background)
             await cluster.start(app, worker, take_over, lambda: background.is_healthy)
             stack.push_async_callback(cluster.stop)
-        add_task_routes(app, store, worker, task_types=task_types, announce=feed.announce)
+        add_task_routes(
+            app, store, worker, task_types=task_types, announce=feed.announce, limiter=rates.limiter
+        )
         add_file_routes(app, archive)
         _add_webhooks(app, settings, worker, provider)
         _add_status_routes(app, cluster, worker, store, worker_process)
-        handler = user_socket(feed, feed if isinstance(feed, SharedFeed) else worker, presence)
+        canceller = feed if isinstance(feed, SharedFeed) else worker
+        handler = user_socket(feed, canceller, rates.limiter, presence)
         endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
         yield app
+
+
+def _presence(settings: Settings, endpoint: Endpoint, cluster: Cluster | None) -> Presence | None:
+    """Who watches a task, if the clients of a task can see each other."""
+    if not settings.show_watchers:
+        return None
+    return Presence(endpoint) if cluster is None else cluster.presence(endpoint)
 
 
 async def _open_provider(
@@ -288,6 +299,7 @@ async def _add_server_header(_request: web.Request, response: web.StreamResponse
 async def _health(cluster: Cluster | None, request: web.Request) -> web.Response:
     body: dict[str, object] = {"status": "ok", "version": __version__}
     body["connections"] = request.app[CONNECTIONS].counts
+    body["rate_limited"] = request.app[RATE_LIMITER].refused_counts
     if cluster is not None:
         body |= {"node": cluster.peers.node, "bus": cluster.bus_counts}
     return web.json_response(body)

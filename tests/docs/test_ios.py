@@ -23,6 +23,7 @@ from tests.conftest import Dial, Open, Serve
 from tests.docs.pages import ROOT, blocks, page, prose, rows
 from tests.integration.operations.commands import server
 from tests.integration.process.proxies import free_port
+from tests.integration.rates.rates_harness import ALICE, limited, via_proxy
 from tests.integration.task_server import product, settings_for
 from tests.serving import accepting, socket_app
 from tests.wire import V1, V2, PhoenixWire, replied
@@ -123,8 +124,10 @@ async def test_refusals_are_those_of_the_table(tmp_path: Path) -> None:
     listed = {int(status): set(re.findall(r"`([\w-]+)`", words)) for status, words, _ in table}
     found: dict[int, set[str]] = {}
     documents = []
-    async with product(settings_for(tmp_path)) as client:
+    async with product(limited(tmp_path, address_creates_per_minute=1)) as client:
+        await client.request("POST", "/api/tasks", headers=via_proxy(ALICE))
         for method, path, arguments in (
+            ("POST", "", {"headers": via_proxy(ALICE)}),
             ("POST", "", {"data": b"{", "headers": JSON_TYPE}),
             ("GET", "/nope", {}),
             ("POST", "", {"data": b" " * 300 * 1024, "headers": JSON_TYPE}),

@@ -16,6 +16,8 @@ from phoenix_compat.protocol.query import Params
 from phoenix_compat.result import HandleResult, Result, error, ok
 from phoenix_compat.server.auth.principal import ANYONE
 from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
+from phoenix_compat.server.rates.connect_attempt import current_attempt
+from phoenix_compat.server.rates.rate_limiter import RateLimitedError, RateLimiter
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
 from phoenix_compat.tasks.model.errors import StoreUnavailableError, TaskNotFoundError
 from phoenix_compat.tasks.model.task import progress_payload
@@ -37,11 +39,17 @@ class TaskChannel(Channel):
     async def join(self, topic: str, payload: JSON, socket: Socket) -> Result:
         """Accept every client that knows the task's id."""
         del payload
+        limiter: RateLimiter = socket.assigns["limiter"]
+        try:
+            limiter.take_join(socket.assigns["principal"].owner, socket.assigns["address"])
+        except RateLimitedError as too_fast:
+            # The reason after which apps stay: the client joins again by itself.
+            return error(reason="unavailable", detail=str(too_fast))
         feed: TaskFeed = socket.assigns["feed"]
         try:
             task = await feed.read(topic.removeprefix("task:"))
         except StoreUnavailableError:
-            return error(reason="unavailable")  # the client joins again by itself
+            return error(reason="unavailable")  # the same
         if task is None:
             return error(reason="not found")
         socket.assign(task=task)
@@ -90,14 +98,15 @@ def _track(presence: Presence, socket: Socket) -> None:
 
 
 def user_socket(
-    feed: TaskFeed, worker: Canceller, presence: Presence | None = None
+    feed: TaskFeed, worker: Canceller, limiter: RateLimiter, presence: Presence | None = None
 ) -> type[SocketHandler]:
     """The socket class of the task server, with its dependencies.
 
     Args:
+        limiter: limits connects and joins.
         presence: shows the clients of a task to each other; None disables this.
     """
-    assigns = {"feed": feed, "worker": worker, "presence": presence}
+    assigns = {"feed": feed, "worker": worker, "limiter": limiter, "presence": presence}
 
     class UserSocket(SocketHandler):
         """Anyone may connect; access to a task needs its id."""
@@ -108,7 +117,13 @@ def user_socket(
             del connect_info
             user = params.get("user")
             socket.assign(user=user if isinstance(user, str) and user else _ANONYMOUS)
-            socket.assign(principal=ANYONE)
+            attempt = current_attempt()
+            socket.assign(principal=ANYONE, address=attempt.address)
+            try:
+                limiter.take_connect(ANYONE.owner, attempt.address)
+            except RateLimitedError as too_fast:
+                attempt.refused = too_fast
+                return error()
             return ok()
 
     return UserSocket

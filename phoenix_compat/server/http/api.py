@@ -31,7 +31,9 @@ from phoenix_compat.protocol.page_guard import refuse_body
 from phoenix_compat.server.http.authentication import Authenticate, anyone, authenticating
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError, problem_middleware
+from phoenix_compat.server.http.rate_limits import limiting_owners
 from phoenix_compat.server.process.expectation import expectation, own_reason
+from phoenix_compat.server.rates.rate_limiter import RateLimiter
 from phoenix_compat.tasks.model.clock import wire_time
 from phoenix_compat.tasks.model.errors import TaskNotFoundError, UnreadableTaskError
 from phoenix_compat.tasks.model.task import (
@@ -198,15 +200,19 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     max_body_bytes: int = MAX_BODY_BYTES,
     announce: Callable[[Task], None] | None = None,
     authenticate: Authenticate = anyone,
+    limiter: RateLimiter | None = None,
 ) -> None:
     """Mount the API and its middlewares on an app that has not started.
 
     Args:
         announce: called with each task that is queued again; the worker announces its own changes.
         authenticate: finds out who sent a request.
+        limiter: limits how fast owners create tasks; None does not limit it.
     """
     api = TaskApi(store, worker, task_types, max_body_bytes, announce)
     app.middlewares.extend((problem_middleware, _json_bodies, authenticating(authenticate)))
+    if limiter is not None:
+        app.middlewares.append(limiting_owners(limiter))
     app.router.add_post("/api/tasks", api.create)
     app.router.add_get("/api/tasks", api.list)
     app.router.add_get("/api/tasks/{task_id}", api.show)

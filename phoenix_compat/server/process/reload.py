@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
@@ -15,7 +15,6 @@ from aiohttp import web
 from phoenix_compat.background import log_failure
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.process.logs import set_log_level
-from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.model.task_types import TaskType
@@ -23,6 +22,10 @@ from phoenix_compat.tasks.worker.worker import Worker
 
 CHANGEABLE: Final = frozenset(
     {
+        "address_connects_per_minute",
+        "address_creates_per_minute",
+        "address_failed_credentials_per_minute",
+        "address_joins_per_minute",
         "archive_max_bytes",
         "concurrency",
         "default_model",
@@ -30,7 +33,11 @@ CHANGEABLE: Final = frozenset(
         "keep_files_s",
         "keep_tasks_s",
         "log_level",
+        "owner_connects_per_minute",
+        "owner_creates_per_minute",
+        "owner_joins_per_minute",
         "task_types_file",
+        "trusted_proxies",
     }
 )
 """Settings that apply on reload. All others are used once, at the start; they need a restart."""
@@ -44,6 +51,7 @@ class ReloadableSettings:
     Args:
         task_types: the table that the API uses; it is changed in place.
         load_task_types: makes that table from settings; blocking.
+        more: functions that apply settings to further parts.
     """
 
     def __init__(
@@ -52,13 +60,13 @@ class ReloadableSettings:
         load_task_types: Callable[[Settings], Mapping[str, TaskType]],
         worker: Worker,
         archive: Archive,
-        maintenance: Maintenance,
+        more: Sequence[Callable[[Settings], None]],
     ) -> None:
         self._task_types = task_types
         self._load_task_types = load_task_types
         self._worker = worker
         self._archive = archive
-        self._maintenance = maintenance
+        self._more = tuple(more)
 
     async def apply(self, settings: Settings) -> None:
         """Apply these settings.
@@ -71,7 +79,8 @@ class ReloadableSettings:
         self._task_types.update(task_types)
         self._worker.set_concurrency(settings.concurrency)
         self._archive.set_max_total_bytes(settings.archive_max_bytes)
-        self._maintenance.change(settings)
+        for change in self._more:
+            change(settings)
 
 
 RELOADABLE_SETTINGS: Final = web.AppKey("reloadable", ReloadableSettings)

@@ -13,11 +13,11 @@ from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.task import Task, TaskId
 from phoenix_compat.tasks.model.task_types import TaskType
 from phoenix_compat.tasks.provider.provider import Provider
+from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Recorder
 from phoenix_compat.tasks.worker.run_state import TaskRun
-from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 
 
 class Archive(Protocol):

@@ -13,9 +13,9 @@ import structlog
 
 from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.errors import ProviderThrottledError, RateReducedError
+from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.circuit_breaker import BreakerState, CircuitBreaker
 from phoenix_compat.tasks.worker.options import WorkerOptions
-from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 
 MARGIN = 0.95
 """The share of a learned limit that is used: creates do not arrive as evenly as they are sent."""

@@ -27,13 +27,13 @@ from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TASK_TYPES, TaskType
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.context import Archive, WorkerContext
 from phoenix_compat.tasks.worker.create_limiter import CreateLimiter, ProviderState
 from phoenix_compat.tasks.worker.executor import execute
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Announce, Recorder
 from phoenix_compat.tasks.worker.run_state import TaskRun
-from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 
 MAX_EARLY_REPORTS = 1_024
 """Webhooks stored for tasks that have no run yet; beyond that the oldest is dropped."""

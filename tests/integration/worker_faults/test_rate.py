@@ -13,8 +13,8 @@ from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnaps
 from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
 from phoenix_compat.tasks.provider.provider import Candidates
 from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.options import WorkerOptions
-from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 from tests.integration.worker.fake_provider import PICTURE, FakeClock, FakeProvider, ref, succeeded
 from tests.integration.worker.worker_harness import open_worker_harness
 

@@ -11,11 +11,11 @@ from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatu
 from phoenix_compat.tasks.model.task_types import TASK_TYPES
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.context import WorkerContext
 from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Recorder
-from phoenix_compat.tasks.worker.token_bucket import TokenBucket
 from tests.integration.worker.fake_provider import FakeClock
 
 

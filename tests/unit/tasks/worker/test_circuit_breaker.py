@@ -14,7 +14,7 @@ from phoenix_compat.tasks.worker.circuit_breaker import (
     BreakerState,
     CircuitBreaker,
 )
-from tests.unit.tasks.worker.test_token_bucket import Time
+from tests.unit.tasks.test_token_bucket import Time
 
 OPTIONS = BreakerOptions(failures=3, first_probe_s=30.0, probe_limit_s=100.0)
 

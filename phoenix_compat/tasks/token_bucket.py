@@ -12,13 +12,15 @@ class TokenBucket:
     """A bucket that is full at first.
 
     A single user waits for `wait_s` and then calls `take`. Several users call `reserve`, and each
-    waits as long as it returns.
+    waits as long as it returns; or, if they must not wait, `try_take`.
 
     Args:
         per_s: how many tokens are added per second.
         burst: how many tokens it holds.
         now: a monotonic clock, in seconds.
     """
+
+    __slots__ = ("_burst", "_level", "_level_at_s", "_now", "_per_s")
 
     def __init__(self, per_s: float, burst: float, now: Callable[[], float]) -> None:
         self._now = now
@@ -32,6 +34,12 @@ class TokenBucket:
         """How many tokens are added per second."""
         return self._per_s
 
+    @property
+    def level(self) -> float:
+        """How many tokens it holds now; below zero, how many are reserved beyond them."""
+        self._fill()
+        return self._level
+
     def wait_s(self) -> float:
         """Seconds until a token is available; 0.0 when one is available now."""
         self._fill()
@@ -44,6 +52,13 @@ class TokenBucket:
         """Take a token, even if none is available yet."""
         self._fill()
         self._level -= 1.0
+
+    def try_take(self) -> float:
+        """Take a token, or return the seconds until one is available; 0.0 if it was taken."""
+        wait_s = self.wait_s()
+        if wait_s == 0.0:
+            self._level -= 1.0
+        return wait_s
 
     def reserve(self) -> float:
         """Take the next token that is not reserved; returns the seconds until it is available."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix_compat.tasks.worker.token_bucket import TokenBucket
+from phoenix_compat.tasks.token_bucket import TokenBucket
 
 
 class Time:
@@ -99,3 +99,28 @@ def test_never_more_than_burst_and_rate(pauses_s: list[float]) -> None:
     for first, start_s in enumerate(taken_at_s):
         for count, end_s in enumerate(taken_at_s[first:], start=1):
             assert count <= 4.0 + 2.0 * (end_s - start_s) + 1e-6
+
+
+def test_a_token_is_taken_only_if_there_is_one(time: Time) -> None:
+    """Whoever comes too early takes nothing, and learns when to come back."""
+    bucket = TokenBucket(2.0, 2.0, time)
+
+    waits_s = [bucket.try_take() for _ in range(4)]
+    time.s = 0.5
+
+    assert waits_s == [0.0, 0.0, 0.5, 0.5]
+    assert bucket.try_take() == 0.0
+
+
+def test_the_level_is_what_is_left_now(time: Time) -> None:
+    """It falls with each token, below zero too, and rises with the clock up to the burst."""
+    bucket = TokenBucket(2.0, 3.0, time)
+
+    for _ in range(4):
+        bucket.take()
+    owed = bucket.level
+    time.s = 1.0
+    later = bucket.level
+    time.s = 60.0
+
+    assert (owed, later, bucket.level) == (-1.0, 1.0, 3.0)
