@@ -38,6 +38,11 @@ class OutputKind(Enum):
     DATA_URL = "a data: URL"
     DICT = "an object"
     TWO_URLS = "a list of two URLs"
+    THREE_URLS = "a list of three URLs"
+    LONG_TEXT = "a text of 2 500 chunks"
+    TRANSCRIPT = "an object with a transcription"
+    LABEL = "a label with a score"
+    NUMBER = "a number"
 
 
 class LogsKind(Enum):
@@ -50,6 +55,10 @@ class LogsKind(Enum):
     NULL = "null"
     CARRIAGE_RETURNS = "one line, overwritten by \\r"
     HUGE = "5 MB"
+    LEFT_OUT = "one picture was filtered and left out"
+    BLACK = "the picture was filtered and is black"
+    QUOTE = "the prompt, on lines of its own"
+    DOWNLOAD = "the bar of a download, which is full at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,7 @@ class Schedule:
     Attributes:
         starting_s, run_s: how long it starts and runs, in seconds; inf means that it never ends.
         ending: the final status. `aborted` comes at the end of starting.
-        error: the error text of a failure; may be None.
+        error: the error text of a failure; may be None. "{prompt}" in it stands for the prompt.
         waiting_status: the status before it runs.
         skew_s: the error of its timestamps, in seconds.
         listed_after_s: how long after its creation the list of predictions shows it.

@@ -159,6 +159,20 @@ _E003 = "Service is currently unavailable due to high demand. Please try again l
 _DIRECTOR = "Director: unexpected error handling prediction (E9828)"
 _PA = "Prediction interrupted; please retry (code: PA)"
 
+_SAFETY_SYSTEM = (
+    "Your request was rejected by the safety system. If you believe this is an error, contact us "
+    "and include the request ID."
+)
+_POLICIES = (
+    "The response is blocked, as it may violate our policies. If you believe this is an error, "
+    "please send feedback to your model support team."
+)
+
+
+def _filtered(output: OutputKind, logs: LogsKind) -> ScheduleChange:
+    return ScheduleChange(lambda schedule: replace(schedule, output=output, logs=logs))
+
+
 _OUTCOMES: dict[str, tuple[str, ScheduleChange]] = {
     "slow_start": ("starting takes 60 times as long", ScheduleChange(_start_slowly)),
     "stuck_starting": (
@@ -173,6 +187,16 @@ _OUTCOMES: dict[str, tuple[str, ScheduleChange]] = {
     "PA": ("failed: interrupted by the platform", _end(Status.FAILED, _PA)),
     "E003": ("failed: high demand", _end(Status.FAILED, _E003)),
     "director": ("failed: the platform's director", _end(Status.FAILED, _DIRECTOR)),
+    "safety_system": ("failed: refused in OpenAI's words", _end(Status.FAILED, _SAFETY_SYSTEM)),
+    "policies": ("failed: refused in Google's words", _end(Status.FAILED, _POLICIES)),
+    "queue_limit": (
+        "failed: the platform's queue is full",
+        _end(Status.FAILED, "queue reached limit"),
+    ),
+    "error_quotes": (
+        "failed with an error that quotes the prompt",
+        _end(Status.FAILED, "ValueError: this prompt is not valid: {prompt}"),
+    ),
     "error_null": ("failed with error null", _end(Status.FAILED)),
     "aborted": ("aborted before it started", _end(Status.ABORTED)),
     "canceled": ("canceled by someone else while running", _end(Status.CANCELED)),
@@ -189,6 +213,20 @@ _OUTCOMES: dict[str, tuple[str, ScheduleChange]] = {
     "output_data_url": ("succeeded with a data: URL", _output(OutputKind.DATA_URL)),
     "output_dict": ("succeeded with an object of URLs", _output(OutputKind.DICT)),
     "output_two": ("succeeded with two URLs", _output(OutputKind.TWO_URLS)),
+    "output_long_text": ("succeeded with 2 500 chunks of text", _output(OutputKind.LONG_TEXT)),
+    "output_transcript": ("succeeded with a transcription", _output(OutputKind.TRANSCRIPT)),
+    "output_label": ("succeeded with a label and a score", _output(OutputKind.LABEL)),
+    "output_number": ("succeeded with a number", _output(OutputKind.NUMBER)),
+    "filtered_one": (
+        "succeeded with three pictures; a fourth was filtered",
+        _filtered(OutputKind.THREE_URLS, LogsKind.LEFT_OUT),
+    ),
+    "filtered_black": (
+        "succeeded with a black picture; only the logs say so",
+        _filtered(OutputKind.MODEL, LogsKind.BLACK),
+    ),
+    "logs_quote": ("logs that quote the prompt", _logs(LogsKind.QUOTE)),
+    "logs_download": ("the bar of a download, full at once", _logs(LogsKind.DOWNLOAD)),
     "logs_null": ("logs are null throughout", _logs(LogsKind.NULL)),
     "logs_cr": ("a progress bar that overwrites itself", _logs(LogsKind.CARRIAGE_RETURNS)),
     "logs_huge": ("logs of 5 MB", _logs(LogsKind.HUGE)),

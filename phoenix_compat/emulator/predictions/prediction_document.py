@@ -31,13 +31,18 @@ def prediction_document(
         "logs": "" if is_removed else logs_at(prediction, moment),
         "output": None if is_removed else output_at(prediction, moment, origin=origin),
         "data_removed": is_removed,
-        "error": prediction.schedule.error if moment.status is Status.FAILED else None,
+        "error": _error(prediction) if moment.status is Status.FAILED else None,
         "source": "api",
         "status": moment.status.value,
         "created_at": created_at(prediction),
         "urls": _urls(prediction, origin),
     }
     return document | _optional_keys(prediction, moment)
+
+
+def _error(prediction: Prediction) -> str | None:
+    error = prediction.schedule.error
+    return None if error is None else error.replace("{prompt}", prediction.prompt)
 
 
 def answer_at_output(document: JsonObject) -> JsonObject:

@@ -10,6 +10,13 @@ from phoenix_compat.emulator.schedule import LogsKind
 _HUGE_LOG_BYTES = 5 * 2**20
 _BAR_WIDTH = 10
 
+_LINES = {
+    LogsKind.LEFT_OUT: "NSFW content detected in image 2\n",
+    LogsKind.BLACK: "Potential NSFW content was detected in one or more images. A black image will "
+    "be returned instead. Try again with a different prompt and/or seed.\n",
+    LogsKind.QUOTE: "Using prompt: {prompt}\n{prompt}\n",
+}
+
 
 def logs_at(prediction: Prediction, moment: Moment) -> str | None:
     """The logs so far. They are empty before the run and for models that log nothing."""
@@ -20,6 +27,10 @@ def logs_at(prediction: Prediction, moment: Moment) -> str | None:
         return ""
     if kind is LogsKind.HUGE:
         return _huge_log()
+    if kind is LogsKind.DOWNLOAD:
+        return "Downloading weights: 100%|██████████| 9.8G/9.8G [00:09<00:00, 1.1GB/s]\n"
+    if kind in _LINES:
+        return _LINES[kind].format(prompt=prediction.prompt)
     steps = prediction.steps
     if not steps and kind is LogsKind.MODEL:
         return ""

@@ -19,19 +19,33 @@ def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
         return _chunks_so_far(prediction, moment)
     if not moment.has_output:
         return None
+    if kind in _FIXED:
+        return _FIXED[kind]
+    if kind in _URL_COUNTS:
+        return [file_url(prediction, index, origin) for index in range(_URL_COUNTS[kind])]
     match kind:
-        case OutputKind.MODEL:
-            return _model_output(prediction, origin)
-        case OutputKind.NULL:
-            return None
-        case OutputKind.EMPTY_LIST:
-            return []
         case OutputKind.DATA_URL:
             return prediction.inline_output
         case OutputKind.DICT:
             return {"image": file_url(prediction, 0, origin), "width": 1024}
-        case OutputKind.TWO_URLS:
-            return [file_url(prediction, index, origin) for index in range(2)]
+        case _:
+            return _model_output(prediction, origin)
+
+
+_URL_COUNTS = {OutputKind.TWO_URLS: 2, OutputKind.THREE_URLS: 3}
+_TRANSCRIPT = "Once upon a time."
+_FIXED: dict[OutputKind, JSON] = {
+    OutputKind.NULL: None,
+    OutputKind.EMPTY_LIST: [],
+    OutputKind.LONG_TEXT: [f"{number} " for number in range(2_500)],
+    OutputKind.TRANSCRIPT: {
+        "segments": [{"start": 0.0, "end": 1.5, "text": _TRANSCRIPT}],
+        "transcription": _TRANSCRIPT,
+        "detected_language": "english",
+    },
+    OutputKind.LABEL: {"label": "cat", "score": 0.98},
+    OutputKind.NUMBER: 42,
+}
 
 
 def text_chunks(prediction: Prediction) -> list[str]:
