@@ -141,11 +141,19 @@ async def open_app(
             background.watch(lambda: cluster.background)
             await cluster.start(app, worker, take_over, lambda: background.is_healthy)
             stack.push_async_callback(cluster.stop)
-        add_task_routes(app, store, worker, task_types=task_types, announce=feed.announce)
+        add_task_routes(
+            app,
+            store,
+            worker,
+            task_types=task_types,
+            announce=feed.announce,
+            visibility=settings.task_visibility,
+        )
         add_file_routes(app, archive)
         _add_webhooks(app, settings, worker, provider)
         _add_status_routes(app, cluster, worker, store, worker_process)
-        handler = user_socket(feed, feed if isinstance(feed, SharedFeed) else worker, presence)
+        canceller = feed if isinstance(feed, SharedFeed) else worker
+        handler = user_socket(feed, canceller, presence, settings.task_visibility)
         endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
         yield app
