@@ -172,6 +172,13 @@ async def test_a_page_reads_no_inputs(store: TaskStore) -> None:
     assert (page.has_more, page.result_bytes) == (False, len("[]"))
 
 
+async def test_the_inputs_are_the_last_columns(store: TaskStore) -> None:
+    """SQLite reads all columns before the one that is asked for, so the long ones come last."""
+    rows = await store._database.read("PRAGMA table_info(tasks)")
+
+    assert [row["name"] for row in rows][-2:] == ["input", "provider_input"]
+
+
 async def test_a_page_ends_when_it_has_enough_bytes(store: TaskStore) -> None:
     """The rows after it are not read, and there may be more; an exact end says so too."""
     for _ in range(4):

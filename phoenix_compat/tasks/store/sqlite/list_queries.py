@@ -14,9 +14,15 @@ from phoenix_compat.tasks.store.sqlite.scoped import Scoped
 _INPUTS: Final = frozenset({"input", "provider_input"})
 
 COLUMNS_WITHOUT_INPUTS: Final = ", ".join(
-    ["tasks.number", *(f"'{{}}' AS {name}" if name in _INPUTS else name for name in TASK_COLUMNS)]
+    [
+        "tasks.number",
+        *(f"'{{}}' AS {name}" if name in _INPUTS else f"tasks.{name}" for name in TASK_COLUMNS),
+    ]
 )
 """SQL: the columns of a task, with an empty object for each of the long ones that are not read."""
+
+_COLUMNS: Final = ", ".join(["tasks.number", *(f"tasks.{name}" for name in TASK_COLUMNS)])
+_NAMES: Final = ", ".join(["number", *TASK_COLUMNS])
 
 _RESULT_BYTES: Final = " + ".join(
     f"length(CAST(coalesce(tasks.{name}, '') AS BLOB))"
@@ -37,15 +43,14 @@ def _newest_with_status(condition: str, index: str, before: str) -> str:
 
 def _page(columns: str, first: str, following: str) -> str:
     return f"""
-WITH RECURSIVE page (number, bytes, tasks) AS (
-  SELECT number, {_RESULT_BYTES}, 1 FROM tasks WHERE number = {first}
+WITH RECURSIVE page (tasks_so_far, bytes_so_far, {_NAMES}) AS (
+  SELECT 1, {_RESULT_BYTES}, {columns} FROM tasks WHERE number = {first}
   UNION ALL
-  SELECT tasks.number, page.bytes + {_RESULT_BYTES}, page.tasks + 1
+  SELECT page.tasks_so_far + 1, page.bytes_so_far + {_RESULT_BYTES}, {columns}
   FROM page JOIN tasks ON tasks.number = {following}
-  WHERE page.tasks < :limit AND page.bytes < :max_bytes
+  WHERE page.tasks_so_far < :limit AND page.bytes_so_far < :max_bytes
 )
-SELECT {columns}, page.bytes AS bytes_so_far FROM page JOIN tasks ON tasks.number = page.number
-ORDER BY page.number DESC
+SELECT * FROM page ORDER BY number DESC
 """  # noqa: S608 - our own text
 
 
@@ -76,14 +81,14 @@ def _pages_with_status(columns: str) -> Scoped:
     )
 
 
-LIST_TASKS: Final = _pages("tasks.*")
+LIST_TASKS: Final = _pages(_COLUMNS)
 """The newest tasks with a smaller number than `before`.
 
 At most `limit` tasks, and none after the one with which the results, errors and files together
 have `max_bytes`. The column `bytes_so_far` has their bytes, from the first row to this one.
 """
 
-LIST_TASKS_WITH_STATUS: Final = _pages_with_status("tasks.*")
+LIST_TASKS_WITH_STATUS: Final = _pages_with_status(_COLUMNS)
 """The same, only tasks in one of `statuses`."""
 
 PAGE_OF_TASKS: Final = _pages(COLUMNS_WITHOUT_INPUTS)
