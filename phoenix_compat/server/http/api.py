@@ -155,8 +155,9 @@ class TaskApi:
     async def show(self, request: web.Request) -> web.Response:
         """One task in full; while it waits, with its position in the queue."""
         sender = _sender(request, Scope.READ)
-        task = await self._task(request, watched_owner(sender, self._visibility))
-        return _json(await self._document(task, sender))
+        owner = watched_owner(sender, self._visibility)
+        task = await self._task(request, owner)
+        return _json(await self._document(task, sender, owner))
 
     async def list(self, request: web.Request) -> web.Response:
         """A page of tasks without their inputs, with `next_cursor` if there may be more."""
@@ -204,7 +205,7 @@ class TaskApi:
         if self._announce is not None:
             self._announce(task)
         self._worker.wake()
-        return _json(await self._document(task, sender), status=202)
+        return _json(await self._document(task, sender, owner), status=202)
 
     async def _task(self, request: web.Request, owner: str | None) -> Task:
         task = await self._store.get(request.match_info["task_id"], owner=owner)
@@ -212,9 +213,10 @@ class TaskApi:
             raise TaskNotFoundError(request.match_info["task_id"])
         return task
 
-    async def _document(self, task: Task, sender: Principal) -> JSONObject:
-        is_queued = task.status is TaskStatus.QUEUED
-        position = await self._store.queue_position(task.id) if is_queued else None
+    async def _document(self, task: Task, sender: Principal, owner: str | None) -> JSONObject:
+        position = None
+        if task.status is TaskStatus.QUEUED:
+            position = await self._store.queue_position(task.id, owner=owner)
         return task_document(task, position, with_owner=_sees_owners(sender))
 
 

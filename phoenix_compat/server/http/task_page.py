@@ -6,7 +6,7 @@ import json
 from typing import Final
 
 from phoenix_compat.tasks.model.task import JSONObject, Task, task_list_entry
-from phoenix_compat.tasks.store.task_store import TaskPage
+from phoenix_compat.tasks.store.task_store import PageOfTasks
 
 MAX_PAGE_BYTES: Final = 1024 * 1024
 
@@ -14,7 +14,7 @@ _LARGE_KEYS: Final = ("result_data", "error_data")
 _FRAME_BYTES: Final = len('{"tasks":[],"next_cursor":"18446744073709551616"}')
 
 
-def page_body(page: TaskPage, *, with_owner: bool) -> bytes:
+def page_body(page: PageOfTasks, *, with_owner: bool) -> bytes:
     """Encode a page as JSON, with `next_cursor` if there may be more tasks.
 
     The page ends before the task with which it would be too long. A task that is too long for a

@@ -29,7 +29,7 @@ _MAX_BYTES_ON_LOOP: Final = 64 * 1024
 _ALL_STATUSES: Final = frozenset(TaskStatus)
 
 
-class TaskPage(NamedTuple):
+class PageOfTasks(NamedTuple):
     """A part of the list of tasks, newest first, without their inputs.
 
     Attributes:
@@ -119,7 +119,7 @@ class TaskReader(SQLiteStore):
         limit: int = 50,
         before: int = NEWEST,
         owner: str | None = None,
-    ) -> TaskPage:
+    ) -> PageOfTasks:
         """A page of tasks without their inputs, newest first.
 
         Args:
@@ -138,7 +138,7 @@ class TaskReader(SQLiteStore):
         rows = await self._database.read(statement.of(owner), params)
         result_bytes = int(rows[-1]["bytes_so_far"]) if rows else 0
         has_more = len(rows) >= limit or result_bytes >= max_bytes
-        page = TaskPage((), has_more, result_bytes)
+        page = PageOfTasks((), has_more, result_bytes)
         if len(rows) > _MAX_ROWS_ON_LOOP or page.is_large:
             tasks = await asyncio.to_thread(lambda: [task_from(row) for row in rows])
         else:

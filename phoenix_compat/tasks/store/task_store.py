@@ -34,9 +34,9 @@ from phoenix_compat.tasks.store.rows import (
 )
 from phoenix_compat.tasks.store.sqlite import queries
 from phoenix_compat.tasks.store.sqlite.database import Database
-from phoenix_compat.tasks.store.task_reader import NEWEST, TaskPage, TaskReader, tomorrow
+from phoenix_compat.tasks.store.task_reader import NEWEST, PageOfTasks, TaskReader, tomorrow
 
-__all__ = ["KEY_RETENTION", "MAX_QUEUED", "NEWEST", "IdempotencyKey", "TaskPage", "TaskStore"]
+__all__ = ["KEY_RETENTION", "MAX_QUEUED", "NEWEST", "IdempotencyKey", "PageOfTasks", "TaskStore"]
 
 MAX_QUEUED = 10_000
 KEY_RETENTION = timedelta(hours=24)

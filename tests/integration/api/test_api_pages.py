@@ -13,7 +13,7 @@ import pytest
 from phoenix_compat.server.http import api, task_page
 from phoenix_compat.server.http.task_page import MAX_PAGE_BYTES
 from phoenix_compat.tasks.model.task import Task, TaskStatus
-from phoenix_compat.tasks.store.task_store import TaskPage
+from phoenix_compat.tasks.store.task_store import PageOfTasks
 from tests.integration.api.api_harness import Client
 from tests.integration.store.stored_tasks import moved
 from tests.integration.worker.worker_harness import WorkerHarness
@@ -110,7 +110,7 @@ async def test_a_large_page_is_made_off_the_loop(
     """A small one is not, because handing it over would take longer than making it."""
     threads: list[bool] = []
 
-    def recorded(found: TaskPage, *, with_owner: bool) -> bytes:
+    def recorded(found: PageOfTasks, *, with_owner: bool) -> bytes:
         threads.append(threading.current_thread() is threading.main_thread())
         return task_page.page_body(found, with_owner=with_owner)
 

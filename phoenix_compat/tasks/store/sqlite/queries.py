@@ -51,7 +51,7 @@ DELETE_KEY = "DELETE FROM idempotency_keys WHERE owner = :owner AND key = :key"
 _OWNERLESS = "SELECT number FROM tasks WHERE owner = '' ORDER BY number LIMIT :limit"
 
 ADOPT_KEYS = f"""
-UPDATE OR IGNORE idempotency_keys SET owner = :owner
+UPDATE OR IGNORE idempotency_keys INDEXED BY idempotency_keys_by_task SET owner = :owner
 WHERE owner = '' AND task_id IN (SELECT id FROM tasks WHERE number IN ({_OWNERLESS}))
 """  # noqa: S608 - our own text
 """Give the keys of the tasks of ADOPT_TASKS to an owner, except those that the owner has too."""
