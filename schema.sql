@@ -12,8 +12,6 @@ CREATE TABLE tasks (
   type             TEXT    NOT NULL,                    -- as posted ("image")
   task_type        TEXT    NOT NULL,                    -- as clients see it ("image_gen")
   model            TEXT    NOT NULL,                    -- owner/name or owner/name:version
-  input            TEXT    NOT NULL,                    -- input_data as posted
-  provider_input   TEXT    NOT NULL,                    -- what is sent to the model
   fingerprint      TEXT    NOT NULL,                    -- sha256 of model and provider_input
   status           TEXT    NOT NULL
     CHECK (status IN ('queued', 'submitting', 'running', 'completed', 'failed')),
@@ -41,7 +39,10 @@ CREATE TABLE tasks (
   estimated_cost_usd REAL,                              -- by the price table; NULL: unknown
   owner            TEXT    NOT NULL DEFAULT '',         -- who may see it; '': nobody in particular
   reserved_microdollars INTEGER NOT NULL DEFAULT 0,     -- its share of `spending`
-  reserved_on      TEXT                                 -- the UTC day that share was counted on
+  reserved_on      TEXT,                                -- the UTC day that share was counted on
+  -- The long columns are the last, because SQLite reads all that come before a column.
+  input            TEXT    NOT NULL,                    -- input_data as posted
+  provider_input   TEXT    NOT NULL                     -- what is sent to the model
 );
 
 -- Two tasks never share a prediction, because it was paid for once.

@@ -143,13 +143,19 @@ async def open_app(
             await cluster.start(app, worker, take_over, lambda: background.is_healthy)
             stack.push_async_callback(cluster.stop)
         add_task_routes(
-            app, store, worker, task_types=task_types, announce=feed.announce, limiter=rates.limiter
+            app,
+            store,
+            worker,
+            task_types=task_types,
+            announce=feed.announce,
+            visibility=settings.task_visibility,
+            limiter=rates.limiter,
         )
         add_file_routes(app, archive)
         _add_webhooks(app, settings, worker, provider)
         _add_status_routes(app, cluster, worker, store, worker_process)
         canceller = feed if isinstance(feed, SharedFeed) else worker
-        handler = user_socket(feed, canceller, rates.limiter, presence)
+        handler = user_socket(feed, canceller, rates.limiter, presence, settings.task_visibility)
         endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
         yield app

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgspec
 
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.tasks.model.task import Task, progress_payload
@@ -12,7 +15,33 @@ from phoenix_compat.tasks.store.task_store import TaskStore
 PROGRESS: Final = "progress"
 """The one event of a task's channel."""
 
-_MAX_NEWEST: Final = 10_000
+MAX_REMEMBERED: Final = 10_000
+MAX_REMEMBERED_BYTES: Final = 64 * 2**20
+
+# What CPython needs, rounded up: a task without results, and for each mark in the JSON of a result
+# the object, list, item or key that it stands for.
+_TASK_BYTES: Final = 2_048
+_BYTES_OF_MARKS: Final = {b"{": 184, b"[": 88, b",": 56, b":": 110}
+
+
+class _Remembered(NamedTuple):
+    task: Task
+    estimated_bytes: int
+
+
+@dataclass(slots=True)
+class FeedCounts:
+    """What a feed remembers.
+
+    Attributes:
+        remembered: tasks that it remembers.
+        remembered_bytes: an estimate of the memory that they use.
+        forgotten: tasks that it had to forget, because there were too many or they were too large.
+    """
+
+    remembered: int = 0
+    remembered_bytes: int = 0
+    forgotten: int = 0
 
 
 class TaskFeed:
@@ -21,12 +50,28 @@ class TaskFeed:
     A client that joins must not get a state older than one it was already sent. A state read from
     the store can be outdated by the time it arrives. A remembered state cannot, because it is
     stored and broadcast in the same step of the event loop.
+
+    Inputs are not remembered. When there are too many tasks, or they use too much memory, those
+    that have not changed for the longest time are forgotten; their state is read from the store.
+
+    Attributes:
+        counts: see FeedCounts.
     """
 
-    def __init__(self, store: TaskStore, endpoint: Endpoint) -> None:
+    def __init__(
+        self,
+        store: TaskStore,
+        endpoint: Endpoint,
+        *,
+        max_remembered: int = MAX_REMEMBERED,
+        max_remembered_bytes: int = MAX_REMEMBERED_BYTES,
+    ) -> None:
+        self.counts = FeedCounts()
         self._store = store
         self._endpoint = endpoint
-        self._newest: OrderedDict[str, Task] = OrderedDict()
+        self._max_remembered = max_remembered
+        self._max_remembered_bytes = max_remembered_bytes
+        self._newest: OrderedDict[str, _Remembered] = OrderedDict()
 
     def announce(self, task: Task) -> None:
         """Broadcast a change on `task:<id>`; the worker calls this after each commit."""
@@ -35,16 +80,56 @@ class TaskFeed:
             task.topic, PROGRESS, progress_payload(task), newest_only=not task.status.is_terminal
         )
 
-    def _remember(self, task: Task) -> None:
-        self._newest[task.id] = task
-        self._newest.move_to_end(task.id)
-        if len(self._newest) > _MAX_NEWEST:
-            self._newest.popitem(last=False)
+    async def read(self, task_id: str, owner: str | None = None) -> Task | None:
+        """The present state of a task without its inputs, or None if the owner has no such task.
 
-    async def read(self, task_id: str) -> Task | None:
-        """The present state of a task, or None if it does not exist."""
-        return self._newest.get(task_id) or await self._store.get(task_id)
+        A remembered task of another owner is looked up in the store like a missing one.
+
+        Args:
+            owner: None for a task of anybody.
+        """
+        task = self._remembered(task_id, owner)
+        return task or await self._store.get(task_id, owner=owner, with_inputs=False)
 
     def newest(self, read: Task) -> Task:
         """The newest state: the one that `read` returned, or one that was announced since."""
-        return self._newest.get(read.id, read)
+        remembered = self._newest.get(read.id)
+        return read if remembered is None else remembered.task
+
+    def _remembered(self, task_id: str, owner: str | None) -> Task | None:
+        remembered = self._newest.get(task_id)
+        if remembered is None or owner not in {None, remembered.task.owner}:
+            return None
+        return remembered.task
+
+    def _remember(self, task: Task) -> None:
+        self._forget(task.id)
+        remembered = _Remembered(task.without_inputs(), _estimated_bytes(task))
+        self._newest[task.id] = remembered
+        self.counts.remembered += 1
+        self.counts.remembered_bytes += remembered.estimated_bytes
+        while (
+            self.counts.remembered > self._max_remembered
+            or self.counts.remembered_bytes > self._max_remembered_bytes
+        ):
+            self._forget(next(iter(self._newest)))
+            self.counts.forgotten += 1
+
+    def _forget(self, task_id: str) -> None:
+        remembered = self._newest.pop(task_id, None)
+        if remembered is not None:
+            self.counts.remembered -= 1
+            self.counts.remembered_bytes -= remembered.estimated_bytes
+
+
+def _estimated_bytes(task: Task) -> int:
+    """About how much memory a task uses without its inputs.
+
+    Most tasks have no result yet. The JSON of a result is searched in C, faster than its objects
+    could be visited. A mark in a text counts too much, which does no harm.
+    """
+    if task.result_data is None and task.error_data is None and not task.files:
+        return _TASK_BYTES
+    text = msgspec.json.encode((task.result_data, task.error_data, task.files))
+    marks = sum(text.count(mark) * size_bytes for mark, size_bytes in _BYTES_OF_MARKS.items())
+    return _TASK_BYTES + len(text) + marks

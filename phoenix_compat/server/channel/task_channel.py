@@ -14,7 +14,8 @@ from phoenix_compat.presence import InvalidPresenceError, Presence
 from phoenix_compat.protocol.message import JSON
 from phoenix_compat.protocol.query import Params
 from phoenix_compat.result import HandleResult, Result, error, ok
-from phoenix_compat.server.auth.principal import ANYONE
+from phoenix_compat.server.auth.principal import ANYONE, Principal, Scope, ScopeError
+from phoenix_compat.server.auth.visibility import Visibility, watched_owner
 from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
 from phoenix_compat.server.rates.connect_attempt import current_attempt
 from phoenix_compat.server.rates.rate_limiter import RateLimitedError, RateLimiter
@@ -29,15 +30,15 @@ _PRESENT_STATE = "present_state"
 class Canceller(Protocol):
     """Cancels tasks: the worker, or the feed that calls the worker in another process."""
 
-    async def cancel(self, task_id: str) -> object:
-        """Cancel a task. Raises TaskNotFoundError, StoreUnavailableError."""
+    async def cancel(self, task_id: str, *, owner: str | None = None) -> object:
+        """Cancel a task of an owner. Raises TaskNotFoundError, StoreUnavailableError."""
 
 
 class TaskChannel(Channel):
     """One task, watched by one client."""
 
     async def join(self, topic: str, payload: JSON, socket: Socket) -> Result:
-        """Accept every client that knows the task's id."""
+        """Accept the clients of the task's owner; for all others there is no such task."""
         del payload
         limiter: RateLimiter = socket.assigns["limiter"]
         try:
@@ -46,8 +47,13 @@ class TaskChannel(Channel):
             # The reason after which apps stay: the client joins again by itself.
             return error(reason="unavailable", detail=str(too_fast))
         feed: TaskFeed = socket.assigns["feed"]
+        principal: Principal = socket.assigns["principal"]
+        owner = watched_owner(principal, socket.assigns["visibility"])
         try:
-            task = await feed.read(topic.removeprefix("task:"))
+            principal.require(Scope.READ)
+            task = await feed.read(topic.removeprefix("task:"), owner)
+        except ScopeError:
+            return error(reason="forbidden")
         except StoreUnavailableError:
             return error(reason="unavailable")  # the same
         if task is None:
@@ -76,8 +82,12 @@ class TaskChannel(Channel):
         """Cancel the task; a result that arrives before the cancel is kept."""
         del payload
         worker: Canceller = socket.assigns["worker"]
+        principal: Principal = socket.assigns["principal"]
         try:
-            await worker.cancel(socket.assigns["task"].id)
+            principal.require(Scope.CANCEL)
+            await worker.cancel(socket.assigns["task"].id, owner=principal.visible_owner)
+        except ScopeError:
+            return error(reason="forbidden")
         except TaskNotFoundError:
             return error(reason="not found")
         except StoreUnavailableError:
@@ -90,23 +100,37 @@ class TaskChannel(Channel):
 
 
 def _track(presence: Presence, socket: Socket) -> None:
+    """Show the client by its owner. Where there is none, by the name that it gives itself."""
+    principal: Principal = socket.assigns["principal"]
+    name = principal.owner or socket.assigns["user"]
     meta = {"online_at": int(time.time())}
     try:
-        presence.track(socket, socket.assigns["user"], meta)
+        presence.track(socket, name, meta)
     except InvalidPresenceError:  # a name that would break clients, such as __proto__
         presence.track(socket, _ANONYMOUS, meta)
 
 
 def user_socket(
-    feed: TaskFeed, worker: Canceller, limiter: RateLimiter, presence: Presence | None = None
+    feed: TaskFeed,
+    worker: Canceller,
+    limiter: RateLimiter,
+    presence: Presence | None = None,
+    visibility: Visibility = "owner",
 ) -> type[SocketHandler]:
     """The socket class of the task server, with its dependencies.
 
     Args:
         limiter: limits connects and joins.
         presence: shows the clients of a task to each other; None disables this.
+        visibility: who may join a task by its id.
     """
-    assigns = {"feed": feed, "worker": worker, "limiter": limiter, "presence": presence}
+    assigns = {
+        "feed": feed,
+        "worker": worker,
+        "limiter": limiter,
+        "presence": presence,
+        "visibility": visibility,
+    }
 
     class UserSocket(SocketHandler):
         """Anyone may connect; access to a task needs its id."""

@@ -2,21 +2,24 @@
 
     POST /api/tasks               {"input_data": {"type", "prompt", …}}    202 + Location
                                   one task per Idempotency-Key
-    GET  /api/tasks               ?status=&limit=&cursor=, newest first    200
+    GET  /api/tasks               ?status=&limit=&cursor=, newest first    200, without inputs
     GET  /api/tasks/{id}                                                   200
     GET  /api/tasks/{id}/events   ?after=&limit=, oldest first             200
     POST /api/tasks/{id}/cancel                                            202, or 200 (ended)
     POST /api/tasks/{id}/retry    run a failed task again                  202, or 409
 
-Errors are problem documents (see `problem`). A 202 means that the task is on disk.
+Errors are problem documents (see `problem`). A 202 means that the task is on disk. A client sees
+and changes the tasks of its owner; those of others are not found.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -28,10 +31,18 @@ from pydantic_core import ErrorDetails
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.protocol.page_guard import refuse_body
-from phoenix_compat.server.http.authentication import Authenticate, anyone, authenticating
+from phoenix_compat.server.auth.principal import Principal, Scope
+from phoenix_compat.server.auth.visibility import Visibility, watched_owner
+from phoenix_compat.server.http.authentication import (
+    Authenticate,
+    anyone,
+    authenticating,
+    principal_of,
+)
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError, problem_middleware
 from phoenix_compat.server.http.rate_limits import limiting_owners
+from phoenix_compat.server.http.task_page import MAX_PAGE_BYTES, page_body
 from phoenix_compat.server.process.expectation import expectation, own_reason
 from phoenix_compat.server.rates.rate_limiter import RateLimiter
 from phoenix_compat.tasks.model.clock import wire_time
@@ -102,19 +113,22 @@ class EventPage(BaseModel):
 class TaskApi:
     """The handlers with their dependencies."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators, given by `add_task_routes`
         self,
+        *,
         store: TaskStore,
         worker: Worker,
         task_types: Mapping[str, TaskType],
         max_body_bytes: int,
         announce: Callable[[Task], None] | None,
+        visibility: Visibility,
     ) -> None:
         self._store = store
         self._worker = worker
         self._task_types = task_types
         self._max_body_bytes = max_body_bytes
         self._announce = announce
+        self._visibility: Visibility = visibility
 
     async def create(self, request: web.Request) -> web.Response:
         """Store a task and wake the worker; the response says where to follow the task.
@@ -122,16 +136,17 @@ class TaskApi:
         With an Idempotency-Key that was used before, nothing is stored and the first response is
         repeated.
         """
+        owner = _sender(request, Scope.CREATE).owner
         key = _idempotency_key(request)
         body = _parsed_json(await read_body(request, self._max_body_bytes))
         input_data = _validated(CreateTask, body).input_data
         params = determine_task_params(input_data, self._task_types)
         is_replayed = False
         if key is None:
-            task = await self._store.add(params)
+            task = await self._store.add(params, owner=owner)
         else:
             once = IdempotencyKey(key, _body_fingerprint(body))
-            task, is_replayed = await self._store.add_once(params, once)
+            task, is_replayed = await self._store.add_once(params, once, owner=owner)
         self._worker.wake()
         summary = task_summary(task.as_posted())
         headers: dict[str, str] = {hdrs.LOCATION: summary["links"]["self"]}
@@ -141,54 +156,70 @@ class TaskApi:
 
     async def show(self, request: web.Request) -> web.Response:
         """One task in full; while it waits, with its position in the queue."""
-        return _json(await self._document(await self._task(request)))
+        sender = _sender(request, Scope.READ)
+        owner = watched_owner(sender, self._visibility)
+        task = await self._task(request, owner)
+        return _json(await self._document(task, sender, owner))
 
     async def list(self, request: web.Request) -> web.Response:
-        """A page of tasks, with `next_cursor` if there may be more."""
+        """A page of tasks without their inputs, with `next_cursor` if there may be more."""
+        sender = _sender(request, Scope.READ)
         page = _validated(TaskPage, dict(request.query))
         statuses = _STATUSES[page.status] if page.status else frozenset(TaskStatus)
-        tasks = await self._store.list(statuses=statuses, limit=page.limit, before=page.cursor)
-        answer: JSONObject = {"tasks": [task_document(task) for task in tasks]}
-        if len(tasks) == page.limit:
-            answer["next_cursor"] = str(tasks[-1].number)
-        return _json(answer)
+        found = await self._store.page(
+            statuses=statuses,
+            limit=page.limit,
+            before=page.cursor,
+            owner=sender.visible_owner,
+            max_bytes=MAX_PAGE_BYTES,
+        )
+        make_body = partial(page_body, found, with_owner=_sees_owners(sender))
+        body = await asyncio.to_thread(make_body) if found.is_large else make_body()
+        return web.Response(body=body, content_type="application/json", charset="utf-8")
 
     async def events(self, request: web.Request) -> web.Response:
         """The events of a task, oldest first."""
+        owner = watched_owner(_sender(request, Scope.READ), self._visibility)
         page = _validated(EventPage, dict(request.query))
-        task = await self._task(request)
-        events = await self._store.events(task.id, after=page.after, limit=page.limit)
+        task = await self._task(request, owner)
+        events = await self._store.events(task.id, after=page.after, limit=page.limit, owner=owner)
         return _json({"events": [_event_document(event) for event in events]})
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel a task; 200 if it has ended, or 202 if the cancel is under way."""
-        task = await self._worker.cancel(request.match_info["task_id"])
-        return _json(task_document(task), status=200 if task.status.is_terminal else 202)
+        sender = _sender(request, Scope.CANCEL)
+        task_id = request.match_info["task_id"]
+        task = await self._worker.cancel(task_id, owner=sender.visible_owner)
+        document = task_document(task, with_owner=_sees_owners(sender))
+        return _json(document, status=200 if task.status.is_terminal else 202)
 
     async def retry(self, request: web.Request) -> web.Response:
         """Queue a failed task again, and announce it to its clients."""
-        failed = await self._task(request)
+        sender = _sender(request, Scope.CREATE)
+        owner = sender.visible_owner
+        failed = await self._task(request, owner)
         if failed.unreadable:
             raise UnreadableTaskError(failed.id, failed.unreadable)
         # Keep its model: the operator's default may have changed since.
         input_data = failed.input_data | {"model": failed.model}
         params = determine_task_params(input_data, self._task_types)
-        task = await self._store.retry(failed.id, params)
+        task = await self._store.retry(failed.id, params, owner=owner)
         if self._announce is not None:
             self._announce(task)
         self._worker.wake()
-        return _json(await self._document(task), status=202)
+        return _json(await self._document(task, sender, owner), status=202)
 
-    async def _task(self, request: web.Request) -> Task:
-        task = await self._store.get(request.match_info["task_id"])
+    async def _task(self, request: web.Request, owner: str | None) -> Task:
+        task = await self._store.get(request.match_info["task_id"], owner=owner)
         if task is None:
             raise TaskNotFoundError(request.match_info["task_id"])
         return task
 
-    async def _document(self, task: Task) -> JSONObject:
-        is_queued = task.status is TaskStatus.QUEUED
-        position = await self._store.queue_position(task.id) if is_queued else None
-        return task_document(task, position)
+    async def _document(self, task: Task, sender: Principal, owner: str | None) -> JSONObject:
+        position = None
+        if task.status is TaskStatus.QUEUED:
+            position = await self._store.queue_position(task.id, owner=owner)
+        return task_document(task, position, with_owner=_sees_owners(sender))
 
 
 def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defaults
@@ -201,6 +232,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     announce: Callable[[Task], None] | None = None,
     authenticate: Authenticate = anyone,
     limiter: RateLimiter | None = None,
+    visibility: Visibility = "owner",
 ) -> None:
     """Mount the API and its middlewares on an app that has not started.
 
@@ -208,8 +240,16 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
         announce: called with each task that is queued again; the worker announces its own changes.
         authenticate: finds out who sent a request.
         limiter: limits how fast owners create tasks; None does not limit it.
+        visibility: who may see a task and its events by its id.
     """
-    api = TaskApi(store, worker, task_types, max_body_bytes, announce)
+    api = TaskApi(
+        store=store,
+        worker=worker,
+        task_types=task_types,
+        max_body_bytes=max_body_bytes,
+        announce=announce,
+        visibility=visibility,
+    )
     app.middlewares.extend((problem_middleware, _json_bodies, authenticating(authenticate)))
     if limiter is not None:
         app.middlewares.append(limiting_owners(limiter))
@@ -229,6 +269,21 @@ async def _json_bodies(request: web.Request, handler: Handler) -> web.StreamResp
         if refused is not None:
             raise ProblemError(*refused, headers={"Accept-Post": "application/json"})
     return await handler(request)
+
+
+def _sender(request: web.Request, scope: Scope) -> Principal:
+    """The sender of a request, who needs this scope.
+
+    Raises:
+        ScopeError: the sender does not have it.
+    """
+    principal = principal_of(request)
+    principal.require(scope)
+    return principal
+
+
+def _sees_owners(principal: Principal) -> bool:
+    return Scope.OPERATE in principal.scopes
 
 
 def _idempotency_key(request: web.Request) -> str | None:

@@ -16,6 +16,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from phoenix_compat.http_server import is_client_error, is_encoded
+from phoenix_compat.server.auth.principal import ScopeError
 from phoenix_compat.tasks.model.errors import (
     InvalidInputError,
     KeyReusedError,
@@ -105,6 +106,9 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         if refusal.status < 400:
             raise
         return _of_http(refusal).response()
+    except ScopeError as error:
+        detail = f'The credential does not have the scope "{error.scope}".'
+        return ProblemError(403, "forbidden", detail).response()
     except _TASK_ERRORS as error:
         return _of_task_error(error).response()
     except Exception as error:  # a bug: the client gets a document, the log the traceback

@@ -8,7 +8,6 @@ reads the tasks that its clients watch again: a lost announcement never loses a 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -38,9 +37,26 @@ log = structlog.stdlib.get_logger(__name__)
 
 _task_decoder: Final = msgspec.json.Decoder(Task)
 _tasks_decoder: Final = msgspec.json.Decoder(list[Task])
-_ids_decoder: Final = msgspec.json.Decoder(list[str])
 
 _NOT_FOUND: Final = b"not found"
+
+
+class _Read(msgspec.Struct, frozen=True):
+    """A request for the present states of tasks of an owner; None for those of anybody."""
+
+    task_ids: list[str]
+    owner: str | None
+
+
+class _Cancel(msgspec.Struct, frozen=True):
+    """A request to cancel a task of an owner; None for one of anybody."""
+
+    task_id: str
+    owner: str | None
+
+
+_read_decoder: Final = msgspec.json.Decoder(_Read)
+_cancel_decoder: Final = msgspec.json.Decoder(_Cancel)
 
 
 class SharedFeed(TaskFeed, NodeListener):
@@ -77,35 +93,37 @@ class SharedFeed(TaskFeed, NodeListener):
     def announce(self, task: Task) -> None:
         """Broadcast a change on `task:<id>` in every process; the leader's worker calls this."""
         self._broadcast(task)
-        # Clients do not get the inputs, which may be long.
-        without_inputs = dataclasses.replace(task, input_data={}, provider_input={})
-        self._bus.cast(_CHANGED, msgspec.json.encode(without_inputs))
+        self._bus.cast(_CHANGED, msgspec.json.encode(task.without_inputs()))
 
-    async def read(self, task_id: str) -> Task | None:
-        """The present state of a task, or None if it does not exist.
+    async def read(self, task_id: str, owner: str | None = None) -> Task | None:
+        """The present state of a task, or None if the owner has no such task; see TaskFeed.
 
         Raises:
             StoreUnavailableError: no process can read it at the moment.
         """
-        found = self._newest.get(task_id)
+        found = self._remembered(task_id, owner)
         if found is not None:
             return found
-        return next(iter(await self._read([task_id])), None)
+        return next(iter(await self._read([task_id], owner)), None)
 
-    async def cancel(self, task_id: str) -> None:
+    async def cancel(self, task_id: str, *, owner: str | None = None) -> None:
         """Cancel a task, in whichever process the worker runs.
 
+        Args:
+            owner: None for a task of anybody.
+
         Raises:
-            TaskNotFoundError: there is no task with this id.
+            TaskNotFoundError: the owner has no task with this id.
             StoreUnavailableError: the cancel was not stored, as far as is known.
         """
         assert self._leader is not None  # noqa: S101 - `begin` comes before clients
         node = await self._leader.find()
+        body = msgspec.json.encode(_Cancel(task_id, owner))
         try:
             if node == self._bus.node:
-                answer = await self._answer_cancel(node, task_id.encode())
+                answer = await self._answer_cancel(node, body)
             else:
-                answer = await self._bus.call(node, _CANCEL, task_id.encode(), on_reply=bytes)
+                answer = await self._bus.call(node, _CANCEL, body, on_reply=bytes)
         except CallError as error:
             raise StoreUnavailableError(str(error)) from error
         if answer == _NOT_FOUND:
@@ -137,11 +155,11 @@ class SharedFeed(TaskFeed, NodeListener):
 
     # Reading from the leader.
 
-    async def _read(self, task_ids: Sequence[str]) -> list[Task]:
-        """The present states of those tasks that exist."""
+    async def _read(self, task_ids: Sequence[str], owner: str | None = None) -> list[Task]:
+        """The present states of those tasks that exist and are the owner's."""
         assert self._leader is not None  # noqa: S101 - `begin` comes before clients
         node = await self._leader.find()
-        body = msgspec.json.encode(task_ids)
+        body = msgspec.json.encode(_Read(list(task_ids), owner))
         try:
             if node == self._bus.node:
                 return _tasks_decoder.decode(await self._answer_read(node, body))
@@ -151,20 +169,26 @@ class SharedFeed(TaskFeed, NodeListener):
 
     async def _answer_read(self, _node: int, body: bytes) -> bytes:
         """Answer another process. Announcements that follow the answer are newer."""
-        read = [await self._store.get(task_id) for task_id in _ids_decoder.decode(body)]
+        asked = _read_decoder.decode(body)
+        read = [
+            await self._store.get(task_id, owner=asked.owner, with_inputs=False)
+            for task_id in asked.task_ids
+        ]
         return msgspec.json.encode([self.newest(task) for task in read if task is not None])
 
     async def _answer_cancel(self, _node: int, body: bytes) -> bytes:
         assert self._worker is not None  # noqa: S101 - `begin` comes before calls
         try:
-            await self._worker.cancel(body.decode())
+            asked = _cancel_decoder.decode(body)
+            await self._worker.cancel(asked.task_id, owner=asked.owner)
         except TaskNotFoundError:
             return _NOT_FOUND
         return b""
 
     def _read_again(self) -> None:
-        before = dict(self._newest)
-        self._newest.clear()
+        before = {task_id: remembered.task for task_id, remembered in self._newest.items()}
+        for task_id in before:
+            self._forget(task_id)
         if self._reading is not None:
             self._reading.cancel()
         reading = partial(self._read_all, before)

@@ -29,6 +29,9 @@ TaskId = NewType("TaskId", str)
 JSONObject: TypeAlias = dict[str, Any]
 """A parsed JSON object."""
 
+UNREADABLE_OWNER = "\n"
+"""Stands for a stored owner that cannot be read. It equals no owner: they are on one line."""
+
 PROGRESS_STARTED = 0.1
 PROGRESS_LIMIT = 0.95
 """The highest progress of a task that has not completed."""
@@ -98,6 +101,7 @@ class Task:
     """What a client asked for, as it is stored. schema.sql explains the columns.
 
     Attributes:
+        owner: who may see it; "" for nobody in particular, or `UNREADABLE_OWNER`.
         unreadable: columns whose stored value cannot be read; see `rows.task_from`.
     """
 
@@ -130,6 +134,7 @@ class Task:
     deadline_s: float | None = None
     files: tuple[JSONObject, ...] = ()
     estimated_cost_usd: float | None = None
+    owner: str = ""
     unreadable: tuple[str, ...] = ()
 
     @property
@@ -145,6 +150,10 @@ class Task:
     def as_posted(self) -> Task:
         """The task as it was right after it was added, for the reply to a repeated POST."""
         return dataclasses.replace(self, status=TaskStatus.QUEUED, progress=0.0)
+
+    def without_inputs(self) -> Task:
+        """The task as its clients watch it: they do not get the inputs, which may be long."""
+        return dataclasses.replace(self, input_data={}, provider_input={})
 
     @property
     def topic(self) -> str:
@@ -183,6 +192,7 @@ class Task:
             fingerprint=changes.get("fingerprint", self.fingerprint),
             deadline_s=changes.get("deadline_s", self.deadline_s),
             estimated_cost_usd=changes.get("estimated_cost_usd", self.estimated_cost_usd),
+            owner=self.owner,
         )
 
 
@@ -240,19 +250,18 @@ def task_summary(task: Task) -> JSONObject:
     }
 
 
-def task_document(task: Task, queue_position: int | None = None) -> JSONObject:
-    """The body of the answer to GET: the summary, the input, and the result or error.
+def task_list_entry(task: Task, *, with_owner: bool = False) -> JSONObject:
+    """A task in the answer to GET /api/tasks: everything but the input, which may be long.
 
     Keys without a value are left out, never null.
 
     Args:
-        queue_position: 1 for the next task to run; None unless the task is queued.
+        with_owner: whether to name the owner, which only operators see.
     """
     document = task_summary(task)
     document["updated_at"] = wire_time(task.updated_at)
-    document["input_data"] = task.input_data
-    if queue_position is not None:
-        document["queue_position"] = queue_position
+    if with_owner and task.owner not in {"", UNREADABLE_OWNER}:
+        document["owner"] = task.owner
     if task.estimated_cost_usd is not None:
         document["estimated_cost_usd"] = task.estimated_cost_usd
     if task.completed_at is not None:
@@ -263,4 +272,20 @@ def task_document(task: Task, queue_position: int | None = None) -> JSONObject:
         document["result_data"] = task.result_data
     if task.error_data is not None:
         document["error_data"] = task.error_data
+    return document
+
+
+def task_document(
+    task: Task, queue_position: int | None = None, *, with_owner: bool = False
+) -> JSONObject:
+    """The body of the answer to GET /api/tasks/{id}: `task_list_entry` and the input.
+
+    Args:
+        queue_position: 1 for the next task to run; None unless the task is queued.
+        with_owner: see `task_list_entry`.
+    """
+    document = task_list_entry(task, with_owner=with_owner)
+    document["input_data"] = task.input_data
+    if queue_position is not None:
+        document["queue_position"] = queue_position
     return document

@@ -1,4 +1,4 @@
-"""The task store: `TaskStore`, the conversion of rows, the queue limit, export and import.
+"""The task store: `TaskStore`, its reading part, the conversion of rows, export and import.
 
 Start with `task_store`. The SQLite database that it uses is in `sqlite/`.
 """

@@ -15,7 +15,7 @@ import msgspec
 
 from phoenix_compat.bounded import is_too_deep
 from phoenix_compat.tasks.model.clock import parse_time
-from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.model.task import UNREADABLE_OWNER, TaskStatus
 
 MAX_NAME_CHARS: Final = 1_024
 MAX_COUNT: Final = 2**31
@@ -69,6 +69,11 @@ def read_name(value: Any) -> str:
     if _UNPRINTABLE.search(value):
         raise _unreadable()
     return value
+
+
+def read_owner(value: Any) -> str:
+    """Read an owner: a name, or "" for nobody in particular."""
+    return value if value == "" and isinstance(value, str) else read_name(value)
 
 
 def read_json(value: Any) -> Any:
@@ -172,6 +177,7 @@ def _nullable(read: ColumnReader) -> ColumnReader:
 
 _TIME_EXPECTED: Final = 'a time like "2026-01-05T10:00:00.000Z"'
 _NAME_EXPECTED: Final = f"a text of 1 to {MAX_NAME_CHARS} characters on one line"
+OWNER_EXPECTED: Final = f"a text of at most {MAX_NAME_CHARS} characters on one line"
 _OBJECT_EXPECTED: Final = f"a JSON object, nested at most {_MAX_STORED_DEPTH} deep"
 _COUNT_EXPECTED: Final = f"a whole number from 0 to {MAX_COUNT}"
 _SHARE_EXPECTED: Final = "a number from 0 to 1"
@@ -222,8 +228,9 @@ TASK_COLUMNS: Final[dict[str, Column]] = {
     ),
     "files": Column(read_files, "a JSON list of stored files", ()),
     "estimated_cost_usd": _or_null(Column(_number(1e9), "a number from 0 to 1e9")),
+    "owner": Column(read_owner, OWNER_EXPECTED, UNREADABLE_OWNER),
 }
-"""Every column of `tasks` except `number`, which SQLite itself checks."""
+"""The columns of a task except `number`, which SQLite itself checks."""
 
 EVENT_COLUMNS: Final[dict[str, Column]] = {
     "seq": Column(_whole_number(1), "a whole number, 1 or more", 1),

@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 
+from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.task import Task, TaskId
 from phoenix_compat.tasks.model.task_types import TaskParams
+from phoenix_compat.tasks.store.columns import OWNER_EXPECTED, read_owner
 from phoenix_compat.tasks.store.rows import added_task, added_values
 
 
@@ -28,20 +30,37 @@ class NewTask:
     """A task that has an id but no number, because it is not stored yet.
 
     Attributes:
+        owner: see `Task.owner`.
         values: the parameters of `queries.ADD_TASK`.
+
+    Raises:
+        InvalidInputError: the owner could not be read after it is stored.
     """
 
-    __slots__ = ("_id", "_now", "_params", "values")
+    __slots__ = ("_id", "_now", "_params", "owner", "values")
 
-    def __init__(self, params: TaskParams, now: datetime) -> None:
+    def __init__(self, params: TaskParams, now: datetime, owner: str = "") -> None:
         self._params = params
         self._id = _new_task_id(now)
         self._now = now
-        self.values = added_values(params, self._id, now)
+        self.owner = checked_owner(owner)
+        self.values = added_values(params, self._id, now, owner)
 
     def task(self, number: int) -> Task:
         """The stored task, with the number that the database gave it."""
-        return added_task(self._params, self._id, number, self._now)
+        return added_task(self._params, self._id, number, self._now, self.owner)
+
+
+def checked_owner(owner: str) -> str:
+    """The owner, if it can be stored.
+
+    Raises:
+        InvalidInputError: it has several lines, or is too long.
+    """
+    try:
+        return read_owner(owner)
+    except ValueError:
+        raise InvalidInputError("owner", f"must be {OWNER_EXPECTED}") from None
 
 
 def _new_task_id(now: datetime) -> TaskId:

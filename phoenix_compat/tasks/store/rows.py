@@ -18,7 +18,9 @@ UNREADABLE = failure("internal_error")
 """The failure of a task whose row cannot be read."""
 
 
-def added_values(params: TaskParams, task_id: TaskId, now: datetime) -> dict[str, object]:
+def added_values(
+    params: TaskParams, task_id: TaskId, now: datetime, owner: str
+) -> dict[str, object]:
     """The parameters of `queries.ADD_TASK`."""
     return {
         "id": task_id,
@@ -30,11 +32,12 @@ def added_values(params: TaskParams, task_id: TaskId, now: datetime) -> dict[str
         "fingerprint": params.fingerprint,
         "deadline_s": params.deadline_s,
         "estimated_cost_usd": params.estimated_cost_usd,
+        "owner": owner,
         "now": stored_time(now),
     }
 
 
-def added_task(params: TaskParams, task_id: TaskId, number: int, now: datetime) -> Task:
+def added_task(params: TaskParams, task_id: TaskId, number: int, now: datetime, owner: str) -> Task:
     """The task that `added_values` stores, as `task_from` would read it."""
     created_at = truncate_to_ms(now)
     return Task(
@@ -51,6 +54,7 @@ def added_task(params: TaskParams, task_id: TaskId, number: int, now: datetime) 
         updated_at=created_at,
         deadline_s=params.deadline_s,
         estimated_cost_usd=params.estimated_cost_usd,
+        owner=owner,
     )
 
 

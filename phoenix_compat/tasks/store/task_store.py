@@ -1,4 +1,4 @@
-"""Stores tasks: adds them, reads them, and moves them from state to state.
+"""Stores tasks: adds them, and moves them from state to state. `task_reader` reads them.
 
 A change and its event are written in one transaction. When two callers move the same task, the
 first one wins and the other gets None. Running tasks and announcing changes is the worker's job.
@@ -8,48 +8,45 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Unpack
 
-from phoenix_compat.tasks.model.clock import Clock, parse_time, stored_time
+from phoenix_compat.tasks.model.clock import Clock, stored_time
 from phoenix_compat.tasks.model.errors import (
+    InvalidInputError,
     KeyReusedError,
     NotFailedError,
     PredictionTakenError,
     TaskNotFoundError,
     UnreadableTaskError,
 )
-from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskEvent, TaskId, TaskStatus
+from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskParams
 from phoenix_compat.tasks.store.columns import CANCEL_REQUESTED
-from phoenix_compat.tasks.store.new_task import IdempotencyKey, NewTask
+from phoenix_compat.tasks.store.new_task import IdempotencyKey, NewTask, checked_owner
 from phoenix_compat.tasks.store.queue_limit import QueueLimit
 from phoenix_compat.tasks.store.rows import (
-    event_from,
     event_values,
-    file_hashes,
     moved_values,
     prediction_values,
     set_aside_values,
-    task_from,
 )
 from phoenix_compat.tasks.store.sqlite import queries
 from phoenix_compat.tasks.store.sqlite.database import Database
-from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
-from phoenix_compat.tasks.store.unreadable_rows import UnreadableRowReporter
+from phoenix_compat.tasks.store.task_reader import NEWEST, PageOfTasks, TaskReader, tomorrow
 
-__all__ = ["KEY_RETENTION", "MAX_QUEUED", "NEWEST", "IdempotencyKey", "TaskStore"]
+__all__ = ["KEY_RETENTION", "MAX_QUEUED", "NEWEST", "IdempotencyKey", "PageOfTasks", "TaskStore"]
 
 MAX_QUEUED = 10_000
 KEY_RETENTION = timedelta(hours=24)
 """How long an Idempotency-Key is remembered."""
+ADOPTED_AT_ONCE = 1_000
+"""How many tasks `adopt` changes in one transaction."""
 _IS_TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
-NEWEST = 2**62
-"""A number above that of every task: a list that starts here starts at the newest task."""
 
 
-class TaskStore(SQLiteStore):
+class TaskStore(TaskReader):
     """All tasks of this server, in one SQLite file.
 
     Args:
@@ -59,78 +56,98 @@ class TaskStore(SQLiteStore):
     def __init__(self, database: Database | None, clock: Clock) -> None:
         super().__init__(database, clock)
         self._queue_limit = QueueLimit()
-        self._unreadable_rows = UnreadableRowReporter()
 
-    async def add(self, params: TaskParams, *, max_queued: int = MAX_QUEUED) -> Task:
-        """Put a new task at the end of the queue; it is durable when this returns.
+    async def add(
+        self, params: TaskParams, *, owner: str = "", max_queued: int = MAX_QUEUED
+    ) -> Task:
+        """Put a new task at the end of its owner's queue; it is durable when this returns.
 
         Raises:
-            QueueFullError: `max_queued` tasks are waiting already.
+            InvalidInputError: the owner has several lines, or is too long.
+            QueueFullError: the queue is full; see QueueLimit.
             StoreUnavailableError: nothing was written.
         """
-        new = NewTask(params, self._clock.now())
+        new = NewTask(params, self._clock.now(), owner)
         return await self._database.write(lambda connection: self._add(connection, new, max_queued))
 
     async def add_once(
-        self, params: TaskParams, idempotency_key: IdempotencyKey, *, max_queued: int = MAX_QUEUED
+        self,
+        params: TaskParams,
+        idempotency_key: IdempotencyKey,
+        *,
+        owner: str = "",
+        max_queued: int = MAX_QUEUED,
     ) -> tuple[Task, bool]:
-        """Put a new task at the end of the queue, unless the key already has a task.
+        """Put a new task at the end of its owner's queue, unless the key already has a task.
 
         Key and task are written in one transaction, so concurrent requests with the same key add
-        one task. A key is forgotten after `KEY_RETENTION`.
+        one task. Each owner has keys of its own. A key is forgotten after `KEY_RETENTION`.
 
         Returns:
             The key's current task, and whether it existed before.
 
         Raises:
+            InvalidInputError: the owner has several lines, or is too long.
             KeyReusedError: the key was used before, with a different body.
-            QueueFullError: `max_queued` tasks are waiting already.
+            QueueFullError: the queue is full; see QueueLimit.
             StoreUnavailableError: nothing was written.
         """
         now = self._clock.now()
-        new = NewTask(params, now)
-        key = idempotency_key.key
+        new = NewTask(params, now, owner)
+        key = {"owner": owner, "key": idempotency_key.key}
 
         def work(connection: sqlite3.Connection) -> tuple[Task, bool]:
-            old = {"before": stored_time(now - KEY_RETENTION), "tomorrow": _tomorrow(now)}
+            old = {"before": stored_time(now - KEY_RETENTION), "tomorrow": tomorrow(now)}
             connection.execute(queries.DELETE_OLD_KEYS, old)
-            for row in connection.execute(queries.GET_KEY, (key,)):
+            for row in connection.execute(queries.GET_KEY, key):
                 if row["body_fingerprint"] != idempotency_key.body_fingerprint:
-                    raise KeyReusedError(key)
-                for found in connection.execute(queries.GET_TASK, (row["task_id"],)):
+                    raise KeyReusedError(idempotency_key.key)
+                task_of_key = {"id": row["task_id"], "owner": owner}
+                for found in connection.execute(queries.GET_TASK.own, task_of_key):
                     return self._read(found), True
-                connection.execute(queries.DELETE_KEY, (key,))
+                connection.execute(queries.DELETE_KEY, key)
             task = self._add(connection, new, max_queued)
-            values = (key, idempotency_key.body_fingerprint, task.id, stored_time(now))
+            values = {
+                **key,
+                "body_fingerprint": idempotency_key.body_fingerprint,
+                "task_id": task.id,
+                "now": stored_time(now),
+            }
             connection.execute(queries.ADD_KEY, values)
             return task, False
 
         return await self._database.write(work)
 
     async def retry(
-        self, task_id: str, params: TaskParams, *, max_queued: int = MAX_QUEUED
+        self,
+        task_id: str,
+        params: TaskParams,
+        *,
+        owner: str | None = None,
+        max_queued: int = MAX_QUEUED,
     ) -> Task:
         """Queue a failed task again, in a new cycle without anything of the last one.
 
         Args:
+            owner: None for a task of anybody.
             params: from the task's input, since the last cycle may have used a fallback model.
 
         Raises:
-            TaskNotFoundError: there is no task with this id.
+            TaskNotFoundError: the owner has no task with this id.
             NotFailedError: it is processing or completed.
             UnreadableTaskError: its row cannot be read.
-            QueueFullError: `max_queued` tasks are waiting already.
+            QueueFullError: the queue is full; see QueueLimit.
             StoreUnavailableError: nothing was written.
         """
         now = self._clock.now()
 
         def work(connection: sqlite3.Connection) -> Task:
-            task = self._task(connection, task_id)
+            task = self._task(connection, task_id, owner)
             if task.unreadable:
                 raise UnreadableTaskError(task.id, task.unreadable)
             if task.status is not TaskStatus.FAILED:
                 raise NotFailedError(task.id, task.status.wire)
-            self._queue_limit.reserve(connection, max_queued)
+            self._queue_limit.reserve(connection, max_queued, task.owner)
             retried = task.moved(
                 TaskStatus.QUEUED,
                 now,
@@ -143,78 +160,6 @@ class TaskStore(SQLiteStore):
             return self._task(connection, task.id)
 
         return await self._database.write(work)
-
-    async def get(self, task_id: str) -> Task | None:
-        """The task with this id; None when there is none."""
-        rows = await self._database.read(queries.GET_TASK, (task_id,))
-        return self._read(rows[0]) if rows else None
-
-    async def by_prediction(self, prediction_id: str) -> Task | None:
-        """The task that has this prediction now; None when no task has it (any more)."""
-        rows = await self._database.read(queries.GET_BY_PREDICTION, (prediction_id,))
-        return self._read(rows[0]) if rows else None
-
-    async def unclaimed_predictions(self, ids: Collection[str]) -> frozenset[str]:
-        """Which of these predictions no task has or had."""
-        rows = await self._database.read(
-            queries.UNCLAIMED_PREDICTIONS, {"ids": json.dumps(sorted(ids))}
-        )
-        return frozenset(str(row[0]) for row in rows)
-
-    async def queue_position(self, task_id: str) -> int | None:
-        """A queued task's position, 1 for the next one to run; None when it is not queued."""
-        ((position,),) = await self._database.read(queries.QUEUE_POSITION, (task_id,))
-        return position or None
-
-    async def list(
-        self,
-        *,
-        statuses: Collection[TaskStatus] = frozenset(TaskStatus),
-        limit: int = 50,
-        before: int = NEWEST,
-    ) -> list[Task]:
-        """Tasks, newest first.
-
-        Args:
-            before: only tasks with smaller numbers: the last number of the previous page.
-        """
-        params: dict[str, object] = {"limit": limit, "before": before}
-        if statuses == frozenset(TaskStatus):
-            rows = await self._database.read(queries.LIST_ALL_TASKS, params)
-        else:
-            params["statuses"] = json.dumps(sorted(statuses))
-            rows = await self._database.read(queries.LIST_TASKS, params)
-        return [self._read(row) for row in rows]
-
-    async def events(
-        self, task_id: str, *, after: int = 0, limit: int = 100
-    ) -> Sequence[TaskEvent]:
-        """A task's history, oldest first; empty when there is no such task."""
-        params = {"task_id": task_id, "after": after, "limit": limit}
-        rows = await self._database.read(queries.LIST_EVENTS, params)
-        events = [event_from(row) for row in rows]
-        self._unreadable_rows.report_events(events)
-        return events
-
-    async def due(self, limit: int) -> Sequence[Task]:
-        """The queued tasks that may start now, oldest first."""
-        now = self._clock.now()
-        params = {"now": stored_time(now), "tomorrow": _tomorrow(now), "limit": limit}
-        return [self._read(row) for row in await self._database.read(queries.DUE_TASKS, params)]
-
-    async def next_due(self) -> datetime | None:
-        """The time when the next waiting task may start; None when no task has to wait."""
-        now = self._clock.now()
-        params = {"now": stored_time(now), "tomorrow": _tomorrow(now)}
-        ((text,),) = await self._database.read(queries.NEXT_DUE, params)
-        return None if text is None else parse_time(text)
-
-    async def unfinished(self) -> Sequence[Task]:
-        """Tasks that are submitting or running, oldest first; for the start of a server.
-
-        Tasks in an unknown state are among them, as failed.
-        """
-        return [self._read(row) for row in await self._database.read(queries.UNFINISHED_TASKS)]
 
     async def move(self, task: Task, to: TaskStatus, **changes: Unpack[TaskChanges]) -> Task | None:
         """Move a task from its state to another, with an event, in one transaction.
@@ -263,19 +208,23 @@ class TaskStore(SQLiteStore):
 
         return await self._database.write(work)
 
-    async def request_cancel(self, task_id: str) -> Task:
+    async def request_cancel(self, task_id: str, *, owner: str | None = None) -> Task:
         """Record that a client wants to cancel a task; a finished task is not changed.
 
         A repeated request changes nothing. The worker carries out the cancel.
 
+        Args:
+            owner: None for a task of anybody.
+
         Raises:
-            TaskNotFoundError: there is no task with this id.
+            TaskNotFoundError: the owner has no task with this id.
         """
         now = self._clock.now()
 
         def work(connection: sqlite3.Connection) -> Task:
-            cursor = connection.execute(queries.REQUEST_CANCEL, {"id": task_id})
-            task = self._task(connection, task_id)
+            values = {"id": task_id, "owner": owner}
+            cursor = connection.execute(queries.REQUEST_CANCEL.of(owner), values)
+            task = self._task(connection, task_id, owner)
             if cursor.rowcount == 1 and not task.is_set_aside:
                 _add_event(connection, task, CANCEL_REQUESTED, now)
             return task
@@ -305,18 +254,33 @@ class TaskStore(SQLiteStore):
 
         return await self._database.write(work)
 
-    async def ended_before(self, at: datetime, limit: int) -> dict[int, frozenset[str]]:
-        """The oldest tasks that ended before a time: number -> sha256 of its stored files."""
-        rows = await self._database.read(queries.ENDED_BEFORE, {**self._ended(at), "limit": limit})
-        return {int(row["number"]): file_hashes(row["files"]) for row in rows}
+    async def adopt(self, owner: str) -> int:
+        """Give all tasks of nobody in particular, with their idempotency keys, to an owner.
 
-    async def shared_hashes(
-        self, hashes: Collection[str], numbers: Collection[int]
-    ) -> frozenset[str]:
-        """Which of these files are also files of tasks other than these."""
-        params = {"hashes": json.dumps(sorted(hashes)), "numbers": json.dumps(sorted(numbers))}
-        rows = await self._database.read(queries.SHARED_HASHES, params)
-        return frozenset(str(row[0]) for row in rows)
+        They are given in parts, so that other writes need not wait long. If it is interrupted, a
+        repeated call gives the rest. Where the owner has used a key too, its own task keeps it.
+
+        Returns:
+            How many tasks were given.
+
+        Raises:
+            InvalidInputError: the owner is empty, has several lines, or is too long.
+            StoreUnavailableError: the rest was not given.
+        """
+        if not checked_owner(owner):
+            raise InvalidInputError("owner", "must not be empty")
+        params = {"owner": owner, "limit": ADOPTED_AT_ONCE}
+
+        def give(connection: sqlite3.Connection) -> int:
+            connection.execute(queries.ADOPT_KEYS, params)
+            return connection.execute(queries.ADOPT_TASKS, params).rowcount
+
+        adopted = 0
+        while True:
+            given = await self._database.write(give)
+            adopted += given
+            if given < ADOPTED_AT_ONCE:
+                return adopted
 
     async def delete_ended(self, numbers: Collection[int], before: datetime) -> int:
         """Delete those of these tasks that ended before a time.
@@ -332,30 +296,17 @@ class TaskStore(SQLiteStore):
             lambda connection: connection.execute(queries.DELETE_TASKS, params).rowcount
         )
 
-    def _ended(self, before: datetime) -> dict[str, object]:
-        return {"before": stored_time(before), "tomorrow": _tomorrow(self._clock.now())}
-
-    def _read(self, row: sqlite3.Row) -> Task:
-        task = task_from(row)
-        if task.unreadable:
-            self._unreadable_rows.report(task)
-        return task
-
-    def _task(self, connection: sqlite3.Connection, task_id: str) -> Task:
-        for row in connection.execute(queries.GET_TASK, (task_id,)):
+    def _task(self, connection: sqlite3.Connection, task_id: str, owner: str | None = None) -> Task:
+        values = {"id": task_id, "owner": owner}
+        for row in connection.execute(queries.GET_TASK.of(owner), values):
             return self._read(row)
         raise TaskNotFoundError(task_id)
 
     def _add(self, connection: sqlite3.Connection, new: NewTask, max_queued: int) -> Task:
-        self._queue_limit.reserve(connection, max_queued)
+        self._queue_limit.reserve(connection, max_queued, new.owner)
         number = connection.execute(queries.ADD_TASK, new.values).lastrowid or 0
         connection.execute(queries.ADD_FIRST_EVENT, new.values)
         return new.task(number)
-
-
-def _tomorrow(now: datetime) -> str:
-    """An upper bound of stored times: later ones come from a wrong clock or a broken row."""
-    return stored_time(now + timedelta(days=1))
 
 
 def _add_event(

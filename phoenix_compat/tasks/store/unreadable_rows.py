@@ -25,8 +25,8 @@ class UnreadableRowReporter:
         self._reported: OrderedDict[str, None] = OrderedDict()
 
     def report(self, task: Task) -> None:
-        """Log the row of a task that has unreadable columns."""
-        if self._is_new(f"{task.number}"):
+        """Log the row of a task if it has unreadable columns."""
+        if task.unreadable and self._is_new(f"{task.number}"):
             columns, shown_as = list(task.unreadable), task.status.value
             log.error("task.unreadable", task_id=task.id, columns=columns, shown_as=shown_as)
 

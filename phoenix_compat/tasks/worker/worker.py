@@ -1,4 +1,6 @@
-"""The worker: takes queued tasks in order, a limited number at once, and runs each to its end.
+"""The worker: takes queued tasks, a limited number at once, and runs each to its end.
+
+The owners of the queued tasks take turns, and each owner's tasks are taken in order.
 
 It sleeps until a task arrives, a slot is free or a wait is over. A bug in one task, or a row that
 cannot be read, ends that task and no other. Tasks that are unfinished when the worker stops
@@ -12,7 +14,7 @@ import dataclasses
 import math
 import random
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -121,7 +123,12 @@ class Worker:
             StoreUnavailableError: the store cannot be read.
         """
         self._has_crashed = False
-        self._unfinished.extend(await self._store.unfinished())
+        unfinished = await self._store.unfinished()
+        self._unfinished.extend(unfinished)
+        if unfinished:
+            # The turns of the owners go on where the earlier process stopped.
+            latest = max(unfinished, key=lambda task: task.submitted_at or task.created_at)
+            self._store.served_owner = latest.owner
         self.dispatcher.start()
 
     async def stop(self) -> None:
@@ -152,16 +159,19 @@ class Worker:
         """Tell the dispatcher that a task was added; a call without a new task does no harm."""
         self._wake.set()
 
-    async def cancel(self, task_id: str) -> Task:
+    async def cancel(self, task_id: str, *, owner: str | None = None) -> Task:
         """Request that a task be canceled; a queued one ends at once.
 
         If the result arrives before the cancel, it is kept: it is already paid for.
 
+        Args:
+            owner: None for a task of anybody.
+
         Raises:
-            TaskNotFoundError: no task has this id.
+            TaskNotFoundError: the owner has no task with this id.
             StoreUnavailableError: the request was not stored.
         """
-        task = await self._store.request_cancel(task_id)
+        task = await self._store.request_cancel(task_id, owner=owner)
         if task.is_set_aside:
             task = await self._context.recorder.set_aside(task)
         if task.status is TaskStatus.QUEUED:
@@ -241,6 +251,7 @@ class Worker:
             if (wait_s := self._context.create_limiter.wait_s()) > 0:
                 return None if wait_s == math.inf else max(wait_s, MIN_WAIT_S)
             await self._begin_or_abandon(task, is_resumed=False)
+            self._store.served_owner = task.owner
         if self._free_slots <= 0:
             return None
         next_due = await self._store.next_due()
@@ -249,23 +260,26 @@ class Worker:
         return max((next_due - self._clock.now()).total_seconds(), MIN_WAIT_S)
 
     async def _due(self) -> Sequence[Task]:
-        """The tasks that may start now, the longest-waiting first.
+        """The tasks that may start now, in the order of the queue.
 
         While the circuit is open, tasks that have not sent a probe yet come first.
         """
         failed_probes = self._context.failed_probes
         if self._context.create_limiter.breaker.reason is None:
             failed_probes.clear()
-        due = await self._readable_due(self._options.concurrency + len(failed_probes))
+        limit = self._options.concurrency + len(failed_probes)
+        due = await self._readable(self._store.due, limit)
         if not failed_probes:
             return due
         position = {task_id: number for number, task_id in enumerate(failed_probes, start=1)}
         return sorted(due, key=lambda task: position.get(task.id, 0))
 
-    async def _readable_due(self, limit: int) -> Sequence[Task]:
-        """The tasks that may start now; those whose rows cannot be read are set aside first."""
+    async def _readable(
+        self, read: Callable[[int], Awaitable[Sequence[Task]]], limit: int
+    ) -> Sequence[Task]:
+        """Queued tasks that may start now; those whose rows cannot be read are set aside first."""
         while True:
-            due = await self._store.due(limit + len(self._abandoned))
+            due = await read(limit + len(self._abandoned))
             candidates = [task for task in due if task.id not in self._abandoned]
             unreadable = [task for task in candidates if task.is_set_aside]
             for task in unreadable:
@@ -284,7 +298,7 @@ class Worker:
         breaker, patience_s = self._context.create_limiter.breaker, self._options.breaker.patience_s
         while breaker.reason is not None and breaker.open_s >= patience_s:
             since = self._clock.now() - timedelta(seconds=patience_s)
-            due = await self._readable_due(self._options.concurrency * 2)
+            due = await self._readable(self._store.longest_waiting, self._options.concurrency * 2)
             overdue = [one for one in due if one.created_at <= since and one.id not in self._runs]
             for task in overdue:
                 await self._context.recorder.fail(task, failure(breaker.reason))

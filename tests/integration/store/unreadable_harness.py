@@ -90,6 +90,7 @@ UNREADABLE_VALUES: Final[dict[str, tuple[Any, ...]]] = {
     "deadline_s": (0, -1.0, 1e300, float("inf"), SECRET, b"5", NOT_UTF8),
     "files": (*_FILES, *_JSON, None),
     "estimated_cost_usd": (-1.0, float("inf"), SECRET, b"5", NOT_UTF8),
+    "owner": (*(name for name in _NAMES if name != ""), None),
 }
 """Column of `tasks` -> values that cannot be read."""
 

@@ -1,9 +1,12 @@
-"""The SQL statements of the store."""
+"""The SQL statements of the store, except those of `list_queries` and `queue_queries`."""
 
 from __future__ import annotations
 
+from phoenix_compat.tasks.store.sqlite.list_queries import COLUMNS_WITHOUT_INPUTS
+from phoenix_compat.tasks.store.sqlite.scoped import with_id
 
-def _is_time(column: str) -> str:
+
+def is_time(column: str) -> str:
     """SQL: whether a column holds a valid time.
 
     Compared as text, "2026-99-99…" or "zzzz" would be later than every time.
@@ -20,27 +23,20 @@ def _is_time(column: str) -> str:
 
 ADD_TASK = """
 INSERT INTO tasks (id, type, task_type, model, input, provider_input, fingerprint, status,
-                   progress, deadline_s, estimated_cost_usd, created_at, updated_at)
+                   progress, deadline_s, estimated_cost_usd, owner, created_at, updated_at)
 VALUES (:id, :type, :task_type, :model, :input, :provider_input, :fingerprint, 'queued',
-        0.0, :deadline_s, :estimated_cost_usd, :now, :now)
+        0.0, :deadline_s, :estimated_cost_usd, :owner, :now, :now)
 """
 """Add a task at the end of the queue."""
 
-COUNT_QUEUED = "SELECT count(*) FROM tasks WHERE status = 'queued'"
-"""How many tasks are queued."""
-
-QUEUE_POSITION = """
-SELECT count(*) FROM tasks
-WHERE status = 'queued'
-  AND number <= (SELECT number FROM tasks WHERE id = ? AND status = 'queued')
+GET_KEY = """
+SELECT body_fingerprint, task_id FROM idempotency_keys WHERE owner = :owner AND key = :key
 """
-"""A queued task's position, from 1; 0 when the task is not queued."""
-
-GET_KEY = "SELECT body_fingerprint, task_id FROM idempotency_keys WHERE key = ?"
-"""The task of an idempotency key."""
+"""The task of an owner's idempotency key."""
 
 ADD_KEY = """
-INSERT INTO idempotency_keys (key, body_fingerprint, task_id, created_at) VALUES (?, ?, ?, ?)
+INSERT INTO idempotency_keys (owner, key, body_fingerprint, task_id, created_at)
+VALUES (:owner, :key, :body_fingerprint, :task_id, :now)
 """
 """Add an idempotency key with its task."""
 
@@ -49,42 +45,25 @@ DELETE_OLD_KEYS = (
 )
 """Delete keys that are old or have an invalid time."""
 
-DELETE_KEY = "DELETE FROM idempotency_keys WHERE key = ?"
+DELETE_KEY = "DELETE FROM idempotency_keys WHERE owner = :owner AND key = :key"
 """Delete a key, because its task no longer exists."""
 
-GET_TASK = "SELECT * FROM tasks WHERE id = ?"
+_OWNERLESS = "SELECT number FROM tasks WHERE owner = '' ORDER BY number LIMIT :limit"
+
+ADOPT_KEYS = f"""
+UPDATE OR IGNORE idempotency_keys INDEXED BY idempotency_keys_by_task SET owner = :owner
+WHERE owner = '' AND task_id IN (SELECT id FROM tasks WHERE number IN ({_OWNERLESS}))
+"""  # noqa: S608 - our own text
+"""Give the keys of the tasks of ADOPT_TASKS to an owner, except those that the owner has too."""
+
+ADOPT_TASKS = f"UPDATE tasks SET owner = :owner WHERE number IN ({_OWNERLESS})"  # noqa: S608 - our own text
+"""Give some tasks of nobody in particular to an owner, the oldest first."""
+
+GET_TASK = with_id("SELECT * FROM tasks WHERE {task}")
 """The task with an id."""
 
-LIST_TASKS = """
-SELECT * FROM tasks
-WHERE number < :before AND status IN (SELECT value FROM json_each(:statuses))
-ORDER BY number DESC LIMIT :limit
-"""
-"""The newest tasks in some states with a smaller number than `before`."""
-
-LIST_ALL_TASKS = """
-SELECT * FROM tasks WHERE number < :before ORDER BY number DESC LIMIT :limit
-"""
-"""The newest tasks in any state with a smaller number than `before`."""
-
-DUE_TASKS = f"""
-SELECT * FROM tasks
-WHERE status = 'queued'
-  AND (not_before IS NULL OR not_before <= :now OR not_before > :tomorrow
-       OR NOT {_is_time("not_before")})
-ORDER BY number LIMIT :limit
-"""  # noqa: S608 - our own text
-"""The oldest queued tasks that may start now.
-
-No task ever has to wait for a day. A later `not_before` comes from a wrong clock and is ignored.
-"""
-
-NEXT_DUE = f"""
-SELECT min(not_before) FROM tasks
-WHERE status = 'queued' AND not_before > :now AND not_before <= :tomorrow
-  AND {_is_time("not_before")}
-"""  # noqa: S608 - our own text
-"""The time when the next waiting task may start."""
+GET_SUMMARY = with_id(f"SELECT {COLUMNS_WITHOUT_INPUTS} FROM tasks WHERE {{task}}")  # noqa: S608 - our own text
+"""The task with an id, without its inputs."""
 
 UNFINISHED_TASKS = """
 SELECT * FROM tasks
@@ -149,10 +128,10 @@ WHERE id = :id AND status = 'running' AND progress < :progress
 """
 """Raise a running task's progress."""
 
-REQUEST_CANCEL = """
+REQUEST_CANCEL = with_id("""
 UPDATE tasks SET cancel_requested = 1
-WHERE id = :id AND cancel_requested IS NOT 1 AND status IN ('queued', 'submitting', 'running')
-"""
+WHERE {task} AND cancel_requested IS NOT 1 AND status IN ('queued', 'submitting', 'running')
+""")
 """Record that a client wants to cancel a task; the worker carries it out."""
 
 ADD_EVENT = """
@@ -169,18 +148,19 @@ VALUES (:id, 1, 'queued', 'queued', 0.0, :now)
 """
 """Add the first event of a new task; takes the parameters of ADD_TASK."""
 
-LIST_EVENTS = """
+LIST_EVENTS = with_id("""
 SELECT * FROM events
-WHERE task_id = :task_id AND seq > :after AND seq <= 1 << 31 AND typeof(seq) = 'integer'
+WHERE task_id = (SELECT id FROM tasks WHERE {task})
+  AND seq > :after AND seq <= 1 << 31 AND typeof(seq) = 'integer'
 ORDER BY seq LIMIT :limit
-"""
+""")
 """A task's events after a number; events with an invalid `seq` are left out."""
 
 _ENDED_BEFORE = f"""
 status IN ('completed', 'failed')
 AND CASE WHEN completed_at BETWEEN :before AND :tomorrow THEN 0
-         WHEN {_is_time("completed_at")} THEN completed_at < :before
-         ELSE {_is_time("updated_at")} AND updated_at < :before END
+         WHEN {is_time("completed_at")} THEN completed_at < :before
+         ELSE {is_time("updated_at")} AND updated_at < :before END
 """
 """SQL: whether a task ended before a time. An invalid `completed_at` is replaced by `updated_at`.
 

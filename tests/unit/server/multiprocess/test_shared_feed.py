@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,19 +30,25 @@ __all__ = ["folder"]
 
 
 class FakeTasks:
-    """A store and a worker in one: tasks in a dict, and a list of those that were canceled."""
+    """A store and a worker in one: tasks in a dict, and lists of what was read and canceled."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
         self.canceled: list[str] = []
+        self.reads: list[tuple[str, str | None]] = []
 
-    async def get(self, task_id: str) -> Task | None:
+    async def get(
+        self, task_id: str, *, owner: str | None = None, with_inputs: bool = True
+    ) -> Task | None:
         """See TaskStore."""
-        return self.tasks.get(task_id)
+        del with_inputs
+        self.reads.append((task_id, owner))
+        task = self.tasks.get(task_id)
+        return task if task is not None and owner in {None, task.owner} else None
 
-    async def cancel(self, task_id: str) -> Task:
+    async def cancel(self, task_id: str, *, owner: str | None = None) -> Task:
         """See Worker."""
-        if task_id not in self.tasks:
+        if await self.get(task_id, owner=owner) is None:
             raise TaskNotFoundError(task_id)
         self.canceled.append(task_id)
         return self.tasks[task_id]
@@ -129,6 +136,29 @@ async def test_another_process_reads_and_cancels_through_the_leader(folder: Path
         assert fake_tasks.canceled == [at(0.0).id]
         with pytest.raises(TaskNotFoundError):
             await other.feed.cancel("none")
+
+
+async def test_another_owners_task_is_not_found_over_the_bus(folder: Path) -> None:
+    """Reads and cancels carry the owner; a remembered task of another is looked up as a missing."""
+    fake_tasks = FakeTasks()
+    task = dataclasses.replace(at(0.3), owner="ada")
+    fake_tasks.tasks[task.id] = task
+    async with two_nodes(folder, fake_tasks) as (leading, other):
+        other.watch(task)
+        leading.feed.announce(task)
+        await other.next()
+
+        for node in (leading, other):
+            fake_tasks.reads.clear()
+            assert await node.feed.read(task.id, "bob") is None
+            assert await node.feed.read("none", "bob") is None
+            assert fake_tasks.reads == [(task.id, "bob"), ("none", "bob")]
+            with pytest.raises(TaskNotFoundError):
+                await node.feed.cancel(task.id, owner="bob")
+            assert fake_tasks.canceled == []
+            assert (await node.feed.read(task.id, "ada")) == task.without_inputs()
+        await other.feed.cancel(task.id, owner="ada")
+        assert fake_tasks.canceled == [task.id]
 
 
 async def test_a_lost_announcement_loses_no_result(folder: Path) -> None:

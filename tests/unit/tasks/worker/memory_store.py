@@ -32,8 +32,11 @@ class MemoryStore(TaskStore):
         self.task = task
         self.during: dict[str, Callable[[], None]] = {}
 
-    async def get(self, task_id: str) -> Task | None:
+    async def get(
+        self, task_id: str, *, owner: str | None = None, with_inputs: bool = True
+    ) -> Task | None:
         """See `TaskStore`."""
+        assert (owner, with_inputs) == (None, True)
         self._interrupt("get")
         return self.task if task_id == self.task.id else None
 

@@ -1,0 +1,253 @@
+"""Two owners on the whole server: no route and no event shows or changes what is the other's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from phoenix_compat.emulator import Emulator, EmulatorSettings
+from phoenix_compat.server.channel.task_channel import TaskChannel
+from phoenix_compat.server.main import open_app
+from tests.integration.ownership.ownership_harness import (
+    ADA,
+    BOB,
+    MISSING_ID,
+    SECRET_PROMPT,
+    as_owner,
+    open_socket,
+    with_several_owners,
+)
+from tests.integration.store.unreadable_harness import until
+from tests.integration.task_server import SPEED, settings_for
+from tests.patience import patient
+from tests.serving import serving
+from tests.wire import OK, UNMATCHED
+
+BODY: Final = {"input_data": {"type": "image", "prompt": SECRET_PROMPT}}
+
+BY_ID: Final = {
+    "GET /api/tasks/{task_id}",
+    "GET /api/tasks/{task_id}/events",
+    "POST /api/tasks/{task_id}/cancel",
+    "POST /api/tasks/{task_id}/retry",
+}
+"""The answer is the same for another's task and for a missing one."""
+LISTS: Final = {"GET /api/tasks"}
+"""The answer has nothing of another's."""
+CREATES: Final = {"POST /api/tasks"}
+"""The same Idempotency-Key of another makes another task."""
+PUBLIC: Final = {"GET /", "GET /healthz", "GET /readyz"}
+"""The answer is the same for everybody, and has nothing of anybody's."""
+CAPABILITIES: Final = {
+    "GET /files/{name}",
+    "GET /files/thumbnails/{name}",
+    "POST /webhooks/replicate",
+}
+"""Whoever knows the hash of a file, or the tag and the signature of a webhook, may use it."""
+CHANNELS: Final = {"* /socket/websocket", "* /socket/longpoll"}
+"""The tests of the channel's events cover these."""
+
+ALL: Final = BY_ID | LISTS | CREATES | PUBLIC | CAPABILITIES | CHANNELS
+
+
+@dataclass
+class WholeServer:
+    """The task server with two owners, and a task of Ada that stands still at the emulator."""
+
+    app: web.Application
+    url: str
+    http: aiohttp.ClientSession
+    task_id: str
+
+    async def ask(self, owner: str, method: str, path: str, **more: Any) -> tuple[int, str]:
+        """Send a request of an owner; returns the status and text of the response."""
+        headers = as_owner(owner) | more.pop("headers", {})
+        async with self.http.request(method, self.url + path, headers=headers, **more) as answer:
+            return answer.status, await answer.text()
+
+    async def is_running(self) -> bool:
+        """Whether Ada's task has a prediction, so that it does not change any more by itself."""
+        return '"state":"running"' in (await self.ask(ADA, "GET", f"/api/tasks/{self.task_id}"))[1]
+
+    async def until_ada_sees(self, text: str) -> None:
+        """Wait until the channel of Ada's task sends something with this text."""
+        wire = await open_socket(self.url, ADA)
+        await wire.join(f"task:{self.task_id}")
+        async with asyncio.timeout(patient(20.0)):
+            while text not in await wire.recv_text():
+                pass
+        await wire.close()
+
+    async def everything_of_ada(self) -> list[Any]:
+        """The task of Ada and its history, as Ada sees them, without the rising progress."""
+        path = f"/api/tasks/{self.task_id}"
+        answers = [await self.ask(ADA, "GET", one) for one in (path, f"{path}/events")]
+        documents = [json.loads(text) for _, text in answers]
+        return [{**documents[0], "progress": 0, "updated_at": ""}, documents[1]]
+
+
+@pytest.fixture
+async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WholeServer]:
+    """The whole server, with all its routes."""
+    with_several_owners(monkeypatch)
+    async with Emulator(EmulatorSettings(speed=SPEED)) as replicate:
+        replicate.state.clock.scale(0.0)
+        settings = settings_for(
+            tmp_path,
+            replicate_api_token="r8_test",
+            replicate_base_url=replicate.base_url,
+            public_url="https://pictures.example",
+        )
+        async with (
+            open_app(settings) as app,
+            serving(app) as url,
+            aiohttp.ClientSession() as http,
+        ):
+            headers = as_owner(ADA) | {"Idempotency-Key": "once"}
+            async with http.post(f"{url}/api/tasks", json=BODY, headers=headers) as posted:
+                task_id = (await posted.json())["task_id"]
+            server = WholeServer(app, url, http, task_id)
+            await until(server.is_running)
+            yield server
+
+
+def tells_nothing(text: str, server: WholeServer) -> bool:
+    """Whether a text has neither the id, nor the prompt, nor the owner of Ada's task."""
+    return not any(word in text for word in (server.task_id, SECRET_PROMPT, ADA))
+
+
+def routes_of(app: web.Application) -> set[str]:
+    """Every route as "METHOD /path"."""
+    found = set()
+    for route in app.router.routes():
+        info = route.get_info()
+        if route.method != "HEAD":
+            found.add(f"{route.method} {info.get('path') or info.get('formatter')}")
+    return found
+
+
+async def test_every_route_has_its_test(server: WholeServer) -> None:
+    """A new route must be added to one of the sets above, and so to its test."""
+    assert routes_of(server.app) == ALL
+
+
+@pytest.mark.parametrize("route", sorted(BY_ID))
+async def test_another_owners_task_is_like_a_missing_one(server: WholeServer, route: str) -> None:
+    """Status and body are the same, and the task is as it was."""
+    method, pattern = route.split(" ")
+    before = await server.everything_of_ada()
+
+    foreign, missing = [
+        await server.ask(BOB, method, pattern.format(task_id=task_id))
+        for task_id in (server.task_id, MISSING_ID)
+    ]
+
+    assert foreign == missing
+    assert foreign[0] == 404
+    assert await server.everything_of_ada() == before
+    own = await server.ask(ADA, method, pattern.format(task_id=server.task_id))
+    assert own[0] in {200, 202, 409}
+
+
+@pytest.mark.parametrize("query", ["", "?status=processing", "?status=running", "?limit=1"])
+async def test_a_list_has_nothing_of_anothers(server: WholeServer, query: str) -> None:
+    """Before and after the other owner has tasks of its own."""
+    empty = await server.ask(BOB, "GET", f"/api/tasks{query}")
+    await server.ask(BOB, "POST", "/api/tasks", json=BODY)
+
+    status, text = await server.ask(BOB, "GET", f"/api/tasks{query}")
+    _, of_ada = await server.ask(ADA, "GET", f"/api/tasks{query}")
+
+    assert empty == (200, '{"tasks":[]}')
+    assert status == 200
+    assert tells_nothing(text, server)
+    assert [task["task_id"] for task in json.loads(of_ada)["tasks"]] == [server.task_id]
+
+
+@pytest.mark.parametrize("prompt", [SECRET_PROMPT, "another prompt"])
+async def test_an_idempotency_key_of_another_makes_another_task(
+    server: WholeServer, prompt: str
+) -> None:
+    """Neither the task nor its body can be found out with the key."""
+    before = await server.everything_of_ada()
+    body = {"input_data": {"type": "image", "prompt": prompt}}
+
+    status, text = await server.ask(
+        BOB, "POST", "/api/tasks", json=body, headers={"Idempotency-Key": "once"}
+    )
+
+    assert status == 202
+    assert tells_nothing(text, server)
+    assert await server.everything_of_ada() == before
+
+
+@pytest.mark.parametrize("route", sorted(PUBLIC))
+async def test_a_public_route_tells_nothing(server: WholeServer, route: str) -> None:
+    """Whoever asks, the answer has nothing of Ada's."""
+    method, path = route.split(" ")
+
+    status, text = await server.ask(BOB, method, path)
+
+    assert status == 200
+    assert tells_nothing(text, server)
+
+
+@pytest.mark.parametrize("route", sorted(CAPABILITIES))
+async def test_a_capability_cannot_be_guessed(server: WholeServer, route: str) -> None:
+    """A name that nobody has been told leads nowhere."""
+    method, pattern = route.split(" ")
+    path = pattern.replace("{name}", "0" * 64 + ".png")
+
+    status, text = await server.ask(BOB, method, path)
+
+    assert 400 <= status < 500
+    assert tells_nothing(text, server)
+
+
+NOT_FOUND: Final = {"response": {"reason": "not found"}, "status": "error"}
+Event = Callable[[str, str], list[Any]]
+EVENTS: Final[dict[str, Event]] = {
+    "phx_join": lambda topic, ref: [ref, ref, topic, "phx_join", {}],
+    "phx_leave": lambda topic, ref: [None, ref, topic, "phx_leave", {}],
+    "status": lambda topic, ref: [None, ref, topic, "status", {}],
+    "cancel": lambda topic, ref: [None, ref, topic, "cancel", {}],
+}
+
+
+def test_every_event_has_its_test() -> None:
+    """A new event of the task's channel must be added to EVENTS."""
+    assert set(TaskChannel.handlers) | {"phx_join", "phx_leave"} == set(EVENTS)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+async def test_an_event_on_anothers_topic_is_like_one_on_a_missing_topic(
+    server: WholeServer, event: str
+) -> None:
+    """The replies are the same, the task is as it was, and none of its changes arrive."""
+    before = await server.everything_of_ada()
+    wire = await open_socket(server.url, BOB)
+
+    replies = []
+    for number, task_id in enumerate((server.task_id, MISSING_ID)):
+        topic = f"task:{task_id}"
+        joined = await wire.ask([f"j{number}", f"j{number}", topic, "phx_join", {}])
+        assert joined[4]["response"] == {"reason": "not found"}
+        reply = await wire.ask(EVENTS[event](topic, f"r{number}"))
+        assert reply[2:4] == [topic, "phx_reply"]
+        replies.append(reply[4])
+
+    assert replies[0] == replies[1]
+    assert replies[0] in (NOT_FOUND, UNMATCHED, OK)
+    assert await server.everything_of_ada() == before
+    await server.ask(ADA, "POST", f"/api/tasks/{server.task_id}/cancel")
+    await server.until_ada_sees("canceled")
+    await wire.fence()
+    await wire.close()
