@@ -54,7 +54,9 @@ class _NoStore(TaskStore):
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
 
-    async def add(self, params: TaskParams, *, max_queued: int = MAX_QUEUED) -> Task:
+    async def add(
+        self, params: TaskParams, *, owner: str = "", max_queued: int = MAX_QUEUED
+    ) -> Task:
         """The task that a real store would return."""
         number = next(self._numbers)
         return added_task(params, TaskId(str(uuid.uuid4())), number, datetime.now(UTC))

@@ -1,7 +1,7 @@
 """The HTTP API for tasks.
 
     POST /api/tasks               {"input_data": {"type", "prompt", …}}    202 + Location
-                                  one task per Idempotency-Key
+                                  one task per Idempotency-Key             402, 429: over a cap
     GET  /api/tasks               ?status=&limit=&cursor=, newest first    200
     GET  /api/tasks/{id}                                                   200
     GET  /api/tasks/{id}/events   ?after=&limit=, oldest first             200
@@ -28,7 +28,12 @@ from pydantic_core import ErrorDetails
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.protocol.page_guard import refuse_body
-from phoenix_compat.server.http.authentication import Authenticate, anyone, authenticating
+from phoenix_compat.server.http.authentication import (
+    Authenticate,
+    anyone,
+    authenticating,
+    principal_of,
+)
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError, problem_middleware
 from phoenix_compat.server.process.expectation import expectation, own_reason
@@ -43,7 +48,12 @@ from phoenix_compat.tasks.model.task import (
     task_document,
     task_summary,
 )
-from phoenix_compat.tasks.model.task_types import TASK_TYPES, TaskType, determine_task_params
+from phoenix_compat.tasks.model.task_types import (
+    TASK_TYPES,
+    InputPolicy,
+    TaskType,
+    determine_task_params,
+)
 from phoenix_compat.tasks.store.task_store import NEWEST, IdempotencyKey, TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 
@@ -100,19 +110,22 @@ class EventPage(BaseModel):
 class TaskApi:
     """The handlers with their dependencies."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that its handlers use
         self,
         store: TaskStore,
         worker: Worker,
         task_types: Mapping[str, TaskType],
         max_body_bytes: int,
+        *,
         announce: Callable[[Task], None] | None,
+        policy: InputPolicy | None,
     ) -> None:
         self._store = store
         self._worker = worker
         self._task_types = task_types
         self._max_body_bytes = max_body_bytes
         self._announce = announce
+        self._policy = policy
 
     async def create(self, request: web.Request) -> web.Response:
         """Store a task and wake the worker; the response says where to follow the task.
@@ -123,13 +136,14 @@ class TaskApi:
         key = _idempotency_key(request)
         body = _parsed_json(await read_body(request, self._max_body_bytes))
         input_data = _validated(CreateTask, body).input_data
-        params = determine_task_params(input_data, self._task_types)
+        params = determine_task_params(input_data, self._task_types, self._policy)
+        owner = principal_of(request).owner
         is_replayed = False
         if key is None:
-            task = await self._store.add(params)
+            task = await self._store.add(params, owner=owner)
         else:
             once = IdempotencyKey(key, _body_fingerprint(body))
-            task, is_replayed = await self._store.add_once(params, once)
+            task, is_replayed = await self._store.add_once(params, once, owner=owner)
         self._worker.wake()
         summary = task_summary(task.as_posted())
         headers: dict[str, str] = {hdrs.LOCATION: summary["links"]["self"]}
@@ -170,7 +184,7 @@ class TaskApi:
             raise UnreadableTaskError(failed.id, failed.unreadable)
         # Keep its model: the operator's default may have changed since.
         input_data = failed.input_data | {"model": failed.model}
-        params = determine_task_params(input_data, self._task_types)
+        params = determine_task_params(input_data, self._task_types, self._policy)
         task = await self._store.retry(failed.id, params)
         if self._announce is not None:
             self._announce(task)
@@ -198,14 +212,16 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     max_body_bytes: int = MAX_BODY_BYTES,
     announce: Callable[[Task], None] | None = None,
     authenticate: Authenticate = anyone,
+    policy: InputPolicy | None = None,
 ) -> None:
     """Mount the API and its middlewares on an app that has not started.
 
     Args:
         announce: called with each task that is queued again; the worker announces its own changes.
         authenticate: finds out who sent a request.
+        policy: what the operator allows; None allows everything.
     """
-    api = TaskApi(store, worker, task_types, max_body_bytes, announce)
+    api = TaskApi(store, worker, task_types, max_body_bytes, announce=announce, policy=policy)
     app.middlewares.extend((problem_middleware, _json_bodies, authenticating(authenticate)))
     app.router.add_post("/api/tasks", api.create)
     app.router.add_get("/api/tasks", api.list)

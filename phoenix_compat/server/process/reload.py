@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from aiohttp import web
@@ -17,12 +17,21 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.process.logs import set_log_level
 from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.budget import BudgetSettings
 from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.model.model_policy import ModelPolicy, PolicyRules
 from phoenix_compat.tasks.model.task_types import TaskType
+from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 
+BUDGET_CAPS: Final = tuple(
+    name for name in BudgetSettings.model_fields if name.startswith(("owner_", "total_"))
+)
 CHANGEABLE: Final = frozenset(
     {
+        "allow_unpriced_models",
+        "allow_unsafe_inputs",
+        "allowed_models",
         "archive_max_bytes",
         "concurrency",
         "default_model",
@@ -30,12 +39,31 @@ CHANGEABLE: Final = frozenset(
         "keep_files_s",
         "keep_tasks_s",
         "log_level",
+        "max_outputs",
+        *BUDGET_CAPS,
         "task_types_file",
     }
 )
 """Settings that apply on reload. All others are used once, at the start; they need a restart."""
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+class Budget(NamedTuple):
+    """The parts that limit what is ordered.
+
+    Attributes:
+        rules_of: makes the policy's rules from settings.
+    """
+
+    store: TaskStore
+    policy: ModelPolicy
+    rules_of: Callable[[Settings], PolicyRules]
+
+    def change(self, settings: Settings) -> None:
+        """Apply these settings from the next order on."""
+        self.store.budget.set_caps(settings.caps)
+        self.policy.rules = self.rules_of(settings)
 
 
 class ReloadableSettings:
@@ -46,19 +74,22 @@ class ReloadableSettings:
         load_task_types: makes that table from settings; blocking.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each part with settings that can change
         self,
         task_types: dict[str, TaskType],
         load_task_types: Callable[[Settings], Mapping[str, TaskType]],
         worker: Worker,
+        *,
         archive: Archive,
         maintenance: Maintenance,
+        budget: Budget,
     ) -> None:
         self._task_types = task_types
         self._load_task_types = load_task_types
         self._worker = worker
         self._archive = archive
         self._maintenance = maintenance
+        self._budget = budget
 
     async def apply(self, settings: Settings) -> None:
         """Apply these settings.
@@ -72,6 +103,7 @@ class ReloadableSettings:
         self._worker.set_concurrency(settings.concurrency)
         self._archive.set_max_total_bytes(settings.archive_max_bytes)
         self._maintenance.change(settings)
+        self._budget.change(settings)
 
 
 RELOADABLE_SETTINGS: Final = web.AppKey("reloadable", ReloadableSettings)

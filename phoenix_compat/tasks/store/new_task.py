@@ -28,20 +28,25 @@ class NewTask:
     """A task that has an id but no number, because it is not stored yet.
 
     Attributes:
+        owner: whose task it is.
+        created_at: when it was ordered.
+        cost_usd: its estimated cost; None if that is unknown.
         values: the parameters of `queries.ADD_TASK`.
     """
 
-    __slots__ = ("_id", "_now", "_params", "values")
+    __slots__ = ("_id", "_params", "cost_usd", "created_at", "owner", "values")
 
-    def __init__(self, params: TaskParams, now: datetime) -> None:
+    def __init__(self, params: TaskParams, now: datetime, owner: str = "") -> None:
         self._params = params
         self._id = _new_task_id(now)
-        self._now = now
-        self.values = added_values(params, self._id, now)
+        self.owner = owner
+        self.created_at = now
+        self.cost_usd = params.estimated_cost_usd
+        self.values = added_values(params, self._id, now, owner)
 
     def task(self, number: int) -> Task:
         """The stored task, with the number that the database gave it."""
-        return added_task(self._params, self._id, number, self._now)
+        return added_task(self._params, self._id, number, self.created_at)
 
 
 def _new_task_id(now: datetime) -> TaskId:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from phoenix_compat.tasks.model.caps import cost_microdollars
 from phoenix_compat.tasks.model.clock import stored_time, truncate_to_ms
 from phoenix_compat.tasks.model.failure import failure
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskEvent, TaskId, TaskStatus
@@ -18,7 +19,9 @@ UNREADABLE = failure("internal_error")
 """The failure of a task whose row cannot be read."""
 
 
-def added_values(params: TaskParams, task_id: TaskId, now: datetime) -> dict[str, object]:
+def added_values(
+    params: TaskParams, task_id: TaskId, now: datetime, owner: str
+) -> dict[str, object]:
     """The parameters of `queries.ADD_TASK`."""
     return {
         "id": task_id,
@@ -31,6 +34,8 @@ def added_values(params: TaskParams, task_id: TaskId, now: datetime) -> dict[str
         "deadline_s": params.deadline_s,
         "estimated_cost_usd": params.estimated_cost_usd,
         "now": stored_time(now),
+        "owner": owner,
+        "reserved_microdollars": cost_microdollars(params.estimated_cost_usd),
     }
 
 

@@ -34,6 +34,7 @@ from phoenix_compat.tasks.store.rows import (
     set_aside_values,
     task_from,
 )
+from phoenix_compat.tasks.store.spending import Spending, Spent, read_spent
 from phoenix_compat.tasks.store.sqlite import queries
 from phoenix_compat.tasks.store.sqlite.database import Database
 from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
@@ -54,25 +55,46 @@ class TaskStore(SQLiteStore):
 
     Args:
         database: None while another process has the database open; see `reopen`.
+
+    Attributes:
+        budget: counts and limits what is ordered.
     """
 
     def __init__(self, database: Database | None, clock: Clock) -> None:
         super().__init__(database, clock)
         self._queue_limit = QueueLimit()
+        self.budget = Spending()
         self._unreadable_rows = UnreadableRowReporter()
 
-    async def add(self, params: TaskParams, *, max_queued: int = MAX_QUEUED) -> Task:
+    async def spending(self, period: str, subject: str) -> Spent | None:
+        """What was ordered in a period ("2026-01-05", "2026-01"); None if that cannot be read.
+
+        Args:
+            subject: `spending.ALL`, or an owner as `spending.subject_of` writes it.
+        """
+        rows = await self._database.read(queries.GET_SPENT, (period, subject))
+        return read_spent(rows[0]) if rows else Spent(0, 0)
+
+    async def add(
+        self, params: TaskParams, *, owner: str = "", max_queued: int = MAX_QUEUED
+    ) -> Task:
         """Put a new task at the end of the queue; it is durable when this returns.
 
         Raises:
+            BudgetError: it would pass a cap.
             QueueFullError: `max_queued` tasks are waiting already.
             StoreUnavailableError: nothing was written.
         """
-        new = NewTask(params, self._clock.now())
+        new = NewTask(params, self._clock.now(), owner)
         return await self._database.write(lambda connection: self._add(connection, new, max_queued))
 
     async def add_once(
-        self, params: TaskParams, idempotency_key: IdempotencyKey, *, max_queued: int = MAX_QUEUED
+        self,
+        params: TaskParams,
+        idempotency_key: IdempotencyKey,
+        *,
+        owner: str = "",
+        max_queued: int = MAX_QUEUED,
     ) -> tuple[Task, bool]:
         """Put a new task at the end of the queue, unless the key already has a task.
 
@@ -84,11 +106,12 @@ class TaskStore(SQLiteStore):
 
         Raises:
             KeyReusedError: the key was used before, with a different body.
+            BudgetError: it would pass a cap.
             QueueFullError: `max_queued` tasks are waiting already.
             StoreUnavailableError: nothing was written.
         """
         now = self._clock.now()
-        new = NewTask(params, now)
+        new = NewTask(params, now, owner)
         key = idempotency_key.key
 
         def work(connection: sqlite3.Connection) -> tuple[Task, bool]:
@@ -119,6 +142,7 @@ class TaskStore(SQLiteStore):
             TaskNotFoundError: there is no task with this id.
             NotFailedError: it is processing or completed.
             UnreadableTaskError: its row cannot be read.
+            BudgetError: it would pass a cap.
             QueueFullError: `max_queued` tasks are waiting already.
             StoreUnavailableError: nothing was written.
         """
@@ -138,6 +162,7 @@ class TaskStore(SQLiteStore):
                 fingerprint=params.fingerprint,
                 estimated_cost_usd=params.estimated_cost_usd,
             )
+            self.budget.reserve_again(connection, retried, now, tasks=1)
             connection.execute(queries.MOVE_TASK, moved_values(retried, task))
             _add_event(connection, retried, TaskStatus.QUEUED, now)
             return self._task(connection, task.id)
@@ -218,6 +243,7 @@ class TaskStore(SQLiteStore):
         Raises:
             IllegalMoveError: `LEGAL_MOVES` does not have this move.
             PredictionTakenError: `prediction_id` belongs to another task.
+            BudgetError: it needs one more create, which would pass a cap.
             StoreUnavailableError: nothing was written.
         """
         moved = task.moved(to, self._clock.now(), **changes)
@@ -229,6 +255,7 @@ class TaskStore(SQLiteStore):
                     return None
                 if to is TaskStatus.QUEUED:
                     self._queue_limit.reserve(connection)
+                self.budget.follow(connection, task, moved, moved.updated_at)
                 if moved.prediction_id is not None and moved.prediction_id != task.prediction_id:
                     connection.execute(queries.ADD_PREDICTION, prediction_values(moved))
             except sqlite3.IntegrityError as error:
@@ -340,6 +367,7 @@ class TaskStore(SQLiteStore):
         raise TaskNotFoundError(task_id)
 
     def _add(self, connection: sqlite3.Connection, new: NewTask, max_queued: int) -> Task:
+        self.budget.reserve(connection, new.owner, new.cost_usd, new.created_at)
         self._queue_limit.reserve(connection, max_queued)
         number = connection.execute(queries.ADD_TASK, new.values).lastrowid or 0
         connection.execute(queries.ADD_FIRST_EVENT, new.values)
