@@ -5,11 +5,13 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from phoenix_compat.tasks.model.errors import InputNotAllowedError, InvalidInputError
-from phoenix_compat.tasks.model.inputs.output_count import check_outputs
-from phoenix_compat.tasks.model.inputs.safety_inputs import unsafe_input
+from phoenix_compat.tasks.model.inputs.named_inputs import MAX_NAME_CHARS, plain
+from phoenix_compat.tasks.model.inputs.output_count import check_outputs, is_count
+from phoenix_compat.tasks.model.inputs.safety_inputs import is_about_safety, unsafe_input
 from phoenix_compat.tasks.model.models import model_family
 from phoenix_compat.tasks.model.task_types import TaskParams, TaskType
 
@@ -70,6 +72,8 @@ class ModelPolicy:
         if rules.needs_price and params.estimated_cost_usd is None:
             reason = "has no known price, so this server's spending cap cannot count it"
             raise InputNotAllowedError(_MODEL, f"{reason}; choose another model")
+        if not any(_needs_check(name, value) for name, value in params.provider_input.items()):
+            return
         try:
             check_outputs(params.provider_input, rules.max_outputs)
         except InvalidInputError as error:
@@ -95,6 +99,16 @@ class ModelPolicy:
         for task_type in self._task_types.values():
             models += (task_type.default_model, *task_type.fallback_models)
         return tuple(models)
+
+
+def _needs_check(name: str, value: object) -> bool:
+    is_nested = isinstance(value, dict | list)
+    return is_nested or (len(name) <= MAX_NAME_CHARS and _is_restricted(name))
+
+
+@lru_cache(maxsize=1_024)
+def _is_restricted(name: str) -> bool:
+    return is_count(plain(name)) or is_about_safety(plain(name))
 
 
 def _matches_any(model: str, patterns: tuple[str, ...]) -> bool:

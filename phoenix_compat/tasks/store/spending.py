@@ -32,6 +32,7 @@ MAX_PRUNED: Final = 500
 
 _MAX_SUM: Final = 2**62
 _MAX_REMEMBERED: Final = 100
+_MAX_BOUNDS: Final = 10_000
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 log = structlog.stdlib.get_logger(__name__)
@@ -58,6 +59,9 @@ def subject_of(owner: str) -> str:
 class Spending:
     """The sums of all periods. Used in the writer's thread only, inside transactions.
 
+    It remembers upper bounds of the sums, so that most orders read none. A transaction that is
+    rolled back, and a cost that is taken back, leave a bound too high, which costs one extra read.
+
     Attributes:
         refused: how many orders and repeats a cap has refused since the start.
     """
@@ -66,6 +70,7 @@ class Spending:
         self.refused = 0
         self._limited = Caps().limited
         self._pruned_on = ""
+        self._bounds: OrderedDict[tuple[str, str], Spent] = OrderedDict()
         self._reported: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def set_caps(self, caps: Caps) -> None:
@@ -93,23 +98,27 @@ class Spending:
             QuotaReachedError: the number of tasks would pass a cap; nothing was counted.
         """
         order = _Order(tasks, cost_microdollars(cost_usd), is_unpriced=cost_usd is None)
+        day = Period.DAY.name_at(at)
+        month, subject = day[:7], subject_of(owner)
         values = {
-            "day": Period.DAY.name_at(at),
-            "month": Period.MONTH.name_at(at),
-            "owner": subject_of(owner),
+            "day": day,
+            "month": month,
+            "owner": subject,
             "tasks": order.tasks,
             "microdollars": order.microdollars,
         }
-        if self._limited:
-            found = {(row[0], row[1]): row for row in connection.execute(queries.SPENT, values)}
-            for cap in self._limited:
-                key = (cap.period.name_at(at), ALL if cap.is_total else subject_of(owner))
-                spent = self._spent(found[key]) if key in found else Spent(0, 0)
-                if (error := _refusal(spent, cap, order, at)) is not None:
-                    self.refused += 1
-                    raise error
+        for cap in self._limited:
+            key = (
+                day if cap.period is Period.DAY else month,
+                ALL if cap.is_total else subject,
+            )
+            error = self._passed(connection, key, cap, order, at)
+            if error is not None:
+                self.refused += 1
+                raise error
         connection.execute(queries.ADD_SPENT, values)
-        self._prune(connection, at)
+        if self._pruned_on != day:
+            self._prune(connection, at)
 
     def follow(
         self, connection: sqlite3.Connection, before: Task, moved: Task, at: datetime
@@ -157,12 +166,36 @@ class Spending:
         connection.execute(queries.RELEASE_SPENT, values)
         connection.execute(queries.SET_RESERVED, (reserved - cost, day, task.id))
 
-    def _spent(self, row: sqlite3.Row) -> Spent | None:
-        """What a row says; None if it cannot be read."""
-        spent = read_spent(row)
-        if spent is None:
-            self._report(str(row["period"]), str(row["subject"]))
-        return spent
+    def _passed(
+        self,
+        connection: sqlite3.Connection,
+        key: tuple[str, str],
+        cap: Cap,
+        order: _Order,
+        at: datetime,
+    ) -> BudgetError | None:
+        """The error for an order that would pass a cap; reads the sum only if it may do so."""
+        bound = self._bounds.get(key)
+        if bound is None or _refusal(bound, cap, order, at) is not None:
+            bound = self._spent(connection, key)
+            if (error := _refusal(bound, cap, order, at)) is not None:
+                return error
+        if bound is not None:
+            self._bounds[key] = Spent(
+                bound.tasks + order.tasks, bound.microdollars + order.microdollars
+            )
+            if len(self._bounds) > _MAX_BOUNDS:
+                self._bounds.popitem(last=False)
+        return None
+
+    def _spent(self, connection: sqlite3.Connection, key: tuple[str, str]) -> Spent | None:
+        """The stored sums; None if they cannot be read."""
+        for row in connection.execute(queries.GET_SPENT, key):
+            spent = read_spent(row)
+            if spent is None:
+                self._report(*key)
+            return spent
+        return Spent(0, 0)
 
     def _report(self, period: str, subject: str) -> None:
         """Log a row that cannot be read: once, and without the owner, who may be a person."""
@@ -176,16 +209,13 @@ class Spending:
 
     def _prune(self, connection: sqlite3.Connection, at: datetime) -> None:
         """Delete the sums of old periods, a limited number at a time; once a day."""
-        today = Period.DAY.name_at(at)
-        if self._pruned_on == today:
-            return
         values = {
             "day": Period.DAY.name_at(at - timedelta(days=KEEP_DAYS)),
             "month": Period.MONTH.name_at(at - timedelta(days=KEEP_MONTHS * 31)),
             "limit": MAX_PRUNED,
         }
         if connection.execute(queries.PRUNE_SPENT, values).rowcount < MAX_PRUNED:
-            self._pruned_on = today
+            self._pruned_on = Period.DAY.name_at(at)
 
 
 def _refusal(spent: Spent | None, cap: Cap, order: _Order, at: datetime) -> BudgetError | None:

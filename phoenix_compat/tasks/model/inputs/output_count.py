@@ -32,7 +32,7 @@ def outputs_asked(provider_input: Mapping[str, object]) -> int:
     """The product of all numbers of outputs in an input; 1 when there is none."""
     product = 1
     for _, name, value in named_inputs(provider_input):
-        if isinstance(value, int) and not isinstance(value, bool) and _is_count(name):
+        if isinstance(value, int) and not isinstance(value, bool) and is_count(name):
             product *= max(value, 1)
     return product
 
@@ -48,7 +48,7 @@ def check_outputs(provider_input: Mapping[str, object], limit: int) -> None:
     """
     product = 1
     for path, name, value in named_inputs(provider_input):
-        number = number_in(value) if _is_count(name) else None
+        number = number_in(value) if is_count(name) else None
         if number is None:
             continue
         if not isinstance(value, int) or not 1 <= value <= limit:
@@ -60,5 +60,6 @@ def check_outputs(provider_input: Mapping[str, object], limit: int) -> None:
 
 
 @lru_cache(maxsize=1_024)
-def _is_count(name: str) -> bool:
+def is_count(name: str) -> bool:
+    """Whether a plain name is one of a number of outputs."""
     return _COUNT_NAME.fullmatch(name) is not None

@@ -56,8 +56,8 @@ def unsafe_input(
         if value is None or isinstance(value, dict | list):
             continue
         # What is inside "safety_settings" is about safety, whatever it is called.
-        name = own_name if _is_about_safety(own_name) else plain(path[-MAX_NAME_CHARS:])
-        if not _is_about_safety(name):
+        name = own_name if is_about_safety(own_name) else plain(path[-MAX_NAME_CHARS:])
+        if not is_about_safety(name):
             continue
         if path in defaults and value == defaults[path]:
             continue
@@ -67,7 +67,8 @@ def unsafe_input(
 
 
 @lru_cache(maxsize=1_024)
-def _is_about_safety(name: str) -> bool:
+def is_about_safety(name: str) -> bool:
+    """Whether a plain name is one of an input that checks what a model shows."""
     return _SAFETY.search(name) is not None
 
 

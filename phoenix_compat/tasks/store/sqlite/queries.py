@@ -225,12 +225,6 @@ WHERE number IN (SELECT value FROM json_each(:numbers)) AND {_ENDED_BEFORE}
 """  # noqa: S608 - our own text
 """Delete tasks with their history, predictions and keys, unless they were retried meanwhile."""
 
-SPENT = """
-SELECT period, subject, tasks, microdollars FROM spending
-WHERE period IN (:day, :month) AND subject IN ('all', :owner)
-"""
-"""The sums of a day and of its month: of all, and of one owner."""
-
 GET_SPENT = "SELECT tasks, microdollars FROM spending WHERE period = ? AND subject = ?"
 """The sums of one period and subject."""
 
