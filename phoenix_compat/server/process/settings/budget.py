@@ -83,11 +83,11 @@ class BudgetSettings(BaseModel):
         description="whether models without a known price may run although there is a limit in US "
         "dollars, which cannot count them",
     )
-    allowed_models: tuple[Annotated[str, AfterValidator(_is_model_pattern)], ...] | None = Field(
-        None,
+    allowed_models: tuple[Annotated[str, AfterValidator(_is_model_pattern)], ...] = Field(
+        (),
         description="the only models that may run, "
-        'as ["google/*", "black-forest-labs/flux-schnell"]; without it, any model if '
-        "authentication is off, else those of the task types",
+        'as ["google/*", "black-forest-labs/flux-schnell"]; if empty, any model '
+        "while authentication is off, else those of the task types",
     )
     max_outputs: int = Field(
         DEFAULT_MAX_OUTPUTS,
@@ -118,7 +118,7 @@ class BudgetSettings(BaseModel):
             is_open: whether authentication is off, so that clients may choose any model.
         """
         return PolicyRules(
-            allowed_models=self.allowed_models,
+            allowed_models=self.allowed_models or None,
             is_open=is_open,
             needs_price=self.caps.has_usd and not self.allow_unpriced_models,
             max_outputs=self.max_outputs,
