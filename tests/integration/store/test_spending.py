@@ -82,6 +82,16 @@ async def test_an_owners_cap_is_exact_among_concurrent_orders(store: TaskStore) 
     assert other.status is QUEUED
 
 
+@pytest.mark.parametrize(("limit", "stored"), [(39_999, 1), (40_000, 2), (40_001, 2)])
+async def test_a_cap_is_exact_to_the_microdollar(store: TaskStore, limit: int, stored: int) -> None:
+    """The last order may use up the cap, and may not pass it by a millionth of a dollar."""
+    store.budget.set_caps(Caps(total_per_day=Limits(microdollars=limit)))
+
+    results = await asyncio.gather(*(order(store) for _ in range(3)), return_exceptions=True)
+
+    assert [isinstance(one, Task) for one in results] == [True] * stored + [False] * (3 - stored)
+
+
 @pytest.mark.parametrize(
     ("caps", "is_total", "period"),
     [
