@@ -31,6 +31,10 @@ from phoenix_compat.cli.errors import CommandError
 @click.option(
     "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Folder of the database."
 )
+@click.option(
+    "--usd-per-day",
+    help="The most that all tasks may cost in a day, in US dollars; 0 for no limit.",
+)
 @click.option("--yes", is_flag=True, help="Ask nothing; keep the defaults of what is not given.")
 @click.option("--no-check", is_flag=True, help="Do not check the token with Replicate.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
@@ -42,11 +46,12 @@ def init(  # noqa: PLR0913 - the answers
     host: str | None,
     port: int | None,
     data_dir: Path | None,
+    usd_per_day: str | None,
     yes: bool,
     no_check: bool,
     force: bool,
 ) -> None:
-    """Ask for token, public URL and address, and write a commented configuration file."""
+    """Ask for token, public URL, address and limit, and write a commented configuration file."""
     import asyncio
     import os
 
@@ -72,19 +77,22 @@ def init(  # noqa: PLR0913 - the answers
         public_url = _asked(public_url, "Public URL, as https://example.com (empty: none)", "")
         host = _asked(host, "Address to listen on", "127.0.0.1")
         port = _number(_asked(port, "Port to listen on", "4000"))
+        usd_per_day = _asked(usd_per_day, "Limit for all tasks, in US dollars a day (0: none)", "5")
     base_url = os.environ.get("REPLICATE_BASE_URL", REPLICATE_URL)
-    answers: dict[str, str | int | None] = {
+    answers: dict[str, str | int | float | None] = {
         "replicate_api_token": token or None,
         "replicate_base_url": None if base_url == REPLICATE_URL else base_url,
         "public_url": public_url or None,
         "host": host,
         "port": port,
         "data_dir": None if data_dir is None else str(data_dir.absolute()),
+        "total_usd_per_day": _amount(usd_per_day),
     }
     chosen = {name: answer for name, answer in answers.items() if answer is not None}
     names = {
         "replicate_api_token": "REPLICATE_API_TOKEN" if token_file is None else "--token-file",
         "replicate_base_url": "REPLICATE_BASE_URL",
+        "total_usd_per_day": "--usd-per-day",
     }
     load_configuration(chosen, Path(os.devnull), {}, names)
     if token and not no_check:
@@ -99,6 +107,16 @@ def _number(answer: str) -> int:
         return int(answer)
     except ValueError as error:
         raise CommandError(f"the port {answer!r} is not a number; run it again") from error
+
+
+def _amount(answer: str | None) -> float | None:
+    """A limit in US dollars; None for no limit."""
+    try:
+        return float(answer or 0) or None
+    except ValueError as error:
+        raise CommandError(
+            f"the limit {answer!r} is not a number of US dollars; run it again"
+        ) from error
 
 
 def _asked_token() -> str:

@@ -33,13 +33,14 @@ from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
 from phoenix_compat.server.process.connection_limit import CONNECTIONS, connections_for
 from phoenix_compat.server.process.listening import BACKGROUND, check_loop
 from phoenix_compat.server.process.maintenance import Maintenance
-from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, ReloadableSettings
+from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, Budget, ReloadableSettings
 from phoenix_compat.server.process.setting_errors import SettingsError
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS
 from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.model.errors import InvalidInputError
+from phoenix_compat.tasks.model.model_policy import ModelPolicy, PolicyRules
 from phoenix_compat.tasks.model.task_types import TaskType, with_default_model
 from phoenix_compat.tasks.model.task_types_file import load_task_types, packaged_task_types
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
@@ -61,7 +62,7 @@ GET  /api/tasks/<id>     the state of a task
 
 
 @asynccontextmanager
-async def open_app(
+async def open_app(  # noqa: PLR0915 - being taken apart
     settings: Settings,
     options: WorkerOptions | None = None,
     worker_process: WorkerProcess | None = None,
@@ -89,6 +90,7 @@ async def open_app(
         provider, file_hosts = await _open_provider(settings, stack, worker_process)
         archive = _archive(settings, file_hosts)
         task_types = dict(await asyncio.to_thread(_task_types, settings))
+        budget = _budget(store, task_types, settings)
         endpoint = Endpoint(
             check_origin=check_origin_of(settings),
             host_setting="public_url",
@@ -103,6 +105,7 @@ async def open_app(
             options=options or _worker_options(settings),
             task_types=task_types,
             archive=archive,
+            policy=budget.policy,
         )
 
         maintenance = Maintenance(settings, store, archive)
@@ -128,7 +131,11 @@ async def open_app(
         )
         app[BACKGROUND] = background
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
-            task_types, _task_types, worker, archive, (maintenance.change, rates.change)
+            task_types,
+            _task_types,
+            worker,
+            archive=archive,
+            more=(maintenance.change, rates.change, budget.change),
         )
         app.on_response_prepare.append(_add_server_header)
         if cluster is None:
@@ -150,6 +157,7 @@ async def open_app(
             announce=feed.announce,
             visibility=settings.task_visibility,
             limiter=rates.limiter,
+            policy=budget.policy,
         )
         add_file_routes(app, archive)
         _add_webhooks(app, settings, worker, provider)
@@ -229,6 +237,25 @@ def _task_types(settings: Settings) -> Mapping[str, TaskType]:
         raise ConfigError(str(error)) from error
 
 
+def _budget(store: TaskStore, task_types: Mapping[str, TaskType], settings: Settings) -> Budget:
+    budget = Budget(store, ModelPolicy(task_types), _policy_rules)
+    budget.change(settings)
+    return budget
+
+
+def _policy_rules(settings: Settings) -> PolicyRules:
+    return settings.policy_rules()
+
+
+def _check_allowed_models(settings: Settings) -> None:
+    """Check that the default model may run. Raises ConfigError."""
+    if not ModelPolicy({}, _policy_rules(settings)).allows(settings.default_model):
+        raise ConfigError(
+            f"allowed_models: does not have the default model, {settings.default_model}; add it, "
+            "or choose another default_model"
+        )
+
+
 def check_settings(settings: Settings) -> None:
     """Check the settings that are otherwise checked on use: task types, origins, hosts. Blocking.
 
@@ -237,6 +264,7 @@ def check_settings(settings: Settings) -> None:
     """
     attempts: tuple[Callable[[], object], ...] = (
         lambda: _task_types(settings),
+        lambda: _check_allowed_models(settings),
         lambda: _archive(settings, ()),
         lambda: parse_check_origin(check_origin_of(settings)),
         lambda: check_loop(settings.loop),

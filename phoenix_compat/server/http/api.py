@@ -1,7 +1,7 @@
 """The HTTP API for tasks.
 
     POST /api/tasks               {"input_data": {"type", "prompt", …}}    202 + Location
-                                  one task per Idempotency-Key
+                                  one task per Idempotency-Key             402, 429: over a cap
     GET  /api/tasks               ?status=&limit=&cursor=, newest first    200, without inputs
     GET  /api/tasks/{id}                                                   200
     GET  /api/tasks/{id}/events   ?after=&limit=, oldest first             200
@@ -56,7 +56,12 @@ from phoenix_compat.tasks.model.task import (
     task_document,
     task_summary,
 )
-from phoenix_compat.tasks.model.task_types import TASK_TYPES, TaskType, determine_task_params
+from phoenix_compat.tasks.model.task_types import (
+    TASK_TYPES,
+    InputPolicy,
+    TaskType,
+    determine_task_params,
+)
 from phoenix_compat.tasks.store.task_store import NEWEST, IdempotencyKey, TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 
@@ -122,6 +127,7 @@ class TaskApi:
         max_body_bytes: int,
         announce: Callable[[Task], None] | None,
         visibility: Visibility,
+        policy: InputPolicy | None,
     ) -> None:
         self._store = store
         self._worker = worker
@@ -129,6 +135,7 @@ class TaskApi:
         self._max_body_bytes = max_body_bytes
         self._announce = announce
         self._visibility: Visibility = visibility
+        self._policy = policy
 
     async def create(self, request: web.Request) -> web.Response:
         """Store a task and wake the worker; the response says where to follow the task.
@@ -140,7 +147,7 @@ class TaskApi:
         key = _idempotency_key(request)
         body = _parsed_json(await read_body(request, self._max_body_bytes))
         input_data = _validated(CreateTask, body).input_data
-        params = determine_task_params(input_data, self._task_types)
+        params = determine_task_params(input_data, self._task_types, self._policy)
         is_replayed = False
         if key is None:
             task = await self._store.add(params, owner=owner)
@@ -202,7 +209,7 @@ class TaskApi:
             raise UnreadableTaskError(failed.id, failed.unreadable)
         # Keep its model: the operator's default may have changed since.
         input_data = failed.input_data | {"model": failed.model}
-        params = determine_task_params(input_data, self._task_types)
+        params = determine_task_params(input_data, self._task_types, self._policy)
         task = await self._store.retry(failed.id, params, owner=owner)
         if self._announce is not None:
             self._announce(task)
@@ -233,6 +240,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     authenticate: Authenticate = anyone,
     limiter: RateLimiter | None = None,
     visibility: Visibility = "owner",
+    policy: InputPolicy | None = None,
 ) -> None:
     """Mount the API and its middlewares on an app that has not started.
 
@@ -241,6 +249,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
         authenticate: finds out who sent a request.
         limiter: limits how fast owners create tasks; None does not limit it.
         visibility: who may see a task and its events by its id.
+        policy: what the operator allows; None allows everything.
     """
     api = TaskApi(
         store=store,
@@ -249,6 +258,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
         max_body_bytes=max_body_bytes,
         announce=announce,
         visibility=visibility,
+        policy=policy,
     )
     app.middlewares.extend((problem_middleware, _json_bodies, authenticating(authenticate)))
     if limiter is not None:

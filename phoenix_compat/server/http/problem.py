@@ -17,11 +17,17 @@ from aiohttp import hdrs, web
 
 from phoenix_compat.http_server import is_client_error, is_encoded
 from phoenix_compat.server.auth.principal import ScopeError
+from phoenix_compat.tasks.model.caps import usd_text
+from phoenix_compat.tasks.model.clock import wire_time
 from phoenix_compat.tasks.model.errors import (
+    BudgetError,
+    CapReachedError,
+    InputNotAllowedError,
     InvalidInputError,
     KeyReusedError,
     NotFailedError,
     QueueFullError,
+    QuotaReachedError,
     StoreUnavailableError,
     TaskNotFoundError,
     UnreadableTaskError,
@@ -35,6 +41,8 @@ TaskRefusal: TypeAlias = (
     | UnreadableTaskError
     | KeyReusedError
     | QueueFullError
+    | CapReachedError
+    | QuotaReachedError
     | StoreUnavailableError
 )
 _TASK_ERRORS: tuple[type[TaskRefusal], ...] = get_args(TaskRefusal)
@@ -135,6 +143,9 @@ def refuse_encoded(request: web.Request) -> None:
 
 def _of_task_error(error: TaskRefusal) -> ProblemError:
     match error:
+        case InputNotAllowedError():
+            errors = ((error.field, error.reason),)
+            return ProblemError(403, "not-allowed", str(error), errors=errors)
         case InvalidInputError():
             errors = ((error.field, error.reason),)
             return ProblemError(422, "invalid-input", str(error), errors=errors)
@@ -152,10 +163,28 @@ def _of_task_error(error: TaskRefusal) -> ProblemError:
             return ProblemError(409, "idempotency-key-reused", detail, errors=errors)
         case QueueFullError():
             return _busy("queue-full", "Too many tasks are waiting.", FULL_RETRY_AFTER_S)
+        case CapReachedError():
+            limit = f"{usd_text(error.limit)} US dollars"
+            detail = (
+                f"This task would pass {_cap(error, limit)} Its estimated cost is "
+                f"{usd_text(error.cost_microdollars)} US dollars."
+            )
+            return ProblemError(402, "cap-reached", detail)
+        case QuotaReachedError():
+            limit = "1 task" if error.limit == 1 else f"{error.limit} tasks"
+            detail = f"This task would pass {_cap(error, limit)}"
+            headers = {"Retry-After": str(error.wait_s)}
+            return ProblemError(429, "quota-reached", detail, headers=headers)
         case StoreUnavailableError():
             log.warning("api.store_unavailable", reason=str(error))
             detail = "Tasks cannot be stored or read at the moment; nothing was changed."
             return _busy("store-unavailable", detail, BUSY_RETRY_AFTER_S)
+
+
+def _cap(error: BudgetError, limit: str) -> str:
+    whose = "the limit for everyone together" if error.cap.is_total else "your limit"
+    resets_at = wire_time(error.resets_at)
+    return f"{whose}, {limit} a {error.cap.period}, which is counted anew from {resets_at} on."
 
 
 def _busy(word: str, detail: str, retry_after_s: int) -> ProblemError:

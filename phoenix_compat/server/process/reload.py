@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from aiohttp import web
@@ -16,16 +16,25 @@ from phoenix_compat.background import log_failure
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.process.logs import set_log_level
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.budget import BudgetSettings
 from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.model.model_policy import ModelPolicy, PolicyRules
 from phoenix_compat.tasks.model.task_types import TaskType
+from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 
+BUDGET_CAPS: Final = tuple(
+    name for name in BudgetSettings.model_fields if name.startswith(("owner_", "total_"))
+)
 CHANGEABLE: Final = frozenset(
     {
         "address_connects_per_minute",
         "address_creates_per_minute",
         "address_failed_credentials_per_minute",
         "address_joins_per_minute",
+        "allow_unpriced_models",
+        "allow_unsafe_inputs",
+        "allowed_models",
         "archive_max_bytes",
         "concurrency",
         "default_model",
@@ -33,9 +42,11 @@ CHANGEABLE: Final = frozenset(
         "keep_files_s",
         "keep_tasks_s",
         "log_level",
+        "max_outputs",
         "owner_connects_per_minute",
         "owner_creates_per_minute",
         "owner_joins_per_minute",
+        *BUDGET_CAPS,
         "task_types_file",
         "trusted_proxies",
     }
@@ -43,6 +54,23 @@ CHANGEABLE: Final = frozenset(
 """Settings that apply on reload. All others are used once, at the start; they need a restart."""
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+class Budget(NamedTuple):
+    """The parts that limit what is ordered.
+
+    Attributes:
+        rules_of: makes the policy's rules from settings.
+    """
+
+    store: TaskStore
+    policy: ModelPolicy
+    rules_of: Callable[[Settings], PolicyRules]
+
+    def change(self, settings: Settings) -> None:
+        """Apply these settings from the next order on."""
+        self.store.budget.set_caps(settings.caps)
+        self.policy.rules = self.rules_of(settings)
 
 
 class ReloadableSettings:
@@ -59,6 +87,7 @@ class ReloadableSettings:
         task_types: dict[str, TaskType],
         load_task_types: Callable[[Settings], Mapping[str, TaskType]],
         worker: Worker,
+        *,
         archive: Archive,
         more: Sequence[Callable[[Settings], None]],
     ) -> None:

@@ -2,6 +2,7 @@
 
 TaskError
 ├─ InvalidInputError            the posted input cannot become a task
+│  └─ InputNotAllowedError      the operator does not allow the input
 ├─ TaskNotFoundError
 ├─ NotFailedError               a retry of a task that has not failed
 ├─ UnreadableTaskError          a retry of a task whose row cannot be read
@@ -14,6 +15,9 @@ TaskError
 │  ├─ StoreUnavailableError     locked, full or failing at the moment; nothing was written
 │  │  └─ StoreGoneError         the file was removed or replaced while the server was running
 │  ├─ QueueFullError
+│  ├─ BudgetError
+│  │  ├─ CapReachedError        the money of a day or month is used up
+│  │  └─ QuotaReachedError      so is its number of tasks
 │  ├─ KeyReusedError            an Idempotency-Key came with a different body
 │  └─ PredictionTakenError      the prediction belongs to another task
 └─ ProviderError
@@ -26,9 +30,12 @@ TaskError
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from datetime import datetime
 
 from phoenix_compat.errors import TaskError
+from phoenix_compat.tasks.model.caps import Cap, usd_text
 
 
 class InvalidInputError(TaskError):
@@ -43,6 +50,10 @@ class InvalidInputError(TaskError):
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
+
+
+class InputNotAllowedError(InvalidInputError):
+    """A model could take the input, but the operator of this server does not allow it."""
 
 
 class TaskNotFoundError(TaskError):
@@ -132,6 +143,44 @@ class QueueFullError(StoreError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"the queue is full: {limit} tasks are waiting")
         self.limit = limit
+
+
+class BudgetError(StoreError):
+    """An order would pass a cap; nothing was stored.
+
+    Attributes:
+        cap: the cap, which knows its period and whether it is for all owners together.
+        limit: the cap's limit, in micro-dollars or in tasks.
+        resets_at: when the period of the cap ends.
+        wait_s: how long that is from now, in seconds, rounded up.
+    """
+
+    def __init__(self, cap: Cap, limit: int, at: datetime, text: str) -> None:
+        self.cap = cap
+        self.limit = limit
+        self.resets_at = cap.period.end_after(at)
+        self.wait_s = max(math.ceil((self.resets_at - at).total_seconds()), 1)
+        whose = "for everyone" if cap.is_total else "of the owner"
+        super().__init__(f"the cap {whose} is reached: {text} a {cap.period}")
+
+
+class CapReachedError(BudgetError):
+    """The estimated cost of a create would pass a cap.
+
+    Attributes:
+        cost_microdollars: the estimated cost.
+    """
+
+    def __init__(self, cap: Cap, limit: int, cost_microdollars: int, at: datetime) -> None:
+        super().__init__(cap, limit, at, f"{usd_text(limit)} USD")
+        self.cost_microdollars = cost_microdollars
+
+
+class QuotaReachedError(BudgetError):
+    """One more task would pass a cap."""
+
+    def __init__(self, cap: Cap, limit: int, at: datetime) -> None:
+        super().__init__(cap, limit, at, f"{limit} tasks")
 
 
 class KeyReusedError(StoreError):

@@ -54,6 +54,7 @@ TEXTS: Mapping[str, str] = {
     "canceled": "The task was canceled.",
     "unknown_outcome": "It is unknown whether the image service accepted the request, "
     "so it was not repeated.",
+    "cap_reached": "A limit of this server is reached, so the task was not repeated.",
     "empty_output": "The model finished without a picture.",
     "unsupported_output": "The model returned a kind of output that this server cannot store.",
     "expired": "The image service no longer has this picture.",

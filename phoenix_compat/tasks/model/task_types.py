@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Protocol, TypeGuard
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.tasks.model.errors import InvalidInputError
@@ -69,6 +69,14 @@ class TaskParams:
     fingerprint: str
     deadline_s: float | None = None
     estimated_cost_usd: float | None = None
+
+
+class InputPolicy(Protocol):
+    """What the operator allows of all that models accept; see `model_policy`."""
+
+    def check(self, params: TaskParams) -> None:
+        """Raises InvalidInputError for what is not allowed; it names the field."""
+        ...
 
 
 def _image_result(output: Output) -> JSONObject | None:
@@ -148,11 +156,16 @@ def with_default_model(
 
 
 def determine_task_params(
-    input_data: object, task_types: Mapping[str, TaskType] = TASK_TYPES
+    input_data: object,
+    task_types: Mapping[str, TaskType] = TASK_TYPES,
+    policy: InputPolicy | None = None,
 ) -> TaskParams:
     """Validate `{"type": "image", "prompt": …, "model": …, …}` and decide what to run for it.
 
     The model gets the inputs that its family accepts (see `models`); a null counts as absent.
+
+    Args:
+        policy: what the operator allows; None allows everything.
 
     Raises:
         InvalidInputError: it names the field, as a path into the body ("input_data.prompt").
@@ -168,7 +181,7 @@ def determine_task_params(
         task_type.default_model if model is None else validate_model(model, "input_data.model")
     )
     provider_input = _provider_input(input_data, task_type, model_name)
-    return TaskParams(
+    params = TaskParams(
         type=type_,
         task_type=task_type.name,
         model=model_name,
@@ -178,6 +191,9 @@ def determine_task_params(
         deadline_s=task_type.deadline_s,
         estimated_cost_usd=_estimate(task_type, model_name, provider_input),
     )
+    if policy is not None:
+        policy.check(params)
+    return params
 
 
 def fingerprint(model: str, provider_input: Mapping[str, object]) -> str:

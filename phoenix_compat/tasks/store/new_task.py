@@ -31,24 +31,27 @@ class NewTask:
 
     Attributes:
         owner: see `Task.owner`.
+        created_at: when it was created.
+        cost_usd: its estimated cost; None if that is unknown.
         values: the parameters of `queries.ADD_TASK`.
 
     Raises:
         InvalidInputError: the owner could not be read after it is stored.
     """
 
-    __slots__ = ("_id", "_now", "_params", "owner", "values")
+    __slots__ = ("_id", "_params", "cost_usd", "created_at", "owner", "values")
 
     def __init__(self, params: TaskParams, now: datetime, owner: str = "") -> None:
         self._params = params
         self._id = _new_task_id(now)
-        self._now = now
         self.owner = checked_owner(owner)
+        self.created_at = now
+        self.cost_usd = params.estimated_cost_usd
         self.values = added_values(params, self._id, now, owner)
 
     def task(self, number: int) -> Task:
         """The stored task, with the number that the database gave it."""
-        return added_task(self._params, self._id, number, self._now, self.owner)
+        return added_task(self._params, self._id, number, self.created_at, self.owner)
 
 
 def checked_owner(owner: str) -> str:

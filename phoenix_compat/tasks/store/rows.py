@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from phoenix_compat.tasks.model.caps import cost_microdollars
 from phoenix_compat.tasks.model.clock import stored_time, truncate_to_ms
 from phoenix_compat.tasks.model.failure import failure
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskEvent, TaskId, TaskStatus
@@ -34,6 +35,7 @@ def added_values(
         "estimated_cost_usd": params.estimated_cost_usd,
         "owner": owner,
         "now": stored_time(now),
+        "reserved_microdollars": cost_microdollars(params.estimated_cost_usd),
     }
 
 

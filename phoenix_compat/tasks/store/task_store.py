@@ -32,6 +32,7 @@ from phoenix_compat.tasks.store.rows import (
     prediction_values,
     set_aside_values,
 )
+from phoenix_compat.tasks.store.spending import Spending, Spent, read_spent
 from phoenix_compat.tasks.store.sqlite import queries
 from phoenix_compat.tasks.store.sqlite.database import Database
 from phoenix_compat.tasks.store.task_reader import NEWEST, PageOfTasks, TaskReader, tomorrow
@@ -51,11 +52,24 @@ class TaskStore(TaskReader):
 
     Args:
         database: None while another process has the database open; see `reopen`.
+
+    Attributes:
+        budget: counts and limits what is ordered.
     """
 
     def __init__(self, database: Database | None, clock: Clock) -> None:
         super().__init__(database, clock)
         self._queue_limit = QueueLimit()
+        self.budget = Spending()
+
+    async def spending(self, period: str, subject: str) -> Spent | None:
+        """What was ordered in a period ("2026-01-05", "2026-01"); None if that cannot be read.
+
+        Args:
+            subject: `spending.ALL`, or an owner as `spending.subject_of` writes it.
+        """
+        rows = await self._database.read(queries.GET_SPENT, (period, subject))
+        return read_spent(rows[0]) if rows else Spent(0, 0)
 
     async def add(
         self, params: TaskParams, *, owner: str = "", max_queued: int = MAX_QUEUED
@@ -63,6 +77,7 @@ class TaskStore(TaskReader):
         """Put a new task at the end of its owner's queue; it is durable when this returns.
 
         Raises:
+            BudgetError: it would pass a cap.
             InvalidInputError: the owner has several lines, or is too long.
             QueueFullError: the queue is full; see QueueLimit.
             StoreUnavailableError: nothing was written.
@@ -89,6 +104,7 @@ class TaskStore(TaskReader):
         Raises:
             InvalidInputError: the owner has several lines, or is too long.
             KeyReusedError: the key was used before, with a different body.
+            BudgetError: it would pass a cap.
             QueueFullError: the queue is full; see QueueLimit.
             StoreUnavailableError: nothing was written.
         """
@@ -136,6 +152,7 @@ class TaskStore(TaskReader):
             TaskNotFoundError: the owner has no task with this id.
             NotFailedError: it is processing or completed.
             UnreadableTaskError: its row cannot be read.
+            BudgetError: it would pass a cap.
             QueueFullError: the queue is full; see QueueLimit.
             StoreUnavailableError: nothing was written.
         """
@@ -155,6 +172,7 @@ class TaskStore(TaskReader):
                 fingerprint=params.fingerprint,
                 estimated_cost_usd=params.estimated_cost_usd,
             )
+            self.budget.reserve_again(connection, retried, now, tasks=1)
             connection.execute(queries.MOVE_TASK, moved_values(retried, task))
             _add_event(connection, retried, TaskStatus.QUEUED, now)
             return self._task(connection, task.id)
@@ -170,6 +188,7 @@ class TaskStore(TaskReader):
         Raises:
             IllegalMoveError: `LEGAL_MOVES` does not have this move.
             PredictionTakenError: `prediction_id` belongs to another task.
+            BudgetError: it needs one more create, which would pass a cap.
             StoreUnavailableError: nothing was written.
         """
         moved = task.moved(to, self._clock.now(), **changes)
@@ -181,6 +200,7 @@ class TaskStore(TaskReader):
                     return None
                 if to is TaskStatus.QUEUED:
                     self._queue_limit.reserve(connection)
+                self.budget.follow(connection, task, moved, moved.updated_at)
                 if moved.prediction_id is not None and moved.prediction_id != task.prediction_id:
                     connection.execute(queries.ADD_PREDICTION, prediction_values(moved))
             except sqlite3.IntegrityError as error:
@@ -303,6 +323,7 @@ class TaskStore(TaskReader):
         raise TaskNotFoundError(task_id)
 
     def _add(self, connection: sqlite3.Connection, new: NewTask, max_queued: int) -> Task:
+        self.budget.reserve(connection, new.owner, new.cost_usd, new.created_at)
         self._queue_limit.reserve(connection, max_queued, new.owner)
         number = connection.execute(queries.ADD_TASK, new.values).lastrowid or 0
         connection.execute(queries.ADD_FIRST_EVENT, new.values)

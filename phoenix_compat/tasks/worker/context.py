@@ -11,7 +11,7 @@ from typing import Protocol
 from phoenix_compat.tasks.archive.stored_file import StoredFile
 from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.task import Task, TaskId
-from phoenix_compat.tasks.model.task_types import TaskType
+from phoenix_compat.tasks.model.task_types import InputPolicy, TaskType
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
@@ -41,6 +41,7 @@ class WorkerContext:
         create_limiter: limits how fast creates are sent.
         polls: the rate limit of all other requests to the provider.
         jitter: returns random numbers from 0.0 to 1.0.
+        policy: what the operator allows; None allows everything.
         wake: wakes the dispatcher, because another task may be able to start.
         archive: None if no copies are stored.
         failed_probes: tasks whose create failed while the circuit was open, the latest last.
@@ -58,6 +59,7 @@ class WorkerContext:
     jitter: Callable[[], float]
     wake: Callable[[], None]
     archive: Archive | None = None
+    policy: InputPolicy | None = None
     failed_probes: dict[TaskId, None] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 

@@ -108,7 +108,7 @@ class CreateSteps:
         if self._limiter.failed(UNAVAILABLE):
             return await self._wait_for_circuit(task)
         if failures >= self._options.max_connect_failures:
-            return await self._recorder.fail(task, failure(UNAVAILABLE))
+            return await self._recorder.fail(task, failure(UNAVAILABLE), attempts=task.attempts - 1)
         wait_s = self._options.retry_wait_s(failures)
         not_before = self._context.clock.now() + timedelta(seconds=wait_s)
         return await self._requeue(task, connect_failures=failures, not_before=not_before)
@@ -128,11 +128,16 @@ class CreateSteps:
             return await self._wait_for_circuit(task)
         if error.code == "model_unavailable":
             fallback = fallback_params(
-                task, self._context.task_types, self._options.fallback_models
+                task,
+                self._context.task_types,
+                self._options.fallback_models,
+                self._context.policy,
             )
             if fallback is not None:
                 return await self._fall_back(task, fallback)
-        return await self._recorder.fail(task, Failure(error.code, error.text))
+        return await self._recorder.fail(
+            task, Failure(error.code, error.text), attempts=task.attempts - 1
+        )
 
     async def _fall_back(self, task: Task, fallback: TaskParams) -> Task:
         log.warning("create.model_unavailable", task_id=task.id, model=task.running_model)

@@ -15,7 +15,11 @@ import structlog
 
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.tasks.model.clock import Clock
-from phoenix_compat.tasks.model.errors import StoreUnavailableError, TaskNotFoundError
+from phoenix_compat.tasks.model.errors import (
+    BudgetError,
+    StoreUnavailableError,
+    TaskNotFoundError,
+)
 from phoenix_compat.tasks.model.failure import Failure, failure
 from phoenix_compat.tasks.model.prediction import PredictionRef
 from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
@@ -53,14 +57,20 @@ class Recorder:
         """Move a task and announce it; if another move came first, return the task as it is now.
 
         A move that clients cannot see (still processing, same progress) is not announced. A task
-        whose row cannot be read in full is not queued again.
+        whose row cannot be read in full is not queued again; nor is one whose next create would
+        pass a cap.
 
         Raises:
             PredictionTakenError: `prediction_id` belongs to another task.
         """
         if task.unreadable and to is TaskStatus.QUEUED:
             return await self.fail(task, failure("internal_error"))
-        moved = await self._retried(lambda: self._store.move(task, to, **changes))
+        try:
+            moved = await self._retried(lambda: self._store.move(task, to, **changes))
+        except BudgetError as error:
+            log.warning("create.over_cap", task_id=task.id, reason=str(error))
+            attempts = changes.get("attempts", task.attempts)
+            return await self.fail(task, failure("cap_reached"), attempts=attempts)
         if moved is None:
             return await self.current(task.id)
         if moved.is_set_aside and not to.is_terminal:
@@ -69,11 +79,20 @@ class Recorder:
             self.announce(moved)
         return moved
 
-    async def fail(self, task: Task, failure: Failure) -> Task:
-        """End a task without a result."""
+    async def fail(self, task: Task, failure: Failure, *, attempts: int | None = None) -> Task:
+        """End a task without a result.
+
+        Args:
+            attempts: its creates that may have been billed, if the last one certainly was not.
+        """
         reason = {"provider_text": failure.provider_text} if failure.provider_text else {}
         log.info("task.failed", task_id=task.id, code=failure.code, **reason)
-        return await self.move(task, TaskStatus.FAILED, error_data=failure.error_data)
+        return await self.move(
+            task,
+            TaskStatus.FAILED,
+            error_data=failure.error_data,
+            attempts=task.attempts if attempts is None else max(attempts, 0),
+        )
 
     async def set_aside(self, task: Task) -> Task:
         """End a task whose row cannot be read; the log names the columns, never their contents."""

@@ -26,7 +26,7 @@ from phoenix_compat.tasks.model.errors import StoreUnavailableError
 from phoenix_compat.tasks.model.failure import failure
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot
 from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
-from phoenix_compat.tasks.model.task_types import TASK_TYPES, TaskType
+from phoenix_compat.tasks.model.task_types import TASK_TYPES, InputPolicy, TaskType
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.token_bucket import TokenBucket
@@ -61,6 +61,7 @@ class Worker:
         task_types: Mapping[str, TaskType] = TASK_TYPES,
         clock: Clock | None = None,
         archive: Archive | None = None,
+        policy: InputPolicy | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Make a worker that does nothing until `start`.
@@ -69,6 +70,7 @@ class Worker:
             announce: called with the task after each committed change, on the event loop.
             task_types: the known task types by name.
             archive: stores copies of the output files; the caller opens and closes it.
+            policy: what the operator allows; it applies to fallback models.
             jitter: returns random numbers from 0.0 to 1.0.
 
         Attributes:
@@ -99,6 +101,7 @@ class Worker:
             jitter=jitter,
             wake=self._wake.set,
             archive=archive,
+            policy=policy,
         )
 
     @property

@@ -62,7 +62,7 @@ def values_of(path: Path) -> dict[str, object]:
 
 async def test_the_questions_become_a_file(path: Path, emulator: Emulator) -> None:
     """The token is checked with the provider and not printed; only the owner can read the file."""
-    answers = "r8_mine\nhttps://pictures.example\n\n4100\n"
+    answers = "r8_mine\nhttps://pictures.example\n\n4100\n\n"
 
     done = await run_with_answers(answers, *INIT, str(path), REPLICATE_BASE_URL=emulator.base_url)
     checked = await run("-m", "phoenix_compat", "check-config", "--config", str(path))
@@ -77,8 +77,31 @@ async def test_the_questions_become_a_file(path: Path, emulator: Emulator) -> No
         "public_url": "https://pictures.example",
         "host": "127.0.0.1",
         "port": 4100,
+        "total_usd_per_day": 5.0,
     }
     assert (checked.code, checked.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "limit"), [("", 5.0), ("0.5", 0.5), ("0", None), (" 12 ", 12.0)]
+)
+async def test_a_limit_of_five_dollars_a_day_is_proposed(
+    path: Path, answer: str, limit: float | None
+) -> None:
+    """Enter accepts it, another number replaces it, and with 0 there is none."""
+    done = await run_with_answers(f"\n\n\n\n{answer}\n", *INIT, str(path))
+
+    assert done.code == 0, done.err
+    assert values_of(path).get("total_usd_per_day") == limit
+
+
+@pytest.mark.parametrize("answer", ["much", "-1", "nan", "1e400"])
+async def test_a_limit_that_is_not_an_amount_writes_nothing(path: Path, answer: str) -> None:
+    """It is refused with exit code 2."""
+    done = await run(*INIT, str(path), "--yes", f"--usd-per-day={answer}")
+
+    assert (done.code, path.exists()) == (2, False)  # noqa: ASYNC240 - nothing else runs
+    assert "--usd-per-day" in done.err or "the limit 'much'" in done.err
 
 
 async def test_flags_answer_everything(path: Path, tmp_path: Path) -> None:

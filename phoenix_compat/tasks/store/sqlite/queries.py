@@ -23,9 +23,11 @@ def is_time(column: str) -> str:
 
 ADD_TASK = """
 INSERT INTO tasks (id, type, task_type, model, input, provider_input, fingerprint, status,
-                   progress, deadline_s, estimated_cost_usd, owner, created_at, updated_at)
+                   progress, deadline_s, estimated_cost_usd, created_at, updated_at, owner,
+                   reserved_microdollars, reserved_on)
 VALUES (:id, :type, :task_type, :model, :input, :provider_input, :fingerprint, 'queued',
-        0.0, :deadline_s, :estimated_cost_usd, :owner, :now, :now)
+        0.0, :deadline_s, :estimated_cost_usd, :now, :now, :owner,
+        :reserved_microdollars, substr(:now, 1, 10))
 """
 """Add a task at the end of the queue."""
 
@@ -207,3 +209,45 @@ DELETE FROM tasks
 WHERE number IN (SELECT value FROM json_each(:numbers)) AND {_ENDED_BEFORE}
 """  # noqa: S608 - our own text
 """Delete tasks with their history, predictions and keys, unless they were retried meanwhile."""
+
+GET_SPENT = "SELECT tasks, microdollars FROM spending WHERE period = ? AND subject = ?"
+"""The sums of one period and subject."""
+
+
+def _is_sum(column: str) -> str:
+    """SQL: whether a sum is one that can be changed; others are left as they are."""
+    return f"(typeof({column}) = 'integer' AND {column} >= 0 AND {column} < 1 << 62)"
+
+
+_ARE_SUMS = f"{_is_sum('spending.tasks')} AND {_is_sum('spending.microdollars')}"
+
+ADD_SPENT = f"""
+INSERT INTO spending (period, subject, tasks, microdollars)
+VALUES (:day, 'all', :tasks, :microdollars), (:month, 'all', :tasks, :microdollars),
+       (:day, :owner, :tasks, :microdollars), (:month, :owner, :tasks, :microdollars)
+ON CONFLICT (period, subject) DO UPDATE SET
+  tasks = spending.tasks + excluded.tasks,
+  microdollars = spending.microdollars + excluded.microdollars
+WHERE {_ARE_SUMS}
+"""  # noqa: S608 - our own text
+"""Add to the sums of a day and of its month: to those of all, and to those of one owner."""
+
+RELEASE_SPENT = f"""
+UPDATE spending SET microdollars = max(microdollars - :microdollars, 0)
+WHERE period IN (:day, :month) AND subject IN ('all', :owner) AND {_ARE_SUMS}
+"""  # noqa: S608 - our own text
+"""Take back from the same sums. Sums that were pruned stay away."""
+
+RESERVED = "SELECT owner, reserved_microdollars, reserved_on FROM tasks WHERE id = ?"
+"""What is counted for a task."""
+
+SET_RESERVED = "UPDATE tasks SET reserved_microdollars = ?, reserved_on = ? WHERE id = ?"
+"""Record what is counted for a task."""
+
+PRUNE_SPENT = """
+DELETE FROM spending WHERE (period, subject) IN (
+  SELECT period, subject FROM spending
+  WHERE (length(period) = 10 AND period < :day) OR (length(period) = 7 AND period < :month)
+  LIMIT :limit)
+"""
+"""Delete the sums of some of the days and months before these."""

@@ -31,6 +31,18 @@ from phoenix_compat.tasks.model.models import (
         ("recraft-ai/recraft-v3-svg", {}, 0.08),
         ("openai/gpt-image-1", {"number_of_images": 2}, 0.1),
         ("you/yours", {}, None),
+        # What an input can raise, the estimate follows; an unknown value costs the most.
+        ("google/nano-banana-pro", {"resolution": "2K"}, 0.15),
+        ("google/nano-banana-pro", {"resolution": "4K"}, 0.3),
+        ("google/nano-banana-pro", {"resolution": ["4K"]}, 0.3),
+        ("openai/gpt-image-1", {"quality": "high", "number_of_images": 2}, 0.26),
+        ("openai/gpt-image-1", {"quality": "auto"}, 0.05),
+        ("ideogram-ai/ideogram-v3-quality", {}, 0.09),
+        ("stability-ai/sdxl", {"num_inference_steps": 25, "width": 512}, 0.006),
+        ("stability-ai/sdxl", {"num_inference_steps": 500}, 0.06),
+        ("stability-ai/sdxl", {"width": 2_048, "height": 2_048, "num_outputs": 4}, 0.096),
+        ("stability-ai/sdxl", {"refine": "expert_ensemble_refiner"}, 0.012),
+        ("stability-ai/sdxl", {"num_inference_steps": 2**62, "width": 2**62}, 60.0),
     ],
 )
 def test_the_estimate_is_price_times_outputs(
