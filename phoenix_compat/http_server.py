@@ -80,10 +80,16 @@ def is_client_error(request: web.BaseRequest, error: BaseException) -> bool:
     """Whether a request failed because of what the client sent, or because it disconnected."""
     if isinstance(error, HttpProcessingError | web.RequestPayloadError):
         return True
+    if isinstance(error, UnicodeEncodeError) and not _expectation(request).isascii():
+        return True  # aiohttp refuses it with a text that quotes it and that cannot be encoded
     # A ConnectionError may also come from another server that a handler called.
     return error is request.content.exception() or (
         isinstance(error, ConnectionError) and request.transport is None
     )
+
+
+def _expectation(request: web.BaseRequest) -> str:
+    return request.headers.get(hdrs.EXPECT, "")
 
 
 def is_encoded(request: web.BaseRequest) -> bool:
@@ -128,4 +134,6 @@ def _reason(error: BaseException) -> str:
         return plain(first.rstrip(":"), _MAX_REASON_CHARS) or "the request cannot be read"
     if isinstance(error, web.RequestPayloadError):
         return "the body is broken"
+    if isinstance(error, UnicodeEncodeError):
+        return "the header Expect is not ASCII"
     return "the client disconnected"
