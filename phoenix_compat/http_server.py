@@ -18,6 +18,12 @@ from phoenix_compat.bounded import plain
 log = logging.getLogger(__name__)
 
 SERVER_NAME: Final = "phoenix_compat"
+SAFE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""For every response that is not a page: a browser must not show it as one, nor in one."""
 _MAX_REASON_CHARS: Final = 120
 _UNENCODED: Final = frozenset({"", "identity"})
 
@@ -63,7 +69,7 @@ class ClientHandler(web.RequestHandler):
                 raise ConnectionError("the response was already started")
             return _bad_request(exc)
         response = super().handle_error(request, status, exc, message)
-        response.headers[hdrs.SERVER] = SERVER_NAME
+        response.headers.update({hdrs.SERVER: SERVER_NAME, **SAFE_HEADERS})
         return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
@@ -122,7 +128,7 @@ def _log_refused(request: web.BaseRequest, error: BaseException) -> None:
 
 def _bad_request(error: BaseException) -> web.Response:
     response = web.Response(status=400, text=f"400 Bad Request: {_reason(error)}\n")
-    response.headers[hdrs.SERVER] = SERVER_NAME
+    response.headers.update({hdrs.SERVER: SERVER_NAME, **SAFE_HEADERS})
     response.force_close()
     return response
 

@@ -23,9 +23,11 @@ from phoenix_compat.protocol.origin import parse_check_origin
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.task_channel import user_socket
 from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.http.cors import CrossOrigin
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.host_and_origin import check_origin_of, guarding
 from phoenix_compat.server.http.readiness import ready
+from phoenix_compat.server.http.response_headers import add_safe_headers
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH, add_webhook_route
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
@@ -119,7 +121,8 @@ async def open_app(
             await worker.start()
             stack.push_async_callback(worker.stop)
 
-        app = web.Application(middlewares=[guarding(settings)])
+        cross_origin = CrossOrigin(check_origin_of(settings))
+        app = web.Application(middlewares=[guarding(settings), cross_origin.answering_preflights()])
         app[CONNECTIONS] = connections_for(
             settings.max_connections,
             concurrency=settings.concurrency,
@@ -129,7 +132,7 @@ async def open_app(
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
             task_types, _task_types, worker, archive, maintenance
         )
-        app.on_response_prepare.append(_add_server_header)
+        app.on_response_prepare.extend((add_safe_headers, cross_origin.add_headers))
         if cluster is None:
             await work()
         else:
@@ -279,10 +282,6 @@ def _add_status_routes(
     app.router.add_get("/healthz", partial(_health, cluster))
     app.router.add_get("/readyz", partial(ready, worker, store, worker_process))
     app.router.add_get("/", _index)
-
-
-async def _add_server_header(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "phoenix_compat"
 
 
 async def _health(cluster: Cluster | None, request: web.Request) -> web.Response:

@@ -27,7 +27,7 @@ from phoenix_compat.tasks.archive.stored_file import StoredFile
 
 _HEADERS: Final = {
     "Cache-Control": "public, max-age=31536000, immutable",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
 

@@ -112,7 +112,7 @@ class Settings(AuthSettings, BudgetSettings, RateSettings, BaseSettings):
     )
     check_origin: tuple[str, ...] = Field(
         (),
-        description="further origins whose pages may open sockets and change tasks, "
+        description="further origins whose pages may open sockets and use the API, "
         'as ["//example.com"]',
     )
     allowed_hosts: tuple[Annotated[str, AfterValidator(host_pattern)], ...] = Field(
