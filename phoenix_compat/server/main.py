@@ -94,6 +94,7 @@ async def open_app(
             check_origin=check_origin_of(settings),
             host_setting="public_url",
             secret_key_base=None if worker_process is None else worker_process.secret_key_base,
+            filter_parameters=settings.filter_parameters,
         )
         feed = TaskFeed(store, endpoint) if cluster is None else cluster.feed(store, endpoint)
         presence = None

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from phoenix_compat.errors import TaskError
+from phoenix_compat.redaction import live_secrets
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import ProviderError, ProviderUncertainError
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot
@@ -154,6 +155,7 @@ class WebhookVerifier:
         self._fetched_at_s = now_s
         try:
             self._secret = await self._fetch_secret()
+            live_secrets.register(self._secret)
         except ProviderError as error:
             log.warning("webhook.secret_unavailable", reason=str(error))
             return None if self._secret is None else False
