@@ -44,6 +44,8 @@ _MAX_KEY_CHARS: Final = 200
 _MAX_SECRET_CHARS: Final = 4_096
 _MAX_FIELDS: Final = 40
 _ALWAYS: Final = frozenset({"event", "exception", "level", "logger", "stack", "timestamp"})
+_OURS: Final = frozenset({"level", "logger", "timestamp"})
+"""No text of others; the finished line is checked all the same."""
 _FIELD_CHARS: Final = (1_500, 300, 16)
 """The lengths to which fields are cut, one after the other, until the line is short enough."""
 _CUT: Final = "…[cut]…"
@@ -121,6 +123,8 @@ def bound_values(_logger: WrappedLogger, _name: str, event: EventDict) -> EventD
     for name, value in event.items():
         if len(bounded) >= _MAX_FIELDS and name not in _ALWAYS:
             bounded["cut"] = True
+        elif name in _OURS:
+            bounded[name] = value
         elif name == "event":
             bounded[name] = _indented(_text(value), _MAX_EVENT_CHARS)
         elif name in {"exception", "stack"}:
