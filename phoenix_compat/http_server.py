@@ -18,6 +18,12 @@ from phoenix_compat.bounded import plain
 log = logging.getLogger(__name__)
 
 SERVER_NAME: Final = "phoenix_compat"
+SAFE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""For every response that is not a page: a browser must not show it as one, nor in one."""
 _MAX_REASON_CHARS: Final = 120
 _UNENCODED: Final = frozenset({"", "identity"})
 
@@ -63,7 +69,7 @@ class ClientHandler(web.RequestHandler):
                 raise ConnectionError("the response was already started")
             return _bad_request(exc)
         response = super().handle_error(request, status, exc, message)
-        response.headers[hdrs.SERVER] = SERVER_NAME
+        response.headers.update({hdrs.SERVER: SERVER_NAME, **SAFE_HEADERS})
         return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
@@ -80,10 +86,16 @@ def is_client_error(request: web.BaseRequest, error: BaseException) -> bool:
     """Whether a request failed because of what the client sent, or because it disconnected."""
     if isinstance(error, HttpProcessingError | web.RequestPayloadError):
         return True
+    if isinstance(error, UnicodeEncodeError) and not _expectation(request).isascii():
+        return True  # aiohttp refuses it with a text that quotes it and that cannot be encoded
     # A ConnectionError may also come from another server that a handler called.
     return error is request.content.exception() or (
         isinstance(error, ConnectionError) and request.transport is None
     )
+
+
+def _expectation(request: web.BaseRequest) -> str:
+    return request.headers.get(hdrs.EXPECT, "")
 
 
 def is_encoded(request: web.BaseRequest) -> bool:
@@ -116,7 +128,7 @@ def _log_refused(request: web.BaseRequest, error: BaseException) -> None:
 
 def _bad_request(error: BaseException) -> web.Response:
     response = web.Response(status=400, text=f"400 Bad Request: {_reason(error)}\n")
-    response.headers[hdrs.SERVER] = SERVER_NAME
+    response.headers.update({hdrs.SERVER: SERVER_NAME, **SAFE_HEADERS})
     response.force_close()
     return response
 
@@ -128,4 +140,6 @@ def _reason(error: BaseException) -> str:
         return plain(first.rstrip(":"), _MAX_REASON_CHARS) or "the request cannot be read"
     if isinstance(error, web.RequestPayloadError):
         return "the body is broken"
+    if isinstance(error, UnicodeEncodeError):
+        return "the header Expect is not ASCII"
     return "the client disconnected"

@@ -6,7 +6,7 @@ Source: phoenix 1.8.12, lib/phoenix/socket.ex and lib/phoenix/channel.ex.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from phoenix_compat.errors import LocalProtocolError, NotJoinedError
@@ -17,6 +17,10 @@ from phoenix_compat.result import DONE, Done, Result, error
 
 class Broadcaster(Protocol):
     """What a socket needs of its endpoint."""
+
+    @property
+    def credential_words(self) -> Sequence[str]:
+        """See Endpoint: what the names of parameters contain that logs hide."""
 
     def broadcast(self, topic: str, event: str, payload: Payload) -> Done:
         """See Endpoint.broadcast."""

@@ -191,6 +191,9 @@ def _refusal(*, is_head_only: bool) -> bytes:
         f"Retry-After: {RETRY_AFTER_S}\r\n"
         "Connection: close\r\n"
         f"Date: {formatdate(usegmt=True)}\r\n"
-        "Server: phoenix_compat\r\n\r\n"
+        "Server: phoenix_compat\r\n"
+        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+        "Referrer-Policy: no-referrer\r\n"
+        "X-Content-Type-Options: nosniff\r\n\r\n"
     ).encode()
     return head if is_head_only else head + _PROBLEM

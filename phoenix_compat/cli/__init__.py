@@ -14,7 +14,7 @@ from phoenix_compat.cli.conformance import conformance
 from phoenix_compat.cli.demo import demo
 from phoenix_compat.cli.doctor import doctor
 from phoenix_compat.cli.emulator import emulator
-from phoenix_compat.cli.errors import ErrorReportingGroup
+from phoenix_compat.cli.errors import ErrorReportingGroup, report_bugs_without_secrets
 from phoenix_compat.cli.healthcheck import healthcheck
 from phoenix_compat.cli.init import init
 from phoenix_compat.cli.prune import prune
@@ -64,4 +64,5 @@ for command in (
 
 def main() -> None:
     """Run the command line; `phoenix_compat.__main__` has checked that its extra is installed."""
+    report_bugs_without_secrets()
     cli(prog_name="phoenix-compat")

@@ -3,18 +3,23 @@
     2  the user can correct it: a setting, a file, an address
     1  the command did its work and the result is bad (`doctor`, `healthcheck`, `conformance`)
 
-Usage errors are click's and look the same. Errors that are bugs keep their traceback.
+Usage errors are click's and look the same. Errors that are bugs keep their traceback. None of them
+shows a secret that this process knows, or a text that has the form of one.
 """
 
 from __future__ import annotations
 
 import errno
+import sys
+import threading
+import traceback
 from collections.abc import Sequence
 from typing import IO, Any, Final
 
 import click
 
 from phoenix_compat.errors import PhoenixCompatError
+from phoenix_compat.redaction import live_secrets
 
 _OF_FILES: Final = frozenset(
     {
@@ -53,7 +58,7 @@ class CommandError(click.ClickException):
         for problem in self._problems:
             first, *rest = problem.splitlines() or [""]
             lines = [f"Error: {first}", *(f"  {line}" for line in rest)]
-            click.echo("\n".join(lines), file=file, err=file is None)
+            click.echo(live_secrets.redacted("\n".join(lines)), file=file, err=file is None)
 
 
 class ErrorReportingGroup(click.Group):
@@ -66,10 +71,16 @@ class ErrorReportingGroup(click.Group):
         except PhoenixCompatError as error:
             problems: Sequence[str] = getattr(error, "problems", None) or (str(error),)
             raise CommandError(*problems) from error
+        except CommandError:
+            raise
         except click.FileError as error:  # a click.File that is opened late; its exit code is 1
             raise CommandError(
                 f"cannot open {error.ui_filename}: {error.message}; {_FILE_REMEDY}"
             ) from error
+        except click.ClickException as error:  # it may quote what was typed
+            message = live_secrets.redacted(error.message)
+            error.message = message  # type: ignore[misc] # final by mistake: click sets it itself
+            raise
         except OSError as error:
             if error.errno not in _OF_FILES or error.filename is None:
                 raise
@@ -80,4 +91,19 @@ class ErrorReportingGroup(click.Group):
 
 def warn(text: str) -> None:
     """Print a warning to standard error."""
-    click.echo(f"Warning: {text}", err=True)
+    click.echo(f"Warning: {live_secrets.redacted(text)}", err=True)
+
+
+def report_bugs_without_secrets() -> None:
+    """Print the tracebacks of this process, whichever thread they are of, without secrets."""
+
+    def report(error: BaseException) -> None:
+        text = "".join(traceback.format_exception(error))
+        sys.stderr.write(live_secrets.redacted(text))
+
+    def report_thread(failure: threading.ExceptHookArgs) -> None:
+        if failure.exc_value is not None and failure.exc_type is not SystemExit:
+            report(failure.exc_value)
+
+    sys.excepthook = lambda _type, error, _traceback: report(error)
+    threading.excepthook = report_thread

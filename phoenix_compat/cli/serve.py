@@ -64,7 +64,7 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     configure_logs("warning", "console")  # until the settings are known
     found = configuration_of(config, **flags)
     settings = found.settings
-    configure_logs(settings.log_level, settings.log_format)
+    configure_logs(settings.log_level, settings.log_format, settings.filter_parameters)
 
     def started(url: str) -> None:
         click.echo(_greeting(url, settings))

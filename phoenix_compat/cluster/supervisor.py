@@ -29,6 +29,7 @@ from phoenix_compat.accept import explain_bind_error
 from phoenix_compat.background import log_failure
 from phoenix_compat.cluster.worker_process import READY, WorkerProcess
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.redaction import live_secrets
 
 log = logging.getLogger(__name__)
 
@@ -262,13 +263,15 @@ async def reserved(host: str, port: int, size: int) -> AsyncIterator[WorkerProce
     reservation = await asyncio.to_thread(_reserve, host, port)
     with reservation:
         folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="phoenix-compat-")
+        secret_key_base = secrets.token_urlsafe(_SECRET_BYTES)
+        live_secrets.register(secret_key_base)
         try:
             yield WorkerProcess(
                 node=0,
                 size=size,
                 folder=folder,
                 port=reservation.getsockname()[1],
-                secret_key_base=secrets.token_urlsafe(_SECRET_BYTES),
+                secret_key_base=secret_key_base,
             )
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

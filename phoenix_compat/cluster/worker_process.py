@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.redaction import live_secrets
 
 READY: Final = b"ready\n"
 
@@ -75,6 +76,7 @@ class SupervisorLink:
             raise ConfigError(
                 "--as-worker is only for processes that the supervisor of --workers starts"
             ) from error
+        live_secrets.register(worker_process.secret_key_base)
         sock.settimeout(0)
         return worker_process, cls(sock)
 

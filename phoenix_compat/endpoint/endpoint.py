@@ -30,6 +30,7 @@ from phoenix_compat.protocol.message import Payload
 from phoenix_compat.protocol.origin import CheckOrigin, parse_check_origin
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.pubsub import PubSub, Subscriber
+from phoenix_compat.redaction import CREDENTIAL_WORDS
 from phoenix_compat.result import DONE, Done
 from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.runtime.spawner import Spawner
@@ -56,15 +57,18 @@ class Endpoint:
             Phoenix. To read the tokens of a Phoenix app, use that app's secret. None creates a
             random one, which lasts as long as this process.
         limits: how much one client can make the server hold.
+        filter_parameters: further words. In log lines the value of a parameter is `[FILTERED]` if
+            the parameter's name contains one of them, or of the usual ones, in any case.
 
     Attributes:
+        credential_words: the usual words and those of `filter_parameters`.
         pubsub: the topics and their subscribers.
         tokens: signs and verifies as Phoenix.Token does.
         counters: how often each limit was reached.
         tick: the writes of the current loop tick; for transports.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, by name
         self,
         *,
         url_host: str | None = "localhost",
@@ -72,11 +76,15 @@ class Endpoint:
         host_setting: str = "url_host",
         secret_key_base: str | None = None,
         limits: Limits | None = None,
+        filter_parameters: Sequence[str] = (),
     ) -> None:
         self.url_host = url_host
         self.check_origin = parse_check_origin(check_origin)
         self.host_setting = host_setting
         self.limits = limits or Limits()
+        self.credential_words = (*CREDENTIAL_WORDS, *map(str.casefold, filter_parameters))
+        if isinstance(filter_parameters, str) or "" in self.credential_words:
+            raise ConfigError("filter_parameters must be a list of words that are not empty")
         self.counters = Counters()
         self.tokens = Tokens(secret_key_base or secrets.token_urlsafe(_SECRET_BYTES))
         self.pubsub = PubSub()

@@ -80,6 +80,7 @@ class MountedSocket:
             serializer=serializer,
             params=params,
             took_s=time.perf_counter() - started_at_s,
+            words=endpoint.credential_words,
         )
         return socket if result.status == "ok" else result
 

@@ -28,7 +28,14 @@ from typing import Any, Final, Literal, TypeAlias
 
 from phoenix_compat.errors import ConfigError, EncodeError, ProtocolError
 from phoenix_compat.extras import missing_extra
-from phoenix_compat.protocol.erlang_term import Atom, TermError, decode, encode, normalise
+from phoenix_compat.protocol.erlang_term import (
+    MAX_BYTES,
+    Atom,
+    TermError,
+    decode,
+    encode,
+    normalise,
+)
 
 Digest: TypeAlias = Literal["sha256", "sha384", "sha512"]
 
@@ -37,6 +44,8 @@ DEFAULT_ITERATIONS: Final = 1000
 MIN_SECRET_BYTES: Final = 20
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 24
+MAX_TOKEN_CHARS: Final = MAX_BYTES * 4 // 3 + 512
+"""Longer than every token that can be made here. A longer text is refused before any work."""
 
 _INFINITY: Final = Atom("infinity")
 _TAG_BYTES: Final = 16
@@ -343,6 +352,10 @@ def _text(token: object) -> str:
         raise MissingTokenError("there is no token")
     if not isinstance(token, str):
         raise InvalidTokenError("a token must be a str")
+    if len(token) > MAX_TOKEN_CHARS:
+        raise InvalidTokenError(
+            f"a token of {len(token)} characters; the limit is {MAX_TOKEN_CHARS}"
+        )
     return token
 
 

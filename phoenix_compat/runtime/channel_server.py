@@ -28,7 +28,7 @@ from functools import partial
 from typing import Any, Final
 
 from phoenix_compat.bounded import brief
-from phoenix_compat.channel import Channel
+from phoenix_compat.channel import Channel, UnhandledEventError
 from phoenix_compat.errors import CallbackError
 from phoenix_compat.protocol.message import Broadcast, Message, Payload, Ref
 from phoenix_compat.result import Reason, Result, Stop, is_graceful, ok
@@ -314,7 +314,10 @@ class ChannelServer:
         self._owner.engine.counters.channels_crashed += 1
         error = reason if isinstance(reason, BaseException) else None
         topic = brief(self.socket.topic)
-        log.error("channel on %s crashed: %s", topic, brief(reason), exc_info=error)
+        if isinstance(error, UnhandledEventError):  # the client's mistake, or a handler is missing
+            log.error("channel on %s crashed: %s", topic, error)
+        else:
+            log.error("channel on %s crashed: %s", topic, brief(reason), exc_info=error)
         self._terminate(reason, self._ended_by_crash)
 
     def _terminate(self, reason: Reason, on_done: Callable[[], None]) -> None:

@@ -20,7 +20,7 @@ def call_callback(channel: Channel, socket: Socket, item: Any) -> Any:
     if type(item) is Message:
         level, event = channel.log_handle_in, item.event
         if level is not None and is_logged(level):
-            log_handled(channel, item)
+            log_handled(channel, item, socket.endpoint.credential_words)
         socket.ref = item.ref
         handler = channel.handlers.get(event) if type(event) is str else None
         if handler is not None:

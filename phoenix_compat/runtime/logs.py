@@ -6,34 +6,31 @@ Source: phoenix 1.8.12, lib/phoenix/logger.ex.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, Final
 
 from phoenix_compat.bounded import bounded_copy, plain
 from phoenix_compat.channel import Channel
 from phoenix_compat.protocol.message import Message
+from phoenix_compat.redaction import CREDENTIAL_WORDS, FILTERED, is_credential
 
 log = logging.getLogger("phoenix_compat.socket")
 
 is_logged: Final = log.isEnabledFor
 """Whether lines of a level are logged; checked before a line is formatted."""
 
-SECRETS: Final = ("auth", "jwt", "key", "password", "secret", "session", "token")
-"""Words in the names of credentials, in any case."""
-FILTERED: Final = "[FILTERED]"
 
-
-def filter_parameters(value: Any) -> Any:
+def filter_parameters(value: Any, words: Sequence[str] = CREDENTIAL_WORDS) -> Any:
     """A shortened copy of JSON that hides the values of keys that look like credentials.
 
     Differs from Phoenix: its default hides "password" and "token" in lower case. This hides every
-    word of SECRETS in any case, because apps also send `userToken` and `apikey`.
+    word of CREDENTIAL_WORDS in any case, because apps also send `userToken` and `apikey`; and
+    `filter_parameters` adds words to them, where Phoenix's option replaces its default.
+
+    Args:
+        words: what the names of credentials contain; case-folded.
     """
-    return bounded_copy(value, _is_secret, FILTERED)
-
-
-def _is_secret(key: str) -> bool:
-    lowered = key.lower()
-    return any(word in lowered for word in SECRETS)
+    return bounded_copy(value, lambda key: is_credential(key, words), FILTERED)
 
 
 def log_connect(  # noqa: PLR0913 - a log line of six values
@@ -45,6 +42,7 @@ def log_connect(  # noqa: PLR0913 - a log line of six values
     serializer: str,
     params: Any,
     took_s: float,
+    words: Sequence[str] = CREDENTIAL_WORDS,
 ) -> None:
     """Log `CONNECTED TO` or `REFUSED CONNECTION TO` a socket."""
     if level is not None and log.isEnabledFor(level):
@@ -56,12 +54,18 @@ def log_connect(  # noqa: PLR0913 - a log line of six values
             duration(took_s),
             transport,
             serializer,
-            filter_parameters(params),
+            filter_parameters(params, words),
         )
 
 
-def log_join(
-    channel: Channel, *, is_accepted: bool, topic: str, payload: Any, took_s: float
+def log_join(  # noqa: PLR0913 - a log line of five values
+    channel: Channel,
+    *,
+    is_accepted: bool,
+    topic: str,
+    payload: Any,
+    took_s: float,
+    words: Sequence[str] = CREDENTIAL_WORDS,
 ) -> None:
     """Log `JOINED` or `REFUSED JOIN`, except for topics that begin with "phoenix"."""
     level = channel.log_join
@@ -72,11 +76,13 @@ def log_join(
             "JOINED" if is_accepted else "REFUSED JOIN",
             plain(topic),
             duration(took_s),
-            filter_parameters(payload),
+            filter_parameters(payload, words),
         )
 
 
-def log_handled(channel: Channel, message: Message) -> None:
+def log_handled(
+    channel: Channel, message: Message, words: Sequence[str] = CREDENTIAL_WORDS
+) -> None:
     """Log `HANDLED` for an incoming event.
 
     Differs from Phoenix: the line is written before the event is handled and has no duration,
@@ -89,7 +95,7 @@ def log_handled(channel: Channel, message: Message) -> None:
             plain(message.event),
             plain(message.topic),
             type(channel).__name__,
-            filter_parameters(message.payload),
+            filter_parameters(message.payload, words),
         )
 
 

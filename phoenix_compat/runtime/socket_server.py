@@ -273,6 +273,7 @@ class SocketServer:
             topic=message.topic,
             payload=message.payload,
             took_s=time.perf_counter() - join.started_at_s,
+            words=self._socket.endpoint.credential_words,
         )
         if not is_accepted:
             server.kill()

@@ -23,10 +23,12 @@ from phoenix_compat.protocol.origin import parse_check_origin
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.task_channel import user_socket
 from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.http.cors import CrossOrigin
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.host_and_origin import check_origin_of, guarding
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
+from phoenix_compat.server.http.response_headers import add_safe_headers
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH, add_webhook_route
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
@@ -95,6 +97,7 @@ async def open_app(  # noqa: PLR0915 - being taken apart
             check_origin=check_origin_of(settings),
             host_setting="public_url",
             secret_key_base=None if worker_process is None else worker_process.secret_key_base,
+            filter_parameters=settings.filter_parameters,
         )
         feed = TaskFeed(store, endpoint) if cluster is None else cluster.feed(store, endpoint)
         presence = _presence(settings, endpoint, cluster)
@@ -122,7 +125,14 @@ async def open_app(  # noqa: PLR0915 - being taken apart
             stack.push_async_callback(worker.stop)
 
         rates = RateLimits(settings, None if worker_process is None else worker_process.size)
-        app = web.Application(middlewares=[guarding(settings), rates.middleware])
+        cross_origin = CrossOrigin(check_origin_of(settings))
+        app = web.Application(
+            middlewares=[
+                guarding(settings),
+                cross_origin.answering_preflights(),
+                rates.middleware,
+            ]
+        )
         app[RATE_LIMITER] = rates.limiter
         app[CONNECTIONS] = connections_for(
             settings.max_connections,
@@ -137,7 +147,7 @@ async def open_app(  # noqa: PLR0915 - being taken apart
             archive=archive,
             more=(maintenance.change, rates.change, budget.change),
         )
-        app.on_response_prepare.append(_add_server_header)
+        app.on_response_prepare.extend((add_safe_headers, cross_origin.add_headers))
         if cluster is None:
             await work()
         else:
@@ -324,10 +334,6 @@ def _add_status_routes(
     app.router.add_get("/healthz", partial(_health, cluster))
     app.router.add_get("/readyz", partial(ready, worker, store, worker_process))
     app.router.add_get("/", _index)
-
-
-async def _add_server_header(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "phoenix_compat"
 
 
 async def _health(cluster: Cluster | None, request: web.Request) -> web.Response:

@@ -180,7 +180,7 @@ class LongPollSession:
             try:
                 self._server.receive(message.data, is_binary=message.is_binary)
             except (RemoteProtocolError, EncodeError) as error:
-                log.info("ending a long-poll session: %s", error)
+                log.debug("ending a long-poll session: %s", error)
                 self.close(0, error)
                 return
             if self._server.is_blocked:

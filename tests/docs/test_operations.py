@@ -17,7 +17,7 @@ MEASURED = "".join(
     (ROOT / "docs" / f"{name}.md").read_text() for name in ("performance", "workers")
 )
 FIGURES = r"\d+ MB \| \d+ ms \| \d\.\d\d s \| \d+ MiB \|"
-LOG_LINE = re.compile(r"log\.(?:info|warning|error|exception)\(\s*\"([a-z]+\.[a-z_]+)\"")
+LOG_LINE = re.compile(r"log\.(?:debug|info|warning|error|exception)\(\s*\"([a-z]+\.[a-z_]+)\"")
 
 
 def log_lines() -> set[str]:

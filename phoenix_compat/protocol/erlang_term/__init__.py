@@ -8,8 +8,8 @@
 
 Functions, pids, references, ports, bitstrings, improper lists, atoms of a node's cache and the
 local format of one VM are never read, however they are wrapped. Limits apply to the depth, the
-number of terms and the bytes, before and after decompression. A length field alone never causes an
-allocation.
+number of terms, the size of integers (1 KiB), and the bytes before and after decompression. A
+length field alone never causes an allocation.
 
 Differs from Phoenix: bytes after the term are refused, and so are maps with keys that are equal in
 Python (`1` and `1.0`; `:a` and `"a"`), because here one text must have exactly one value.
@@ -23,6 +23,8 @@ from phoenix_compat.protocol.erlang_term.reader import decode, normalise
 from phoenix_compat.protocol.erlang_term.term import (
     MAX_BYTES,
     MAX_DEPTH,
+    MAX_INTEGER_BYTES,
+    MAX_LONG_KEYS,
     MAX_TERMS,
     Atom,
     Term,
@@ -33,6 +35,8 @@ from phoenix_compat.protocol.erlang_term.writer import AtomForm, encode
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
+    "MAX_INTEGER_BYTES",
+    "MAX_LONG_KEYS",
     "MAX_TERMS",
     "Atom",
     "AtomForm",

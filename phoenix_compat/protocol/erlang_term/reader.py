@@ -15,12 +15,15 @@ from phoenix_compat.protocol.erlang_term.term import (
     MAX_ATOM_CHARACTERS,
     MAX_BYTES,
     MAX_DEPTH,
+    MAX_INTEGER_BYTES,
+    MAX_LONG_KEYS,
     MAX_TERMS,
     NIL_TAG,
     VERSION_BYTE,
     Atom,
     Term,
     TermError,
+    is_long_key,
 )
 
 _COMPRESSED: Final = 80
@@ -111,14 +114,15 @@ def _decompress(data: bytes) -> bytes:
 
 
 class _Reader:
-    """The data, the current position in it, and the number of terms read so far."""
+    """The data, the current position in it, and how much was read so far."""
 
-    __slots__ = ("data", "position", "terms")
+    __slots__ = ("data", "long_keys", "position", "terms")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.position = 0
         self.terms = 0
+        self.long_keys = 0
 
     def term(self, depth: int) -> Term:
         if depth == 0:
@@ -134,6 +138,16 @@ class _Reader:
         self.terms += terms
         if self.terms > MAX_TERMS:
             raise TermError(f"there are more than {MAX_TERMS} terms")
+
+    def key(self, depth: int) -> Term:
+        """A key of a map."""
+        key = self.term(depth)
+        if isinstance(key, (list, tuple, dict)):
+            raise TermError("a key of a map is not an atom, a binary or a number")
+        self.long_keys += is_long_key(key)
+        if self.long_keys > MAX_LONG_KEYS:
+            raise TermError(f"more than {MAX_LONG_KEYS} keys of maps are long integers")
+        return key
 
     def take(self, size: int) -> bytes:
         start, self.position = self.position, self.position + size
@@ -159,6 +173,8 @@ def _read_signed(reader: _Reader, _depth: int) -> int:
 def _read_big(length_size: int) -> Callable[[_Reader, int], int]:
     def read(reader: _Reader, _depth: int) -> int:
         size = reader.number(length_size)
+        if size > MAX_INTEGER_BYTES:
+            raise TermError(f"an integer of {size} bytes; the limit is {MAX_INTEGER_BYTES}")
         is_negative = reader.number(1) != 0
         value = int.from_bytes(reader.take(size), "little")
         return -value if is_negative else value
@@ -226,13 +242,7 @@ def _read_list(reader: _Reader, depth: int) -> list[Term]:
 
 def _read_map(reader: _Reader, depth: int) -> dict[Term, Term]:
     size = reader.number(4)
-    return _dict((_plain_key(reader.term(depth)), reader.term(depth)) for _ in range(size))
-
-
-def _plain_key(key: Term) -> Term:
-    if isinstance(key, (list, tuple, dict)):
-        raise TermError("a key of a map is not an atom, a binary or a number")
-    return key
+    return _dict((reader.key(depth), reader.term(depth)) for _ in range(size))
 
 
 _READ: Final[dict[int, Callable[[_Reader, int], Term]]] = {

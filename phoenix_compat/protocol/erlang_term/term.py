@@ -12,11 +12,23 @@ Term: TypeAlias = Any
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64
 MAX_TERMS: Final = 10_000
-"""The same limits hold for reading and writing, so everything that is written can be read."""
+MAX_INTEGER_BYTES: Final = 1_024
+"""Python prints every integer of this size; by default it refuses to print more than 4300 digits.
+"""
+MAX_LONG_KEYS: Final = 256
+"""How many keys of maps may be integers of more than 64 bits. Such integers can be chosen so that
+all have the same hash, and a dict with thousands of them is slow.
+
+The same limits hold for reading and writing, so everything that is written can be read."""
 
 VERSION_BYTE: Final = 131
 NIL_TAG: Final = 106
 MAX_ATOM_CHARACTERS: Final = 255
+
+
+def is_long_key(key: Term) -> bool:
+    """Whether a key of a map counts for MAX_LONG_KEYS."""
+    return isinstance(key, int) and key.bit_length() > 64
 
 
 class TermError(ProtocolError):

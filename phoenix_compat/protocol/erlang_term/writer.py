@@ -13,11 +13,14 @@ from phoenix_compat.protocol.erlang_term.term import (
     MAX_ATOM_CHARACTERS,
     MAX_BYTES,
     MAX_DEPTH,
+    MAX_INTEGER_BYTES,
+    MAX_LONG_KEYS,
     MAX_TERMS,
     NIL_TAG,
     VERSION_BYTE,
     Atom,
     Term,
+    is_long_key,
 )
 
 _MAX_CHARLIST: Final = 0xFFFF
@@ -45,13 +48,14 @@ def encode(term: Term, *, atoms: AtomForm = "utf-8") -> bytes:
 
 
 class _Writer:
-    """The form of atoms, and the number of terms written so far."""
+    """The form of atoms, and how much was written so far."""
 
-    __slots__ = ("atoms", "terms")
+    __slots__ = ("atoms", "long_keys", "terms")
 
     def __init__(self, atoms: AtomForm) -> None:
         self.atoms = atoms
         self.terms = 0
+        self.long_keys = 0
 
     def term(self, term: Term, depth: int) -> bytes:
         self.terms += 1
@@ -103,6 +107,9 @@ class _Writer:
         return _head(108, len(items)) + self.terms_of(items, depth) + bytes([NIL_TAG])
 
     def write_map(self, term: dict[Term, Term], depth: int) -> bytes:
+        self.long_keys += sum(map(is_long_key, term))
+        if self.long_keys > MAX_LONG_KEYS:
+            raise EncodeError(f"more than {MAX_LONG_KEYS} keys of dicts are long integers")
         pairs = sorted(
             (*_rank(key), self.term(key, depth), self.term(value, depth))
             for key, value in term.items()
@@ -157,6 +164,8 @@ def _write_integer(value: int) -> bytes:
         return bytes([98]) + value.to_bytes(4, signed=True)
     magnitude = abs(value)
     size = (magnitude.bit_length() + 7) // 8
+    if size > MAX_INTEGER_BYTES:
+        raise EncodeError(f"an integer of {size} bytes; the limit is {MAX_INTEGER_BYTES}")
     head = bytes([110, size]) if size < 256 else _head(111, size)
     return head + bytes([value < 0]) + magnitude.to_bytes(size, "little")
 

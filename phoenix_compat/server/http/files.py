@@ -10,6 +10,7 @@ the provider's own addresses.
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ from phoenix_compat.tasks.archive.stored_file import StoredFile
 
 _HEADERS: Final = {
     "Cache-Control": "public, max-age=31536000, immutable",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -124,8 +125,21 @@ class _HashedFile(web.FileResponse):
             return await super().prepare(request.clone(headers=headers))
 
 
+def _is_utf8(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
 def _without_tags(given: CIMultiDictProxy[str], tag: str) -> CIMultiDict[str]:
-    headers = given.copy()
+    # A clone of the request can have no bytes that are not UTF-8, which are surrogates here.
+    headers = CIMultiDict((name, value) for name, value in given.items() if _is_utf8(name + value))
     if hdrs.IF_MATCH in headers:
         headers.popall(hdrs.IF_UNMODIFIED_SINCE, None)
     if hdrs.IF_NONE_MATCH in headers:
@@ -135,6 +149,9 @@ def _without_tags(given: CIMultiDictProxy[str], tag: str) -> CIMultiDict[str]:
         headers.popall(hdrs.IF_RANGE)
         if if_range != tag:
             headers.popall(hdrs.RANGE, None)
+    for name in (hdrs.IF_MODIFIED_SINCE, hdrs.IF_UNMODIFIED_SINCE, hdrs.IF_RANGE):
+        if name in headers and not _is_date(headers[name]):
+            headers.popall(name)  # RFC 9110, section 13.1: ignore it; aiohttp may fail
     headers.popall(hdrs.IF_MATCH, None)
     headers.popall(hdrs.IF_NONE_MATCH, None)
     return headers

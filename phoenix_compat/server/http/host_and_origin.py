@@ -53,7 +53,7 @@ def guarding(settings: Settings) -> Middleware:
         refusal = _refusal(guard, request)
         if refusal is None:
             return await handler(request)
-        log.warning("browser.refused", status=refusal.status, reason=refusal.detail)
+        log.debug("browser.refused", status=refusal.status, reason=refusal.detail)
         return ProblemError(*refusal).response()
 
     return check

@@ -45,7 +45,7 @@ class WebhookRoute:
         try:
             await self._process(request)
         except ProblemError as problem:
-            log.warning("webhook.refused", status=problem.status, problem=problem.word)
+            log.debug("webhook.refused", status=problem.status, problem=problem.word)
             return problem.response()
         return web.Response(status=200)
 

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from pydantic_settings import EnvSettingsSource
 
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.process.config_file import VARIABLE, find_config_file, read_config_file
 from phoenix_compat.server.process.header_values import MASK, MAX_TOKEN_CHARS, token_problem
 from phoenix_compat.server.process.renamed_settings import RENAMED, new_name, old_names
@@ -81,6 +82,7 @@ def load_configuration(
             problems.append(str(error))
     sources += [_from_environment(environment, problems), _from_flags(flags, names or {})]
     given, warnings = _by_new_names(sources, problems)
+    _register_secrets(given)
     settings = _checked(given, problems)
     if settings is None or problems:
         raise SettingsError(problems)
@@ -203,6 +205,14 @@ def _spelled_like(one: Given, name: str) -> str:
     return _variables(name)[0] if one.origin.startswith("variable ") else name
 
 
+def _register_secrets(given: Mapping[str, Given]) -> None:
+    """Keep the secrets out of logs and error messages, also those that turn out to be invalid."""
+    for name in SECRETS & given.keys():
+        value = given[name].value
+        if isinstance(value, str | SecretStr):
+            live_secrets.register(value if isinstance(value, str) else value.get_secret_value())
+
+
 def _checked(given: Mapping[str, Given], problems: list[str]) -> Settings | None:
     values = {name: one.value for name, one in given.items()}
     try:
@@ -237,6 +247,7 @@ def _token(path: Path) -> str:
         ) from error
     # A byte that is not UTF-8 becomes a character that no token has, and is reported as one.
     token = data.decode("utf-8", "surrogateescape").strip()
+    live_secrets.register(token)
     if not token:
         raise ConfigError("the file holds no token; write the token into it")
     problem = token_problem(token)

@@ -21,4 +21,6 @@ class WebhookTags:
 
     def is_valid(self, task_id: str, tag: str) -> bool:
         """Whether the tag belongs to this task; compared in constant time."""
+        if not (task_id.isascii() and tag.isascii()):
+            return False  # no task has such an id; a text with surrogates cannot be encoded
         return hmac.compare_digest(tag.encode(), self.tag(task_id).encode())

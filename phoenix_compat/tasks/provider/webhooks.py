@@ -8,15 +8,16 @@ webhook reports, so a lost webhook does no harm.
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
 from phoenix_compat.errors import TaskError
+from phoenix_compat.redaction import live_secrets
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import ProviderError, ProviderUncertainError
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot
@@ -28,7 +29,12 @@ MAX_REMEMBERED_IDS = 4_096
 SECRET_REFRESH_S = 60.0
 """After a wrong signature the secret is fetched again, at most this often."""
 
+MAX_SIGNATURES = 16
+"""More than one is sent only while a secret is being replaced."""
+MAX_HEADER_CHARS = 4_096
+
 _PREFIX = "whsec_"
+_ID = re.compile("[!-~]{1,256}")
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -48,6 +54,8 @@ class WebhookForgedError(TaskError):
 def is_signed(secret: str, message_id: str, timestamp: str, signatures: str, raw: bytes) -> bool:
     """Whether one of the signatures is valid. Compares every entry, each in constant time.
 
+    Of more than MAX_SIGNATURES entries none is valid.
+
     Args:
         secret: `whsec_` and the base64 of the key.
         signatures: the header; its entries are separated by spaces.
@@ -55,16 +63,24 @@ def is_signed(secret: str, message_id: str, timestamp: str, signatures: str, raw
     """
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX))
-    except binascii.Error:
+    except ValueError:  # it is not base64
         return False
-    signed = f"{message_id}.{timestamp}.".encode() + raw
+    entries = signatures.split(maxsplit=MAX_SIGNATURES)
+    if len(entries) > MAX_SIGNATURES:
+        return False
+    signed = _header_bytes(f"{message_id}.{timestamp}.") + raw
     expected = base64.b64encode(hmac.digest(key, signed, "sha256"))
     is_valid = False
-    for entry in signatures.split():
+    for entry in entries:
         version, _, signature = entry.partition(",")
-        is_equal = hmac.compare_digest(signature.encode(), expected)
+        is_equal = hmac.compare_digest(_header_bytes(signature), expected)
         is_valid |= version == "v1" and is_equal
     return is_valid
+
+
+def _header_bytes(text: str) -> bytes:
+    """The bytes of a header's value; aiohttp decodes those that are not UTF-8 to surrogates."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 class WebhookVerifier:
@@ -103,12 +119,14 @@ class WebhookVerifier:
             raise WebhookMalformedError(
                 "a webhook needs the headers webhook-id, webhook-timestamp and webhook-signature"
             )
+        if not _ID.fullmatch(message_id) or len(signatures) > MAX_HEADER_CHARS:
+            raise WebhookMalformedError("a header of the webhook is too long, or not visible ASCII")
         self._check_age(timestamp)
         is_genuine = await self._is_genuine(message_id, timestamp, signatures, raw)
+        if is_genuine is False:
+            raise WebhookForgedError("none of the webhook's signatures is valid")
         if is_genuine is None or message_id in self._seen:
             return None
-        if not is_genuine:
-            raise WebhookForgedError("none of the webhook's signatures is valid")
         snapshot = _snapshot(raw)
         self._seen[message_id] = None
         if len(self._seen) > MAX_REMEMBERED_IDS:
@@ -137,6 +155,7 @@ class WebhookVerifier:
         self._fetched_at_s = now_s
         try:
             self._secret = await self._fetch_secret()
+            live_secrets.register(self._secret)
         except ProviderError as error:
             log.warning("webhook.secret_unavailable", reason=str(error))
             return None if self._secret is None else False

@@ -195,7 +195,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             )
             self.close(CLOSE_INTERNAL_ERROR, error)
         else:
-            log.info("closing a connection with %d: %s", error.close_code, error)
+            log.debug("closing a connection with %d: %s", error.close_code, error)
             self.close(error.close_code, error)
             self._state = _NOT_READING
 

@@ -51,6 +51,8 @@ _SALT: Final = "phx:lp"
 _NAME_BYTES: Final = 16
 _TOKEN_HEADER: Final = "X-Phoenix-Longpoll-Token"  # noqa: S105 - a header's name
 _AUTH_TOKEN_HEADER: Final = "X-Phoenix-AuthToken"  # noqa: S105 - the same
+_MAX_TOKEN_CHARS: Final = 1_024
+"""A session's token has about 150."""
 _NDJSON: Final = "application/x-ndjson"
 _MAX_BASE64_CHARS: Final = 10_000_000
 _IDLE_WINDOWS: Final = 1.5
@@ -113,7 +115,7 @@ class LongPollHub:
     def _session_name(self, request: web.Request, params: Params) -> str | None:
         """The session of the request's token; the header takes precedence over the query."""
         token = request.headers.get(_TOKEN_HEADER) or params.get("token")
-        if not isinstance(token, str):
+        if not isinstance(token, str) or len(token) > _MAX_TOKEN_CHARS:
             return None
         try:
             name = self.endpoint.tokens.verify(_SALT, token, max_age_s=self.options.token_max_age_s)
@@ -238,7 +240,7 @@ class LongPollHub:
                 ):
                     return _response({"status": 408})
         except binascii.Error as error:
-            log.warning("a long-poll message is neither JSON nor base64: %s", error)
+            log.debug("a long-poll message is neither JSON nor base64: %s", error)
             return _with_cors(refusal(500))
         return _response({"status": 200})
 

@@ -27,6 +27,8 @@ _SHOWN_INITIALS = frozenset("xXsStT")
 
 def refusal(status: int, text: str = "") -> web.Response:
     """A response that refuses a request, with a short text or no body."""
+    # The text may quote a header, in which bytes that are not UTF-8 are surrogates.
+    text = text.encode("utf-8", "replace").decode()
     return web.Response(status=status, text=text or None, headers=NO_STORE)
 
 

@@ -107,7 +107,9 @@ async def test_a_picture_is_served(files: FileServer) -> None:
     assert answer.headers["ETag"] == f'"{files.red.sha256}"'
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert answer.headers["Content-Security-Policy"] == (
+        "default-src 'none'; sandbox; frame-ancestors 'none'"
+    )
     assert answer.headers["Accept-Ranges"] == "bytes"
 
 

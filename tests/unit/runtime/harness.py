@@ -25,6 +25,7 @@ from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.protocol.message import Broadcast, Payload
 from phoenix_compat.protocol.serializer import V2, Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
+from phoenix_compat.redaction import CREDENTIAL_WORDS
 from phoenix_compat.result import DONE, Done, Reason
 from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.socket_server import Route, SocketServer
@@ -99,6 +100,7 @@ class Engine:
     def __init__(self, limits: Limits | None = None) -> None:
         self.pubsub = PubSub()
         self.limits = limits or Limits()
+        self.credential_words = CREDENTIAL_WORDS
         self.counters = Counters()
         self.spawner = Spawner()
         self.tick = ManualTick()

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from phoenix_compat import ConfigError, Endpoint
 from phoenix_compat.protocol.message import Message
 from phoenix_compat.runtime.logs import (
     duration,
@@ -17,6 +18,8 @@ from phoenix_compat.runtime.logs import (
     log_handled,
     log_join,
 )
+from phoenix_compat.testing import ChannelTest
+from tests.serving import accepting
 from tests.unit.runtime.harness import OpenChannel
 
 
@@ -52,6 +55,55 @@ Lines = Callable[[], list[tuple[int, str]]]
 def test_secrets_are_hidden(value: Any, expected: Any) -> None:
     """S11: values of keys that look like credentials, in any case, are not logged."""
     assert expected == filter_parameters(value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("userToken", "USER_TOKEN", "apikey", "x-api-key", "jwt", "idToken", "clientSecret"),
+        *("sessionid", "Authorization", "authData", "PASSWORD_1", "new_passwd", "cookie", "pwd"),
+        *("credentials", "bearer", "\u017fecret", "to\u212aen"),
+    ],
+)
+def test_names_of_credentials(name: str) -> None:
+    """In any case, as a part of the name, and however deep."""
+    hidden = {name: "[FILTERED]"}
+
+    assert filter_parameters({name: "x"}) == hidden
+    assert filter_parameters({"a": [{"b": {name: ["x"]}}]}) == {"a": [{"b": hidden}]}
+
+
+def test_further_words_can_be_filtered(lines: Lines) -> None:
+    """The words of `filter_parameters` are added to the usual ones, in any case."""
+    words = Endpoint(filter_parameters=["ssn", "PIN"]).credential_words
+    value = {"SSN": 1, "user_pin": 2, "token": 3, "name": 4}
+    shown = "'SSN': '[FILTERED]', 'user_pin': '[FILTERED]', 'token': '[FILTERED]', 'name': 4"
+
+    log_join(OpenChannel(), is_accepted=True, topic="t", payload=value, took_s=0.0, words=words)
+    log_handled(OpenChannel(), Message("1", "2", "t", "e", value), words)
+
+    assert [shown in text for _, text in lines()] == [True, True]
+
+
+@pytest.mark.parametrize("words", [[""], "ssn"])
+def test_words_that_cannot_be_meant(words: Any) -> None:
+    """An empty word would hide everything, and a text is a list of letters."""
+    with pytest.raises(ConfigError, match="filter_parameters"):
+        Endpoint(filter_parameters=words)
+
+
+async def test_an_endpoints_words_are_used_everywhere(lines: Lines) -> None:
+    """A connect, a join and an event of one client."""
+    handler = accepting({"room:*": OpenChannel})
+
+    async with ChannelTest(Endpoint(filter_parameters=["ssn"])) as channels:
+        socket = await channels.connect(handler, {"ssn": "canary"})
+        client = await channels.subscribe_and_join(socket, "room:a", {"my_ssn": "canary"})
+        await client.push("new_msg", {"ssn": "canary"})
+
+    texts = [text for _, text in lines()]
+    assert len([text for text in texts if "[FILTERED]" in text]) == 3
+    assert not any("canary" in text for text in texts)
 
 
 def test_filtering_changes_a_copy() -> None:

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Literal
 
 import structlog
 from structlog.types import Processor
 
+from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.process.logs.log_lines import (
     LineHandler,
     bound_values,
     fitted,
+    safe,
     show_exception,
 )
 
 
-def configure_logs(level: str, style: Literal["console", "json"]) -> None:
+def configure_logs(
+    level: str, style: Literal["console", "json"], filter_parameters: Sequence[str] = ()
+) -> None:
     """Send every log line of the process to stderr, as text for people or as JSON.
 
-    `log_lines` limits the length of a line, its characters, and how often it is repeated.
+    `log_lines` hides secrets, and limits the length of a line, its characters, and how often it is
+    repeated.
+
+    Args:
+        filter_parameters: see Settings; here for URLs. Sockets filter their own parameters.
     """
+    live_secrets.hide_parameters(filter_parameters)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -43,7 +53,7 @@ def configure_logs(level: str, style: Literal["console", "json"]) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 show_exception,
                 bound_values,
-                fitted(_renderer(style)),
+                fitted(safe(_renderer(style), is_coloured=sys.stderr.isatty())),
             ],
         )
     )

@@ -1,8 +1,11 @@
-"""Limits log lines: at most 8 KiB each, escaped, and not repeated too often.
+"""Limits log lines: at most 8 KiB each, without secrets, escaped, and not repeated too often.
 
 Every line of the process passes through here, whichever library logs it. Newlines in a format
 string or a traceback stay; newlines in values are escaped, so clients cannot forge a line. A line
 that repeats many others of the last seconds is left out and counted.
+
+Secrets are hidden in each value before it is shortened, because a part of one would not be
+recognised, and once more in the finished line, as are control characters.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import Any, Final
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from phoenix_compat.bounded import bounded_copy, brief, escaped, plain, shortened
+from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.process.logs.tracebacks import exception_text, place_of
 
 MAX_LINE_BYTES: Final = 8 * 1024
@@ -37,12 +41,16 @@ _MAX_EVENT_CHARS: Final = 3_000
 _MAX_VALUE_CHARS: Final = 2_000
 _MAX_EXCEPTION_CHARS: Final = 6_000
 _MAX_KEY_CHARS: Final = 200
+_MAX_SECRET_CHARS: Final = 4_096
 _MAX_FIELDS: Final = 40
 _ALWAYS: Final = frozenset({"event", "exception", "level", "logger", "stack", "timestamp"})
+_OURS: Final = frozenset({"level", "logger", "timestamp"})
+"""No text of others; the finished line is checked all the same."""
 _FIELD_CHARS: Final = (1_500, 300, 16)
 """The lengths to which fields are cut, one after the other, until the line is short enough."""
 _CUT: Final = "…[cut]…"
 _UNINDENTED: Final = re.compile(r"\n(?!  )")
+_COLOURS: Final = re.compile("(\x1b\\[[0-9;]*m)")
 _LOGGER: Final = "phoenix_compat.logs"
 
 Key = tuple[object, ...]
@@ -81,12 +89,18 @@ def _arguments(arguments: Any) -> Any:
 
 
 def _one_line(text: str, max_chars: int) -> str:
-    return escaped(shortened(text, max_chars))
+    return escaped(_redacted(text, max_chars))
+
+
+def _redacted(text: str, max_chars: int) -> str:
+    """The text without secrets, and then cut to `max_chars`."""
+    looked_at = shortened(text, max_chars + _MAX_SECRET_CHARS)
+    return shortened(live_secrets.redacted(looked_at), max_chars)
 
 
 def _indented(text: str, max_chars: int) -> str:
     """The text with its lines indented, so that none of them looks like a log line."""
-    lines = (escaped(line) for line in shortened(text, max_chars).split("\n"))
+    lines = (escaped(line) for line in _redacted(text, max_chars).split("\n"))
     return _UNINDENTED.sub("\n  ", "\n".join(lines))
 
 
@@ -104,15 +118,18 @@ def show_exception(_logger: WrappedLogger, _name: str, event: EventDict) -> Even
 
 
 def bound_values(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Shorten and escape every value. The event and the traceback keep their newlines."""
+    """Redact, shorten and escape every value. The event and the traceback keep their newlines."""
     bounded: EventDict = {}
     for name, value in event.items():
         if len(bounded) >= _MAX_FIELDS and name not in _ALWAYS:
             bounded["cut"] = True
+        elif name in _OURS:
+            bounded[name] = value
         elif name == "event":
             bounded[name] = _indented(_text(value), _MAX_EVENT_CHARS)
         elif name in {"exception", "stack"}:
-            bounded[name] = _shortened_inside(_text(value), _MAX_EXCEPTION_CHARS)
+            text = live_secrets.redacted(_text(value))
+            bounded[name] = _shortened_inside(text, _MAX_EXCEPTION_CHARS)
         else:
             bounded[name] = _bounded(value)
     return bounded
@@ -125,11 +142,24 @@ def _text(value: object) -> str:
 def _bounded(value: object) -> object:
     if isinstance(value, str):
         return _one_line(value, _MAX_VALUE_CHARS)
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int | dict | list | tuple):
-        return bounded_copy(value)
+    if isinstance(value, int | float | dict | list | tuple):
+        return _redacted_copy(bounded_copy(value))
     return _one_line(brief(value, _MAX_VALUE_CHARS), _MAX_VALUE_CHARS)
+
+
+def _redacted_copy(value: Any) -> Any:
+    """A bounded copy of JSON without secrets: also a number may be one."""
+    if isinstance(value, dict):
+        return {_redacted_copy(key): _redacted_copy(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_redacted_copy(inner) for inner in value]
+    if value is None or isinstance(value, bool):
+        return value
+    text = value if isinstance(value, str) else brief(value)
+    redacted = live_secrets.redacted(text)
+    return value if redacted == text else redacted
 
 
 def _shortened_inside(text: str, max_chars: int) -> str:
@@ -154,6 +184,23 @@ def fitted(renderer: Processor) -> Processor:
             if len(line.encode("utf-8", "replace")) <= MAX_LINE_BYTES:
                 break
         return line
+
+    return render
+
+
+def safe(renderer: Processor, *, is_coloured: bool = False) -> Processor:
+    """Wrap a renderer so that its lines have no secrets and no control characters.
+
+    Args:
+        is_coloured: whether the line has the terminal's codes for colours.
+    """
+
+    def render(logger: WrappedLogger, name: str, event: EventDict) -> str:
+        line = live_secrets.redacted(_rendered(renderer, logger, name, event))
+        parts = _COLOURS.split(line) if is_coloured else [line]
+        # Odd parts are colours. The newlines that are left are those of tracebacks and formats.
+        parts[::2] = ["\n".join(map(escaped, part.split("\n"))) for part in parts[::2]]
+        return "".join(parts)
 
     return render
 

@@ -112,7 +112,7 @@ class Settings(AuthSettings, BudgetSettings, RateSettings, BaseSettings):
     )
     check_origin: tuple[str, ...] = Field(
         (),
-        description="further origins whose pages may open sockets and change tasks, "
+        description="further origins whose pages may open sockets and use the API, "
         'as ["//example.com"]',
     )
     allowed_hosts: tuple[Annotated[str, AfterValidator(host_pattern)], ...] = Field(
@@ -194,6 +194,11 @@ class Settings(AuthSettings, BudgetSettings, RateSettings, BaseSettings):
     )
     log_format: Literal["console", "json"] = Field(
         "console", description="console, for people, or json"
+    )
+    filter_parameters: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        (),
+        description="further words: the log hides parameters whose name contains one of them, "
+        'as ["ssn", "pin"]',
     )
     # uvloop answers single messages about a tenth faster and needs about half as much memory again
     # per connection.

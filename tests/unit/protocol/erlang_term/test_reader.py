@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import math
 import random
 import struct
+import sys
+import time
 from typing import Any
 
 import pytest
@@ -16,6 +19,8 @@ from phoenix_compat.errors import ProtocolError
 from phoenix_compat.protocol.erlang_term import (
     MAX_BYTES,
     MAX_DEPTH,
+    MAX_INTEGER_BYTES,
+    MAX_LONG_KEYS,
     MAX_TERMS,
     Atom,
     AtomForm,
@@ -24,6 +29,7 @@ from phoenix_compat.protocol.erlang_term import (
     encode,
     normalise,
 )
+from tests.patience import patient
 from tests.unit.protocol.erlang_term.term_vectors import (
     compressed,
     friendly_terms,
@@ -211,6 +217,70 @@ def test_reading_is_bounded() -> None:
     ):
         with pytest.raises(TermError):
             decode(data)
+
+
+def long_integer(size: int) -> bytes:
+    """An integer of this many bytes, as a part of a term; of very many it has only the first."""
+    return b"o" + size.to_bytes(4) + b"\0" + b"\xff" * min(size, 1_000_000)
+
+
+def test_integers_are_bounded() -> None:
+    """S14: every integer that is read can be printed; a longer one is refused wherever it is."""
+    longest = decode(term(long_integer(MAX_INTEGER_BYTES)))
+
+    assert len(str(longest)) < 4_300
+    assert decode(encode(longest)) == longest
+    for size in (MAX_INTEGER_BYTES + 1, 1_000_000, 0xFFFFFFFF):
+        too_long = long_integer(size)
+        for wrapped in (
+            term(too_long),
+            term(104, 3, 97, 1, too_long, 97, 1),
+            term(108, 0, 0, 0, 1, too_long, 106),
+            term(116, 0, 0, 0, 1, too_long, 97, 1),
+            term(116, 0, 0, 0, 1, 97, 1, too_long),
+        ):
+            with pytest.raises(TermError, match="integer"):
+                decode(wrapped)
+
+
+def test_keys_with_one_hash_are_bounded() -> None:
+    """Thousands of integers that are equal modulo Python's hash would make a slow dict."""
+
+    def with_keys(count: int) -> bytes:
+        modulus = sys.hash_info.modulus
+        keys = ((number * modulus << 4).to_bytes(12, "little") for number in range(1, count + 1))
+        pairs = b"".join(b"n\x0c\0" + key + b"a\1" for key in keys)
+        return term(116, count.to_bytes(4), pairs)
+
+    assert len(decode(with_keys(MAX_LONG_KEYS - 1))) == MAX_LONG_KEYS - 1
+    with pytest.raises(TermError, match="long integers"):
+        decode(with_keys(MAX_LONG_KEYS + 1))
+
+
+heads = st.sampled_from([70, *range(97, 101), *range(104, 112), 115, 116, 118, 119, 80, 131])
+sizes = st.sampled_from([0, 1, 255, 256, 1024, 65_535, 2**20, 2**31, 2**32 - 1])
+
+
+@steady
+@given(
+    st.lists(
+        st.tuples(heads, st.integers(1, 4), sizes, st.binary(max_size=40), st.integers(1, 500)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_hostile_terms_cost_little(parts: list[tuple[int, int, int, bytes, int]]) -> None:
+    """S14: whatever the tags, lengths and repeats, the result is a term or a TermError, soon."""
+    data = b"\x83" + b"".join(
+        (bytes([head]) + (size % 256**width).to_bytes(width) + rest) * repeats
+        for head, width, size, rest, repeats in parts
+    )
+    started_s = time.process_time()
+
+    with contextlib.suppress(TermError):
+        repr(decode(data))
+
+    assert time.process_time() - started_s < patient(0.5)
 
 
 def test_an_error_here_is_an_error_of_the_protocol() -> None:

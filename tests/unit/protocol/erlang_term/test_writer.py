@@ -11,6 +11,8 @@ import pytest
 from phoenix_compat.errors import EncodeError
 from phoenix_compat.protocol.erlang_term import (
     MAX_BYTES,
+    MAX_INTEGER_BYTES,
+    MAX_LONG_KEYS,
     MAX_TERMS,
     Atom,
     AtomForm,
@@ -116,6 +118,9 @@ def test_writing_is_bounded() -> None:
     endless: list[Any] = []
     endless.append(endless)
 
-    for value in (endless, [1] * MAX_TERMS, [1.5] * MAX_TERMS, b"x" * MAX_BYTES):
+    long_keys = dict.fromkeys(range(2**64, 2**64 + MAX_LONG_KEYS + 1))
+    too_long = 256**MAX_INTEGER_BYTES
+    plain = ([1] * MAX_TERMS, [1.5] * MAX_TERMS, b"x" * MAX_BYTES)
+    for value in (endless, *plain, long_keys, -too_long):
         with pytest.raises(EncodeError):
             encode(value)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from phoenix_compat.errors import ProtocolError
 from phoenix_compat.protocol import token as protocol
+from phoenix_compat.protocol.erlang_term import MAX_BYTES
 from phoenix_compat.protocol.token import (
     ExpiredTokenError,
     InvalidTokenError,
@@ -200,6 +201,44 @@ def test_random_texts_are_refused(text: str) -> None:
             verify(header + text, KEY, now_ms=0, max_age_s=math.inf)
         with pytest.raises(InvalidTokenError):
             decrypt(header + text, KEY, now_ms=0, max_age_s=math.inf)
+
+
+@pytest.mark.parametrize("start", ["SFMyNTY.", "SFM1MTI.", "XCP.", "QTEyOEdDTQ.", ""])
+@pytest.mark.parametrize("read", [verify, decrypt])
+def test_a_huge_token_is_refused_by_its_size(
+    monkeypatch: pytest.MonkeyPatch, read: Any, start: str
+) -> None:
+    """S14: 5 MB are neither split nor decoded nor hashed."""
+
+    def refuse(*_args: object) -> bytes:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(protocol, "_from_base64", refuse)
+
+    with pytest.raises(InvalidTokenError, match="limit"):
+        read(start + "A." * 2_500_000, KEY, now_ms=0)
+
+
+@MAKE_AND_READ
+def test_the_longest_token_is_read(make: Any, read: Any) -> None:
+    """The limit of a token's size is above that of its term."""
+    data = bytes(MAX_BYTES - 64)
+
+    token = make(data)
+
+    assert read(token, KEY, now_ms=SIGNED_AT_MS, is_raw=True) == data
+
+
+def test_a_signed_integer_of_a_megabyte_is_an_invalid_token() -> None:
+    """S14: as data, as time of signing and as maximum age; the error is that of any other term."""
+    huge = b"o" + (1_000_000).to_bytes(4) + b"\0" + b"\xff" * 1_000_000
+    small, time = b"a\1", b"b\0\0\0\1"
+    for parts in ((huge, time, small), (small, huge, small), (small, time, huge)):
+        unsigned = "SFMyNTY." + b64(b"\x83h\3" + b"".join(parts))
+        token = f"{unsigned}.{b64(hmac.digest(KEY, unsigned.encode(), 'sha256'))}"
+
+        with pytest.raises(InvalidTokenError, match="integer"):
+            verify(token, KEY, now_ms=SIGNED_AT_MS)
 
 
 def test_errors_are_one_tree() -> None:

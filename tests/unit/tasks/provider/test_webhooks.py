@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from phoenix_compat.tasks.model.errors import ProviderUnreachableError
 from phoenix_compat.tasks.model.prediction import PredictionState
@@ -174,6 +177,65 @@ async def test_missing_headers_are_refused(
     assert fake_secret.fetches == 0
 
 
+header_texts = (
+    st.binary(max_size=60).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
+    | st.text(max_size=20)
+    | st.sampled_from(["v1,", "v1", ",", "v1,AAAA " * 1_000, "v1,\udcff", "\ud800", "9" * 13])
+    | st.sampled_from(list(signed().values()))
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(header_texts, header_texts, header_texts)
+def test_any_header_is_refused_or_genuine(message_id: str, timestamp: str, signature: str) -> None:
+    """S13: whatever bytes are in the headers, a webhook is malformed, stale or forged."""
+    headers = {
+        "webhook-id": message_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": signature,
+    }
+
+    async def verify() -> None:
+        if headers == signed():
+            return
+        with pytest.raises((WebhookMalformedError, WebhookStaleError, WebhookForgedError)):
+            await WebhookVerifier(FakeSecret(), FakeClock()).verify(headers, BODY)
+
+    asyncio.run(verify())
+
+
+async def test_a_signature_of_other_bytes_is_forged(verifier: WebhookVerifier) -> None:
+    """S13: byte 0xff beside a genuine id and time."""
+    for signature in ("v1,\udcff", "\udcff", "v1,é", "v1," + "A" * 44, "v2," + "A" * 44):
+        with pytest.raises(WebhookForgedError):
+            await verifier.verify({**signed(), "webhook-signature": signature}, BODY)
+
+
+async def test_many_signatures_are_refused(verifier: WebhookVerifier) -> None:
+    """Their number and the size of the header are limited, even if the last one is valid."""
+    valid = signed()["webhook-signature"]
+
+    assert await verifier.verify({**signed(), "webhook-signature": f"v1,AA {valid}"}, BODY)
+    with pytest.raises(WebhookForgedError):
+        await verifier.verify({**signed(), "webhook-signature": "v1,AA " * 16 + valid}, BODY)
+    with pytest.raises(WebhookMalformedError):
+        await verifier.verify({**signed(), "webhook-signature": "v1,AA " * 1_000 + valid}, BODY)
+
+
+@pytest.mark.parametrize("message_id", ["", " ", "m\udcff", "é", "m" * 257, "m\x7f", "a b"])
+async def test_an_id_must_be_visible_ascii(verifier: WebhookVerifier, message_id: str) -> None:
+    """It is remembered, so it is short."""
+    with pytest.raises(WebhookMalformedError):
+        await verifier.verify({**signed(), "webhook-id": message_id}, BODY)
+
+
+@pytest.mark.parametrize("secret", ["whsec_é", "whsec_\udcff", "whsec_A", "é"])
+async def test_a_secret_that_is_not_base64_signs_nothing(clock: FakeClock, secret: str) -> None:
+    """The provider's mistake makes no webhook genuine and raises nothing else."""
+    with pytest.raises(WebhookForgedError):
+        await WebhookVerifier(FakeSecret(secret), clock).verify(signed(), BODY)
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"{}", b'{"id": 5}', b'{"id": "../x"}', b"\xff", b"[" * 100_000],
@@ -227,6 +289,15 @@ def test_tags_belong_to_one_task_and_one_server() -> None:
     assert not WebhookTags("r8_other").is_valid("t-1", tag)
     assert not WebhookTags("r8_secret").is_valid("t-1", "ü")
     assert "r8" not in tag
+
+
+def test_tags_of_other_texts_are_wrong() -> None:
+    """S13: bytes that are not UTF-8 in the query."""
+    tags = WebhookTags("secret")
+
+    for text in ("\udcff", "\ud800", "é", ""):
+        assert not tags.is_valid("t-1", text)
+        assert not tags.is_valid(text, tags.tag("t-1"))
 
 
 def test_a_late_webhook_does_not_hide_the_end() -> None:

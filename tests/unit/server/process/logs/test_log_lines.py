@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import structlog
 
+from phoenix_compat.redaction import LiveSecrets
 from phoenix_compat.server.process.logs import configure_logs, lines_left_out, log_lines
 from phoenix_compat.server.process.logs.log_lines import (
     MAX_EVENTS,
@@ -121,6 +124,89 @@ def test_texts_of_clients_cannot_forge_lines(logged: Logged) -> None:
     assert "\x9b" not in logged()
     assert not any(line.startswith("2026-01-01") for line in logged().splitlines())
     assert logged().count("forged") >= 8
+
+
+class Loud:
+    """An object whose repr has control characters."""
+
+    def __repr__(self) -> str:
+        return "loud \x1b[2J\u2028"
+
+
+@pytest.mark.parametrize(
+    "character",
+    [chr(code) for code in (0, 7, 8, 0x1B, 0x7F, 0x85, 0x9B, 0x2028, 0x2029, 0x202E, 0x2066)],
+)
+def test_no_control_character_is_written(logged: Logged, character: str) -> None:
+    """S10: wherever it stands: event, argument, field, name of a field, nested, in an error."""
+    std, own = logging.getLogger("std"), structlog.stdlib.get_logger("own")
+    text = f"a{character}b"
+
+    std.info("%s %r " + text, text, [text, {text: Loud()}])
+    std.info("extra", extra={f"x{character}": text})
+    own.info(text, value=text, nested={text: [text, Loud()]}, **{f"name{character}": Loud()})
+    try:
+        raise KeyError(text, Loud())  # noqa: TRY301 - it is logged
+    except KeyError:
+        own.exception(text)
+
+    written = logged().replace("\n", "")
+    assert written.count("a") > 8
+    assert not any(unicodedata.category(one) in {"Cc", "Zl", "Zp"} for one in written)
+    assert character not in written
+
+
+def test_colours_stay_and_other_codes_do_not() -> None:
+    """On a terminal the renderer's own colours are the only codes."""
+    render = log_lines.safe(lambda *_: "\x1b[1mbold\x1b[0m \x1b[2J\n  x", is_coloured=True)
+
+    assert render(None, "", {}) == "\x1b[1mbold\x1b[0m \\x1b[2J\n  x"
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> LiveSecrets:
+    """The secrets that the log knows while the test runs."""
+    known = LiveSecrets()
+    monkeypatch.setattr(log_lines, "live_secrets", known)
+    return known
+
+
+def test_secrets_are_hidden_wherever_they_are(logged: Logged, known: LiveSecrets) -> None:
+    """In events, arguments, fields, nested values, keys, errors, and where a text is cut."""
+    secret = "".join(reversed("yranac-2retnuh"))  # tracebacks show the source
+    known.register(secret)
+    std, own = logging.getLogger("std"), structlog.stdlib.get_logger("own")
+
+    std.info("event " + secret)
+    std.info("%s %r %s", secret, {"a": [secret]}, quote(secret + "/"))
+    std.info("%s", "x" * 1_992 + secret)
+    own.info("own.event", value=secret, nested={"a": [{secret: secret}]}, raw=secret.encode())
+    own.info("own.event", cut="y" * 1_990 + secret, list=["z" * 192 + secret])
+    for text in (secret, "w" * 490 + secret):
+        try:
+            try:
+                raise ValueError(text)  # noqa: TRY301 - the traceback is the point
+            except ValueError as error:
+                raise KeyError(secret) from error
+        except KeyError:
+            own.exception("own.crashed")
+
+    assert "hunter" not in logged()
+    assert logged().count("[FILTERED]") >= 14
+
+
+def test_a_line_with_hidden_secrets_is_still_json(logged: Logged, known: LiveSecrets) -> None:
+    """Also if the secret is a number, or stands before a quote."""
+    known.register("1234567890")
+
+    structlog.stdlib.get_logger("own").info(
+        "own.event", number=1234567890, nested=[1234567890.5], text='"r8_abc" pck_x"'
+    )
+
+    assert "1234567890" not in logged()
+    assert "r8_abc" not in logged()
+    if logged().startswith("{"):
+        assert json.loads(logged())["number"] == "[FILTERED]"
 
 
 @pytest.mark.parametrize(
