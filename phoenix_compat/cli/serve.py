@@ -52,6 +52,7 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     import structlog
 
     from phoenix_compat.server.main import check_settings, open_app
+    from phoenix_compat.server.process.exposed_files import exposed_files
     from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
     from phoenix_compat.server.process.logs import configure_logs
     from phoenix_compat.server.process.reload import reloading
@@ -79,6 +80,8 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     log = structlog.stdlib.get_logger(__name__)
     for warning in found.warnings:
         log.warning("setting.renamed", reason=warning)
+    for exposed in exposed_files(found):
+        log.warning("file.exposed", reason=exposed)
     with _sockets(settings) as sockets:
         if settings.workers > 1:
             run(_supervise(settings, load, started))
