@@ -21,12 +21,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.private_files import (
-    is_open_to_others,
-    make_private_folder,
-    open_private,
-    replaced_privately,
-)
+from phoenix_compat.private_files import make_private_folder, open_private, replaced_privately
 
 CONTROL_TOKEN_HEADER: Final = "X-Control-Token"  # noqa: S105 - the name of a header
 CONTROL_ROUTES_CLOSED: Final = (
@@ -61,12 +56,11 @@ class ControlToken:
         if self.file is None:
             file = default_file(server, port)
             try:
-                _make_own_folder(file.parent)
                 file.unlink(missing_ok=True)
                 with replaced_privately(file) as writing:
                     writing.write(f"{self.secret}\n".encode())
             except OSError as error:
-                raise ConfigError(_cannot_write(file, error)) from error
+                raise ConfigError(_cannot_write(file, error.strerror)) from error
             self.file = file
         return self.file
 
@@ -84,11 +78,13 @@ def opened_control_token(named: Path | None) -> Iterator[ControlToken]:
     """The token from the named file, or a new one whose file is removed at the end.
 
     Raises:
-        ConfigError: the named file cannot be used; the text says why.
+        ConfigError: the named file, or the folder of the default one, cannot be used; the text says
+            why.
     """
     if named is not None:
-        yield ControlToken(_read_or_create(named), named)
+        yield ControlToken(_read_or_create(named), named.absolute())
         return
+    _make_own_folder(_default_folder())
     token = ControlToken(secrets.token_urlsafe(_SECRET_BYTES))
     try:
         yield token
@@ -172,12 +168,12 @@ def _read_or_create(file: Path) -> str:
     except FileExistsError:
         return read_control_token(file)  # another server has just created it
     except OSError as error:
-        raise ConfigError(_cannot_write(file, error)) from error
+        raise ConfigError(_cannot_write(file, error.strerror)) from error
     return token
 
 
-def _cannot_write(file: Path, error: OSError) -> str:
-    return f"cannot write the control token to {file}: {error.strerror}; name a file with {_OPTION}"
+def _cannot_write(place: Path, reason: str | None) -> str:
+    return f"cannot write the control token to {place}: {reason}; name a file with {_OPTION}"
 
 
 def _check_private(file: Path, status: os.stat_result) -> None:
@@ -208,15 +204,22 @@ def _default_folder() -> Path:
 
 
 def _make_own_folder(folder: Path) -> None:
-    """Create the folder of the default files; in a public place it may be another user's."""
-    make_private_folder(folder)
+    """Create the folder of the default files; in a public place it may be another user's.
+
+    Raises:
+        ConfigError: it cannot be created, or other users may use it.
+    """
+    try:
+        make_private_folder(folder)
+        status = folder.lstat()
+    except OSError as error:
+        raise ConfigError(_cannot_write(folder, error.strerror)) from error
     if os.name != "posix":
         return
-    status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise PermissionError(0, f"{folder} is not a folder of this user")
-    if status.st_mode & 0o022 or is_open_to_others(folder):
-        raise PermissionError(0, f"other users may use {folder}")
+        raise ConfigError(_cannot_write(folder, "it is not a folder of this user"))
+    if status.st_mode & 0o027:
+        raise ConfigError(_cannot_write(folder, "other users may use it"))
 
 
 def _is_loopback(host: str) -> bool:
