@@ -9,12 +9,17 @@
  *   $TMPDIR or /tmp       in the folder phoenix-compat-<uid>, unless it is mounted noexec
  *   the data directory    --data-dir, PHOENIX_COMPAT_DATA_DIR or ./data; in the folder .program
  *
- * A place is used only if no other user can put files there: our folder in it must belong to this user
- * and be writable only for them, and the place must not be world-writable without the sticky bit. A
- * running program holds a shared lock on the folder of its version: later versions remove only
- * unlocked folders, and cleaners of /tmp skip locked ones. Each start checks the sizes of all files,
- * and unpacks again if one is missing. A folder gets its final name only when it is complete and
- * synced to disk.
+ * Nobody but root and this user may be able to change what runs:
+ *   - Each path is opened once. Everything after that goes through the descriptor, exec included.
+ *   - The place and every folder above it must belong to root or this user, and must not be writable
+ *     for others unless it has the sticky bit. Nobody else can rename them, so the paths by which the
+ *     program finds its own files (PyInstaller reads /proc/self/exe) stay what they are.
+ *   - Our folder in it and all that was unpacked must belong to this user alone.
+ *
+ * A running program holds a shared lock on the folder of its version: later versions remove only
+ * unlocked folders, and cleaners of /tmp skip locked ones. Each start checks type, size, owner and
+ * mode of all files, and unpacks again if one is wrong. A folder gets its final name only when it is
+ * complete and synced to disk.
  *
  *   cc -O2 -static launcher.c payload.c -lz
  */
@@ -24,7 +29,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,11 +38,16 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOCK_TIMEOUT_S 30
 #define LOCK_PAUSE_NS 50000000L
+#define MAX_DEPTH 128 /* of folders: above a place, or in one that is removed */
+#define MAX_ASIDE 100 /* incomplete folders of this version that programs still use */
+#define UNFINISHED "new"
+#define FOLDER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW) /* how folders are opened */
 
 static char report[4 * PATH_MAX]; /* printed when no place can be used */
 
@@ -56,15 +65,44 @@ static void add_report(const char *format, ...)
 
 /* ---- folders ---- */
 
-static int remove_one(const char *path, const struct stat *s, int type, struct FTW *ftw)
+/* The path of an open folder, for texts and for argv[0]. */
+static const char *path_of(int folder)
 {
-    (void)s, (void)type, (void)ftw;
-    return remove(path);
+    static char path[PATH_MAX];
+    char link[64];
+    ssize_t length;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    length = readlink(link, path, sizeof path - 1);
+    path[length < 0 ? 0 : length] = '\0';
+    return path;
 }
 
-static void remove_tree(const char *path)
+static void close_folder(int folder)
 {
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (folder >= 0)
+        close(folder);
+}
+
+/* Remove a file, or a folder with everything in it. What cannot be removed stays. */
+static void remove_tree(int parent, const char *name, int depth)
+{
+    DIR *entries = NULL;
+    struct dirent *entry;
+    int folder;
+
+    if (unlinkat(parent, name, 0) == 0 || depth == 0)
+        return;
+    folder = openat(parent, name, FOLDER | O_CLOEXEC);
+    if (folder < 0 || (entries = fdopendir(folder)) == NULL) {
+        close_folder(folder);
+        return;
+    }
+    while ((entry = readdir(entries)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            remove_tree(folder, entry->d_name, depth - 1);
+    closedir(entries);
+    unlinkat(parent, name, AT_REMOVEDIR);
 }
 
 static int lock(int folder, int operation)
@@ -81,91 +119,143 @@ static int lock(int folder, int operation)
     return fail("another start has locked it for %d s", LOCK_TIMEOUT_S);
 }
 
-/* Open our folder in a place, and create it if missing. It must be safe from other users. */
-static int open_own_folder(const char *home)
+/* Fail unless only root and this user can rename what is in this folder. `root` is /: whoever owns it,
+ * in a user namespace perhaps nobody, decides everything anyway. */
+static int check_trusted(int folder, const struct stat *status, const struct stat *root)
+{
+    int by_group = (status->st_mode & S_IWGRP) && status->st_gid != 0;
+
+    if (status->st_uid != 0 && status->st_uid != geteuid() && status->st_uid != root->st_uid)
+        return fail("%s belongs to another user", path_of(folder));
+    if ((by_group || (status->st_mode & S_IWOTH)) && !(status->st_mode & S_ISVTX))
+        return fail("others may write to %s, and it has no sticky bit", path_of(folder));
+    return 0;
+}
+
+/* Check a folder and all folders above it. */
+static int check_path(int place)
+{
+    struct stat root, status;
+    int folder = openat(place, ".", O_PATH | O_DIRECTORY | O_CLOEXEC), above;
+
+    fail("the folders above it cannot be checked"); /* the text, if nothing more is known */
+    if (stat("/", &root) != 0)
+        return -1;
+    for (int depth = 0; folder >= 0 && depth < MAX_DEPTH; depth++) {
+        if (fstat(folder, &status) != 0 || check_trusted(folder, &status, &root) != 0)
+            break;
+        if (status.st_ino == root.st_ino && status.st_dev == root.st_dev) {
+            close(folder);
+            return 0;
+        }
+        above = openat(folder, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        close(folder);
+        folder = above;
+    }
+    close_folder(folder);
+    return -1;
+}
+
+/* Open a place for our folder. Returns a descriptor, or -1 when programs cannot be kept there. */
+static int open_place(const char *path)
+{
+    struct statvfs mounted;
+    /* Symbolic links are followed here alone: what they lead to is checked. */
+    int place = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (place < 0 || fstatvfs(place, &mounted) != 0)
+        fail("%s", strerror(errno));
+    else if (mounted.f_flag & ST_NOEXEC)
+        fail("it is mounted noexec, so programs cannot run there");
+    else if (check_path(place) == 0)
+        return place;
+    close_folder(place);
+    return -1;
+}
+
+/* Open our folder in a place, and create it if missing. */
+static int open_own_folder(int place, const char *name)
 {
     struct stat status;
     int folder;
 
-    if (mkdir(home, 0700) != 0 && errno != EEXIST)
+    if (mkdirat(place, name, 0700) != 0 && errno != EEXIST)
         return fail("%s", strerror(errno));
-    folder = open(home, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    folder = openat(place, name, FOLDER | O_CLOEXEC);
     if (folder < 0)
         return fail("%s", strerror(errno));
     if (fstat(folder, &status) != 0 || status.st_uid != geteuid() || (status.st_mode & 022) != 0) {
         close(folder);
-        return fail("it belongs to another user, or others may write to it");
+        return fail("%s belongs to another user, or others may write to it", name);
     }
     return folder;
 }
 
-/* Remove the folders of other versions that are not running; `home` is locked. */
-static void remove_others(const char *home, const char *digest)
+/* Remove everything but this version, and other versions that are running; `home` is locked. */
+static void remove_others(int home, const char *digest)
 {
-    DIR *entries = opendir(home);
+    int listed = openat(home, ".", FOLDER | O_CLOEXEC);
+    DIR *entries = listed < 0 ? NULL : fdopendir(listed);
     struct dirent *entry;
-    char path[PATH_MAX];
 
     while (entries != NULL && (entry = readdir(entries)) != NULL) {
         int folder;
-        if (entry->d_name[0] == '.' || strcmp(entry->d_name, digest) == 0
-            || snprintf(path, sizeof path, "%s/%s", home, entry->d_name) >= (int)sizeof path)
+        if (entry->d_name[0] == '.' || strcmp(entry->d_name, digest) == 0)
             continue;
-        folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (folder >= 0 && flock(folder, LOCK_EX | LOCK_NB) == 0)
-            remove_tree(path);
-        if (folder >= 0)
-            close(folder);
+        folder = openat(home, entry->d_name, FOLDER | O_CLOEXEC);
+        if (folder < 0 || flock(folder, LOCK_EX | LOCK_NB) == 0) /* no folder, or one that is free */
+            remove_tree(home, entry->d_name, MAX_DEPTH);
+        close_folder(folder);
     }
     if (entries != NULL)
         closedir(entries);
 }
 
-/* Rename an incomplete folder, so that a program that runs from it keeps its files. */
-static int set_aside(const char *home, const char *bundle)
+/* Rename a folder that is not complete, so that a program that runs from it keeps its files. */
+static int set_aside(int home, const char *digest)
 {
-    char aside[PATH_MAX];
+    char aside[32];
 
-    if (snprintf(aside, sizeof aside, "%s/old-XXXXXX", home) >= (int)sizeof aside)
-        return fail("%s", strerror(ENAMETOOLONG));
-    return mkdtemp(aside) != NULL && rename(bundle, aside) == 0 ? 0 : fail_errno(bundle);
+    for (int i = 0; i < MAX_ASIDE; i++) {
+        snprintf(aside, sizeof aside, "old-%d", i);
+        if (renameat(home, digest, home, aside) == 0)
+            return 0;
+    }
+    return fail_errno(digest);
 }
 
-static int make_bundle(const char *home, const char *bundle, const struct payload *payload)
+static int make_bundle(int home, const struct payload *payload)
 {
-    char fresh[PATH_MAX];
     int folder, result;
 
-    if (snprintf(fresh, sizeof fresh, "%s/new-XXXXXX", home) >= (int)sizeof fresh)
-        return fail("%s", strerror(ENAMETOOLONG));
-    if (mkdtemp(fresh) == NULL)
+    remove_tree(home, UNFINISHED, MAX_DEPTH); /* of a start that was killed: `home` is locked */
+    if (mkdirat(home, UNFINISHED, 0700) != 0)
         return fail("%s", strerror(errno));
     /* Without O_CLOEXEC, here and below: the lock must survive exec. */
-    folder = open(fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    result = folder < 0 ? fail_errno(fresh) : unpack(payload, folder);
-    if (result == 0 && rename(fresh, bundle) != 0)
-        result = fail_errno(bundle);
+    folder = openat(home, UNFINISHED, FOLDER);
+    result = folder < 0 ? fail_errno(UNFINISHED) : unpack(payload, folder);
+    if (result == 0 && renameat(home, UNFINISHED, home, payload->digest) != 0)
+        result = fail_errno(payload->digest);
     if (result == 0)
         return folder;
-    if (folder >= 0)
-        close(folder);
-    remove_tree(fresh);
+    close_folder(folder);
+    remove_tree(home, UNFINISHED, MAX_DEPTH);
     return -1;
 }
 
 /* Open the unpacked bundle. Returns a descriptor that holds its lock, or -1. `home` is locked. */
-static int open_bundle(const char *home, const char *bundle, const struct payload *payload)
+static int open_bundle(int home, const struct payload *payload)
 {
-    int folder = open(bundle, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    int folder = openat(home, payload->digest, FOLDER);
 
-    if (folder >= 0 && !is_complete(folder)) {
-        close(folder);
+    if (folder < 0 ? errno != ENOENT : !is_complete(folder)) {
+        close_folder(folder);
         folder = -1;
-        if (set_aside(home, bundle) != 0)
+        if (set_aside(home, payload->digest) != 0)
             return -1;
     }
     if (folder < 0)
-        folder = make_bundle(home, bundle, payload);
+        folder = make_bundle(home, payload);
     if (folder >= 0 && lock(folder, LOCK_SH) != 0) {
         close(folder);
         return -1;
@@ -173,45 +263,25 @@ static int open_bundle(const char *home, const char *bundle, const struct payloa
     return folder;
 }
 
-static int may_hold_programs(const char *place)
-{
-    struct statvfs mounted;
-    struct stat status;
-
-    if (statvfs(place, &mounted) != 0 || stat(place, &status) != 0)
-        return fail("%s", strerror(errno));
-    if (mounted.f_flag & ST_NOEXEC)
-        return fail("it is mounted noexec, so programs cannot run there");
-    if ((status.st_mode & S_IWOTH) && !(status.st_mode & S_ISVTX))
-        return fail("it is world-writable and has no sticky bit");
-    return 0;
-}
-
 /* Run the program from this place (exec). Returns only on failure. */
-static void run_from(const char *place, const char *name, const struct payload *payload,
-                     char **argv)
+static void run_from(const char *path, const char *name, const struct payload *payload, char **argv)
 {
-    char home[PATH_MAX], bundle[PATH_MAX], program[PATH_MAX], *started_as = argv[0];
-    int home_folder = -1, folder = -1;
+    char program[PATH_MAX + sizeof NAME + 1], *started_as = argv[0];
+    int place = open_place(path), home = -1, folder = -1;
 
-    if (snprintf(home, sizeof home, "%s/%s", place, name) >= (int)sizeof home
-        || snprintf(bundle, sizeof bundle, "%s/%s", home, payload->digest) >= (int)sizeof bundle
-        || snprintf(program, sizeof program, "%s/" NAME, bundle) >= (int)sizeof program)
-        fail("%s", strerror(ENAMETOOLONG));
-    else if (may_hold_programs(place) == 0 && (home_folder = open_own_folder(home)) >= 0
-             && lock(home_folder, LOCK_EX) == 0
-             && (folder = open_bundle(home, bundle, payload)) >= 0) {
+    if (place >= 0 && (home = open_own_folder(place, name)) >= 0 && lock(home, LOCK_EX) == 0
+        && (folder = open_bundle(home, payload)) >= 0) {
         remove_others(home, payload->digest);
-        argv[0] = program;
-        execv(program, argv); /* closes home_folder and so releases its lock */
+        snprintf(program, sizeof program, "%s/" NAME, path_of(folder));
+        argv[0] = program; /* only a text; what runs is in the folder that was checked */
+        syscall(SYS_execveat, folder, NAME, argv, environ, AT_SYMLINK_NOFOLLOW);
         fail("%s", strerror(errno));
         argv[0] = started_as;
     }
-    if (folder >= 0)
-        close(folder);
-    if (home_folder >= 0)
-        close(home_folder);
-    add_report("cannot unpack in %s: %s", place, error_text);
+    close_folder(folder);
+    close_folder(home);
+    close_folder(place);
+    add_report("cannot unpack in %s: %s", path, error_text);
 }
 
 /* ---- the data directory, determined as in the program ---- */
@@ -239,7 +309,7 @@ static void make_directories(const char *path)
     for (size_t i = 1; i < sizeof partial && path[i - 1] != '\0'; i++)
         if (path[i] == '/' || path[i] == '\0') {
             snprintf(partial, sizeof partial, "%.*s", (int)i, path);
-            mkdir(partial, 0777); /* like the program; the umask applies */
+            mkdir(partial, 0700); /* like the program */
         }
 }
 
@@ -247,7 +317,7 @@ int main(int argc, char **argv)
 {
     struct payload payload;
     const char *temp = getenv("TMPDIR"), *data = data_directory(argc, argv);
-    char name[64], absolute[PATH_MAX];
+    char name[64];
 
     if (getauxval(AT_SECURE)) {
         fputs(NAME ": setuid and file capabilities are not supported: the program would not get them\n",
@@ -263,10 +333,7 @@ int main(int argc, char **argv)
         temp = "/tmp";
     run_from(temp, name, &payload, argv);
     make_directories(data);
-    if (realpath(data, absolute) != NULL)
-        run_from(absolute, ".program", &payload, argv);
-    else
-        add_report("cannot make the data directory %s: %s", data, strerror(errno));
+    run_from(data, ".program", &payload, argv);
     fprintf(stderr, "%s" NAME ": set TMPDIR to a folder of yours where programs may run\n", report);
     return 2;
 }

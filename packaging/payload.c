@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define LIST ".files" /* in each unpacked bundle: the size and the name of each file */
+#define LIST ".files" /* in each unpacked bundle: type, size and name of all that is in it */
 #define MAGIC "PHXCFILE"
 #define BLOCK 512 /* the block size of tar */
 #define END 'E'   /* not a tar type: the end of the archive */
@@ -104,6 +104,7 @@ static int is_plain(const char *name)
 static int read_member(gzFile archive, struct member *member)
 {
     char header[BLOCK];
+    size_t end;
     long mode;
 
     if (gzread(archive, header, BLOCK) != BLOCK)
@@ -115,6 +116,9 @@ static int read_member(gzFile archive, struct member *member)
         snprintf(member->name, sizeof member->name, "%.155s/%.100s", header + 345, header);
     else
         snprintf(member->name, sizeof member->name, "%.100s", header);
+    end = strlen(member->name);
+    if (end > 1 && member->name[end - 1] == '/') /* of a folder: a link would pass for it */
+        member->name[end - 1] = '\0';
     snprintf(member->link, sizeof member->link, "%.100s", header + 157);
     mode = octal(header + 100, 8);
     member->size = octal(header + 124, 12);
@@ -160,14 +164,15 @@ static int unpack_file(gzFile archive, int folder, const struct member *member)
 
 static int unpack_member(gzFile archive, int folder, const struct member *member, FILE *list)
 {
+    long size = member->type == '2' ? (long)strlen(member->link) : member->size;
+
+    fprintf(list, "%c %ld %s\n", member->type, size, member->name);
     switch (member->type) {
     case '5':
         return mkdirat(folder, member->name, 0700) == 0 ? 0 : fail_errno(member->name);
     case '2':
-        fprintf(list, "%zu %s\n", strlen(member->link), member->name);
         return symlinkat(member->link, folder, member->name) == 0 ? 0 : fail_errno(member->name);
     case '0':
-        fprintf(list, "%ld %s\n", member->size, member->name);
         return unpack_file(archive, folder, member);
     default:
         return fail_damaged();
@@ -217,23 +222,47 @@ int unpack(const struct payload *payload, int folder)
     return result;
 }
 
+/* True for what was unpacked from a member of this type and size, and belongs to this user alone. */
+static int is_ours(const struct stat *status, char type, long size)
+{
+    int is_private = (status->st_mode & 022) == 0;
+
+    if (status->st_uid != geteuid())
+        return 0;
+    switch (type) {
+    case '5':
+        return S_ISDIR(status->st_mode) && is_private;
+    case '2': /* has no mode of its own */
+        return S_ISLNK(status->st_mode) && status->st_size == size;
+    case '0': /* a second name would be one by which it could be changed */
+        return S_ISREG(status->st_mode) && is_private && status->st_nlink == 1
+            && status->st_size == size;
+    default:
+        return 0;
+    }
+}
+
 int is_complete(int folder)
 {
     char line[300], *name;
-    int whole = 0, file = openat(folder, LIST, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int whole, file = openat(folder, LIST, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     FILE *list = file < 0 ? NULL : fdopen(file, "r");
     struct stat status;
 
-    if (list == NULL)
+    if (list == NULL) {
+        if (file >= 0)
+            close(file);
         return 0;
-    while (fgets(line, sizeof line, list) != NULL) {
-        long size = strtol(line, &name, 10);
+    }
+    whole = fstat(folder, &status) == 0 && (status.st_mode & 077) == 0 && is_ours(&status, '5', 0)
+        && fstat(file, &status) == 0 && is_ours(&status, '0', status.st_size)
+        && status.st_size > 0;
+    while (whole && fgets(line, sizeof line, list) != NULL) {
+        long size = strtol(line + 1, &name, 10);
 
         line[strcspn(line, "\n")] = '\0';
         whole = *name++ == ' ' && fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0
-            && status.st_size == size;
-        if (!whole)
-            break;
+            && is_ours(&status, line[0], size);
     }
     fclose(list);
     return whole;

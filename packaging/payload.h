@@ -27,7 +27,7 @@ int open_payload(struct payload *payload);
 /* Unpack the payload into an empty folder, and sync it to disk. Returns 0 or -1. */
 int unpack(const struct payload *payload, int folder);
 
-/* True when a folder still has all unpacked files, compared by size. */
+/* True when a folder belongs to this user alone and still has all that was unpacked, by type and size. */
 int is_complete(int folder);
 
 #endif

@@ -1,6 +1,6 @@
 """Builds a release: wheel, sdist, one-file executable, .tar.gz, .deb, SBOM and SHA256SUMS.
 
-    python packaging/release.py [--check] [FOLDER]
+    python packaging/release.py [--check] [--sign KEY] [FOLDER]
 
 All timestamps are that of the last commit (or SOURCE_DATE_EPOCH), so that the same commit and the
 same tools give the same bytes.
@@ -20,6 +20,7 @@ from pathlib import Path
 from bundle import ROOT, build_all, last_commit_s, version
 from changelog import ReleaseError, check_changelog
 from sbom import bill_of_materials
+from signing import SigningError, check_key, sign_sums, signature_of
 
 
 def build_python(folder: Path, epoch_s: int) -> list[Path]:
@@ -49,10 +50,11 @@ def build_python(folder: Path, epoch_s: int) -> list[Path]:
 
 
 def write_sums(files: list[Path], target: Path) -> None:
-    """Write a file for `sha256sum --check`."""
+    """Write a file for `sha256sum --check`. A signature of an earlier one is removed."""
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(files)
     ]
+    signature_of(target).unlink(missing_ok=True)
     target.write_text("".join(lines))
 
 
@@ -63,10 +65,15 @@ def main() -> None:
     parser.add_argument(
         "--check", action="store_true", help="only check whether a release is possible"
     )
+    parser.add_argument(
+        "--sign", type=Path, metavar="KEY", help="sign SHA256SUMS with this SSH key"
+    )
     options = parser.parse_args()
     try:
         check_changelog((ROOT / "CHANGELOG.md").read_text(), version())
-    except ReleaseError as error:
+        if options.sign is not None:
+            check_key(options.sign)
+    except (ReleaseError, SigningError) as error:
         raise SystemExit(f"Error: {error}") from error
     if options.check:
         return
@@ -74,7 +81,13 @@ def main() -> None:
     files = [*build_python(options.folder, epoch_s), *build_all(options.folder, epoch_s)]
     sbom_path = options.folder / f"phoenix-compat-{version()}.cdx.json"
     sbom_path.write_text(bill_of_materials(version(), epoch_s))
-    write_sums([*files, sbom_path], options.folder / "SHA256SUMS")
+    sums = options.folder / "SHA256SUMS"
+    write_sums([*files, sbom_path], sums)
+    if options.sign is not None:
+        try:
+            sign_sums(sums, options.sign)
+        except SigningError as error:
+            raise SystemExit(f"Error: {error}") from error
 
 
 if __name__ == "__main__":

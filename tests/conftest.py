@@ -42,6 +42,14 @@ def no_blocking() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Commands put their control tokens there, and not into the home directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        yield
+
+
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
     """Start applications on free ports; each call returns a base URL."""

@@ -61,7 +61,6 @@ def check_config(config: Path | None) -> None:
 
 
 def _warnings(found: Configuration) -> list[str]:
-    from phoenix_compat.server.process.configuration import exposed_secret
+    from phoenix_compat.server.process.exposed_files import exposed_secrets
 
-    exposed = exposed_secret(found)
-    return [*found.warnings, *([] if exposed is None else [exposed])]
+    return [*found.warnings, *exposed_secrets(found)]

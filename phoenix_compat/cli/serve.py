@@ -52,6 +52,7 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     import structlog
 
     from phoenix_compat.server.main import check_settings, open_app
+    from phoenix_compat.server.process.exposed_files import exposed_files
     from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
     from phoenix_compat.server.process.logs import configure_logs
     from phoenix_compat.server.process.reload import reloading
@@ -79,6 +80,8 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     log = structlog.stdlib.get_logger(__name__)
     for warning in found.warnings:
         log.warning("setting.renamed", reason=warning)
+    for exposed in exposed_files(found):
+        log.warning("file.exposed", reason=exposed)
     with _sockets(settings) as sockets:
         if settings.workers > 1:
             run(_supervise(settings, load, started))
@@ -119,7 +122,8 @@ async def _supervise(
     from contextlib import AsyncExitStack
 
     from phoenix_compat.cluster.supervisor import supervise
-    from phoenix_compat.emulator import Emulator, EmulatorSettings
+    from phoenix_compat.emulator import Emulator
+    from phoenix_compat.server.process.own_emulator import own_emulator_settings
     from phoenix_compat.server.process.reload import reloading_logs
     from phoenix_compat.server.process.systemd import ServiceManager
     from phoenix_compat.tasks.store.sqlite.database_file import lock_file
@@ -134,11 +138,10 @@ async def _supervise(
             started(url)
             manager.ready(url)
 
-        emulator_url = None
+        emulator_url = emulator_token = None
         if not settings.has_token:
-            emulator_settings = EmulatorSettings(
-                speed=settings.emulator_speed, state_file=settings.emulator_path
-            )
+            emulator_settings = own_emulator_settings(settings)
+            emulator_token = emulator_settings.api_token
             emulator_url = (await stack.enter_async_context(Emulator(emulator_settings))).base_url
         await supervise(
             sys.argv[1:],
@@ -148,6 +151,7 @@ async def _supervise(
             all_started,
             emulator_url,
             on_sighup,
+            emulator_token=emulator_token,
         )
         manager.stopping()
 

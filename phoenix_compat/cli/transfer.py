@@ -4,21 +4,28 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import click
 
 from phoenix_compat.cli.options import data_options, settings_of
+from phoenix_compat.private_files import replaced_privately
 
 
 @click.command("export")
 @data_options
-@click.argument("out", type=click.File("wb", atomic=True), default="-")
-def export_tasks(config: Path | None, data_dir: Path | None, out: BinaryIO) -> None:
+@click.argument(
+    "out", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), default="-"
+)
+def export_tasks(config: Path | None, data_dir: Path | None, out: Path) -> None:
     """Write every task to OUT as a line of JSON; a server may be running.
 
-    The default for OUT is standard output. Archived files are named but not included: see backup.
+    The default for OUT is standard output. A new file can be read only by its owner. Archived files
+    are named but not included: see backup.
     A task that cannot be read is left out and reported; the exit code is then 1.
     """
     from phoenix_compat.server.main import schema_sql
@@ -33,13 +40,23 @@ def export_tasks(config: Path | None, data_dir: Path | None, out: BinaryIO) -> N
             click.echo(f"left out: {problem}", err=True)
 
     database = settings_of(config, data_dir=data_dir).database_path
-    for line in export_lines(database, schema_sql(), leave_out):
-        out.write(line)
-        count += 1
+    with _opened(out) as file:
+        for line in export_lines(database, schema_sql(), leave_out):
+            file.write(line)
+            count += 1
     click.echo(f"{count} tasks exported", err=True)
     if left_out:
         click.echo(f"{left_out} tasks left out, because they cannot be read", err=True)
         click.get_current_context().exit(1)
+
+
+@contextmanager
+def _opened(out: Path) -> Iterator[IO[bytes]]:
+    if str(out) == "-":
+        yield sys.stdout.buffer
+    else:
+        with replaced_privately(out) as file:
+            yield file
 
 
 @click.command("import")

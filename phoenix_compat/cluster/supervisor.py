@@ -229,20 +229,28 @@ async def supervise(  # noqa: PLR0913, PLR0917 - the options of the commands
     started: Callable[[str], None],
     emulator_url: str | None = None,
     on_sighup: Callable[[], None] = lambda: None,
+    *,
+    emulator_token: str | None = None,
+    control_token: str | None = None,
 ) -> None:
     """Run a command in several processes on one port, until SIGTERM or SIGINT.
 
     Args:
         arguments: the command and its options, as typed by the user.
         started: called with the URL once all processes are ready.
-        emulator_url: see WorkerProcess.
+        emulator_url, emulator_token, control_token: see WorkerProcess.
         on_sighup: see Supervisor.
 
     Raises:
         ConfigError: the address is not available, or the processes do not start or die repeatedly.
     """
     async with reserved(host, port, workers) as first:
-        worker_process = msgspec.structs.replace(first, emulator_url=emulator_url)
+        worker_process = msgspec.structs.replace(
+            first,
+            emulator_url=emulator_url,
+            emulator_token=emulator_token,
+            control_token=control_token,
+        )
         name = f"[{host}]" if ":" in host else host
         supervisor = Supervisor(arguments, worker_process, on_sighup)
         await supervisor.run(lambda: started(f"http://{name}:{worker_process.port}"))

@@ -31,7 +31,9 @@ class WorkerProcess(msgspec.Struct, frozen=True, kw_only=True):
         port: the port on which all of them listen.
         secret_key_base: the shared secret, so that tokens and long-poll sessions are valid in all
             processes.
-        emulator_url: the URL of the emulator, if the supervisor runs it.
+        emulator_url, emulator_token: the URL and the API token of the emulator, if the supervisor
+            runs it.
+        control_token: the token that control routes need, if the command has such routes.
     """
 
     node: int
@@ -40,6 +42,8 @@ class WorkerProcess(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     secret_key_base: str
     emulator_url: str | None = None
+    emulator_token: str | None = None
+    control_token: str | None = None
 
     @property
     def path(self) -> Path:

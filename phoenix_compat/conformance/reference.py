@@ -33,9 +33,8 @@ from phoenix_compat import (
     stop,
 )
 from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, WorkerProcess
-from phoenix_compat.conformance.control_guard import control_guard, guarded
+from phoenix_compat.conformance.control_guard import ControlGuard, control_guard, guarded
 from phoenix_compat.presence import Presence
-from phoenix_compat.protocol.page_guard import PageGuard
 from phoenix_compat.transports.aiohttp.peers import Peers
 
 _SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]
@@ -232,7 +231,7 @@ class ClusterNode:
 
 @asynccontextmanager
 async def open_reference_app(
-    worker_process: WorkerProcess | None = None, guard: PageGuard | None = None
+    worker_process: WorkerProcess | None = None, guard: ControlGuard | None = None
 ) -> AsyncIterator[web.Application]:
     """The reference channel set as an application, alone or as one process of a cluster."""
     if worker_process is None:
@@ -248,14 +247,17 @@ async def open_reference_app(
 
 
 def build_reference_app(
-    cluster_node: ClusterNode | None = None, *, speedup: float = 1.0, guard: PageGuard | None = None
+    cluster_node: ClusterNode | None = None,
+    *,
+    speedup: float = 1.0,
+    guard: ControlGuard | None = None,
 ) -> web.Application:
     """The reference channel set as an aiohttp application, with `POST /broadcast/…`.
 
     Args:
         cluster_node: this process, if several host the set together.
         speedup: the factor by which its timeouts are shortened, for fast tests.
-        guard: which web pages may post broadcasts; by default only those of this machine.
+        guard: who may post broadcasts; by default every program, and web pages of this machine.
     """
     if cluster_node is None:
         endpoint = Endpoint()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import signal
 from pathlib import Path
 
 import click
 
 from phoenix_compat.accept import explain_bind_error
+from phoenix_compat.control_token import ControlToken, opened_control_token
 from phoenix_compat.emulator.settings import EmulatorSettings
 from phoenix_compat.emulator.web.server import Emulator
 from phoenix_compat.errors import ConfigError
@@ -49,6 +51,11 @@ _TOKEN = "r8_emulated"  # noqa: S105 - a placeholder: the emulator accepts any t
     type=click.Path(path_type=Path, dir_okay=False),
     help="File that keeps predictions over a restart; without it they are lost.",
 )
+@click.option(
+    "--control-token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the token for /__emu; created if it is missing.  [a new one for each start]",
+)
 def main(  # noqa: PLR0913 - one parameter per option
     *,
     host: str,
@@ -59,26 +66,29 @@ def main(  # noqa: PLR0913 - one parameter per option
     rate_per_minute: int,
     cold_start_s: float,
     state_file: Path | None,
+    control_token_file: Path | None,
 ) -> None:
     """Emulate Replicate's HTTP API until Ctrl-C or SIGTERM."""
     try:
-        settings = EmulatorSettings(
-            host=host,
-            port=port,
-            allowed_hosts=allowed_hosts,
-            speed=speed,
-            seed=seed,
-            creates_per_minute=rate_per_minute,
-            cold_start_s=cold_start_s,
-            state_file=state_file,
-        )
+        with opened_control_token(control_token_file) as control_token:
+            settings = EmulatorSettings(
+                host=host,
+                port=port,
+                allowed_hosts=allowed_hosts,
+                speed=speed,
+                seed=seed,
+                creates_per_minute=rate_per_minute,
+                cold_start_s=cold_start_s,
+                state_file=state_file,
+                control_token=control_token.secret,
+            )
+            with contextlib.suppress(KeyboardInterrupt):  # on Windows
+                asyncio.run(_serve(settings, control_token))
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
-    with contextlib.suppress(KeyboardInterrupt):  # on Windows
-        asyncio.run(_serve(settings))
 
 
-async def _serve(settings: EmulatorSettings) -> None:
+async def _serve(settings: EmulatorSettings, control_token: ControlToken) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Set explicitly: process 1 of a container and background jobs of a shell script start
@@ -87,15 +97,17 @@ async def _serve(settings: EmulatorSettings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with Emulator(settings) as emulator:
-            click.echo(_greeting(emulator))
+            token_file = await asyncio.to_thread(control_token.publish, "emulator", emulator.port)
+            click.echo(_greeting(emulator, token_file))
             await stop.wait()
     except OSError as error:
         problem = explain_bind_error(settings.host, settings.port, error)
         raise click.UsageError(problem) from error
 
 
-def _greeting(emulator: Emulator) -> str:
+def _greeting(emulator: Emulator, token_file: Path) -> str:
     base_url = emulator.base_url
+    header = f'-H "X-Control-Token: $(cat {shlex.quote(str(token_file))})"'
     return f"""The Replicate emulator listens on {emulator.origin} (press Ctrl-C to stop it).
 
   export REPLICATE_API_TOKEN={_TOKEN}
@@ -105,7 +117,9 @@ def _greeting(emulator: Emulator) -> str:
     -H 'Authorization: Bearer {_TOKEN}' -H 'Content-Type: application/json' \\
     -H 'Prefer: wait' -d '{{"input": {{"prompt": "Medieval monk"}}}}'
 
-  {emulator.origin}/__emu/faults lists the faults; put "#fault:429x2" in a prompt to get one."""
+  Put "#fault:429x2" in a prompt to get a fault. The list of all faults, with the control token:
+
+  curl -s {header} {emulator.origin}/__emu/faults"""
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from phoenix_compat.errors import ConfigError
@@ -25,6 +25,8 @@ class EmulatorSettings:
             change the clock: timestamps, deadlines and limits stay in real time.
         seed: makes ids, durations and random faults repeatable; None draws new ones each time.
         api_token: the only bearer token accepted; None accepts any.
+        control_token: the token that the control routes need; None lets every program use them.
+        has_control_routes: whether there are control routes at all.
         starting_s, cold_start_s: time in `starting`; the first prediction of each model takes
             `cold_start_s` more.
         run_median_s, run_min_s, run_max_s: the running time, lognormal and clipped to the bounds.
@@ -47,7 +49,9 @@ class EmulatorSettings:
     allowed_hosts: tuple[str, ...] = ()
     speed: float = 1.0
     seed: int | None = None
-    api_token: str | None = None
+    api_token: str | None = field(default=None, repr=False)
+    control_token: str | None = field(default=None, repr=False)
+    has_control_routes: bool = True
     starting_s: float = 0.3
     cold_start_s: float = 0.0
     run_median_s: float = 3.0
@@ -76,10 +80,10 @@ class EmulatorSettings:
         positive = ("speed", "run_median_s", "creates_per_minute", "requests_per_minute")
         errors = [f"{name} must be above 0" for name in positive if getattr(self, name) <= 0]
         errors += [
-            f"{field.name} must not be negative"
-            for field in fields(self)
-            if field.name.endswith(("_s", "_bytes"))
-            and isinstance(value := getattr(self, field.name), int | float)
+            f"{one.name} must not be negative"
+            for one in fields(self)
+            if one.name.endswith(("_s", "_bytes"))
+            and isinstance(value := getattr(self, one.name), int | float)
             and value < 0
         ]
         if self.max_predictions < 1:

@@ -29,12 +29,12 @@ from phoenix_compat.operations.bundle import (
     hashed,
     is_file_name,
 )
+from phoenix_compat.private_files import FILE_MODE
 from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.model.clock import SystemClock, stored_time
 from phoenix_compat.tasks.store.sqlite.database_copy import copy_database, inspect_database
 from phoenix_compat.version import __version__
 
-_PRIVATE: Final = 0o600
 _MARGIN_BYTES: Final = 16 * 2**20
 
 
@@ -74,7 +74,7 @@ def back_up(data: Data, out: Path) -> Manifest:
             copy_database(data.database, database)
             contents = inspect_database(database, data.schema_version)
             unfinished.unlink(missing_ok=True)
-            unfinished.touch(mode=_PRIVATE)
+            unfinished.touch(mode=FILE_MODE)
             with tarfile.open(unfinished, "w:") as tar:
                 parts = {DATABASE: _add(tar, database, DATABASE)}
                 missing: list[str] = []
@@ -120,7 +120,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> Part:
     with path.open("rb") as source:
         entry = tarfile.TarInfo(name)
         entry.size = os.fstat(source.fileno()).st_size
-        entry.mode = _PRIVATE
+        entry.mode = FILE_MODE
         entry.mtime = int(os.fstat(source.fileno()).st_mtime)
         part = hashed(source, None)
         if part.bytes != entry.size:
@@ -136,5 +136,5 @@ def _add_manifest(tar: tarfile.TarFile, manifest: Manifest) -> None:
     text = msgspec.json.format(msgspec.json.encode(manifest))
     entry = tarfile.TarInfo(MANIFEST)
     entry.size = len(text)
-    entry.mode = _PRIVATE
+    entry.mode = FILE_MODE
     tar.addfile(entry, io.BytesIO(text))

@@ -13,6 +13,7 @@ import aiohttp
 
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.operations.reason import reason_of
+from phoenix_compat.private_files import make_private_folder, open_private
 
 _SUFFIXES: Final = {
     "image/jpeg": ".jpg",
@@ -106,5 +107,6 @@ async def _save(session: aiohttp.ClientSession, url: str, prompt: str, folder: P
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    make_private_folder(path.parent)
+    with open_private(path, "wb") as file:
+        file.write(data)

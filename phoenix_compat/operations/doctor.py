@@ -16,7 +16,8 @@ from phoenix_compat.operations.doctor_net import check_port, check_provider, che
 from phoenix_compat.operations.finding import Finding, fail, ok, warn
 from phoenix_compat.operations.upgrade import plan_upgrade
 from phoenix_compat.server.main import check_settings, schema_sql
-from phoenix_compat.server.process.configuration import Configuration, exposed_secret
+from phoenix_compat.server.process.configuration import Configuration
+from phoenix_compat.server.process.exposed_files import exposed_data_dir, exposed_secrets
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.model.errors import StoreError
 from phoenix_compat.tasks.store.sqlite.database_copy import inspect_database
@@ -47,20 +48,23 @@ async def examine(found: Configuration) -> AsyncIterator[Finding]:
 
 
 def check_configuration(found: Configuration) -> Finding:
-    """Are the settings valid, and can no other user read the token?"""
+    """Are the settings valid, and can other users read no secret?"""
     try:
         check_settings(found.settings)
     except ConfigError as error:
         return fail("config", str(error), "correct these settings; docs/settings.md explains them")
-    exposed = exposed_secret(found)
-    if exposed is not None:
-        what, _, remedy = exposed.partition("; ")
-        return warn("config", what, remedy)
+    if exposed := exposed_secrets(found):
+        parts = [sentence.partition("; ") for sentence in exposed]
+        return warn(
+            "config",
+            ", ".join(what for what, _, _ in parts),
+            " && ".join(remedy for _, _, remedy in parts),
+        )
     return ok("config", f"configuration OK (file: {found.file or 'none'})")
 
 
 def check_data_dir(settings: Settings) -> Finding:
-    """Can this user write to the data directory?"""
+    """Can this user write to the data directory, and can others not look into it?"""
     folder = settings.data_dir
     name = "data directory"
     if not folder.exists():
@@ -72,7 +76,10 @@ def check_data_dir(settings: Settings) -> Finding:
         remedy = f"give it to the user of the server (chown -R USER {folder}), or choose another"
         return fail(name, f"cannot write to {folder}: {error.strerror}", remedy)
     if os.name == "posix" and folder.stat().st_mode & 0o002:
-        return warn(name, f"every user can write to {folder}", f"chmod o-w {folder}")
+        return warn(name, f"every user can write to {folder}", f"chmod o-rwx {folder}")
+    if exposed := exposed_data_dir(settings):
+        what, _, remedy = exposed.partition("; ")
+        return warn(name, what, remedy)
     return ok(name, f"{folder.absolute()} is writable")
 
 

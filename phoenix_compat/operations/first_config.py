@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.private_files import FILE_MODE, make_private_folder
 from phoenix_compat.server.process.config_file import LOCAL, SYSTEM
 from phoenix_compat.server.process.settings import Settings, variables
 from phoenix_compat.tasks.disk import fsync_path
@@ -21,7 +22,6 @@ from phoenix_compat.tasks.model.errors import (
 )
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 
-_MODE: Final = 0o600
 _GROUP_MODE: Final = 0o060
 _HEAD: Final = """\
 # Settings of phoenix-compat. A flag wins over an environment variable, which wins over this file.
@@ -93,7 +93,7 @@ def write_config(path: Path, text: str, *, is_replaced: bool) -> None:
     if not is_replaced:
         check_absent(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             _set_access(descriptor, path)
@@ -111,7 +111,7 @@ def write_config(path: Path, text: str, *, is_replaced: bool) -> None:
 
 
 def _set_access(descriptor: int, path: Path) -> None:
-    mode = _MODE
+    mode = FILE_MODE
     if path.exists():
         replaced = path.stat()
         os.fchown(descriptor, replaced.st_uid, replaced.st_gid)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from phoenix_compat.operations.bundle import DATABASE, FILES, BackupError, Manifest, copy_parts
+from phoenix_compat.private_files import make_private_folder, open_private
 from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.store.sqlite.database_copy import inspect_database
 from phoenix_compat.tasks.store.sqlite.database_file import lock_file
@@ -88,16 +89,13 @@ def _check_empty(database: Path) -> None:
 
 
 def _open_private(path: Path) -> IO[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Other users must not read prompts and pictures.
-    path.touch(mode=0o600)
-    return path.open("wb")
+    make_private_folder(path.parent)
+    return open_private(path, "wb")
 
 
 def _move(source: Path, target: Path) -> None:
     fsync_path(source)
-    missing = [folder for folder in target.parents if not folder.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
+    created = make_private_folder(target.parent)
     source.replace(target)
-    for folder in (target.parent, *(one.parent for one in missing)):
+    for folder in (target.parent, *(one.parent for one in created)):
         fsync_path(folder)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from phoenix_compat.background import BackgroundReport
 from phoenix_compat.cluster import WorkerProcess
-from phoenix_compat.emulator import Emulator, EmulatorSettings
+from phoenix_compat.emulator import Emulator
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
@@ -35,6 +35,7 @@ from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
 from phoenix_compat.server.process.connection_limit import CONNECTIONS, connections_for
 from phoenix_compat.server.process.listening import BACKGROUND, check_loop
 from phoenix_compat.server.process.maintenance import Maintenance
+from phoenix_compat.server.process.own_emulator import own_emulator_settings
 from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, Budget, ReloadableSettings
 from phoenix_compat.server.process.setting_errors import SettingsError
 from phoenix_compat.server.process.settings import Settings
@@ -52,8 +53,6 @@ from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.worker import Worker
 from phoenix_compat.transports.aiohttp import mount
 from phoenix_compat.version import __version__
-
-_EMULATOR_TOKEN: Final = "r8_emulator"  # noqa: S105 - the emulator accepts any
 
 _INDEX: Final = """phoenix_compat {version}
 
@@ -195,20 +194,19 @@ async def _open_provider(
         token = settings.replicate_api_token.get_secret_value()
         base_url = settings.replicate_base_url
     elif worker_process is not None and worker_process.emulator_url is not None:
-        token, base_url, hosts = (
-            _EMULATOR_TOKEN,
-            worker_process.emulator_url,
-            (_origin(worker_process.emulator_url),),
-        )
+        token, base_url = worker_process.emulator_token or "", worker_process.emulator_url
+        hosts = (_origin(base_url),)
     else:
+        emulator_settings = own_emulator_settings(settings)
         emulator = await stack.enter_async_context(
             Emulator(
-                EmulatorSettings(speed=settings.emulator_speed, state_file=settings.emulator_path),
+                emulator_settings,
                 # Its clients are this server's tasks, and browsers that show their pictures.
                 max_connections=settings.concurrency + 16,
             )
         )
-        token, base_url, hosts = _EMULATOR_TOKEN, emulator.base_url, (emulator.origin,)
+        token, base_url = emulator_settings.api_token or "", emulator.base_url
+        hosts = (emulator.origin,)
     provider = ReplicateProvider(
         token=token,
         base_url=base_url,

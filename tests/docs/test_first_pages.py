@@ -70,6 +70,7 @@ class Shell:
     async def start(self, commands: str) -> asyncio.subprocess.Process:
         """Start the commands of a block, on this test's port."""
         text = re.sub(r"127\.0\.0\.1:400\d", f"127.0.0.1:{self.port}", commands)
+        text = text.replace("conformance-4001.token", f"conformance-{self.port}.token")
         return await asyncio.create_subprocess_exec(
             *("bash", "-euc", re.sub(r"--port 400\d", f"--port {self.port}", text)),
             cwd=self._folder,
@@ -285,7 +286,7 @@ async def test_the_presence_of_the_python_page(
 @pytest.mark.timeout(180)  # a dozen commands, a process each
 async def test_the_first_commands_for_authors(tmp_path: Path) -> None:
     """The reference server passes the suite; the fault server closes on request and reports it."""
-    serve, run, again, report, trace = blocks(CONFORMANCE, "sh")
+    serve, run, again, report, scenarios, trace = blocks(CONFORMANCE, "sh")
     port = free_port()
     shell = Shell(tmp_path, port)
     write_program(tmp_path / "phoenix-compat")
@@ -298,6 +299,7 @@ async def test_the_first_commands_for_authors(tmp_path: Path) -> None:
         code = await closed_by(f"http://127.0.0.1:{port}/faults/my-client/socket")
         judged = await shell.run(report)
         final = await shell.run(f"{report.strip()} --final", code=1)
+        listed = await shell.run(scenarios)
     traced = await shell.run(trace, code=1)
 
     assert serve == again
@@ -307,6 +309,7 @@ async def test_the_first_commands_for_authors(tmp_path: Path) -> None:
     assert re.search(r"client/reconnect/close_1001 .* waiting ", judged)
     assert re.search(r"client/reconnect/close_1001 .* failed ", final)
     assert "`client/reconnect/close_1001`" in CONFORMANCE
+    assert "client/reconnect/close_1001" in listed
     assert "reply/twice" in traced
 
 

@@ -27,7 +27,8 @@ function play({url, topic}) {
   socket.connect()
 }
 
-const answer = await fetch(`${baseUrl}/control/scenarios?client=${client}`)
+const headers = {"X-Control-Token": process.env.CONTROL_TOKEN ?? ""}
+const answer = await fetch(`${baseUrl}/control/scenarios?client=${client}`, {headers})
 const {scenarios} = await answer.json()
 scenarios.forEach(play)
 process.stdout.write(JSON.stringify(["playing", scenarios.length]) + "\n")

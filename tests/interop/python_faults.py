@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
@@ -46,7 +47,8 @@ async def playing(
     """
     logging.getLogger("phoenix_channels_python_client").setLevel(logging.CRITICAL)
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(aiohttp.ClientSession(base_url))
+        headers = {"X-Control-Token": os.environ.get("CONTROL_TOKEN", "")}
+        http = await stack.enter_async_context(aiohttp.ClientSession(base_url, headers=headers))
         async with http.get("/control/scenarios", params={"client": name}) as answer:
             scenarios = (await answer.json())["scenarios"]
         chosen = [s for s in scenarios if s["id"] not in without and (not only or s["id"] in only)]

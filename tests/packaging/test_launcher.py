@@ -5,15 +5,19 @@ A memory or arithmetic error ends it with a report and an exit code other than 2
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import gzip
 import io
 import os
 import random
 import runpy
+import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,8 @@ SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
 PROGRAM = '#!/bin/sh\n. "${0%/*}/_internal/link"\necho "ran $*"\n'
 DAMAGED = "download it again"
+STRANGER = 4711
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
 @dataclass(frozen=True)
@@ -196,12 +202,51 @@ def test_concurrent_first_starts_share_one_folder(launcher: LauncherHarness) -> 
     assert len(launcher.unpacked) == 1
 
 
+def link_to_copy(path: Path) -> None:
+    """Move a file or folder out of the unpacked ones, and put a symbolic link in its place."""
+    home = next(parent for parent in path.parents if parent.name == "phoenix-compat-0")
+    elsewhere = home.parents[1] / "elsewhere"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+def link_of_the_same_size(path: Path) -> None:
+    """Replace a file of five bytes by a link to a name of five letters."""
+    path.rename(path.with_name("other"))
+    path.symlink_to("other")
+
+
+def replace_by_file(path: Path) -> None:
+    shutil.rmtree(path)
+    path.touch()
+
+
+def replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
 DAMAGES: Mapping[str, Callable[[Path], object]] = {
+    "another user owns a file": lambda folder: os.chown(folder / "phoenix-compat", STRANGER, -1),
+    "another user owns a folder": lambda folder: os.chown(folder / "_internal", STRANGER, -1),
+    "another user owns the list": lambda folder: os.chown(folder / ".files", STRANGER, -1),
+    "others may write to a file": lambda folder: (folder / "phoenix-compat").chmod(0o722),
+    "the group may write to a file": lambda folder: (folder / "_internal/needed").chmod(0o620),
+    "others may write to a folder": lambda folder: (folder / "_internal").chmod(0o722),
+    "others may look into it": lambda folder: folder.chmod(0o755),
+    "a file has a second name": lambda folder: os.link(folder / "empty", folder.parent / "again"),
+    "a file is a link": lambda folder: link_of_the_same_size(folder / "_internal/needed"),
+    "a folder is a link": lambda folder: link_to_copy(folder / "_internal"),
+    "it is a link": link_to_copy,
+    "it is a file": replace_by_file,
+    "the list is a pipe": lambda folder: replace_by_pipe(folder / ".files"),
     "a file is missing": lambda folder: (folder / "empty").unlink(),
     "a link is missing": lambda folder: (folder / "_internal" / "link").unlink(),
     "a file is truncated": lambda folder: (folder / "_internal" / "needed").write_text(""),
     "the list is truncated": lambda folder: (folder / ".files").write_text(""),
     "the list is invalid": lambda folder: (folder / ".files").write_text("nonsense\n12\n\n"),
+    "the list has an empty line": lambda folder: (folder / ".files").write_text("\n"),
+    "the list has an unknown type": lambda folder: (folder / ".files").write_text("1 5 empty\n"),
 }
 
 
@@ -210,14 +255,18 @@ def test_an_incomplete_folder_is_unpacked_again(launcher: LauncherHarness, damag
     """The incomplete folder is replaced, and a temporary one left by SIGKILL is removed."""
     launcher.start(launcher.whole)
     (folder,) = launcher.unpacked
+    unpacked_first = folder.stat().st_ino
     DAMAGES[damage](folder)
     (folder.parent / "new-abcdef").mkdir()
 
     result = launcher.start(launcher.whole)
 
     assert has_run(result)
-    assert launcher.unpacked == [folder]
+    assert [path for path in launcher.unpacked if path.is_dir()] == [folder]
+    assert folder.stat().st_ino != unpacked_first
+    assert not (folder / "_internal").is_symlink()
     assert (folder / "_internal" / "needed").read_text() == "true\n"
+    assert (folder / "phoenix-compat").stat().st_uid == os.geteuid()
 
 
 def test_a_running_version_is_not_removed(launcher: LauncherHarness) -> None:
@@ -239,6 +288,18 @@ def test_a_running_version_is_not_removed(launcher: LauncherHarness) -> None:
 
 def refused_places(launcher: LauncherHarness) -> Sequence[tuple[str, str]]:
     folder = launcher.folder
+    for name in ("foreign", "foreign-sticky", "group", "open-above/inner", "foreign-above/inner"):
+        (folder / name).mkdir(parents=True)
+    (folder / "foreign-sticky").chmod(0o1777)
+    (folder / "open-above").chmod(0o777)
+    for name in ("foreign", "foreign-sticky", "foreign-above"):
+        os.chown(folder / name, STRANGER, -1)
+    os.chown(folder / "group", -1, STRANGER)
+    (folder / "group").chmod(0o775)
+    (folder / "theirs" / "phoenix-compat-0").mkdir(parents=True)
+    os.chown(folder / "theirs" / "phoenix-compat-0", STRANGER, -1)
+    (folder / "to-foreign").symlink_to(folder / "foreign")
+    (folder / "not-a-folder").touch()
     (folder / "open").mkdir()
     (folder / "open").chmod(0o777)
     (folder / "link").mkdir()
@@ -250,12 +311,21 @@ def refused_places(launcher: LauncherHarness) -> Sequence[tuple[str, str]]:
         ("link", "Not a directory"),
         ("shared", "others may write to it"),
         ("missing", "No such file"),
+        ("foreign", "foreign belongs to another user"),
+        ("foreign-sticky", "foreign-sticky belongs to another user"),
+        ("group", "group, and it has no sticky bit"),
+        ("open-above/inner", "open-above, and it has no sticky bit"),
+        ("foreign-above/inner", "foreign-above belongs to another user"),
+        ("theirs", "phoenix-compat-0 belongs to another user"),
+        ("to-foreign", "foreign belongs to another user"),
+        ("not-a-folder", "Not a directory"),
     )
 
 
 def test_a_place_that_others_can_write_to_is_skipped(launcher: LauncherHarness) -> None:
-    """World-writable, a symbolic link or group-writable: the data directory is used instead. When
-    that is not usable either, the error names both with the reasons."""
+    """World-writable, group-writable, a symbolic link or of another user, the place itself or a
+    folder above it: the data directory is used instead. When that is not usable either, the error
+    names both with the reasons."""
     (launcher.folder / "file").touch()
     for name, reason in refused_places(launcher):
         place = str(launcher.folder / name)
@@ -266,6 +336,127 @@ def test_a_place_that_others_can_write_to_is_skipped(launcher: LauncherHarness) 
         assert has_run(in_data_directory), in_data_directory.stderr
         assert is_refused(nowhere, reason), nowhere.stderr
         assert "file/data: Not a directory" in nowhere.stderr
+
+
+def test_a_folder_that_is_swapped_while_it_starts_never_runs(launcher: LauncherHarness) -> None:
+    """The unpack folder, or that of the version in it, is exchanged for a foreign one again and
+    again: the program that runs is always ours."""
+    launcher.start(launcher.whole)
+    (bundle,) = launcher.unpacked
+    foreign = launcher.folder / "foreign"
+    (foreign / bundle.name / "_internal").mkdir(parents=True)
+    (foreign / bundle.name / "phoenix-compat").write_text("#!/bin/sh\necho foreign\n")
+    (foreign / bundle.name / "phoenix-compat").chmod(0o755)
+    shutil.copy(bundle / ".files", foreign / bundle.name)
+    for path in (foreign, *foreign.rglob("*")):
+        os.chown(path, STRANGER, -1)
+
+    results: list[subprocess.CompletedProcess[str]] = []
+    for ours, theirs in ((bundle.parent, foreign), (bundle, foreign / bundle.name)):
+        with swapping(ours, theirs) as swaps:
+            results += [launcher.start(launcher.whole) for _ in range(60)]
+        assert swaps.count > 100
+
+    assert [one.stdout for one in results if "foreign" in one.stdout] == []
+    assert any(map(has_run, results))
+    assert [one for one in results if not (has_run(one) or one.returncode == 2)] == []
+
+
+class Swaps:
+    """How often two folders were exchanged."""
+
+    count = 0
+
+
+@contextmanager
+def swapping(first: Path, second: Path) -> Iterator[Swaps]:
+    """Exchange two folders from a thread until the block ends, an even number of times."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    swaps, stop = Swaps(), threading.Event()
+    names = (os.fsencode(first), os.fsencode(second))
+
+    def swap() -> None:
+        while not stop.is_set() or swaps.count % 2:
+            done = libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE) == 0
+            swaps.count += done
+            if not done and stop.is_set():
+                return
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        yield swaps
+    finally:
+        stop.set()
+        thread.join()
+
+
+IN_ITS_OWN_TMP = (
+    "mount -t tmpfs -o mode=1777 tmpfs /tmp && ./one-file a b; code=$?; ls /tmp; exit $code"
+)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"TMPDIR": ""},
+        {"TMPDIR": "relative"},
+        {"TMPDIR": "../.."},
+        {"HOME": "relative", "XDG_CACHE_HOME": "relative", "XDG_RUNTIME_DIR": "/nonexistent"},
+    ],
+    ids=str,
+)
+def test_only_an_absolute_temp_directory_counts(
+    launcher: LauncherHarness, environment: dict[str, str]
+) -> None:
+    """Otherwise it is /tmp; home and cache directories have no influence."""
+    launcher.write(launcher.whole)
+
+    finished = subprocess.run(
+        ["unshare", "-m", "sh", "-c", IN_ITS_OWN_TMP],  # noqa: S607 - found by the PATH below
+        capture_output=True,
+        text=True,
+        cwd=launcher.folder,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment},
+        check=False,
+    )
+
+    assert (finished.stdout, finished.stderr) == ("ran a b\nphoenix-compat-0\n", "")
+    assert not (launcher.folder / "relative").exists()
+
+
+def test_a_data_directory_is_created_for_its_owner_alone(launcher: LauncherHarness) -> None:
+    """With its parents, whatever the umask, like that of the server."""
+    before = os.umask(0)
+    try:
+        result = launcher.start(
+            launcher.whole, TMPDIR="/nonexistent", PHOENIX_COMPAT_DATA_DIR="new/data"
+        )
+    finally:
+        os.umask(before)
+    new = launcher.folder / "new"
+
+    assert has_run(result), result.stderr
+    made = (new, *(path for path in new.rglob("*") if not path.is_symlink()))
+    assert {path.stat().st_mode & 0o077 for path in made} == {0}
+    assert len(list((new / "data" / ".program").iterdir())) == 1
+
+
+def test_a_leftover_of_a_killed_start_is_replaced(launcher: LauncherHarness) -> None:
+    """A half unpacked folder, or anything else of that name, is removed first."""
+    home = launcher.folder / "tmp" / "phoenix-compat-0"
+    for leave in (Path.touch, Path.mkdir):
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True, mode=0o700)
+        leave(home / "new")
+        if (home / "new").is_dir():
+            (home / "new" / "phoenix-compat").write_text("half")
+
+        result = launcher.start(launcher.whole)
+
+        assert has_run(result), result.stderr
+        assert len(launcher.unpacked) == 1
 
 
 def test_a_path_that_is_too_long_is_an_error(launcher: LauncherHarness) -> None:

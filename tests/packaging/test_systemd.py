@@ -220,4 +220,4 @@ def test_the_data_directory_is_private(installed: Machine) -> None:
     """Other users cannot read the data directory."""
     found = installed.check_output("stat", "--format=%a %U", "/var/lib/phoenix-compat")
 
-    assert found.strip() == f"750 {UNIT}"
+    assert found.strip() == f"700 {UNIT}"

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import shutil
+import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.docs.pages import blocks
+
+# ruff: noqa: S603, S607 - the tests run ssh-keygen and the commands of our own page
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
@@ -102,3 +109,95 @@ def test_the_copyright_file_can_be_read_by_machines() -> None:
         ["License"],
     ]
     assert all(re.match(r"[A-Z ]", line) for text in paragraphs for line in text.splitlines())
+
+
+@pytest.fixture
+def signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a file, its SHA256SUMS, the signature, and the public key; the key is new."""
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is not installed")
+    monkeypatch.syspath_prepend(str(PACKAGING))
+    release = runpy.run_path(str(PACKAGING / "release.py"))
+    folder = tmp_path / "download"
+    folder.mkdir()
+    (folder / "phoenix-compat").write_text("the program")
+    key = new_key(tmp_path / "release")
+    (folder / "release.pub").write_text(key.with_suffix(".pub").read_text())
+    release["write_sums"]([folder / "phoenix-compat"], folder / "SHA256SUMS")
+    release["check_key"](key)
+    release["sign_sums"](folder / "SHA256SUMS", key)
+    return folder
+
+
+def new_key(path: Path) -> Path:
+    """Make a key that has no passphrase."""
+    make = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path))
+    subprocess.run(make, check=True)
+    return path
+
+
+def verify(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the commands of the page on deployment in a folder with a download."""
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    commands = next(block for block in blocks(page, "sh") if "-Y verify" in block)
+    return subprocess.run(
+        ["bash", "-euc", commands], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_signed_release_is_verified_with_the_commands_of_the_page(signed: Path) -> None:
+    """They print what the page says."""
+    verified = verify(signed)
+
+    assert verified.returncode == 0, verified.stderr
+    assert 'Good "file" signature for maintainers' in verified.stdout
+    assert "phoenix-compat: OK" in verified.stdout
+
+
+FORGERIES: dict[str, Callable[[Path], object]] = {
+    "the file": lambda folder: (folder / "phoenix-compat").write_text("another program"),
+    "the sums": lambda folder: (folder / "SHA256SUMS").write_text(f"{'0' * 64}  phoenix-compat\n"),
+    "the signature": lambda folder: (folder / "SHA256SUMS.sig").write_text("nothing"),
+    "the key": lambda folder: (folder / "release.pub").write_text(
+        new_key(folder / "other").with_suffix(".pub").read_text()
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FORGERIES)
+def test_a_forged_release_is_not_verified(signed: Path, what: str) -> None:
+    """A changed file, changed sums, a broken signature and a foreign key: a command fails."""
+    FORGERIES[what](signed)
+
+    assert verify(signed).returncode != 0
+
+
+def test_a_signature_for_something_else_is_not_accepted(signed: Path) -> None:
+    """A maintainer's key also signs commits and logins."""
+    (signed / "SHA256SUMS.sig").unlink()
+    sign = ("ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", signed.parent / "release")
+    subprocess.run([*sign, signed / "SHA256SUMS"], check=True, capture_output=True)
+
+    assert verify(signed).returncode != 0
+
+
+def test_new_sums_have_no_old_signature(signed: Path) -> None:
+    """A signature of an earlier release would be published otherwise."""
+    write_sums = runpy.run_path(str(PACKAGING / "release.py"))["write_sums"]
+
+    write_sums([signed / "phoenix-compat"], signed / "SHA256SUMS")
+
+    assert not (signed / "SHA256SUMS.sig").exists()
+
+
+def test_a_key_that_cannot_be_used_is_refused_before_the_build(signed: Path) -> None:
+    """A missing one, and one inside the repository. One that ssh-keygen refuses is an error later,
+    with its message."""
+    signing = runpy.run_path(str(PACKAGING / "signing.py"))
+    (signed / "no-key").write_text("nothing")
+
+    for key, reason in ((signed / "none", "there is no key"), (ROOT / "LICENSE", "elsewhere")):
+        with pytest.raises(signing["SigningError"], match=reason):
+            signing["check_key"](key)
+    with pytest.raises(signing["SigningError"], match="did not sign"):
+        signing["sign_sums"](signed / "SHA256SUMS", signed / "no-key")

@@ -34,7 +34,20 @@ _STYLES: Final = {"passed": "green", "failed": "bold red", "waiting": "yellow", 
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write a self-contained HTML page with everything that was recorded.",
 )
-def report(url: str, client: str, *, final: bool, as_json: bool, page: Path | None) -> None:
+@click.option(
+    "--control-token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the server's control token.  [where a server on this machine puts it]",
+)
+def report(  # noqa: PLR0913 - one parameter per option
+    url: str,
+    *,
+    client: str,
+    final: bool,
+    as_json: bool,
+    page: Path | None,
+    control_token_file: Path | None,
+) -> None:
     """Print how the fault server at URL judges a client.
 
     A client is identified by the path to which it connects: /faults/NAME/socket is the client NAME.
@@ -42,8 +55,11 @@ def report(url: str, client: str, *, final: bool, as_json: bool, page: Path | No
     """
     import asyncio
 
+    from phoenix_compat.control_token import control_headers
+
+    headers = control_headers(url, "conformance", control_token_file)
     query = {"client": client, **({"final": "1"} if final else {})}
-    report, html = asyncio.run(_fetch(url, query, with_page=page is not None))
+    report, html = asyncio.run(_fetch(url, query, headers, with_page=page is not None))
     if page is not None:
         _write(page, html)
     if as_json:
@@ -61,14 +77,18 @@ def _write(page: Path, html: str) -> None:
         raise CommandError(f"cannot write {page}: {error.strerror}; {remedy}") from error
 
 
-async def _fetch(url: str, query: Mapping[str, str], *, with_page: bool) -> tuple[Any, str]:
+async def _fetch(
+    url: str, query: Mapping[str, str], headers: Mapping[str, str], *, with_page: bool
+) -> tuple[Any, str]:
     import aiohttp
 
     from phoenix_compat.operations.reason import reason_of
 
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
-        async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session:
+        async with aiohttp.ClientSession(
+            timeout=timeout, raise_for_status=True, headers=headers
+        ) as session:
             async with session.get(f"{url}/control/report.json", params=query) as answer:
                 report = await answer.json()
             if not with_page:
@@ -76,6 +96,11 @@ async def _fetch(url: str, query: Mapping[str, str], *, with_page: bool) -> tupl
             async with session.get(f"{url}/control/report.html", params=query) as answer:
                 return report, await answer.text()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        if isinstance(error, aiohttp.ClientResponseError) and error.status == 401:
+            raise CommandError(
+                f"{url} does not accept the control token; name the file that the server printed "
+                "when it started: --control-token-file FILE"
+            ) from error
         remedy = "start one with `phoenix-compat conformance serve`"
         raise CommandError(
             f"no fault server answers at {url}: {reason_of(error)}; {remedy}"

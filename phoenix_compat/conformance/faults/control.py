@@ -1,8 +1,7 @@
 """Serves the routes under /control: arm faults, fetch records and verdicts.
 
-Errors are RFC 9457 problems that name the field. There is no authentication: the fault server is a
-tool for tests and listens on the loopback by default. Requests from web pages of other hosts are
-refused (see `control_guard`). A session is called `lane` in queries and in JSON.
+Errors are RFC 9457 problems that name the field. `control_guard` decides who may use the routes. A
+session is called `lane` in queries and in JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
-from phoenix_compat.conformance.control_guard import Handler, guarded, problem
+from phoenix_compat.conformance.control_guard import ControlGuard, Handler, guarded, problem
 from phoenix_compat.conformance.faults.fault_session import (
     DEFAULT_CLIENT,
     DEFAULT_SESSION,
@@ -26,13 +25,12 @@ from phoenix_compat.conformance.faults.plan import Fault, FaultError
 from phoenix_compat.conformance.faults.report import Report, judge_client
 from phoenix_compat.conformance.faults.scenarios import APP, SCENARIOS
 from phoenix_compat.conformance.faults.table import FAULTS
-from phoenix_compat.protocol.page_guard import PageGuard
 
 _FAULT_SESSIONS: Final = web.AppKey("fault_sessions", FaultSessions)
 _MAX_NAME_CHARS: Final = 64
 
 
-def add_routes(app: web.Application, fault_sessions: FaultSessions, guard: PageGuard) -> None:
+def add_routes(app: web.Application, fault_sessions: FaultSessions, guard: ControlGuard) -> None:
     """Add the control routes; the guard decides which requests may use them."""
     app[_FAULT_SESSIONS] = fault_sessions
     routes: tuple[tuple[str, str, Handler], ...] = (

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from aiohttp import WSMsgType, web
 
-from phoenix_compat.conformance.control_guard import control_guard
+from phoenix_compat.conformance.control_guard import ControlGuard, control_guard
 from phoenix_compat.conformance.faults import control
 from phoenix_compat.conformance.faults.channels import Channels
 from phoenix_compat.conformance.faults.fault_session import (
@@ -30,7 +30,6 @@ from phoenix_compat.conformance.faults.record import EntryKind
 from phoenix_compat.errors import RemoteProtocolError
 from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR
 from phoenix_compat.protocol.handshake import upgrade_error
-from phoenix_compat.protocol.page_guard import PageGuard
 from phoenix_compat.protocol.serializer import DEFAULT_VSN, Serializer, negotiate
 
 _MAX_MESSAGE_BYTES: Final = 8_000_000
@@ -40,11 +39,11 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PATHS: Final = ("", "/{client}", "/{client}/{lane}")
 
 
-def add_fault_server(app: web.Application, guard: PageGuard | None = None) -> FaultSessions:
+def add_fault_server(app: web.Application, guard: ControlGuard | None = None) -> FaultSessions:
     """Add the routes under /faults and /control; the connections end with the application.
 
     Args:
-        guard: which web pages may use /control; by default only those of this machine.
+        guard: who may use /control; by default every program, and web pages of this machine.
     """
     fault_sessions = FaultSessions()
 

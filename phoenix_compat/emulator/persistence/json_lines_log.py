@@ -22,6 +22,7 @@ from typing import TypeAlias
 import structlog
 
 from phoenix_compat.emulator.json_type import JSON, JsonObject
+from phoenix_compat.private_files import FILE_MODE, make_private_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -109,7 +110,7 @@ class JsonLinesLog:
 
     def _open(self) -> list[JSON]:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._path.parent)
             self._file = _open_locked(self._path)
             if problem := self._problem():
                 self._set_aside(problem)
@@ -193,7 +194,7 @@ def _open_locked(path: Path) -> int:
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a regular file")
-    file = os.open(path, _FLAGS, 0o600)
+    file = os.open(path, _FLAGS, FILE_MODE)
     try:
         if sys.platform != "win32":
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The middlewares: token and rate limits of /v1, protection of /__emu from web pages, and errors.
+"""The middlewares: token and rate limits of /v1, protection of /__emu, and errors.
 
 Errors become `application/problem+json`.
 """
@@ -11,6 +11,7 @@ import socket
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from phoenix_compat.control_token import CONTROL_ROUTES_CLOSED, has_control_token
 from phoenix_compat.emulator.json_type import JsonObject
 from phoenix_compat.emulator.problem import ProblemError, not_found, unauthenticated
 from phoenix_compat.emulator.rate_limit import RateLimit
@@ -53,9 +54,11 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Check the token and the rate limits under /v1, and refuse web pages under /__emu."""
+    """Check the token and the rate limits under /v1; under /__emu refuse web pages, and check the
+    control token."""
     if request.path.startswith(CONTROL_PREFIX):
         _refuse_pages(request)
+        _check_control_token(request)
     if not request.path.startswith("/v1/"):
         return await handler(request)
     state = state_of(request)
@@ -80,12 +83,18 @@ async def add_rate_limit_headers(request: web.Request, response: web.StreamRespo
 
 
 def _refuse_pages(request: web.Request) -> None:
-    # The control routes need no token, so any page that a user opens could call them.
+    # Also with a token: it may be known to a page, or there may be none.
     refused = request.config_dict[PAGE_GUARD].refuse(
         request.method, request.headers, has_body=request.body_exists
     )
     if refused is not None:
         raise ProblemError(refused.status, refused.detail)
+
+
+def _check_control_token(request: web.Request) -> None:
+    token = state_of(request).settings.control_token
+    if token is not None and not has_control_token(request.headers, token):
+        raise ProblemError(401, CONTROL_ROUTES_CLOSED, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _authenticate(request: web.Request) -> None:

@@ -40,7 +40,7 @@ def build_emulator_app(
         [
             web.get("/files/{file}", pictures.get_picture),
             web.get("/stream/{id}", stream.stream_prediction),
-            *control.ROUTES,
+            *(control.ROUTES if settings.has_control_routes else ()),
         ]
     )
     return app

@@ -1,4 +1,7 @@
-"""The control routes under /__emu: arm faults, move the clock, inspect the state. No token."""
+"""The control routes under /__emu: arm faults, move the clock, inspect the state.
+
+`access` decides who may use them.
+"""
 
 from __future__ import annotations
 

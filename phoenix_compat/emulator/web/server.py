@@ -57,10 +57,16 @@ class Emulator:
     @property
     def origin(self) -> str:
         """`http://host:port`. Raises RuntimeError when the emulator is not listening."""
+        port = self.port
+        host = self._listeners[0].getsockname()[0]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def port(self) -> int:
+        """The port. Raises RuntimeError when the emulator is not listening."""
         if not self._listeners:
             raise RuntimeError("the emulator is not listening; enter it with `async with`")
-        host, port = self._listeners[0].getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return int(self._listeners[0].getsockname()[1])
 
     @property
     def base_url(self) -> str:
@@ -100,7 +106,7 @@ class Emulator:
         self._listeners = listeners
 
     def _resume(self, restored: RestoredState) -> None:
-        port = self._listeners[0].getsockname()[1]
+        port = self.port
         for prediction in restored.predictions.values():
             prediction.origin = _with_port(prediction.origin, restored.port, port)
             self._app[WEBHOOK_SENDER].watch(prediction)

@@ -259,13 +259,3 @@ def _token(path: Path) -> str:
 def _suggestion(name: str, names: Iterable[str] = Settings.model_fields) -> str:
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {close[0]}?" if close else "; docs/settings.md lists them all"
-
-
-def exposed_secret(found: Configuration) -> str | None:
-    """What to do about a file with the token that every user may read; None if there is none."""
-    holder = found.settings.replicate_api_token_file
-    if holder is None and found.origins["replicate_api_token"].startswith("file "):
-        holder = found.file
-    if holder is None or os.name != "posix" or not holder.stat().st_mode & 0o007:
-        return None
-    return f"{holder} holds the token and every user may read it; chmod 640 {holder}"

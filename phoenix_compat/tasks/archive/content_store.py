@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from phoenix_compat.private_files import make_private_folder
 from phoenix_compat.tasks.archive.errors import ArchiveFullError, disk_errors
 from phoenix_compat.tasks.archive.file_type import TYPES_BY_EXTENSION, FileType
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
@@ -77,7 +78,7 @@ class ContentStore:
             ArchiveFolderError: the folder cannot be used.
         """
         with self._lock, disk_errors(self._folder):
-            self._incoming_folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._incoming_folder)
             for leftover in self._incoming_folder.iterdir():
                 leftover.unlink()
             self.total_bytes = sum(entry.size_bytes for entry in self._entries())
@@ -197,18 +198,12 @@ class ContentStore:
 
     def _move(self, incoming: IncomingFile, path: Path) -> None:
         size_bytes = incoming.size_bytes - _size_bytes(path)
-        self._make_folder(path.parent)
+        for folder in make_private_folder(path.parent):
+            fsync_path(folder.parent)
         incoming.path.replace(path)
         # Syncing the folder makes the name durable.
         fsync_path(path.parent)
         self.total_bytes += size_bytes
-
-    def _make_folder(self, folder: Path) -> None:
-        if folder.is_dir():
-            return
-        self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        fsync_path(folder.parent)
 
     def _set_modified_time(self, path: Path) -> None:
         now_s = self._clock.now().timestamp()

@@ -13,8 +13,9 @@ import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
+from phoenix_compat.private_files import open_private
 from phoenix_compat.tasks.archive.errors import ArchiveFolderError, disk_errors
 from phoenix_compat.tasks.archive.file_type import HEAD_BYTES
 
@@ -39,7 +40,7 @@ class IncomingFile:
         self.size_bytes = 0
         self.head = b""
         self._hash = hashlib.sha256()
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] | None = None
         self._is_closed = False
         self._lock = threading.Lock()
 
@@ -95,16 +96,16 @@ class IncomingFile:
             with contextlib.suppress(OSError):
                 self.path.unlink()
 
-    def _opened(self) -> BinaryIO:
+    def _opened(self) -> IO[bytes]:
         if self._is_closed:
             raise ArchiveFolderError(f"{self.path.name} has been closed")
         if self._file is None:
             # Unbuffered: blocks are large, and a full disk is noticed at once.
-            self._file = self.path.open("xb", buffering=0)
+            self._file = open_private(self.path, "xb", is_buffered=False)
         return self._file
 
 
-def _write_all(file: BinaryIO, content: bytes) -> None:
+def _write_all(file: IO[bytes], content: bytes) -> None:
     # On a nearly full disk `write` writes only a part and returns its size.
     rest = memoryview(content)
     while rest:

@@ -25,6 +25,7 @@ async def test_a_client_is_judged(tmp_path: Path) -> None:
         text = await run(*REPORT, url, "--client", "mine", "--html", str(page))
         final = await run(*REPORT, url, "--client", "mine", "--final", "--json")
 
+        elsewhere = await run(*REPORT, url, XDG_RUNTIME_DIR=str(tmp_path))
         unwritable = await run(*REPORT, url, "--html", str(tmp_path / "none" / "report.html"))
 
     assert text.code == 0
@@ -32,6 +33,8 @@ async def test_a_client_is_judged(tmp_path: Path) -> None:
     assert "1 waiting" in text.out
     assert "client/reconnect/drop" in page.read_text()
     assert final.code == 1
+    assert elsewhere.code == 2
+    assert f"{url} does not accept the control token; name the file" in elsewhere.err
     assert unwritable.code == 2
     assert "cannot write" in unwritable.err
     assert json.loads(final.out)["counts"]["failed"] == 1

@@ -9,6 +9,7 @@ from typing import Any
 
 from phoenix_compat.conformance.suite.runner import load_suite, run_cases
 from phoenix_compat.conformance.suite.wire_client import HttpResponse
+from phoenix_compat.control_token import control_headers
 from tests.integration.multiprocess.multiprocess_harness import (
     REFERENCE,
     MultiprocessServer,
@@ -32,7 +33,9 @@ async def test_a_broadcast_reaches_the_clients_of_every_process_in_order() -> No
 
         for number in range(50):
             await local.send(["1", str(number), ROOM, "broadcast_from", {"n": number}])
-        await processes.request(0, "POST", f"/broadcast/{ROOM}/msg?n=2", {"n": "outside"})
+        headers = await asyncio.to_thread(control_headers, processes.url, "conformance", None)
+        target = f"/broadcast/{ROOM}/msg?n=2"
+        await processes.request(0, "POST", target, {"n": "outside"}, **headers)
 
         received = await remote.recv_many(52)
         assert [message[3:] for message in received] == [

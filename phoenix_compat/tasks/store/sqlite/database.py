@@ -39,7 +39,7 @@ PROBE_TIMEOUT_S: Final = 0.5
 class Database:
     """An open database file. Made by `open`, ended by `close`."""
 
-    def __init__(self, writer: Writer, reader: aiosqlite.Connection, lock: IO[str]) -> None:
+    def __init__(self, writer: Writer, reader: aiosqlite.Connection, lock: IO[bytes]) -> None:
         self._writer = writer
         self._reader = reader
         self._lock = lock

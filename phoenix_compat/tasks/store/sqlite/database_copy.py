@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from phoenix_compat.private_files import FILE_MODE
 from phoenix_compat.tasks.model.errors import StoreCorruptError, StoreOpenError, StoreVersionError
 from phoenix_compat.tasks.store.sqlite.database_file import TOLERANT_TEXT, run_check
 from phoenix_compat.tasks.store.sqlite.queries import FILES_OF_TASKS, of_file
@@ -72,8 +73,7 @@ def copy_database(source: Path, target: Path) -> None:
     Raises:
         StoreOpenError, StoreCorruptError: the source cannot be read or the target not written.
     """
-    # Prompts are private, so only the owner may read the copy.
-    target.touch(mode=0o600, exist_ok=False)
+    target.touch(mode=FILE_MODE, exist_ok=False)
     with (
         open_read_only(source) as reading,
         contextlib.closing(sqlite3.connect(target, isolation_level=None)) as writing,

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final, TypeAlias
 
+from phoenix_compat.private_files import FILE_MODE, make_private_folder, open_private
 from phoenix_compat.tasks.model.errors import (
     StoreCorruptError,
     StoreError,
@@ -48,7 +49,7 @@ def file_identity(path: Path) -> FileIdentity | None:
     return stat.st_dev, stat.st_ino
 
 
-def lock_file(path: Path, *, create: bool = True) -> IO[str]:
+def lock_file(path: Path, *, create: bool = True) -> IO[bytes]:
     """Lock the database file for this process; closing the returned file releases the lock.
 
     Args:
@@ -59,11 +60,10 @@ def lock_file(path: Path, *, create: bool = True) -> IO[str]:
         StoreInUseError: another process has the lock.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         if create:
-            # Prompts are private: only the owner may read the file. The WAL gets the same mode.
-            path.touch(mode=0o600)
-        lock = path.with_name(path.name + ".lock").open("a", encoding="utf-8")
+            path.touch(mode=FILE_MODE)  # the WAL gets the same mode
+        lock = open_private(path.with_name(path.name + ".lock"), "ab")
     except OSError as error:
         raise StoreOpenError(
             path, f"{error.strerror}; choose a folder that this user may write to"
@@ -76,7 +76,7 @@ def lock_file(path: Path, *, create: bool = True) -> IO[str]:
     return lock
 
 
-def _lock(lock: IO[str]) -> None:
+def _lock(lock: IO[bytes]) -> None:
     if sys.platform != "win32":
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from phoenix_compat.private_files import FILE_MODE
 from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.model.errors import StoreOpenError
 
@@ -135,8 +136,7 @@ def _copy(connection: sqlite3.Connection, copy: Path) -> None:
     """Write the copy under a temporary name, then rename it, so it is complete or absent."""
     unfinished = copy.with_name(f"{copy.name}.part")
     unfinished.unlink(missing_ok=True)
-    # Prompts are private, so only the owner may read the copy.
-    unfinished.touch(mode=0o600)
+    unfinished.touch(mode=FILE_MODE)
     try:
         with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as target:
             connection.backup(target)

@@ -9,10 +9,10 @@ import pytest
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.process.config_file import find_config_file
 from phoenix_compat.server.process.configuration import (
-    exposed_secret,
     load_configuration,
     load_settings,
 )
+from phoenix_compat.server.process.exposed_files import exposed_secrets
 from phoenix_compat.server.process.settings import Settings
 
 
@@ -180,13 +180,13 @@ def test_a_token_that_every_user_may_read_leads_to_a_warning(tmp_path: Path) -> 
     """The warning names the file and the command that corrects its mode."""
     path = a_file(tmp_path, 'replicate_api_token = "r8_mine"')
     path.chmod(0o644)
-    assert exposed_secret(load_configuration({}, path, {})) == (
-        f"{path} holds the token and every user may read it; chmod 640 {path}"
+    assert exposed_secrets(load_configuration({}, path, {})) == (
+        f"{path} holds the token and every user may read it; chmod 640 {path}",
     )
 
     path.chmod(0o640)
 
-    assert exposed_secret(load_configuration({}, path, {})) is None
+    assert exposed_secrets(load_configuration({}, path, {})) == ()
 
 
 OLD, NEW = "kinds_file", "task_types_file"
