@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -12,19 +13,26 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from phoenix_compat.background import BackgroundReport
 from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.emulator import Emulator, EmulatorSettings
-from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.endpoint import Endpoint, LongPollOptions, WebSocketOptions
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.origin import parse_check_origin
+from phoenix_compat.server.auth.api_keys import ApiKeys
+from phoenix_compat.server.auth.authenticator import Authenticator
+from phoenix_compat.server.auth.setup import NoKeys, check_auth, open_authenticator
 from phoenix_compat.server.channel.feed import TaskFeed
+from phoenix_compat.server.channel.socket_authentication import SocketAuthentication
 from phoenix_compat.server.channel.task_channel import user_socket
 from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.http.authentication import AUTHENTICATOR, authenticating_requests
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.host_and_origin import check_origin_of, guarding
+from phoenix_compat.server.http.open_access import local_only
 from phoenix_compat.server.http.readiness import ready
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH, add_webhook_route
 from phoenix_compat.server.multiprocess.cluster import Cluster
@@ -35,6 +43,7 @@ from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, ReloadableSettings
 from phoenix_compat.server.process.setting_errors import SettingsError
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.socket import SocketHandler
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS
 from phoenix_compat.tasks.model.clock import SystemClock
@@ -64,12 +73,14 @@ async def open_app(
     settings: Settings,
     options: WorkerOptions | None = None,
     worker_process: WorkerProcess | None = None,
+    api_keys: ApiKeys | None = None,
 ) -> AsyncIterator[web.Application]:
     """Open the whole server, or one process of it, ready to run; closed at the end of the block.
 
     Args:
         options: the worker's options; None takes them from the settings.
         worker_process: this process's place among several; None if it is the only one.
+        api_keys: the keys; None has none.
 
     Raises:
         ConfigError: a setting turned out to be wrong when it was used.
@@ -94,9 +105,7 @@ async def open_app(
             secret_key_base=None if worker_process is None else worker_process.secret_key_base,
         )
         feed = TaskFeed(store, endpoint) if cluster is None else cluster.feed(store, endpoint)
-        presence = None
-        if settings.show_watchers:
-            presence = Presence(endpoint) if cluster is None else cluster.presence(endpoint)
+        presence = _presence(settings, endpoint, cluster)
         worker = Worker(
             store,
             provider,
@@ -106,9 +115,14 @@ async def open_app(
             archive=archive,
         )
 
+        authenticator = await stack.enter_async_context(
+            open_authenticator(settings, api_keys or NoKeys())
+        )
         maintenance = Maintenance(settings, store, archive)
         background = BackgroundReport()
-        background.watch(lambda: (worker.dispatcher, maintenance.background))
+        background.watch(
+            lambda: (worker.dispatcher, maintenance.background, *authenticator.background)
+        )
 
         async def work() -> None:
             """Start what runs in one process only: the one that owns the database."""
@@ -119,13 +133,14 @@ async def open_app(
             await worker.start()
             stack.push_async_callback(worker.stop)
 
-        app = web.Application(middlewares=[guarding(settings)])
+        app = web.Application(middlewares=_guards(settings, has_peers=worker_process is not None))
         app[CONNECTIONS] = connections_for(
             settings.max_connections,
             concurrency=settings.concurrency,
             processes=1 if worker_process is None else worker_process.size,
         )
         app[BACKGROUND] = background
+        app[AUTHENTICATOR] = authenticator
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
             task_types, _task_types, worker, archive, maintenance
         )
@@ -141,14 +156,65 @@ async def open_app(
             background.watch(lambda: cluster.background)
             await cluster.start(app, worker, take_over, lambda: background.is_healthy)
             stack.push_async_callback(cluster.stop)
-        add_task_routes(app, store, worker, task_types=task_types, announce=feed.announce)
+        add_task_routes(
+            app,
+            store,
+            worker,
+            task_types=task_types,
+            announce=feed.announce,
+            authenticate=authenticating_requests(authenticator),
+        )
         add_file_routes(app, archive)
         _add_webhooks(app, settings, worker, provider)
         _add_status_routes(app, cluster, worker, store, worker_process)
-        handler = user_socket(feed, feed if isinstance(feed, SharedFeed) else worker, presence)
-        endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
+        authentication = _socket_authentication(settings, authenticator)
+        canceller = feed if isinstance(feed, SharedFeed) else worker
+        _add_socket(
+            endpoint,
+            user_socket(feed, canceller, presence, authentication),
+            authentication.header_names,
+        )
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
         yield app
+
+
+def _presence(settings: Settings, endpoint: Endpoint, cluster: Cluster | None) -> Presence | None:
+    if not settings.show_watchers:
+        return None
+    return Presence(endpoint) if cluster is None else cluster.presence(endpoint)
+
+
+def _guards(settings: Settings, *, has_peers: bool) -> list[Middleware]:
+    """The middlewares in front of everything: those against web pages and open access."""
+    guards = [guarding(settings)]
+    if not settings.has_auth and not settings.insecure_no_auth:
+        guards.append(local_only(has_peers=has_peers))
+    return guards
+
+
+def _socket_authentication(
+    settings: Settings, authenticator: Authenticator
+) -> SocketAuthentication:
+    return SocketAuthentication(
+        authenticator,
+        at_join=settings.auth_at_join,
+        closes_expired=settings.close_expired_sockets,
+    )
+
+
+def _add_socket(endpoint: Endpoint, handler: type[SocketHandler], headers: tuple[str, ...]) -> None:
+    """Serve `/socket` over both transports.
+
+    Args:
+        headers: the request headers that the handler needs.
+    """
+    endpoint.socket(
+        "/socket",
+        handler,
+        websocket=WebSocketOptions(headers=headers),
+        longpoll=LongPollOptions(headers=headers),
+        auth_token=True,
+    )
 
 
 async def _open_provider(
@@ -223,6 +289,7 @@ def check_settings(settings: Settings) -> None:
         lambda: _archive(settings, ()),
         lambda: parse_check_origin(check_origin_of(settings)),
         lambda: check_loop(settings.loop),
+        lambda: check_auth(settings),
     )
     problems: list[str] = []
     for attempt in attempts:
@@ -288,6 +355,8 @@ async def _add_server_header(_request: web.Request, response: web.StreamResponse
 async def _health(cluster: Cluster | None, request: web.Request) -> web.Response:
     body: dict[str, object] = {"status": "ok", "version": __version__}
     body["connections"] = request.app[CONNECTIONS].counts
+    if request.app[AUTHENTICATOR].is_on:
+        body["auth"] = asdict(request.app[AUTHENTICATOR].counts)
     if cluster is not None:
         body |= {"node": cluster.peers.node, "bus": cluster.bus_counts}
     return web.json_response(body)

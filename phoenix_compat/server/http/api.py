@@ -28,7 +28,13 @@ from pydantic_core import ErrorDetails
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.protocol.page_guard import refuse_body
-from phoenix_compat.server.http.authentication import Authenticate, anyone, authenticating
+from phoenix_compat.server.auth.principal import Scope
+from phoenix_compat.server.http.authentication import (
+    Authenticate,
+    anyone,
+    authenticating,
+    requiring,
+)
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError, problem_middleware
 from phoenix_compat.server.process.expectation import expectation, own_reason
@@ -207,12 +213,12 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     """
     api = TaskApi(store, worker, task_types, max_body_bytes, announce)
     app.middlewares.extend((problem_middleware, _json_bodies, authenticating(authenticate)))
-    app.router.add_post("/api/tasks", api.create)
-    app.router.add_get("/api/tasks", api.list)
-    app.router.add_get("/api/tasks/{task_id}", api.show)
-    app.router.add_get("/api/tasks/{task_id}/events", api.events)
-    app.router.add_post("/api/tasks/{task_id}/cancel", api.cancel)
-    app.router.add_post("/api/tasks/{task_id}/retry", api.retry)
+    app.router.add_post("/api/tasks", requiring(Scope.CREATE, api.create))
+    app.router.add_get("/api/tasks", requiring(Scope.READ, api.list))
+    app.router.add_get("/api/tasks/{task_id}", requiring(Scope.READ, api.show))
+    app.router.add_get("/api/tasks/{task_id}/events", requiring(Scope.READ, api.events))
+    app.router.add_post("/api/tasks/{task_id}/cancel", requiring(Scope.CANCEL, api.cancel))
+    app.router.add_post("/api/tasks/{task_id}/retry", requiring(Scope.CREATE, api.retry))
 
 
 @web.middleware

@@ -25,12 +25,21 @@ DEFAULT: Final = "default"
 _PATHS: Final = frozenset(
     {
         "data_dir",
+        "jwt_jwks_file",
+        "jwt_public_key_file",
+        "jwt_secret_file",
+        "phoenix_token_secret_key_base_file",
         "replicate_api_token_file",
         "task_types_file",
         "unix_socket",
     }
 )
 """In a file these are relative to the folder of the file."""
+_SECRETS_BY_NAME: Final = {
+    "replicate_api_token": "the token",
+    "jwt_secret": "the secret of JWTs",
+    "phoenix_token_secret_key_base": "the secret_key_base",
+}
 _MAX_TOKEN_FILE_BYTES: Final = 2 * MAX_TOKEN_CHARS
 
 
@@ -251,10 +260,13 @@ def _suggestion(name: str, names: Iterable[str] = Settings.model_fields) -> str:
 
 
 def exposed_secret(found: Configuration) -> str | None:
-    """What to do about a file with the token that every user may read; None if there is none."""
-    holder = found.settings.replicate_api_token_file
-    if holder is None and found.origins["replicate_api_token"].startswith("file "):
-        holder = found.file
-    if holder is None or os.name != "posix" or not holder.stat().st_mode & 0o007:
+    """What to do about a file with a secret that every user may read; None if there is none."""
+    if os.name != "posix":
         return None
-    return f"{holder} holds the token and every user may read it; chmod 640 {holder}"
+    for name, what in _SECRETS_BY_NAME.items():
+        holder: Path | None = getattr(found.settings, f"{name}_file", None)
+        if holder is None and found.origins.get(name, "").startswith("file "):
+            holder = found.file
+        if holder is not None and holder.exists() and holder.stat().st_mode & 0o007:
+            return f"{holder} holds {what} and every user may read it; chmod 640 {holder}"
+    return None
