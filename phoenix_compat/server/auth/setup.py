@@ -148,16 +148,16 @@ def _jwt_secret(settings: Settings) -> bytes | None:
         name = "jwt_secret_file"
         secret = _secret_in(name, settings.jwt_secret_file, MIN_HMAC_SECRET_BYTES)
     from jwt import InvalidKeyError
-    from jwt.algorithms import HMACAlgorithm
+
+    from phoenix_compat.server.auth.jwt_verifier import checked_secret
 
     try:
-        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+        return checked_secret(secret)
     except InvalidKeyError as error:
         raise ConfigError(
             f"{name}: is a public key, a certificate or a key set, which is not secret; give the "
             "secret of HS256"
         ) from error
-    return secret
 
 
 def _key_of_file(settings: Settings) -> PublicKeySource | None:

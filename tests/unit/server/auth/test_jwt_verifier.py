@@ -11,10 +11,11 @@ from typing import Any
 import jwt
 import pytest
 
+from phoenix_compat.server.auth import jwt_verifier
 from phoenix_compat.server.auth.credential import MAX_CREDENTIAL_BYTES
 from phoenix_compat.server.auth.errors import UnauthorizedError
 from phoenix_compat.server.auth.jwt_keys import KeySet, KnownKey, SingleKey, key_of_pem, key_set_of
-from phoenix_compat.server.auth.jwt_verifier import LEEWAY_S, JwtRules, JwtVerifier
+from phoenix_compat.server.auth.jwt_verifier import LEEWAY_S, JwtRules, JwtVerifier, checked_secret
 from phoenix_compat.server.auth.principal import TASK_SCOPES
 from tests.unit.server.auth.jwt_builder import (
     AUDIENCE,
@@ -301,12 +302,15 @@ async def test_the_key_of_a_file_serves_tokens_with_any_key_id() -> None:
     assert await refusal(verifier, token(rsa_key(), "RS256"))
 
 
-def test_pyjwt_does_not_take_a_published_key_as_secret() -> None:
-    """What the settings check at the start relies on."""
-    algorithm = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
-
+@pytest.mark.parametrize(
+    "secret", numbered([pem(rsa_key()), pem(ec_key()), json.dumps(jwk(ec_key(), "e1")).encode()])
+)
+def test_what_others_know_is_not_taken_as_secret(secret: bytes) -> None:
+    """Checked once, at the start."""
     with pytest.raises(jwt.InvalidKeyError):
-        algorithm.prepare_key(pem(rsa_key()))
+        checked_secret(secret)
+
+    assert checked_secret(SECRET) == SECRET
 
 
 def test_the_set_keeps_the_first_of_equal_ids() -> None:
@@ -316,3 +320,78 @@ def test_the_set_keeps_the_first_of_equal_ids() -> None:
     found = KeySet([KnownKey("RS256", "a", first), KnownKey("RS256", "a", second)])
 
     assert found.get("RS256", "a") is first
+
+
+# Tokens that were verified before.
+
+
+async def test_a_remembered_token_expires_all_the_same() -> None:
+    """To the second, with the leeway of the first check."""
+    now_s = float(NOW_S)
+    verifier = JwtVerifier(HMAC_RULES, now_s=lambda: now_s)
+    credential = token(exp=NOW_S + 30)
+    first = await verifier.verify(credential)
+
+    now_s = NOW_S + 30 + LEEWAY_S - 1
+    late = await verifier.verify(credential)
+    now_s = NOW_S + 30 + LEEWAY_S
+    verifier._jwt = _RefusingJwt()
+    with pytest.raises(UnauthorizedError):
+        await verifier.verify(credential)
+
+    assert (first.owner, first.expires_at_s) == ("user-17", NOW_S + 30)
+    assert (late.owner, late.expires_at_s) == ("user-17", NOW_S + 30 + LEEWAY_S)
+
+
+async def test_a_remembered_token_needs_its_key() -> None:
+    """When the issuer withdraws a key, or puts another one under its id, the token is refused."""
+    keys = MutableKeys(KEYS)
+    verifier = JwtVerifier(PUBLIC_RULES, keys)
+    credential = token(rsa_key(), "RS256", {"kid": "r1"})
+    await verifier.verify(credential)
+
+    for changed in (
+        key_set_of(key_set(jwk(ec_key(), "e1"))),
+        key_set_of(key_set(jwk(rsa_key(1), "r1"))),
+    ):
+        keys.current = changed
+        assert await refusal(verifier, credential)
+    keys.current = key_set_of(key_set(jwk(rsa_key(), "r1")))
+    assert (await verifier.verify(credential)).owner == "user-17"
+
+
+async def test_only_good_tokens_are_remembered_and_only_so_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The oldest is forgotten first; a token that is nearly the same is checked."""
+    monkeypatch.setattr(jwt_verifier, "MAX_REMEMBERED", 3)
+    verifier = JwtVerifier(HMAC_RULES)
+    good = [token(sub=f"user-{number}") for number in range(5)]
+
+    owners = [(await verifier.verify(credential)).owner for credential in [*good, *good]]
+    await refusal(verifier, good[0][:-2] + ("AA" if good[0][-2:] != "AA" else "BA"))
+
+    assert owners == [f"user-{number}" for number in range(5)] * 2
+    assert len(verifier._verified) == 3
+
+
+class _RefusingJwt(jwt_verifier._StrictJwt):
+    """Checks by a clock that is far ahead."""
+
+    def decode(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """Refuse every token as expired."""
+        del args, options
+        raise jwt.ExpiredSignatureError
+
+
+class MutableKeys:
+    """A source whose keys a test changes."""
+
+    background = ()
+
+    def __init__(self, current: KeySet) -> None:
+        self.current = current
+
+    async def find(self, algorithm: str, kid: str | None) -> Any:
+        """See PublicKeySource."""
+        return self.current.get(algorithm, kid)
