@@ -150,7 +150,6 @@ def _known_key(entry: Mapping[str, Any]) -> KnownKey | None:
         entry.get("use", "sig") == "sig"
         and isinstance(operations, list)
         and "verify" in operations
-        and "d" not in entry  # a private key that somebody published
         and (kid is None or isinstance(kid, str))
     )
     loaders = {"RSA": RSAAlgorithm.from_jwk, "EC": ECAlgorithm.from_jwk}
@@ -166,7 +165,11 @@ def _known_key(entry: Mapping[str, Any]) -> KnownKey | None:
 
 
 def _checked_algorithm(key: object) -> str:
-    """The algorithm that a key is for. Raises ConfigError if it is for none of ours, or weak."""
+    """The algorithm that a public key is for.
+
+    Raises:
+        ConfigError: it is for none of ours, weak, or a private key.
+    """
     match key:
         case RSAPublicKey():
             if not _MIN_RSA_BITS <= key.key_size <= _MAX_RSA_BITS:

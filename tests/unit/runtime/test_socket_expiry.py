@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -38,16 +39,18 @@ async def test_the_connection_is_closed_at_the_time() -> None:
     assert client.closes == [EXPIRED]
 
 
-@pytest.mark.parametrize("times", [(LATER_S, -1.0), (-1.0, LATER_S), (LATER_S, -1.0, LATER_S)])
+@pytest.mark.parametrize("times", [(9.0, 1.0), (1.0, 9.0), (9.0, 1.0, 5.0)], ids=str)
 async def test_the_earliest_time_counts(times: tuple[float, ...]) -> None:
     """In whatever order the channels are joined."""
     client = Client(Engine(), {"t:*": ExpiringChannel})
+    began_s = asyncio.get_running_loop().time()
 
-    for number, in_s in enumerate(times):
-        await joined(client, f"t:{number}", in_s)
-    await settle()
+    for number, hours in enumerate(times):
+        await joined(client, f"t:{number}", hours * LATER_S)
 
-    assert client.closes == [EXPIRED]
+    timer = client.server._closing
+    assert timer is not None
+    assert timer.when() == pytest.approx(began_s + LATER_S, abs=60.0)
 
 
 async def test_a_connection_has_one_timer_and_leaves_none() -> None:

@@ -348,16 +348,12 @@ async def test_a_remembered_token_needs_its_key() -> None:
     keys = MutableKeys(KEYS)
     verifier = JwtVerifier(PUBLIC_RULES, keys)
     credential = token(rsa_key(), "RS256", {"kid": "r1"})
-    await verifier.verify(credential)
 
-    for changed in (
-        key_set_of(key_set(jwk(ec_key(), "e1"))),
-        key_set_of(key_set(jwk(rsa_key(1), "r1"))),
-    ):
-        keys.current = changed
+    for changed in (jwk(ec_key(), "e1"), jwk(rsa_key(1), "r1")):
+        keys.current = KEYS
+        assert (await verifier.verify(credential)).owner == "user-17"
+        keys.current = key_set_of(key_set(changed))
         assert await refusal(verifier, credential)
-    keys.current = key_set_of(key_set(jwk(rsa_key(), "r1")))
-    assert (await verifier.verify(credential)).owner == "user-17"
 
 
 async def test_only_good_tokens_are_remembered_and_only_so_many(
