@@ -20,6 +20,7 @@ MODULES: Final[dict[Extra, tuple[str, ...]]] = {
         "click",
         "httpx",
         "httpx_aiohttp",
+        "jwt",
         "PIL",
         "pydantic",
         "pydantic_settings",

@@ -59,6 +59,9 @@ class RunningChannel(Protocol):
     def monitor(self, on_end: Callable[[], None]) -> None:
         """Call a function once when the channel ends."""
 
+    def close_at(self, time_s: float) -> None:
+        """Close the client's connection at this time, in seconds since 1970."""
+
 
 class ReplyRef:
     """A handle to reply to a message later, from any task, even after its channel has ended."""
@@ -89,6 +92,8 @@ class Socket:
         join_ref: the ref of the join; it never changes.
         ref: the ref of the message being handled; None outside of handle_in.
         joined: whether the join was accepted.
+        closes_at_s: when the connection is closed, in seconds since 1970, as `close_at` set it in
+            `connect`; None for never.
         transport: "websocket" or "longpoll".
         endpoint: the endpoint, for broadcasts to any topic.
         handler: the SocketHandler class that accepted the connection.
@@ -97,6 +102,7 @@ class Socket:
     __slots__ = (
         "_channel",
         "assigns",
+        "closes_at_s",
         "endpoint",
         "handler",
         "id",
@@ -119,6 +125,7 @@ class Socket:
         self.join_ref: Ref = None
         self.ref: Ref = None
         self.joined = False
+        self.closes_at_s: float | None = None
         self._channel: RunningChannel | None = None
 
     def for_channel(
@@ -210,6 +217,17 @@ class Socket:
         """
         self._any_channel().monitor(on_end)
 
+    def close_at(self, time_s: float) -> None:
+        """Close this client's connection with code 1001 at a time, in seconds since 1970.
+
+        Call it in `connect` or in a channel, with the time when the client's token expires. The
+        earliest of several times counts. One timer serves a connection.
+        """
+        if self._channel is not None:
+            self._channel.close_at(time_s)
+        elif self.closes_at_s is None or time_s < self.closes_at_s:
+            self.closes_at_s = time_s
+
     def _any_channel(self) -> RunningChannel:
         if self._channel is None:
             raise NotJoinedError(self.topic)
@@ -226,7 +244,8 @@ class ConnectInfo(dict[str, Any]):
 
     `peer_data` {"address", "port", "ssl_cert"}, `x_headers` [(name, value)],
     `sec_websocket_headers`, `trace_context_headers`, `user_agent`, `uri` {"scheme", "host", "port",
-    "path", "query"}, and the entries given as `connect_info` when the socket was mounted.
+    "path", "query"}, and the entries given as `connect_info` when the socket was mounted. Ours:
+    `headers` [(name, value)], those named in the option `headers`.
     """
 
 

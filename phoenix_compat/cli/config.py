@@ -51,10 +51,12 @@ def config_show(config: Path | None, *, with_origin: bool, as_json: bool) -> Non
 @config_option
 def check_config(config: Path | None) -> None:
     """Check the settings: exit code 0, or 2 with a line for each that is wrong."""
+    from phoenix_compat.server.auth.exposure import check_exposure
     from phoenix_compat.server.main import check_settings
 
     found = configuration_of(config)
     check_settings(found.settings)
+    check_exposure(found.settings)
     for warning in _warnings(found):
         warn(warning)
     click.echo(f"configuration OK; file: {found.file or 'none'}")

@@ -55,7 +55,11 @@ async def _demo(prompt: str, url: str | None, out: Path) -> None:
             path = await run_demo(url, prompt, out, show)
         else:
             with tempfile.TemporaryDirectory(prefix="phoenix-compat-") as folder:
-                settings = settings_of(None, data_dir=Path(folder))
+                configured = settings_of(None, data_dir=Path(folder))
+                # It listens on the loopback, for a moment; its only client has no credential.
+                settings = configured.model_copy(
+                    update={"auth": ("none",), "insecure_no_auth": False}
+                )
                 async with open_app(settings) as app, listening(app, "127.0.0.1", 0) as own_url:
                     path = await run_demo(own_url, prompt, out, show)
     click.echo(path.absolute())

@@ -62,6 +62,7 @@ def init(  # noqa: PLR0913 - the answers
         path_to_write,
         write_config,
     )
+    from phoenix_compat.server.auth.exposure import is_exposed
     from phoenix_compat.server.process.configuration import load_configuration
     from phoenix_compat.server.process.logs import configure_logs
     from phoenix_compat.server.process.settings import REPLICATE_URL
@@ -88,17 +89,25 @@ def init(  # noqa: PLR0913 - the answers
         "data_dir": None if data_dir is None else str(data_dir.absolute()),
         "total_usd_per_day": _amount(usd_per_day),
     }
-    chosen = {name: answer for name, answer in answers.items() if answer is not None}
+    chosen: dict[str, str | int | float | tuple[str, ...]] = {
+        name: answer for name, answer in answers.items() if answer is not None
+    }
     names = {
         "replicate_api_token": "REPLICATE_API_TOKEN" if token_file is None else "--token-file",
         "replicate_base_url": "REPLICATE_BASE_URL",
         "total_usd_per_day": "--usd-per-day",
     }
-    load_configuration(chosen, Path(os.devnull), {}, names)
+    settings = load_configuration(chosen, Path(os.devnull), {}, names).settings
+    has_auth = is_exposed(settings)
+    if has_auth:
+        chosen["auth"] = ("keys",)
     if token and not no_check:
         click.echo(f"the token is valid; account: {asyncio.run(account_of(token, base_url))}")
     write_config(path, config_text(chosen), is_replaced=force)
     click.echo(f"wrote {path.absolute()}, which other users cannot read")
+    if has_auth:
+        click.echo('clients need a key (auth = ["keys"]), because others can reach this server:')
+        click.echo(f"  phoenix-compat keys create NAME --scope create,read,cancel --config {path}")
     click.echo(f"start: phoenix-compat serve --config {path}")
 
 

@@ -41,6 +41,11 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="TOML file that defines further task types.",
 )
+@click.option(
+    "--insecure-no-auth/--no-insecure-no-auth",
+    default=None,
+    help="Let everyone who reaches the server use it, without authentication.",
+)
 @click.option("--as-worker", is_flag=True, hidden=True)
 def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     """Run the task server.
@@ -51,6 +56,7 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     """
     import structlog
 
+    from phoenix_compat.server.auth.exposure import check_exposure
     from phoenix_compat.server.main import check_settings, open_app
     from phoenix_compat.server.process.exposed_files import exposed_files
     from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
@@ -66,9 +72,12 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     found = configuration_of(config, **flags)
     settings = found.settings
     configure_logs(settings.log_level, settings.log_format, settings.filter_parameters)
+    log = structlog.stdlib.get_logger(__name__)
 
     def started(url: str) -> None:
         click.echo(_greeting(url, settings))
+        if settings.insecure_no_auth:
+            log.warning("auth.insecure", reason="everyone who reaches this server may use it")
 
     if as_worker:
         from phoenix_compat.cluster.worker_process import SupervisorLink
@@ -77,12 +86,12 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
         app = reloading(open_app(settings, worker_process=worker_process), settings, load)
         run(work_until_signal(app, settings.host, worker_process, supervisor_link), settings.loop)
         return
-    log = structlog.stdlib.get_logger(__name__)
     for warning in found.warnings:
         log.warning("setting.renamed", reason=warning)
     for exposed in exposed_files(found):
         log.warning("file.exposed", reason=exposed)
     with _sockets(settings) as sockets:
+        check_exposure(settings, sockets)
         if settings.workers > 1:
             run(_supervise(settings, load, started))
             return
@@ -163,11 +172,20 @@ def _greeting(url: str, settings: Settings) -> str:
     base, curl = url, "curl"
     if url.startswith("unix:"):
         base, curl = "http://localhost", f"curl --unix-socket {url.removeprefix('unix:')}"
+    credential = " -H 'Authorization: Bearer …'" if settings.has_auth else ""
     return f"""phoenix-compat {__version__} listens on {url}
   socket   {base.replace("http", "ws", 1)}/socket   join "task:<task_id>"
   models   {provider}
   data     {settings.data_dir.absolute()}
+  clients  {_clients(settings)}
 
-  {curl} -s {base}/api/tasks -H 'Content-Type: application/json' \\
+  {curl} -s {base}/api/tasks -H 'Content-Type: application/json'{credential} \\
     -d '{{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}'
 """
+
+
+def _clients(settings: Settings) -> str:
+    """Who may use the server."""
+    if settings.has_auth:
+        return f"need a credential: {', '.join(settings.auth)}"
+    return "everyone, without authentication" if settings.insecure_no_auth else "of this machine"

@@ -19,6 +19,9 @@ class TransportOptions:
         check_origin: which web pages may connect; None uses the endpoint's setting.
         serializers: serializers with the versions they serve, in order of preference.
         connect_info: more entries for the `connect_info` that `connect` gets.
+        headers: names of further request headers that `connect` gets, as
+            `connect_info["headers"]`, such as "authorization". Headers that begin with "x-" are in
+            `connect_info["x_headers"]` in any case.
     """
 
     transport: ClassVar[str]
@@ -26,6 +29,7 @@ class TransportOptions:
     check_origin: CheckOrigin | None = None
     serializers: Sequence[tuple[Serializer, str]] = DEFAULT_SERIALIZERS
     connect_info: Mapping[str, Any] = field(default_factory=dict)
+    headers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ _HEAD: Final = """\
 """
 
 
-def config_text(chosen: Mapping[str, str | int | float]) -> str:
+def config_text(chosen: Mapping[str, str | int | float | tuple[str, ...]]) -> str:
     """The text of the file: all settings, commented out except for the chosen ones."""
     parts = [_HEAD]
     for name, field in Settings.model_fields.items():

@@ -24,7 +24,7 @@ import hmac
 import math
 from functools import lru_cache
 from types import ModuleType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from phoenix_compat.errors import ConfigError, EncodeError, ProtocolError
 from phoenix_compat.extras import missing_extra
@@ -65,6 +65,17 @@ class ExpiredTokenError(TokenError):
 
 class MissingTokenError(TokenError):
     """There is no token."""
+
+
+class TokenContents(NamedTuple):
+    """What a genuine token holds.
+
+    Attributes:
+        expires_at_ms: when it becomes too old, in ms since 1970; None for never.
+    """
+
+    data: Any
+    expires_at_ms: float | None
 
 
 # Keys
@@ -173,6 +184,18 @@ def verify(
             future.
         ExpiredTokenError: the token is too old. A `max_age_s` of zero or less accepts no token.
     """
+    return read_signed(token, key, now_ms=now_ms, max_age_s=max_age_s, is_raw=is_raw).data
+
+
+def read_signed(
+    token: object,
+    key: bytes,
+    *,
+    now_ms: int,
+    max_age_s: float | None = None,
+    is_raw: bool = False,
+) -> TokenContents:
+    """Return what a signed token holds. Arguments and errors are those of `verify`."""
     header, dot, rest = _text(token).partition(".")
     digest = _DIGESTS.get(header)
     payload, second_dot, signature = rest.partition(".")
@@ -242,6 +265,18 @@ def decrypt(
         ConfigError: the key does not have 32 bytes.
         MissingExtraError: cryptography is not installed.
     """
+    return read_encrypted(token, key, now_ms=now_ms, max_age_s=max_age_s, is_raw=is_raw).data
+
+
+def read_encrypted(
+    token: object,
+    key: bytes,
+    *,
+    now_ms: int,
+    max_age_s: float | None = None,
+    is_raw: bool = False,
+) -> TokenContents:
+    """Return what an encrypted token holds. Arguments and errors are those of `decrypt`."""
     cipher = _cipher()
     header, _, rest = _text(token).partition(".")
     decrypt_term = _DECRYPT_BY_HEADER.get(header)
@@ -305,14 +340,14 @@ def _encode(data: Any, signed_at_ms: int, max_age_s: float) -> bytes:
     return encode((data, signed_at_ms, _INFINITY if max_age_s == math.inf else max_age_s))
 
 
-def _decode(term: bytes, now_ms: int, max_age_s: float | None, *, is_raw: bool) -> Any:
+def _decode(term: bytes, now_ms: int, max_age_s: float | None, *, is_raw: bool) -> TokenContents:
     try:
         data, signed_at_ms, own_max_age_s = _parts(decode(term, is_raw=True))
         data = data if is_raw else normalise(data)
     except TermError as error:
         raise InvalidTokenError(f"the data of the token is not supported: {error}") from error
-    _check_age(signed_at_ms, own_max_age_s if max_age_s is None else max_age_s, now_ms)
-    return data
+    age_s = own_max_age_s if max_age_s is None else max_age_s
+    return TokenContents(data, _checked_expiry(signed_at_ms, age_s, now_ms))
 
 
 def _parts(term: Any) -> tuple[Any, Any, Any]:
@@ -328,11 +363,12 @@ def _parts(term: Any) -> tuple[Any, Any, Any]:
             raise TermError("the term does not have the parts of a token")
 
 
-def _check_age(signed_at_ms: Any, max_age_s: Any, now_ms: int) -> None:
+def _checked_expiry(signed_at_ms: Any, max_age_s: Any, now_ms: int) -> float | None:
+    """When the token becomes too old, in ms since 1970. Raises if it has, or cannot be told."""
     if not _is_number(signed_at_ms, int):
         raise InvalidTokenError("the token does not say when it was signed")
     if max_age_s in (_INFINITY, math.inf):
-        return
+        return None
     if not _is_number(max_age_s, (int, float)):
         raise InvalidTokenError("the token has no valid maximum age")
     if not max_age_s > 0:
@@ -341,6 +377,8 @@ def _check_age(signed_at_ms: Any, max_age_s: Any, now_ms: int) -> None:
         raise InvalidTokenError("the token was signed in the future; do the clocks agree?")
     if now_ms - signed_at_ms > max_age_s * 1000:
         raise ExpiredTokenError("the token is too old")
+    expires_at_ms: float = signed_at_ms + max_age_s * 1000
+    return expires_at_ms
 
 
 def _is_number(value: Any, number_type: type | tuple[type, ...]) -> bool:

@@ -55,6 +55,9 @@ class Owner(Protocol):
     def send_push(self, message: Message) -> None:
         """Encode and send a push. Raises EncodeError."""
 
+    def close_at(self, time_s: float) -> None:
+        """Close the connection at this time, in seconds since 1970, unless it closes earlier."""
+
     def channel_closed(self, channel: OwnedChannel) -> None:
         """Free the topic of a channel that ended gracefully, and send phx_close."""
 

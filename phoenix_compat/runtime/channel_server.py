@@ -397,3 +397,7 @@ class ChannelServer:
         if self._monitors is None:
             self._monitors = []
         self._monitors.append(on_end)
+
+    def close_at(self, time_s: float) -> None:
+        """See socket.RunningChannel."""
+        self._owner.close_at(time_s)

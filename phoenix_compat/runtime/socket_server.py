@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
@@ -84,6 +85,8 @@ class SocketServer:
     __slots__ = (
         "_channels",
         "_closed_for",
+        "_closes_at_s",
+        "_closing",
         "_connection",
         "_engine",
         "_routes",
@@ -108,6 +111,10 @@ class SocketServer:
         self._connection = connection
         self._channels: dict[str, ChannelServer] = {}
         self._closed_for: Reason | None = None
+        self._closes_at_s = math.inf
+        self._closing: asyncio.TimerHandle | None = None
+        if socket.closes_at_s is not None:
+            self.close_at(socket.closes_at_s)
         if socket.id is not None:
             engine.pubsub.subscribe(socket.id, self._on_own_topic)
         engine.counters.sockets_connected += 1
@@ -342,6 +349,18 @@ class SocketServer:
 
     # The end.
 
+    def close_at(self, time_s: float) -> None:
+        """See channel_owner.Owner. The connection has one timer, for the earliest time."""
+        if self._closed_for is not None or time_s >= self._closes_at_s:
+            return
+        self._closes_at_s = time_s
+        if self._closing is not None:
+            self._closing.cancel()
+        delay_s = max(0.0, time_s - time.time())
+        self._closing = asyncio.get_running_loop().call_later(
+            delay_s, self._connection.close, CLOSE_GOING_AWAY, ("shutdown", "expired")
+        )
+
     def closed(self, reason: Reason) -> None:
         """End all channels of a closed connection. A second call changes nothing."""
         if self._closed_for is not None:
@@ -349,6 +368,8 @@ class SocketServer:
         self._closed_for = reason
         self._engine.counters.sockets_closed += 1
         self.outbox.discard()
+        if self._closing is not None:
+            self._closing.cancel()
         if self._socket.id is not None:
             self._engine.pubsub.unsubscribe(self._socket.id, self._on_own_topic)
         channels, self._channels = self._channels, {}

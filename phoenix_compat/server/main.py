@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -12,20 +13,26 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from phoenix_compat.background import BackgroundReport
 from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.emulator import Emulator
-from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.endpoint import Endpoint, LongPollOptions, WebSocketOptions
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.origin import parse_check_origin
+from phoenix_compat.server.auth.api_keys import ApiKeys
+from phoenix_compat.server.auth.setup import NoKeys, check_auth, open_authenticator
 from phoenix_compat.server.channel.feed import TaskFeed
+from phoenix_compat.server.channel.socket_authentication import SocketAuthentication
 from phoenix_compat.server.channel.task_channel import user_socket
 from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.http.authentication import AUTHENTICATOR, authenticating_requests
 from phoenix_compat.server.http.cors import CrossOrigin
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.host_and_origin import check_origin_of, guarding
+from phoenix_compat.server.http.open_access import local_only
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
 from phoenix_compat.server.http.response_headers import add_safe_headers
@@ -39,6 +46,7 @@ from phoenix_compat.server.process.own_emulator import own_emulator_settings
 from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, Budget, ReloadableSettings
 from phoenix_compat.server.process.setting_errors import SettingsError
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.socket import SocketHandler
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS
 from phoenix_compat.tasks.model.clock import SystemClock
@@ -67,12 +75,14 @@ async def open_app(  # noqa: PLR0915 - being taken apart
     settings: Settings,
     options: WorkerOptions | None = None,
     worker_process: WorkerProcess | None = None,
+    api_keys: ApiKeys | None = None,
 ) -> AsyncIterator[web.Application]:
     """Open the whole server, or one process of it, ready to run; closed at the end of the block.
 
     Args:
         options: the worker's options; None takes them from the settings.
         worker_process: this process's place among several; None if it is the only one.
+        api_keys: the keys; None has none.
 
     Raises:
         ConfigError: a setting turned out to be wrong when it was used.
@@ -110,9 +120,14 @@ async def open_app(  # noqa: PLR0915 - being taken apart
             policy=budget.policy,
         )
 
+        authenticator = await stack.enter_async_context(
+            open_authenticator(settings, api_keys or NoKeys())
+        )
         maintenance = Maintenance(settings, store, archive)
         background = BackgroundReport()
-        background.watch(lambda: (worker.dispatcher, maintenance.background))
+        background.watch(
+            lambda: (worker.dispatcher, maintenance.background, *authenticator.background)
+        )
 
         async def work() -> None:
             """Start what runs in one process only: the one that owns the database."""
@@ -123,12 +138,15 @@ async def open_app(  # noqa: PLR0915 - being taken apart
             await worker.start()
             stack.push_async_callback(worker.stop)
 
-        rates = RateLimits(settings, None if worker_process is None else worker_process.size)
+        rates = RateLimits(
+            settings,
+            authenticator.places,
+            None if worker_process is None else worker_process.size,
+        )
         cross_origin = CrossOrigin(check_origin_of(settings))
         app = web.Application(
             middlewares=[
-                guarding(settings),
-                cross_origin.answering_preflights(),
+                *_guards(settings, cross_origin, has_peers=worker_process is not None),
                 rates.middleware,
             ]
         )
@@ -139,6 +157,7 @@ async def open_app(  # noqa: PLR0915 - being taken apart
             processes=1 if worker_process is None else worker_process.size,
         )
         app[BACKGROUND] = background
+        app[AUTHENTICATOR] = authenticator
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
             task_types,
             _task_types,
@@ -167,13 +186,26 @@ async def open_app(  # noqa: PLR0915 - being taken apart
             visibility=settings.task_visibility,
             limiter=rates.limiter,
             policy=budget.policy,
+            authenticate=authenticating_requests(authenticator),
         )
         add_file_routes(app, archive)
         _add_webhooks(app, settings, worker, provider)
         _add_status_routes(app, cluster, worker, store, worker_process)
-        canceller = feed if isinstance(feed, SharedFeed) else worker
-        handler = user_socket(feed, canceller, rates.limiter, presence, settings.task_visibility)
-        endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
+        authentication = SocketAuthentication(
+            authenticator,
+            rates.limiter,
+            at_join=settings.auth_at_join,
+            closes_expired=settings.close_expired_sockets,
+        )
+        handler = user_socket(
+            feed,
+            feed if isinstance(feed, SharedFeed) else worker,
+            rates.limiter,
+            presence=presence,
+            visibility=settings.task_visibility,
+            authentication=authentication,
+        )
+        _add_socket(endpoint, handler, authentication.header_names)
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
         yield app
 
@@ -183,6 +215,29 @@ def _presence(settings: Settings, endpoint: Endpoint, cluster: Cluster | None) -
     if not settings.show_watchers:
         return None
     return Presence(endpoint) if cluster is None else cluster.presence(endpoint)
+
+
+def _guards(settings: Settings, cross_origin: CrossOrigin, *, has_peers: bool) -> list[Middleware]:
+    """The middlewares in front of everything: those against web pages and open access."""
+    guards = [guarding(settings), cross_origin.answering_preflights()]
+    if not settings.has_auth and not settings.insecure_no_auth:
+        guards.append(local_only(has_peers=has_peers))
+    return guards
+
+
+def _add_socket(endpoint: Endpoint, handler: type[SocketHandler], headers: tuple[str, ...]) -> None:
+    """Serve `/socket` over both transports.
+
+    Args:
+        headers: the request headers that the handler needs.
+    """
+    endpoint.socket(
+        "/socket",
+        handler,
+        websocket=WebSocketOptions(headers=headers),
+        longpoll=LongPollOptions(headers=headers),
+        auth_token=True,
+    )
 
 
 async def _open_provider(
@@ -276,6 +331,7 @@ def check_settings(settings: Settings) -> None:
         lambda: _archive(settings, ()),
         lambda: parse_check_origin(check_origin_of(settings)),
         lambda: check_loop(settings.loop),
+        lambda: check_auth(settings),
     )
     problems: list[str] = []
     for attempt in attempts:
@@ -338,6 +394,8 @@ async def _health(cluster: Cluster | None, request: web.Request) -> web.Response
     body: dict[str, object] = {"status": "ok", "version": __version__}
     body["connections"] = request.app[CONNECTIONS].counts
     body["rate_limited"] = request.app[RATE_LIMITER].refused_counts
+    if request.app[AUTHENTICATOR].is_on:
+        body["auth"] = asdict(request.app[AUTHENTICATOR].counts)
     if cluster is not None:
         body |= {"node": cluster.peers.node, "bus": cluster.bus_counts}
     return web.json_response(body)

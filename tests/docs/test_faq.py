@@ -16,7 +16,7 @@ PAGES = ["faq.md", "ios.md", "from-elixir.md"]
 
 OTHER_WORDS = {
     *("task_id", "input_data", "result_data", "error_data", "image_url", "prediction_id"),
-    *("auth_request", "server_name", "phx_close", "join_ref"),
+    *("server_name", "phx_close", "join_ref"),
     *("secret_key_base", "key_iterations", "key_length", "key_digest"),
     *("provider_account", "model_failed"),
 }

@@ -323,8 +323,9 @@ async def test_the_switch_to_the_new_server(tmp_path: Path) -> None:
         )
         assert done.code == 0, done.err
     async with AsyncExitStack() as stack:
-        old, old_url = await stack.enter_async_context(served(tmp_path / "old"))
-        _, new_url = await stack.enter_async_context(served(tmp_path / "new"))
+        behind_nginx = ("--insecure-no-auth",)
+        old, old_url = await stack.enter_async_context(served(tmp_path / "old", *behind_nginx))
+        _, new_url = await stack.enter_async_context(served(tmp_path / "new", *behind_nginx))
         nginx = Nginx(
             program, tmp_path, *(one.removeprefix("http://") for one in (old_url, new_url))
         )

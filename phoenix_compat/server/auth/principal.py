@@ -21,6 +21,10 @@ class Scope(StrEnum):
     IMPERSONATE = "impersonate"
 
 
+TASK_SCOPES: Final = frozenset({Scope.CREATE, Scope.READ, Scope.CANCEL})
+"""What users do with their own tasks; all that a JWT or a Phoenix.Token allows."""
+
+
 class ScopeError(PhoenixCompatError):
     """The credential does not allow this.
 
@@ -53,8 +57,12 @@ class Principal:
         Raises:
             ScopeError: it may not.
         """
-        if scope not in self.scopes:
+        if not self.allows(scope):
             raise ScopeError(scope)
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether it may do this; see `require`."""
+        return scope in self.scopes or (scope in TASK_SCOPES and Scope.OPERATE in self.scopes)
 
     @property
     def visible_owner(self) -> str | None:
@@ -63,4 +71,6 @@ class Principal:
 
 
 ANYONE: Final = Principal(owner="", scopes=frozenset(Scope))
-"""Every client where authentication is off."""
+"""Every client where authentication is off and only this machine can connect."""
+ANYONE_FROM_ANYWHERE: Final = Principal(owner="", scopes=TASK_SCOPES)
+"""Every client without a key where authentication is off for clients from anywhere."""

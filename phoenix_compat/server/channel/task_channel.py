@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 from phoenix_compat.channel import Channel, on
 from phoenix_compat.presence import InvalidPresenceError, Presence
-from phoenix_compat.protocol.message import JSON
+from phoenix_compat.protocol.message import JSON, Broadcast
 from phoenix_compat.protocol.query import Params
-from phoenix_compat.result import HandleResult, Result, error, ok
-from phoenix_compat.server.auth.principal import ANYONE, Principal, Scope, ScopeError
+from phoenix_compat.result import HandleResult, Result, Stop, error, ok, stop
+from phoenix_compat.server.auth.principal import Principal, Scope, ScopeError
 from phoenix_compat.server.auth.visibility import Visibility, watched_owner
 from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
+from phoenix_compat.server.channel.socket_authentication import DISCONNECT, SocketAuthentication
 from phoenix_compat.server.rates.connect_attempt import current_attempt
 from phoenix_compat.server.rates.rate_limiter import RateLimitedError, RateLimiter
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
@@ -39,7 +40,10 @@ class TaskChannel(Channel):
 
     async def join(self, topic: str, payload: JSON, socket: Socket) -> Result:
         """Accept the clients of the task's owner; for all others there is no such task."""
-        del payload
+        authentication: SocketAuthentication = socket.assigns["authentication"]
+        refusal = await authentication.join(payload, socket)
+        if refusal is not None:
+            return refusal
         limiter: RateLimiter = socket.assigns["limiter"]
         try:
             limiter.take_join(socket.assigns["principal"].owner, socket.assigns["address"])
@@ -50,10 +54,7 @@ class TaskChannel(Channel):
         principal: Principal = socket.assigns["principal"]
         owner = watched_owner(principal, socket.assigns["visibility"])
         try:
-            principal.require(Scope.READ)
             task = await feed.read(topic.removeprefix("task:"), owner)
-        except ScopeError:
-            return error(reason="forbidden")
         except StoreUnavailableError:
             return error(reason="unavailable")  # the same
         if task is None:
@@ -62,14 +63,19 @@ class TaskChannel(Channel):
         socket.send_self(_PRESENT_STATE)
         return ok()
 
-    def handle_info(self, message: Any, socket: Socket) -> None:
-        """After the join: push the task's state, and the presence list if it is enabled."""
-        del message
+    def handle_info(self, message: Any, socket: Socket) -> Stop | None:
+        """After the join: push the task's state, and the presence list if it is enabled.
+
+        A channel with an owner of its own ends when that owner is disconnected.
+        """
+        if isinstance(message, Broadcast):
+            return stop(("shutdown", "disconnected")) if message.event == DISCONNECT else None
         socket.push(PROGRESS, self._present_state(socket))
         presence: Presence | None = socket.assigns["presence"]
         if presence is not None:
             _track(presence, socket)
             socket.push("presence_state", presence.list(socket))
+        return None
 
     @on("status")
     def status(self, payload: JSON, socket: Socket) -> HandleResult:
@@ -110,12 +116,14 @@ def _track(presence: Presence, socket: Socket) -> None:
         presence.track(socket, _ANONYMOUS, meta)
 
 
-def user_socket(
+def user_socket(  # noqa: PLR0913 - its dependencies, most of them optional
     feed: TaskFeed,
     worker: Canceller,
     limiter: RateLimiter,
+    *,
     presence: Presence | None = None,
     visibility: Visibility = "owner",
+    authentication: SocketAuthentication | None = None,
 ) -> type[SocketHandler]:
     """The socket class of the task server, with its dependencies.
 
@@ -123,8 +131,11 @@ def user_socket(
         limiter: limits connects and joins.
         presence: shows the clients of a task to each other; None disables this.
         visibility: who may join a task by its id.
+        authentication: decides who may connect and join; None accepts everybody.
     """
+    door = authentication or SocketAuthentication(limiter=limiter)
     assigns = {
+        "authentication": door,
         "feed": feed,
         "worker": worker,
         "limiter": limiter,
@@ -133,21 +144,27 @@ def user_socket(
     }
 
     class UserSocket(SocketHandler):
-        """Anyone may connect; access to a task needs its id."""
+        """Clients that are authenticated may connect."""
 
         channels = {"task:*": (TaskChannel, assigns)}  # noqa: RUF012 - a ClassVar of the base
 
-        def connect(self, params: Params, socket: Socket, connect_info: ConnectInfo) -> Result:
-            del connect_info
+        async def connect(
+            self, params: Params, socket: Socket, connect_info: ConnectInfo
+        ) -> Result:
+            if not await door.connect(params, socket, connect_info):
+                return error()
             user = params.get("user")
             socket.assign(user=user if isinstance(user, str) and user else _ANONYMOUS)
             attempt = current_attempt()
-            socket.assign(principal=ANYONE, address=attempt.address)
+            principal: Principal | None = socket.assigns["principal"]
             try:
-                limiter.take_connect(ANYONE.owner, attempt.address)
+                limiter.take_connect("" if principal is None else principal.owner, attempt.address)
             except RateLimitedError as too_fast:
                 attempt.refused = too_fast
                 return error()
             return ok()
+
+        def id(self, socket: Socket) -> str | None:
+            return door.socket_id(socket)
 
     return UserSocket

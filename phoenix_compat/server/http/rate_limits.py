@@ -8,11 +8,13 @@ before its body is read.
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from phoenix_compat.server.auth.credential import CredentialPlaces
 from phoenix_compat.server.http.authentication import principal_of
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError
 from phoenix_compat.server.process.settings.rates import RateSettings
@@ -30,14 +32,18 @@ class RateLimits:
     """The limits of one process, and the middleware that applies those of addresses.
 
     Args:
+        places: where a request may have a credential.
         processes: how many processes share the port; None if this is the only one.
 
     Attributes:
         limiter: the limits, for sockets and channels.
     """
 
-    def __init__(self, settings: RateSettings, processes: int | None = None) -> None:
+    def __init__(
+        self, settings: RateSettings, places: CredentialPlaces, processes: int | None = None
+    ) -> None:
         self.limiter = RateLimiter(settings, processes=processes or 1)
+        self._places = places
         self._addresses = ClientAddresses(settings.trusted_proxies, has_peers=processes is not None)
 
     def change(self, settings: RateSettings) -> None:
@@ -56,17 +62,32 @@ class RateLimits:
         async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
             address = request[CLIENT_ADDRESS] = self._addresses.of(request)
             if request.path.startswith(API_PREFIX):
-                if _starts_task(request):
-                    try:
-                        self.limiter.take_create("", address)
-                    except RateLimitedError as error:
-                        return _problem(error).response()
-                return await handler(request)
+                return await self._limit_api(request, address, handler)
             with attempting(address) as attempt:
                 response = await handler(request)
             return response if attempt.refused is None else _refused(response, attempt.refused)
 
         return limit
+
+    async def _limit_api(
+        self, request: web.Request, address: str | None, handler: Handler
+    ) -> web.StreamResponse:
+        """Limit what an address creates, and how many invalid credentials it sends.
+
+        The answer tells whether a credential was invalid: another process may have checked it.
+        """
+        has_credential = any(self._places.in_headers(request.headers.items()))
+        try:
+            if has_credential:
+                self.limiter.check_credentials(address)
+            if _starts_task(request):
+                self.limiter.take_create("", address)
+        except RateLimitedError as error:
+            return _problem(error).response()
+        response = await handler(request)
+        if has_credential and response.status == HTTPStatus.UNAUTHORIZED:
+            self.limiter.credential_failed(address)
+        return response
 
 
 def limiting_owners(limiter: RateLimiter) -> Middleware:

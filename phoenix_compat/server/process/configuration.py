@@ -26,12 +26,21 @@ DEFAULT: Final = "default"
 _PATHS: Final = frozenset(
     {
         "data_dir",
+        "jwt_jwks_file",
+        "jwt_public_key_file",
+        "jwt_secret_file",
+        "phoenix_token_secret_key_base_file",
         "replicate_api_token_file",
         "task_types_file",
         "unix_socket",
     }
 )
 """In a file these are relative to the folder of the file."""
+_SECRETS_BY_NAME: Final = {
+    "replicate_api_token": "the token",
+    "jwt_secret": "the secret of JWTs",
+    "phoenix_token_secret_key_base": "the secret_key_base",
+}
 _MAX_TOKEN_FILE_BYTES: Final = 2 * MAX_TOKEN_CHARS
 
 

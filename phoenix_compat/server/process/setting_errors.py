@@ -20,7 +20,7 @@ from phoenix_compat.server.process.expectation import expectation, own_reason
 from phoenix_compat.server.process.header_values import MASK, masked
 from phoenix_compat.server.process.settings import CONFLICT, Settings
 
-SECRETS: Final = frozenset({"replicate_api_token"})
+SECRETS: Final = frozenset({"replicate_api_token", "jwt_secret"})
 
 _MAX_VALUE_CHARS: Final = 60
 

@@ -142,7 +142,7 @@ class LongPollHub:
             return None
 
     async def _open(self, request: web.Request, params: Params) -> web.Response:
-        info = connect_info(request, self.options.connect_info)
+        info = connect_info(request, self.options.connect_info, names=self.options.headers)
         if self._socket.auth_token:
             info["auth_token"] = request.headers.get(_AUTH_TOKEN_HEADER)
         admitted = await admit(params, info, self.endpoint, self._socket, self.options)

@@ -5,7 +5,7 @@ Source: phoenix 1.8.12, lib/phoenix/socket/transport.ex, connect_info/3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -57,7 +57,10 @@ def request_origin(request: web.Request) -> Origin:
 
 
 def connect_info(
-    request: web.Request, extra: Mapping[str, Any], protocols: str | None = None
+    request: web.Request,
+    extra: Mapping[str, Any],
+    protocols: str | None = None,
+    names: Sequence[str] = (),
 ) -> ConnectInfo:
     """What `connect` may know about the request; see socket.ConnectInfo.
 
@@ -65,6 +68,7 @@ def connect_info(
         extra: more entries.
         protocols: the `Sec-WebSocket-Protocol` header without the auth token; None if there is
             none.
+        names: the headers to show as `headers`.
     """
     origin = request_origin(request)
     headers = [
@@ -74,7 +78,7 @@ def connect_info(
     ]
     peer = request.transport.get_extra_info("peername") if request.transport else None
     address, port = (peer[0], peer[1]) if isinstance(peer, tuple) else (None, None)
-    return ConnectInfo(
+    info = ConnectInfo(
         peer_data={"address": address, "port": port, "ssl_cert": None},
         x_headers=[pair for pair in headers if pair[0].startswith("x-")],
         sec_websocket_headers=[
@@ -96,3 +100,8 @@ def connect_info(
         },
         **extra,
     )
+    if names:
+        info["headers"] = [
+            (name.lower(), value) for name in names for value in request.headers.getall(name, ())
+        ]
+    return info

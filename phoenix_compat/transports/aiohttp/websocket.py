@@ -98,7 +98,7 @@ class WebSocketHub:
         is_acceptable, subprotocol = self._select_subprotocol(protocols)
         if not is_acceptable:
             return refusal(403)
-        info = connect_info(request, self.options.connect_info, protocols)
+        info = connect_info(request, self.options.connect_info, protocols, self.options.headers)
         if self._socket.auth_token:
             info["auth_token"] = token
         admitted = await admit(params, info, self.endpoint, self._socket, self.options)

@@ -86,7 +86,16 @@ CASES = [
     Case("serve --port {taken} --data-dir new --workers 2", "cannot listen on 127.0.0.1:{taken}: "),
     Case("serve --port 0 --data-dir new --host a..b", "cannot listen on a..b:0: "),
     Case("serve --port 0 --data-dir new --host a..b --workers 2", "cannot listen on a..b:0: "),
-    Case("serve --port 0 --data-dir new --host 192.0.2.1", "cannot listen on 192.0.2.1:0: "),
+    Case(
+        "serve --port 0 --data-dir new --host 192.0.2.1 --insecure-no-auth",
+        "cannot listen on 192.0.2.1:0: ",
+    ),
+    Case("serve --port 0 --data-dir new --host 192.0.2.1", "host is 192.0.2.1"),
+    Case(
+        "serve --port 0 --data-dir new", "public_url is https://a.b", {"PUBLIC_URL": "https://a.b"}
+    ),
+    Case("check-config", "public_url is https://a.b", {"PUBLIC_URL": "https://a.b"}),
+    Case("check-config", "PHOENIX_COMPAT_AUTH: ", {"PHOENIX_COMPAT_AUTH": '["jwt"]'}),
     Case("serve --unix-socket text --data-dir new", "cannot listen on text: "),
     Case("serve --unix-socket missing/s --data-dir new", "cannot listen on missing/s: "),
     Case("serve --port 0 --data-dir text/data", "text/data/tasks.sqlite3"),

@@ -157,6 +157,7 @@ async def test_those_who_are_in_work_on_with_all_places_taken(tmp_path: Path) ->
         limited_server(
             *serve(tmp_path),
             PHOENIX_COMPAT_EMULATOR_SPEED="50",
+            PHOENIX_COMPAT_INSECURE_NO_AUTH="true",
             PUBLIC_URL="http://pictures.example",
         ) as server,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as http,

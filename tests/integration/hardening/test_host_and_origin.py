@@ -31,8 +31,8 @@ SOCKET = "/socket/websocket?vsn=2.0.0"
 
 @pytest.fixture
 async def url(tmp_path: Path) -> AsyncIterator[str]:
-    """The default install, in this process."""
-    async with product(settings_for(tmp_path)) as client:
+    """A server for everyone, in this process; test_open_access has those for this machine only."""
+    async with product(settings_for(tmp_path, insecure_no_auth=True)) as client:
         yield client.url
 
 
@@ -105,6 +105,7 @@ async def test_named_origins_pass_beside_the_own_ones(tmp_path: Path) -> None:
     server's own host: each is let in."""
     settings = settings_for(
         tmp_path,
+        insecure_no_auth=True,
         public_url="https://Pictures.example:8443",
         check_origin=("//friend.example", "https://*.family.example"),
     )
@@ -130,7 +131,8 @@ async def test_the_public_host_is_read_as_browsers_write_it(
     tmp_path: Path, public_url: str, host: str
 ) -> None:
     """Names in Punycode and IPv6 addresses: the Host is answered, and pages of it let in."""
-    async with product(settings_for(tmp_path, public_url=public_url)) as client:
+    settings = settings_for(tmp_path, public_url=public_url, insecure_no_auth=True)
+    async with product(settings) as client:
         assert await upgrade(client.url, f"https://{host}", host) == 101
         assert await upgrade(client.url, f"https://{host}") == 101
 
@@ -213,6 +215,7 @@ async def test_named_hosts_are_answered(tmp_path: Path) -> None:
     settings = settings_for(
         tmp_path,
         host="Studio.home",
+        insecure_no_auth=True,
         public_url="https://pictures.example",
         allowed_hosts=("*.lan",),
     )
@@ -245,7 +248,7 @@ async def test_a_unix_socket_is_for_programs_and_proxies(tmp_path: Path) -> None
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         async with (
-            open_app(settings_for(tmp_path / "data")) as app,
+            open_app(settings_for(tmp_path / "data", insecure_no_auth=True)) as app,
             listening(app, "", 0, sockets=[listener]),
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as http,
         ):

@@ -14,7 +14,7 @@ from tests.integration.install.without import ALL, CHAT_CLIENT, are_installed, p
 from tests.integration.operations.commands import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-_MODULE_OF = {"httpx-aiohttp": "httpx_aiohttp", "pillow": "PIL"}
+_MODULE_OF = {"httpx-aiohttp": "httpx_aiohttp", "pillow": "PIL", "pyjwt": "jwt"}
 
 IMPORT_THE_LIBRARY = """
 import pkgutil

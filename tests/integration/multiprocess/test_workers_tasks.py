@@ -48,6 +48,7 @@ async def watched_tasks(
             REPLICATE_API_TOKEN="r8_test",
             REPLICATE_BASE_URL=f"{emulator.origin}/v1",
             PHOENIX_COMPAT_FILE_HOSTS=f'["{emulator.origin}"]',
+            PHOENIX_COMPAT_INSECURE_NO_AUTH="true",
             PUBLIC_URL=public_url,
         ) as processes,
     ):
@@ -56,7 +57,10 @@ async def watched_tasks(
 
 async def test_a_task_is_posted_at_one_process_and_followed_at_another(tmp_path: Path) -> None:
     """In both directions the client gets every step, and each process serves task and picture."""
-    async with tasks(tmp_path, PUBLIC_URL="http://files.test") as processes:
+    public_url = "http://files.test"
+    async with tasks(
+        tmp_path, PHOENIX_COMPAT_INSECURE_NO_AUTH="true", PUBLIC_URL=public_url
+    ) as processes:
         for node in (0, 1):
             task_id = await processes.post(node)
             watch = await processes.watch(1 - node, task_id)
@@ -70,7 +74,7 @@ async def test_a_task_is_posted_at_one_process_and_followed_at_another(tmp_path:
             shown = [await processes.request(one, "GET", f"/api/tasks/{task_id}") for one in (0, 1)]
             assert shown[0] == shown[1]
             assert shown[0][1]["state"] == "completed"
-            path = received[-1]["result_data"]["image_url"].removeprefix("http://files.test")
+            path = received[-1]["result_data"]["image_url"].removeprefix(public_url)
             for one in (0, 1):
                 picture = await (await processes.connect(one)).request("GET", path)
                 assert picture.header("content-type") == "image/jpeg"

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import aiohttp
+import pytest
 from PIL import Image
 
 from tests.integration.operations.commands import finish, run, server
@@ -27,10 +28,15 @@ async def test_serve_prints_where_it_listens_and_ends_at_sigterm(tmp_path: Path)
     assert finished.err == ""
 
 
-async def test_the_demo_saves_a_picture_and_prints_its_path(tmp_path: Path) -> None:
-    """`demo` prints the path of a picture, and the exit code is 0."""
+@pytest.mark.parametrize("variables", [{}, {"PHOENIX_COMPAT_AUTH": '["keys"]'}], ids=str)
+async def test_the_demo_saves_a_picture_and_prints_its_path(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    """`demo` prints the path of a picture, and the exit code is 0; it needs no key of its own."""
     finished = await run(
-        "-m", "phoenix_compat", "demo", "--out", str(tmp_path), PHOENIX_COMPAT_EMULATOR_SPEED="20"
+        *("-m", "phoenix_compat", "demo", "--out", str(tmp_path)),
+        PHOENIX_COMPAT_EMULATOR_SPEED="20",
+        **variables,
     )
 
     path = Path(finished.out.splitlines()[-1])

@@ -61,7 +61,16 @@ async def test_a_server_without_problems(tmp_path: Path, emulator: Emulator) -> 
 
     assert {name: one.detail for name, one in findings.items() if one.status != "ok"} == {}
     assert set(findings) == {
-        *("config", "data directory", "disk", "database", "WAL", "open files", "port"),
+        *(
+            "config",
+            "authentication",
+            "data directory",
+            "disk",
+            "database",
+            "WAL",
+            "open files",
+            "port",
+        ),
         *("token", "rate limit", "clock", "public URL"),
     }
     assert f"this server runs on {client.url}" in findings["port"].detail

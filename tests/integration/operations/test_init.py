@@ -74,6 +74,7 @@ async def test_the_questions_become_a_file(path: Path, emulator: Emulator) -> No
     assert values_of(path) == {
         "replicate_api_token": "r8_mine",
         "replicate_base_url": emulator.base_url,
+        "auth": ["keys"],
         "public_url": "https://pictures.example",
         "host": "127.0.0.1",
         "port": 4100,

@@ -69,6 +69,7 @@ async def front(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 *("server.py", "--port", "0", "--data-dir", str(tmp_path / "data")),
                 REPLICATE_API_TOKEN="r8_mine",
                 REPLICATE_BASE_URL=f"{emulator}/v1",
+                PHOENIX_COMPAT_INSECURE_NO_AUTH="true",
                 PUBLIC_URL=url,
                 PHOENIX_COMPAT_FILE_HOSTS=f'["{emulator}"]',
             )

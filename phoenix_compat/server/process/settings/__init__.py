@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+from phoenix_compat.server.process.settings.conflict import CONFLICT
 from phoenix_compat.server.process.settings.settings import (
-    CONFLICT,
     PREFIX,
     REPLICATE_URL,
     Settings,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_validator
-from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from phoenix_compat.protocol.page_guard import host_pattern
@@ -19,15 +18,12 @@ from phoenix_compat.server.process.header_values import (
 )
 from phoenix_compat.server.process.settings.auth import AuthSettings
 from phoenix_compat.server.process.settings.budget import BudgetSettings
+from phoenix_compat.server.process.settings.conflict import conflict
 from phoenix_compat.server.process.settings.rates import RateSettings
 
 PREFIX: Final = "PHOENIX_COMPAT_"
 
 REPLICATE_URL: Final = "https://api.replicate.com/v1"
-
-CONFLICT: Final = "settings_conflict"
-"""The type of pydantic's error about settings that exclude each other. Its context has "settings",
-their names, and "text", a template with these names."""
 
 _MAX_SOCKET_PATH_BYTES: Final = 107
 _MAX_AGE_S: Final = 100 * 366 * 86_400.0
@@ -209,12 +205,12 @@ class Settings(AuthSettings, BudgetSettings, RateSettings, BaseSettings):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.unix_socket is not None and self.workers > 1:
-            raise _conflict(
+            raise conflict(
                 "{unix_socket}: works with one process only; remove it, or set {workers} to 1",
                 ("unix_socket", "workers"),
             )
         if self.has_token and self.replicate_api_token_file is not None:
-            raise _conflict(
+            raise conflict(
                 "{replicate_api_token}: cannot be combined with {replicate_api_token_file}; "
                 "remove one of them",
                 ("replicate_api_token", "replicate_api_token_file"),
@@ -262,11 +258,3 @@ def variables(name: str) -> tuple[str, ...]:
     choices = alias.choices if isinstance(alias, AliasChoices) else ()
     named = tuple(str(choice) for choice in choices if str(choice).isupper())
     return named or (PREFIX + name.upper(),)
-
-
-def _conflict(text: str, names: tuple[str, ...]) -> PydanticCustomError:
-    """The error about settings that exclude each other; see CONFLICT."""
-    context = {"settings": names, "text": text}
-    return PydanticCustomError(
-        CONFLICT, text.format(**dict(zip(names, names, strict=True))), context
-    )

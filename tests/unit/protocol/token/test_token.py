@@ -20,6 +20,8 @@ from phoenix_compat.protocol.token import (
     decrypt,
     derive_key,
     encrypt,
+    read_encrypted,
+    read_signed,
     sign,
     verify,
 )
@@ -42,6 +44,8 @@ from tests.unit.protocol.token.token_vectors import (
     VECTORS,
     as_json,
     b64,
+    encrypt_at,
+    sign_at,
     signed_term,
     unb64,
 )
@@ -358,3 +362,19 @@ def test_genuine_terms_that_are_not_read() -> None:
             verify(token, KEY, now_ms=SIGNED_AT_MS)
     raw = verify(with_both, KEY, now_ms=SIGNED_AT_MS, is_raw=True)
     assert {Atom("a"): 1, b"a": 2} == raw
+
+
+@pytest.mark.parametrize(("max_age_s", "own_age_s"), [(60, 86_400), (None, 60)])
+def test_it_is_told_when_a_token_expires(max_age_s: float | None, own_age_s: float) -> None:
+    """By the age of the reader, or else by the token's own; None if it never expires."""
+    readers = ((sign_at, read_signed), (encrypt_at, read_encrypted))
+    found = [
+        read(make(7, own_age_s), KEY, now_ms=SIGNED_AT_MS, max_age_s=max_age_s)
+        for make, read in readers
+    ]
+    endless = [
+        read(make(7), KEY, now_ms=SIGNED_AT_MS, max_age_s=math.inf) for make, read in readers
+    ]
+
+    assert found == [(7, SIGNED_AT_MS + 60_000)] * 2
+    assert endless == [(7, None)] * 2

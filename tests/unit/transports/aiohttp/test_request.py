@@ -162,6 +162,15 @@ def test_a_request_without_much() -> None:
     }
 
 
+def test_named_headers() -> None:
+    """The headers that the transport's options name, with every value, and no others."""
+    headers = [("Authorization", "a"), ("authorization", "b"), ("Cookie", "c")]
+
+    info = connect_info(a_request(headers=headers), {}, names=("authorization", "x-owner"))
+
+    assert info["headers"] == [("authorization", "a"), ("authorization", "b")]
+
+
 def test_further_entries() -> None:
     """12: entries of the mount are copied."""
     assert connect_info(a_request(), {"signing_salt": "x"})["signing_salt"] == "x"

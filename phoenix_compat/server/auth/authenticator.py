@@ -1,0 +1,149 @@
+"""Checks credentials: the one place for requests, handshakes, long-poll sessions and joins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from phoenix_compat.background import BackgroundTask
+from phoenix_compat.server.auth.api_keys import ApiKeys
+from phoenix_compat.server.auth.credential import CredentialForm, CredentialPlaces, form_of
+from phoenix_compat.server.auth.errors import UnauthorizedError
+from phoenix_compat.server.auth.owner import checked_owner
+from phoenix_compat.server.auth.principal import ANYONE, TASK_SCOPES, Principal, Scope
+
+OWNER_HEADER: Final = "x-owner"
+
+
+class Verifier(Protocol):
+    """Checks the credentials of one kind."""
+
+    async def verify(self, credential: str) -> Principal:
+        """Who presents this credential.
+
+        Raises:
+            UnauthorizedError: it is not accepted.
+            AuthUnavailableError: it cannot be checked at the moment.
+            StoreUnavailableError: the same.
+        """
+
+    @property
+    def background(self) -> tuple[BackgroundTask, ...]:
+        """The background tasks that it needs."""
+
+
+@dataclass(slots=True)
+class AuthCounts:
+    """How often credentials were checked, with which outcome.
+
+    Attributes:
+        unavailable: those that could not be checked at the moment.
+    """
+
+    accepted: int = 0
+    refused: int = 0
+    unavailable: int = 0
+
+
+class Authenticator:
+    """Checks credentials; see the module docstring.
+
+    Args:
+        verifiers: by the kind of credential; credentials of other kinds are refused.
+        anonymous: who a client without credential is; None refuses such clients. If it is given,
+            credentials of other kinds than those of `verifiers` are ignored.
+        places: where credentials may stand.
+
+    Attributes:
+        counts: see AuthCounts.
+    """
+
+    def __init__(
+        self,
+        verifiers: Mapping[CredentialForm, Verifier],
+        *,
+        anonymous: Principal | None = None,
+        places: CredentialPlaces | None = None,
+    ) -> None:
+        self.places = places or CredentialPlaces.of()
+        self.counts = AuthCounts()
+        self._verifiers = verifiers
+        self._anonymous = anonymous
+
+    @property
+    def is_on(self) -> bool:
+        """Whether clients need a credential."""
+        return self._anonymous is None
+
+    @property
+    def background(self) -> tuple[BackgroundTask, ...]:
+        """The background tasks of the verifiers."""
+        return tuple(task for one in self._verifiers.values() for task in one.background)
+
+    async def authenticate(self, credential: str | None, *, owner: str | None = None) -> Principal:
+        """Who presents this credential; every credential of every client is checked here.
+
+        Args:
+            credential: None if the client sent none.
+            owner: for whom it wants to act; None for itself. See OWNER_HEADER.
+
+        Raises:
+            UnauthorizedError: there is none, or it is not accepted.
+            ScopeError: it does not allow acting for others.
+            BadOwnerError: nobody can act for this owner.
+            AuthUnavailableError, StoreUnavailableError: it cannot be checked at the moment.
+        """
+        principal = await self._identify(credential)
+        return principal if owner is None else _acting_for(owner, principal)
+
+    async def _identify(self, credential: str | None) -> Principal:
+        verifier = None if credential is None else self._verifiers.get(form_of(credential))
+        if credential is None or verifier is None:
+            if self._anonymous is not None:
+                return self._anonymous
+            self.counts.refused += 1
+            raise UnauthorizedError(_reason(credential))
+        try:
+            principal = await verifier.verify(credential)
+        except UnauthorizedError:
+            self.counts.refused += 1
+            raise
+        except Exception:
+            self.counts.unavailable += 1
+            raise
+        self.counts.accepted += 1
+        return principal
+
+
+def _reason(credential: str | None) -> str:
+    if credential is None:
+        return "there is no credential; send it as Authorization: Bearer CREDENTIAL"
+    return f"this server does not accept {form_of(credential).value} credentials"
+
+
+def _acting_for(owner: str, principal: Principal) -> Principal:
+    """The owner, with the scopes about tasks that the principal has."""
+    principal.require(Scope.IMPERSONATE)
+    scopes = frozenset(filter(principal.allows, TASK_SCOPES))
+    return replace(principal, owner=checked_owner(owner), scopes=scopes)
+
+
+class KeyVerifier:
+    """Checks API keys."""
+
+    background: tuple[BackgroundTask, ...] = ()
+
+    def __init__(self, api_keys: ApiKeys) -> None:
+        self._api_keys = api_keys
+
+    async def verify(self, credential: str) -> Principal:
+        """See Verifier."""
+        key = await self._api_keys.find(credential)
+        if key is None:
+            raise UnauthorizedError("the API key is unknown or revoked")
+        return Principal(owner=key.owner, scopes=key.scopes)
+
+
+OPEN: Final = Authenticator({}, anonymous=ANYONE)
+"""Accepts everybody, for everything."""

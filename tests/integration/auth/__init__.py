@@ -1,0 +1,1 @@
+"""Authentication over the wire: HTTP, websocket, long-polling and joins."""

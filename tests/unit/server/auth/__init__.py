@@ -1,0 +1,1 @@
+"""Authentication: credentials, verifiers and rules, without a network."""
