@@ -20,8 +20,14 @@ from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.origin import parse_check_origin
+from phoenix_compat.server.auth.api_keys import ApiKeys
+from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.auth.revoked_sockets import close_sockets
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.task_channel import user_socket
+from phoenix_compat.server.control.control_socket import ControlSocket
+from phoenix_compat.server.control.key_commands import key_commands
+from phoenix_compat.server.control.messages import SOCKET_NAME
 from phoenix_compat.server.http.api import add_task_routes
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.host_and_origin import check_origin_of, guarding
@@ -94,9 +100,9 @@ async def open_app(
             secret_key_base=None if worker_process is None else worker_process.secret_key_base,
         )
         feed = TaskFeed(store, endpoint) if cluster is None else cluster.feed(store, endpoint)
-        presence = None
-        if settings.show_watchers:
-            presence = Presence(endpoint) if cluster is None else cluster.presence(endpoint)
+        keys = KeyStore(store, partial(close_sockets, endpoint))
+        _key_lookup(keys, endpoint, cluster)
+        presence = _presence(settings, endpoint, cluster)
         worker = Worker(
             store,
             provider,
@@ -108,10 +114,11 @@ async def open_app(
 
         maintenance = Maintenance(settings, store, archive)
         background = BackgroundReport()
-        background.watch(lambda: (worker.dispatcher, maintenance.background))
+        background.watch(lambda: (worker.dispatcher, maintenance.background, keys.uses.background))
 
         async def work() -> None:
             """Start what runs in one process only: the one that owns the database."""
+            await _open_keys(settings, stack, keys, store)
             await archive.open()
             stack.push_async_callback(archive.close)
             maintenance.start()
@@ -149,6 +156,29 @@ async def open_app(
         endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
         yield app
+
+
+def _key_lookup(keys: KeyStore, endpoint: Endpoint, cluster: Cluster | None) -> ApiKeys:
+    """Where this process looks API keys up."""
+    return keys if cluster is None else cluster.keys(keys, endpoint)
+
+
+async def _open_keys(
+    settings: Settings, stack: AsyncExitStack, keys: KeyStore, store: TaskStore
+) -> None:
+    """Open the API keys, with the socket for commands about them."""
+    await keys.start()
+    stack.push_async_callback(keys.stop)
+    control = ControlSocket(settings.data_dir / SOCKET_NAME, key_commands(keys, store))
+    await control.start()
+    stack.push_async_callback(control.stop)
+
+
+def _presence(settings: Settings, endpoint: Endpoint, cluster: Cluster | None) -> Presence | None:
+    """The presence of the clients that watch a task, if they are to see each other."""
+    if not settings.show_watchers:
+        return None
+    return Presence(endpoint) if cluster is None else cluster.presence(endpoint)
 
 
 async def _open_provider(

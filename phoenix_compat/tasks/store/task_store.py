@@ -45,6 +45,7 @@ MAX_QUEUED = 10_000
 KEY_RETENTION = timedelta(hours=24)
 """How long an Idempotency-Key is remembered."""
 _IS_TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
+_ADOPTED_AT_ONCE = 1_000
 NEWEST = 2**62
 """A number above that of every task: a list that starts here starts at the newest task."""
 
@@ -324,6 +325,33 @@ class TaskStore(SQLiteStore):
         return await self._database.write(
             lambda connection: connection.execute(queries.DELETE_TASKS, params).rowcount
         )
+
+    async def adopt(self, owner: str) -> int:
+        """Give the tasks that belong to nobody, and their idempotency keys, to an owner.
+
+        Each transaction takes some of them, so that other writes do not wait long. If it is
+        interrupted, calling it again continues it.
+
+        Returns:
+            How many tasks it were.
+
+        Raises:
+            StoreUnavailableError: the rest was not written.
+        """
+        ((last,),) = await self._database.read(queries.LAST_NUMBER)
+        params = {"owner": owner, "after": 0, "last": last, "limit": _ADOPTED_AT_ONCE}
+        count = 0
+
+        def work(connection: sqlite3.Connection) -> list[int]:
+            numbers = [int(row[0]) for row in connection.execute(queries.ADOPT_TASKS, params)]
+            keys = {"owner": owner, "numbers": json.dumps(numbers)}
+            connection.execute(queries.ADOPT_KEYS, keys)
+            return numbers
+
+        while numbers := await self._database.write(work):
+            count += len(numbers)
+            params["after"] = max(numbers)
+        return count
 
     def _ended(self, before: datetime) -> dict[str, object]:
         return {"before": stored_time(before), "tomorrow": _tomorrow(self._clock.now())}

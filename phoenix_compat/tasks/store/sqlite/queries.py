@@ -222,3 +222,23 @@ DELETE FROM tasks
 WHERE number IN (SELECT value FROM json_each(:numbers)) AND {_ENDED_BEFORE}
 """  # noqa: S608 - our own text
 """Delete tasks with their history, predictions and keys, unless they were retried meanwhile."""
+
+LAST_NUMBER = "SELECT coalesce(max(number), 0) FROM tasks"
+"""The number of the newest task; 0 if there is none."""
+
+ADOPT_TASKS = """
+UPDATE tasks SET owner = :owner WHERE number IN (
+  SELECT number FROM tasks WHERE owner = '' AND number > :after AND number <= :last
+  ORDER BY number LIMIT :limit
+)
+RETURNING number
+"""
+"""Give tasks that belong to nobody to an owner, from a number on."""
+
+ADOPT_KEYS = """
+UPDATE OR IGNORE idempotency_keys SET owner = :owner
+WHERE owner = '' AND task_id IN (
+  SELECT id FROM tasks WHERE number IN (SELECT value FROM json_each(:numbers))
+)
+"""
+"""The idempotency keys of these tasks; one that the new owner has used too stays as it is."""
