@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="TOML file that defines further task types.",
 )
+@click.option("--create-first-key", is_flag=True, hidden=True)  # for packages: see first_key
 @click.option("--as-worker", is_flag=True, hidden=True)
-def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
+def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **flags: Any) -> None:
     """Run the task server.
 
     If REPLICATE_API_TOKEN is set, the server uses Replicate (or the address in REPLICATE_BASE_URL).
@@ -51,6 +52,7 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     """
     import structlog
 
+    from phoenix_compat.server.auth.first_key import prepare_first_key
     from phoenix_compat.server.main import check_settings, open_app
     from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
     from phoenix_compat.server.process.logs import configure_logs
@@ -79,6 +81,8 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     log = structlog.stdlib.get_logger(__name__)
     for warning in found.warnings:
         log.warning("setting.renamed", reason=warning)
+    if create_first_key:
+        prepare_first_key(settings.database_path)
     with _sockets(settings) as sockets:
         if settings.workers > 1:
             run(_supervise(settings, load, started))

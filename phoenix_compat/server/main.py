@@ -21,6 +21,7 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.origin import parse_check_origin
 from phoenix_compat.server.auth.api_keys import ApiKeys
+from phoenix_compat.server.auth.first_key import complete_first_key
 from phoenix_compat.server.auth.key_store import KeyStore
 from phoenix_compat.server.auth.revoked_sockets import close_sockets
 from phoenix_compat.server.channel.feed import TaskFeed
@@ -169,6 +170,7 @@ async def _open_keys(
     """Open the API keys, with the socket for commands about them."""
     await keys.start()
     stack.push_async_callback(keys.stop)
+    await complete_first_key(keys, settings.data_dir)
     control = ControlSocket(settings.data_dir / SOCKET_NAME, key_commands(keys, store))
     await control.start()
     stack.push_async_callback(control.stop)

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import structlog
 
+from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.auth.api_keys import (
     ApiKey,
     ApiKeyError,
@@ -147,6 +148,23 @@ class KeyStore:
     def is_live(self, name: str) -> bool:
         """Whether there is a key with this name that is not revoked."""
         return name in self._hashes
+
+    async def require_any(self) -> None:
+        """Refuse to serve if there never was a key, where a key is the only way in.
+
+        An upgrade creates no key, so without this its clients would get 401s for no visible reason.
+
+        Raises:
+            ConfigError: there is none; the text has the ways out.
+            StoreUnavailableError: they cannot be read.
+        """
+        ((count,),) = await self._store.database.read(_COUNT)
+        if not count:
+            raise ConfigError(
+                "auth: there is no API key, so nobody could use this server; create one with "
+                "`phoenix-compat keys create NAME`, or turn authentication off with "
+                'auth = ["none"]'
+            )
 
     async def exists(self, name: str) -> bool:
         """Whether there is a key with this name, possibly a revoked one.

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.auth import key_store
 from phoenix_compat.server.auth.api_keys import ApiKey, ApiKeyError, KeyNameTakenError, is_key
 from phoenix_compat.server.auth.key_store import KeyStore
@@ -178,6 +179,18 @@ async def test_the_number_of_keys_is_limited(
         await keys.create("c", READ)
 
     assert await keys.create("b", READ)
+
+
+async def test_a_server_without_any_key_is_refused(keys: KeyStore) -> None:
+    """Where a key is the only way in; the error has the ways out. Revoking the last key is no
+    mistake."""
+    with pytest.raises(ConfigError, match=r"keys create NAME.*auth = \[\"none\"\]"):
+        await keys.require_any()
+    await keys.create("phone", READ)
+
+    await keys.require_any()
+    await keys.revoke("phone")
+    await keys.require_any()
 
 
 # Revocation.

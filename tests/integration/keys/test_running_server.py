@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -86,6 +88,29 @@ async def test_a_key_lives_beside_a_running_server(tmp_path: Path) -> None:
     assert [record["revoked_at"] is None for record in listed] == [False, True]
 
 
+async def test_a_fresh_package_starts_with_a_key(tmp_path: Path) -> None:
+    """The key in the file opens a socket; the log names the file and not the key, and no later
+    start creates one."""
+    folder = tmp_path / "data"
+    serve = (*SERVE, str(folder), "--create-first-key")
+    async with commands.server(*serve) as (process, url):
+        key = await asyncio.to_thread((folder / "first-key").read_text)
+        mode = (await asyncio.to_thread((folder / "first-key").stat)).st_mode
+        assert stat.S_IMODE(mode) == 0o600
+        assert await status_of(url, key.strip()) == 101
+        process.send_signal(signal.SIGTERM)
+        first = await commands.finish(process)
+    await asyncio.to_thread(os.unlink, folder / "first-key")
+    async with commands.server(*serve) as (process, url):
+        assert await status_of(url, key.strip()) == 101
+        process.send_signal(signal.SIGTERM)
+        second = await commands.finish(process)
+
+    assert str(folder / "first-key") in first.err
+    assert key.strip() not in first.out + first.err + second.out + second.err
+    assert not await asyncio.to_thread((folder / "first-key").exists)
+
+
 @asynccontextmanager
 async def two_processes(folder: Path, *options: str) -> AsyncIterator[MultiprocessServer]:
     """The server in two processes."""
@@ -109,7 +134,8 @@ async def answer(processes: MultiprocessServer, node: int, key: str) -> tuple[in
 async def test_keys_work_in_every_process(tmp_path: Path) -> None:
     """A key is used in both processes. A revocation closes its sockets in both, and neither opens
     another one. This is so with the next leader, too, after the first was killed."""
-    async with two_processes(tmp_path) as processes:
+    async with two_processes(tmp_path, "--create-first-key") as processes:
+        first = (await asyncio.to_thread((tmp_path / "first-key").read_text)).strip()
         tv = await created(tmp_path, "tv")
         killed = await processes.leader()
         for name in ("before", "after"):
@@ -128,6 +154,7 @@ async def test_keys_work_in_every_process(tmp_path: Path) -> None:
             for node in (0, 1):
                 assert (await answer(processes, node, key))[0] == 403
                 assert (await answer(processes, node, tv))[0] == 101
+                assert (await answer(processes, node, first))[0] == 101
             if name == "before":
                 await processes.kill(killed)
                 await leader_is(processes, 1 - killed)
