@@ -22,6 +22,7 @@ COMMANDS: Final[dict[Extra, tuple[str, ...]]] = {
         "check-config",
         "doctor",
         "healthcheck",
+        "keys",
         "backup",
         "restore",
         "upgrade",

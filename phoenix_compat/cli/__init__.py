@@ -17,6 +17,7 @@ from phoenix_compat.cli.emulator import emulator
 from phoenix_compat.cli.errors import ErrorReportingGroup, report_bugs_without_secrets
 from phoenix_compat.cli.healthcheck import healthcheck
 from phoenix_compat.cli.init import init
+from phoenix_compat.cli.keys import keys
 from phoenix_compat.cli.prune import prune
 from phoenix_compat.cli.serve import serve
 from phoenix_compat.cli.transfer import export_tasks, import_tasks
@@ -50,6 +51,7 @@ for command in (
     check_config,
     doctor,
     healthcheck,
+    keys,
     backup,
     restore,
     upgrade,

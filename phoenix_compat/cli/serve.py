@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     default=None,
     help="Let everyone who reaches the server use it, without authentication.",
 )
+@click.option("--create-first-key", is_flag=True, hidden=True)  # for packages: see first_key
 @click.option("--as-worker", is_flag=True, hidden=True)
-def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
+def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **flags: Any) -> None:
     """Run the task server.
 
     If REPLICATE_API_TOKEN is set, the server uses Replicate (or the address in REPLICATE_BASE_URL).
@@ -57,6 +58,7 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
     import structlog
 
     from phoenix_compat.server.auth.exposure import check_exposure
+    from phoenix_compat.server.auth.first_key import prepare_first_key
     from phoenix_compat.server.main import check_settings, open_app
     from phoenix_compat.server.process.exposed_files import exposed_files
     from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
@@ -90,6 +92,8 @@ def serve(config: Path | None, *, as_worker: bool, **flags: Any) -> None:
         log.warning("setting.renamed", reason=warning)
     for exposed in exposed_files(found):
         log.warning("file.exposed", reason=exposed)
+    if create_first_key:
+        prepare_first_key(settings.database_path)
     with _sockets(settings) as sockets:
         check_exposure(settings, sockets)
         if settings.workers > 1:

@@ -104,7 +104,9 @@ class Link(asyncio.Protocol):
                     self.has_tried.set()
                     # The node is not up. When it starts it connects to us; see `connect_now`.
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._connect_now.wait(), wait_s)
+                        # wait_for of Python 3.11 ignores a cancel that comes with the event.
+                        async with asyncio.timeout(wait_s):
+                            await self._connect_now.wait()
                     wait_s = min(wait_s * 2, _LAST_RETRY_S)
                 else:
                     wait_s = _FIRST_RETRY_S

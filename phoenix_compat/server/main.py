@@ -23,10 +23,16 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.origin import parse_check_origin
 from phoenix_compat.server.auth.api_keys import ApiKeys
-from phoenix_compat.server.auth.setup import NoKeys, check_auth, open_authenticator
+from phoenix_compat.server.auth.first_key import complete_first_key
+from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.auth.revoked_sockets import close_sockets
+from phoenix_compat.server.auth.setup import check_auth, open_authenticator
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.socket_authentication import SocketAuthentication
 from phoenix_compat.server.channel.task_channel import user_socket
+from phoenix_compat.server.control.control_socket import ControlSocket
+from phoenix_compat.server.control.key_commands import key_commands
+from phoenix_compat.server.control.messages import SOCKET_NAME
 from phoenix_compat.server.http.api import add_task_routes
 from phoenix_compat.server.http.authentication import AUTHENTICATOR, authenticating_requests
 from phoenix_compat.server.http.cors import CrossOrigin
@@ -46,6 +52,7 @@ from phoenix_compat.server.process.own_emulator import own_emulator_settings
 from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, Budget, ReloadableSettings
 from phoenix_compat.server.process.setting_errors import SettingsError
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.auth import KEYS
 from phoenix_compat.socket import SocketHandler
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS
@@ -75,14 +82,12 @@ async def open_app(  # noqa: PLR0915 - being taken apart
     settings: Settings,
     options: WorkerOptions | None = None,
     worker_process: WorkerProcess | None = None,
-    api_keys: ApiKeys | None = None,
 ) -> AsyncIterator[web.Application]:
     """Open the whole server, or one process of it, ready to run; closed at the end of the block.
 
     Args:
         options: the worker's options; None takes them from the settings.
         worker_process: this process's place among several; None if it is the only one.
-        api_keys: the keys; None has none.
 
     Raises:
         ConfigError: a setting turned out to be wrong when it was used.
@@ -109,6 +114,7 @@ async def open_app(  # noqa: PLR0915 - being taken apart
             filter_parameters=settings.filter_parameters,
         )
         feed = TaskFeed(store, endpoint) if cluster is None else cluster.feed(store, endpoint)
+        keys = KeyStore(store, partial(close_sockets, endpoint))
         presence = _presence(settings, endpoint, cluster)
         worker = Worker(
             store,
@@ -121,16 +127,22 @@ async def open_app(  # noqa: PLR0915 - being taken apart
         )
 
         authenticator = await stack.enter_async_context(
-            open_authenticator(settings, api_keys or NoKeys())
+            open_authenticator(settings, _key_lookup(keys, endpoint, cluster))
         )
         maintenance = Maintenance(settings, store, archive)
         background = BackgroundReport()
         background.watch(
-            lambda: (worker.dispatcher, maintenance.background, *authenticator.background)
+            lambda: (
+                worker.dispatcher,
+                maintenance.background,
+                keys.uses.background,
+                *authenticator.background,
+            )
         )
 
         async def work() -> None:
             """Start what runs in one process only: the one that owns the database."""
+            await _open_keys(settings, stack, keys, store)
             await archive.open()
             stack.push_async_callback(archive.close)
             maintenance.start()
@@ -208,6 +220,25 @@ async def open_app(  # noqa: PLR0915 - being taken apart
         _add_socket(endpoint, handler, authentication.header_names)
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
         yield app
+
+
+def _key_lookup(keys: KeyStore, endpoint: Endpoint, cluster: Cluster | None) -> ApiKeys:
+    """Where this process looks API keys up."""
+    return keys if cluster is None else cluster.keys(keys, endpoint)
+
+
+async def _open_keys(
+    settings: Settings, stack: AsyncExitStack, keys: KeyStore, store: TaskStore
+) -> None:
+    """Open the API keys, with the socket for commands about them."""
+    await keys.start()
+    stack.push_async_callback(keys.stop)
+    await complete_first_key(keys, settings.data_dir)
+    if settings.auth == (KEYS,):
+        await keys.require_any()
+    control = ControlSocket(settings.data_dir / SOCKET_NAME, key_commands(keys, store))
+    await control.start()
+    stack.push_async_callback(control.stop)
 
 
 def _presence(settings: Settings, endpoint: Endpoint, cluster: Cluster | None) -> Presence | None:

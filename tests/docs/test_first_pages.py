@@ -136,9 +136,9 @@ def require(command: str) -> None:
 
 @pytest.mark.timeout(180)  # a dozen commands, a process each
 async def test_self_hosting(tmp_path: Path) -> None:
-    """The commands lead from the downloaded file to a task, a backup and the plan of an upgrade."""
+    """The commands lead from the downloaded file to a task, a key, a backup and an upgrade."""
     require("curl")
-    unpack, configure, serve, ask, doctor, backup, upgrade = blocks(HOSTING, "sh")
+    unpack, configure, serve, ask, doctor, keys, backup, upgrade = blocks(HOSTING, "sh")
     write_program(tmp_path / ONE_FILE)
     port = free_port()
     shell = Shell(tmp_path, port, PHOENIX_COMPAT_PORT=str(port), **FAST_EMULATOR)
@@ -148,6 +148,7 @@ async def test_self_hosting(tmp_path: Path) -> None:
     async with shell.running(serve):
         created, listed = values(await shell.run(ask))
         doctor_output = await shell.run(doctor)
+        keys_output = await shell.run(keys)
         backup_output = await shell.run(backup)
     plan = await shell.run(upgrade)
 
@@ -155,6 +156,7 @@ async def test_self_hosting(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "phoenix-compat.toml").stat().st_mode) == 0o600
     assert [task["task_id"] for task in listed["tasks"]] == [created["task_id"]]
     assert f"http://127.0.0.1:{port}" in doctor_output
+    assert re.search(r"^pck_\S+\n.*valid\nphone is revoked", keys_output, re.DOTALL)
     assert "1 tasks" in backup_output
     assert "nothing to do" in plan
 

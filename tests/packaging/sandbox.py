@@ -74,10 +74,14 @@ class Sandbox:
     Args:
         root: the root directory.
         holder: the id of the process whose namespaces are used.
+
+    Attributes:
+        key: the API key that requests have; empty for none.
     """
 
     def __init__(self, root: Path, holder: int) -> None:
         self.root = root
+        self.key = ""
         self._programs: list[Program] = []
         self._holder = holder
 
@@ -154,7 +158,8 @@ class Sandbox:
         return "nsenter", "--target", str(self._holder), "--net", "--mount", "--pid"
 
     def _request(self, url: str, *options: str) -> Any:
-        curl = ("curl", "--silent", "--noproxy", "*", "--max-time", "5", *options, url)
+        key = ("--header", f"authorization: Bearer {self.key}") if self.key else ()
+        curl = ("curl", "--silent", "--noproxy", "*", "--max-time", "5", *key, *options, url)
         finished = subprocess.run(
             [*self._enter, *curl], capture_output=True, text=True, timeout=30, check=False
         )

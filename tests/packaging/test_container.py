@@ -93,6 +93,7 @@ class Engine:
             Path("/"), int(self.check_output("inspect", name, "--format", "{{.State.Pid}}"))
         )
         sandbox.until(lambda: sandbox.get(f"{URL}/healthz") is not None)
+        sandbox.key = self.check_output("exec", name, "cat", "/data/first-key")
         return sandbox
 
 
@@ -174,6 +175,23 @@ def test_tasks_survive_sigkill_and_a_new_container(podman: Engine) -> None:
 
     assert completed["status"] == "completed"
     assert after_kill == in_another == completed
+
+
+def test_a_fresh_container_has_a_first_key(podman: Engine) -> None:
+    """Its user alone can read it, the log does not have it, and the next container with the same
+    volume has the same."""
+    first = podman.serve("first").key
+    mode = podman.check_output("exec", "first", "stat", "--format=%a %u", "/data/first-key")
+    created = podman.check_output("exec", "first", "phoenix-compat", "keys", "create", "phone")
+    logs = podman.run("logs", "first")
+    podman.check_output("rm", "--force", "first")
+    second = podman.serve("second").key
+
+    assert mode == "600 10001"
+    assert first.startswith("pck_")
+    assert created.splitlines()[0].startswith("pck_")
+    assert first not in logs.stdout + logs.stderr
+    assert second == first
 
 
 def test_a_stop_is_clean(podman: Engine) -> None:

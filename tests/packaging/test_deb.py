@@ -35,6 +35,9 @@ def started(sandbox: Sandbox) -> Program:
     sandbox.check_output(*command("ExecStartPre"), user=USER)
     program = sandbox.start(*command("ExecStart"), user=USER)
     program.url()
+    sandbox.key = sandbox.check_output(
+        "cat", "/var/lib/phoenix-compat/first-key", user=USER
+    ).strip()
     return program
 
 

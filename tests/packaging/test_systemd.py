@@ -24,6 +24,7 @@ UNIT = "phoenix-compat"
 URL = "http://127.0.0.1:4000"
 TASK = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 CONFIG = "etc/phoenix-compat/config.toml"
+FIRST_KEY = "/var/lib/phoenix-compat/first-key"
 _WATCHDOG_S = 30.0
 _BROKEN = 'port = "many"\n'
 _ERROR_TEXT = "must be a whole number from 0 to 65535, not 'many'"
@@ -44,6 +45,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def installed(machine: Machine) -> Iterator[Machine]:
     """The machine with the package installed."""
     machine.check_output("apt-get", "install", "--yes", f"/srv/{PACKAGE.name}")
+    machine.key = machine.check_output("cat", FIRST_KEY).strip()
     yield machine
     machine.check_output("dpkg", "--purge", UNIT)
     machine.check_output("rm", "-rf", "/var/lib/phoenix-compat")
@@ -192,6 +194,29 @@ def test_an_upgrade_restarts_the_service(installed: Machine) -> None:
 
     assert main_pid(installed) not in {0, before}
     assert installed.get(f"{URL}/api/tasks/{task_id}")["status"] == "completed"
+
+
+def test_a_fresh_install_has_a_first_key(installed: Machine) -> None:
+    """Only the server's user can read it, and the journal does not have it. An upgrade creates no
+    other one. Root manages keys while the service runs."""
+    mode = installed.check_output("stat", "--format=%a %U", FIRST_KEY).strip()
+    stranger = installed.run("cat", FIRST_KEY, user="nobody")
+    journal = installed.journal(UNIT)
+    installed.check_output("rm", FIRST_KEY)
+    installed.check_output("apt-get", "install", "--yes", "--reinstall", f"/srv/{PACKAGE.name}")
+    installed.until(lambda: is_healthy(installed))
+    created = installed.check_output("phoenix-compat", "keys", "create", "phone").strip()
+    listed = json.loads(installed.check_output("phoenix-compat", "keys", "list", "--json"))
+    refused = installed.run("phoenix-compat", "keys", "list", user="nobody")
+
+    assert mode == f"600 {UNIT}"
+    assert stranger.returncode != 0
+    assert FIRST_KEY in journal
+    assert installed.key not in journal
+    assert created.startswith("pck_")
+    assert [record["name"] for record in listed] == ["first", "phone"]
+    assert installed.run("test", "-e", FIRST_KEY).returncode == 1
+    assert refused.returncode == 2
 
 
 def test_remove_and_purge_keep_the_data(installed: Machine) -> None:

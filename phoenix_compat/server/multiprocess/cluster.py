@@ -13,9 +13,11 @@ from phoenix_compat.background import BackgroundTask
 from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, WorkerProcess
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.presence import Presence
+from phoenix_compat.server.auth.key_store import KeyStore
 from phoenix_compat.server.multiprocess.forwarding import forwarding
 from phoenix_compat.server.multiprocess.leader import Leader
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
+from phoenix_compat.server.multiprocess.shared_keys import SharedKeys
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 from phoenix_compat.transports.aiohttp.peers import Peers
@@ -28,6 +30,7 @@ class Cluster:
         self.peers = Peers(worker_process.node, worker_process.size, worker_process.http_path)
         self._bus = Bus(worker_process.path, worker_process.node, worker_process.size)
         self._feed: SharedFeed | None = None
+        self._keys: SharedKeys | None = None
         self._leader: Leader | None = None
         self._replicas: PresenceReplicas | None = None
         self._stack = AsyncExitStack()
@@ -46,16 +49,22 @@ class Cluster:
 
     @property
     def background(self) -> tuple[BackgroundTask, ...]:
-        """The background tasks of the bus, the feed and the presence replicas."""
+        """The background tasks of the bus, the feed, the keys and the presence replicas."""
         feed = () if self._feed is None else self._feed.background
+        keys = () if self._keys is None else self._keys.background
         replicas = () if self._replicas is None else self._replicas.background
-        return (*self._bus.background, *feed, *replicas)
+        return (*self._bus.background, *feed, *keys, *replicas)
 
     def feed(self, store: TaskStore, endpoint: Endpoint) -> SharedFeed:
         """Build the feed of tasks, and relay all broadcasts of this endpoint to every process."""
         PubSubRelay(endpoint.pubsub, self._bus)
         self._feed = SharedFeed(store, endpoint, self._bus)
         return self._feed
+
+    def keys(self, keys: KeyStore, endpoint: Endpoint) -> SharedKeys:
+        """Build the lookup of API keys, which are in the process that has the database."""
+        self._keys = SharedKeys(keys, endpoint, self._bus)
+        return self._keys
 
     def presence(self, endpoint: Endpoint) -> Presence:
         """Build a presence that includes the clients of every process."""
@@ -79,6 +88,8 @@ class Cluster:
         self._leader = Leader(self._bus, take_over)
         if self._feed is not None:
             self._feed.begin(self._leader, worker)
+        if self._keys is not None:
+            self._keys.begin(self._leader)
         app.middlewares.append(forwarding(self._leader, self.peers, is_well))
         app.on_shutdown.append(self._leader.retire)  # a process that stops must not take over
         await self._stack.enter_async_context(self._bus)  # all handlers are set by now
@@ -93,5 +104,7 @@ class Cluster:
         """
         if self._feed is not None:
             await self._feed.stop()
+        if self._keys is not None:
+            await self._keys.stop()
         if self._leader is not None:
             await self._leader.stop()

@@ -114,8 +114,10 @@ class Leader(NodeListener):
             try:
                 await self._begin()
             except StoreInUseError:
+                # asyncio.wait_for of Python 3.11 ignores a cancel that comes with the event.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._retry_now.wait(), _RETRY_S)
+                    async with asyncio.timeout(_RETRY_S):
+                        await self._retry_now.wait()
             else:
                 log.info("leader.elected", node=self._bus.node)
                 self._bus.take_role(ROLE)

@@ -60,8 +60,10 @@ class Maintenance:
                 await self._prune()
             except (StoreError, ArchiveError) as error:
                 log.warning("maintenance.failed", reason=str(error))
+            # asyncio.wait_for of Python 3.11 ignores a cancel that comes with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _HOUR_S)
+                async with asyncio.timeout(_HOUR_S):
+                    await self._changed.wait()
 
     async def _prune(self) -> None:
         settings = self._settings

@@ -57,10 +57,19 @@ class SQLiteStore:
         )
 
     @property
-    def _database(self) -> Database:
+    def database(self) -> Database:
+        """The open database, for stores of further tables in the same file.
+
+        Raises:
+            StoreUnavailableError: another process has it open.
+        """
         if self._open_database is None:
             raise StoreUnavailableError("another process has the database open")
         return self._open_database
+
+    @property
+    def _database(self) -> Database:
+        return self.database
 
     async def __aenter__(self) -> Self:
         return self

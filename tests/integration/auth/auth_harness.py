@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 from urllib.parse import urlencode
 
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.conformance.suite.wire_client import HttpResponse, WireClient
+from phoenix_compat.server import main
 from phoenix_compat.server.auth.api_keys import ApiKey
 from phoenix_compat.server.auth.principal import Scope
-from phoenix_compat.server.main import open_app
 from phoenix_compat.server.process.listening import listening
 from phoenix_compat.token import Tokens
 from tests.integration.task_server import settings_for
@@ -60,11 +61,9 @@ async def server(folder: Path, keys: MemoryKeys | None = None, **fields: Any) ->
         **fields,
     }
     settings = settings_for(folder / "data", **given)
-    async with (
-        open_app(settings, api_keys=keys or some_keys()) as app,
-        listening(app, "127.0.0.1", 0) as url,
-    ):
-        yield url
+    with patch.object(main, "_key_lookup", lambda *_: keys or some_keys()):
+        async with main.open_app(settings) as app, listening(app, "127.0.0.1", 0) as url:
+            yield url
 
 
 def phoenix_token(data: Any = "user-17", salt: str = "user socket") -> str:

@@ -21,6 +21,8 @@ from phoenix_compat.server.auth.visibility import Visibility
 from phoenix_compat.server.channel import task_channel
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.http import api
+from phoenix_compat.server.process.settings.rates import RateSettings
+from phoenix_compat.server.rates.rate_limiter import RateLimiter
 from phoenix_compat.socket import SocketHandler
 from phoenix_compat.tasks.model.task import Task
 from tests.integration.api.api_harness import Client
@@ -57,7 +59,7 @@ def user_socket_by_param(*args: Any, **kwargs: Any) -> type[SocketHandler]:
         def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
             del connect_info
             socket.assign(user=params.get("user", "anonymous"))
-            socket.assign(principal=principal(params["owner"], params.get("scopes")))
+            socket.assign(principal=principal(params["owner"], params.get("scopes")), address=None)
             return ok()
 
     return UserSocket
@@ -130,7 +132,13 @@ async def open_owners(
         endpoint = Endpoint()
         feed = TaskFeed(harness.store, endpoint)
         presence = Presence(endpoint) if show_watchers else None
-        handler = user_socket_by_param(feed, harness.worker, presence, visibility)
+        handler = user_socket_by_param(
+            feed,
+            harness.worker,
+            RateLimiter(RateSettings()),
+            presence=presence,
+            visibility=visibility,
+        )
         endpoint.socket("/socket", handler)
         app = web.Application()
         add_task_routes_by_header(

@@ -1,0 +1,94 @@
+"""Carries out commands about API keys: in the running server, or on the data of a stopped one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.control.client import NotListeningError, send_command
+from phoenix_compat.server.control.key_commands import CREATE, key_commands
+from phoenix_compat.server.control.messages import SOCKET_NAME
+from phoenix_compat.server.main import schema_sql
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.tasks.model.errors import StoreInUseError, StoreOpenError
+from phoenix_compat.tasks.store.task_store import TaskStore
+
+WAIT_S: Final = 10.0
+"""How long to wait for a server that has the database but no control socket, as while it starts."""
+_RETRY_S: Final = 0.2
+
+
+async def run_key_command(
+    settings: Settings, command: str, arguments: Mapping[str, object], *, wait_s: float = WAIT_S
+) -> Any:
+    """Carry out one of `key_commands`, and return its result.
+
+    Raises:
+        ControlError: the running server refused or could not do it.
+        PhoenixCompatError: the same, without a server.
+        StoreInUseError: another process uses the database and takes no commands.
+        StoreOpenError: the database cannot be used, or there is none.
+        ConfigError: root would create files that the server could not use.
+    """
+    path = settings.database_path
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + wait_s
+    while True:
+        try:
+            return await send_command(settings.data_dir / SOCKET_NAME, command, arguments)
+        except NotListeningError:
+            pass
+        await asyncio.to_thread(_check_data, path, may_create=command == CREATE)
+        try:
+            store = await TaskStore.open(path, await asyncio.to_thread(schema_sql))
+        except StoreInUseError as error:
+            if loop.time() > deadline_s:
+                reason = (
+                    "another process uses it and takes no commands; if it is a server of an older "
+                    "version, restart or stop it"
+                )
+                raise StoreInUseError(path, reason) from error
+            await asyncio.sleep(_RETRY_S)
+            continue
+        async with store:
+            return await _run(store, command, arguments)
+
+
+async def _run(store: TaskStore, command: str, arguments: Mapping[str, object]) -> Any:
+    keys = KeyStore(store)
+    await keys.start()
+    try:
+        return await key_commands(keys, store)[command](arguments)
+    finally:
+        await keys.stop()
+
+
+def _check_data(database: Path, *, may_create: bool) -> None:
+    """Check who owns the data directory, and that the database exists if it must."""
+    if not may_create and not database.is_file():
+        raise StoreOpenError(
+            database, "the file does not exist; set the data directory with --data-dir"
+        )
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or not database.parent.is_dir():
+        return
+    owner = database.parent.stat().st_uid
+    if owner != 0:
+        raise ConfigError(
+            f"{database.parent} belongs to user {_user_name(owner)}, and files that root creates "
+            "there would stop the server from starting; run this command as that user, for "
+            f"example: runuser -u {_user_name(owner)} -- phoenix-compat keys …"
+        )
+
+
+def _user_name(user: int) -> str:
+    import pwd  # noqa: PLC0415 - missing on Windows
+
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"#{user}"
