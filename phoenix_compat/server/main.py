@@ -16,13 +16,13 @@ from aiohttp import web
 from phoenix_compat.background import BackgroundReport
 from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.emulator import Emulator, EmulatorSettings
-from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.endpoint import Endpoint, LongPollOptions, WebSocketOptions
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.origin import parse_check_origin
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.task_channel import user_socket
-from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.http.api import MAX_BODY_BYTES, add_task_routes
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.host_and_origin import check_origin_of, guarding
 from phoenix_compat.server.http.readiness import ready
@@ -51,6 +51,16 @@ from phoenix_compat.version import __version__
 
 _EMULATOR_TOKEN: Final = "r8_emulator"  # noqa: S105 - the emulator accepts any
 
+_MAX_MESSAGE_BYTES: Final = 64 * 1024
+_MAX_FRAME_HEADER_BYTES: Final = 14
+WEBSOCKET: Final = WebSocketOptions(
+    max_frame_bytes=_MAX_MESSAGE_BYTES + _MAX_FRAME_HEADER_BYTES,
+    max_message_bytes=_MAX_MESSAGE_BYTES,
+    frame_timeout_s=30.0,
+)
+"""Messages of the task channel are short; Phoenix's own limit is 8 MB."""
+LONG_POLL: Final = LongPollOptions(max_body_bytes=MAX_BODY_BYTES)
+
 _INDEX: Final = """phoenix_compat {version}
 
 POST /api/tasks          {{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}
@@ -64,12 +74,14 @@ async def open_app(
     settings: Settings,
     options: WorkerOptions | None = None,
     worker_process: WorkerProcess | None = None,
+    websocket: WebSocketOptions = WEBSOCKET,
 ) -> AsyncIterator[web.Application]:
     """Open the whole server, or one process of it, ready to run; closed at the end of the block.
 
     Args:
         options: the worker's options; None takes them from the settings.
         worker_process: this process's place among several; None if it is the only one.
+        websocket: the bounds of websockets.
 
     Raises:
         ConfigError: a setting turned out to be wrong when it was used.
@@ -124,6 +136,7 @@ async def open_app(
             settings.max_connections,
             concurrency=settings.concurrency,
             processes=1 if worker_process is None else worker_process.size,
+            per_address=settings.max_connections_per_address,
         )
         app[BACKGROUND] = background
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
@@ -146,7 +159,9 @@ async def open_app(
         _add_webhooks(app, settings, worker, provider)
         _add_status_routes(app, cluster, worker, store, worker_process)
         handler = user_socket(feed, feed if isinstance(feed, SharedFeed) else worker, presence)
-        endpoint.socket("/socket", handler, longpoll=True, auth_token=True)
+        endpoint.socket(
+            "/socket", handler, websocket=websocket, longpoll=LONG_POLL, auth_token=True
+        )
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
         yield app
 
