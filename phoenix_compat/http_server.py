@@ -157,9 +157,10 @@ class ClientHandler(web.RequestHandler):
         """Put a refusal in the place of each new request whose head is too long."""
         for place in range(max(-count, -len(self._messages)), 0):
             message, _ = self._messages[place]
-            headers = () if isinstance(message, _ErrInfo) else message.raw_headers
-            size = sum(len(name) + len(value) for name, value in headers)
-            if size > self._watch.bounds.max_head_bytes:
+            if isinstance(message, _ErrInfo):
+                continue
+            size = sum(len(name) + len(value) for name, value in message.raw_headers)
+            if size + len(message.path) > self._watch.bounds.max_head_bytes:
                 self._watch.counters.large_heads += 1
                 self._messages[place] = (_error_info(_TOO_LARGE), EMPTY_PAYLOAD)
 

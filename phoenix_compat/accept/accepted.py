@@ -20,7 +20,8 @@ class AcceptedSocket(socket.socket):
 
     Attributes:
         on_close: called when the descriptor is closed; None when it was called.
-        peer_address: the client's IP address; None for a Unix socket.
+        peer_address: the client's IP address, until the connection is admitted; None for a Unix
+            socket.
     """
 
     __slots__ = ("family", "on_close", "peer_address")

@@ -87,6 +87,7 @@ class Connections:
     def admit(self, accepted: AcceptedSocket) -> bool:
         """Count a connection, unless there are as many from its address as there may be."""
         address, most = accepted.peer_address, self.max_per_address
+        accepted.peer_address = None  # a websocket keeps this object, and need not keep the text
         if most is not None and address is not None and not self._is_uncounted(address):
             client = client_of(address)
             count = self._open_by_client.get(client, 0)

@@ -24,4 +24,5 @@ async def read_body(request: web.Request, max_bytes: int) -> bytes:
         raise ProblemError(400, "bad-request", "The body is broken.") from error
     except TimeoutError as error:
         detail = "The body did not arrive in time; send it without pauses."
-        raise ProblemError(408, "request-timeout", detail) from error
+        headers = {"Connection": "close"}
+        raise ProblemError(408, "request-timeout", detail, headers=headers) from error

@@ -10,20 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from phoenix_compat.accept.request_deadlines import HttpBounds
-from phoenix_compat.server.main import WEBSOCKET, open_app
-from phoenix_compat.server.process.connection_limit import HTTP_BOUNDS
-from phoenix_compat.server.process.listening import listening
 from tests.attack import __main__ as command
 from tests.attack.registry import ATTACKS, Attack, Finding
 from tests.attack.slow import deaf_clients, slow_crowd
 from tests.attack.target import LATE_S, Target, own_target
 from tests.integration.hardening.crowd import many_descriptors
-from tests.integration.task_server import Client, settings_for
+from tests.integration.hardening.hurried import BOUNDS, FRAME_S, hurried
+from tests.integration.task_server import Client
 from tests.patience import factor, patient
 
-BOUNDS = HttpBounds(head_s=1.0, body_s=1.5, idle_s=2.0, send_s=1.5, tick_s=0.1)
-FRAME_S = 1.5
 SLACK_S = 2.0
 CROWD = 200
 NOT_MENDED = {"webhook signatures"}
@@ -35,16 +30,6 @@ pytestmark = pytest.mark.timeout(120)
 def descriptors() -> Iterator[None]:
     with many_descriptors():
         yield
-
-
-@asynccontextmanager
-async def hurried(folder: Path) -> AsyncIterator[Target]:
-    """A task server in this process, with short bounds."""
-    websocket = replace(WEBSOCKET, frame_timeout_s=FRAME_S)
-    async with open_app(settings_for(folder), websocket=websocket) as app:
-        app[HTTP_BOUNDS] = BOUNDS
-        async with listening(app, "127.0.0.1", 0) as url:
-            yield Target(url, folder, late_s=patient(LATE_S))
 
 
 async def failures(folder: Path, attacks: Iterable[Attack]) -> list[str]:
