@@ -30,7 +30,7 @@ async def deep_json(target: Target) -> Finding:
 
     async def over_websocket(version: str) -> None:
         for frame in [*frames(version, "array"), *frames(version, "map", 20_000)] * _ROUNDS:
-            wire = await PhoenixWire.open(target.url, version)
+            wire = await PhoenixWire.open(target.url, version, target.credentials)
             await wire.send_text(frame)
             answer = await wire.recv_frame()
             assert answer.opcode == Opcode.TEXT or answer.close_code in {1009, 1011}, answer

@@ -55,6 +55,11 @@ class Target:
         """A Host header that the server answers to."""
         return b"Host: " + urlsplit(self.url).netloc.encode() + b"\r\n"
 
+    @property
+    def credentials(self) -> list[tuple[str, str]]:
+        """The headers of a websocket handshake that is to be let in."""
+        return [] if self.authorization is None else [("Authorization", self.authorization)]
+
     def request(self, method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
         """The bytes of a valid request that closes its connection."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {urlsplit(self.url).netloc}", *headers]
