@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from tests.patience import patient
 BOUNDS = HttpBounds(
     head_s=0.5, body_s=0.7, idle_s=1.0, send_s=0.9, body_bytes_per_s=10_000, tick_s=0.05
 )
+CALM = replace(BOUNDS, head_s=2.0, idle_s=2.0, send_s=2.0)
+"""For clients that go on: a busy machine may stop them for a while."""
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
 GET = HEAD + b"\r\n"
 POST = b"POST /length HTTP/1.1\r\nHost: a\r\n"
@@ -148,14 +150,14 @@ async def test_an_idle_connection_is_closed(server: Served) -> None:
     assert server.counters == BoundCounters(idle_closed=1)
 
 
-async def test_a_client_that_asks_again_in_time_stays(server: Served) -> None:
+async def test_a_client_that_asks_again_in_time_stays() -> None:
     """Each request has its own time, on one connection for longer than all bounds."""
     requests = [GET[:9], GET[9:]] * 12
-
-    ended = await server.drip(b"", requests, BOUNDS.head_s / 3)
+    async with served(CALM) as server:
+        ended = await server.drip(b"", requests, CALM.head_s / 10)
 
     assert ended.received.count(b"HTTP/1.1 200") == 12
-    assert ended.lasted_s > 24 * BOUNDS.head_s / 3
+    assert ended.lasted_s > 2 * CALM.head_s
     assert server.counters == BoundCounters(idle_closed=1)
 
 
@@ -236,7 +238,7 @@ async def test_a_head_has_a_limit(server: Served, end: bytes) -> None:
 
 async def test_requests_that_fill_a_packet_are_no_large_head(server: Served) -> None:
     """Many small ones at once are answered, each by itself."""
-    many = 4_000
+    many = 10_000  # more than is received at once
 
     ended = await server.drip(GET * many)
 
@@ -285,18 +287,18 @@ async def test_an_answer_that_nobody_takes_is_dropped(tmp_path: Path, request_: 
 
 @pytest.mark.parametrize("path", ["/big", "/file"])
 async def test_a_slow_download_goes_on(tmp_path: Path, path: str) -> None:
-    """It takes several times the bound, with a little at a time."""
+    """It takes more than twice the bound, with a little at a time."""
     file = tmp_path / "big"
     file.write_bytes(b"x" * BIG_BYTES)
-    async with served(BOUNDS, file) as server:
+    async with served(CALM, file) as server:
         begun_s = time.monotonic()
         client = deaf_client(server.address, f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         client.setblocking(False)
         loop = asyncio.get_running_loop()
         received = 0
-        while time.monotonic() - begun_s < 4 * BOUNDS.send_s:
+        while time.monotonic() - begun_s < 2.5 * CALM.send_s:
             received += len(await loop.sock_recv(client, 30_000))
-            await asyncio.sleep(BOUNDS.send_s / 12)
+            await asyncio.sleep(CALM.send_s / 25)
         while received < BIG_BYTES:
             async with asyncio.timeout(patient(5.0)):
                 data = await loop.sock_recv(client, 2_000_000)
