@@ -12,7 +12,7 @@ ARGS ?=
 BENCH ?= ../shared/bench
 PARALLEL ?= -n 2 --dist loadfile
 
-.PHONY: help run demo test check lint types imports docs unit interop-client faults bench \
+.PHONY: help run demo test check lint types imports docs unit interop-client faults attack bench \
 	binary release test-packaging clean
 
 help: ## List the targets.
@@ -87,6 +87,9 @@ $(VENV)/bin/python:
 
 faults: $(VENV)/.dev ## Kill the server 200 times and count lost tasks (five minutes).
 	$(BIN)/python -m tests.faults.kills $(ARGS)
+
+attack: $(VENV)/.dev ## Attack a server with raw sockets and say what holds (ARGS="--url URL" for a running one).
+	$(BIN)/python -m tests.attack $(ARGS)
 
 bench: $(VENV)/.dev ## Measure the speed (BENCH= the folder of phxload.c and wslimit.c).
 	$(BIN)/python -m tests.benchmarks --bench $(BENCH) $(ARGS)

@@ -2,17 +2,28 @@
 
 Unreadable requests and clients that disconnect are normal. Each costs one debug line and a short
 response that does not name the server's software; aiohttp itself logs a traceback for each.
-Bodies are passed on as received: nothing is decompressed.
+Bodies are passed on as received: nothing is decompressed. Heads, bodies and the taking of answers
+have deadlines; see `accept.request_deadlines`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import _ErrInfo
 
+from phoenix_compat.accept.request_deadlines import (
+    BoundCounters,
+    HttpBounds,
+    RequestDeadlines,
+    Watch,
+)
 from phoenix_compat.bounded import plain
 
 log = logging.getLogger(__name__)
@@ -26,17 +37,46 @@ SAFE_HEADERS: Final = {
 """For every response that is not a page: a browser must not show it as one, nor in one."""
 _MAX_REASON_CHARS: Final = 120
 _UNENCODED: Final = frozenset({"", "identity"})
+_HEAD_END: Final = b"\r\n\r\n"
+_OWN_STATUSES: Final = frozenset({408, 431})
+
+
+class BodyTooSlowError(web.RequestPayloadError):
+    """The body of a request was not complete in time."""
+
+    def __init__(self) -> None:
+        super().__init__("the body did not arrive in time")
 
 
 class AppRunner(web.AppRunner):
-    """Like aiohttp's AppRunner, but serves each connection with a `ClientHandler`."""
+    """Like aiohttp's AppRunner, but serves each connection with a `ClientHandler`.
 
-    def __init__(self, app: web.Application, **options: Any) -> None:
-        super().__init__(app, **{"access_log": None, "auto_decompress": False, **options})
+    Args:
+        bounds: what clients may take their time for.
+        counters: counts how often they took too long.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        bounds: HttpBounds | None = None,
+        counters: BoundCounters | None = None,
+        **options: Any,
+    ) -> None:
+        self._bounds = bounds or HttpBounds()
+        self.counters = counters or BoundCounters()
+        defaults = {
+            "access_log": None,
+            "auto_decompress": False,
+            "keepalive_timeout": self._bounds.idle_s,
+        }
+        super().__init__(app, **{**defaults, **options})
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         return _Server(
+            Watch(self._bounds, self.counters),
             server.request_handler,
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
@@ -46,14 +86,136 @@ class AppRunner(web.AppRunner):
 
 
 class _Server(web.Server):
+    def __init__(self, watch: Watch, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.watch = watch
+
     def __call__(self) -> web.RequestHandler:
         return ClientHandler(self, loop=self._loop, **self._kwargs)
 
 
 class ClientHandler(web.RequestHandler):
-    """The protocol of one HTTP connection."""
+    """The protocol of one HTTP connection.
 
-    __slots__ = ()
+    Much of what it needs to know of the requests has no public name in aiohttp.
+    """
+
+    __slots__ = ("_deadlines", "_is_refused", "_watch")
+
+    def __init__(self, manager: _Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._watch = manager.watch
+        self._deadlines: RequestDeadlines | None = None
+        self._is_refused = False
+
+    # Deadlines.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._deadlines = RequestDeadlines(self._watch, self, transport, self._loop.time)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the deadlines; a websocket has its own."""
+        if self._deadlines is not None:
+            self._deadlines.lost()
+            self._deadlines = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Notice where heads and bodies begin and end."""
+        deadlines = self._deadlines
+        if self._is_refused or deadlines is None:
+            return
+        count = self._request_count
+        was_in_body = deadlines.is_in_body()
+        super().data_received(data)
+        if self._request_count != count:
+            self._requests_came(deadlines, self._request_count - count, data)
+        elif (
+            data
+            and not (was_in_body or self._is_holding_back)
+            and deadlines.head_goes_on(len(data))
+        ):
+            self._refuse(_TOO_LARGE)
+
+    def _requests_came(self, deadlines: RequestDeadlines, count: int, data: bytes) -> None:
+        if deadlines.may_be_large(len(data)):
+            self._check_sizes(count)
+        deadlines.head_complete()
+        body = self._messages[-1][1]
+        if not body.is_eof():
+            deadlines.body_begins(body)
+        elif (
+            data
+            and body is EMPTY_PAYLOAD
+            and not self._is_holding_back
+            and not data.endswith(_HEAD_END)
+        ):
+            deadlines.head_goes_on(0)  # a part of the next request has come with this one
+
+    @property
+    def _is_holding_back(self) -> bool:
+        """Whether what comes is not parsed now: too many requests wait, or none is expected."""
+        return self._buffer_paused or self._upgraded or self._force_close or self._close
+
+    def _check_sizes(self, count: int) -> None:
+        """Put a refusal in the place of each new request whose head is too long."""
+        for place in range(max(-count, -len(self._messages)), 0):
+            message, _ = self._messages[place]
+            if isinstance(message, _ErrInfo):
+                continue
+            size = sum(len(name) + len(value) for name, value in message.raw_headers)
+            if size + len(message.path) > self._watch.bounds.max_head_bytes:
+                self._watch.counters.large_heads += 1
+                self._messages[place] = (_error_info(_TOO_LARGE), EMPTY_PAYLOAD)
+
+    def _refuse(self, error: HttpProcessingError) -> None:
+        """Answer an unfinished head, after the requests before it, and read nothing more."""
+        self._is_refused = True
+        self._request_count += 1
+        self._messages.append((_error_info(error), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _handle_request(
+        self, request: web.BaseRequest, *args: Any, **kwargs: Any
+    ) -> tuple[web.StreamResponse, bool]:
+        if self._messages:
+            # Since Python 3.12 a request may be answered without a turn of the event loop. Let
+            # other connections have theirs between the requests that are pipelined on this one.
+            await asyncio.sleep(0)
+        return await super()._handle_request(request, *args, **kwargs)
+
+    def pause_writing(self) -> None:
+        """See whether the client takes what it is sent."""
+        super().pause_writing()
+        if self._deadlines is not None:
+            self._deadlines.writing_paused()
+
+    def _process_keepalive(self) -> None:
+        was_closed = self._force_close
+        super()._process_keepalive()
+        if self._force_close and not was_closed:
+            self._watch.counters.idle_closed += 1
+
+    @property
+    def is_reading_paused(self) -> bool:
+        """See request_deadlines.HttpConnection."""
+        return self._reading_paused or self._buffer_paused
+
+    def head_is_late(self, *, has_begun: bool) -> None:
+        """See request_deadlines.HttpConnection."""
+        if has_begun:
+            self._refuse(_TOO_LATE)
+        else:
+            self.force_close()
+
+    def body_is_late(self, body: StreamReader) -> None:
+        """See request_deadlines.HttpConnection."""
+        body.set_exception(BodyTooSlowError())
+
+    # Errors.
 
     def handle_error(
         self,
@@ -80,6 +242,14 @@ class ClientHandler(web.RequestHandler):
             log.debug("http.body_broken: %s", type(error).__name__)
             return
         super().log_exception(*args, **kw)
+
+
+_TOO_LARGE: Final = HttpProcessingError(code=431, message="the request's head is too long")
+_TOO_LATE: Final = HttpProcessingError(code=408, message="the request did not arrive in time")
+
+
+def _error_info(error: HttpProcessingError) -> _ErrInfo:
+    return _ErrInfo(status=error.code, exc=error, message=error.message)
 
 
 def is_client_error(request: web.BaseRequest, error: BaseException) -> bool:
@@ -127,10 +297,21 @@ def _log_refused(request: web.BaseRequest, error: BaseException) -> None:
 
 
 def _bad_request(error: BaseException) -> web.Response:
-    response = web.Response(status=400, text=f"400 Bad Request: {_reason(error)}\n")
+    status = HTTPStatus(_status(error))
+    response = web.Response(
+        status=status, text=f"{status.value} {status.phrase}: {_reason(error)}\n"
+    )
     response.headers.update({hdrs.SERVER: SERVER_NAME, **SAFE_HEADERS})
     response.force_close()
     return response
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, BodyTooSlowError):
+        return 408
+    if isinstance(error, HttpProcessingError) and error.code in _OWN_STATUSES:
+        return error.code
+    return 400
 
 
 def _reason(error: BaseException) -> str:
@@ -138,6 +319,8 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, HttpProcessingError):
         first, _, _ = error.message.partition("\n")
         return plain(first.rstrip(":"), _MAX_REASON_CHARS) or "the request cannot be read"
+    if isinstance(error, BodyTooSlowError):
+        return str(error)
     if isinstance(error, web.RequestPayloadError):
         return "the body is broken"
     if isinstance(error, UnicodeEncodeError):

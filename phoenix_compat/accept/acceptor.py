@@ -98,14 +98,14 @@ class Acceptor:
                 self._cannot_accept(accept, error)
                 return
             self._pause_s = FIRST_PAUSE_S
-            if connections.is_full:
-                self._overflow.take(accepted)
-                over_cap += 1
-                if over_cap >= OVER_CAP_PER_TURN:
-                    return
-            else:
-                connections.open += 1
+            is_full = connections.is_full
+            if not is_full and connections.admit(accepted):
                 self._hand_over(accepted)
+                continue
+            self._overflow.take(accepted, is_for_address=not is_full)
+            over_cap += 1
+            if over_cap >= OVER_CAP_PER_TURN:
+                return
 
     def _hand_over(
         self, accepted: AcceptedSocket, received: bytes = b""

@@ -25,9 +25,16 @@ RETRY_AFTER_S: Final = 5
 _RECEIVE_BYTES: Final = 4096
 _HEAD_END: Final = b"\r\n\r\n"
 _PROBLEM: Final = (
-    b'{"type": "urn:phoenix-compat:problem:too-many-connections", "title": "Service Unavailable", '
-    b'"status": 503, "detail": "This server has as many connections as it may have; try again '
-    b'later. Its operator can raise max_connections and the limit of open files."}'
+    '{"type": "urn:phoenix-compat:problem:too-many-connections", "title": "Service Unavailable", '
+    '"status": 503, "detail": "%s"}'
+)
+_SERVER_IS_FULL: Final = (
+    "This server has as many connections as it may have; try again later. Its operator can raise "
+    "max_connections and the limit of open files."
+)
+_ADDRESS_IS_FULL: Final = (
+    "This server has as many connections from your address as it may have; close some. Its "
+    "operator can raise max_connections_per_address, or name a proxy in trusted_proxies."
 )
 
 HandOver: TypeAlias = Callable[[AcceptedSocket, bytes], "asyncio.Task[asyncio.Transport | None]"]
@@ -53,11 +60,15 @@ class Overflow:
         """How many there are now."""
         return len(self._visits)
 
-    def take(self, accepted: AcceptedSocket) -> None:
-        """Look after one more connection."""
+    def take(self, accepted: AcceptedSocket, *, is_for_address: bool = False) -> None:
+        """Look after one more connection.
+
+        Args:
+            is_for_address: whether it is too many for its address, not for the server.
+        """
         if len(self._visits) >= MAX_VISITS:
             self.close_oldest()
-        visit = _Visit(self, accepted)
+        visit = _Visit(self, accepted, is_for_address=is_for_address)
         self._visits[visit] = None
         visit.begin()
 
@@ -88,14 +99,26 @@ class Overflow:
 class _Visit:
     """One connection beyond the limit."""
 
-    __slots__ = ("_head", "_is_refused", "_loop", "_room", "_socket", "_task", "_timer")
+    __slots__ = (
+        "_head",
+        "_is_for_address",
+        "_is_refused",
+        "_loop",
+        "_room",
+        "_socket",
+        "_task",
+        "_timer",
+    )
 
-    def __init__(self, room: Overflow, accepted: AcceptedSocket) -> None:
+    def __init__(
+        self, room: Overflow, accepted: AcceptedSocket, *, is_for_address: bool = False
+    ) -> None:
         accepted.on_close = self._gone  # it is not among those that are counted as open
         self._room = room
         self._socket = accepted
         self._loop = asyncio.get_running_loop()
         self._head = b""
+        self._is_for_address = is_for_address
         self._is_refused = False
         self._task: asyncio.Task[asyncio.Transport | None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -145,9 +168,11 @@ class _Visit:
         if self._is_refused:
             return
         self._is_refused = True
-        self._room.connections.refused()
+        self._room.connections.refused(is_for_address=self._is_for_address)
+        detail = _ADDRESS_IS_FULL if self._is_for_address else _SERVER_IS_FULL
+        is_head_only = self._head.startswith(b"HEAD ")
         try:
-            self._socket.send(_refusal(is_head_only=self._head.startswith(b"HEAD ")))
+            self._socket.send(_refusal(detail, is_head_only=is_head_only))
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
             self.end()
@@ -164,7 +189,7 @@ class _Visit:
             if self._socket.fileno() != -1:
                 self._stop_reading()
                 if not self._is_refused:
-                    self._room.connections.refused()
+                    self._room.connections.refused(is_for_address=self._is_for_address)
                     self._is_refused = True
                 self._socket.close()
         elif not self._task.done():
@@ -183,11 +208,12 @@ class _Visit:
         self._room.gone(self)
 
 
-def _refusal(*, is_head_only: bool) -> bytes:
+def _refusal(detail: str, *, is_head_only: bool) -> bytes:
+    body = (_PROBLEM % detail).encode()
     head = (
         "HTTP/1.1 503 Service Unavailable\r\n"
         "Content-Type: application/problem+json\r\n"
-        f"Content-Length: {len(_PROBLEM)}\r\n"
+        f"Content-Length: {len(body)}\r\n"
         f"Retry-After: {RETRY_AFTER_S}\r\n"
         "Connection: close\r\n"
         f"Date: {formatdate(usegmt=True)}\r\n"
@@ -196,4 +222,4 @@ def _refusal(*, is_head_only: bool) -> bytes:
         "Referrer-Policy: no-referrer\r\n"
         "X-Content-Type-Options: nosniff\r\n\r\n"
     ).encode()
-    return head if is_head_only else head + _PROBLEM
+    return head if is_head_only else head + body

@@ -41,6 +41,10 @@ class WebSocketOptions(TransportOptions):
         max_frame_bytes: the limit for one frame with its header; a longer one is closed with 1009.
         max_message_bytes: the limit for all fragments of one message together; more is closed with
             1009.
+        frame_timeout_s: a frame or a fragmented message that has begun must be complete within this
+            time, or the client is closed with 1002; frames between the fragments do not extend it.
+            None, as in Phoenix, is no limit: a client that sends a byte now and then may take as
+            long as it likes. Set it where clients are not trusted.
         subprotocols: the names to choose from; None ignores what clients offer.
         error_handler: turns the reason of an `error(reason)` from `connect` into an HTTP response.
             It gets aiohttp's request and the reason, and returns an aiohttp response. None sends an
@@ -54,6 +58,7 @@ class WebSocketOptions(TransportOptions):
     timeout_s: float = 60.0
     max_frame_bytes: int = 10_000_000
     max_message_bytes: int = 8_000_000
+    frame_timeout_s: float | None = None
     subprotocols: Sequence[str] | None = None
     error_handler: Callable[[Any, Any], Any] | None = None
 

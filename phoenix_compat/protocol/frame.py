@@ -8,7 +8,7 @@ The close codes that a Phoenix server sends, and whether phoenix.js reconnects:
     code   reason                                                   client reconnects?
     1000   reply to the client's own close frame                    no
     1001   `disconnect` broadcast on the socket's id                yes
-    1002   protocol error, or idle for longer than the timeout      yes
+    1002   protocol error, or a timeout: idle, or a frame's         yes
     1007   text that is not UTF-8                                   yes
     1009   frame or message too large                               yes
     1011   undecodable message, or a reply that cannot be encoded   yes

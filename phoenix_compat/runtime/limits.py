@@ -14,16 +14,20 @@ class Limits:
         max_mailbox_messages: messages waiting for one channel; one more ends the channel.
         max_outbox_bytes: unsent bytes for a slow client; if there are more, the connection is
             closed with 1013.
+        send_timeout_s: a websocket client that takes nothing of its unsent bytes for this time is
+            closed with 1013. A slow client that goes on reading is not.
         join_timeout_s: how long `join` may take; after that the reply is "join crashed".
         close_timeout_s: how long a client may take to complete the closing handshake.
         shutdown_timeout_s: how long callbacks may take to end when the server stops.
 
-    Differs from Phoenix: the mailbox, the outbox and the join are unbounded there.
+    Differs from Phoenix: the mailbox, the outbox and the join are unbounded there. A client that
+    takes nothing for as long as `send_timeout_s` is dropped there without a close frame.
     """
 
     max_channels_per_transport: int = 100
     max_mailbox_messages: int = 1_000
     max_outbox_bytes: int = 4 * 1024 * 1024
+    send_timeout_s: float = 30.0
     join_timeout_s: float = 60.0
     close_timeout_s: float = 5.0
     shutdown_timeout_s: float = 10.0
@@ -36,7 +40,9 @@ class Counters:
     Attributes:
         sockets_connected: accepted connections.
         sockets_closed: ended connections, for whatever reason.
-        slow_clients_closed: connections closed because the outbox was full.
+        slow_clients_closed: connections closed because the outbox was full, or because the client
+            took nothing of it for too long.
+        frames_timed_out: connections closed because a frame or message was not complete in time.
         frames_replaced: frames that a slow client did not get because a newer one replaced them.
         joins_timed_out: joins that took longer than `join_timeout_s`.
         mailboxes_overflowed: channels ended because their mailbox was full.
@@ -46,6 +52,7 @@ class Counters:
     sockets_connected: int = 0
     sockets_closed: int = 0
     slow_clients_closed: int = 0
+    frames_timed_out: int = 0
     frames_replaced: int = 0
     joins_timed_out: int = 0
     mailboxes_overflowed: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -33,7 +33,7 @@ from phoenix_compat.server.channel.task_channel import user_socket
 from phoenix_compat.server.control.control_socket import ControlSocket
 from phoenix_compat.server.control.key_commands import key_commands
 from phoenix_compat.server.control.messages import SOCKET_NAME
-from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.http.api import MAX_BODY_BYTES, add_task_routes
 from phoenix_compat.server.http.authentication import AUTHENTICATOR, authenticating_requests
 from phoenix_compat.server.http.cors import CrossOrigin
 from phoenix_compat.server.http.files import add_file_routes
@@ -69,6 +69,16 @@ from phoenix_compat.tasks.worker.worker import Worker
 from phoenix_compat.transports.aiohttp import mount
 from phoenix_compat.version import __version__
 
+_MAX_MESSAGE_BYTES: Final = 64 * 1024
+_MAX_FRAME_HEADER_BYTES: Final = 14
+WEBSOCKET: Final = WebSocketOptions(
+    max_frame_bytes=_MAX_MESSAGE_BYTES + _MAX_FRAME_HEADER_BYTES,
+    max_message_bytes=_MAX_MESSAGE_BYTES,
+    frame_timeout_s=30.0,
+)
+"""Messages of the task channel are short; Phoenix's own limit is 8 MB."""
+LONG_POLL: Final = LongPollOptions(max_body_bytes=MAX_BODY_BYTES)
+
 _INDEX: Final = """phoenix_compat {version}
 
 POST /api/tasks          {{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}
@@ -82,12 +92,14 @@ async def open_app(  # noqa: PLR0915 - being taken apart
     settings: Settings,
     options: WorkerOptions | None = None,
     worker_process: WorkerProcess | None = None,
+    websocket: WebSocketOptions = WEBSOCKET,
 ) -> AsyncIterator[web.Application]:
     """Open the whole server, or one process of it, ready to run; closed at the end of the block.
 
     Args:
         options: the worker's options; None takes them from the settings.
         worker_process: this process's place among several; None if it is the only one.
+        websocket: the bounds of websockets.
 
     Raises:
         ConfigError: a setting turned out to be wrong when it was used.
@@ -167,6 +179,7 @@ async def open_app(  # noqa: PLR0915 - being taken apart
             settings.max_connections,
             concurrency=settings.concurrency,
             processes=1 if worker_process is None else worker_process.size,
+            per_address=settings.max_connections_per_address,
         )
         app[BACKGROUND] = background
         app[AUTHENTICATOR] = authenticator
@@ -217,7 +230,7 @@ async def open_app(  # noqa: PLR0915 - being taken apart
             visibility=settings.task_visibility,
             authentication=authentication,
         )
-        _add_socket(endpoint, handler, authentication.header_names)
+        _add_socket(endpoint, handler, authentication.header_names, websocket)
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
         yield app
 
@@ -256,7 +269,12 @@ def _guards(settings: Settings, cross_origin: CrossOrigin, *, has_peers: bool) -
     return guards
 
 
-def _add_socket(endpoint: Endpoint, handler: type[SocketHandler], headers: tuple[str, ...]) -> None:
+def _add_socket(
+    endpoint: Endpoint,
+    handler: type[SocketHandler],
+    headers: tuple[str, ...],
+    websocket: WebSocketOptions,
+) -> None:
     """Serve `/socket` over both transports.
 
     Args:
@@ -265,8 +283,8 @@ def _add_socket(endpoint: Endpoint, handler: type[SocketHandler], headers: tuple
     endpoint.socket(
         "/socket",
         handler,
-        websocket=WebSocketOptions(headers=headers),
-        longpoll=LongPollOptions(headers=headers),
+        websocket=replace(websocket, headers=headers),
+        longpoll=replace(LONG_POLL, headers=headers),
         auth_token=True,
     )
 

@@ -21,7 +21,11 @@ from phoenix_compat.cluster.worker_process import SupervisorLink
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.extras import is_installed, missing_extra
 from phoenix_compat.http_server import AppRunner
-from phoenix_compat.server.process.connection_limit import CONNECTIONS, allowed_connections
+from phoenix_compat.server.process.connection_limit import (
+    CONNECTIONS,
+    HTTP_BOUNDS,
+    allowed_connections,
+)
 from phoenix_compat.server.process.systemd import ServiceManager
 
 _HEALTH_PATH: Final = "/healthz"
@@ -53,7 +57,13 @@ async def listening(
     processes = 1 if worker_process is None else worker_process.size
     connections = app.get(CONNECTIONS) or Connections(allowed_connections(processes=processes))
     # Timeouts of a minute find silent clients long before TCP's keep-alive of two hours.
-    runner = AppRunner(app, shutdown_timeout=_SHUTDOWN_S, tcp_keepalive=False)
+    runner = AppRunner(
+        app,
+        bounds=app.get(HTTP_BOUNDS),
+        counters=connections.bounds,
+        shutdown_timeout=_SHUTDOWN_S,
+        tcp_keepalive=False,
+    )
     await runner.setup()
     try:
         async with AsyncExitStack() as stack:

@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import web
 
 from phoenix_compat.errors import PhoenixCompatError
+from phoenix_compat.http_server import BodyTooSlowError
 
 
 class BodyTooLargeError(PhoenixCompatError):
@@ -37,7 +38,7 @@ async def read_body(
     Raises:
         BodyTooLargeError: the body is longer than `max_bytes`.
         BodyBrokenError: the body cannot be read.
-        TimeoutError: the body was not complete within `timeout_s`.
+        TimeoutError: the body was not complete within `timeout_s`, or within the server's bound.
     """
     body = bytearray()
     try:
@@ -46,6 +47,8 @@ async def read_body(
                 body += chunk
                 if len(body) > max_bytes:
                     raise BodyTooLargeError(max_bytes)
+    except BodyTooSlowError as error:
+        raise TimeoutError(str(error)) from error
     except web.RequestPayloadError as error:
         raise BodyBrokenError("the body of the request is broken") from error
     return bytes(body)

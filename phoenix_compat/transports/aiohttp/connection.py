@@ -21,7 +21,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from aiohttp._websocket.helpers import websocket_mask  # the C routine; aiohttp exports it nowhere
 
@@ -52,6 +52,7 @@ from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.socket_server import Route, SocketServer
 from phoenix_compat.runtime.wire import WebSocketWire
 from phoenix_compat.socket import Socket
+from phoenix_compat.transports.aiohttp.slow_clients import SlowReaders, SlowSenders
 from phoenix_compat.transports.aiohttp.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class Hub(Protocol):
     view: memoryview
     short_frame_bytes: int
     sweeps: int
+    slow_senders: SlowSenders
+    slow_readers: SlowReaders
 
     def connection_ended(self, connection: WebSocketConnection) -> None:
         """Remove the connection."""
@@ -167,6 +170,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def _consume(self, buffer: bytearray, end: int) -> None:
         """Handle every complete frame of `buffer[:end]`, and keep the rest."""
+        message = self._assembler
         start = 0
         try:
             while self._is_reading:
@@ -182,6 +186,30 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         except (RemoteProtocolError, EncodeError) as error:
             self._fail(error)
         self._keep(buffer, start, end)
+        if self._hub.slow_senders.timeout_s is not None:
+            self._watch_sender(
+                is_new=start > 0 and (message is None or message is not self._assembler)
+            )
+
+    def _watch_sender(self, *, is_new: bool) -> None:
+        """Give what has begun its time to be complete.
+
+        Args:
+            is_new: whether it has begun with the bytes that were just received. A message goes on
+                although complete frames, and control frames between them, were received.
+        """
+        slow_senders = self._hub.slow_senders
+        is_incomplete = self._assembler is not None or self._partial is not None
+        if not is_incomplete or self._state != _OPEN or self._server.is_blocked:
+            slow_senders.remove(self)
+        elif is_new or self not in slow_senders:
+            slow_senders.add(self)
+
+    def frame_timed_out(self) -> None:
+        """Close a client that does not complete what it has begun to send."""
+        self._hub.endpoint.counters.frames_timed_out += 1
+        log.info("closing a connection with 1002: a frame or message was not complete in time")
+        self.close(CLOSE_PROTOCOL_ERROR, ("shutdown", "timeout"))
 
     def _fail(self, error: RemoteProtocolError | EncodeError) -> None:
         """Close because the client violated the protocol, or a reply cannot be encoded."""
@@ -291,6 +319,11 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self.close(CLOSE_PROTOCOL_ERROR, ("shutdown", "timeout"))
 
     @property
+    def socket(self) -> Any:
+        """The socket, or what the transport shows of it."""
+        return self._stream.socket
+
+    @property
     def joined_topics(self) -> int:
         """How many channels are joined."""
         return self._server.joined_topics
@@ -317,6 +350,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     def notify_when_writable(self) -> None:
         """Have `resume_writing` called when the socket is writable."""
         self._stream.notify_when_writable()
+        self._hub.slow_readers.add(self)
 
     def broken(self, error: OSError) -> None:
         """Abort a connection that cannot be written to."""
@@ -325,16 +359,20 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def overflowed(self) -> None:
         """Close a client that is too slow; not now, because a fanout is being written."""
+        asyncio.get_running_loop().call_soon(self.close_slow)
+
+    def close_slow(self) -> None:
+        """Close a client that is too slow."""
         self._hub.endpoint.counters.slow_clients_closed += 1
-        asyncio.get_running_loop().call_soon(
-            self.close, CLOSE_TRY_AGAIN_LATER, ("shutdown", "slow")
-        )
+        self.close(CLOSE_TRY_AGAIN_LATER, ("shutdown", "slow"))
 
     # asyncio.BaseProtocol.
 
     def resume_writing(self) -> None:
         """Write the backlog."""
         self._outbox.resume()
+        if not self._outbox.is_slow:
+            self._hub.slow_readers.remove(self)
 
     def eof_received(self) -> None:
         """Write what is unsent; after that the stream closes the connection."""

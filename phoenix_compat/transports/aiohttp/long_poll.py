@@ -256,6 +256,8 @@ class LongPollHub:
             body = await read_body(request, self.options.max_body_bytes)
         except BodyTooLargeError:
             return _with_cors(refusal(400))
+        except TimeoutError:  # as Bandit responds
+            return _with_cors(close_after(request, refusal(408)))
         except BodyBrokenError:
             return _with_cors(close_after(request, refusal(415 if is_refused else 400)))
         return _with_cors(refusal(415)) if is_refused else body

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Stream(Protocol):
     """A TCP connection."""
+
+    @property
+    def socket(self) -> Any:
+        """The socket, or what the transport shows of it."""
 
     @property
     def send(self) -> Callable[[bytes], int]:
@@ -72,6 +76,11 @@ class LoopStream:
     def __init__(self, transport: asyncio.Transport) -> None:
         transport.set_write_buffer_limits(high=0)  # call pause_writing for any unsent byte
         self._transport = transport
+
+    @property
+    def socket(self) -> Any:
+        """See Stream."""
+        return self._transport.get_extra_info("socket")
 
     def send(self, data: bytes) -> int:
         """See Stream. Writes all or nothing: the transport buffers what is not sent."""

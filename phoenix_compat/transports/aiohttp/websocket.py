@@ -43,6 +43,7 @@ from phoenix_compat.transports.aiohttp.request import (
     refusal,
     request_origin,
 )
+from phoenix_compat.transports.aiohttp.slow_clients import SlowReaders, SlowSenders
 from phoenix_compat.transports.aiohttp.stream import LoopStream
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ class WebSocketHub:
         self._socket = socket
         self._connections: set[WebSocketConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self.slow_senders = SlowSenders(options.frame_timeout_s)
+        self.slow_readers = SlowReaders(endpoint.limits.send_timeout_s)
 
     def __len__(self) -> int:
         """How many clients are connected."""
@@ -174,6 +177,8 @@ class WebSocketHub:
     def connection_ended(self, connection: WebSocketConnection) -> None:
         """See connection.Hub."""
         self._connections.discard(connection)
+        self.slow_senders.remove(connection)
+        self.slow_readers.remove(connection)
         self.endpoint.client_disconnected()
 
     async def drain(self) -> None:

@@ -64,8 +64,10 @@ class Listener(socket.socket):
 class Scene:
     """A server with room for so many, and its clients."""
 
-    def __init__(self, max_connections: int) -> None:
-        self.connections = Connections(max_connections)
+    def __init__(self, max_connections: int, max_per_address: int | None = None) -> None:
+        self.connections = Connections(
+            max_connections, max_per_address=max_per_address, is_uncounted=lambda _: False
+        )
         self.received: list[bytes] = []
         self.listener = Listener()
         self.listener.bind(("127.0.0.1", 0))
@@ -93,8 +95,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(max_connections: int) -> AsyncIterator[Scene]:
-    opened = Scene(max_connections)
+async def scene(max_connections: int, max_per_address: int | None = None) -> AsyncIterator[Scene]:
+    opened = Scene(max_connections, max_per_address)
     async with opened.accepting:
         try:
             async with asyncio.timeout(patient(20.0)):
@@ -118,6 +120,21 @@ async def test_beyond_the_limit_health_is_served_and_all_else_refused() -> None:
     assert b"too-many-connections" in refused
     assert head_only.endswith(b"\r\n\r\n")
     assert here.connections.counts["refused_over_cap"] == 2
+
+
+async def test_an_address_beyond_its_limit_is_refused() -> None:
+    """Like a connection beyond the server's limit, but it says why; others have their places."""
+    async with scene(10, max_per_address=1) as here:
+        await here.dial()
+        await until(lambda: here.connections.open == 1)
+        served = await (await here.dial(HEALTH)).read()
+        refused = await (await here.dial(OTHER)).read()
+
+    assert served == b"served"
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"max_connections_per_address" in refused
+    assert here.connections.counts["refused_per_address"] == 1
+    assert here.connections.counts["refused_over_cap"] == 0
 
 
 async def test_a_place_that_is_free_again_is_given_to_the_next() -> None:

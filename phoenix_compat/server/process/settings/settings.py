@@ -19,6 +19,7 @@ from phoenix_compat.server.process.header_values import (
 from phoenix_compat.server.process.settings.auth import AuthSettings
 from phoenix_compat.server.process.settings.budget import BudgetSettings
 from phoenix_compat.server.process.settings.conflict import conflict
+from phoenix_compat.server.process.settings.connections import ConnectionSettings
 from phoenix_compat.server.process.settings.rates import RateSettings
 
 PREFIX: Final = "PHOENIX_COMPAT_"
@@ -50,7 +51,7 @@ def _is_socket_path(path: Path) -> Path:
 _Path = Annotated[Path, AfterValidator(_is_path)]
 
 
-class Settings(AuthSettings, BudgetSettings, RateSettings, BaseSettings):
+class Settings(AuthSettings, BudgetSettings, RateSettings, ConnectionSettings, BaseSettings):
     """Everything an operator can choose; the description of each field says what it does.
 
     In the environment the field `name` is `PHOENIX_COMPAT_NAME`; Replicate's own variables and
@@ -178,12 +179,6 @@ class Settings(AuthSettings, BudgetSettings, RateSettings, BaseSettings):
         ge=1,
         le=64,
         description="number of processes that serve the port, 1 to 64; see docs/workers.md",
-    )
-    max_connections: int | None = Field(
-        None,
-        ge=1,
-        description="limit for client connections in each process, 1 or more; without it, as many "
-        "as the limit of open files allows",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least important lines to log: debug, info, warning or error"
