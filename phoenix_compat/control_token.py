@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.private_files import make_private_folder, open_private, replaced_privately
+from phoenix_compat.redaction import live_secrets
 
 CONTROL_TOKEN_HEADER: Final = "X-Control-Token"  # noqa: S105 - the name of a header
 CONTROL_ROUTES_CLOSED: Final = (
@@ -44,6 +45,7 @@ class ControlToken:
     """
 
     def __init__(self, secret: str, file: Path | None = None) -> None:
+        live_secrets.register(secret)
         self.secret = secret
         self.file = file
 

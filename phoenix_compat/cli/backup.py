@@ -28,7 +28,7 @@ def backup(config: Path | None, data_dir: Path | None, out: Path | None) -> None
     from datetime import UTC, datetime
 
     from phoenix_compat.operations.backup import Data, back_up
-    from phoenix_compat.server.main import schema_sql
+    from phoenix_compat.server.engine import schema_sql
     from phoenix_compat.tasks.store.sqlite.database_file import version_of
 
     settings = settings_of(config, data_dir=data_dir)
@@ -56,7 +56,7 @@ def restore(config: Path | None, data_dir: Path | None, backup: Path, *, only_ch
 
     from phoenix_compat.operations.restore import check_backup
     from phoenix_compat.operations.restore import restore as restore_backup
-    from phoenix_compat.server.main import schema_sql
+    from phoenix_compat.server.engine import schema_sql
     from phoenix_compat.tasks.store.sqlite.database_file import version_of
 
     version = version_of(schema_sql())

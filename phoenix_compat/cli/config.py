@@ -28,7 +28,7 @@ def config() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with origins.")
 def config_show(config: Path | None, *, with_origin: bool, as_json: bool) -> None:
     """Print the value of every setting; secrets are masked."""
-    from phoenix_compat.server.main import check_settings
+    from phoenix_compat.server.engine import check_settings
 
     found = configuration_of(config)
     check_settings(found.settings)
@@ -52,7 +52,7 @@ def config_show(config: Path | None, *, with_origin: bool, as_json: bool) -> Non
 def check_config(config: Path | None) -> None:
     """Check the settings: exit code 0, or 2 with a line for each that is wrong."""
     from phoenix_compat.server.auth.exposure import check_exposure
-    from phoenix_compat.server.main import check_settings
+    from phoenix_compat.server.engine import check_settings
 
     found = configuration_of(config)
     check_settings(found.settings)

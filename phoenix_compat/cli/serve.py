@@ -59,7 +59,8 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
 
     from phoenix_compat.server.auth.exposure import check_exposure
     from phoenix_compat.server.auth.first_key import prepare_first_key
-    from phoenix_compat.server.main import check_settings, open_app
+    from phoenix_compat.server.engine import check_settings
+    from phoenix_compat.server.main import open_app
     from phoenix_compat.server.process.exposed_files import exposed_files
     from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
     from phoenix_compat.server.process.logs import configure_logs
@@ -73,7 +74,7 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
     configure_logs("warning", "console")  # until the settings are known
     found = configuration_of(config, **flags)
     settings = found.settings
-    configure_logs(settings.log_level, settings.log_format, settings.filter_parameters)
+    configure_logs(settings.log_level, settings.log_format, settings.hidden_parameters)
     log = structlog.stdlib.get_logger(__name__)
 
     def started(url: str) -> None:

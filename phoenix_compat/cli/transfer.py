@@ -28,7 +28,7 @@ def export_tasks(config: Path | None, data_dir: Path | None, out: Path) -> None:
     are named but not included: see backup.
     A task that cannot be read is left out and reported; the exit code is then 1.
     """
-    from phoenix_compat.server.main import schema_sql
+    from phoenix_compat.server.engine import schema_sql
     from phoenix_compat.tasks.store.transfer import MAX_PROBLEMS, export_lines
 
     count = left_out = 0
@@ -74,7 +74,7 @@ def import_tasks(
 
     It refuses while a server is running. Every line is checked; errors name the line.
     """
-    from phoenix_compat.server.main import schema_sql
+    from phoenix_compat.server.engine import schema_sql
     from phoenix_compat.tasks.store.transfer import import_lines
 
     database = settings_of(config, data_dir=data_dir).database_path

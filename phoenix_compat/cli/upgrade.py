@@ -22,7 +22,7 @@ def upgrade(config: Path | None, data_dir: Path | None, *, only_plan: bool) -> N
     """
     from phoenix_compat.operations.upgrade import plan_upgrade
     from phoenix_compat.operations.upgrade import upgrade as upgrade_database
-    from phoenix_compat.server.main import schema_sql
+    from phoenix_compat.server.engine import schema_sql
 
     database = settings_of(config, data_dir=data_dir).database_path
     schema = schema_sql()

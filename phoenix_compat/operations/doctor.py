@@ -16,7 +16,7 @@ from phoenix_compat.operations.doctor_net import check_port, check_provider, che
 from phoenix_compat.operations.finding import Finding, fail, ok, warn
 from phoenix_compat.operations.upgrade import plan_upgrade
 from phoenix_compat.server.auth.exposure import WAYS_OUT, check_exposure
-from phoenix_compat.server.main import check_settings, schema_sql
+from phoenix_compat.server.engine import check_settings, schema_sql
 from phoenix_compat.server.process.configuration import Configuration
 from phoenix_compat.server.process.exposed_files import exposed_data_dir, exposed_secrets
 from phoenix_compat.server.process.settings import Settings

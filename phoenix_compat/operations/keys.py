@@ -13,7 +13,7 @@ from phoenix_compat.server.auth.key_store import KeyStore
 from phoenix_compat.server.control.client import NotListeningError, send_command
 from phoenix_compat.server.control.key_commands import CREATE, key_commands
 from phoenix_compat.server.control.messages import SOCKET_NAME
-from phoenix_compat.server.main import schema_sql
+from phoenix_compat.server.engine import schema_sql
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.model.errors import StoreInUseError, StoreOpenError
 from phoenix_compat.tasks.store.task_store import TaskStore
@@ -63,7 +63,7 @@ async def _run(store: TaskStore, command: str, arguments: Mapping[str, object]) 
     keys = KeyStore(store)
     await keys.start()
     try:
-        return await key_commands(keys, store)[command](arguments)
+        return await key_commands(keys, store.adopt)[command](arguments)
     finally:
         await keys.stop()
 

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from phoenix_compat.server.main import schema_sql
+from phoenix_compat.server.engine import schema_sql
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.model.clock import stored_time

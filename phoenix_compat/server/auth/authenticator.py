@@ -126,7 +126,7 @@ def _acting_for(owner: str, principal: Principal) -> Principal:
     """The owner, with the scopes about tasks that the principal has."""
     principal.require(Scope.IMPERSONATE)
     scopes = frozenset(filter(principal.allows, TASK_SCOPES))
-    return replace(principal, owner=checked_owner(owner), scopes=scopes)
+    return replace(principal, owner=checked_owner(owner), scopes=scopes, via=principal.owner)
 
 
 class KeyVerifier:

@@ -45,11 +45,14 @@ class Principal:
         owner: whose tasks it creates and sees; "" where authentication is off.
         scopes: what it may do.
         expires_at_s: when its credential runs out, in seconds since 1970; None for never.
+        via: the owner of the credential with which somebody acts for this owner; None if it is the
+            owner's own.
     """
 
     owner: str
     scopes: frozenset[Scope]
     expires_at_s: float | None = None
+    via: str | None = None
 
     def require(self, scope: Scope) -> None:
         """Check that it may do this; `operate` includes create, read and cancel of all tasks.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.token import MIN_SECRET_BYTES
+from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.auth.api_keys import ApiKey, ApiKeys
 from phoenix_compat.server.auth.authenticator import OPEN, Authenticator, KeyVerifier, Verifier
 from phoenix_compat.server.auth.credential import CredentialForm, CredentialPlaces
@@ -59,6 +60,7 @@ async def open_authenticator(settings: Settings, api_keys: ApiKeys) -> AsyncIter
             else OPEN
         )
         return
+    live_secrets.register(*await asyncio.to_thread(auth_secrets, settings))
     async with AsyncExitStack() as stack:
         verifiers: dict[CredentialForm, Verifier] = {}
         if KEYS in settings.auth:

@@ -91,6 +91,18 @@ class TaskFeed:
         task = self._remembered(task_id, owner)
         return task or await self._store.get(task_id, owner=owner, with_inputs=False)
 
+    async def adopt(self, owner: str) -> int:
+        """Give the tasks that belong to nobody to an owner; see TaskStore.adopt."""
+        try:
+            return await self._store.adopt(owner)
+        finally:
+            self.forget_all()
+
+    def forget_all(self) -> None:
+        """Read every state from the store again, since owners have changed there."""
+        self._newest.clear()
+        self.counts.remembered = self.counts.remembered_bytes = 0
+
     def newest(self, read: Task) -> Task:
         """The newest state: the one that `read` returned, or one that was announced since."""
         remembered = self._newest.get(read.id)

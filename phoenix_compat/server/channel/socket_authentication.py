@@ -113,6 +113,8 @@ class SocketAuthentication:
                 await self._identify_join(payload, socket)
             principal: Principal = socket.assigns["principal"]
             principal.require(Scope.READ)
+            if principal.via is not None and self._authenticator.is_on:
+                socket.subscribe(owner_topic(principal.via))
         except UnauthorizedError as refusal:
             log.info("channel.refused", reason=str(refusal))
             return error(reason="unauthorized")

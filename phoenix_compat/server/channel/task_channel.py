@@ -17,7 +17,11 @@ from phoenix_compat.result import HandleResult, Result, Stop, error, ok, stop
 from phoenix_compat.server.auth.principal import Principal, Scope, ScopeError
 from phoenix_compat.server.auth.visibility import Visibility, watched_owner
 from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
-from phoenix_compat.server.channel.socket_authentication import DISCONNECT, SocketAuthentication
+from phoenix_compat.server.channel.socket_authentication import (
+    DISCONNECT,
+    SocketAuthentication,
+    owner_topic,
+)
 from phoenix_compat.server.rates.connect_attempt import current_attempt
 from phoenix_compat.server.rates.rate_limiter import RateLimitedError, RateLimiter
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
@@ -66,10 +70,11 @@ class TaskChannel(Channel):
     def handle_info(self, message: Any, socket: Socket) -> Stop | None:
         """After the join: push the task's state, and the presence list if it is enabled.
 
-        A channel with an owner of its own ends when that owner is disconnected.
+        A channel with an owner of its own ends when that owner is disconnected. The socket of
+        somebody who acts for another closes when its own key is revoked.
         """
         if isinstance(message, Broadcast):
-            return stop(("shutdown", "disconnected")) if message.event == DISCONNECT else None
+            return _disconnected(message, socket)
         socket.push(PROGRESS, self._present_state(socket))
         presence: Presence | None = socket.assigns["presence"]
         if presence is not None:
@@ -103,6 +108,15 @@ class TaskChannel(Channel):
     def _present_state(self, socket: Socket) -> JSON:
         feed: TaskFeed = socket.assigns["feed"]
         return progress_payload(feed.newest(socket.assigns["task"]))
+
+
+def _disconnected(message: Broadcast, socket: Socket) -> Stop | None:
+    if message.event != DISCONNECT:
+        return None
+    principal: Principal = socket.assigns["principal"]
+    if principal.via is not None and message.topic == owner_topic(principal.via):
+        socket.close_at(time.time())
+    return stop(("shutdown", "disconnected"))
 
 
 def _track(presence: Presence, socket: Socket) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Final
 
@@ -14,7 +14,6 @@ from phoenix_compat.server.auth.api_keys import OWNER_PREFIX, ApiKeyError
 from phoenix_compat.server.auth.key_store import KeyStore
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.control.messages import Arguments, Handler
-from phoenix_compat.tasks.store.task_store import TaskStore
 
 CREATE: Final = "keys.create"
 LIST: Final = "keys.list"
@@ -37,8 +36,14 @@ class _Adopt(msgspec.Struct):
     owner: str
 
 
-def key_commands(keys: KeyStore, store: TaskStore) -> Mapping[str, Handler]:
-    """The handlers of the commands, by name."""
+def key_commands(
+    keys: KeyStore, adopt_tasks: Callable[[str], Awaitable[int]]
+) -> Mapping[str, Handler]:
+    """The handlers of the commands, by name.
+
+    Args:
+        adopt_tasks: see TaskStore.adopt.
+    """
 
     async def create(arguments: Arguments) -> object:
         wanted = msgspec.convert(arguments, _Create)
@@ -54,7 +59,7 @@ def key_commands(keys: KeyStore, store: TaskStore) -> Mapping[str, Handler]:
         owner = msgspec.convert(arguments, _Adopt).owner
         await _check_owner(owner, keys)
         # A client that goes away must not leave half of the tasks behind.
-        return {"tasks": await asyncio.shield(store.adopt(owner))}
+        return {"tasks": await asyncio.shield(asyncio.ensure_future(adopt_tasks(owner)))}
 
     return {CREATE: create, LIST: list_all, REVOKE: revoke, ADOPT: adopt}
 

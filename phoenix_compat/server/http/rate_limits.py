@@ -51,6 +51,10 @@ class RateLimits:
         self.limiter.change(settings)
         self._addresses.trust(settings.trusted_proxies)
 
+    def is_uncounted(self, address: str) -> bool:
+        """Whether this IP address is of this machine or of a trusted proxy."""
+        return self._addresses.is_uncounted(address)
+
     @property
     def middleware(self) -> Middleware:
         """The middleware; it must be outside of the one that forwards requests.

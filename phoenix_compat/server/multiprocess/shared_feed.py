@@ -28,6 +28,7 @@ from phoenix_compat.tasks.worker.worker import Worker
 
 _TOPICS: Final = "task:"
 _CHANGED: Final = "task.changed"
+_FORGET: Final = "task.forget_all"
 _READ: Final = "task.read"
 _CANCEL: Final = "task.cancel"
 _BATCH: Final = 100
@@ -75,6 +76,7 @@ class SharedFeed(TaskFeed, NodeListener):
         self._leader = leader
         self._worker = worker
         self._bus.on_cast(_CHANGED, self._receive)
+        self._bus.on_cast(_FORGET, lambda _node, _body: TaskFeed.forget_all(self))
         self._bus.on_call(_READ, self._answer_read)
         self._bus.on_call(_CANCEL, self._answer_cancel)
         self._bus.listen(self)
@@ -105,6 +107,11 @@ class SharedFeed(TaskFeed, NodeListener):
         if found is not None:
             return found
         return next(iter(await self._read([task_id], owner)), None)
+
+    def forget_all(self) -> None:
+        """Read every state again, in every process, since owners have changed in the store."""
+        super().forget_all()
+        self._bus.cast(_FORGET, b"")
 
     async def cancel(self, task_id: str, *, owner: str | None = None) -> None:
         """Cancel a task, in whichever process the worker runs.

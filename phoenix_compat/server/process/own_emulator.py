@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from phoenix_compat.emulator import EmulatorSettings
+from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.process.settings import Settings
 
 
@@ -15,9 +16,11 @@ def own_emulator_settings(settings: Settings) -> EmulatorSettings:
     web pages can reach the port, but neither read prompts nor steer the emulator. The URLs of
     pictures need no token, as at Replicate.
     """
+    token = f"r8_{secrets.token_hex(20)}"
+    live_secrets.register(token)
     return EmulatorSettings(
         speed=settings.emulator_speed,
         state_file=settings.emulator_path,
-        api_token=f"r8_{secrets.token_hex(20)}",
+        api_token=token,
         has_control_routes=False,
     )

@@ -80,6 +80,11 @@ class ClientAddresses:
         self._is_unix_trusted = UNIX in entries and not self._has_peers
         self._hop_of.cache_clear()
 
+    def is_uncounted(self, address: str) -> bool:
+        """Whether an IP address is not a client's of its own: this machine's, or a proxy's."""
+        hop = self._hop_of(address)
+        return hop is None or hop.key is None or hop.is_trusted
+
     def of(self, request: web.BaseRequest) -> str | None:
         """The key by which the client is counted; None if it is not counted."""
         peer = None if request.transport is None else request.transport.get_extra_info("peername")

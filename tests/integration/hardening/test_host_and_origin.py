@@ -16,7 +16,8 @@ import pytest
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.conformance.suite.wire_client import HttpResponse, build_request
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.main import check_settings, open_app
+from phoenix_compat.server.engine import check_settings
+from phoenix_compat.server.main import open_app
 from phoenix_compat.server.process.listening import listening
 from phoenix_compat.server.process.settings import Settings
 from tests.integration.operations.commands import server

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from phoenix_compat.server.auth.key_store import KeyStore
-from phoenix_compat.server.main import schema_sql
+from phoenix_compat.server.engine import schema_sql
 from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.store.task_store import TaskStore
 

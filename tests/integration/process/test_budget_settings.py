@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from phoenix_compat.server.main import check_settings
+from phoenix_compat.server.engine import check_settings
 from phoenix_compat.server.process.configuration import load_settings
 from phoenix_compat.server.process.setting_errors import SettingsError
 from phoenix_compat.server.process.settings import Settings

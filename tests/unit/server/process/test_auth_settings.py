@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.main import check_settings
+from phoenix_compat.server.engine import check_settings
 from phoenix_compat.server.process.configuration import load_configuration
 from phoenix_compat.server.process.exposed_files import exposed_secrets
 from phoenix_compat.server.process.setting_errors import SettingsError

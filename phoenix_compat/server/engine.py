@@ -1,0 +1,237 @@
+"""Builds the task engine of a server from its settings, and checks the settings that it uses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from phoenix_compat.cluster import WorkerProcess
+from phoenix_compat.emulator import Emulator
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.protocol.origin import parse_check_origin
+from phoenix_compat.server.auth.setup import check_auth
+from phoenix_compat.server.http.host_and_origin import check_origin_of
+from phoenix_compat.server.http.webhooks import WEBHOOK_PATH
+from phoenix_compat.server.process.listening import check_loop
+from phoenix_compat.server.process.maintenance import Maintenance
+from phoenix_compat.server.process.own_emulator import own_emulator_settings
+from phoenix_compat.server.process.reload import Budget
+from phoenix_compat.server.process.setting_errors import SettingsError
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS
+from phoenix_compat.tasks.model.clock import SystemClock
+from phoenix_compat.tasks.model.errors import InvalidInputError
+from phoenix_compat.tasks.model.model_policy import ModelPolicy, PolicyRules
+from phoenix_compat.tasks.model.task_types import TaskType, with_default_model
+from phoenix_compat.tasks.model.task_types_file import load_task_types, packaged_task_types
+from phoenix_compat.tasks.provider.replicate import ReplicateProvider
+from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.worker.options import WorkerOptions
+from phoenix_compat.tasks.worker.recorder import Announce
+from phoenix_compat.tasks.worker.worker import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """The parts of the task engine that every process of a server has.
+
+    Attributes:
+        store: closed until this process has the database; see `open_store`.
+        task_types: by name; a reload changes them in place.
+    """
+
+    settings: Settings
+    store: TaskStore
+    provider: ReplicateProvider
+    archive: Archive
+    maintenance: Maintenance
+    task_types: dict[str, TaskType]
+    budget: Budget
+
+    def worker(self, announce: Announce, options: WorkerOptions | None) -> Worker:
+        """A worker that does nothing yet.
+
+        Args:
+            options: None takes them from the settings.
+        """
+        return Worker(
+            self.store,
+            self.provider,
+            announce,
+            options=options or _worker_options(self.settings),
+            task_types=self.task_types,
+            archive=self.archive,
+            policy=self.budget.policy,
+        )
+
+    async def open_store(self) -> None:
+        """Open the database in this process.
+
+        Raises:
+            StoreOpenError: it cannot be opened; the text says why.
+        """
+        schema = await asyncio.to_thread(schema_sql)
+        await self.store.reopen(self.settings.database_path, schema)
+
+    async def start(self, worker: Worker, stack: AsyncExitStack) -> None:
+        """Start what runs in one process only: the one that has the database."""
+        await self.archive.open()
+        stack.push_async_callback(self.archive.close)
+        self.maintenance.start()
+        stack.push_async_callback(self.maintenance.stop)
+        await worker.start()
+        stack.push_async_callback(worker.stop)
+
+
+async def open_engine(
+    settings: Settings, stack: AsyncExitStack, worker_process: WorkerProcess | None
+) -> Engine:
+    """Open the parts of the engine; the stack closes them."""
+    store = await stack.enter_async_context(TaskStore(None, SystemClock()))
+    provider, file_hosts = await _open_provider(settings, stack, worker_process)
+    archive = _archive(settings, file_hosts)
+    types = dict(await asyncio.to_thread(task_types_of, settings))
+    return Engine(
+        settings=settings,
+        store=store,
+        provider=provider,
+        archive=archive,
+        maintenance=Maintenance(settings, store, archive),
+        task_types=types,
+        budget=_budget(store, types, settings),
+    )
+
+
+async def _open_provider(
+    settings: Settings, stack: AsyncExitStack, worker_process: WorkerProcess | None
+) -> tuple[ReplicateProvider, tuple[str, ...]]:
+    """The provider, and the hosts of its files: Replicate, or without a token the emulator."""
+    hosts: tuple[str, ...] = ()
+    if settings.replicate_api_token is not None and settings.has_token:
+        token = settings.replicate_api_token.get_secret_value()
+        base_url = settings.replicate_base_url
+    elif worker_process is not None and worker_process.emulator_url is not None:
+        token, base_url = worker_process.emulator_token or "", worker_process.emulator_url
+        hosts = (_origin(base_url),)
+    else:
+        emulator_settings = own_emulator_settings(settings)
+        emulator = await stack.enter_async_context(
+            Emulator(
+                emulator_settings,
+                # Its clients are this server's tasks, and browsers that show their pictures.
+                max_connections=settings.concurrency + 16,
+            )
+        )
+        token, base_url = emulator_settings.api_token or "", emulator.base_url
+        hosts = (emulator.origin,)
+    provider = ReplicateProvider(
+        token=token,
+        base_url=base_url,
+        deadline_s=settings.deadline_s,
+        webhook_url=webhook_url(settings),
+    )
+    stack.push_async_callback(provider.close)
+    return provider, hosts
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _archive(settings: Settings, hosts: tuple[str, ...]) -> Archive:
+    """The archived files: every process reads them, the one that opens the archive writes."""
+    return Archive(
+        settings.files_path,
+        allowed_hosts=(*REPLICATE_HOSTS, *settings.file_hosts, *hosts),
+        max_file_bytes=settings.max_file_bytes,
+        max_total_bytes=settings.archive_max_bytes,
+    )
+
+
+def task_types_of(settings: Settings) -> Mapping[str, TaskType]:
+    """The packaged task types and the operator's, with the default model of the settings."""
+    task_types = dict(packaged_task_types())
+    if settings.task_types_file is not None:
+        task_types |= load_task_types(settings.task_types_file)
+    try:
+        return with_default_model(
+            task_types, "image", settings.default_model, settings.fallback_models
+        )
+    except InvalidInputError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _budget(store: TaskStore, task_types: Mapping[str, TaskType], settings: Settings) -> Budget:
+    budget = Budget(store, ModelPolicy(task_types), _policy_rules)
+    budget.change(settings)
+    return budget
+
+
+def _policy_rules(settings: Settings) -> PolicyRules:
+    return settings.policy_rules(is_open=not settings.has_auth)
+
+
+def _check_allowed_models(settings: Settings) -> None:
+    """Check that the default model may run. Raises ConfigError."""
+    if not ModelPolicy({}, _policy_rules(settings)).allows(settings.default_model):
+        raise ConfigError(
+            f"allowed_models: does not have the default model, {settings.default_model}; add it, "
+            "or choose another default_model"
+        )
+
+
+def check_settings(settings: Settings) -> None:
+    """Check the settings that are otherwise checked on use: task types, origins, hosts. Blocking.
+
+    Raises:
+        SettingsError: a line for each that cannot work.
+    """
+    attempts: tuple[Callable[[], object], ...] = (
+        lambda: task_types_of(settings),
+        lambda: _check_allowed_models(settings),
+        lambda: _archive(settings, ()),
+        lambda: parse_check_origin(check_origin_of(settings)),
+        lambda: check_loop(settings.loop),
+        lambda: check_auth(settings),
+    )
+    problems: list[str] = []
+    for attempt in attempts:
+        try:
+            attempt()
+        except ConfigError as error:
+            problems += str(error).splitlines()
+    if problems:
+        raise SettingsError(problems)
+
+
+def _worker_options(settings: Settings) -> WorkerOptions:
+    public_url = settings.public_url
+    return WorkerOptions(
+        concurrency=settings.concurrency,
+        deadline_s=settings.deadline_s,
+        max_repeats=settings.max_repeats,
+        files_url=None if public_url is None else f"{public_url.rstrip('/')}/files",
+    )
+
+
+def webhook_url(settings: Settings) -> str | None:
+    """The address for Replicate's webhooks; None if it cannot reach us, or is emulated."""
+    public_url = settings.public_url or ""
+    if not settings.has_token or not public_url.startswith("https://"):
+        return None
+    return public_url.rstrip("/") + WEBHOOK_PATH
+
+
+def schema_sql() -> str:
+    """The text of schema.sql: inside the installed package, or next to it in a checkout."""
+    packaged = resources.files("phoenix_compat") / "schema.sql"
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
