@@ -180,7 +180,8 @@ def _policy_rules(settings: Settings) -> PolicyRules:
 
 def _check_allowed_models(settings: Settings) -> None:
     """Check that the default model may run. Raises ConfigError."""
-    if not ModelPolicy({}, _policy_rules(settings)).allows(settings.default_model):
+    policy = ModelPolicy(task_types_of(settings), _policy_rules(settings))
+    if not policy.allows(settings.default_model):
         raise ConfigError(
             f"allowed_models: does not have the default model, {settings.default_model}; add it, "
             "or choose another default_model"
