@@ -37,6 +37,8 @@ _FAULTS = (
     *("", "", ""),
     *("reset_afterx1", "reset_afterx1 list_lag", "502_afterx1", "hang_afterx1", "truncatedx1"),
     *("slow_answerx1", "429x1", "poll_500x1", "poll_resetx2", "E005", "PAx1", "output_two"),
+    *("filtered_one", "filtered_black", "safety_system", "error_quotes", "logs_quote"),
+    *("logs_download", "output_label", "402x1"),
 )
 _TRANSIENT = "#fault:PA"
 _DUPLICATE_CHANCE = 0.15
