@@ -36,8 +36,12 @@ LARGE_WAL_BYTES: Final = 128 * 2**20
 MIN_OPEN_FILES: Final = 4_096
 
 
-async def examine(found: Configuration) -> AsyncIterator[Finding]:
-    """Run all checks, and yield each result as soon as it is there."""
+async def examine(found: Configuration, credential: str | None = None) -> AsyncIterator[Finding]:
+    """Run all checks, and yield each result as soon as it is there.
+
+    Args:
+        credential: an API key or a token, to try a websocket through the public URL.
+    """
     settings = found.settings
     yield await asyncio.to_thread(check_configuration, found)
     local: tuple[Callable[[Settings], Finding], ...] = (
@@ -58,7 +62,7 @@ async def examine(found: Configuration) -> AsyncIterator[Finding]:
     yield check_open_files()
     for finding in await check_provider(settings):
         yield finding
-    yield await check_public_url(settings)
+    yield await check_public_url(settings, credential)
 
 
 def check_configuration(found: Configuration) -> Finding:

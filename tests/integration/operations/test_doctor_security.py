@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from phoenix_compat.operations.doctor_net import check_public_url
 from phoenix_compat.operations.doctor_security import (
     check_authentication,
     check_client_addresses,
@@ -18,12 +20,13 @@ from phoenix_compat.operations.doctor_security import (
     check_tls,
 )
 from phoenix_compat.server.process.settings import Settings
+from tests.conftest import Serve
 from tests.integration.operations.commands import run
 from tests.integration.task_server import product, settings_for
 
 TOKEN = {"replicate_api_token": "r8_mine"}
-KEYS = {"auth": ("keys",)}
-PUBLIC = {**KEYS, "public_url": "https://tasks.example.com"}
+KEYS: dict[str, Any] = {"auth": ("keys",)}
+PUBLIC: dict[str, Any] = {**KEYS, "public_url": "https://tasks.example.com"}
 HS256: dict[str, Any] = {"auth": ("jwt",), "jwt_algorithms": ("HS256",)}
 STRONG = "nJ8vU2mQ0sXk4Wf7Lz9cRy1TgB5hDe3aPi6oKqVt"
 WEAK = "super-secret-jwt-token-with-at-least-32-characters-long"
@@ -183,6 +186,65 @@ async def test_an_operator_key_that_nobody_uses(tmp_path: Path) -> None:
     assert later.status == "warn"
     assert later.detail.endswith("unused for 90 days: old")
     assert "keys revoke" in later.remedy
+
+
+async def test_a_public_url_with_authentication(tmp_path: Path) -> None:
+    """Without a credential the way to the server and the origin are checked; with a key, a
+    websocket is opened; a key that is refused is named as the reason."""
+    data = ("--data-dir", str(tmp_path))
+    key = (await run("-m", "phoenix_compat", "keys", "create", "phone", *data)).out.strip()
+    async with product(settings_for(tmp_path, **KEYS)) as client:
+        own = settings_for(tmp_path, **KEYS, public_url=client.url)
+        other = settings_for(
+            tmp_path, **KEYS, public_url=client.url.replace("127.0.0.1", "localhost")
+        )
+
+        without = await check_public_url(own)
+        with_key = await check_public_url(own, key)
+        wrong = await check_public_url(own, key[:-1] + "x")
+        by_name = await check_public_url(other)
+
+    assert (without.status, without.detail.startswith(f"{own.public_url} leads to")) == ("ok", True)
+    assert (with_key.status, with_key.detail) == (
+        "ok",
+        f"a websocket through {own.public_url} works",
+    )
+    assert (wrong.status, "refuses the credential" in wrong.detail) == ("fail", True)
+    assert by_name.status == "ok"
+
+
+async def test_a_refused_origin_with_authentication(serve: Serve) -> None:
+    """If pages of the public URL are refused, the remedy is about the origin."""
+
+    async def refuse(_request: web.Request) -> web.Response:
+        return web.Response(status=403)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", refuse)
+
+    finding = await check_public_url(Settings(**KEYS, public_url=await serve(app)))
+
+    assert finding.status == "fail"
+    assert "the origin is refused" in finding.remedy
+
+
+async def test_the_key_file_of_the_command(tmp_path: Path) -> None:
+    """A file without a key is an error, and a key is in no output."""
+    empty, key = tmp_path / "empty", tmp_path / "key"
+    empty.touch()
+    key.write_text("pck_not-a-real-key-0123456789\n")
+    command = ("-m", "phoenix_compat", "doctor", "--data-dir", str(tmp_path / "data"))
+
+    refused = await run(*command, "--key-file", str(empty), PHOENIX_COMPAT_PORT="0")
+    used = await run(
+        *(*command, "--key-file", str(key)),
+        PHOENIX_COMPAT_PORT="0",
+        PUBLIC_URL="http://127.0.0.1:1",
+    )
+
+    assert (refused.code, used.code) == (2, 1)
+    assert "--key-file: must hold one API key" in refused.err
+    assert "pck_" not in used.out + used.err
 
 
 async def test_the_lines_of_the_command(tmp_path: Path) -> None:
