@@ -7,18 +7,28 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Final, TextIO
 
 import click
 
+from phoenix_compat.cli.errors import CommandError
 from phoenix_compat.cli.options import data_options, settings_of
 
-_COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
+_MAX_KEY_CHARS: Final = 8_192
+_COLORS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
 @data_options
+@click.option(
+    "--key-file",
+    type=click.File("r", encoding="utf-8", errors="replace"),
+    help="File with an API key or a token, to try a websocket through the public URL.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def doctor(config: Path | None, data_dir: Path | None, *, as_json: bool) -> None:
+def doctor(
+    config: Path | None, data_dir: Path | None, *, key_file: TextIO | None, as_json: bool
+) -> None:
     """Check everything that a server needs, whether it is running or not.
 
     Each line is ok, warn or fail, and says what to do. The exit code is 1 if a check fails.
@@ -29,6 +39,13 @@ def doctor(config: Path | None, data_dir: Path | None, *, as_json: bool) -> None
     from phoenix_compat.errors import ConfigError
     from phoenix_compat.operations.doctor import examine
     from phoenix_compat.operations.finding import Finding, fail
+    from phoenix_compat.redaction import live_secrets
+
+    credential = None if key_file is None else key_file.read(_MAX_KEY_CHARS).strip()
+    if credential is not None:
+        if not credential.isascii() or not credential.isprintable() or not credential:
+            raise CommandError("--key-file: must hold one API key or token on one line")
+        live_secrets.register(credential)
 
     def show(finding: Finding) -> None:
         if as_json:
@@ -40,7 +57,7 @@ def doctor(config: Path | None, data_dir: Path | None, *, as_json: bool) -> None
 
     async def examine_all() -> list[Finding]:
         findings = []
-        async for finding in examine(configuration_of(config, data_dir=data_dir)):
+        async for finding in examine(configuration_of(config, data_dir=data_dir), credential):
             show(finding)
             findings.append(finding)
         return findings

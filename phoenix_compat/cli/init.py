@@ -54,6 +54,7 @@ def init(  # noqa: PLR0913 - the answers
     """Ask for token, public URL, address and limit, and write a commented configuration file."""
     import asyncio
     import os
+    import shlex
 
     from phoenix_compat.operations.first_config import (
         account_of,
@@ -62,7 +63,7 @@ def init(  # noqa: PLR0913 - the answers
         path_to_write,
         write_config,
     )
-    from phoenix_compat.server.auth.exposure import is_exposed
+    from phoenix_compat.server.auth.exposure import is_exposed, listens_on_loopback
     from phoenix_compat.server.process.configuration import load_configuration
     from phoenix_compat.server.process.logs import configure_logs
     from phoenix_compat.server.process.settings import REPLICATE_URL
@@ -101,14 +102,17 @@ def init(  # noqa: PLR0913 - the answers
     has_auth = is_exposed(settings)
     if has_auth:
         chosen["auth"] = ("keys",)
+        if listens_on_loopback(settings):  # so there is a proxy on this machine
+            chosen["trusted_proxies"] = ("127.0.0.1",)
     if token and not no_check:
         click.echo(f"the token is valid; account: {asyncio.run(account_of(token, base_url))}")
     write_config(path, config_text(chosen), is_replaced=force)
     click.echo(f"wrote {path.absolute()}, which other users cannot read")
+    option = f"--config {shlex.quote(str(path))}"
     if has_auth:
-        click.echo('clients need a key (auth = ["keys"]), because others can reach this server:')
-        click.echo(f"  phoenix-compat keys create NAME --scope create,read,cancel --config {path}")
-    click.echo(f"start: phoenix-compat serve --config {path}")
+        click.echo('others can reach this server, so clients need a key (auth = ["keys"]):')
+        click.echo(f"  phoenix-compat keys create NAME {option}")
+    click.echo(f"start: phoenix-compat serve {option}")
 
 
 def _number(answer: str) -> int:

@@ -20,7 +20,7 @@ _HEADINGS: Final = ("NAME", "SCOPES", "CREATED", "LAST USED", "STATE")
 
 @click.group()
 def keys() -> None:
-    """Manage API keys; a server may be running."""
+    """Manage API keys, also while a server is running."""
 
 
 def _scopes(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) -> list[str]:
@@ -55,9 +55,9 @@ def _text(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 def create(config: Path | None, data_dir: Path | None, name: str, scopes: list[str]) -> None:
     """Create a key and print it.
 
-    It cannot be shown again. The key is alone on standard output, so a script can write
-    KEY=$(phoenix-compat keys create NAME). Its tasks belong to the owner key:NAME. If a key of
-    this name was revoked, the new one gets its tasks.
+    It cannot be shown again. Only the key is printed on standard output, so a script can write
+    KEY=$(phoenix-compat keys create NAME). Tasks that are created with it belong to the owner
+    key:NAME. If a key of this name was revoked, the new key takes over its tasks.
     """
     from phoenix_compat.server.control.key_commands import CREATE
 
@@ -74,8 +74,8 @@ def create(config: Path | None, data_dir: Path | None, name: str, scopes: list[s
 def list_keys(config: Path | None, data_dir: Path | None, *, as_json: bool) -> None:
     """List all keys.
 
-    It shows what each key allows, when it was used last, and whether it is revoked. The last use is
-    up to a minute old. Keys themselves are not stored and cannot be listed.
+    The list shows what each key may do, when it was last used, and whether it is revoked. The last
+    use can be up to a minute out of date. Keys themselves are not stored and cannot be shown.
     """
     from phoenix_compat.server.auth.api_keys import OWNER_PREFIX
     from phoenix_compat.server.control.key_commands import LIST
@@ -113,10 +113,10 @@ def revoke(config: Path | None, data_dir: Path | None, name: str) -> None:
 @data_options
 @click.argument("owner", callback=_text)
 def adopt(config: Path | None, data_dir: Path | None, owner: str) -> None:
-    """Give the tasks of nobody to OWNER.
+    """Give all tasks that have no owner to OWNER.
 
     OWNER is, for example, key:phone or user-17. Tasks that were created while authentication was
-    off belong to nobody. This cannot be undone.
+    off have no owner. This cannot be undone.
     """
     from phoenix_compat.server.control.key_commands import ADOPT
 

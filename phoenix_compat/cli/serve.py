@@ -171,20 +171,32 @@ async def _supervise(
 
 
 def _greeting(url: str, settings: Settings) -> str:
+    import shlex
+
+    from phoenix_compat.server.process.settings.auth import KEYS
+
     provider = (
         settings.replicate_base_url if settings.has_token else "the emulator; no token needed"
     )
     base, curl = url, "curl"
     if url.startswith("unix:"):
-        base, curl = "http://localhost", f"curl --unix-socket {url.removeprefix('unix:')}"
-    credential = " -H 'Authorization: Bearer …'" if settings.has_auth else ""
+        path = shlex.quote(url.removeprefix("unix:"))
+        base, curl = "http://localhost", f"curl --unix-socket {path}"
+    # A key is created while the server is running; the shell passes it on.
+    key = credential = ""
+    if KEYS in settings.auth:
+        data_dir = shlex.quote(str(settings.data_dir.absolute()))
+        key = f"  KEY=$(phoenix-compat keys create NAME --data-dir {data_dir})\n"
+        credential = ' -H "Authorization: Bearer $KEY"'
+    elif settings.has_auth:
+        credential = ' -H "Authorization: Bearer $TOKEN"'
     return f"""phoenix-compat {__version__} listens on {url}
   socket   {base.replace("http", "ws", 1)}/socket   join "task:<task_id>"
   models   {provider}
   data     {settings.data_dir.absolute()}
   clients  {_clients(settings)}
 
-  {curl} -s {base}/api/tasks -H 'Content-Type: application/json'{credential} \\
+{key}  {curl} -s {base}/api/tasks -H 'Content-Type: application/json'{credential} \\
     -d '{{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}'
 """
 

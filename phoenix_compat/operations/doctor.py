@@ -13,9 +13,16 @@ from typing import Final
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.operations.doctor_net import check_port, check_provider, check_public_url
+from phoenix_compat.operations.doctor_security import (
+    check_authentication,
+    check_client_addresses,
+    check_operator_keys,
+    check_secrets,
+    check_spending,
+    check_tls,
+)
 from phoenix_compat.operations.finding import Finding, fail, ok, warn
 from phoenix_compat.operations.upgrade import plan_upgrade
-from phoenix_compat.server.auth.exposure import WAYS_OUT, check_exposure
 from phoenix_compat.server.engine import check_settings, schema_sql
 from phoenix_compat.server.process.configuration import Configuration
 from phoenix_compat.server.process.exposed_files import exposed_data_dir, exposed_secrets
@@ -29,15 +36,24 @@ LARGE_WAL_BYTES: Final = 128 * 2**20
 MIN_OPEN_FILES: Final = 4_096
 
 
-async def examine(found: Configuration) -> AsyncIterator[Finding]:
-    """Run all checks, and yield each result as soon as it is there."""
+async def examine(found: Configuration, credential: str | None = None) -> AsyncIterator[Finding]:
+    """Run all checks, and yield each result as soon as it is there.
+
+    Args:
+        credential: an API key or a token, to try a websocket through the public URL.
+    """
     settings = found.settings
     yield await asyncio.to_thread(check_configuration, found)
     local: tuple[Callable[[Settings], Finding], ...] = (
         check_authentication,
+        check_secrets,
+        check_tls,
+        check_client_addresses,
+        check_spending,
         check_data_dir,
         check_disk,
         check_database,
+        check_operator_keys,
         check_wal,
         check_port,
     )
@@ -46,7 +62,7 @@ async def examine(found: Configuration) -> AsyncIterator[Finding]:
     yield check_open_files()
     for finding in await check_provider(settings):
         yield finding
-    yield await check_public_url(settings)
+    yield await check_public_url(settings, credential)
 
 
 def check_configuration(found: Configuration) -> Finding:
@@ -63,22 +79,6 @@ def check_configuration(found: Configuration) -> Finding:
             " && ".join(remedy for _, _, remedy in parts),
         )
     return ok("config", f"configuration OK (file: {found.file or 'none'})")
-
-
-def check_authentication(settings: Settings) -> Finding:
-    """Is there authentication, or can only this machine reach the server?"""
-    name = "authentication"
-    try:
-        check_exposure(settings)
-    except ConfigError as error:
-        what = str(error).removesuffix(f"; {WAYS_OUT}")
-        return fail(name, what, WAYS_OUT)
-    if settings.has_auth:
-        return ok(name, f"clients need a credential: {', '.join(settings.auth)}")
-    if settings.insecure_no_auth:
-        what = "everyone who reaches the server may use it (insecure_no_auth)"
-        return warn(name, what, 'configure auth = ["keys"]; see docs/authentication.md')
-    return ok(name, "none; only this machine can reach the server")
 
 
 def check_data_dir(settings: Settings) -> Finding:

@@ -116,20 +116,27 @@ def clock_finding(account: Account, now: datetime) -> Finding:
     return ok("clock", detail)
 
 
-async def check_public_url(settings: Settings) -> Finding:
-    """Can a websocket be opened through the public URL and its proxy?"""
+async def check_public_url(settings: Settings, credential: str | None = None) -> Finding:
+    """Can a websocket be opened through the public URL and its proxy?
+
+    Args:
+        credential: an API key or a token. A server with authentication refuses the websocket
+            without one, and then only the way to it and the origin are checked.
+    """
     name = "public URL"
     if settings.public_url is None:
         return ok(name, "none: only pages of this server's own host may open sockets")
     base = settings.public_url.rstrip("/")
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as http,
-            http.ws_connect(f"{base}/socket/websocket?vsn=2.0.0", origin=base) as wire,
-        ):
-            await wire.send_json(_HEARTBEAT)
-            reply = await wire.receive_json(timeout=_TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout) as http:
+            try:
+                reply = await _heartbeat_through(http, base, headers)
+            except aiohttp.WSServerHandshakeError as error:
+                if error.status == 403 and settings.has_auth and await _allows_origin(http, base):
+                    return _without_credential(name, base, credential)
+                raise
     except aiohttp.WSServerHandshakeError as error:
         remedy = _UPGRADE_REMEDIES.get(
             error.status, "check the proxy's log, and docs/operations.md"
@@ -149,3 +156,27 @@ async def check_public_url(settings: Settings) -> Finding:
     if not isinstance(reply, list) or reply[3:4] != ["phx_reply"]:
         return fail(name, f"{base} is another server", "let the proxy forward /socket to this one")
     return ok(name, f"a websocket through {base} works")
+
+
+async def _heartbeat_through(
+    http: aiohttp.ClientSession, base: str, headers: Mapping[str, str]
+) -> object:
+    """The reply to a heartbeat, on a websocket through a URL."""
+    url = f"{base}/socket/websocket?vsn=2.0.0"
+    async with http.ws_connect(url, origin=base, headers=headers) as wire:
+        await wire.send_json(_HEARTBEAT)
+        return await wire.receive_json(timeout=_TIMEOUT_S)
+
+
+async def _allows_origin(http: aiohttp.ClientSession, base: str) -> bool:
+    """Whether this server is behind a URL and allows pages of it; needs no credential."""
+    asked = {"Origin": base, "Access-Control-Request-Method": "POST"}
+    async with http.options(f"{base}/api/tasks", headers=asked) as answer:
+        return answer.status == 204 and answer.headers.get("Access-Control-Allow-Origin") == base
+
+
+def _without_credential(name: str, base: str, credential: str | None) -> Finding:
+    if credential is not None:
+        remedy = "give a key or token that is valid: phoenix-compat keys list"
+        return fail(name, f"{base} leads to this server, which refuses the credential", remedy)
+    return ok(name, f"{base} leads to this server; a websocket was not tried (--key-file)")

@@ -45,11 +45,16 @@ def is_exposed(settings: Settings) -> bool:
     return False
 
 
+def listens_on_loopback(settings: Settings) -> bool:
+    """Whether only this machine can connect: on the loopback, or over a Unix socket. Blocking."""
+    return settings.unix_socket is not None or _is_loopback(settings.host)
+
+
 def _reasons(settings: Settings, sockets: Sequence[socket.socket]) -> Iterable[str]:
     if sockets:
         open_to = (_open_address(one) for one in sockets)
         yield from (f"a socket that it was given listens on {name}" for name in open_to if name)
-    elif settings.unix_socket is None and not _is_loopback(settings.host):
+    elif not listens_on_loopback(settings):
         yield f"host is {settings.host}"
     public = None if settings.public_url is None else urlsplit(settings.public_url).hostname
     if public is not None and not is_loopback_name(public):

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -93,12 +93,22 @@ def auth_secrets(settings: Settings) -> tuple[str, ...]:
     Raises:
         ConfigError: a file cannot be read.
     """
-    found: list[bytes] = []
-    if JWT in settings.auth and (secret := _jwt_secret(settings)) is not None:
-        found.append(secret)
-    if PHOENIX_TOKEN in settings.auth:
-        found.append(_secret_key_base(settings))
+    found = named_auth_secrets(settings).values()
     return tuple(secret.decode(errors="replace") for secret in found)
+
+
+def named_auth_secrets(settings: Settings) -> Mapping[str, bytes]:
+    """The same secrets, by the names of their settings; blocking.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    found: dict[str, bytes] = {}
+    if JWT in settings.auth and (secret := _jwt_secret(settings)) is not None:
+        found["jwt_secret" if settings.jwt_secret else "jwt_secret_file"] = secret
+    if PHOENIX_TOKEN in settings.auth:
+        found["phoenix_token_secret_key_base_file"] = _secret_key_base(settings)
+    return found
 
 
 def _phoenix_token_verifier(settings: Settings) -> PhoenixTokenVerifier:

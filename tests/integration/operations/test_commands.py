@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import shutil
 import signal
+import sys
 from pathlib import Path
 
 import aiohttp
 import pytest
 from PIL import Image
 
-from tests.integration.operations.commands import finish, run, server
+from tests.integration.operations.commands import (
+    ROOT,
+    environment,
+    finish,
+    run,
+    server,
+    start,
+)
 from tests.integration.task_server import Client
+from tests.patience import patient
 
 
 async def test_serve_prints_where_it_listens_and_ends_at_sigterm(tmp_path: Path) -> None:
@@ -26,6 +39,44 @@ async def test_serve_prints_where_it_listens_and_ends_at_sigterm(tmp_path: Path)
     assert finished.code == 0
     assert f"curl -s {url}/api/tasks" in finished.out
     assert finished.err == ""
+
+
+@pytest.mark.parametrize("transport", ["TCP", "Unix socket"])
+async def test_the_commands_that_serve_prints_create_a_task(tmp_path: Path, transport: str) -> None:
+    """With authentication by keys, `serve` prints a command that creates a key and one that uses
+    it; copied to a shell as they are, they create a task."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    program = tmp_path / "bin" / "phoenix-compat"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m phoenix_compat "$@"\n')
+    program.chmod(0o700)
+    data = tmp_path / "my data"
+    first = await run("-m", "phoenix_compat", "keys", "create", "first", "--data-dir", str(data))
+    unix = ("--unix-socket", str(tmp_path / "a socket")) if transport == "Unix socket" else ()
+    process = await start(
+        *("server.py", "--port", "0", "--data-dir", str(data), *unix),
+        PHOENIX_COMPAT_AUTH='["keys"]',
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(patient(30.0)):
+            greeting = (await process.stdout.readuntil(b"Medieval monk\"}}'\n")).decode()
+            _, _, commands = greeting.partition("\n\n")
+
+            shell = await asyncio.create_subprocess_exec(
+                *("bash", "-euc", commands),
+                cwd=ROOT,
+                env=environment({"PATH": f"{program.parent}:{os.environ['PATH']}"}),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            out, _ = await shell.communicate()
+    finally:
+        process.terminate()
+        await finish(process)
+
+    assert first.code == 0, first.err
+    assert "task_id" in json.loads(out)
 
 
 @pytest.mark.parametrize("variables", [{}, {"PHOENIX_COMPAT_AUTH": '["keys"]'}], ids=str)

@@ -56,6 +56,7 @@ async def test_a_server_without_problems(tmp_path: Path, emulator: Emulator) -> 
                 public_url=client.url,
                 replicate_api_token="r8_mine",
                 replicate_base_url=emulator.base_url,
+                total_usd_per_day=5.0,
             )
         )
 
@@ -64,9 +65,14 @@ async def test_a_server_without_problems(tmp_path: Path, emulator: Emulator) -> 
         *(
             "config",
             "authentication",
+            "secrets",
+            "TLS",
+            "client addresses",
+            "spending limits",
             "data directory",
             "disk",
             "database",
+            "operator keys",
             "WAL",
             "open files",
             "port",

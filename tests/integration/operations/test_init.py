@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 import tomllib
 from collections.abc import AsyncIterator
@@ -76,11 +77,37 @@ async def test_the_questions_become_a_file(path: Path, emulator: Emulator) -> No
         "replicate_base_url": emulator.base_url,
         "auth": ["keys"],
         "public_url": "https://pictures.example",
+        "trusted_proxies": ["127.0.0.1"],
         "host": "127.0.0.1",
         "port": 4100,
         "total_usd_per_day": 5.0,
     }
     assert (checked.code, checked.err) == (0, "")
+
+
+async def test_the_commands_that_it_prints_can_be_copied(tmp_path: Path) -> None:
+    """With a public URL they create a key and start the server; a path with a space is quoted."""
+    path = tmp_path / "my settings.toml"
+    done = await run(*INIT, str(path), "--yes", "--public-url", "https://pictures.example")
+    printed = [line.partition("phoenix-compat ") for line in done.out.splitlines()]
+    create, serve = (shlex.split(rest) for _, found, rest in printed[1:] if found)
+
+    key = await run("-m", "phoenix_compat", *create, "--data-dir", str(tmp_path))
+
+    assert serve == ["serve", "--config", str(path)]
+    assert (key.code, key.out.startswith("pck_")) == (0, True), key.err
+
+
+async def test_only_a_proxy_on_this_machine_is_trusted_from_the_start(path: Path) -> None:
+    """If the server listens on other addresses too, its proxy is not known."""
+    done = await run(
+        *(*INIT, str(path), "--yes", "--public-url", "https://pictures.example"),
+        *("--host", "0.0.0.0"),  # noqa: S104 - not listened on
+    )
+
+    assert done.code == 0, done.err
+    assert values_of(path)["auth"] == ["keys"]
+    assert "trusted_proxies" not in values_of(path)
 
 
 @pytest.mark.parametrize(
