@@ -52,11 +52,13 @@ def config_show(config: Path | None, *, with_origin: bool, as_json: bool) -> Non
 def check_config(config: Path | None) -> None:
     """Check the settings: exit code 0, or 2 with a line for each that is wrong."""
     from phoenix_compat.server.auth.exposure import check_exposure
+    from phoenix_compat.server.auth.missing_key import check_key
     from phoenix_compat.server.engine import check_settings
 
     found = configuration_of(config)
     check_settings(found.settings)
     check_exposure(found.settings)
+    check_key(found.settings, is_new_refused=False)
     for warning in _warnings(found):
         warn(warning)
     click.echo(f"configuration OK; file: {found.file or 'none'}")

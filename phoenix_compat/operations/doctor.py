@@ -16,6 +16,8 @@ from phoenix_compat.operations.doctor_net import check_port, check_provider, che
 from phoenix_compat.operations.finding import Finding, fail, ok, warn
 from phoenix_compat.operations.upgrade import plan_upgrade
 from phoenix_compat.server.auth.exposure import WAYS_OUT, check_exposure
+from phoenix_compat.server.auth.missing_key import WHAT as NO_KEY
+from phoenix_compat.server.auth.missing_key import check_key, ways_out
 from phoenix_compat.server.engine import check_settings, schema_sql
 from phoenix_compat.server.process.configuration import Configuration
 from phoenix_compat.server.process.exposed_files import exposed_data_dir, exposed_secrets
@@ -73,6 +75,10 @@ def check_authentication(settings: Settings) -> Finding:
     except ConfigError as error:
         what = str(error).removesuffix(f"; {WAYS_OUT}")
         return fail(name, what, WAYS_OUT)
+    try:
+        check_key(settings, is_new_refused=True)
+    except ConfigError:
+        return fail(name, NO_KEY, ways_out(settings))
     if settings.has_auth:
         return ok(name, f"clients need a credential: {', '.join(settings.auth)}")
     if settings.insecure_no_auth:

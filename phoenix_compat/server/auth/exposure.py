@@ -13,7 +13,7 @@ from phoenix_compat.server.process.settings import Settings
 WAYS_OUT = (
     'configure auth = ["keys"] and create a key with `phoenix-compat keys create NAME --scope '
     "create,read,cancel`; or, if everyone who reaches this server may use it and spend your money, "
-    "start it with --insecure-no-auth"
+    "start it with --insecure-no-auth, or set insecure_no_auth = true"
 )
 
 
