@@ -65,6 +65,9 @@ def check_config(config: Path | None) -> None:
 
 
 def _warnings(found: Configuration) -> list[str]:
+    from phoenix_compat.server.auth.exposure import WAYS_OUT, refused_clients
     from phoenix_compat.server.process.exposed_files import exposed_secrets
 
-    return [*found.warnings, *exposed_secrets(found)]
+    refused = refused_clients(found.settings)
+    refusals = [] if refused is None else [f"{refused}; {WAYS_OUT}"]
+    return [*found.warnings, *exposed_secrets(found), *refusals]

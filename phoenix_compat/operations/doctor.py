@@ -15,7 +15,7 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.operations.doctor_net import check_port, check_provider, check_public_url
 from phoenix_compat.operations.finding import Finding, fail, ok, warn
 from phoenix_compat.operations.upgrade import plan_upgrade
-from phoenix_compat.server.auth.exposure import WAYS_OUT, check_exposure
+from phoenix_compat.server.auth.exposure import WAYS_OUT, check_exposure, refused_clients
 from phoenix_compat.server.auth.missing_key import WHAT as NO_KEY
 from phoenix_compat.server.auth.missing_key import check_key, ways_out
 from phoenix_compat.server.engine import check_settings, schema_sql
@@ -84,6 +84,8 @@ def check_authentication(settings: Settings) -> Finding:
     if settings.insecure_no_auth:
         what = "everyone who reaches the server may use it (insecure_no_auth)"
         return warn(name, what, 'configure auth = ["keys"]; see docs/authentication.md')
+    if refused := refused_clients(settings):
+        return warn(name, refused, WAYS_OUT)
     return ok(name, "none; only this machine can reach the server")
 
 

@@ -45,6 +45,19 @@ def is_exposed(settings: Settings) -> bool:
     return False
 
 
+def refused_clients(settings: Settings) -> str | None:
+    """A sentence about settings that are for clients which get 403 from this server; None if none.
+
+    Without authentication it answers only this machine, and nothing that comes through a proxy.
+    """
+    if settings.has_auth or settings.insecure_no_auth:
+        return None
+    names = [name for name in ("allowed_hosts", "trusted_proxies") if getattr(settings, name)]
+    if not names:
+        return None
+    return f"{' and '.join(names)} are set, but without authentication such requests get 403"
+
+
 def _reasons(settings: Settings, sockets: Sequence[socket.socket]) -> Iterable[str]:
     if sockets:
         open_to = (_open_address(one) for one in sockets)

@@ -85,6 +85,20 @@ async def test_either_way_out_works(tmp_path: Path) -> None:
     assert [one.code for one in (off, everyone, created, checked)] == [0, 0, 0, 0], everyone.err
 
 
+async def test_a_proxy_in_front_of_a_server_without_authentication(tmp_path: Path) -> None:
+    """The server starts, and refuses what the proxy sends: `check-config` and `doctor` warn."""
+    changes = {"PHOENIX_COMPAT_AUTH": '["none"]', "PHOENIX_COMPAT_ALLOWED_HOSTS": '["nas.lan"]'}
+
+    checked = await command(tmp_path, "check-config", **changes)
+    examined = await command(tmp_path, "doctor", "--json", **changes)
+    findings: Any = {one["name"]: one for one in msgspec.json.decode(examined.out)}
+
+    assert checked.code == 0
+    assert checked.err.startswith("Warning: allowed_hosts are set, but without authentication")
+    assert "--insecure-no-auth" in checked.err
+    assert findings["authentication"]["status"] == "warn"
+
+
 async def test_a_database_of_a_version_without_keys(tmp_path: Path) -> None:
     """It has none, and is not changed."""
 
