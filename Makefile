@@ -63,27 +63,32 @@ test-packaging: $(VENV)/.ship binary ## Test the binary and the .deb in a minima
 
 # Stamps, so that running the server does not install the tools of the tests.
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
-	touch $@
+	@echo "Installing what the server needs into $(VENV); this takes a minute"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
+	@touch $@
 
 # A dependency group's requirements; older versions of pip know no groups.
 group = $$($(BIN)/python -c "import tomllib; print(*(r.split(';')[0] for r in tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['$(1)']))")
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,dev)
-	touch $@
+	@echo "Installing the tools of the tests into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,dev)
+	@touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,docs)
-	touch $@
+	@echo "Installing Sphinx into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,docs)
+	@touch $@
 
 $(VENV)/.ship: pyproject.toml constraints.txt $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,ship)
-	touch $@
+	@echo "Installing PyInstaller and the tools of releases into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,ship)
+	@touch $@
 
 $(VENV)/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "venv failed: on Debian, apt-get install python3-venv"; exit 1; }
+	@echo "Setting up $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "venv failed: on Debian, apt-get install python3-venv"; exit 1; }
 
 faults: $(VENV)/.dev ## Kill the server 200 times and count lost tasks (five minutes).
 	$(BIN)/python -m tests.faults.kills $(ARGS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import sqlite3
 import ssl
 import uuid
@@ -11,65 +10,44 @@ import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
+from importlib.metadata import PackageMetadata
 
+from components import PROGRAM, requirements
+from cryptography.hazmat.backends.openssl import backend
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.dependency import Dependency
 from cyclonedx.model.license import DisjunctiveLicense
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
-from packaging.requirements import Requirement
 
-_NAME = "phoenix-compat"
-_EXTRAS = frozenset({"server", "conformance", "crypto", "uvloop"})
-"""The extras of the package that the bundle contains."""
+_LICENCE_CLASSIFIER = "License :: OSI Approved :: "
 
 
 def bill_of_materials(version: str, epoch_s: int) -> str:
-    """The SBOM of the package, its dependencies, Python, and the libraries that Python bundles."""
-    root = Component(name=_NAME, version=version, type=ComponentType.APPLICATION, bom_ref=_NAME)
-    dependencies = {_canonical(_NAME): sorted(set(_dependencies(_NAME, _EXTRAS)))}
-    pending = list(dependencies[_NAME])
-    while pending:
-        name = pending.pop()
-        if name not in dependencies:
-            dependencies[name] = sorted(set(_dependencies(name, frozenset())))
-            pending += dependencies[name]
-    parts = {name: _component(name) for name in sorted(dependencies) if name != _NAME}
+    """The SBOM of the program, its dependencies, Python, and the libraries bundled with them."""
+    root = Component(name=PROGRAM, version=version, type=ComponentType.APPLICATION, bom_ref=PROGRAM)
+    dependencies = requirements()
+    parts = {name: _component(name) for name in sorted(dependencies) if name != PROGRAM}
     bom = Bom(
         components=[*parts.values(), *_python()],
-        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"{_NAME}@{version}@{epoch_s}"),
+        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"{PROGRAM}@{version}@{epoch_s}"),
     )
     bom.metadata.component = root
     bom.metadata.timestamp = datetime.fromtimestamp(epoch_s, UTC)
     for name, needed in dependencies.items():
         bom.dependencies.add(
             Dependency(
-                root.bom_ref if name == _NAME else parts[name].bom_ref,
+                root.bom_ref if name == PROGRAM else parts[name].bom_ref,
                 [Dependency(parts[one].bom_ref) for one in needed],
             )
         )
     return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
 
 
-def _dependencies(name: str, extras: frozenset[str]) -> Iterator[str]:
-    """The direct dependencies of a package on this platform, with those of its extras."""
-    for text in metadata.requires(name) or ():
-        requirement = Requirement(text)
-        marker = requirement.marker
-        if marker is not None and not any(
-            marker.evaluate({"extra": extra}) for extra in ("", *extras)
-        ):
-            continue
-        yield _canonical(requirement.name)
-        if requirement.extras:
-            yield from _dependencies(requirement.name, frozenset(requirement.extras))
-
-
 def _component(name: str) -> Component:
     about = metadata.metadata(name)
-    named = next((about[key] for key in ("License-Expression", "License") if key in about), "")
-    licenses = [DisjunctiveLicense(name=named.splitlines()[0])] if named.strip() else []
+    licenses = [DisjunctiveLicense(name=one) for one in _licences(about)]
     version = metadata.version(name)
     return Component(
         name=name,
@@ -80,8 +58,22 @@ def _component(name: str) -> Component:
     )
 
 
+def _licences(about: PackageMetadata) -> list[str]:
+    """The names of a package's licences. The field License may have the whole text instead."""
+    for field in ("License-Expression", "License"):
+        text = about[field].strip() if field in about else ""
+        if text and "\n" not in text:
+            return [text]
+    classifiers: list[str] = about.get_all("Classifier") or []
+    return [
+        one.removeprefix(_LICENCE_CLASSIFIER)
+        for one in classifiers
+        if one.startswith(_LICENCE_CLASSIFIER)
+    ]
+
+
 def _python() -> Iterator[Component]:
-    """Python, and the libraries bundled with it that have a version."""
+    """Python, and the libraries in the bundle that are no Python packages and have a version."""
     versions = {
         "cpython": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION.split()[1],
@@ -89,9 +81,12 @@ def _python() -> Iterator[Component]:
         "zlib": zlib.ZLIB_RUNTIME_VERSION,
     }
     for name, version in versions.items():
-        purl = PackageURL("generic", None, name, version)
-        yield Component(name=name, version=version, purl=purl, bom_ref=f"{name}@{version}")
+        yield _library(name, version, f"{name}@{version}")
+    # The package cryptography brings another OpenSSL.
+    _, openssl, *_ = backend.openssl_version_text().split()
+    yield _library("openssl", openssl, f"cryptography/openssl@{openssl}")
 
 
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+def _library(name: str, version: str, bom_ref: str) -> Component:
+    purl = PackageURL("generic", None, name, version)
+    return Component(name=name, version=version, purl=purl, bom_ref=bom_ref)

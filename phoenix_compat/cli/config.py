@@ -52,17 +52,22 @@ def config_show(config: Path | None, *, with_origin: bool, as_json: bool) -> Non
 def check_config(config: Path | None) -> None:
     """Check the settings: exit code 0, or 2 with a line for each that is wrong."""
     from phoenix_compat.server.auth.exposure import check_exposure
+    from phoenix_compat.server.auth.missing_key import check_key
     from phoenix_compat.server.engine import check_settings
 
     found = configuration_of(config)
     check_settings(found.settings)
     check_exposure(found.settings)
+    check_key(found.settings, is_new_refused=False)
     for warning in _warnings(found):
         warn(warning)
     click.echo(f"configuration OK; file: {found.file or 'none'}")
 
 
 def _warnings(found: Configuration) -> list[str]:
+    from phoenix_compat.server.auth.exposure import WAYS_OUT, refused_clients
     from phoenix_compat.server.process.exposed_files import exposed_secrets
 
-    return [*found.warnings, *exposed_secrets(found)]
+    refused = refused_clients(found.settings)
+    refusals = [] if refused is None else [f"{refused}; {WAYS_OUT}"]
+    return [*found.warnings, *exposed_secrets(found), *refusals]

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Final
 
 import click
 
 from phoenix_compat.cli.options import settings_of
 from phoenix_compat.cli.server_url import server_url
+
+_MAX_CREDENTIAL_BYTES: Final = 8 * 1024
+"""As many as a server reads."""
 
 
 @click.command()
@@ -22,20 +25,37 @@ from phoenix_compat.cli.server_url import server_url
     help="URL of a running server; without it, one is started for the demo.",
 )
 @click.option(
+    "--key-file",
+    type=click.File("rb"),
+    help="File that contains an API key or a token for --url; - is standard input.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("data/demo"),
     show_default=True,
     help="Folder for the picture.",
 )
-def demo(prompt: str, url: str | None, out: Path) -> None:
+def demo(prompt: str, url: str | None, key_file: IO[bytes] | None, out: Path) -> None:
     """Create a task, follow it over a Phoenix channel, and save the picture."""
+    if key_file is not None and url is None:
+        raise click.UsageError("--key-file needs --url: the demo's own server asks for no key")
     from phoenix_compat.server.process.listening import run
 
-    run(_demo(prompt, url, out))
+    run(_demo(prompt, url, None if key_file is None else _credential(key_file), out))
 
 
-async def _demo(prompt: str, url: str | None, out: Path) -> None:
+def _credential(file: IO[bytes]) -> str:
+    """The credential in a file; it must be able to stand in a header."""
+    text = file.read(_MAX_CREDENTIAL_BYTES + 1).decode("ascii", "replace").strip()
+    if not text or len(text) > _MAX_CREDENTIAL_BYTES or not all("!" <= one <= "~" for one in text):
+        raise click.BadParameter(
+            f"{file.name} must contain one key or token and nothing else", param_hint="--key-file"
+        )
+    return text
+
+
+async def _demo(prompt: str, url: str | None, credential: str | None, out: Path) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -52,7 +72,7 @@ async def _demo(prompt: str, url: str | None, out: Path) -> None:
             bar.update(row, completed=payload["progress"], description=payload["status"])
 
         if url is not None:
-            path = await run_demo(url, prompt, out, show)
+            path = await run_demo(url, prompt, out, show, credential)
         else:
             with tempfile.TemporaryDirectory(prefix="phoenix-compat-") as folder:
                 configured = settings_of(None, data_dir=Path(folder))

@@ -59,6 +59,7 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
 
     from phoenix_compat.server.auth.exposure import check_exposure
     from phoenix_compat.server.auth.first_key import prepare_first_key
+    from phoenix_compat.server.auth.missing_key import check_key
     from phoenix_compat.server.engine import check_settings
     from phoenix_compat.server.main import open_app
     from phoenix_compat.server.process.exposed_files import exposed_files
@@ -95,6 +96,7 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
         log.warning("file.exposed", reason=exposed)
     if create_first_key:
         prepare_first_key(settings.database_path)
+    check_key(settings, is_new_refused=True)
     with _sockets(settings) as sockets:
         check_exposure(settings, sockets)
         if settings.workers > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -30,12 +30,17 @@ class DemoError(PhoenixCompatError):
 
 
 async def run_demo(
-    url: str, prompt: str, folder: Path, on_progress: Callable[[dict[str, Any]], None]
+    url: str,
+    prompt: str,
+    folder: Path,
+    on_progress: Callable[[dict[str, Any]], None],
+    credential: str | None = None,
 ) -> Path:
     """Have the server at `url` make a picture, and save it.
 
     Args:
         on_progress: called with each `progress` payload.
+        credential: an API key or a token; only this server gets it.
 
     Returns:
         The file.
@@ -44,11 +49,12 @@ async def run_demo(
         DemoError: the server refused, the task failed, or the picture cannot be saved.
     """
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            task_id = await _create_task(session, url, prompt)
+            task_id = await _create_task(session, url, prompt, headers)
             last: dict[str, Any] = {}
-            async for last in _follow(session, url, task_id):
+            async for last in _follow(session, url, task_id, headers):
                 on_progress(last)
             if last.get("status") != "completed":
                 reason = last.get("error_data", {}).get("error")
@@ -61,10 +67,15 @@ async def run_demo(
         raise DemoError(f"{url} is not a phoenix-compat server; check the URL") from error
 
 
-async def _create_task(session: aiohttp.ClientSession, url: str, prompt: str) -> str:
+async def _create_task(
+    session: aiohttp.ClientSession, url: str, prompt: str, headers: Mapping[str, str]
+) -> str:
     body = {"input_data": {"type": "image", "prompt": prompt}}
-    async with session.post(f"{url}/api/tasks", json=body) as response:
+    async with session.post(f"{url}/api/tasks", json=body, headers=headers) as response:
         document = await response.json(content_type=None)
+        if response.status == 401:
+            what = "refuses this credential" if headers else "asks for a credential"
+            raise DemoError(f"{url} {what}; name a file that contains a key: --key-file FILE")
         if response.status != 202:
             detail = document.get("detail", f"status {response.status}")
             raise DemoError(f"{url} refuses the task: {detail}")
@@ -72,11 +83,12 @@ async def _create_task(session: aiohttp.ClientSession, url: str, prompt: str) ->
 
 
 async def _follow(
-    session: aiohttp.ClientSession, url: str, task_id: str
+    session: aiohttp.ClientSession, url: str, task_id: str, headers: Mapping[str, str]
 ) -> AsyncIterator[dict[str, Any]]:
     """Join the task's channel, and yield the payload of each `progress` until the task ends."""
     topic = f"task:{task_id}"
-    async with session.ws_connect(f"{url}/socket/websocket?vsn=2.0.0") as socket:
+    address = f"{url}/socket/websocket?vsn=2.0.0"
+    async with session.ws_connect(address, headers=headers) as socket:
         await socket.send_json(["1", "1", topic, "phx_join", {}])
         async for message in socket:
             _join_ref, _ref, _topic, event, payload = message.json()

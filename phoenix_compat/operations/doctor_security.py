@@ -14,7 +14,14 @@ from urllib.parse import SplitResult, urlsplit
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.operations.finding import Finding, fail, ok, warn
 from phoenix_compat.operations.weak_secret import weakness_of
-from phoenix_compat.server.auth.exposure import WAYS_OUT, check_exposure, listens_on_loopback
+from phoenix_compat.server.auth.exposure import (
+    WAYS_OUT,
+    check_exposure,
+    listens_on_loopback,
+    refused_clients,
+)
+from phoenix_compat.server.auth.missing_key import WHAT as NO_KEY
+from phoenix_compat.server.auth.missing_key import check_key, ways_out
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.auth.setup import named_auth_secrets
 from phoenix_compat.server.process.addresses import is_loopback_name
@@ -44,11 +51,17 @@ def check_authentication(settings: Settings) -> Finding:
     except ConfigError as error:
         what = str(error).removesuffix(f"; {WAYS_OUT}")
         return fail(name, what, WAYS_OUT)
+    try:
+        check_key(settings, is_new_refused=True)
+    except ConfigError:
+        return fail(name, NO_KEY, ways_out(settings))
     if settings.has_auth:
         return ok(name, f"clients need a credential: {', '.join(settings.auth)}")
     if settings.insecure_no_auth:
         what = "everyone who reaches the server may use it (insecure_no_auth)"
         return warn(name, what, 'configure auth = ["keys"]; see docs/authentication.md')
+    if refused := refused_clients(settings):
+        return warn(name, refused, WAYS_OUT)
     return ok(name, "none; only this machine can reach the server")
 
 

@@ -157,7 +157,7 @@ def test_it_completes_a_task_in_a_locked_down_container(podman: Engine) -> None:
     assert who.startswith("uid=10001(phoenix-compat) gid=10001(phoenix-compat)")
     assert "CapEff:\t0000000000000000" in status
     assert "NoNewPrivs:\t1" in status
-    assert owner == "750 10001:10001"
+    assert owner == "700 10001:10001"
     assert "Read-only file system" in refused.stderr
 
 

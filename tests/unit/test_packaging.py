@@ -111,6 +111,28 @@ def test_the_copyright_file_can_be_read_by_machines() -> None:
     assert all(re.match(r"[A-Z ]", line) for text in paragraphs for line in text.splitlines())
 
 
+def test_the_bundle_has_the_licences_of_everything_in_it() -> None:
+    """Of Python, and of each package that the program needs, with their texts."""
+    components = runpy.run_path(str(PACKAGING / "components.py"))
+
+    files = list(components["licence_files"]())
+    packages = set(components["requirements"]()) - {"phoenix-compat"}
+
+    assert {"pyjwt", "cryptography", "aiohttp", "cffi"} <= packages
+    assert {folder.split("/")[1] for _, folder in files} == {"python", *packages}
+    assert all(file.stat().st_size for file, _ in files)
+    assert len({(file.name, folder) for file, folder in files}) == len(files)
+
+
+def test_a_package_without_a_licence_stops_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names it."""
+    components = runpy.run_path(str(PACKAGING / "components.py"))
+    monkeypatch.setattr("importlib.metadata.files", lambda _name: [])
+
+    with pytest.raises(LookupError, match="aiohappyeyeballs brings no licence"):
+        list(components["licence_files"]())
+
+
 @pytest.fixture
 def signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a file, its SHA256SUMS, the signature, and the public key; the key is new."""

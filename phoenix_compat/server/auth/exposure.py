@@ -13,7 +13,7 @@ from phoenix_compat.server.process.settings import Settings
 WAYS_OUT = (
     'configure auth = ["keys"] and create a key with `phoenix-compat keys create NAME --scope '
     "create,read,cancel`; or, if everyone who reaches this server may use it and spend your money, "
-    "start it with --insecure-no-auth"
+    "start it with --insecure-no-auth, or set insecure_no_auth = true"
 )
 
 
@@ -48,6 +48,19 @@ def is_exposed(settings: Settings) -> bool:
 def listens_on_loopback(settings: Settings) -> bool:
     """Whether only this machine can connect: on the loopback, or over a Unix socket. Blocking."""
     return settings.unix_socket is not None or _is_loopback(settings.host)
+
+
+def refused_clients(settings: Settings) -> str | None:
+    """A sentence about settings that are for clients which get 403 from this server; None if none.
+
+    Without authentication it answers only this machine, and nothing that comes through a proxy.
+    """
+    if settings.has_auth or settings.insecure_no_auth:
+        return None
+    names = [name for name in ("allowed_hosts", "trusted_proxies") if getattr(settings, name)]
+    if not names:
+        return None
+    return f"{' and '.join(names)} are set, but without authentication such requests get 403"
 
 
 def _reasons(settings: Settings, sockets: Sequence[socket.socket]) -> Iterable[str]:

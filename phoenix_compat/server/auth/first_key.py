@@ -77,6 +77,15 @@ async def complete_first_key(keys: KeyStore, folder: Path) -> None:
     log.info("key.first_created", path=str(path))
 
 
+def has_unfinished_key(folder: Path) -> bool:
+    """Whether the server that opens this data directory next stores a first key. Blocking.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return _read(folder / _UNFINISHED) is not None
+
+
 def _read(path: Path) -> str | None:
     """The key in a file; None if there is no file, or no whole key in it."""
     try:

@@ -97,6 +97,31 @@ async def test_the_demo_saves_a_picture_and_prints_its_path(
         assert picture.size == (1024, 1024)
 
 
+async def test_the_demo_uses_a_server_that_asks_for_keys(tmp_path: Path) -> None:
+    """With the first key of a package in a file. Without it, or with another, the error says what
+    to do, and no key is printed."""
+    command = ("-m", "phoenix_compat")
+    keys = {"PHOENIX_COMPAT_AUTH": '["keys"]', "PHOENIX_COMPAT_EMULATOR_SPEED": "20"}
+    data, key = str(tmp_path / "data"), tmp_path / "data" / "first-key"
+    other = tmp_path / "other"
+    other.write_text(f"pck_{'x' * 43}\n")
+    serve = (*command, "serve", "--port", "0", "--data-dir", data, "--create-first-key")
+    async with server(*serve, **keys) as (_, url):
+        demo = (*command, "demo", "--url", url, "--out", str(tmp_path))
+        finished = await run(*demo, "--key-file", str(key))
+        without = await run(*demo)
+        refused = await run(*demo, "--key-file", str(other))
+        several = await run(*demo, "--key-file", str(Path(__file__)))
+
+    assert finished.code == 0, finished.err
+    assert (tmp_path / "medieval-monk.jpg").exists()
+    assert (without.code, refused.code, several.code) == (2, 2, 2)
+    assert "asks for a credential; name a file that contains a key: --key-file" in without.err
+    assert "refuses this credential" in refused.err
+    assert "one key or token and nothing else" in several.err
+    assert "pck_x" not in refused.err
+
+
 async def test_the_job_runs_against_a_separate_emulator(tmp_path: Path) -> None:
     """With a token and a base URL, the server uses the emulator in another process."""
     emulator = ("server.py", "emulator", "--port", "0", "--speed", "20")

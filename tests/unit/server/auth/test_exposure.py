@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.auth.exposure import check_exposure
+from phoenix_compat.server.auth.exposure import check_exposure, refused_clients
 from phoenix_compat.server.process.settings import Settings
 
 ANY = "0.0.0.0"  # noqa: S104 - an address to refuse
@@ -70,3 +70,27 @@ def test_sockets_from_systemd_count_by_their_addresses() -> None:
             check_exposure(Settings(), (loopback, everywhere))
         with pytest.raises(ConfigError, match="public_url"):
             check_exposure(Settings(public_url="https://a.example"), (unix,))
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"allowed_hosts": ("nas.lan",)}, "allowed_hosts are set"),
+        ({"trusted_proxies": ("127.0.0.1",)}, "trusted_proxies are set"),
+        (
+            {"allowed_hosts": ("nas.lan",), "trusted_proxies": ("127.0.0.1",)},
+            "allowed_hosts and trusted_proxies are set",
+        ),
+    ],
+    ids=str,
+)
+def test_settings_for_clients_that_are_refused(fields: dict[str, Any], names: str) -> None:
+    """Without authentication nobody comes through a proxy or under another name. With it, or with
+    the operator's consent, they are of use."""
+    refused = refused_clients(Settings(**fields))
+
+    assert refused is not None
+    assert refused.startswith(names)
+    assert refused_clients(Settings(**fields, auth=("keys",))) is None
+    assert refused_clients(Settings(**fields, insecure_no_auth=True)) is None
+    assert refused_clients(Settings()) is None
