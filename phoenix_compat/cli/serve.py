@@ -63,7 +63,7 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
     from phoenix_compat.server.engine import check_settings
     from phoenix_compat.server.main import open_app
     from phoenix_compat.server.process.exposed_files import exposed_files
-    from phoenix_compat.server.process.listening import run, serve_until_signal, work_until_signal
+    from phoenix_compat.server.process.listening import run, serve_until_signal
     from phoenix_compat.server.process.logs import configure_logs
     from phoenix_compat.server.process.reload import reloading
 
@@ -73,6 +73,9 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
         return loaded
 
     configure_logs("warning", "console")  # until the settings are known
+    if as_worker:
+        _work(load)
+        return
     found = configuration_of(config, **flags)
     settings = found.settings
     configure_logs(settings.log_level, settings.log_format, settings.hidden_parameters)
@@ -83,13 +86,6 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
         if settings.insecure_no_auth:
             log.warning("auth.insecure", reason="everyone who reaches this server may use it")
 
-    if as_worker:
-        from phoenix_compat.cluster.worker_process import SupervisorLink
-
-        worker_process, supervisor_link = SupervisorLink.open()
-        app = reloading(open_app(settings, worker_process=worker_process), settings, load)
-        run(work_until_signal(app, settings.host, worker_process, supervisor_link), settings.loop)
-        return
     for warning in found.warnings:
         log.warning("setting.renamed", reason=warning)
     for exposed in exposed_files(found):
@@ -110,6 +106,22 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
             sockets,
         )
         run(serving, settings.loop)
+
+
+def _work(load: Callable[[], Settings]) -> None:
+    """Run one process of several, with the settings that its supervisor has read."""
+    from phoenix_compat.cluster.worker_process import SupervisorLink
+    from phoenix_compat.server.main import open_app
+    from phoenix_compat.server.process.frozen_settings import unpack_settings
+    from phoenix_compat.server.process.listening import run, work_until_signal
+    from phoenix_compat.server.process.logs import configure_logs
+    from phoenix_compat.server.process.reload import reloading
+
+    worker_process, supervisor_link = SupervisorLink.open()
+    settings = unpack_settings(worker_process.settings or "")
+    configure_logs(settings.log_level, settings.log_format, settings.hidden_parameters)
+    app = reloading(open_app(settings, worker_process=worker_process), settings, load)
+    run(work_until_signal(app, settings.host, worker_process, supervisor_link), settings.loop)
 
 
 @contextmanager
@@ -139,8 +151,10 @@ async def _supervise(
 
     from phoenix_compat.cluster.supervisor import supervise
     from phoenix_compat.emulator import Emulator
+    from phoenix_compat.server.engine import check_settings
+    from phoenix_compat.server.process.frozen_settings import FrozenSettings
     from phoenix_compat.server.process.own_emulator import own_emulator_settings
-    from phoenix_compat.server.process.reload import reloading_logs
+    from phoenix_compat.server.process.reload import reloading_supervisor
     from phoenix_compat.server.process.systemd import ServiceManager
     from phoenix_compat.tasks.store.sqlite.database_file import lock_file
 
@@ -148,7 +162,8 @@ async def _supervise(
     (await asyncio.to_thread(lock_file, settings.database_path)).close()
     async with AsyncExitStack() as stack:
         manager = await stack.enter_async_context(ServiceManager())
-        on_sighup = await stack.enter_async_context(reloading_logs(load))
+        frozen = await asyncio.to_thread(FrozenSettings, settings, check_settings)
+        on_sighup = await stack.enter_async_context(reloading_supervisor(load, frozen.reload))
 
         def all_started(url: str) -> None:
             started(url)
@@ -168,6 +183,8 @@ async def _supervise(
             emulator_url,
             on_sighup,
             emulator_token=emulator_token,
+            settings=frozen.pack,
+            data_dir=settings.data_dir,
         )
         manager.stopping()
 

@@ -1,4 +1,4 @@
-"""Starts the worker processes, restarts those that die, and stops them.
+"""Starts the worker processes, restarts those that die or hang, and stops them.
 
 The supervisor serves no clients. It reserves the port without listening, so that the server keeps
 it while workers restart. Each worker listens on it with SO_REUSEPORT, and the kernel distributes
@@ -12,38 +12,34 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
-import shutil
 import signal
-import socket
 import sys
-import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from phoenix_compat.accept import explain_bind_error
-from phoenix_compat.background import log_failure
-from phoenix_compat.cluster.worker_process import READY, WorkerProcess
+from phoenix_compat.cluster.reservation import reserved
+from phoenix_compat.cluster.started_worker import StartedWorker, WorkerLimits
+from phoenix_compat.cluster.worker_process import WorkerProcess
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.redaction import live_secrets
 
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S: Final = 30.0
-STOP_TIMEOUT_S: Final = 90.0
+START_TIMEOUT_PER_PROCESS_S: Final = 4.0
+"""Added for each process that shares a processor with this one: all of them start at once."""
+STOP_TIMEOUT_S: Final = 75.0
 """A drain takes at most 30 s, pending creates take 25 s, and callbacks and requests take some
-seconds each; after that the worker gets SIGKILL."""
+seconds each; after that the worker gets SIGKILL. systemd kills all of them after 90 s."""
 FIRST_PAUSE_S: Final = 0.1
 LAST_PAUSE_S: Final = 5.0
 MAX_DEATHS: Final = 10
 DEATHS_WINDOW_S: Final = 60.0
 
 _NOT_STARTED: Final = 127
-_SECRET_BYTES: Final = 48
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _WORKER_FLAG: Final = "--as-worker"
 
@@ -59,6 +55,7 @@ class Supervisor:
         arguments: the command and its options; each worker gets them with `--as-worker` appended.
         worker_process: what the workers share; each gets a copy with its own number.
         on_sighup: called at SIGHUP, after the signal was sent to the workers.
+        settings: returns what each worker that starts gets as `WorkerProcess.settings`.
     """
 
     def __init__(
@@ -66,15 +63,23 @@ class Supervisor:
         arguments: Sequence[str],
         worker_process: WorkerProcess,
         on_sighup: Callable[[], None] = lambda: None,
+        settings: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._command = (*_this_program(), *arguments, _WORKER_FLAG)
         self._worker_process = worker_process
         self._on_sighup = on_sighup
+        self._settings = settings
         self._stop = asyncio.Event()
         self._deaths: deque[float] = deque()
         self._has_given_up = False
-        self._serving: dict[int, asyncio.subprocess.Process] = {}
+        self._hangups = 0
+        self._running: dict[int, StartedWorker] = {}
         self._ready: list[asyncio.Event] = [asyncio.Event() for _ in range(worker_process.size)]
+        per_processor = worker_process.size / (os.cpu_count() or 1)
+        self._limits = WorkerLimits(
+            start_s=START_TIMEOUT_S + START_TIMEOUT_PER_PROCESS_S * per_processor,
+            stop_s=STOP_TIMEOUT_S,
+        )
 
     async def run(self, started: Callable[[], None]) -> None:
         """Run until SIGTERM or SIGINT, and then until every worker has drained its clients.
@@ -105,11 +110,12 @@ class Supervisor:
             )
 
     def _forward_sighup(self) -> None:
-        """Send SIGHUP to the workers that are ready. A worker that is still starting has no handler
-        for it yet, and reads the settings anyway."""
-        for process in self._serving.values():
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGHUP)
+        """Send SIGHUP to the workers that are ready. Those that are starting have no handler for it
+        yet, and get it when they are."""
+        self._hangups += 1
+        for worker in self._running.values():
+            if worker.ready.is_set():
+                worker.send_signal(signal.SIGHUP)
         self._on_sighup()
 
     async def _wait_until_ready(self) -> None:
@@ -117,10 +123,8 @@ class Supervisor:
         stopped = asyncio.create_task(self._stop.wait())
         try:
             either: set[asyncio.Future[Any]] = {all_ready, stopped}
-            await asyncio.wait(either, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-            if not (all_ready.done() or stopped.done()):
-                log.error("not all workers were ready after %s s", START_TIMEOUT_S)
-                self._give_up()
+            # A worker that takes too long is killed, which ends the start.
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for future in (all_ready, stopped):
                 future.cancel()
@@ -158,60 +162,33 @@ class Supervisor:
 
     async def _run_worker(self, node: int) -> int:
         """Run a worker until it exits; return its exit code."""
-        parent_socket, worker_socket = socket.socketpair()
-        parent_socket.settimeout(0)
-        with parent_socket:
-            try:
-                with worker_socket:
-                    process = await asyncio.create_subprocess_exec(
-                        *self._command, stdin=worker_socket.fileno()
-                    )
-            except OSError as error:
-                log.error("cannot start worker %d: %s", node, error)  # noqa: TRY400 - not a bug
-                return _NOT_STARTED
-            worker_process = msgspec.structs.replace(self._worker_process, node=node)
-            starting = asyncio.create_task(
-                self._wait_until_worker_ready(parent_socket, worker_process, process),
-                name=f"supervisor_link-{node}",
-            )
-            starting.add_done_callback(log_failure)
-            exited = asyncio.create_task(process.wait())
-            stopping = asyncio.create_task(self._stop.wait())
-            try:
-                await asyncio.wait({exited, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not exited.done():
-                    await _terminate(process)
-                return await exited
-            finally:
-                self._serving.pop(node, None)
-                for task in (starting, stopping):
-                    task.cancel()
-                await asyncio.gather(starting, stopping, return_exceptions=True)
+        worker_process = msgspec.structs.replace(
+            self._worker_process, node=node, settings=self._settings()
+        )
+        hangups = self._hangups
 
-    async def _wait_until_worker_ready(
-        self,
-        parent_socket: socket.socket,
-        worker_process: WorkerProcess,
-        process: asyncio.subprocess.Process,
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):  # the worker has died; its exit code is logged
-            await loop.sock_sendall(parent_socket, worker_process.pack())
-            if await loop.sock_recv(parent_socket, len(READY)) == READY:
-                self._serving[worker_process.node] = process
-                self._ready[worker_process.node].set()
+        def ready() -> None:
+            self._ready[node].set()
+            if self._hangups != hangups:
+                worker.send_signal(signal.SIGHUP)  # its settings may be those before a reload
 
-
-async def _terminate(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await process.wait()
-    except TimeoutError:
-        log.error("a worker did not stop in %g s; killing it", STOP_TIMEOUT_S)  # noqa: TRY400 - not a bug
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        try:
+            worker = await StartedWorker.start(self._command, worker_process, self._limits, ready)
+        except OSError as error:
+            log.error("cannot start worker %d: %s", node, error)  # noqa: TRY400 - not a bug
+            return _NOT_STARTED
+        self._running[node] = worker
+        exited = asyncio.create_task(worker.wait())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({exited, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not exited.done():
+                await worker.stop()
+            return await exited
+        finally:
+            self._running.pop(node, None)
+            stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
 
 
 def _this_program() -> tuple[str, ...]:
@@ -232,6 +209,8 @@ async def supervise(  # noqa: PLR0913, PLR0917 - the options of the commands
     *,
     emulator_token: str | None = None,
     control_token: str | None = None,
+    settings: Callable[[], str | None] = lambda: None,
+    data_dir: Path | None = None,
 ) -> None:
     """Run a command in several processes on one port, until SIGTERM or SIGINT.
 
@@ -239,12 +218,13 @@ async def supervise(  # noqa: PLR0913, PLR0917 - the options of the commands
         arguments: the command and its options, as typed by the user.
         started: called with the URL once all processes are ready.
         emulator_url, emulator_token, control_token: see WorkerProcess.
-        on_sighup: see Supervisor.
+        on_sighup, settings: see Supervisor.
+        data_dir: see `reserved`.
 
     Raises:
         ConfigError: the address is not available, or the processes do not start or die repeatedly.
     """
-    async with reserved(host, port, workers) as first:
+    async with reserved(host, port, workers, data_dir) as first:
         worker_process = msgspec.structs.replace(
             first,
             emulator_url=emulator_url,
@@ -252,56 +232,5 @@ async def supervise(  # noqa: PLR0913, PLR0917 - the options of the commands
             control_token=control_token,
         )
         name = f"[{host}]" if ":" in host else host
-        supervisor = Supervisor(arguments, worker_process, on_sighup)
+        supervisor = Supervisor(arguments, worker_process, on_sighup, settings)
         await supervisor.run(lambda: started(f"http://{name}:{worker_process.port}"))
-
-
-@asynccontextmanager
-async def reserved(host: str, port: int, size: int) -> AsyncIterator[WorkerProcess]:
-    """Reserve a port, and create the folder for the sockets of `size` workers.
-
-    Yields:
-        The WorkerProcess of the first worker, with node 0.
-
-    Raises:
-        ConfigError: the address is unknown, the port is taken, or this system cannot share a port.
-    """
-    if not hasattr(socket, "SO_REUSEPORT"):
-        raise ConfigError("workers: this system cannot share a port between processes; use 1")
-    reservation = await asyncio.to_thread(_reserve, host, port)
-    with reservation:
-        folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="phoenix-compat-")
-        secret_key_base = secrets.token_urlsafe(_SECRET_BYTES)
-        live_secrets.register(secret_key_base)
-        try:
-            yield WorkerProcess(
-                node=0,
-                size=size,
-                folder=folder,
-                port=reservation.getsockname()[1],
-                secret_key_base=secret_key_base,
-            )
-        finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-
-
-def _reserve(host: str, port: int) -> socket.socket:
-    """Bind a socket to the port without listening; blocking."""
-    try:
-        family, socket_type, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, socket_type) as exclusive:
-            # Without SO_REUSEPORT this fails if another server with workers has the port.
-            exclusive.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
-            exclusive.bind(address)
-            address = exclusive.getsockname()
-        with contextlib.ExitStack() as on_error:
-            reservation = on_error.enter_context(socket.socket(family, socket_type))
-            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            reservation.bind(address)
-            on_error.pop_all()
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(explain_bind_error(host, port, error)) from error
-    return reservation

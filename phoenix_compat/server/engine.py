@@ -159,7 +159,9 @@ def task_types_of(settings: Settings) -> Mapping[str, TaskType]:
     """The packaged task types and the operator's, with the default model of the settings."""
     task_types = dict(packaged_task_types())
     if settings.task_types_file is not None:
-        task_types |= load_task_types(settings.task_types_file)
+        task_types |= load_task_types(
+            settings.task_types_file, settings.contents.get("task_types_file")
+        )
     try:
         return with_default_model(
             task_types, "image", settings.default_model, settings.fallback_models

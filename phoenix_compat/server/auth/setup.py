@@ -122,7 +122,7 @@ def _phoenix_token_verifier(settings: Settings) -> PhoenixTokenVerifier:
 
 def _secret_key_base(settings: Settings) -> bytes:
     name = "phoenix_token_secret_key_base_file"
-    return _secret_in(name, settings.phoenix_token_secret_key_base_file, MIN_SECRET_BYTES)
+    return _secret_in(settings, name, MIN_SECRET_BYTES)
 
 
 async def _jwt_verifier(settings: Settings, stack: AsyncExitStack) -> Verifier:
@@ -158,7 +158,7 @@ def _jwt_secret(settings: Settings) -> bytes | None:
         secret = settings.jwt_secret.get_secret_value().encode(errors="surrogatepass")
     else:
         name = "jwt_secret_file"
-        secret = _secret_in(name, settings.jwt_secret_file, MIN_HMAC_SECRET_BYTES)
+        secret = _secret_in(settings, name, MIN_HMAC_SECRET_BYTES)
     from jwt import InvalidKeyError
 
     from phoenix_compat.server.auth.jwt_verifier import checked_secret
@@ -189,7 +189,7 @@ def _key_of_file(settings: Settings) -> PublicKeySource | None:
     )
     for name, path, load in loaders:
         if path is not None:
-            data = _content(name, path)
+            data = _content(settings, name, path)
             try:
                 return load(data)
             except ConfigError as error:
@@ -197,11 +197,12 @@ def _key_of_file(settings: Settings) -> PublicKeySource | None:
     return None
 
 
-def _secret_in(name: str, path: Path | None, min_bytes: int) -> bytes:
-    """The secret in a file, without white space around it."""
+def _secret_in(settings: Settings, name: str, min_bytes: int) -> bytes:
+    """The secret in the file that a setting names, without white space around it."""
+    path: Path | None = getattr(settings, name)
     if path is None:
         raise ConfigError(f"{name}: is missing; give the path of a file that holds the secret")
-    secret = _content(name, path).strip()
+    secret = _content(settings, name, path).strip()
     if len(secret) < min_bytes:
         raise ConfigError(
             f"{name}: the secret in the file has {len(secret)} bytes and needs {min_bytes} or more"
@@ -209,7 +210,10 @@ def _secret_in(name: str, path: Path | None, min_bytes: int) -> bytes:
     return secret
 
 
-def _content(name: str, path: Path) -> bytes:
+def _content(settings: Settings, name: str, path: Path) -> bytes:
+    content = settings.contents.get(name)
+    if content is not None and len(content) <= _MAX_FILE_BYTES:
+        return content
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)

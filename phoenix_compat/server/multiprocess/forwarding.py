@@ -33,6 +33,11 @@ READY_PATH: Final = "/readyz"
 LEADER_PATHS: Final = ("/api/", WEBHOOK_PATH, READY_PATH)
 """Prefixes of the paths that only the leader can answer."""
 
+ANSWER_TIMEOUT_S: Final = 5.0
+"""How long the leader may be silent. One that hangs is replaced a moment later."""
+
+_REPLACED: Final = "The process that runs the tasks is being replaced; nothing was done."
+_LATE: Final = "The process that runs the tasks does not answer; send the request again."
 _RETRY_S: Final = 0.05
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -81,18 +86,19 @@ async def _ask_leader(leader: Leader, peers: Peers, request: web.Request) -> web
             raise _unavailable() from error
         try:
             # Even to this process, if it has become the leader: the body is already read.
-            return await peers.forward(node, request, body)
+            return await peers.forward(node, request, body, timeout_s=ANSWER_TIMEOUT_S)
         except PeerGoneError as error:
             log.info("forwarding.failed", node=node, reason=str(error))
             if error.is_sent and not is_repeatable:
                 raise _unknown_outcome() from error
+            if error.is_late:
+                raise _unavailable(_LATE) from error
             if loop.time() > deadline_s:
                 raise _unavailable() from error
         await asyncio.sleep(_RETRY_S)
 
 
-def _unavailable() -> ProblemError:
-    detail = "The process that runs the tasks is being replaced; nothing was done."
+def _unavailable(detail: str = _REPLACED) -> ProblemError:
     return ProblemError(
         503, "unavailable", detail, headers={hdrs.RETRY_AFTER: str(BUSY_RETRY_AFTER_S)}
     )
@@ -100,8 +106,8 @@ def _unavailable() -> ProblemError:
 
 def _unknown_outcome() -> ProblemError:
     detail = (
-        "The process that runs the tasks ended while it had this request, which may have been "
-        f"carried out. Requests with the header {KEY_HEADER} can safely be sent again."
+        "The process that runs the tasks ended or hung while it had this request, which may have "
+        f"been carried out. Requests with the header {KEY_HEADER} can safely be sent again."
     )
     return ProblemError(
         503, "unknown-outcome", detail, headers={hdrs.RETRY_AFTER: str(BUSY_RETRY_AFTER_S)}

@@ -8,8 +8,8 @@ reads the tasks that its clients watch again: a lost announcement never loses a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -32,6 +32,8 @@ _FORGET: Final = "task.forget_all"
 _READ: Final = "task.read"
 _CANCEL: Final = "task.cancel"
 _BATCH: Final = 100
+MAX_KNOWN: Final = 100_000
+"""States that clients are known to have; without one, a client may get its state a second time."""
 _RETRY_S: Final = 0.2
 
 log = structlog.stdlib.get_logger(__name__)
@@ -70,6 +72,7 @@ class SharedFeed(TaskFeed, NodeListener):
         self._worker: Worker | None = None
         self._known_leader: int | None = None
         self._reading: BackgroundTask | None = None
+        self._known: OrderedDict[str, int] = OrderedDict()
 
     def begin(self, leader: Leader, worker: Worker) -> None:
         """Register with the bus. The worker is used if this process becomes the leader."""
@@ -106,7 +109,11 @@ class SharedFeed(TaskFeed, NodeListener):
         found = self._remembered(task_id, owner)
         if found is not None:
             return found
-        return next(iter(await self._read([task_id], owner)), None)
+        task = next(iter(await self._read([task_id], owner)), None)
+        if task is not None and task_id not in self._known:
+            # Not in place of an older state: others may wait for this one.
+            self._know(task)
+        return task
 
     def forget_all(self) -> None:
         """Read every state again, in every process, since owners have changed in the store."""
@@ -156,9 +163,17 @@ class SharedFeed(TaskFeed, NodeListener):
 
     def _broadcast(self, task: Task) -> None:
         self._remember(task)
+        self._know(task)
         self._endpoint.local_broadcast(
             task.topic, PROGRESS, progress_payload(task), newest_only=not task.status.is_terminal
         )
+
+    def _know(self, task: Task) -> None:
+        """Note what the clients of a task have been told."""
+        self._known[task.id] = _digest(task)
+        self._known.move_to_end(task.id)
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
 
     # Reading from the leader.
 
@@ -193,17 +208,15 @@ class SharedFeed(TaskFeed, NodeListener):
         return b""
 
     def _read_again(self) -> None:
-        before = {task_id: remembered.task for task_id, remembered in self._newest.items()}
-        for task_id in before:
+        for task_id in tuple(self._newest):
             self._forget(task_id)
         if self._reading is not None:
             self._reading.cancel()
-        reading = partial(self._read_all, before)
-        self._reading = BackgroundTask("feed-read", reading, is_endless=False)
+        self._reading = BackgroundTask("feed-read", self._read_all, is_endless=False)
         self._reading.start()
 
-    async def _read_all(self, before: Mapping[str, Task]) -> None:
-        """Broadcast the state of each watched task that differs from the state before."""
+    async def _read_all(self) -> None:
+        """Broadcast the state of each watched task that its clients do not have yet."""
         ids = [
             topic.removeprefix(_TOPICS)
             for topic in self._endpoint.pubsub.topics
@@ -213,8 +226,7 @@ class SharedFeed(TaskFeed, NodeListener):
             for task in await self._read_until_success(ids[start : start + _BATCH]):
                 if task.id in self._newest:
                     continue  # it was announced since
-                old = before.get(task.id)
-                if old is None or progress_payload(old) != progress_payload(task):
+                if self._known.get(task.id) != _digest(task):
                     self._broadcast(task)
 
     async def _read_until_success(self, task_ids: Sequence[str]) -> list[Task]:
@@ -224,3 +236,8 @@ class SharedFeed(TaskFeed, NodeListener):
             except StoreUnavailableError as error:
                 log.warning("feed.read_failed", reason=str(error))
                 await asyncio.sleep(_RETRY_S)
+
+
+def _digest(task: Task) -> int:
+    """A number for what clients are told of a task, the same for the same payload."""
+    return hash(msgspec.json.encode(progress_payload(task)))

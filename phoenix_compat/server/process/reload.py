@@ -140,6 +140,12 @@ class Reloader:
             applied = changed & CHANGEABLE
             settings = self._settings.model_copy(
                 update={name: getattr(new, name) for name in applied}
+            ).with_contents(
+                {
+                    name: content
+                    for name, content in self._settings.contents.items()
+                    if name not in CHANGEABLE
+                }
             )
             # The content of the task types file may have changed, even if its name has not.
             await reloadable.apply(settings)
@@ -173,15 +179,22 @@ async def reloading(
 
 
 @asynccontextmanager
-async def reloading_logs(load: Callable[[], Settings]) -> AsyncIterator[Callable[[], None]]:
+async def reloading_supervisor(
+    load: Callable[[], Settings], keep: Callable[[Settings], None]
+) -> AsyncIterator[Callable[[], None]]:
     """The function that a supervisor calls at SIGHUP: it applies the log level to itself.
 
     Errors and changes are not logged here, because each worker process logs them.
+
+    Args:
+        keep: keeps valid settings for the workers that start from now on; blocking.
     """
 
     async def reload() -> None:
         with contextlib.suppress(ConfigError):
-            set_log_level((await asyncio.to_thread(load)).log_level)
+            settings = await asyncio.to_thread(load)
+            set_log_level(settings.log_level)
+            await asyncio.to_thread(keep, settings)
 
     async with _one_by_one(reload) as hangup:
         yield hangup

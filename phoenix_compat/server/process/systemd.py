@@ -1,8 +1,7 @@
 """Notifies systemd that the server is ready, alive and stopping.
 
 The protocol is that of sd_notify(3): lines in a datagram to the socket that NOTIFY_SOCKET names.
-With `--workers` the supervisor notifies. It restarts a worker that dies, but does not notice one
-that hangs.
+With `--workers` the supervisor notifies. It restarts workers that die or hang.
 """
 
 from __future__ import annotations

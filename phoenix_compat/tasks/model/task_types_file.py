@@ -22,14 +22,17 @@ from phoenix_compat.tasks.model.task_types import RESULTS, TASK_TYPES, TaskType,
 _TYPE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
-def load_task_types(path: Path) -> Mapping[str, TaskType]:
+def load_task_types(path: Path, content: bytes | None = None) -> Mapping[str, TaskType]:
     """Read the task types of a file, by `input_data.type`. Blocking.
+
+    Args:
+        content: what was read from the file before; None reads it.
 
     Raises:
         ConfigError: it names the file, and the table and key of every mistake.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = (path.read_bytes() if content is None else content).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: cannot be read: it is not UTF-8 text") from error
     except OSError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import aiohttp
-from aiohttp import hdrs, web
+from aiohttp import ClientTimeout, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -47,11 +47,13 @@ class PeerGoneError(PhoenixCompatError):
 
     Attributes:
         is_sent: whether the peer may have received the request and carried it out.
+        is_late: whether the peer is there and has not answered in time.
     """
 
-    def __init__(self, node: int, reason: str, *, is_sent: bool) -> None:
+    def __init__(self, node: int, reason: str, *, is_sent: bool, is_late: bool = False) -> None:
         super().__init__(f"process {node} does not respond: {reason}")
         self.is_sent = is_sent
+        self.is_late = is_late
 
 
 class Peers:
@@ -86,11 +88,20 @@ class Peers:
             return None
         return int(node) if int(node) < self._size and int(node) != self.node else None
 
-    async def forward(self, node: int, request: web.Request, body: bytes | None) -> web.Response:
+    async def forward(
+        self,
+        node: int,
+        request: web.Request,
+        body: bytes | None,
+        *,
+        timeout_s: float | None = None,
+    ) -> web.Response:
         """Forward a request to another process and return its response.
 
         Args:
             body: the body, which the caller has already read; None for a request without one.
+            timeout_s: how long the peer may be silent; None leaves it to the supervisor, which
+                replaces a process that hangs.
 
         Raises:
             PeerGoneError: the process does not respond, or is not the right one.
@@ -106,10 +117,15 @@ class Peers:
                 ),
                 data=body,
                 allow_redirects=False,
+                timeout=ClientTimeout(
+                    total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=timeout_s
+                ),
             ) as response:
                 content = await response.read()
         except aiohttp.ClientConnectorError as error:
             raise PeerGoneError(node, str(error), is_sent=False) from error
+        except TimeoutError as error:
+            raise PeerGoneError(node, "no answer in time", is_sent=True, is_late=True) from error
         except (aiohttp.ClientError, OSError) as error:
             raise PeerGoneError(node, repr(error), is_sent=True) from error
         if response.status == MISDIRECTED:
@@ -123,7 +139,6 @@ class Peers:
             client = self._clients[node] = aiohttp.ClientSession(
                 # No limit of its own: there is one connection per waiting client request.
                 connector=aiohttp.UnixConnector(str(self._path_of(node)), limit=0),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=(

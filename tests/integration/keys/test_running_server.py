@@ -114,7 +114,7 @@ async def test_a_fresh_package_starts_with_a_key(tmp_path: Path) -> None:
 @asynccontextmanager
 async def two_processes(folder: Path, *options: str) -> AsyncIterator[MultiprocessServer]:
     """The server in two processes."""
-    async with multiprocess_server(*SERVE, str(folder), *options) as processes:
+    async with multiprocess_server(*SERVE, str(folder), *options, data_dir=folder) as processes:
         yield processes
 
 

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from phoenix_compat.cluster.worker_process import usable_folder
 from phoenix_compat.conformance.suite.cases import compact_json
 from phoenix_compat.conformance.suite.wire_client import WireClient
 from tests.integration.operations import commands
@@ -32,12 +33,13 @@ class MultiprocessServer:
 
     Attributes:
         process: the supervisor.
+        folder: where the folder with its sockets is.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, url: str, folder: Path) -> None:
         self.process = process
         self.url = url
-        self._folder = folder
+        self.folder = folder
         self._clients = AsyncExitStack()
 
     async def connect(self, node: int) -> WireClient:
@@ -95,9 +97,9 @@ class MultiprocessServer:
 
     async def pid(self, node: int) -> int:
         """The process id, which the kernel knows of the socket on which it listens."""
-        [folder] = self._folder.glob("phoenix-compat-*")
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(folder / f"{node}.bus"))
+        [folder] = self.folder.glob("phoenix-compat-*")
+        with usable_folder(folder) as short, socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(short / f"{node}.bus"))
             size = struct.calcsize("3i")
             found = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         return int(struct.unpack("3i", found)[0])
@@ -115,13 +117,18 @@ class MultiprocessServer:
 
 @asynccontextmanager
 async def multiprocess_server(
-    *arguments: str, size: int = 2, **changes: str
+    *arguments: str, size: int = 2, data_dir: Path | None = None, **changes: str
 ) -> AsyncIterator[MultiprocessServer]:
-    """Run a command with this many workers. Its sockets are in a folder with a short name."""
+    """Run a command with this many workers.
+
+    Args:
+        data_dir: where its sockets are; None for a temporary folder with a short name, as commands
+            without a data directory have them.
+    """
     with tempfile.TemporaryDirectory(prefix="co-") as name:
         command = (*arguments, "--workers", str(size))
         async with commands.server(*command, TMPDIR=name, **changes) as (process, url):
-            processes = MultiprocessServer(process, url, Path(name))
+            processes = MultiprocessServer(process, url, data_dir or Path(name))
             try:
                 yield processes
             finally:

@@ -32,7 +32,9 @@ async def tasks(folder: Path, size: int = 2, **changes: str) -> AsyncIterator[Mu
     """The task server with this many processes, on its own emulator."""
     command = (*SERVE, "--data-dir", str(folder))
     environment = {"PHOENIX_COMPAT_EMULATOR_SPEED": str(SPEED), **changes}
-    async with multiprocess_server(*command, size=size, **environment) as processes:
+    async with multiprocess_server(
+        *command, size=size, data_dir=folder, **environment
+    ) as processes:
         yield processes
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from pydantic import AliasChoices, model_validator
+from pydantic import AliasChoices, PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from phoenix_compat.server.process.settings.auth import AuthSettings
@@ -69,6 +70,19 @@ class Settings(
         """Use the arguments alone; `configuration` reads the other sources value by value."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
+
+    _contents: Mapping[str, bytes] = PrivateAttr(default_factory=dict)
+
+    @property
+    def contents(self) -> Mapping[str, bytes]:
+        """The contents of files that settings name, by the setting; see FrozenSettings."""
+        return self._contents
+
+    def with_contents(self, contents: Mapping[str, bytes]) -> Self:
+        """These settings; where a content is given, its file is not read again."""
+        copy = self.model_copy()
+        copy._contents = dict(contents)  # noqa: SLF001 - a copy of this object
+        return copy
 
     @property
     def hidden_parameters(self) -> tuple[str, ...]:

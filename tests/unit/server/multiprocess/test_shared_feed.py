@@ -105,6 +105,13 @@ async def two_nodes(
             await node.leader.stop()
 
 
+async def until_read_again(node: Node, fake_tasks: FakeTasks, count: int) -> None:
+    """Wait until the store was read this many times, and the answers were handled."""
+    async with asyncio.timeout(patient(5.0)):
+        while len(fake_tasks.reads) < count or node.feed.background:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0)
+
+
 def at(progress: float) -> Task:
     """The running task at this progress."""
     return make_task(TaskStatus.RUNNING, progress=progress)
@@ -203,3 +210,25 @@ async def test_without_a_leader_a_read_fails(folder: Path) -> None:
         node = Node(bus, FakeTasks(), is_leader=False)
         with pytest.raises(StoreUnavailableError):
             await node.leader.find(timeout_s=0.01)
+
+
+async def test_a_new_leader_repeats_nothing_that_a_client_was_told_at_its_join(
+    folder: Path,
+) -> None:
+    """E4: a client that joined an ended task hears nothing more when the leader changes; one that
+    missed the end hears it."""
+    fake_tasks = FakeTasks()
+    fake_tasks.tasks[at(0.0).id] = at(0.3)
+    async with two_nodes(folder, fake_tasks) as (leading, other):
+        await other.feed.read(at(0.0).id)
+        other.watch(at(0.0))
+
+        leading.bus.drop_role(ROLE)
+        leading.bus.take_role(ROLE)
+        await until_read_again(other, fake_tasks, 2)
+        fake_tasks.tasks[at(0.0).id] = at(0.7)
+        other.feed.gap(0)
+
+        assert await other.next() == 0.7
+        await until_read_again(other, fake_tasks, 3)
+        assert other.is_silent
