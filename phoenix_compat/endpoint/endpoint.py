@@ -29,7 +29,7 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.message import Payload
 from phoenix_compat.protocol.origin import CheckOrigin, parse_check_origin
 from phoenix_compat.protocol.serializer import Serializer
-from phoenix_compat.pubsub import PubSub, Subscriber
+from phoenix_compat.pubsub import PayloadFor, PubSub, Subscriber
 from phoenix_compat.redaction import CREDENTIAL_WORDS
 from phoenix_compat.result import DONE, Done
 from phoenix_compat.runtime.limits import Counters, Limits
@@ -180,10 +180,23 @@ class Endpoint:
         return DONE
 
     def local_broadcast(
-        self, topic: str, event: str, payload: Payload, *, newest_only: bool = False
+        self,
+        topic: str,
+        event: str,
+        payload: Payload,
+        *,
+        newest_only: bool = False,
+        payload_for: PayloadFor | None = None,
     ) -> Done:
-        """Send an event to the subscribers of a topic in this process only."""
-        self.pubsub.broadcast(topic, event, payload, newest_only=newest_only, is_local=True)
+        """Send an event to the subscribers of a topic in this process only.
+
+        Args:
+            payload_for: for events that not all clients get in the same form: makes the payload for
+                those with this `Socket.audience`. It is called once for each audience of the topic.
+        """
+        self.pubsub.broadcast(
+            topic, event, payload, newest_only=newest_only, is_local=True, payload_for=payload_for
+        )
         return DONE
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:
