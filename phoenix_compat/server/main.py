@@ -31,6 +31,7 @@ from phoenix_compat.server.http.api import MAX_BODY_BYTES, add_task_routes
 from phoenix_compat.server.http.authentication import AUTHENTICATOR, authenticating_requests
 from phoenix_compat.server.http.base_url import BaseUrls
 from phoenix_compat.server.http.cors import CrossOrigin
+from phoenix_compat.server.http.empty_segments import drop_empty_segments
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.host_and_origin import check_origin_of, guarding
 from phoenix_compat.server.http.open_access import local_only
@@ -204,6 +205,7 @@ def _application(settings: Settings, rates: RateLimits, processes: int | None) -
             base_urls.middleware,
         ]
     )
+    drop_empty_segments(app)
     app[RATE_LIMITER] = rates.limiter
     app[CONNECTIONS] = connections_for(
         settings.max_connections,
