@@ -232,8 +232,8 @@ class Endpoint:
     async def close(self) -> None:
         """Close every client and wait for their callbacks, within the timeouts of `limits`.
 
-        Clients with joined channels are closed with 1012 in batches, and reconnect. The others are
-        closed with 1000.
+        Clients with channels, or with a join in progress, are closed with 1012 in batches, and
+        reconnect. The others are closed with 1000.
         """
         self.is_closing = True
         await asyncio.gather(*(transport.drain() for transport in self._transports))
