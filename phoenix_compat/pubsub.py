@@ -24,6 +24,10 @@ Relay: TypeAlias = Callable[[str, str, Payload, bool], None]
 EncodeError."""
 
 
+PayloadFor: TypeAlias = Callable[[str], Payload]
+"""Makes the payload for an audience: the clients whose `Socket.audience` is this text."""
+
+
 class Fanout(Protocol):
     """The clients of one topic that take the same bytes."""
 
@@ -77,6 +81,10 @@ class Member(Protocol):
     def intercepts(self) -> frozenset[str]:
         """The events that go to the channel instead."""
 
+    @property
+    def audience(self) -> str:
+        """Which payload it takes of a broadcast that has several. Must not change once joined."""
+
     def intercept(self, broadcast: Broadcast) -> None:
         """Handle a broadcast of one of these events."""
 
@@ -87,7 +95,7 @@ class _Topic:
     __slots__ = ("fanouts", "interceptors", "subscribers")
 
     def __init__(self) -> None:
-        self.fanouts: dict[tuple[Wire, frozenset[str]], Fanout] = {}
+        self.fanouts: dict[tuple[Wire, frozenset[str], str], Fanout] = {}
         self.interceptors: dict[Member, None] | None = None
         self.subscribers: dict[Subscriber, None] | None = None
 
@@ -127,6 +135,7 @@ class PubSub:
         exclude: Member | Subscriber | None = None,
         newest_only: bool = False,
         is_local: bool = False,
+        payload_for: PayloadFor | None = None,
     ) -> None:
         """Send an event to every subscriber of a topic except `exclude`.
 
@@ -135,6 +144,9 @@ class PubSub:
         Args:
             newest_only: whether a slow client needs only the newest unsent broadcast of this event.
             is_local: whether to send it to subscribers of this process only.
+            payload_for: makes the payload for the clients of an audience; it is encoded once for
+                each. Plain subscribers, channels that intercept the event, and other processes get
+                `payload`.
 
         Differs from Phoenix: a payload that cannot be encoded for one of the subscribers reaches
         none of them, because it is encoded for all of them first; Phoenix stops half way.
@@ -150,8 +162,15 @@ class PubSub:
         broadcast = Broadcast(topic, event, payload)
         excluded_outbox = None if exclude is None else getattr(exclude, "outbox", None)
         encoded = [
-            (fanout, fanout.encode(broadcast))
-            for (_, intercepts), fanout in found.fanouts.items()
+            (
+                fanout,
+                fanout.encode(
+                    broadcast
+                    if payload_for is None
+                    else Broadcast(topic, event, payload_for(audience))
+                ),
+            )
+            for (_, intercepts, audience), fanout in found.fanouts.items()
             if event not in intercepts and (exclude is None or not fanout.is_only(excluded_outbox))
         ]
         key = (topic, event) if newest_only else None
@@ -173,7 +192,7 @@ class PubSub:
         if found is None:
             found = self._topics[topic] = _Topic()
         outbox = member.outbox
-        key = (outbox.wire, member.intercepts)
+        key = (outbox.wire, member.intercepts, member.audience)
         fanout = found.fanouts.get(key)
         if fanout is None:
             fanout = found.fanouts[key] = outbox.wire.open_fanout()
@@ -189,7 +208,7 @@ class PubSub:
         if found is None:
             return
         outbox = member.outbox
-        key = (outbox.wire, member.intercepts)
+        key = (outbox.wire, member.intercepts, member.audience)
         fanout = found.fanouts.get(key)
         if fanout is not None:
             fanout.discard(outbox)

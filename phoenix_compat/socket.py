@@ -100,6 +100,7 @@ class Socket:
     """
 
     __slots__ = (
+        "_audience",
         "_channel",
         "assigns",
         "closes_at_s",
@@ -126,6 +127,7 @@ class Socket:
         self.ref: Ref = None
         self.joined = False
         self.closes_at_s: float | None = None
+        self._audience = ""
         self._channel: RunningChannel | None = None
 
     def for_channel(
@@ -141,8 +143,24 @@ class Socket:
         socket.topic = topic
         socket.join_ref = join_ref
         socket.assigns = {**self.assigns, **assigns} if assigns else self.assigns.copy()
+        socket._audience = self._audience
         socket._channel = channel
         return socket
+
+    @property
+    def audience(self) -> str:
+        """Which payload of a broadcast with `payload_for` this client gets; see Endpoint.
+
+        Set it in `connect`, or in `join` for one channel. Use few different ones: a broadcast is
+        encoded once for each.
+        """
+        return self._audience
+
+    @audience.setter
+    def audience(self, audience: str) -> None:
+        if self.joined:
+            raise LocalProtocolError("the audience of a joined channel cannot change")
+        self._audience = audience
 
     def assign(self, assigns: Mapping[str, Any] | None = None, /, **more: Any) -> Socket:
         """Store values on this socket; other channels of the same client do not see them."""

@@ -17,7 +17,7 @@ class Transport(Protocol):
         """How many clients are connected."""
 
     async def drain(self) -> None:
-        """Close the clients with joined channels in batches."""
+        """Close the clients with channels, joined or about to be, in batches."""
 
     def close_all(self) -> None:
         """Start to close every client that is still connected."""

@@ -29,7 +29,7 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.message import Payload
 from phoenix_compat.protocol.origin import CheckOrigin, parse_check_origin
 from phoenix_compat.protocol.serializer import Serializer
-from phoenix_compat.pubsub import PubSub, Subscriber
+from phoenix_compat.pubsub import PayloadFor, PubSub, Subscriber
 from phoenix_compat.redaction import CREDENTIAL_WORDS
 from phoenix_compat.result import DONE, Done
 from phoenix_compat.runtime.limits import Counters, Limits
@@ -180,10 +180,23 @@ class Endpoint:
         return DONE
 
     def local_broadcast(
-        self, topic: str, event: str, payload: Payload, *, newest_only: bool = False
+        self,
+        topic: str,
+        event: str,
+        payload: Payload,
+        *,
+        newest_only: bool = False,
+        payload_for: PayloadFor | None = None,
     ) -> Done:
-        """Send an event to the subscribers of a topic in this process only."""
-        self.pubsub.broadcast(topic, event, payload, newest_only=newest_only, is_local=True)
+        """Send an event to the subscribers of a topic in this process only.
+
+        Args:
+            payload_for: for events that not all clients get in the same form: makes the payload for
+                those with this `Socket.audience`. It is called once for each audience of the topic.
+        """
+        self.pubsub.broadcast(
+            topic, event, payload, newest_only=newest_only, is_local=True, payload_for=payload_for
+        )
         return DONE
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:
@@ -219,8 +232,8 @@ class Endpoint:
     async def close(self) -> None:
         """Close every client and wait for their callbacks, within the timeouts of `limits`.
 
-        Clients with joined channels are closed with 1012 in batches, and reconnect. The others are
-        closed with 1000.
+        Clients with channels, or with a join in progress, are closed with 1012 in batches, and
+        reconnect. The others are closed with 1000.
         """
         self.is_closing = True
         await asyncio.gather(*(transport.drain() for transport in self._transports))

@@ -101,6 +101,11 @@ class ChannelServer:
         """See pubsub.Member."""
         return self._channel.intercepts
 
+    @property
+    def audience(self) -> str:
+        """See pubsub.Member."""
+        return self.socket.audience
+
     def intercept(self, broadcast: Broadcast) -> None:
         """See pubsub.Member."""
         self.deliver(broadcast)

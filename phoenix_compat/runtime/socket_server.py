@@ -129,6 +129,11 @@ class SocketServer:
         """How many channels are joined."""
         return len(self._channels)
 
+    @property
+    def has_channels(self) -> bool:
+        """Whether a channel is joined, or its join is in progress."""
+        return bool(self._channels) or self.is_blocked
+
     # Incoming frames.
 
     def receive(self, data: Buffer, *, is_binary: bool) -> None:

@@ -215,12 +215,10 @@ def check_settings(settings: Settings) -> None:
 
 
 def _worker_options(settings: Settings) -> WorkerOptions:
-    public_url = settings.public_url
     return WorkerOptions(
         concurrency=settings.concurrency,
         deadline_s=settings.deadline_s,
         max_repeats=settings.max_repeats,
-        files_url=None if public_url is None else f"{public_url.rstrip('/')}/files",
     )
 
 

@@ -29,7 +29,9 @@ from phoenix_compat.server.control.messages import SOCKET_NAME
 from phoenix_compat.server.engine import open_engine, task_types_of, webhook_url
 from phoenix_compat.server.http.api import MAX_BODY_BYTES, add_task_routes
 from phoenix_compat.server.http.authentication import AUTHENTICATOR, authenticating_requests
+from phoenix_compat.server.http.base_url import BaseUrls
 from phoenix_compat.server.http.cors import CrossOrigin
+from phoenix_compat.server.http.empty_segments import drop_empty_segments
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.host_and_origin import check_origin_of, guarding
 from phoenix_compat.server.http.open_access import local_only
@@ -195,12 +197,15 @@ def _application(settings: Settings, rates: RateLimits, processes: int | None) -
         processes: how many processes share the port; None if this is the only one.
     """
     cross_origin = CrossOrigin(check_origin_of(settings))
+    base_urls = BaseUrls(settings.public_url, rates.addresses, has_peers=processes is not None)
     app = web.Application(
         middlewares=[
             *_guards(settings, cross_origin, has_peers=processes is not None),
             rates.middleware,
+            base_urls.middleware,
         ]
     )
+    drop_empty_segments(app)
     app[RATE_LIMITER] = rates.limiter
     app[CONNECTIONS] = connections_for(
         settings.max_connections,

@@ -211,9 +211,9 @@ class LongPollSession:
             self._hub.session_ended(self)
 
     @property
-    def joined_topics(self) -> int:
-        """How many channels are joined."""
-        return self._server.joined_topics
+    def has_channels(self) -> bool:
+        """Whether a channel is joined, or its join is in progress."""
+        return self._server.has_channels
 
     def drain(self) -> None:
         """End the session because the server restarts."""

@@ -63,8 +63,9 @@ class FakeWire:
 class FakeMember:
     """A joined channel that is its own outbox."""
 
-    def __init__(self, wire: FakeWire, *intercepts: str) -> None:
+    def __init__(self, wire: FakeWire, *intercepts: str, audience: str = "") -> None:
         self.wire = wire
+        self.audience = audience
         self.intercepts = frozenset(intercepts)
         self.received: list[Any] = []
 
@@ -274,3 +275,27 @@ def test_subscribers_may_leave_while_they_are_called(pubsub: PubSub, wire: FakeW
 
     assert received == ["first", "second", "second"]
     assert wire.encoded == 0
+
+
+def test_each_audience_gets_its_own_payload_encoded_once(pubsub: PubSub) -> None:
+    """A5: of a broadcast with `payload_for`."""
+    encoded: list[Any] = []
+
+    class RecordingFanout(FakeFanout):
+        def encode(self, broadcast: Broadcast) -> str:
+            encoded.append(broadcast.payload)
+            return str(broadcast.payload)
+
+    class RecordingWire(FakeWire):
+        def open_fanout(self) -> FakeFanout:
+            return RecordingFanout(self)
+
+    wire = RecordingWire("w")
+    members = [FakeMember(wire, audience=name) for name in ("a", "b", "a", "b")]
+    for member in members:
+        pubsub.join("t", member)
+
+    pubsub.broadcast("t", "e", "plain", payload_for=lambda audience: f"for {audience}")
+
+    assert encoded == ["for a", "for b"]
+    assert [member.received for member in members] == [["for a"], ["for b"]] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -75,10 +76,7 @@ class TaskFeed:
 
     def announce(self, task: Task) -> None:
         """Broadcast a change on `task:<id>`; the worker calls this after each commit."""
-        self._remember(task)
-        self._endpoint.broadcast(
-            task.topic, PROGRESS, progress_payload(task), newest_only=not task.status.is_terminal
-        )
+        self._broadcast(task)
 
     async def read(self, task_id: str, owner: str | None = None) -> Task | None:
         """The present state of a task without its inputs, or None if the owner has no such task.
@@ -102,6 +100,17 @@ class TaskFeed:
         """Read every state from the store again, since owners have changed there."""
         self._newest.clear()
         self.counts.remembered = self.counts.remembered_bytes = 0
+
+    def _broadcast(self, task: Task) -> None:
+        """Broadcast a change to the clients of this process: links by the address each one uses."""
+        self._remember(task)
+        self._endpoint.local_broadcast(
+            task.topic,
+            PROGRESS,
+            progress_payload(task),
+            newest_only=not task.status.is_terminal,
+            payload_for=partial(progress_payload, task) if task.files else None,
+        )
 
     def newest(self, read: Task) -> Task:
         """The newest state: the one that `read` returned, or one that was announced since."""

@@ -107,7 +107,7 @@ class TaskChannel(Channel):
 
     def _present_state(self, socket: Socket) -> JSON:
         feed: TaskFeed = socket.assigns["feed"]
-        return progress_payload(feed.newest(socket.assigns["task"]))
+        return progress_payload(feed.newest(socket.assigns["task"]), socket.audience)
 
 
 def _disconnected(message: Broadcast, socket: Socket) -> Stop | None:
@@ -167,6 +167,7 @@ def user_socket(  # noqa: PLR0913 - its dependencies, most of them optional
         ) -> Result:
             if not await door.connect(params, socket, connect_info):
                 return error()
+            socket.audience = current_attempt().base_url
             user = params.get("user")
             socket.assign(user=user if isinstance(user, str) and user else _ANONYMOUS)
             attempt = current_attempt()

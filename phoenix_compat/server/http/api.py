@@ -39,6 +39,7 @@ from phoenix_compat.server.http.authentication import (
     authenticating,
     principal_of,
 )
+from phoenix_compat.server.http.base_url import base_url_of
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError, problem_middleware
 from phoenix_compat.server.http.rate_limits import limiting_owners
@@ -47,6 +48,7 @@ from phoenix_compat.server.process.expectation import expectation, own_reason
 from phoenix_compat.server.rates.rate_limiter import RateLimiter
 from phoenix_compat.tasks.model.clock import wire_time
 from phoenix_compat.tasks.model.errors import TaskNotFoundError, UnreadableTaskError
+from phoenix_compat.tasks.model.file_links import with_file_links
 from phoenix_compat.tasks.model.task import (
     UNFINISHED,
     JSONObject,
@@ -166,7 +168,7 @@ class TaskApi:
         sender = _sender(request, Scope.READ)
         owner = watched_owner(sender, self._visibility)
         task = await self._task(request, owner)
-        return _json(await self._document(task, sender, owner))
+        return _json(await self._document(request, task, sender, owner))
 
     async def list(self, request: web.Request) -> web.Response:
         """A page of tasks without their inputs, with `next_cursor` if there may be more."""
@@ -180,7 +182,9 @@ class TaskApi:
             owner=sender.visible_owner,
             max_bytes=MAX_PAGE_BYTES,
         )
-        make_body = partial(page_body, found, with_owner=_sees_owners(sender))
+        make_body = partial(
+            page_body, found, base_url=base_url_of(request), with_owner=_sees_owners(sender)
+        )
         body = await asyncio.to_thread(make_body) if found.is_large else make_body()
         return web.Response(body=body, content_type="application/json", charset="utf-8")
 
@@ -190,14 +194,17 @@ class TaskApi:
         page = _validated(EventPage, dict(request.query))
         task = await self._task(request, owner)
         events = await self._store.events(task.id, after=page.after, limit=page.limit, owner=owner)
-        return _json({"events": [_event_document(event) for event in events]})
+        base_url = base_url_of(request)
+        return _json({"events": [_event_document(event, task, base_url) for event in events]})
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel a task; 200 if it has ended, or 202 if the cancel is under way."""
         sender = _sender(request, Scope.CANCEL)
         task_id = request.match_info["task_id"]
         task = await self._worker.cancel(task_id, owner=sender.visible_owner)
-        document = task_document(task, with_owner=_sees_owners(sender))
+        document = task_document(
+            task, base_url=base_url_of(request), with_owner=_sees_owners(sender)
+        )
         return _json(document, status=200 if task.status.is_terminal else 202)
 
     async def retry(self, request: web.Request) -> web.Response:
@@ -214,7 +221,7 @@ class TaskApi:
         if self._announce is not None:
             self._announce(task)
         self._worker.wake()
-        return _json(await self._document(task, sender, owner), status=202)
+        return _json(await self._document(request, task, sender, owner), status=202)
 
     async def _task(self, request: web.Request, owner: str | None) -> Task:
         task = await self._store.get(request.match_info["task_id"], owner=owner)
@@ -222,11 +229,15 @@ class TaskApi:
             raise TaskNotFoundError(request.match_info["task_id"])
         return task
 
-    async def _document(self, task: Task, sender: Principal, owner: str | None) -> JSONObject:
+    async def _document(
+        self, request: web.Request, task: Task, sender: Principal, owner: str | None
+    ) -> JSONObject:
         position = None
         if task.status is TaskStatus.QUEUED:
             position = await self._store.queue_position(task.id, owner=owner)
-        return task_document(task, position, with_owner=_sees_owners(sender))
+        return task_document(
+            task, position, base_url=base_url_of(request), with_owner=_sees_owners(sender)
+        )
 
 
 def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defaults
@@ -355,7 +366,7 @@ def _field_and_reason(model: type[BaseModel], found: ErrorDetails) -> tuple[str,
     return field, reason or f"must be {expectation(model.model_fields[str(found['loc'][0])])}"
 
 
-def _event_document(event: TaskEvent) -> JSONObject:
+def _event_document(event: TaskEvent, task: Task, base_url: str) -> JSONObject:
     document: JSONObject = {
         "seq": event.seq,
         "event": event.event,
@@ -365,7 +376,7 @@ def _event_document(event: TaskEvent) -> JSONObject:
         "at": wire_time(event.at),
     }
     if event.data is not None:
-        document["data"] = event.data
+        document["data"] = with_file_links(event.data, task.files, base_url)
     return document
 
 

@@ -37,6 +37,7 @@ class RateLimits:
 
     Attributes:
         limiter: the limits, for sockets and channels.
+        addresses: finds the clients' addresses.
     """
 
     def __init__(
@@ -44,16 +45,16 @@ class RateLimits:
     ) -> None:
         self.limiter = RateLimiter(settings, processes=processes or 1)
         self._places = places
-        self._addresses = ClientAddresses(settings.trusted_proxies, has_peers=processes is not None)
+        self.addresses = ClientAddresses(settings.trusted_proxies, has_peers=processes is not None)
 
     def change(self, settings: RateSettings) -> None:
         """Use these rates and trust these proxies from now on."""
         self.limiter.change(settings)
-        self._addresses.trust(settings.trusted_proxies)
+        self.addresses.trust(settings.trusted_proxies)
 
     def is_uncounted(self, address: str) -> bool:
         """Whether this IP address is of this machine or of a trusted proxy."""
-        return self._addresses.is_uncounted(address)
+        return self.addresses.is_uncounted(address)
 
     @property
     def middleware(self) -> Middleware:
@@ -64,7 +65,7 @@ class RateLimits:
 
         @web.middleware
         async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
-            address = request[CLIENT_ADDRESS] = self._addresses.of(request)
+            address = request[CLIENT_ADDRESS] = self.addresses.of(request)
             if request.path.startswith(API_PREFIX):
                 return await self._limit_api(request, address, handler)
             with attempting(address) as attempt:

@@ -14,13 +14,14 @@ _LARGE_KEYS: Final = ("result_data", "error_data")
 _FRAME_BYTES: Final = len('{"tasks":[],"next_cursor":"18446744073709551616"}')
 
 
-def page_body(page: PageOfTasks, *, with_owner: bool) -> bytes:
+def page_body(page: PageOfTasks, *, base_url: str, with_owner: bool) -> bytes:
     """Encode a page as JSON, with `next_cursor` if there may be more tasks.
 
     The page ends before the task with which it would be too long. A task that is too long for a
     page of its own is listed without its result, and `omitted` names the keys that are missing.
 
     Args:
+        base_url: for the links to files.
         with_owner: whether to name the owner of each task.
     """
     entries: list[bytes] = []
@@ -28,7 +29,7 @@ def page_body(page: PageOfTasks, *, with_owner: bool) -> bytes:
     has_more = page.has_more
     bytes_left = MAX_PAGE_BYTES - _FRAME_BYTES
     for task in page.tasks:
-        entry = _entry(task, with_owner=with_owner)
+        entry = _entry(task, base_url=base_url, with_owner=with_owner)
         bytes_left -= len(entry) + 1
         if bytes_left < 0:
             has_more = True
@@ -39,8 +40,8 @@ def page_body(page: PageOfTasks, *, with_owner: bool) -> bytes:
     return b'{"tasks":[' + b",".join(entries) + b"]" + cursor.encode() + b"}"
 
 
-def _entry(task: Task, *, with_owner: bool) -> bytes:
-    document = task_list_entry(task, with_owner=with_owner)
+def _entry(task: Task, *, base_url: str, with_owner: bool) -> bytes:
+    document = task_list_entry(task, base_url=base_url, with_owner=with_owner)
     encoded = _encoded(document)
     if len(encoded) <= MAX_PAGE_BYTES - _FRAME_BYTES - 1:
         return encoded

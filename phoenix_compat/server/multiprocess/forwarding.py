@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.server.http.api import KEY_HEADER, MAX_BODY_BYTES
+from phoenix_compat.server.http.base_url import PEER_HEADER, base_url_of
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
 from phoenix_compat.server.http.webhooks import MAX_BODY_BYTES as WEBHOOK_BODY_BYTES
@@ -77,6 +78,7 @@ async def _ask_leader(leader: Leader, peers: Peers, request: web.Request) -> web
         or KEY_HEADER in request.headers
         or request.path == WEBHOOK_PATH
     )
+    added = {PEER_HEADER: base_url_of(request)}
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + FIND_TIMEOUT_S
     while True:
@@ -86,7 +88,7 @@ async def _ask_leader(leader: Leader, peers: Peers, request: web.Request) -> web
             raise _unavailable() from error
         try:
             # Even to this process, if it has become the leader: the body is already read.
-            return await peers.forward(node, request, body, timeout_s=ANSWER_TIMEOUT_S)
+            return await peers.forward(node, request, body, added, timeout_s=ANSWER_TIMEOUT_S)
         except PeerGoneError as error:
             log.info("forwarding.failed", node=node, reason=str(error))
             if error.is_sent and not is_repeatable:

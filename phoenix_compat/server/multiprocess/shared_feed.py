@@ -19,7 +19,7 @@ from phoenix_compat.background import BackgroundTask
 from phoenix_compat.cluster.bus import Bus, CallError
 from phoenix_compat.cluster.node_listener import NodeListener
 from phoenix_compat.endpoint import Endpoint
-from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
+from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.multiprocess.leader import ROLE, Leader
 from phoenix_compat.tasks.model.errors import StoreUnavailableError, TaskNotFoundError
 from phoenix_compat.tasks.model.task import Task, progress_payload
@@ -162,11 +162,8 @@ class SharedFeed(TaskFeed, NodeListener):
         self._broadcast(_task_decoder.decode(body))
 
     def _broadcast(self, task: Task) -> None:
-        self._remember(task)
+        super()._broadcast(task)
         self._know(task)
-        self._endpoint.local_broadcast(
-            task.topic, PROGRESS, progress_payload(task), newest_only=not task.status.is_terminal
-        )
 
     def _know(self, task: Task) -> None:
         """Note what the clients of a task have been told."""

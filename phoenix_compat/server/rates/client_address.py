@@ -85,6 +85,14 @@ class ClientAddresses:
         hop = self._hop_of(address)
         return hop is None or hop.key is None or hop.is_trusted
 
+    def is_from_proxy(self, request: web.BaseRequest) -> bool:
+        """Whether a trusted proxy sent the request."""
+        peer = None if request.transport is None else request.transport.get_extra_info("peername")
+        if not isinstance(peer, tuple):
+            return self._is_unix_trusted
+        hop = self._hop_of(str(peer[0]))
+        return hop is not None and hop.is_trusted
+
     def of(self, request: web.BaseRequest) -> str | None:
         """The key by which the client is counted; None if it is not counted."""
         peer = None if request.transport is None else request.transport.get_extra_info("peername")

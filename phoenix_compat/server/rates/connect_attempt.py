@@ -22,10 +22,12 @@ class ConnectAttempt:
 
     Attributes:
         address: see `client_address`.
+        base_url: the address by which the client reaches this server; see `base_url`.
         refused: why `connect` refused it, if it was too fast.
     """
 
     address: str | None = None
+    base_url: str = ""
     refused: RateLimitedError | None = None
 
 

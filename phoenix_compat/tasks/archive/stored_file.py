@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from phoenix_compat.tasks.model.task import JSONObject
@@ -62,25 +61,3 @@ def stored_file(document: JSONObject) -> StoredFile:
         thumbnail_path=document.get("thumbnail_path"),
         source_url=document.get("source_url"),
     )
-
-
-def with_own_urls(
-    result: JSONObject, files: Iterable[JSONObject], files_url: str | None
-) -> JSONObject:
-    """The result with this server's URLs in place of the provider's, for files that are stored.
-
-    Args:
-        result: its strings and lists of strings may be URLs of the provider.
-        files: documents of the stored files.
-        files_url: the URL of the archive for clients; None leaves the provider's URLs.
-    """
-    if files_url is None:
-        return result
-    stored = [stored_file(document) for document in files]
-    own_urls = {file.source_url: f"{files_url}/{file.name}" for file in stored}
-    return {
-        key: [own_urls.get(item, item) for item in value]
-        if isinstance(value, list)
-        else own_urls.get(value, value)
-        for key, value in result.items()
-    }

@@ -23,6 +23,7 @@ from typing import Any, NewType, TypeAlias, TypedDict, Unpack
 
 from phoenix_compat.tasks.model.clock import wire_time
 from phoenix_compat.tasks.model.errors import IllegalMoveError
+from phoenix_compat.tasks.model.file_links import with_file_links
 
 TaskId = NewType("TaskId", str)
 
@@ -210,13 +211,16 @@ class TaskEvent:
     unreadable: tuple[str, ...] = ()
 
 
-def progress_payload(task: Task) -> JSONObject:
+def progress_payload(task: Task, base_url: str = "") -> JSONObject:
     """The payload of the channel event "progress": the task's current state.
 
         {"task_id", "progress": float, "status": processing|completed|failed, "timestamp"}
         + "result_data" when completed, + "error_data" when failed
 
     `progress` is always a float: 0.0 when queued or failed, 1.0 when completed.
+
+    Args:
+        base_url: for the links to files; see `with_file_links`.
     """
     payload: JSONObject = {
         "task_id": task.id,
@@ -225,7 +229,7 @@ def progress_payload(task: Task) -> JSONObject:
         "timestamp": wire_time(task.updated_at),
     }
     if task.status is TaskStatus.COMPLETED:
-        payload["result_data"] = task.result_data or {}
+        payload["result_data"] = with_file_links(task.result_data or {}, task.files, base_url)
     elif task.status is TaskStatus.FAILED:
         payload["error_data"] = task.error_data or {}
     return payload
@@ -250,12 +254,13 @@ def task_summary(task: Task) -> JSONObject:
     }
 
 
-def task_list_entry(task: Task, *, with_owner: bool = False) -> JSONObject:
+def task_list_entry(task: Task, *, base_url: str = "", with_owner: bool = False) -> JSONObject:
     """A task in the answer to GET /api/tasks: everything but the input, which may be long.
 
     Keys without a value are left out, never null.
 
     Args:
+        base_url: for the links to files; see `with_file_links`.
         with_owner: whether to name the owner, which only operators see.
     """
     document = task_summary(task)
@@ -269,22 +274,26 @@ def task_list_entry(task: Task, *, with_owner: bool = False) -> JSONObject:
     if task.prediction_id is not None:
         document["prediction_id"] = task.prediction_id
     if task.result_data is not None:
-        document["result_data"] = task.result_data
+        document["result_data"] = with_file_links(task.result_data, task.files, base_url)
     if task.error_data is not None:
         document["error_data"] = task.error_data
     return document
 
 
 def task_document(
-    task: Task, queue_position: int | None = None, *, with_owner: bool = False
+    task: Task,
+    queue_position: int | None = None,
+    *,
+    base_url: str = "",
+    with_owner: bool = False,
 ) -> JSONObject:
     """The body of the answer to GET /api/tasks/{id}: `task_list_entry` and the input.
 
     Args:
         queue_position: 1 for the next task to run; None unless the task is queued.
-        with_owner: see `task_list_entry`.
+        base_url, with_owner: see `task_list_entry`.
     """
-    document = task_list_entry(task, with_owner=with_owner)
+    document = task_list_entry(task, base_url=base_url, with_owner=with_owner)
     document["input_data"] = task.input_data
     if queue_position is not None:
         document["queue_position"] = queue_position

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from phoenix_compat.tasks.archive.errors import ArchiveError
-from phoenix_compat.tasks.archive.stored_file import StoredFile, with_own_urls
+from phoenix_compat.tasks.archive.stored_file import StoredFile
 from phoenix_compat.tasks.model.failure import Failure, failure
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
 from phoenix_compat.tasks.model.task_types import file_urls
@@ -19,11 +19,13 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 async def complete(context: WorkerContext, task: Task, result: JSONObject, now: datetime) -> Task:
-    """Store copies of the output files, then the result. running → completed."""
+    """Store copies of the output files, then the result. running → completed.
+
+    The row keeps the provider's addresses beside the names of the copies; see `file_links`.
+    """
     files = await _store_files(context, task, file_urls(result))
-    stored_result = with_own_urls(result, files, context.options.files_url)
     return await context.recorder.move(
-        task, TaskStatus.COMPLETED, result_data=stored_result, completed_at=now, files=files
+        task, TaskStatus.COMPLETED, result_data=result, completed_at=now, files=files
     )
 
 

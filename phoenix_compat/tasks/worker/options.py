@@ -63,8 +63,6 @@ class WorkerOptions:
             1.5; it doubles with each repeat.
         fallback_models: models to use instead, in this order, when a model is unavailable and the
             task type has no list of its own.
-        files_url: where clients find stored files; results then link to those instead of the
-            provider's addresses.
         archive_patience_s: how long storing copies of the files may take.
         max_connect_failures: after this many creates in a row without a connection, the task fails.
         reconcile_waits_s: the wait before each lookup of a create whose answer was lost.
@@ -88,7 +86,6 @@ class WorkerOptions:
     max_repeats: int = 2
     repeat_first_s: float = 5.0
     fallback_models: tuple[str, ...] = ()
-    files_url: str | None = None
     archive_patience_s: float = 180.0
     max_connect_failures: int = 8
     reconcile_waits_s: tuple[float, ...] = (2.0, 8.0, 20.0)

@@ -324,9 +324,9 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         return self._stream.socket
 
     @property
-    def joined_topics(self) -> int:
-        """How many channels are joined."""
-        return self._server.joined_topics
+    def has_channels(self) -> bool:
+        """Whether a channel is joined, or its join is in progress."""
+        return self._server.has_channels
 
     def drain(self) -> None:
         """Close because the server restarts; the channels send nothing more."""

@@ -178,9 +178,9 @@ class LongPollHub:
         self.endpoint.client_disconnected()
 
     async def drain(self) -> None:
-        """End the sessions with joined channels, in batches."""
-        joined = [session for session in self._own if session.joined_topics]
-        await drain_in_batches(joined, self._socket.drainer)
+        """End the sessions with channels, in batches; a join in progress counts."""
+        in_use = [session for session in self._own if session.has_channels]
+        await drain_in_batches(in_use, self._socket.drainer)
 
     def close_all(self) -> None:
         """End every session; waiting polls get their response at once."""

@@ -8,8 +8,9 @@ answer it either, the response is 421.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Self
 
 import aiohttp
@@ -93,6 +94,7 @@ class Peers:
         node: int,
         request: web.Request,
         body: bytes | None,
+        added: Mapping[str, str] = MappingProxyType({}),
         *,
         timeout_s: float | None = None,
     ) -> web.Response:
@@ -100,6 +102,7 @@ class Peers:
 
         Args:
             body: the body, which the caller has already read; None for a request without one.
+            added: headers for the other process, instead of those that the client sent.
             timeout_s: how long the peer may be silent; None leaves it to the supervisor, which
                 replaces a process that hangs.
 
@@ -107,14 +110,17 @@ class Peers:
             PeerGoneError: the process does not respond, or is not the right one.
         """
         url = URL(f"http://node{request.raw_path}", encoded=True)
+        headers = _without(
+            request.headers,
+            _HOP_BY_HOP_HEADERS if is_body_raw(request) else _NOT_FORWARDED_IF_DECODED,
+        )
+        for name, value in added.items():
+            headers[name] = value
         try:
             async with self._client(node).request(
                 request.method,
                 url,
-                headers=_without(
-                    request.headers,
-                    _HOP_BY_HOP_HEADERS if is_body_raw(request) else _NOT_FORWARDED_IF_DECODED,
-                ),
+                headers=headers,
                 data=body,
                 allow_redirects=False,
                 timeout=ClientTimeout(
@@ -130,8 +136,8 @@ class Peers:
             raise PeerGoneError(node, repr(error), is_sent=True) from error
         if response.status == MISDIRECTED:
             raise PeerGoneError(node, "it is the wrong process", is_sent=False)
-        headers = _without(response.headers, _NOT_RETURNED)
-        return web.Response(body=content, status=response.status, headers=headers)
+        returned = _without(response.headers, _NOT_RETURNED)
+        return web.Response(body=content, status=response.status, headers=returned)
 
     def _client(self, node: int) -> aiohttp.ClientSession:
         client = self._clients.get(node)
@@ -151,7 +157,7 @@ class Peers:
         return client
 
 
-def is_from_peer(request: web.Request) -> bool:
+def is_from_peer(request: web.BaseRequest) -> bool:
     """Whether another process of this server sent the request."""
     sock = None if request.transport is None else request.transport.get_extra_info("socket")
     return sock is not None and sock.family == socket.AF_UNIX

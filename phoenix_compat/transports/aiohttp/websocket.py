@@ -182,9 +182,12 @@ class WebSocketHub:
         self.endpoint.client_disconnected()
 
     async def drain(self) -> None:
-        """Close the clients with joined channels with 1012, in batches."""
-        joined = [connection for connection in self._connections if connection.joined_topics]
-        await drain_in_batches(joined, self._socket.drainer)
+        """Close the clients with channels with 1012, in batches.
+
+        A join in progress counts: phoenix.js up to 1.8.15 does not connect again after 1000.
+        """
+        in_use = [connection for connection in self._connections if connection.has_channels]
+        await drain_in_batches(in_use, self._socket.drainer)
 
     def close_all(self) -> None:
         """Close all remaining clients with 1000."""

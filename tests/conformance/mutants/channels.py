@@ -161,7 +161,7 @@ def broadcasts_have_a_join_ref(patch: pytest.MonkeyPatch) -> None:
     broadcast = PubSub.broadcast
 
     def pushing(
-        self: PubSub, topic: str, event: str, payload: Any, *, exclude: Any = None, **how: bool
+        self: PubSub, topic: str, event: str, payload: Any, *, exclude: Any = None, **how: Any
     ) -> None:
         if not members[self, topic]:
             broadcast(self, topic, event, payload, exclude=exclude, **how)

@@ -110,9 +110,9 @@ async def test_a_large_page_is_made_off_the_loop(
     """A small one is not, because handing it over would take longer than making it."""
     threads: list[bool] = []
 
-    def recorded(found: PageOfTasks, *, with_owner: bool) -> bytes:
+    def recorded(found: PageOfTasks, *, base_url: str, with_owner: bool) -> bytes:
         threads.append(threading.current_thread() is threading.main_thread())
-        return task_page.page_body(found, with_owner=with_owner)
+        return task_page.page_body(found, base_url=base_url, with_owner=with_owner)
 
     monkeypatch.setattr(api, "page_body", recorded)
     await completed(harness, text="short")

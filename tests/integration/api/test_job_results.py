@@ -26,17 +26,6 @@ async def test_with_a_public_url_the_picture_is_the_archived_copy(tmp_path: Path
         assert [path.read_bytes() for path in (tmp_path / "files").rglob("*.jpg")] == [archived]
 
 
-async def test_without_a_public_url_the_picture_is_archived_but_the_url_is_the_providers(
-    tmp_path: Path,
-) -> None:
-    """`image_url` stays the provider's; the file is archived all the same."""
-    async with product(settings_for(tmp_path)) as client:
-        last = await client.ended(await client.post())
-
-        assert last["result_data"]["image_url"].startswith("http://127.0.0.1:")
-        assert len(list((tmp_path / "files").rglob("*.jpg"))) == 1
-
-
 async def test_a_failed_task_can_be_retried(tmp_path: Path) -> None:
     """A retry runs the same task again; clients that join meanwhile do not get the failure."""
     async with product(settings_for(tmp_path), FAST) as client:

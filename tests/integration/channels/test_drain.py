@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from phoenix_compat import Drainer, Endpoint, LongPollOptions, Socket, mount
+from phoenix_compat import Drainer, Endpoint, LongPollOptions, Socket, mount, ok
 from phoenix_compat.conformance.suite.cases import compact_json
 from phoenix_compat.conformance.suite.wire_client import build_request
+from phoenix_compat.result import Result
 from tests.conftest import Dial, Open, Serve
 from tests.integration.echo_app import OpenChannel
 from tests.integration.operations.commands import finish, server
@@ -212,6 +213,39 @@ async def test_newcomers_are_refused(serve: Serve, open_wire: Open, dial: Dial) 
     assert (upgrade.status, upgrade.body) == (503, b"")
     assert session.json == {"status": 403}
     closing.cancel()
+
+
+@pytest.mark.parametrize("was_joined", [False, True])
+async def test_a_join_in_progress_is_drained_too(
+    serve: Serve, open_wire: Open, *, was_joined: bool
+) -> None:
+    """A2: 1012, because phoenix.js up to 1.8.15 stays away after 1000; at a first join and a
+    repeated one."""
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    class SlowChannel(OpenChannel):
+        async def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+            if payload:
+                started.set()
+                await go_on.wait()
+            return ok()
+
+    endpoint = Endpoint()
+    endpoint.socket("/socket", accepting({"room:*": SlowChannel}))
+    app = web.Application()
+    mount(app, endpoint)
+    wire = await open_wire(await serve(app))
+    if was_joined:
+        await wire.join("room:a")
+    await wire.send(["2", "2", "room:a", "phx_join", {"slow": True}])
+    await started.wait()
+
+    closing = asyncio.create_task(endpoint.close())
+    code = await wire.recv_close()
+    go_on.set()
+    await closing
+
+    assert code == 1012
 
 
 async def test_sessions_are_drained_too(serve: Serve) -> None:

@@ -82,6 +82,20 @@ async def test_a_task_is_posted_at_one_process_and_followed_at_another(tmp_path:
                 assert picture.header("content-type") == "image/jpeg"
 
 
+async def test_every_process_links_to_the_address_that_the_client_uses(tmp_path: Path) -> None:
+    """A5: without `public_url`, over HTTP and on the channel, also where the leader answers."""
+    async with tasks(tmp_path) as processes:
+        task_id = await processes.post(0)
+        await (await processes.watch(0, task_id)).to_the_end()
+        for node in (0, 1):
+            _, shown = await processes.request(node, "GET", f"/api/tasks/{task_id}")
+            last = (await (await processes.watch(node, task_id)).to_the_end())[-1]
+
+            links = [task["result_data"]["image_url"] for task in (shown, last)]
+
+            assert [link.startswith(f"{processes.url}/files/") for link in links] == [True, True]
+
+
 async def test_an_idempotency_key_makes_one_task_at_all_processes(tmp_path: Path) -> None:
     """The same POST to every process at the same time creates one task."""
     async with tasks(tmp_path) as processes:
