@@ -6,7 +6,7 @@ unmasked in the copy.
 The close codes that a Phoenix server sends, and whether phoenix.js reconnects:
 
     code   reason                                                   client reconnects?
-    1000   reply to the client's own close frame                    no
+    1000   reply to the client's own close frame                    since 1.8.16
     1001   `disconnect` broadcast on the socket's id                yes
     1002   protocol error, or a timeout: idle, or a frame's         yes
     1007   text that is not UTF-8                                   yes
@@ -163,7 +163,7 @@ _FIRST_PRIVATE_CODE: Final = 3000
 
 
 def close_answer(payload: bytearray) -> int:
-    """The code of the reply to a client's close frame: 1000, or 1002 or 1007 for an invalid one.
+    """The code of the reply to a client's close frame: 1000, or 1002 for an invalid one.
 
     Source: bandit 1.12.5, lib/bandit/websocket/connection.ex (observed, docs/protocol.md §1.9).
     """
@@ -174,7 +174,7 @@ def close_answer(payload: bytearray) -> int:
     try:
         payload[2:].decode()
     except UnicodeDecodeError:
-        return CLOSE_INVALID_PAYLOAD
+        return CLOSE_PROTOCOL_ERROR
     code = int.from_bytes(payload[:2], "big")
     if code in _ANSWERED_NORMALLY or code >= _FIRST_PRIVATE_CODE:
         return CLOSE_NORMAL

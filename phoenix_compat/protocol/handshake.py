@@ -13,7 +13,10 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from multidict import MultiMapping
+
 from phoenix_compat.bounded import shortened
+from phoenix_compat.protocol.base64_text import decode_base64
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_BYTES: Final = 16
@@ -23,23 +26,33 @@ _BEARER: Final = "base64url.bearer.phx."
 def upgrade_error(headers: Mapping[str, str], http_version: tuple[int, int]) -> str | None:
     """Why a GET is not a valid websocket upgrade, as a sentence; None if it is one.
 
-    `headers` must ignore the case of names.
+    Differs from Phoenix: the key must be 16 bytes in base64, as RFC 6455 requires; Bandit takes any
+    text. The sentences are our own.
+
+    Args:
+        headers: may be a multidict; it must ignore the case of names.
     """
     if http_version < (1, 1):
         return f"HTTP version must be 1.1 or newer, got {http_version[0]}.{http_version[1]}"
     for name, token in (("connection", "upgrade"), ("upgrade", "websocket")):
-        value = headers.get(name)
-        if value is None or token not in _tokens(value):
-            got = "nothing" if value is None else f'["{shortened(value)}"]'
+        values = _values(headers, name)
+        if not any(token in _tokens(value) for value in values):
+            shown = '", "'.join(shortened(value) for value in values)
+            got = f'["{shown}"]' if values else "nothing"
             return f"'{name}' header must contain '{token}', got {got}"
-    key = headers.get("sec-websocket-key")
-    if key is None or not _is_key(key):
+    keys = _values(headers, "sec-websocket-key")
+    if not keys or (len(keys) == 1 and not _is_key(keys[0])):
         return "'sec-websocket-key' header must be 16 bytes in base64"
-    version = headers.get("sec-websocket-version")
-    if version != "13":
-        got = shortened(version or "nothing")
+    versions = _values(headers, "sec-websocket-version")
+    if versions != ["13"]:
+        got = shortened(", ".join(versions) or "nothing")
         return f"'sec-websocket-version' header must equal '13', got {got}"
     return None
+
+
+def has_several_keys(headers: Mapping[str, str]) -> bool:
+    """Whether `Sec-WebSocket-Key` comes more than once; Bandit crashes then, which is HTTP 500."""
+    return len(_values(headers, "sec-websocket-key")) > 1
 
 
 def accept_key(key: str) -> str:
@@ -71,9 +84,8 @@ def take_auth_token(header: str | None) -> tuple[str | None, str | None]:
     tokens = [name for name in offered if name.startswith(_BEARER)]
     if len(tokens) != 1:
         return header, None
-    encoded = tokens[0].removeprefix(_BEARER).rstrip("=")
-    padding = "=" * (-len(encoded) % 4)
-    token = base64.b64decode(encoded + padding, validate=True).decode("utf-8", "surrogateescape")
+    encoded = tokens[0].removeprefix(_BEARER).encode("utf-8", "surrogateescape")
+    token = decode_base64(encoded, is_padding_optional=True).decode("utf-8", "surrogateescape")
     remaining = [name for name in offered if name != tokens[0]]
     return ", ".join(remaining) or None, token
 
@@ -98,6 +110,12 @@ def switching_protocols(headers: Iterable[tuple[str, str]]) -> bytes:
     """The bytes of a 101 response with these headers, in Bandit's order."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     return f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode("latin-1")
+
+
+def _values(headers: Mapping[str, str], name: str) -> list[str]:
+    if isinstance(headers, MultiMapping):
+        return headers.getall(name, [])
+    return [headers[name]] if name in headers else []
 
 
 def _tokens(value: str) -> list[str]:

@@ -11,8 +11,6 @@ Source: phoenix 1.8.12, lib/phoenix/transports/long_poll.ex.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
 import secrets
 from collections.abc import Iterable, Iterator
@@ -23,6 +21,7 @@ from aiohttp import web
 
 from phoenix_compat.endpoint import Endpoint, LongPollOptions, MountedSocket, drain_in_batches
 from phoenix_compat.http_server import close_after, is_body_raw, is_encoded
+from phoenix_compat.protocol.base64_text import Base64Error, decode_base64
 from phoenix_compat.protocol.query import BadQueryError, Params
 from phoenix_compat.protocol.token import TokenError
 from phoenix_compat.result import Result
@@ -35,6 +34,7 @@ from phoenix_compat.transports.aiohttp.peers import (
     is_from_peer,
 )
 from phoenix_compat.transports.aiohttp.request import (
+    NO_STORE,
     connect_info,
     read_params,
     refusal,
@@ -86,8 +86,6 @@ class LongPollHub:
 
     async def handle(self, request: web.Request, path_params: dict[str, str]) -> web.StreamResponse:
         """Handle one request for the long-poll path."""
-        if request.method not in {"GET", "POST", "OPTIONS"}:
-            return _with_cors(refusal(400))
         try:
             params = read_params(request, path_params)
         except BadQueryError as error:
@@ -98,6 +96,8 @@ class LongPollHub:
             return _response({"status": 403})
         if request.method == "OPTIONS":
             return _preflight(request)
+        if request.method not in {"GET", "POST"}:
+            return _with_cors(refusal(400))
         name = self._session_name(request, params)
         session = None if name is None else self._sessions.get(name)
         if session is None and self._peers is not None:
@@ -239,7 +239,7 @@ class LongPollHub:
                     data, is_binary=is_binary, window_s=self.options.window_s
                 ):
                     return _response({"status": 408})
-        except binascii.Error as error:
+        except Base64Error as error:
             log.debug("a long-poll message is neither JSON nor base64: %s", error)
             return _with_cors(refusal(500))
         return _response({"status": 200})
@@ -267,13 +267,13 @@ def _entries(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
     """The messages of a batch with their `is_binary`; each is decoded when it is needed.
 
     Raises:
-        binascii.Error: a line is neither a JSON array nor base64.
+        Base64Error: a line is neither a JSON array nor base64.
     """
     for line in lines:
         if line.startswith(b"["):
             yield line, False
         else:
-            yield base64.b64decode(line, validate=True), True
+            yield decode_base64(line), True
 
 
 def _response(body: dict[str, Any]) -> web.Response:
@@ -294,7 +294,7 @@ def _preflight(request: web.Request) -> web.Response:
         "Access-Control-Allow-Headers": ", ".join(requested),
         "Access-Control-Max-Age": "3600",
     }
-    return web.Response(headers={**_CORS, **headers})
+    return web.Response(headers={**_CORS, **NO_STORE, **headers})
 
 
 def _with_cors(response: web.Response) -> web.Response:

@@ -2,6 +2,9 @@
 
 Paths are matched by their non-empty segments, as in Plug: `/socket/websocket/` and
 `//socket//websocket` are the same as `/socket/websocket`. A segment `:name` captures a variable.
+Segments are compared as they were sent: `/s%6fcket/websocket` is another path.
+
+Differs from Phoenix: a variable is percent-decoded; Phoenix passes it on as it was sent.
 
 Source: phoenix 1.8.12, lib/phoenix/endpoint.ex, socket_path/2.
 """
@@ -102,20 +105,20 @@ class SocketResource(AbstractResource):
         return _segments(path) == self._segments
 
     def _match(self, raw_path: str) -> dict[str, str] | None:
-        segments = [unquote(segment) for segment in raw_path.split("/") if segment]
+        segments = _segments(raw_path)
         if len(segments) != len(self._segments):
             return None
         captured = {}
         for pattern, segment in zip(self._segments, segments, strict=True):
             if pattern.startswith(":"):
-                captured[pattern[1:]] = segment
+                captured[pattern[1:]] = unquote(segment)
             elif pattern != segment:
                 return None
         return {name: value for name, value in captured.items() if not name.startswith("_")}
 
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
         """Match a request, for aiohttp's router."""
-        found = self._match(request.rel_url.raw_path)
+        found = self._match(_path_as_sent(request))
         return (None, set()) if found is None else (UrlMappingMatchInfo(found, self._route), {"*"})
 
     def __len__(self) -> int:
@@ -135,6 +138,12 @@ class _SocketRoute(AbstractRoute):
 
     def url_for(self, *_args: str, **kwargs: str) -> URL:
         return URL() if self.resource is None else self.resource.url_for(**kwargs)
+
+
+def _path_as_sent(request: web.Request) -> str:
+    """The path without the percent-decoding that yarl does; a target may also be a whole URL."""
+    path = request.raw_path.partition("?")[0].partition("#")[0]
+    return path if path.startswith("/") else request.rel_url.raw_path
 
 
 def _segments(path: str) -> list[str]:

@@ -20,16 +20,18 @@ from aiohttp import web
 
 from phoenix_compat.bounded import brief
 from phoenix_compat.endpoint import Endpoint, MountedSocket, WebSocketOptions, drain_in_batches
+from phoenix_compat.http_server import close_after
 from phoenix_compat.protocol.frame import CLOSE_NORMAL
 from phoenix_compat.protocol.handshake import (
     accept_key,
+    has_several_keys,
     offered_subprotocols,
     select_subprotocol,
     switching_protocols,
     take_auth_token,
     upgrade_error,
 )
-from phoenix_compat.protocol.query import BadQueryError
+from phoenix_compat.protocol.query import BadQueryError, Params
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.result import Result
 from phoenix_compat.socket import Socket
@@ -101,6 +103,20 @@ class WebSocketHub:
         is_acceptable, subprotocol = self._select_subprotocol(protocols)
         if not is_acceptable:
             return refusal(403)
+        response = await self._connect(request, params, protocols, token, subprotocol)
+        if subprotocol is not None and response.status not in {101, 500}:
+            response.headers.setdefault("Sec-WebSocket-Protocol", subprotocol)
+        return response
+
+    async def _connect(
+        self,
+        request: web.Request,
+        params: Params,
+        protocols: str | None,
+        token: str | None,
+        subprotocol: str | None,
+    ) -> web.StreamResponse:
+        """Call `connect`, then check the upgrade."""
         info = connect_info(request, self.options.connect_info, protocols, self.options.headers)
         if self._socket.auth_token:
             info["auth_token"] = token
@@ -111,6 +127,8 @@ class WebSocketHub:
         problem = upgrade_error(request.headers, request.version)
         if problem is not None:
             return refusal(400, problem)
+        if has_several_keys(request.headers):
+            return close_after(request, refusal(500))
         return self._upgrade(request, serializer, socket, subprotocol)
 
     def _select_subprotocol(self, header: str | None) -> tuple[bool, str | None]:

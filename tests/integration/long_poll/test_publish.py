@@ -168,7 +168,10 @@ async def test_empty_content_type_over_v1(serve: Serve) -> None:
     assert (await client.recv())["payload"] == OK
 
 
-@pytest.mark.parametrize("body", ["!", "QQ=", "Q", "QQ==QQ", "-_==", "QQ== ", '{"topic":"t"}'])
+@pytest.mark.parametrize(
+    "body",
+    ["!", "QQ=", "QUJD=", "QUJD====", "====", "Q", "QQ==QQ", "-_==", "QQ== ", '{"topic":"t"}'],
+)
 async def test_a_line_that_is_not_base64(serve: Serve, body: str) -> None:
     """§5.1, §5.4: HTTP 500, and the session survives."""
     client = await in_room(serve)

@@ -320,3 +320,47 @@ async def expect_pong(client: WireClient) -> None:
     frame = await client.read_frame()
     assert frame is not None
     assert (frame.opcode, frame.payload) == (Opcode.PONG, b"fence")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("Sec-WebSocket-Version", "13", 400),
+        ("Sec-WebSocket-Version", "8", 400),
+        ("Sec-WebSocket-Key", "c2l4dGVlbiByYXcgYnl0ZQ==", 500),
+        ("Connection", "keep-alive", 101),
+        ("Upgrade", "h2c", 101),
+    ],
+)
+async def test_a_handshake_header_that_comes_twice(
+    reference_url: str, dial: Dial, name: str, value: str, status: int
+) -> None:
+    """B6: one version; a second key is 500; the lines of a list are one list."""
+    client = await dial(reference_url)
+
+    response = await client.handshake(V2, extra=[(name, value)])
+
+    assert response.status == status
+
+
+@pytest.mark.parametrize(
+    ("query", "changed", "status"),
+    [
+        ("vsn=2.0.0&token=deny", {}, 403),
+        ("vsn=9", {}, 403),
+        ("vsn=2.0.0", {"Upgrade": "h2c"}, 400),
+        ("vsn=2.0.0", {}, 101),
+    ],
+)
+async def test_a_refusal_keeps_the_subprotocol(
+    reference_url: str, dial: Dial, query: str, changed: dict[str, str | None], status: int
+) -> None:
+    """B10: what is refused after the choice of the subprotocol still names it."""
+    client = await dial(reference_url)
+
+    response = await client.handshake(
+        f"/extra/websocket?{query}", changed, [("Sec-WebSocket-Protocol", "phoenix")]
+    )
+
+    assert response.status == status
+    assert response.header("sec-websocket-protocol") == "phoenix"

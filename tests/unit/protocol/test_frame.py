@@ -279,13 +279,23 @@ def test_the_answer_to_every_close_code() -> None:
         (b"", 1000),
         (b"\x03", 1002),
         (b"\x03\xe8bye", 1000),
-        (b"\x03\xe8\xff", 1007),
+        (b"\x03\xe8\xff", 1002),
+        (b"\x03\xee\xff", 1002),
+        (b"\x03\xe8\xed\xa0\x80", 1002),
         (b"\x03\xed", 1002),
     ],
-    ids=["empty", "half a code", "with a reason", "bad reason", "1005"],
+    ids=[
+        "empty",
+        "half a code",
+        "with a reason",
+        "bad reason",
+        "bad reason and code",
+        "surrogate",
+        "1005",
+    ],
 )
 def test_the_answer_to_a_close_frame(payload: bytes, expected: int) -> None:
-    """An empty close is normal; half a code or a reason that is not UTF-8 is not."""
+    """B13: an empty close is normal; half a code or a reason that is not UTF-8 is 1002."""
     assert expected == close_answer(bytearray(payload))
 
 

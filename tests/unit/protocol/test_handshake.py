@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from multidict import CIMultiDict
 
 from phoenix_compat.protocol.handshake import (
     accept_key,
+    has_several_keys,
     offered_subprotocols,
     select_subprotocol,
     switching_protocols,
@@ -67,6 +69,30 @@ def test_no_upgrade(header: str, value: str | None, expected: str) -> None:
 
     assert problem is not None
     assert expected in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("sec-websocket-version", "13", "must equal '13', got 13, 13"),
+        ("sec-websocket-version", "8", "must equal '13', got 13, 8"),
+        ("sec-websocket-key", KEY, None),
+        ("sec-websocket-key", "short", None),
+        ("connection", "keep-alive", None),
+        ("upgrade", "h2c", None),
+    ],
+)
+def test_a_header_that_comes_twice(name: str, value: str, expected: str | None) -> None:
+    """B6: all lines of a list count, in either order; there must be one version."""
+    headers = CIMultiDict([*FINE.items(), (name.title(), value)])
+    reverse = CIMultiDict([(name.title(), value), *FINE.items()])
+
+    problem = upgrade_error(headers, HTTP_1_1)
+
+    assert (problem is None) is (upgrade_error(reverse, HTTP_1_1) is None) is (expected is None)
+    assert (expected or "") in (problem or "")
+    assert has_several_keys(headers) is (name == "sec-websocket-key")
+    assert not has_several_keys(FINE)
 
 
 def test_http_1_0_cannot_upgrade() -> None:
@@ -161,6 +187,7 @@ BEARER = "base64url.bearer.phx."
         (f"phoenix, {BEARER}", ("phoenix", "")),
         (f"sip,{BEARER}YQ,mqtt", ("sip, mqtt", "a")),
         (f"phoenix, {BEARER}YQ==", ("phoenix", "a")),
+        (f"phoenix, {BEARER}YWI=", ("phoenix", "ab")),
         (f"phoenix, {BEARER}Pz8/Pj4+", ("phoenix", "???>>>")),
         (f"phoenix, {BEARER}w6k", ("phoenix", "é")),
         (f"phoenix, {BEARER}YQ, {BEARER}Yg", (f"phoenix, {BEARER}YQ, {BEARER}Yg", None)),
@@ -172,8 +199,11 @@ def test_the_auth_token(header: str | None, expected: tuple[str | None, str | No
     assert expected == take_auth_token(header)
 
 
-@pytest.mark.parametrize("encoded", ["Pz8_Pj4-", "a b", "YQ=x", "é", "A"])
+WRONG_PADDING = ["YQ=", "YQ===", "YWI==", "YWJj=", "YWJj====", "=", "====", "YQ==YQ==", "Y==="]
+
+
+@pytest.mark.parametrize("encoded", ["Pz8_Pj4-", "a b", "YQ=x", "é", "A", *WRONG_PADDING])
 def test_an_auth_token_in_another_alphabet(encoded: str) -> None:
-    """The token is in standard base64; anything else is an error, HTTP 500."""
+    """B8: the token is in standard base64, whole padding or none; else an error, HTTP 500."""
     with pytest.raises(ValueError, match=r".+"):
         take_auth_token(f"phoenix, {BEARER}{encoded}")

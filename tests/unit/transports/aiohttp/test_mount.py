@@ -83,12 +83,16 @@ async def test_every_method_reaches_the_socket(method: str) -> None:
         (("/vars/:name", "/ws"), "/vars/a%2Fb/ws", {"name": "a/b"}),
         (("/vars/:name", "/ws"), "/vars//ws", None),
         (("/w%20s", "/ws"), "/w s/ws", None),
+        (("/socket", "/ws"), "/s%6fcket/ws", None),
+        (("/socket", "/ws"), "/socket/w%73", None),
+        (("/socket", "/ws"), "/socket%2Fws", None),
+        (("/vars/:name", "/ws"), "/v%61rs/a/ws", None),
     ],
 )
 async def test_paths_and_variables(
     mounted: tuple[str, str], path: str, expected: dict[str, str] | None
 ) -> None:
-    """Both paths are joined; `:name` captures a segment, `:_name` is not a parameter."""
+    """B5: both paths are joined, compared as sent; `:name` captures, `:_name` is no parameter."""
     assert await captured(an_app(mounted), path) == expected
 
 
