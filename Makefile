@@ -12,7 +12,7 @@ ARGS ?=
 BENCH ?= ../shared/bench
 PARALLEL ?= -n 2 --dist loadfile
 
-.PHONY: help run demo test check lint types imports docs unit interop-client faults attack bench \
+.PHONY: help run demo test test-long check lint types imports docs unit interop-client faults attack bench \
 	binary release test-packaging clean
 
 help: ## List the targets.
@@ -51,6 +51,10 @@ interop-client:
 		[ tests/interop/node_modules/.package-lock.json -nt tests/interop/package-lock.json ] || \
 		npm ci --prefix tests/interop --no-audit --no-fund; \
 	else echo "npm is not installed: the tests of npm phoenix will be skipped"; fi
+
+test-long: $(VENV)/.dev interop-client ## Test older clients and a browser (takes minutes; wants Node.js and Chromium).
+	@if command -v npm >/dev/null 2>&1; then npm ci --prefix tests/interop/long --no-audit --no-fund; fi
+	$(BIN)/python -m pytest -m long $(PARALLEL) tests/interop/long $(ARGS)
 
 binary: $(VENV)/.ship ## Build packages that need no Python into dist/: one file, .tar.gz, .deb.
 	$(BIN)/python packaging/bundle.py
@@ -101,4 +105,4 @@ bench: $(VENV)/.dev ## Measure the speed (BENCH= the folder of phxload.c and wsl
 
 clean: ## Remove everything that the other targets created.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
-		.hypothesis tests/interop/node_modules
+		.hypothesis tests/interop/node_modules tests/interop/long/node_modules

@@ -44,11 +44,11 @@ class Script:
         event: list[Any] = json.loads(line)
         return event
 
-    async def wait_for(self, name: str) -> list[Any]:
+    async def wait_for(self, name: str, timeout_s: float = 10.0) -> list[Any]:
         """The events up to and including one with that name."""
-        events = [await self.next()]
+        events = [await self.next(timeout_s)]
         while events[-1][0] != name:
-            events.append(await self.next())
+            events.append(await self.next(timeout_s))
         return events
 
     async def rest(self) -> list[Any]:

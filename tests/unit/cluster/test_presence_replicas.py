@@ -101,6 +101,7 @@ async def test_a_new_node_gets_earlier_presences(folder: Path) -> None:
         here.track("ann")
         here.track("ann")
         here.track("bob")
+        await until(lambda: here.broadcaster.count == 3)  # they follow at the end of the turn
         here.broadcaster.take_diffs()
 
         async with node(folder, 1) as there:

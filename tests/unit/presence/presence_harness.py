@@ -22,6 +22,11 @@ class RecordingBroadcaster:
         assert event == "presence_diff"
         self._heard.append((topic, payload))
 
+    @property
+    def count(self) -> int:
+        """How many diffs there are since the last `take_diffs`."""
+        return len(self._heard)
+
     def take_diffs(self) -> list[tuple[str, Diff]]:
         """The topics and diffs since the last call."""
         heard, self._heard = self._heard, []

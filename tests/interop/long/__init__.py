@@ -1,0 +1,1 @@
+"""Real clients that take minutes or are not installed everywhere: `make test-long`."""

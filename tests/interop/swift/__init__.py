@@ -1,0 +1,1 @@
+"""SwiftPhoenixClient, version by version: what it sends, and what it does with answers."""
