@@ -94,6 +94,7 @@ class Socket:
         joined: whether the join was accepted.
         closes_at_s: when the connection is closed, in seconds since 1970, as `close_at` set it in
             `connect`; None for never.
+        connection_topics: the topics that `connect` has subscribed to.
         transport: "websocket" or "longpoll".
         endpoint: the endpoint, for broadcasts to any topic.
         handler: the SocketHandler class that accepted the connection.
@@ -104,6 +105,7 @@ class Socket:
         "_channel",
         "assigns",
         "closes_at_s",
+        "connection_topics",
         "endpoint",
         "handler",
         "id",
@@ -128,6 +130,7 @@ class Socket:
         self.joined = False
         self.closes_at_s: float | None = None
         self._audience = ""
+        self.connection_topics: tuple[str, ...] = ()
         self._channel: RunningChannel | None = None
 
     def for_channel(
@@ -220,8 +223,17 @@ class Socket:
         self._any_channel().send_self(message)
 
     def subscribe(self, topic: str) -> None:
-        """Subscribe to another topic; `handle_info` gets its broadcasts as Broadcast values."""
-        self._any_channel().subscribe(topic)
+        """Subscribe to another topic; `handle_info` gets its broadcasts as Broadcast values.
+
+        In `connect` it subscribes the connection: an event "disconnect" on the topic closes it, as
+        one on the socket's id does. It ignores other events.
+
+        Source: phoenix 1.8.12, lib/phoenix/socket.ex, __info__/2.
+        """
+        if self._channel is not None:
+            self._channel.subscribe(topic)
+        elif topic not in self.connection_topics:
+            self.connection_topics = (*self.connection_topics, topic)
 
     def unsubscribe(self, topic: str) -> None:
         """Undo `subscribe`."""

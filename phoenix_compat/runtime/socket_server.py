@@ -14,6 +14,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Collection
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -115,8 +116,8 @@ class SocketServer:
         self._closing: asyncio.TimerHandle | None = None
         if socket.closes_at_s is not None:
             self.close_at(socket.closes_at_s)
-        if socket.id is not None:
-            engine.pubsub.subscribe(socket.id, self._on_own_topic)
+        for topic in self._own_topics:
+            engine.pubsub.subscribe(topic, self._on_own_topic)
         engine.counters.sockets_connected += 1
 
     @property
@@ -375,11 +376,18 @@ class SocketServer:
         self.outbox.discard()
         if self._closing is not None:
             self._closing.cancel()
-        if self._socket.id is not None:
-            self._engine.pubsub.unsubscribe(self._socket.id, self._on_own_topic)
+        for topic in self._own_topics:
+            self._engine.pubsub.unsubscribe(topic, self._on_own_topic)
         channels, self._channels = self._channels, {}
         for channel in channels.values():
             channel.close(reason)
+
+    @property
+    def _own_topics(self) -> Collection[str]:
+        """The topics on which a "disconnect" closes the connection, each once."""
+        socket = self._socket
+        own = () if socket.id is None else (socket.id,)
+        return {*own, *socket.connection_topics} if socket.connection_topics else own
 
     def _on_own_topic(self, broadcast: Broadcast) -> None:
         if broadcast.event == DISCONNECT:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from phoenix_compat.background import BackgroundTask
 from phoenix_compat.server.auth.api_keys import ApiKeys
-from phoenix_compat.server.auth.credential import CredentialForm, CredentialPlaces, form_of
+from phoenix_compat.server.auth.credential import (
+    CredentialForm,
+    CredentialPlaces,
+    form_of,
+    single,
+)
 from phoenix_compat.server.auth.errors import UnauthorizedError
 from phoenix_compat.server.auth.owner import checked_owner
 from phoenix_compat.server.auth.principal import ANYONE, TASK_SCOPES, Principal, Scope
@@ -81,6 +87,18 @@ class Authenticator:
         """The background tasks of the verifiers."""
         return tuple(task for one in self._verifiers.values() for task in one.background)
 
+    def credential_of(self, carried: Iterable[str | None]) -> str | None:
+        """The credential of a request, out of all that it carries; None if it has none.
+
+        Where clients need none, those that are not checked are as if they were not there.
+
+        Raises:
+            UnauthorizedError: see `credential.single`.
+        """
+        if self._anonymous is None:
+            return single(carried)
+        return single(_those_of(self._verifiers, carried)) if self._verifiers else None
+
     async def authenticate(self, credential: str | None, *, owner: str | None = None) -> Principal:
         """Who presents this credential; every credential of every client is checked here.
 
@@ -114,6 +132,13 @@ class Authenticator:
             raise
         self.counts.accepted += 1
         return principal
+
+
+def _those_of(
+    forms: Collection[CredentialForm], carried: Iterable[str | None]
+) -> Iterable[str | None]:
+    with contextlib.suppress(UnauthorizedError):  # one that cannot be read
+        yield from (one for one in carried if one and form_of(one) in forms)
 
 
 def _reason(credential: str | None) -> str:

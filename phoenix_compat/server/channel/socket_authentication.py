@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Final
 
 import structlog
@@ -12,7 +13,6 @@ from phoenix_compat.protocol.message import JSON
 from phoenix_compat.protocol.query import Params
 from phoenix_compat.result import Result, error
 from phoenix_compat.server.auth.authenticator import OPEN, OWNER_HEADER, Authenticator
-from phoenix_compat.server.auth.credential import single
 from phoenix_compat.server.auth.errors import (
     AuthUnavailableError,
     BadOwnerError,
@@ -73,9 +73,10 @@ class SocketAuthentication:
         attempt = current_attempt()
         socket.assign(principal=None, address=attempt.address)
         try:
-            credential = single(
-                (info.get("auth_token"), *places.in_headers(headers), *places.in_params(params))
+            carried = chain(
+                (info.get("auth_token"),), places.in_headers(headers), places.in_params(params)
             )
+            credential = self._credential_of(carried, attempt.address)
             if credential is None and self._at_join and not owners:
                 return True
             principal = await self._identify(credential, socket, owners)
@@ -89,15 +90,15 @@ class SocketAuthentication:
             log.warning("socket.cannot_authenticate", reason=str(unavailable))
             raise web.HTTPServiceUnavailable(headers={"Retry-After": _RETRY_AFTER_S}) from None
         socket.assign(principal=principal)
+        if principal.via is not None:
+            socket.subscribe(owner_topic(principal.via))  # it closes when that key is revoked
         self._close_when_expired(principal, socket)
         return True
 
     def socket_id(self, socket: Socket) -> str | None:
         """The topic on which the sockets of an owner are disconnected; None without owner."""
         principal: Principal | None = socket.assigns["principal"]
-        if principal is None or not self._authenticator.is_on:
-            return None
-        return owner_topic(principal.owner)
+        return owner_topic(principal.owner) if principal is not None and principal.owner else None
 
     async def join(self, payload: JSON, socket: Socket) -> Result | None:
         """Check that a client may join; assigns the channel's `principal`.
@@ -113,8 +114,6 @@ class SocketAuthentication:
                 await self._identify_join(payload, socket)
             principal: Principal = socket.assigns["principal"]
             principal.require(Scope.READ)
-            if principal.via is not None and self._authenticator.is_on:
-                socket.subscribe(owner_topic(principal.via))
         except UnauthorizedError as refusal:
             log.info("channel.refused", reason=str(refusal))
             return error(reason="unauthorized")
@@ -130,13 +129,24 @@ class SocketAuthentication:
 
     async def _identify_join(self, payload: JSON, socket: Socket) -> None:
         given = payload if isinstance(payload, Mapping) else {}
-        credential = single(self._authenticator.places.in_params(given))
+        carried = self._authenticator.places.in_params(given)
+        credential = self._credential_of(carried, socket.assigns["address"])
         if credential is None and socket.assigns["principal"] is not None:
             return
         principal = await self._identify(credential, socket, ())
         socket.assign(principal=principal)
         self._close_when_expired(principal, socket)
         socket.subscribe(owner_topic(principal.owner))  # its socket may have another id, or none
+
+    def _credential_of(self, carried: Iterable[str | None], address: str | None) -> str | None:
+        """The credential that a client sent; one that cannot be read counts as a failed one."""
+        try:
+            return self._authenticator.credential_of(carried)
+        except UnauthorizedError:
+            if self._limiter is not None:
+                self._limiter.check_credentials(address)
+                self._limiter.credential_failed(address)
+            raise
 
     async def _identify(
         self, credential: str | None, socket: Socket, owners: tuple[str, ...] | list[str]

@@ -20,7 +20,6 @@ from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
 from phoenix_compat.server.channel.socket_authentication import (
     DISCONNECT,
     SocketAuthentication,
-    owner_topic,
 )
 from phoenix_compat.server.rates.connect_attempt import current_attempt
 from phoenix_compat.server.rates.rate_limiter import RateLimitedError, RateLimiter
@@ -70,11 +69,10 @@ class TaskChannel(Channel):
     def handle_info(self, message: Any, socket: Socket) -> Stop | None:
         """After the join: push the task's state, and the presence list if it is enabled.
 
-        A channel with an owner of its own ends when that owner is disconnected. The socket of
-        somebody who acts for another closes when its own key is revoked.
+        A channel with an owner of its own ends when that owner is disconnected.
         """
         if isinstance(message, Broadcast):
-            return _disconnected(message, socket)
+            return stop(("shutdown", "disconnected")) if message.event == DISCONNECT else None
         socket.push(PROGRESS, self._present_state(socket))
         presence: Presence | None = socket.assigns["presence"]
         if presence is not None:
@@ -108,15 +106,6 @@ class TaskChannel(Channel):
     def _present_state(self, socket: Socket) -> JSON:
         feed: TaskFeed = socket.assigns["feed"]
         return progress_payload(feed.newest(socket.assigns["task"]), socket.audience)
-
-
-def _disconnected(message: Broadcast, socket: Socket) -> Stop | None:
-    if message.event != DISCONNECT:
-        return None
-    principal: Principal = socket.assigns["principal"]
-    if principal.via is not None and message.topic == owner_topic(principal.via):
-        socket.close_at(time.time())
-    return stop(("shutdown", "disconnected"))
 
 
 def _track(presence: Presence, socket: Socket) -> None:

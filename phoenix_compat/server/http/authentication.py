@@ -9,7 +9,6 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.server.auth.authenticator import OPEN, OWNER_HEADER, Authenticator
-from phoenix_compat.server.auth.credential import single
 from phoenix_compat.server.auth.errors import (
     AuthUnavailableError,
     BadOwnerError,
@@ -34,7 +33,8 @@ def authenticating_requests(authenticator: Authenticator) -> Authenticate:
 
     async def authenticate(request: web.Request) -> Principal:
         try:
-            credential = single(authenticator.places.in_headers(request.headers.items()))
+            carried = authenticator.places.in_headers(request.headers.items())
+            credential = authenticator.credential_of(carried)
             return await authenticator.authenticate(credential, owner=_named_owner(request))
         except UnauthorizedError as error:
             detail = f"The request is not authorized: {error}."

@@ -156,19 +156,24 @@ async def test_the_sockets_of_an_owner_are_disconnected(
         await other.close()
 
 
-async def test_a_backends_socket_has_the_id_of_its_user(
-    tmp_path: Path, sockets: list[Socket]
+@pytest.mark.parametrize("topic", ["user:user-17", "user:key:backend"])
+async def test_a_backends_socket_is_its_users_and_its_keys(
+    tmp_path: Path, sockets: list[Socket], topic: str
 ) -> None:
-    """It acts for the user, so it is disconnected with the user's other sockets."""
+    """It is closed with the user's other sockets, and with those of the key, without any join."""
     async with server(tmp_path) as url:
         wire = await PhoenixWire.open(url, target(token=BACKEND), [("X-Owner", "user-17")])
-        sockets[0].endpoint.broadcast("user:key:backend", "disconnect", {})
+        other = await PhoenixWire.open(url, target(token=BACKEND), [("X-Owner", "user-18")])
+        sockets[0].endpoint.broadcast("user:user-19", "disconnect", {})
         await wire.fence()
 
-        sockets[0].endpoint.broadcast("user:user-17", "disconnect", {})
+        sockets[0].endpoint.broadcast(topic, "disconnect", {})
 
         assert await wire.recv_close() == 1001
+        if topic == "user:user-17":
+            await other.fence()
         await wire.close()
+        await other.close()
 
 
 async def test_a_channel_with_an_owner_of_its_own_ends(url: str, sockets: list[Socket]) -> None:

@@ -213,6 +213,33 @@ async def test_only_disconnect_acts_on_the_id(serve: Serve, open_wire: Open) -> 
     await wire.fence()
 
 
+async def test_a_topic_of_connect_disconnects_too(serve: Serve, open_wire: Open) -> None:
+    """§3.7: what `connect` has subscribed to closes the connection like the id, and then ends."""
+    endpoint = Endpoint()
+
+    class TeamSocket(SocketHandler):
+        def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
+            for topic in (params["team"], params["team"], "everybody"):
+                socket.subscribe(topic)
+            return ok()
+
+        def id(self, socket: Socket) -> str:
+            return "everybody"
+
+    base_url = await serve(socket_app(TeamSocket, endpoint=endpoint))
+    red, blue = [await open_wire(base_url, f"{V2}&team={team}") for team in ("red", "blue")]
+
+    endpoint.broadcast("red", "news", {})
+    await red.fence()
+    endpoint.broadcast("red", "disconnect", {})
+
+    assert await red.recv_close() == 1001
+    await blue.fence()
+    assert set(endpoint.pubsub.topics) == {"blue", "everybody"}
+    endpoint.broadcast("everybody", "disconnect", {})
+    assert await blue.recv_close() == 1001
+
+
 async def test_the_topic_of_the_id_is_not_joined(serve: Serve, open_wire: Open) -> None:
     """§10.72: messages for the id's topic are for a topic that is not joined."""
     app = socket_app(accepting({"room:*": RoomChannel}))

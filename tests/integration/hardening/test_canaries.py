@@ -338,7 +338,7 @@ async def test_a_bug_tells_no_secret(tmp_path: Path) -> None:
 import sys, threading
 from phoenix_compat.cli import main
 from phoenix_compat.redaction import live_secrets
-import phoenix_compat.server.main as server
+import phoenix_compat.server.engine as server
 
 def crash(*_args, **_options):
     thread = threading.Thread(target=lambda: 1 / 0 if False else (_ for _ in ()).throw(

@@ -204,7 +204,7 @@ def owners(path: Path, table: str) -> list[str]:
 
 def test_tasks_of_nobody_are_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In as many steps as it takes, with their idempotency keys; tasks of others stay theirs."""
-    monkeypatch.setattr("phoenix_compat.tasks.store.task_store._ADOPTED_AT_ONCE", 3)
+    monkeypatch.setattr("phoenix_compat.tasks.store.task_store.ADOPTED_AT_ONCE", 3)
     asyncio.run(add_tasks(tmp_path, 8))
     keys(tmp_path, "create", "phone")
     with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,20 +16,28 @@ from aiohttp import web
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.server.channel.task_channel import TaskChannel
 from phoenix_compat.server.main import open_app
+from tests.integration.ownership.credentials import (
+    Sender,
+    auth_settings,
+    by_backend,
+    by_jwt,
+    by_key,
+    by_phoenix_token,
+    store_keys,
+)
 from tests.integration.ownership.ownership_harness import (
     ADA,
     BOB,
     MISSING_ID,
     SECRET_PROMPT,
-    as_owner,
     open_socket,
-    with_several_owners,
 )
 from tests.integration.store.unreadable_harness import until
 from tests.integration.task_server import SPEED, settings_for
 from tests.patience import patient
+from tests.polling import Poller
 from tests.serving import serving
-from tests.wire import OK, UNMATCHED
+from tests.wire import OK, UNMATCHED, PhoenixWire
 
 BODY: Final = {"input_data": {"type": "image", "prompt": SECRET_PROMPT}}
 
@@ -58,6 +66,14 @@ CHANNELS: Final = {"* /socket/websocket", "* /socket/longpoll"}
 ALL: Final = BY_ID | LISTS | CREATES | PUBLIC | CAPABILITIES | CHANNELS
 
 
+DOORS: Final[dict[str, tuple[Sender, Sender]]] = {
+    "keys": (by_key("key:ada"), by_key(BOB)),
+    "tokens": (by_jwt(ADA), by_phoenix_token("user-17")),
+    "backend": (by_backend(ADA), by_backend("user-17")),
+}
+"""Ada's credential and Bob's."""
+
+
 @dataclass
 class WholeServer:
     """The task server with two owners, and a task of Ada that stands still at the emulator."""
@@ -65,21 +81,24 @@ class WholeServer:
     app: web.Application
     url: str
     http: aiohttp.ClientSession
+    ada: Sender
+    bob: Sender
     task_id: str
 
-    async def ask(self, owner: str, method: str, path: str, **more: Any) -> tuple[int, str]:
+    async def ask(self, who: Sender, method: str, path: str, **more: Any) -> tuple[int, str]:
         """Send a request of an owner; returns the status and text of the response."""
-        headers = as_owner(owner) | more.pop("headers", {})
+        headers = who.headers | more.pop("headers", {})
         async with self.http.request(method, self.url + path, headers=headers, **more) as answer:
             return answer.status, await answer.text()
 
     async def is_running(self) -> bool:
         """Whether Ada's task has a prediction, so that it does not change any more by itself."""
-        return '"state":"running"' in (await self.ask(ADA, "GET", f"/api/tasks/{self.task_id}"))[1]
+        path = f"/api/tasks/{self.task_id}"
+        return '"state":"running"' in (await self.ask(self.ada, "GET", path))[1]
 
     async def until_ada_sees(self, text: str) -> None:
         """Wait until the channel of Ada's task sends something with this text."""
-        wire = await open_socket(self.url, ADA)
+        wire = await open_socket(self.url, self.ada)
         await wire.join(f"task:{self.task_id}")
         async with asyncio.timeout(patient(20.0)):
             while text not in await wire.recv_text():
@@ -89,15 +108,15 @@ class WholeServer:
     async def everything_of_ada(self) -> list[Any]:
         """The task of Ada and its history, as Ada sees them, without the rising progress."""
         path = f"/api/tasks/{self.task_id}"
-        answers = [await self.ask(ADA, "GET", one) for one in (path, f"{path}/events")]
+        answers = [await self.ask(self.ada, "GET", one) for one in (path, f"{path}/events")]
         documents = [json.loads(text) for _, text in answers]
         return [{**documents[0], "progress": 0, "updated_at": ""}, documents[1]]
 
 
 @pytest.fixture
-async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WholeServer]:
-    """The whole server, with all its routes."""
-    with_several_owners(monkeypatch)
+async def server(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[WholeServer]:
+    """The whole server, with all its routes; the parameter is one of DOORS."""
+    ada, bob = DOORS[getattr(request, "param", "keys")]
     async with Emulator(EmulatorSettings(speed=SPEED)) as replicate:
         replicate.state.clock.scale(0.0)
         settings = settings_for(
@@ -105,23 +124,28 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
             replicate_api_token="r8_test",
             replicate_base_url=replicate.base_url,
             public_url="https://pictures.example",
+            **auth_settings(tmp_path),
         )
+        await store_keys(settings.database_path, "ada", "bob")
         async with (
             open_app(settings) as app,
             serving(app) as url,
             aiohttp.ClientSession() as http,
         ):
-            headers = as_owner(ADA) | {"Idempotency-Key": "once"}
+            headers = ada.headers | {"Idempotency-Key": "once"}
             async with http.post(f"{url}/api/tasks", json=BODY, headers=headers) as posted:
                 task_id = (await posted.json())["task_id"]
-            server = WholeServer(app, url, http, task_id)
+            server = WholeServer(app, url, http, ada, bob, task_id)
             await until(server.is_running)
             yield server
 
 
+by_all_doors = pytest.mark.parametrize("server", DOORS, indirect=True)
+
+
 def tells_nothing(text: str, server: WholeServer) -> bool:
     """Whether a text has neither the id, nor the prompt, nor the owner of Ada's task."""
-    return not any(word in text for word in (server.task_id, SECRET_PROMPT, ADA))
+    return not any(word in text for word in (server.task_id, SECRET_PROMPT, server.ada.owner))
 
 
 def routes_of(app: web.Application) -> set[str]:
@@ -139,6 +163,7 @@ async def test_every_route_has_its_test(server: WholeServer) -> None:
     assert routes_of(server.app) == ALL
 
 
+@by_all_doors
 @pytest.mark.parametrize("route", sorted(BY_ID))
 async def test_another_owners_task_is_like_a_missing_one(server: WholeServer, route: str) -> None:
     """Status and body are the same, and the task is as it was."""
@@ -146,32 +171,36 @@ async def test_another_owners_task_is_like_a_missing_one(server: WholeServer, ro
     before = await server.everything_of_ada()
 
     foreign, missing = [
-        await server.ask(BOB, method, pattern.format(task_id=task_id))
+        await server.ask(server.bob, method, pattern.format(task_id=task_id))
         for task_id in (server.task_id, MISSING_ID)
     ]
 
     assert foreign == missing
     assert foreign[0] == 404
     assert await server.everything_of_ada() == before
-    own = await server.ask(ADA, method, pattern.format(task_id=server.task_id))
+    own = await server.ask(server.ada, method, pattern.format(task_id=server.task_id))
     assert own[0] in {200, 202, 409}
 
 
-@pytest.mark.parametrize("query", ["", "?status=processing", "?status=running", "?limit=1"])
-async def test_a_list_has_nothing_of_anothers(server: WholeServer, query: str) -> None:
-    """Before and after the other owner has tasks of its own."""
-    empty = await server.ask(BOB, "GET", f"/api/tasks{query}")
-    await server.ask(BOB, "POST", "/api/tasks", json=BODY)
+@by_all_doors
+async def test_a_list_has_nothing_of_anothers(server: WholeServer) -> None:
+    """With all filters, before and after the other owner has tasks of its own."""
+    queries = ("", "?status=processing", "?status=running", "?limit=1")
+    empty = {await server.ask(server.bob, "GET", f"/api/tasks{query}") for query in queries}
+    await server.ask(server.bob, "POST", "/api/tasks", json=BODY)
 
-    status, text = await server.ask(BOB, "GET", f"/api/tasks{query}")
-    _, of_ada = await server.ask(ADA, "GET", f"/api/tasks{query}")
+    lists = [await server.ask(server.bob, "GET", f"/api/tasks{query}") for query in queries]
+    of_ada = [await server.ask(server.ada, "GET", f"/api/tasks{query}") for query in queries]
 
-    assert empty == (200, '{"tasks":[]}')
-    assert status == 200
-    assert tells_nothing(text, server)
-    assert [task["task_id"] for task in json.loads(of_ada)["tasks"]] == [server.task_id]
+    assert empty == {(200, '{"tasks":[]}')}
+    for status, text in lists:
+        assert status == 200
+        assert tells_nothing(text, server)
+    for _, text in of_ada:
+        assert {task["task_id"] for task in json.loads(text)["tasks"]} == {server.task_id}
 
 
+@by_all_doors
 @pytest.mark.parametrize("prompt", [SECRET_PROMPT, "another prompt"])
 async def test_an_idempotency_key_of_another_makes_another_task(
     server: WholeServer, prompt: str
@@ -181,7 +210,7 @@ async def test_an_idempotency_key_of_another_makes_another_task(
     body = {"input_data": {"type": "image", "prompt": prompt}}
 
     status, text = await server.ask(
-        BOB, "POST", "/api/tasks", json=body, headers={"Idempotency-Key": "once"}
+        server.bob, "POST", "/api/tasks", json=body, headers={"Idempotency-Key": "once"}
     )
 
     assert status == 202
@@ -189,27 +218,45 @@ async def test_an_idempotency_key_of_another_makes_another_task(
     assert await server.everything_of_ada() == before
 
 
-@pytest.mark.parametrize("route", sorted(PUBLIC))
-async def test_a_public_route_tells_nothing(server: WholeServer, route: str) -> None:
+async def test_a_public_route_tells_nothing(server: WholeServer) -> None:
     """Whoever asks, the answer has nothing of Ada's."""
-    method, path = route.split(" ")
+    for route in PUBLIC:
+        method, path = route.split(" ")
 
-    status, text = await server.ask(BOB, method, path)
+        status, text = await server.ask(server.bob, method, path)
 
-    assert status == 200
-    assert tells_nothing(text, server)
+        assert status == 200
+        assert tells_nothing(text, server)
 
 
-@pytest.mark.parametrize("route", sorted(CAPABILITIES))
-async def test_a_capability_cannot_be_guessed(server: WholeServer, route: str) -> None:
+async def test_a_capability_cannot_be_guessed(server: WholeServer) -> None:
     """A name that nobody has been told leads nowhere."""
+    for route in CAPABILITIES:
+        method, pattern = route.split(" ")
+        path = pattern.replace("{name}", "0" * 64 + ".png")
+
+        status, text = await server.ask(server.bob, method, path)
+
+        assert 400 <= status < 500
+        assert tells_nothing(text, server)
+
+
+@pytest.mark.parametrize("route", sorted(BY_ID | LISTS | CREATES))
+async def test_without_a_credential_every_route_is_closed(server: WholeServer, route: str) -> None:
+    """401, also for the task that exists; nothing is told and nothing changes."""
     method, pattern = route.split(" ")
-    path = pattern.replace("{name}", "0" * 64 + ".png")
+    before = await server.everything_of_ada()
+    answers = []
 
-    status, text = await server.ask(BOB, method, path)
+    for credential in (None, by_key("key:nobody").credential, by_jwt("").credential):
+        headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
+        url = server.url + pattern.format(task_id=server.task_id)
+        async with server.http.request(method, url, headers=headers) as answer:
+            answers.append((answer.status, await answer.text()))
 
-    assert 400 <= status < 500
-    assert tells_nothing(text, server)
+    assert [status for status, _ in answers] == [401] * 3
+    assert all(tells_nothing(text, server) for _, text in answers)
+    assert await server.everything_of_ada() == before
 
 
 NOT_FOUND: Final = {"response": {"reason": "not found"}, "status": "error"}
@@ -227,27 +274,40 @@ def test_every_event_has_its_test() -> None:
     assert set(TaskChannel.handlers) | {"phx_join", "phx_leave"} == set(EVENTS)
 
 
-@pytest.mark.parametrize("event", EVENTS)
-async def test_an_event_on_anothers_topic_is_like_one_on_a_missing_topic(
-    server: WholeServer, event: str
+async def open_websocket(url: str, who: Sender) -> PhoenixWire | Poller:
+    """A websocket of an owner."""
+    return await open_socket(url, who)
+
+
+async def open_long_poll(url: str, who: Sender) -> PhoenixWire | Poller:
+    """A long-poll session of an owner."""
+    return await Poller.open(url, headers=who.headers)
+
+
+@by_all_doors
+@pytest.mark.parametrize("connect", [open_websocket, open_long_poll])
+async def test_events_on_anothers_topic_are_like_those_on_a_missing_topic(
+    server: WholeServer, connect: Callable[[str, Sender], Awaitable[PhoenixWire | Poller]]
 ) -> None:
     """The replies are the same, the task is as it was, and none of its changes arrive."""
     before = await server.everything_of_ada()
-    wire = await open_socket(server.url, BOB)
+    client = await connect(server.url, server.bob)
 
-    replies = []
-    for number, task_id in enumerate((server.task_id, MISSING_ID)):
-        topic = f"task:{task_id}"
-        joined = await wire.ask([f"j{number}", f"j{number}", topic, "phx_join", {}])
-        assert joined[4]["response"] == {"reason": "not found"}
-        reply = await wire.ask(EVENTS[event](topic, f"r{number}"))
-        assert reply[2:4] == [topic, "phx_reply"]
-        replies.append(reply[4])
+    for event, message in EVENTS.items():
+        replies = []
+        for number, task_id in enumerate((server.task_id, MISSING_ID)):
+            topic, ref = f"task:{task_id}", f"{event}-{number}"
+            joined = await client.ask([f"j-{ref}", f"j-{ref}", topic, "phx_join", {}])
+            assert joined[4] == NOT_FOUND
+            reply = await client.ask(message(topic, ref))
+            assert reply[2:4] == [topic, "phx_reply"]
+            replies.append(reply[4])
+        assert replies[0] == replies[1]
+        assert replies[0] in (NOT_FOUND, UNMATCHED, OK)
 
-    assert replies[0] == replies[1]
-    assert replies[0] in (NOT_FOUND, UNMATCHED, OK)
     assert await server.everything_of_ada() == before
-    await server.ask(ADA, "POST", f"/api/tasks/{server.task_id}/cancel")
+    await server.ask(server.ada, "POST", f"/api/tasks/{server.task_id}/cancel")
     await server.until_ada_sees("canceled")
-    await wire.fence()
-    await wire.close()
+    await client.fence()
+    if isinstance(client, PhoenixWire):
+        await client.close()

@@ -29,10 +29,11 @@ NEEDED_SCOPES = {
     ("POST", "/api/tasks/{}/retry"): "create",
 }
 OTHERS = {
-    "create": "read,cancel,operate",
-    "read": "create,cancel,operate",
-    "cancel": "create,read,operate",
+    "create": "read,cancel,read_metrics,publish",
+    "read": "create,cancel,read_metrics,publish",
+    "cancel": "create,read,read_metrics,publish",
 }
+"""All scopes of one owner but this one. `operate` includes it, for the tasks of all."""
 
 
 async def shown(owners: Owners, path: str, owner: str, scopes: str | None = None) -> Any:
@@ -63,7 +64,10 @@ async def test_each_route_needs_its_scope(path: Path, route: tuple[str, str]) ->
                     await owners.http.request(method, url, headers=headers), 403
                 )
                 assert refused["type"].endswith(":forbidden")
-                assert refused["detail"] == f'The credential does not have the scope "{scope}".'
+                assert refused["detail"] == (
+                    f'Not allowed: the credential does not have the scope "{scope}". '
+                    f'Use a credential that has "{scope}".'
+                )
 
         assert await stored_rows(owners.harness) == before
         body = MONK if pattern == "/api/tasks" and method == "POST" else None
@@ -160,7 +164,7 @@ async def test_the_owner_watches_and_cancels_its_task(path: Path) -> None:
 )
 async def test_watchers_are_shown_by_their_owner(path: Path, owner: str, key: str) -> None:
     """The name that a client gives itself counts only where there are no owners."""
-    async with open_owners(path, show_watchers=True) as owners:
+    async with open_owners(path, show_watchers=True, has_auth=bool(owner)) as owners:
         task = await owners.add(owner)
         wire = await owners.connect(owner, user="Mallory")
 

@@ -13,7 +13,7 @@ from tests.integration.process.test_reload import line_with
 from tests.integration.rates.rates_harness import ALICE, MONK, via_proxy
 from tests.integration.task_server import Client
 
-SERVE = ("-m", "phoenix_compat", "serve", "--port", "0")
+SERVE = ("-m", "phoenix_compat", "serve", "--insecure-no-auth", "--port", "0")
 
 
 async def test_each_process_counts_the_clients_that_reached_it(tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ async def test_a_key_may_act_for_a_user() -> None:
     user = await WITH_KEYS.authenticate(BACKEND, owner="user-17")
     all_scopes = await WITH_KEYS.authenticate(ADMIN, owner="user-17")
 
-    assert user == Principal(owner="user-17", scopes=frozenset({Scope.CREATE}))
+    scopes = frozenset({Scope.CREATE})
+    assert user == Principal(owner="user-17", scopes=scopes, via="key:backend")
     assert all_scopes == Principal(owner="user-17", scopes=TASK_SCOPES)
     assert user.visible_owner == all_scopes.visible_owner == "user-17"
 
