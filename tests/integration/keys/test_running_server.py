@@ -27,7 +27,7 @@ from tests.polling import Poller
 from tests.wire import V2, PhoenixWire
 
 SERVE = ("-m", "phoenix_compat", "serve", "--port", "0", "--data-dir")
-KEYS_ONLY = {"PHOENIX_COMPAT_AUTH": '["keys"]'}
+KEYS_ONLY: dict[str, Any] = {"PHOENIX_COMPAT_AUTH": '["keys"]'}
 USER = ("X-Owner", "user-17")
 GOING_AWAY = 1001
 
@@ -175,7 +175,8 @@ async def test_a_fresh_package_starts_with_a_key(tmp_path: Path) -> None:
 @asynccontextmanager
 async def two_processes(folder: Path, *options: str) -> AsyncIterator[MultiprocessServer]:
     """The server in two processes."""
-    async with multiprocess_server(*SERVE, str(folder), *options, **KEYS_ONLY) as processes:
+    command = (*SERVE, str(folder), *options)
+    async with multiprocess_server(*command, size=2, **KEYS_ONLY) as processes:
         yield processes
 
 
