@@ -59,7 +59,7 @@ def key_commands(
         owner = msgspec.convert(arguments, _Adopt).owner
         await _check_owner(owner, keys)
         # A client that goes away must not leave half of the tasks behind.
-        return {"tasks": await asyncio.shield(asyncio.ensure_future(adopt_tasks(owner)))}
+        return {"tasks": await asyncio.shield(adopt_tasks(owner))}
 
     return {CREATE: create, LIST: list_all, REVOKE: revoke, ADOPT: adopt}
 

@@ -51,7 +51,7 @@ class MultiprocessServer:
                     answer = await client.request("GET", "/healthz")
                 except (ConnectionError, asyncio.IncompleteReadError):
                     continue  # the kernel chose a process that has just been killed
-                if json.loads(answer.body)["node"] == node:
+                if json.loads(answer.body).get("node", 0) == node:  # one process has no number
                     self._clients.push_async_callback(client.close)
                     return client
                 await client.close()

@@ -75,7 +75,7 @@ async def test_a_key_may_act_for_a_user() -> None:
 
     scopes = frozenset({Scope.CREATE})
     assert user == Principal(owner="user-17", scopes=scopes, via="key:backend")
-    assert all_scopes == Principal(owner="user-17", scopes=TASK_SCOPES)
+    assert all_scopes == Principal(owner="user-17", scopes=TASK_SCOPES, via="key:admin")
     assert user.visible_owner == all_scopes.visible_owner == "user-17"
 
 
