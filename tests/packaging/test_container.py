@@ -8,6 +8,7 @@ The container has only a loopback network, so publishing a port is not tested.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -47,6 +48,10 @@ _REDUCED = (
     *("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"),
 )
 
+OPTIONS = (*HARDENING.split(), *_REDUCED, "--volume", "phoenix-compat:/data")
+OPEN = "-e PHOENIX_COMPAT_AUTH='[\"none\"]' -e PHOENIX_COMPAT_INSECURE_NO_AUTH=true"
+"""The options of docs/deploy/container.md that let everyone in."""
+
 
 class ContainerNetwork(Sandbox):
     """The network of a container, used with the programs of this machine."""
@@ -83,17 +88,22 @@ class Engine:
 
     def serve(self, name: str) -> ContainerNetwork:
         """Run the image as documented. Returns its network once the server answers."""
-        options = ("--detach", "--name", name, *HARDENING.split(), *_REDUCED)
-        self.check_output("run", *options, "--volume", "phoenix-compat:/data", IMAGE)
+        self.check_output("run", "--detach", "--name", name, *OPTIONS, IMAGE)
         return self.inside(name)
 
-    def inside(self, name: str) -> ContainerNetwork:
-        """The network of a running container; waits until its server answers."""
+    def inside(self, name: str, key: str | None = None) -> ContainerNetwork:
+        """The network of a running container; waits until its server answers.
+
+        Args:
+            key: the key that requests have; None for the first one of the installation.
+        """
         sandbox = ContainerNetwork(
             Path("/"), int(self.check_output("inspect", name, "--format", "{{.State.Pid}}"))
         )
         sandbox.until(lambda: sandbox.get(f"{URL}/healthz") is not None)
-        sandbox.key = self.check_output("exec", name, "cat", "/data/first-key")
+        if key is None:
+            key = self.check_output("exec", name, "cat", "/data/first-key")
+        sandbox.key = key
         return sandbox
 
 
@@ -194,6 +204,34 @@ def test_a_fresh_container_has_a_first_key(podman: Engine) -> None:
     assert second == first
 
 
+def test_a_volume_from_before_authentication(podman: Engine) -> None:
+    """The container ends with exit code 2 and names both ways out, which are those of the page. It
+    creates no key; one that is created in the volume can take over the tasks."""
+    podman.check_output(
+        "run", "--detach", "--name", "old", *shlex.split(OPEN), *OPTIONS, IMAGE, "serve"
+    )
+    old = podman.inside("old", key="")
+    task_id = old.post(f"{URL}/api/tasks", TASK)["task_id"]
+    old.ended_task(URL, task_id)
+    podman.check_output("rm", "--force", "--time", "20", "old")
+
+    refused = podman.run("run", "--rm", *OPTIONS, IMAGE)
+    podman.check_output("run", "--detach", "--name", "open", *shlex.split(OPEN), *OPTIONS, IMAGE)
+    to_everyone = podman.inside("open", key="").get(f"{URL}/api/tasks/{task_id}")
+    files = podman.check_output("exec", "open", "ls", "/data")
+    podman.check_output("rm", "--force", "--time", "20", "open")
+    key = podman.check_output("run", "--rm", *OPTIONS, IMAGE, "keys", "create", "phone")
+    podman.check_output("run", "--rm", *OPTIONS, IMAGE, "keys", "adopt", "key:phone")
+    podman.check_output("run", "--detach", "--name", "new", *OPTIONS, IMAGE)
+    with_key = podman.inside("new", key=key.splitlines()[0]).get(f"{URL}/api/tasks/{task_id}")
+
+    assert refused.returncode == 2
+    assert "phoenix-compat keys create" in refused.stderr
+    assert 'auth = ["none"] and insecure_no_auth = true' in refused.stderr
+    assert "first-key" not in files
+    assert to_everyone["status"] == with_key["status"] == "completed"
+
+
 def test_a_stop_is_clean(podman: Engine) -> None:
     """`podman stop` ends the server with exit code 0."""
     podman.serve("server")
@@ -205,4 +243,7 @@ def test_a_stop_is_clean(podman: Engine) -> None:
 
 def test_the_documentation_has_the_same_options() -> None:
     """docs/deploy/container.md runs the container with the options of these tests."""
-    assert HARDENING in (ROOT / "docs" / "deploy" / "container.md").read_text()
+    page = (ROOT / "docs" / "deploy" / "container.md").read_text()
+
+    assert HARDENING in page
+    assert OPEN in page

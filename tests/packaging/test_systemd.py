@@ -176,6 +176,23 @@ def test_workers_run_in_the_sandbox(installed: Machine) -> None:
     assert installed.unit_property(UNIT, "Result") == "success"
 
 
+def test_a_proxy_of_another_user_connects_to_a_unix_socket(installed: Machine) -> None:
+    """The unit has a folder for it, in /run, which other users may enter but not change."""
+    path = "/run/phoenix-compat/http.sock"
+    configure(installed, f'unix_socket = "{path}"\nunix_socket_mode = "0666"\n')
+    installed.check_output("systemctl", "restart", UNIT)
+    probe = ("phoenix-compat", "healthcheck", "--config", "/dev/null", "--unix-socket", path)
+
+    answer = installed.check_output(*probe, user="nobody")
+    refused = installed.run("touch", "/run/phoenix-compat/file", user="nobody")
+    installed.check_output("systemctl", "stop", UNIT)
+    left = installed.run("ls", "/run/phoenix-compat")
+
+    assert "ready" in answer
+    assert "Permission denied" in refused.stderr
+    assert left.returncode != 0
+
+
 def test_a_stop_is_clean(installed: Machine) -> None:
     """`systemctl stop` ends the server with exit code 0, and it is not restarted."""
     installed.check_output("systemctl", "stop", UNIT)
