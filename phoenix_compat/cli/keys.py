@@ -121,7 +121,8 @@ def adopt(config: Path | None, data_dir: Path | None, owner: str) -> None:
     from phoenix_compat.server.control.key_commands import ADOPT
 
     answer = _run(config, data_dir, ADOPT, {"owner": owner})
-    click.echo(f"{answer['tasks']} tasks now belong to {owner}")
+    count = answer["tasks"]
+    click.echo(f"{count} {'task now belongs' if count == 1 else 'tasks now belong'} to {owner}")
 
 
 def _run(

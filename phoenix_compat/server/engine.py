@@ -42,7 +42,7 @@ class Engine:
     """The parts of the task engine that every process of a server has.
 
     Attributes:
-        store: closed until this process has the database; see `open_store`.
+        store: closed while another process has the database; see `open_store`.
         task_types: by name; a reload changes them in place.
     """
 
@@ -71,13 +71,8 @@ class Engine:
         )
 
     async def open_store(self) -> None:
-        """Open the database in this process.
-
-        Raises:
-            StoreOpenError: it cannot be opened; the text says why.
-        """
-        schema = await asyncio.to_thread(schema_sql)
-        await self.store.reopen(self.settings.database_path, schema)
+        """Open the database in this process. Raises StoreOpenError."""
+        await _open_store(self.store, self.settings)
 
     async def start(self, worker: Worker, stack: AsyncExitStack) -> None:
         """Start what runs in one process only: the one that has the database."""
@@ -92,8 +87,17 @@ class Engine:
 async def open_engine(
     settings: Settings, stack: AsyncExitStack, worker_process: WorkerProcess | None
 ) -> Engine:
-    """Open the parts of the engine; the stack closes them."""
+    """Open the parts of the engine; the stack closes them.
+
+    A process that is the only one opens the database, before anything else is started.
+
+    Raises:
+        ConfigError: a setting turned out to be wrong when it was used.
+        StoreOpenError: the database cannot be opened; the text says why.
+    """
     store = await stack.enter_async_context(TaskStore(None, SystemClock()))
+    if worker_process is None:
+        await _open_store(store, settings)
     provider, file_hosts = await _open_provider(settings, stack, worker_process)
     archive = _archive(settings, file_hosts)
     types = dict(await asyncio.to_thread(task_types_of, settings))
@@ -106,6 +110,10 @@ async def open_engine(
         task_types=types,
         budget=_budget(store, types, settings),
     )
+
+
+async def _open_store(store: TaskStore, settings: Settings) -> None:
+    await store.reopen(settings.database_path, await asyncio.to_thread(schema_sql))
 
 
 async def _open_provider(

@@ -232,7 +232,7 @@ def test_an_idempotency_key_of_the_new_owner_stays(tmp_path: Path) -> None:
 
     result = keys(tmp_path, "adopt", "user-17")
 
-    assert result.stdout == "1 tasks now belong to user-17\n"
+    assert result.stdout == "1 task now belongs to user-17\n"
     with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
         rows = connection.execute(
             "SELECT number FROM idempotency_keys JOIN tasks ON id = task_id"

@@ -272,7 +272,7 @@ async def test_tasks_are_adopted_while_they_are_watched(tmp_path: Path, size: in
                 while (await watcher.recv())[4].get("status") != "failed":
                     pass
 
-    assert adopted.out == "1 tasks now belong to key:phone\n"
+    assert adopted.out == "1 task now belongs to key:phone\n"
     assert before == [(404, "error")] * size
     assert after == [(200, "ok")] * size
     assert [status for status, _ in watchers] == again == ["ok"] * size
