@@ -28,6 +28,7 @@ include_patterns = [
     "*.md",
     "docs/**",
     "phoenix_compat/conformance/**/README.md",
+    "phoenix_compat/emulator/README.md",
     "tests/conformance/checklist.md",
 ]
 # The first three would match nothing above; naming them keeps Sphinx from walking through them.

@@ -166,13 +166,13 @@ def _of_task_error(error: TaskRefusal) -> ProblemError:
         case CapReachedError():
             limit = f"{usd_text(error.limit)} US dollars"
             detail = (
-                f"This task would pass {_cap(error, limit)} Its estimated cost is "
+                f"This task would exceed {_cap(error, limit)} Its estimated cost is "
                 f"{usd_text(error.cost_microdollars)} US dollars."
             )
             return ProblemError(402, "cap-reached", detail)
         case QuotaReachedError():
             limit = "1 task" if error.limit == 1 else f"{error.limit} tasks"
-            detail = f"This task would pass {_cap(error, limit)}"
+            detail = f"This task would exceed {_cap(error, limit)}"
             headers = {"Retry-After": str(error.wait_s)}
             return ProblemError(429, "quota-reached", detail, headers=headers)
         case StoreUnavailableError():
@@ -184,7 +184,7 @@ def _of_task_error(error: TaskRefusal) -> ProblemError:
 def _cap(error: BudgetError, limit: str) -> str:
     whose = "the limit for everyone together" if error.cap.is_total else "your limit"
     resets_at = wire_time(error.resets_at)
-    return f"{whose}, {limit} a {error.cap.period}, which is counted anew from {resets_at} on."
+    return f"{whose}, {limit} a {error.cap.period}, which resets at {resets_at}."
 
 
 def _busy(word: str, detail: str, retry_after_s: int) -> ProblemError:

@@ -50,8 +50,8 @@ async def test_an_order_beyond_the_money_is_402(client: Client, harness: WorkerH
     document = await problem(response, 402)
     assert document["type"].endswith(":cap-reached")
     assert document["detail"] == (
-        "This task would pass your limit, 0.025 US dollars a day, which is counted anew from "
-        f"{MIDNIGHT} on. Its estimated cost is 0.02 US dollars."
+        "This task would exceed your limit, 0.025 US dollars a day, which resets at "
+        f"{MIDNIGHT}. Its estimated cost is 0.02 US dollars."
     )
     assert "Retry-After" not in response.headers
     assert len(await harness.store.list()) == 1
@@ -60,7 +60,7 @@ async def test_an_order_beyond_the_money_is_402(client: Client, harness: WorkerH
 async def test_an_order_beyond_the_number_of_tasks_is_429(
     client: Client, harness: WorkerHarness
 ) -> None:
-    """Retry-After has the seconds until the limit for everyone is counted anew."""
+    """Retry-After has the seconds until the limit for everyone resets."""
     harness.store.budget.set_caps(Caps(total_per_day=Limits(tasks=1)))
     await client.post("/api/tasks", json=MONK)
 
@@ -69,8 +69,8 @@ async def test_an_order_beyond_the_number_of_tasks_is_429(
     document = await problem(response, 429)
     assert document["type"].endswith(":quota-reached")
     assert document["detail"] == (
-        "This task would pass the limit for everyone together, 1 task a day, which is counted "
-        f"anew from {MIDNIGHT} on."
+        "This task would exceed the limit for everyone together, 1 task a day, which resets at "
+        f"{MIDNIGHT}."
     )
     assert response.headers["Retry-After"] == str(14 * 3_600)
 

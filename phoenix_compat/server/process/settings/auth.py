@@ -140,10 +140,11 @@ class AuthSettings(BaseModel):
     )
     jwt_jwks_file: _Path | None = Field(None, description="a file with such a key set")
     jwt_audience: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        (), description='whom JWTs must be for (aud), one of these, as ["tasks"]'
+        (),
+        description='the audiences (aud) for which JWTs are accepted, as ["tasks"]; one is enough',
     )
     jwt_issuer: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description='who must have issued JWTs (iss), as "https://example.eu.auth0.com/"'
+        None, description='the issuer (iss) that JWTs must have, as "https://example.eu.auth0.com/"'
     )
     jwt_owner_claim: Annotated[str, Field(min_length=1)] = Field(
         "sub", description="the claim of JWTs that names the owner of tasks"
