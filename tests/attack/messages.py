@@ -135,6 +135,7 @@ async def webhook_signatures(target: Target) -> Finding:
             REPLICATE_API_TOKEN=_TOKEN,
             REPLICATE_BASE_URL=replicate.base_url,
             PUBLIC_URL="https://pictures.example",
+            PHOENIX_COMPAT_INSECURE_NO_AUTH="1",
         ) as server,
     ):
         for signature in (
