@@ -34,7 +34,7 @@ def authenticating_requests(authenticator: Authenticator) -> Authenticate:
 
     async def authenticate(request: web.Request) -> Principal:
         try:
-            credential = single(authenticator.places.in_headers(request.headers.items()))
+            credential = single(authenticator.places.in_request(request.headers))
             return await authenticator.authenticate(credential, owner=_named_owner(request))
         except UnauthorizedError as error:
             detail = f"The request is not authorized: {error}."
