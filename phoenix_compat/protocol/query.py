@@ -78,6 +78,8 @@ def decode_query(query: str) -> Params:
 
 
 def _unquote(text: str) -> str:
+    if text.isascii() and "%" not in text:
+        return text.replace("+", " ")
     data = text.replace("+", " ").encode("utf-8", "surrogateescape")
     try:
         return unquote_to_bytes(data).decode()

@@ -42,11 +42,11 @@ class TokenBucket:
 
     def wait_s(self) -> float:
         """Seconds until a token is available; 0.0 when one is available now."""
-        self._fill()
         # While the bucket is shut, `_level_at_s` is in the future: the time when it opens.
-        shut_s = max(self._level_at_s - self._now(), 0.0)
-        lacking = 0.0 if self._level >= _ALMOST_ONE else 1.0 - self._level
-        return shut_s + lacking / self._per_s
+        shut_s = self._fill()
+        if self._level >= _ALMOST_ONE:
+            return shut_s
+        return shut_s + (1.0 - self._level) / self._per_s
 
     def take(self) -> None:
         """Take a token, even if none is available yet."""
@@ -81,8 +81,12 @@ class TokenBucket:
         self._burst = burst
         self._level = min(self._level, burst)
 
-    def _fill(self) -> None:
+    def _fill(self) -> float:
+        """Add the tokens that have come since the last time; returns how long it is still shut."""
         elapsed_s = self._now() - self._level_at_s
-        if elapsed_s > 0:
-            self._level = min(self._level + elapsed_s * self._per_s, self._burst)
-            self._level_at_s += elapsed_s
+        if elapsed_s <= 0.0:
+            return -elapsed_s
+        level = self._level + elapsed_s * self._per_s
+        self._level = level if level < self._burst else self._burst
+        self._level_at_s += elapsed_s
+        return 0.0

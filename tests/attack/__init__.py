@@ -8,6 +8,7 @@ with `@attack` in the module of its subject, and import a new module in `__main_
     slow          clients that take their time, to send or to read
     requests      malformed, ambiguous and very many requests
     browsers      what web pages can send
+    credentials   the tasks of others, and guesses at credentials
     messages      deep, long and broken messages, tokens and log lines
     descriptors   more clients than descriptors or places
 

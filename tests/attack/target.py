@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from tests.integration.hardening.besieged import Besieged, besieged, serve_in
+from tests.integration.operations.commands import ROOT, environment
 
 LATE_S: Final = 1.0
 """What a valid request may take while an attack goes on, in 99 of 100 cases."""
@@ -22,6 +24,10 @@ LATE_S: Final = 1.0
 _RECEIVE_BYTES: Final = 65_536
 _MAX_ANSWER_BYTES: Final = 4_000_000
 _EVERY_S: Final = 0.05
+_UNHURRIED: Final = {
+    f"PHOENIX_COMPAT_OWNER_{name}_PER_MINUTE": "0" for name in ("CREATES", "CONNECTS", "JOINS")
+}
+"""All attacks have one key; its rates have an attack of their own."""
 
 T = TypeVar("T")
 
@@ -88,6 +94,18 @@ class Target:
     async def json(self, path: str) -> Any:
         """The JSON of a GET."""
         answer = await self.say(self.request("GET", path))
+        return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+    def by(self, credential: str) -> Target:
+        """The same server, as seen by a client with this credential."""
+        return replace(self, authorization=f"Bearer {credential}")
+
+    async def post_task(self) -> Any:
+        """Order a picture; returns the answer."""
+        body = b'{"input_data":{"type":"image","prompt":"Medieval monk"}}'
+        post = self.request("POST", "/api/tasks", "Content-Type: application/json", body=body)
+        answer = await self.say(post)
+        assert status_of(answer) == 202, answer[:200]
         return json.loads(answer.partition(b"\r\n\r\n")[2])
 
     async def tasks(self) -> int:
@@ -180,3 +198,33 @@ async def own_target(folder: Path, late_s: float = LATE_S, **changes: str) -> As
     arguments = serve_in(folder, "--log-level", "debug")
     async with besieged(folder, *arguments, **changes) as server:
         yield Target(server.url, folder, server, late_s=late_s)
+
+
+async def new_key(folder: Path, name: str) -> str:
+    """Create an API key for the server whose data are in a folder, before it starts."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "phoenix_compat", "keys", "create", name, "--data-dir", str(folder / "data")),
+        cwd=ROOT,
+        env=environment({}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return out.decode().strip()
+
+
+@asynccontextmanager
+async def keyed_target(
+    folder: Path, late_s: float = LATE_S, **changes: str
+) -> AsyncIterator[Target]:
+    """The same with `auth = ["keys"]`; valid requests have a key of their own.
+
+    Args:
+        changes: to its environment.
+    """
+    key = await new_key(folder, "attack")
+    changes = {"PHOENIX_COMPAT_AUTH": '["keys"]', **_UNHURRIED, **changes}
+    async with own_target(folder, late_s, **changes) as target:
+        yield target.by(key)

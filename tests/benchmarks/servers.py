@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+import jwt
 
 from tests.benchmarks.benchmark import BenchmarkError
 from tests.benchmarks.context import BenchmarkContext
@@ -29,6 +31,17 @@ class Running:
     pid: int
     started_in_s: float
 
+
+_JWT_SECRET: Final = "benchmark" * 4
+_SAFE: Final[dict[str, object]] = {
+    "owner_usd_per_day": 1_000_000,
+    "total_usd_per_month": 1_000_000,
+    "owner_tasks_per_day": 1_000_000,
+    "owner_creates_per_minute": 1_000_000,
+    "owner_connects_per_minute": 1_000_000,
+    "owner_joins_per_minute": 1_000_000,
+}
+"""Caps and rates that count and are not reached."""
 
 Serve: TypeAlias = Callable[[BenchmarkContext], AbstractContextManager[Running]]
 """Starts a new server for each run."""
@@ -60,6 +73,46 @@ def task_server(context: BenchmarkContext, **settings: object) -> Iterator[Runni
     environment = {f"PHOENIX_COMPAT_{name.upper()}": str(value) for name, value in named.items()}
     with running(command, port, environment) as server:
         yield server
+
+
+@dataclass(frozen=True, slots=True)
+class Safe:
+    """The task server with authentication, caps and rates, and a credential for it.
+
+    Attributes:
+        kind: "keys" or "jwt" (HS256).
+    """
+
+    kind: str
+
+    @contextmanager
+    def serve(self, context: BenchmarkContext) -> Iterator[tuple[Running, str]]:
+        """Run it; yields the credential too."""
+        folder = context.new_folder()
+        settings: dict[str, object] = {"data_dir": folder, "auth": f'["{self.kind}"]'} | _SAFE
+        if self.kind == "keys":
+            credential = _new_key(str(folder))
+        else:
+            settings |= {"jwt_secret": _JWT_SECRET, "jwt_algorithms": '["HS256"]'}
+            claims = {"sub": "user-1", "exp": int(time.time()) + 3_600}
+            credential = jwt.encode(claims, _JWT_SECRET, algorithm="HS256")
+        with task_server(context, **settings) as server:
+            yield server, credential
+
+
+def _new_key(folder: str) -> str:
+    command = [sys.executable, "-m", "phoenix_compat", "keys", "create", "bench"]
+    done = subprocess.run(  # noqa: S603 - our own command line
+        [*command, "--data-dir", folder],
+        cwd=ROOT,
+        env=_without_settings(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BenchmarkError(f"no key could be created:\n{done.stderr}")
+    return done.stdout.strip()
 
 
 def comparison_app(name: str) -> Serve:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from multidict import MultiMapping
+
 from phoenix_compat.server.auth.api_keys import KEY_PREFIX
 from phoenix_compat.server.auth.errors import UnauthorizedError
 
@@ -80,13 +82,18 @@ class CredentialPlaces:
         """The credentials in the headers of a request, given as pairs of name and value."""
         for name, value in headers:
             lowered = name.lower()
-            if lowered not in self.headers:
-                continue
-            is_bearer = value[: len(_BEARER)].lower() == _BEARER
-            if is_bearer:
-                yield value[len(_BEARER) :].strip()
-            elif lowered != AUTHORIZATION:  # Basic and others are for a proxy, not for us
-                yield value.strip()
+            if lowered in self.headers and (found := _in_header(lowered, value)) is not None:
+                yield found
+
+    def in_request(self, headers: MultiMapping[str]) -> list[str]:
+        """The same of headers that are found by name, whatever the case of its letters."""
+        return [
+            found
+            for name in self.headers
+            if name in headers
+            for value in headers.getall(name)
+            if (found := _in_header(name, value)) is not None
+        ]
 
     def in_params(self, params: Mapping[str, object]) -> Iterable[str]:
         """The credentials in a socket's parameters or in the payload of a join.
@@ -102,6 +109,14 @@ class CredentialPlaces:
                 raise UnauthorizedError(f'the parameter "{name}" is not a text')
             # Apps send base64 in URLs without escaping it, and `+` is decoded to a space.
             yield value.replace(" ", "+")
+
+
+def _in_header(name: str, value: str) -> str | None:
+    """The credential in a header, which is named in lower case."""
+    if value[: len(_BEARER)].lower() == _BEARER:
+        return value[len(_BEARER) :].strip()
+    # Basic and others are for a proxy, not for us.
+    return None if name == AUTHORIZATION else value.strip()
 
 
 def single(credentials: Iterable[str | None]) -> str | None:

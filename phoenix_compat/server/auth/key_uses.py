@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -41,7 +42,7 @@ class KeyUses:
         self._store = store
         self._clock = clock
         self._interval_s = interval_s
-        self._waiting: dict[str, str] = {}
+        self._waiting: dict[str, datetime] = {}
         self._was_used = asyncio.Event()
         self.writes = 0
         self.background = BackgroundTask("key-uses", self._run)
@@ -57,12 +58,13 @@ class KeyUses:
 
     def record(self, name: str) -> None:
         """A key that is not revoked is being used now."""
-        self._waiting[name] = stored_time(self._clock.now())
+        self._waiting[name] = self._clock.now()
         self._was_used.set()
 
     def waiting(self, name: str) -> str | None:
         """The last use of a key if it is not written yet."""
-        return self._waiting.get(name)
+        at = self._waiting.get(name)
+        return None if at is None else stored_time(at)
 
     async def _run(self) -> None:
         while True:
@@ -75,7 +77,7 @@ class KeyUses:
         if not self._waiting:
             return
         uses, self._waiting = self._waiting, {}
-        rows = [{"name": name, "at": at} for name, at in uses.items()]
+        rows = [{"name": name, "at": stored_time(at)} for name, at in uses.items()]
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(_RECORD, rows)

@@ -33,8 +33,9 @@ def authenticating_requests(authenticator: Authenticator) -> Authenticate:
 
     async def authenticate(request: web.Request) -> Principal:
         try:
-            carried = authenticator.places.in_headers(request.headers.items())
-            credential = authenticator.credential_of(carried)
+            credential = authenticator.credential_of(
+                authenticator.places.in_request(request.headers)
+            )
             return await authenticator.authenticate(credential, owner=_named_owner(request))
         except UnauthorizedError as error:
             detail = f"The request is not authorized: {error}."

@@ -19,7 +19,7 @@ from phoenix_compat.server.http.authentication import principal_of
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError
 from phoenix_compat.server.process.settings.rates import RateSettings
 from phoenix_compat.server.rates.client_address import CLIENT_ADDRESS, ClientAddresses
-from phoenix_compat.server.rates.connect_attempt import attempting
+from phoenix_compat.server.rates.connect_attempt import ConnectAttempt
 from phoenix_compat.server.rates.rate_limiter import RateLimitedError, RateLimiter
 
 RATE_LIMITER: Final = web.AppKey("rate_limiter", RateLimiter)
@@ -68,7 +68,7 @@ class RateLimits:
             address = request[CLIENT_ADDRESS] = self.addresses.of(request)
             if request.path.startswith(API_PREFIX):
                 return await self._limit_api(request, address, handler)
-            with attempting(address) as attempt:
+            with ConnectAttempt(address) as attempt:
                 response = await handler(request)
             return response if attempt.refused is None else _refused(response, attempt.refused)
 
@@ -81,7 +81,7 @@ class RateLimits:
 
         The answer tells whether a credential was invalid: another process may have checked it.
         """
-        has_credential = any(self._places.in_headers(request.headers.items()))
+        has_credential = any(self._places.in_request(request.headers))
         try:
             if has_credential:
                 self.limiter.check_credentials(address)

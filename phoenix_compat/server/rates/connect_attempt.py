@@ -7,42 +7,47 @@ context variable leads from the middleware around the transports to `connect` an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Final
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Final, Self
 
 from phoenix_compat.server.rates.rate_limiter import RateLimitedError
 
 
-@dataclass(slots=True)
 class ConnectAttempt:
-    """A request that may open a socket.
+    """A request that may open a socket; `with` it the request is handled.
+
+    Args:
+        address: see `client_address`.
 
     Attributes:
-        address: see `client_address`.
         base_url: the address by which the client reaches this server; see `base_url`.
         refused: why `connect` refused it, if it was too fast.
     """
 
-    address: str | None = None
-    base_url: str = ""
-    refused: RateLimitedError | None = None
+    __slots__ = ("_token", "address", "base_url", "refused")
+
+    def __init__(self, address: str | None = None, base_url: str = "") -> None:
+        self.address = address
+        self.base_url = base_url
+        self.refused: RateLimitedError | None = None
+        self._token: Token[ConnectAttempt] | None = None
+
+    def __enter__(self) -> Self:
+        self._token = _ATTEMPT.set(self)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._token is not None:
+            _ATTEMPT.reset(self._token)
 
 
 _ATTEMPT: Final[ContextVar[ConnectAttempt]] = ContextVar("connect_attempt")
-
-
-@contextmanager
-def attempting(address: str | None) -> Iterator[ConnectAttempt]:
-    """Handle a request inside of this block; afterwards `refused` says whether it was too fast."""
-    attempt = ConnectAttempt(address)
-    token = _ATTEMPT.set(attempt)
-    try:
-        yield attempt
-    finally:
-        _ATTEMPT.reset(token)
 
 
 def current_attempt() -> ConnectAttempt:

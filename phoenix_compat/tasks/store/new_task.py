@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -66,6 +67,35 @@ def checked_owner(owner: str) -> str:
         raise InvalidInputError("owner", f"must be {OWNER_EXPECTED}") from None
 
 
+class _RandomBytes:
+    """The system's random bytes, fetched for many ids at once, since each call takes long.
+
+    Used in the event loop's thread only. Each is given out once, also where the process forks.
+    """
+
+    def __init__(self, size_bytes: int, at_once: int, fetch: Callable[[int], bytes]) -> None:
+        self._size_bytes = size_bytes
+        self._fetched_bytes = size_bytes * at_once
+        self._fetch = fetch
+        self._left = b""
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(after_in_child=self.forget)
+
+    def take(self) -> bytes:
+        """Bytes that nobody else has got."""
+        if not self._left:
+            self._left = self._fetch(self._fetched_bytes)
+        taken, self._left = self._left[: self._size_bytes], self._left[self._size_bytes :]
+        return taken
+
+    def forget(self) -> None:
+        """Fetch new ones next time."""
+        self._left = b""
+
+
+_random = _RandomBytes(10, at_once=32, fetch=os.urandom)
+
+
 def _new_task_id(now: datetime) -> TaskId:
     """A UUID of version 7: 48 bits of time and 74 random bits.
 
@@ -74,6 +104,6 @@ def _new_task_id(now: datetime) -> TaskId:
 
     Source: RFC 9562, section 5.7.
     """
-    text = int(now.timestamp() * 1_000).to_bytes(6, "big").hex() + os.urandom(10).hex()
+    text = int(now.timestamp() * 1_000).to_bytes(6, "big").hex() + _random.take().hex()
     variant = "89ab"[int(text[16], 16) % 4]
     return TaskId(f"{text[:8]}-{text[8:12]}-7{text[13:16]}-{variant}{text[17:20]}-{text[20:]}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tests.benchmarks.benchmark import Benchmark
-from tests.benchmarks.cases import commits, growth, latency, long_poll, posts, sockets
+from tests.benchmarks.cases import commits, growth, latency, long_poll, posts, safety, sockets
 from tests.benchmarks.cases import tasks as tasks_cases
 
 FAMILIES: Mapping[str, Sequence[Benchmark]] = {
@@ -19,6 +19,7 @@ FAMILIES: Mapping[str, Sequence[Benchmark]] = {
     "growth": growth.GROWTH,
     "latency": latency.LATENCY,
     "posts": posts.POSTS,
+    "safety": safety.SAFETY,
     "commits": commits.COMMITS,
     "tasks": tasks_cases.TASKS,
     "startup": tasks_cases.STARTUP,

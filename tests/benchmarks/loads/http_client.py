@@ -17,12 +17,16 @@ def fetch_json(
     message: object = None,
     *,
     content_type: str = "application/json",
+    credential: str | None = None,
 ) -> Any:
     """GET a target, or POST a message to it. Returns the JSON of the response."""
+    headers = {"Content-Type": content_type}
+    if credential is not None:
+        headers["Authorization"] = f"Bearer {credential}"
     request = urllib.request.Request(
         f"http://127.0.0.1:{server.port}{target}",
         data=None if message is None else json.dumps(message).encode(),
-        headers={"Content-Type": content_type},
+        headers=headers,
     )
     with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - a server of ours
         return json.load(answer)

@@ -23,11 +23,18 @@ class Request:
 
 
 def request(
-    method: str, target: str, body: str = "", *, content_type: str = "application/json"
+    method: str,
+    target: str,
+    body: str = "",
+    *,
+    content_type: str = "application/json",
+    credential: str | None = None,
 ) -> bytes:
     """An HTTP/1.1 request as bytes, for a persistent connection."""
     content = body.encode()
     head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    if credential is not None:
+        head += f"Authorization: Bearer {credential}\r\n"
     if method == "POST":
         head += f"Content-Type: {content_type}\r\nContent-Length: {len(content)}\r\n"
     return f"{head}\r\n".encode() + content

@@ -12,10 +12,10 @@ PAGE = 200
 _TIMEOUT_S = 60.0
 
 
-def post(server: Running) -> str:
+def post(server: Running, credential: str | None = None) -> str:
     """Post an image task. Returns its id."""
     body = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
-    return str(fetch_json(server, "/api/tasks", body)["task_id"])
+    return str(fetch_json(server, "/api/tasks", body, credential=credential)["task_id"])
 
 
 def ended(server: Running) -> int:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from tests.attack import __main__ as command
 from tests.attack.registry import ATTACKS, Attack, Finding
 from tests.attack.slow import deaf_clients, slow_crowd
-from tests.attack.target import LATE_S, Target, own_target
+from tests.attack.target import LATE_S, Target, keyed_target, own_target
 from tests.integration.hardening.crowd import many_descriptors
 from tests.integration.hardening.hurried import BOUNDS, FRAME_S, hurried
 from tests.integration.task_server import Client
 from tests.patience import factor, patient
+
+Serve: TypeAlias = AbstractAsyncContextManager[Target]
 
 SLACK_S = 2.0
 CROWD = 200
@@ -31,10 +34,12 @@ def descriptors() -> Iterator[None]:
         yield
 
 
-async def failures(folder: Path, attacks: Iterable[Attack]) -> list[str]:
-    """What did not hold of some attacks on a server with the default settings."""
+async def failures(
+    folder: Path, attacks: Iterable[Attack], serve: Callable[..., Serve] = own_target
+) -> list[str]:
+    """What did not hold of some attacks on a server of its own."""
     failed = []
-    async with own_target(folder, patient(LATE_S)) as target:
+    async with serve(folder, patient(LATE_S)) as target:
         for attack in attacks:
             limit_s = patient(attack.limit_s)
             finding = await command.carry_out(replace(attack, limit_s=limit_s), target, limit_s)
@@ -49,6 +54,13 @@ async def test_the_quick_attacks(tmp_path: Path) -> None:
 
     assert len(quick) >= 10
     assert await failures(tmp_path, quick) == []
+
+
+async def test_the_quick_attacks_with_authentication(tmp_path: Path) -> None:
+    """On a server with API keys every bound holds too."""
+    quick = [one for one in ATTACKS if one.is_quick and not one.needs_own_server]
+
+    assert await failures(tmp_path, quick, keyed_target) == []
 
 
 async def test_slow_clients_are_gone_in_time(tmp_path: Path) -> None:
@@ -88,6 +100,9 @@ def test_a_bound_that_does_not_hold_is_told(
     broken = Attack("one", "-", "-", 5.0, True, False, breaks_off)
     monkeypatch.setattr(command, "ATTACKS", [broken, replace(broken, name="two", run=holds)])
     monkeypatch.setattr(command, "_target", nothing)
+    monkeypatch.setattr(
+        command, "keyed_target", lambda folder: nothing(argparse.Namespace(), folder)
+    )
 
     with pytest.raises(SystemExit) as exit_one:
         command.main([])

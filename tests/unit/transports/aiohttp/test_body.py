@@ -41,6 +41,19 @@ async def test_a_body_up_to_the_limit_is_returned(chunks: list[bytes]) -> None:
     assert await read_body(request, 100) == b"".join(chunks)
 
 
+async def test_a_body_that_came_with_its_head_needs_no_timer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is there already, so that nothing can be late; its size counts all the same."""
+    monkeypatch.setattr(asyncio, "timeout", Mock(side_effect=AssertionError))
+    whole, _ = make_request([b"ab", b"c"])
+    long, _ = make_request([b"x" * 101])
+
+    assert await read_body(whole, 100, timeout_s=1.0) == b"abc"
+    with pytest.raises(BodyTooLargeError):
+        await read_body(long, 100, timeout_s=1.0)
+
+
 async def test_a_body_over_the_limit_is_refused_before_its_end() -> None:
     """One byte too many raises the error, even if the body is not complete."""
     request, _ = make_request([b"x" * 100, b"x"], is_complete=False)
