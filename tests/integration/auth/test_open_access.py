@@ -92,6 +92,9 @@ async def test_credentials_are_ignored(url: str) -> None:
     """Apps send them, whether or not the server asks for them."""
     assert (await create(url, bearer("x"))).status == 202
     assert await handshake(url, target(token="pck_unknown")) == 101
+    several = (bearer("x"), ("X-Phoenix-AuthToken", "y"))
+    assert (await create(url, *several)).status == 202
+    assert await handshake(url, f"{target(token='a b')}&token[x]=y", *several) == 101
 
 
 async def test_a_unix_socket_behind_a_proxy(tmp_path: Path) -> None:
@@ -137,6 +140,9 @@ async def test_with_consent_everyone_may_use_tasks(tmp_path: Path) -> None:
         assert (await ask(url, "192.168.1.5:4000", "/api/tasks")).status == 200
         assert await handshake(url, target(token="whatever"), FORWARDED[1]) == 101
         assert (await long_poll(url, target("longpoll", token="whatever")))["status"] == 410
+        several = (bearer(phoenix_token()), ("X-Phoenix-AuthToken", "y"))
+        assert (await create(url, *several)).status == 202
+        assert await handshake(url, f"{target()}&token[x]=y", *several) == 101
 
 
 async def test_with_consent_more_than_tasks_needs_a_key(tmp_path: Path) -> None:
