@@ -190,6 +190,7 @@ class LongPollSession:
                 self._server.receive(message.data, is_binary=message.is_binary)
             except (RemoteProtocolError, EncodeError) as error:
                 log.debug("ending a long-poll session: %s", error)
+                self._hub.endpoint.wrong_versions.note(error)
                 self.close(0, error)
                 return
             if self._server.is_blocked:
