@@ -52,7 +52,7 @@ async def test_a_post_sent_twice_is_one_task(tmp_path: Path) -> None:
         other, problem = await client.request("POST", "/api/tasks", json=body, headers=headers)
 
         assert (again, second["task_id"]) == (202, first["task_id"])
-        assert (other, problem["status"]) == (409, 409)
+        assert (other, problem["status"]) == (422, 422)
 
 
 async def test_a_model_that_is_gone_is_replaced(tmp_path: Path) -> None:
