@@ -268,7 +268,7 @@ async def reserved(host: str, port: int, size: int) -> AsyncIterator[WorkerProce
     """
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigError("workers: this system cannot share a port between processes; use 1")
-    reservation = await asyncio.to_thread(_reserve, host, port)
+    reservation = await asyncio.to_thread(reserve_port, host, port)
     with reservation:
         folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="phoenix-compat-")
         secret_key_base = secrets.token_urlsafe(_SECRET_BYTES)
@@ -285,8 +285,12 @@ async def reserved(host: str, port: int, size: int) -> AsyncIterator[WorkerProce
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _reserve(host: str, port: int) -> socket.socket:
-    """Bind a socket to the port without listening; blocking."""
+def reserve_port(host: str, port: int) -> socket.socket:
+    """Bind a socket to the port without listening; blocking.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
     try:
         family, socket_type, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
