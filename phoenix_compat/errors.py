@@ -4,6 +4,7 @@ PhoenixCompatError
 ├─ ProtocolError
 │  ├─ RemoteProtocolError       the client made a mistake: bad JSON, bad frame
 │  │  └─ InvalidMessageError    valid JSON that is not a Phoenix message
+│  │     └─ WrongVersionError   a message of another version than the client's `vsn`
 │  ├─ LocalProtocolError        the server made a mistake
 │  │  ├─ EncodeError            the serializer cannot encode a payload
 │  │  └─ NotJoinedError         a push or broadcast before the reply to the join
@@ -44,6 +45,10 @@ class RemoteProtocolError(ProtocolError):
 
 class InvalidMessageError(RemoteProtocolError):
     """A readable frame that is not a Phoenix message. The name is Phoenix's."""
+
+
+class WrongVersionError(InvalidMessageError):
+    """The client writes another version of messages than the one that its `vsn` names."""
 
 
 class LocalProtocolError(ProtocolError):

@@ -100,13 +100,23 @@ class ClientHandler(web.RequestHandler):
     Much of what it needs to know of the requests has no public name in aiohttp.
     """
 
-    __slots__ = ("_deadlines", "_is_refused", "_watch")
+    __slots__ = ("_deadlines", "_gone", "_is_refused", "_watch")
 
     def __init__(self, manager: _Server, **options: Any) -> None:
         super().__init__(manager, **options)
         self._watch = manager.watch
         self._deadlines: RequestDeadlines | None = None
         self._is_refused = False
+        self._gone: asyncio.Future[None] | None = None
+
+    @property
+    def gone(self) -> asyncio.Future[None]:
+        """Is done once the client has disconnected."""
+        if self._gone is None:
+            self._gone = self._loop.create_future()
+            if self.transport is None:
+                self._gone.set_result(None)
+        return self._gone
 
     # Deadlines.
 
@@ -121,6 +131,8 @@ class ClientHandler(web.RequestHandler):
             self._deadlines.lost()
             self._deadlines = None
         super().connection_lost(exc)
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Notice where heads and bodies begin and end."""
@@ -266,6 +278,14 @@ def is_client_error(request: web.BaseRequest, error: BaseException) -> bool:
 
 def _expectation(request: web.BaseRequest) -> str:
     return request.headers.get(hdrs.EXPECT, "")
+
+
+def when_gone(request: web.BaseRequest) -> asyncio.Future[None]:
+    """Is done once the client has disconnected; never on aiohttp's own server."""
+    protocol = request.protocol
+    if isinstance(protocol, ClientHandler):
+        return protocol.gone
+    return asyncio.get_running_loop().create_future()
 
 
 def is_encoded(request: web.BaseRequest) -> bool:

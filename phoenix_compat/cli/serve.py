@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.version import __version__
 
 if TYPE_CHECKING:
+    from aiohttp.web import Application
+
     from phoenix_compat.server.process.settings import Settings
 
 
@@ -58,10 +60,7 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
     import structlog
 
     from phoenix_compat.server.auth.exposure import check_exposure
-    from phoenix_compat.server.auth.first_key import prepare_first_key
-    from phoenix_compat.server.auth.missing_key import check_key
     from phoenix_compat.server.engine import check_settings
-    from phoenix_compat.server.main import open_app
     from phoenix_compat.server.process.exposed_files import exposed_files
     from phoenix_compat.server.process.listening import run, serve_until_signal
     from phoenix_compat.server.process.logs import configure_logs
@@ -90,16 +89,13 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
         log.warning("setting.renamed", reason=warning)
     for exposed in exposed_files(found):
         log.warning("file.exposed", reason=exposed)
-    if create_first_key:
-        prepare_first_key(settings.database_path)
-    check_key(settings, is_new_refused=True)
     with _sockets(settings) as sockets:
         check_exposure(settings, sockets)
         if settings.workers > 1:
-            run(_supervise(settings, load, started))
+            run(_supervise(settings, load, started, create_first_key=create_first_key))
             return
         serving = serve_until_signal(
-            reloading(open_app(settings), settings, load),
+            reloading(_opened(settings, create_first_key=create_first_key), settings, load),
             settings.host,
             settings.port,
             started,
@@ -124,6 +120,28 @@ def _work(load: Callable[[], Settings]) -> None:
     run(work_until_signal(app, settings.host, worker_process, supervisor_link), settings.loop)
 
 
+@asynccontextmanager
+async def _opened(settings: Settings, *, create_first_key: bool) -> AsyncIterator[Application]:
+    """Open the server, after its first API key has been made if it needs one."""
+    import asyncio
+
+    from phoenix_compat.server.main import open_app
+
+    await asyncio.to_thread(_prepare_keys, settings, create_first_key=create_first_key)
+    async with open_app(settings) as app:
+        yield app
+
+
+def _prepare_keys(settings: Settings, *, create_first_key: bool) -> None:
+    """Make the first API key if it is wanted, and check that there is one if it is needed."""
+    from phoenix_compat.server.auth.first_key import prepare_first_key
+    from phoenix_compat.server.auth.missing_key import check_key
+
+    if create_first_key:
+        prepare_first_key(settings.database_path)
+    check_key(settings, is_new_refused=True)
+
+
 @contextmanager
 def _sockets(settings: Settings) -> Iterator[Sequence[socket.socket]]:
     """The sockets to listen on instead of host and port, if there are any."""
@@ -143,12 +161,17 @@ def _sockets(settings: Settings) -> Iterator[Sequence[socket.socket]]:
 
 
 async def _supervise(
-    settings: Settings, load: Callable[[], Settings], started: Callable[[str], None]
+    settings: Settings,
+    load: Callable[[], Settings],
+    started: Callable[[str], None],
+    *,
+    create_first_key: bool,
 ) -> None:
     """Run several worker processes. The emulator, if needed, runs here and outlives them."""
     import asyncio
     from contextlib import AsyncExitStack
 
+    from phoenix_compat.cluster.reservation import reserve_port
     from phoenix_compat.cluster.supervisor import supervise
     from phoenix_compat.emulator import Emulator
     from phoenix_compat.server.engine import check_settings
@@ -158,7 +181,9 @@ async def _supervise(
     from phoenix_compat.server.process.systemd import ServiceManager
     from phoenix_compat.tasks.store.sqlite.database_file import lock_file
 
-    # Fail before anything is started if another server uses the same data.
+    # Fail before anything is made or started if the port is taken, or the data is in use.
+    (await asyncio.to_thread(reserve_port, settings.host, settings.port)).close()
+    await asyncio.to_thread(_prepare_keys, settings, create_first_key=create_first_key)
     (await asyncio.to_thread(lock_file, settings.database_path)).close()
     async with AsyncExitStack() as stack:
         manager = await stack.enter_async_context(ServiceManager())

@@ -50,7 +50,7 @@ async def reserved(
     """
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigError("workers: this system cannot share a port between processes; use 1")
-    reservation = await asyncio.to_thread(_reserve, host, port)
+    reservation = await asyncio.to_thread(reserve_port, host, port)
     with reservation, contextlib.ExitStack() as stack:
         folder = await asyncio.to_thread(stack.enter_context, _socket_folder(data_dir))
         secret_key_base = secrets.token_urlsafe(_SECRET_BYTES)
@@ -135,8 +135,12 @@ def _try_socket(folder: Path) -> None:
     (folder / _PROBE).unlink()
 
 
-def _reserve(host: str, port: int) -> socket.socket:
-    """Bind a socket to the port without listening; blocking."""
+def reserve_port(host: str, port: int) -> socket.socket:
+    """Bind a socket to the port without listening; blocking.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
     try:
         family, socket_type, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -36,6 +36,7 @@ from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.runtime.spawner import Spawner
 from phoenix_compat.runtime.tick import Tick
 from phoenix_compat.runtime.wire import ByteWire
+from phoenix_compat.runtime.wrong_versions import WrongVersions
 from phoenix_compat.socket import SocketHandler
 from phoenix_compat.token import Tokens
 
@@ -65,6 +66,7 @@ class Endpoint:
         pubsub: the topics and their subscribers.
         tokens: signs and verifies as Phoenix.Token does.
         counters: how often each limit was reached.
+        wrong_versions: logs clients with the wrong `vsn`; for transports.
         tick: the writes of the current loop tick; for transports.
     """
 
@@ -86,6 +88,7 @@ class Endpoint:
         if isinstance(filter_parameters, str) or "" in self.credential_words:
             raise ConfigError("filter_parameters must be a list of words that are not empty")
         self.counters = Counters()
+        self.wrong_versions = WrongVersions(self.counters)
         self.tokens = Tokens(secret_key_base or secrets.token_urlsafe(_SECRET_BYTES))
         self.pubsub = PubSub()
         self.spawner = Spawner()

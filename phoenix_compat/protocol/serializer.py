@@ -22,7 +22,12 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from phoenix_compat.bounded import brief
-from phoenix_compat.errors import EncodeError, InvalidMessageError
+from phoenix_compat.errors import (
+    EncodeError,
+    InvalidMessageError,
+    RemoteProtocolError,
+    WrongVersionError,
+)
 from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.elixir_text import elixir_text
 from phoenix_compat.protocol.jason import Buffer
@@ -71,6 +76,9 @@ class Serializer(Protocol):
         """Write a broadcast, once for all clients of this version. Raises EncodeError."""
 
 
+_MAX_INDENT_BYTES: Final = 64
+
+
 class _V1Message(msgspec.Struct, gc=False):
     topic: Any
     event: Any
@@ -93,7 +101,10 @@ class V1JSONSerializer:
 
     def decode(self, data: Buffer, *, is_binary: bool) -> Message:
         """Read an object with topic, event, payload, ref and an optional join_ref."""
-        jason.decode(self._decoder, data)  # check that it is a JSON object with the four keys
+        try:
+            jason.decode(self._decoder, data)  # check that it is a JSON object with the four keys
+        except InvalidMessageError as error:
+            raise _of_version(error, data, b"[", "V2", "2.0.0") from error
         fields = jason.decode_first_key_wins(data)
         return Message(
             fields.get("join_ref"),
@@ -118,6 +129,16 @@ class V1JSONSerializer:
     def fastlane(self, broadcast: Broadcast) -> Frame:
         """Write a broadcast; it has the same form as a push."""
         return _v1_frame(broadcast.event, broadcast.payload, None, broadcast.topic)
+
+
+def _of_version(
+    error: RemoteProtocolError, data: Buffer, start: bytes, version: str, vsn: str
+) -> RemoteProtocolError:
+    """The error with the remedy, if JSON of the wrong type is what another version sends."""
+    is_other = isinstance(error, InvalidMessageError)
+    if is_other and bytes(memoryview(data)[:_MAX_INDENT_BYTES]).lstrip().startswith(start):
+        return WrongVersionError(f"the client sends {version} frames; set vsn to {vsn!r} there")
+    return error
 
 
 def _v1_frame(event: Any, payload: Any, ref: Any, topic: Any) -> Frame:
@@ -145,7 +166,8 @@ class V2JSONSerializer:
         try:
             message = self._decode(data)
         except jason.UNREADABLE as error:
-            raise jason.refusal(error) from error
+            refusal = jason.refusal(error)
+            raise _of_version(refusal, data, b"{", "V1", "1.0.0") from error
         if len(data) > jason.MAX_INTEGER_CHARS:
             jason.refuse_long_integers(data)
         if jason.may_repeat_keys(data, message.payload, message.topic):

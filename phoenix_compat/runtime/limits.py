@@ -47,6 +47,8 @@ class Counters:
         joins_timed_out: joins that took longer than `join_timeout_s`.
         mailboxes_overflowed: channels ended because their mailbox was full.
         channels_crashed: channels ended by an error.
+        wrong_versions: messages of another version than the one that the client asked for; each
+            ends a connection.
     """
 
     sockets_connected: int = 0
@@ -57,3 +59,4 @@ class Counters:
     joins_timed_out: int = 0
     mailboxes_overflowed: int = 0
     channels_crashed: int = 0
+    wrong_versions: int = 0

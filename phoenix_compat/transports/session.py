@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from phoenix_compat.endpoint import Endpoint
@@ -138,13 +139,19 @@ class LongPollSession:
 
     # Polls and messages.
 
-    async def poll(self, window_s: float) -> bytes:
+    async def poll(self, window_s: float, is_gone: Callable[[], bool] = lambda: False) -> bytes:
         """Wait for frames and take all of them; empty if none came within the window.
 
         A later poll replaces this one, which then gets nothing.
+
+        Args:
+            is_gone: whether the client of this poll has disconnected. If so, it takes nothing, so
+                that the next poll does.
         """
         loop = asyncio.get_running_loop()
         self.polled_at_s = loop.time()
+        if is_gone():
+            return b""
         frames = self._outbox.take()
         if not frames:
             poller = self._poller = loop.create_future()
@@ -156,6 +163,8 @@ class LongPollSession:
             if self._poller is not poller:
                 return b""
             self._poller = None
+            if is_gone():
+                return b""
             frames = self._final_data if self._is_over else self._outbox.take()
         return frames
 
@@ -181,6 +190,7 @@ class LongPollSession:
                 self._server.receive(message.data, is_binary=message.is_binary)
             except (RemoteProtocolError, EncodeError) as error:
                 log.debug("ending a long-poll session: %s", error)
+                self._hub.endpoint.wrong_versions.note(error)
                 self.close(0, error)
                 return
             if self._server.is_blocked:

@@ -58,6 +58,7 @@ from phoenix_compat.tasks.model.task import (
     task_document,
     task_summary,
 )
+from phoenix_compat.tasks.model.task_id import stored_spelling
 from phoenix_compat.tasks.model.task_types import (
     TASK_TYPES,
     InputPolicy,
@@ -200,7 +201,7 @@ class TaskApi:
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel a task; 200 if it has ended, or 202 if the cancel is under way."""
         sender = _sender(request, Scope.CANCEL)
-        task_id = request.match_info["task_id"]
+        task_id = stored_spelling(request.match_info["task_id"])
         task = await self._worker.cancel(task_id, owner=sender.visible_owner)
         document = task_document(
             task, base_url=base_url_of(request), with_owner=_sees_owners(sender)
@@ -224,9 +225,10 @@ class TaskApi:
         return _json(await self._document(request, task, sender, owner), status=202)
 
     async def _task(self, request: web.Request, owner: str | None) -> Task:
-        task = await self._store.get(request.match_info["task_id"], owner=owner)
+        task_id = stored_spelling(request.match_info["task_id"])
+        task = await self._store.get(task_id, owner=owner)
         if task is None:
-            raise TaskNotFoundError(request.match_info["task_id"])
+            raise TaskNotFoundError(task_id)
         return task
 
     async def _document(

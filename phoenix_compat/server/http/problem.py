@@ -160,7 +160,7 @@ def _of_task_error(error: TaskRefusal) -> ProblemError:
         case KeyReusedError():
             detail = "This Idempotency-Key was used with another body before; use a new key."
             errors = (("Idempotency-Key", "was used with another body"),)
-            return ProblemError(409, "idempotency-key-reused", detail, errors=errors)
+            return ProblemError(422, "idempotency-key-reused", detail, errors=errors)
         case QueueFullError():
             return _busy("queue-full", "Too many tasks are waiting.", FULL_RETRY_AFTER_S)
         case CapReachedError():

@@ -91,6 +91,29 @@ async def listening(
         await runner.cleanup()
 
 
+@asynccontextmanager
+async def _bound(
+    host: str, port: int, sockets: Sequence[socket.socket]
+) -> AsyncIterator[Sequence[socket.socket]]:
+    """The given sockets, or new ones that are bound and do not listen yet.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    if sockets:
+        yield sockets
+        return
+    try:
+        bound = await bound_tcp_sockets(host, port)
+    except OSError as error:
+        raise ConfigError(explain_bind_error(host, port, error)) from error
+    try:
+        yield bound
+    finally:
+        for one in bound:
+            one.close()
+
+
 async def serve_until_signal(
     opened: AbstractAsyncContextManager[web.Application],
     host: str,
@@ -100,6 +123,8 @@ async def serve_until_signal(
 ) -> None:
     """Open an application, listen, and close everything in order at SIGTERM or SIGINT.
 
+    The port is taken first, so that a server that cannot have it leaves nothing behind.
+
     Args:
         started: called with the URL once the server answers.
         sockets: see `listening`.
@@ -107,8 +132,9 @@ async def serve_until_signal(
     stop = _stop_at_signals()
     async with (
         ServiceManager() as manager,
+        _bound(host, port, sockets) as bound,
         opened as app,
-        listening(app, host, port, sockets=sockets) as url,
+        listening(app, host, port, sockets=bound) as url,
     ):
         settle_garbage()
         if BACKGROUND in app:

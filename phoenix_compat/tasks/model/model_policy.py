@@ -12,7 +12,7 @@ from phoenix_compat.tasks.model.errors import InputNotAllowedError, InvalidInput
 from phoenix_compat.tasks.model.inputs.named_inputs import MAX_NAME_CHARS, plain
 from phoenix_compat.tasks.model.inputs.output_count import check_outputs, is_count
 from phoenix_compat.tasks.model.inputs.safety_inputs import is_about_safety, unsafe_input
-from phoenix_compat.tasks.model.models import model_family
+from phoenix_compat.tasks.model.models import DEPLOYMENTS, deployment_of, model_family
 from phoenix_compat.tasks.model.task_types import TaskParams, TaskType
 
 DEFAULT_MAX_OUTPUTS: Final = 15
@@ -112,8 +112,17 @@ def _is_restricted(name: str) -> bool:
 
 
 def _matches_any(model: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a pattern matches a model; without ":", a pattern allows every version."""
+    """Whether a pattern matches a model; without ":", a pattern allows every version.
+
+    A deployment is only matched by "*" and by patterns that begin with "deployments/".
+    """
     pinned = model.lower()
+    if deployment_of(pinned) is not None:
+        patterns = tuple(
+            pattern
+            for pattern in patterns
+            if pattern == "*" or pattern.lower().startswith(DEPLOYMENTS)
+        )
     name = pinned.partition(":")[0]
     return any(
         fnmatch.fnmatchcase(pinned if ":" in pattern else name, pattern.lower())

@@ -20,6 +20,10 @@ counts. For models that charge by time the price is that of a typical picture.""
 MAX_COUNTED_OUTPUTS = 100
 """Estimates count at most this many outputs, which is more than any model makes."""
 
+DEPLOYMENTS = "deployments/"
+"""How the name of a deployment begins: "deployments/owner/name". It runs whatever model its owner
+has put there, on hardware that is paid by time, so its inputs and its price are unknown."""
+
 _OUTPUTS = "num_outputs"
 
 
@@ -191,6 +195,12 @@ MODEL_FAMILIES: tuple[ModelFamily, ...] = (
 )
 
 UNKNOWN_FAMILY = ModelFamily("*", None, 10.0)
+
+
+def deployment_of(model: str) -> str | None:
+    """The "owner/name" of a deployment; None for a model."""
+    is_deployment = model.lower().startswith(DEPLOYMENTS) and model.count("/") == 2
+    return model[len(DEPLOYMENTS) :] if is_deployment else None
 
 
 def model_family(model: str) -> ModelFamily:

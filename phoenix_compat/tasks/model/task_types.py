@@ -15,7 +15,12 @@ from typing import Protocol, TypeGuard
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.tasks.model.errors import InvalidInputError
-from phoenix_compat.tasks.model.models import estimated_cost_usd, model_family
+from phoenix_compat.tasks.model.models import (
+    DEPLOYMENTS,
+    deployment_of,
+    estimated_cost_usd,
+    model_family,
+)
 from phoenix_compat.tasks.model.output import Output
 from phoenix_compat.tasks.model.task import JSONObject
 
@@ -25,7 +30,8 @@ MAX_INPUTS = 64
 """The most keys that `input_data` may have."""
 
 # The provider is stricter about versions (64 hex digits); its refusal says so.
-_MODEL = re.compile(r"[a-z0-9][\w.-]{0,99}/[a-z0-9][\w.-]{0,99}(:[\w.-]{1,128})?", re.I | re.A)
+_NAME = r"[a-z0-9][\w.-]{0,99}/[a-z0-9][\w.-]{0,99}"
+_MODEL = re.compile(rf"{_NAME}(:[\w.-]{{1,128}})?|{DEPLOYMENTS}{_NAME}", re.I | re.A)
 
 # Keys of `input_data` that are not inputs of the model.
 _TASK_KEYS = frozenset({"type", "model"})
@@ -231,11 +237,15 @@ def validate_model(model: object, field: str) -> str:
     """Check a model's name; returns it without surrounding white space.
 
     Raises:
-        InvalidInputError: the value of `field` does not look like owner/name or owner/name:version.
+        InvalidInputError: the value of `field` does not look like owner/name, owner/name:version
+            or deployments/owner/name.
     """
     if not isinstance(model, str) or not _MODEL.fullmatch(model.strip()):
-        raise InvalidInputError(field, 'must look like "owner/name" or "owner/name:version"')
-    return model.strip()
+        raise InvalidInputError(
+            field, 'must look like "owner/name", "owner/name:version" or "deployments/owner/name"'
+        )
+    name = model.strip()
+    return DEPLOYMENTS + deployment if (deployment := deployment_of(name)) else name
 
 
 def _estimate(task_type: TaskType, model: str, provider_input: JSONObject) -> float | None:

@@ -16,6 +16,7 @@ class PredictionDocument(BaseModel):
     id: str
     model: str | None = None
     version: str | None = None
+    deployment: object = None
     status: str | None = None
     input: object = None
     output: object = None

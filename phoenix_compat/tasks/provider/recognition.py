@@ -7,7 +7,8 @@ the provider leaves alone contradicts it:
     OURS       its webhook is this task's, or its input is equal to ours
     MAYBE      the same model; no text, number or boolean differs, but something is missing or has
                another form. Nobody may create it again.
-    FOREIGN    another model, another task's webhook, or a different text, number or boolean
+    FOREIGN    another model or deployment, another task's webhook, or a different text, number or
+               boolean
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from enum import IntEnum
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from phoenix_compat.tasks.model.models import deployment_of
 from phoenix_compat.tasks.model.task import Task
 from phoenix_compat.tasks.model.task_types import fingerprint
 from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
@@ -39,6 +41,11 @@ def match(prediction: PredictionDocument, task: Task) -> Match:
     """Compare a listed prediction with a task that has lost the answer to its create."""
     if (named := _task_in(prediction.webhook)) is not None:
         return Match.OURS if named == task.id else Match.FOREIGN
+    deployment = deployment_of(task.running_model)
+    if deployment is not None:
+        return _match_deployment(prediction, task, deployment)
+    if isinstance(prediction.deployment, str):
+        return Match.FOREIGN
     model, _, version = task.running_model.lower().partition(":")
     if prediction.model is not None and prediction.model.lower() != model:
         return Match.FOREIGN
@@ -49,6 +56,17 @@ def match(prediction: PredictionDocument, task: Task) -> Match:
     if prediction.model and fingerprint(prediction.model, prediction.input) == task.fingerprint:
         return Match.OURS
     return _match_inputs(prediction.input, task.provider_input)
+
+
+def _match_deployment(prediction: PredictionDocument, task: Task, deployment: str) -> Match:
+    """The same for a task that runs on a deployment, whose model is not known."""
+    is_named = isinstance(prediction.deployment, str)
+    if is_named and str(prediction.deployment).lower() != deployment.lower():
+        return Match.FOREIGN
+    if not isinstance(prediction.input, dict):
+        return Match.MAYBE
+    result = _match_inputs(prediction.input, task.provider_input)
+    return result if is_named else min(result, Match.MAYBE)
 
 
 def _task_in(webhook: object) -> str | None:

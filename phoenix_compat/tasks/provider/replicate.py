@@ -26,6 +26,7 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUncertainError,
     ProviderUnreachableError,
 )
+from phoenix_compat.tasks.model.models import deployment_of
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.provider_texts import users_words
 from phoenix_compat.tasks.model.task import JSONObject, Task
@@ -109,14 +110,15 @@ class ReplicateProvider:
         """Create a prediction. See `Provider`.
 
         Official models can be created by name, community models only with a version. When a name
-        is refused, the create is sent again with the model's latest version.
+        is refused, the create is sent again with the model's latest version. Deployments have a
+        path of their own.
         """
         model = task.running_model
         version = self._versions.get(model, model)
         try:
             return await self._create(version, task)
         except ProviderRefusedError as refusal:
-            if refusal.code != "model_unavailable" or ":" in model:
+            if refusal.code != "model_unavailable" or ":" in model or deployment_of(model):
                 raise
             latest = await self._latest_version(model)
             if latest is None or latest == version:
@@ -183,7 +185,12 @@ class ReplicateProvider:
         await self._client.close()
 
     async def _create(self, version: str, task: Task) -> PredictionRef:
-        body: JSONObject = {"version": version, "input": task.provider_input}
+        body: JSONObject = {"input": task.provider_input}
+        path = "/predictions"
+        if (deployment := deployment_of(version)) is None:
+            body["version"] = version
+        else:
+            path = f"/deployments/{deployment}/predictions"
         if self._webhook_url is not None:
             query = urlencode({"task": task.id, "tag": self.tags.tag(task.id)})
             body["webhook"] = f"{self._webhook_url}?{query}"
@@ -191,7 +198,7 @@ class ReplicateProvider:
         deadline_s = self._deadline_s if task.deadline_s is None else task.deadline_s
         cancel_after = f"{max(int(deadline_s), MIN_CANCEL_AFTER_S)}s"
         answer = self._client.post(
-            "/predictions",
+            path,
             cast_to=object,
             body=body,
             options={"headers": {"Cancel-After": cancel_after}},

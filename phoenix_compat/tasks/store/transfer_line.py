@@ -251,7 +251,7 @@ def _check_models(field: str, models: Iterable[str]) -> None:
         except InvalidInputError:
             is_valid = False
         if not is_valid:
-            raise TransferError(f'{field}: expected "owner/name" or "owner/name:version"')
+            raise TransferError(f'{field}: expected a model, such as "owner/name"')
 
 
 def _from_stored(name: str, value: Any) -> Any:

@@ -224,6 +224,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self.close(CLOSE_INTERNAL_ERROR, error)
         else:
             log.debug("closing a connection with %d: %s", error.close_code, error)
+            self._hub.endpoint.wrong_versions.note(error)
             self.close(error.close_code, error)
             self._state = _NOT_READING
 

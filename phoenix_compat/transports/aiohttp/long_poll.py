@@ -31,6 +31,7 @@ from phoenix_compat.transports.aiohttp.peers import (
     MISDIRECTED,
     PeerGoneError,
     Peers,
+    forward_while_connected,
     is_from_peer,
 )
 from phoenix_compat.transports.aiohttp.request import (
@@ -108,7 +109,7 @@ class LongPollHub:
             return await self._publish(request, session)
         if session is None:
             return await self._open(request, params)
-        return await self._poll(session)
+        return await self._poll(request, session)
 
     # Sessions.
 
@@ -136,7 +137,7 @@ class LongPollHub:
         if isinstance(body, web.Response):
             return body
         try:
-            return await peers.forward(owner, request, body)
+            return await forward_while_connected(peers, owner, request, body)
         except PeerGoneError as error:
             log.info("a long-poll session has ended: %s", error)
             return None
@@ -159,8 +160,8 @@ class LongPollHub:
             self._sweep_later()
         return _response({"messages": [], "status": 410, "token": token})
 
-    async def _poll(self, session: LongPollSession) -> web.Response:
-        messages = await session.poll(self.options.window_s)
+    async def _poll(self, request: web.Request, session: LongPollSession) -> web.Response:
+        messages = await session.poll(self.options.window_s, lambda: request.transport is None)
         if NOT_TEXT in messages:
             log.error("cannot send a binary message that is not UTF-8 over long-polling")
             return _with_cors(refusal(500))

@@ -7,11 +7,12 @@ answer it either, the response is 421.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
 from aiohttp import ClientTimeout, hdrs, web
@@ -19,10 +20,12 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from phoenix_compat.errors import PhoenixCompatError
-from phoenix_compat.http_server import is_body_raw
+from phoenix_compat.http_server import is_body_raw, when_gone
 
 MISDIRECTED: Final = 421
 
+_CLIENT_CLOSED_REQUEST: Final = 499
+"""A response that nobody gets; the number is nginx's."""
 _CONNECT_TIMEOUT_S: Final = 2.0
 _HOP_BY_HOP_HEADERS: Final = frozenset(
     name.lower()
@@ -155,6 +158,24 @@ class Peers:
                 ),
             )
         return client
+
+
+async def forward_while_connected(
+    peers: Peers, node: int, request: web.Request, body: bytes | None
+) -> web.Response:
+    """Forward a request as `Peers.forward` does, until its client disconnects.
+
+    Then the other process must not send what the client would miss.
+    """
+    forwarding = asyncio.ensure_future(peers.forward(node, request, body))
+    either: set[asyncio.Future[Any]] = {forwarding, when_gone(request)}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not forwarding.done():
+            return web.Response(status=_CLIENT_CLOSED_REQUEST)
+        return forwarding.result()
+    finally:
+        forwarding.cancel()
 
 
 def is_from_peer(request: web.BaseRequest) -> bool:

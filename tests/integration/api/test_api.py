@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -179,3 +180,19 @@ async def test_a_retried_task_keeps_its_model(client: Client, harness: WorkerHar
 async def shown(client: Client, task_id: str) -> dict[str, Any]:
     document: dict[str, Any] = await (await client.get(f"/api/tasks/{task_id}")).json()
     return document
+
+
+@pytest.mark.parametrize("spell", [str.upper, str.title])
+async def test_a_task_is_found_by_another_spelling_of_its_id(
+    client: Client, harness: WorkerHarness, spell: Callable[[str], str]
+) -> None:
+    """C12: the digits of a UUID may be written in upper case; the answers have the stored id."""
+    task = await harness.add()
+    path = f"/api/tasks/{spell(task.id)}"
+
+    shown = await client.get(path)
+    events = await client.get(f"{path}/events")
+    canceled = await client.post(f"{path}/cancel")
+
+    assert [answer.status for answer in (shown, events, canceled)] == [200, 200, 200]
+    assert (await shown.json())["task_id"] == (await canceled.json())["task_id"] == task.id

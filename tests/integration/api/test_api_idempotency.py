@@ -55,11 +55,12 @@ async def test_fifty_at_once_are_one_task(client: Client, harness: WorkerHarness
     assert replayed.count(None) == 1
 
 
-async def test_another_body_is_a_conflict(client: Client, harness: WorkerHarness) -> None:
-    """A key belongs to one body: 409 names the header, and nothing is stored."""
+async def test_another_body_is_refused(client: Client, harness: WorkerHarness) -> None:
+    """D11: a key belongs to one body: 422 names the header (draft-07, section 2.7), and nothing is
+    stored."""
     await post(client, KEY)
 
-    document = await problem(await post(client, KEY, OTHER), 409)
+    document = await problem(await post(client, KEY, OTHER), 422)
 
     assert document["type"].endswith(":idempotency-key-reused")
     assert document["field"] == "Idempotency-Key"

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from tests.integration.task_server import SPEED, product, settings_for
@@ -52,7 +53,7 @@ async def test_a_post_sent_twice_is_one_task(tmp_path: Path) -> None:
         other, problem = await client.request("POST", "/api/tasks", json=body, headers=headers)
 
         assert (again, second["task_id"]) == (202, first["task_id"])
-        assert (other, problem["status"]) == (409, 409)
+        assert (other, problem["status"]) == (422, 422)
 
 
 async def test_a_model_that_is_gone_is_replaced(tmp_path: Path) -> None:
@@ -114,3 +115,39 @@ async def test_readyz_shows_the_state_of_the_provider(tmp_path: Path) -> None:
 
         assert (before, after) == (200, 503)
         assert state["provider"]["reason"] == "provider_account"
+
+
+@pytest.mark.parametrize("model", ["deployments/me/mine", " Deployments/me/mine "])
+async def test_a_deployment_runs(tmp_path: Path, model: str) -> None:
+    """C15: the create goes to the deployment's own path; the task names it as its model."""
+    async with Emulator(EmulatorSettings(speed=SPEED)) as replicate:
+        settings = settings_for(
+            tmp_path,
+            replicate_api_token="r8_test",
+            replicate_base_url=replicate.base_url,
+            file_hosts=(replicate.origin,),
+            allowed_models=("google/*", "deployments/me/mine"),
+        )
+        async with product(settings) as client:
+            task_id = await client.post(model=model)
+            last = await client.ended(task_id)
+            _, shown = await client.request("GET", f"/api/tasks/{task_id}")
+            other = {"type": "image", "prompt": "monk", "model": "deployments/me/other"}
+            refused, _ = await client.request("POST", "/api/tasks", json={"input_data": other})
+
+        assert last["status"] == "completed"
+        assert shown["model"] == "deployments/me/mine"
+        assert [prediction.deployment for prediction in replicate.state.predictions] == ["me/mine"]
+        assert refused == 403
+
+
+@pytest.mark.parametrize(
+    "model", ["deployments/me", "deployments/me/mine:1", "deployments/me/mine/x", "deployments//x"]
+)
+async def test_other_names_with_slashes_are_refused(tmp_path: Path, model: str) -> None:
+    """C15: `deployments/me` is the name of a model; the others are none at all."""
+    async with product(settings_for(tmp_path)) as client:
+        task = {"type": "image", "prompt": "monk", "model": model}
+        status, _ = await client.request("POST", "/api/tasks", json={"input_data": task})
+
+        assert status == (202 if model == "deployments/me" else 422)

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from phoenix_compat import Endpoint, HandleResult, Result, Socket, ok, on
 from phoenix_compat.conformance.reference import RoomChannel
@@ -208,6 +209,19 @@ async def test_the_end_of_an_older_poll_is_none_for_the_newer(serve: Serve) -> N
     assert (await newer)["messages"] == ['[null,null,"room:a","msg",{}]']
 
 
+def recorded(app: web.Application) -> list[web.Request]:
+    """The requests as they come."""
+    requests: list[web.Request] = []
+
+    @web.middleware
+    async def recording(request: web.Request, handler: Any) -> Any:
+        requests.append(request)
+        return await handler(request)
+
+    app.middlewares.append(recording)
+    return requests
+
+
 async def test_a_poll_of_a_lost_connection_takes_nothing(serve: Serve) -> None:
     """§5.3: after a lost connection the next poll takes over, and gets the messages."""
     endpoint = Endpoint()
@@ -222,6 +236,29 @@ async def test_a_poll_of_a_lost_connection_takes_nothing(serve: Serve) -> None:
     endpoint.broadcast("room:a", "msg", {})
 
     assert (await poll)["messages"] == ['[null,null,"room:a","msg",{}]']
+
+
+async def test_a_message_does_not_go_into_a_lost_connection(serve: Serve) -> None:
+    """A8: the client closes a waiting poll, then a message comes: the next poll gets it, once."""
+    endpoint = Endpoint()
+    app = rooms_app(OpenChannel, endpoint=endpoint)
+    seen, requests = record_requests(app), recorded(app)
+    client = await Poller.open(await serve(app))
+    await client.join()
+    lost = await waiting_poll(client, seen)
+    lost.cancel()
+    async with asyncio.timeout(patient(5.0)):
+        while requests[-1].transport is not None:  # noqa: ASYNC110 - aiohttp has no event for it
+            await asyncio.sleep(0.01)
+
+    endpoint.broadcast("room:a", "msg", {"number": 1})
+    await asyncio.sleep(0)
+    endpoint.broadcast("room:a", "msg", {"number": 2})
+
+    assert await client.recv_many(2) == [
+        [None, None, "room:a", "msg", {"number": number}] for number in (1, 2)
+    ]
+    await client.fence()
 
 
 async def test_a_message_without_join_ref(serve: Serve) -> None:

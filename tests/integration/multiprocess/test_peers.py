@@ -12,15 +12,19 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from yarl import URL
 
 from phoenix_compat.cluster.receiver import bound_unix_socket
+from phoenix_compat.http_server import AppRunner, when_gone
 from phoenix_compat.transports.aiohttp.peers import (
     MISDIRECTED,
     PeerGoneError,
     Peers,
+    forward_while_connected,
     is_from_peer,
 )
+from tests.patience import patient
 from tests.serving import serving
 
 
@@ -134,3 +138,43 @@ async def test_a_session_name_identifies_its_process(name: str, owner: int | Non
     async with Peers(0, 2, Path) as peers:  # type: ignore[arg-type] # never asked
         assert peers.owner_of(name) == owner
         assert peers.session_name("abc") == "0.abc"
+
+
+async def test_a_request_is_given_up_when_its_client_disconnects(folder: Path) -> None:
+    """A8: the other process sees it too, and keeps what the client would have missed."""
+    arrived, gone = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: web.Request) -> web.Response:
+        arrived.set()
+        await when_gone(request)
+        gone.set()
+        return web.Response()
+
+    async with Peers(0, 2, lambda node: folder / f"{node}.http") as peers:
+
+        async def forward(request: web.Request) -> web.Response:
+            return await forward_while_connected(peers, 1, request, None)
+
+        async with own_server(wait, folder / "1.http"), own_server(forward, folder / "0.http"):
+            _, writer = await asyncio.open_unix_connection(folder / "0.http")
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await arrived.wait()
+
+            writer.close()
+
+            async with asyncio.timeout(patient(5.0)):
+                await gone.wait()
+
+
+@asynccontextmanager
+async def own_server(handler: Handler, path: Path) -> AsyncIterator[None]:
+    """Run our own HTTP server on a Unix socket."""
+    app = web.Application()
+    app.router.add_get("/", handler)
+    runner = AppRunner(app, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, path).start()
+        yield
+    finally:
+        await runner.cleanup()

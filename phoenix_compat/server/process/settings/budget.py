@@ -13,12 +13,17 @@ from phoenix_compat.tasks.model.models import MAX_COUNTED_OUTPUTS
 
 _MAX_USD: Final = 1e9
 _MAX_TASKS: Final = 10**9
-_PATTERN: Final = re.compile(r"\*|[^\s/:]{1,100}/[^\s/:]{1,100}(:[^\s/:]{1,128})?", re.ASCII)
+_PATTERN: Final = re.compile(
+    r"\*|(?:deployments/)?[^\s/:]{1,100}/[^\s/:]{1,100}(:[^\s/:]{1,128})?", re.ASCII
+)
 
 
 def _is_model_pattern(text: str) -> str:
     if _PATTERN.fullmatch(text) is None:
-        raise ValueError('must be like "owner/name", "owner/*" or "*", or have a ":version" behind')
+        raise ValueError(
+            'must be like "owner/name", "owner/*", "deployments/owner/name" or "*", or have a '
+            '":version" behind'
+        )
     return text
 
 

@@ -255,3 +255,28 @@ def test_an_input_that_is_not_sent_is_not_refused() -> None:
     accepted = params(PolicyRules(), disable_safety_checker=True, num_outputs=1_000)
 
     assert accepted.provider_input == {"prompt": "Medieval monk"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_allowed"),
+    [
+        ("deployments/me/mine", True),
+        ("Deployments/me/*", True),
+        ("*", True),
+        ("deployments/me/other", False),
+        ("*/mine", False),
+        ("me/mine", False),
+    ],
+)
+def test_a_deployment_is_allowed_by_its_whole_name(pattern: str, *, is_allowed: bool) -> None:
+    """C15: a pattern that is meant for models does not allow one by accident."""
+    policy = ModelPolicy(TASK_TYPES, PolicyRules(allowed_models=(pattern,)))
+
+    assert policy.allows("deployments/me/mine") is is_allowed
+
+
+def test_a_cap_refuses_deployments() -> None:
+    """C15: their price is unknown."""
+    refused = refusal(PolicyRules(needs_price=True), model="deployments/me/mine")
+
+    assert "no known price" in refused.reason

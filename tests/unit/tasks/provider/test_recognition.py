@@ -101,3 +101,23 @@ def test_a_pinned_version(version: str | None, expected: Match) -> None:
 def test_nested_inputs(ours: dict[str, Any], theirs: dict[str, Any], expected: Match) -> None:
     """Lists and objects are compared item by item; another shape is no proof either way."""
     assert match(listed(input=theirs), lost(ours)) is expected
+
+
+@pytest.mark.parametrize(
+    ("model", "changed", "expected"),
+    [
+        ("deployments/me/mine", {"deployment": "me/mine"}, Match.OURS),
+        ("deployments/me/mine", {"deployment": "Me/Mine", "model": "a/b"}, Match.OURS),
+        ("deployments/me/mine", {"deployment": "me/other"}, Match.FOREIGN),
+        ("deployments/me/mine", {"deployment": "me/mine", "input": {"seed": 8}}, Match.FOREIGN),
+        ("deployments/me/mine", {}, Match.MAYBE),
+        (MODEL, {"deployment": "me/mine"}, Match.FOREIGN),
+    ],
+)
+def test_a_deployment_runs_a_model_of_another_name(
+    model: str, changed: dict[str, Any], expected: Match
+) -> None:
+    """C15: the list names the deployment beside the model; without it, nothing is proven."""
+    ours = {"seed": 7}
+
+    assert match(listed(**({"input": ours} | changed)), lost(ours, model)) is expected
