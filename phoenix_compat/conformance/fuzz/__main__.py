@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from phoenix_compat.conformance.fuzz.run import Difference, Fuzzer, Outcome
 from phoenix_compat.conformance.fuzz.script import Script
@@ -22,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("first", help="for example http://127.0.0.1:4000")
     parser.add_argument("second")
     parser.add_argument("--conversations", type=int, default=1000, help="how many  [1000]")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="begin none after so long  [no limit]"
+    )
     parser.add_argument("--start", type=int, default=0, help="number of the first one  [0]")
     parser.add_argument("--seed", type=int, default=1, help="  [1]")
     parser.add_argument("--concurrency", type=int, default=8, help="how many at a time  [8]")
@@ -37,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcome = asyncio.run(_replay(fuzzer, script))
     else:
         began_at_s = time.monotonic()
-        numbers = range(chosen.start, chosen.start + chosen.conversations)
+        last = chosen.start + chosen.conversations
+        numbers = _numbers(range(chosen.start, last), began_at_s + chosen.seconds)
         outcome = asyncio.run(
             fuzzer.run(
                 numbers,
@@ -54,6 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"could not be played {outcome.unfinished or ''}"
         )
     return 1 if outcome.differences else 0
+
+
+def _numbers(numbers: Iterable[int], until_s: float) -> Iterator[int]:
+    """The numbers, until that time."""
+    return itertools.takewhile(lambda _number: time.monotonic() < until_s, numbers)
 
 
 async def _replay(fuzzer: Fuzzer, script: Script) -> Outcome:

@@ -119,8 +119,10 @@ def _talk(rng: Random) -> Script:
         (2, _heartbeat),
         (3, _binary),
         (1, _strange),
-        (1, _spoilt),
+        (2, _spoilt),
         (1, _frame),
+        (1, _fragments),
+        (1, _disconnect),
     ]
     weights = [weight for weight, _kind in kinds]
     for _step in range(rng.randint(1, 8)):
@@ -132,7 +134,8 @@ def _talk(rng: Random) -> Script:
 def _random_client(rng: Random, name: str) -> Client:
     transport = "websocket" if rng.random() < 0.75 else "longpoll"
     version = "2.0.0" if rng.random() < 0.75 else "1.0.0"
-    return Client(name, f"/extra/{transport}?vsn={version}")
+    user = "&user=$ID" if rng.random() < 0.3 else ""
+    return Client(name, f"/extra/{transport}?vsn={version}{user}")
 
 
 def _event(rng: Random, writer: _Writer) -> Step:
@@ -231,6 +234,25 @@ def _frame(rng: Random, writer: _Writer) -> Step:
         rsv=rng.choice((0, 0, 0, 0, 1, 4 if is_final else 0)),
         is_masked=rng.random() < 0.95,
     )
+
+
+def _fragments(rng: Random, writer: _Writer) -> Step:
+    """The rest of a message, or one that goes on; fragments need not fit together."""
+    if writer.client.is_long_poll:
+        return _heartbeat(rng, writer)
+    text = writer.event("phoenix", "heartbeat", {}).encode()
+    half = text[: len(text) // 2] if rng.random() < 0.5 else text[len(text) // 2 :]
+    return SendFrame(
+        writer.client.name,
+        opcode=rng.choice((0, 1)),
+        data=base64.b64encode(half).decode(),
+        is_final=rng.random() < 0.5,
+    )
+
+
+def _disconnect(rng: Random, writer: _Writer) -> Step:
+    """End the connections of a user, if the client is one."""
+    return Send(writer.client.name, (writer.event(ROOM, "disconnect_me", random_json(rng)),))
 
 
 def _compact(value: Any) -> str:

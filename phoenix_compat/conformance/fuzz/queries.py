@@ -131,7 +131,7 @@ def random_request(rng: Random) -> Request:
     if rng.random() < 0.85:
         query.append(f"vsn={rng.choice(_VERSIONS)}")
     if rng.random() < 0.2:
-        query.append(rng.choice(("token=deny", "token=reject", "token=x", "user=u", "a=%ff", "&&")))
+        query.append(rng.choice(("token=deny", "token=reject", "user=u", "a=%ff", "&&", "vsn[]=1")))
     if rng.random() < 0.2:
         query.append(random_query(rng))
     rng.shuffle(query)
@@ -146,7 +146,8 @@ def random_request(rng: Random) -> Request:
         headers.append(("Access-Control-Request-Headers", "x-a, X-B"))
     body = "{}" if method in {"POST", "PUT"} else ""
     target = path + (f"?{'&'.join(query)}" if query else "")
-    return Request(method, target, tuple(headers), body)
+    version = "HTTP/1.0" if rng.random() < 0.05 else "HTTP/1.1"
+    return Request(method, target, tuple(headers), body, version)
 
 
 def _handshake(rng: Random) -> list[tuple[str, str]]:
@@ -213,6 +214,16 @@ def random_text(rng: Random) -> str:
         '["1","2","room:$ID","echo"]',
         '["1","2","room:$ID","echo",{},6]',
         '["1","2","room:$ID","echo",{"a":NaN}]',
+        '["1","2","room:$ID","echo",{"a":-0,"b":-0.0,"c":1e2,"d":1E+2,"e":0e0}]',
+        '["1","2","room:$ID","echo",{"a":01}]',
+        '["1","2","room:$ID","echo",{"a":1.}]',
+        '["1","2","room:$ID","echo",{"a":"\\u00e9\\/\\ud83d\\ude00"}]',
+        '["1","2","room:$ID","echo",{"a":1,"a":2}]',
+        '["1","2","room:$ID","echo",{"a":"\t"}]',
+        f'["1","2","room:$ID","echo",{{"a":{"1" * 1024}}}]',
+        f'["1","2","room:$ID","echo",{{"a":-{"1" * 1024}}}]',
+        f'["1","2","room:$ID","echo",{{"a":0.{"1" * 30},"b":4.9e-324,"c":1e308}}]',
+        '["1","2","room:$ID","echo",' + "[" * 90 + "]" * 90 + "]",
         '["1","2","room:$ID","echo",{"a":1E400}]',
         '["1","2","room:$ID","echo",{"a":"\\ud800"}]',
         ' [null,"2","phoenix","heartbeat",{}] ',
@@ -222,6 +233,9 @@ def random_text(rng: Random) -> str:
         '{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}',
         '{"topic":"phoenix","event":"heartbeat","payload":{}}',
         '{"topic":null,"event":"x","payload":{},"ref":"1"}',
+        '{"topic":"room:$ID","event":"echo","payload":{"a":-0,"b":1e2},"ref":"1","join_ref":"1"}',
+        '{"topic":"room:$ID","event":"echo","payload":{},"payload":1,"ref":"1","x":2}',
+        '{"topic":"room:$ID","event":"echo","ref":"1"}',
     )
     text = rng.choice(spoilt)
     if rng.random() < 0.3:
