@@ -12,6 +12,7 @@ import base64
 import itertools
 import json
 import secrets
+import time
 from typing import Any, Final
 
 from phoenix_compat.conformance.fuzz.normalize import canonical_response
@@ -35,6 +36,10 @@ _FENCE_TIMEOUTS_S: Final = (0.5, 2.0)
 _SETTLE_S: Final = 0.06
 """How long to wait where no fence can tell, as at the end of a channel and for presence."""
 
+_SETTLE_FENCES: Final = 2
+_MAX_FENCE_S: Final = 0.5
+"""On a busy machine it waits longer: by twice what the last fence took, up to this."""
+
 _BINARY_TOPIC: Final = b"$IDROOM"
 """The place of the topic in a binary message; its length is counted in the header."""
 
@@ -55,6 +60,7 @@ class Player:
         self._name = f"fuzz-{secrets.token_hex(6)}"
         self._peers: dict[str, Peer] = {}
         self._numbers = itertools.count(1)
+        self._fence_s = 0.0
 
     async def play(self) -> Answers:
         """Play it."""
@@ -96,11 +102,13 @@ class Player:
 
     async def _settle(self, step: Step, peer: Peer) -> None:
         if not _is_plain(step):
-            await asyncio.sleep(_SETTLE_S / self._speed)
+            await asyncio.sleep(_SETTLE_S / self._speed + _SETTLE_FENCES * self._fence_s)
         if isinstance(step, SendFrame) and not step.is_final:
             return  # a fence would interrupt the message
+        began_at_s = time.monotonic()
         await self._fence(peer, [topic for topic in self._script.topics if "task" not in topic])
         await asyncio.gather(*(self._fence(other, []) for other in self._peers.values()))
+        self._fence_s = min(time.monotonic() - began_at_s, _MAX_FENCE_S)
 
     async def _fence(self, peer: Peer, topics: list[str]) -> None:
         for timeout_s in _FENCE_TIMEOUTS_S:

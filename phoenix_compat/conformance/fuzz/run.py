@@ -101,9 +101,13 @@ class Fuzzer:
         try:
             first, second = await self.answers(script)
             if first != second:
-                if await self.differs(script):
+                smallest = script
+                is_confirmed = await self.differs(script)
+                if is_confirmed:
                     smallest = await shrink(script, self.differs)
-                    answers = await self.answers(smallest)
+                    is_confirmed = await self.differs(smallest)
+                answers = await self.answers(smallest)
+                if is_confirmed and answers[0] != answers[1]:
                     outcome.differences.append(Difference(number, smallest, answers))
                 else:
                     outcome.unconfirmed += 1
