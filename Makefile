@@ -13,7 +13,7 @@ BENCH ?= ../shared/bench
 PARALLEL ?= -n 2 --dist loadfile
 
 .PHONY: help run demo test test-long check lint types imports docs unit interop-client faults attack bench \
-	binary release test-packaging clean
+	differential binary release test-packaging clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -102,6 +102,14 @@ attack: $(VENV)/.dev ## Attack a server with raw sockets and say what holds (ARG
 
 bench: $(VENV)/.dev ## Measure the speed (BENCH= the folder of phxload.c and wslimit.c).
 	$(BIN)/python -m tests.benchmarks --bench $(BENCH) $(ARGS)
+
+OWN_PORT ?= 4961
+differential: $(VENV)/.run ## Compare with a real Phoenix (PHOENIX=http://127.0.0.1:4000, ARGS="--conversations 1000 --seed 1").
+	@[ -n "$(PHOENIX)" ] || { echo "name the server that runs Phoenix: make differential PHOENIX=http://127.0.0.1:4000"; exit 1; }
+	$(BIN)/phoenix-compat conformance serve --port $(OWN_PORT) >/dev/null & own=$$!; \
+	trap "kill $$own" EXIT; \
+	for _ in {1..150}; do (: </dev/tcp/127.0.0.1/$(OWN_PORT)) 2>/dev/null && break; sleep 0.2; done; \
+	$(BIN)/python -m phoenix_compat.conformance.fuzz $(PHOENIX) http://127.0.0.1:$(OWN_PORT) $(ARGS)
 
 clean: ## Remove everything that the other targets created.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

@@ -49,6 +49,11 @@ _ORIGINS = (
 )
 
 
+def _bytes_of(payload: Any) -> bytes:
+    """The bytes listed in `bytes`; of every other payload the same few."""
+    return bytes(payload.get("bytes", _SOME_BYTES) if isinstance(payload, dict) else _SOME_BYTES)
+
+
 class RoomChannel(Channel):
     """`room:*`: one event for each kind of answer."""
 
@@ -74,17 +79,19 @@ class RoomChannel(Channel):
     @on("reply_binary")
     def reply_binary(self, payload: Any, socket: Socket) -> HandleResult:
         """Reply ok with the bytes listed in `bytes`."""
-        return ok(bytes(payload.get("bytes", _SOME_BYTES)))
+        return ok(_bytes_of(payload))
 
     @on("bin")
     def bin(self, payload: Any, socket: Socket) -> HandleResult:
-        """Reply ok with the same bytes."""
+        """Reply ok with the same bytes; there is no handler for other payloads."""
+        if not isinstance(payload, bytes):
+            raise TypeError("bin needs a binary payload")
         return ok(payload)
 
     @on("push_binary")
     def push_binary(self, payload: Any, socket: Socket) -> HandleResult:
         """Push event `bin` with the bytes listed in `bytes`."""
-        socket.push("bin", bytes(payload.get("bytes", _SOME_BYTES)))
+        socket.push("bin", _bytes_of(payload))
         return None
 
     @on("push")

@@ -1,5 +1,8 @@
 """Reads and writes the websocket frames of RFC 6455, for a server.
 
+Differs from Phoenix: a fragment with RSV1 is refused at once, and an empty fragment in the middle
+of a message is accepted. Bandit refuses the complete message, and closes with 1008.
+
 Frames are read from one buffer that all connections share: a payload is copied out of it once and
 unmasked in the copy.
 

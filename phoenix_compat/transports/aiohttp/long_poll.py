@@ -90,7 +90,7 @@ class LongPollHub:
         try:
             params = read_params(request, path_params)
         except BadQueryError as error:
-            return _with_cors(refusal(400, str(error)))
+            return refusal(400, str(error))
         if not is_from_allowed_origin(
             request.headers.get("Origin"), request_origin(request), self.endpoint, self.options
         ):

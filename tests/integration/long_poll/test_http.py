@@ -387,3 +387,16 @@ async def test_two_endpoints_know_nothing_of_each_other(serve: Serve) -> None:
     assert polled.json["status"] == 410
     assert polled.json["token"] != here.token
     await here.fence()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "PUT"])
+async def test_a_query_that_is_not_utf_8(serve: Serve, method: str) -> None:
+    """B10: HTTP 400 before anything else, so without CORS headers."""
+    handler, event_log = noting()
+    client = Poller(await serve(longpoll_app(handler)), f"{LP_V2}&a=%ff")
+
+    answer = await client.request(method)
+
+    assert answer.status == 400
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert event_log.is_empty

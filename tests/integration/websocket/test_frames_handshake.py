@@ -337,8 +337,9 @@ async def test_a_handshake_header_that_comes_twice(
 ) -> None:
     """B6: one version; a second key is 500; the lines of a list are one list."""
     client = await dial(reference_url)
+    right = dict(upgrade_headers("h"))[name]
 
-    response = await client.handshake(V2, extra=[(name, value)])
+    response = await client.handshake(V2, {name: value}, [(name, right)])
 
     assert response.status == status
 

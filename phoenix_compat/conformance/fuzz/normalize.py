@@ -1,0 +1,102 @@
+"""What of an answer is compared.
+
+Not compared, because it may differ between two correct servers, or between two plays:
+
+- the name of the play (`$ID`), tokens of long-poll sessions, `phx_ref`, `phx_ref_prev` and
+  `online_at`;
+- the order of keys in an object, and how a float is written (`1.0e10` or `10000000000.0`);
+- the order of messages of different topics of one client. Within a topic the order counts, except
+  for presence, where only the messages of a step count, in any order;
+- of an HTTP response: everything but the status, the headers of HEADERS, and the body of a
+  long-poll response. The texts of refusals are the server's own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from phoenix_compat.conformance.suite.format_frames import parse_json
+from phoenix_compat.conformance.suite.wire_client import HttpResponse
+
+HEADERS: Final = (
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-max-age",
+    "cache-control",
+    "sec-websocket-accept",
+    "sec-websocket-extensions",
+    "sec-websocket-protocol",
+    "upgrade",
+)
+"""The headers of a response that are compared; of a 404 and a 500 none are."""
+
+_OWN_PAGES: Final = frozenset({404, 500})
+_PLAY_NAMES: Final = re.compile(r"fuzz-[0-9a-f]{12}")
+_HIDDEN: Final = frozenset({"phx_ref", "phx_ref_prev", "online_at"})
+
+
+def canonical(text: str) -> str:
+    """A text message so that equal messages are equal texts."""
+    try:
+        return _sorted(parse_json(text))
+    except (ValueError, RecursionError):
+        return f"no JSON: {_PLAY_NAMES.sub('$ID', text)}"
+
+
+def canonical_bytes(data: bytes) -> str:
+    """A binary message, likewise."""
+    return f"binary: {_PLAY_NAMES.sub('$ID', data.decode('latin-1'))!r}"
+
+
+def topic_of(text: str) -> str:
+    """The topic of a text message; "" if it has none."""
+    try:
+        message = parse_json(text)
+    except (ValueError, RecursionError):
+        return ""
+    topic = None
+    if isinstance(message, dict):
+        topic = message.get("topic")
+    elif isinstance(message, list) and len(message) == 5:
+        topic = message[2]
+    return _PLAY_NAMES.sub("$ID", topic) if isinstance(topic, str) else ""
+
+
+def ref_of(text: str) -> Any:
+    """The ref of a text message."""
+    try:
+        message = parse_json(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(message, dict):
+        return message.get("ref")
+    return message[1] if isinstance(message, list) and len(message) == 5 else None
+
+
+def canonical_response(response: HttpResponse) -> list[str]:
+    """An HTTP response, as lines."""
+    lines = [f"HTTP {response.status}"]
+    if response.status not in _OWN_PAGES:
+        values = ((name, response.header(name)) for name in HEADERS)
+        lines += [f"{name}: {value}" for name, value in values if value is not None]
+    if response.status == 200 and response.body:
+        lines.append(canonical(response.body.decode(errors="replace")))
+    return lines
+
+
+def _sorted(value: Any) -> str:
+    return _PLAY_NAMES.sub("$ID", json.dumps(_hidden(value), sort_keys=True, ensure_ascii=False))
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_hidden(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    shown = {name: "…" if name in _HIDDEN else _hidden(item) for name, item in value.items()}
+    if isinstance(value.get("token"), str) and "status" in value:
+        shown["token"] = "…"  # noqa: S105 - hides one
+    return shown

@@ -1,0 +1,249 @@
+"""One client of a conversation: a websocket, or a long-poll session.
+
+A peer records what it receives, in the form of `normalize`, by topic. Fences are messages of its
+own whose replies tell that everything before them was handled; they are not recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections import defaultdict
+from contextlib import suppress
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+from phoenix_compat.conformance.fuzz.normalize import (
+    canonical,
+    canonical_bytes,
+    ref_of,
+    topic_of,
+)
+from phoenix_compat.conformance.fuzz.script import Client
+from phoenix_compat.conformance.suite.connections import exchange, read_json
+from phoenix_compat.conformance.suite.wire_client import (
+    HttpResponse,
+    Opcode,
+    WireClient,
+    encode_frame,
+)
+
+FENCE: Final = "fence-"
+_NDJSON: Final = "application/x-ndjson"
+_POST_TIMEOUT_S: Final = 15.0
+_MAX_MESSAGES: Final = 1_000
+"""The most that a peer records in one step; what comes after is dropped, and the drop recorded."""
+
+
+class Heard:
+    """What a peer has received since it was last asked."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, list[str]] = defaultdict(list)
+        self._fences: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._count = 0
+        self.ended = asyncio.Event()
+
+    def text(self, text: str) -> None:
+        """Record a text message, unless it is the reply to a fence."""
+        ref = ref_of(text)
+        if isinstance(ref, str) and ref.startswith(FENCE):
+            self._fences[ref].set()
+        else:
+            self.note(topic_of(text), canonical(text))
+
+    def note(self, topic: str, line: str) -> None:
+        """Record something."""
+        self._count += 1
+        if self._count <= _MAX_MESSAGES:
+            self._topics[topic].append(line)
+        elif self._count == _MAX_MESSAGES + 1:
+            self._topics[""].append(f"more than {_MAX_MESSAGES} messages")
+
+    def end(self, how: str) -> None:
+        """Record the end of the connection; once."""
+        if not self.ended.is_set():
+            self.note("", how)
+            self.ended.set()
+            for fence in self._fences.values():
+                fence.set()
+
+    async def fenced(self, refs: list[str], timeout_s: float) -> bool:
+        """Wait until all these fences have come, or the end; whether it was in time."""
+        if self.ended.is_set():
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                for ref in refs:
+                    await self._fences[ref].wait()
+        except TimeoutError:
+            return False
+        finally:
+            for ref in refs:
+                self._fences.pop(ref, None)
+        return True
+
+    def take(self) -> dict[str, list[str]]:
+        """What was recorded, by topic; of presence in alphabetical order."""
+        taken = {
+            topic: sorted(lines) if topic.startswith("presence:") else lines
+            for topic, lines in sorted(self._topics.items())
+        }
+        self._topics.clear()
+        self._count = 0
+        return taken
+
+
+class Peer(Protocol):
+    """A connected client."""
+
+    heard: Heard
+    client: Client
+
+    async def send(self, texts: list[str]) -> None:
+        """Send text messages in one go."""
+
+    async def send_binary(self, data: bytes) -> None:
+        """Send a binary message."""
+
+    async def send_raw(self, data: bytes) -> None:
+        """Send bytes as they are; websockets only."""
+
+    async def drop(self) -> None:
+        """End it without a word."""
+
+
+class WebSocketPeer:
+    """A websocket after its handshake."""
+
+    def __init__(self, client: Client, wire: WireClient) -> None:
+        self.client = client
+        self.heard = Heard()
+        self._wire = wire
+        self._listener = asyncio.create_task(self._listen())
+
+    async def send(self, texts: list[str]) -> None:
+        """See Peer."""
+        for text in texts:
+            await self._send(encode_frame(text))
+
+    async def send_binary(self, data: bytes) -> None:
+        """See Peer."""
+        await self._send(encode_frame(data, Opcode.BINARY))
+
+    async def send_raw(self, data: bytes) -> None:
+        """See Peer."""
+        await self._send(data)
+
+    async def _send(self, data: bytes) -> None:
+        if not self.heard.ended.is_set():
+            with suppress(ConnectionError):  # its end has not been read yet
+                await self._wire.send_bytes(data)
+
+    async def drop(self) -> None:
+        """See Peer."""
+        self._listener.cancel()
+        await asyncio.wait([self._listener])
+        await self._wire.close()
+
+    async def _listen(self) -> None:
+        while (frame := await self._wire.read_frame(timeout_s=None)) is not None:
+            if frame.opcode == Opcode.TEXT:
+                self.heard.text(frame.payload.decode(errors="replace"))
+            elif frame.opcode == Opcode.CLOSE:
+                self.heard.end(f"close {frame.close_code}")
+                return
+            else:
+                self.heard.note("", f"opcode {frame.opcode} {canonical_bytes(frame.payload)}")
+        self.heard.end("close 1006")
+
+
+class LongPollPeer:
+    """A long-poll session that polls without a pause."""
+
+    def __init__(self, client: Client, base_url: str, target: str, token: str) -> None:
+        self.client = client
+        self.heard = Heard()
+        self._base_url = base_url
+        self._target = f"{target}&token={quote(token, safe='')}"
+        self._listener = asyncio.create_task(self._listen())
+
+    async def send(self, texts: list[str]) -> None:
+        """See Peer."""
+        if all(text.startswith("[") and "\n" not in text for text in texts):
+            await self._post("\n".join(texts).encode(), _NDJSON)
+        else:
+            for text in texts:
+                await self._post(text.encode(), "application/json")
+
+    async def send_binary(self, data: bytes) -> None:
+        """See Peer."""
+        await self._post(base64.b64encode(data), _NDJSON)
+
+    async def send_raw(self, data: bytes) -> None:
+        """Do nothing: there are no frames."""
+
+    async def drop(self) -> None:
+        """See Peer."""
+        self._listener.cancel()
+        await asyncio.wait([self._listener])
+
+    async def _post(self, body: bytes, content_type: str) -> None:
+        if self.heard.ended.is_set():
+            return
+        headers = [("Content-Type", content_type)]
+        try:
+            response = await exchange(
+                self._base_url, "POST", self._target, headers, body, timeout_s=_POST_TIMEOUT_S
+            )
+        except (OSError, EOFError, TimeoutError) as error:
+            self.heard.note("", f"POST: {type(error).__name__}")
+            return
+        status = read_json(response).get("status", f"HTTP {response.status}")
+        if status == 410:
+            self.heard.end("gone")
+        elif status != 200:
+            self.heard.note("", f"POST: {status}")
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                response = await exchange(self._base_url, "GET", self._target)
+            except (OSError, EOFError, TimeoutError) as error:
+                self.heard.end(f"GET: {type(error).__name__}")
+                return
+            match read_json(response):
+                case {"status": 200 | 204, "messages": list() as messages}:
+                    for message in messages:
+                        self.heard.text(message if isinstance(message, str) else repr(message))
+                case {"status": 410}:
+                    self.heard.end("gone")
+                    return
+                case _:
+                    self.heard.end(f"GET: HTTP {response.status}")
+                    return
+
+
+def fence_text(client: Client, ref: str, topic: str, event: str) -> str:
+    """A message whose reply has this ref."""
+    message: Any = [None, ref, topic, event, {}]
+    if client.is_v1:
+        message = {"topic": topic, "event": event, "payload": {}, "ref": ref}
+    return json.dumps(message, separators=(",", ":"))
+
+
+async def connect(client: Client, base_url: str, target: str) -> tuple[Peer | None, HttpResponse]:
+    """Connect a client; None if it was refused."""
+    if client.is_long_poll:
+        response = await exchange(base_url, "GET", target, client.headers)
+        token = read_json(response).get("token")
+        if isinstance(token, str):
+            return LongPollPeer(client, base_url, target, token), response
+        return None, response
+    wire = await WireClient.connect(base_url)
+    response = await wire.handshake(target, extra=client.headers)
+    if response.status == 101:
+        return WebSocketPeer(client, wire), response
+    await wire.close()
+    return None, response

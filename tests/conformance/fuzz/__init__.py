@@ -1,0 +1,1 @@
+"""The differential fuzzer, against this server and against mutants of it."""
