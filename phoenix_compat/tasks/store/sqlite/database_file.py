@@ -7,9 +7,10 @@ of an older version is copied and then migrated (see `migrations`).
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Final, TypeAlias
@@ -73,8 +74,34 @@ def lock_file(path: Path, *, create: bool = True) -> IO[bytes]:
         _lock(lock)
     except OSError as error:
         lock.close()
-        raise StoreInUseError(path, "another process is using it; stop that one first") from error
+        raise StoreInUseError(path, _IN_USE) from error
     return lock
+
+
+@contextlib.contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Hold the folder of a database against the supervisors of other servers, within the block.
+
+    The lock of the file itself belongs to one of the worker processes.
+
+    Raises:
+        StoreInUseError: another supervisor has it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise StoreInUseError(path, _IN_USE) from error
+    except OSError:
+        pass  # this file system cannot lock folders; see Leader
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _lock(lock: IO[bytes]) -> None:
@@ -121,6 +148,7 @@ def store_error(error: Exception) -> StoreError:
     return StoreUnavailableError(f"the database cannot be used at the moment: {error}")
 
 
+_IN_USE = "another process is using it; stop that one first"
 _BUSY_ADVICE = "check that no other program is using it"
 _DISK_ADVICE = "check that the disk is not full and that this user may write to it"
 _CORRUPT_ADVICE = "restore it from a backup, or move it away to start with an empty database"
