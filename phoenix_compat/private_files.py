@@ -1,4 +1,4 @@
-"""Creates files and folders that only their owner may read, whatever the umask.
+"""Creates files and folders that only their owner may read, whatever the umask, durably.
 
 Prompts, pictures and tokens are private. What exists already keeps its mode, because an operator
 may have given access to a group on purpose. All functions block.
@@ -37,6 +37,8 @@ def _private_opener(path: str, flags: int) -> int:
 def make_private_folder(folder: Path) -> tuple[Path, ...]:
     """Create a folder and its missing parents with mode 0700. Returns the created ones, in order.
 
+    Their names are on the disk when this returns.
+
     Raises:
         OSError: it cannot be created, or a file has its name.
     """
@@ -44,20 +46,34 @@ def make_private_folder(folder: Path) -> tuple[Path, ...]:
     for one in reversed(missing[1:]):
         one.mkdir(mode=FOLDER_MODE, exist_ok=True)
     folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    for one in missing:
+        fsync_path(one.parent)
     return tuple(reversed(missing))
+
+
+def fsync_path(path: Path) -> None:
+    """Call fsync on a file, or on a folder so that the names in it are durable."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder, and needs no fsync
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
 def replaced_privately(path: Path) -> Iterator[IO[bytes]]:
     """Write a file that gets its name only when the block ends without an error.
 
-    A replaced file keeps its mode. Devices, pipes and sockets are written directly.
+    It is on the disk when the block has ended. A replaced file keeps its mode. Devices, pipes and
+    sockets are written directly.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written; the error names the file, even if the system does not.
     """
     if path.exists() and not path.is_file():
-        with path.open("wb") as file:
+        with naming(path), path.open("wb") as file:
             yield file
         return
     target = path.resolve()  # a symbolic link stays
@@ -68,13 +84,28 @@ def replaced_privately(path: Path) -> Iterator[IO[bytes]]:
         raise
     unfinished = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        if target.exists():
-            unfinished.chmod(target.stat().st_mode & 0o777)
-        unfinished.replace(target)
+        with naming(path):
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                unfinished.chmod(target.stat().st_mode & 0o777)
+            unfinished.replace(target)
+            fsync_path(target.parent)
     except BaseException:
         unfinished.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Give errors of the block that name no file this one: those of write and fsync have none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
         raise
 
 

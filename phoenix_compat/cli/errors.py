@@ -24,7 +24,10 @@ from phoenix_compat.redaction import live_secrets
 _OF_FILES: Final = frozenset(
     {
         errno.EACCES,
+        errno.EDQUOT,
         errno.EEXIST,
+        errno.EFBIG,
+        errno.EIO,
         errno.EISDIR,
         errno.ELOOP,
         errno.EMFILE,
@@ -36,8 +39,10 @@ _OF_FILES: Final = frozenset(
         errno.EROFS,
     }
 )
-"""Errors of the operating system that are about a file which the user named."""
+"""Errors of the operating system about files, which the user can correct."""
 _FILE_REMEDY: Final = "check the path and its permissions"
+_NO_SPACE: Final = frozenset({errno.EDQUOT, errno.EFBIG, errno.ENOSPC})
+_SPACE_REMEDY: Final = "free some space, or choose another place"
 
 
 class CommandError(click.ClickException):
@@ -82,11 +87,11 @@ class ErrorReportingGroup(click.Group):
             error.message = message  # type: ignore[misc] # final by mistake: click sets it itself
             raise
         except OSError as error:
-            if error.errno not in _OF_FILES or error.filename is None:
+            if error.errno not in _OF_FILES:
                 raise
-            raise CommandError(
-                f"cannot use {error.filename}: {error.strerror}; {_FILE_REMEDY}"
-            ) from error
+            remedy = _SPACE_REMEDY if error.errno in _NO_SPACE else _FILE_REMEDY
+            file = "a file" if error.filename is None else error.filename
+            raise CommandError(f"cannot use {file}: {error.strerror}; {remedy}") from error
 
 
 def warn(text: str) -> None:

@@ -179,13 +179,14 @@ async def _supervise(
     from phoenix_compat.server.process.own_emulator import own_emulator_settings
     from phoenix_compat.server.process.reload import reloading_supervisor
     from phoenix_compat.server.process.systemd import ServiceManager
-    from phoenix_compat.tasks.store.sqlite.database_file import lock_file
+    from phoenix_compat.tasks.store.sqlite.database_file import lock_file, locked_folder
 
     # Fail before anything is made or started if the port is taken, or the data is in use.
     (await asyncio.to_thread(reserve_port, settings.host, settings.port)).close()
     await asyncio.to_thread(_prepare_keys, settings, create_first_key=create_first_key)
     (await asyncio.to_thread(lock_file, settings.database_path)).close()
     async with AsyncExitStack() as stack:
+        stack.enter_context(locked_folder(settings.database_path))
         manager = await stack.enter_async_context(ServiceManager())
         frozen = await asyncio.to_thread(FrozenSettings, settings, check_settings)
         on_sighup = await stack.enter_async_context(reloading_supervisor(load, frozen.reload))

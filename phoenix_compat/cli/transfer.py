@@ -13,7 +13,7 @@ from typing import IO, BinaryIO
 import click
 
 from phoenix_compat.cli.options import data_options, settings_of
-from phoenix_compat.private_files import replaced_privately
+from phoenix_compat.private_files import naming, replaced_privately
 
 
 @click.command("export")
@@ -53,7 +53,9 @@ def export_tasks(config: Path | None, data_dir: Path | None, out: Path) -> None:
 @contextmanager
 def _opened(out: Path) -> Iterator[IO[bytes]]:
     if str(out) == "-":
-        yield sys.stdout.buffer
+        with naming("the standard output"):
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
     else:
         with replaced_privately(out) as file:
             yield file

@@ -245,7 +245,9 @@ class Bus:
         try:
             async with asyncio.timeout(self._call_timeout_s):
                 link = self._links[node]
-                await link.is_up.wait()
+                await link.wait_until_up(unless=result)
+                if result.done():
+                    return result.result()
                 if not link.send(pack(Call(number, kind, body))):
                     raise CallError(f"the queue for node {node} is full")
                 return await result
@@ -253,6 +255,8 @@ class Bus:
             raise CallError(f"node {node} did not reply in {self._call_timeout_s} s") from None
         finally:
             del self._calls[number]
+            if result.done() and not result.cancelled():
+                result.exception()  # this call may have ended before it could be raised
 
     def on_cast(self, kind: str, handler: CastHandler) -> None:
         """Set the handler for casts of a kind."""

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from phoenix_compat.cluster.frames import MAX_FRAME_BYTES
 
@@ -119,6 +119,16 @@ class Link(asyncio.Protocol):
     def connect_now(self) -> None:
         """Connect without waiting for the next attempt, because the other node is up."""
         self._connect_now.set()
+
+    async def wait_until_up(self, *, unless: asyncio.Future[Any]) -> None:
+        """Return once the stream is connected, or the future is done."""
+        if self.is_up.is_set():
+            return
+        waiting = asyncio.create_task(self.is_up.wait())
+        try:
+            await asyncio.wait({waiting, unless}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
 
     async def wait_for_both_streams(self) -> None:
         """Return once each node has a stream to the other, or the other node is not up."""

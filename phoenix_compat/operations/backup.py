@@ -6,6 +6,7 @@ before the backup began.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -101,7 +102,8 @@ def back_up(data: Data, out: Path) -> Manifest:
         remedy = "choose another place"
         raise BackupError(f"cannot write {out}: {error.strerror or error}; {remedy}") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it could not be made either
+            unfinished.unlink(missing_ok=True)
     return manifest
 
 

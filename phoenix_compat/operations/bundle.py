@@ -16,7 +16,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 import msgspec
 
@@ -80,9 +80,19 @@ def opened_backup(path: Path) -> Iterator[tuple[tarfile.TarFile, Manifest]]:
     Raises:
         BackupError: it is not a backup, is incomplete, or has another format.
     """
+    with reading_backup(path):
+        tar = tarfile.open(path, "r:")  # noqa: SIM115 - closed below; errors of the block are others
+    with tar:
+        with reading_backup(path):
+            manifest = _manifest(path, tar)
+        yield tar, manifest
+
+
+@contextmanager
+def reading_backup(path: Path) -> Iterator[None]:
+    """Name the backup in errors of reading it. Raises BackupError."""
     try:
-        with tarfile.open(path, "r:") as tar:
-            yield tar, _manifest(path, tar)
+        yield
     except OSError as error:
         remedy = "check the file and its permissions"
         raise BackupError(f"cannot read {path}: {error.strerror or error}; {remedy}") from error
@@ -138,11 +148,12 @@ def copy_parts(path: Path, open_target: Callable[[str], IO[bytes]] | None = None
             seen.add(entry.name)
             source = tar.extractfile(entry)
             assert source is not None  # noqa: S101 - it is a regular file
+            reading = _BackupPart(path, source)
             if open_target is None:
-                found = hashed(source, None)
+                found = hashed(reading, None)
             else:
                 with open_target(entry.name) as target:
-                    found = hashed(source, target)
+                    found = hashed(reading, target)
             if found != part:
                 raise BackupError(f"{path}: {entry.name} is damaged; use another backup")
     missing = manifest.parts.keys() - seen
@@ -151,7 +162,27 @@ def copy_parts(path: Path, open_target: Callable[[str], IO[bytes]] | None = None
     return manifest
 
 
-def hashed(source: IO[bytes], target: IO[bytes] | None) -> Part:
+class _BackupPart:
+    """A part as it is read; errors of reading name the backup, unlike those of writing."""
+
+    def __init__(self, path: Path, source: IO[bytes]) -> None:
+        self._path = path
+        self._source = source
+
+    def read(self, size_bytes: int, /) -> bytes:
+        """See Readable. Raises BackupError."""
+        with reading_backup(self._path):
+            return self._source.read(size_bytes)
+
+
+class Readable(Protocol):
+    """What can be read in pieces."""
+
+    def read(self, size_bytes: int, /) -> bytes:
+        """Up to so many bytes; none at the end."""
+
+
+def hashed(source: Readable, target: IO[bytes] | None) -> Part:
     """Read a file to its end and copy it to `target`, if given; returns its size and hash."""
     digest = hashlib.sha256()
     size_bytes = 0

@@ -38,7 +38,7 @@ UNWATCHED = {
     "server/process/reload.py": "one reload; an error is logged, and the next SIGHUP tries again",
     "cluster/link.py": "two waits for events, cancelled when one of them is over",
     "cluster/bus.py": "one answer to a call; an error is logged, and the caller told",
-    "cluster/started_worker.py": "two for a worker process; an error is logged, and it is replaced",
+    "cluster/started_worker.py": "one process, and ends with it; an error is logged",
     "cluster/supervisor.py": "in a group, or awaited; an error ends the process",
     "emulator/pictures/picture_cache.py": "one picture; whoever waits for it hears of an error",
     "emulator/web/webhook_sender.py": "one prediction's webhooks; an error is logged",

@@ -1,7 +1,7 @@
 """An append-only file of JSON lines that is rewritten from time to time; it knows no predictions.
 
-Appended lines survive the process, SIGKILL included. They are not forced to the disk: a power cut
-may lose the last seconds. A caller never gets an error: problems with the file are logged.
+Lines that were flushed are on the disk and survive a power cut. A damaged line loses no other line,
+even if it is the header. A caller never gets an error: problems with the file are logged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -22,7 +22,7 @@ from typing import TypeAlias
 import structlog
 
 from phoenix_compat.emulator.json_type import JSON, JsonObject
-from phoenix_compat.private_files import FILE_MODE, make_private_folder
+from phoenix_compat.private_files import FILE_MODE, fsync_path, make_private_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -50,11 +50,14 @@ class JsonLinesLog:
 
     Args:
         header: the first line. A file that begins with another one is renamed to `<name>.odd`.
+        kinds: each entry has one of these keys. By them the lines of a file are recognized whose
+            header cannot be read; they are kept.
     """
 
-    def __init__(self, path: Path, header: JsonObject) -> None:
+    def __init__(self, path: Path, header: JsonObject, kinds: Collection[str] = ()) -> None:
         self._path = path
         self._header = header
+        self._kinds = frozenset(kinds)
         # One thread keeps the lines in order. Its queue is bounded by callers that await `flush`.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="json_log")
         self._last: Future[None] | None = None
@@ -62,6 +65,7 @@ class JsonLinesLog:
         self._size_bytes = 0
         self._rewritten_bytes = 0
         self._is_failing = False
+        self._is_synced = True
 
     @property
     def needs_rewrite(self) -> bool:
@@ -81,10 +85,11 @@ class JsonLinesLog:
         self._last = self._writer.submit(self._attempt, lambda: self._replace(newest_first))
 
     async def flush(self) -> None:
-        """Return when everything appended so far has been written, or has failed."""
+        """Return when everything appended so far is on the disk, or has failed."""
         if self._last is not None:
+            syncing = self._writer.submit(self._attempt, self._sync)
             # Shielded: a client that disconnects must not cancel the write.
-            await asyncio.shield(asyncio.wrap_future(self._last))
+            await asyncio.shield(asyncio.wrap_future(syncing))
 
     async def close(self) -> None:
         """Write what is queued, and close the file."""
@@ -133,6 +138,7 @@ class JsonLinesLog:
 
     def _set_aside(self, problem: str) -> None:
         aside = self._path.with_name(self._path.name + ".odd")
+        kept = self._lines_without_header()
         self._close_file()
         self._path.replace(aside)
         log.warning(
@@ -140,8 +146,23 @@ class JsonLinesLog:
             file=str(self._path),
             reason=problem,
             moved_to=str(aside),
+            kept_lines=len(kept),
         )
         self._file = _open_locked(self._path)
+        if kept:
+            _write(self._file, b"\n".join([self._header_line().rstrip(), *kept, b""]))
+
+    def _lines_without_header(self) -> list[bytes]:
+        """The entries of a file of ours whose header cannot be read."""
+        if self._path.stat().st_size > _MAX_FILE_BYTES:
+            return []
+        head, *lines = self._path.read_bytes().split(b"\n")
+        if _parsed(head) is not None:  # a file of another program or version
+            return []
+        return [line for line in lines if self._is_entry(_parsed(line))]
+
+    def _is_entry(self, value: JSON) -> bool:
+        return isinstance(value, dict) and not self._kinds.isdisjoint(value)
 
     def _read(self) -> list[JSON]:
         whole, end, _ = self._path.read_bytes().rpartition(b"\n")
@@ -160,6 +181,13 @@ class JsonLinesLog:
             os.ftruncate(self._file, self._size_bytes)
             raise
         self._size_bytes += len(text)
+        self._is_synced = False
+
+    def _sync(self) -> None:
+        """Force the file to the disk, once for all that was appended since the last time."""
+        if not self._is_synced:
+            os.fsync(self._file)
+            self._is_synced = True
 
     def _replace(self, newest_first: Sequence[Entry]) -> None:
         fresh = self._path.with_name(self._path.name + ".new")
@@ -168,6 +196,7 @@ class JsonLinesLog:
         file = _open_locked(fresh)
         try:
             _write(file, text)
+            os.fsync(file)
             fresh.replace(self._path)
         except OSError:
             os.close(file)
@@ -176,6 +205,8 @@ class JsonLinesLog:
         self._close_file()
         self._file = file
         self._size_bytes = self._rewritten_bytes = len(text)
+        self._is_synced = True
+        fsync_path(self._path.parent)
 
     def _header_line(self) -> bytes:
         return _line(lambda: self._header)

@@ -23,6 +23,8 @@ log = structlog.stdlib.get_logger(__name__)
 
 # The first line of every state file, also of those that older versions wrote.
 _HEADER: JsonObject = {"journal": "phoenix-compat emulator", "version": 1}
+# Every entry has one of these keys.
+_KINDS = ("port", "created", "canceled", "reported", "forgotten")
 
 
 class Persistence:
@@ -47,7 +49,7 @@ class Persistence:
         """Open the file and return what it holds. Events before this call are not saved."""
         if self._path is None:
             return RestoredState(None, {})
-        self._json_log = JsonLinesLog(self._path, _HEADER)
+        self._json_log = JsonLinesLog(self._path, _HEADER, _KINDS)
         restored = replay(await self._json_log.open())
         if restored.skipped:
             log.warning("emulator.lines_skipped", file=str(self._path), lines=restored.skipped)

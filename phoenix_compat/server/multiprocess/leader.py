@@ -27,6 +27,8 @@ FIND_TIMEOUT_S: Final = 10.0
 """How long a request waits for the next leader; a takeover takes a fraction of a second."""
 
 _RETRY_S: Final = 0.25
+_ATTEMPTS_BEFORE_WARNING: Final = 12
+"""The next leader of this server is known long before: then another server has the database."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -109,11 +111,15 @@ class Leader(NodeListener):
             self._found.set()
 
     async def _try(self) -> None:
+        attempts = 0
         while True:
             self._retry_now.clear()
             try:
                 await self._begin()
-            except StoreInUseError:
+            except StoreInUseError as error:
+                attempts = attempts + 1 if self._bus.holder(ROLE) is None else 0
+                if attempts == _ATTEMPTS_BEFORE_WARNING:
+                    log.warning("leader.waiting", reason=str(error))
                 # asyncio.wait_for of Python 3.11 ignores a cancel that comes with the event.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_RETRY_S):

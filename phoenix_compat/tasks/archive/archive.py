@@ -191,11 +191,7 @@ class Archive:
         Raises:
             ArchiveFolderError: a file cannot be deleted.
         """
-
-        def discard() -> int:
-            return sum(self._content_store.discard(sha256) for sha256 in hashes)
-
-        freed = await asyncio.to_thread(discard)
+        freed = await asyncio.to_thread(self._content_store.discard, hashes)
         self.counts.pruned = self._content_store.pruned
         return freed
 

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -171,16 +171,26 @@ class ContentStore:
         with self._lock, disk_errors(self._folder):
             return self._prune(older_than_s, keep_bytes)
 
-    def discard(self, sha256: str) -> int:
-        """Delete a file with its thumbnail; returns the freed bytes.
+    def discard(self, hashes: Iterable[str]) -> int:
+        """Delete files with their thumbnails; returns the freed bytes.
 
-        A file within the grace period is left alone, since another task may just have kept it.
+        A file within the grace period is left alone, since another task may just have kept it. The
+        names are gone from the disk when this returns: the tasks that had them are deleted next.
         """
-        with self._lock, disk_errors(self._folder):
-            entries = [entry for entry in self._entries_of(sha256) if not self._is_young(entry)]
-            for entry in entries:
-                self._delete(entry)
-            return sum(entry.size_bytes for entry in entries)
+        freed_bytes = 0
+        folders: set[Path] = set()
+        for sha256 in hashes:
+            with self._lock, disk_errors(self._folder):
+                for entry in tuple(self._entries_of(sha256)):
+                    if not self._is_young(entry):
+                        self._delete(entry)
+                        freed_bytes += entry.size_bytes
+                        folders |= {entry.path.parent, entry.thumbnail.parent}
+        with disk_errors(self._folder):
+            for folder in folders:
+                if folder.exists():  # a file without thumbnail may be alone
+                    fsync_path(folder)
+        return freed_bytes
 
     @property
     def _incoming_folder(self) -> Path:

@@ -24,7 +24,8 @@ from phoenix_compat.tasks.model.prediction import PredictionSnapshot
 from phoenix_compat.tasks.provider.replicate import parse_prediction
 
 TOLERANCE_S = 300.0
-"""The most that a webhook's timestamp may differ from this machine's clock."""
+"""The most that a webhook's timestamp may differ from this machine's clock, as it is now or as it
+would be if it had not been set since the start."""
 MAX_REMEMBERED_IDS = 4_096
 SECRET_REFRESH_S = 60.0
 """After a wrong signature the secret is fetched again, at most this often."""
@@ -96,6 +97,7 @@ class WebhookVerifier:
         """
         self._fetch_secret = fetch_secret
         self._clock = clock or SystemClock()
+        self._started_at_s = self._clock.now().timestamp() - self._clock.monotonic()
         self._secret: str | None = None
         self._fetched_at_s = 0.0
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -136,7 +138,12 @@ class WebhookVerifier:
     def _check_age(self, timestamp: str) -> None:
         if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
             raise WebhookMalformedError("the webhook's timestamp is not a number of seconds")
-        if abs(self._clock.now().timestamp() - int(timestamp)) > TOLERANCE_S:
+        # The wall clock may have been wrong at the start, or be set to a wrong time later.
+        times_s = (
+            self._clock.now().timestamp(),
+            self._started_at_s + self._clock.monotonic(),
+        )
+        if min(abs(now_s - int(timestamp)) for now_s in times_s) > TOLERANCE_S:
             raise WebhookStaleError(
                 "the webhook's timestamp differs too much from the current time"
             )

@@ -21,7 +21,7 @@ from typing import Final
 
 import structlog
 
-from phoenix_compat.tasks.model.errors import StoreInUseError, StoreVersionError
+from phoenix_compat.tasks.model.errors import StoreInUseError, StoreOpenError, StoreVersionError
 from phoenix_compat.tasks.store.columns import read_name
 from phoenix_compat.tasks.store.sqlite.database_copy import open_read_only
 from phoenix_compat.tasks.store.sqlite.database_file import (
@@ -145,6 +145,7 @@ def import_lines(
     Raises:
         TransferError: a line is invalid; nothing was imported.
         StoreInUseError: a server is using the database.
+        StoreOpenError: it cannot be written; nothing was imported.
     """
     try:
         lock = lock_file(database)
@@ -153,7 +154,7 @@ def import_lines(
     with lock:
         check_file(database, schema_sql, busy_timeout_s=5.0)
         connection = sqlite3.connect(database, isolation_level=None)
-        with contextlib.closing(connection):
+        with _written(database), contextlib.closing(connection):
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             connection.execute("BEGIN IMMEDIATE")
@@ -163,6 +164,16 @@ def import_lines(
                 raise TransferError("\n".join([*problems, "nothing was imported"]))
             connection.execute("COMMIT")
     return imported
+
+
+@contextlib.contextmanager
+def _written(database: Path) -> Iterator[None]:
+    """Say in words why a database cannot be written."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        reason = f"{error}; nothing was imported; free some space, or check its permissions"
+        raise StoreOpenError(database, reason) from error
 
 
 def _add_all(

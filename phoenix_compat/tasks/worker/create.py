@@ -53,6 +53,8 @@ class CreateSteps:
         if task.status is not TaskStatus.QUEUED:
             return task
         self._run.is_creating = True
+        if task.submitted_at is None:
+            self._run.submitted_at_s = self._context.clock.monotonic()
         return await self._recorder.move(
             task,
             TaskStatus.SUBMITTING,

@@ -71,15 +71,21 @@ class ReconcileSteps:
         task = await self._recorder.current(task.id)
         if task.is_cancel_requested:
             return await self._recorder.fail(task, failure("canceled"))
-        submitted_at = task.submitted_at or task.updated_at
-        age_s = (self._context.clock.now() - submitted_at).total_seconds()
         creates_lost = task.attempts - task.retries
-        if creates_lost <= self._options.max_resubmits and age_s < self._options.retention_s:
+        is_recent = self._age_s(task) < self._options.retention_s
+        if creates_lost <= self._options.max_resubmits and is_recent:
             log.warning("create.repeated", task_id=task.id, attempts=task.attempts)
             return await self._recorder.move(task, TaskStatus.QUEUED)
         was_answered = self._run.lost_status is not None
         code = "provider_unavailable" if was_answered else "unknown_outcome"
         return await self._recorder.fail(task, failure(code))
+
+    def _age_s(self, task: Task) -> float:
+        """The age of the first create; by the wall clock, which may jump, only if it must be."""
+        if self._run.submitted_at_s is not None:
+            return self._context.clock.monotonic() - self._run.submitted_at_s
+        submitted_at = task.submitted_at or task.updated_at
+        return (self._context.clock.now() - submitted_at).total_seconds()
 
     def _since(self, task: Task) -> datetime:
         margin = timedelta(seconds=self._options.find_margin_s)

@@ -17,6 +17,8 @@ class TaskRun:
         ticket: the create limiter's ticket, returned when the create is over; None if it has none.
         is_creating: a create may be on its way; stopping now could lose a paid prediction.
         is_stopping: the worker is stopping; once no create is on its way, no further step begins.
+        submitted_at_s: when this run sent its first create, on the monotonic clock; None if an
+            earlier run has sent it.
         lost_status: the HTTP status of the answer to a create whose outcome is unknown; None if
             there was no answer.
         has_webhooks: webhooks report on the prediction, so polls can be rare.
@@ -29,6 +31,7 @@ class TaskRun:
     ticket: int | None = None
     is_creating: bool = False
     is_stopping: bool = False
+    submitted_at_s: float | None = None
     lost_status: int | None = None
     has_webhooks: bool = False
     reports: dict[str, PredictionSnapshot] = field(default_factory=dict)

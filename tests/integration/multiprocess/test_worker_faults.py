@@ -7,6 +7,10 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
+from phoenix_compat.tasks.model.errors import StoreInUseError
+from phoenix_compat.tasks.store.sqlite.database_file import locked_folder
 from tests.integration.multiprocess.multiprocess_harness import gone, multiprocess_server
 from tests.integration.multiprocess.test_workers_tasks import SERVE, tasks
 from tests.integration.task_server import SPEED
@@ -33,6 +37,20 @@ async def test_a_leader_that_hangs_is_replaced(tmp_path: Path) -> None:
         assert took_s < patient(10.0)
         status, _ = await processes.request(1 - leader, "GET", "/api/tasks")
         assert status == 200
+
+
+def test_two_supervisors_do_not_share_a_data_directory(tmp_path: Path) -> None:
+    """E6: of two that start at the same moment, one is told that the other has the data."""
+    database = tmp_path / "tasks.sqlite3"
+    with (
+        locked_folder(database),
+        pytest.raises(StoreInUseError, match="another process is using it"),
+        locked_folder(database),
+    ):
+        pass
+
+    with locked_folder(database):
+        pass
 
 
 async def test_an_edited_configuration_changes_nothing_without_a_reload(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,22 @@ async def test_throttling_does_not_age_a_create(path: Path, clock: FakeClock) ->
         task = await harness.run()
 
         assert (task.status, task.attempts) == (TaskStatus.COMPLETED, 2)
+
+
+class SetClock(FakeClock):
+    """A clock whose wall time is set two hours ahead after the first wait."""
+
+    def now(self) -> datetime:
+        """See Clock."""
+        return super().now() + timedelta(hours=2 if self.elapsed_s > 0.0 else 0)
+
+
+async def test_a_clock_that_is_set_does_not_make_a_create_old(path: Path) -> None:
+    """D6: the age of a lost create that this process sent comes from the monotonic clock, so it is
+    repeated although the wall clock says that it is too old."""
+    provider = FakeProvider(submit=[UNCERTAIN, ref()], find=[[]], fetch=[succeeded()])
+    async with open_worker_harness(path, provider, SetClock()) as harness:
+        task = await harness.run()
+
+        assert task.status is TaskStatus.COMPLETED
+        assert provider.count("submit") == 2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from phoenix_compat.cluster.bus import Bus, CallError
-from phoenix_compat.cluster.frames import Cast, pack
+from phoenix_compat.cluster.frames import Cast, Hello, pack
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from tests.patience import patient
 from tests.unit.cluster.harness import KIND, RecordingListener, folder, nodes
@@ -246,3 +247,29 @@ async def test_a_node_that_dies_is_not_waited_for(folder: Path) -> None:
 
             assert await waiting
             assert bus.counts.late == 0
+
+
+async def test_a_call_to_a_node_that_goes_before_it_is_reached_fails_at_once(folder: Path) -> None:
+    """E8: the end of a node whose stream is not up yet ends the call, and nothing is logged."""
+    unretrieved: list[dict[str, object]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: unretrieved.append(context))
+    async with Bus(folder, 0, 2, call_timeout_s=patient(60.0)) as bus:
+        listener = RecordingListener(bus)
+        _, writer = await asyncio.open_unix_connection(str(folder / "0.bus"))
+        writer.write(pack(Hello(1, 1, 0, ())))
+        assert await listener.next() == ("up", 1)
+        call = asyncio.create_task(bus.call(1, "ask", on_reply=bytes))
+        impatient = asyncio.create_task(bus.call(1, "ask", on_reply=bytes))
+        await asyncio.sleep(0)
+
+        writer.close()
+        assert await listener.next() == ("down", 1)
+        impatient.cancel()
+
+        with pytest.raises(CallError, match="has ended"):
+            await call
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+    await asyncio.to_thread(gc.collect)
+    assert unretrieved == []

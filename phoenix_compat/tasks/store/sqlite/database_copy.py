@@ -8,6 +8,8 @@ commits do not make it start again. Blocking.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +23,14 @@ from phoenix_compat.tasks.store.sqlite.queries import FILES_OF_TASKS, of_file
 _STORED_FILES = f"""
 SELECT DISTINCT {of_file("path")}, {of_file("thumbnail_path")} FROM tasks, {FILES_OF_TASKS}
 """  # noqa: S608 - our own text
+
+
+_ERRORS_OF_WRITING = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_IOERR_FSYNC: errno.EIO,
+    sqlite3.SQLITE_IOERR_WRITE: errno.EIO,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +62,7 @@ def open_read_only(path: Path, busy_timeout_s: float = 10.0) -> Iterator[sqlite3
             path, "the file does not exist; set the data directory with --data-dir"
         )
     # as_uri() escapes "?" and "#", which would end the path.
-    uri = f"{path.absolute().as_uri()}?mode=ro"
+    uri = f"{path.absolute().as_uri()}?{_access(path)}"
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_timeout_s)
         with contextlib.closing(connection):
@@ -67,19 +77,37 @@ def open_read_only(path: Path, busy_timeout_s: float = 10.0) -> Iterator[sqlite3
         raise StoreCorruptError(path, f"{error}; restore it from a backup") from error
 
 
+def _access(path: Path) -> str:
+    """The parameter for reading a file that others may be writing.
+
+    To read a WAL, SQLite makes a file for shared memory beside it. Where that is not allowed nobody
+    can be writing, so a database without a WAL is read as it is.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    has_wal = wal.exists() and wal.stat().st_size > 0
+    return "mode=ro" if has_wal or os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
+
+
 def copy_database(source: Path, target: Path) -> None:
     """Copy the database, as of one moment, into a new file that needs no WAL file.
 
     Raises:
-        StoreOpenError, StoreCorruptError: the source cannot be read or the target not written.
+        StoreOpenError, StoreCorruptError: the source cannot be read.
+        OSError: the target cannot be written.
     """
     target.touch(mode=FILE_MODE, exist_ok=False)
     with (
         open_read_only(source) as reading,
         contextlib.closing(sqlite3.connect(target, isolation_level=None)) as writing,
     ):
-        reading.backup(writing, pages=-1)
-        writing.execute("PRAGMA journal_mode = DELETE").fetchall()
+        try:
+            reading.backup(writing, pages=-1)
+            writing.execute("PRAGMA journal_mode = DELETE").fetchall()
+        except sqlite3.OperationalError as error:
+            number = _ERRORS_OF_WRITING.get(error.sqlite_errorcode)
+            if number is None:
+                raise
+            raise OSError(number, os.strerror(number), str(target)) from error
 
 
 def inspect_database(path: Path, newest: int) -> DatabaseContents:

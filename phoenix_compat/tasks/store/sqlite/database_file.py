@@ -7,14 +7,15 @@ of an older version is copied and then migrated (see `migrations`).
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Final, TypeAlias
 
-from phoenix_compat.private_files import FILE_MODE, make_private_folder, open_private
+from phoenix_compat.private_files import FILE_MODE, fsync_path, make_private_folder, open_private
 from phoenix_compat.tasks.model.errors import (
     StoreCorruptError,
     StoreError,
@@ -61,8 +62,9 @@ def lock_file(path: Path, *, create: bool = True) -> IO[bytes]:
     """
     try:
         make_private_folder(path.parent)
-        if create:
+        if create and not path.exists():
             path.touch(mode=FILE_MODE)  # the WAL gets the same mode
+            fsync_path(path.parent)
         lock = open_private(path.with_name(path.name + ".lock"), "ab")
     except OSError as error:
         raise StoreOpenError(
@@ -72,8 +74,34 @@ def lock_file(path: Path, *, create: bool = True) -> IO[bytes]:
         _lock(lock)
     except OSError as error:
         lock.close()
-        raise StoreInUseError(path, "another process is using it; stop that one first") from error
+        raise StoreInUseError(path, _IN_USE) from error
     return lock
+
+
+@contextlib.contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Hold the folder of a database against the supervisors of other servers, within the block.
+
+    The lock of the file itself belongs to one of the worker processes.
+
+    Raises:
+        StoreInUseError: another supervisor has it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise StoreInUseError(path, _IN_USE) from error
+    except OSError:
+        pass  # this file system cannot lock folders; see Leader
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _lock(lock: IO[bytes]) -> None:
@@ -102,7 +130,9 @@ def check_file(path: Path, schema_sql: str, busy_timeout_s: float) -> None:
             elif found != wanted:
                 raise StoreVersionError(path, version_advice(found, wanted))
     except sqlite3.OperationalError as error:
-        raise StoreOpenError(path, f"{error}; check that no other program is using it") from error
+        is_busy = error.sqlite_errorcode in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+        remedy = _BUSY_ADVICE if is_busy else _DISK_ADVICE
+        raise StoreOpenError(path, f"{error}; {remedy}") from error
     except sqlite3.DatabaseError as error:
         raise StoreCorruptError(path, f"{error}; {_CORRUPT_ADVICE}") from error
 
@@ -118,6 +148,9 @@ def store_error(error: Exception) -> StoreError:
     return StoreUnavailableError(f"the database cannot be used at the moment: {error}")
 
 
+_IN_USE = "another process is using it; stop that one first"
+_BUSY_ADVICE = "check that no other program is using it"
+_DISK_ADVICE = "check that the disk is not full and that this user may write to it"
 _CORRUPT_ADVICE = "restore it from a backup, or move it away to start with an empty database"
 
 

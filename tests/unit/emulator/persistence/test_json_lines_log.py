@@ -243,3 +243,39 @@ async def test_infinity_and_lone_surrogates_come_back(tmp_path: Path) -> None:
 
     assert await entries_in(path) == [unusual]
     assert json.dumps(unusual).encode() in path.read_bytes()
+
+
+@pytest.mark.parametrize("head", [b"\0" * 30, b'{"json_lo', b""])
+async def test_the_lines_after_a_damaged_header_are_kept(tmp_path: Path, head: bytes) -> None:
+    """F6: the readable entries of a file of ours are kept, and the damaged file is set aside."""
+    path = tmp_path / "j"
+    content = head + b'\n{"number": 1}\n\0\0\0\n{"number": 2}\n{"num'
+    path.write_bytes(content)
+
+    json_log = JsonLinesLog(path, HEADER, ("number",))
+    entries = await json_log.open()
+    json_log.append(entry(3))
+    await json_log.close()
+
+    assert entries == [{"number": 1}, {"number": 2}]
+    assert await entries_in(path) == [{"number": 1}, {"number": 2}, {"number": 3}]
+    assert path.with_name("j.odd").read_bytes() == content
+
+
+async def test_flushed_entries_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F6: `flush` syncs the file, once for all entries; a flush of nothing new syncs nothing."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    json_log = JsonLinesLog(tmp_path / "j", HEADER)
+    await json_log.open()
+    synced.clear()
+
+    json_log.append(entry(1))
+    json_log.append(entry(2))
+    await json_log.flush()
+    await json_log.flush()
+
+    assert len(synced) == 1
+    await json_log.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from phoenix_compat.tasks.archive import content_store as content_store_module
 from phoenix_compat.tasks.archive.content_store import ContentStore, ContentStoreLimits
 from phoenix_compat.tasks.archive.errors import (
     ArchiveError,
@@ -183,3 +184,26 @@ def test_the_document_leaves_out_absent_values() -> None:
     }
     assert stored_file(stored.document()) == stored
     assert (stored.name, stored.thumbnail_name) == (f"{'ab' * 32}.png", None)
+
+
+def test_a_discarded_file_is_gone_from_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F5: the folders of what was deleted are synced before `discard` returns, each one once."""
+    store = make_content_store(tmp_path)
+    incoming = store.incoming()
+    incoming.write(b"picture")
+    stored = store.commit(incoming, PNG)
+    store.add_thumbnail(stored.sha256, b"small")
+    synced: list[Path] = []
+
+    def record(path: Path) -> None:
+        assert not stored.path.exists()
+        synced.append(path)
+
+    monkeypatch.setattr(content_store_module, "fsync_path", record)
+    freed = store.discard([stored.sha256])
+
+    assert freed == len(b"picture") + len(b"small")
+    below = stored.path.parent.relative_to(tmp_path)
+    assert sorted(synced) == sorted([tmp_path / below, tmp_path / "thumbnails" / below])

@@ -7,6 +7,7 @@ import base64
 import hmac
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -309,3 +310,21 @@ def test_a_late_webhook_does_not_hide_the_end() -> None:
 
     assert run.reports["p-1"].state is PredictionState.SUCCEEDED
     assert run.wake.is_set()
+
+
+@pytest.mark.parametrize("jump_s", [-3_600, 3_600])
+async def test_a_clock_that_is_set_refuses_no_webhook(
+    fake_secret: FakeSecret, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, jump_s: int
+) -> None:
+    """D6: after the wall clock was set, webhooks of the true time and of the new one are taken; an
+    old one is still refused."""
+    verifier = WebhookVerifier(fake_secret, clock)
+    clock.elapsed_s = 1_000.0
+    wall = clock.now() + timedelta(seconds=jump_s)
+    monkeypatch.setattr(clock, "now", lambda: wall)
+
+    for number, at in enumerate((NOW + 1_000, NOW + 1_000 + jump_s)):
+        headers = signed(message_id=f"m-{number}", at=at)
+        assert await verifier.verify(headers, BODY) is not None
+    with pytest.raises(WebhookStaleError):
+        await verifier.verify(signed(message_id="m-9", at=NOW), BODY)
