@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tests.docs.pages import ROOT, blocks
 from tests.interop.job_server import job_server
-from tests.interop.long.npm_packages import require_chromium, require_package
+from tests.interop.long.needed import require_chromium, require_package
 from tests.interop.test_phoenix_js import HERE as NEWEST
 from tests.interop.test_phoenix_js import Run, node, run
 from tests.serving import serving

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.long.npm_packages import HERE, require_package
+from tests.interop.long.needed import HERE, require_package
 from tests.interop.test_phoenix_js import Run, node, run
 from tests.interop.whole_job import TRANSPORTS, check_whole_job
 

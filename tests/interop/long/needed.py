@@ -15,18 +15,19 @@ HERE = Path(__file__).parent
 def require_package(name: str) -> None:
     """Skip the test if an npm package is not installed here; in CI that is a failure."""
     if not (HERE / "node_modules" / name).is_dir():
-        _is_missing(f"npm {name} is missing: run `npm ci` in tests/interop/long")
+        is_missing(f"npm {name} is missing: run `npm ci` in tests/interop/long")
 
 
 def require_chromium() -> str:
     """The command of Chromium; skips the test without it."""
     command = shutil.which("chromium") or shutil.which("chromium-browser")
     if command is None:
-        _is_missing("Chromium is missing: apt-get install chromium")
+        is_missing("Chromium is missing: apt-get install chromium")
     return str(command)
 
 
-def _is_missing(reason: str) -> None:
+def is_missing(reason: str) -> None:
+    """Skip the test; in CI it fails."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
