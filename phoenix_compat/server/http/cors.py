@@ -18,12 +18,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.protocol.origin import CheckOrigin, is_origin_allowed, parse_origin
 from phoenix_compat.server.http.problem import ProblemError
+from phoenix_compat.server.http.refused_pages import RefusedPages
 
 CORS_PREFIXES: Final = ("/api/", "/files/")
 MAX_AGE_S: Final = 3_600
@@ -39,8 +39,6 @@ _DEFAULT_METHODS: Final = ("GET", "HEAD", "POST")
 _MAX_ASKED_HEADERS: Final = 32
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 
-log = structlog.stdlib.get_logger(__name__)
-
 
 class CrossOrigin:
     """Answers preflights, and makes responses readable; see the module docstring.
@@ -52,6 +50,7 @@ class CrossOrigin:
     def __init__(self, check_origin: CheckOrigin) -> None:
         self._check_origin = check_origin
         self._exposed = ", ".join(EXPOSED_HEADERS)
+        self._refused = RefusedPages()
 
     def answering_preflights(self) -> Middleware:
         """Build the middleware. Preflights have no credentials, so it is outside authentication."""
@@ -61,12 +60,12 @@ class CrossOrigin:
             if not _is_preflight(request):
                 return await handler(request)
             if self._allowed_origin(request) is None:
-                origin = ascii(request.headers[hdrs.ORIGIN])[:200]
+                origin = request.headers[hdrs.ORIGIN]
                 detail = (
-                    f"Pages of {origin} may not use this server. To allow it, name the origin in "
-                    'the setting `check_origin`, as in ["//example.com"].'
+                    f"Pages of {ascii(origin)[:200]} may not use this server. To allow it, name "
+                    'the origin in the setting `check_origin`, as in ["//example.com"].'
                 )
-                log.debug("browser.refused", status=403, reason=detail)
+                self._refused.log(origin, 403, detail)
                 return ProblemError(403, "origin-not-allowed", detail).response()
             return web.Response(status=204, headers=_preflight_headers(request))
 

@@ -18,13 +18,13 @@ import socket
 from typing import Final
 from urllib.parse import urlsplit
 
-import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.protocol.origin import SAME_HOST, CheckOrigin
 from phoenix_compat.protocol.page_guard import PageGuard, Refusal, machine_names
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError
+from phoenix_compat.server.http.refused_pages import RefusedPages
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.transports.aiohttp.peers import is_from_peer
 
@@ -36,8 +36,6 @@ _HOSTS_REMEDY: Final = (
 )
 _ORIGINS_REMEDY: Final = 'name the origin in the setting `check_origin`, as in ["//example.com"]'
 
-log = structlog.stdlib.get_logger(__name__)
-
 
 def guarding(settings: Settings) -> Middleware:
     """Build the middleware; it must be the outermost one."""
@@ -48,12 +46,16 @@ def guarding(settings: Settings) -> Middleware:
         origins_remedy=_ORIGINS_REMEDY,
     )
 
+    refused = RefusedPages()
+
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         refusal = _refusal(guard, request)
         if refusal is None:
             return await handler(request)
-        log.debug("browser.refused", status=refusal.status, reason=refusal.detail)
+        # Not for a refused host (421): its name alone says nothing about a page.
+        origin = request.headers.get(hdrs.ORIGIN) if refusal.status == 403 else None
+        refused.log(origin, refusal.status, refusal.detail)
         return ProblemError(*refusal).response()
 
     return check

@@ -8,9 +8,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.conformance.suite.wire_client import HttpResponse
+from phoenix_compat.server.http.refused_pages import MAX_ORIGINS
 from tests.integration.hardening.test_host_and_origin import JSON_TYPE, MONK, SOCKET, upgrade
 from tests.integration.operations.commands import server
 from tests.integration.task_server import product, settings_for
@@ -119,6 +121,23 @@ async def test_other_pages_get_nothing(url: str, origin: str) -> None:
         assert cors(answer) == {}
         assert "origin" in names(answer.header("vary") or "")
     assert "`check_origin`" in json.loads(asked.body)["detail"]
+
+
+async def test_a_refused_page_is_in_the_log_once(url: str) -> None:
+    """A4: the first refusal of an origin is a warning with the origin and the setting."""
+    with capture_logs() as lines:
+        for origin in ("http://evil.example", "http://evil.example", "http://other.example"):
+            await preflight(url, "/api/tasks", origin, "POST", "content-type")
+        for number in range(MAX_ORIGINS):
+            await preflight(url, "/api/tasks", f"http://{number}.example", "POST", "content-type")
+
+    warnings = [line for line in lines if line["log_level"] == "warning"]
+    assert [line["origin"] for line in warnings[:2]] == [
+        "'http://evil.example'",
+        "'http://other.example'",
+    ]
+    assert len(warnings) == MAX_ORIGINS
+    assert all("`check_origin`" in line["reason"] for line in warnings)
 
 
 async def test_no_setting_allows_every_page(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
+from tests.interop.long.needed import HERE, require_package
 from tests.interop.test_phoenix_js import Run, node, run
 from tests.interop.whole_job import TRANSPORTS, check_whole_job
 
@@ -14,18 +14,7 @@ __all__ = ["node", "run"]  # fixtures
 
 pytestmark = [pytest.mark.long, pytest.mark.node, pytest.mark.timeout(240)]
 
-HERE = Path(__file__).parent
 PACKAGES = ("phoenix-1.3", "phoenix-1.5", "phoenix-1.6", "phoenix-1.7", "phoenix-1.8")
-
-
-def require_package(name: str) -> None:
-    """Skip the test if an npm package is not installed here; in CI that is a failure."""
-    if (HERE / "node_modules" / name).is_dir():
-        return
-    reason = f"npm {name} is missing: run `npm ci` in tests/interop/long"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -6,7 +6,8 @@ import base64
 import json
 import time
 from dataclasses import replace
-from typing import Any
+from datetime import datetime, tzinfo
+from typing import Any, Self
 
 import jwt
 import pytest
@@ -40,6 +41,21 @@ PUBLIC = JwtVerifier(PUBLIC_RULES, KEYS)
 ALL = JwtVerifier(replace(HMAC_RULES, algorithms=("HS256", "RS256", "ES256")), KEYS)
 HEADER = '{"alg":"HS256","typ":"JWT"}'
 NOW_S = int(time.time())
+
+
+class StandingTime(datetime):
+    """The library's clock: still at NOW_S, because the tests may run long after this was read."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        """See datetime."""
+        return cls.fromtimestamp(NOW_S, tz)
+
+
+@pytest.fixture(autouse=True)
+def standing_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D10: no token of these tests expires because the machine is busy."""
+    monkeypatch.setattr("jwt.api_jwt.datetime", StandingTime)
 
 
 async def refusal(verifier: JwtVerifier, credential: str) -> str:
