@@ -76,8 +76,7 @@ class Engine:
         Raises:
             StoreOpenError: it cannot be opened; the text says why.
         """
-        schema = await asyncio.to_thread(schema_sql)
-        await self.store.reopen(self.settings.database_path, schema)
+        await _open_database(self.store, self.settings)
 
     async def start(self, worker: Worker, stack: AsyncExitStack) -> None:
         """Start what runs in one process only: the one that has the database."""
@@ -92,8 +91,16 @@ class Engine:
 async def open_engine(
     settings: Settings, stack: AsyncExitStack, worker_process: WorkerProcess | None
 ) -> Engine:
-    """Open the parts of the engine; the stack closes them."""
+    """Open the parts of the engine; the stack closes them.
+
+    The only process opens the database here, before anything else writes to the data directory.
+
+    Raises:
+        StoreOpenError: the database cannot be opened; the text says why.
+    """
     store = await stack.enter_async_context(TaskStore(None, SystemClock()))
+    if worker_process is None:
+        await _open_database(store, settings)
     provider, file_hosts = await _open_provider(settings, stack, worker_process)
     archive = _archive(settings, file_hosts)
     types = dict(await asyncio.to_thread(task_types_of, settings))
@@ -106,6 +113,11 @@ async def open_engine(
         task_types=types,
         budget=_budget(store, types, settings),
     )
+
+
+async def _open_database(store: TaskStore, settings: Settings) -> None:
+    schema = await asyncio.to_thread(schema_sql)
+    await store.reopen(settings.database_path, schema)
 
 
 async def _open_provider(

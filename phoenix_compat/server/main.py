@@ -96,8 +96,6 @@ async def open_app(
             else await stack.enter_async_context(Cluster(worker_process))
         )
         engine = await open_engine(settings, stack, worker_process)
-        if cluster is None:
-            await engine.open_store()
         endpoint = _endpoint(settings, worker_process)
         keys = KeyStore(engine.store, partial(close_sockets, endpoint))
         feed = (
