@@ -32,11 +32,17 @@ TOKEN: Final = canary("token")
 
 WEBHOOK_SECRET: Final = "whsec_" + base64.b64encode(b"c4nary of the webhooks").decode()
 
+JWT_SECRET: Final = canary("jwtsecret") + "." * 32
+SECRET_KEY_BASE: Final = canary("secretkeybase") + "." * 32
+API_KEY: Final = "pck_" + "c4naryrealkeyz".ljust(43, "A")
+"""A key that the server knows."""
+
 HEADERS: Final[Mapping[str, str]] = {
     "Authorization": f"Bearer {canary('bearer')}",
     "Cookie": f"session={canary('cookie')}",
     "Idempotency-Key": canary("idempotencykey"),
     "X-API-Key": canary("apikeyheader"),
+    "X-Door": canary("customheader"),  # the setting token_headers
     "X-Owner": canary("owner"),
     "X-Phoenix-AuthToken": canary("authtoken"),
     "webhook-id": canary("webhookid"),
@@ -56,6 +62,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "sessionId": canary("sessionid"),
     "Password": canary("password"),
     "ssn": canary("ssn"),  # the setting filter_parameters
+    "door": canary("customparam"),  # the setting token_params
 }
 """Of every query."""
 

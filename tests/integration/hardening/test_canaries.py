@@ -194,6 +194,8 @@ async def test_a_server_tells_no_secret(
             "REPLICATE_BASE_URL": emulator.base_url,
             "PHOENIX_COMPAT_FILE_HOSTS": json.dumps([emulator.origin]),
             "PHOENIX_COMPAT_FILTER_PARAMETERS": '["ssn"]',
+            "PHOENIX_COMPAT_TOKEN_PARAMS": '["door"]',
+            "PHOENIX_COMPAT_TOKEN_HEADERS": '["X-Door"]',
             "PHOENIX_COMPAT_DATA_DIR": str(tmp_path / "data"),
             "PUBLIC_URL": "https://127.0.0.1:9",
         }
