@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp import web
 from blockbuster import blockbuster_ctx
 
@@ -47,6 +48,19 @@ def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Commands put their control tokens there, and not into the home directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loggers_are_not_cached() -> Iterator[None]:
+    """`capture_logs` does not see a logger that has kept the configuration of an earlier test."""
+    configure = structlog.configure
+
+    def configure_uncached(**options: Any) -> None:
+        configure(**{**options, "cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", configure_uncached)
         yield
 
 

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 from phoenix_compat.cluster.frames import BrokenStreamError, Frame, FrameReader
 from phoenix_compat.cluster.link import BusCounts
+from phoenix_compat.private_files import FILE_MODE
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ def bound_unix_socket(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(str(path))
+        path.chmod(FILE_MODE)  # the folder is private as well
     except OSError:
         listener.close()
         raise

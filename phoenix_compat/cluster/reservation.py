@@ -18,6 +18,7 @@ from typing import Final
 from phoenix_compat.accept import explain_bind_error
 from phoenix_compat.cluster.worker_process import WorkerProcess, usable_folder
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.private_files import open_private
 from phoenix_compat.redaction import live_secrets
 
 if sys.platform != "win32":
@@ -111,7 +112,7 @@ def _places(data_dir: Path | None) -> Sequence[Path]:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold a lock that tells `_sweep` of other servers that this folder is in use."""
-    with (folder / _LOCK).open("ab") as file:
+    with open_private(folder / _LOCK, "ab") as file:
         if sys.platform != "win32":
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         yield

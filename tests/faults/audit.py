@@ -21,11 +21,13 @@ class Row:
     """The columns of a task that the API does not show.
 
     Attributes:
+        prompt: as posted.
         attempts: how many creates may have been billed, as counted by the server.
         files: the sha256 of each file that was stored for the task.
     """
 
     status: str
+    prompt: str
     attempts: int
     prediction_id: str | None
     files: tuple[str, ...]
@@ -71,15 +73,16 @@ def rows(path: Path) -> dict[str, Row]:
     with _opened(path) as connection:
         columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(tasks)")}
         files_column = "files" if "files" in columns else "'[]'"
-        query = f"SELECT id, status, attempts, prediction_id, {files_column} FROM tasks"  # noqa: S608 - one of two constants
+        query = f"SELECT id, status, input, attempts, prediction_id, {files_column} FROM tasks"  # noqa: S608 - one of two constants
         return {
             task_id: Row(
                 status=status,
+                prompt=json.loads(posted)["prompt"],
                 attempts=attempts,
                 prediction_id=prediction_id,
                 files=tuple(file["sha256"] for file in json.loads(files)),
             )
-            for task_id, status, attempts, prediction_id, files in connection.execute(query)
+            for task_id, status, posted, attempts, prediction_id, files in connection.execute(query)
         }
 
 

@@ -283,8 +283,8 @@ def _check_billing(server_run: ServerRun, rows: Mapping[str, audit.Row], tally: 
     billed = server_run.billed()
     tally.predictions += billed.total()
     declared: Counter[str] = Counter()
-    for task_id, row in rows.items():
-        declared[server_run.prompts[task_id]] += row.attempts
+    for row in rows.values():
+        declared[row.prompt] += row.attempts
     tally.billed_twice += [
         f"{count} predictions for {prompt!r}, {declared[prompt]} counted by the server"
         for prompt, count in billed.items()

@@ -85,17 +85,11 @@ class ServerRun:
         self.has_idempotency_keys = False
         self._http = http
         self._is_crowded = is_crowded
-        self._prompts: dict[str, str] = {}
 
     @property
     def promised(self) -> dict[str, PostedTask]:
         """The tasks that were accepted with 202, by task id."""
         return {task.task_id: task for task in self.posted if task.task_id is not None}
-
-    @property
-    def prompts(self) -> dict[str, str]:
-        """The prompt of every task that the server has listed, by task id."""
-        return self._prompts
 
     @asynccontextmanager
     async def another_client(self) -> AsyncIterator[AppClient]:
@@ -177,8 +171,6 @@ class ServerRun:
             async with self._http.get(self._url(), params=query) as answer:
                 page = await answer.json()
             found += page["tasks"]
-            for task in page["tasks"]:
-                self._prompts[task["task_id"]] = task["input_data"]["prompt"]
             if "next_cursor" not in page:
                 return found
             query["cursor"] = page["next_cursor"]

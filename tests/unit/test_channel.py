@@ -217,11 +217,11 @@ SPEAKING = [
     lambda socket: socket.broadcast_from("e", {}),
     lambda socket: socket.reply_ref(),
 ]
-PREPARING = [
+NEEDING_A_CHANNEL = [
     lambda socket: socket.send_self("m"),
-    lambda socket: socket.subscribe("t"),
     lambda socket: socket.unsubscribe("t"),
 ]
+PREPARING = [*NEEDING_A_CHANNEL, lambda socket: socket.subscribe("t")]
 
 
 @pytest.mark.parametrize("speak", SPEAKING)
@@ -245,11 +245,21 @@ def test_a_socket_that_is_not_joined_can_prepare(prepare: Any) -> None:
     assert len(running.asked) == 1
 
 
-@pytest.mark.parametrize("use", [*SPEAKING, *PREPARING])
+@pytest.mark.parametrize("use", [*SPEAKING, *NEEDING_A_CHANNEL])
 def test_the_socket_of_connect_has_no_channel(use: Any) -> None:
     """In `connect` a socket cannot send."""
     with pytest.raises(NotJoinedError):
         use(a_socket())
+
+
+def test_the_socket_of_connect_can_subscribe() -> None:
+    """In `connect` it subscribes the connection, to each topic once."""
+    socket = a_socket()
+
+    for topic in ("a", "b", "a"):
+        socket.subscribe(topic)
+
+    assert socket.connection_topics == ("a", "b")
 
 
 def test_a_reply_ref_keeps_its_message() -> None:

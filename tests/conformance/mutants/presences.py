@@ -81,12 +81,11 @@ def the_state_precedes_the_own_diff(patch: pytest.MonkeyPatch) -> None:
 
     def state_first(self: reference.PresenceChannel, message: Any, socket: Any) -> None:
         presence = socket.assigns["presence"]
-        changes: list[Change] = []
         with pytest.MonkeyPatch.context() as held:
-            held.setattr(Presence, "_publish_change", lambda _self, change: changes.append(change))
+            held.setattr(Presence, "_publish", lambda _self: None)
             presence.track(socket, socket.assigns["key"], {"online_at": 1})
-        socket.push("presence_state", presence.list(socket))
-        for change in changes:
-            presence._publish_change(change)
+            state = presence.list(socket)
+        socket.push("presence_state", state)
+        presence._publish()
 
     patch.setattr(reference.PresenceChannel, "handle_info", state_first)

@@ -94,7 +94,11 @@ async def test_a_task_server_keeps_its_emulator_to_itself(tmp_path: Path, worker
     neither creates nor lists. The picture can be fetched by its URL."""
     serve = ("server.py", "--port", "0", "--data-dir", str(tmp_path), "--workers", workers)
     async with (
-        server(*serve, PHOENIX_COMPAT_EMULATOR_SPEED="50") as (_, url),
+        server(
+            *serve,
+            PHOENIX_COMPAT_EMULATOR_SPEED="50",
+            PHOENIX_COMPAT_MAX_FILE_BYTES="1",  # without an own copy the URL is the emulator's
+        ) as (_, url),
         aiohttp.ClientSession(headers={"Authorization": "Bearer r8_emulator"}) as http,
     ):
         client = Client(url, http)

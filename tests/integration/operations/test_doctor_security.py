@@ -39,7 +39,7 @@ WEAK = "super-secret-jwt-token-with-at-least-32-characters-long"
         ({"host": "0.0.0.0"}, "fail", 'configure auth = ["keys"]'),  # noqa: S104 - not listened on
         ({"public_url": "https://tasks.example.com"}, "fail", "keys create"),
         ({"insecure_no_auth": True}, "warn", 'configure auth = ["keys"]'),
-        (PUBLIC, "ok", ""),
+        (PUBLIC, "fail", "keys create"),
     ],
 )
 def test_a_server_that_is_open(fields: dict[str, Any], status: str, remedy: str) -> None:
@@ -162,6 +162,18 @@ def test_a_secret_that_cannot_be_read_is_left_to_the_line_config(tmp_path: Path)
     settings = Settings(**HS256, jwt_secret_file=tmp_path / "missing")
 
     assert check_secrets(settings).detail == "not checked, because the settings are not valid"
+
+
+async def test_a_server_with_a_key(tmp_path: Path) -> None:
+    """With a key in its database the server that is open to the internet is fine."""
+    data = ("--data-dir", str(tmp_path))
+    done = await run("-m", "phoenix_compat", "keys", "create", "phone", "--scope", "read", *data)
+    assert done.code == 0, done.err
+
+    settings = Settings(**PUBLIC, data_dir=tmp_path)
+    finding = await asyncio.to_thread(check_authentication, settings)
+
+    assert (finding.status, finding.remedy) == ("ok", "")
 
 
 async def test_an_operator_key_that_nobody_uses(tmp_path: Path) -> None:

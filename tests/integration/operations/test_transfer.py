@@ -204,7 +204,7 @@ def test_the_commands_work_through_a_file(home: Path, tmp_path: Path) -> None:
         (lambda task: task.update(started_at="0000-01-05T10:00:00.000Z"), "started_at: expected"),
         (lambda task: task.update(id="x\n"), r"at `\$.id`"),
         (lambda task: task.update(type="two\nlines"), "type: expected a text"),
-        (lambda task: task.update(model="imagen"), 'model: expected "owner/name"'),
+        (lambda task: task.update(model="imagen"), "model: expected a model, such as"),
         (lambda task: task.update(provider_model="a/b\x00"), "provider_model: expected"),
         (lambda task: task.update(fingerprint="0" * 64 + "\n"), r"at `\$.fingerprint`"),
         (lambda task: task.update(input=nested(600)), "input: expected a JSON object, nested"),

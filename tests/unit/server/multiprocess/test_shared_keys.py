@@ -51,6 +51,7 @@ class Node:
 
     def _receive(self, broadcast: Broadcast) -> None:
         assert broadcast.event == "disconnect"
+        self.endpoint.unsubscribe(broadcast.topic, self._receive)  # as a socket that closes
         self._closed.put_nowait(broadcast.topic)
 
     async def closed(self) -> str:
