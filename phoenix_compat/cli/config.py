@@ -14,7 +14,7 @@ from phoenix_compat.cli.errors import warn
 from phoenix_compat.cli.options import config_option, configuration_of
 
 if TYPE_CHECKING:
-    from phoenix_compat.server.process.configuration import Configuration
+    from phoenix_compat.server.process.settings.configuration import Configuration
 
 
 @click.group()
@@ -52,7 +52,7 @@ def config_show(config: Path | None, *, with_origin: bool, as_json: bool) -> Non
 def check_config(config: Path | None) -> None:
     """Check the settings: exit code 0, or 2 with a line for each that is wrong."""
     from phoenix_compat.server.auth.exposure import check_exposure
-    from phoenix_compat.server.auth.missing_key import check_key
+    from phoenix_compat.server.auth.keys.missing_key import check_key
     from phoenix_compat.server.engine import check_settings
 
     found = configuration_of(config)

@@ -37,8 +37,8 @@ def doctor(
 
     from phoenix_compat.cli.options import configuration_of
     from phoenix_compat.errors import ConfigError
-    from phoenix_compat.operations.doctor import examine
-    from phoenix_compat.operations.finding import Finding, fail
+    from phoenix_compat.operations.doctor.doctor import examine
+    from phoenix_compat.operations.doctor.finding import Finding, fail
     from phoenix_compat.redaction import live_secrets
 
     credential = None if key_file is None else key_file.read(_MAX_KEY_CHARS).strip()

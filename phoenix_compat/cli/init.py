@@ -64,9 +64,9 @@ def init(  # noqa: PLR0913 - the answers
         write_config,
     )
     from phoenix_compat.server.auth.exposure import is_exposed, listens_on_loopback
-    from phoenix_compat.server.process.configuration import load_configuration
     from phoenix_compat.server.process.logs import configure_logs
     from phoenix_compat.server.process.settings import REPLICATE_URL
+    from phoenix_compat.server.process.settings.configuration import load_configuration
 
     configure_logs("warning", "console")
     path = path_to_write(named)

@@ -77,7 +77,7 @@ def list_keys(config: Path | None, data_dir: Path | None, *, as_json: bool) -> N
     The list shows what each key may do, when it was last used, and whether it is revoked. The last
     use can be up to a minute out of date. Keys themselves are not stored and cannot be shown.
     """
-    from phoenix_compat.server.auth.api_keys import OWNER_PREFIX
+    from phoenix_compat.server.auth.keys.api_keys import OWNER_PREFIX
     from phoenix_compat.server.control.key_commands import LIST
 
     records = _run(config, data_dir, LIST, {})

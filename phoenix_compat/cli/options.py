@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from phoenix_compat.cli.errors import warn
-from phoenix_compat.server.process.renamed_settings import old_names
+from phoenix_compat.server.process.settings.renamed_settings import old_names
 
 if TYPE_CHECKING:
-    from phoenix_compat.server.process.configuration import Configuration
     from phoenix_compat.server.process.settings import Settings
+    from phoenix_compat.server.process.settings.configuration import Configuration
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -99,6 +99,6 @@ def settings_of(config: Path | None, **flags: Any) -> Settings:
 
 def configuration_of(config: Path | None, **flags: Any) -> Configuration:
     """The settings and where they come from. Raises ConfigError, as `settings_of` does."""
-    from phoenix_compat.server.process.configuration import load_configuration
+    from phoenix_compat.server.process.settings.configuration import load_configuration
 
     return load_configuration(flags, config)

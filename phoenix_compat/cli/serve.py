@@ -134,8 +134,8 @@ async def _opened(settings: Settings, *, create_first_key: bool) -> AsyncIterato
 
 def _prepare_keys(settings: Settings, *, create_first_key: bool) -> None:
     """Make the first API key if it is wanted, and check that there is one if it is needed."""
-    from phoenix_compat.server.auth.first_key import prepare_first_key
-    from phoenix_compat.server.auth.missing_key import check_key
+    from phoenix_compat.server.auth.keys.first_key import prepare_first_key
+    from phoenix_compat.server.auth.keys.missing_key import check_key
 
     if create_first_key:
         prepare_first_key(settings.database_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.control.client import NotListeningError, send_command
 from phoenix_compat.server.control.key_commands import CREATE, key_commands
 from phoenix_compat.server.control.messages import SOCKET_NAME

@@ -15,14 +15,14 @@ from phoenix_compat.emulator import Emulator
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.origin import parse_check_origin
 from phoenix_compat.server.auth.setup import check_auth
-from phoenix_compat.server.http.host_and_origin import check_origin_of
+from phoenix_compat.server.http.browsers.host_and_origin import check_origin_of
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH
 from phoenix_compat.server.process.listening import check_loop
 from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.server.process.own_emulator import own_emulator_settings
 from phoenix_compat.server.process.reload import Budget
-from phoenix_compat.server.process.setting_errors import SettingsError
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.setting_errors import SettingsError
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS
 from phoenix_compat.tasks.model.clock import SystemClock

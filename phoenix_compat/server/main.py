@@ -15,10 +15,10 @@ from phoenix_compat.background import BackgroundReport
 from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.endpoint import Endpoint, LongPollOptions, WebSocketOptions
 from phoenix_compat.presence import Presence
-from phoenix_compat.server.auth.api_keys import ApiKeys
-from phoenix_compat.server.auth.first_key import complete_first_key
-from phoenix_compat.server.auth.key_store import KeyStore
-from phoenix_compat.server.auth.revoked_sockets import close_sockets
+from phoenix_compat.server.auth.keys.api_keys import ApiKeys
+from phoenix_compat.server.auth.keys.first_key import complete_first_key
+from phoenix_compat.server.auth.keys.key_store import KeyStore
+from phoenix_compat.server.auth.keys.revoked_sockets import close_sockets
 from phoenix_compat.server.auth.setup import open_authenticator
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.socket_authentication import SocketAuthentication
@@ -30,14 +30,14 @@ from phoenix_compat.server.engine import open_engine, task_types_of, webhook_url
 from phoenix_compat.server.http.api import MAX_BODY_BYTES, add_task_routes
 from phoenix_compat.server.http.authentication import AUTHENTICATOR, authenticating_requests
 from phoenix_compat.server.http.base_url import BaseUrls
-from phoenix_compat.server.http.cors import CrossOrigin
+from phoenix_compat.server.http.browsers.cors import CrossOrigin
+from phoenix_compat.server.http.browsers.host_and_origin import check_origin_of, guarding
+from phoenix_compat.server.http.browsers.open_access import local_only
+from phoenix_compat.server.http.browsers.response_headers import add_safe_headers
 from phoenix_compat.server.http.empty_segments import drop_empty_segments
 from phoenix_compat.server.http.files import add_file_routes
-from phoenix_compat.server.http.host_and_origin import check_origin_of, guarding
-from phoenix_compat.server.http.open_access import local_only
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
-from phoenix_compat.server.http.response_headers import add_safe_headers
 from phoenix_compat.server.http.webhooks import add_webhook_route
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from phoenix_compat.cli import cli
 from phoenix_compat.server.process.settings import PREFIX, Settings
-from phoenix_compat.tasks.model.failure import TEXTS
+from phoenix_compat.tasks.model.results.failure import TEXTS
 from tests.docs.pages import blocks
 from tests.serving import serving
 from tests.wire import PhoenixWire

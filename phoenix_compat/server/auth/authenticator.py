@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from phoenix_compat.background import BackgroundTask
-from phoenix_compat.server.auth.api_keys import ApiKeys
 from phoenix_compat.server.auth.credential import (
     CredentialForm,
     CredentialPlaces,
@@ -16,6 +15,7 @@ from phoenix_compat.server.auth.credential import (
     single,
 )
 from phoenix_compat.server.auth.errors import UnauthorizedError
+from phoenix_compat.server.auth.keys.api_keys import ApiKeys
 from phoenix_compat.server.auth.owner import checked_owner
 from phoenix_compat.server.auth.principal import ANYONE, TASK_SCOPES, Principal, Scope
 

@@ -21,8 +21,8 @@ from typing import Final
 
 from multidict import MultiMapping
 
-from phoenix_compat.server.auth.api_keys import KEY_PREFIX
 from phoenix_compat.server.auth.errors import UnauthorizedError
+from phoenix_compat.server.auth.keys.api_keys import KEY_PREFIX
 
 AUTHORIZATION: Final = "authorization"
 AUTH_TOKEN: Final = "x-phoenix-authtoken"  # noqa: S105 - a header's name

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from phoenix_compat.server.auth.api_keys import OWNER_PREFIX
 from phoenix_compat.server.auth.errors import BadOwnerError
+from phoenix_compat.server.auth.keys.api_keys import OWNER_PREFIX
 
 MAX_OWNER_BYTES: Final = 255
 _MAX_INTEGER_BITS: Final = 128

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.token import MIN_SECRET_BYTES
 from phoenix_compat.redaction import live_secrets
-from phoenix_compat.server.auth.api_keys import ApiKey, ApiKeys
 from phoenix_compat.server.auth.authenticator import OPEN, Authenticator, KeyVerifier, Verifier
 from phoenix_compat.server.auth.credential import CredentialForm, CredentialPlaces
+from phoenix_compat.server.auth.keys.api_keys import ApiKey, ApiKeys
 from phoenix_compat.server.auth.phoenix_token import PhoenixTokenVerifier
 from phoenix_compat.server.auth.principal import ANYONE_FROM_ANYWHERE
 from phoenix_compat.server.process.settings.auth import (
@@ -27,8 +27,8 @@ from phoenix_compat.server.process.settings.auth import (
 )
 
 if TYPE_CHECKING:
-    from phoenix_compat.server.auth.jwt_keys import PublicKeySource
-    from phoenix_compat.server.auth.jwt_verifier import JwtRules
+    from phoenix_compat.server.auth.jwt.jwt_keys import PublicKeySource
+    from phoenix_compat.server.auth.jwt.jwt_verifier import JwtRules
     from phoenix_compat.server.process.settings import Settings
 
 _MAX_FILE_BYTES: Final = 256 * 1024
@@ -126,8 +126,8 @@ def _secret_key_base(settings: Settings) -> bytes:
 
 
 async def _jwt_verifier(settings: Settings, stack: AsyncExitStack) -> Verifier:
-    from phoenix_compat.server.auth.jwks_url import JwksUrl
-    from phoenix_compat.server.auth.jwt_verifier import JwtVerifier
+    from phoenix_compat.server.auth.jwt.jwks_url import JwksUrl
+    from phoenix_compat.server.auth.jwt.jwt_verifier import JwtVerifier
 
     rules = await asyncio.to_thread(_jwt_rules, settings)
     source: PublicKeySource | None
@@ -139,7 +139,7 @@ async def _jwt_verifier(settings: Settings, stack: AsyncExitStack) -> Verifier:
 
 
 def _jwt_rules(settings: Settings) -> JwtRules:
-    from phoenix_compat.server.auth.jwt_verifier import JwtRules
+    from phoenix_compat.server.auth.jwt.jwt_verifier import JwtRules
 
     return JwtRules(
         algorithms=settings.jwt_algorithms,
@@ -161,7 +161,7 @@ def _jwt_secret(settings: Settings) -> bytes | None:
         secret = _secret_in(settings, name, MIN_HMAC_SECRET_BYTES)
     from jwt import InvalidKeyError
 
-    from phoenix_compat.server.auth.jwt_verifier import checked_secret
+    from phoenix_compat.server.auth.jwt.jwt_verifier import checked_secret
 
     try:
         return checked_secret(secret)
@@ -173,7 +173,7 @@ def _jwt_secret(settings: Settings) -> bytes | None:
 
 
 def _key_of_file(settings: Settings) -> PublicKeySource | None:
-    from phoenix_compat.server.auth.jwt_keys import SingleKey, key_of_pem, key_set_of
+    from phoenix_compat.server.auth.jwt.jwt_keys import SingleKey, key_of_pem, key_set_of
 
     def single_key(data: bytes) -> SingleKey:
         known = key_of_pem(data)

@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 
 from phoenix_compat.bounded import escaped
-from phoenix_compat.server.auth.api_keys import OWNER_PREFIX, ApiKeyError
-from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.auth.keys.api_keys import OWNER_PREFIX, ApiKeyError
+from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.control.messages import Arguments, Handler
 

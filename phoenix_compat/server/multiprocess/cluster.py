@@ -13,7 +13,7 @@ from phoenix_compat.background import BackgroundTask
 from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, WorkerProcess
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.presence import Presence
-from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.multiprocess.forwarding import forwarding
 from phoenix_compat.server.multiprocess.leader import Leader
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed

@@ -20,10 +20,10 @@ from phoenix_compat.background import BackgroundTask
 from phoenix_compat.cluster.bus import Bus, CallError
 from phoenix_compat.cluster.node_listener import NodeListener
 from phoenix_compat.endpoint import Endpoint
-from phoenix_compat.server.auth.api_keys import ApiKey, is_key, sha256_of
-from phoenix_compat.server.auth.key_store import KeyStore
-from phoenix_compat.server.auth.remembered_keys import RememberedKeys
-from phoenix_compat.server.auth.revoked_sockets import close_sockets, keys_with_sockets
+from phoenix_compat.server.auth.keys.api_keys import ApiKey, is_key, sha256_of
+from phoenix_compat.server.auth.keys.key_store import KeyStore
+from phoenix_compat.server.auth.keys.remembered_keys import RememberedKeys
+from phoenix_compat.server.auth.keys.revoked_sockets import close_sockets, keys_with_sockets
 from phoenix_compat.server.multiprocess.leader import FIND_TIMEOUT_S, ROLE, Leader
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from phoenix_compat.private_files import is_open_to_others
-from phoenix_compat.server.process.configuration import Configuration
-from phoenix_compat.server.process.setting_errors import SECRETS
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.configuration import Configuration
+from phoenix_compat.server.process.settings.setting_errors import SECRETS
 
 # By name, so that a setting that is added later is checked as well. A file with a public key may
 # be read by everyone.

@@ -20,8 +20,8 @@ from pydantic import SecretStr
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.process.reload import CHANGEABLE
-from phoenix_compat.server.process.setting_errors import SECRETS
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.setting_errors import SECRETS
 
 MAX_FILE_BYTES: Final = 2**20
 """A larger file is left to each worker to read; none of them should be as large."""

@@ -21,7 +21,7 @@ from phoenix_compat.tasks.model.models import (
     estimated_cost_usd,
     model_family,
 )
-from phoenix_compat.tasks.model.output import Output
+from phoenix_compat.tasks.model.results.output import Output
 from phoenix_compat.tasks.model.task import JSONObject
 
 MAX_PROMPT_CHARS = 10_000

@@ -28,7 +28,7 @@ from phoenix_compat.tasks.model.errors import (
 )
 from phoenix_compat.tasks.model.models import deployment_of
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
-from phoenix_compat.tasks.model.provider_texts import users_words
+from phoenix_compat.tasks.model.results.provider_texts import users_words
 from phoenix_compat.tasks.model.task import JSONObject, Task
 from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
 from phoenix_compat.tasks.provider.provider import Candidates

@@ -23,7 +23,7 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUnreachableError,
     RateReducedError,
 )
-from phoenix_compat.tasks.model.failure import TEXTS, public_text
+from phoenix_compat.tasks.model.results.failure import TEXTS, public_text
 
 DEFAULT_RETRY_AFTER_S = 5.0
 MAX_RETRY_AFTER_S = 300.0

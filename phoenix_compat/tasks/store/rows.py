@@ -10,7 +10,7 @@ from typing import Any
 
 from phoenix_compat.tasks.model.caps import cost_microdollars
 from phoenix_compat.tasks.model.clock import stored_time, truncate_to_ms
-from phoenix_compat.tasks.model.failure import failure
+from phoenix_compat.tasks.model.results.failure import failure
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskEvent, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskParams
 from phoenix_compat.tasks.store.columns import EVENT_COLUMNS, TASK_COLUMNS, read_files

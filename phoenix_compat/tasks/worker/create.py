@@ -18,7 +18,7 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUncertainError,
     ProviderUnreachableError,
 )
-from phoenix_compat.tasks.model.failure import Failure, failure
+from phoenix_compat.tasks.model.results.failure import Failure, failure
 from phoenix_compat.tasks.model.task import PROGRESS_STARTED, Task, TaskChanges, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskParams
 from phoenix_compat.tasks.provider.fallback import fallback_params

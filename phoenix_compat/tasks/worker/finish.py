@@ -10,7 +10,7 @@ import structlog
 
 from phoenix_compat.tasks.archive.errors import ArchiveError
 from phoenix_compat.tasks.archive.stored_file import StoredFile
-from phoenix_compat.tasks.model.failure import Failure, failure
+from phoenix_compat.tasks.model.results.failure import Failure, failure
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
 from phoenix_compat.tasks.model.task_types import file_urls
 from phoenix_compat.tasks.worker.context import WorkerContext

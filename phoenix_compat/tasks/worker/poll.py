@@ -15,11 +15,11 @@ from phoenix_compat.tasks.model.errors import (
     ProviderRefusedError,
     ProviderThrottledError,
 )
-from phoenix_compat.tasks.model.failure import Failure, failure
 from phoenix_compat.tasks.model.models import model_family
-from phoenix_compat.tasks.model.outcome import outcome
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.progress import bar_fraction, next_progress, time_fraction
+from phoenix_compat.tasks.model.results.failure import Failure, failure
+from phoenix_compat.tasks.model.results.outcome import outcome
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskType, removed_type
 from phoenix_compat.tasks.provider.prediction_document import KNOWN_STATUSES

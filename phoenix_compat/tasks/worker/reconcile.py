@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from phoenix_compat.tasks.model.errors import ProviderError, ProviderThrottledError
-from phoenix_compat.tasks.model.failure import failure
+from phoenix_compat.tasks.model.results.failure import failure
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.worker.adopt import adopt_first, adopt_reported
 from phoenix_compat.tasks.worker.context import WorkerContext

@@ -20,8 +20,8 @@ from phoenix_compat.tasks.model.errors import (
     StoreUnavailableError,
     TaskNotFoundError,
 )
-from phoenix_compat.tasks.model.failure import Failure, failure
 from phoenix_compat.tasks.model.prediction import PredictionRef
+from phoenix_compat.tasks.model.results.failure import Failure, failure
 from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.options import WorkerOptions

@@ -23,8 +23,8 @@ import structlog
 from phoenix_compat.background import BackgroundTask
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
-from phoenix_compat.tasks.model.failure import failure
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot
+from phoenix_compat.tasks.model.results.failure import failure
 from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TASK_TYPES, InputPolicy, TaskType
 from phoenix_compat.tasks.provider.provider import Provider

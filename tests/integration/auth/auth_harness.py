@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.conformance.suite.wire_client import HttpResponse, WireClient
 from phoenix_compat.server import main
-from phoenix_compat.server.auth.api_keys import ApiKey
+from phoenix_compat.server.auth.keys.api_keys import ApiKey
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.process.listening import listening
 from phoenix_compat.token import Tokens

@@ -11,7 +11,7 @@ import pytest
 
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.conformance.suite.wire_client import HttpResponse
-from phoenix_compat.server.auth.api_keys import ApiKey
+from phoenix_compat.server.auth.keys.api_keys import ApiKey
 from phoenix_compat.server.auth.principal import Scope
 from tests.integration.auth.auth_harness import (
     BACKEND,

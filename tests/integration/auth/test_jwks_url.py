@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from phoenix_compat.server.auth import jwks_url
 from phoenix_compat.server.auth.errors import AuthUnavailableError
-from phoenix_compat.server.auth.jwks_url import MAX_BODY_BYTES, JwksTimes, JwksUrl
+from phoenix_compat.server.auth.jwt import jwks_url
+from phoenix_compat.server.auth.jwt.jwks_url import MAX_BODY_BYTES, JwksTimes, JwksUrl
 from tests.integration.auth.jwks_server import JwksServer
 from tests.patience import patient
 from tests.unit.server.auth.jwt_builder import jwk, key_set, rsa_key

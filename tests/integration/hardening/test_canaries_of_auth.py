@@ -13,7 +13,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.principal import TASK_SCOPES, Scope
 from phoenix_compat.server.engine import schema_sql
 from phoenix_compat.tasks.store.task_store import TaskStore

@@ -12,7 +12,7 @@ from aiohttp import web
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.conformance.suite.wire_client import HttpResponse
 from phoenix_compat.http_server import SAFE_HEADERS
-from phoenix_compat.server.http.response_headers import CONSOLE_POLICY
+from phoenix_compat.server.http.browsers.response_headers import CONSOLE_POLICY
 from phoenix_compat.server.main import open_app
 from phoenix_compat.server.process.listening import listening
 from tests.integration.task_server import settings_for

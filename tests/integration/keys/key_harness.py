@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.engine import schema_sql
 from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.store.task_store import TaskStore

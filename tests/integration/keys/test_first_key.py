@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from phoenix_compat.server.auth import first_key
-from phoenix_compat.server.auth.api_keys import is_key
-from phoenix_compat.server.auth.first_key import complete_first_key, prepare_first_key
+from phoenix_compat.server.auth.keys import first_key
+from phoenix_compat.server.auth.keys.api_keys import is_key
+from phoenix_compat.server.auth.keys.first_key import complete_first_key, prepare_first_key
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.tasks.model.errors import StoreInUseError
 from phoenix_compat.tasks.store.sqlite.database_file import lock_file
@@ -130,7 +130,7 @@ async def test_a_killed_server_completes_the_key_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, *, is_after: bool
 ) -> None:
     """At the next start there is a file, and the key in it works."""
-    module = first_key if step != "sha256_of" else "phoenix_compat.server.auth.key_store"
+    module = first_key if step != "sha256_of" else "phoenix_compat.server.auth.keys.key_store"
     name = f"{module}.{step}" if isinstance(module, str) else f"{module.__name__}.{step}"
     with monkeypatch.context() as patch:
         original = getattr(first_key, step)

@@ -13,9 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.auth import key_store
-from phoenix_compat.server.auth.api_keys import ApiKey, ApiKeyError, KeyNameTakenError, is_key
-from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.auth.keys import key_store
+from phoenix_compat.server.auth.keys.api_keys import ApiKey, ApiKeyError, KeyNameTakenError, is_key
+from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
 from phoenix_compat.tasks.store.sqlite.database import Database

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from phoenix_compat.cli import cli
 from phoenix_compat.operations import keys as key_operations
-from phoenix_compat.server.auth.api_keys import is_key
+from phoenix_compat.server.auth.keys.api_keys import is_key
 from phoenix_compat.server.control.messages import SOCKET_NAME
 from phoenix_compat.tasks.model.task_types import determine_task_params
 from phoenix_compat.tasks.store.new_task import IdempotencyKey

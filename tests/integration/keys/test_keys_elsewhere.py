@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from phoenix_compat.cli import cli
-from phoenix_compat.server.auth.api_keys import ApiKey, sha256_of
+from phoenix_compat.server.auth.keys.api_keys import ApiKey, sha256_of
 from phoenix_compat.server.auth.principal import Scope
 from tests.integration.keys.key_harness import open_keys
 

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.auth.first_key import prepare_first_key
-from phoenix_compat.server.auth.missing_key import check_key
+from phoenix_compat.server.auth.keys.first_key import prepare_first_key
+from phoenix_compat.server.auth.keys.missing_key import check_key
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.process.settings import Settings
 from tests.integration.keys.key_harness import open_keys

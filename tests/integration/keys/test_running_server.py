@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.server.auth.api_keys import is_key
+from phoenix_compat.server.auth.keys.api_keys import is_key
 from phoenix_compat.server.control.messages import SOCKET_NAME
 from tests.integration.auth.auth_harness import bearer, create, created_task, handshake, join
 from tests.integration.multiprocess.multiprocess_harness import (

@@ -15,11 +15,11 @@ import pytest
 from aiohttp import web
 
 from phoenix_compat.emulator import Emulator, EmulatorSettings
-from phoenix_compat.operations.doctor import check_database, check_wal, examine
-from phoenix_compat.operations.doctor_net import check_port, check_public_url, clock_finding
-from phoenix_compat.operations.finding import Finding
-from phoenix_compat.server.process.configuration import Configuration
+from phoenix_compat.operations.doctor.doctor import check_database, check_wal, examine
+from phoenix_compat.operations.doctor.finding import Finding
+from phoenix_compat.operations.doctor.net import check_port, check_public_url, clock_finding
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.configuration import Configuration
 from phoenix_compat.tasks.provider.replicate import Account
 from tests.conftest import Serve
 from tests.integration.operations.commands import run

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from phoenix_compat.operations.doctor_net import check_public_url
-from phoenix_compat.operations.doctor_security import (
+from phoenix_compat.operations.doctor.net import check_public_url
+from phoenix_compat.operations.doctor.security import (
     check_authentication,
     check_client_addresses,
     check_operator_keys,

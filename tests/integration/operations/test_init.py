@@ -15,8 +15,8 @@ from aiohttp import web
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.operations.first_config import config_text, path_to_write, write_config
-from phoenix_compat.server.process.configuration import load_configuration
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.configuration import load_configuration
 from tests.conftest import Serve
 from tests.integration.operations.commands import ROOT, Finished, environment, run
 from tests.patience import patient

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phoenix_compat.operations.doctor import check_data_dir
+from phoenix_compat.operations.doctor.doctor import check_data_dir
 from phoenix_compat.private_files import make_private_folder, open_private, replaced_privately
 from phoenix_compat.server.process.settings import Settings
 from tests.integration.operations.commands import run, server

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from phoenix_compat.server.auth.api_keys import KEY_PREFIX, OWNER_PREFIX, ApiKey
 from phoenix_compat.server.auth.authenticator import Authenticator, KeyVerifier
 from phoenix_compat.server.auth.credential import CredentialForm
-from phoenix_compat.server.auth.jwt_verifier import JwtVerifier
-from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.auth.jwt.jwt_verifier import JwtVerifier
+from phoenix_compat.server.auth.keys.api_keys import KEY_PREFIX, OWNER_PREFIX, ApiKey
+from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.phoenix_token import PhoenixTokenVerifier
 from phoenix_compat.server.auth.principal import TASK_SCOPES, Scope
 from phoenix_compat.server.engine import schema_sql

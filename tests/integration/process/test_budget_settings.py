@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 
 from phoenix_compat.server.engine import check_settings
-from phoenix_compat.server.process.configuration import load_settings
-from phoenix_compat.server.process.setting_errors import SettingsError
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.configuration import load_settings
+from phoenix_compat.server.process.settings.setting_errors import SettingsError
 from phoenix_compat.tasks.model.caps import Caps, Limits
 from phoenix_compat.tasks.model.model_policy import PolicyRules
 from tests.integration.operations.commands import finish, run, server

@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 
-from phoenix_compat.operations.weak_secret import weakness_of
+from phoenix_compat.operations.doctor.weak_secret import weakness_of
 
 
 @pytest.mark.parametrize(

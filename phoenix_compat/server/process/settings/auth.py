@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
 
 from phoenix_compat.server.process.addresses import is_loopback_name
-from phoenix_compat.server.process.header_values import checked_url
 from phoenix_compat.server.process.settings.conflict import conflict
+from phoenix_compat.server.process.settings.header_values import checked_url
 
 NO_AUTH: Final = "none"
 KEYS: Final = "keys"

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key a
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from phoenix_compat.server.auth.jwt_verifier import JwtRules
+from phoenix_compat.server.auth.jwt.jwt_verifier import JwtRules
 
 SECRET: Final = b"a-secret-of-more-than-32-bytes-for-hs256"
 AUDIENCE: Final = "tasks"

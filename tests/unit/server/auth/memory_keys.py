@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phoenix_compat.server.auth.api_keys import ApiKey
+from phoenix_compat.server.auth.keys.api_keys import ApiKey
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
 
 

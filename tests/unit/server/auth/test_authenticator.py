@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from phoenix_compat.server.auth.api_keys import ApiKey
 from phoenix_compat.server.auth.authenticator import OPEN, Authenticator, KeyVerifier
 from phoenix_compat.server.auth.credential import CredentialForm
 from phoenix_compat.server.auth.errors import BadOwnerError, UnauthorizedError
+from phoenix_compat.server.auth.keys.api_keys import ApiKey
 from phoenix_compat.server.auth.principal import (
     ANYONE_FROM_ANYWHERE,
     TASK_SCOPES,

@@ -8,7 +8,7 @@ import pytest
 from jwt.algorithms import RSAAlgorithm
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.auth.jwt_keys import MAX_KEYS, key_of_pem, key_set_of
+from phoenix_compat.server.auth.jwt.jwt_keys import MAX_KEYS, key_of_pem, key_set_of
 from tests.certificate import write_certificate
 from tests.unit.server.auth.jwt_builder import ec_key, jwk, key_set, numbered, pem, rsa_key
 

@@ -12,11 +12,22 @@ from typing import Any, Self
 import jwt
 import pytest
 
-from phoenix_compat.server.auth import jwt_verifier
 from phoenix_compat.server.auth.credential import MAX_CREDENTIAL_BYTES
 from phoenix_compat.server.auth.errors import UnauthorizedError
-from phoenix_compat.server.auth.jwt_keys import KeySet, KnownKey, SingleKey, key_of_pem, key_set_of
-from phoenix_compat.server.auth.jwt_verifier import LEEWAY_S, JwtRules, JwtVerifier, checked_secret
+from phoenix_compat.server.auth.jwt import jwt_verifier
+from phoenix_compat.server.auth.jwt.jwt_keys import (
+    KeySet,
+    KnownKey,
+    SingleKey,
+    key_of_pem,
+    key_set_of,
+)
+from phoenix_compat.server.auth.jwt.jwt_verifier import (
+    LEEWAY_S,
+    JwtRules,
+    JwtVerifier,
+    checked_secret,
+)
 from phoenix_compat.server.auth.principal import TASK_SCOPES
 from tests.unit.server.auth.jwt_builder import (
     AUDIENCE,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from phoenix_compat.server.auth.api_keys import ApiKey
+from phoenix_compat.server.auth.keys.api_keys import ApiKey
+from phoenix_compat.server.auth.keys.remembered_keys import Answer, RememberedKeys
 from phoenix_compat.server.auth.principal import Scope
-from phoenix_compat.server.auth.remembered_keys import Answer, RememberedKeys
 
 PHONE = ApiKey(name="phone", scopes=frozenset({Scope.READ}))
 

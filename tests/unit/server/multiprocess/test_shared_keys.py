@@ -13,9 +13,9 @@ import pytest
 from phoenix_compat import Endpoint
 from phoenix_compat.cluster.bus import Bus
 from phoenix_compat.protocol.message import Broadcast
-from phoenix_compat.server.auth import remembered_keys
-from phoenix_compat.server.auth.api_keys import ApiKey, new_key
-from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.auth.keys import remembered_keys
+from phoenix_compat.server.auth.keys.api_keys import ApiKey, new_key
+from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.multiprocess import shared_keys
 from phoenix_compat.server.multiprocess.leader import Leader

@@ -10,10 +10,10 @@ import pytest
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.engine import check_settings
-from phoenix_compat.server.process.configuration import load_configuration
 from phoenix_compat.server.process.exposed_files import exposed_secrets
-from phoenix_compat.server.process.setting_errors import SettingsError
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.configuration import load_configuration
+from phoenix_compat.server.process.settings.setting_errors import SettingsError
 from tests.unit.server.auth.jwt_builder import ec_key, jwk, key_set, numbered, pem, rsa_key
 
 NO_FILE = Path("/dev/null")

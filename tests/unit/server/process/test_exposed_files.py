@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from phoenix_compat.server.process import exposed_files
-from phoenix_compat.server.process.configuration import Configuration, load_configuration
+from phoenix_compat.server.process.settings.configuration import Configuration, load_configuration
 
 SECRET_FILES = (
     *("replicate_api_token_file", "secret_key_base_file", "jwt_secret_file", "token_file"),

@@ -9,9 +9,9 @@ import pytest
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.engine import check_settings, task_types_of
-from phoenix_compat.server.process.configuration import load_settings
 from phoenix_compat.server.process.frozen_settings import FrozenSettings, unpack_settings
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.configuration import load_settings
 
 TYPES = '[poster]\ntask_type = "poster_gen"\nresult = "image"\ndefault_model = "owner/{}"\n'
 

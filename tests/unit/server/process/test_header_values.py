@@ -8,9 +8,9 @@ import pydantic
 import pytest
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.process.configuration import load_settings
-from phoenix_compat.server.process.header_values import MAX_TOKEN_CHARS
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.configuration import load_settings
+from phoenix_compat.server.process.settings.header_values import MAX_TOKEN_CHARS
 
 NO_FILE = Path("/dev/null")
 

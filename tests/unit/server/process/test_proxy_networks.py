@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.process.configuration import load_settings
 from phoenix_compat.server.process.proxy_networks import parse_network
+from phoenix_compat.server.process.settings.configuration import load_settings
 
 NO_FILE = Path("/dev/null")
 VARIABLE = "PHOENIX_COMPAT_TRUSTED_PROXIES"

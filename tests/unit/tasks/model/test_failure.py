@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from phoenix_compat.tasks.model.failure import TEXTS, failure, prediction_failure, public_text
+from phoenix_compat.tasks.model.results.failure import (
+    TEXTS,
+    failure,
+    prediction_failure,
+    public_text,
+)
 
 
 @pytest.mark.parametrize(

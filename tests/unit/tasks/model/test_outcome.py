@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from phoenix_compat.tasks.model.failure import Failure
-from phoenix_compat.tasks.model.outcome import outcome
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot, PredictionState
+from phoenix_compat.tasks.model.results.failure import Failure
+from phoenix_compat.tasks.model.results.outcome import outcome
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
 from phoenix_compat.tasks.model.task_types import TASK_TYPES
 from phoenix_compat.tasks.provider.prediction_document import PredictionDocument

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix_compat.tasks.model.output import MAX_FILES, MAX_TEXT_BYTES, normalise_output
+from phoenix_compat.tasks.model.results.output import MAX_FILES, MAX_TEXT_BYTES, normalise_output
 
 A = "https://replicate.delivery/a.jpg"
 B = "https://replicate.delivery/b.jpg"

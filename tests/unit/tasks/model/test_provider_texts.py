@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix_compat.tasks.model.failure import Failure
-from phoenix_compat.tasks.model.outcome import outcome
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot, PredictionState
-from phoenix_compat.tasks.model.provider_texts import (
+from phoenix_compat.tasks.model.results.failure import Failure
+from phoenix_compat.tasks.model.results.outcome import outcome
+from phoenix_compat.tasks.model.results.provider_texts import (
     classify_error,
     is_filtered,
     users_words,

@@ -8,7 +8,7 @@ import pytest
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.tasks.model.errors import InvalidInputError
-from phoenix_compat.tasks.model.output import normalise_output
+from phoenix_compat.tasks.model.results.output import normalise_output
 from phoenix_compat.tasks.model.task import JSONObject
 from phoenix_compat.tasks.model.task_types import RESULTS, TASK_TYPES, determine_task_params
 from phoenix_compat.tasks.model.task_types_file import (

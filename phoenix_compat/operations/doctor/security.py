@@ -12,16 +12,16 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.operations.finding import Finding, fail, ok, warn
-from phoenix_compat.operations.weak_secret import weakness_of
+from phoenix_compat.operations.doctor.finding import Finding, fail, ok, warn
+from phoenix_compat.operations.doctor.weak_secret import weakness_of
 from phoenix_compat.server.auth.exposure import (
     WAYS_OUT,
     check_exposure,
     listens_on_loopback,
     refused_clients,
 )
-from phoenix_compat.server.auth.missing_key import WHAT as NO_KEY
-from phoenix_compat.server.auth.missing_key import check_key, ways_out
+from phoenix_compat.server.auth.keys.missing_key import WHAT as NO_KEY
+from phoenix_compat.server.auth.keys.missing_key import check_key, ways_out
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.auth.setup import named_auth_secrets
 from phoenix_compat.server.process.addresses import is_loopback_name

@@ -22,8 +22,8 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.protocol.origin import CheckOrigin, is_origin_allowed, parse_origin
+from phoenix_compat.server.http.browsers.refused_pages import RefusedPages
 from phoenix_compat.server.http.problem import ProblemError
-from phoenix_compat.server.http.refused_pages import RefusedPages
 
 CORS_PREFIXES: Final = ("/api/", "/files/")
 MAX_AGE_S: Final = 3_600

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from phoenix_compat.tasks.model.clock import wire_time
-from phoenix_compat.tasks.model.failure import TEXTS, Failure, failure, prediction_failure
-from phoenix_compat.tasks.model.output import normalise_output
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot, PredictionState
-from phoenix_compat.tasks.model.provider_texts import is_filtered, users_words
+from phoenix_compat.tasks.model.results.failure import TEXTS, Failure, failure, prediction_failure
+from phoenix_compat.tasks.model.results.output import normalise_output
+from phoenix_compat.tasks.model.results.provider_texts import is_filtered, users_words
 from phoenix_compat.tasks.model.task import JSONObject, Task
 from phoenix_compat.tasks.model.task_types import TaskType, file_urls
 

@@ -23,8 +23,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.protocol.origin import SAME_HOST, CheckOrigin
 from phoenix_compat.protocol.page_guard import PageGuard, Refusal, machine_names
+from phoenix_compat.server.http.browsers.refused_pages import RefusedPages
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError
-from phoenix_compat.server.http.refused_pages import RefusedPages
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.transports.aiohttp.peers import is_from_peer
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.auth.exposure import is_exposed
-from phoenix_compat.server.auth.first_key import has_unfinished_key
+from phoenix_compat.server.auth.keys.first_key import has_unfinished_key
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.process.settings.auth import KEYS, NO_AUTH
 from phoenix_compat.tasks.model.errors import StoreError

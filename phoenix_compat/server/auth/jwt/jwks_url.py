@@ -18,7 +18,7 @@ import structlog
 from phoenix_compat.background import BackgroundTask
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.auth.errors import AuthUnavailableError
-from phoenix_compat.server.auth.jwt_keys import KeySet, PublicKey, key_set_of
+from phoenix_compat.server.auth.jwt.jwt_keys import KeySet, PublicKey, key_set_of
 
 MAX_BODY_BYTES: Final = 256 * 1024
 FETCH_TIMEOUT_S: Final = 10.0

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.auth.api_keys import (
+from phoenix_compat.server.auth.keys.api_keys import (
     ApiKey,
     ApiKeyError,
     KeyNameTakenError,
@@ -25,7 +25,7 @@ from phoenix_compat.server.auth.api_keys import (
     new_key,
     sha256_of,
 )
-from phoenix_compat.server.auth.key_uses import KeyUses
+from phoenix_compat.server.auth.keys.key_uses import KeyUses
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.tasks.model.clock import Clock, SystemClock, stored_time
 from phoenix_compat.tasks.model.errors import StoreUnavailableError

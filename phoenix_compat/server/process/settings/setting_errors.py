@@ -17,8 +17,8 @@ from pydantic_core import ErrorDetails
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.process.expectation import expectation, own_reason
-from phoenix_compat.server.process.header_values import MASK, masked
 from phoenix_compat.server.process.settings import CONFLICT, Settings
+from phoenix_compat.server.process.settings.header_values import MASK, masked
 
 SECRETS: Final = frozenset({"replicate_api_token", "jwt_secret"})
 

@@ -16,8 +16,8 @@ from typing import Final
 
 import structlog
 
-from phoenix_compat.server.auth.api_keys import KeyNameTakenError, is_key, new_key, sha256_of
-from phoenix_compat.server.auth.key_store import KeyStore
+from phoenix_compat.server.auth.keys.api_keys import KeyNameTakenError, is_key, new_key, sha256_of
+from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.store.sqlite.database_file import lock_file

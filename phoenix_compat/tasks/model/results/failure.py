@@ -10,7 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from phoenix_compat.tasks.model.provider_texts import classify_error, classify_logs, without_words
+from phoenix_compat.tasks.model.results.provider_texts import (
+    classify_error,
+    classify_logs,
+    without_words,
+)
 from phoenix_compat.tasks.model.task import JSONObject
 
 MAX_TEXT_CHARS = 300

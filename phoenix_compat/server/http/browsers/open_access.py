@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.protocol.origin import parse_origin
 from phoenix_compat.server.auth.exposure import WAYS_OUT
-from phoenix_compat.server.http.host_and_origin import ANY_HOST_PATHS
+from phoenix_compat.server.http.browsers.host_and_origin import ANY_HOST_PATHS
 from phoenix_compat.server.http.problem import ProblemError
 from phoenix_compat.server.process.addresses import is_loopback_name
 from phoenix_compat.transports.aiohttp.peers import is_from_peer

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.operations.doctor_net import check_port, check_provider, check_public_url
-from phoenix_compat.operations.doctor_security import (
+from phoenix_compat.operations.doctor.finding import Finding, fail, ok, warn
+from phoenix_compat.operations.doctor.net import check_port, check_provider, check_public_url
+from phoenix_compat.operations.doctor.security import (
     check_authentication,
     check_client_addresses,
     check_operator_keys,
@@ -21,12 +22,11 @@ from phoenix_compat.operations.doctor_security import (
     check_spending,
     check_tls,
 )
-from phoenix_compat.operations.finding import Finding, fail, ok, warn
 from phoenix_compat.operations.upgrade import plan_upgrade
 from phoenix_compat.server.engine import check_settings, schema_sql
-from phoenix_compat.server.process.configuration import Configuration
 from phoenix_compat.server.process.exposed_files import exposed_data_dir, exposed_secrets
 from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.process.settings.configuration import Configuration
 from phoenix_compat.tasks.model.errors import StoreError
 from phoenix_compat.tasks.store.sqlite.database_copy import inspect_database
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from phoenix_compat.accept import explain_bind_error
-from phoenix_compat.operations.finding import Finding, fail, ok, warn
+from phoenix_compat.operations.doctor.finding import Finding, fail, ok, warn
 from phoenix_compat.operations.probe import PROBE_ERRORS, Address, probe
 from phoenix_compat.operations.reason import reason_of
 from phoenix_compat.server.process.settings import Settings

@@ -28,7 +28,7 @@ from jwt.utils import force_bytes
 
 from phoenix_compat.background import BackgroundTask
 from phoenix_compat.server.auth.errors import BadOwnerError, UnauthorizedError
-from phoenix_compat.server.auth.jwt_keys import PublicKeySource
+from phoenix_compat.server.auth.jwt.jwt_keys import PublicKeySource
 from phoenix_compat.server.auth.owner import checked_owner
 from phoenix_compat.server.auth.principal import TASK_SCOPES, Principal
 

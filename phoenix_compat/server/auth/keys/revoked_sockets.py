@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from phoenix_compat.endpoint import Endpoint
-from phoenix_compat.server.auth.api_keys import OWNER_PREFIX
+from phoenix_compat.server.auth.keys.api_keys import OWNER_PREFIX
 
 _SOCKETS_OF_KEYS: Final = f"user:{OWNER_PREFIX}"
 _DISCONNECT: Final = "disconnect"

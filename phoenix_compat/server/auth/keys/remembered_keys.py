@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from phoenix_compat.server.auth.api_keys import ApiKey
+from phoenix_compat.server.auth.keys.api_keys import ApiKey
 
 REMEMBER_S: Final = 5.0
 MAX_REMEMBERED: Final = 10_000

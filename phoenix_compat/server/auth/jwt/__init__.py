@@ -1,0 +1,1 @@
+"""JSON Web Tokens: their verification, and the public keys from files and URLs."""

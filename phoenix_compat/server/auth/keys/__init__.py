@@ -1,0 +1,1 @@
+"""API keys: the database of their hashes, what is remembered of them, and the first key."""

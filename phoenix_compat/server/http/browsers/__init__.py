@@ -1,0 +1,1 @@
+"""What pages in browsers may do: CORS, Host and Origin, and the headers of responses."""

@@ -1,0 +1,1 @@
+"""How a task ends: its output, its outcome, and what failed."""
