@@ -123,6 +123,23 @@ async def test_a_revoked_key_leaves_no_socket_of_a_user(tmp_path: Path) -> None:
             await wire.close()
 
 
+async def test_a_revoked_key_of_a_server_without_authentication(tmp_path: Path) -> None:
+    """With `insecure_no_auth` a key is still good for its scopes, and its sockets are closed as
+    elsewhere; those without a key stay."""
+    key = await created(tmp_path, "ops", "operate")
+    settings = {"PHOENIX_COMPAT_INSECURE_NO_AUTH": "true"}
+    async with commands.server(*SERVE, str(tmp_path), **settings) as (_, url):
+        operator = await PhoenixWire.open(url, f"{V2}&token={key}")
+        anyone = await PhoenixWire.open(url)
+
+        await revoked(tmp_path, "ops")
+
+        assert await operator.recv_close(10.0) == GOING_AWAY
+        await anyone.fence()
+        for wire in (operator, anyone):
+            await wire.close()
+
+
 async def test_a_revoked_key_joins_nothing(tmp_path: Path) -> None:
     """Where each join has its own credential, its channel ends and it cannot join again; the
     socket, which is nobody's, stays."""
