@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from phoenix_compat.cli.errors import warn
-from phoenix_compat.server.process.settings.renamed_settings import old_names
+from phoenix_compat.server.process.renamed_settings import old_names
 
 if TYPE_CHECKING:
     from phoenix_compat.server.process.settings import Settings

@@ -11,8 +11,8 @@ from typing import Final
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.private_files import FILE_MODE, make_private_folder
+from phoenix_compat.server.process.config_file import LOCAL, SYSTEM
 from phoenix_compat.server.process.settings import Settings, variables
-from phoenix_compat.server.process.settings.config_file import LOCAL, SYSTEM
 from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.model.errors import (
     ProviderError,

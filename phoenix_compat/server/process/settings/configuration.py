@@ -15,18 +15,18 @@ from pydantic_settings import EnvSettingsSource
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.redaction import live_secrets
-from phoenix_compat.server.process.settings import PREFIX, Settings, variables
-from phoenix_compat.server.process.settings.config_file import (
+from phoenix_compat.server.process.config_file import (
     VARIABLE,
     find_config_file,
     read_config_file,
 )
+from phoenix_compat.server.process.renamed_settings import RENAMED, new_name, old_names
+from phoenix_compat.server.process.settings import PREFIX, Settings, variables
 from phoenix_compat.server.process.settings.header_values import (
     MASK,
     MAX_TOKEN_CHARS,
     token_problem,
 )
-from phoenix_compat.server.process.settings.renamed_settings import RENAMED, new_name, old_names
 from phoenix_compat.server.process.settings.setting_errors import (
     SECRETS,
     Given,
