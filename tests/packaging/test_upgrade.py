@@ -88,7 +88,7 @@ def test_a_configuration_that_was_never_changed(older: Sandbox) -> None:
         assert "phoenix-compat keys create" in text
         assert 'auth = ["none"]' in text
     assert "first-key" not in files
-    assert "1 tasks" in adopted
+    assert "1 task now belongs to key:phone" in adopted
     assert len(tasks) == 1
 
 
