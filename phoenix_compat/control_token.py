@@ -104,7 +104,7 @@ def read_control_token(file: Path) -> str:
 
     Raises:
         ConfigError: the file cannot be read, others may read it, or it holds no token.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
     """
     try:
         with open(file, "rb", opener=_open_without_waiting) as reading:

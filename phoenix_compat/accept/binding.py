@@ -33,7 +33,7 @@ async def bound_tcp_sockets(
         reuse_port: share the port with other processes (SO_REUSEPORT).
 
     Raises:
-        OSError: there is no such address, or the port is taken.
+        OSError: the address is not one of this machine, or the port is taken.
     """
     try:
         found = await asyncio.get_running_loop().getaddrinfo(

@@ -77,7 +77,7 @@ class FaultPlan:
             rate: the probability each time.
 
         Raises:
-            ProblemError: 422, there is no such fault, or a number is out of range.
+            ProblemError: 422, if the fault is unknown or a number is out of range.
         """
         if times is not None and times < 1:
             raise invalid_request("times must be at least 1")

@@ -127,7 +127,7 @@ class Authenticator:
         except UnauthorizedError:
             self.counts.refused += 1
             raise
-        except Exception:
+        except Exception:  # whatever kept it from checking is counted, and raised again
             self.counts.unavailable += 1
             raise
         self.counts.accepted += 1

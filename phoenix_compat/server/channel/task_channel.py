@@ -42,7 +42,7 @@ class TaskChannel(Channel):
     """One task, watched by one client."""
 
     async def join(self, topic: str, payload: JSON, socket: Socket) -> Result:
-        """Accept the clients of the task's owner; for all others there is no such task."""
+        """Accept the clients of the task's owner; all others are told that it was not found."""
         authentication: SocketAuthentication = socket.assigns["authentication"]
         refusal = await authentication.join(payload, socket)
         if refusal is not None:

@@ -40,7 +40,7 @@ async def send_command(
     """Send a command to the server that owns a control socket, and return its result.
 
     Raises:
-        NotListeningError: there is no such server.
+        NotListeningError: no server listens there.
         ControlError: the command failed, or it is unknown whether it was carried out.
     """
     try:

@@ -109,13 +109,7 @@ class TaskReader(SQLiteStore):
         """
         is_any = frozenset(statuses) == _ALL_STATUSES
         statement = list_queries.LIST_TASKS if is_any else list_queries.LIST_TASKS_WITH_STATUS
-        params = {
-            "statuses": json.dumps(sorted(statuses)),
-            "limit": limit,
-            "before": before,
-            "owner": owner,
-            "max_bytes": NEWEST,
-        }
+        params = _list_params(statuses, limit, before, owner, max_bytes=NEWEST)
         return [self._read(row) for row in await self._database.read(statement.of(owner), params)]
 
     async def page(
@@ -135,13 +129,7 @@ class TaskReader(SQLiteStore):
         """
         is_any = frozenset(statuses) == _ALL_STATUSES
         statement = list_queries.PAGE_OF_TASKS if is_any else list_queries.PAGE_WITH_STATUS
-        params = {
-            "statuses": json.dumps(sorted(statuses)),
-            "limit": limit,
-            "before": before,
-            "owner": owner,
-            "max_bytes": max_bytes,
-        }
+        params = _list_params(statuses, limit, before, owner, max_bytes=max_bytes)
         rows = await self._database.read(statement.of(owner), params)
         result_bytes = int(rows[-1]["bytes_so_far"]) if rows else 0
         has_more = len(rows) >= limit or result_bytes >= max_bytes
@@ -220,3 +208,21 @@ class TaskReader(SQLiteStore):
 def tomorrow(now: datetime) -> str:
     """An upper bound of stored times: later ones come from a wrong clock or a broken row."""
     return stored_time(now + timedelta(days=1))
+
+
+def _list_params(
+    statuses: Collection[TaskStatus],
+    limit: int,
+    before: int,
+    owner: str | None,
+    *,
+    max_bytes: int,
+) -> dict[str, object]:
+    """The parameters of the statements in `list_queries`."""
+    return {
+        "statuses": json.dumps(sorted(statuses)),
+        "limit": limit,
+        "before": before,
+        "owner": owner,
+        "max_bytes": max_bytes,
+    }
