@@ -23,7 +23,7 @@ from importlib import import_module
 NOT_OURS = ("cli", "conformance", "emulator", "operations", "server", "tasks", "__main__")
 PREFIXES = tuple(f"phoenix_compat.{name}" for name in NOT_OURS)
 walked = pkgutil.walk_packages(phoenix_compat.__path__, "phoenix_compat.", onerror=print)
-NEEDS_CRYPTOGRAPHY = "phoenix_compat.protocol.token_cipher"
+NEEDS_CRYPTOGRAPHY = "phoenix_compat.protocol.token.cipher"
 names = [m.name for m in walked if not (m.name + ".").startswith(tuple(p + "." for p in PREFIXES))]
 for name in names:
     if name != NEEDS_CRYPTOGRAPHY:

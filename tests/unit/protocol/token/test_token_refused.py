@@ -14,15 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phoenix_compat.errors import ProtocolError
-from phoenix_compat.protocol import token as protocol
 from phoenix_compat.protocol.erlang_term import MAX_BYTES
 from phoenix_compat.protocol.token import (
     ExpiredTokenError,
     InvalidTokenError,
     MissingTokenError,
     TokenError,
+    contents,
     decrypt,
     derive_key,
+    encrypted,
+    signed,
     verify,
 )
 from tests.unit.protocol.strategies import steady
@@ -116,7 +118,7 @@ def test_foreign_tokens(make: Any, read: Any) -> None:
 def test_the_term_is_not_read_before_the_signature(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forged token never reaches the decoder."""
     reached: list[bytes] = []
-    monkeypatch.setattr(protocol, "decode", lambda data, **_: reached.append(data))
+    monkeypatch.setattr(contents, "decode", lambda data, **_: reached.append(data))
     header, payload, _ = sign_at().split(".")
 
     for token in (f"{header}.{payload}.{b64(bytes(32))}", f"{header}.{payload}."):
@@ -213,7 +215,8 @@ def test_a_huge_token_is_refused_by_its_size(
     def refuse(*_args: object) -> bytes:
         raise AssertionError("it was decoded")
 
-    monkeypatch.setattr(protocol, "_from_base64", refuse)
+    for module in (signed, encrypted):
+        monkeypatch.setattr(module, "decode_part", refuse)
 
     with pytest.raises(InvalidTokenError, match="limit"):
         read(start + "A." * 2_500_000, KEY, now_ms=0)

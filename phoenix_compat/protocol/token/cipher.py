@@ -1,6 +1,6 @@
 """The ciphers of encrypted tokens.
 
-The only module that needs cryptography, which is the extra `crypto`; `protocol.token` imports it at
+The only module that needs cryptography, which is the extra `crypto`; `encrypted` imports it at
 the first token that is encrypted or decrypted.
 """
 
