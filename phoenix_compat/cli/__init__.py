@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import click
 
-from phoenix_compat.cli.backup import backup, restore
 from phoenix_compat.cli.config import check_config, config
 from phoenix_compat.cli.conformance import conformance
+from phoenix_compat.cli.data.backup import backup, restore
+from phoenix_compat.cli.data.prune import prune
+from phoenix_compat.cli.data.transfer import export_tasks, import_tasks
+from phoenix_compat.cli.data.upgrade import upgrade
 from phoenix_compat.cli.demo import demo
 from phoenix_compat.cli.doctor import doctor
 from phoenix_compat.cli.emulator import emulator
@@ -18,10 +21,7 @@ from phoenix_compat.cli.errors import ErrorReportingGroup, report_bugs_without_s
 from phoenix_compat.cli.healthcheck import healthcheck
 from phoenix_compat.cli.init import init
 from phoenix_compat.cli.keys import keys
-from phoenix_compat.cli.prune import prune
 from phoenix_compat.cli.serve import serve
-from phoenix_compat.cli.transfer import export_tasks, import_tasks
-from phoenix_compat.cli.upgrade import upgrade
 from phoenix_compat.version import __version__
 
 

@@ -1,0 +1,1 @@
+"""The commands that work on stored data: backup, restore, export, import, prune, upgrade."""
