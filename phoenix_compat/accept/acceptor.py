@@ -16,6 +16,7 @@ from typing import Final, Self
 from phoenix_compat.accept.accepted import AcceptedSocket, accept_from
 from phoenix_compat.accept.connections import Connections
 from phoenix_compat.accept.overflow import Overflow
+from phoenix_compat.accept.transport_maker import transport_maker
 
 LISTEN_BACKLOG: Final = 4_096
 """So many clients wait in the kernel, which they do when all come back after a restart."""
@@ -53,6 +54,7 @@ class Acceptor:
         self._overflow = Overflow(connections, open_paths, self._hand_over)
         self._loop = asyncio.get_running_loop()
         self._transports_hide_sockets = not isinstance(self._loop, asyncio.SelectorEventLoop)
+        self._make_transport = transport_maker(self._loop)
         self._handing_over: dict[AcceptedSocket, asyncio.Task[asyncio.Transport | None]] = {}
         self._spare: socket.socket | None = None
         self._pause_s = FIRST_PAUSE_S
@@ -100,12 +102,25 @@ class Acceptor:
             self._pause_s = FIRST_PAUSE_S
             is_full = connections.is_full
             if not is_full and connections.admit(accepted):
-                self._hand_over(accepted)
+                self._serve(accepted)
                 continue
             self._overflow.take(accepted, is_for_address=not is_full)
             over_cap += 1
             if over_cap >= OVER_CAP_PER_TURN:
                 return
+
+    def _serve(self, accepted: AcceptedSocket) -> None:
+        """Give a connection to the HTTP protocol: at once, where the event loop can."""
+        if self._make_transport is None:
+            self._hand_over(accepted)
+            return
+        try:
+            self._make_transport(accepted, self._protocol())
+        except OSError:
+            accepted.close()  # the client is gone
+        except BaseException:
+            accepted.close()
+            raise
 
     def _hand_over(
         self, accepted: AcceptedSocket, received: bytes = b""

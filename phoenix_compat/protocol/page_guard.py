@@ -33,6 +33,10 @@ from phoenix_compat.protocol.origin import (
 ANY_HOST: Final = "*"
 
 _MAX_SHOWN_BYTES: Final = 200
+_MAX_HOST_CHARS: Final = 300
+"""Longer than any name of a host with its port; it also bounds the memory for those below."""
+_REMEMBERED: Final = 256
+"""A server has few addresses, and parsing one takes 10 µs."""
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 _HOST: Final = re.compile(
@@ -84,6 +88,7 @@ class PageGuard:
         self._check_origin = parse_check_origin(check_origin)
         self._hosts_remedy = hosts_remedy
         self._origins_remedy = origins_remedy
+        self._accepts_host = lru_cache(_REMEMBERED)(self._is_accepted)
 
     def refuse_host(self, header: str | None) -> Refusal | None:
         """Refuse a request with 421 if its Host header names a host that is not accepted.
@@ -122,8 +127,8 @@ class PageGuard:
             or self.refuse_origin(method, headers)
         )
 
-    def _accepts_host(self, header: str) -> bool:
-        found = _HOST.fullmatch(header)
+    def _is_accepted(self, header: str) -> bool:
+        found = _HOST.fullmatch(header) if len(header) <= _MAX_HOST_CHARS else None
         if found is None:
             return False
         address, name = found["v6"], found["name"]
@@ -180,7 +185,6 @@ def machine_names(hostname: str) -> frozenset[str]:
     return frozenset({name, short, f"{short}.local"}) if short else frozenset()
 
 
-@lru_cache(maxsize=256)  # a server has few addresses, and parsing one takes 10 µs
 def _is_address(address_type: type[IPv4Address | IPv6Address], text: str) -> bool:
     try:
         address_type(text)

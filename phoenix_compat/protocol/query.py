@@ -68,6 +68,9 @@ def decode_query(query: str) -> Params:
     Raises:
         BadQueryError: a name or value is not UTF-8, or a name has too many brackets.
     """
+    if query.isascii() and not ("%" in query or "+" in query or "[" in query):  # as most are
+        pairs = [segment.partition("=") for segment in query.split("&") if segment]
+        return {name: value for name, _, value in pairs}
     root = _Table()
     tables: dict[tuple[str | None, ...], _Table] = {(): root}
     for segment in query.split("&"):

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from phoenix_compat.background import BackgroundReport
 from phoenix_compat.cluster import WorkerProcess
@@ -34,6 +33,7 @@ from phoenix_compat.server.http.browsers.cors import CrossOrigin
 from phoenix_compat.server.http.browsers.host_and_origin import check_origin_of, guarding
 from phoenix_compat.server.http.browsers.open_access import local_only
 from phoenix_compat.server.http.browsers.response_headers import add_safe_headers
+from phoenix_compat.server.http.checks import Check, checking
 from phoenix_compat.server.http.empty_segments import drop_empty_segments
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
@@ -196,13 +196,8 @@ def _application(settings: Settings, rates: RateLimits, processes: int | None) -
     """
     cross_origin = CrossOrigin(check_origin_of(settings))
     base_urls = BaseUrls(settings.public_url, rates.addresses, has_peers=processes is not None)
-    app = web.Application(
-        middlewares=[
-            *_guards(settings, cross_origin, has_peers=processes is not None),
-            rates.middleware,
-            base_urls.middleware,
-        ]
-    )
+    guards = _guards(settings, cross_origin, has_peers=processes is not None)
+    app = web.Application(middlewares=[checking((*guards, base_urls.note)), rates.middleware])
     drop_empty_segments(app)
     app[RATE_LIMITER] = rates.limiter
     app[CONNECTIONS] = connections_for(
@@ -243,9 +238,9 @@ def _presence(settings: Settings, endpoint: Endpoint, cluster: Cluster | None) -
     return Presence(endpoint) if cluster is None else cluster.presence(endpoint)
 
 
-def _guards(settings: Settings, cross_origin: CrossOrigin, *, has_peers: bool) -> list[Middleware]:
-    """The middlewares in front of everything: those against web pages and open access."""
-    guards = [guarding(settings), cross_origin.answering_preflights()]
+def _guards(settings: Settings, cross_origin: CrossOrigin, *, has_peers: bool) -> list[Check]:
+    """The checks in front of everything: those against web pages and open access."""
+    guards = [guarding(settings), cross_origin.answer_preflight]
     if not settings.has_auth and not settings.insecure_no_auth:
         guards.append(local_only(has_peers=has_peers))
     return guards

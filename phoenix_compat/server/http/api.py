@@ -25,7 +25,6 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import pydantic
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
@@ -36,13 +35,13 @@ from phoenix_compat.server.auth.visibility import Visibility, watched_owner
 from phoenix_compat.server.http.authentication import (
     Authenticate,
     anyone,
-    authenticating,
+    note_principal,
     principal_of,
 )
 from phoenix_compat.server.http.base_url import base_url_of
 from phoenix_compat.server.http.body import read_body
-from phoenix_compat.server.http.problem import API_PREFIX, ProblemError, problem_middleware
-from phoenix_compat.server.http.rate_limits import limiting_owners
+from phoenix_compat.server.http.problem import ProblemError, answering_problems, refuse_encoded
+from phoenix_compat.server.http.rate_limits import limit_owner
 from phoenix_compat.server.http.task_page import MAX_PAGE_BYTES, page_body
 from phoenix_compat.server.process.expectation import expectation, own_reason
 from phoenix_compat.server.rates.rate_limiter import RateLimiter
@@ -255,7 +254,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     visibility: Visibility = "owner",
     policy: InputPolicy | None = None,
 ) -> None:
-    """Mount the API and its middlewares on an app that has not started.
+    """Mount the API and its middleware on an app that has not started.
 
     Args:
         announce: called with each task that is queued again; the worker announces its own changes.
@@ -273,9 +272,15 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
         visibility=visibility,
         policy=policy,
     )
-    app.middlewares.extend((problem_middleware, _json_bodies, authenticating(authenticate)))
-    if limiter is not None:
-        app.middlewares.append(limiting_owners(limiter))
+
+    async def prepare(request: web.Request) -> None:
+        refuse_encoded(request)
+        _require_json(request)
+        await note_principal(authenticate, request)
+        if limiter is not None:
+            limit_owner(limiter, request)
+
+    app.middlewares.append(answering_problems(prepare))
     app.router.add_post("/api/tasks", api.create)
     app.router.add_get("/api/tasks", api.list)
     app.router.add_get("/api/tasks/{task_id}", api.show)
@@ -284,14 +289,11 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     app.router.add_post("/api/tasks/{task_id}/retry", api.retry)
 
 
-@web.middleware
-async def _json_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Require JSON bodies under /api: any web page can send the other types, see `browser`."""
-    if request.path.startswith(API_PREFIX):
-        refused = refuse_body(request.method, request.headers, has_body=request.body_exists)
-        if refused is not None:
-            raise ProblemError(*refused, headers={"Accept-Post": "application/json"})
-    return await handler(request)
+def _require_json(request: web.Request) -> None:
+    """Refuse other bodies: any web page can send the other types, see `page_guard`."""
+    refused = refuse_body(request.method, request.headers, has_body=request.body_exists)
+    if refused is not None:
+        raise ProblemError(*refused, headers={"Accept-Post": "application/json"})
 
 
 def _sender(request: web.Request, scope: Scope) -> Principal:
@@ -388,5 +390,4 @@ def _json(
     return web.json_response(document, status=status, headers=headers, dumps=_dumps)
 
 
-def _dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

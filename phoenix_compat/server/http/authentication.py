@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.server.auth.authenticator import OPEN, OWNER_HEADER, Authenticator
 from phoenix_compat.server.auth.errors import (
@@ -14,8 +13,8 @@ from phoenix_compat.server.auth.errors import (
     BadOwnerError,
     UnauthorizedError,
 )
-from phoenix_compat.server.auth.principal import Principal, ScopeError
-from phoenix_compat.server.http.problem import API_PREFIX, BUSY_RETRY_AFTER_S, ProblemError
+from phoenix_compat.server.auth.principal import Principal
+from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
 
 Authenticate: TypeAlias = Callable[[web.Request], Awaitable[Principal]]
 """Returns the sender of a request. Raises ProblemError: 400, 401, 403 or 503, with the way out."""
@@ -55,28 +54,16 @@ anyone: Final = authenticating_requests(OPEN)
 """Authenticates nobody: every client may do everything."""
 
 
-def authenticating(authenticate: Authenticate) -> Middleware:
-    """Build the middleware of the API; it must be inside `problem_middleware`."""
-
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(API_PREFIX):
-            return await handler(request)
-        try:
-            request[_PRINCIPAL] = await authenticate(request)
-            return await handler(request)
-        except ScopeError as error:
-            detail = f'Not allowed: {error}. Use a credential that has "{error.scope}".'
-            raise ProblemError(403, "forbidden", detail) from error
-
-    return check
+async def note_principal(authenticate: Authenticate, request: web.Request) -> None:
+    """Find out who sent a request, for `principal_of`. Raises what `authenticate` raises."""
+    request[_PRINCIPAL] = await authenticate(request)
 
 
 def principal_of(request: web.Request) -> Principal:
     """The sender of a request to the API.
 
     Raises:
-        KeyError: the middleware is missing; a bug.
+        KeyError: it was not noted; a bug.
     """
     return request[_PRINCIPAL]
 

@@ -18,10 +18,8 @@ from functools import lru_cache
 from typing import Final
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.server.rates.client_address import ClientAddresses
-from phoenix_compat.server.rates.connect_attempt import current_attempt
 from phoenix_compat.transports.aiohttp.peers import is_from_peer
 
 PEER_HEADER: Final = "X-Phoenix-Compat-Base-URL"
@@ -54,16 +52,9 @@ class BaseUrls:
         self._addresses = addresses
         self._has_peers = has_peers
 
-    @property
-    def middleware(self) -> Middleware:
-        """The middleware; it must be inside the one of `RateLimits`, and before forwarding."""
-
-        @web.middleware
-        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-            request[_BASE_URL] = current_attempt().base_url = self.of(request)
-            return await handler(request)
-
-        return note
+    def note(self, request: web.Request) -> None:
+        """Note the address for `base_url_of`; a check that refuses nothing."""
+        request[_BASE_URL] = self.of(request)
 
     def of(self, request: web.BaseRequest) -> str:
         """The address without a slash at the end; "" if the request does not tell it."""
@@ -80,7 +71,7 @@ class BaseUrls:
 
 
 def base_url_of(request: web.Request) -> str:
-    """What `BaseUrls` found; "" without its middleware."""
+    """What `BaseUrls` found; "" without its check."""
     found: str = request.get(_BASE_URL, "")
     return found
 

@@ -14,6 +14,7 @@ from typing import TypeAlias, get_args
 
 import structlog
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.http_server import is_client_error, is_encoded
 from phoenix_compat.server.auth.principal import ScopeError
@@ -33,7 +34,8 @@ from phoenix_compat.tasks.model.errors import (
     UnreadableTaskError,
 )
 
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Prepare: TypeAlias = Callable[[web.Request], Awaitable[None]]
+"""Runs before the handler of a request; raises ProblemError to refuse it."""
 TaskRefusal: TypeAlias = (
     InvalidInputError
     | TaskNotFoundError
@@ -100,32 +102,42 @@ class ProblemError(Exception):
         )
 
 
-@web.middleware
-async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every refusal and every error under /api into a problem document."""
-    if not request.path.startswith(API_PREFIX):
-        return await handler(request)
-    try:
-        refuse_encoded(request)
-        return await handler(request)
-    except ProblemError as problem:
-        return problem.response()
-    except web.HTTPException as refusal:
-        if refusal.status < 400:
-            raise
-        return _of_http(refusal).response()
-    except ScopeError as error:
-        detail = f'The credential does not have the scope "{error.scope}".'
-        return ProblemError(403, "forbidden", detail).response()
-    except _TASK_ERRORS as error:
-        return _of_task_error(error).response()
-    except Exception as error:  # a bug: the client gets a document, the log the traceback
-        if is_client_error(request, error):
-            return ProblemError(400, "bad-request", "The request was cut off.").response()
-        log.exception("api.crashed", method=request.method, path=request.path)
-        return ProblemError(
-            500, "internal-error", "Something went wrong on this server."
-        ).response()
+def answering_problems(prepare: Prepare) -> Middleware:
+    """Build the middleware that turns refusals and errors under /api into problem documents.
+
+    Args:
+        prepare: runs before the handler of each request under /api.
+    """
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith(API_PREFIX):
+            return await handler(request)
+        try:
+            await prepare(request)
+            return await handler(request)
+        except ProblemError as problem:
+            return problem.response()
+        except web.HTTPException as refusal:
+            if refusal.status < 400:
+                raise
+            return _of_http(refusal).response()
+        except ScopeError as error:
+            detail = f'Not allowed: {error}. Use a credential that has "{error.scope}".'
+            return ProblemError(403, "forbidden", detail).response()
+        except _TASK_ERRORS as error:
+            return _of_task_error(error).response()
+        except Exception as error:  # noqa: BLE001 - a bug: a document, and a traceback in the log
+            return _of_error(request, error).response()
+
+    return answer
+
+
+def _of_error(request: web.Request, error: Exception) -> ProblemError:
+    if is_client_error(request, error):
+        return ProblemError(400, "bad-request", "The request was cut off.")
+    log.error("api.crashed", method=request.method, path=request.path, exc_info=error)
+    return ProblemError(500, "internal-error", "Something went wrong on this server.")
 
 
 def refuse_encoded(request: web.Request) -> None:

@@ -1,8 +1,7 @@
-"""Answers clients that are too fast with 429: two middlewares around the routes.
+"""Answers clients that are too fast with 429, before the bodies of their requests are read.
 
-The one of `RateLimits` runs in the process that the client reached, before a request is forwarded.
-`limiting_owners` runs where the owner is known: inside of `authenticating`. Both refuse a request
-before its body is read.
+The middleware of `RateLimits` runs in the process that the client reached, before a request is
+forwarded. `limit_owner` runs where the owner is known, after authentication.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.server.auth.credential import CredentialPlaces
 from phoenix_compat.server.http.authentication import principal_of
+from phoenix_compat.server.http.base_url import base_url_of
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError
 from phoenix_compat.server.process.settings.rates import RateSettings
 from phoenix_compat.server.rates.client_address import CLIENT_ADDRESS, ClientAddresses
@@ -25,7 +25,8 @@ from phoenix_compat.server.rates.rate_limiter import RateLimitedError, RateLimit
 RATE_LIMITER: Final = web.AppKey("rate_limiter", RateLimiter)
 """The key under which an application stores its limiter."""
 
-_STARTING_PATH: Final = re.compile(r"/api/tasks(?:/.+/retry)?", re.DOTALL)
+_TASKS_PATH: Final = "/api/tasks"
+_RETRY_PATH: Final = re.compile(r"/api/tasks/.+/retry", re.DOTALL)
 
 
 class RateLimits:
@@ -60,58 +61,67 @@ class RateLimits:
     def middleware(self) -> Middleware:
         """The middleware; it must be outside of the one that forwards requests.
 
-        It also stores the address of the client under `CLIENT_ADDRESS`.
+        It also stores the address of the client under `CLIENT_ADDRESS`. The address by which the
+        client reaches this server must be known before.
         """
+        api_prefix, address_of, limit_api = API_PREFIX, self.addresses.of, self._limit_api
 
         @web.middleware
         async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
-            address = request[CLIENT_ADDRESS] = self.addresses.of(request)
-            if request.path.startswith(API_PREFIX):
-                return await self._limit_api(request, address, handler)
-            with ConnectAttempt(address) as attempt:
-                response = await handler(request)
-            return response if attempt.refused is None else _refused(response, attempt.refused)
+            address = request[CLIENT_ADDRESS] = address_of(request)
+            if not request.path.startswith(api_prefix):
+                with ConnectAttempt(address, base_url_of(request)) as attempt:
+                    response = await handler(request)
+                return response if attempt.refused is None else _refused(response, attempt.refused)
+            try:
+                has_credential = limit_api(request, address)
+            except RateLimitedError as error:
+                return _problem(error).response()
+            response = await handler(request)
+            # The answer tells it: another process may have checked the credential.
+            if has_credential and response.status == HTTPStatus.UNAUTHORIZED:
+                self.limiter.credential_failed(address)
+            return response
 
         return limit
 
-    async def _limit_api(
-        self, request: web.Request, address: str | None, handler: Handler
-    ) -> web.StreamResponse:
+    def _limit_api(self, request: web.Request, address: str | None) -> bool:
         """Limit what an address creates, and how many invalid credentials it sends.
 
-        The answer tells whether a credential was invalid: another process may have checked it.
+        Returns:
+            Whether the request has a credential.
+
+        Raises:
+            RateLimitedError: the address is too fast.
         """
+        if address is None:  # not counted
+            return False
         has_credential = any(self._places.in_request(request.headers))
-        try:
-            if has_credential:
-                self.limiter.check_credentials(address)
-            if _starts_task(request):
-                self.limiter.take_create("", address)
-        except RateLimitedError as error:
-            return _problem(error).response()
-        response = await handler(request)
-        if has_credential and response.status == HTTPStatus.UNAUTHORIZED:
-            self.limiter.credential_failed(address)
-        return response
-
-
-def limiting_owners(limiter: RateLimiter) -> Middleware:
-    """Build the middleware; it must be inside of `authenticating` and `problem_middleware`."""
-
-    @web.middleware
-    async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if has_credential:
+            self.limiter.check_credentials(address)
         if _starts_task(request):
-            try:
-                limiter.take_create(principal_of(request).owner, None)
-            except RateLimitedError as error:
-                raise _problem(error) from error
-        return await handler(request)
+            self.limiter.take_create("", address)
+        return has_credential
 
-    return limit
+
+def limit_owner(limiter: RateLimiter, request: web.Request) -> None:
+    """Count a request that creates or retries a task for its owner.
+
+    Raises:
+        ProblemError: 429, the owner is too fast.
+    """
+    if _starts_task(request):
+        try:
+            limiter.take_create(principal_of(request).owner, None)
+        except RateLimitedError as error:
+            raise _problem(error) from error
 
 
 def _starts_task(request: web.Request) -> bool:
-    return request.method == hdrs.METH_POST and _STARTING_PATH.fullmatch(request.path) is not None
+    if request.method != hdrs.METH_POST:
+        return False
+    path = request.path
+    return path == _TASKS_PATH or _RETRY_PATH.fullmatch(path) is not None
 
 
 def _problem(error: RateLimitedError) -> ProblemError:

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeGuard
+from typing import Final, Protocol, TypeGuard
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.tasks.model.errors import InvalidInputError
@@ -202,13 +202,16 @@ def determine_task_params(
     return params
 
 
+_encoded: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 def fingerprint(model: str, provider_input: Mapping[str, object]) -> str:
     """A hash of a model and its input: 64 hex digits.
 
     The version is left out, because the provider's list of predictions names models without it.
     """
     identity = [model.partition(":")[0].lower(), _canonical(provider_input)]
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    text = _encoded(identity)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

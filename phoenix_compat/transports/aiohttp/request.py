@@ -18,11 +18,9 @@ NO_STORE = {"Cache-Control": "max-age=0, private, must-revalidate"}
 """The headers of every response of Plug."""
 
 
-_SHOWN = ("x-", "sec-websocket-", "traceparent", "tracestate")
-"""The prefixes of the headers that `connect` may see."""
-
+_TRACE_CONTEXT = frozenset({"traceparent", "tracestate"})
 _SHOWN_INITIALS = frozenset("xXsStT")
-"""The first letters of these prefixes, for a fast check."""
+"""The first letters of the headers that `connect` may see, for a fast check."""
 
 
 def refusal(status: int, text: str = "") -> web.Response:
@@ -71,25 +69,14 @@ def connect_info(
         names: the headers to show as `headers`.
     """
     origin = request_origin(request)
-    headers = [
-        (name.lower(), value)
-        for name, value in request.headers.items()
-        if name[:1] in _SHOWN_INITIALS and name.lower().startswith(_SHOWN)
-    ]
+    x_headers, sec_websocket_headers, trace_context_headers = _shown(request, protocols)
     peer = request.transport.get_extra_info("peername") if request.transport else None
     address, port = (peer[0], peer[1]) if isinstance(peer, tuple) else (None, None)
     info = ConnectInfo(
         peer_data={"address": address, "port": port, "ssl_cert": None},
-        x_headers=[pair for pair in headers if pair[0].startswith("x-")],
-        sec_websocket_headers=[
-            (name, value if name != "sec-websocket-protocol" else protocols)
-            for name, value in headers
-            if name.startswith("sec-websocket-")
-            and (name != "sec-websocket-protocol" or protocols is not None)
-        ],
-        trace_context_headers=[
-            pair for pair in headers if pair[0] in {"traceparent", "tracestate"}
-        ],
+        x_headers=x_headers,
+        sec_websocket_headers=sec_websocket_headers,
+        trace_context_headers=trace_context_headers,
         user_agent=request.headers.get("User-Agent"),
         uri={
             "scheme": request.scheme,
@@ -105,3 +92,24 @@ def connect_info(
             (name.lower(), value) for name in names for value in request.headers.getall(name, ())
         ]
     return info
+
+
+def _shown(
+    request: web.Request, protocols: str | None
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]], list[tuple[str, str]]]:
+    """The headers that begin with `x-` and with `sec-websocket-`, and those of a trace."""
+    x_headers, sec_websocket_headers, trace_context_headers = [], [], []
+    for name, value in request.headers.items():
+        if name[:1] not in _SHOWN_INITIALS:
+            continue
+        lowered = name.lower()
+        if lowered.startswith("x-"):
+            x_headers.append((lowered, value))
+        elif lowered == "sec-websocket-protocol":
+            if protocols is not None:
+                sec_websocket_headers.append((lowered, protocols))
+        elif lowered.startswith("sec-websocket-"):
+            sec_websocket_headers.append((lowered, value))
+        elif lowered in _TRACE_CONTEXT:
+            trace_context_headers.append((lowered, value))
+    return x_headers, sec_websocket_headers, trace_context_headers

@@ -6,9 +6,9 @@ from aiohttp import web
 
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.server.auth.principal import Principal, Scope
-from phoenix_compat.server.http.authentication import authenticating
-from phoenix_compat.server.http.problem import problem_middleware
-from phoenix_compat.server.http.rate_limits import limiting_owners
+from phoenix_compat.server.http.authentication import note_principal
+from phoenix_compat.server.http.problem import answering_problems
+from phoenix_compat.server.http.rate_limits import limit_owner
 from phoenix_compat.server.process.settings.rates import RateSettings
 from phoenix_compat.server.rates.rate_limiter import RateLimiter
 from tests.serving import serving
@@ -26,9 +26,12 @@ async def accept(_request: web.Request) -> web.Response:
 async def test_one_owner_creates_only_so_many_tasks() -> None:
     """The third is 429 before the handler runs; reads pass, and so does another owner."""
     limiter = RateLimiter(RateSettings(owner_creates_per_minute=2))
-    app = web.Application(
-        middlewares=[problem_middleware, authenticating(named), limiting_owners(limiter)]
-    )
+
+    async def prepare(request: web.Request) -> None:
+        await note_principal(named, request)
+        limit_owner(limiter, request)
+
+    app = web.Application(middlewares=[answering_problems(prepare)])
     app.router.add_route("*", "/api/tasks", accept)
 
     async with serving(app) as url:

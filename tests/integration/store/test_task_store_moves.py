@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 
+import msgspec
 import pytest
 
 from phoenix_compat.tasks.model.errors import (
@@ -124,7 +124,7 @@ async def test_a_failed_task_begins_a_new_cycle(store: TaskStore) -> None:
     assert (retried.error_data, retried.completed_at, retried.submitted_at) == (None, None, None)
     with pytest.raises(NotFailedError):
         await store.retry(failed.id, task_params())
-    first_cycle = dataclasses.replace(retried, cycle=1)
+    first_cycle = msgspec.structs.replace(retried, cycle=1)
     assert await store.move(first_cycle, SUBMITTING) is None
     assert await store.move(retried, SUBMITTING) is not None
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from phoenix_compat.tasks.model.errors import (
@@ -158,7 +158,7 @@ async def test_a_community_model_runs_by_its_latest_version(
     provider: ReplicateProvider, service: ReplicateHttp
 ) -> None:
     """When a model's name is refused, its latest version is looked up once and then reused."""
-    task = replace(make_task(), model="you/yours")
+    task = msgspec.structs.replace(make_task(), model="you/yours")
     refusal = {"title": "Invalid version or not permitted", "detail": "does not exist"}
     model = {"is_official": False, "latest_version": {"id": "abc123"}}
     service.mock.post(CREATE_URL, status=422, payload=refusal)

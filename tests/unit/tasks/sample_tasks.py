@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import UTC, datetime
 from typing import Unpack
+
+import msgspec
 
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
@@ -27,7 +28,7 @@ def make_task(status: TaskStatus = TaskStatus.QUEUED, **changes: Unpack[TaskChan
         created_at=CREATED_AT,
         updated_at=CREATED_AT,
     )
-    return dataclasses.replace(task, **changes)
+    return msgspec.structs.replace(task, **changes)
 
 
 def make_snapshot(

@@ -19,7 +19,6 @@ import re
 from typing import Final
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.protocol.origin import CheckOrigin, is_origin_allowed, parse_origin
 from phoenix_compat.server.http.browsers.refused_pages import RefusedPages
@@ -52,24 +51,19 @@ class CrossOrigin:
         self._exposed = ", ".join(EXPOSED_HEADERS)
         self._refused = RefusedPages()
 
-    def answering_preflights(self) -> Middleware:
-        """Build the middleware. Preflights have no credentials, so it is outside authentication."""
-
-        @web.middleware
-        async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if not _is_preflight(request):
-                return await handler(request)
-            if self._allowed_origin(request) is None:
-                origin = request.headers[hdrs.ORIGIN]
-                detail = (
-                    f"Pages of {ascii(origin)[:200]} may not use this server. To allow it, name "
-                    'the origin in the setting `check_origin`, as in ["//example.com"].'
-                )
-                self._refused.log(origin, 403, detail)
-                return ProblemError(403, "origin-not-allowed", detail).response()
-            return web.Response(status=204, headers=_preflight_headers(request))
-
-        return answer
+    def answer_preflight(self, request: web.Request) -> web.StreamResponse | None:
+        """Answer a preflight; a check. Preflights have no credentials, so they end here."""
+        if not _is_preflight(request):
+            return None
+        if self._allowed_origin(request) is None:
+            origin = request.headers[hdrs.ORIGIN]
+            detail = (
+                f"Pages of {ascii(origin)[:200]} may not use this server. To allow it, name "
+                'the origin in the setting `check_origin`, as in ["//example.com"].'
+            )
+            self._refused.log(origin, 403, detail)
+            return ProblemError(403, "origin-not-allowed", detail).response()
+        return web.Response(status=204, headers=_preflight_headers(request))
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Make a response readable for an allowed page; for `on_response_prepare`."""

@@ -1,4 +1,4 @@
-"""Protects the task server from web pages: a middleware in front of all routes.
+"""Protects the task server from web pages: a check in front of all routes.
 
     every path but /healthz and /readyz    421 unless this server answers to the Host
     /api, methods that change something    403 unless `check_origin` allows the page
@@ -19,11 +19,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.protocol.origin import SAME_HOST, CheckOrigin
 from phoenix_compat.protocol.page_guard import PageGuard, Refusal, machine_names
 from phoenix_compat.server.http.browsers.refused_pages import RefusedPages
+from phoenix_compat.server.http.checks import Check
 from phoenix_compat.server.http.problem import API_PREFIX, ProblemError
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.transports.aiohttp.peers import is_from_peer
@@ -37,8 +37,8 @@ _HOSTS_REMEDY: Final = (
 _ORIGINS_REMEDY: Final = 'name the origin in the setting `check_origin`, as in ["//example.com"]'
 
 
-def guarding(settings: Settings) -> Middleware:
-    """Build the middleware; it must be the outermost one."""
+def guarding(settings: Settings) -> Check:
+    """Build the check; it must be the first one."""
     guard = PageGuard(
         _hosts(settings),
         check_origin_of(settings),
@@ -48,11 +48,10 @@ def guarding(settings: Settings) -> Middleware:
 
     refused = RefusedPages()
 
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def check(request: web.Request) -> web.StreamResponse | None:
         refusal = _refusal(guard, request)
         if refusal is None:
-            return await handler(request)
+            return None
         # Not for a refused host (421): its name alone says nothing about a page.
         origin = request.headers.get(hdrs.ORIGIN) if refusal.status == 403 else None
         refused.log(origin, refusal.status, refusal.detail)

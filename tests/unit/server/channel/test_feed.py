@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
 from phoenix_compat import Endpoint
@@ -37,7 +37,7 @@ def feed_of(store: Any, **limits: int) -> TaskFeed:
 def named(task_id: str, owner: str = "", **result: object) -> Task:
     """A task with this id; one with a result has completed."""
     task = make_task(TaskStatus.COMPLETED if result else TaskStatus.RUNNING)
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         task, id=TaskId(task_id), owner=owner, result_data=dict(result) or None
     )
 
@@ -45,7 +45,7 @@ def named(task_id: str, owner: str = "", **result: object) -> Task:
 async def test_a_remembered_task_has_no_inputs() -> None:
     """They may be long, and no client gets them."""
     feed = feed_of(RecordingStore())
-    task = dataclasses.replace(named("t-1"), input_data={"prompt": "x" * 100_000})
+    task = msgspec.structs.replace(named("t-1"), input_data={"prompt": "x" * 100_000})
 
     feed.announce(task)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from phoenix_compat import Endpoint
@@ -148,7 +148,7 @@ async def test_another_process_reads_and_cancels_through_the_leader(folder: Path
 async def test_another_owners_task_is_not_found_over_the_bus(folder: Path) -> None:
     """Reads and cancels carry the owner; a remembered task of another is looked up as a missing."""
     fake_tasks = FakeTasks()
-    task = dataclasses.replace(at(0.3), owner="ada")
+    task = msgspec.structs.replace(at(0.3), owner="ada")
     fake_tasks.tasks[task.id] = task
     async with two_nodes(folder, fake_tasks) as (leading, other):
         other.watch(task)

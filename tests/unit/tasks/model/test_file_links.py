@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+import msgspec
 import pytest
 
 from phoenix_compat.tasks.model.file_links import with_file_links
@@ -58,7 +57,7 @@ def test_without_a_copy_the_address_is_the_providers() -> None:
 
 def test_every_form_of_a_task_has_the_links() -> None:
     """A5: the payload on the channel, the entry of the list, and the task in full."""
-    task = dataclasses.replace(
+    task = msgspec.structs.replace(
         make_task(TaskStatus.COMPLETED), result_data={"image_url": SOURCE}, files=FILES
     )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +76,7 @@ def ordered(prompt: str) -> Task:
     """A running task with this prompt."""
     task = make_task(TaskStatus.RUNNING)
     words = {"prompt": prompt}
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         task, input_data={"type": "image", **words}, provider_input={**words}
     )
 

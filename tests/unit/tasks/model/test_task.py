@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,7 +75,7 @@ def test_a_new_cycle_keeps_nothing_of_the_last_one() -> None:
 
     retried = failed.moved(TaskStatus.QUEUED, CREATED_AT)
 
-    assert retried == dataclasses.replace(fresh, cycle=2)
+    assert retried == msgspec.structs.replace(fresh, cycle=2)
 
 
 def test_completion_sets_progress_and_time() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from phoenix_compat.tasks.model.task_types import TASK_TYPES
@@ -15,7 +16,7 @@ LIST = ("google/imagen-4-fast", "google/nano-banana-2", "black-forest-labs/flux-
 
 def test_inputs_are_mapped_for_the_fallback_model() -> None:
     """Inputs that the next family does not accept are left out, so the fingerprint differs."""
-    task = replace(
+    task = msgspec.structs.replace(
         make_task(),
         input_data={"type": "image", "prompt": "monk", "seed": 7, "aspect_ratio": "1:1"},
     )
@@ -42,7 +43,7 @@ def test_each_model_is_tried_once(
     tried: tuple[str, ...], running: str | None, expected: str | None
 ) -> None:
     """Models are tried in the order of the list; a model that was tried is skipped."""
-    task = replace(make_task(), models_tried=tried, provider_model=running)
+    task = msgspec.structs.replace(make_task(), models_tried=tried, provider_model=running)
 
     params = fallback_params(task, TASK_TYPES, LIST)
 

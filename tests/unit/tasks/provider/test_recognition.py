@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 
 from phoenix_compat.tasks.model.task import Task
@@ -25,7 +25,7 @@ INPUT: dict[str, Any] = {
 def lost(provider_input: dict[str, Any] | None = None, model: str = MODEL) -> Task:
     """A task that has lost the answer to its create."""
     given = INPUT if provider_input is None else provider_input
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         make_task(), model=model, provider_input=given, fingerprint=fingerprint(model, given)
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from typing import Unpack
+
+import msgspec
 
 from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TASK_TYPES
@@ -53,7 +54,7 @@ class MemoryStore(TaskStore):
         self._interrupt("record_progress")
         if self.task.status is not TaskStatus.RUNNING or self.task.progress >= progress:
             return None
-        self.task = dataclasses.replace(self.task, progress=progress)
+        self.task = msgspec.structs.replace(self.task, progress=progress)
         return self.task
 
     def _interrupt(self, method: str) -> None:

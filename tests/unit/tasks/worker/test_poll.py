@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.worker.poll import PollSteps
