@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from phoenix_compat.endpoint import Endpoint
-from phoenix_compat.tasks.model.task import Task, progress_payload
+from phoenix_compat.tasks.model.task import JSONObject, Task, progress_payload
 from phoenix_compat.tasks.store.task_store import TaskStore
 
 PROGRESS: Final = "progress"
@@ -25,9 +25,21 @@ _TASK_BYTES: Final = 2_048
 _BYTES_OF_MARKS: Final = {b"{": 184, b"[": 88, b",": 56, b":": 110}
 
 
-class _Remembered(NamedTuple):
+@dataclass(slots=True)
+class _Remembered:
+    """A task, and what the last client that asked for its state was shown.
+
+    After a restart many clients ask for the same state, nearly all by the same address.
+
+    Attributes:
+        base_url: the address by which that client reaches this server.
+        payload: None until somebody asks.
+    """
+
     task: Task
     estimated_bytes: int
+    base_url: str = ""
+    payload: JSONObject | None = None
 
 
 @dataclass(slots=True)
@@ -117,6 +129,21 @@ class TaskFeed:
         remembered = self._newest.get(read.id)
         return read if remembered is None else remembered.task
 
+    def payload(self, read: Task, base_url: str) -> JSONObject:
+        """The payload of `progress` for the newest state of a task; it must not be changed.
+
+        Args:
+            read: what `read` returned.
+            base_url: the address by which the client reaches this server.
+        """
+        remembered = self._newest.get(read.id)
+        if remembered is None:
+            return progress_payload(read, base_url)
+        if remembered.payload is None or remembered.base_url != base_url:
+            remembered.payload = progress_payload(remembered.task, base_url)
+            remembered.base_url = base_url
+        return remembered.payload
+
     def _remembered(self, task_id: str, owner: str | None) -> Task | None:
         remembered = self._newest.get(task_id)
         if remembered is None or owner not in {None, remembered.task.owner}:
@@ -153,4 +180,5 @@ def _estimated_bytes(task: Task) -> int:
         return _TASK_BYTES
     text = msgspec.json.encode((task.result_data, task.error_data, task.files))
     marks = sum(text.count(mark) * size_bytes for mark, size_bytes in _BYTES_OF_MARKS.items())
-    return _TASK_BYTES + len(text) + marks
+    # With files, a payload has the result once more, with other links in it.
+    return _TASK_BYTES + (len(text) + marks) * (2 if task.files else 1)

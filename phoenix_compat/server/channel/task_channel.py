@@ -25,7 +25,6 @@ from phoenix_compat.server.rates.connect_attempt import current_attempt
 from phoenix_compat.server.rates.rate_limiter import RateLimitedError, RateLimiter
 from phoenix_compat.socket import ConnectInfo, Socket, SocketHandler
 from phoenix_compat.tasks.model.errors import StoreUnavailableError, TaskNotFoundError
-from phoenix_compat.tasks.model.task import progress_payload
 
 _ANONYMOUS = "anonymous"
 _PRESENT_STATE = "present_state"
@@ -105,7 +104,7 @@ class TaskChannel(Channel):
 
     def _present_state(self, socket: Socket) -> JSON:
         feed: TaskFeed = socket.assigns["feed"]
-        return progress_payload(feed.newest(socket.assigns["task"]), socket.audience)
+        return feed.payload(socket.assigns["task"], socket.audience)
 
 
 def _track(presence: Presence, socket: Socket) -> None:

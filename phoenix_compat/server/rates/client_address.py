@@ -87,6 +87,8 @@ class ClientAddresses:
 
     def is_from_proxy(self, request: web.BaseRequest) -> bool:
         """Whether a trusted proxy sent the request."""
+        if not (self._networks or self._is_unix_trusted):
+            return False
         peer = None if request.transport is None else request.transport.get_extra_info("peername")
         if not isinstance(peer, tuple):
             return self._is_unix_trusted

@@ -54,7 +54,7 @@ def wire_time(at: datetime) -> str:
 
     There are no fractions of a second, because Swift's ISO 8601 parser does not accept them.
     """
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def stored_time(at: datetime) -> str:

@@ -88,10 +88,9 @@ def _public_host(settings: Settings) -> str | None:
 
 
 def _refusal(guard: PageGuard, request: web.Request) -> Refusal | None:
-    if request.path not in ANY_HOST_PATHS and not is_from_peer(request):
-        refused = guard.refuse_host(request.headers.get(hdrs.HOST))
-        if refused is not None:
-            return refused
+    refused = guard.refuse_host(request.headers.get(hdrs.HOST))
+    if refused is not None and request.path not in ANY_HOST_PATHS and not is_from_peer(request):
+        return refused
     if not request.path.startswith(API_PREFIX):
         return None
     return guard.refuse_origin(request.method, request.headers)
