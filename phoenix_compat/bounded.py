@@ -141,6 +141,9 @@ MAX_NESTING: Final = 64
 TOO_DEEP: Final = f"nests arrays and objects more than {MAX_NESTING} levels deep"
 
 
+_CONTAINERS: Final = (dict, list)
+
+
 def is_too_deep(value: object, max_levels: int = MAX_NESTING) -> bool:
     """Whether JSON has more than `max_levels` levels of arrays and objects.
 
@@ -152,7 +155,7 @@ def is_too_deep(value: object, max_levels: int = MAX_NESTING) -> bool:
     """
     level: list[object] = [value]
     for _ in range(max_levels + 1):
-        containers = [item for item in level if isinstance(item, dict | list)]
+        containers = [item for item in level if isinstance(item, _CONTAINERS)]
         if not containers:
             return False
         level = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -190,14 +191,11 @@ class ClientHandler(web.RequestHandler):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _handle_request(
-        self, request: web.BaseRequest, *args: Any, **kwargs: Any
-    ) -> tuple[web.StreamResponse, bool]:
-        if self._messages:
-            # Since Python 3.12 a request may be answered without a turn of the event loop. Let
-            # other connections have theirs between the requests that are pipelined on this one.
-            await asyncio.sleep(0)
-        return await super()._handle_request(request, *args, **kwargs)
+    def _handle_request(
+        self, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        handled = super()._handle_request(*args, **kwargs)
+        return _after_a_turn(handled) if self._messages else handled
 
     def pause_writing(self) -> None:
         """See whether the client takes what it is sent."""
@@ -254,6 +252,17 @@ class ClientHandler(web.RequestHandler):
             log.debug("http.body_broken: %s", type(error).__name__)
             return
         super().log_exception(*args, **kw)
+
+
+async def _after_a_turn(
+    handled: Coroutine[Any, Any, tuple[web.StreamResponse, bool]],
+) -> tuple[web.StreamResponse, bool]:
+    """Let other connections have their turn between the requests that are pipelined on one.
+
+    Since Python 3.12 a request may be answered without a turn of the event loop.
+    """
+    await asyncio.sleep(0)
+    return await handled
 
 
 _TOO_LARGE: Final = HttpProcessingError(code=431, message="the request's head is too long")

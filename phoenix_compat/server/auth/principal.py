@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from phoenix_compat.errors import PhoenixCompatError
 
@@ -37,8 +38,7 @@ class ScopeError(PhoenixCompatError):
         self.scope = scope
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """A client that was authenticated, or any client where authentication is off.
 
     Attributes:

@@ -387,7 +387,9 @@ def _event_document(event: TaskEvent, task: Task, base_url: str) -> JSONObject:
 def _json(
     document: JSONObject, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    return web.json_response(document, status=status, headers=headers, dumps=_dumps)
+    headers = {**headers, **_IS_JSON} if headers else _IS_JSON
+    return web.Response(body=_dumps(document).encode(), status=status, headers=headers)
 
 
+_IS_JSON: Mapping[str, str] = {hdrs.CONTENT_TYPE: "application/json; charset=utf-8"}
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

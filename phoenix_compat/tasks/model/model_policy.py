@@ -111,6 +111,7 @@ def _is_restricted(name: str) -> bool:
     return is_count(plain(name)) or is_about_safety(plain(name))
 
 
+@lru_cache(maxsize=256)
 def _matches_any(model: str, patterns: tuple[str, ...]) -> bool:
     """Whether a pattern matches a model; without ":", a pattern allows every version.
 
