@@ -55,6 +55,12 @@ class TokenBucket:
 
     def try_take(self) -> float:
         """Take a token, or return the seconds until one is available; 0.0 if it was taken."""
+        elapsed_s = self._now() - self._level_at_s
+        level = self._level + elapsed_s * self._per_s
+        if elapsed_s > 0.0 and level >= _ALMOST_ONE:  # nearly always: each request comes here
+            self._level = (level if level < self._burst else self._burst) - 1.0
+            self._level_at_s += elapsed_s
+            return 0.0
         wait_s = self.wait_s()
         if wait_s == 0.0:
             self._level -= 1.0

@@ -69,13 +69,12 @@ class SocketAuthentication:
         """
         headers: list[tuple[str, str]] = info["headers"]
         places = self._authenticator.places
-        owners = [value for name, value in headers if name == OWNER_HEADER]
+        owners = [value for name, value in headers if name == OWNER_HEADER] if headers else ()
         attempt = current_attempt()
         socket.assign(principal=None, address=attempt.address)
         try:
-            carried = chain(
-                (info.get("auth_token"),), places.in_headers(headers), places.in_params(params)
-            )
+            in_headers = places.in_headers(headers) if headers else ()
+            carried = chain((info.get("auth_token"),), in_headers, places.in_params(params))
             credential = self._credential_of(carried, attempt.address)
             if credential is None and self._at_join and not owners:
                 return True
