@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -176,6 +178,38 @@ async def test_a_failed_write_is_reported_until_one_succeeds(tmp_path: Path) -> 
     assert refused == 503
     assert "locked" in down["store"]["reason"]
     assert up["status"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"f_flag": os.ST_RDONLY}, "the file system is read-only"),
+        ({"f_bfree": 3, "f_bavail": 3}, "the disk is full"),
+    ],
+    ids=["read-only", "full"],
+)
+async def test_a_disk_that_takes_nothing_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, int], reason: str
+) -> None:
+    """D2: before a task is lost to it, and until the disk takes something again."""
+    monkeypatch.setattr(database, "PROBE_INTERVAL_S", 0.01)
+    statvfs = os.statvfs
+
+    def changed(path: Path) -> Any:
+        found = statvfs(path)
+        names = [name for name in dir(found) if name.startswith("f_")]
+        return SimpleNamespace(**{name: getattr(found, name) for name in names} | change)
+
+    async with product(settings_for(tmp_path)) as client:
+        await until_ready(client, 200)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "statvfs", changed)
+            down = await until_ready(client, 503)
+        up = await until_ready(client, 200)
+
+    assert down["status"] == "unavailable"
+    assert down["store"] == {"state": "unavailable", "reason": reason}
+    assert up["store"] == {"state": "available"}
 
 
 async def test_the_database_is_checked_only_so_often(

@@ -45,6 +45,7 @@ class Database:
         self._lock = lock
         self._is_closing = False
         self._read_error: StoreUnavailableError | None = None
+        self._disk_error: StoreUnavailableError | None = None
         self._probe_task: asyncio.Task[None] | None = None
         self._probed_at_s = -PROBE_INTERVAL_S
 
@@ -128,9 +129,9 @@ class Database:
     async def health_error(self) -> StoreUnavailableError | None:
         """Why the database cannot be used at the moment; None when it seems to work.
 
-        The answer is the error of the last write or read, if it failed. At most every
-        `PROBE_INTERVAL_S` a probe runs first: after a failure it writes and reads something small,
-        otherwise it checks that the file is still there.
+        The answer is the error of the last write or read, if it failed, or why the disk cannot take
+        one. At most every `PROBE_INTERVAL_S` a probe runs first: after a failure it writes and
+        reads something small, otherwise it checks that the file is still there.
         """
         now_s = time.monotonic()
         is_probing = self._probe_task is not None and not self._probe_task.done()
@@ -145,11 +146,16 @@ class Database:
 
     @property
     def _last_error(self) -> StoreUnavailableError | None:
-        return self._writer.last_error or self._read_error
+        return self._writer.last_error or self._read_error or self._disk_error
 
     async def _probe(self) -> None:
         try:
-            if self._last_error is None:
+            await self._writer.check_disk()
+            self._disk_error = None
+        except StoreUnavailableError as error:
+            self._disk_error = error
+        try:
+            if self._writer.last_error is None and self._read_error is None:
                 await self._writer.check_file()
             else:
                 await self._writer.write(_write_version)

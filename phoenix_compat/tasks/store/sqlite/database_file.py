@@ -30,6 +30,9 @@ if sys.platform != "win32":
     import fcntl
 
 
+MIN_FREE_BYTES: Final = 1024 * 1024
+"""With less, a disk counts as full: a commit with its part of the WAL may be as large."""
+
 FileIdentity: TypeAlias = tuple[int, int]
 """Device and inode: they identify a file whatever its name."""
 
@@ -48,6 +51,25 @@ def file_identity(path: Path) -> FileIdentity | None:
     except OSError:
         return None
     return stat.st_dev, stat.st_ino
+
+
+def disk_problem(path: Path) -> str | None:
+    """Why nothing can be written beside this file, whatever the last write said; None if it can.
+
+    A server that has nothing to write would notice only with the next task.
+    """
+    if not hasattr(os, "statvfs"):  # Windows
+        return None
+    try:
+        found = os.statvfs(path.parent)
+    except OSError as error:
+        return f"the disk does not respond: {error.strerror}"
+    if found.f_flag & os.ST_RDONLY:
+        return "the file system is read-only"
+    free = found.f_bfree if os.geteuid() == 0 else found.f_bavail
+    if free * found.f_frsize < MIN_FREE_BYTES:
+        return "the disk is full"
+    return None
 
 
 def lock_file(path: Path, *, create: bool = True) -> IO[bytes]:

@@ -23,6 +23,7 @@ from phoenix_compat.tasks.model.errors import StoreGoneError, StoreUnavailableEr
 from phoenix_compat.tasks.store.sqlite.database_file import (
     TOLERANT_TEXT,
     FileIdentity,
+    disk_problem,
     file_identity,
     store_error,
 )
@@ -212,6 +213,16 @@ class Writer:
         except StoreGoneError as error:
             self.last_error = error
             raise
+
+    async def check_disk(self) -> None:
+        """Check that the disk has room and can be written to. Nothing is written.
+
+        Raises:
+            StoreUnavailableError: it has not, or it cannot.
+        """
+        problem = await self._in_thread(lambda: disk_problem(self.path))
+        if problem is not None:
+            raise StoreUnavailableError(problem)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)

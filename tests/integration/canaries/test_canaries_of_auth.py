@@ -18,9 +18,9 @@ from phoenix_compat.server.auth.principal import TASK_SCOPES, Scope
 from phoenix_compat.server.engine import schema_sql
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.token import Tokens
-from tests.integration.hardening import canaries
+from tests.integration.canaries import canaries
+from tests.integration.canaries.canaries import canary, found
 from tests.integration.hardening.besieged import besieged
-from tests.integration.hardening.canaries import canary, found
 from tests.integration.operations.commands import run
 from tests.polling import LP_V2, Poller
 from tests.unit.server.auth.jwt_builder import token

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.conformance.suite.wire_client import HttpResponse
 from phoenix_compat.server.http.browsers.refused_pages import MAX_ORIGINS
-from tests.integration.hardening.test_host_and_origin import JSON_TYPE, MONK, SOCKET, upgrade
+from tests.integration.browsers.test_host_and_origin import JSON_TYPE, MONK, SOCKET, upgrade
 from tests.integration.operations.commands import server
 from tests.integration.task_server import product, settings_for
 

@@ -19,9 +19,9 @@ from phoenix_compat.cli import cli
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.tasks.provider.webhook_tags import WebhookTags
-from tests.integration.hardening import canaries
+from tests.integration.canaries import canaries
+from tests.integration.canaries.canaries import HEADERS, PARAMETERS, PAYLOAD, canary, found
 from tests.integration.hardening.besieged import Besieged, besieged
-from tests.integration.hardening.canaries import HEADERS, PARAMETERS, PAYLOAD, canary, found
 from tests.integration.operations.commands import run
 from tests.integration.task_server import product, settings_for
 from tests.patience import patient
