@@ -13,7 +13,7 @@ from tests.faults.server_process import ServerProcess
 from tests.faults.test_spending_kills import CAP, PRICE, Posters, all_ended, stored
 from tests.integration.ownership.credentials import by_key, store_keys
 
-ORDERS = 2_000
+ORDERS = 10_000
 ADA, BOB = by_key("key:ada"), by_key("key:bob")
 _TIMEOUT = aiohttp.ClientTimeout(total=30.0)
 
@@ -27,7 +27,7 @@ async def server(tmp_path: Path) -> ServerProcess:
             "PHOENIX_COMPAT_AUTH": '["keys"]',
             "PHOENIX_COMPAT_OWNER_USD_PER_MONTH": "1",
             "PHOENIX_COMPAT_CONCURRENCY": "1",
-            "PHOENIX_COMPAT_EMULATOR_SPEED": "50",
+            "PHOENIX_COMPAT_EMULATOR_SPEED": "120",
             "PHOENIX_COMPAT_LOG_LEVEL": "warning",
         },
     )
@@ -44,7 +44,7 @@ def created_prompts(folder: Path) -> list[str]:
 
 
 async def test_one_owners_cap_does_not_concern_another(server: ServerProcess) -> None:
-    """Of 2 000 orders by 50 clients of one owner exactly 50 are accepted; ten orders of another
+    """Of 10 000 orders by 50 clients of one owner exactly 50 are accepted; ten orders of another
     one, between them, all are, and the first of them is the next but one that starts."""
     async with (
         aiohttp.ClientSession(timeout=_TIMEOUT, headers=ADA.headers) as of_ada,
