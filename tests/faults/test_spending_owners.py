@@ -27,7 +27,7 @@ async def server(tmp_path: Path) -> ServerProcess:
             "PHOENIX_COMPAT_AUTH": '["keys"]',
             "PHOENIX_COMPAT_OWNER_USD_PER_MONTH": "1",
             "PHOENIX_COMPAT_CONCURRENCY": "1",
-            "PHOENIX_COMPAT_EMULATOR_SPEED": "120",
+            "PHOENIX_COMPAT_EMULATOR_SPEED": "50",
             "PHOENIX_COMPAT_LOG_LEVEL": "warning",
         },
     )
