@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks.benchmark import Benchmark, BenchmarkError, Sample
 from tests.benchmarks.cases.families import FAMILIES
-from tests.benchmarks.context import BenchmarkContext
+from tests.benchmarks.context import BenchmarkContext, python_of
 from tests.benchmarks.machine import facts
 from tests.benchmarks.report import json_line, table
 from tests.benchmarks.suite import run
@@ -46,10 +46,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--disk", type=Path, help="folder for databases (default: a temporary folder)"
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="compare with the server of another checkout of this project, with its own .venv",
+    )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.families) - set(FAMILIES))
     if unknown:
         parser.error(f"unknown family: {', '.join(unknown)}; known: {', '.join(FAMILIES)}")
+    if options.against is not None and not python_of(options.against).exists():
+        parser.error(f"--against: there is no {python_of(options.against)}; run `make run` there")
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     return options
@@ -77,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     try:
         benchmarks = chosen(options.families, options.only)
+        if options.against is not None:
+            checkout = options.against.resolve()
+            benchmarks = [benchmark.against(checkout) for benchmark in benchmarks]
         if options.list:
             print("\n".join(benchmark.name for benchmark in benchmarks))
             return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from tests.benchmarks.context import BenchmarkContext
@@ -60,6 +61,8 @@ class Benchmark:
         ours: measures the side under test.
         baseline: measures the side to compare with; None when there is none.
         baseline_name: what the baseline is, in one or two words.
+        before: measures the baseline in a checkout that does not have what `ours` measures yet;
+            None measures `ours` there.
         digits: the number of decimals in the table.
     """
 
@@ -68,8 +71,22 @@ class Benchmark:
     ours: Measure
     baseline: Measure | None = None
     baseline_name: str = ""
+    before: Measure | None = None
     target: Target | None = None
     digits: int = 0
+
+    def against(self, checkout: Path) -> Benchmark:
+        """The same with another checkout's server as the baseline.
+
+        The target stays only where it is one for that comparison too.
+        """
+        measure = self.before or self.ours
+        return replace(
+            self,
+            baseline=lambda context: measure(context.of(checkout)),
+            baseline_name=checkout.name,
+            target=None if self.before is None else self.target,
+        )
 
     @property
     def sides(self) -> Mapping[str, Measure]:

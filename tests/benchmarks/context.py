@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,11 @@ class Programs(Protocol):
         ...
 
 
+def python_of(checkout: Path) -> Path:
+    """The interpreter of a checkout in which `make` has set everything up."""
+    return checkout / ".venv" / "bin" / "python"
+
+
 @dataclass(slots=True)
 class BenchmarkContext:
     """The programs, a folder for data, and the size of the run.
@@ -35,13 +41,25 @@ class BenchmarkContext:
     Attributes:
         disk: the folder for databases; the speed of its disk affects the results.
         is_quick: use small numbers, which show only that the benchmarks work.
+        checkout: the folder of another version of this project, whose server is measured; None
+            measures this one.
     """
 
     tools: Programs
     disk: Path
     seed: int = 1
     is_quick: bool = False
+    checkout: Path | None = None
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def python(self) -> str:
+        """The interpreter that runs our server, with the packages of its checkout."""
+        return sys.executable if self.checkout is None else str(python_of(self.checkout))
+
+    def of(self, checkout: Path) -> BenchmarkContext:
+        """The same for the server of another checkout."""
+        return replace(self, checkout=checkout)
 
     def count(self, thorough: int) -> int:
         """The count, or a tenth of it for a quick run."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import jwt
@@ -48,11 +49,11 @@ Serve: TypeAlias = Callable[[BenchmarkContext], AbstractContextManager[Running]]
 
 
 @contextmanager
-def reference_set(_context: BenchmarkContext) -> Iterator[Running]:
+def reference_set(context: BenchmarkContext) -> Iterator[Running]:
     """Our server with the reference channels: events `echo` and `broadcast` on `room:*`."""
     port = free_port()
-    command = [sys.executable, "-m", "phoenix_compat", "conformance", "serve", "--port", str(port)]
-    with running(command, port) as server:
+    command = [context.python, "-m", "phoenix_compat", "conformance", "serve", "--port", str(port)]
+    with running(command, port, checkout=context.checkout) as server:
         yield server
 
 
@@ -68,10 +69,10 @@ def c_server(context: BenchmarkContext) -> Iterator[Running]:
 def task_server(context: BenchmarkContext, **settings: object) -> Iterator[Running]:
     """The task server with the emulator and a new database. Settings are passed by name."""
     port = free_port()
-    command = [sys.executable, "-m", "phoenix_compat", "serve", "--port", str(port)]
+    command = [context.python, "-m", "phoenix_compat", "serve", "--port", str(port)]
     named = {"data_dir": context.new_folder(), "log_level": "error"} | settings
     environment = {f"PHOENIX_COMPAT_{name.upper()}": str(value) for name, value in named.items()}
-    with running(command, port, environment) as server:
+    with running(command, port, environment, checkout=context.checkout) as server:
         yield server
 
 
@@ -91,7 +92,7 @@ class Safe:
         folder = context.new_folder()
         settings: dict[str, object] = {"data_dir": folder, "auth": f'["{self.kind}"]'} | _SAFE
         if self.kind == "keys":
-            credential = _new_key(str(folder))
+            credential = _new_key(context, str(folder))
         else:
             settings |= {"jwt_secret": _JWT_SECRET, "jwt_algorithms": '["HS256"]'}
             claims = {"sub": "user-1", "exp": int(time.time()) + 3_600}
@@ -100,11 +101,11 @@ class Safe:
             yield server, credential
 
 
-def _new_key(folder: str) -> str:
-    command = [sys.executable, "-m", "phoenix_compat", "keys", "create", "bench"]
+def _new_key(context: BenchmarkContext, folder: str) -> str:
+    command = [context.python, "-m", "phoenix_compat", "keys", "create", "bench"]
     done = subprocess.run(  # noqa: S603 - our own command line
         [*command, "--data-dir", folder],
-        cwd=ROOT,
+        cwd=context.checkout or ROOT,
         env=_without_settings(os.environ),
         capture_output=True,
         text=True,
@@ -130,9 +131,16 @@ def comparison_app(name: str) -> Serve:
 
 @contextmanager
 def running(
-    command: Sequence[str], port: int, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    port: int,
+    environment: Mapping[str, str] | None = None,
+    *,
+    checkout: Path | None = None,
 ) -> Iterator[Running]:
     """Run a server on its core while the block runs; entered when it accepts connections.
+
+    Args:
+        checkout: the folder to run it in; None for this checkout.
 
     Raises:
         BenchmarkError: the server exits or does not listen in time; the text has its output.
@@ -143,7 +151,7 @@ def running(
             pinned(command, SERVER_CORE),
             stdout=output,
             stderr=output,
-            cwd=ROOT,
+            cwd=checkout or ROOT,
             env=_without_settings(os.environ) | dict(environment or {}),
         )
         try:

@@ -18,26 +18,29 @@ def post(server: Running, credential: str | None = None) -> str:
     return str(fetch_json(server, "/api/tasks", body, credential=credential)["task_id"])
 
 
-def ended(server: Running) -> int:
+def ended(server: Running, credential: str | None = None) -> int:
     """The number of completed tasks, at most one page.
 
     Raises:
         BenchmarkError: a task failed.
     """
-    if failed := fetch_json(server, "/api/tasks?status=failed&limit=1")["tasks"]:
+    page = "/api/tasks?status=failed&limit=1"
+    if failed := fetch_json(server, page, credential=credential)["tasks"]:
         raise BenchmarkError(f"a task failed: {failed[0]['error_data']}")
-    return len(fetch_json(server, f"/api/tasks?status=completed&limit={PAGE}")["tasks"])
+    page = f"/api/tasks?status=completed&limit={PAGE}"
+    return len(fetch_json(server, page, credential=credential)["tasks"])
 
 
-def wait_until_ended(server: Running) -> None:
+def wait_until_ended(server: Running, credential: str | None = None) -> None:
     """Wait until all tasks have ended.
 
     Raises:
         BenchmarkError: a task failed, or there are unfinished tasks after 60 s.
     """
     deadline_s = time.monotonic() + _TIMEOUT_S
-    while fetch_json(server, "/api/tasks?status=processing&limit=1")["tasks"]:
+    page = "/api/tasks?status=processing&limit=1"
+    while fetch_json(server, page, credential=credential)["tasks"]:
         if time.monotonic() > deadline_s:
             raise BenchmarkError(f"there are unfinished tasks after {_TIMEOUT_S:.0f} s")
         time.sleep(0.05)
-    ended(server)
+    ended(server, credential)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -77,15 +78,19 @@ async def test_an_unknown_event_has_no_traceback(server: Besieged) -> None:
 
 
 async def test_long_poll_messages_that_cannot_be_read(server: Besieged) -> None:
-    """The session ends or the line is refused; at the level debug."""
-    for body in ("x", "é", '["1"', "[" * 60_000, '["1","1",{},"e",{}]'):
-        token = json.loads((await exchange(server.url, "GET", LONGPOLL)).body)["token"]
-        before = len(server.log_text())
+    """The session ends or the line is refused; at the level debug. All at once, since some of the
+    answers take as long as Phoenix waits for a session that has ended."""
+    bodies = ("x", "é", '["1"', "[" * 60_000, '["1","1",{},"e",{}]')
+    opened = [json.loads((await exchange(server.url, "GET", LONGPOLL)).body) for _ in bodies]
+    before = len(server.log_text())
 
+    async def send(body: str, token: str) -> None:
         target = f"{LONGPOLL}&token={token}"
         await exchange(server.url, "POST", target, [("Content-Type", NDJSON)], body.encode())
 
-        text = server.log_text()[before:]
-        lines = [line for line in text.splitlines() if "V1 frames" not in line or "[debug" in line]
-        assert len(lines) <= 1, (body[:20], lines)
-        assert all("[debug" in line for line in lines), lines
+    await asyncio.gather(*map(send, bodies, (session["token"] for session in opened)))
+
+    text = server.log_text()[before:]
+    lines = [line for line in text.splitlines() if "V1 frames" not in line or "[debug" in line]
+    assert len(lines) <= len(bodies), lines
+    assert all("[debug" in line for line in lines), lines

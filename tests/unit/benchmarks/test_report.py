@@ -224,3 +224,35 @@ def test_a_script_has_the_bytes_of_each_request(tmp_path: Path) -> None:
         + b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         + "Content-Length: 2\r\n\r\né\n".encode()
     )
+
+
+def test_another_checkout_is_the_baseline(tmp_path: Path) -> None:
+    """Its server is measured: without the features that it may not have, if there are such."""
+    other = tmp_path / "before"
+    seen: list[tuple[str, Path | None]] = []
+
+    def noting(name: str) -> Measure:
+        def measure(context: BenchmarkContext) -> Sample:
+            seen.append((name, context.checkout))
+            return Sample(1.0)
+
+        return measure
+
+    limit = Target(max_ratio=1.15)
+    new = Benchmark(name="a", unit="µs", ours=noting("keys"), before=noting("none"), target=limit)
+    same = Benchmark(name="b", unit="µs", ours=noting("echo"), target=Target(min_ratio=0.6))
+
+    compared = [one.against(other) for one in (new, same)]
+    outcomes = run(compared, context(tmp_path), 1, lambda *_: None)
+
+    assert {("keys", None), ("none", other), ("echo", None), ("echo", other)} == set(seen)
+    assert [one.benchmark.target for one in outcomes] == [limit, None]
+    assert {one.benchmark.baseline_name for one in outcomes} == {"before"}
+
+
+def test_a_checkout_needs_its_packages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error says what to do."""
+    with pytest.raises(SystemExit):
+        main(["safety", "--against", str(tmp_path)])
+
+    assert "run `make run` there" in capsys.readouterr().err
