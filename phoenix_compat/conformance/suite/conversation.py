@@ -134,7 +134,6 @@ class Conversation:
         if self._connections and (is_last or not isinstance(action, Open)):
             await self._wait_for_frames(wanted or {})
             due_s += self._quiet_s
-            await self._probe()
         self._behind_s = max(time.monotonic() - due_s, 0.0)
         frames = {conn: list(heard) for conn, heard in self._frames.items() if heard}
         for heard in self._frames.values():
@@ -264,6 +263,7 @@ class Conversation:
         while sum(map(len, self._frames.values())) < _MAX_FRAMES_PER_STEP:
             if await self._hears_more():
                 continue
+            await self._probe()  # it may bring the end of a long-poll session
             limit_s = self._pace.stretch(_EXPECTED_QUIETS * self._quiet_s)
             is_late = time.monotonic() - began_s >= limit_s
             if is_late or not is_incomplete(wanted, self._frames):

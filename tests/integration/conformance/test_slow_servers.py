@@ -14,7 +14,7 @@ from phoenix_compat.conformance.suite import connections, conversation
 from phoenix_compat.conformance.suite import pace as pace_module
 from phoenix_compat.conformance.suite.catalog import load_suite, select
 from phoenix_compat.conformance.suite.pace import Pace
-from phoenix_compat.conformance.suite.runner import QUIET_S, run_cases
+from phoenix_compat.conformance.suite.runner import QUIET_S, run_case, run_cases
 from tests.conformance.suite.fake_server import WELCOME, FakeServer
 from tests.patience import patient
 
@@ -24,6 +24,7 @@ CASES = [
     for case in select(load_suite(), only=["join/ok", "leave", "heartbeat"])
     if len(case.steps) <= 3
 ]
+[ENDED] = select(load_suite(transports=["longpoll"]), only=["end/disconnect/self"])
 
 
 async def forward(
@@ -73,6 +74,18 @@ async def test_a_server_whose_answers_are_late_passes(reference_url: str) -> Non
     assert {result.case.transport for result in results} == {"websocket", "longpoll"}
     assert not [result.explain() for result in results if not result.passed]
     assert pace.highest * QUIET_S > 2 * LATE_S
+
+
+async def test_the_end_of_a_session_that_a_probe_finds_is_not_waited_for(
+    reference_url: str,
+) -> None:
+    """A long-poll session that ended between two polls is found after the quiet time."""
+    quiet_s = 0.5
+
+    result = await run_case(ENDED, reference_url, quiet_s=quiet_s)
+
+    assert result.passed, result.explain()
+    assert result.took_s < 8 * quiet_s
 
 
 @pytest.mark.parametrize("response", [WELCOME, b""], ids=["opens", "opens-nothing"])
