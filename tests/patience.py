@@ -9,17 +9,14 @@ Such a limit says when a test gives up, never when it goes on: a test that passe
 from __future__ import annotations
 
 import os
-import time
-from functools import cache
 from pathlib import Path
 from typing import Final
+
+from phoenix_compat.conformance.suite.machine import processor_slowness
 
 MAX_FACTOR: Final = 20.0
 """A test that hangs must still end, however busy the machine is."""
 
-_REFERENCE_S: Final = 0.008
-"""What the work below takes on the machine for which the limits were written."""
-_ROUNDS: Final = 100_000
 _MIN_SAMPLE_NS: Final = 20_000_000
 _SCHEDSTAT: Final = Path("/proc/self/schedstat")
 
@@ -60,22 +57,7 @@ def patient(limit_s: float) -> float:
 def factor() -> float:
     """How many times longer things take now than on a quiet machine of usual speed; at least 1."""
     others = max(_meter.slowdown(), _load_per_processor())
-    return min(max(_slowness(), 1.0) * max(others, 1.0), MAX_FACTOR)
-
-
-@cache
-def _slowness() -> float:
-    """How slow the processor is, measured once in a session; the best of three counts."""
-    return min(_work_s() for _ in range(3)) / _REFERENCE_S
-
-
-def _work_s() -> float:
-    """The processor time of a little work, which others do not lengthen."""
-    began_s = time.thread_time()
-    total = 0
-    for number in range(_ROUNDS):
-        total += number * number % 7
-    return time.thread_time() - began_s
+    return min(max(processor_slowness(), 1.0) * max(others, 1.0), MAX_FACTOR)
 
 
 def _load_per_processor() -> float:

@@ -18,6 +18,7 @@ from phoenix_compat.conformance.suite.cases import TRANSPORTS, Case
 from phoenix_compat.conformance.suite.catalog import load_suite, select
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.conformance.suite.expected import ExpectedFailures
+from phoenix_compat.conformance.suite.pace import Pace
 from phoenix_compat.conformance.suite.runner import CaseResult, run_case, run_cases
 from phoenix_compat.errors import ConfigError
 
@@ -35,6 +36,7 @@ class CaseRunner:
         self.url = url
         self._results: dict[str, CaseResult] = {}
         self._problem: str | None = None
+        self._pace = Pace()
 
     def result(self, case: Case, all_cases: Sequence[Case]) -> CaseResult:
         """The result of a case.
@@ -50,13 +52,13 @@ class CaseRunner:
         if self._problem is not None:
             raise CaseFailedError(self._problem)
         if case.key not in self._results:
-            self._results[case.key] = asyncio.run(run_case(case, self.url))
+            self._results[case.key] = asyncio.run(run_case(case, self.url, pace=self._pace))
         return self._results[case.key]
 
     async def _play(self, cases: Sequence[Case]) -> None:
         self._problem = await self._check_server()
         if self._problem is None:
-            results = await run_cases(cases, self.url)
+            results = await run_cases(cases, self.url, pace=self._pace)
             self._results = {result.case.key: result for result in results}
 
     async def _check_server(self) -> str | None:

@@ -19,7 +19,7 @@ MS = 1_000_000
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A machine of usual speed with nothing else to do."""
-    monkeypatch.setattr(patience, "_slowness", lambda: 1.0)
+    monkeypatch.setattr(patience, "processor_slowness", lambda: 1.0)
     monkeypatch.setattr(patience, "_meter", SimpleNamespace(slowdown=lambda: 1.0))
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     return monkeypatch
@@ -27,7 +27,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def test_on_a_quiet_machine_limits_are_as_they_are_written(quiet: pytest.MonkeyPatch) -> None:
     """Nothing grows, and a fast machine makes no limit shorter."""
-    quiet.setattr(patience, "_slowness", lambda: 0.25)
+    quiet.setattr(patience, "processor_slowness", lambda: 0.25)
 
     assert patient(5.0) == 5.0
 
@@ -40,7 +40,7 @@ def test_limits_grow_with_a_slow_processor_and_with_who_shares_it(
     quiet: pytest.MonkeyPatch, slowness: float, waiting: float, load: float, expected: float
 ) -> None:
     """The speed of the processor, times the larger of what was waited for it and its load."""
-    quiet.setattr(patience, "_slowness", lambda: slowness)
+    quiet.setattr(patience, "processor_slowness", lambda: slowness)
     quiet.setattr(patience, "_meter", SimpleNamespace(slowdown=lambda: waiting))
     quiet.setattr(os, "cpu_count", lambda: 2)
     quiet.setattr(os, "getloadavg", lambda: (load * 2, 0.0, 0.0))
@@ -92,7 +92,7 @@ def test_the_time_limit_of_a_test_grows_too(
         "pytest_timeout_set_timer",
         lambda _item, settings: given.append(settings.timeout),
     )
-    quiet.setattr(patience, "_slowness", lambda: 3.0)
+    quiet.setattr(patience, "processor_slowness", lambda: 3.0)
     settings = plugin._get_item_settings(request.node)._replace(timeout=60.0)
 
     pytest_timeout_set_timer(request.node, settings)

@@ -76,7 +76,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
     type=click.IntRange(10, 10_000),
     default=250,
     show_default=True,
-    help="A step is complete when the server has sent nothing for this long.",
+    help="A step is complete when the server has sent nothing for this long; longer if the machine "
+    "is busy or the server is slow.",
 )
 @click.option(
     "--concurrency",
@@ -178,16 +179,25 @@ def _play(  # noqa: PLR0913 - the options of the command
 
     from phoenix_compat.conformance.report.summary import Report, judge
     from phoenix_compat.conformance.report.terminal import progress, show_report
+    from phoenix_compat.conformance.suite.pace import Pace
     from phoenix_compat.conformance.suite.runner import run_cases
 
+    pace = Pace()
     asyncio.run(_check_reachable(url))
     began_at, began_at_s = datetime.now(UTC), time.monotonic()
     with progress(console, len(cases)) as advance:
         results = asyncio.run(
-            run_cases(cases, url, concurrency=concurrency, quiet_s=quiet_s, on_result=advance)
+            run_cases(
+                cases,
+                url,
+                concurrency=concurrency,
+                quiet_s=quiet_s,
+                pace=pace,
+                on_result=advance,
+            )
         )
     took_s = time.monotonic() - began_at_s
-    report = Report(url, profile, began_at, took_s, judge(results, expected))
+    report = Report(url, profile, began_at, took_s, judge(results, expected), pace.highest)
     show_report(console, report)
     return report
 

@@ -16,7 +16,8 @@ JSON_FORMAT = 1
 def to_json(report: Report) -> str:
     """The report as JSON.
 
-    `{"format": 1, "url", "profile", "began_at", "took_s", "is_good", "counts": {outcome: n},
+    `{"format": 1, "url", "profile", "began_at", "took_s", "time_factor", "is_good",
+    "counts": {outcome: n},
     "cases": [{"id", "transport", "level", "title", "source", "recorded", "outcome", "took_s",
     "reasons": [text], "error", "steps": [{"action", "wanted", "got", "is_right"}],
     "log": [{"at_s", "conn", "way", "shown"}], "reproduce"}]}`
@@ -28,6 +29,7 @@ def to_json(report: Report) -> str:
         "profile": report.profile,
         "began_at": report.began_at.isoformat(timespec="seconds"),
         "took_s": round(report.took_s, 3),
+        "time_factor": report.time_factor,
         "is_good": report.is_good,
         "counts": {str(outcome): count for outcome, count in report.counts.items()},
         "cases": [_case(report, verdict) for verdict in report.verdicts],

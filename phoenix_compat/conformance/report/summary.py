@@ -50,6 +50,7 @@ class Report:
         url: the server.
         profile: the version of Phoenix that it was compared with.
         began_at: the start, with a time zone.
+        time_factor: how many times longer than usual it waited at most, see `suite.pace`.
     """
 
     url: str
@@ -57,6 +58,7 @@ class Report:
     began_at: datetime
     took_s: float
     verdicts: Sequence[Verdict]
+    time_factor: float = 1.0
 
     @property
     def is_good(self) -> bool:

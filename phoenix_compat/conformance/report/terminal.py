@@ -79,6 +79,12 @@ def show_report(console: Console, report: Report) -> None:
                 Text(f"{verdict.case.key} passed: remove it from the expected failures", "magenta")
             )
     console.print(_table(report))
+    if report.time_factor > 1.0:
+        console.print(
+            "Slow machine or server: time limits were up to "
+            f"{report.time_factor:.1f} times as long.",
+            highlight=False,
+        )
     console.print(Text(report.summary, "bold green" if report.is_good else "bold red"))
 
 

@@ -168,6 +168,11 @@ class Case:
         """The id with the transport, which is unique."""
         return f"{self.id} {self.transport}"
 
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for something that the server does by its clock."""
+        return any(isinstance(step.action, Wait) for step in self.steps)
+
     def isolated(self, mark: str) -> Self:
         """The same case with `-mark` appended to each name in `isolate`."""
         names = {name: f"{name}-{mark}" for name in self.isolate}

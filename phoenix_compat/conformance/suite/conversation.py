@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from string import Template
@@ -26,6 +28,7 @@ from phoenix_compat.conformance.suite.cases import (
     Wait,
 )
 from phoenix_compat.conformance.suite.connections import (
+    ANSWER_TIMEOUT_S,
     Connection,
     LongPollConnection,
     UnplayableError,
@@ -33,12 +36,18 @@ from phoenix_compat.conformance.suite.connections import (
     describe,
     exchange,
     read_json,
+    response_timeout_s,
 )
 from phoenix_compat.conformance.suite.format_frames import Received, show_response
-from phoenix_compat.conformance.suite.wire_client import WireClient
+from phoenix_compat.conformance.suite.pace import Pace
+from phoenix_compat.conformance.suite.reasons import is_incomplete
+from phoenix_compat.conformance.suite.wire_client import Headers, HttpResponse, WireClient
 
 _MAX_FRAMES_PER_STEP = 2_000
 """The limit of frames that one step can receive; no step of the vectors needs as many."""
+
+_EXPECTED_QUIETS = 8
+"""The limit in which frames that are wanted must begin to come, in quiet times."""
 
 _LOOP_ITERATIONS = 20
 """Iterations of the event loop in which frames that have already arrived are received."""
@@ -64,37 +73,68 @@ class LogLine:
 class Conversation:
     """The connections and captured values of one case while it is played.
 
+    A server's own timeouts do not grow with the pace. A case that waits for them is therefore
+    played on time: what its steps took too long is taken from its waits.
+
     Args:
-        quiet_s: a step is over when nothing has been received for this long.
+        quiet_s: a step is over when nothing is missing and nothing has come for this long.
         speedup: the factor by which waits are shortened, for a server with shorter timeouts.
+        pace: the factor by which quiet time and time limits are lengthened.
+        is_timed: whether the case has waits; its quiet time is not lengthened.
 
     Attributes:
         log: every action and everything received, in order.
     """
 
-    def __init__(self, base_url: str, quiet_s: float, speedup: float = 1.0) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        quiet_s: float,
+        speedup: float = 1.0,
+        *,
+        pace: Pace | None = None,
+        is_timed: bool = False,
+    ) -> None:
         self.log: list[LogLine] = []
         self._base_url = base_url
         self._prefix = urlsplit(base_url).path.rstrip("/")
         self._quiet_s = quiet_s
         self._speedup = speedup
+        self._pace = pace or Pace()
+        self._is_timed = is_timed
+        self._behind_s = 0.0
         self._began_at_s = time.monotonic()
         self._connections: dict[str, Connection] = {}
         self._frames: dict[str, list[Received]] = {}
         self._frame_received = asyncio.Event()
         self._values: dict[str, str] = {}
 
-    async def play(self, action: Action, *, is_last: bool = True) -> dict[str, JSON]:
+    async def play(
+        self,
+        action: Action,
+        wanted: Mapping[str, Sequence[JSON]] | None = None,
+        *,
+        is_last: bool = True,
+    ) -> dict[str, JSON]:
         """Play one step, wait until nothing more comes, and return what was received.
 
         It does not wait if no connection is open, nor after an opening: a frame that the server
         then sends by itself belongs to the next step.
+
+        Args:
+            wanted: frames of each connection that are waited for longer than the quiet time; not
+                after a wait, where coming late is what a wrong server does.
         """
         self._log(getattr(action, "conn", ""), "out", str(action))
+        due_s = time.monotonic() - self._behind_s
         got = await self._act(action)
+        if isinstance(action, Wait):
+            due_s += action.wait_s / self._speedup
+            wanted = None
         if self._connections and (is_last or not isinstance(action, Open)):
-            await self._wait_for_quiet()
-            await self._probe()
+            await self._wait_for_frames(wanted or {})
+            due_s += self._quiet_s
+        self._behind_s = max(time.monotonic() - due_s, 0.0)
         frames = {conn: list(heard) for conn, heard in self._frames.items() if heard}
         for heard in self._frames.values():
             heard.clear()
@@ -112,6 +152,15 @@ class Conversation:
                 return {"open": await self._open_longpoll(action)}
             case Http():
                 return {"http": await self._request(action)}
+            case Wait(wait_s):
+                await asyncio.sleep(max(wait_s / self._speedup - self._behind_s, 0.0))
+            case _:
+                async with asyncio.timeout(response_timeout_s(self._pace)):
+                    await self._send(action)
+        return {}
+
+    async def _send(self, action: SendText | SendBinary | SendBurst | Ping | Close) -> None:
+        match action:
             case SendText(conn, text):
                 await self._connection(conn).send_text(text)
             case SendBinary(conn, data):
@@ -123,32 +172,39 @@ class Conversation:
                 await self._connection(conn).ping(text)
             case Close(conn, code):
                 await self._connection(conn).close(code)
-            case Wait(wait_s):
-                await asyncio.sleep(wait_s / self._speedup)
-        return {}
 
     async def _open_websocket(self, action: Open) -> JSON:
-        client = await WireClient.connect(self._base_url)
         headers = list(action.headers.items())
         if action.protocols:
             headers.append(("Sec-WebSocket-Protocol", ", ".join(action.protocols)))
-        response = await client.handshake(self._prefix + action.target, extra=headers)
-        if response.status != 101:
-            await client.close()
-            return {"status": response.status}
+        timeout_s = self._pace.stretch(ANSWER_TIMEOUT_S)
+        async with asyncio.timeout(timeout_s):
+            client = await WireClient.connect(self._base_url)
+        async with AsyncExitStack() as unless_open:
+            unless_open.push_async_callback(client.close)
+            response = await client.handshake(
+                self._prefix + action.target, extra=headers, timeout_s=timeout_s
+            )
+            if response.status != 101:
+                return {"status": response.status}
+            unless_open.pop_all()
         self._connections[action.conn] = WebSocketConnection(
-            client, self._receiver_for(action.conn)
+            client, self._receiver_for(action.conn), self._pace
         )
         return {"status": 101, "protocol": response.header("sec-websocket-protocol")}
 
     async def _open_longpoll(self, action: Open) -> JSON:
         """Open a session; its response is shown as that of a websocket handshake."""
         headers = list(action.headers.items())
-        response = await exchange(self._base_url, "GET", action.target, headers)
+        response = await self._exchange("GET", action.target, headers)
         match read_json(response):
             case {"token": str(token), "messages": []}:
                 self._connections[action.conn] = LongPollConnection(
-                    self._base_url, action.target, token, self._receiver_for(action.conn)
+                    self._base_url,
+                    action.target,
+                    token,
+                    self._receiver_for(action.conn),
+                    self._pace,
                 )
                 return {"status": 101, "protocol": None}
             case {"status": 403}:
@@ -157,8 +213,7 @@ class Conversation:
                 return {"status": describe(response)}
 
     async def _request(self, action: Http) -> JSON:
-        response = await exchange(
-            self._base_url,
+        response = await self._exchange(
             action.method,
             self._fill(action.target),
             [(name, self._fill(value)) for name, value in action.headers.items()],
@@ -170,6 +225,12 @@ class Conversation:
             captured = shown["body"].keys() & action.capture
             self._values |= {name: str(shown["body"][name]) for name in captured}
         return shown
+
+    async def _exchange(
+        self, method: str, target: str, headers: Headers, body: bytes = b""
+    ) -> HttpResponse:
+        timeout_s = response_timeout_s(self._pace)
+        return await exchange(self._base_url, method, target, headers, body, timeout_s=timeout_s)
 
     def _fill(self, text: str) -> str:
         try:
@@ -196,17 +257,35 @@ class Conversation:
     def _log(self, conn: str, way: Literal["out", "in"], shown: JSON) -> None:
         self.log.append(LogLine(time.monotonic() - self._began_at_s, conn, way, shown))
 
-    async def _wait_for_quiet(self) -> None:
+    async def _wait_for_frames(self, wanted: Mapping[str, Sequence[JSON]]) -> None:
+        """Wait until it is quiet, and longer while wanted frames are missing and none is wrong."""
+        began_s = time.monotonic()
         while sum(map(len, self._frames.values())) < _MAX_FRAMES_PER_STEP:
-            self._frame_received.clear()
+            if await self._hears_more():
+                continue
+            await self._probe()  # it may bring the end of a long-poll session
+            limit_s = self._pace.stretch(_EXPECTED_QUIETS * self._quiet_s)
+            is_late = time.monotonic() - began_s >= limit_s
+            if is_late or not is_incomplete(wanted, self._frames):
+                return
+        raise UnplayableError(f"more than {_MAX_FRAMES_PER_STEP} frames came")
+
+    async def _hears_more(self) -> bool:
+        """Whether a frame comes in the quiet time, which grows while the machine is busy."""
+        self._frame_received.clear()
+        began_s = time.monotonic()
+        while (left_s := began_s + self._quiet_limit_s() - time.monotonic()) > 0:
             try:
-                async with asyncio.timeout(self._quiet_s):
+                async with asyncio.timeout(left_s):
                     await self._frame_received.wait()
             except TimeoutError:
-                # Frames that have already arrived were in time, even if this loop is late.
-                if not await self._has_more():
-                    return
-        raise UnplayableError(f"more than {_MAX_FRAMES_PER_STEP} frames came")
+                continue
+            return True
+        # Frames that have already arrived were in time, even if this loop is late.
+        return await self._has_more()
+
+    def _quiet_limit_s(self) -> float:
+        return self._quiet_s if self._is_timed else self._pace.stretch(self._quiet_s)
 
     async def _has_more(self) -> bool:
         for _iteration in range(_LOOP_ITERATIONS):

@@ -46,6 +46,18 @@ def reasons(
     return found
 
 
+def is_incomplete(wanted: Mapping[str, Sequence[JSON]], got: Mapping[str, Sequence[JSON]]) -> bool:
+    """Whether frames are missing, while those that came are wanted: the rest may still come.
+
+    Args:
+        wanted, got: the frames of each connection.
+    """
+    pairs = [
+        _unmatched(wanted.get(conn, ()), got.get(conn, ())) for conn in wanted.keys() | got.keys()
+    ]
+    return any(missing for missing, _extra in pairs) and not any(extra for _missing, extra in pairs)
+
+
 def _frame_reasons(wanted: Sequence[JSON], got: Sequence[JSON], is_unordered: bool) -> list[str]:  # noqa: FBT001 - private, and named by its caller
     missing, extra = _unmatched(wanted, got)
     if not missing and not extra:

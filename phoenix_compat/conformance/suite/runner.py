@@ -1,7 +1,8 @@
 """Plays cases against a server, and reports where its answers differ from those of Phoenix.
 
 The server is given by its URL. Each step is played as in the recording: frames are collected until
-none has come for 250 ms, then compared in order for each connection.
+none has come for 250 ms, then compared in order for each connection. Frames that are wanted may
+come later, and all times are longer if the machine or the server is slow, see `pace`.
 
     results = await run_cases(load_suite(), "http://localhost:4001")
     print(*(result.explain() for result in results if not result.passed), sep="\n")
@@ -19,6 +20,7 @@ from phoenix_compat.conformance.suite.cases import JSON, Action, Case
 from phoenix_compat.conformance.suite.catalog import load_suite, load_vectors, select
 from phoenix_compat.conformance.suite.connections import UnplayableError
 from phoenix_compat.conformance.suite.conversation import Conversation, LogLine
+from phoenix_compat.conformance.suite.pace import Pace
 from phoenix_compat.conformance.suite.reasons import describe_received, matches, reasons
 
 __all__ = [
@@ -112,6 +114,7 @@ async def run_cases(  # noqa: PLR0913 - the options of a run
     concurrency: int = CONCURRENCY,
     quiet_s: float = QUIET_S,
     speedup: float = 1.0,
+    pace: Pace | None = None,
     on_result: Callable[[CaseResult], None] | None = None,
 ) -> list[CaseResult]:
     """Play cases, at most `concurrency` at the same time; the results have the order of the cases.
@@ -119,40 +122,51 @@ async def run_cases(  # noqa: PLR0913 - the options of a run
     Args:
         on_result: called with each result as soon as it is known, in any order.
         quiet_s, speedup: see `run_case`.
+        pace: measured before the first case, and watched until the last.
     """
+    pace = pace or Pace()
     semaphore = asyncio.Semaphore(concurrency)
 
     async def play(case: Case) -> CaseResult:
         async with semaphore:
-            result = await run_case(case, base_url, quiet_s=quiet_s, speedup=speedup)
+            result = await run_case(case, base_url, quiet_s=quiet_s, speedup=speedup, pace=pace)
         if on_result is not None:
             on_result(result)
         return result
 
-    async with asyncio.TaskGroup() as group:
+    async with pace.watching(base_url), asyncio.TaskGroup() as group:
         plays = [group.create_task(play(case)) for case in cases]
     return [each.result() for each in plays]
 
 
 async def run_case(
-    case: Case, base_url: str, *, quiet_s: float = QUIET_S, speedup: float = 1.0
+    case: Case,
+    base_url: str,
+    *,
+    quiet_s: float = QUIET_S,
+    speedup: float = 1.0,
+    pace: Pace | None = None,
 ) -> CaseResult:
     """Play one case against the server at `base_url` (`http://host:port`, no mount path).
 
     Args:
         quiet_s: a step is over when nothing has been received for this long; later frames count as
-            answers to the next step.
+            answers to the next step. Wanted frames that are missing may take eight times as long.
         speedup: the factor by which the waits of the case are shortened, for a server with
             shorter timeouts.
+        pace: the factor by which all this is lengthened; 1.0 unless it has been measured.
     """
     case = case.isolated(secrets.token_hex(3))
-    conversation = Conversation(base_url, quiet_s, speedup)
+    conversation = Conversation(base_url, quiet_s, speedup, pace=pace, is_timed=case.waits)
     began_at_s = time.monotonic()
     results: list[StepResult] = []
     error = None
     try:
         for number, step in enumerate(case.steps, start=1):
-            got = await conversation.play(step.action, is_last=number == len(case.steps))
+            is_right = all(result.is_right for result in results)
+            wanted = step.wanted.get("frames") if is_right else None  # one loss is waited for once
+            is_last = number == len(case.steps)
+            got = await conversation.play(step.action, wanted, is_last=is_last)
             differences = tuple(reasons(step.wanted, got, step.unordered))
             results.append(StepResult(step.action, step.wanted, got, differences))
     except _FAILURES as failure:

@@ -23,6 +23,8 @@ _ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HANDSHAKE_KEY = base64.b64encode(b"sixteen raw byte").decode()
 _MASK = b"\x37\xfa\x21\x3d"
 
+_CLOSE_TIMEOUT_S = 5.0
+
 
 class Opcode(IntEnum):
     """The opcodes that RFC 6455 defines; a frame may also have others."""
@@ -216,6 +218,7 @@ class WireClient:
         extra: Headers = (),
         *,
         trailing: bytes = b"",
+        timeout_s: float = 5.0,
     ) -> HttpResponse:
         """Request the upgrade and read the response; frames follow a 101.
 
@@ -227,7 +230,7 @@ class WireClient:
         """
         headers = upgrade_headers(self.host, changed, extra)
         await self.send_bytes(build_request("GET", target, headers) + trailing)
-        return await self.read_response()
+        return await self.read_response(timeout_s=timeout_s)
 
     async def read_response(self, *, method: str = "GET", timeout_s: float = 5.0) -> HttpResponse:
         """Read one response, with the body by length, in chunks, or until the connection ends."""
@@ -258,7 +261,10 @@ class WireClient:
         """Close the TCP connection without a close frame."""
         self._writer.close()
         try:
-            await self._writer.wait_closed()
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._writer.wait_closed()
+        except TimeoutError:
+            self._writer.transport.abort()  # the server does not read what was sent
         except (ConnectionError, ssl.SSLError):
             return  # the connection was already lost
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.conformance.suite.reasons import describe_received, reasons
+from phoenix_compat.conformance.suite.reasons import describe_received, is_incomplete, reasons
 
 REPLY = {"text": ["1", "1", "t", "phx_reply", {"response": {}, "status": "ok"}]}
 CLOSE = {"text": ["1", "1", "t", "phx_close", {}]}
@@ -35,6 +35,24 @@ def test_frames(wanted: list[Any], got: list[Any], expected: list[str]) -> None:
     received = [{"frames": {"a": frames}} if frames else {} for frames in (wanted, got)]
 
     assert reasons(*received) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "expected"),
+    [
+        ({}, {"a": []}, False),
+        ({"a": [REPLY]}, {}, True),
+        ({"a": [REPLY, CLOSE]}, {"a": [CLOSE]}, True),
+        ({"a": [REPLY]}, {"a": [REPLY]}, False),
+        ({"a": [REPLY]}, {"a": [{"close": 1006}]}, False),
+        ({"a": [REPLY]}, {"b": [REPLY]}, False),
+    ],
+)
+def test_frames_can_only_be_missing_while_none_is_wrong(
+    wanted: dict[str, list[Any]], got: dict[str, list[Any]], *, expected: bool
+) -> None:
+    """A frame that is not wanted decides the step: nothing more is waited for."""
+    assert is_incomplete(wanted, got) is expected
 
 
 def test_openings_and_answers() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
@@ -79,6 +80,7 @@ def test_json(report: Report) -> None:
     wrong = document["cases"][1]
     assert document["counts"]["failed"] == 1
     assert document["is_good"] is False
+    assert document["time_factor"] == 1.0
     assert wrong["reasons"] == ['step 1, a: a frame differs: [0] is "2", wanted "1"']
     assert wrong["steps"][0] | {"action": ""} == {
         "action": "",
@@ -180,6 +182,18 @@ def test_the_terminal(report: Report) -> None:
     assert any("--only join/wrong" in line for line in lines)
     assert any("leave/odd websocket passed" in line for line in lines)
     assert report.summary in lines
+
+
+def test_the_terminal_tells_of_a_slow_run_in_one_line(report: Report) -> None:
+    """The factor is printed if it was above 1, and is in the JSON."""
+    console = Console(width=80)
+    with console.capture() as captured:
+        show_report(console, report)
+        show_report(console, replace(report, time_factor=3.2))
+
+    told = [line for line in captured.get().splitlines() if "slow" in line.lower()]
+    assert told == ["Slow machine or server: time limits were up to 3.2 times as long."]
+    assert json.loads(to_json(replace(report, time_factor=3.2)))["time_factor"] == 3.2
 
 
 def test_the_list(report: Report) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from phoenix_compat.conformance.suite import wire_client
 from phoenix_compat.conformance.suite.wire_client import (
     Opcode,
     RawFrame,
@@ -99,3 +102,25 @@ async def test_bodies_of_every_form_are_read(response: bytes) -> None:
         await client.close()
 
     assert (answer.status, answer.body) == (200, b"body")
+
+
+async def test_a_server_that_reads_nothing_does_not_keep_a_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Closing gives up what was not sent after a while."""
+    monkeypatch.setattr(wire_client, "_CLOSE_TIMEOUT_S", 0.05)
+    is_over = asyncio.Event()
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await is_over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, limit=1024) as server:
+        host, port = server.sockets[0].getsockname()
+        client = await WireClient.connect(f"http://{host}:{port}")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.send_bytes(bytes(50_000_000))
+        async with asyncio.timeout(5.0):
+            await client.close()
+        is_over.set()
