@@ -304,7 +304,7 @@ class SocketHandler:
 
         Args:
             params: the query parameters, including `vsn`, and the path variables. If both have the
-                same name, the path variable wins.
+                same name, the path variable wins. Path variables are not percent-decoded.
         """
         del params, socket, connect_info
         return error()
