@@ -4,6 +4,9 @@ Unreadable requests and clients that disconnect are normal. Each costs one debug
 response that does not name the server's software; aiohttp itself logs a traceback for each.
 Bodies are passed on as received: nothing is decompressed. Heads, bodies and the taking of answers
 have deadlines; see `accept.request_deadlines`.
+
+Differs from Phoenix: aiohttp answers 400 to bytes in a request line that are not ASCII; Bandit
+passes them on.
 """
 
 from __future__ import annotations

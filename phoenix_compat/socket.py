@@ -150,6 +150,10 @@ class Socket:
         socket._channel = channel
         return socket
 
+    def channel_ended(self, ended: RunningChannel) -> None:
+        """Use this in the place of the channel from now on, so that the channel can be freed."""
+        self._channel = ended
+
     @property
     def audience(self) -> str:
         """Which payload of a broadcast with `payload_for` this client gets; see Endpoint.
@@ -304,7 +308,7 @@ class SocketHandler:
 
         Args:
             params: the query parameters, including `vsn`, and the path variables. If both have the
-                same name, the path variable wins.
+                same name, the path variable wins. Path variables are not percent-decoded.
         """
         del params, socket, connect_info
         return error()

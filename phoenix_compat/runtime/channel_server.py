@@ -34,6 +34,7 @@ from phoenix_compat.protocol.message import Broadcast, Message, Payload, Ref
 from phoenix_compat.result import Reason, Result, Stop, is_graceful, ok
 from phoenix_compat.runtime.channel_owner import Ending, Info, Owner
 from phoenix_compat.runtime.dispatch import call_callback
+from phoenix_compat.runtime.ended_channel import EndedChannel
 from phoenix_compat.runtime.outbox import Outbox
 from phoenix_compat.runtime.termination import log_terminate_error, start_terminate
 from phoenix_compat.socket import Socket
@@ -186,6 +187,7 @@ class ChannelServer:
         self._state = _ENDED
         self._mailbox = None
         self._leave_topics()
+        self._release_socket()
         if self._task is not None:
             self._task.cancel()
 
@@ -342,11 +344,17 @@ class ChannelServer:
 
     def _ended(self) -> None:
         self._state = _ENDED
+        self._release_socket()
 
     def _ended_by_crash(self) -> None:
         self._state = _ENDED
         self._leave_topics()
+        self._release_socket()
         self._owner.channel_crashed(self)
+
+    def _release_socket(self) -> None:
+        """Break the reference cycle with the socket; see ended_channel."""
+        self.socket.channel_ended(EndedChannel(self._owner, self.socket.topic))
 
     def _leave_topics(self) -> None:
         self._has_left = True

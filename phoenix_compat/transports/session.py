@@ -81,6 +81,7 @@ class LongPollSession:
         name: its name in the hub.
         token: the signed name; it never changes.
         polled_at_s: the start of the latest poll, on the loop's clock.
+        is_drained: whether it ended because the server stops.
     """
 
     __slots__ = (
@@ -92,6 +93,7 @@ class LongPollSession:
         "_outbox",
         "_poller",
         "_server",
+        "is_drained",
         "name",
         "polled_at_s",
         "token",
@@ -105,6 +107,7 @@ class LongPollSession:
         self.token = token
         self.polled_at_s = asyncio.get_running_loop().time()
         self._hub = hub
+        self.is_drained = False
         self._is_over = False
         self._final_data = b""
         self._poller: asyncio.Future[None] | None = None
@@ -172,15 +175,16 @@ class LongPollSession:
         """Handle one posted message; return whether it was handled within the window.
 
         A message that was not handled in time is still handled later, in order. An unreadable
-        message ends the session and counts as not handled.
+        message ends the session and counts as not handled. When the server stops, messages that
+        wait behind a join are not handled either; this returns at once for them.
         """
-        if len(self._inbox) >= _MAX_WAITING:
+        if self.is_drained or len(self._inbox) >= _MAX_WAITING:
             return False
         handled = asyncio.get_running_loop().create_future()
         self._inbox.append(_PostedMessage(data, is_binary, handled))
         self._handle_inbox()
         await asyncio.wait({handled}, timeout=window_s)
-        return handled.done()
+        return handled.done() and not handled.cancelled()
 
     def _handle_inbox(self) -> None:
         """Handle messages until the inbox is empty or a join blocks the socket server."""
@@ -226,5 +230,9 @@ class LongPollSession:
         return self._server.has_channels
 
     def drain(self) -> None:
-        """End the session because the server restarts."""
-        self.close(0, ("shutdown", "draining"))
+        """End the session because the server restarts. A pending join goes on to its end."""
+        if not self._is_over:
+            self.is_drained = True
+            self.close(0, ("shutdown", "draining"))
+            for message in self._inbox:
+                message.handled.cancel()

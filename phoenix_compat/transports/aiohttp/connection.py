@@ -390,3 +390,6 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._outbox.discard()
         self._server.closed(("shutdown", "closed"))
         self._hub.connection_ended(self)
+        # Both refer to this connection. Without a reference cycle everything is freed at once; the
+        # garbage collector rarely looks at old objects. A lost connection uses neither of them.
+        del self._server, self._outbox

@@ -5,6 +5,8 @@
     POST  200  handled            POST  408  not handled within the window
     POST  410  no such session    any   403  origin, version or connect refused
 
+A POST whose message waits behind a join when the server stops is answered with 410 at once.
+
 Source: phoenix 1.8.12, lib/phoenix/transports/long_poll.ex.
 """
 
@@ -239,7 +241,7 @@ class LongPollHub:
                 if not await session.publish(
                     data, is_binary=is_binary, window_s=self.options.window_s
                 ):
-                    return _response({"status": 408})
+                    return _response({"status": 410 if session.is_drained else 408})
         except Base64Error as error:
             log.debug("a long-poll message is neither JSON nor base64: %s", error)
             return _with_cors(refusal(500))

@@ -2,18 +2,19 @@
 
 Paths are matched by their non-empty segments, as in Plug: `/socket/websocket/` and
 `//socket//websocket` are the same as `/socket/websocket`. A segment `:name` captures a variable.
-Segments are compared as they were sent: `/s%6fcket/websocket` is another path.
+Nothing is percent-decoded: `/s%6fcket/websocket` is another path, and a variable keeps its `%2F`.
 
-Differs from Phoenix: a variable is percent-decoded; Phoenix passes it on as it was sent.
+Differs from Phoenix: a variable is a whole segment; Phoenix has `/x:name` and `*rest` too, and a
+name that occurs twice must have the same value there.
 
-Source: phoenix 1.8.12, lib/phoenix/endpoint.ex, socket_path/2.
+Source: phoenix 1.8.12, lib/phoenix/endpoint.ex, socket_path/2 and socket_dispatch/2 (which takes
+`conn.path_info` as it is; only the routes of a Phoenix.Router are decoded).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute, UrlMappingMatchInfo
@@ -111,7 +112,7 @@ class SocketResource(AbstractResource):
         captured = {}
         for pattern, segment in zip(self._segments, segments, strict=True):
             if pattern.startswith(":"):
-                captured[pattern[1:]] = unquote(segment)
+                captured[pattern[1:]] = segment
             elif pattern != segment:
                 return None
         return {name: value for name, value in captured.items() if not name.startswith("_")}
@@ -141,9 +142,9 @@ class _SocketRoute(AbstractRoute):
 
 
 def _path_as_sent(request: web.Request) -> str:
-    """The path without the percent-decoding that yarl does; a target may also be a whole URL."""
+    """The path without the changes that yarl makes; a target may also be a whole URL."""
     path = request.raw_path.partition("?")[0].partition("#")[0]
-    return path if path.startswith("/") else request.rel_url.raw_path
+    return path if path.startswith("/") else path.partition("://")[2].partition("/")[2]
 
 
 def _segments(path: str) -> list[str]:

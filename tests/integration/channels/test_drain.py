@@ -29,17 +29,29 @@ from tests.wire import V2, PhoenixWire
 
 INTERVAL_S = 0.2
 DRAINING = ("shutdown", "draining")
+STARTED = "a slow join has started"
+SLOW_JOIN: list[Any] = ["2", "2", "room:a", "phx_join", {"slow": True}]
 
 
 class Harness:
-    """An endpoint with one socket, whose channels record when and why they end."""
+    """An endpoint with one socket, whose channels record when and why they end.
+
+    A join with "slow" in its payload records that it has started, and waits for `go_on`.
+    """
 
     def __init__(
         self, drainer: Drainer | bool = True, longpoll: LongPollOptions | bool = True
     ) -> None:
         event_log = self.event_log = EventLog()
+        go_on = self.go_on = asyncio.Event()
 
         class EndingChannel(OpenChannel):
+            async def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+                if "slow" in payload:
+                    event_log.record(STARTED)
+                    await go_on.wait()
+                return ok()
+
             def terminate(self, reason: Any, socket: Socket) -> None:
                 event_log.record(
                     (socket.assigns["user"], reason, asyncio.get_running_loop().time())
@@ -221,31 +233,101 @@ async def test_a_join_in_progress_is_drained_too(
 ) -> None:
     """A2: 1012, because phoenix.js up to 1.8.15 stays away after 1000; at a first join and a
     repeated one."""
-    started, go_on = asyncio.Event(), asyncio.Event()
-
-    class SlowChannel(OpenChannel):
-        async def join(self, topic: str, payload: Any, socket: Socket) -> Result:
-            if payload:
-                started.set()
-                await go_on.wait()
-            return ok()
-
-    endpoint = Endpoint()
-    endpoint.socket("/socket", accepting({"room:*": SlowChannel}))
-    app = web.Application()
-    mount(app, endpoint)
-    wire = await open_wire(await serve(app))
+    harness = Harness()
+    wire = await open_wire(await serve(harness.app))
     if was_joined:
         await wire.join("room:a")
-    await wire.send(["2", "2", "room:a", "phx_join", {"slow": True}])
-    await started.wait()
+    await wire.send(SLOW_JOIN)
+    await harness.event_log.next()
 
-    closing = asyncio.create_task(endpoint.close())
+    closing = asyncio.create_task(harness.endpoint.close())
     code = await wire.recv_close()
-    go_on.set()
+    harness.go_on.set()
     await closing
 
     assert code == 1012
+
+
+@pytest.mark.parametrize("was_joined", [False, True])
+async def test_a_session_with_a_join_in_progress_is_drained_too(
+    serve: Serve, *, was_joined: bool
+) -> None:
+    """A2, §5.8: the poll ends at once, and the POST as soon as the join has; the channel then
+    ends with "draining", and its reply is not sent.
+
+    Source: phoenix 1.8.12, lib/phoenix/transports/long_poll_server.ex; real Phoenix was asked.
+    """
+    harness = Harness(longpoll=LongPollOptions(window_s=60))
+    seen = record_requests(harness.app)
+    client = await Poller.open(await serve(harness.app))
+    if was_joined:
+        await client.join()
+    post = asyncio.create_task(client.publish(SLOW_JOIN))
+    await harness.event_log.next()
+    poll = await waiting_poll(client, seen)
+    closing = asyncio.create_task(harness.endpoint.close())
+
+    polled = await poll
+    gone = await client.publish(BEAT)
+    is_post_waiting = not post.done()
+    harness.go_on.set()
+    posted = await post
+    await closing
+
+    ends = await harness.ended(1)
+    assert polled == {"messages": [], "status": 204, "token": client.token}
+    assert (is_post_waiting, posted, gone) == (True, {"status": 200}, {"status": 410})
+    assert [reason for _user, reason, _time in ends] == [DRAINING]
+    assert (await client.get()).json == {"status": 403}
+
+
+async def test_a_session_with_a_join_in_progress_is_in_a_batch(serve: Serve) -> None:
+    """A2, §3.9: it counts as a client with channels, and is served until it is its turn."""
+    harness = Harness(Drainer(batch_size=1, batch_interval_s=60), LongPollOptions(window_s=60))
+    seen = record_requests(harness.app)
+    base_url = await serve(harness.app)
+    clients = [await Poller.open(base_url, f"{LP_V2}&user={user}") for user in "ab"]
+    posts = [asyncio.create_task(client.publish(SLOW_JOIN)) for client in clients]
+    for _post in posts:
+        assert await harness.event_log.next() == STARTED
+    polls = [await waiting_poll(client, seen) for client in clients]
+
+    closing = asyncio.create_task(harness.endpoint.close())
+    assert (await Poller(base_url).get()).json == {"status": 403}
+    assert harness.endpoint.connections == 1
+    harness.go_on.set()
+    ((gone, reason, _time),) = await harness.ended(1)
+    served = polls["ba".index(gone or "")]
+    replies = [json.loads(text) for text in (await served)["messages"]]
+
+    assert reason == DRAINING
+    assert [reply[:4] for reply in replies] == [["2", "2", "room:a", "phx_reply"]]
+    assert await asyncio.gather(*posts) == [{"status": 200}] * 2
+    closing.cancel()
+    for poll in polls:
+        poll.cancel()
+
+
+async def test_posts_behind_a_join_do_not_hold_the_server_up(serve: Serve) -> None:
+    """A2, §5.8: messages that wait behind the join, in POSTs of their own or in the batch of the
+    join, get 410 when the server stops."""
+    harness = Harness(longpoll=LongPollOptions(window_s=60))
+    seen = record_requests(harness.app)
+    client = await Poller.open(await serve(harness.app))
+    batch = asyncio.create_task(client.publish(SLOW_JOIN, BEAT))
+    await harness.event_log.next()
+    assert [await seen.next() for _request in range(2)] == ["GET", "POST"]
+    behind = asyncio.create_task(client.publish(BEAT))
+    assert await seen.next() == "POST"
+    await client.request("OPTIONS")  # by then the POST waits in the server
+
+    closing = asyncio.create_task(harness.endpoint.close())
+    answer = await behind
+    harness.go_on.set()
+    answers = (answer, await batch)
+    await closing
+
+    assert answers == ({"status": 410}, {"status": 410})
 
 
 async def test_sessions_are_drained_too(serve: Serve) -> None:
