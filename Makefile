@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	then echo $$p; break; fi; done)
 ARGS ?=
 BENCH ?= ../shared/bench
-PARALLEL ?= -n 2 --dist loadfile
+PARALLEL ?= -n 4 --dist loadfile
 
 .PHONY: help run demo test test-long check lint types imports docs unit interop-client faults attack bench \
 	differential binary release test-packaging clean

@@ -30,6 +30,7 @@ from phoenix_compat.endpoint import (
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.transports.aiohttp.long_poll import LongPollHub, Sessions
 from phoenix_compat.transports.aiohttp.peers import Peers
+from phoenix_compat.transports.aiohttp.request import path_as_sent
 from phoenix_compat.transports.aiohttp.websocket import WebSocketHub
 
 
@@ -119,7 +120,7 @@ class SocketResource(AbstractResource):
 
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
         """Match a request, for aiohttp's router."""
-        found = self._match(_path_as_sent(request))
+        found = self._match(path_as_sent(request))
         return (None, set()) if found is None else (UrlMappingMatchInfo(found, self._route), {"*"})
 
     def __len__(self) -> int:
@@ -139,12 +140,6 @@ class _SocketRoute(AbstractRoute):
 
     def url_for(self, *_args: str, **kwargs: str) -> URL:
         return URL() if self.resource is None else self.resource.url_for(**kwargs)
-
-
-def _path_as_sent(request: web.Request) -> str:
-    """The path without the changes that yarl makes; a target may also be a whole URL."""
-    path = request.raw_path.partition("?")[0].partition("#")[0]
-    return path if path.startswith("/") else path.partition("://")[2].partition("/")[2]
 
 
 def _segments(path: str) -> list[str]:

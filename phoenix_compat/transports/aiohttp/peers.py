@@ -21,6 +21,7 @@ from yarl import URL
 
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.http_server import is_body_raw, when_gone
+from phoenix_compat.transports.aiohttp.request import path_as_sent, query_as_sent
 
 MISDIRECTED: Final = 421
 
@@ -112,7 +113,8 @@ class Peers:
         Raises:
             PeerGoneError: the process does not respond, or is not the right one.
         """
-        url = URL(f"http://node{request.raw_path}", encoded=True)
+        path, query = path_as_sent(request), query_as_sent(request)
+        url = URL(f"http://node{path}?{query}" if query else f"http://node{path}", encoded=True)
         headers = _without(
             request.headers,
             _HOP_BY_HOP_HEADERS if is_body_raw(request) else _NOT_FORWARDED_IF_DECODED,

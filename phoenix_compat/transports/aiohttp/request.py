@@ -36,13 +36,19 @@ def read_params(request: web.Request, path_params: Mapping[str, str]) -> Params:
     Raises:
         BadQueryError: the query is not UTF-8.
     """
-    params = decode_query(_query(request))
+    params = decode_query(query_as_sent(request))
     params.update(path_params)
     return params
 
 
-def _query(request: web.Request) -> str:
-    """The query as sent, not decoded."""
+def path_as_sent(request: web.BaseRequest) -> str:
+    """The path without the changes that yarl makes; a target may also be a whole URL."""
+    path = request.raw_path.partition("?")[0].partition("#")[0]
+    return path if path.startswith("/") else "/" + path.partition("://")[2].partition("/")[2]
+
+
+def query_as_sent(request: web.BaseRequest) -> str:
+    """The query, not decoded."""
     return request.raw_path.partition("?")[2].partition("#")[0]
 
 
@@ -83,7 +89,7 @@ def connect_info(
             "host": origin.host,
             "port": origin.port,
             "path": request.rel_url.raw_path,
-            "query": _query(request),
+            "query": query_as_sent(request),
         },
         **extra,
     )

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from phoenix_compat.cluster.bus import Bus
 from phoenix_compat.cluster.receiver import bound_unix_socket
+from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.server.multiprocess import forwarding
 from phoenix_compat.server.multiprocess.leader import ROLE, Leader
 from phoenix_compat.transports.aiohttp.peers import Peers
@@ -105,6 +106,15 @@ async def test_a_repeatable_request_is_sent_again(
 
     assert (answer.status, echoed) == (200, {"body": "body"})
     assert leader.received == [f"{method} {path.partition('?')[0]}"] * 2
+
+
+async def test_a_whole_url_as_target_is_forwarded_too(folder: Path) -> None:
+    """Its path and query reach the leader; scheme and host are this server's own business."""
+    async with leader_process(folder, deaths=0) as leader, front(folder) as url:
+        answer = await exchange(url, "GET", "http://example.com/api/tasks?limit=1")
+
+    assert answer.status == 200
+    assert leader.received == ["GET /api/tasks"]
 
 
 async def test_a_request_that_may_have_been_carried_out_is_not_repeated(folder: Path) -> None:
