@@ -71,9 +71,11 @@ async def test_tasks_start_in_order_up_to_the_concurrency(path: Path, clock: Fak
     options = WorkerOptions(concurrency=2)
     async with open_worker_harness(path, provider, clock, options) as harness:
         tasks = [await harness.add() for _ in range(4)]
-        await provider.reached.wait()
+        for task in tasks[:2]:
+            await harness.started(task)
 
         assert harness.worker.running == 2
+        assert {one.id for one in harness.announced} == {task.id for task in tasks[:2]}
         provider.release()
         ended = [await harness.ended(task) for task in tasks]
         assert {task.status for task in ended} == {TaskStatus.COMPLETED}
