@@ -62,15 +62,21 @@ class FakeProvider:
     Attributes:
         calls: the names of the calls so far, in order.
         held: the name of a call that does not return until `release` is called.
-        reached: set when the held call is made.
+        reached: set when the held call is made as often as `hold` says.
     """
 
     def __init__(self, **answers: Sequence[Answer]) -> None:
         self.answers = {name: list(given) for name, given in answers.items()}
         self.calls: list[str] = []
         self.held: str | None = None
+        self._expected = 1
         self.reached = asyncio.Event()
         self._released = asyncio.Event()
+
+    def hold(self, call: str, times: int = 1) -> None:
+        """Hold a call from now on; `reached` is set when it was made so often."""
+        self.held = call
+        self._expected = times
 
     def release(self) -> None:
         """Let the held call return."""
@@ -109,7 +115,8 @@ class FakeProvider:
     async def _answer(self, call: str) -> Answer:
         self.calls.append(call)
         if self.held == call:
-            self.reached.set()
+            if self.count(call) >= self._expected:
+                self.reached.set()
             await self._released.wait()
         answers = self.answers[call]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]

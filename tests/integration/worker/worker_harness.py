@@ -89,14 +89,6 @@ class WorkerHarness:
                 await self._change()
         return await self.now(task)
 
-    async def started(self, task: Task) -> None:
-        """Wait until the task's prediction runs."""
-        async with asyncio.timeout(patient(DEADLINE_S)):
-            while not any(
-                one.id == task.id and one.status is TaskStatus.RUNNING for one in self.announced
-            ):
-                await self._change()
-
     async def seen_running(self, task: Task) -> None:
         """Wait until the task's prediction has made some progress."""
         async with asyncio.timeout(patient(DEADLINE_S)):
