@@ -155,10 +155,10 @@ def user_socket(  # noqa: PLR0913 - its dependencies, most of them optional
         ) -> Result:
             if not await door.connect(params, socket, connect_info):
                 return error()
-            socket.audience = current_attempt().base_url
+            attempt = current_attempt()
+            socket.audience = attempt.base_url
             user = params.get("user")
             socket.assign(user=user if isinstance(user, str) and user else _ANONYMOUS)
-            attempt = current_attempt()
             principal: Principal | None = socket.assigns["principal"]
             try:
                 limiter.take_connect("" if principal is None else principal.owner, attempt.address)

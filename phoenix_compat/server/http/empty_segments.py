@@ -29,6 +29,8 @@ def drop_empty_segments(app: web.Application) -> None:
 
 
 def _cleaned(message: RawRequestMessage) -> RawRequestMessage:
+    if not ("//" in message.path or "/?" in message.path or message.path.endswith("/")):
+        return message  # as nearly all
     path, question_mark, query = message.path.partition("?")
     if not path.startswith("/") or path == "/" or not ("//" in path or path.endswith("/")):
         return message
