@@ -6,6 +6,7 @@
     addresses          which connections count as one client's, and which are not counted
     capacity           how many descriptors there are for clients
     acceptor           takes connections from the listening sockets and hands each to a protocol
+    transport_maker    how a connection gets its transport at once, without a task
     overflow           what becomes of the few that are accepted beyond the limit
     request_deadlines  how long a client may take to send a request and to read the answer
     send_progress      whether a client takes what it is sent

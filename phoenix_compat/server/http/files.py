@@ -66,7 +66,7 @@ async def _answer(
     sha256, _, extension = name.partition(".")
     path = await archive.path_of(name, is_thumbnail=is_thumbnail) if extension else None
     if path is None:
-        return ProblemError(404, "file-not-found", "There is no such file.").response()
+        return ProblemError(404, "file-not-found", "There is no file with this name.").response()
     headers = {**_HEADERS, hdrs.ETAG: f'"{sha256}"'}
     if _fails_precondition(request, sha256):
         return ProblemError(

@@ -62,7 +62,7 @@ class WebhookRoute:
             log.warning("webhook.store_unavailable", task_id=task_id, reason=str(error))
             return
         if not is_known:
-            raise ProblemError(404, "not-found", "There is no such task.")
+            raise ProblemError(404, "not-found", "There is no task with this id.")
 
     async def _opened(self, request: web.Request) -> PredictionSnapshot | None:
         body = await read_body(request, MAX_BODY_BYTES)

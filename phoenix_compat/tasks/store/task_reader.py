@@ -145,7 +145,7 @@ class TaskReader(SQLiteStore):
     async def events(
         self, task_id: str, *, after: int = 0, limit: int = 100, owner: str | None = None
     ) -> Sequence[TaskEvent]:
-        """A task's history, oldest first; empty when there is no such task."""
+        """A task's history, oldest first; empty if the task does not exist."""
         params = {"id": task_id, "after": after, "limit": limit, "owner": owner}
         rows = await self._database.read(queries.LIST_EVENTS.of(owner), params)
         events = [event_from(row) for row in rows]

@@ -33,7 +33,7 @@ class ReconcileSteps:
         """Look the task's prediction up at the provider, and adopt it.
 
         Returns:
-            The task as running; or, if there is no such prediction, as queued for one more create
+            The task as running; or, if it was not found, as queued for one more create
             or as failed.
         """
         lookups = failures = 0

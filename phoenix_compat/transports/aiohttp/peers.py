@@ -87,7 +87,7 @@ class Peers:
         return f"{self.node}.{name}"
 
     def owner_of(self, session_name: str) -> int | None:
-        """The other process that holds a session; None if there is no such process."""
+        """The other process that holds a session; None if no other process holds it."""
         node = session_name.partition(".")[0]
         if not (node.isascii() and node.isdigit()) or len(node) > 6:
             return None

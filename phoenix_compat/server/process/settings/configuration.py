@@ -140,7 +140,7 @@ def _from_file(path: Path, problems: list[str]) -> dict[str, Given]:
     for name, value in file.values.items():
         written = f"{name} ({file.where(name)})"
         if new_name(name) not in Settings.model_fields:
-            problems.append(f"{written}: there is no such setting{_suggestion(name)}")
+            problems.append(f"{written}: this is not a setting{_suggestion(name)}")
             continue
         if new_name(name) in _PATHS and isinstance(value, str):
             value = path.parent / value  # noqa: PLW2901 - the same value, as a path
@@ -152,7 +152,7 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
     names = [*Settings.model_fields, *RENAMED]
     known = {variable for name in names for variable in _variables(name)}
     problems += [
-        f"{name}: there is no such setting{_suggestion(name[len(PREFIX) :].lower())}"
+        f"{name}: this is not a setting{_suggestion(name[len(PREFIX) :].lower())}"
         for name in environment
         if name.startswith(PREFIX) and name not in known and name != VARIABLE
     ]

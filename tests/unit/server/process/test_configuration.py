@@ -89,8 +89,8 @@ def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
 
     file = tmp_path / "config.toml"
     assert lines == [
-        f"prt ({file}, line 1): there is no such setting; did you mean port?",
-        "PHOENIX_COMPAT_HOTS: there is no such setting; did you mean host?",
+        f"prt ({file}, line 1): this is not a setting; did you mean port?",
+        "PHOENIX_COMPAT_HOTS: this is not a setting; did you mean host?",
         'PHOENIX_COMPAT_FILE_HOSTS: must be a list in JSON, such as ["a", "b"]',
         f"port ({file}, line 2): must be a whole number from 0 to 65535, not 70000",
         "PHOENIX_COMPAT_LOG_LEVEL: must be debug, info, warning or error, not 'loud'",
@@ -136,7 +136,7 @@ def test_the_token_can_be_in_a_file_of_its_own(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("port = ", "is not valid TOML"),
-        ("[server]\nport = 1", "line 1): there is no such setting"),
+        ("[server]\nport = 1", "line 1): this is not a setting"),
         ('unix_socket = "s"\nworkers = 2', "works with one process only"),
         ('replicate_api_token = "a"\nreplicate_api_token_file = "b"', "remove one of them"),
         ('unix_socket_mode = "0990"', "unix_socket_mode"),
