@@ -8,7 +8,7 @@ import msgspec
 
 from phoenix_compat.protocol.message import Message, Payload, Ref
 from phoenix_compat.runtime.engine import Engine
-from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.sending.outbox import Outbox
 from phoenix_compat.socket import Socket
 
 

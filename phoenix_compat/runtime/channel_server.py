@@ -35,7 +35,7 @@ from phoenix_compat.result import Reason, Result, Stop, is_graceful, ok
 from phoenix_compat.runtime.channel_owner import Ending, Info, Owner
 from phoenix_compat.runtime.dispatch import call_callback
 from phoenix_compat.runtime.ended_channel import EndedChannel
-from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.sending.outbox import Outbox
 from phoenix_compat.runtime.termination import log_terminate_error, start_terminate
 from phoenix_compat.socket import Socket
 

@@ -47,7 +47,7 @@ from phoenix_compat.runtime.channel_owner import OwnedChannel
 from phoenix_compat.runtime.channel_server import ChannelServer
 from phoenix_compat.runtime.engine import Engine
 from phoenix_compat.runtime.logs import log_join
-from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.sending.outbox import Outbox
 from phoenix_compat.socket import Socket
 
 log = logging.getLogger(__name__)

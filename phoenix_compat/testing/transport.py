@@ -16,9 +16,9 @@ from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR, CLOSE_NORMAL
 from phoenix_compat.protocol.message import Broadcast, Frame, Message, Payload, Ref
 from phoenix_compat.protocol.serializer import V2
 from phoenix_compat.result import Reason
-from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.sending.outbox import Outbox
+from phoenix_compat.runtime.sending.wire import ByteWire
 from phoenix_compat.runtime.socket_server import SocketServer
-from phoenix_compat.runtime.wire import ByteWire
 from phoenix_compat.socket import Socket
 from phoenix_compat.testing.inbox import Inbox, RecordedMessage, Timeouts
 
@@ -153,7 +153,7 @@ class Connection:
             for inbox in self.inboxes.values():
                 inbox.close(f"the connection was closed with {code}: {reason!r}")
 
-    # runtime.outbox.Sink.
+    # runtime.sending.outbox.Sink.
 
     def send(self, data: bytes) -> int:
         """Deliver each message to the join with its topic and join_ref, as clients do."""
@@ -165,7 +165,7 @@ class Connection:
         return len(data)
 
     def write_final(self, data: bytes) -> None:
-        """See runtime.outbox.Sink."""
+        """See runtime.sending.outbox.Sink."""
         self.send(data)
 
     def notify_when_writable(self) -> None:

@@ -22,9 +22,9 @@ from phoenix_compat.protocol.message import Frame
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.result import Reason
-from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.sending.outbox import Outbox
+from phoenix_compat.runtime.sending.wire import ByteWire
 from phoenix_compat.runtime.socket_server import Route, SocketServer
-from phoenix_compat.runtime.wire import ByteWire
 from phoenix_compat.socket import Socket
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class LongPollSession:
         self._outbox.start_backlog()  # polls take frames from the backlog
         self._server = SocketServer(endpoint, hub.routes, socket, self._outbox, self)
 
-    # runtime.outbox.Sink.
+    # runtime.sending.outbox.Sink.
 
     def send(self, data: bytes) -> int:
         """Write nothing: polls take frames from the backlog."""

@@ -28,7 +28,7 @@ from phoenix_compat import (
 from phoenix_compat.endpoint import drain_in_batches
 from phoenix_compat.protocol.serializer import V1, V2
 from phoenix_compat.result import DONE
-from phoenix_compat.runtime.wire import ByteWire, WebSocketWire
+from phoenix_compat.runtime.sending.wire import ByteWire, WebSocketWire
 
 
 class RoomChannel(Channel):

@@ -48,9 +48,9 @@ from phoenix_compat.protocol.frame import (
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.result import Reason
-from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.sending.outbox import Outbox
+from phoenix_compat.runtime.sending.wire import WebSocketWire
 from phoenix_compat.runtime.socket_server import Route, SocketServer
-from phoenix_compat.runtime.wire import WebSocketWire
 from phoenix_compat.socket import Socket
 from phoenix_compat.transports.aiohttp.slow_clients import SlowReaders, SlowSenders
 from phoenix_compat.transports.aiohttp.stream import Stream
@@ -337,7 +337,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         """Drop the connection."""
         self._stream.abort()
 
-    # runtime.outbox.Sink.
+    # runtime.sending.outbox.Sink.
 
     @property
     def send(self) -> Callable[[bytes], int]:
@@ -345,7 +345,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         return self._stream.send
 
     def write_final(self, data: bytes) -> None:
-        """See runtime.outbox.Sink."""
+        """See runtime.sending.outbox.Sink."""
         self._stream.write_final(data)
 
     def notify_when_writable(self) -> None:

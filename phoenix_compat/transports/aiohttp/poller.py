@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from phoenix_compat.accept.accepted import duplicate
-from phoenix_compat.runtime.tick import Tick
+from phoenix_compat.runtime.sending.tick import Tick
 from phoenix_compat.transports.aiohttp.stream import StreamProtocol
 
 IS_AVAILABLE: Final = hasattr(select, "epoll")

@@ -14,8 +14,8 @@ from phoenix_compat.protocol.handshake import take_auth_token, upgrade_error
 from phoenix_compat.protocol.origin import Origin
 from phoenix_compat.protocol.query import Params, decode_query
 from phoenix_compat.protocol.serializer import Serializer, negotiate
-from phoenix_compat.runtime.outbox import Outbox
-from phoenix_compat.runtime.topic_fanout import TopicFanout
+from phoenix_compat.runtime.sending.outbox import Outbox
+from phoenix_compat.runtime.sending.topic_fanout import TopicFanout
 from phoenix_compat.transports import admission
 from phoenix_compat.transports.aiohttp import websocket
 from phoenix_compat.transports.aiohttp.connection import WebSocketConnection

@@ -312,7 +312,7 @@ async def test_what_any_page_can_send_orders_nothing(
 async def test_pages_from_elsewhere_change_nothing_without_a_body(
     url: str, method: str, rest: str
 ) -> None:
-    """403 comes before anything else is looked at, also where the task or the method does not exist."""
+    """403 comes before all else, also where the task or the method does not exist."""
     foreign = await exchange(url, method, f"/api/tasks{rest}", [EVIL])
     own = await exchange(url, method, f"/api/tasks{rest}", [("Origin", url)])
 

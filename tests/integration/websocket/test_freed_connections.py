@@ -18,7 +18,7 @@ import pytest
 from phoenix_compat import Endpoint, Socket, error, ok
 from phoenix_compat.result import Result
 from phoenix_compat.runtime.channel_server import ChannelServer
-from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.sending.outbox import Outbox
 from phoenix_compat.runtime.socket_server import SocketServer
 from phoenix_compat.transports.aiohttp.connection import WebSocketConnection
 from tests.conftest import Open, Serve

@@ -27,11 +27,11 @@ from phoenix_compat.protocol.serializer import V2, Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.redaction import CREDENTIAL_WORDS
 from phoenix_compat.result import DONE, Done, Reason
-from phoenix_compat.runtime.outbox import Outbox
+from phoenix_compat.runtime.sending.outbox import Outbox
+from phoenix_compat.runtime.sending.tick import Tick
+from phoenix_compat.runtime.sending.wire import WebSocketWire
 from phoenix_compat.runtime.socket_server import Route, SocketServer
 from phoenix_compat.runtime.spawner import Spawner
-from phoenix_compat.runtime.tick import Tick
-from phoenix_compat.runtime.wire import WebSocketWire
 
 T = TypeVar("T")
 

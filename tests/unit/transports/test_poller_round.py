@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.runtime.tick import Tick
+from phoenix_compat.runtime.sending.tick import Tick
 from phoenix_compat.transports.aiohttp.poller import IS_AVAILABLE, Poller
 
 pytestmark = pytest.mark.skipif(not IS_AVAILABLE, reason="this system has no epoll")

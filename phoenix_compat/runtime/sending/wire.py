@@ -8,8 +8,8 @@ from phoenix_compat.protocol.frame import BINARY, TEXT, frame_header
 from phoenix_compat.protocol.message import BinaryFrame, Frame
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.runtime.limits import Counters, Limits
-from phoenix_compat.runtime.tick import Tick
-from phoenix_compat.runtime.topic_fanout import TopicFanout
+from phoenix_compat.runtime.sending.tick import Tick
+from phoenix_compat.runtime.sending.topic_fanout import TopicFanout
 
 _HEADERS: Final = 1_024
 _TEXT_HEADERS: Final = tuple(frame_header(TEXT, size) for size in range(_HEADERS))

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from phoenix_compat.protocol.message import Broadcast, Frame
 from phoenix_compat.protocol.serializer import Serializer
-from phoenix_compat.runtime.tick import LONG_BYTES, Tick
+from phoenix_compat.runtime.sending.tick import LONG_BYTES, Tick
 
 _MAX_PENDING: Final = 1_000
 """The limit of buffered broadcasts of one topic; when it is reached, they are written early."""

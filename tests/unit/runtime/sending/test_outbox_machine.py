@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from phoenix_compat.protocol.serializer import V2
 from phoenix_compat.runtime.limits import Counters, Limits
-from phoenix_compat.runtime.outbox import Outbox
-from phoenix_compat.runtime.wire import WebSocketWire
+from phoenix_compat.runtime.sending.outbox import Outbox
+from phoenix_compat.runtime.sending.wire import WebSocketWire
 from tests.unit.protocol.strategies import steady
 from tests.unit.runtime.harness import ListSink, ManualTick
 

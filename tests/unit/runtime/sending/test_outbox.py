@@ -9,11 +9,11 @@ import pytest
 from phoenix_compat.protocol.message import BinaryFrame, Broadcast
 from phoenix_compat.protocol.serializer import V1, V2
 from phoenix_compat.runtime.limits import Counters, Limits
-from phoenix_compat.runtime.outbox import Outbox
-from phoenix_compat.runtime.tick import Tick
-from phoenix_compat.runtime.wire import WebSocketWire
+from phoenix_compat.runtime.sending.outbox import Outbox
+from phoenix_compat.runtime.sending.tick import Tick
+from phoenix_compat.runtime.sending.wire import WebSocketWire
 from tests.unit.runtime.harness import ListSink
-from tests.unit.runtime.outbox.outbox_harness import OutboxHarness
+from tests.unit.runtime.sending.outbox_harness import OutboxHarness
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from phoenix_compat.protocol.message import Frame
-from phoenix_compat.runtime.tick import LONG_BYTES
-from phoenix_compat.runtime.topic_fanout import TopicFanout
-from phoenix_compat.runtime.wire import ByteWire
+from phoenix_compat.runtime.sending.tick import LONG_BYTES
+from phoenix_compat.runtime.sending.topic_fanout import TopicFanout
+from phoenix_compat.runtime.sending.wire import ByteWire
 
 _CHUNK_BYTES: Final = 256 * 1024
 """How much of a backlog is offered to the socket at once."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from phoenix_compat.protocol.serializer import V2
 from phoenix_compat.runtime.limits import Counters, Limits
-from phoenix_compat.runtime.outbox import Outbox
-from phoenix_compat.runtime.topic_fanout import TopicFanout
-from phoenix_compat.runtime.wire import WebSocketWire
+from phoenix_compat.runtime.sending.outbox import Outbox
+from phoenix_compat.runtime.sending.topic_fanout import TopicFanout
+from phoenix_compat.runtime.sending.wire import WebSocketWire
 from tests.unit.runtime.harness import ListSink, ManualTick
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.runtime.outbox.outbox_harness import OutboxHarness
+from tests.unit.runtime.sending.outbox_harness import OutboxHarness
 
 
 @pytest.fixture
