@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from phoenix_compat.conformance.suite.cases import Case, parse_case
-from phoenix_compat.conformance.suite.pace import Pace
 from phoenix_compat.conformance.suite.runner import (
-    CaseResult,
     load_vectors,
     matches,
     run_case,
     run_cases,
 )
 from phoenix_compat.conformance.suite.wire_client import Opcode, encode_frame
-from tests.conformance.suite.fake_machine import FakeMachine
 from tests.conformance.suite.fake_server import (
     HANG_UP,
     WELCOME,
@@ -28,29 +23,15 @@ from tests.conformance.suite.fake_server import (
     plain,
     text,
 )
-
-QUIET_S = 0.1
-LATE_S = 0.25
-TOO_LATE_S = 15 * QUIET_S
-
-OPEN = {"op": "open", "query": "vsn=2.0.0", "expect": {"open": {"status": 101, "protocol": None}}}
-SILENT_STEPS = [OPEN, {"op": "send", "json": ["?"], "expect": {}}]
-
-
-def asking(*wanted: dict[str, Any]) -> Case:
-    """A case with one connection and one message, which these frames must answer."""
-    expect = {"frames": {"a": list(wanted)}} if wanted else {}
-    return parse_case(
-        {"id": "asking", "steps": [OPEN, {"op": "send", "json": ["?"], "expect": expect}]}
-    )
-
-
-async def judge(
-    case: Case, *script: Answers, responses: tuple[bytes, ...] = (WELCOME,)
-) -> CaseResult:
-    """Play the case against a server that follows the script."""
-    async with FakeServer(*script, responses=responses).run() as base_url:
-        return await run_case(case, base_url, quiet_s=QUIET_S)
+from tests.conformance.suite.scripted_cases import (
+    LATE_S,
+    OPEN,
+    QUIET_S,
+    SILENT_STEPS,
+    TOO_LATE_S,
+    asking,
+    judge,
+)
 
 
 async def test_right_answers_pass() -> None:
@@ -99,81 +80,6 @@ async def test_a_frame_where_silence_was_recorded_fails() -> None:
 
     assert not result.passed
     assert "wanted nothing" in result.explain()
-
-
-async def test_frames_that_are_wanted_may_be_late() -> None:
-    """They are waited for longer than the quiet time, also if some of them are in time."""
-    case = asking({"text": [1]}, {"text": [2]})
-
-    result = await judge(case, [text("[1]"), LATE_S, text("[2]")])
-
-    assert result.passed, result.explain()
-
-
-async def test_a_frame_too_many_is_noticed_after_a_late_one() -> None:
-    """The quiet time begins again with each frame."""
-    result = await judge(asking({"text": [1]}), [LATE_S, text("[1]"), QUIET_S / 4, text("[2]")])
-
-    assert result.reasons == ["step 2, a: a frame too many: [2]"]
-
-
-async def test_silence_is_longer_on_a_slow_machine(machine: FakeMachine) -> None:
-    """With a pace, an unwanted frame is noticed in the step that it belongs to."""
-    machine.late_s = 0.5
-    await machine.samples(1)
-    case = parse_case({"id": "two", "steps": [*SILENT_STEPS, {"op": "wait", "s": 0}]})
-    steps = Case("late", case.steps[:2])
-
-    async with FakeServer([LATE_S, text("[1]")]).run() as base_url:
-        usual = await run_case(steps, base_url, quiet_s=QUIET_S)
-        slow = await run_case(steps, base_url, quiet_s=QUIET_S, pace=Pace(machine.lateness))
-        timed = await run_case(case, base_url, quiet_s=QUIET_S, pace=Pace(machine.lateness))
-
-    assert usual.passed
-    assert slow.reasons == ["step 2, a: a frame too many: [1]"]
-    assert timed.steps[1].is_right, "the quiet time of a case with waits does not grow"
-
-
-async def test_only_one_lost_answer_is_waited_for() -> None:
-    """A case that has failed waits no longer than the quiet time."""
-    case = asking({"text": [1]})
-    longer = Case("longer", case.steps + case.steps[1:] * 5)
-
-    result = await judge(longer, [])
-
-    waited_s = [later.at_s - line.at_s for line, later in pairwise(result.log[1:])]
-    assert len(result.steps) == 7
-    assert waited_s[0] >= 8 * QUIET_S
-    assert min(waited_s[1:]) < 8 * QUIET_S
-
-
-async def test_late_answers_are_taken_from_the_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So what the server does by its clock comes when it did in the recording."""
-    slept_s: list[float] = []
-    sleep = asyncio.sleep
-
-    async def remember(delay: float) -> None:
-        slept_s.append(delay)
-        await sleep(delay)
-
-    monkeypatch.setattr(asyncio, "sleep", remember)
-    asked = {"op": "send", "json": ["?"], "expect": {"frames": {"a": [{"text": [1]}]}}}
-    case = parse_case({"id": "timed", "steps": [OPEN, asked, {"op": "wait", "s": 0.6}]})
-
-    result = await judge(case, [LATE_S, text("[1]")])
-
-    assert result.passed, result.explain()
-    assert max(delay for delay in slept_s if delay != LATE_S) <= 0.6 - LATE_S
-
-
-async def test_what_must_come_during_a_wait_may_not_be_late() -> None:
-    """A close after an idle timeout that is too long is wrong, not slow."""
-    ended = {"op": "wait", "s": 0.0, "expect": {"frames": {"a": [{"close": 1002}]}}}
-    case = parse_case({"id": "idle", "steps": [*SILENT_STEPS, ended]})
-
-    result = await judge(case, [4 * QUIET_S, close(1002)])
-
-    assert result.reasons == ["step 3, a: a frame is missing: close 1002"]
 
 
 async def test_a_late_frame_fails_the_step_it_falls_into() -> None:
