@@ -7,7 +7,7 @@ them is counted too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.benchmarks.benchmark import Benchmark, BenchmarkError, Measure, Sample, Target
@@ -72,30 +72,23 @@ def _cpu_us(found: dict[str, object]) -> float:
     return float(value)
 
 
-SAFETY = (
-    *(
-        Benchmark(
-            name=f"CPU of connect + join, {kind}",
+def _benchmarks(name: str, measure: Callable[[str | None], Measure]) -> Iterator[Benchmark]:
+    """One for each kind of credential; a checkout without them is measured without, too."""
+    without = measure(None)
+    for kind in _KINDS:
+        yield Benchmark(
+            name=f"CPU of {name}, {kind}",
             unit="µs",
-            ours=_connects_us(kind),
-            baseline=_connects_us(None),
-            before=_connects_us(None),
-            baseline_name="without auth",
-            target=_COST,
-        )
-        for kind in _KINDS
-    ),
-    *(
-        Benchmark(
-            name=f"CPU of POST /api/tasks, {kind} and caps",
-            unit="µs",
-            ours=_posts_us(kind),
-            baseline=_posts_us(None),
-            before=_posts_us(None),
+            ours=measure(kind),
+            baseline=without,
+            before=without,
             baseline_name="without auth and caps",
             target=_COST,
         )
-        for kind in _KINDS
-    ),
+
+
+SAFETY = (
+    *_benchmarks("connect + join", _connects_us),
+    *_benchmarks("POST /api/tasks with caps", _posts_us),
 )
 """API keys and HS256, with caps and rates that count and are not reached."""

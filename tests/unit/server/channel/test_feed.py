@@ -54,6 +54,31 @@ async def test_a_remembered_task_has_no_inputs() -> None:
     assert feed.counts.remembered_bytes < 5_000
 
 
+async def test_each_client_is_shown_the_newest_state_with_its_own_links() -> None:
+    """What was made for one client is shown to the next only if both use one address, and only
+    until the task changes."""
+    feed = feed_of(RecordingStore())
+    files = ({"path": "ab/cd.png", "source_url": "https://model.example/x.png"},)
+    running = named("t-1")
+    done = msgspec.structs.replace(
+        named("t-1", image_url="https://model.example/x.png"), files=files
+    )
+
+    feed.announce(running)
+    before = feed.payload(running, "http://a")
+    feed.announce(done)
+    shown = [feed.payload(running, url) for url in ("http://a", "http://b", "http://a", "http://a")]
+
+    assert before["status"] == "processing"
+    assert [one["result_data"]["image_url"] for one in shown] == [
+        "http://a/files/cd.png",
+        "http://b/files/cd.png",
+        "http://a/files/cd.png",
+        "http://a/files/cd.png",
+    ]
+    assert shown[3] is shown[2]
+
+
 async def test_another_owners_task_is_looked_up_like_a_missing_one() -> None:
     """Otherwise the missing look-up would tell that there is such a task."""
     store = RecordingStore()
