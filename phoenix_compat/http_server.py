@@ -197,8 +197,19 @@ class ClientHandler(web.RequestHandler):
     def _handle_request(
         self, *args: Any, **kwargs: Any
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        handled = super()._handle_request(*args, **kwargs)
-        return _after_a_turn(handled) if self._messages else handled
+        if self._messages:
+            return self._handle_after_a_turn(*args, **kwargs)
+        return super()._handle_request(*args, **kwargs)
+
+    async def _handle_after_a_turn(
+        self, *args: Any, **kwargs: Any
+    ) -> tuple[web.StreamResponse, bool]:
+        """Let other connections have their turn between the requests that are pipelined on one.
+
+        Since Python 3.12 a request may be answered without a turn of the event loop.
+        """
+        await asyncio.sleep(0)
+        return await super()._handle_request(*args, **kwargs)
 
     def pause_writing(self) -> None:
         """See whether the client takes what it is sent."""
@@ -255,17 +266,6 @@ class ClientHandler(web.RequestHandler):
             log.debug("http.body_broken: %s", type(error).__name__)
             return
         super().log_exception(*args, **kw)
-
-
-async def _after_a_turn(
-    handled: Coroutine[Any, Any, tuple[web.StreamResponse, bool]],
-) -> tuple[web.StreamResponse, bool]:
-    """Let other connections have their turn between the requests that are pipelined on one.
-
-    Since Python 3.12 a request may be answered without a turn of the event loop.
-    """
-    await asyncio.sleep(0)
-    return await handled
 
 
 _TOO_LARGE: Final = HttpProcessingError(code=431, message="the request's head is too long")
