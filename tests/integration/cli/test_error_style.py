@@ -69,7 +69,7 @@ CASES = [
     Case("serve --config settings.toml", "port (settings.toml, line 1): must be a whole number"),
     Case("serve", "settings.toml, line 2", {"PHOENIX_COMPAT_CONFIG": "settings.toml"}),
     Case("serve", "PHOENIX_COMPAT_PORT: must be", {"PHOENIX_COMPAT_PORT": "x"}),
-    Case("serve", "PHOENIX_COMPAT_PROT: there is no", {"PHOENIX_COMPAT_PROT": "1"}),
+    Case("serve", "PHOENIX_COMPAT_PROT: this is not a setting", {"PHOENIX_COMPAT_PROT": "1"}),
     Case("serve", "PHOENIX_COMPAT_FILE_HOSTS: must be", {"PHOENIX_COMPAT_FILE_HOSTS": "a"}),
     Case("serve", "REPLICATE_API_TOKEN: has a line break", {"REPLICATE_API_TOKEN": "r8_\nx"}),
     Case("serve", "REPLICATE_API_TOKEN_FILE: ", {"REPLICATE_API_TOKEN_FILE": "missing"}),

@@ -1,4 +1,7 @@
-"""A server that stops: how its long-poll sessions end, and what they may not hold up."""
+"""A server that stops: how its long-poll sessions end, and what they may not hold up.
+
+Numbers are those of docs/protocol.md.
+"""
 
 from __future__ import annotations
 
