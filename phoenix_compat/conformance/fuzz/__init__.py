@@ -3,6 +3,7 @@
     script.py     a conversation as values and as JSON: clients, and steps that are played in order
     queries.py    random query strings, requests and JSON
     generate.py   random conversations from a seed
+    mutate.py     small random changes of a text
     peers.py      one client of a conversation: a websocket, or a long-poll session
     play.py       plays a conversation against one server, and returns the answers to each step
     normalize.py  what of an answer is compared, and what is not

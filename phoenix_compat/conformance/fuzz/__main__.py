@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
+from phoenix_compat.conformance.fuzz.generate import KINDS
 from phoenix_compat.conformance.fuzz.run import Difference, Fuzzer, Outcome
 from phoenix_compat.conformance.fuzz.script import Script
 
@@ -29,11 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--start", type=int, default=0, help="number of the first one  [0]")
     parser.add_argument("--seed", type=int, default=1, help="  [1]")
-    parser.add_argument("--concurrency", type=int, default=8, help="how many at a time  [8]")
+    parser.add_argument("--concurrency", type=int, default=24, help="how many at a time  [24]")
     parser.add_argument("--max-differences", type=int, default=20, help="stop after so many  [20]")
+    parser.add_argument("--kind", choices=KINDS, help="only such conversations  [all kinds]")
     parser.add_argument("--replay", metavar="JSON", help="play only this conversation")
     chosen = parser.parse_args(arguments)
-    fuzzer = Fuzzer(chosen.first, chosen.second)
+    fuzzer = Fuzzer(chosen.first, chosen.second, kind=chosen.kind)
     if chosen.replay is not None:
         try:
             script = Script.from_json(chosen.replay)
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         took_s = time.monotonic() - began_at_s
         _say(
             f"{outcome.played} conversations in {took_s:.0f} s: {len(outcome.differences)} differ, "
-            f"{outcome.unconfirmed} differed once only, {sum(outcome.unfinished.values())} "
+            f"{outcome.unconfirmed} were suspected and do not, {sum(outcome.unfinished.values())} "
             f"could not be played {outcome.unfinished or ''}"
         )
     return 1 if outcome.differences else 0

@@ -11,7 +11,7 @@ import base64
 import json
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from phoenix_compat.conformance.fuzz.queries import (
     random_json,
@@ -19,6 +19,7 @@ from phoenix_compat.conformance.fuzz.queries import (
     random_query,
     random_request,
     random_text,
+    sendable,
 )
 from phoenix_compat.conformance.fuzz.script import (
     Client,
@@ -32,6 +33,10 @@ from phoenix_compat.conformance.fuzz.script import (
 ROOM = "room:$ID"
 OTHER_ROOM = "room:$ID:2"
 PRESENCE = "presence:$ID"
+Kind: TypeAlias = Literal["messages", "queries", "requests"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+_KIND_WEIGHTS: Final = (0.6, 0.15, 0.25)
+
 _TOPICS = (ROOM, ROOM, ROOM, OTHER_ROOM, PRESENCE)
 _STRANGE_TOPICS = ("task:$ID", "task:missing", "task:crash", "phoenix", "room", "", "nothing:$ID")
 _HARMLESS = ("echo", "echo", "echo_error", "reply_ok", "noreply")
@@ -83,20 +88,21 @@ class _Writer:
         return self.text(join_ref, ref, topic, event, payload)
 
 
-def random_script(seed: int, number: int) -> Script:
-    """One conversation: of messages, of a query, or of one request."""
+def random_script(seed: int, number: int, kind: Kind | None = None) -> Script:
+    """One conversation of that kind, or of a random one."""
     rng = Random(f"{seed}:{number}")  # noqa: S311 - not for secrets
-    kind = rng.random()
-    if kind < 0.25:
-        return Script(steps=(random_request(rng),))
-    if kind < 0.4:
-        return _query_script(rng)
-    return _talk(rng)
+    match kind or rng.choices(KINDS, _KIND_WEIGHTS)[0]:
+        case "requests":
+            return Script(steps=(random_request(rng),))
+        case "queries":
+            return _query_script(rng)
+        case _:
+            return _talk(rng)
 
 
 def _query_script(rng: Random) -> Script:
     """Connect with a query, and ask for what the server understood."""
-    query = "&".join(part for part in ("vsn=2.0.0", random_query(rng)) if part)
+    query = sendable("&".join(part for part in ("vsn=2.0.0", random_query(rng)) if part))
     client = Client("a", f"/extra/{rng.choice(('websocket', 'longpoll'))}?{query}")
     texts = (
         _compact(["1", "1", ROOM, "phx_join", {}]),

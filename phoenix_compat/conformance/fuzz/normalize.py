@@ -37,6 +37,10 @@ _OWN_PAGES: Final = frozenset({404, 500})
 _PLAY_NAMES: Final = re.compile(r"fuzz-[0-9a-f]{12}")
 _HIDDEN: Final = frozenset({"phx_ref", "phx_ref_prev", "online_at"})
 
+_BINARY_SIZES: Final = {0: (3, 1), 1: (4, 2), 2: (2, 0)}
+"""By kind of a binary message, how many sizes its header has and which of them is the topic's:
+phoenix/lib/phoenix/socket/serializers/v2_json_serializer.ex."""
+
 
 def canonical(text: str) -> str:
     """A text message so that equal messages are equal texts."""
@@ -63,6 +67,17 @@ def topic_of(text: str) -> str:
     elif isinstance(message, list) and len(message) == 5:
         topic = message[2]
     return _PLAY_NAMES.sub("$ID", topic) if isinstance(topic, str) else ""
+
+
+def topic_of_binary(data: bytes) -> str:
+    """The topic of a binary message of a server; "" if it has none."""
+    count, topic = _BINARY_SIZES.get(data[0], (0, 0)) if data else (0, 0)
+    sizes = data[1 : 1 + count]
+    if not count or len(sizes) < count:
+        return ""
+    begin = 1 + count + sum(sizes[:topic])
+    name = data[begin : begin + sizes[topic]]
+    return _PLAY_NAMES.sub("$ID", name.decode("latin-1"))
 
 
 def ref_of(text: str) -> Any:

@@ -19,6 +19,7 @@ from phoenix_compat.conformance.fuzz.normalize import (
     canonical_bytes,
     ref_of,
     topic_of,
+    topic_of_binary,
 )
 from phoenix_compat.conformance.fuzz.script import Client
 from phoenix_compat.conformance.suite.connections import exchange, read_json
@@ -32,6 +33,9 @@ from phoenix_compat.conformance.suite.wire_client import (
 FENCE: Final = "fence-"
 _NDJSON: Final = "application/x-ndjson"
 _POST_TIMEOUT_S: Final = 15.0
+_POSTS: Final = "(posts)"
+"""Where answers to POSTs are recorded: their order beside that of a poll is not defined."""
+
 _MAX_MESSAGES: Final = 1_000
 """The most that a peer records in one step; what comes after is dropped, and the drop recorded."""
 
@@ -155,7 +159,8 @@ class WebSocketPeer:
                 self.heard.end(f"close {frame.close_code}")
                 return
             else:
-                self.heard.note("", f"opcode {frame.opcode} {canonical_bytes(frame.payload)}")
+                topic = topic_of_binary(frame.payload) if frame.opcode == Opcode.BINARY else ""
+                self.heard.note(topic, f"opcode {frame.opcode} {canonical_bytes(frame.payload)}")
         self.heard.end("close 1006")
 
 
@@ -198,13 +203,13 @@ class LongPollPeer:
                 self._base_url, "POST", self._target, headers, body, timeout_s=_POST_TIMEOUT_S
             )
         except (OSError, EOFError, TimeoutError) as error:
-            self.heard.note("", f"POST: {type(error).__name__}")
+            self.heard.note(_POSTS, f"POST: {type(error).__name__}")
             return
         status = read_json(response).get("status", f"HTTP {response.status}")
         if status == 410:
             self.heard.end("gone")
         elif status != 200:
-            self.heard.note("", f"POST: {status}")
+            self.heard.note(_POSTS, f"POST: {status}")
 
     async def _listen(self) -> None:
         while True:

@@ -165,6 +165,9 @@ def _is_plain_text(text: str) -> bool:
         message = json.loads(text)
     except (ValueError, RecursionError):
         return False
+    event = None
     if isinstance(message, list) and len(message) == 5:
-        return message[3] in _PLAIN
-    return isinstance(message, dict) and message.get("event") in _PLAIN
+        event = message[3]
+    elif isinstance(message, dict):
+        event = message.get("event")
+    return isinstance(event, str) and event in _PLAIN

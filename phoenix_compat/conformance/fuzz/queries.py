@@ -7,9 +7,17 @@ methods and header lines that aiohttp's parser refuses, and JSON of more than 1 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
+from urllib.parse import quote
 
+from phoenix_compat.conformance.fuzz.mutate import (
+    HEADER_PIECES,
+    JSON_PIECES,
+    QUERY_PIECES,
+    mutated,
+)
 from phoenix_compat.conformance.fuzz.script import Request
 
 KEY: Final = "c2l4dGVlbiByYXcgYnl0ZQ=="
@@ -59,23 +67,33 @@ _VERSIONS: Final = (
     "",
     "2.0.1-01",
 )
-_METHODS: Final = ("GET",) * 6 + ("POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")
-_PATHS: Final = (
-    "/socket/websocket",
-    "/socket/websocket",
-    "/extra/websocket",
-    "/extra/websocket",
-    "/socket/longpoll",
-    "/extra/longpoll",
+_VERSION_PIECES: Final = "0123456789.-+vrca~ "
+_METHODS: Final = ("POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")
+_PATHS: Final = ("/socket/websocket", "/extra/websocket", "/slow/websocket")
+_POLL_PATHS: Final = ("/socket/longpoll", "/extra/longpoll", "/slow/longpoll")
+_ODD_PATHS: Final = (
     "//socket//websocket/",
     "/socket/longpoll/",
-    "/slow/websocket",
-    "/slow/longpoll",
     "/socket",
     "/s%6fcket/websocket",
     "/socket/websocket%2F",
     "/Socket/websocket",
+    "/socket/./websocket",
+    "/socket/../socket/websocket",
+    "/socket/websocket/x",
+    "/socket;a/websocket",
 )
+_PARAMS: Final = (
+    "token=deny",
+    "token=reject",
+    "user=u",
+    "a=%ff",
+    "&&",
+    "vsn[]=1",
+    "token=x",
+    "vsn",
+)
+_CONTENT_TYPES: Final = ("application/x-ndjson", "text/plain", "", "x", "multipart/form-data")
 _ORIGINS: Final = (
     "http://localhost",
     "https://localhost:8443",
@@ -121,56 +139,97 @@ def random_query(rng: Random) -> str:
         if rng.random() < 0.2:
             name = name.replace("[", "%5B").replace("]", "%5d")
         parts.append(name if rng.random() < 0.1 else f"{name}={rng.choice(_VALUES)}")
-    return "&".join(parts)
+    query = "&".join(parts)
+    return mutated(rng, query, QUERY_PIECES) if rng.random() < 0.3 else query
+
+
+class _Oddity:
+    """Decides which parts of a request are odd: in most requests a few, in some none."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._share = rng.choice((0.03, 0.1, 0.1, 0.3))
+
+    def is_odd(self) -> bool:
+        return self._rng.random() < self._share
+
+    def choose(self, usual: str, odd: Sequence[str], pieces: str = "") -> str:
+        """The usual value, or one of the odd ones, or one that is slightly different."""
+        rng = self._rng
+        if not self.is_odd():
+            return usual
+        if pieces and rng.random() < 0.5:
+            return mutated(rng, rng.choice((usual, *odd)), pieces)
+        return rng.choice(odd)
 
 
 def random_request(rng: Random) -> Request:
-    """A request to one of the socket's paths; often a websocket handshake."""
-    method, path = rng.choice(_METHODS), rng.choice(_PATHS)
-    query = []
-    if rng.random() < 0.85:
-        query.append(f"vsn={rng.choice(_VERSIONS)}")
-    if rng.random() < 0.2:
-        query.append(rng.choice(("token=deny", "token=reject", "user=u", "a=%ff", "&&", "vsn[]=1")))
-    if rng.random() < 0.2:
+    """A request to one of the socket's paths; mostly a websocket handshake."""
+    oddity = _Oddity(rng)
+    is_handshake = rng.random() < 0.6
+    path = rng.choice(_PATHS if is_handshake else _POLL_PATHS)
+    path = oddity.choose(path, _ODD_PATHS, QUERY_PIECES).replace("?", "")
+    method = oddity.choose("GET", _METHODS)
+    if not is_handshake and rng.random() < 0.4:
+        method = rng.choice(("POST", "OPTIONS"))
+    query = [f"vsn={oddity.choose('2.0.0', _VERSIONS, _VERSION_PIECES)}"]
+    if oddity.is_odd():
+        query = []
+    if oddity.is_odd():
+        query.append(rng.choice(_PARAMS))
+    if rng.random() < 0.15:
         query.append(random_query(rng))
     rng.shuffle(query)
-    headers: list[tuple[str, str]] = []
-    if rng.random() < 0.75:
-        headers += _handshake(rng)
+    headers = _handshake(rng, oddity) if is_handshake != oddity.is_odd() else []
     if rng.random() < 0.4:
-        headers.append(("Origin", rng.choice(_ORIGINS)))
+        origin = rng.choice(_ORIGINS)
+        headers.append(("Origin", oddity.choose(origin, _ORIGINS, HEADER_PIECES).strip()))
     if rng.random() < 0.3:
-        headers.append(("Sec-WebSocket-Protocol", _protocols(rng)))
+        protocols = _protocols(rng)
+        protocols = oddity.choose(protocols, ("",), HEADER_PIECES).strip()
+        headers.append(("Sec-WebSocket-Protocol", protocols))
     if rng.random() < 0.1:
-        headers.append(("Access-Control-Request-Headers", "x-a, X-B"))
-    body = "{}" if method in {"POST", "PUT"} else ""
+        asked = oddity.choose("x-a, X-B", ("", "*", "x-a,,"))
+        headers.append(("Access-Control-Request-Headers", asked))
+    body = ""
+    if method in {"POST", "PUT", "PATCH", "DELETE"} and rng.random() < 0.8:
+        body = oddity.choose("{}", ("[]", "x", " "), JSON_PIECES)
+        if rng.random() < 0.7:
+            headers.append(("Content-Type", oddity.choose("application/json", _CONTENT_TYPES)))
     target = path + (f"?{'&'.join(query)}" if query else "")
-    version = "HTTP/1.0" if rng.random() < 0.05 else "HTTP/1.1"
-    return Request(method, target, tuple(headers), body, version)
+    version = oddity.choose("HTTP/1.1", ("HTTP/1.0",))
+    return Request(method, sendable(target), tuple(headers), body, version)
 
 
-def _handshake(rng: Random) -> list[tuple[str, str]]:
+def sendable(target: str) -> str:
+    """The target without spaces, which would end it; other than ASCII in percent-encoding."""
+    return quote(target, safe="".join(map(chr, range(0x21, 0x7F))))
+
+
+def _handshake(rng: Random, oddity: _Oddity) -> list[tuple[str, str]]:
+    connections = ("keep-alive, upgrade", "keep-alive", "upgrade,", "upgradex", "close, Upgrade")
+    upgrades = ("WebSocket", "h2c, websocket", "x", "websocket/13", "websocket,")
+    versions = ("8", "13, 8", "013", "13.0", "")
     headers = [
-        ("Connection", rng.choice(("Upgrade", "Upgrade", "keep-alive, upgrade", "keep-alive"))),
-        ("Upgrade", rng.choice(("websocket", "websocket", "WebSocket", "h2c, websocket", "x"))),
+        ("Connection", oddity.choose("Upgrade", connections, HEADER_PIECES).strip()),
+        ("Upgrade", oddity.choose("websocket", upgrades, HEADER_PIECES).strip()),
         ("Sec-WebSocket-Key", KEY),
-        ("Sec-WebSocket-Version", rng.choice(("13", "13", "13", "13", "8", "13, 8", "013"))),
+        ("Sec-WebSocket-Version", oddity.choose("13", versions, HEADER_PIECES).strip()),
     ]
-    if rng.random() < 0.2:
+    if oddity.is_odd():
         del headers[rng.randrange(len(headers))]
-    if rng.random() < 0.2 and headers:
+    if oddity.is_odd():
         headers.append(rng.choice(headers))
     return headers
 
 
 def _protocols(rng: Random) -> str:
-    names = [
-        f"base64url.bearer.phx.{rng.choice(_TOKENS)}" if rng.random() < 0.6 else name
-        for name in rng.choices(
-            ("phoenix", "foo", "", "Phoenix"), (5, 1, 1, 1), k=rng.randint(1, 3)
-        )
-    ]
+    names = []
+    for name in rng.choices(("phoenix", "foo", "", "Phoenix"), (5, 1, 1, 1), k=rng.randint(1, 3)):
+        token = rng.choice(_TOKENS)
+        if rng.random() < 0.3:
+            token = "".join(rng.choices("AQgw0z/+-_=", k=rng.randint(1, 7)))
+        names.append(f"base64url.bearer.phx.{token}" if rng.random() < 0.6 else name)
     return ", ".join(names)
 
 
@@ -237,7 +296,8 @@ def random_text(rng: Random) -> str:
         '{"topic":"room:$ID","event":"echo","payload":{},"payload":1,"ref":"1","x":2}',
         '{"topic":"room:$ID","event":"echo","ref":"1"}',
     )
+    kind = rng.random()
+    if kind < 0.2:
+        return json.dumps(random_json(rng))
     text = rng.choice(spoilt)
-    if rng.random() < 0.3:
-        text = json.dumps(random_json(rng))
-    return text
+    return mutated(rng, text, JSON_PIECES) if kind < 0.6 else text

@@ -1,21 +1,33 @@
-"""Plays many conversations against two servers, and collects the differences."""
+"""Plays many conversations against two servers, and collects the differences.
+
+Many are played at the same time. One in which the answers differ is only suspected: it is judged
+after its batch, when nothing else is played, so that a race that a busy machine turned around is
+not taken for a difference.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import difflib
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from phoenix_compat.conformance.fuzz.generate import random_script
+from phoenix_compat.conformance.fuzz.generate import Kind, random_script
 from phoenix_compat.conformance.fuzz.play import Answers, Player
 from phoenix_compat.conformance.fuzz.script import Script
 from phoenix_compat.conformance.fuzz.shrink import shrink
 
-_CONFIRMATIONS: Final = 2
-"""How often a difference must show again before it counts: a late answer is no difference."""
+_BATCH: Final = 2_000
+"""How many conversations are played before the suspected ones among them are judged."""
+
+_PLAYS: Final = 4
+"""How often a suspected conversation is played: each server may answer in several ways where the
+order is not defined, and they differ only if they have no way in common."""
+
+_UNFINISHED: Final = (OSError, EOFError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class Outcome:
 
     Attributes:
         played: how many conversations.
-        unconfirmed: differences that did not show again.
+        unconfirmed: conversations that differed once, and not when they were played alone.
         unfinished: conversations that could not be played to their end, by error.
         differences: those that did show again.
     """
@@ -69,17 +81,26 @@ class Outcome:
     unfinished: dict[str, int] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
 
+    def count_unfinished(self, error: Exception) -> None:
+        """Count a conversation that could not be played to its end."""
+        name = type(error).__name__
+        self.unfinished[name] = self.unfinished.get(name, 0) + 1
+
 
 class Fuzzer:
     """Compares two servers.
 
     Args:
         speed: the factor by which waits are shortened, for quick servers.
+        kind: which conversations; None for all.
     """
 
-    def __init__(self, first_url: str, second_url: str, *, speed: float = 1.0) -> None:
+    def __init__(
+        self, first_url: str, second_url: str, *, speed: float = 1.0, kind: Kind | None = None
+    ) -> None:
         self._urls = (first_url, second_url)
         self._speed = speed
+        self._kind = kind
 
     async def answers(self, script: Script) -> tuple[Answers, Answers]:
         """Play a script against both."""
@@ -89,32 +110,56 @@ class Fuzzer:
         return first, second
 
     async def differs(self, script: Script) -> bool:
-        """Whether they differ, each time."""
-        for _time in range(1 + _CONFIRMATIONS):
-            first, second = await self.answers(script)
-            if first == second:
+        """Whether the servers never give the same answers to it."""
+        seen: tuple[list[Answers], list[Answers]] = ([], [])
+        for _play in range(_PLAYS):
+            for ways, answers in zip(seen, await self.answers(script), strict=True):
+                ways.append(answers)
+            if any(way in seen[1] for way in seen[0]):
                 return False
         return True
 
-    async def compare(self, number: int, script: Script, outcome: Outcome) -> None:
-        """Play a script, and add what was found to the outcome."""
+    async def is_suspected(self, script: Script, outcome: Outcome) -> bool:
+        """Whether the answers to one play differ; counts the play."""
+        outcome.played += 1
         try:
             first, second = await self.answers(script)
-            if first != second:
-                smallest = script
-                is_confirmed = await self.differs(script)
-                if is_confirmed:
-                    smallest = await shrink(script, self.differs)
-                    is_confirmed = await self.differs(smallest)
+        except _UNFINISHED as error:
+            outcome.count_unfinished(error)
+            return False
+        return first != second
+
+    async def _play_batch(
+        self, batch: list[int], seed: int, concurrency: int, outcome: Outcome
+    ) -> list[tuple[int, Script]]:
+        """Play a batch; the suspected ones in order of their numbers."""
+        suspected: dict[int, Script] = {}
+        waiting = iter(batch)
+
+        async def work() -> None:
+            for number in waiting:
+                script = random_script(seed, number, self._kind)
+                if await self.is_suspected(script, outcome):
+                    suspected[number] = script
+
+        await asyncio.gather(*(work() for _worker in range(concurrency)))
+        return sorted(suspected.items())
+
+    async def judge(self, number: int, script: Script, outcome: Outcome) -> Difference | None:
+        """Shrink a suspected conversation and add it to the outcome, if the servers do differ."""
+        try:
+            if await self.differs(script):
+                smallest = await shrink(script, self.differs)
                 answers = await self.answers(smallest)
-                if is_confirmed and answers[0] != answers[1]:
-                    outcome.differences.append(Difference(number, smallest, answers))
-                else:
-                    outcome.unconfirmed += 1
-        except (OSError, EOFError, TimeoutError) as error:
-            name = type(error).__name__
-            outcome.unfinished[name] = outcome.unfinished.get(name, 0) + 1
-        outcome.played += 1
+                if answers[0] != answers[1]:
+                    difference = Difference(number, smallest, answers)
+                    outcome.differences.append(difference)
+                    return difference
+        except _UNFINISHED as error:
+            outcome.count_unfinished(error)
+            return None
+        outcome.unconfirmed += 1
+        return None
 
     async def run(
         self,
@@ -134,16 +179,12 @@ class Fuzzer:
         """
         outcome = Outcome()
         waiting = iter(numbers)
-
-        async def work() -> None:
-            for number in waiting:
+        while batch := list(itertools.islice(waiting, _BATCH)):
+            suspected = await self._play_batch(batch, seed, concurrency, outcome)
+            for number, script in suspected:
+                difference = await self.judge(number, script, outcome)
+                if difference is not None:
+                    on_difference(difference)
                 if len(outcome.differences) >= max_differences:
-                    return
-                known = len(outcome.differences)
-                await self.compare(number, random_script(seed, number), outcome)
-                for difference in outcome.differences[known:]:
-                    if difference.number == number:
-                        on_difference(difference)
-
-        await asyncio.gather(*(work() for _worker in range(concurrency)))
+                    return outcome
         return outcome

@@ -110,6 +110,11 @@ def _json_result(output: Output) -> JSONObject | None:
     return {**result, **_truncated(output)}
 
 
+def _any_result(output: Output) -> JSONObject | None:
+    result = _json_result(output)
+    return result and {**result, **(_image_result(output) or {})}
+
+
 def _truncated(output: Output) -> JSONObject:
     return {"truncated": True} if output.is_truncated else {}
 
@@ -137,12 +142,14 @@ TASK_TYPES: Mapping[str, TaskType] = {
 
 
 def removed_type(name: str) -> TaskType:
-    """A type for a running task whose own type is no longer defined: it keeps whatever comes.
+    """A type for a running task whose own type is no longer defined.
+
+    It keeps whatever comes, in every form of a result that the clients of the task may wait for.
 
     Args:
         name: what clients see in `task_type`.
     """
-    return TaskType(name=name, default_model="", result=_json_result)
+    return TaskType(name=name, default_model="", result=_any_result)
 
 
 def with_default_model(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from phoenix_compat import Endpoint, HandleResult, Socket, ok, on
+from phoenix_compat import Endpoint, HandleResult, Socket, error, ok, on
 from phoenix_compat.conformance.fuzz.__main__ import main
 from phoenix_compat.conformance.fuzz.generate import random_script
+from phoenix_compat.conformance.fuzz.normalize import topic_of_binary
 from phoenix_compat.conformance.fuzz.run import Fuzzer, Outcome
 from phoenix_compat.conformance.fuzz.script import Client, Request, Script, Send
 from phoenix_compat.conformance.reference import RoomChannel, UserSocket, build_reference_app
@@ -58,6 +60,67 @@ async def test_a_mutant_is_found_and_shrunk(serve: Serve, monkeypatch: pytest.Mo
     assert "echo_error" in outcome.differences[0].explain()
 
 
+class FickleChannel(RoomChannel):
+    """Answers every second `echo_error` with ok."""
+
+    calls = itertools.count()
+
+    @on("echo_error")
+    def echo_error(self, payload: Any, socket: Socket) -> HandleResult:
+        """Reply ok, or the error."""
+        return ok(payload) if next(self.calls) % 2 == 0 else error(payload)
+
+
+async def test_what_a_server_answers_sometimes_is_no_difference(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order that is not defined, as a race in Phoenix, is suspected and then judged as none."""
+    url = await serve(build_reference_app())
+    monkeypatch.setitem(UserSocket.channels, "room:*", FickleChannel)
+    fickle_url = await serve(build_reference_app())
+    texts = ('["1","1","room:$ID","phx_join",{}]',), ('["1","2","room:$ID","echo_error",{}]',)
+    client = Client("a", "/socket/websocket?vsn=2.0.0")
+    script = Script((client,), tuple(Send("a", text) for text in texts), ("room:$ID",))
+    fuzzer = Fuzzer(url, fickle_url, speed=SPEED)
+    outcome = Outcome()
+
+    is_suspected = await fuzzer.is_suspected(script, outcome)
+    difference = await fuzzer.judge(3, script, outcome)
+
+    assert (is_suspected, difference) == (True, None)
+    assert (outcome.differences, outcome.unconfirmed) == ([], 1)
+
+
+@pytest.mark.parametrize("text", ['["1","1","room:$ID",{"a":1},{}]', '{"event":[]}', "[[],1]"])
+async def test_a_message_of_any_form_can_be_played(serve: Serve, text: str) -> None:
+    """An event that is no text is the server's to refuse, not the fuzzer's."""
+    url = await serve(build_reference_app())
+    client = Client("a", "/socket/websocket?vsn=2.0.0")
+    fuzzer = Fuzzer(url, url, speed=SPEED)
+
+    first, second = await fuzzer.answers(Script((client,), (Send("a", (text,)),), ("room:$ID",)))
+
+    assert first == second
+    assert len(first) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "topic"),
+    [
+        (b"\x00\x01\x06\x021room:apb\x04", "room:a"),
+        (b"\x01\x01\x01\x06\x0219room:aok\x06", "room:a"),
+        (b"\x02\x06\x01room:ab\x01", "room:a"),
+        (b"\x00\x00\x16\x01room:fuzz-0123456789abb", "room:$ID"),
+        (b"", ""),
+        (b"\x07\x01\x01\x01abc", ""),
+        (b"\x01\x01\x01", ""),
+    ],
+)
+def test_binary_messages_are_told_apart_by_topic(data: bytes, topic: str) -> None:
+    """The order of messages of two topics is not compared; binary ones have a topic as well."""
+    assert topic_of_binary(data) == topic
+
+
 async def test_a_mutant_of_requests_is_found(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that lets every origin in differs in a request with an origin and nothing else."""
     right_url = await serve(build_reference_app())
@@ -78,7 +141,7 @@ async def test_a_mutant_of_requests_is_found(serve: Serve, monkeypatch: pytest.M
     monkeypatch.setattr(long_poll, "is_from_allowed_origin", lenient)
     outcome = Outcome()
 
-    await Fuzzer(right_url, wrong_url, speed=SPEED).compare(3, script, outcome)
+    await Fuzzer(right_url, wrong_url, speed=SPEED).judge(3, script, outcome)
 
     (difference,) = outcome.differences
     assert difference.script.steps == (

@@ -126,7 +126,7 @@ async def test_a_large_page_is_made_off_the_loop(
 async def test_lists_of_long_inputs_do_not_stop_the_server(
     client: Client, harness: WorkerHarness
 ) -> None:
-    """With 200 inputs of 250 kB, 20 lists at once hold up the event loop for a moment only."""
+    """F7: With 200 inputs of 250 kB, 20 lists at once hold up the event loop for a moment only."""
     for _ in range(200):
         await harness.add(notes="x" * 250_000)
     longest_s, is_done = 0.0, False

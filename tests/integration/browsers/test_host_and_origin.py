@@ -79,8 +79,10 @@ async def task_count(url: str) -> int:
 
 
 async def test_starscream_is_let_in_by_the_default_install(tmp_path: Path) -> None:
-    """SwiftPhoenixClient 0.x to 1.3 sends `Origin: ws://host:port`; others send wss or no port. A
-    page from elsewhere, or one that only looks like the server's, is refused."""
+    """A1: SwiftPhoenixClient 0.x to 1.3 sends `Origin: ws://host:port`; others send wss or no port.
+
+    A page from elsewhere, or one that only looks like the server's, is refused.
+    """
     data = ("--data-dir", str(tmp_path / "data"))
     async with server("server.py", "--port", "0", *data) as (_, url):
         place = urlsplit(url).netloc

@@ -36,7 +36,7 @@ class Clock:
 
 
 async def test_the_token_may_be_in_a_header(serve: Serve) -> None:
-    """§5.2, §9.4.64: then no query token is needed, for POST and GET."""
+    """B15: §5.2, §9.4.64: then no query token is needed, for POST and GET."""
     client = await Poller.open(await serve(rooms_app(OpenChannel)))
     assert client.token is not None
     headers = {HEADER: client.token}

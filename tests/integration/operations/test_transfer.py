@@ -231,7 +231,7 @@ def test_the_commands_work_through_a_file(home: Path, tmp_path: Path) -> None:
 def test_every_value_is_checked(
     lines: list[bytes], tmp_path: Path, change: Callable[[dict[str, Any]], object], reason: str
 ) -> None:
-    """A value that could not be read later is refused; the error names line, field and format."""
+    """F1: a value that could not be read later is refused; line, field and format are named."""
     there = tmp_path / "tasks.sqlite3"
 
     with pytest.raises(TransferError, match=rf"line 1: .*({reason})"):

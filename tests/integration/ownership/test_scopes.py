@@ -163,7 +163,7 @@ async def test_the_owner_watches_and_cancels_its_task(path: Path) -> None:
     ("owner", "key"), [(ADA, ADA), ("", "Mallory"), ("__proto__", "anonymous")]
 )
 async def test_watchers_are_shown_by_their_owner(path: Path, owner: str, key: str) -> None:
-    """The name that a client gives itself counts only where there are no owners."""
+    """A7: The name that a client gives itself counts only where there are no owners."""
     async with open_owners(path, show_watchers=True, has_auth=bool(owner)) as owners:
         task = await owners.add(owner)
         wire = await owners.connect(owner, user="Mallory")

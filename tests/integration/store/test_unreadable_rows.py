@@ -69,7 +69,7 @@ async def all_have_ended(harness: WorkerHarness) -> bool:
 
 @pytest.mark.parametrize("column", UNREADABLE_VALUES)
 async def test_an_unreadable_queued_task_fails_alone(path: Path, column: str) -> None:
-    """For any unreadable value the task fails and is shown, and the next task completes."""
+    """D1: For any unreadable value the task fails and is shown, and the next task completes."""
     values = UNREADABLE_VALUES[column]
     tasks, good = await store_with_queued_tasks(path, len(values))
     await asyncio.to_thread(allow_nulls, path)

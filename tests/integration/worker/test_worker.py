@@ -144,6 +144,26 @@ async def test_a_task_type_may_have_its_own_deadline(path: Path, clock: FakeCloc
         assert 45.0 <= clock.elapsed_s < 50.0
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_task_outlives_its_type(path: Path, clock: FakeClock, restarts: bool) -> None:
+    """D3: a type that is removed while its task runs, also over a restart, costs no paid result."""
+    provider = FakeProvider(submit=[ref()], fetch=[active(), succeeded()])
+    provider.held = "fetch"
+    async with open_worker_harness(path, provider, clock) as harness:
+        task = await harness.add()
+        await provider.reached.wait()
+        harness.worker._context = replace(harness.worker._context, task_types={})
+        if restarts:
+            await harness.worker.stop()
+            await harness.worker.start()
+        provider.release()
+
+        ended = await harness.ended(task)
+
+        assert ended.status is TaskStatus.COMPLETED
+        assert harness.payloads(task)[-1]["result_data"]["image_url"] == PICTURE
+
+
 async def test_a_prediction_that_never_ends_times_out(path: Path, clock: FakeClock) -> None:
     """At the deadline the prediction is canceled and the task has timed out."""
     provider = FakeProvider(submit=[ref()], fetch=[active()], cancel=[active()])

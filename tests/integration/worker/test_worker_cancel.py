@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from phoenix_compat.tasks.model.errors import (
+    ProviderRefusedError,
     ProviderThrottledError,
     ProviderUncertainError,
     TaskNotFoundError,
@@ -62,6 +63,17 @@ async def test_a_result_that_arrives_before_the_cancel_is_kept(path: Path) -> No
         task = await cancel_held(harness, provider)
 
         assert (await harness.ended(task)).status is TaskStatus.COMPLETED
+
+
+async def test_a_prediction_that_vanished_while_it_was_canceled_is_canceled(path: Path) -> None:
+    """C7: neither the cancel nor a poll finds it, and the client is told that it was canceled."""
+    gone = ProviderRefusedError(404, "model_unavailable", "no")
+    provider = FakeProvider(submit=[ref()], fetch=[active(), gone], cancel=[gone])
+    provider.held = "fetch"
+    async with open_worker_harness(path, provider, FakeClock()) as harness:
+        task = await cancel_held(harness, provider)
+
+        assert code_of(await harness.ended(task)) == "canceled"
 
 
 async def test_a_cancel_without_effect_ends_the_task(path: Path) -> None:

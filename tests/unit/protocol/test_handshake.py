@@ -62,7 +62,7 @@ def test_an_upgrade(headers: dict[str, str]) -> None:
     ],
 )
 def test_no_upgrade(header: str, value: str | None, expected: str) -> None:
-    """The error is a sentence that names the wrong header."""
+    """B7: The error is a sentence that names the wrong header."""
     headers = {name: text for name, text in {**FINE, header: value}.items() if text is not None}
 
     problem = upgrade_error(headers, HTTP_1_1)

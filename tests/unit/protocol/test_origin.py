@@ -76,7 +76,7 @@ def test_true_passes_any_host_when_the_endpoint_has_none() -> None:
 
 
 def test_true_reads_origins_as_elixir_does() -> None:
-    """A port that is not a number is ignored; the host is what follows the last @."""
+    """B9: A port that is not a number is ignored; the host is what follows the last @."""
     fine = [
         "http://example.com:abc",
         "http://example.com:80abc",

@@ -60,7 +60,7 @@ def test_names_and_values(query: str, expected: Any) -> None:
     ],
 )
 def test_brackets_nest(query: str, expected: Any) -> None:
-    """`a[b]` is an entry of a dict, `l[]` of a list; a contradiction replaces earlier values."""
+    """B2: `a[b]` is an entry of a dict, `l[]` of a list; contradictions replace earlier values."""
     assert expected == decode_query(query)
 
 

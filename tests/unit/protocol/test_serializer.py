@@ -317,7 +317,7 @@ def test_random_bytes_are_read_or_refused(
     ],
 )
 def test_the_matrix_of_versions(vsn: Any, expected: Serializer | None) -> None:
-    """206: a strict SemVer of 1.0.x or 2.0.x selects the serializer; others are refused."""
+    """B4, 206: a strict SemVer of 1.0.x or 2.0.x selects the serializer; others are refused."""
     assert negotiate(vsn) is expected
 
 

@@ -67,7 +67,7 @@ def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
 def test_a_stream_that_fails_does_not_cost_the_others_their_bytes(
     pairs: list[tuple[socket.socket, socket.socket]],
 ) -> None:
-    """Earlier and later bytes of the round are handled; only the one stream has failed."""
+    """D8: Earlier and later bytes of the round are handled; only the one stream has failed."""
     streams: list[Any] = [Stream(ours) for ours, _ in pairs]
     for _, theirs in pairs:
         theirs.send(b"hello")
