@@ -33,8 +33,10 @@ JOIN_CRASHED: Final = {"reason": "join crashed"}
 CHANNEL_CRASH: Final = {"reason": "channel_crash"}
 
 
-class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Message(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """A message from a client, or a push to one. Its fields are the five items of a V2 array.
+
+    A longer array is decoded otherwise, because msgspec does not check what it skips.
 
     The types of the fields are not checked, as in Phoenix: any JSON value is sent back unchanged.
     """

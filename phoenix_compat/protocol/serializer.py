@@ -77,14 +77,12 @@ class Serializer(Protocol):
 
 
 _MAX_INDENT_BYTES: Final = 64
+_MESSAGE_ITEMS: Final = 5
+_V1_KEYS: Final = ("topic", "event", "payload", "ref")
 
-
-class _V1Message(msgspec.Struct, gc=False):
-    topic: Any
-    event: Any
-    payload: Any
-    ref: Any
-    join_ref: Any = None
+# Neither skips anything: msgspec does not check what it skips.
+_ANY: Final = msgspec.json.Decoder()
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class V1JSONSerializer:
@@ -96,15 +94,15 @@ class V1JSONSerializer:
 
     name = "V1JSONSerializer"
 
-    def __init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(_V1Message)
-
     def decode(self, data: Buffer, *, is_binary: bool) -> Message:
         """Read an object with topic, event, payload, ref and an optional join_ref."""
         try:
-            jason.decode(self._decoder, data)  # check that it is a JSON object with the four keys
+            keys = jason.decode(_OBJECT, data)
         except InvalidMessageError as error:
             raise _of_version(error, data, b"[", "V2", "2.0.0") from error
+        for key in _V1_KEYS:
+            if key not in keys:
+                raise InvalidMessageError(f"not a Phoenix message: it has no {key!r}")
         fields = jason.decode_first_key_wins(data)
         return Message(
             fields.get("join_ref"),
@@ -166,13 +164,20 @@ class V2JSONSerializer:
         try:
             message = self._decode(data)
         except jason.UNREADABLE as error:
-            refusal = jason.refusal(error)
-            raise _of_version(refusal, data, b"{", "V1", "1.0.0") from error
+            message = self._decode_longer(data, jason.refusal(error))
         if len(data) > jason.MAX_INTEGER_CHARS:
             jason.refuse_long_integers(data)
         if jason.may_repeat_keys(data, message.payload, message.topic):
             return Message(*jason.decode_first_key_wins(data)[:5])
         return message
+
+    def _decode_longer(self, data: Buffer, refusal: RemoteProtocolError) -> Message:
+        """Read an array of more than five items, all of which must be JSON; or raise the error."""
+        if isinstance(refusal, InvalidMessageError):
+            items = jason.decode(_ANY, data)
+            if isinstance(items, list) and len(items) >= _MESSAGE_ITEMS:
+                return Message(*items[:_MESSAGE_ITEMS])
+        raise _of_version(refusal, data, b"{", "V1", "1.0.0")
 
     def encode(self, message: Message) -> Frame:
         """Write a push: `[join_ref, null, topic, event, payload]`, or kind 0.

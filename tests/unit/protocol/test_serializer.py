@@ -96,6 +96,26 @@ def test_v1_refuses_other_json_than_objects(data: bytes) -> None:
         V1.decode(data, is_binary=False)
 
 
+@pytest.mark.parametrize("unread", [b"1E400", b"1" * 1_025, b"[[-1e999]]", b'{"a":1e400}'])
+@pytest.mark.parametrize(
+    ("serializer", "before", "after"),
+    [
+        (V1, b'{"topic":"t","event":"e","payload":{},"ref":"1","more":', b"}"),
+        (V2, b'["1","2","t","e",{},', b"]"),
+        (V2, b'["1","2","t","e",{},6,', b"]"),
+    ],
+)
+def test_what_is_ignored_must_be_json_too(
+    serializer: Serializer, before: bytes, after: bytes, unread: bytes
+) -> None:
+    """Phoenix reads the whole text before it looks at any of it, so a number out of range closes
+    the connection wherever it is. Found beside real Phoenix."""
+    assert serializer.decode(before + b"1E40" + after, is_binary=False).event == "e"
+
+    with pytest.raises(RemoteProtocolError):
+        serializer.decode(before + unread + after, is_binary=False)
+
+
 @pytest.mark.parametrize("missing", ["topic", "event", "payload", "ref"])
 def test_v1_needs_four_keys(missing: str) -> None:
     """74: an object without topic, event, payload or ref closes a V1 connection."""
