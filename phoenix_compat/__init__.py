@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from phoenix_compat.channel import Channel, on
+    from phoenix_compat.csrf import csrf_token
     from phoenix_compat.endpoint import Drainer, Endpoint, LongPollOptions, WebSocketOptions
     from phoenix_compat.errors import (
         CallbackError,
@@ -79,6 +80,7 @@ __all__ = [
     "Tokens",
     "WebSocketOptions",
     "__version__",
+    "csrf_token",
     "error",
     "mount",
     "ok",
@@ -89,6 +91,7 @@ __all__ = [
 
 _NAMES_BY_MODULE: Final = {
     "channel": ("Channel", "on"),
+    "csrf": ("csrf_token",),
     "endpoint": ("Drainer", "Endpoint", "LongPollOptions", "WebSocketOptions"),
     "errors": (
         *("CallbackError", "ChannelDefinitionError", "ConfigError", "EncodeError"),

@@ -278,8 +278,9 @@ class ConnectInfo(dict[str, Any]):
 
     `peer_data` {"address", "port", "ssl_cert"}, `x_headers` [(name, value)],
     `sec_websocket_headers`, `trace_context_headers`, `user_agent`, `uri` {"scheme", "host", "port",
-    "path", "query"}, and the entries given as `connect_info` when the socket was mounted. Ours:
-    `headers` [(name, value)], those named in the option `headers`.
+    "path", "query"}, `session` (a dict or None) with the option `session`, and the entries of the
+    option `connect_info`. Ours: `headers` [(name, value)], those named in the option `headers`, and
+    `cookies` {name: value} with the option `cookies`.
     """
 
 

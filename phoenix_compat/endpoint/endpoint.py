@@ -156,6 +156,12 @@ class Endpoint:
         """The options with `check_origin` parsed, or with the endpoint's if they have none."""
         own = options.check_origin
         check = self.check_origin if own is None else parse_check_origin(own)
+        if options.session and not options.check_csrf and check is False:
+            raise ConfigError(
+                f"{type(options).__name__}: with session and check_csrf=False, check_origin must "
+                "not be False: any web page could use the sessions of its visitors. List the hosts "
+                "of your pages in check_origin, or leave check_csrf on"
+            )
         return replace(options, check_origin=check)
 
     # Broadcasts from anywhere.

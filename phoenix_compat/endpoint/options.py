@@ -18,7 +18,20 @@ class TransportOptions:
         path: the end of the URL's path; `:name` segments capture params.
         check_origin: which web pages may connect; None uses the endpoint's setting.
         serializers: serializers with the versions they serve, in order of preference.
-        connect_info: more entries for the `connect_info` that `connect` gets.
+        connect_info: more entries for the `connect_info` that `connect` gets, or a function that
+            makes them for each connection. It gets the framework's request (aiohttp's, or the scope
+            of ASGI) and returns a mapping; it may be `async def`. Its entries replace those of the
+            same name.
+        cookies: whether `connect` gets the cookies of the request, as a dict in
+            `connect_info["cookies"]`. A page of another site can open a socket with the cookies of
+            a user; `check_origin` is what stops it.
+        session: True puts the session of aiohttp_session or of Starlette's SessionMiddleware into
+            `connect_info["session"]`, as a dict. A function gets the framework's request and
+            returns the session or None; it may be `async def`. The value is None unless the client
+            proves by the parameter `_csrf_token` that it comes from a page of yours; see
+            `csrf_token`.
+        check_csrf: whether the session needs that parameter. Without it `check_origin` must be on.
+        csrf_token_key: where the session has the secret behind the token.
         headers: names of further request headers that `connect` gets, as
             `connect_info["headers"]`, such as "authorization". Headers that begin with "x-" are in
             `connect_info["x_headers"]` in any case.
@@ -28,8 +41,12 @@ class TransportOptions:
     path: str
     check_origin: CheckOrigin | None = None
     serializers: Sequence[tuple[Serializer, str]] = DEFAULT_SERIALIZERS
-    connect_info: Mapping[str, Any] = field(default_factory=dict)
+    connect_info: Mapping[str, Any] | Callable[[Any], Any] = field(default_factory=dict)
     headers: Sequence[str] = ()
+    cookies: bool = False
+    session: bool | Callable[[Any], Any] = False
+    check_csrf: bool = True
+    csrf_token_key: str = "_csrf_token"  # noqa: S105 - a key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import aiohttp_session
 import pytest
 from aiohttp import web
 
@@ -38,9 +39,9 @@ HOSTING, PYTHON, CONFORMANCE = (
     for name in ("self-hosting", "python", "conformance-start")
 )
 ONE_FILE = re.findall(r"phoenix-compat-[\d.]+-linux-x86_64", HOSTING)[0]
-APP, PRESENCE, TOKENS = (
+APP, PRESENCE, TOKENS, SESSION = (
     next(block for block in blocks(PYTHON, "python") if word in block)
-    for word in ("web.run_app", "Presence(endpoint)", "tokens.sign")
+    for word in ("web.run_app", "Presence(endpoint)", "tokens.sign", "csrf_token(")
 )
 TEST_APP = next(block for block in blocks(PYTHON, "python") if "ChannelTest(" in block)
 TIMEOUT_S = 40.0
@@ -257,6 +258,35 @@ async def test_the_tokens_of_the_python_page(
 
     assert joined[4] == OK
     assert status == 403
+
+
+@pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")
+async def test_the_session_of_the_python_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve
+) -> None:
+    """A socket of a page with a session is accepted with the page's token, and refused without."""
+    names = run_app(tmp_path, monkeypatch, SESSION)
+
+    async def signed_in(request: web.Request) -> web.Response:
+        (await aiohttp_session.get_session(request))["user_id"] = 7
+        response: web.Response = await names["page"](request)
+        return response
+
+    app = web.Application()
+    aiohttp_session.setup(app, aiohttp_session.SimpleCookieStorage())
+    app.router.add_get("/", signed_in)
+    mount(app, names["endpoint"])
+    url = await serve(app)
+    statuses = []
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        async with http.get(url) as response:
+            token = (await response.text()).split('content="')[1].split('"')[0]
+        for params in ({"_csrf_token": token}, {}):
+            # Without the headers of an upgrade an accepted connect is a 400.
+            async with http.get(f"{url}/live/websocket", params=params) as response:
+                statuses.append(response.status)
+
+    assert statuses == [400, 403]
 
 
 async def test_the_presence_of_the_python_page(

@@ -38,6 +38,7 @@ PUBLIC = [
     "Tokens",
     "WebSocketOptions",
     "__version__",
+    "csrf_token",
     "error",
     "mount",
     "ok",

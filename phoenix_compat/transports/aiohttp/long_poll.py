@@ -38,7 +38,7 @@ from phoenix_compat.transports.aiohttp.peers import (
 )
 from phoenix_compat.transports.aiohttp.request import (
     NO_STORE,
-    connect_info,
+    full_connect_info,
     read_params,
     refusal,
     request_origin,
@@ -145,9 +145,12 @@ class LongPollHub:
             return None
 
     async def _open(self, request: web.Request, params: Params) -> web.Response:
-        info = connect_info(request, self.options.connect_info, names=self.options.headers)
-        if self._socket.auth_token:
-            info["auth_token"] = request.headers.get(_AUTH_TOKEN_HEADER)
+        auth_token = (
+            {"auth_token": request.headers.get(_AUTH_TOKEN_HEADER)}
+            if self._socket.auth_token
+            else {}
+        )
+        info = await full_connect_info(request, params, self.options, auth_token=auth_token)
         admitted = await admit(params, info, self.endpoint, self._socket, self.options)
         if isinstance(admitted, Result) or self.endpoint.is_closing:
             return _response({"status": 403})

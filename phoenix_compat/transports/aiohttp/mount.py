@@ -30,7 +30,7 @@ from phoenix_compat.endpoint import (
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.transports.aiohttp.long_poll import LongPollHub, Sessions
 from phoenix_compat.transports.aiohttp.peers import Peers
-from phoenix_compat.transports.aiohttp.request import path_as_sent
+from phoenix_compat.transports.aiohttp.request import check_sessions, path_as_sent
 from phoenix_compat.transports.aiohttp.websocket import WebSocketHub
 
 
@@ -68,6 +68,8 @@ def _mount_transport(  # noqa: PLR0913 - keyword-only after four
     else:
         raise ConfigError(f"there is no transport for {options!r}")
     endpoint.serve(hub)
+    if options.session is True:
+        app.on_startup.append(check_sessions)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         return await hub.handle(request, dict(request.match_info))

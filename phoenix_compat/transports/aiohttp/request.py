@@ -5,14 +5,19 @@ Source: phoenix 1.8.12, lib/phoenix/socket/transport.ex, connect_info/3.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from aiohttp import web
 
+from phoenix_compat.endpoint import TransportOptions
+from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.origin import Origin, parse_origin
 from phoenix_compat.protocol.query import Params, decode_query
 from phoenix_compat.socket import ConnectInfo
+from phoenix_compat.transports.connect_info import add_to_connect_info
 
 NO_STORE = {"Cache-Control": "max-age=0, private, must-revalidate"}
 """The headers of every response of Plug."""
@@ -60,16 +65,74 @@ def request_origin(request: web.Request) -> Origin:
     return parse_origin(f"{request.scheme}://{request.headers.get('Host', '')}")
 
 
-def connect_info(
+async def full_connect_info(
     request: web.Request,
-    extra: Mapping[str, Any],
+    params: Params,
+    options: TransportOptions,
     protocols: str | None = None,
-    names: Sequence[str] = (),
+    auth_token: Mapping[str, str | None] = MappingProxyType({}),
+) -> ConnectInfo:
+    """All that `connect` gets of the request, with the entries of the options; see `connect_info`.
+
+    Args:
+        params: the query parameters and the path variables.
+        auth_token: the entry for the auth token, if the socket has one.
+
+    Raises:
+        Exception: whatever a function in the options raised.
+    """
+    info = connect_info(request, protocols, options.headers)
+    info.update(auth_token)
+    await add_to_connect_info(
+        info,
+        request,
+        options,
+        params=params,
+        cookie_headers=request.headers.getall("Cookie", ()),
+        session_of=aiohttp_session_of,
+    )
+    return info
+
+
+async def aiohttp_session_of(request: web.Request) -> Mapping[str, Any]:
+    """The session that aiohttp_session has for the request.
+
+    Nothing is imported: an application with sessions has imported the package already.
+
+    Raises:
+        ConfigError: the application has no sessions.
+    """
+    try:
+        session: Mapping[str, Any] = await _aiohttp_session().get_session(request)
+    except RuntimeError as error:  # the middleware is missing
+        raise ConfigError(_NO_SESSIONS) from error
+    return session
+
+
+async def check_sessions(_app: web.Application) -> None:
+    """Refuse to start an application without aiohttp_session, for `session=True`."""
+    _aiohttp_session()
+
+
+def _aiohttp_session() -> Any:
+    module = sys.modules.get("aiohttp_session")
+    if module is None:
+        raise ConfigError(_NO_SESSIONS)
+    return module
+
+
+_NO_SESSIONS: Final = (
+    "session=True, but the application has no sessions: call "
+    "aiohttp_session.setup(app, storage), or give a function that returns the session of a request"
+)
+
+
+def connect_info(
+    request: web.Request, protocols: str | None = None, names: Sequence[str] = ()
 ) -> ConnectInfo:
     """What `connect` may know about the request; see socket.ConnectInfo.
 
     Args:
-        extra: more entries.
         protocols: the `Sec-WebSocket-Protocol` header without the auth token; None if there is
             none.
         names: the headers to show as `headers`.
@@ -91,7 +154,6 @@ def connect_info(
             "path": request.rel_url.raw_path,
             "query": query_as_sent(request),
         },
-        **extra,
     )
     if names:
         info["headers"] = [

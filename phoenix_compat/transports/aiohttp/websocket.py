@@ -40,7 +40,7 @@ from phoenix_compat.transports.aiohttp.connection import SHORT_FRAME_BYTES, WebS
 from phoenix_compat.transports.aiohttp.poller import Poller
 from phoenix_compat.transports.aiohttp.request import (
     NO_STORE,
-    connect_info,
+    full_connect_info,
     read_params,
     refusal,
     request_origin,
@@ -117,9 +117,8 @@ class WebSocketHub:
         subprotocol: str | None,
     ) -> web.StreamResponse:
         """Call `connect`, then check the upgrade."""
-        info = connect_info(request, self.options.connect_info, protocols, self.options.headers)
-        if self._socket.auth_token:
-            info["auth_token"] = token
+        auth_token = {"auth_token": token} if self._socket.auth_token else {}
+        info = await full_connect_info(request, params, self.options, protocols, auth_token)
         admitted = await admit(params, info, self.endpoint, self._socket, self.options)
         if isinstance(admitted, Result):
             return self._refuse(request, admitted)

@@ -86,7 +86,7 @@ HEADERS = [
 
 def test_headers_in_connect_info() -> None:
     """5-7, 10: headers by prefix, in lower case and in order; no others."""
-    info = connect_info(a_request(headers=HEADERS), {}, "phoenix, 123")
+    info = connect_info(a_request(headers=HEADERS), "phoenix, 123")
 
     assert info["x_headers"] == [("x-real-ip", "10.0.0.1"), ("x-many", "1"), ("x-many", "2")]
     assert info["trace_context_headers"] == [("traceparent", "00-1"), ("tracestate", "a=1")]
@@ -106,7 +106,7 @@ def test_headers_in_connect_info() -> None:
 )
 def test_the_auth_token_is_not_in_the_headers(protocols: str | None, expected: Any) -> None:
     """The protocol header is passed on without the token."""
-    info = connect_info(a_request(headers=HEADERS), {}, protocols)
+    info = connect_info(a_request(headers=HEADERS), protocols)
 
     assert info["sec_websocket_headers"] == expected
 
@@ -115,7 +115,7 @@ def test_the_uri_in_connect_info() -> None:
     """9: scheme, host, port, path and the raw query."""
     request = a_request("/ws/connect%20info/websocket?vsn=2.0.0&a=%C3%A9+b", HEADERS)
 
-    assert connect_info(request, {})["uri"] == {
+    assert connect_info(request)["uri"] == {
         "scheme": "http",
         "host": "example.com",
         "port": 4000,
@@ -141,14 +141,14 @@ def test_the_peer_in_connect_info(peername: Any, expected: tuple[Any, Any]) -> N
         peername if name == "peername" else default
     )
 
-    peer = connect_info(a_request(transport=transport), {})["peer_data"]
+    peer = connect_info(a_request(transport=transport))["peer_data"]
 
     assert (peer["address"], peer["port"], peer["ssl_cert"]) == (*expected, None)
 
 
 def test_a_request_without_much() -> None:
     """Missing values are None or empty, and there are no other keys than in Phoenix."""
-    info = connect_info(a_request(), {})
+    info = connect_info(a_request())
 
     assert info["user_agent"] is None
     assert (info["x_headers"], info["trace_context_headers"]) == ([], [])
@@ -166,14 +166,9 @@ def test_named_headers() -> None:
     """The headers that the transport's options name, with every value, and no others."""
     headers = [("Authorization", "a"), ("authorization", "b"), ("Cookie", "c")]
 
-    info = connect_info(a_request(headers=headers), {}, names=("authorization", "x-owner"))
+    info = connect_info(a_request(headers=headers), names=("authorization", "x-owner"))
 
     assert info["headers"] == [("authorization", "a"), ("authorization", "b")]
-
-
-def test_further_entries() -> None:
-    """12: entries of the mount are copied."""
-    assert connect_info(a_request(), {"signing_salt": "x"})["signing_salt"] == "x"
 
 
 @pytest.mark.parametrize(("text", "body"), [("", None), ("no", b"no")])
