@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from phoenix_compat.conformance.suite.format_frames import parse_json
 from phoenix_compat.conformance.suite.wire_client import HttpResponse
@@ -32,6 +32,12 @@ HEADERS: Final = (
     "upgrade",
 )
 """The headers of a response that are compared; of a 404 and a 500 none are."""
+
+Answers: TypeAlias = list[dict[str, Any]]
+"""What was heard at each step, by client: lines by topic, or the lines of a response."""
+
+RESET: Final = "close ?"
+"""The end of a connection that was reset: the close frame may have been on its way."""
 
 _OWN_PAGES: Final = frozenset({404, 500})
 _PLAY_NAMES: Final = re.compile(r"fuzz-[0-9a-f]{12}")
@@ -53,6 +59,31 @@ def canonical(text: str) -> str:
 def canonical_bytes(data: bytes) -> str:
     """A binary message, likewise."""
     return f"binary: {_PLAY_NAMES.sub('$ID', data.decode('latin-1'))!r}"
+
+
+def agree(first: Answers, second: Answers) -> bool:
+    """Whether the answers to a conversation are the same.
+
+    A connection is reset if a message reaches the server after it has closed. The close frame is
+    lost then, so any other close at this step is the same.
+    """
+    return len(first) == len(second) and all(
+        one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
+        for one, other in zip(first, second, strict=True)
+    )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if one == other or not (isinstance(one, dict) and isinstance(other, dict)):
+        return bool(one == other)
+    ends = [heard.get("", [""])[-1] for heard in (one, other)]
+    if RESET not in ends or not all(end.startswith("close ") for end in ends):
+        return False
+    return _without_end(one) == _without_end(other)
+
+
+def _without_end(heard: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {**heard, "": heard[""][:-1]}
 
 
 def topic_of(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from phoenix_compat.conformance.fuzz.normalize import (
+    RESET,
     canonical,
     canonical_bytes,
     ref_of,
@@ -161,7 +162,7 @@ class WebSocketPeer:
             else:
                 topic = topic_of_binary(frame.payload) if frame.opcode == Opcode.BINARY else ""
                 self.heard.note(topic, f"opcode {frame.opcode} {canonical_bytes(frame.payload)}")
-        self.heard.end("close 1006")
+        self.heard.end(RESET if self._wire.was_reset else "close 1006")
 
 
 class LongPollPeer:

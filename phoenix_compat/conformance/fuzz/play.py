@@ -15,7 +15,7 @@ import secrets
 import time
 from typing import Any, Final
 
-from phoenix_compat.conformance.fuzz.normalize import canonical_response
+from phoenix_compat.conformance.fuzz.normalize import Answers, canonical_response
 from phoenix_compat.conformance.fuzz.peers import FENCE, Peer, connect, fence_text
 from phoenix_compat.conformance.fuzz.script import (
     ID,
@@ -42,8 +42,6 @@ _MAX_FENCE_S: Final = 0.5
 
 _BINARY_TOPIC: Final = b"$IDROOM"
 """The place of the topic in a binary message; its length is counted in the header."""
-
-Answers = list[dict[str, Any]]
 
 
 class Player:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from phoenix_compat.conformance.fuzz.generate import Kind, random_script
-from phoenix_compat.conformance.fuzz.play import Answers, Player
+from phoenix_compat.conformance.fuzz.normalize import Answers, agree
+from phoenix_compat.conformance.fuzz.play import Player
 from phoenix_compat.conformance.fuzz.script import Script
 from phoenix_compat.conformance.fuzz.shrink import shrink
 
@@ -125,7 +126,7 @@ class Fuzzer:
             patience = 1.0 + (_MOST_PATIENCE - 1.0) * play / (_PLAYS - 1)
             for ways, answers in zip(seen, await self.answers(script, patience), strict=True):
                 ways.append(answers)
-            if any(way in seen[1] for way in seen[0]):
+            if any(agree(one, other) for one in seen[0] for other in seen[1]):
                 return False
         return True
 
@@ -137,7 +138,7 @@ class Fuzzer:
         except _UNFINISHED as error:
             outcome.count_unfinished(error)
             return False
-        return first != second
+        return not agree(first, second)
 
     async def _play_batch(
         self, batch: list[int], seed: int, concurrency: int, outcome: Outcome
@@ -161,7 +162,7 @@ class Fuzzer:
             if await self.differs(script):
                 smallest = await shrink(script, self.differs)
                 answers = await self.answers(smallest, _MOST_PATIENCE)
-                if answers[0] != answers[1]:
+                if not agree(*answers):
                     difference = Difference(number, smallest, answers)
                     outcome.differences.append(difference)
                     return difference

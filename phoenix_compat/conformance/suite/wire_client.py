@@ -168,12 +168,16 @@ class WireClient:
     """One TCP connection for raw bytes, frames and requests.
 
     Reads raise TimeoutError if nothing complete arrives within `timeout_s`.
+
+    Attributes:
+        was_reset: whether it ended with a TCP reset, which also discards what had arrived.
     """
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str
     ) -> None:
         self.host = host
+        self.was_reset = False
         self._reader = reader
         self._writer = writer
 
@@ -254,7 +258,10 @@ class WireClient:
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._read_frame()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except asyncio.IncompleteReadError:
+            return None
+        except ConnectionError:
+            self.was_reset = True
             return None
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from phoenix_compat import Endpoint, HandleResult, Socket, error, ok, on
 from phoenix_compat.conformance.fuzz.__main__ import main
 from phoenix_compat.conformance.fuzz.generate import random_script
-from phoenix_compat.conformance.fuzz.normalize import topic_of_binary
+from phoenix_compat.conformance.fuzz.normalize import RESET, agree, topic_of_binary
 from phoenix_compat.conformance.fuzz.run import Fuzzer, Outcome
 from phoenix_compat.conformance.fuzz.script import Client, Request, Script, Send
 from phoenix_compat.conformance.reference import RoomChannel, UserSocket, build_reference_app
@@ -163,6 +163,29 @@ async def test_the_command_replays_what_it_printed(
 
     assert (same, some) == (0, 0)
     assert capsys.readouterr().out.startswith("no difference\n3 conversations in")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"": ["close 1011"]}, {"": ["close 1011"]}, True),
+        ({"": ["close 1006"]}, {"": ["close 1011"]}, False),
+        ({"": [RESET]}, {"": ["close 1011"]}, True),
+        ({"": ["close 1002"]}, {"": [RESET]}, True),
+        ({"": ["opcode 9 x", RESET]}, {"": ["opcode 9 x", "close 1000"]}, True),
+        ({"": ["opcode 9 x", RESET]}, {"": ["close 1000"]}, False),
+        ({"": [RESET], "room:$ID": ["x"]}, {"": ["close 1011"]}, False),
+        ({"": [RESET]}, {"room:$ID": ["x"]}, False),
+        ({"": [RESET]}, {}, False),
+        (["HTTP 101"], ["HTTP 403"], False),
+        (["HTTP 101"], {"": [RESET]}, False),
+    ],
+)
+def test_a_reset_hides_the_close_frame_only(one: Any, other: Any, same: bool) -> None:
+    """Whatever was heard before it is still compared."""
+    assert agree([{}, {"a": one}], [{}, {"a": other}]) == same
+    assert not agree([{"a": one}], [{"b": one}])
+    assert not agree([{"a": one}], [])
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"clients":[{}],"steps":[],"topics":[]}'])
