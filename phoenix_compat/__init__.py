@@ -25,7 +25,7 @@ TYPE_CHECKING = False  # type checkers know the name; typing itself takes half o
 if TYPE_CHECKING:
     from typing import Any, Final
 
-    from phoenix_compat.channel import Channel, on
+    from phoenix_compat.channel import Channel, on, on_join
     from phoenix_compat.csrf import csrf_token
     from phoenix_compat.endpoint import Drainer, Endpoint, LongPollOptions, WebSocketOptions
     from phoenix_compat.errors import (
@@ -85,12 +85,13 @@ __all__ = [
     "mount",
     "ok",
     "on",
+    "on_join",
     "reply",
     "stop",
 ]
 
 _NAMES_BY_MODULE: Final = {
-    "channel": ("Channel", "on"),
+    "channel": ("Channel", "on", "on_join"),
     "csrf": ("csrf_token",),
     "endpoint": ("Drainer", "Endpoint", "LongPollOptions", "WebSocketOptions"),
     "errors": (

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Protocol, TypeAlias
 
+from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.message import Broadcast, Payload
 
 Subscriber: TypeAlias = Callable[[Broadcast], None]
@@ -139,6 +140,9 @@ class PubSub:
     ) -> None:
         """Send an event to every subscriber of a topic except `exclude`.
 
+        Channels that intercept the event, and plain subscribers, get JSON: a Struct, a dataclass or
+        a pydantic model as the dict that clients get.
+
         Without other subscribers nothing happens, whatever the payload; a relay still encodes it.
 
         Args:
@@ -176,6 +180,9 @@ class PubSub:
         key = (topic, event) if newest_only else None
         for fanout, packet in encoded:
             fanout.publish(packet, excluded_outbox, key)
+        has_callbacks = found.interceptors is not None or found.subscribers is not None
+        if has_callbacks and type(payload) is not dict and jason.is_object(payload):
+            broadcast = Broadcast(topic, event, jason.to_json(payload))
         if found.interceptors is not None:
             for member in tuple(found.interceptors):
                 if member is not exclude and event in member.intercepts:

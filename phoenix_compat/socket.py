@@ -179,7 +179,8 @@ class Socket:
     def push(self, event: str, payload: Payload) -> Done:
         """Send an event to this client: `[join_ref, null, topic, event, payload]`.
 
-        The payload is a dict, or bytes for V2 clients. Never waits; `await` is allowed.
+        The payload is a dict, a typed object (a Struct, dataclass or pydantic model), or bytes for
+        V2 clients. Never waits; `await` is allowed.
 
         Raises:
             NotJoinedError: inside `join`.

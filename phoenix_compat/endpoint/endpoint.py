@@ -32,6 +32,7 @@ from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.pubsub import PayloadFor, PubSub, Subscriber
 from phoenix_compat.redaction import CREDENTIAL_WORDS
 from phoenix_compat.result import DONE, Done
+from phoenix_compat.runtime.invalid_payloads import InvalidPayloads
 from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.runtime.sending.tick import Tick
 from phoenix_compat.runtime.sending.wire import ByteWire
@@ -67,6 +68,7 @@ class Endpoint:
         tokens: signs and verifies as Phoenix.Token does.
         counters: how often each limit was reached.
         wrong_versions: logs clients with the wrong `vsn`; for transports.
+        invalid_payloads: answers payloads without the declared type; for channels.
         tick: the writes of the current loop tick; for transports.
     """
 
@@ -89,6 +91,7 @@ class Endpoint:
             raise ConfigError("filter_parameters must be a list of words that are not empty")
         self.counters = Counters()
         self.wrong_versions = WrongVersions(self.counters)
+        self.invalid_payloads = InvalidPayloads(self.counters)
         self.tokens = Tokens(secret_key_base or secrets.token_urlsafe(_SECRET_BYTES))
         self.pubsub = PubSub()
         self.spawner = Spawner()

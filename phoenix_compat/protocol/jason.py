@@ -21,9 +21,17 @@ import msgspec
 from phoenix_compat.errors import EncodeError, InvalidMessageError, RemoteProtocolError
 from phoenix_compat.protocol.message import JSON
 
-_encode = msgspec.json.Encoder().encode
-
 T = TypeVar("T")
+
+
+def _dump_model(value: Any) -> Any:
+    """What msgspec asks for objects that it does not know: the JSON of a pydantic model."""
+    if not callable(dump := getattr(value, "model_dump", None)):
+        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+    return dump(mode="json", by_alias=True)
+
+
+_encode = msgspec.json.Encoder(enc_hook=_dump_model).encode
 
 MAX_INTEGER_CHARS: Final = 1_024
 """Jason refuses a longer integer, sign included; a float may be longer."""
@@ -37,7 +45,8 @@ def encode(value: JSON) -> bytes:
     """Write a value as compact JSON: no spaces, raw UTF-8.
 
     Keys that are numbers become strings, as in Jason. Bytes inside a value become base64 text, NaN
-    and Infinity become null; neither exists in Elixir's JSON.
+    and Infinity become null; neither exists in Elixir's JSON. Structs, dataclasses and pydantic
+    models become objects.
 
     Raises:
         EncodeError: the value is not JSON (an object of another class, a lone surrogate, a key that
@@ -61,6 +70,30 @@ def _upper_case_hex(escape: re.Match[bytes]) -> bytes:
     """Jason writes `\\u001F` where msgspec writes `\\u001f`."""
     text = escape.group()
     return b"\\u" + text[2:].upper() if text.startswith(b"\\u") else text
+
+
+def to_json(value: Any) -> JSON:
+    """The value as `encode` writes it, as JSON values: typed objects become dicts.
+
+    Raises:
+        EncodeError: as for `encode`.
+    """
+    return _decode(encode(value))
+
+
+_decode = msgspec.json.Decoder().decode
+
+
+def is_object(value: Any) -> bool:
+    """Whether `encode` writes an object for this value."""
+    if isinstance(value, dict):
+        return True
+    if isinstance(value, msgspec.Struct):
+        return not value.__struct_config__.array_like
+    cls = type(value)
+    if callable(getattr(cls, "model_dump", None)):
+        return not getattr(cls, "__pydantic_root_model__", False)
+    return hasattr(cls, "__dataclass_fields__") or hasattr(cls, "__attrs_attrs__")
 
 
 def decode(decoder: msgspec.json.Decoder[T], data: Buffer) -> T:

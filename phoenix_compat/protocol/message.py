@@ -31,6 +31,7 @@ UNMATCHED_TOPIC: Final = {"reason": "unmatched topic"}
 TOO_MANY_CHANNELS: Final = {"reason": "too many channels joined"}
 JOIN_CRASHED: Final = {"reason": "join crashed"}
 CHANNEL_CRASH: Final = {"reason": "channel_crash"}
+INVALID_PAYLOAD: Final = "invalid_payload"
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):

@@ -183,7 +183,7 @@ class V2JSONSerializer:
         """Write a push: `[join_ref, null, topic, event, payload]`, or kind 0.
 
         Raises:
-            EncodeError: the payload is neither a dict nor bytes, or a string of a binary push is
+            EncodeError: the payload is neither an object nor bytes, or a string of a binary push is
                 longer than 255 bytes.
         """
         payload = message.payload
@@ -231,7 +231,7 @@ class V2JSONSerializer:
 
 
 def _require_object(payload: Any) -> None:
-    if not isinstance(payload, dict):
+    if type(payload) is not dict and not jason.is_object(payload):
         raise EncodeError(
             f"the payload of a V2 push or broadcast must be a dict or bytes, not "
             f"{type(payload).__name__}; "

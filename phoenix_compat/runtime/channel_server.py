@@ -38,6 +38,7 @@ from phoenix_compat.runtime.ended_channel import EndedChannel
 from phoenix_compat.runtime.sending.outbox import Outbox
 from phoenix_compat.runtime.termination import log_terminate_error, start_terminate
 from phoenix_compat.socket import Socket
+from phoenix_compat.typed_payload import InvalidPayloadError
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,12 @@ class ChannelServer:
 
     def join(self, payload: Any) -> Any:
         """Call the channel's `join`; the result may be awaitable."""
+        join_type = self._channel.join_type
+        if join_type is not None:
+            try:
+                payload = join_type.convert(payload)
+            except InvalidPayloadError as error:
+                return self._owner.engine.invalid_payloads.refuse_join(error)
         return self._channel.join(self.socket.topic, payload, self.socket)
 
     def listen(self) -> None:
@@ -170,9 +177,7 @@ class ChannelServer:
             else:
                 is_ready = self._returned(message, returned)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it ends only this channel
-            if not self.is_ended:
-                self._crash(error)
-            return
+            is_ready = self._failed(message, error)
         if is_ready:
             self._next()
 
@@ -246,9 +251,21 @@ class ChannelServer:
             returned = call_callback(self._channel, self.socket, item)
             return self._returned(item, returned)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it ends only this channel
-            if not self.is_ended:
-                self._crash(error)
+            return self._failed(item, error)
+
+    def _failed(self, item: Any, error: BaseException) -> bool:
+        """Handle what was raised instead of a result; return whether the channel continues."""
+        if self.is_ended:
             return False
+        if (
+            isinstance(error, InvalidPayloadError)
+            and type(item) is Message
+            and item.event in self._channel.payload_types
+        ):
+            answer = self._owner.engine.invalid_payloads.answer
+            return self._finish(item, answer(self._channel, item, error))
+        self._crash(error)
+        return False
 
     def _returned(self, item: Any, returned: Any) -> bool:
         """Process a callback's result or coroutine; return whether the channel is ready."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from phoenix_compat.pubsub import PubSub
+from phoenix_compat.runtime.invalid_payloads import InvalidPayloads
 from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.runtime.spawner import Spawner
 
@@ -27,3 +28,7 @@ class Engine(Protocol):
     @property
     def spawner(self) -> Spawner:
         """Starts the coroutines of callbacks."""
+
+    @property
+    def invalid_payloads(self) -> InvalidPayloads:
+        """Answers messages whose payload does not have the declared type."""

@@ -49,6 +49,7 @@ class Counters:
         channels_crashed: channels ended by an error.
         wrong_versions: messages of another version than the one that the client asked for; each
             ends a connection.
+        invalid_payloads: joins and messages whose payload did not have the declared type.
     """
 
     sockets_connected: int = 0
@@ -60,3 +61,4 @@ class Counters:
     mailboxes_overflowed: int = 0
     channels_crashed: int = 0
     wrong_versions: int = 0
+    invalid_payloads: int = 0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple, TypeAlias
 
+from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.message import Broadcast, Payload
 
 Seconds: TypeAlias = float | None
@@ -47,6 +48,8 @@ def including(fields: Mapping[str, Any] | None = None, /, **more: Any) -> Callab
 
 
 def _matches(expected: Any, value: Any) -> bool:
+    if type(expected) is not dict and jason.is_object(expected):
+        expected = jason.to_json(expected)
     return bool(expected(value) if callable(expected) else expected == value)
 
 

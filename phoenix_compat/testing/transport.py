@@ -58,7 +58,11 @@ class Recorder:
 
     def _record(self, topic: str, join_ref: Ref, label: tuple[Any, ...], payload: Payload) -> Frame:
         # A copy, because the channel may modify the payload after sending it.
-        self._messages.append((topic, join_ref, RecordedMessage(label, deepcopy(payload))))
+        if type(payload) is not dict and jason.is_object(payload):
+            copy = jason.to_json(payload)
+        else:
+            copy = deepcopy(payload)
+        self._messages.append((topic, join_ref, RecordedMessage(label, copy)))
         return (len(self._messages) - 1).to_bytes(_INDEX_BYTES, "big")
 
     def lookup(self, frames: bytes) -> Iterator[tuple[str, Ref, RecordedMessage]]:

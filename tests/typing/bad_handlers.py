@@ -33,8 +33,8 @@ class BadHandlers(Channel):
     def wrong_socket(self, payload: Any, socket: str) -> HandleResult:
         return ok(socket)
 
-    @on  # bad: arg-type
-    def without_event(self, payload: Any, socket: Socket) -> HandleResult:  # bad: misc
+    @on  # bad: call-overload
+    def without_event(self, payload: Any, socket: Socket) -> HandleResult:
         return ok()
 
     @on("fine")

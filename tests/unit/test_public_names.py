@@ -43,6 +43,7 @@ PUBLIC = [
     "mount",
     "ok",
     "on",
+    "on_join",
     "reply",
     "stop",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,13 @@ from tests.patience import patient
 from tests.unit.cluster.harness import RecordingListener, folder, nodes
 
 __all__ = ["folder"]
+
+
+@dataclass
+class NewMsg:
+    """A typed payload."""
+
+    body: str
 
 
 class Node:
@@ -69,6 +77,16 @@ async def test_a_payload_arrives_as_it_was(folder: Path, payload: Any) -> None:
 
         event, heard = await two.next()
         assert (event, heard, type(heard)) == ("msg", payload, type(payload))
+
+
+async def test_a_typed_object_arrives_as_json(folder: Path) -> None:
+    """A dataclass is the same dict in every process."""
+    async with nodes(folder) as listeners:
+        one, two = map(Node, listeners)
+
+        one.endpoint.broadcast("room:a", "msg", NewMsg("hi"))
+
+        assert await one.next() == await two.next() == ("msg", {"body": "hi"})
 
 
 async def test_local_broadcasts_stay_and_the_sender_gets_no_echo(folder: Path) -> None:
