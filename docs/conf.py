@@ -63,7 +63,7 @@ nitpick_ignore_regex = [
     # Internal types that appear in signatures but that users do not import.
     (
         "py:.*",
-        r"phoenix_compat\.(channel\.F|pubsub\.Member|endpoint\.mounted_socket\.MountedSocket)",
+        r"phoenix_compat\.(channel\.[FGP]|channel\.Mark\w+|pubsub\.Member|endpoint\.mounted_socket\.MountedSocket)",
     ),
     ("py:.*", r"phoenix_compat\.(transports|conformance\.faults|protocol\.serializer)\..*"),
     ("py:.*", r"(Params|FaultError)"),

@@ -128,14 +128,23 @@ def is_model(declared: Any) -> bool:
     )
 
 
+def without_bytes(declared: Any) -> Any:
+    """The type for payloads of JSON: what a union has besides `bytes`; None for `bytes` itself."""
+    if declared is bytes:
+        return None
+    members = get_args(declared) if get_origin(declared) in {Union, UnionType} else ()
+    if bytes not in members:
+        return declared
+    return reduce(operator.or_, (member for member in members if member is not bytes))
+
+
 def _converter(declared: Any) -> Converter:
     if declared is bytes:
         return _take_bytes
     if is_model(declared):
         return partial(_validate, declared)
-    members = get_args(declared) if get_origin(declared) in {Union, UnionType} else ()
-    if bytes in members:
-        others = reduce(operator.or_, (member for member in members if member is not bytes))
+    others = without_bytes(declared)
+    if others is not declared:
         return partial(_take_bytes_or, _converter(others))
     _check(declared)
     return partial(_convert, declared)

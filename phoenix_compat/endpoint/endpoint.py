@@ -15,8 +15,9 @@ import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from phoenix_compat.endpoint.asyncapi import asyncapi_document
 from phoenix_compat.endpoint.draining import Transport
 from phoenix_compat.endpoint.mounted_socket import MountedSocket, routes_of
 from phoenix_compat.endpoint.options import (
@@ -167,6 +168,27 @@ class Endpoint:
             )
         return replace(options, check_origin=check)
 
+    def asyncapi(
+        self, *, title: str, version: str, host: str | None = None, is_secure: bool = False
+    ) -> dict[str, Any]:
+        """Describe the mounted sockets and their channels as an AsyncAPI 3.0 document.
+
+        Call it after the sockets are mounted. The document has JSON values only.
+
+        Args:
+            title, version: those of your application.
+            host: the host, with the port if it is not the usual one, at which clients find it; by
+                default `url_host`, or "localhost".
+            is_secure: whether it is served with TLS: `wss` and `https`.
+        """
+        return asyncapi_document(
+            self._sockets,
+            title=title,
+            version=version,
+            host=host or self.url_host or "localhost",
+            is_secure=is_secure,
+        )
+
     # Broadcasts from anywhere.
 
     def broadcast(
@@ -209,6 +231,13 @@ class Endpoint:
         self.pubsub.broadcast(
             topic, event, payload, newest_only=newest_only, is_local=True, payload_for=payload_for
         )
+        return DONE
+
+    def local_broadcast_from(
+        self, subscriber: Subscriber, topic: str, event: str, payload: Payload
+    ) -> Done:
+        """Send an event to the subscribers of a topic in this process, except one."""
+        self.pubsub.broadcast(topic, event, payload, exclude=subscriber, is_local=True)
         return DONE
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:

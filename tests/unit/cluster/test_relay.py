@@ -90,12 +90,13 @@ async def test_a_typed_object_arrives_as_json(folder: Path) -> None:
 
 
 async def test_local_broadcasts_stay_and_the_sender_gets_no_echo(folder: Path) -> None:
-    """`local_broadcast` stays in this process; `broadcast_from` excludes one subscriber of it."""
+    """Local broadcasts stay in this process; the `_from` ones exclude one subscriber of it."""
     async with nodes(folder) as listeners:
         one, two = map(Node, listeners)
 
         one.endpoint.local_broadcast("room:a", "local", {})
         one.endpoint.broadcast_from(one.receive, "room:a", "from", {})
+        one.endpoint.local_broadcast_from(one.receive, "room:a", "local_from", {})
         one.endpoint.broadcast("room:a", "end", {})
 
         assert [(await two.next())[0] for _ in range(2)] == ["from", "end"]
