@@ -169,8 +169,19 @@ class Socket:
             raise LocalProtocolError("the audience of a joined channel cannot change")
         self._audience = audience
 
-    def assign(self, assigns: Mapping[str, Any] | None = None, /, **more: Any) -> Socket:
-        """Store values on this socket; other channels of the same client do not see them."""
+    def assign(
+        self,
+        assigns: Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+        /,
+        **more: Any,
+    ) -> Socket:
+        """Store values on this socket; other channels of the same client do not see them.
+
+        Args:
+            assigns: the values, or a function that gets the current assigns and returns them.
+        """
+        if callable(assigns):
+            assigns = assigns(self.assigns)
         if assigns:
             self.assigns.update(assigns)
         self.assigns.update(more)

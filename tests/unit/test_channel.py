@@ -294,6 +294,15 @@ def test_assign() -> None:
     assert socket.assigns == {"a": 1, "b": 2, "c": 4}
 
 
+def test_assign_with_a_function() -> None:
+    """A function gets the current assigns, and what it returns is merged into them."""
+    socket = a_socket().assign(a=1, b=2)
+
+    socket.assign(lambda assigns: {"a": assigns["a"] + 1}, c=3)
+
+    assert socket.assigns == {"a": 2, "b": 2, "c": 3}
+
+
 def test_a_channel_gets_a_copy() -> None:
     """A channel's socket has a copy of the connection's assigns."""
     socket = a_socket()
