@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar, overload
 
 from phoenix_compat.bounded import brief
 from phoenix_compat.errors import ChannelDefinitionError
-from phoenix_compat.protocol.message import JSON, Payload
+from phoenix_compat.protocol.message import JSON, PHX_JOIN, Payload
 from phoenix_compat.result import HandleResult, Reason, Result, Stop
 from phoenix_compat.socket import Socket
 from phoenix_compat.typed_payload import USABLE, PayloadType, mark_type, marked_type, type_name
@@ -122,6 +122,8 @@ class Channel:
         log_handle_in: the log level for events; None logs none.
         pushes: the events that the channel pushes or broadcasts, and the types of their payloads.
             They are for `Endpoint.asyncapi` only; what is pushed is not checked.
+        replies: the types of the responses with which the channel replies "ok", by event;
+            "phx_join" for the join. They are for `Endpoint.asyncapi` only, too.
     """
 
     intercept: ClassVar[tuple[str, ...]] = ()
@@ -129,6 +131,7 @@ class Channel:
     log_handle_in: ClassVar[int | None] = logging.DEBUG
 
     pushes: ClassVar[Mapping[str, Any]] = {}
+    replies: ClassVar[Mapping[str, Any]] = {}
 
     handlers: ClassVar[dict[str, Handler]] = {}
     """The `@on` method of each event; filled when the class is created."""
@@ -138,6 +141,8 @@ class Channel:
     """The type of the payload of `join`, if it has one."""
     push_types: ClassVar[dict[str, PayloadType]] = {}
     """The types of `pushes`."""
+    reply_types: ClassVar[dict[str, PayloadType]] = {}
+    """The types of `replies`."""
     intercepts: ClassVar[frozenset[str]] = frozenset()
     """The events of `intercept` as a set, for fast lookups."""
 
@@ -237,9 +242,23 @@ def _collect_types(cls: type[Channel]) -> None:
             cls.handlers[event] = usable.converting(method)
     marked = marked_type(cls, "join", _EVENT_ATTRIBUTE)
     cls.join_type = None if marked is None else _usable(cls, marked[0], "@on_join({})")
-    cls.push_types = {
-        event: _usable(cls, declared, f"pushes = {{{{{event!r}: {{}}}}}}")
-        for event, declared in cls.pushes.items()
+    cls.push_types = _usable_types(cls, "pushes", cls.pushes)
+    cls.reply_types = _usable_types(cls, "replies", cls.replies)
+    for event in cls.replies:
+        if event not in cls.handlers and event != PHX_JOIN:
+            raise ChannelDefinitionError(
+                f"{cls.__name__}.replies has {event!r}, which no @on method handles; write the "
+                f"event of one, or {PHX_JOIN!r}"
+            )
+
+
+def _usable_types(
+    cls: type[Channel], name: str, types: Mapping[str, Any]
+) -> dict[str, PayloadType]:
+    """The types of a class attribute, by event."""
+    return {
+        event: _usable(cls, declared, f"{name} = {{{{{event!r}: {{}}}}}}")
+        for event, declared in types.items()
     }
 
 

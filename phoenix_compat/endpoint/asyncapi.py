@@ -19,7 +19,7 @@ from phoenix_compat.channel import Channel
 from phoenix_compat.endpoint.mounted_socket import MountedSocket
 from phoenix_compat.endpoint.options import TransportOptions, WebSocketOptions
 from phoenix_compat.endpoint.schemas import Schemas
-from phoenix_compat.protocol.message import CHANNEL_CRASH, INVALID_PAYLOAD
+from phoenix_compat.protocol.message import CHANNEL_CRASH, INVALID_PAYLOAD, PHX_JOIN, PHX_REPLY
 from phoenix_compat.typed_payload import PayloadType
 
 _ABOUT: Final = (
@@ -39,6 +39,7 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 _COMPONENTS: Final = {
     "phoenix.reply": _object(status=_TEXT, response={}),
+    "phoenix.error_reply": _object(status={"const": "error"}, response={}),
     "phoenix.invalid_payload": _object(
         status={"const": "error"},
         response=_object(reason={"const": INVALID_PAYLOAD}, field=_TEXT, message=_TEXT),
@@ -130,13 +131,17 @@ class _Parts:
         self._ref = ref
         self._messages = messages
         self._schemas = schemas
+        self._reply_types: dict[str, PayloadType] = {}
 
     def of(self, channel: type[Channel]) -> dict[str, Any]:
         """The operations; the messages are added to those of the channel."""
-        self._fixed("reply", "phx_reply", "phoenix.reply")
+        self._reply_types = channel.reply_types
+        self._fixed("reply", PHX_REPLY, "phoenix.reply")
+        if channel.reply_types:
+            self._fixed("reply.error", PHX_REPLY, "phoenix.error_reply")
         if channel.join_type is not None or channel.payload_types:
-            self._fixed("reply.invalid_payload", "phx_reply", "phoenix.invalid_payload")
-        operations = {"join": self._receive("join", "phx_join", channel.join_type, channel.join)}
+            self._fixed("reply.invalid_payload", PHX_REPLY, "phoenix.invalid_payload")
+        operations = {"join": self._receive("join", PHX_JOIN, channel.join_type, channel.join)}
         for event, handler in channel.handlers.items():
             key = f"event.{_slug(event)}"
             declared = channel.payload_types.get(event)
@@ -152,7 +157,9 @@ class _Parts:
     def _receive(
         self, key: str, event: str, declared: PayloadType | None, handler: Any
     ) -> dict[str, Any]:
-        replies = ["reply"] if declared is None else ["reply", "reply.invalid_payload"]
+        replies = self._replies(key, event)
+        if declared is not None:
+            replies.append("reply.invalid_payload")
         return {
             "action": "receive",
             "channel": {"$ref": self._ref},
@@ -163,6 +170,15 @@ class _Parts:
             },
             **_described(handler),
         }
+
+    def _replies(self, key: str, event: str) -> list[str]:
+        """The keys of the replies to an event."""
+        declared = self._reply_types.get(event)
+        if declared is None:
+            return ["reply"]
+        response = self._schemas.of(declared.declared)
+        message = {"name": PHX_REPLY, "payload": _object(status={"const": "ok"}, response=response)}
+        return [_add(self._messages, f"reply.{key}", message), "reply.error"]
 
     def _send(self, message: dict[str, str]) -> dict[str, Any]:
         return {"action": "send", "channel": {"$ref": self._ref}, "messages": [message]}
@@ -188,7 +204,8 @@ def _channels_of(socket: MountedSocket) -> list[tuple[str, type[Channel]]]:
 
 def _types_of(channel: type[Channel]) -> list[PayloadType]:
     join = [] if channel.join_type is None else [channel.join_type]
-    return [*join, *channel.payload_types.values(), *channel.push_types.values()]
+    events = (channel.payload_types, channel.push_types, channel.reply_types)
+    return [*join, *(found for types in events for found in types.values())]
 
 
 def _bindings(socket: MountedSocket) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ from phoenix_compat.errors import CallbackError
 from phoenix_compat.protocol.message import Broadcast, Message, Payload, Ref
 from phoenix_compat.result import Reason, Result, Stop, is_graceful, ok
 from phoenix_compat.runtime.channel_owner import Ending, Info, Owner
-from phoenix_compat.runtime.dispatch import call_callback
+from phoenix_compat.runtime.dispatch import call_callback, call_join
 from phoenix_compat.runtime.ended_channel import EndedChannel
 from phoenix_compat.runtime.sending.outbox import Outbox
 from phoenix_compat.runtime.termination import log_terminate_error, start_terminate
@@ -116,13 +116,8 @@ class ChannelServer:
 
     def join(self, payload: Any) -> Any:
         """Call the channel's `join`; the result may be awaitable."""
-        join_type = self._channel.join_type
-        if join_type is not None:
-            try:
-                payload = join_type.convert(payload)
-            except InvalidPayloadError as error:
-                return self._owner.engine.invalid_payloads.refuse_join(error)
-        return self._channel.join(self.socket.topic, payload, self.socket)
+        invalid_payloads = self._owner.engine.invalid_payloads
+        return call_join(self._channel, self.socket, payload, invalid_payloads)
 
     def listen(self) -> None:
         """Subscribe to the topic; called just before the reply to the join."""

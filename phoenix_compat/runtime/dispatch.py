@@ -1,4 +1,4 @@
-"""Calls the callback of a channel that a mailbox item is for."""
+"""Calls the callbacks of a channel: `join`, and the one that a mailbox item is for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,25 @@ from typing import Any
 from phoenix_compat.channel import Channel
 from phoenix_compat.protocol.message import Message
 from phoenix_compat.runtime.channel_owner import Info
+from phoenix_compat.runtime.invalid_payloads import InvalidPayloads
 from phoenix_compat.runtime.logs import is_logged, log_handled
 from phoenix_compat.socket import Socket
+from phoenix_compat.typed_payload import InvalidPayloadError
+
+
+def call_join(
+    channel: Channel, socket: Socket, payload: Any, invalid_payloads: InvalidPayloads
+) -> Any:
+    """Call `join` and return its result, which may be awaitable.
+
+    If the payload does not have the declared type, return the refusal instead.
+    """
+    if channel.join_type is not None:
+        try:
+            payload = channel.join_type.convert(payload)
+        except InvalidPayloadError as error:
+            return invalid_payloads.refuse_join(error)
+    return channel.join(socket.topic, payload, socket)
 
 
 def call_callback(channel: Channel, socket: Socket, item: Any) -> Any:

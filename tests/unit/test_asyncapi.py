@@ -64,6 +64,8 @@ class RoomChannel(Channel):
 
     pushes = {"new_msg": NewMsg, "history": Wrapped, "picture": bytes}  # noqa: RUF012 - a ClassVar of the base
 
+    replies = {"move": Move, "phx_join": list[NewMsg]}  # noqa: RUF012 - the same
+
     @on_join(Params)
     def join(self, topic: str, payload: Params, socket: Socket) -> Result:
         """Enter the room."""
@@ -282,8 +284,27 @@ def test_replies() -> None:
         messages = operations[f"RoomChannel.{name}"]["reply"]["messages"]
         return [one["$ref"].rpartition("/")[2] for one in messages]
 
-    assert replies("join") == replies("event.move") == ["reply", "reply.invalid_payload"]
+    assert replies("event.new_msg") == ["reply", "reply.invalid_payload"]
     assert replies("event.untyped") == ["reply"]
+    assert replies("join") == ["reply.join", "reply.error", "reply.invalid_payload"]
+    assert replies("event.move") == ["reply.event.move", "reply.error", "reply.invalid_payload"]
+
+
+def test_the_type_of_a_reply() -> None:
+    """A declared reply has the status ok and the type of the response."""
+    messages = document()["channels"]["RoomChannel"]["messages"]
+
+    assert messages["reply.event.move"] == {
+        "name": "phx_reply",
+        "payload": {
+            "type": "object",
+            "properties": {
+                "status": {"const": "ok"},
+                "response": {"$ref": "#/components/schemas/Move"},
+            },
+            "required": ["status", "response"],
+        },
+    }
 
 
 def test_equal_names() -> None:

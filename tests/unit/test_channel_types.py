@@ -150,3 +150,11 @@ def test_a_push_with_a_wrong_type() -> None:
 
         class Broken(Channel):
             pushes = {"e": Custom}  # noqa: RUF012 - a ClassVar of the base
+
+
+def test_a_reply_to_an_unknown_event() -> None:
+    """`replies` has the events that the class handles, and the join."""
+    with pytest.raises(ChannelDefinitionError, match=r"Broken\.replies has 'news', which no @on"):
+
+        class Broken(RoomChannel):
+            replies = {"phx_join": NewMsg, "new_msg": NewMsg, "news": NewMsg}  # noqa: RUF012 - a ClassVar of the base
