@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Annotated, Any, NotRequired, TypedDict
+
+from uuid import UUID
 
 import msgspec
 import pydantic
@@ -67,6 +70,12 @@ class Models(msgspec.Struct):
     """Pydantic models inside of a Struct."""
 
     models: list[Model]
+
+
+class Color(Enum):
+    """A type with few values."""
+
+    RED = "red"
 
 
 Positive = Annotated[int, msgspec.Meta(ge=0)]
@@ -162,6 +171,26 @@ def test_a_payload_that_is_nested_too_deep() -> None:
 
     with pytest.raises(InvalidPayloadError, match="nested too deep"):
         PayloadType(Tree).convert(payload)
+
+
+@pytest.mark.parametrize(
+    ("declared", "payload"),
+    [
+        (dict[int, int], {"9" * 5_000: 1}),
+        (float, 10**400),
+        (Color, "x" * 100_000),
+        (UUID, "x" * 100_000),
+        (timedelta, "P99999999999D"),
+        (set[tuple[int, ...]], [[["deep"]]]),
+        (Model, {"body": "a", "scores": ["9" * 5_000]}),
+    ],
+)
+def test_hostile_values(declared: Any, payload: Any) -> None:
+    """Values at the limits of Python's types are refused and do not crash the channel."""
+    with pytest.raises(InvalidPayloadError) as caught:
+        PayloadType(declared).convert(payload)
+
+    assert all(len(text) < 300 for text in caught.value.result.payload.values())
 
 
 def test_the_reply_is_short() -> None:
