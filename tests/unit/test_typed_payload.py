@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Annotated, Any, NotRequired, TypedDict
-
 from uuid import UUID
 
 import msgspec

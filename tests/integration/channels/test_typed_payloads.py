@@ -1,4 +1,4 @@
-"""Channels with typed payloads: on the wire of both versions, over long-polling, in ChannelTest."""
+"""Channels with typed payloads: on the wire of both versions, and in ChannelTest."""
 
 from __future__ import annotations
 
