@@ -13,6 +13,7 @@ PhoenixCompatError
 ├─ AlreadyTrackedError, NotTrackedError, InvalidPresenceError     (presence)
 ├─ ChannelDefinitionError       at import: a channel or socket class is declared incorrectly
 ├─ CallbackError                a callback returned an invalid value
+├─ ClientError                  errors of the client (see phoenix_compat.client.errors)
 ├─ ConfigError                  invalid settings, all reported together
 │  └─ MissingExtraError         a part of the package is used whose extra is not installed
 └─ TaskError                    errors of the task engine (see phoenix_compat.tasks)

@@ -46,7 +46,7 @@ def test_every_page_is_reachable(page: Path) -> None:
     assert page in {index, *toctree(index)}
 
 
-@pytest.mark.parametrize("module", ["", "presence", "testing"])
+@pytest.mark.parametrize("module", ["", "presence", "testing", "client"])
 def test_every_public_name_is_in_the_reference(module: str) -> None:
     """Each name in `__all__` is documented under docs/api; a new name needs a line there."""
     names = import_module(f"phoenix_compat.{module}".rstrip(".")).__all__

@@ -29,6 +29,8 @@ __all__ = ["folder"]
 UNWATCHED = {
     "background.py": "it watches",
     "accept/acceptor.py": "one connection handed to the server; an error ends that connection",
+    "client/client.py": "a client's; it handles every error, and `close` awaits it",
+    "client/transports/outbox.py": "sends what there is, and ends; errors end the connection",
     "runtime/spawner.py": "a callback of the user's; its channel takes the outcome",
     "tasks/worker/worker.py": "the run of one task; its end is noted, and a bug fails the task",
     "tasks/store/sqlite/writer.py": "one batch; its callers are told, the next begins anew",

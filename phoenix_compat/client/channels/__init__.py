@@ -1,0 +1,1 @@
+"""The client's channels: joins, pushes, received messages and presence. Start with channel."""

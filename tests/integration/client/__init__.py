@@ -1,0 +1,1 @@
+"""The client against servers: the fault server, and this package's own."""

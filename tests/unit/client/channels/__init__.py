@@ -1,0 +1,1 @@
+"""Joins, pushes, received messages and presence."""

@@ -1,0 +1,1 @@
+"""URLs, the outbox and the transports."""
