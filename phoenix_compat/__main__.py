@@ -18,6 +18,7 @@ COMMANDS: Final[dict[Extra, tuple[str, ...]]] = {
         "serve",
         "init",
         "demo",
+        "task",
         "config",
         "check-config",
         "doctor",

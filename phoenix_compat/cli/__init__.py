@@ -22,6 +22,7 @@ from phoenix_compat.cli.healthcheck import healthcheck
 from phoenix_compat.cli.init import init
 from phoenix_compat.cli.keys import keys
 from phoenix_compat.cli.serve import serve
+from phoenix_compat.cli.task import task
 from phoenix_compat.version import __version__
 
 
@@ -47,6 +48,7 @@ for command in (
     serve,
     init,
     demo,
+    task,
     config,
     check_config,
     doctor,

@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any
 
 import click
 
+from phoenix_compat.cli.credential import read_credential
 from phoenix_compat.cli.options import settings_of
 from phoenix_compat.cli.server_url import server_url
-
-_MAX_CREDENTIAL_BYTES: Final = 8 * 1024
-"""As many as a server reads."""
 
 
 @click.command()
@@ -42,17 +41,7 @@ def demo(prompt: str, url: str | None, key_file: IO[bytes] | None, out: Path) ->
         raise click.UsageError("--key-file needs --url: the demo's own server asks for no key")
     from phoenix_compat.server.process.listening import run
 
-    run(_demo(prompt, url, None if key_file is None else _credential(key_file), out))
-
-
-def _credential(file: IO[bytes]) -> str:
-    """The credential in a file; it must be able to stand in a header."""
-    text = file.read(_MAX_CREDENTIAL_BYTES + 1).decode("ascii", "replace").strip()
-    if not text or len(text) > _MAX_CREDENTIAL_BYTES or not all("!" <= one <= "~" for one in text):
-        raise click.BadParameter(
-            f"{file.name} must contain one key or token and nothing else", param_hint="--key-file"
-        )
-    return text
+    run(_demo(prompt, url, None if key_file is None else read_credential(key_file), out))
 
 
 async def _demo(prompt: str, url: str | None, credential: str | None, out: Path) -> None:
@@ -68,7 +57,7 @@ async def _demo(prompt: str, url: str | None, credential: str | None, out: Path)
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
         row = bar.add_task("starting", total=1.0)
 
-        def show(payload: dict[str, Any]) -> None:
+        def show(payload: Mapping[str, Any]) -> None:
             bar.update(row, completed=payload["progress"], description=payload["status"])
 
         if url is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ import aiohttp
 
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.operations.reason import reason_of
+from phoenix_compat.operations.watch import follow_task
 from phoenix_compat.private_files import make_private_folder, open_private
 
 _SUFFIXES: Final = {
@@ -33,7 +35,7 @@ async def run_demo(
     url: str,
     prompt: str,
     folder: Path,
-    on_progress: Callable[[dict[str, Any]], None],
+    on_progress: Callable[[Mapping[str, Any]], None],
     credential: str | None = None,
 ) -> Path:
     """Have the server at `url` make a picture, and save it.
@@ -53,9 +55,10 @@ async def run_demo(
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             task_id = await _create_task(session, url, prompt, headers)
-            last: dict[str, Any] = {}
-            async for last in _follow(session, url, task_id, headers):
-                on_progress(last)
+            last: Mapping[str, Any] = {}
+            async with aclosing(follow_task(url, task_id, credential)) as progress:
+                async for last in progress:
+                    on_progress(last)
             if last.get("status") != "completed":
                 reason = last.get("error_data", {}).get("error")
                 raise DemoError(f"the task failed: {reason}; try another prompt")
@@ -80,27 +83,6 @@ async def _create_task(
             detail = document.get("detail", f"status {response.status}")
             raise DemoError(f"{url} refuses the task: {detail}")
         return str(document["task_id"])
-
-
-async def _follow(
-    session: aiohttp.ClientSession, url: str, task_id: str, headers: Mapping[str, str]
-) -> AsyncIterator[dict[str, Any]]:
-    """Join the task's channel, and yield the payload of each `progress` until the task ends."""
-    topic = f"task:{task_id}"
-    address = f"{url}/socket/websocket?vsn=2.0.0"
-    async with session.ws_connect(address, headers=headers) as socket:
-        await socket.send_json(["1", "1", topic, "phx_join", {}])
-        async for message in socket:
-            _join_ref, _ref, _topic, event, payload = message.json()
-            if event == "phx_reply" and payload["status"] != "ok":
-                raise DemoError(
-                    f"{url} refuses the join of {topic}: {payload['response'].get('reason')}"
-                )
-            if event == "progress":
-                yield payload
-                if payload["status"] in {"completed", "failed"}:
-                    return
-    raise DemoError(f"{url} closed the connection before the task ended; try again")
 
 
 async def _save(session: aiohttp.ClientSession, url: str, prompt: str, folder: Path) -> Path:
