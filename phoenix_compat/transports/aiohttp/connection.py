@@ -29,7 +29,6 @@ from phoenix_compat.endpoint import Endpoint, WebSocketOptions
 from phoenix_compat.errors import EncodeError, RemoteProtocolError
 from phoenix_compat.protocol.frame import (
     CLOSE,
-    CLOSE_INTERNAL_ERROR,
     CLOSE_INVALID_PAYLOAD,
     CLOSE_PROTOCOL_ERROR,
     CLOSE_SERVICE_RESTART,
@@ -54,6 +53,7 @@ from phoenix_compat.runtime.socket_server import Route, SocketServer
 from phoenix_compat.socket import Socket
 from phoenix_compat.transports.aiohttp.slow_clients import SlowReaders, SlowSenders
 from phoenix_compat.transports.aiohttp.stream import Stream
+from phoenix_compat.transports.connections import note_failure
 
 log = logging.getLogger(__name__)
 
@@ -213,19 +213,8 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def _fail(self, error: RemoteProtocolError | EncodeError) -> None:
         """Close because the client violated the protocol, or a reply cannot be encoded."""
-        if isinstance(error, EncodeError):
-            # A client may send JSON of the maximum depth; a reply that echoes it is deeper still.
-            is_too_deep = isinstance(error.__cause__, RecursionError)
-            log.error(
-                "closing a connection: a reply cannot be encoded: %s",
-                error,
-                exc_info=None if is_too_deep else error,
-            )
-            self.close(CLOSE_INTERNAL_ERROR, error)
-        else:
-            log.debug("closing a connection with %d: %s", error.close_code, error)
-            self._hub.endpoint.wrong_versions.note(error)
-            self.close(error.close_code, error)
+        self.close(note_failure(error, self._hub.endpoint), error)
+        if isinstance(error, RemoteProtocolError):
             self._state = _NOT_READING
 
     @property

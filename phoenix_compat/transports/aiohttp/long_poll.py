@@ -1,33 +1,12 @@
-"""Serves long-polling: GET fetches messages and POST sends them. The real status is in the body.
-
-    GET   410  a session was just created, with a new token
-    GET   200  messages           GET   204  no messages within the window
-    POST  200  handled            POST  408  not handled within the window
-    POST  410  no such session    any   403  origin, version or connect refused
-
-A POST whose message waits behind a join when the server stops is answered with 410 at once.
-
-Source: phoenix 1.8.12, lib/phoenix/transports/long_poll.ex.
-"""
+"""Long-polling over aiohttp: the clients of its requests, and sessions of other processes."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import secrets
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
-from phoenix_compat.endpoint import Endpoint, LongPollOptions, MountedSocket, drain_in_batches
-from phoenix_compat.http_server import close_after, is_body_raw, is_encoded
-from phoenix_compat.protocol.base64_text import Base64Error, decode_base64
-from phoenix_compat.protocol.query import BadQueryError, Params
-from phoenix_compat.protocol.token import TokenError
-from phoenix_compat.result import Result
-from phoenix_compat.transports.admission import admit, is_from_allowed_origin
+from phoenix_compat.http_server import is_body_raw, is_encoded
 from phoenix_compat.transports.aiohttp.body import BodyBrokenError, BodyTooLargeError, read_body
 from phoenix_compat.transports.aiohttp.peers import (
     MISDIRECTED,
@@ -36,273 +15,72 @@ from phoenix_compat.transports.aiohttp.peers import (
     forward_while_connected,
     is_from_peer,
 )
-from phoenix_compat.transports.aiohttp.request import (
-    NO_STORE,
-    full_connect_info,
-    read_params,
-    refusal,
-    request_origin,
-)
-from phoenix_compat.transports.session import NOT_TEXT, LongPollSession
+from phoenix_compat.transports.long_poll import Client, with_cors
+from phoenix_compat.transports.request import HttpRequest
+from phoenix_compat.transports.response import HttpResponse, refusal
 
 log = logging.getLogger(__name__)
 
-Sessions = dict[str, LongPollSession]
-"""All sessions of an endpoint by name; a token is valid on every path of the endpoint."""
 
-_SALT: Final = "phx:lp"
-_NAME_BYTES: Final = 16
-_TOKEN_HEADER: Final = "X-Phoenix-Longpoll-Token"  # noqa: S105 - a header's name
-_AUTH_TOKEN_HEADER: Final = "X-Phoenix-AuthToken"  # noqa: S105 - the same
-_MAX_TOKEN_CHARS: Final = 1_024
-"""A session's token has about 150."""
-_NDJSON: Final = "application/x-ndjson"
-_MAX_BASE64_CHARS: Final = 10_000_000
-_IDLE_WINDOWS: Final = 1.5
-_CORS: Final = {"Access-Control-Allow-Origin": "*"}
+class AiohttpClient:
+    """The client of a request; see long_poll.Client."""
 
+    __slots__ = ("_request",)
 
-class LongPollHub:
-    """All long-poll sessions of one mounted socket."""
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        socket: MountedSocket,
-        options: LongPollOptions,
-        sessions: Sessions,
-        peers: Peers | None = None,
-    ) -> None:
-        self.endpoint = endpoint
-        self.options = options
-        self.routes = socket.routes
-        self._socket = socket
-        self.polls: set[asyncio.Future[None]] = set()
-        self._sessions = sessions
-        self._peers = peers
-        self._own: set[LongPollSession] = set()
-        self._timer: asyncio.TimerHandle | None = None
+    @property
+    def is_gone(self) -> bool:
+        """See long_poll.Client."""
+        return self._request.transport is None
 
-    def __len__(self) -> int:
-        """How many sessions there are."""
-        return len(self._own)
-
-    async def handle(self, request: web.Request, path_params: dict[str, str]) -> web.StreamResponse:
-        """Handle one request for the long-poll path."""
-        try:
-            params = read_params(request, path_params)
-        except BadQueryError as error:
-            return refusal(400, str(error))
-        if not is_from_allowed_origin(
-            request.headers.get("Origin"), request_origin(request), self.endpoint, self.options
-        ):
-            return _response({"status": 403})
-        if request.method == "OPTIONS":
-            return _preflight(request)
-        if request.method not in {"GET", "POST"}:
-            return _with_cors(refusal(400))
-        name = self._session_name(request, params)
-        session = None if name is None else self._sessions.get(name)
-        if session is None and self._peers is not None:
-            response = await self._ask_owner(self._peers, request, name)
-            if response is not None:
-                return response
-        if request.method == "POST":
-            return await self._publish(request, session)
-        if session is None:
-            return await self._open(request, params)
-        return await self._poll(request, session)
-
-    # Sessions.
-
-    def _session_name(self, request: web.Request, params: Params) -> str | None:
-        """The session of the request's token; the header takes precedence over the query."""
-        token = request.headers.get(_TOKEN_HEADER) or params.get("token")
-        if not isinstance(token, str) or len(token) > _MAX_TOKEN_CHARS:
-            return None
-        try:
-            name = self.endpoint.tokens.verify(_SALT, token, max_age_s=self.options.token_max_age_s)
-        except TokenError:
-            return None
-        return name if isinstance(name, str) else None
-
-    async def _ask_owner(
-        self, peers: Peers, request: web.Request, name: str | None
-    ) -> web.Response | None:
-        """The response of the process that holds the session; None if the session has ended."""
-        if is_from_peer(request):
-            return web.Response(status=MISDIRECTED)
-        owner = None if name is None else peers.owner_of(name)
-        if owner is None:
-            return None
-        body = await self._read(request) if request.method == "POST" else None
-        if isinstance(body, web.Response):
-            return body
-        try:
-            return await forward_while_connected(peers, owner, request, body)
-        except PeerGoneError as error:
-            log.info("a long-poll session has ended: %s", error)
-            return None
-
-    async def _open(self, request: web.Request, params: Params) -> web.Response:
-        auth_token = (
-            {"auth_token": request.headers.get(_AUTH_TOKEN_HEADER)}
-            if self._socket.auth_token
-            else {}
-        )
-        info = await full_connect_info(request, params, self.options, auth_token=auth_token)
-        admitted = await admit(params, info, self.endpoint, self._socket, self.options)
-        if isinstance(admitted, Result) or self.endpoint.is_closing:
-            return _response({"status": 403})
-        name = secrets.token_urlsafe(_NAME_BYTES)
-        if self._peers is not None:
-            name = self._peers.session_name(name)
-        token = self.endpoint.tokens.sign(_SALT, name, max_age_s=self.options.token_max_age_s)
-        session = LongPollSession(self, admitted.serializer, admitted.socket, name, token)
-        self._sessions[name] = session
-        self._own.add(session)
-        if self._timer is None:
-            self._sweep_later()
-        return _response({"messages": [], "status": 410, "token": token})
-
-    async def _poll(self, request: web.Request, session: LongPollSession) -> web.Response:
-        messages = await session.poll(self.options.window_s, lambda: request.transport is None)
-        if NOT_TEXT in messages:
-            log.error("cannot send a binary message that is not UTF-8 over long-polling")
-            return _with_cors(refusal(500))
-        body = b'{"messages":[%b],"status":%d,"token":%b}' % (
-            messages[:-1],
-            200 if messages else 204,
-            msgspec.json.encode(session.token),
-        )
-        return _json(body)
-
-    def session_ended(self, session: LongPollSession) -> None:
-        """See session.Hub."""
-        self._own.discard(session)
-        self._sessions.pop(session.name, None)
-        self.endpoint.client_disconnected()
-
-    async def drain(self) -> None:
-        """End the sessions with channels, in batches; a join in progress counts."""
-        in_use = [session for session in self._own if session.has_channels]
-        await drain_in_batches(in_use, self._socket.drainer)
-
-    def close_all(self) -> None:
-        """End every session; waiting polls get their response at once."""
-        for session in tuple(self._own):
-            session.drain()
-        for poll in self.polls:
-            if not poll.done():
-                poll.set_result(None)
-
-    def abort_all(self) -> None:
-        """Stop the timer; there is no connection to drop."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _sweep_later(self) -> None:
-        delay_s = self.options.window_s * _IDLE_WINDOWS
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._sweep)
-
-    def _sweep(self) -> None:
-        """End the sessions without a recent poll; POSTs do not count. One timer serves all."""
-        self._timer = None
-        oldest_s = asyncio.get_running_loop().time() - self.options.window_s * _IDLE_WINDOWS
-        for session in tuple(self._own):
-            if session.polled_at_s < oldest_s:
-                try:
-                    session.close(0, ("shutdown", "inactive"))
-                except Exception:  # a bug affects one session, not the sweeps
-                    log.exception("cannot end an inactive long-poll session")
-        if self._own:
-            self._sweep_later()
-
-    # Posted messages.
-
-    async def _publish(
-        self, request: web.Request, session: LongPollSession | None
-    ) -> web.StreamResponse:
-        if session is None:
-            return _response({"status": 410})
-        body = await self._read(request)
-        if isinstance(body, web.Response):
-            return body
-        if request.headers.get("Content-Type") != _NDJSON:
-            return await self._publish_all(session, [(body, False)])
-        lines = body.replace(b"\r\n", b"\n").split(b"\n")[: self.options.max_batch_messages]
-        if any(len(line) > _MAX_BASE64_CHARS for line in lines if not line.startswith(b"[")):
-            return _with_cors(refusal(400))
-        return await self._publish_all(session, _entries(lines))
-
-    async def _publish_all(
-        self, session: LongPollSession, entries: Iterable[tuple[bytes, bool]]
-    ) -> web.StreamResponse:
-        try:
-            for data, is_binary in entries:
-                if not await session.publish(
-                    data, is_binary=is_binary, window_s=self.options.window_s
-                ):
-                    return _response({"status": 410 if session.is_drained else 408})
-        except Base64Error as error:
-            log.debug("a long-poll message is neither JSON nor base64: %s", error)
-            return _with_cors(refusal(500))
-        return _response({"status": 200})
-
-    async def _read(self, request: web.Request) -> bytes | web.Response:
-        """The body, or the response that refuses it.
+    async def read_body(self, max_bytes: int) -> bytes | HttpResponse:
+        """See long_poll.Client.
 
         Differs from Phoenix: Plug ignores the Content-Encoding and takes the body as received. So
         does `http_server`. aiohttp's own server would decompress it, so an encoded body is refused
         there.
         """
+        request = self._request
         is_refused = is_encoded(request) and not is_body_raw(request)
         try:
-            body = await read_body(request, self.options.max_body_bytes)
+            body = await read_body(request, max_bytes)
         except BodyTooLargeError:
-            return _with_cors(refusal(400))
+            return refusal(400)
         except TimeoutError:  # as Bandit responds
-            return _with_cors(close_after(request, refusal(408)))
+            return refusal(408, closes=True)
         except BodyBrokenError:
-            return _with_cors(close_after(request, refusal(415 if is_refused else 400)))
-        return _with_cors(refusal(415)) if is_refused else body
+            return refusal(415 if is_refused else 400, closes=True)
+        return refusal(415) if is_refused else body
 
 
-def _entries(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """The messages of a batch with their `is_binary`; each is decoded when it is needed.
+class PeerSessions:
+    """The sessions of the other processes; see long_poll.OtherProcesses."""
 
-    Raises:
-        Base64Error: a line is neither a JSON array nor base64.
-    """
-    for line in lines:
-        if line.startswith(b"["):
-            yield line, False
-        else:
-            yield decode_base64(line), True
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
 
+    def session_name(self, name: str) -> str:
+        """See long_poll.OtherProcesses."""
+        return self._peers.session_name(name)
 
-def _response(body: dict[str, Any]) -> web.Response:
-    return _json(msgspec.json.encode(body))
-
-
-def _json(body: bytes) -> web.Response:
-    response = web.Response(body=body, headers={**_CORS, "Cache-Control": "no-store"})
-    response.headers["Content-Type"] = "application/json; charset=utf-8"
-    return response
-
-
-def _preflight(request: web.Request) -> web.Response:
-    """The response to a CORS preflight request."""
-    requested = request.headers.getall("Access-Control-Request-Headers", [])
-    headers = {
-        "Access-Control-Allow-Methods": "get, post, options",
-        "Access-Control-Allow-Headers": ", ".join(requested),
-        "Access-Control-Max-Age": "3600",
-    }
-    return web.Response(headers={**_CORS, **NO_STORE, **headers})
-
-
-def _with_cors(response: web.Response) -> web.Response:
-    response.headers.update(_CORS)
-    return response
+    async def ask_owner(
+        self, request: HttpRequest, client: Client, name: str | None, max_body_bytes: int
+    ) -> HttpResponse | None:
+        """See long_poll.OtherProcesses."""
+        native: web.Request = request.native
+        if is_from_peer(native):
+            return HttpResponse(MISDIRECTED)
+        owner = None if name is None else self._peers.owner_of(name)
+        if owner is None:
+            return None
+        body = await client.read_body(max_body_bytes) if request.method == "POST" else None
+        if isinstance(body, HttpResponse):
+            return with_cors(body)
+        try:
+            response = await forward_while_connected(self._peers, owner, native, body)
+        except PeerGoneError as error:
+            log.info("a long-poll session has ended: %s", error)
+            return None
+        return HttpResponse(response.status, native=response)

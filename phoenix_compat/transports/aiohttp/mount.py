@@ -1,19 +1,11 @@
 """Mounts the sockets of an endpoint in an aiohttp application.
 
-Paths are matched by their non-empty segments, as in Plug: `/socket/websocket/` and
-`//socket//websocket` are the same as `/socket/websocket`. A segment `:name` captures a variable.
-Nothing is percent-decoded: `/s%6fcket/websocket` is another path, and a variable keeps its `%2F`.
-
-Differs from Phoenix: a variable is a whole segment; Phoenix has `/x:name` and `*rest` too, and a
-name that occurs twice must have the same value there.
-
-Source: phoenix 1.8.12, lib/phoenix/endpoint.ex, socket_path/2 and socket_dispatch/2 (which takes
-`conn.path_info` as it is; only the routes of a Phoenix.Router are decoded).
+See `transports.paths` for how paths are matched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from aiohttp import web
@@ -28,10 +20,17 @@ from phoenix_compat.endpoint import (
     WebSocketOptions,
 )
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.transports.aiohttp.long_poll import LongPollHub, Sessions
+from phoenix_compat.transports.aiohttp.long_poll import AiohttpClient, PeerSessions
 from phoenix_compat.transports.aiohttp.peers import Peers
-from phoenix_compat.transports.aiohttp.request import check_sessions, path_as_sent
+from phoenix_compat.transports.aiohttp.request import (
+    check_sessions,
+    path_as_sent,
+    request_value,
+    to_aiohttp,
+)
 from phoenix_compat.transports.aiohttp.websocket import WebSocketHub
+from phoenix_compat.transports.long_poll import LongPollHub, Sessions
+from phoenix_compat.transports.paths import match_segments, segments
 
 
 def mount(app: web.Application, endpoint: Endpoint, *, peers: Peers | None = None) -> None:
@@ -63,18 +62,37 @@ def _mount_transport(  # noqa: PLR0913 - keyword-only after four
     hub: WebSocketHub | LongPollHub
     if isinstance(options, WebSocketOptions):
         hub = WebSocketHub(endpoint, socket, options)
+        handle = _websocket_handler(hub)
     elif isinstance(options, LongPollOptions):
-        hub = LongPollHub(endpoint, socket, options, sessions, peers)
+        others = None if peers is None else PeerSessions(peers)
+        hub = LongPollHub(endpoint, socket, options, sessions, others)
+        handle = _long_poll_handler(hub)
     else:
         raise ConfigError(f"there is no transport for {options!r}")
     endpoint.serve(hub)
     if options.session is True:
         app.on_startup.append(check_sessions)
+    app.router.register_resource(SocketResource(f"{socket.path}/{options.path}", handle))
 
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _websocket_handler(hub: WebSocketHub) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         return await hub.handle(request, dict(request.match_info))
 
-    app.router.register_resource(SocketResource(f"{socket.path}/{options.path}", handle))
+    return handle
+
+
+def _long_poll_handler(hub: LongPollHub) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = await hub.handle(
+            request_value(request), dict(request.match_info), AiohttpClient(request)
+        )
+        return to_aiohttp(request, response)
+
+    return handle
 
 
 class SocketResource(AbstractResource):
@@ -82,7 +100,7 @@ class SocketResource(AbstractResource):
 
     def __init__(self, path: str, handler: Any) -> None:
         super().__init__()
-        self._segments = _segments(path)
+        self._segments = segments(path)
         self._route = _SocketRoute("*", handler, resource=self)
 
     @property
@@ -98,7 +116,7 @@ class SocketResource(AbstractResource):
 
     def add_prefix(self, prefix: str) -> None:
         """Add a prefix to the path, for sub-applications."""
-        self._segments = _segments(prefix) + self._segments
+        self._segments = segments(prefix) + self._segments
 
     def get_info(self) -> Any:
         """The path, for introspection."""
@@ -106,19 +124,10 @@ class SocketResource(AbstractResource):
 
     def raw_match(self, path: str) -> bool:
         """Whether this is the resource for that path pattern."""
-        return _segments(path) == self._segments
+        return segments(path) == self._segments
 
     def _match(self, raw_path: str) -> dict[str, str] | None:
-        segments = _segments(raw_path)
-        if len(segments) != len(self._segments):
-            return None
-        captured = {}
-        for pattern, segment in zip(self._segments, segments, strict=True):
-            if pattern.startswith(":"):
-                captured[pattern[1:]] = segment
-            elif pattern != segment:
-                return None
-        return {name: value for name, value in captured.items() if not name.startswith("_")}
+        return match_segments(self._segments, segments(raw_path))
 
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
         """Match a request, for aiohttp's router."""
@@ -142,7 +151,3 @@ class _SocketRoute(AbstractRoute):
 
     def url_for(self, *_args: str, **kwargs: str) -> URL:
         return URL() if self.resource is None else self.resource.url_for(**kwargs)
-
-
-def _segments(path: str) -> list[str]:
-    return [segment for segment in path.split("/") if segment]

@@ -17,8 +17,8 @@ from phoenix_compat.conformance.fuzz.run import Fuzzer, Outcome
 from phoenix_compat.conformance.fuzz.script import Client, Request, Script, Send
 from phoenix_compat.conformance.reference import RoomChannel, UserSocket, build_reference_app
 from phoenix_compat.protocol.origin import Origin
+from phoenix_compat.transports import long_poll
 from phoenix_compat.transports.admission import is_from_allowed_origin
-from phoenix_compat.transports.aiohttp import long_poll
 from tests.conftest import Serve
 
 SPEED = 3.0

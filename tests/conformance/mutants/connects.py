@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from phoenix_compat.protocol import origin
 from phoenix_compat.protocol.handshake import take_auth_token, upgrade_error
@@ -16,11 +15,12 @@ from phoenix_compat.protocol.query import Params, decode_query
 from phoenix_compat.protocol.serializer import Serializer, negotiate
 from phoenix_compat.runtime.sending.outbox import Outbox
 from phoenix_compat.runtime.sending.topic_fanout import TopicFanout
-from phoenix_compat.transports import admission
+from phoenix_compat.transports import admission, handshake
 from phoenix_compat.transports.aiohttp import websocket
 from phoenix_compat.transports.aiohttp.connection import WebSocketConnection
 from phoenix_compat.transports.aiohttp.mount import SocketResource
-from phoenix_compat.transports.aiohttp.request import refusal
+from phoenix_compat.transports.request import HttpRequest
+from phoenix_compat.transports.response import HttpResponse, refusal
 from tests.conformance.mutants import mutant
 
 
@@ -85,12 +85,13 @@ def every_version_is_accepted(patch: pytest.MonkeyPatch) -> None:
 def refusals_are_401(patch: pytest.MonkeyPatch) -> None:
     """A client that is refused gets 401 and a JSON body."""
 
-    def unauthorized(status: int, text: str = "") -> web.Response:
+    def unauthorized(status: int, text: str = "", *, closes: bool = False) -> HttpResponse:
         if status == 403:
-            return web.json_response({"error": "unauthorized"}, status=401)
-        return refusal(status, text)
+            headers = {"Content-Type": "application/json"}
+            return HttpResponse(401, headers, b'{"error":"unauthorized"}')
+        return refusal(status, text, closes=closes)
 
-    patch.setattr(websocket, "refusal", unauthorized)
+    patch.setattr(handshake, "refusal", unauthorized)
 
 
 @mutant(
@@ -99,15 +100,15 @@ def refusals_are_401(patch: pytest.MonkeyPatch) -> None:
 )
 def the_upgrade_is_checked_before_connect(patch: pytest.MonkeyPatch) -> None:
     """A plain GET gets 400 even if connect would have refused it."""
-    handle = websocket.WebSocketHub.handle
+    check = handshake.check_handshake
 
     async def checking_first(
-        self: websocket.WebSocketHub, request: web.Request, path_params: dict[str, str]
-    ) -> web.StreamResponse:
-        problem = upgrade_error(request.headers, request.version)
-        return refusal(400, problem) if problem else await handle(self, request, path_params)
+        hub: handshake.Hub, request: HttpRequest, path_params: dict[str, str]
+    ) -> handshake.Accepted | HttpResponse:
+        problem = upgrade_error(request.headers, request.http_version)
+        return refusal(400, problem) if problem else await check(hub, request, path_params)
 
-    patch.setattr(websocket.WebSocketHub, "handle", checking_first)
+    patch.setattr(websocket, "check_handshake", checking_first)
 
 
 @mutant(8, fails=["connect/origin/default/own-host"])
@@ -155,13 +156,13 @@ def schemes_imply_no_port(patch: pytest.MonkeyPatch) -> None:
 )
 def the_bearer_is_echoed(patch: pytest.MonkeyPatch) -> None:
     """The server selects the subprotocol that carries the token."""
-    handle = websocket.WebSocketHub._select_subprotocol
+    choose = handshake.choose_subprotocol
 
-    def echoing(self: websocket.WebSocketHub, header: str | None) -> tuple[bool, str | None]:
-        is_fine, chosen = handle(self, header)
+    def echoing(hub: handshake.Hub, header: str | None) -> tuple[bool, str | None]:
+        is_fine, chosen = choose(hub, header)
         return is_fine, chosen and "base64url.bearer.phx.token"
 
-    patch.setattr(websocket.WebSocketHub, "_select_subprotocol", echoing)
+    patch.setattr(handshake, "choose_subprotocol", echoing)
 
 
 @mutant(
@@ -185,7 +186,7 @@ def tokens_are_read_as_url_safe_base64(patch: pytest.MonkeyPatch) -> None:
             header = (header or "").replace(one, standard)
         return take_auth_token(header)
 
-    patch.setattr(websocket, "take_auth_token", url_safe)
+    patch.setattr(handshake, "take_auth_token", url_safe)
 
 
 @mutant(17, waits=True, fails=["end/idle/pushes-do-not-count"])
@@ -227,7 +228,7 @@ def of_equal_params_the_first_counts(patch: pytest.MonkeyPatch) -> None:
                 params.setdefault(name, value)
         return params
 
-    patch.setattr("phoenix_compat.transports.aiohttp.request.decode_query", flat)
+    patch.setattr("phoenix_compat.transports.request.decode_query", flat)
 
 
 @mutant(75, fails=["connect/path/empty-segments"])

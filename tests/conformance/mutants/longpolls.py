@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from phoenix_compat.endpoint import LongPollOptions
-from phoenix_compat.transports.aiohttp import long_poll
-from phoenix_compat.transports.aiohttp.long_poll import LongPollHub
+from phoenix_compat.transports import long_poll
+from phoenix_compat.transports.long_poll import Client, LongPollHub
+from phoenix_compat.transports.request import HttpRequest
+from phoenix_compat.transports.response import HttpResponse
 from phoenix_compat.transports.session import LongPollSession
 from tests.conformance.mutants import mutant
 
@@ -36,15 +37,19 @@ WHERE_A_POLL_BRINGS_MESSAGES = (
 )
 
 
-def rewrite(patch: pytest.MonkeyPatch, change: Callable[[Body], web.Response]) -> None:
+def rewrite(patch: pytest.MonkeyPatch, change: Callable[[Body], HttpResponse]) -> None:
     """Replace every JSON response."""
     patch.setattr(long_poll, "_json", lambda body: change(json.loads(body)))
 
 
-def answer(body: Body, status: int = 200) -> web.Response:
+def answer(body: Body, status: int = 200) -> HttpResponse:
     """A JSON response with the server's headers."""
-    headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
-    return web.json_response(body, status=status, headers=headers)
+    headers = {
+        "Access-Control-Allow-Origin": "*",
+        "Cache-Control": "no-store",
+        "Content-Type": "application/json; charset=utf-8",
+    }
+    return HttpResponse(status, headers, json.dumps(body).encode())
 
 
 @mutant(
@@ -96,9 +101,8 @@ def the_first_get_is_200(patch: pytest.MonkeyPatch) -> None:
     """A new session has the status 200."""
     open_session = LongPollHub._open
 
-    async def opening(self: LongPollHub, *args: Any) -> web.Response:
+    async def opening(self: LongPollHub, *args: Any) -> HttpResponse:
         response = await open_session(self, *args)
-        assert isinstance(response.body, bytes)
         body = json.loads(response.body)
         return answer({**body, "status": 200}) if body["status"] == 410 else response
 
@@ -120,9 +124,11 @@ def a_post_opens_a_session(patch: pytest.MonkeyPatch) -> None:
     publish = LongPollHub._publish
 
     async def accepting(
-        self: LongPollHub, request: web.Request, session: LongPollSession | None
-    ) -> web.StreamResponse:
-        return answer({"status": 200}) if session is None else await publish(self, request, session)
+        self: LongPollHub, request: HttpRequest, session: LongPollSession | None, client: Client
+    ) -> HttpResponse:
+        if session is None:
+            return answer({"status": 200})
+        return await publish(self, request, session, client)
 
     patch.setattr(LongPollHub, "_publish", accepting)
 
@@ -140,7 +146,7 @@ def a_dead_token_is_refused(patch: pytest.MonkeyPatch) -> None:
     """A GET with an invalid token gets 403."""
     open_session = LongPollHub._open
 
-    async def refusing(self: LongPollHub, request: web.Request, params: Any) -> web.Response:
+    async def refusing(self: LongPollHub, request: HttpRequest, params: Any) -> HttpResponse:
         if params.get("token"):
             return answer({"status": 403})
         return await open_session(self, request, params)
@@ -155,7 +161,7 @@ def a_dead_token_is_refused(patch: pytest.MonkeyPatch) -> None:
 def messages_are_nested_arrays(patch: pytest.MonkeyPatch) -> None:
     """Messages are JSON values instead of strings that hold JSON."""
 
-    def nested(body: Body) -> web.Response:
+    def nested(body: Body) -> HttpResponse:
         if "messages" in body:
             body["messages"] = [json.loads(message) for message in body["messages"]]
         return answer(body)
@@ -186,8 +192,8 @@ def every_body_is_a_batch(patch: pytest.MonkeyPatch) -> None:
 def preflights_are_204(patch: pytest.MonkeyPatch) -> None:
     """A preflight gets the usual 204."""
 
-    def usual(request: web.Request) -> web.Response:
-        return web.Response(status=204, headers={"Access-Control-Allow-Methods": "GET, POST"})
+    def usual(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(204, {"Access-Control-Allow-Methods": "GET, POST"})
 
     patch.setattr(long_poll, "_preflight", usual)
 
@@ -199,7 +205,7 @@ def preflights_are_204(patch: pytest.MonkeyPatch) -> None:
 def polls_are_answered_without_a_token(patch: pytest.MonkeyPatch) -> None:
     """Only the first response has the token."""
 
-    def without(body: Body) -> web.Response:
+    def without(body: Body) -> HttpResponse:
         if body["status"] in {200, 204}:
             body.pop("token", None)
         return answer(body)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.transports.aiohttp.long_poll import LongPollHub
-from phoenix_compat.transports.aiohttp.websocket import WebSocketHub
+from phoenix_compat.transports.connections import ConnectionHub
+from phoenix_compat.transports.long_poll import LongPollHub
 
 
 class Client:
@@ -51,7 +51,7 @@ def a_hub(kind: type[Any], clients: set[Client]) -> Any:
     return hub
 
 
-@pytest.mark.parametrize("kind", [WebSocketHub, LongPollHub])
+@pytest.mark.parametrize("kind", [ConnectionHub, LongPollHub])
 async def test_a_bug_with_one_client_does_not_end_the_sweeps(kind: type[Any]) -> None:
     """The other idle clients are closed, and the next sweep is scheduled."""
     others = {Client(has_bug=False) for _ in range(5)}

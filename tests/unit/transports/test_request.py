@@ -6,26 +6,22 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from phoenix_compat.protocol.origin import Origin
 from phoenix_compat.protocol.query import BadQueryError
-from phoenix_compat.transports.aiohttp.request import (
-    connect_info,
-    read_params,
-    refusal,
-    request_origin,
-)
+from phoenix_compat.transports.aiohttp.request import request_value
+from phoenix_compat.transports.request import HttpRequest, connect_info, read_params
+from phoenix_compat.transports.response import refusal
 
 
 def a_request(
     path: str = "/socket/websocket", headers: list[tuple[str, str]] | None = None, **more: Any
-) -> web.Request:
+) -> HttpRequest:
     """A GET, parsed by aiohttp."""
     pairs = CIMultiDict(headers or [("Host", "example.com")])
-    return make_mocked_request("GET", path, headers=pairs, **more)
+    return request_value(make_mocked_request("GET", path, headers=pairs, **more))
 
 
 @pytest.mark.parametrize(
@@ -61,12 +57,12 @@ def test_params_that_are_not_utf8() -> None:
 )
 def test_the_origin_of_the_request(host: str, expected: Origin) -> None:
     """Scheme, host and port of the request."""
-    assert expected == request_origin(a_request(headers=[("Host", host)]))
+    assert expected == a_request(headers=[("Host", host)]).origin
 
 
 def test_the_origin_of_a_request_over_tls() -> None:
     """Over TLS the scheme is https, and its port 443."""
-    assert request_origin(a_request(sslcontext=True)) == Origin("https", "example.com", 443)
+    assert a_request(sslcontext=True).origin == Origin("https", "example.com", 443)
 
 
 HEADERS = [
@@ -171,7 +167,7 @@ def test_named_headers() -> None:
     assert info["headers"] == [("authorization", "a"), ("authorization", "b")]
 
 
-@pytest.mark.parametrize(("text", "body"), [("", None), ("no", b"no")])
+@pytest.mark.parametrize(("text", "body"), [("", b""), ("no", b"no")])
 def test_a_refusal(text: str, body: bytes | None) -> None:
     """A refusal has its status, no body or a short text, and must not be cached."""
     response = refusal(403, text)
