@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
+from aiohttp import web
 
-from phoenix_compat import Endpoint
+from phoenix_compat import Endpoint, mount
 from tests.clients import CELLS, Cell, MatrixClient
-from tests.conformance.reference_channels import SharedState, matrix_app
+from tests.conformance.reference_channels import SharedState, matrix_endpoint
 from tests.conftest import Serve
 
 Connect = Callable[..., Awaitable[MatrixClient]]
+ServeEndpoint = Callable[[Endpoint], Awaitable[str]]
 
 
 @pytest.fixture(params=CELLS, ids=str)
@@ -35,9 +37,23 @@ async def shared(endpoint: Endpoint) -> SharedState:
 
 
 @pytest.fixture
-async def connect(serve: Serve, cell: Cell, shared: SharedState) -> AsyncIterator[Connect]:
+def serve_endpoint(serve: Serve) -> ServeEndpoint:
+    """Start servers for endpoints, on free ports; each call returns a base URL."""
+
+    async def start(endpoint: Endpoint) -> str:
+        app = web.Application()
+        mount(app, endpoint)
+        return await serve(app)
+
+    return start
+
+
+@pytest.fixture
+async def connect(
+    serve_endpoint: ServeEndpoint, cell: Cell, shared: SharedState
+) -> AsyncIterator[Connect]:
     """Connect clients, by default of the test's cell; they are dropped when the test ends."""
-    base_url = await serve(matrix_app(shared))
+    base_url = await serve_endpoint(matrix_endpoint(shared))
     async with AsyncExitStack() as clients:
 
         async def connect_one(other: Cell | None = None, query: str = "") -> MatrixClient:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiohttp import web
-
 from phoenix_compat import (
     Channel,
     Endpoint,
@@ -22,7 +20,6 @@ from phoenix_compat import (
     Result,
     Socket,
     error,
-    mount,
     ok,
     on,
     reply,
@@ -66,8 +63,8 @@ class SharedState:
         self.later: list[ReplyRef] = []
 
 
-def matrix_app(shared: SharedState, longpoll: LongPollOptions | bool = True) -> web.Application:
-    """An application with these channels, over websocket and long-polling."""
+def matrix_endpoint(shared: SharedState, longpoll: LongPollOptions | bool = True) -> Endpoint:
+    """The endpoint with these channels, over websocket and long-polling."""
     assigns = {"shared": shared}
     handler = accepting(
         {
@@ -77,9 +74,7 @@ def matrix_app(shared: SharedState, longpoll: LongPollOptions | bool = True) -> 
         }
     )
     shared.endpoint.socket("/socket", handler, longpoll=longpoll)
-    app = web.Application()
-    mount(app, shared.endpoint)
-    return app
+    return shared.endpoint
 
 
 class BaseChannel(Channel):

@@ -10,16 +10,15 @@ import pytest
 
 from phoenix_compat import Endpoint, Limits, ok
 from tests.clients import CELLS, Cell, MatrixClient
-from tests.conformance.conftest import Connect
+from tests.conformance.conftest import Connect, ServeEndpoint
 from tests.conformance.reference_channels import (
     CLOSED,
     OPPOSITE,
     SharedState,
     answer,
     event,
-    matrix_app,
+    matrix_endpoint,
 )
-from tests.conftest import Serve
 from tests.wire import OK, UNMATCHED, replied
 
 TEXT = 'né\u2028 жук 漢字 😀 " \\ / \n \t \x01 </script>'
@@ -64,10 +63,12 @@ async def test_join_unmatched(client: MatrixClient) -> None:
     assert replies == [[None, ref, "nope", "phx_reply", UNMATCHED] for ref in ("1", "2")]
 
 
-async def test_too_many_channels(serve: Serve, cell: Cell) -> None:
+async def test_too_many_channels(serve_endpoint: ServeEndpoint, cell: Cell) -> None:
     """§9.1.3-4, §9.3.39, §9.13.220, §10.56: a join over the limit is refused, not a rejoin."""
     endpoint = Endpoint(limits=Limits(max_channels_per_transport=1))
-    client = await MatrixClient.connect(await serve(matrix_app(SharedState(endpoint))), cell)
+    client = await MatrixClient.connect(
+        await serve_endpoint(matrix_endpoint(SharedState(endpoint))), cell
+    )
     await client.join()
 
     refused = await client.ask(["12", "2", "room:b", "phx_join", {}])

@@ -13,7 +13,7 @@ import pytest
 
 from phoenix_compat import Endpoint, LongPollOptions
 from tests.clients import Cell, MatrixClient
-from tests.conformance.conftest import Connect
+from tests.conformance.conftest import Connect, ServeEndpoint
 from tests.conformance.reference_channels import (
     CLOSED,
     CRASH,
@@ -21,9 +21,8 @@ from tests.conformance.reference_channels import (
     SharedState,
     answer,
     event,
-    matrix_app,
+    matrix_endpoint,
 )
-from tests.conftest import Serve
 from tests.wire import OK, UNMATCHED, replied
 
 
@@ -112,10 +111,12 @@ async def test_disconnect_by_socket_id(
     await stranger.fence()
 
 
-async def test_a_client_that_is_gone(serve: Serve, cell: Cell, shared: SharedState) -> None:
+async def test_a_client_that_is_gone(
+    serve_endpoint: ServeEndpoint, cell: Cell, shared: SharedState
+) -> None:
     """§3.10, §4.6, §9.1.17, §9.3.47: terminate gets "closed", or "inactive" for long-polling."""
-    app = matrix_app(shared, LongPollOptions(window_s=0.3))
-    client = await MatrixClient.connect(await serve(app), cell)
+    endpoint = matrix_endpoint(shared, LongPollOptions(window_s=0.3))
+    client = await MatrixClient.connect(await serve_endpoint(endpoint), cell)
     await client.join()
 
     await client.drop()

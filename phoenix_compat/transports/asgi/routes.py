@@ -1,0 +1,72 @@
+"""The sockets of an endpoint, by their paths."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from phoenix_compat.endpoint import Endpoint, LongPollOptions, WebSocketOptions
+from phoenix_compat.errors import ConfigError
+from phoenix_compat.transports.asgi.client import AsgiClient
+from phoenix_compat.transports.asgi.request import request_value, segments_of, send_response
+from phoenix_compat.transports.asgi.types import Receive, Scope, Send
+from phoenix_compat.transports.asgi.websocket import WebSocketHub
+from phoenix_compat.transports.long_poll import LongPollHub, Sessions
+from phoenix_compat.transports.paths import match_segments, segments
+
+
+class Match(NamedTuple):
+    """A socket's transport for a path, and the variables of the path."""
+
+    hub: WebSocketHub | LongPollHub
+    path_params: dict[str, str]
+
+
+class SocketRoutes:
+    """Finds and calls the transport for a request. Create it after the sockets were mounted.
+
+    Raises:
+        ConfigError: an option of a socket cannot be kept under ASGI.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._routes: list[tuple[list[str], WebSocketHub | LongPollHub]] = []
+        sessions: Sessions = {}
+        for socket in endpoint.sockets:
+            for options in socket.transports:
+                hub: WebSocketHub | LongPollHub
+                if isinstance(options, WebSocketOptions):
+                    hub = WebSocketHub(endpoint, socket, options)
+                elif isinstance(options, LongPollOptions):
+                    hub = LongPollHub(endpoint, socket, options, sessions)
+                else:
+                    raise ConfigError(f"there is no transport for {options!r}")
+                endpoint.serve(hub)
+                self._routes.append((segments(f"{socket.path}/{options.path}"), hub))
+
+    def match(self, scope: Scope) -> Match | None:
+        """The transport for a request; None if no socket has its path.
+
+        A websocket for a long-poll path has none either.
+        """
+        kind = scope["type"]
+        if kind not in {"http", "websocket"}:
+            return None
+        path = segments_of(scope)
+        for pattern, hub in self._routes:
+            path_params = match_segments(pattern, path)
+            if path_params is not None:
+                if kind == "websocket" and isinstance(hub, LongPollHub):
+                    return None
+                return Match(hub, path_params)
+        return None
+
+    async def handle(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request that has matched."""
+        hub, path_params = match
+        if isinstance(hub, WebSocketHub):
+            await hub.handle(scope, receive, send, path_params)
+            return
+        with AsgiClient(receive, self.endpoint.counters) as client:
+            response = await hub.handle(request_value(scope), path_params, client)
+            await send_response(response, scope, receive, send)

@@ -1,0 +1,1 @@
+"""The matrix and the vectors again, over ASGI."""
