@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -33,11 +33,15 @@ class ControlGuard:
         refused = self.pages.refuse(request.method, request.headers, has_body=request.body_exists)
         if refused is not None:
             return problem(refused.status, "Refused", refused.detail)
-        if self.token is None or has_control_token(request.headers, self.token):
+        if self.has_token(request.headers):
             return None
         response = problem(401, "Unauthorized", CONTROL_ROUTES_CLOSED)
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
+
+    def has_token(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request has the token, if one is needed."""
+        return self.token is None or has_control_token(headers, self.token)
 
 
 def control_guard(allowed_hosts: Iterable[str] = (), token: str | None = None) -> ControlGuard:

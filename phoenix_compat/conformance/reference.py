@@ -253,27 +253,13 @@ async def open_reference_app(
         yield app
 
 
-def build_reference_app(
-    cluster_node: ClusterNode | None = None,
-    *,
-    speedup: float = 1.0,
-    guard: ControlGuard | None = None,
-) -> web.Application:
-    """The reference channel set as an aiohttp application, with `POST /broadcast/…`.
+def mount_reference_sockets(endpoint: Endpoint, presence: Presence, speedup: float = 1.0) -> None:
+    """Mount the sockets of the set.
 
     Args:
-        cluster_node: this process, if several host the set together.
+        presence: who is on the topics `presence:*`.
         speedup: the factor by which its timeouts are shortened, for fast tests.
-        guard: who may post broadcasts; by default every program, and web pages of this machine.
     """
-    if cluster_node is None:
-        endpoint = Endpoint()
-        presence = Presence(endpoint)
-    else:
-        endpoint = Endpoint(secret_key_base=cluster_node.worker_process.secret_key_base)
-        presence = Presence(endpoint, node=cluster_node.worker_process.node)
-        PubSubRelay(endpoint.pubsub, cluster_node.bus)
-        PresenceReplicas(presence, cluster_node.bus)
 
     class ReferenceSocket(UserSocket):
         """The socket of the set, with this application's presence."""
@@ -296,6 +282,31 @@ def build_reference_app(
         longpoll=LongPollOptions(check_origin=_ORIGINS, window_s=_SHORT_WINDOW_S / speedup),
         auth_token=True,
     )
+
+
+def build_reference_app(
+    cluster_node: ClusterNode | None = None,
+    *,
+    speedup: float = 1.0,
+    guard: ControlGuard | None = None,
+) -> web.Application:
+    """The reference channel set as an aiohttp application, with `POST /broadcast/…`.
+
+    Args:
+        cluster_node: this process, if several host the set together.
+        speedup: the factor by which its timeouts are shortened, for fast tests.
+        guard: who may post broadcasts; by default every program, and web pages of this machine.
+    """
+    if cluster_node is None:
+        endpoint = Endpoint()
+        presence = Presence(endpoint)
+    else:
+        endpoint = Endpoint(secret_key_base=cluster_node.worker_process.secret_key_base)
+        presence = Presence(endpoint, node=cluster_node.worker_process.node)
+        PubSubRelay(endpoint.pubsub, cluster_node.bus)
+        PresenceReplicas(presence, cluster_node.bus)
+
+    mount_reference_sockets(endpoint, presence, speedup)
     app = web.Application()
     mount(app, endpoint, peers=None if cluster_node is None else cluster_node.peers)
 
