@@ -26,18 +26,18 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _listening() -> socket.socket:
-    sock = socket.create_server(("127.0.0.1", 0), backlog=500)
+def _listening(port: int = 0) -> socket.socket:
+    sock = socket.create_server(("127.0.0.1", port), backlog=500)
     sock.setblocking(False)
     return sock
 
 
 @asynccontextmanager
-async def serving_uvicorn(app: Any, **options: Any) -> AsyncIterator[str]:
+async def serving_uvicorn(app: Any, *, port: int = 0, **options: Any) -> AsyncIterator[str]:
     """Serve an application with uvicorn and yield its base URL."""
     settings = {"log_level": "error", "timeout_graceful_shutdown": 5, "loop": "none", **options}
     server = _Uvicorn(uvicorn.Config(app, **settings))
-    with _listening() as sock:
+    with _listening(port) as sock:
         running = asyncio.create_task(server.serve([sock]))
         try:
             async with asyncio.timeout(patient(_STOP_S)):

@@ -17,15 +17,15 @@ from tests.patience import patient
 
 @asynccontextmanager
 async def serving(
-    app: web.Application, ssl_context: ssl.SSLContext | None = None
+    app: web.Application, ssl_context: ssl.SSLContext | None = None, *, port: int = 0
 ) -> AsyncIterator[str]:
     """Serve the application and yield its base URL, `http://127.0.0.1:port` or `https:`."""
     runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context).start()
-        host, port = runner.addresses[0][:2]
-        yield f"{'http' if ssl_context is None else 'https'}://{host}:{port}"
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=ssl_context).start()
+        host, bound_port = runner.addresses[0][:2]
+        yield f"{'http' if ssl_context is None else 'https'}://{host}:{bound_port}"
     finally:
         await runner.cleanup()
 
