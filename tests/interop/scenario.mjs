@@ -28,9 +28,11 @@ async function refused() {
   const socket = new Socket(url, {transport, params: {token: "deny"}})
   await new Promise(resolve => {
     socket.onError(resolve)
+    if (kind === "longpoll") process.once("unhandledRejection", resolve) // versions before 1.7 throw
     socket.connect()
   })
   socket.disconnect()
+  process.removeAllListeners("unhandledRejection")
   emit("connect refused")
 }
 
@@ -40,7 +42,7 @@ socket.onOpen(() => emit("open"))
 socket.onClose(() => emit("close"))
 socket.connect()
 
-const channel = socket.channel("room:é", {})
+const channel = socket.channel("room:a", {}) // before 1.8 binary messages need ASCII
 channel.on("msg", payload => emit("broadcast", payload instanceof ArrayBuffer ? numbers(payload) : payload))
 channel.onError(() => emit("errored"))
 let joins = 0
