@@ -64,8 +64,10 @@ class WebSocketOptions(TransportOptions):
             long as it likes. Set it where clients are not trusted.
         subprotocols: the names to choose from; None ignores what clients offer.
         error_handler: turns the reason of an `error(reason)` from `connect` into an HTTP response.
-            It gets aiohttp's request and the reason, and returns an aiohttp response. None sends an
-            empty 403.
+            It gets aiohttp's request and the reason, and returns an aiohttp response. Under ASGI it
+            gets the scope and the reason, and returns an ASGI application (any response of
+            Starlette is one) or an `asgi.HttpResponse`, and may be `async def`. None sends an empty
+            403.
 
     Source: phoenix 1.8.12, lib/phoenix/transports/websocket.ex, default_config/0.
     """

@@ -42,6 +42,8 @@ UNWATCHED = {
     "cluster/bus.py": "one answer to a call; an error is logged, and the caller told",
     "cluster/started_worker.py": "one process, and ends with it; an error is logged",
     "cluster/supervisor.py": "in a group, or awaited; an error ends the process",
+    "transports/asgi/client.py": "waits for the end of a client; cancelled after the response",
+    "transports/asgi/connection.py": "sends to one client; an error drops its connection",
     "transports/aiohttp/peers.py": "one forwarded request; its response takes the outcome",
     "emulator/pictures/picture_cache.py": "one picture; whoever waits for it hears of an error",
     "emulator/web/webhook_sender.py": "one prediction's webhooks; an error is logged",

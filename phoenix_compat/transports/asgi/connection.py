@@ -13,6 +13,9 @@ application returns, after which the ASGI server closes the TCP connection.
 
 While a join is pending, nothing is received; so the disconnect of a client is noticed after it.
 
+Differs from Phoenix: an ASGI server reads the frames. So a ping does not reset the idle timeout,
+and the limits for frames are those of the server.
+
 Source: phoenix 1.8.12, lib/phoenix/transports/websocket.ex; ASGI 3, the websocket protocol 2.4.
 """
 

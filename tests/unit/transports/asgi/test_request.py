@@ -30,7 +30,7 @@ def test_a_request() -> None:
         (1, 1),
     )
     assert request.origin == ("https", "h", 81)
-    assert connect_info(request, {})["x_headers"] == [("x-a", "1"), ("x-a", "\udcff")]
+    assert connect_info(request)["x_headers"] == [("x-a", "1"), ("x-a", "\udcff")]
 
 
 def test_a_request_of_a_server_that_tells_little() -> None:

@@ -1,0 +1,118 @@
+"""Every program in docs/asgi.md works under uvicorn."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import django
+import pytest
+from django.conf import settings
+
+from phoenix_compat import Endpoint
+from tests.asgi_serving import serving_uvicorn
+from tests.conftest import Open
+from tests.docs.pages import blocks
+from tests.serving import accepting
+from tests.wire import OK
+
+PAGE = (Path(__file__).parents[2] / "docs" / "asgi.md").read_text(encoding="utf-8")
+FASTAPI, STARLETTE, DJANGO, LITESTAR = (
+    next(block for block in blocks(PAGE, "python") if word in block)
+    for word in ("FastAPI()", "Starlette(", "get_asgi_application", "Litestar(")
+)
+
+
+def run_program(text: str) -> dict[str, Any]:
+    """Run a program; returns its names."""
+    names: dict[str, Any] = {"__name__": "page"}
+    # Annotations of handlers are looked up in the module of the handler.
+    module = types.ModuleType("page")
+    module.__dict__.update(names)
+    sys.modules["page"] = module
+    exec(compile(text, "docs/asgi.md", "exec"), module.__dict__)  # noqa: S102 - our own page
+    return module.__dict__
+
+
+def test_every_program_is_run() -> None:
+    """There are no other programs on the page."""
+    assert len(re.findall(r"^```\w+$", PAGE, re.MULTILINE)) == 4
+
+
+async def test_fastapi(open_wire: Open) -> None:
+    """A client joins, its message and an announcement over HTTP reach it."""
+    async with serving_uvicorn(run_program(FASTAPI)["app"]) as base_url:
+        wire = await open_wire(base_url)
+        await wire.join("room:lobby")
+        await wire.send(["1", "2", "room:lobby", "new_msg", {"body": "hi"}])
+        own = [await wire.recv(), await wire.recv()]
+        async with aiohttp.ClientSession() as http:
+            await http.post(f"{base_url}/announce", data="all")
+        announced = await wire.recv()
+
+    assert own == [
+        [None, None, "room:lobby", "new_msg", {"body": "hi"}],
+        ["1", "2", "room:lobby", "phx_reply", OK],
+    ]
+    assert announced[4] == {"body": "all"}
+
+
+async def test_starlette() -> None:
+    """A page's token opens the session; without it the client is refused."""
+    async with (
+        serving_uvicorn(run_program(STARLETTE)["app"]) as base_url,
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
+    ):
+        url = f"{base_url}/live/websocket?vsn=2.0.0"
+        async with http.get(f"{base_url}/sign-in") as response:
+            token = await response.text()
+        async with http.ws_connect(url, params={"_csrf_token": token}) as websocket:
+            await websocket.send_json([None, "1", "phoenix", "heartbeat", {}])
+            answer = await websocket.receive_json()
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(url)
+
+    assert answer == [None, "1", "phoenix", "phx_reply", OK]
+    assert refused.value.status == 403
+
+
+async def test_django(open_wire: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django answers the other paths, here with 404."""
+    if not settings.configured:
+        settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=(), SECRET_KEY="tests")
+        django.setup()
+    chat: Any = types.ModuleType("chat")
+    chat.endpoint = Endpoint()
+    chat.endpoint.socket("/socket", accepting({}))
+    monkeypatch.setitem(sys.modules, "chat", chat)
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "project.settings")
+
+    async with serving_uvicorn(run_program(DJANGO)["application"]) as base_url:
+        wire = await open_wire(base_url)
+        await wire.fence()
+        async with aiohttp.ClientSession() as http, http.get(f"{base_url}/other") as response:
+            status, body = response.status, await response.text()
+
+    assert status == 404
+    assert "Not Found" in body
+    assert chat.endpoint.is_closing
+
+
+async def test_litestar() -> None:
+    """The application answers its own paths, and its lifespan goes on."""
+    pytest.importorskip("litestar", reason="litestar is not installed")
+    names = run_program(LITESTAR)
+
+    async with (
+        serving_uvicorn(names["application"]) as base_url,
+        aiohttp.ClientSession() as http,
+        http.get(base_url) as response,
+    ):
+        body = await response.text()
+
+    assert body == "hello"
+    assert names["endpoint"].is_closing
