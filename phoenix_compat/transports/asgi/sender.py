@@ -64,25 +64,27 @@ class Sender:
 
     def write(self, data: bytes) -> int:
         """Take packed messages, or none of them; see runtime.sending.outbox.Sink."""
+        size = len(data)
         if self._in_flight_bytes >= MAX_IN_FLIGHT_BYTES:
             return 0
-        self._put(data)
-        return len(data)
+        self._queue.append(data)
+        self._in_flight_bytes += size
+        if self._waiter is not None:
+            self._wake()
+        return size
 
     def close(self, data: bytes, code: int) -> None:
         """Send these packed messages, whatever the bound, and then close with this code."""
         self._close_code = code
-        self._put(data)
-
-    def _put(self, data: bytes) -> None:
         if data:
             self._queue.append(data)
             self._in_flight_bytes += len(data)
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():  # done: it was cancelled
+            waiter.set_result(None)
 
     async def run(self) -> None:
         """Send until the close was sent.

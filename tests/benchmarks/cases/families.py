@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tests.benchmarks.benchmark import Benchmark
-from tests.benchmarks.cases import commits, growth, latency, long_poll, posts, safety, sockets
+from tests.benchmarks.cases import asgi, commits, growth, latency, long_poll, posts, safety, sockets
 from tests.benchmarks.cases import tasks as tasks_cases
 
 FAMILIES: Mapping[str, Sequence[Benchmark]] = {
@@ -16,6 +16,7 @@ FAMILIES: Mapping[str, Sequence[Benchmark]] = {
     "fanout": sockets.FANOUT,
     "sockets": sockets.MORE,
     "longpoll": long_poll.LONG_POLL,
+    "asgi": asgi.ASGI,
     "growth": growth.GROWTH,
     "latency": latency.LATENCY,
     "posts": posts.POSTS,
