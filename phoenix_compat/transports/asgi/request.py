@@ -17,6 +17,7 @@ from phoenix_compat.transports.response import HttpResponse
 _PATH_CHARS: Final = "/:@!$&'()*+,;=~"
 """Besides letters and digits, what a path may have that is not percent-encoded."""
 _HTTP_SCHEMES: Final = {"ws": "http", "wss": "https"}
+_SUBPROTOCOLS: Final = "sec-websocket-protocol"
 _RESPONSE_EXTENSION: Final = "websocket.http.response"
 
 
@@ -30,13 +31,21 @@ def request_value(scope: Scope) -> HttpRequest:
         method="GET" if scope["type"] == "websocket" else scope["method"],
         path=path_as_sent(scope),
         query=_text(scope.get("query_string", b"")),
-        headers=CIMultiDict((_text(name), _text(value)) for name, value in scope["headers"]),
+        headers=_headers_of(scope),
         scheme=_HTTP_SCHEMES.get(scheme, scheme),
         peer=(peer[0], peer[1]),
         http_version=(int(major), int(minor or 0)),
         native=scope,
         session_of=starlette_session_of,
     )
+
+
+def _headers_of(scope: Scope) -> CIMultiDict[str]:
+    headers = CIMultiDict((_text(name), _text(value)) for name, value in scope["headers"])
+    offered = scope.get("subprotocols")
+    if offered and _SUBPROTOCOLS not in headers:  # some servers have them only there
+        headers[_SUBPROTOCOLS] = ", ".join(offered)
+    return headers
 
 
 def starlette_session_of(scope: Scope) -> Mapping[str, Any]:

@@ -43,6 +43,15 @@ def test_a_request_of_a_server_that_tells_little() -> None:
     assert (request.peer, request.http_version) == ((None, None), (2, 0))
 
 
+def test_subprotocols_of_a_server_that_removes_the_header() -> None:
+    """Uvicorn with wsproto has them only in the scope; the header counts if it is there."""
+    own = websocket_scope(subprotocols=["phoenix", "x"])
+    both = websocket_scope(subprotocols=["a"], headers=[(b"Sec-WebSocket-Protocol", b"b")])
+
+    assert request_value(own).headers["Sec-WebSocket-Protocol"] == "phoenix, x"
+    assert request_value(both).headers.getall("Sec-WebSocket-Protocol") == ["b"]
+
+
 @pytest.mark.parametrize(
     ("raw_path", "root_path", "expected"),
     [
