@@ -130,8 +130,8 @@ class Harness:
             def echo(self, payload: Any, socket: Socket) -> HandleResult:
                 return ok(payload)
 
-            @on("pushes")
-            def pushes(self, payload: Any, socket: Socket) -> HandleResult:
+            @on("push_many")
+            def push_many(self, payload: Any, socket: Socket) -> HandleResult:
                 for number in range(payload["count"]):
                     socket.push("msg", {"n": number, "pad": "x" * payload.get("size", 0)})
                 return None

@@ -41,7 +41,7 @@ async def test_many_messages_of_one_callback_are_sent_in_order() -> None:
     """More than is in flight at once arrives completely, in order."""
     server, _running = await Harness().join()
 
-    server.message("1", "2", "room:a", "pushes", {"count": 100, "size": 5_000})
+    server.message("1", "2", "room:a", "push_many", {"count": 100, "size": 5_000})
     await server.sent_when(102)
 
     numbers = [message[4]["n"] for message in server.messages if message[3] == "msg"]
@@ -107,7 +107,7 @@ async def test_a_close_during_a_join() -> None:
 async def stall(server: FakeServer, count: int, size: int = BIG) -> None:
     """Let the client take nothing, and push to it."""
     server.writable.clear()
-    server.message("1", "2", "room:a", "pushes", {"count": count, "size": size})
+    server.message("1", "2", "room:a", "push_many", {"count": count, "size": size})
 
 
 async def test_a_slow_client_gets_everything_within_the_limit() -> None:
