@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -18,7 +17,6 @@ import aiohttp
 
 from tests.benchmarks.benchmark import BenchmarkError
 
-_TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 _READ_S: Final = 20.0
 
 
@@ -140,6 +138,5 @@ async def _read(socket: aiohttp.ClientWebSocketResponse, begins: str) -> None:
 
 
 def _processor_s(pid: int) -> float:
-    """The processor time of a process, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICK_S
+    """The processor time of a process with one thread, in seconds."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
