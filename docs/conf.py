@@ -63,8 +63,9 @@ nitpick_ignore_regex = [
     # Internal types that appear in signatures but that users do not import.
     (
         "py:.*",
-        r"phoenix_compat\.(channel\.[FGP]|channel\.Mark\w+|pubsub\.Member|endpoint\.mounted_socket\.MountedSocket)",
+        r"phoenix_compat\.(channel\.[FGP]|channel\.Mark\w+|pubsub\.Member)",
     ),
+    ("py:.*", r"phoenix_compat\.endpoint\.(mounted_socket|draining)\..*"),
     ("py:.*", r"phoenix_compat\.(transports|conformance\.faults|protocol\.serializer)\..*"),
     ("py:.*", r"(Params|FaultError)"),
 ]

@@ -25,6 +25,9 @@ class Transport(Protocol):
     def abort_all(self) -> None:
         """Drop the connections of all remaining clients."""
 
+    def abandon(self) -> None:
+        """End the channels of all clients; the event loop of their connections is closed."""
+
 
 async def drain_in_batches(clients: Sequence[Drainable], drainer: Drainer | None) -> None:
     """Close these clients in batches. Those left after `drainer.shutdown_s` are not touched."""

@@ -10,8 +10,6 @@ Source: phoenix 1.8.12, lib/phoenix/endpoint.ex, socket/3.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from phoenix_compat.endpoint.asyncapi import asyncapi_document
 from phoenix_compat.endpoint.draining import Transport
+from phoenix_compat.endpoint.lifetime import Lifetime
 from phoenix_compat.endpoint.mounted_socket import MountedSocket, routes_of
 from phoenix_compat.endpoint.options import (
     Drainer,
@@ -96,12 +95,10 @@ class Endpoint:
         self.tokens = Tokens(secret_key_base or secrets.token_urlsafe(_SECRET_BYTES))
         self.pubsub = PubSub()
         self.spawner = Spawner()
-        self.is_closing = False
         self.tick = Tick()
+        self._lifetime = Lifetime(self.limits, self.tick, self.spawner)
         self._wires: dict[tuple[type[ByteWire], Serializer], ByteWire] = {}
         self._sockets: list[MountedSocket] = []
-        self._transports: list[Transport] = []
-        self._all_disconnected: asyncio.Event | None = None
 
     @property
     def sockets(self) -> Sequence[MountedSocket]:
@@ -111,7 +108,12 @@ class Endpoint:
     @property
     def connections(self) -> int:
         """How many clients are connected."""
-        return sum(len(transport) for transport in self._transports)
+        return self._lifetime.connections
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the endpoint was closed and is not open again."""
+        return self._lifetime.is_closing
 
     def socket(  # noqa: PLR0913 - Phoenix's options, by name
         self,
@@ -261,29 +263,41 @@ class Endpoint:
             self._wires[kind, serializer] = wire
         return wire
 
+    def open(self, *transports: Transport) -> None:
+        """Accept clients of these transports, in the running event loop; `mount` does this.
+
+        An endpoint may be opened again after its close, in any event loop, and by several
+        applications of one event loop at once.
+
+        Raises:
+            ConfigError: the endpoint is open in another event loop.
+        """
+        self._lifetime.open(*transports)
+
     def serve(self, transport: Transport) -> None:
-        """Add a transport; its clients are closed with the endpoint."""
-        self._transports.append(transport)
+        """Add a transport before there is an event loop; `open` does this too."""
+        self._lifetime.serve(transport)
+
+    def is_open(self, transport: object) -> bool:
+        """Whether a transport may accept a client."""
+        return self._lifetime.is_open(transport)
 
     def client_disconnected(self) -> None:
         """A client of a transport has disconnected."""
-        if self._all_disconnected is not None and not self.connections:
-            self._all_disconnected.set()
+        self._lifetime.client_disconnected()
 
-    async def close(self) -> None:
+    async def close(self, *transports: Transport, callbacks_timeout_s: float | None = None) -> None:
         """Close every client and wait for their callbacks, within the timeouts of `limits`.
 
         Clients with channels, or with a join in progress, are closed with 1012 in batches, and
-        reconnect. The others are closed with 1000.
+        reconnect. The others are closed with 1000. The endpoint may be opened again.
+
+        Args:
+            transports: those of one application, if there are others. The clients of the others
+                stay, and callbacks that take longer than the timeout are not cancelled.
+            callbacks_timeout_s: instead of `limits.shutdown_timeout_s`.
+
+        Raises:
+            ConfigError: the endpoint is open in another event loop.
         """
-        self.is_closing = True
-        await asyncio.gather(*(transport.drain() for transport in self._transports))
-        for transport in self._transports:
-            transport.close_all()
-        if self.connections:
-            self._all_disconnected = asyncio.Event()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._all_disconnected.wait(), self.limits.close_timeout_s)
-        for transport in self._transports:
-            transport.abort_all()
-        await self.spawner.wait(self.limits.shutdown_timeout_s)
+        await self._lifetime.close(*transports, callbacks_timeout_s=callbacks_timeout_s)

@@ -91,6 +91,7 @@ class Presence:
         self._change_listener: ChangeListener | None = None
         self._is_publishing = False
         self._is_deferring = False
+        self._publishing_loop: asyncio.AbstractEventLoop | None = None
         self._unpublished: deque[Change] = deque()
         self._published: dict[str, dict[str, Metas]] = {}
         self._state = self.init()
@@ -240,7 +241,7 @@ class Presence:
             self._is_deferring = False
 
     def _changed(self) -> None:
-        is_scheduled = bool(self._unpublished)
+        is_waiting = bool(self._unpublished)
         while self._tracker.changes:
             change = self._tracker.changes.popleft()
             self._unpublished.append(change)
@@ -249,7 +250,8 @@ class Presence:
         loop = _running_loop() if self._is_deferring else None
         if loop is None:  # without a loop, no callback can be waiting for its reply
             self._publish()
-        elif not is_scheduled:
+        elif not is_waiting or self._publishing_loop is not loop:  # the other one may be closed
+            self._publishing_loop = loop
             loop.call_soon(self._publish)
 
     def _publish(self) -> None:

@@ -43,11 +43,17 @@ class Spawner:
             task.add_done_callback(self._tasks.discard)
         return task
 
-    async def wait(self, timeout_s: float) -> None:
-        """Wait for all tasks until the timeout, then cancel the rest."""
+    def forget(self) -> None:
+        """Drop the tasks of an event loop that is closed."""
+        self._tasks.clear()
+
+    async def wait(self, timeout_s: float, *, is_cancelling: bool = True) -> None:
+        """Wait for all tasks until the timeout, then cancel the rest, unless told otherwise."""
         if not self._tasks:
             return
         _, pending = await asyncio.wait(self._tasks, timeout=timeout_s)
+        if not is_cancelling:
+            return
         for task in pending:
             task.cancel()
         if pending:

@@ -45,7 +45,7 @@ from phoenix_compat.testing.client import (
     JoinRefusedError,
 )
 from phoenix_compat.testing.inbox import Inbox, Seconds, Timeouts, including
-from phoenix_compat.testing.transport import Environment, Recorder
+from phoenix_compat.testing.transport import Connections, Environment, Recorder
 
 __all__ = [
     "ANY",
@@ -73,6 +73,8 @@ class ConnectRefusedError(PhoenixCompatError):
 class ChannelTest:
     """Connects test clients to an endpoint. Leaving the `async with` block disconnects them.
 
+    One endpoint may serve several tests, one after the other, also beside an application.
+
     Args:
         endpoint: the endpoint of the code under test; a new one by default.
         assert_timeout_s: how long assertions wait for a message.
@@ -88,7 +90,7 @@ class ChannelTest:
     ) -> None:
         self.endpoint = endpoint or Endpoint()
         timeouts = Timeouts(assert_timeout_s, refute_timeout_s)
-        self._environment = Environment(self.endpoint, Recorder(), timeouts)
+        self._environment = Environment(self.endpoint, Recorder(), timeouts, Connections())
         self._sockets: list[ConnectedSocket] = []
         self._inboxes: dict[str, Inbox] = {}
 
@@ -104,7 +106,10 @@ class ChannelTest:
             await socket.close()
         for topic, inbox in self._inboxes.items():
             self.endpoint.unsubscribe(topic, inbox.add_broadcast)
-        await self.endpoint.spawner.wait(self._environment.timeouts.assert_s)
+        environment = self._environment
+        await self.endpoint.close(
+            environment.connections, callbacks_timeout_s=environment.timeouts.assert_s
+        )
 
     # Clients.
 

@@ -12,7 +12,11 @@ from typing import Any, Final, NamedTuple
 from phoenix_compat.endpoint import Endpoint, MountedSocket
 from phoenix_compat.errors import EncodeError
 from phoenix_compat.protocol import jason
-from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR, CLOSE_NORMAL
+from phoenix_compat.protocol.frame import (
+    CLOSE_INTERNAL_ERROR,
+    CLOSE_NORMAL,
+    CLOSE_SERVICE_RESTART,
+)
 from phoenix_compat.protocol.message import Broadcast, Frame, Message, Payload, Ref
 from phoenix_compat.protocol.serializer import V2
 from phoenix_compat.result import Reason
@@ -101,6 +105,7 @@ class Environment(NamedTuple):
     endpoint: Endpoint
     recorder: Recorder
     timeouts: Timeouts
+    connections: Connections
 
 
 class Connection:
@@ -115,16 +120,18 @@ class Connection:
         endpoint = environment.endpoint
         self.inboxes: dict[tuple[str, Ref], Inbox] = {}
         self.close_code: int | None = None
-        self._recorder = environment.recorder
+        self._environment = environment
         self._held_frames: deque[tuple[bytes, bool]] = deque()
         wire = endpoint.wire(_IndexWire, environment.recorder)
         self._outbox = Outbox(wire, self)
         self._server = SocketServer(endpoint, mounted.routes, socket, self._outbox, self)
+        environment.connections.add(self)
 
     async def send_message(
         self, join_ref: str, ref: str, topic: str, event: str, payload: Payload
     ) -> None:
         """Send a message as the client, and let the server handle it."""
+        self._environment.endpoint.open(self._environment.connections)
         frame = _client_frame(join_ref, ref, topic, event, payload=payload)
         await _step(partial(self._receive, *frame))
 
@@ -161,7 +168,7 @@ class Connection:
 
     def send(self, data: bytes) -> int:
         """Deliver each message to the join with its topic and join_ref, as clients do."""
-        for topic, join_ref, message in self._recorder.lookup(data):
+        for topic, join_ref, message in self._environment.recorder.lookup(data):
             for (its_topic, its_join_ref), inbox in reversed(self.inboxes.items()):
                 if topic == its_topic and join_ref in {None, its_join_ref}:
                     inbox.add(message)
@@ -179,3 +186,43 @@ class Connection:
 
     def broken(self, error: OSError) -> None:
         """Do nothing; there is no socket that could break."""
+
+    def abandon(self) -> None:
+        """End the channels; the event loop of the test is closed."""
+        self.close_code = CLOSE_NORMAL
+        self._server.closed(("shutdown", "closed"))
+
+
+class Connections:
+    """All clients of a ChannelTest, as a transport of its endpoint."""
+
+    def __init__(self) -> None:
+        self._connections: list[Connection] = []
+
+    def __len__(self) -> int:
+        """How many clients are connected."""
+        return sum(connection.close_code is None for connection in self._connections)
+
+    def add(self, connection: Connection) -> None:
+        """Add a client."""
+        self._connections.append(connection)
+
+    async def drain(self) -> None:
+        """Close the clients because the endpoint is closed."""
+        self._close(CLOSE_SERVICE_RESTART, ("shutdown", "draining"))
+
+    def close_all(self) -> None:
+        """Disconnect the clients."""
+        self._close(CLOSE_NORMAL, ("shutdown", "closed"))
+
+    def abort_all(self) -> None:
+        """Do nothing; there is nothing to drop."""
+
+    def abandon(self) -> None:
+        """See endpoint.Transport."""
+        for connection in self._connections:
+            connection.abandon()
+
+    def _close(self, code: int, reason: Reason) -> None:
+        for connection in self._connections:
+            connection.close(code, reason)

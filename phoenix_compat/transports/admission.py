@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from phoenix_compat.bounded import brief, plain
 from phoenix_compat.endpoint import Endpoint, MountedSocket, TransportOptions
+from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.origin import Origin, is_origin_allowed
 from phoenix_compat.protocol.query import Params
 from phoenix_compat.protocol.serializer import DEFAULT_VSN, Serializer, is_version, negotiate
@@ -25,6 +26,29 @@ class Admitted(NamedTuple):
 
     serializer: Serializer
     socket: Socket
+
+
+def check_has_sockets(endpoint: Endpoint) -> None:
+    """Check that there is something to mount. Raises ConfigError."""
+    if not endpoint.sockets:
+        raise ConfigError(
+            'the endpoint has no socket: write endpoint.socket("/socket", UserSocket) before '
+            "mount(app, endpoint)"
+        )
+
+
+def check_all_mounted(endpoint: Endpoint, count: int) -> None:
+    """Check, at the start, that no socket was added after mount. Raises ConfigError.
+
+    Args:
+        count: how many sockets were mounted.
+    """
+    for socket in endpoint.sockets[count:]:
+        raise ConfigError(
+            f"the socket at {socket.path!r} was added after mount(app, endpoint) and would not "
+            f"be served: write endpoint.socket({socket.path!r}, {socket.handler.__name__}) "
+            "before mount"
+        )
 
 
 def is_from_allowed_origin(

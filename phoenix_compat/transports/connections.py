@@ -44,6 +44,9 @@ class Connection(Protocol):
     def abort(self) -> None:
         """Drop the connection."""
 
+    def abandon(self) -> None:
+        """End the channels; the event loop of the connection is closed."""
+
 
 C = TypeVar("C", bound=Connection)
 
@@ -101,6 +104,12 @@ class ConnectionHub(Generic[C]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def abandon(self) -> None:
+        """End the channels of all clients; the event loop of their connections is closed."""
+        for connection in tuple(self._connections):
+            connection.abandon()
+        self._timer = None
 
     def _sweep_later(self) -> None:
         delay_s = self.options.timeout_s / _SWEEPS_PER_TIMEOUT

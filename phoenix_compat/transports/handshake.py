@@ -110,7 +110,7 @@ async def _connect(  # noqa: PLR0913 - keyword-only after five
             return refusal(403)
         return await hub.respond(request, admitted)
     refused = None if is_upgrade else _check_upgrade(request)
-    if refused is None and hub.endpoint.is_closing:
+    if refused is None and not hub.endpoint.is_open(hub):
         refused = refusal(503)
     return refused or admitted
 

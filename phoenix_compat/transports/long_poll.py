@@ -155,7 +155,7 @@ class LongPollHub:
         )
         info = await full_connect_info(request, params, self.options, auth_token=auth_token)
         admitted = await admit(params, info, self.endpoint, self._socket, self.options)
-        if isinstance(admitted, Result) or self.endpoint.is_closing:
+        if isinstance(admitted, Result) or not self.endpoint.is_open(self):
             return _response({"status": 403})
         name = secrets.token_urlsafe(_NAME_BYTES)
         if self._others is not None:
@@ -204,6 +204,13 @@ class LongPollHub:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def abandon(self) -> None:
+        """End every session; the event loop of their polls is closed."""
+        self.polls.clear()
+        for session in tuple(self._own):
+            session.close(0, ("shutdown", "closed"))
+        self._timer = None
 
     def _sweep_later(self) -> None:
         delay_s = self.options.window_s * _IDLE_WINDOWS

@@ -318,6 +318,9 @@ class FakeTransport:
     def abort_all(self) -> None:
         self.asked.append(f"abort {self._clients}")
 
+    def abandon(self) -> None:
+        self.asked.append("abandon")
+
     def _gone(self) -> None:
         self._clients = 0
         self._endpoint.client_disconnected()

@@ -72,6 +72,11 @@ class Tick:
         if not self.is_held:
             asyncio.get_running_loop().call_soon(self.flush)
 
+    def reset(self) -> None:
+        """Drop what is buffered: the event loop that would have flushed it is closed."""
+        self.held_outboxes, self._fanouts, self._outboxes = [], [], []
+        self._is_scheduled = self.is_held = False
+
     def hold(self) -> None:
         """Hold the tick open while a batch of messages is handled; `release` ends it."""
         self.is_held = True

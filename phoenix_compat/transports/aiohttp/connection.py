@@ -326,6 +326,10 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         """Drop the connection."""
         self._stream.abort()
 
+    def abandon(self) -> None:
+        """End the channels; the event loop of the connection is closed."""
+        self.connection_lost(None)
+
     # runtime.sending.outbox.Sink.
 
     @property

@@ -20,6 +20,7 @@ from phoenix_compat.endpoint import (
     WebSocketOptions,
 )
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.transports.admission import check_all_mounted, check_has_sockets
 from phoenix_compat.transports.aiohttp.long_poll import AiohttpClient, PeerSessions
 from phoenix_compat.transports.aiohttp.peers import Peers
 from phoenix_compat.transports.aiohttp.request import (
@@ -36,18 +37,34 @@ from phoenix_compat.transports.paths import match_segments, segments
 def mount(app: web.Application, endpoint: Endpoint, *, peers: Peers | None = None) -> None:
     """Serve the endpoint's sockets in an application; they are closed when it shuts down.
 
+    An endpoint may be mounted in several applications: one after the other, as tests do, or at the
+    same time in one event loop. Each closes its own clients.
+
     Args:
         peers: the other processes of this server, which may hold long-poll sessions too.
+
+    Raises:
+        ConfigError: the endpoint has no socket yet, or one of its paths is taken already.
     """
+    check_has_sockets(endpoint)
     sessions: Sessions = {}
-    for socket in endpoint.sockets:
-        for options in socket.transports:
-            _mount_transport(app, endpoint, socket, options, sessions=sessions, peers=peers)
+    hubs = [
+        _mount_transport(app, endpoint, socket, options, sessions=sessions, peers=peers)
+        for socket in endpoint.sockets
+        for options in socket.transports
+    ]
+    count = len(endpoint.sockets)
 
-    async def close(_app: web.Application) -> None:
-        await endpoint.close()
+    async def open_hubs(_app: web.Application) -> None:
+        check_all_mounted(endpoint, count)
+        endpoint.open(*hubs)
 
-    app.on_shutdown.append(close)
+    async def close_hubs(_app: web.Application) -> None:
+        if hubs:
+            await endpoint.close(*hubs)
+
+    app.on_startup.append(open_hubs)
+    app.on_shutdown.append(close_hubs)
 
 
 def _mount_transport(  # noqa: PLR0913 - keyword-only after four
@@ -58,7 +75,7 @@ def _mount_transport(  # noqa: PLR0913 - keyword-only after four
     *,
     sessions: Sessions,
     peers: Peers | None,
-) -> None:
+) -> WebSocketHub | LongPollHub:
     hub: WebSocketHub | LongPollHub
     if isinstance(options, WebSocketOptions):
         hub = WebSocketHub(endpoint, socket, options)
@@ -69,10 +86,19 @@ def _mount_transport(  # noqa: PLR0913 - keyword-only after four
         handle = _long_poll_handler(hub)
     else:
         raise ConfigError(f"there is no transport for {options!r}")
-    endpoint.serve(hub)
     if options.session is True:
         app.on_startup.append(check_sessions)
-    app.router.register_resource(SocketResource(f"{socket.path}/{options.path}", handle))
+    path = f"{socket.path}/{options.path}"
+    if any(
+        isinstance(other, SocketResource) and other.raw_match(path)
+        for other in app.router.resources()
+    ):
+        raise ConfigError(
+            f"the path {'/' + '/'.join(segments(path))!r} is mounted in this application already: "
+            "call mount(app, endpoint) once, or give the sockets other paths"
+        )
+    app.router.register_resource(SocketResource(path, handle))
+    return hub
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -36,14 +36,13 @@ class Application:
     """See `app`."""
 
     def __init__(self, endpoint: Endpoint, fallback: ASGIApplication | None = None) -> None:
-        self._endpoint = endpoint
         self._routes = SocketRoutes(endpoint)
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, as the ASGI specification says."""
         if scope["type"] == "lifespan":
-            await _Lifespan(self._endpoint, receive, send).run(scope, self._fallback)
+            await _Lifespan(self._routes, receive, send).run(scope, self._fallback)
             return
         match = self._routes.match(scope)
         if match is not None:
@@ -57,10 +56,10 @@ class Application:
 
 
 class _Lifespan:
-    """Closes the endpoint when the server shuts down, before the fallback does the same."""
+    """Opens the endpoint, and closes it when the server shuts down, before the fallback ends."""
 
-    def __init__(self, endpoint: Endpoint, receive: Receive, send: Send) -> None:
-        self._endpoint = endpoint
+    def __init__(self, routes: SocketRoutes, receive: Receive, send: Send) -> None:
+        self._routes = routes
         self._receive_event = receive
         self._send_event = send
         self._is_starting = False
@@ -84,9 +83,10 @@ class _Lifespan:
         """Pass an event to the fallback."""
         event = await self._receive_event()
         if event["type"] == "lifespan.startup":
+            self._routes.open()
             self._is_starting = True
         elif event["type"] == "lifespan.shutdown":
-            await self._endpoint.close()
+            await self._routes.close()
         return event
 
     async def _send(self, event: Event) -> None:
@@ -100,10 +100,12 @@ class _Lifespan:
             if not self._is_starting:
                 event = await self._receive_event()
                 self._is_starting = event["type"] == "lifespan.startup"
+                if self._is_starting:
+                    self._routes.open()
             if self._is_starting:
                 self._is_starting = False
                 await self._send_event({"type": "lifespan.startup.complete"})
                 continue
-            await self._endpoint.close()
+            await self._routes.close()
             await self._send_event({"type": "lifespan.shutdown.complete"})
             return

@@ -227,6 +227,13 @@ class AsgiConnection:
             self._is_aborted = True
             self._task.cancel()
 
+    def abandon(self) -> None:
+        """End the channels; the event loop of the connection is closed."""
+        self._state = _LOST
+        self._outbox.discard()
+        self._server.closed(("shutdown", "closed"))
+        self._hub.connection_ended(self)
+
     # runtime.sending.outbox.Sink and stalled_sends.Client.
 
     @property

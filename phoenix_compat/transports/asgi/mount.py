@@ -37,16 +37,18 @@ def mount(app: Any, endpoint: Endpoint) -> None:
             "write phoenix_compat.asgi.app(endpoint, fallback=app) for other ASGI applications, "
             "and phoenix_compat.mount(app, endpoint) for aiohttp"
         )
-    router.routes.insert(0, _route(SocketRoutes(endpoint)))
+    routes = SocketRoutes(endpoint)
+    router.routes.insert(0, _route(routes))
     inner = router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[Any]:
         async with inner(app) as state:
+            routes.open()
             try:
                 yield state
             finally:
-                await endpoint.close()
+                await routes.close()
 
     router.lifespan_context = lifespan
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from phoenix_compat.endpoint import Endpoint, LongPollOptions, WebSocketOptions
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.transports.admission import check_all_mounted, check_has_sockets
 from phoenix_compat.transports.asgi.client import AsgiClient
 from phoenix_compat.transports.asgi.request import request_value, segments_of, send_response
 from phoenix_compat.transports.asgi.types import Receive, Scope, Send
@@ -30,7 +31,10 @@ class SocketRoutes:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        check_has_sockets(endpoint)
         self._routes: list[tuple[list[str], WebSocketHub | LongPollHub]] = []
+        self._sockets = len(endpoint.sockets)
+        self._is_closed = False
         sessions: Sessions = {}
         for socket in endpoint.sockets:
             for options in socket.transports:
@@ -43,6 +47,23 @@ class SocketRoutes:
                     raise ConfigError(f"there is no transport for {options!r}")
                 endpoint.serve(hub)
                 self._routes.append((segments(f"{socket.path}/{options.path}"), hub))
+
+    def open(self) -> None:
+        """Accept clients in the running event loop.
+
+        Raises:
+            ConfigError: a socket was added after the routes were made, or the endpoint is open in
+                another event loop.
+        """
+        check_all_mounted(self.endpoint, self._sockets)
+        self._is_closed = False
+        self.endpoint.open(*(hub for _pattern, hub in self._routes))
+
+    async def close(self) -> None:
+        """Close all clients; see Endpoint.close."""
+        self._is_closed = True
+        if self._routes:
+            await self.endpoint.close(*(hub for _pattern, hub in self._routes))
 
     def match(self, scope: Scope) -> Match | None:
         """The transport for a request; None if no socket has its path.
@@ -63,6 +84,8 @@ class SocketRoutes:
 
     async def handle(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request that has matched."""
+        if not (self._is_closed or self.endpoint.is_closing):  # there may have been no lifespan
+            self.open()
         hub, path_params = match
         if isinstance(hub, WebSocketHub):
             await hub.handle(scope, receive, send, path_params)

@@ -74,7 +74,7 @@ class WebSocketHub(ConnectionHub[AsgiConnection]):
         except OSError as error:
             log.debug("a client has disconnected during its handshake: %r", error)
             return
-        if self.endpoint.is_closing:
+        if not self.endpoint.is_open(self):
             await send({"type": "websocket.close", "code": CLOSE_SERVICE_RESTART})
             return
         connection = AsgiConnection(self, receive, send, outcome.serializer, outcome.socket)

@@ -152,10 +152,12 @@ def test_a_resource_tells_about_itself() -> None:
 async def test_the_endpoint_closes_with_the_application() -> None:
     """When the application shuts down its sockets do."""
     endpoint = Endpoint()
+    endpoint.socket("/socket", SocketHandler)
     app = web.Application()
     mount(app, endpoint)
     app.freeze()
 
+    await app.startup()
     await app.shutdown()
 
     assert endpoint.is_closing

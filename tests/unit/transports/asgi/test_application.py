@@ -28,6 +28,13 @@ UPGRADE = [
 ]
 
 
+def an_endpoint() -> Endpoint:
+    """An endpoint with one socket."""
+    endpoint = Endpoint()
+    endpoint.socket("/socket", accepting({}))
+    return endpoint
+
+
 async def answered(app: Any, scope: dict[str, Any]) -> list[Any]:
     """The events of an application for one request."""
     server = FakeServer()
@@ -200,7 +207,7 @@ async def silent(_scope: Any, _receive: Any, _send: Any) -> None:
 @pytest.mark.parametrize("fallback", [no_lifespan, late_no_lifespan, silent])
 async def test_a_fallback_without_lifespan(fallback: Any) -> None:
     """The events are answered without it."""
-    endpoint = Endpoint()
+    endpoint = an_endpoint()
     app = asgi.app(endpoint, fallback)
 
     assert await lifespan(app) == COMPLETE
@@ -209,7 +216,7 @@ async def test_a_fallback_without_lifespan(fallback: Any) -> None:
 
 async def test_a_fallback_with_lifespan() -> None:
     """It gets the events; the endpoint is closed before it shuts down."""
-    endpoint = Endpoint()
+    endpoint = an_endpoint()
     steps: list[Any] = []
 
     async def fallback(_scope: Any, receive: Any, send: Any) -> None:
@@ -231,4 +238,4 @@ async def test_a_fallback_that_fails_to_start() -> None:
         raise RuntimeError("no database")
 
     with pytest.raises(RuntimeError, match="no database"):
-        await lifespan(asgi.app(Endpoint(), fallback))
+        await lifespan(asgi.app(an_endpoint(), fallback))

@@ -1,0 +1,1 @@
+"""An endpoint in applications: its sessions, its lifetime, and mistakes in using it."""
