@@ -20,12 +20,18 @@ Source: phoenix 1.8.12, lib/phoenix/channel.ex.
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar, overload
 
 from phoenix_compat.bounded import brief
+from phoenix_compat.declarations.callbacks import (
+    check_callbacks,
+    check_event_name,
+    check_not_replaced,
+    check_parameters,
+)
+from phoenix_compat.declarations.options import is_texts
 from phoenix_compat.errors import ChannelDefinitionError
 from phoenix_compat.protocol.message import JSON, PHX_JOIN, Payload
 from phoenix_compat.result import HandleResult, Reason, Result, Stop
@@ -45,6 +51,7 @@ J = TypeVar("J", bound="Awaitable[Result] | Result")
 
 log = logging.getLogger(__name__)
 
+_CALLBACKS = ("join", "handle_in", "handle_out", "handle_info", "terminate")
 _EVENT_ATTRIBUTE = "__phoenix_event__"
 _UNTYPED: Final = object()
 
@@ -87,7 +94,10 @@ def on(event: str, payload_type: Any = _UNTYPED) -> Any:
             "field": "body", "message": "…"}`, and the method is not called.
     """
 
+    check_event_name(event)
+
     def mark(method: F) -> F:
+        check_not_replaced(method, _EVENT_ATTRIBUTE)
         setattr(method, _EVENT_ATTRIBUTE, event)
         if payload_type is not _UNTYPED:
             mark_type(method, payload_type)
@@ -148,6 +158,8 @@ class Channel:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        check_callbacks(cls, Channel, _CALLBACKS)
+        check_intercept(cls)
         cls.handlers = _collect_handlers(cls)
         _collect_types(cls)
         cls.intercepts = frozenset(cls.intercept)
@@ -206,6 +218,24 @@ class Channel:
         return None
 
 
+def check_intercept(cls: type[Channel]) -> None:
+    """Check the events of `intercept`. Raises ChannelDefinitionError."""
+    if not is_texts(cls.intercept):
+        raise ChannelDefinitionError(
+            f"{cls.__name__}.intercept is {brief(cls.intercept)}, but must be a tuple of events: "
+            'write intercept = ("new_msg",)'
+        )
+
+
+def check_joinable(cls: type[Channel]) -> None:
+    """Check that a class can be joined. Raises ChannelDefinitionError."""
+    if cls.join is Channel.join:
+        raise ChannelDefinitionError(
+            f"{cls.__name__} has no join, so nobody could join it: write "
+            "`def join(self, topic, payload, socket): return ok()`"
+        )
+
+
 def _collect_handlers(cls: type[Channel]) -> dict[str, Handler]:
     """The `@on` methods of a class and its bases.
 
@@ -221,10 +251,10 @@ def _collect_handlers(cls: type[Channel]) -> dict[str, Handler]:
             continue
         if event in owners:
             raise ChannelDefinitionError(
-                f"{cls.__name__}: both {owners[event]}() and {name}() are @on({event!r})"
+                f"{cls.__name__}: both {owners[event]}() and {name}() are @on({event!r}): give one "
+                "of them another event, or remove it"
             )
-        if len(inspect.signature(method).parameters) != 3:
-            raise ChannelDefinitionError(f"{cls.__name__}.{name} must take (self, payload, socket)")
+        check_parameters(cls, name, ("self", "payload", "socket"))
         owners[event] = name
         handlers[event] = method
     return handlers

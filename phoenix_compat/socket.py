@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
+from phoenix_compat.declarations.callbacks import check_callbacks
 from phoenix_compat.errors import LocalProtocolError, NotJoinedError
 from phoenix_compat.protocol.message import Broadcast, Payload, Ref
 from phoenix_compat.protocol.query import Params
@@ -310,6 +311,10 @@ class SocketHandler:
 
     channels: ClassVar[Mapping[str, Any]] = {}
     log: ClassVar[int | None] = logging.INFO
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_callbacks(cls, SocketHandler, ("connect", "id"))
 
     def connect(
         self, params: Params, socket: Socket, connect_info: ConnectInfo

@@ -10,12 +10,19 @@ Source: phoenix 1.8.12, lib/phoenix/endpoint.ex, socket/3.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from phoenix_compat.endpoint.asyncapi import asyncapi_document
+from phoenix_compat.endpoint.checks import (
+    check_endpoint,
+    check_free,
+    check_session,
+    check_socket,
+)
 from phoenix_compat.endpoint.draining import Transport
 from phoenix_compat.endpoint.lifetime import Lifetime
 from phoenix_compat.endpoint.mounted_socket import MountedSocket, routes_of
@@ -25,7 +32,6 @@ from phoenix_compat.endpoint.options import (
     TransportOptions,
     WebSocketOptions,
 )
-from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.message import Payload
 from phoenix_compat.protocol.origin import CheckOrigin, parse_check_origin
 from phoenix_compat.protocol.serializer import Serializer
@@ -40,6 +46,8 @@ from phoenix_compat.runtime.spawner import Spawner
 from phoenix_compat.runtime.wrong_versions import WrongVersions
 from phoenix_compat.socket import SocketHandler
 from phoenix_compat.token import Tokens
+
+log = logging.getLogger(__name__)
 
 _SECRET_BYTES: Final = 48
 
@@ -65,7 +73,7 @@ class Endpoint:
     Attributes:
         credential_words: the usual words and those of `filter_parameters`.
         pubsub: the topics and their subscribers.
-        tokens: signs and verifies as Phoenix.Token does.
+        session_tokens: `tokens` without the warning; for transports.
         counters: how often each limit was reached.
         wrong_versions: logs clients with the wrong `vsn`; for transports.
         invalid_payloads: answers payloads without the declared type; for channels.
@@ -82,23 +90,51 @@ class Endpoint:
         limits: Limits | None = None,
         filter_parameters: Sequence[str] = (),
     ) -> None:
+        check_endpoint(
+            url_host=url_host,
+            host_setting=host_setting,
+            secret_key_base=secret_key_base,
+            limits=limits,
+            filter_parameters=filter_parameters,
+        )
         self.url_host = url_host
         self.check_origin = parse_check_origin(check_origin)
         self.host_setting = host_setting
         self.limits = limits or Limits()
         self.credential_words = (*CREDENTIAL_WORDS, *map(str.casefold, filter_parameters))
-        if isinstance(filter_parameters, str) or "" in self.credential_words:
-            raise ConfigError("filter_parameters must be a list of words that are not empty")
         self.counters = Counters()
         self.wrong_versions = WrongVersions(self.counters)
         self.invalid_payloads = InvalidPayloads(self.counters)
-        self.tokens = Tokens(secret_key_base or secrets.token_urlsafe(_SECRET_BYTES))
+        self.session_tokens = Tokens(secret_key_base or secrets.token_urlsafe(_SECRET_BYTES))
+        self._is_secret_random = not secret_key_base
         self.pubsub = PubSub()
         self.spawner = Spawner()
         self.tick = Tick()
         self._lifetime = Lifetime(self.limits, self.tick, self.spawner)
         self._wires: dict[tuple[type[ByteWire], Serializer], ByteWire] = {}
         self._sockets: list[MountedSocket] = []
+
+    @property
+    def tokens(self) -> Tokens:
+        """Signs and verifies as Phoenix.Token does.
+
+        The first use without a `secret_key_base` logs a warning: after a restart, and in another
+        process, every token would be invalid.
+        """
+        if self._is_secret_random:
+            self._is_secret_random = False
+            log.warning(
+                "endpoint.tokens is used without a secret: its tokens are valid only in this "
+                "process, and only until it ends. Write Endpoint(secret_key_base=...), with a "
+                'random text that you keep secret; `python -c "import secrets; '
+                'print(secrets.token_urlsafe(48))"` prints one'
+            )
+        return self.session_tokens
+
+    @tokens.setter
+    def tokens(self, tokens: Tokens) -> None:
+        self.session_tokens = tokens
+        self._is_secret_random = False
 
     @property
     def sockets(self) -> Sequence[MountedSocket]:
@@ -137,8 +173,14 @@ class Endpoint:
             ChannelDefinitionError: a pattern or a channel of the handler cannot work.
             ConfigError: an option cannot work.
         """
-        if not path.startswith("/"):
-            raise ConfigError(f"socket path {path!r} must begin with '/'")
+        check_socket(
+            path,
+            handler,
+            websocket=websocket,
+            longpoll=longpoll,
+            auth_token=auth_token,
+            drainer=drainer,
+        )
         transports = tuple(
             self._checked(options)
             for options in (
@@ -147,6 +189,8 @@ class Endpoint:
             )
             if not isinstance(options, bool)
         )
+        for options in transports:
+            check_free(f"{path}/{options.path}", handler, self._sockets)
         self._sockets.append(
             MountedSocket(
                 path,
@@ -162,13 +206,9 @@ class Endpoint:
         """The options with `check_origin` parsed, or with the endpoint's if they have none."""
         own = options.check_origin
         check = self.check_origin if own is None else parse_check_origin(own)
-        if options.session and not options.check_csrf and check is False:
-            raise ConfigError(
-                f"{type(options).__name__}: with session and check_csrf=False, check_origin must "
-                "not be False: any web page could use the sessions of its visitors. List the hosts "
-                "of your pages in check_origin, or leave check_csrf on"
-            )
-        return replace(options, check_origin=check)
+        options = replace(options, check_origin=check)
+        check_session(options)
+        return options
 
     def asyncapi(
         self, *, title: str, version: str, host: str | None = None, is_secure: bool = False

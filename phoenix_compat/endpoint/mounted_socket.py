@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from phoenix_compat.bounded import brief
-from phoenix_compat.channel import Channel
+from phoenix_compat.channel import Channel, check_joinable
 from phoenix_compat.endpoint.options import Drainer, TransportOptions
 from phoenix_compat.errors import CallbackError, ChannelDefinitionError
 from phoenix_compat.protocol.query import Params
@@ -91,12 +92,37 @@ def routes_of(handler: type[SocketHandler]) -> TopicRoutes[Route]:
     Raises:
         ChannelDefinitionError: a pattern or a channel of the handler cannot work.
     """
-    routes: list[tuple[str, Route]] = []
+    name = handler.__name__
+    if not isinstance(handler.channels, Mapping):
+        raise ChannelDefinitionError(
+            f"{name}.channels is {brief(handler.channels)}, not a dict: write "
+            'channels = {"room:*": RoomChannel}'
+        )
+    routes: list[tuple[str, Any]] = []
     for pattern, target in handler.channels.items():
+        where = f"{name}.channels[{pattern!r}]"
         channel, assigns = target if isinstance(target, tuple) else (target, None)
+        if not isinstance(pattern, str):
+            raise ChannelDefinitionError(f'{where}: a topic pattern is a text, such as "room:*"')
+        if isinstance(channel, Channel):
+            its_name = type(channel).__name__
+            raise ChannelDefinitionError(
+                f"{where} is an instance: give the class, because each client gets an instance of "
+                f"its own: write {pattern!r}: {its_name}"
+            )
         if not (isinstance(channel, type) and issubclass(channel, Channel)):
             raise ChannelDefinitionError(
-                f"{handler.__name__}.channels[{pattern!r}] is {channel!r}, not a Channel class"
+                f"{where} is {brief(channel)}, not a Channel class: write "
+                f"`class RoomChannel(Channel)` and {pattern!r}: RoomChannel"
             )
+        if assigns is not None and not isinstance(assigns, Mapping):
+            raise ChannelDefinitionError(
+                f"{where} has {brief(assigns)} as assigns, not a dict: write {pattern!r}: "
+                f'({channel.__name__}, {{"name": value}})'
+            )
+        check_joinable(channel)
         routes.append((pattern, (channel, assigns)))
-    return TopicRoutes(routes)
+    try:
+        return TopicRoutes(routes)
+    except ChannelDefinitionError as error:
+        raise ChannelDefinitionError(f"{name}.channels: {error}") from None

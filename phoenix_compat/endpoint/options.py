@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from phoenix_compat.declarations.options import (
+    Rule,
+    Rules,
+    check_fields,
+    count,
+    either,
+    flag,
+    function,
+    is_pairs,
+    optional,
+    seconds,
+    text,
+    texts,
+)
 from phoenix_compat.protocol.origin import CheckOrigin
 from phoenix_compat.protocol.serializer import DEFAULT_SERIALIZERS, Serializer
 
@@ -48,6 +62,14 @@ class TransportOptions:
     check_csrf: bool = True
     csrf_token_key: str = "_csrf_token"  # noqa: S105 - a key
 
+    def __post_init__(self) -> None:
+        """Check the options. Raises ConfigError."""
+        check_fields(self, {**_TRANSPORT_RULES, **self._rules()})
+
+    def _rules(self) -> Rules:
+        """The rules of the options that the other transports do not have."""
+        return {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSocketOptions(TransportOptions):
@@ -81,6 +103,9 @@ class WebSocketOptions(TransportOptions):
     subprotocols: Sequence[str] | None = None
     error_handler: Callable[[Any, Any], Any] | None = None
 
+    def _rules(self) -> Rules:
+        return _WEBSOCKET_RULES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LongPollOptions(TransportOptions):
@@ -104,6 +129,9 @@ class LongPollOptions(TransportOptions):
     max_body_bytes: int = 8_000_000
     max_batch_messages: int = 100
 
+    def _rules(self) -> Rules:
+        return _LONGPOLL_RULES
+
 
 @dataclass(frozen=True, slots=True)
 class Drainer:
@@ -122,3 +150,48 @@ class Drainer:
     batch_size: int = 10_000
     batch_interval_s: float = 2.0
     shutdown_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Check the options. Raises ConfigError."""
+        check_fields(self, _DRAINER_RULES)
+
+
+_TRANSPORT_RULES: Final[Rules] = {
+    "path": Rule(lambda path: isinstance(path, str), 'a text, such as path="/websocket"'),
+    "serializers": Rule(
+        lambda value: is_pairs(value, lambda one: hasattr(one, "decode"), _is_text) and bool(value),
+        'a list of pairs, such as serializers=[(V2, "~> 2.0.0")]',
+    ),
+    "connect_info": Rule(
+        lambda value: isinstance(value, Mapping) or callable(value),
+        'a dict, such as connect_info={"region": "eu"}, or a function of the request',
+    ),
+    "headers": texts('headers=["authorization"]'),
+    "cookies": flag("cookies"),
+    "session": either(flag("session"), function("session=session_of_request")),
+    "check_csrf": flag("check_csrf"),
+    "csrf_token_key": text('csrf_token_key="_csrf_token"'),
+}
+_WEBSOCKET_RULES: Final[Rules] = {
+    "timeout_s": seconds("timeout_s=60.0"),
+    "max_frame_bytes": count("max_frame_bytes=65_536"),
+    "max_message_bytes": count("max_message_bytes=65_536"),
+    "frame_timeout_s": optional(seconds("frame_timeout_s=30.0")),
+    "subprotocols": optional(texts('subprotocols=["phoenix"]')),
+    "error_handler": optional(function("error_handler=answer_refusal")),
+}
+_LONGPOLL_RULES: Final[Rules] = {
+    "window_s": seconds("window_s=10.0"),
+    "token_max_age_s": seconds("token_max_age_s=86_400.0"),
+    "max_body_bytes": count("max_body_bytes=262_144"),
+    "max_batch_messages": count("max_batch_messages=100"),
+}
+_DRAINER_RULES: Final[Rules] = {
+    "batch_size": count("batch_size=1_000"),
+    "batch_interval_s": seconds("batch_interval_s=2.0", zero=True),
+    "shutdown_s": seconds("shutdown_s=30.0", zero=True),
+}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

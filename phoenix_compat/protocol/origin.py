@@ -23,6 +23,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from phoenix_compat.bounded import brief
+from phoenix_compat.declarations.options import is_texts
 from phoenix_compat.errors import ConfigError
 
 CONN: Final = "conn"
@@ -102,9 +104,14 @@ def parse_check_origin(check: CheckOrigin) -> CheckOrigin:
         if isinstance(check, str) and check not in {CONN, SAME_HOST}:
             raise ConfigError(
                 f"check_origin={check!r} is not valid; use True, False, {CONN!r}, {SAME_HOST!r} "
-                "or a list"
+                f"or a list: check_origin=[{check!r}]"
             )
         return check
+    if not is_texts(check, may_be_empty=True):
+        raise ConfigError(
+            f"check_origin is {brief(check)}, but must be a list of origins, such as "
+            "check_origin=['//example.com']"
+        )
     for entry in check:
         if entry != SAME_HOST and not _can_match(parse_origin(entry)):
             raise ConfigError(

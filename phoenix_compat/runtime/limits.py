@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+from phoenix_compat.declarations.options import Rules, check_fields, count, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,21 @@ class Limits:
     join_timeout_s: float = 60.0
     close_timeout_s: float = 5.0
     shutdown_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Check the limits. Raises ConfigError."""
+        check_fields(self, _RULES)
+
+
+_RULES: Final[Rules] = {
+    "max_channels_per_transport": count("max_channels_per_transport=100", least=0),
+    "max_mailbox_messages": count("max_mailbox_messages=1_000", least=0),
+    "max_outbox_bytes": count("max_outbox_bytes=1_048_576", least=0),
+    "send_timeout_s": seconds("send_timeout_s=30.0"),
+    "join_timeout_s": seconds("join_timeout_s=60.0"),
+    "close_timeout_s": seconds("close_timeout_s=5.0", zero=True),
+    "shutdown_timeout_s": seconds("shutdown_timeout_s=10.0", zero=True),
+}
 
 
 @dataclass(slots=True)

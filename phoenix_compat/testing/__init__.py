@@ -35,7 +35,7 @@ from phoenix_compat.channel import Channel
 from phoenix_compat.endpoint import Endpoint, MountedSocket
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.protocol.message import Payload
-from phoenix_compat.result import Done, Result
+from phoenix_compat.result import Done, Result, ok
 from phoenix_compat.socket import ConnectInfo, SocketHandler
 from phoenix_compat.testing.client import (
     NO_FIELDS,
@@ -221,5 +221,8 @@ def _mounted(handler: type[SocketHandler | Channel]) -> MountedSocket:
 def _handler_for(channel: type[Channel]) -> type[SocketHandler]:
     class ChannelTestSocket(SocketHandler):
         channels = {"*": channel}  # noqa: RUF012 - a ClassVar of the base
+
+        def connect(self, *_: object) -> Result:
+            return ok()
 
     return ChannelTestSocket

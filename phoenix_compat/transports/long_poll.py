@@ -142,7 +142,9 @@ class LongPollHub:
         if not isinstance(token, str) or len(token) > _MAX_TOKEN_CHARS:
             return None
         try:
-            name = self.endpoint.tokens.verify(_SALT, token, max_age_s=self.options.token_max_age_s)
+            name = self.endpoint.session_tokens.verify(
+                _SALT, token, max_age_s=self.options.token_max_age_s
+            )
         except TokenError:
             return None
         return name if isinstance(name, str) else None
@@ -160,7 +162,9 @@ class LongPollHub:
         name = secrets.token_urlsafe(_NAME_BYTES)
         if self._others is not None:
             name = self._others.session_name(name)
-        token = self.endpoint.tokens.sign(_SALT, name, max_age_s=self.options.token_max_age_s)
+        token = self.endpoint.session_tokens.sign(
+            _SALT, name, max_age_s=self.options.token_max_age_s
+        )
         session = LongPollSession(self, admitted.serializer, admitted.socket, name, token)
         self._sessions[name] = session
         self._own.add(session)

@@ -106,6 +106,9 @@ class UserSocket(SocketHandler):
         "other:*": LobbyChannel,
     }
 
+    def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
+        return ok()
+
 
 def document(**options: Any) -> Any:
     """The document of an endpoint with two sockets, as JSON."""
@@ -312,10 +315,10 @@ def test_equal_names() -> None:
     struct = msgspec.defstruct("Same", [("a", int)], module="one")
     model = pydantic.create_model("Same", b=(int, ...), __module__="two")
 
-    class TwiceChannel(Channel):
+    class TwiceChannel(LobbyChannel):
         pushes = {"a": struct, "b": model}  # noqa: RUF012 - a ClassVar of the base
 
-    class TwiceSocket(SocketHandler):
+    class TwiceSocket(UserSocket):
         channels = {"twice": TwiceChannel}  # noqa: RUF012 - a ClassVar of the base
 
     endpoint = Endpoint()

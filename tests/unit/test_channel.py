@@ -91,7 +91,7 @@ def test_two_handlers_of_one_event() -> None:
 
 def test_a_handler_of_another_shape() -> None:
     """A handler with a wrong number of parameters is an error at once."""
-    with pytest.raises(ChannelDefinitionError, match=r"Short\.handle must take"):
+    with pytest.raises(ChannelDefinitionError, match=r"Short\.handle has the wrong parameters"):
 
         class Short(Channel):
             @on("e")  # type: ignore[type-var] # the mistake

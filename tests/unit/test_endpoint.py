@@ -11,7 +11,6 @@ import pytest
 from phoenix_compat import (
     Broadcast,
     Channel,
-    ChannelDefinitionError,
     ConfigError,
     ConnectInfo,
     Drainer,
@@ -34,11 +33,17 @@ from phoenix_compat.runtime.sending.wire import ByteWire, WebSocketWire
 class RoomChannel(Channel):
     """A channel to mount."""
 
+    def join(self, topic: str, payload: Any, socket: Socket) -> Result:
+        return ok()
+
 
 class UserSocket(SocketHandler):
     """A socket to mount."""
 
     channels = {"room:*": RoomChannel, "vip:*": (RoomChannel, {"vip": True})}  # noqa: RUF012
+
+    def connect(self, params: Any, socket: Socket, connect_info: Any) -> Result:
+        return ok()
 
 
 def test_a_mounted_socket() -> None:
@@ -113,43 +118,12 @@ def test_origins_of_the_endpoint_and_of_a_socket() -> None:
     assert checks == [("//a.com",), False, ("//b.com",)]
 
 
-@pytest.mark.parametrize("path", ["socket", "", "socket/"])
-def test_a_path_begins_with_a_slash(path: str) -> None:
-    """A path without a leading slash is an error."""
-    with pytest.raises(ConfigError, match="must begin with '/'"):
-        Endpoint().socket(path, UserSocket)
-
-
 def test_origins_are_looked_at_when_mounting() -> None:
     """An origin without a host is an error, for the endpoint and for a socket."""
     with pytest.raises(ConfigError, match="no host"):
         Endpoint(check_origin=["a.com"])
     with pytest.raises(ConfigError, match="no host"):
         Endpoint().socket("/s", UserSocket, websocket=WebSocketOptions(check_origin=["a.com"]))
-
-
-@pytest.mark.parametrize(
-    ("channels", "message"),
-    [
-        ({"room:*:x": RoomChannel}, "only at the end"),
-        ({"room": RoomChannel()}, "not a Channel class"),
-        ({"room": dict}, "not a Channel class"),
-        ({"room": ("RoomChannel", {})}, "not a Channel class"),
-    ],
-)
-def test_channels_are_looked_at_when_mounting(channels: Any, message: str) -> None:
-    """An invalid pattern or channel is an error when the socket is mounted."""
-
-    class Wrong(SocketHandler):
-        pass
-
-    Wrong.channels = channels
-
-    with pytest.raises(ChannelDefinitionError, match=message):
-        Endpoint().socket("/socket", Wrong)
-
-
-# Connecting.
 
 
 class Deciding(SocketHandler):
@@ -241,9 +215,11 @@ async def test_a_connect_that_raises(handler: type[SocketHandler]) -> None:
         await connect(handler)
 
 
-async def test_the_base_handler_refuses_everybody() -> None:
-    """A handler without `connect` accepts nobody."""
-    assert await connect(UserSocket) == error()
+def test_the_base_handler_refuses_everybody() -> None:
+    """The base's `connect` accepts nobody."""
+    socket = Socket(Endpoint(), SocketHandler)
+
+    assert SocketHandler().connect({}, socket, ConnectInfo()) == error()
 
 
 # Broadcasts.

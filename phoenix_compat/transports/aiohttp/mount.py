@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute, UrlMappingMatchInfo
 from yarl import URL
 
+from phoenix_compat.bounded import brief
 from phoenix_compat.endpoint import (
     Endpoint,
     LongPollOptions,
@@ -46,6 +47,12 @@ def mount(app: web.Application, endpoint: Endpoint, *, peers: Peers | None = Non
     Raises:
         ConfigError: the endpoint has no socket yet, or one of its paths is taken already.
     """
+    given: tuple[Any, Any] = (app, endpoint)
+    if not (isinstance(given[0], web.Application) and isinstance(given[1], Endpoint)):
+        raise ConfigError(
+            f"mount({brief(app)}, {brief(endpoint)}): write mount(app, endpoint), with an "
+            "aiohttp.web.Application and an Endpoint; for ASGI write asgi.mount(app, endpoint)"
+        )
     check_has_sockets(endpoint)
     sessions: Sessions = {}
     hubs = [

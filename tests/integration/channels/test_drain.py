@@ -161,8 +161,9 @@ def test_the_options_are_those_of_the_mount() -> None:
     """§1.2, §9.6.80, §9.6.82: an own drainer, the default one, or none."""
     own = Drainer(batch_size=1, batch_interval_s=0.5, shutdown_s=3)
     endpoint = Endpoint()
-    for drainer in (own, True, False):
-        endpoint.socket("/socket", accepting({}), drainer=drainer)
+    drainers: list[Drainer | bool] = [own, True, False]
+    for number, drainer in enumerate(drainers):
+        endpoint.socket(f"/socket/{number}", accepting({}), drainer=drainer)
 
     assert [socket.drainer for socket in endpoint.sockets] == [own, Drainer(), None]
     assert Drainer() == Drainer(batch_size=10_000, batch_interval_s=2.0, shutdown_s=30.0)

@@ -9,9 +9,12 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from yarl import URL
 
-from phoenix_compat import ConfigError, Endpoint, SocketHandler, WebSocketOptions, mount
+from phoenix_compat import ConfigError, Endpoint, WebSocketOptions, mount
 from phoenix_compat.endpoint import TransportOptions
 from phoenix_compat.transports.aiohttp.mount import SocketResource
+from tests.serving import accepting
+
+AnySocket = accepting({})
 
 
 async def no_handler(_request: web.Request) -> web.StreamResponse:
@@ -23,7 +26,7 @@ def an_app(*mounts: tuple[str, str]) -> web.Application:
     """An application with sockets at these paths, each with the path of its websocket."""
     endpoint = Endpoint()
     for path, websocket in mounts:
-        endpoint.socket(path, SocketHandler, websocket=WebSocketOptions(path=websocket))
+        endpoint.socket(path, AnySocket, websocket=WebSocketOptions(path=websocket))
     app = web.Application()
     mount(app, endpoint)
     return app
@@ -152,7 +155,7 @@ def test_a_resource_tells_about_itself() -> None:
 async def test_the_endpoint_closes_with_the_application() -> None:
     """When the application shuts down its sockets do."""
     endpoint = Endpoint()
-    endpoint.socket("/socket", SocketHandler)
+    endpoint.socket("/socket", AnySocket)
     app = web.Application()
     mount(app, endpoint)
     app.freeze()
@@ -166,7 +169,7 @@ async def test_the_endpoint_closes_with_the_application() -> None:
 async def test_a_socket_with_both_transports() -> None:
     """Websocket and long-polling are served next to each other."""
     endpoint = Endpoint()
-    endpoint.socket("/socket", SocketHandler, longpoll=True)
+    endpoint.socket("/socket", AnySocket, longpoll=True)
     app = web.Application()
 
     mount(app, endpoint)
@@ -183,7 +186,7 @@ def test_options_of_no_known_transport() -> None:
 
     endpoint = Endpoint()
     options: Any = SmokeSignalOptions(path="/smoke")
-    endpoint.socket("/socket", SocketHandler, websocket=options)
+    endpoint.socket("/socket", AnySocket, websocket=options)
 
     with pytest.raises(ConfigError, match="no transport"):
         mount(web.Application(), endpoint)
@@ -192,7 +195,7 @@ def test_options_of_no_known_transport() -> None:
 async def test_a_socket_without_transports_is_not_served() -> None:
     """A socket whose transports are all off is not served."""
     endpoint = Endpoint()
-    endpoint.socket("/socket", SocketHandler, websocket=False)
+    endpoint.socket("/socket", AnySocket, websocket=False)
     app: Any = web.Application()
 
     mount(app, endpoint)

@@ -1,0 +1,1 @@
+"""Mistakes in declarations, and what their errors say."""
