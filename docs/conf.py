@@ -59,7 +59,7 @@ suppress_warnings = ["misc.highlighting_failure"]
 nitpicky = True
 nitpick_ignore_regex = [
     # Classes of other projects; their documentation is not fetched, see above.
-    ("py:.*", r"(aiohttp|web|logging|collections|typing|unittest)\..*"),
+    ("py:.*", r"(aiohttp|web|logging|collections|pathlib|typing|unittest)\..*"),
     # Internal types that appear in signatures but that users do not import.
     (
         "py:.*",

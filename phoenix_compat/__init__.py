@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from phoenix_compat.channel import Channel, on, on_join
+    from phoenix_compat.cluster import Cluster
     from phoenix_compat.csrf import csrf_token
     from phoenix_compat.endpoint import Drainer, Endpoint, LongPollOptions, WebSocketOptions
     from phoenix_compat.errors import (
@@ -54,6 +55,7 @@ __all__ = [
     "CallbackError",
     "Channel",
     "ChannelDefinitionError",
+    "Cluster",
     "ConfigError",
     "ConnectInfo",
     "Counters",
@@ -92,6 +94,7 @@ __all__ = [
 
 _NAMES_BY_MODULE: Final = {
     "channel": ("Channel", "on", "on_join"),
+    "cluster": ("Cluster",),
     "csrf": ("csrf_token",),
     "endpoint": ("Drainer", "Endpoint", "LongPollOptions", "WebSocketOptions"),
     "errors": (

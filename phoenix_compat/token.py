@@ -5,6 +5,7 @@ The algorithm itself is in `phoenix_compat.protocol.token`.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Callable
@@ -147,6 +148,10 @@ class Tokens:
     ) -> Any:
         """Return the data of an encrypted token. Arguments and errors: see `verify`, `encrypt`."""
         return self._with_any_key(protocol.decrypt, salt, token, max_age_s=max_age_s, is_raw=is_raw)
+
+    def fingerprint(self, salt: str | bytes) -> str:
+        """16 characters that all holders of the secret have, and that do not tell it."""
+        return hashlib.sha256(self._keys(salt)[0]).hexdigest()[:16]
 
     def _keys(self, salt: str | bytes) -> list[bytes]:
         return [

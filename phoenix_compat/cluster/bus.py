@@ -1,8 +1,7 @@
 """Sends messages between the processes of one server, and detects lost ones.
 
 Each process is a node. It listens on a Unix socket in a folder that is private to this server, and
-keeps a stream to every other node. The frames of one node arrive in order. There are three kinds of
-messages:
+keeps a stream to every other node. The frames of one node arrive in order. There are three kinds:
 
     cast(kind, body)          to all other nodes; may be lost, which the receiver detects as a gap
     call(node, kind, body)    to one node, which replies with a result or an error
@@ -43,7 +42,6 @@ T = TypeVar("T")
 
 MAX_QUEUE_BYTES: Final = 16 * 2**20
 MAX_CALLS: Final = 1_000
-"""The limit of concurrent calls: of each other node, and of this node."""
 CALL_TIMEOUT_S: Final = 5.0
 CATCH_UP_S: Final = 5.0
 """How long a start waits for a node that accepts a stream but does not answer."""
@@ -90,12 +88,13 @@ class Bus:
         size: the number of nodes.
         max_queue_bytes: the limit of unsent bytes for one node; further frames are dropped.
         call_timeout_s: how long a call waits for its reply.
+        max_calls: the limit of concurrent calls: of each other node, and of this one.
 
     Attributes:
         background: the tasks that maintain the streams to the other nodes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - limits, by name
         self,
         folder: Path,
         node: int,
@@ -103,11 +102,13 @@ class Bus:
         *,
         max_queue_bytes: int = MAX_QUEUE_BYTES,
         call_timeout_s: float = CALL_TIMEOUT_S,
+        max_calls: int = MAX_CALLS,
     ) -> None:
         self.node = node
         self.counts = BusCounts()
         self._path = folder / f"{node}.bus"
         self._call_timeout_s = call_timeout_s
+        self._max_calls = max_calls
         self._epoch = secrets.randbits(63)
         self._seq = 0
         self._roles: set[str] = set()
@@ -224,12 +225,19 @@ class Bus:
             link.send(data)
 
     async def call(
-        self, node: int, kind: str, body: bytes = b"", *, on_reply: Callable[[bytes], T]
+        self,
+        node: int,
+        kind: str,
+        body: bytes = b"",
+        *,
+        on_reply: Callable[[bytes], T],
+        timeout_s: float | None = None,
     ) -> T:
         """Call one node. The reply arrives after all casts that the node sent before it.
 
         Args:
             on_reply: called with the body of the reply when it arrives, so before any later cast.
+            timeout_s: instead of `call_timeout_s`.
 
         Returns:
             The result of `on_reply`.
@@ -237,13 +245,14 @@ class Bus:
         Raises:
             CallError: the call failed; the message says why.
         """
-        if len(self._calls) >= MAX_CALLS:
-            raise CallError(f"{MAX_CALLS} calls are pending already")
+        if len(self._calls) >= self._max_calls:
+            raise CallError(f"{self._max_calls} calls are pending already")
+        limit_s = timeout_s or self._call_timeout_s
         self._last_call = number = self._last_call + 1
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._calls[number] = _PendingCall(node, result, on_reply)
         try:
-            async with asyncio.timeout(self._call_timeout_s):
+            async with asyncio.timeout(limit_s):
                 link = self._links[node]
                 await link.wait_until_up(unless=result)
                 if result.done():
@@ -252,7 +261,7 @@ class Bus:
                     raise CallError(f"the queue for node {node} is full")
                 return await result
         except TimeoutError:
-            raise CallError(f"node {node} did not reply in {self._call_timeout_s} s") from None
+            raise CallError(f"node {node} did not reply in {limit_s} s") from None
         finally:
             del self._calls[number]
             if result.done() and not result.cancelled():
@@ -327,7 +336,7 @@ class Bus:
             self._notify("gap", node)
 
     def _handle_call(self, node: int, peer: _Peer, call: Call) -> None:
-        if len(peer.call_tasks) >= MAX_CALLS:
+        if len(peer.call_tasks) >= self._max_calls:
             self._links[node].send(pack(Reply(call.number, b"", "too many calls")))
             return
         task = asyncio.create_task(self._reply(node, call), name=f"bus-call-{call.kind}")

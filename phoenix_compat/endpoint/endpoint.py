@@ -11,11 +11,13 @@ Source: phoenix 1.8.12, lib/phoenix/endpoint.ex, socket/3.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from phoenix_compat.cluster.detection import find_siblings
 from phoenix_compat.endpoint.asyncapi import asyncapi_document
 from phoenix_compat.endpoint.checks import (
     check_endpoint,
@@ -32,6 +34,7 @@ from phoenix_compat.endpoint.options import (
     TransportOptions,
     WebSocketOptions,
 )
+from phoenix_compat.presence import Presence
 from phoenix_compat.protocol.message import Payload
 from phoenix_compat.protocol.origin import CheckOrigin, parse_check_origin
 from phoenix_compat.protocol.serializer import Serializer
@@ -73,6 +76,7 @@ class Endpoint:
     Attributes:
         credential_words: the usual words and those of `filter_parameters`.
         pubsub: the topics and their subscribers.
+        presences: the presences of its topics, in the order in which they were made.
         session_tokens: `tokens` without the warning; for transports.
         counters: how often each limit was reached.
         wrong_versions: logs clients with the wrong `vsn`; for transports.
@@ -106,8 +110,11 @@ class Endpoint:
         self.wrong_versions = WrongVersions(self.counters)
         self.invalid_payloads = InvalidPayloads(self.counters)
         self.session_tokens = Tokens(secret_key_base or secrets.token_urlsafe(_SECRET_BYTES))
-        self._is_secret_random = not secret_key_base
+        self._has_secret = self._is_secret_told = bool(secret_key_base)
         self.pubsub = PubSub()
+        self.presences: list[Presence] = []
+        self._made_in_pid = os.getpid()
+        self._has_looked_for_siblings = False
         self.spawner = Spawner()
         self.tick = Tick()
         self._lifetime = Lifetime(self.limits, self.tick, self.spawner)
@@ -121,8 +128,8 @@ class Endpoint:
         The first use without a `secret_key_base` logs a warning: after a restart, and in another
         process, every token would be invalid.
         """
-        if self._is_secret_random:
-            self._is_secret_random = False
+        if not self._is_secret_told:
+            self._is_secret_told = True
             log.warning(
                 "endpoint.tokens is used without a secret: its tokens are valid only in this "
                 "process, and only until it ends. Write Endpoint(secret_key_base=...), with a "
@@ -134,7 +141,7 @@ class Endpoint:
     @tokens.setter
     def tokens(self, tokens: Tokens) -> None:
         self.session_tokens = tokens
-        self._is_secret_random = False
+        self._has_secret = self._is_secret_told = True
 
     @property
     def sockets(self) -> Sequence[MountedSocket]:
@@ -313,6 +320,17 @@ class Endpoint:
             ConfigError: the endpoint is open in another event loop.
         """
         self._lifetime.open(*transports)
+        if not self._has_looked_for_siblings:
+            self._has_looked_for_siblings = True
+            siblings = None if self.pubsub.relay is not None else find_siblings(self._made_in_pid)
+            if siblings is not None:
+                log.warning("%s", siblings)
+
+    def cluster_key(self) -> str | None:
+        """A text that all processes with the same secret have; None without a secret."""
+        return (
+            self.session_tokens.fingerprint("phoenix_compat cluster") if self._has_secret else None
+        )
 
     def serve(self, transport: Transport) -> None:
         """Add a transport before there is an event loop; `open` does this too."""

@@ -86,6 +86,9 @@ class Presence:
     ) -> None:
         refs = Refs(clock_ns, secrets.randbits(16) if node is None else node)
         self._broadcaster = broadcaster
+        registered: object = getattr(broadcaster, "presences", None)
+        if isinstance(registered, list):
+            registered.append(self)  # for a Cluster
         self._tracker = Tracker(refs, self._changed)
         self._replicas = Replicas()
         self._change_listener: ChangeListener | None = None

@@ -128,10 +128,23 @@ class LongPollHub:
             )
             if response is not None:
                 return response
+        if session is not None:
+            content_type = request.headers.get("Content-Type", "")
+            return await self.answer(session, client, request.method, content_type)
         if request.method == "POST":
-            return await self._publish(request, session, client)
-        if session is None:
-            return await self._open(request, params)
+            return await self._publish(None, client, "")
+        return await self._open(request, params)
+
+    def holds(self, session: LongPollSession) -> bool:
+        """Whether the session was opened here, and has not ended."""
+        return session in self._own
+
+    async def answer(
+        self, session: LongPollSession, client: Client, method: str, content_type: str
+    ) -> HttpResponse:
+        """Answer a GET or POST for a session of this hub."""
+        if method == "POST":
+            return await self._publish(session, client, content_type)
         return await self._poll(session, client)
 
     # Sessions.
@@ -236,14 +249,14 @@ class LongPollHub:
     # Posted messages.
 
     async def _publish(
-        self, request: HttpRequest, session: LongPollSession | None, client: Client
+        self, session: LongPollSession | None, client: Client, content_type: str
     ) -> HttpResponse:
         if session is None:
             return _response({"status": 410})
         body = await client.read_body(self.options.max_body_bytes)
         if isinstance(body, HttpResponse):
             return with_cors(body)
-        if request.headers.get("Content-Type") != _NDJSON:
+        if content_type != _NDJSON:
             return await self._publish_all(session, [(body, False)])
         lines = body.replace(b"\r\n", b"\n").split(b"\n")[: self.options.max_batch_messages]
         if any(len(line) > _MAX_BASE64_CHARS for line in lines if not line.startswith(b"[")):

@@ -1,70 +1,79 @@
-"""The recipe of docs/workers.md for a server of one's own, as it stands."""
+"""The application of docs/workers.md for several processes, as it stands."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
+import os
+import secrets
+import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-
-from phoenix_compat import Endpoint
 from tests.docs.pages import blocks, page
+from tests.integration.process.proxies import free_port
 from tests.patience import patient
-from tests.serving import accepting
+from tests.polling import Poller
+from tests.wire import PhoenixWire
+
+SERVE = """
+import sys
+
+web.run_app(build_app(), host="127.0.0.1", port=int(sys.argv[1]), print=None)
+"""
 
 
-def endpoint_with(secret: str) -> Endpoint:
-    """An endpoint with a long-poll socket."""
-    endpoint = Endpoint(secret_key_base=secret)
-    endpoint.socket("/socket", accepting({}), longpoll=True)
-    return endpoint
+async def test_the_application_in_two_processes() -> None:
+    """E7: clients of both see each other, and a poll of one is answered by the other."""
+    with tempfile.TemporaryDirectory(prefix="phx") as name:
+        program = Path(name) / "app.py"
+        program.write_text(blocks(page("workers.md"), "python")[0] + SERVE)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "SECRET_KEY_BASE": secrets.token_urlsafe(48),
+            "TMPDIR": name,
+        }
+        ports = [free_port(), free_port()]
+        processes = [
+            await asyncio.create_subprocess_exec(
+                sys.executable, str(program), str(port), env=environment
+            )
+            for port in ports
+        ]
+        try:
+            here, there = [f"http://127.0.0.1:{port}" for port in ports]
+            ann = await opened(here, "ann")
+            bob = await opened(there, "bob")
+            poller = await Poller.open(here)
+            other = Poller(there)
+            other.token = poller.token
+            await other.send(["1", "1", "room:lobby", "phx_join", {}])
+            names: set[str] = set()
+            async with asyncio.timeout(patient(20.0)):
+                while len(names) < 3:
+                    for message in await other.recv_some():
+                        if message[3] == "presence_state":
+                            names |= message[4].keys()
+            for wire in (ann, bob):
+                await wire.close()
+        finally:
+            for process in processes:
+                process.terminate()
+            async with asyncio.timeout(patient(20.0)):
+                for process in processes:
+                    await process.wait()
+
+    assert names == {"ann", "bob", "somebody"}
 
 
-def free_port() -> int:
-    """A port that two processes can share with SO_REUSEPORT."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def test_the_recipe_serves_long_polling_across_processes() -> None:
-    """E7: a poll that reaches another process than the one with the session is answered."""
-    names: dict[str, Any] = {}
-    exec(compile(blocks(page("workers.md"), "python")[0], "workers.md", "exec"), names)  # noqa: S102 - our own text
-    stop = asyncio.Event()
-    ports = [free_port(), free_port()]
-    with tempfile.TemporaryDirectory(prefix="doc-") as name:
-        async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as http:
-            for node, port in enumerate(ports):
-                arguments = (node, 2, Path(name), "s" * 64, endpoint_with, port, stop)
-                group.create_task(names["serve_node"](*arguments))
-            urls = [f"http://127.0.0.1:{port}/socket/longpoll?vsn=2.0.0" for port in ports]
-            for url in urls:
-                await until_served(http, url)
-
-            async with http.get(urls[0]) as answer:
-                token = (await answer.json())["token"]
-            frame = '["1","2","phoenix","heartbeat",{}]'
-            async with http.post(urls[1], params={"token": token}, data=frame) as answer:
-                pushed = await answer.json()
-            async with http.get(urls[1], params={"token": token}) as answer:
-                polled = await answer.json()
-
-            stop.set()
-    assert pushed["status"] == 200
-    assert polled["status"] == 200
-    assert "ok" in str(polled["messages"])
-
-
-async def until_served(http: aiohttp.ClientSession, url: str) -> None:
-    """Wait until a server listens there."""
-    async with asyncio.timeout(patient(10.0)):
+async def opened(url: str, name: str) -> PhoenixWire:
+    """Join the lobby as this user, once the server listens."""
+    async with asyncio.timeout(patient(30.0)):
         while True:
             try:
-                async with http.get(url):
-                    return
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.02)
+                wire = await PhoenixWire.open(url, f"/socket/websocket?vsn=2.0.0&name={name}")
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                await wire.join("room:lobby")
+                return wire

@@ -12,6 +12,7 @@ PUBLIC = [
     "CallbackError",
     "Channel",
     "ChannelDefinitionError",
+    "Cluster",
     "ConfigError",
     "ConnectInfo",
     "Counters",

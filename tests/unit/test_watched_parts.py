@@ -44,6 +44,8 @@ UNWATCHED = {
     "cluster/supervisor.py": "in a group, or awaited; an error ends the process",
     "transports/asgi/client.py": "waits for the end of a client; cancelled after the response",
     "transports/asgi/connection.py": "sends to one client; an error drops its connection",
+    "transports/asgi/routes.py": "joins the cluster; requests that wait for it get its error",
+    "transports/cluster_sessions.py": "one request of a client; its response takes the outcome",
     "transports/aiohttp/peers.py": "one forwarded request; its response takes the outcome",
     "emulator/pictures/picture_cache.py": "one picture; whoever waits for it hears of an error",
     "emulator/web/webhook_sender.py": "one prediction's webhooks; an error is logged",

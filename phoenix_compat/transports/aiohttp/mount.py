@@ -13,6 +13,7 @@ from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute, UrlMappin
 from yarl import URL
 
 from phoenix_compat.bounded import brief
+from phoenix_compat.cluster import Cluster
 from phoenix_compat.endpoint import (
     Endpoint,
     LongPollOptions,
@@ -31,18 +32,27 @@ from phoenix_compat.transports.aiohttp.request import (
     to_aiohttp,
 )
 from phoenix_compat.transports.aiohttp.websocket import WebSocketHub
-from phoenix_compat.transports.long_poll import LongPollHub, Sessions
+from phoenix_compat.transports.cluster_member import ClusterMember
+from phoenix_compat.transports.long_poll import LongPollHub, OtherProcesses, Sessions
 from phoenix_compat.transports.paths import match_segments, segments
 
 
-def mount(app: web.Application, endpoint: Endpoint, *, peers: Peers | None = None) -> None:
+def mount(
+    app: web.Application,
+    endpoint: Endpoint,
+    *,
+    cluster: Cluster | None = None,
+    peers: Peers | None = None,
+) -> None:
     """Serve the endpoint's sockets in an application; they are closed when it shuts down.
 
     An endpoint may be mounted in several applications: one after the other, as tests do, or at the
     same time in one event loop. Each closes its own clients.
 
     Args:
-        peers: the other processes of this server, which may hold long-poll sessions too.
+        cluster: makes the processes of this server one, where it has several.
+        peers: the other processes, which may hold long-poll sessions too, of a server that connects
+            them itself, without a cluster.
 
     Raises:
         ConfigError: the endpoint has no socket yet, or one of its paths is taken already.
@@ -55,8 +65,12 @@ def mount(app: web.Application, endpoint: Endpoint, *, peers: Peers | None = Non
         )
     check_has_sockets(endpoint)
     sessions: Sessions = {}
+    member = None if cluster is None else ClusterMember(cluster, endpoint, sessions)
+    others: OtherProcesses | None = None if peers is None else PeerSessions(peers)
+    if member is not None:
+        others = member.sessions
     hubs = [
-        _mount_transport(app, endpoint, socket, options, sessions=sessions, peers=peers)
+        _mount_transport(app, endpoint, socket, options, sessions=sessions, others=others)
         for socket in endpoint.sockets
         for options in socket.transports
     ]
@@ -64,12 +78,20 @@ def mount(app: web.Application, endpoint: Endpoint, *, peers: Peers | None = Non
 
     async def open_hubs(_app: web.Application) -> None:
         check_all_mounted(endpoint, count)
+        if member is not None:
+            await member.join()
         endpoint.open(*hubs)
 
     async def close_hubs(_app: web.Application) -> None:
         if hubs:
             await endpoint.close(*hubs)
+        if member is not None:
+            await member.leave()
 
+    if member is not None:
+        for hub in hubs:
+            if isinstance(hub, LongPollHub):
+                member.sessions.add(hub)
     app.on_startup.append(open_hubs)
     app.on_shutdown.append(close_hubs)
 
@@ -81,14 +103,13 @@ def _mount_transport(  # noqa: PLR0913 - keyword-only after four
     options: TransportOptions,
     *,
     sessions: Sessions,
-    peers: Peers | None,
+    others: OtherProcesses | None,
 ) -> WebSocketHub | LongPollHub:
     hub: WebSocketHub | LongPollHub
     if isinstance(options, WebSocketOptions):
         hub = WebSocketHub(endpoint, socket, options)
         handle = _websocket_handler(hub)
     elif isinstance(options, LongPollOptions):
-        others = None if peers is None else PeerSessions(peers)
         hub = LongPollHub(endpoint, socket, options, sessions, others)
         handle = _long_poll_handler(hub)
     else:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 
+from phoenix_compat.cluster import Cluster
 from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.errors import ConfigError
 from phoenix_compat.transports.asgi.request import send_response
 from phoenix_compat.transports.asgi.routes import SocketRoutes
 from phoenix_compat.transports.asgi.types import ASGIApplication, Event, Receive, Scope, Send
@@ -16,7 +18,12 @@ from phoenix_compat.transports.response import refusal
 log = logging.getLogger(__name__)
 
 
-def app(endpoint: Endpoint, fallback: ASGIApplication | None = None) -> Application:
+def app(
+    endpoint: Endpoint,
+    fallback: ASGIApplication | None = None,
+    *,
+    cluster: Cluster | None = None,
+) -> Application:
     """Make an ASGI application that serves the endpoint's sockets.
 
     The endpoint is closed when the server shuts the application down.
@@ -25,18 +32,24 @@ def app(endpoint: Endpoint, fallback: ASGIApplication | None = None) -> Applicat
         endpoint: the endpoint; mount its sockets first.
         fallback: the application for all other paths, such as Django's. It gets the lifespan
             events too, if it supports them. None answers other paths with 404.
+        cluster: makes the processes of this server one, where it has several.
 
     Raises:
         ConfigError: an option of a socket cannot be kept under ASGI.
     """
-    return Application(endpoint, fallback)
+    return Application(endpoint, fallback, cluster)
 
 
 class Application:
     """See `app`."""
 
-    def __init__(self, endpoint: Endpoint, fallback: ASGIApplication | None = None) -> None:
-        self._routes = SocketRoutes(endpoint)
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        fallback: ASGIApplication | None = None,
+        cluster: Cluster | None = None,
+    ) -> None:
+        self._routes = SocketRoutes(endpoint, cluster)
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,11 +96,20 @@ class _Lifespan:
         """Pass an event to the fallback."""
         event = await self._receive_event()
         if event["type"] == "lifespan.startup":
-            self._routes.open()
+            await self._open()
             self._is_starting = True
         elif event["type"] == "lifespan.shutdown":
             await self._routes.close()
         return event
+
+    async def _open(self) -> None:
+        """Open the endpoint. An error stops the server; servers ignore what is only raised."""
+        try:
+            await self._routes.open()
+        except ConfigError as error:
+            self._has_answered = True
+            await self._send_event({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
 
     async def _send(self, event: Event) -> None:
         """Pass an answer of the fallback to the server."""
@@ -101,7 +123,7 @@ class _Lifespan:
                 event = await self._receive_event()
                 self._is_starting = event["type"] == "lifespan.startup"
                 if self._is_starting:
-                    self._routes.open()
+                    await self._open()
             if self._is_starting:
                 self._is_starting = False
                 await self._send_event({"type": "lifespan.startup.complete"})

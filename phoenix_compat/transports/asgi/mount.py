@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from phoenix_compat.cluster import Cluster
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.transports.asgi.routes import SocketRoutes
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
 
-def mount(app: Any, endpoint: Endpoint) -> None:
+def mount(app: Any, endpoint: Endpoint, *, cluster: Cluster | None = None) -> None:
     """Serve the endpoint's sockets in an application of Starlette or FastAPI.
 
     Their paths come before the application's own routes, inside its middlewares. The endpoint is
@@ -25,6 +26,7 @@ def mount(app: Any, endpoint: Endpoint) -> None:
     Args:
         app: the application.
         endpoint: the endpoint; mount its sockets first.
+        cluster: makes the processes of this server one, where it has several.
 
     Raises:
         ConfigError: the application is of another framework, or an option of a socket cannot be
@@ -37,14 +39,14 @@ def mount(app: Any, endpoint: Endpoint) -> None:
             "write phoenix_compat.asgi.app(endpoint, fallback=app) for other ASGI applications, "
             "and phoenix_compat.mount(app, endpoint) for aiohttp"
         )
-    routes = SocketRoutes(endpoint)
+    routes = SocketRoutes(endpoint, cluster)
     router.routes.insert(0, _route(routes))
     inner = router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[Any]:
         async with inner(app) as state:
-            routes.open()
+            await routes.open()
             try:
                 yield state
             finally:

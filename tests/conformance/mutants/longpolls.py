@@ -124,11 +124,11 @@ def a_post_opens_a_session(patch: pytest.MonkeyPatch) -> None:
     publish = LongPollHub._publish
 
     async def accepting(
-        self: LongPollHub, request: HttpRequest, session: LongPollSession | None, client: Client
+        self: LongPollHub, session: LongPollSession | None, client: Client, content_type: str
     ) -> HttpResponse:
         if session is None:
             return answer({"status": 200})
-        return await publish(self, request, session, client)
+        return await publish(self, session, client, content_type)
 
     patch.setattr(LongPollHub, "_publish", accepting)
 

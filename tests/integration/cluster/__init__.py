@@ -1,0 +1,1 @@
+"""Several processes of gunicorn, uvicorn or forks, as one server."""
