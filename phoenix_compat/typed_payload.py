@@ -162,6 +162,14 @@ def _take_bytes_or(convert: Converter, payload: Payload) -> Any:
 
 # msgspec.
 
+_SETS: Final = (msgspec.inspect.SetType, msgspec.inspect.FrozenSetType)
+_UNHASHABLE: Final = (
+    msgspec.inspect.ListType,
+    msgspec.inspect.SetType,
+    msgspec.inspect.DictType,
+    msgspec.inspect.TypedDictType,
+)
+
 
 def _check(declared: Any) -> None:
     """Raise TypeError unless msgspec can convert to this type."""
@@ -173,6 +181,8 @@ def _check(declared: Any) -> None:
         cls = getattr(found, "cls", None)
         if isinstance(found, msgspec.inspect.CustomType) and not is_model(cls):
             raise TypeError(f"msgspec cannot convert to {type_name(cls)}")
+        if isinstance(found, _SETS) and isinstance(found.item_type, _UNHASHABLE):
+            raise TypeError("the items of a set must be hashable; write a list")
         if hasattr(cls, "__pydantic_validator__") and not is_model(cls):
             raise TypeError(
                 f"{type_name(cls)} is a pydantic dataclass, whose validators msgspec does not "
@@ -203,6 +213,10 @@ def _convert(declared: Any, payload: Payload) -> Any:
         raise _refusal(mistake) from mistake
     except RecursionError as mistake:
         raise InvalidPayloadError("", "nested too deep") from mistake
+    except TypeError as mistake:
+        if not str(mistake).startswith("unhashable"):
+            raise
+        raise InvalidPayloadError("", "Expected hashable items") from mistake
 
 
 def _refusal(mistake: msgspec.ValidationError) -> InvalidPayloadError:

@@ -250,6 +250,8 @@ class Holder(msgspec.Struct):
         (Custom, "cannot convert to Custom"),
         (Holder, "cannot convert to Custom"),
         (object, "cannot convert to object"),
+        (set[list[int]], "the items of a set must be hashable; write a list"),
+        (list[frozenset[Typing]], "the items of a set must be hashable; write a list"),
         ("Item", "'Item'' is not supported"),
         (Item("a"), "is not supported"),
         (Item | Order, "must be tagged"),
@@ -284,3 +286,9 @@ def test_a_type_with_an_unknown_name() -> None:
 def test_the_name_of_a_type(declared: Any, name: str) -> None:
     """A type is shown as it is written."""
     assert type_name(declared) == name
+
+
+def test_items_of_a_set_that_are_not_hashable() -> None:
+    """A class tells only when an item is put into the set; the client is told, not the log."""
+    with pytest.raises(InvalidPayloadError, match="Expected hashable items"):
+        PayloadType(set[Body]).convert([{"body": "hello"}])
