@@ -13,6 +13,7 @@ PhoenixCompatError
 ├─ AlreadyTrackedError, NotTrackedError, InvalidPresenceError     (presence)
 ├─ ChannelDefinitionError       at import: a channel or socket class is declared incorrectly
 ├─ CallbackError                a callback returned an invalid value
+├─ WrongThreadError             a broadcast from a thread other than that of the event loop
 ├─ ClientError                  errors of the client (see phoenix_compat.client.errors)
 ├─ ConfigError                  invalid settings, all reported together
 │  └─ MissingExtraError         a part of the package is used whose extra is not installed
@@ -91,6 +92,22 @@ class CallbackError(PhoenixCompatError):
         super().__init__(f"{callback} returned {brief(returned)}; expected {expected}")
         self.callback = callback
         self.returned = returned
+
+
+class WrongThreadError(PhoenixCompatError, RuntimeError):
+    """A broadcast was sent from outside the event loop that serves the clients.
+
+    Args:
+        function: what was called.
+    """
+
+    def __init__(self, function: str) -> None:
+        super().__init__(
+            f"{function} was called outside the event loop of its clients, and nothing was sent. "
+            "FastAPI, Starlette and Django run a `def` function in a thread: write `async def`. In "
+            "a thread of your own, write loop.call_soon_threadsafe(endpoint.broadcast, topic, "
+            "event, payload)"
+        )
 
 
 class ConfigError(PhoenixCompatError):

@@ -19,7 +19,7 @@ from collections.abc import Collection
 from typing import Final
 
 from phoenix_compat.endpoint.draining import Transport
-from phoenix_compat.errors import ConfigError
+from phoenix_compat.errors import ConfigError, WrongThreadError
 from phoenix_compat.runtime.limits import Limits
 from phoenix_compat.runtime.sending.tick import Tick
 from phoenix_compat.runtime.spawner import Spawner
@@ -76,6 +76,15 @@ class Lifetime:
             self.serve(transport)
             if transport not in self._opened:
                 self._opened.append(transport)
+
+    def check_loop(self, function: str) -> None:
+        """Check that the caller is in the event loop of the open transports, if there are any.
+
+        Raises:
+            WrongThreadError: it is in another thread.
+        """
+        if self._opened and self._loop is not _running_loop():
+            raise WrongThreadError(function)
 
     def is_open(self, transport: object) -> bool:
         """Whether a transport may accept a client."""
@@ -140,6 +149,13 @@ class Lifetime:
             )
         for transport in left:
             transport.abandon()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _Closing:

@@ -207,11 +207,11 @@ class Outbox:
 
     def _start_queue(self, queue: list[bytes]) -> list[bytes]:
         """Use this queue until the tick ends; a held frame goes to its front."""
+        self.wire.tick.add_outbox(self)
         if self.held_frame is not None:
             queue.insert(0, self.held_frame)
             self.held_frame = None
         self._queue = queue
-        self.wire.tick.add_outbox(self)
         return queue
 
     def expect_more(self) -> None:

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from phoenix_compat.errors import WrongThreadError
+
 LONG_BYTES: Final = 64 * 1024
 """A frame longer than this is written before the end of the tick."""
 
@@ -56,21 +58,25 @@ class Tick:
         self.is_held = False
 
     def add_fanout(self, fanout: Flushable) -> None:
-        """Flush this fanout at the end of the tick."""
-        self._fanouts.append(fanout)
+        """Flush this fanout at the end of the tick. Raises WrongThreadError without a loop."""
         if not self._is_scheduled:
             self._schedule()
+        self._fanouts.append(fanout)
 
     def add_outbox(self, outbox: Flushable) -> None:
-        """Flush this outbox at the end of the tick."""
-        self._outboxes.append(outbox)
+        """Flush this outbox at the end of the tick. Raises WrongThreadError without a loop."""
         if not self._is_scheduled:
             self._schedule()
+        self._outboxes.append(outbox)
 
     def _schedule(self) -> None:
-        self._is_scheduled = True
         if not self.is_held:
-            asyncio.get_running_loop().call_soon(self.flush)
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                raise WrongThreadError("a broadcast") from None
+            loop.call_soon(self.flush)
+        self._is_scheduled = True
 
     def reset(self) -> None:
         """Drop what is buffered: the event loop that would have flushed it is closed."""

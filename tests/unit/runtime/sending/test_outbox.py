@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from phoenix_compat.errors import WrongThreadError
 from phoenix_compat.protocol.message import BinaryFrame, Broadcast
 from phoenix_compat.protocol.serializer import V1, V2
 from phoenix_compat.runtime.limits import Counters, Limits
@@ -328,6 +329,28 @@ async def test_the_tick_ends_by_itself() -> None:
     await asyncio.sleep(0)
 
     assert (before, sink.writes) == ([], [b"ab"])
+
+
+def test_a_thread_without_a_loop_changes_nothing() -> None:
+    """What cannot be flushed is not buffered, so the next broadcast is written."""
+    wire = WebSocketWire(V2, Tick(), Limits(), Counters())
+    sinks = [ListSink(), ListSink()]
+    alone, shared = wire.open_fanout(), wire.open_fanout()
+    outboxes = [Outbox(wire, sink) for sink in sinks]
+    alone.add(outboxes[0])
+    for fanout in (alone, shared):
+        fanout.add(outboxes[1])
+
+    async def publish() -> None:
+        alone.publish(b"b", None)
+        shared.publish(b"c", None)
+
+    for fanout, exclude in ((alone, None), (shared, None), (alone, outboxes[0])):
+        with pytest.raises(WrongThreadError):
+            fanout.publish(b"a", exclude)
+    asyncio.run(publish())
+
+    assert [sink.writes for sink in sinks] == [[b"b"], [b"bc"]]
 
 
 def test_sharing_begins_again_with_the_next_tick(harness: OutboxHarness) -> None:
