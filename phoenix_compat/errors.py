@@ -84,7 +84,7 @@ class CallbackError(PhoenixCompatError):
     """A channel callback returned an invalid value.
 
     Attributes:
-        callback: the callback's name, for example `handle_in`.
+        callback: what was called, for example `join`, or `the handler of 'new_msg'`.
         returned: the value that it returned.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -22,8 +23,16 @@ from phoenix_compat.errors import ChannelDefinitionError, ConfigError
 from phoenix_compat.runtime.limits import Limits
 from phoenix_compat.socket import SocketHandler
 
+_HOST: Final = re.compile(r"[^\s/:@]+|[0-9A-Fa-f:.]+")
+"""A name, or an IP address; an IPv6 address without brackets."""
+
 _RULES: Final[Rules] = {
-    "url_host": optional(text('url_host="chat.example.com"')),
+    "url_host": optional(
+        Rule(
+            lambda host: isinstance(host, str) and _HOST.fullmatch(host) is not None,
+            'a host without scheme and port, such as url_host="chat.example.com"',
+        )
+    ),
     "host_setting": text('host_setting="url_host"'),
     "secret_key_base": optional(
         Rule(

@@ -301,8 +301,9 @@ class ChannelServer:
             self._stop(returned.reason)
             return False
         elif returned is not None:
-            callback = "handle_in" if message is not None else "handle_info or handle_out"
-            raise CallbackError(callback, returned, _EXPECTED)
+            if message is None:
+                raise CallbackError("handle_info or handle_out", returned, _EXPECTED)
+            raise CallbackError(f"the handler of {brief(message.event)}", returned, _EXPECTED)
         self.socket.ref = None
         return True
 

@@ -10,6 +10,7 @@ import logging
 from typing import NamedTuple
 
 from phoenix_compat.bounded import brief, plain
+from phoenix_compat.cluster import Cluster
 from phoenix_compat.endpoint import Endpoint, MountedSocket, TransportOptions
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.origin import Origin, is_origin_allowed
@@ -28,8 +29,12 @@ class Admitted(NamedTuple):
     socket: Socket
 
 
-def check_has_sockets(endpoint: Endpoint) -> None:
-    """Check that there is something to mount. Raises ConfigError."""
+def check_mount(endpoint: object, cluster: object) -> None:
+    """Check what `mount` was given, and that there is something to mount. Raises ConfigError."""
+    if not isinstance(endpoint, Endpoint):
+        raise ConfigError(f"mount(app, endpoint) needs an Endpoint, got {brief(endpoint)}")
+    if not (cluster is None or isinstance(cluster, Cluster)):
+        raise ConfigError(f"cluster={brief(cluster)}: write cluster=Cluster(), or leave it out")
     if not endpoint.sockets:
         raise ConfigError(
             'the endpoint has no socket: write endpoint.socket("/socket", UserSocket) before '

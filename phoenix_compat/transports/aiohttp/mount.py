@@ -22,7 +22,7 @@ from phoenix_compat.endpoint import (
     WebSocketOptions,
 )
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.transports.admission import check_all_mounted, check_has_sockets
+from phoenix_compat.transports.admission import check_all_mounted, check_mount
 from phoenix_compat.transports.aiohttp.long_poll import AiohttpClient, PeerSessions
 from phoenix_compat.transports.aiohttp.peers import Peers
 from phoenix_compat.transports.aiohttp.request import (
@@ -63,7 +63,7 @@ def mount(
             f"mount({brief(app)}, {brief(endpoint)}): write mount(app, endpoint), with an "
             "aiohttp.web.Application and an Endpoint; for ASGI write asgi.mount(app, endpoint)"
         )
-    check_has_sockets(endpoint)
+    check_mount(endpoint, cluster)
     sessions: Sessions = {}
     member = None if cluster is None else ClusterMember(cluster, endpoint, sessions)
     others: OtherProcesses | None = None if peers is None else PeerSessions(peers)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from phoenix_compat.cluster import Cluster
 from phoenix_compat.endpoint import Endpoint, LongPollOptions, MountedSocket, WebSocketOptions
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.transports.admission import check_all_mounted, check_has_sockets
+from phoenix_compat.transports.admission import check_all_mounted, check_mount
 from phoenix_compat.transports.asgi.client import AsgiClient
 from phoenix_compat.transports.asgi.request import request_value, segments_of, send_response
 from phoenix_compat.transports.asgi.types import Receive, Scope, Send
@@ -33,8 +33,8 @@ class SocketRoutes:
     """
 
     def __init__(self, endpoint: Endpoint, cluster: Cluster | None = None) -> None:
+        check_mount(endpoint, cluster)
         self.endpoint = endpoint
-        check_has_sockets(endpoint)
         self._routes: list[tuple[list[str], WebSocketHub | LongPollHub]] = []
         self._sockets = len(endpoint.sockets)
         self._is_closed = False

@@ -64,7 +64,12 @@ WRONG: list[tuple[Any, str, list[Any], str]] = [
     (Limits, "join_timeout_s", NOT_SECONDS, "join_timeout_s=60.0"),
     (Limits, "close_timeout_s", NOT_SECONDS_OR_0, "close_timeout_s=5.0"),
     (Limits, "shutdown_timeout_s", NOT_SECONDS_OR_0, "shutdown_timeout_s=10.0"),
-    (Endpoint, "url_host", [5, ""], 'url_host="chat.example.com", or None'),
+    (
+        Endpoint,
+        "url_host",
+        [5, "", "https://chat.example.com", "chat.example.com:443", "chat.example.com/", "[::1]"],
+        'a host without scheme and port, such as url_host="chat.example.com", or None',
+    ),
     (Endpoint, "host_setting", [5, "", None], 'host_setting="url_host"'),
     (Endpoint, "secret_key_base", [5, ["x"]], "secret_key_base="),
     (Endpoint, "limits", [{"join_timeout_s": 1}, Limits], "limits=Limits(...)"),

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, NoMatchFound, Route
 
-from phoenix_compat import ConfigError, Endpoint, asgi
+from phoenix_compat import Cluster, ConfigError, Endpoint, asgi
 from tests.serving import accepting
 from tests.unit.transports.asgi.harness import FakeServer, ended, http_scope
 
@@ -95,6 +95,23 @@ def test_sockets_have_no_names() -> None:
     assert app.url_path_for("me") == "/me"
     with pytest.raises(NoMatchFound):
         app.url_path_for("you")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "options", "expected"),
+    [
+        (Endpoint, {}, "needs an Endpoint, got <class"),
+        (None, {}, "needs an Endpoint, got None"),
+        (an_endpoint(), {"cluster": Cluster}, r"write cluster=Cluster\(\)"),
+        (an_endpoint(), {"cluster": True}, "cluster=True"),
+    ],
+)
+def test_mistakes(endpoint: Any, options: Any, expected: str) -> None:
+    """What is not an endpoint or a cluster is refused at once, whatever mounts it."""
+    with pytest.raises(ConfigError, match=expected):
+        asgi.mount(Starlette(), endpoint, **options)
+    with pytest.raises(ConfigError, match=expected):
+        asgi.app(endpoint, **options)
 
 
 @pytest.mark.parametrize("app", [web.Application(), object()])
