@@ -36,10 +36,17 @@ if TYPE_CHECKING:
         EncodeError,
         NotJoinedError,
         PhoenixCompatError,
+        WrongThreadError,
     )
     from phoenix_compat.presence import Guest, Presence
     from phoenix_compat.protocol.message import JSON, Broadcast, Message, Payload
     from phoenix_compat.protocol.origin import CONN, SAME_HOST, Origin
+    from phoenix_compat.protocol.token import (
+        ExpiredTokenError,
+        InvalidTokenError,
+        MissingTokenError,
+        TokenError,
+    )
     from phoenix_compat.pubsub import PubSub
     from phoenix_compat.result import HandleResult, Reason, Result, Stop, error, ok, reply, stop
     from phoenix_compat.runtime.limits import Counters, Limits
@@ -62,11 +69,14 @@ __all__ = [
     "Drainer",
     "EncodeError",
     "Endpoint",
+    "ExpiredTokenError",
     "Guest",
     "HandleResult",
+    "InvalidTokenError",
     "Limits",
     "LongPollOptions",
     "Message",
+    "MissingTokenError",
     "NotJoinedError",
     "Origin",
     "Payload",
@@ -79,8 +89,10 @@ __all__ = [
     "Socket",
     "SocketHandler",
     "Stop",
+    "TokenError",
     "Tokens",
     "WebSocketOptions",
+    "WrongThreadError",
     "__version__",
     "csrf_token",
     "error",
@@ -99,11 +111,14 @@ _NAMES_BY_MODULE: Final = {
     "endpoint": ("Drainer", "Endpoint", "LongPollOptions", "WebSocketOptions"),
     "errors": (
         *("CallbackError", "ChannelDefinitionError", "ConfigError", "EncodeError"),
-        *("NotJoinedError", "PhoenixCompatError"),
+        *("NotJoinedError", "PhoenixCompatError", "WrongThreadError"),
     ),
     "presence": ("Guest", "Presence"),
     "protocol.message": ("JSON", "Broadcast", "Message", "Payload"),
     "protocol.origin": ("CONN", "SAME_HOST", "Origin"),
+    "protocol.token": (
+        *("ExpiredTokenError", "InvalidTokenError", "MissingTokenError", "TokenError"),
+    ),
     "pubsub": ("PubSub",),
     "result": ("HandleResult", "Reason", "Result", "Stop", "error", "ok", "reply", "stop"),
     "runtime.limits": ("Counters", "Limits"),

@@ -12,8 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from phoenix_compat import Endpoint, asgi, mount
-from phoenix_compat.errors import WrongThreadError
+from phoenix_compat import Endpoint, WrongThreadError, asgi, mount
 from tests.asgi_serving import serving_uvicorn
 from tests.conftest import Open
 from tests.integration.echo_app import OpenChannel
