@@ -11,19 +11,20 @@ from typing import Any
 import aiohttp
 import django
 import pytest
+import uvicorn
 from django.conf import settings
 
-from phoenix_compat import Endpoint
+from phoenix_compat import Endpoint, asgi
 from tests.asgi_serving import serving_uvicorn
-from tests.conftest import Open
+from tests.conftest import Dial, Open
 from tests.docs.pages import blocks
 from tests.serving import accepting
-from tests.wire import OK
+from tests.wire import OK, V2
 
 PAGE = (Path(__file__).parents[2] / "docs" / "asgi.md").read_text(encoding="utf-8")
-FASTAPI, STARLETTE, DJANGO, LITESTAR = (
+FASTAPI, STARLETTE, DJANGO, LITESTAR, DEPLOYED = (
     next(block for block in blocks(PAGE, "python") if word in block)
-    for word in ("FastAPI()", "Starlette(", "get_asgi_application", "Litestar(")
+    for word in ("FastAPI()", "Starlette(", "get_asgi_application", "Litestar(", "url_host")
 )
 
 
@@ -40,7 +41,8 @@ def run_program(text: str) -> dict[str, Any]:
 
 def test_every_program_is_run() -> None:
     """There are no other programs on the page."""
-    assert len(re.findall(r"^```\w+$", PAGE, re.MULTILINE)) == 4
+    assert len(blocks(PAGE, "python")) == 5
+    assert set(re.findall(r"^```(\w+)$", PAGE, re.MULTILINE)) == {"python", "ini"}
 
 
 async def test_fastapi(open_wire: Open) -> None:
@@ -116,3 +118,45 @@ async def test_litestar() -> None:
 
     assert body == "hello"
     assert names["endpoint"].is_closing
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("https://chat.example.com", 101), ("http://localhost:4000", 403)]
+)
+async def test_before_you_deploy(
+    monkeypatch: pytest.MonkeyPatch, dial: Dial, origin: str, status: int
+) -> None:
+    """The options are valid under ASGI, and let in the pages of the named host only."""
+    monkeypatch.setenv("SECRET_KEY_BASE", "x" * 64)
+    names = run_program(FASTAPI + DEPLOYED)
+    async with serving_uvicorn(asgi.app(names["endpoint"])) as base_url:
+        answer = await (await dial(base_url)).handshake(V2, {"Origin": origin})
+
+    assert answer.status == status
+
+
+def test_the_unit_of_the_page() -> None:
+    """uvicorn has the options of the command."""
+    command = re.findall(r"^ExecStart=\S+/uvicorn (.*)$", blocks(PAGE, "ini")[0], re.MULTILINE)[0]
+
+    parsed = uvicorn.main.make_context("uvicorn", command.split()).params
+
+    assert (parsed["app"], parsed["workers"], parsed["ws_max_size"]) == ("chat:app", 2, 65_536)
+
+
+async def test_uvicorn_logs_the_address_of_a_websocket(
+    dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the page says: at level info, whatever the access log; not at level warning."""
+    caplog.set_level("INFO", "uvicorn.error")
+    logged = []
+    for level in ("info", "warning"):
+        caplog.clear()
+        app = run_program(FASTAPI)["app"]
+        async with serving_uvicorn(
+            app, log_level=level, access_log=False, log_config=None
+        ) as base_url:
+            await (await dial(base_url)).handshake(f"{V2}&token=of-ann")
+        logged.append("token=of-ann" in caplog.text)
+
+    assert logged == [True, False]
