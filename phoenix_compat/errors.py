@@ -95,7 +95,7 @@ class CallbackError(PhoenixCompatError):
 
 
 class WrongThreadError(PhoenixCompatError, RuntimeError):
-    """A broadcast was sent from outside the event loop that serves the clients.
+    """A broadcast, or a change of a presence, from outside the event loop that serves the clients.
 
     Args:
         function: what was called.

@@ -253,7 +253,7 @@ class Endpoint:
             EncodeError: the payload cannot be encoded for one of the subscribers.
             WrongThreadError: the caller is not in the event loop that serves the clients.
         """
-        self._lifetime.check_loop("endpoint.broadcast")
+        self.check_loop("endpoint.broadcast")
         self.pubsub.broadcast(topic, event, payload, newest_only=newest_only)
         return DONE
 
@@ -261,7 +261,7 @@ class Endpoint:
         self, subscriber: Subscriber, topic: str, event: str, payload: Payload
     ) -> Done:
         """Send an event to every subscriber of a topic except one."""
-        self._lifetime.check_loop("endpoint.broadcast_from")
+        self.check_loop("endpoint.broadcast_from")
         self.pubsub.broadcast(topic, event, payload, exclude=subscriber)
         return DONE
 
@@ -280,7 +280,7 @@ class Endpoint:
             payload_for: for events that not all clients get in the same form: makes the payload for
                 those with this `Socket.audience`. It is called once for each audience of the topic.
         """
-        self._lifetime.check_loop("endpoint.local_broadcast")
+        self.check_loop("endpoint.local_broadcast")
         self.pubsub.broadcast(
             topic, event, payload, newest_only=newest_only, is_local=True, payload_for=payload_for
         )
@@ -290,7 +290,7 @@ class Endpoint:
         self, subscriber: Subscriber, topic: str, event: str, payload: Payload
     ) -> Done:
         """Send an event to the subscribers of a topic in this process, except one."""
-        self._lifetime.check_loop("endpoint.local_broadcast_from")
+        self.check_loop("endpoint.local_broadcast_from")
         self.pubsub.broadcast(topic, event, payload, exclude=subscriber, is_local=True)
         return DONE
 
@@ -301,6 +301,19 @@ class Endpoint:
     def unsubscribe(self, topic: str, subscriber: Subscriber) -> None:
         """Undo `subscribe`."""
         self.pubsub.unsubscribe(topic, subscriber)
+
+    # For presence.
+
+    def check_loop(self, function: str) -> None:
+        """Check that the caller is in the event loop that serves the clients, if one does.
+
+        Args:
+            function: what was called, for the error.
+
+        Raises:
+            WrongThreadError: it is in another thread.
+        """
+        self._lifetime.check_loop(function)
 
     # For transports.
 

@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeAlias
 
 from phoenix_compat.bounded import brief
-from phoenix_compat.errors import ChannelDefinitionError
+from phoenix_compat.errors import ChannelDefinitionError, WrongThreadError
 from phoenix_compat.presence.replicas import Replicas, Topics
 from phoenix_compat.presence.tracker import Change, Key, Meta, Owner, Refs, Tracker, cast
 from phoenix_compat.protocol.message import Payload
@@ -89,6 +89,7 @@ class Presence:
         registered: object = getattr(broadcaster, "presences", None)
         if isinstance(registered, list):
             registered.append(self)  # for a Cluster
+        self._check_loop: Callable[[str], None] = getattr(broadcaster, "check_loop", _accept)
         self._tracker = Tracker(refs, self._changed)
         self._replicas = Replicas()
         self._change_listener: ChangeListener | None = None
@@ -118,8 +119,9 @@ class Presence:
             AlreadyTrackedError: this owner already tracks this key on this topic.
             InvalidPresenceError: the owner, the key or the meta cannot be tracked.
             EncodeError: the meta is not JSON.
+            WrongThreadError: the caller is not in the event loop that serves the clients.
         """
-        with self._deferring():
+        with self._deferring("track"):
             return self._tracker.track(owner, key, meta, topic)
 
     def untrack(self, owner: Owner, key: Key | None = None, *, topic: str | None = None) -> None:
@@ -131,7 +133,7 @@ class Presence:
         Raises:
             InvalidPresenceError: the key is not a valid one.
         """
-        with self._deferring():
+        with self._deferring("untrack"):
             self._tracker.untrack(owner, key, topic)
 
     def update(
@@ -153,8 +155,9 @@ class Presence:
             NotTrackedError: this owner does not track this key on this topic.
             InvalidPresenceError: the key or the meta cannot be tracked.
             EncodeError: the meta is not JSON.
+            WrongThreadError: the caller is not in the event loop that serves the clients.
         """
-        with self._deferring():
+        with self._deferring("update"):
             return self._tracker.update(owner, key, meta, topic)
 
     def list(self, topic: str | Owner) -> Presences:
@@ -236,7 +239,8 @@ class Presence:
     # that made it, but before a list that has it already; and the diff of an end at once.
 
     @contextmanager
-    def _deferring(self) -> Iterator[None]:
+    def _deferring(self, function: str) -> Iterator[None]:
+        self._check_loop(f"presence.{function}")
         self._is_deferring = True
         try:
             yield
@@ -260,6 +264,10 @@ class Presence:
     def _publish(self) -> None:
         if self._is_publishing:
             return  # changes of its own callbacks follow, so that all subscribers get one order
+        try:
+            self._check_loop("presence.list")
+        except WrongThreadError:
+            return  # a thread that only reads; the event loop publishes
         self._is_publishing = True
         try:
             while self._unpublished:
@@ -291,6 +299,10 @@ class Presence:
         except Exception:  # user code; the diff is sent without its additions
             log.exception("fetch of %s failed", brief(topic))
             return _presences(metas)
+
+
+def _accept(function: str) -> None:
+    """The check of a broadcaster that may be called from anywhere."""
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

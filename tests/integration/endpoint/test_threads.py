@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 import aiohttp
@@ -12,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from phoenix_compat import Endpoint, WrongThreadError, asgi, mount
+from phoenix_compat import Endpoint, Guest, Presence, WrongThreadError, asgi, mount
 from tests.asgi_serving import serving_uvicorn
 from tests.conftest import Open
 from tests.integration.echo_app import OpenChannel
@@ -108,6 +109,36 @@ async def test_the_ways_that_the_error_names(endpoint: Endpoint, open_wire: Open
             {"by": "route"},
             {"by": "thread"},
         ]
+
+
+async def test_presence_in_a_thread(endpoint: Endpoint, open_wire: Open) -> None:
+    """A change is refused before it is made; who is here can be read, and no diff is lost."""
+    presence = Presence(endpoint)
+    guest = Guest("room:a")
+    async with serving(app_of(endpoint)) as url:
+        wire = await open_wire(url)
+        await wire.join("room:a")
+        changes: list[Callable[[], object]] = [
+            lambda: presence.track(guest, "ann", {}),
+            lambda: presence.update(guest, "ann", {}),
+            lambda: presence.untrack(guest, "ann"),
+        ]
+        for change in changes:
+            with pytest.raises(WrongThreadError, match="presence"):
+                await asyncio.to_thread(change)
+        before = await asyncio.to_thread(presence.list, "room:a")
+
+        presence.track(guest, "ann", {})
+        thread = threading.Thread(target=lambda: seen.append(presence.list("room:a")))
+        seen: list[object] = []
+        thread.start()
+        thread.join()  # the diff still waits for the end of the tick
+
+        assert (await wire.recv())[3:] == [
+            "presence_diff",
+            {"joins": presence.list("room:a"), "leaves": {}},
+        ]
+        assert (before, seen) == ({}, [presence.list("room:a")])
 
 
 def test_an_endpoint_that_serves_nobody(endpoint: Endpoint) -> None:
