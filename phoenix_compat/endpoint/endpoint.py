@@ -253,7 +253,7 @@ class Endpoint:
             EncodeError: the payload cannot be encoded for one of the subscribers.
             WrongThreadError: the caller is not in the event loop that serves the clients.
         """
-        self.check_loop("endpoint.broadcast")
+        self._lifetime.check_loop("endpoint.broadcast")
         self.pubsub.broadcast(topic, event, payload, newest_only=newest_only)
         return DONE
 
@@ -261,7 +261,7 @@ class Endpoint:
         self, subscriber: Subscriber, topic: str, event: str, payload: Payload
     ) -> Done:
         """Send an event to every subscriber of a topic except one."""
-        self.check_loop("endpoint.broadcast_from")
+        self._lifetime.check_loop("endpoint.broadcast_from")
         self.pubsub.broadcast(topic, event, payload, exclude=subscriber)
         return DONE
 
@@ -280,7 +280,7 @@ class Endpoint:
             payload_for: for events that not all clients get in the same form: makes the payload for
                 those with this `Socket.audience`. It is called once for each audience of the topic.
         """
-        self.check_loop("endpoint.local_broadcast")
+        self._lifetime.check_loop("endpoint.local_broadcast")
         self.pubsub.broadcast(
             topic, event, payload, newest_only=newest_only, is_local=True, payload_for=payload_for
         )
@@ -290,7 +290,7 @@ class Endpoint:
         self, subscriber: Subscriber, topic: str, event: str, payload: Payload
     ) -> Done:
         """Send an event to the subscribers of a topic in this process, except one."""
-        self.check_loop("endpoint.local_broadcast_from")
+        self._lifetime.check_loop("endpoint.local_broadcast_from")
         self.pubsub.broadcast(topic, event, payload, exclude=subscriber, is_local=True)
         return DONE
 

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Collection
+from threading import get_ident
 from typing import Final
 
 from phoenix_compat.endpoint.draining import Transport
@@ -47,6 +48,7 @@ class Lifetime:
         self._tick = tick
         self._spawner = spawner
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._transports: list[Transport] = []
         self._accepting: list[Transport] = []
         self._opened: list[Transport] = []
@@ -78,12 +80,14 @@ class Lifetime:
                 self._opened.append(transport)
 
     def check_loop(self, function: str) -> None:
-        """Check that the caller is in the event loop of the open transports, if there are any.
+        """Check that the caller is in the thread of the open transports, if there are any.
+
+        This compares threads, because `get_running_loop` would double the time of a broadcast.
 
         Raises:
             WrongThreadError: it is in another thread.
         """
-        if self._opened and self._loop is not _running_loop():
+        if self._opened and get_ident() != self._thread:
             raise WrongThreadError(function)
 
     def is_open(self, transport: object) -> bool:
@@ -125,12 +129,13 @@ class Lifetime:
         """Bind what belongs to an event loop to the running one."""
         loop = asyncio.get_running_loop()
         if loop is self._loop:
+            self._thread = get_ident()
             return
         if self._loop is not None:
             if self._opened and not self._loop.is_closed():
                 raise ConfigError(_TWO_LOOPS)
             self._leave_loop()
-        self._loop = loop
+        self._loop, self._thread = loop, get_ident()
 
     def _leave_loop(self) -> None:
         """Forget what belongs to a loop that is not used any more."""
@@ -149,13 +154,6 @@ class Lifetime:
             )
         for transport in left:
             transport.abandon()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 class _Closing:
