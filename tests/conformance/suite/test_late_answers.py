@@ -10,12 +10,16 @@ import pytest
 from phoenix_compat.conformance.suite.cases import Case, parse_case
 from phoenix_compat.conformance.suite.pace import Pace
 from phoenix_compat.conformance.suite.runner import (
+    CaseResult,
     run_case,
+    run_cases,
 )
 from tests.conformance.suite.fake_machine import FakeMachine
 from tests.conformance.suite.fake_server import (
+    WELCOME,
     FakeServer,
     close,
+    plain,
     text,
 )
 from tests.conformance.suite.scripted_cases import (
@@ -101,3 +105,24 @@ async def test_what_must_come_during_a_wait_may_not_be_late() -> None:
     result = await judge(case, [4 * QUIET_S, close(1002)])
 
     assert result.reasons == ["step 3, a: a frame is missing: close 1002"]
+
+
+@pytest.mark.parametrize(
+    ("waits", "times_wrong", "passes"), [(True, 1, True), (True, 2, False), (False, 1, False)]
+)
+async def test_a_case_with_waits_is_played_again_alone(
+    waits: bool, times_wrong: int, passes: bool
+) -> None:
+    """D10: the second result counts, and each case is told once; other cases are not played again,
+    because their answers are waited for."""
+    steps = [OPEN, *([{"op": "wait", "s": 0}] if waits else [])]
+    case = parse_case({"id": "waits", "steps": steps})
+    refusals = [plain(503)] * (1 + times_wrong)  # the pace is measured first
+    server = FakeServer(responses=(*refusals, WELCOME))
+    told: list[CaseResult] = []
+
+    async with server.run() as base_url:
+        results = await run_cases([case], base_url, quiet_s=QUIET_S, on_result=told.append)
+
+    assert results == told
+    assert [result.passed for result in results] == [passes]
