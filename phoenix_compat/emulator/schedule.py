@@ -40,6 +40,8 @@ class OutputKind(Enum):
     TWO_URLS = "a list of two URLs"
     THREE_URLS = "a list of three URLs"
     LONG_TEXT = "a text of 2 500 chunks"
+    MANY_TOKENS = "a text of 20 000 tokens, as they are written"
+    ODD_TEXT = "a text that is hard to stream, as it is written"
     TRANSCRIPT = "an object with a transcription"
     LABEL = "a label with a score"
     NUMBER = "a number"

@@ -20,6 +20,7 @@ class Stage(StrEnum):
     OUTCOME = "outcome"
     FILE = "file"
     WEBHOOK = "webhook"
+    STREAM = "stream"
 
 
 class AnswerFault(Enum):
@@ -110,7 +111,19 @@ class WebhookFault(Enum):
     NEVER = "no webhook is sent"
 
 
-FaultAction: TypeAlias = HttpAction | ScheduleChange | FileFault | WebhookFault
+class StreamFault(Enum):
+    """What goes wrong with a stream of server-sent events. Several may apply to one stream."""
+
+    CUT = "breaks off in the middle of the fourth event, on each connection"
+    REPEAT = "begins with the first event again, whatever Last-Event-ID says"
+    LOST = "leaves the third event out, without a sign"
+    GARBAGE = "sends bytes that are not UTF-8 in place of the third event"
+    ENDLESS = "stays open at the end, without the event done"
+    SLOW = "sends a few bytes at a time"
+    ERROR = "sends the event error in place of the third event"
+
+
+FaultAction: TypeAlias = HttpAction | ScheduleChange | FileFault | WebhookFault | StreamFault
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The table of all faults, by name. A new fault needs only a row here.
 
 The stages `create`, `poll`, `list` and `cancel` affect one HTTP exchange, `outcome` the course of a
-new prediction, `file` a download, and `webhook` the webhooks of a new prediction.
+new prediction, `file` a download, `webhook` the webhooks of a new prediction, and `stream` one
+connection to its stream.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from phoenix_compat.emulator.faults.fault import (
     Reset,
     ScheduleChange,
     Stage,
+    StreamFault,
     WebhookFault,
 )
 from phoenix_compat.emulator.schedule import LogsKind, OutputKind, Schedule, Status
@@ -214,6 +216,14 @@ _OUTCOMES: dict[str, tuple[str, ScheduleChange]] = {
     "output_dict": ("succeeded with an object of URLs", _output(OutputKind.DICT)),
     "output_two": ("succeeded with two URLs", _output(OutputKind.TWO_URLS)),
     "output_long_text": ("succeeded with 2 500 chunks of text", _output(OutputKind.LONG_TEXT)),
+    "output_many_tokens": (
+        "a text of 20 000 tokens, as they are written",
+        _output(OutputKind.MANY_TOKENS),
+    ),
+    "output_odd_text": (
+        "a text with line breaks, emoji, and lines that look like events, as it is written",
+        _output(OutputKind.ODD_TEXT),
+    ),
     "output_transcript": ("succeeded with a transcription", _output(OutputKind.TRANSCRIPT)),
     "output_label": ("succeeded with a label and a score", _output(OutputKind.LABEL)),
     "output_number": ("succeeded with a number", _output(OutputKind.NUMBER)),
@@ -262,6 +272,17 @@ _WEBHOOKS: dict[str, WebhookFault] = {
 }
 
 
+_STREAMS: dict[str, StreamFault] = {
+    "stream_cut": StreamFault.CUT,
+    "stream_repeat": StreamFault.REPEAT,
+    "stream_lost": StreamFault.LOST,
+    "stream_garbage": StreamFault.GARBAGE,
+    "stream_endless": StreamFault.ENDLESS,
+    "stream_slow": StreamFault.SLOW,
+    "stream_error": StreamFault.ERROR,
+}
+
+
 def _exchange_rows(stage: Stage, names: Iterable[str]) -> list[Fault]:
     # Faults of creates have no prefix, because they are used most.
     prefix = "" if stage is Stage.CREATE else f"{stage}_"
@@ -279,6 +300,8 @@ def _rows() -> list[Fault]:
         *(Fault(name, Stage.OUTCOME, *row) for name, row in _OUTCOMES.items()),
         *(Fault(name, Stage.FILE, fault.value, fault) for name, fault in _FILES.items()),
         *(Fault(name, Stage.WEBHOOK, fault.value, fault) for name, fault in _WEBHOOKS.items()),
+        *_exchange_rows(Stage.STREAM, ("404", "500", "html_200", "hang", "reset")),
+        *(Fault(name, Stage.STREAM, fault.value, fault) for name, fault in _STREAMS.items()),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from phoenix_compat.emulator.json_type import JSON
 from phoenix_compat.emulator.predictions.model import OutputShape
@@ -15,8 +16,10 @@ _FILE_NAME = re.compile(r"(?P<id>[0-9a-z]{26})-(?P<index>\d{1,2})\.(?P<format>jp
 def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
     """The output so far, or None. URLs begin with `origin`."""
     kind = prediction.schedule.output
-    if kind is OutputKind.MODEL and prediction.model.output is OutputShape.TEXT_CHUNKS:
-        return _chunks_so_far(prediction, moment)
+    if is_written(prediction):
+        if moment.started_at_s is None:
+            return None
+        return list(text_chunks(prediction)[: written_chunks(prediction, moment)])
     if not moment.has_output:
         return None
     if kind in _FIXED:
@@ -33,6 +36,23 @@ def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
 
 
 _URL_COUNTS = {OutputKind.TWO_URLS: 2, OutputKind.THREE_URLS: 3}
+_WRITTEN = {
+    OutputKind.MANY_TOKENS: tuple(f"{number} " for number in range(20_000)),
+    OutputKind.ODD_TEXT: (
+        "  Two spaces",
+        "\n",
+        "\n\n",
+        "data: not data\nevent: done\n",
+        "",
+        "\U0001f9d1\u200d\U0001f373",
+        " \u00e4\u0301",
+        "\u2028",
+        "\x85",
+        "\t:comment",
+        "\nid: 7",
+        " end \n",
+    ),
+}
 _TRANSCRIPT = "Once upon a time."
 _FIXED: dict[OutputKind, JSON] = {
     OutputKind.NULL: None,
@@ -48,14 +68,35 @@ _FIXED: dict[OutputKind, JSON] = {
 }
 
 
-def text_chunks(prediction: Prediction) -> list[str]:
+def is_written(prediction: Prediction) -> bool:
+    """Whether the output is a text that grows while the prediction runs."""
+    kind = prediction.schedule.output
+    is_text_model = prediction.model.output is OutputShape.TEXT_CHUNKS
+    return kind in _WRITTEN or (kind is OutputKind.MODEL and is_text_model)
+
+
+def written_chunks(prediction: Prediction, moment: Moment) -> int:
+    """How many chunks of the text exist at a moment."""
+    if moment.started_at_s is None:
+        return 0
+    number = len(text_chunks(prediction))
+    return number if moment.has_output else int(moment.fraction * number)
+
+
+def text_chunks(prediction: Prediction) -> tuple[str, ...]:
     """All chunks of a text model's answer; joined without a separator they are the text."""
-    subject = prediction.prompt or "nothing in particular"
+    written = _WRITTEN.get(prediction.schedule.output)
+    return written or _answer(prediction.prompt, prediction.input.get("max_tokens"))
+
+
+@lru_cache(maxsize=64)
+def _answer(prompt: str, max_tokens: int | None) -> tuple[str, ...]:
+    subject = prompt or "nothing in particular"
     text = (
         f"You asked about: {subject}. This answer comes from an emulator, "
         "which has no language model and always returns this same text."
     )
-    return re.findall(r"\s?\S+", text)[: prediction.input.get("max_tokens") or None]
+    return tuple(re.findall(r"\s?\S+", text)[: max_tokens or None])
 
 
 def file_url(prediction: Prediction, index: int, origin: str) -> str:
@@ -87,17 +128,10 @@ def _model_output(prediction: Prediction, origin: str) -> JSON:
         case OutputShape.NAMED_URIS:
             return {name: file_url(prediction, i, origin) for i, name in enumerate(_PARTS)}
         case OutputShape.TEXT_CHUNKS:
-            return text_chunks(prediction)
+            return list(text_chunks(prediction))
         case OutputShape.URI_LIST:
             count = prediction.model.picture_count(prediction.input)
             return [file_url(prediction, index, origin) for index in range(count)]
 
 
 _PARTS = ("image", "mask")
-
-
-def _chunks_so_far(prediction: Prediction, moment: Moment) -> JSON:
-    if moment.started_at_s is None:
-        return None
-    chunks = text_chunks(prediction)
-    return chunks if moment.has_output else chunks[: int(moment.fraction * len(chunks))]

@@ -71,6 +71,8 @@ OUTCOMES: dict[str, Callable[[Run], bool]] = {
     "output_dict": succeeds(lambda output: output["image"].startswith("http")),
     "output_two": succeeds(lambda output: len(output) == 2),
     "output_long_text": succeeds(lambda output: len(output) == 2_500),
+    "output_many_tokens": succeeds(lambda output: len(output) == 20_000),
+    "output_odd_text": succeeds(lambda output: "data: not data\nevent: done\n" in output),
     "output_transcript": succeeds(lambda output: output["transcription"].startswith("Once")),
     "output_label": succeeds(lambda output: output == {"label": "cat", "score": 0.98}),
     "output_number": succeeds(lambda output: output == 42),
