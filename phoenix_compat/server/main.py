@@ -20,6 +20,7 @@ from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.keys.revoked_sockets import close_sockets
 from phoenix_compat.server.auth.setup import open_authenticator
 from phoenix_compat.server.channel.feed import TaskFeed
+from phoenix_compat.server.channel.outputs import TaskOutputs
 from phoenix_compat.server.channel.socket_authentication import SocketAuthentication
 from phoenix_compat.server.channel.task_channel import user_socket
 from phoenix_compat.server.control.control_socket import ControlSocket
@@ -65,6 +66,8 @@ WEBSOCKET: Final = WebSocketOptions(
 """Messages of the task channel are short; Phoenix's own limit is 8 MB."""
 LONG_POLL: Final = LongPollOptions(max_body_bytes=MAX_BODY_BYTES)
 
+OUTPUTS: Final = web.AppKey("outputs", TaskOutputs)
+
 _INDEX: Final = """phoenix_compat {version}
 
 POST /api/tasks          {{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}
@@ -105,7 +108,7 @@ async def open_app(
             if cluster is None
             else cluster.feed(engine.store, endpoint)
         )
-        worker = engine.worker(feed.announce, options)
+        worker = engine.worker(feed.announce, feed.outputs.announce, options)
         authenticator = await stack.enter_async_context(
             open_authenticator(settings, _key_lookup(keys, endpoint, cluster))
         )
@@ -123,6 +126,7 @@ async def open_app(
         app = _application(settings, rates, processes)
         app[BACKGROUND] = background
         app[AUTHENTICATOR] = authenticator
+        app[OUTPUTS] = feed.outputs
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
             engine.task_types,
             task_types_of,
@@ -290,6 +294,7 @@ def _add_status_routes(
 async def _health(cluster: Cluster | None, request: web.Request) -> web.Response:
     body: dict[str, object] = {"status": "ok", "version": __version__}
     body["connections"] = request.app[CONNECTIONS].counts
+    body["outputs"] = asdict(request.app[OUTPUTS].counts)
     body["rate_limited"] = request.app[RATE_LIMITER].refused_counts
     if request.app[AUTHENTICATOR].is_on:
         body["auth"] = asdict(request.app[AUTHENTICATOR].counts)

@@ -10,11 +10,12 @@ from typing import Final
 import msgspec
 
 from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.server.channel.outputs import TaskOutputs
 from phoenix_compat.tasks.model.task import JSONObject, Task, progress_payload
 from phoenix_compat.tasks.store.task_store import TaskStore
 
 PROGRESS: Final = "progress"
-"""The one event of a task's channel."""
+"""The event with a task's state."""
 
 MAX_REMEMBERED: Final = 10_000
 MAX_REMEMBERED_BYTES: Final = 64 * 2**20
@@ -69,6 +70,7 @@ class TaskFeed:
 
     Attributes:
         counts: see FeedCounts.
+        outputs: the texts that are being written.
     """
 
     def __init__(
@@ -76,10 +78,12 @@ class TaskFeed:
         store: TaskStore,
         endpoint: Endpoint,
         *,
+        outputs: TaskOutputs | None = None,
         max_remembered: int = MAX_REMEMBERED,
         max_remembered_bytes: int = MAX_REMEMBERED_BYTES,
     ) -> None:
         self.counts = FeedCounts()
+        self.outputs = outputs or TaskOutputs(endpoint)
         self._store = store
         self._endpoint = endpoint
         self._max_remembered = max_remembered
@@ -116,6 +120,9 @@ class TaskFeed:
     def _broadcast(self, task: Task) -> None:
         """Broadcast a change to the clients of this process: links by the address each one uses."""
         self._remember(task)
+        if task.status.is_terminal:
+            self.outputs.flush(task.id)
+            self.outputs.end(task.id)
         self._endpoint.local_broadcast(
             task.topic,
             PROGRESS,

@@ -1,7 +1,8 @@
 """The task server's socket and channel: `task:<id>` on `/socket`.
 
 A client that joins gets `ok`, then one `progress` with the task's present state, then one
-`progress` for each change. A client may join late: it always gets the last state.
+`progress` for each change. A client may join late: it always gets the last state. While a text is
+written there are also events `output`, the first with all of it so far; see `outputs`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from phoenix_compat.result import HandleResult, Result, Stop, error, ok, stop
 from phoenix_compat.server.auth.principal import Principal, Scope, ScopeError
 from phoenix_compat.server.auth.visibility import Visibility, watched_owner
 from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
+from phoenix_compat.server.channel.outputs import OUTPUT
 from phoenix_compat.server.channel.socket_authentication import (
     DISCONNECT,
     SocketAuthentication,
@@ -61,18 +63,23 @@ class TaskChannel(Channel):
             return error(reason="unavailable")  # the same
         if task is None:
             return error(reason="not found")
+        await feed.outputs.read(task)
         socket.assign(task=task)
         socket.send_self(_PRESENT_STATE)
         return ok()
 
     def handle_info(self, message: Any, socket: Socket) -> Stop | None:
-        """After the join: push the task's state, and the presence list if it is enabled.
+        """After the join: push the state, the text so far, and the presence list if it is enabled.
 
         A channel with an owner of its own ends when that owner is disconnected.
         """
         if isinstance(message, Broadcast):
             return stop(("shutdown", "disconnected")) if message.event == DISCONNECT else None
         socket.push(PROGRESS, self._present_state(socket))
+        feed: TaskFeed = socket.assigns["feed"]
+        written = feed.outputs.present(socket.assigns["task"].id)
+        if written is not None:
+            socket.push(OUTPUT, written)
         presence: Presence | None = socket.assigns["presence"]
         if presence is not None:
             _track(presence, socket)

@@ -247,6 +247,14 @@ class ProviderRefusedError(ProviderError):
         self.text = text
 
 
+class StreamBrokenError(ProviderError):
+    """The stream of a prediction broke off, or did not begin; connecting again may help."""
+
+
+class StreamRefusedError(ProviderError):
+    """The stream of a prediction cannot be used; connecting again will not help."""
+
+
 class RateReducedError(ProviderThrottledError):
     """Too many requests, and the provider says which rate it allows.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -19,9 +19,14 @@ class PredictionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PredictionRef:
-    """The provider's id of a prediction; an opaque text."""
+    """The provider's id of a prediction; an opaque text.
+
+    Attributes:
+        stream_url: the address of its stream of server-sent events; None if it has none.
+    """
 
     id: str
+    stream_url: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,16 @@ class TaskType:
     required_inputs: tuple[str, ...] = ()
     price_usd: float | None = None
 
+    @property
+    def writes_text(self) -> bool:
+        """Whether its result is a text, which clients can read while it is written."""
+        return self.result is _text_result
+
+    @property
+    def makes_files(self) -> bool:
+        """Whether its result is files, which clients can have one by one."""
+        return self.result in {_image_result, _file_result}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskParams:

@@ -25,11 +25,12 @@ class PredictionDocument(BaseModel):
     data_removed: bool | None = None
     webhook: object = None
     completed_at: str | None = None
+    urls: object = None
 
     def snapshot(self) -> PredictionSnapshot:
         """The prediction in the worker's terms."""
         return PredictionSnapshot(
-            ref=PredictionRef(self.id),
+            ref=PredictionRef(self.id, self._stream_url()),
             state=self._state(),
             raw_status=self.status or "",
             output=self.output,
@@ -37,6 +38,10 @@ class PredictionDocument(BaseModel):
             logs=(self.logs or "")[-LOG_TAIL_CHARS:],
             is_removed=bool(self.data_removed),
         )
+
+    def _stream_url(self) -> str | None:
+        url = self.urls.get("stream") if isinstance(self.urls, dict) else None
+        return url if isinstance(url, str) and url else None
 
     def _state(self) -> PredictionState:
         known = _STATES.get(self.status or "")

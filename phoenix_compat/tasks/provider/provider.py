@@ -6,12 +6,13 @@ its provider's own statuses, errors and documents.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.task import Task
+from phoenix_compat.tasks.streams.server_sent_events import ServerSentEvent
 
 
 class Candidates(NamedTuple):
@@ -49,6 +50,17 @@ class Provider(Protocol):
 
     async def find(self, since: datetime, task: Task) -> Candidates:
         """Predictions created after `since` that are, or may be, the task's."""
+        ...
+
+    def stream(self, ref: PredictionRef, after: str | None) -> AsyncGenerator[ServerSentEvent]:
+        """The events of a prediction's stream, from one connection to it.
+
+        Args:
+            after: the id of the last event that is known; None for all events.
+
+        Raises:
+            StreamBrokenError, StreamRefusedError: the stream ended without an event `done`.
+        """
         ...
 
     async def close(self) -> None:

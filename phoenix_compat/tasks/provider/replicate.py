@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -34,7 +34,9 @@ from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
 from phoenix_compat.tasks.provider.provider import Candidates
 from phoenix_compat.tasks.provider.recognition import Match, match
 from phoenix_compat.tasks.provider.replicate_errors import provider_error
+from phoenix_compat.tasks.provider.replicate_streams import SILENCE_S, ReplicateStreams
 from phoenix_compat.tasks.provider.webhook_tags import WebhookTags
+from phoenix_compat.tasks.streams.server_sent_events import ServerSentEvent
 
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
 MAX_LIST_PAGES = 10
@@ -74,6 +76,7 @@ class ReplicateProvider:
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 20.0,
         total_timeout_s: float = 60.0,
+        stream_silence_s: float = SILENCE_S,
     ) -> None:
         """Prepare the client; nothing is sent.
 
@@ -85,6 +88,7 @@ class ReplicateProvider:
             webhook_url: an https URL that the provider reports to; None means polling only.
             tags: make the tags in the query of that URL; by default they are derived from `token`.
             total_timeout_s: the limit for one request, from the first byte to the last.
+            stream_silence_s: how long a stream of events may be silent.
         """
         self._deadline_s = deadline_s
         self._webhook_url = webhook_url
@@ -93,6 +97,12 @@ class ReplicateProvider:
         self._versions: dict[str, str] = {}
         timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s, pool=connect_timeout_s)
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+        self._streams = ReplicateStreams(
+            token=token,
+            base_url=base_url,
+            connect_timeout_s=connect_timeout_s,
+            silence_s=stream_silence_s,
+        )
         self._client = replicate.AsyncReplicate(
             bearer_token=token,
             base_url=base_url.rstrip("/"),
@@ -148,6 +158,10 @@ class ReplicateProvider:
             maybe=[ref for ref, result in found if result is Match.MAYBE],
         )
 
+    def stream(self, ref: PredictionRef, after: str | None) -> AsyncGenerator[ServerSentEvent]:
+        """The events of a prediction's stream. See `Provider`."""
+        return self._streams.events(ref, after)
+
     async def webhook_secret(self) -> str:
         """Get the secret that signs the account's webhooks ("whsec_…").
 
@@ -182,6 +196,7 @@ class ReplicateProvider:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._streams.close()
         await self._client.close()
 
     async def _create(self, version: str, task: Task) -> PredictionRef:

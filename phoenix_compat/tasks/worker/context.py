@@ -13,6 +13,7 @@ from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.task import Task, TaskId
 from phoenix_compat.tasks.model.task_types import InputPolicy, TaskType
 from phoenix_compat.tasks.provider.provider import Provider
+from phoenix_compat.tasks.streams.text_follower import TextStreams
 from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
 from phoenix_compat.tasks.worker.options import WorkerOptions
@@ -41,12 +42,14 @@ class WorkerContext:
         create_limiter: limits how fast creates are sent.
         polls: the rate limit of all other requests to the provider.
         jitter: returns random numbers from 0.0 to 1.0.
+        texts: the streams of texts that are being written.
         policy: what the operator allows; None allows everything.
         wake: wakes the dispatcher, because another task may be able to start.
         archive: None if no copies are stored.
         failed_probes: tasks whose create failed while the circuit was open, the latest last.
         counts: `repeats`, `fallbacks`, `archive_failures`, `unreadable` (rows that were set aside)
-            and `abandoned` (tasks that a bug kept from being marked as failed) since the start.
+            and `abandoned` (tasks that a bug kept from being marked as failed) since the start, and
+            those of `TextStreams`.
     """
 
     provider: Provider
@@ -57,6 +60,7 @@ class WorkerContext:
     options: WorkerOptions
     task_types: Mapping[str, TaskType]
     jitter: Callable[[], float]
+    texts: TextStreams
     wake: Callable[[], None]
     archive: Archive | None = None
     policy: InputPolicy | None = None

@@ -93,6 +93,7 @@ class CreateSteps:
             self._run.lost_status = error.status
             return task
         self._limiter.succeeded()
+        self._run.created = ref
         return await adopt(self._context, task, ref)
 
     async def release(self, task: Task) -> Task:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from phoenix_compat.tasks.streams.text_follower import StreamOptions
 from phoenix_compat.tasks.worker.circuit_breaker import BreakerOptions
 
 JITTER = 0.1
@@ -73,6 +74,7 @@ class WorkerOptions:
         stop_patience_s: how long `stop` waits for creates that are on their way.
         retry_first_s: the wait after a first failure; it doubles up to `retry_limit_s`.
         poll: when to poll a running prediction.
+        streams: how the streams of texts are followed.
         breaker: when creates wait because the provider fails.
     """
 
@@ -98,6 +100,7 @@ class WorkerOptions:
     retry_limit_s: float = 15.0
     poll: PollIntervals = field(default_factory=PollIntervals)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    streams: StreamOptions = field(default_factory=StreamOptions)
 
     def retry_wait_s(self, failures: int) -> float:
         """The wait after this many failures in a row, in seconds."""

@@ -7,6 +7,7 @@ that is available is kept, even if a cancel was requested or the deadline has pa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -20,9 +21,11 @@ from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnaps
 from phoenix_compat.tasks.model.progress import bar_fraction, next_progress, time_fraction
 from phoenix_compat.tasks.model.results.failure import Failure, failure
 from phoenix_compat.tasks.model.results.outcome import outcome
+from phoenix_compat.tasks.model.results.output import output_text
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskType, removed_type
 from phoenix_compat.tasks.provider.prediction_document import KNOWN_STATUSES
+from phoenix_compat.tasks.streams.text_follower import TextFollower
 from phoenix_compat.tasks.worker.context import WorkerContext
 from phoenix_compat.tasks.worker.finish import complete, fail_or_repeat
 from phoenix_compat.tasks.worker.run_state import TaskRun
@@ -40,6 +43,7 @@ class PollState:
 
     Attributes:
         task_type: the task's type as it was when this run began; a reload may remove it.
+        follower: follows the text that the prediction writes; None if it writes none.
         began_s: when the prediction began, on the monotonic clock.
         wait_s: the wait before the next poll.
         failures: polls in a row that failed.
@@ -50,6 +54,7 @@ class PollState:
     ref: PredictionRef
     task_type: TaskType
     began_s: float
+    follower: TextFollower | None = None
     wait_s: float = 0.0
     polls: int = 0
     failures: int = 0
@@ -81,11 +86,15 @@ class PollSteps:
             return await self._recorder.fail(task, failure("internal_error"))
         state = self._begin(task, PredictionRef(task.prediction_id))
         round_steps = (self._wait, self._note_cancel, self._read_report_or_poll, self._check_time)
-        while True:
-            for step in round_steps:
-                task = await step(task, state)
-                if task.status is not TaskStatus.RUNNING:
-                    return task
+        try:
+            while True:
+                for step in round_steps:
+                    task = await step(task, state)
+                    if task.status is not TaskStatus.RUNNING:
+                        return task
+        finally:
+            if state.follower is not None:
+                await state.follower.close()
 
     def _begin(self, task: Task, ref: PredictionRef) -> PollState:
         # Only the age of a resumed prediction comes from the wall clock, which may jump; from here
@@ -101,6 +110,11 @@ class PollSteps:
         )
         if not self._run.is_resumed:
             state.wait_s = self._poll_wait_s(state)
+        if state.task_type.writes_text:
+            on_end = partial(self._run.report, None)  # asks for a poll
+            state.follower = self._context.texts.follower(task.id, ref.id, on_end)
+            if self._run.created == ref:
+                state.follower.begin(self._run.created)
         return state
 
     # The steps of a round.
@@ -173,6 +187,8 @@ class PollSteps:
             return await self._raise_progress(task, state, snapshot)
         if isinstance(result, Failure):
             return await fail_or_repeat(self._context, task, result)
+        if state.follower is not None:
+            state.follower.correct(str(result.get("text", "")), is_final=True)
         return await complete(self._context, task, result, now)
 
     async def _raise_progress(
@@ -181,6 +197,9 @@ class PollSteps:
         if snapshot.raw_status not in KNOWN_STATUSES and not state.has_warned:
             state.has_warned = True
             log.warning("prediction.unknown_status", status=snapshot.raw_status[:40])
+        if state.follower is not None:
+            state.follower.begin(snapshot.ref)
+            state.follower.correct(output_text(snapshot.output))
         fraction = bar_fraction(snapshot.logs)
         if fraction is None:
             expected_s = model_family(task.running_model).expected_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from phoenix_compat.tasks.model.prediction import PredictionSnapshot, PredictionState
+from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class TaskRun:
             earlier run has sent it.
         lost_status: the HTTP status of the answer to a create whose outcome is unknown; None if
             there was no answer.
+        created: the prediction that this run's create made; None if it has made none.
         has_webhooks: webhooks report on the prediction, so polls can be rare.
         reports: snapshots from webhooks that no step has read yet, by prediction id.
         reported: set by each webhook.
@@ -33,6 +34,7 @@ class TaskRun:
     is_stopping: bool = False
     submitted_at_s: float | None = None
     lost_status: int | None = None
+    created: PredictionRef | None = None
     has_webhooks: bool = False
     reports: dict[str, PredictionSnapshot] = field(default_factory=dict)
     reported: asyncio.Event = field(default_factory=asyncio.Event)

@@ -29,6 +29,8 @@ from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TASK_TYPES, InputPolicy, TaskType
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.streams.text_follower import TextStreams
+from phoenix_compat.tasks.streams.written_text import AnnounceText, WrittenText
 from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.context import Archive, WorkerContext
 from phoenix_compat.tasks.worker.create_limiter import CreateLimiter, ProviderState
@@ -48,6 +50,10 @@ MIN_WAIT_S = 0.01
 log = structlog.stdlib.get_logger(__name__)
 
 
+def _show_to_nobody(_task_id: TaskId, _text: WrittenText) -> None:
+    """A text changed that no client can see."""
+
+
 class Worker:
     """Runs every task of a store at a provider. One per store."""
 
@@ -61,6 +67,7 @@ class Worker:
         task_types: Mapping[str, TaskType] = TASK_TYPES,
         clock: Clock | None = None,
         archive: Archive | None = None,
+        announce_text: AnnounceText | None = None,
         policy: InputPolicy | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -70,6 +77,8 @@ class Worker:
             announce: called with the task after each committed change, on the event loop.
             task_types: the known task types by name.
             archive: stores copies of the output files; the caller opens and closes it.
+            announce_text: called with each change of a text that is being written, on the event
+                loop.
             policy: what the operator allows; it applies to fallback models.
             jitter: returns random numbers from 0.0 to 1.0.
 
@@ -99,6 +108,13 @@ class Worker:
             options=self._options,
             task_types=task_types,
             jitter=jitter,
+            texts=TextStreams(
+                provider.stream,
+                announce_text or _show_to_nobody,
+                self._clock,
+                self._options.streams,
+                counts,
+            ),
             wake=self._wake.set,
             archive=archive,
             policy=policy,

@@ -65,7 +65,7 @@ async def test_an_idle_stream_is_closed() -> None:
 TEXT_MODEL = {"version": "meta/meta-llama-3-8b-instruct"}
 
 
-async def streamed(prompt: str) -> tuple[int, str, bytes]:
+async def streamed(prompt: str) -> tuple[int | None, str, bytes]:
     """The status, the type and the body of the stream of a text that is complete."""
     async with emulator_client() as client:
         created = await client.create(prompt, path="/v1/predictions", body=TEXT_MODEL)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
+from phoenix_compat.tasks.model.errors import StreamRefusedError
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task
 from phoenix_compat.tasks.provider.provider import Candidates
+from phoenix_compat.tasks.streams.server_sent_events import ServerSentEvent
 
 PICTURE = "https://replicate.delivery/xezq/out-0.jpg"
 START = datetime(2026, 1, 5, 10, 0, 0, tzinfo=UTC)
@@ -54,7 +56,19 @@ class FakeClock:
         return event.is_set()
 
 
-class FakeProvider:
+class WithoutStreams:
+    """A part of a provider whose predictions have no streams."""
+
+    async def stream(
+        self, ref: PredictionRef, after: str | None
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        """See `Provider`; none of its predictions has a stream."""
+        if ref.stream_url is None:
+            raise StreamRefusedError("the prediction has no stream")
+        yield ServerSentEvent("done", "{}")
+
+
+class FakeProvider(WithoutStreams):
     """Answers each call from its list, in order; the last answer of a list is repeated.
 
     A call without a list fails.

@@ -23,7 +23,7 @@ from phoenix_compat.tasks.model.errors import (
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.provider.provider import Candidates
-from tests.integration.worker.fake_provider import PICTURE, FakeClock
+from tests.integration.worker.fake_provider import PICTURE, FakeClock, WithoutStreams
 from tests.integration.worker.worker_harness import WorkerHarness, open_worker_harness
 
 
@@ -39,7 +39,7 @@ class Fault(Enum):
     KILLED_AFTER = auto()
 
 
-class FaultyProvider:
+class FaultyProvider(WithoutStreams):
     """Makes predictions and remembers them; each request meets the next fault of a list.
 
     Attributes:

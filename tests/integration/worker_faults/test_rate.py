@@ -15,7 +15,14 @@ from phoenix_compat.tasks.provider.provider import Candidates
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.options import WorkerOptions
-from tests.integration.worker.fake_provider import PICTURE, FakeClock, FakeProvider, ref, succeeded
+from tests.integration.worker.fake_provider import (
+    PICTURE,
+    FakeClock,
+    FakeProvider,
+    WithoutStreams,
+    ref,
+    succeeded,
+)
 from tests.integration.worker.worker_harness import open_worker_harness
 
 TASKS = 500
@@ -38,7 +45,7 @@ class WriteWaitingClock(FakeClock):
         return await super().wait(event, timeout_s)
 
 
-class LimitedProvider:
+class LimitedProvider(WithoutStreams):
     """Makes pictures at once, but accepts only `per_minute` creates and answers others with 429.
 
     Attributes:

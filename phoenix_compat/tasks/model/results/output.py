@@ -70,6 +70,11 @@ def normalise_output(raw: object) -> Output:
     return Output(tuple(urls), text, inline_files, value, is_cut or is_left_out)
 
 
+def output_text(raw: object) -> str:
+    """The text of an output alone, cut at `MAX_TEXT_BYTES`; "" if there is none."""
+    return _cut(_text(raw))[0]
+
+
 def _is_url(part: str) -> bool:
     is_http = part.startswith(("https://", "http://"))
     return is_http and " " not in part and len(part) <= MAX_URL_CHARS

@@ -29,7 +29,7 @@ class RecordingStore:
         return None
 
 
-def feed_of(store: Any, **limits: int) -> TaskFeed:
+def feed_of(store: Any, **limits: Any) -> TaskFeed:
     """A feed without clients."""
     return TaskFeed(store, Endpoint(), **limits)
 

@@ -1,0 +1,183 @@
+"""Broadcasts texts while they are written: the event `output` on `task:<id>`.
+
+    {"task_id": …, "seq": 17, "text": " upon a time"}
+
+`seq` is the length of the text after this event, in UTF-16 code units. So each event says where its
+part begins: after `seq` minus the length of the part. That is either where the last one ended, or 0
+if the event has the whole text: the first one after a join, or one that replaces what was written.
+
+Changes of one turn of the event loop are one event. No event replaces another one, not even for a
+slow client. One that falls too far behind is disconnected, and gets the whole text when it rejoins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.errors import EncodeError
+from phoenix_compat.tasks.model.task import JSONObject, Task, TaskId
+from phoenix_compat.tasks.streams.written_text import WrittenText, utf16_units
+
+OUTPUT: Final = "output"
+"""The event with a part of an output."""
+
+MAX_TEXTS: Final = 1_000
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class OutputCounts:
+    """What has happened since the start.
+
+    Attributes:
+        texts: texts that are being written.
+        broadcasts: events `output` that were broadcast.
+        not_shown: changes of texts that clients see only at the end, because there are too many
+            texts or a text cannot be encoded.
+    """
+
+    texts: int = 0
+    broadcasts: int = 0
+    not_shown: int = 0
+
+
+@dataclass(slots=True)
+class _Shown:
+    """A text, and what clients have of it.
+
+    Attributes:
+        chars, units, version: those of the text when it was last broadcast.
+        earlier: what clients have of the same prediction from another leader; None as soon as this
+            text is as long.
+    """
+
+    text: WrittenText
+    chars: int = 0
+    units: int = 0
+    version: int = 0
+    earlier: str | None = None
+
+
+class TaskOutputs:
+    """The texts that are being written, in this process. Each is forgotten when its task ends.
+
+    Attributes:
+        counts: see OutputCounts.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, max_texts: int = MAX_TEXTS) -> None:
+        self.counts = OutputCounts()
+        self._endpoint = endpoint
+        self._max_texts = max_texts
+        self._shown: OrderedDict[str, _Shown] = OrderedDict()
+        self._changed: dict[str, None] = {}
+
+    def announce(self, task_id: TaskId, text: WrittenText) -> None:
+        """Broadcast a change of a text at the end of the loop's turn; the worker calls this."""
+        if not self._note(task_id, text):
+            return
+        if not self._changed:
+            asyncio.get_running_loop().call_soon(self._flush_all)
+        self._changed[task_id] = None
+
+    def flush(self, task_id: str) -> None:
+        """Broadcast what clients do not have of a text yet."""
+        self._changed.pop(task_id, None)
+        shown = self._shown.get(task_id)
+        if shown is None or not self._catch_up(shown):
+            return
+        text = shown.text
+        is_replaced = shown.version != text.version
+        start = 0 if is_replaced else shown.chars
+        if start == text.chars and not is_replaced:
+            return
+        part = text.since(start)
+        shown.chars, shown.units, shown.version = text.chars, text.units, text.version
+        try:
+            self._endpoint.local_broadcast(
+                f"task:{task_id}", OUTPUT, _payload(task_id, text.units, part)
+            )
+        except EncodeError as error:
+            log.warning("output.not_shown", task_id=task_id, reason=str(error))
+            self.counts.not_shown += 1
+            return
+        self.counts.broadcasts += 1
+        self._relay(task_id, text, start, part, is_replaced=is_replaced)
+
+    async def read(self, task: Task) -> None:
+        """Get the text of a task that a client joins, if another process has it."""
+
+    def present(self, task_id: str) -> JSONObject | None:
+        """The payload of `output` with the text so far; None if there is none.
+
+        It is the text that was broadcast: a client that has joined gets the next broadcast too.
+        """
+        shown = self._shown.get(task_id)
+        if shown is None:
+            return None
+        if shown.earlier is not None:
+            return _payload(task_id, utf16_units(shown.earlier), shown.earlier)
+        if not shown.chars or shown.version != shown.text.version:
+            return None
+        return _payload(task_id, shown.units, shown.text.text[: shown.chars])
+
+    def end(self, task_id: str) -> None:
+        """Forget the text of a task that has ended; its result has it."""
+        self._changed.pop(task_id, None)
+        if self._shown.pop(task_id, None) is not None:
+            self.counts.texts -= 1
+
+    def _note(self, task_id: str, text: WrittenText) -> bool:
+        """Remember a text; returns False if there are too many."""
+        shown = self._shown.get(task_id)
+        if shown is not None and shown.text is text:
+            return True
+        if shown is None and len(self._shown) >= self._max_texts:
+            self.counts.not_shown += 1
+            return False
+        if shown is None:
+            self.counts.texts += 1
+            self._shown[task_id] = _Shown(text)
+        elif shown.text.prediction_id == text.prediction_id:
+            # This process has become the leader, and reads the text from its beginning.
+            known = shown.text.text if shown.earlier is None else shown.earlier
+            self._shown[task_id] = _Shown(text, earlier=known)
+        else:
+            self._shown[task_id] = _Shown(text, version=-1)
+        return True
+
+    def _catch_up(self, shown: _Shown) -> bool:
+        """Compare with what clients have already; returns whether there is something to tell."""
+        if shown.earlier is None:
+            return True
+        current = shown.text.text
+        if len(current) < len(shown.earlier) and shown.earlier.startswith(current):
+            return False
+        if current.startswith(shown.earlier):
+            shown.chars, shown.version = len(shown.earlier), shown.text.version
+            shown.units = utf16_units(shown.earlier)
+        else:
+            shown.version = -1
+        shown.earlier = None
+        return True
+
+    def _flush_all(self) -> None:
+        for task_id in tuple(self._changed):
+            self.flush(task_id)
+        self._changed.clear()
+
+    def _relay(
+        self, task_id: str, text: WrittenText, start: int, part: str, *, is_replaced: bool
+    ) -> None:
+        """Tell other processes what was broadcast here."""
+
+
+def _payload(task_id: str, units: int, part: str) -> JSONObject:
+    return {"task_id": task_id, "seq": units, "text": part}

@@ -1,0 +1,1 @@
+"""Outputs as they come: texts while they are written, and pictures one by one."""

@@ -1,0 +1,1 @@
+"""Tests of `phoenix_compat.tasks.streams`."""
