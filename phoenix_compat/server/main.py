@@ -106,7 +106,7 @@ async def open_app(
         feed = (
             TaskFeed(engine.store, endpoint)
             if cluster is None
-            else cluster.feed(engine.store, endpoint)
+            else cluster.feed(engine.store, endpoint, engine.task_types)
         )
         worker = engine.worker(feed.announce, feed.outputs.announce, options)
         authenticator = await stack.enter_async_context(

@@ -53,16 +53,22 @@ class _Shown:
     """A text, and what clients have of it.
 
     Attributes:
-        chars, units, version: those of the text when it was last broadcast.
+        chars, version: those of the text when it was last broadcast.
         earlier: what clients have of the same prediction from another leader; None as soon as this
             text is as long.
     """
 
     text: WrittenText
     chars: int = 0
-    units: int = 0
     version: int = 0
     earlier: str | None = None
+
+    @property
+    def broadcast(self) -> str:
+        """What clients have; "" also if they will get the whole text with the next broadcast."""
+        if self.earlier is not None:
+            return self.earlier
+        return self.text.text[: self.chars] if self.version == self.text.version else ""
 
 
 class TaskOutputs:
@@ -99,7 +105,7 @@ class TaskOutputs:
         if start == text.chars and not is_replaced:
             return
         part = text.since(start)
-        shown.chars, shown.units, shown.version = text.chars, text.units, text.version
+        shown.chars, shown.version = text.chars, text.version
         try:
             self._endpoint.local_broadcast(
                 f"task:{task_id}", OUTPUT, _payload(task_id, text.units, part)
@@ -120,13 +126,8 @@ class TaskOutputs:
         It is the text that was broadcast: a client that has joined gets the next broadcast too.
         """
         shown = self._shown.get(task_id)
-        if shown is None:
-            return None
-        if shown.earlier is not None:
-            return _payload(task_id, utf16_units(shown.earlier), shown.earlier)
-        if not shown.chars or shown.version != shown.text.version:
-            return None
-        return _payload(task_id, shown.units, shown.text.text[: shown.chars])
+        text = "" if shown is None else shown.broadcast
+        return _payload(task_id, utf16_units(text), text) if text else None
 
     def end(self, task_id: str) -> None:
         """Forget the text of a task that has ended; its result has it."""
@@ -162,7 +163,6 @@ class TaskOutputs:
             return False
         if current.startswith(shown.earlier):
             shown.chars, shown.version = len(shown.earlier), shown.text.version
-            shown.units = utf16_units(shown.earlier)
         else:
             shown.version = -1
         shown.earlier = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Self
@@ -18,6 +18,7 @@ from phoenix_compat.server.multiprocess.forwarding import forwarding
 from phoenix_compat.server.multiprocess.leader import Leader
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
 from phoenix_compat.server.multiprocess.shared_keys import SharedKeys
+from phoenix_compat.tasks.model.task_types import TaskType
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 from phoenix_compat.transports.aiohttp.peers import Peers
@@ -55,10 +56,12 @@ class Cluster:
         replicas = () if self._replicas is None else self._replicas.background
         return (*self._bus.background, *feed, *keys, *replicas)
 
-    def feed(self, store: TaskStore, endpoint: Endpoint) -> SharedFeed:
+    def feed(
+        self, store: TaskStore, endpoint: Endpoint, task_types: Mapping[str, TaskType]
+    ) -> SharedFeed:
         """Build the feed of tasks, and relay all broadcasts of this endpoint to every process."""
         PubSubRelay(endpoint.pubsub, self._bus)
-        self._feed = SharedFeed(store, endpoint, self._bus)
+        self._feed = SharedFeed(store, endpoint, self._bus, task_types)
         return self._feed
 
     def keys(self, keys: KeyStore, endpoint: Endpoint) -> SharedKeys:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -21,8 +21,10 @@ from phoenix_compat.cluster.node_listener import NodeListener
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.multiprocess.leader import ROLE, Leader
+from phoenix_compat.server.multiprocess.shared_outputs import SharedOutputs
 from phoenix_compat.tasks.model.errors import StoreUnavailableError, TaskNotFoundError
 from phoenix_compat.tasks.model.task import Task, progress_payload
+from phoenix_compat.tasks.model.task_types import TASK_TYPES, TaskType
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 
@@ -65,8 +67,16 @@ _cancel_decoder: Final = msgspec.json.Decoder(_Cancel)
 class SharedFeed(TaskFeed, NodeListener):
     """The feed in one process."""
 
-    def __init__(self, store: TaskStore, endpoint: Endpoint, bus: Bus) -> None:
-        super().__init__(store, endpoint)
+    outputs: SharedOutputs
+
+    def __init__(
+        self,
+        store: TaskStore,
+        endpoint: Endpoint,
+        bus: Bus,
+        task_types: Mapping[str, TaskType] = TASK_TYPES,
+    ) -> None:
+        super().__init__(store, endpoint, outputs=SharedOutputs(endpoint, bus, task_types))
         self._bus = bus
         self._leader: Leader | None = None
         self._worker: Worker | None = None
@@ -83,17 +93,20 @@ class SharedFeed(TaskFeed, NodeListener):
         self._bus.on_call(_READ, self._answer_read)
         self._bus.on_call(_CANCEL, self._answer_cancel)
         self._bus.listen(self)
+        self.outputs.begin()
 
     async def stop(self) -> None:
         """Stop reading."""
+        await self.outputs.stop()
         if self._reading is not None:
             await self._reading.stop()
 
     @property
     def background(self) -> tuple[BackgroundTask, ...]:
-        """The task that reads the watched tasks again, while it runs."""
+        """The tasks that read the watched tasks and their texts again, while they run."""
         is_reading = self._reading is not None and self._reading.is_running
-        return (self._reading,) if self._reading is not None and is_reading else ()
+        own = (self._reading,) if self._reading is not None and is_reading else ()
+        return (*own, *self.outputs.background)
 
     def announce(self, task: Task) -> None:
         """Broadcast a change on `task:<id>` in every process; the leader's worker calls this."""
