@@ -32,7 +32,7 @@ from phoenix_compat.tasks.model.task_types import TaskType, with_default_model
 from phoenix_compat.tasks.model.task_types_file import load_task_types, packaged_task_types
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.store.task_store import TaskStore
-from phoenix_compat.tasks.streams.written_text import AnnounceText
+from phoenix_compat.tasks.streams.output_sink import OutputSink
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Announce
 from phoenix_compat.tasks.worker.worker import Worker
@@ -56,12 +56,12 @@ class Engine:
     budget: Budget
 
     def worker(
-        self, announce: Announce, announce_text: AnnounceText, options: WorkerOptions | None
+        self, announce: Announce, outputs: OutputSink, options: WorkerOptions | None
     ) -> Worker:
         """A worker that does nothing yet.
 
         Args:
-            announce, announce_text: see Worker.
+            announce, outputs: see Worker.
             options: None takes them from the settings.
         """
         return Worker(
@@ -71,7 +71,7 @@ class Engine:
             options=options or _worker_options(self.settings),
             task_types=self.task_types,
             archive=self.archive,
-            announce_text=announce_text,
+            outputs=outputs,
             policy=self.budget.policy,
         )
 

@@ -108,7 +108,7 @@ async def open_app(
             if cluster is None
             else cluster.feed(engine.store, endpoint, engine.task_types)
         )
-        worker = engine.worker(feed.announce, feed.outputs.announce, options)
+        worker = engine.worker(feed.announce, feed.outputs, options)
         authenticator = await stack.enter_async_context(
             open_authenticator(settings, _key_lookup(keys, endpoint, cluster))
         )

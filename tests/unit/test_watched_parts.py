@@ -36,6 +36,7 @@ UNWATCHED = {
     "tasks/streams/text_follower.py": "one stream; its end is logged, and polls go on",
     "tasks/store/sqlite/writer.py": "one batch; its callers are told, the next begins anew",
     "tasks/store/sqlite/database.py": "one look at the disk; awaited, and begun anew",
+    "tasks/archive/early_files.py": "some downloads; the files are tried again with the result",
     "tasks/archive/archive.py": "in a group that is awaited",
     "server/multiprocess/leader.py": "an error ends the process, with the reason",
     "server/process/reload.py": "one reload; an error is logged, and the next SIGHUP tries again",

@@ -139,6 +139,13 @@ MODELS: tuple[Model, ...] = (
     ),
     Model("recraft-ai", "recraft-v3", _URI, _RECRAFT, "Refuses unknown keys", is_closed=True),
     Model("meta", "meta-llama-3-8b-instruct", OutputShape.TEXT_CHUNKS, _TEXT, "Writes text"),
+    Model(
+        "emulated",
+        "picture-series",
+        OutputShape.URI_ITERATOR,
+        (_PROMPT, _count("num_outputs", 4, 1, 15)),
+        "Pictures that appear one by one",
+    ),
     Model("emulated", "cut-out", OutputShape.NAMED_URIS, _SEGMENT, "Answers with an object"),
     Model("emulated", "disabled", _URI, _IMAGEN, "Always refuses", is_disabled=True),
 )

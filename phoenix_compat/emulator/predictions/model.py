@@ -15,6 +15,7 @@ class OutputShape(StrEnum):
 
     URI = "one URI"
     URI_LIST = "a list of URIs"
+    URI_ITERATOR = "a list of URIs, which appear one by one"
     TEXT_CHUNKS = "a list of text chunks"
     NAMED_URIS = "an object of URIs"
 
@@ -26,6 +27,12 @@ _URI: JsonObject = {"type": "string", "format": "uri"}
 _OUTPUT_SCHEMAS: dict[OutputShape, JsonObject] = {
     OutputShape.URI: {"title": "Output", **_URI},
     OutputShape.URI_LIST: {"title": "Output", "type": "array", "items": _URI},
+    OutputShape.URI_ITERATOR: {
+        "title": "Output",
+        "type": "array",
+        "items": _URI,
+        "x-cog-array-type": "iterator",
+    },
     OutputShape.TEXT_CHUNKS: {
         "title": "Output",
         "type": "array",
@@ -91,7 +98,7 @@ class Model:
                 return 2
             case OutputShape.URI:
                 return 1
-            case OutputShape.URI_LIST:
+            case OutputShape.URI_LIST | OutputShape.URI_ITERATOR:
                 count = model_input.get(self.count_field)
                 return count if isinstance(count, int) and 0 < count <= 15 else 1
 

@@ -20,6 +20,9 @@ def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
         if moment.started_at_s is None:
             return None
         return list(text_chunks(prediction)[: written_chunks(prediction, moment)])
+    ready = ready_pictures(prediction, moment)
+    if ready and not moment.has_output:
+        return [file_url(prediction, index, origin) for index in range(ready)]
     if not moment.has_output:
         return None
     if kind in _FIXED:
@@ -66,6 +69,14 @@ _FIXED: dict[OutputKind, JSON] = {
     OutputKind.LABEL: {"label": "cat", "score": 0.98},
     OutputKind.NUMBER: 42,
 }
+
+
+def ready_pictures(prediction: Prediction, moment: Moment) -> int:
+    """How many pictures of a model that makes them one by one are ready."""
+    is_iterator = prediction.model.output is OutputShape.URI_ITERATOR
+    if not is_iterator or prediction.schedule.output is not OutputKind.MODEL:
+        return 0
+    return int(moment.fraction * prediction.model.picture_count(prediction.input))
 
 
 def is_written(prediction: Prediction) -> bool:
@@ -129,7 +140,7 @@ def _model_output(prediction: Prediction, origin: str) -> JSON:
             return {name: file_url(prediction, i, origin) for i, name in enumerate(_PARTS)}
         case OutputShape.TEXT_CHUNKS:
             return list(text_chunks(prediction))
-        case OutputShape.URI_LIST:
+        case OutputShape.URI_LIST | OutputShape.URI_ITERATOR:
             count = prediction.model.picture_count(prediction.input)
             return [file_url(prediction, index, origin) for index in range(count)]
 

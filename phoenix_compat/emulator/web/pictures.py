@@ -10,7 +10,7 @@ from phoenix_compat.emulator.faults.fault import FileFault, Stage
 from phoenix_compat.emulator.pictures.picture import CONTENT_TYPES, PictureRequest
 from phoenix_compat.emulator.pictures.picture_size import picture_size
 from phoenix_compat.emulator.predictions.prediction import Prediction
-from phoenix_compat.emulator.predictions.run_output import parse_file_name
+from phoenix_compat.emulator.predictions.run_output import parse_file_name, ready_pictures
 from phoenix_compat.emulator.problem import ProblemError, not_found
 from phoenix_compat.emulator.web.fault_response import cut_in_half, hang, is_disconnected, reset
 from phoenix_compat.emulator.web.request_context import fault_specs_of, state_of
@@ -46,7 +46,8 @@ def _picture_request(request: web.Request) -> tuple[Prediction, PictureRequest]:
     prediction = state.predictions.find(prediction_id)
     if prediction is None or state.is_data_removed(prediction):
         raise not_found()
-    if not prediction.at(state.clock.now_s()).has_output:
+    moment = prediction.at(state.clock.now_s())
+    if not moment.has_output and index >= ready_pictures(prediction, moment):
         raise not_found()
     width, height = picture_size(prediction.input)
     seed = str(prediction.input.get("seed", ""))

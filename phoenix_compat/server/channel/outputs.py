@@ -8,19 +8,24 @@ if the event has the whole text: the first one after a join, or one that replace
 
 Changes of one turn of the event loop are one event. No event replaces another one, not even for a
 slow client. One that falls too far behind is disconnected, and gets the whole text when it rejoins.
+
+Files that are ready before the others go to the clients that joined with `{"partial": true}`, as
+`{"task_id": …, "seq": 2, "urls": ["…"]}`. Here `seq` is the number of files after this event.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import EncodeError
+from phoenix_compat.tasks.model.file_links import FILES_PATH, with_file_links
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskId
 from phoenix_compat.tasks.streams.written_text import WrittenText, utf16_units
 
@@ -71,8 +76,15 @@ class _Shown:
         return self.text.text[: self.chars] if self.version == self.text.version else ""
 
 
+class _Files(NamedTuple):
+    """The files of a running prediction that are kept, in this process."""
+
+    prediction_id: str
+    files: tuple[JSONObject, ...]
+
+
 class TaskOutputs:
-    """The texts that are being written, in this process. Each is forgotten when its task ends.
+    """The outputs that are not complete, in this process. Each is forgotten when its task ends.
 
     Attributes:
         counts: see OutputCounts.
@@ -84,8 +96,9 @@ class TaskOutputs:
         self._max_texts = max_texts
         self._shown: OrderedDict[str, _Shown] = OrderedDict()
         self._changed: dict[str, None] = {}
+        self._files: dict[str, _Files] = {}
 
-    def announce(self, task_id: TaskId, text: WrittenText) -> None:
+    def announce_text(self, task_id: TaskId, text: WrittenText) -> None:
         """Broadcast a change of a text at the end of the loop's turn; the worker calls this."""
         if not self._note(task_id, text):
             return
@@ -117,6 +130,39 @@ class TaskOutputs:
         self.counts.broadcasts += 1
         self._relay(task_id, text, start, part, is_replaced=is_replaced)
 
+    def announce_files(
+        self, task_id: TaskId, prediction_id: str, files: Sequence[JSONObject]
+    ) -> None:
+        """Broadcast files of a running prediction to the clients that asked for them."""
+        if self._show_files(task_id, prediction_id, files):
+            self._relay_files(task_id, prediction_id, files)
+
+    def present_files(self, task_id: str, base_url: str) -> JSONObject | None:
+        """The payload of `output` with all files so far; None if there are none.
+
+        Args:
+            base_url: the address by which the client reaches this server.
+        """
+        known = self._files.get(task_id)
+        return None if known is None else files_payload(task_id, 0, known.files, base_url)
+
+    def _show_files(self, task_id: str, prediction_id: str, files: Sequence[JSONObject]) -> bool:
+        """Broadcast what is new in this process; returns False if there are too many tasks."""
+        known = self._files.get(task_id)
+        if known is None and len(self._files) >= self._max_texts:
+            self.counts.not_shown += 1
+            return False
+        is_new = known is None or known.prediction_id != prediction_id
+        start = 0 if is_new or known is None else len(known.files)
+        if len(files) <= start:
+            return True
+        self._files[task_id] = _Files(prediction_id, tuple(files))
+        self.counts.broadcasts += 1
+        self._endpoint.local_broadcast(
+            files_topic(task_id), OUTPUT, {"start": start, "files": list(files[start:])}
+        )
+        return True
+
     async def read(self, task: Task) -> None:
         """Get the text of a task that a client joins, if another process has it."""
 
@@ -130,8 +176,9 @@ class TaskOutputs:
         return _payload(task_id, utf16_units(text), text) if text else None
 
     def end(self, task_id: str) -> None:
-        """Forget the text of a task that has ended; its result has it."""
+        """Forget the outputs of a task that has ended; its result has them."""
         self._changed.pop(task_id, None)
+        self._files.pop(task_id, None)
         if self._shown.pop(task_id, None) is not None:
             self.counts.texts -= 1
 
@@ -177,6 +224,28 @@ class TaskOutputs:
         self, task_id: str, text: WrittenText, start: int, part: str, *, is_replaced: bool
     ) -> None:
         """Tell other processes what was broadcast here."""
+
+    def _relay_files(self, task_id: str, prediction_id: str, files: Sequence[JSONObject]) -> None:
+        """Tell other processes which files are kept."""
+
+
+def files_topic(task_id: str) -> str:
+    """The topic of a task's early files. Clients cannot join it; their channels subscribe to it."""
+    return f"task_files:{task_id}"
+
+
+def files_payload(
+    task_id: str, start: int, files: Sequence[JSONObject], base_url: str
+) -> JSONObject:
+    """The payload of `output` with files: `seq` is how many there are after this event.
+
+    Args:
+        start: how many there were before.
+        base_url: the address by which the client reaches this server.
+    """
+    names = [f"{FILES_PATH}{str(file['path']).rpartition('/')[2]}" for file in files]
+    linked = with_file_links({"urls": names}, files, base_url)
+    return {"task_id": task_id, "seq": start + len(files), "urls": linked["urls"]}
 
 
 def _payload(task_id: str, units: int, part: str) -> JSONObject:

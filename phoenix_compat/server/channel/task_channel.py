@@ -2,7 +2,8 @@
 
 A client that joins gets `ok`, then one `progress` with the task's present state, then one
 `progress` for each change. A client may join late: it always gets the last state. While a text is
-written there are also events `output`, the first with all of it so far; see `outputs`.
+written there are also events `output`, the first with all of it so far. Files that are ready before
+the others go to clients that join with `{"partial": true}`. See `outputs`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from phoenix_compat.result import HandleResult, Result, Stop, error, ok, stop
 from phoenix_compat.server.auth.principal import Principal, Scope, ScopeError
 from phoenix_compat.server.auth.visibility import Visibility, watched_owner
 from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
-from phoenix_compat.server.channel.outputs import OUTPUT
+from phoenix_compat.server.channel.outputs import OUTPUT, files_payload, files_topic
 from phoenix_compat.server.channel.socket_authentication import (
     DISCONNECT,
     SocketAuthentication,
@@ -64,7 +65,8 @@ class TaskChannel(Channel):
         if task is None:
             return error(reason="not found")
         await feed.outputs.read(task)
-        socket.assign(task=task)
+        is_partial = isinstance(payload, dict) and payload.get("partial") is True
+        socket.assign(task=task, is_partial=is_partial)
         socket.send_self(_PRESENT_STATE)
         return ok()
 
@@ -74,12 +76,20 @@ class TaskChannel(Channel):
         A channel with an owner of its own ends when that owner is disconnected.
         """
         if isinstance(message, Broadcast):
+            if message.event == OUTPUT:
+                self._push_files(message.payload, socket)
             return stop(("shutdown", "disconnected")) if message.event == DISCONNECT else None
         socket.push(PROGRESS, self._present_state(socket))
         feed: TaskFeed = socket.assigns["feed"]
-        written = feed.outputs.present(socket.assigns["task"].id)
+        task_id = socket.assigns["task"].id
+        written = feed.outputs.present(task_id)
         if written is not None:
             socket.push(OUTPUT, written)
+        if socket.assigns["is_partial"]:
+            socket.subscribe(files_topic(task_id))
+            kept = feed.outputs.present_files(task_id, socket.audience)
+            if kept is not None:
+                socket.push(OUTPUT, kept)
         presence: Presence | None = socket.assigns["presence"]
         if presence is not None:
             _track(presence, socket)
@@ -108,6 +118,11 @@ class TaskChannel(Channel):
         except StoreUnavailableError:
             return error(reason="unavailable")
         return ok()
+
+    def _push_files(self, new: Any, socket: Socket) -> None:
+        """Push files that are ready before the others, with links for this client."""
+        task_id = socket.assigns["task"].id
+        socket.push(OUTPUT, files_payload(task_id, new["start"], new["files"], socket.audience))
 
     def _present_state(self, socket: Socket) -> JSON:
         feed: TaskFeed = socket.assigns["feed"]

@@ -8,7 +8,7 @@ new leader reads the text from its beginning again, and clients are told only wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -21,11 +21,12 @@ from phoenix_compat.cluster.node_listener import NodeListener
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.server.channel.outputs import TaskOutputs
 from phoenix_compat.server.multiprocess.leader import ROLE
-from phoenix_compat.tasks.model.task import Task, TaskStatus
+from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskType
 from phoenix_compat.tasks.streams.written_text import WrittenText
 
 _WRITTEN: Final = "output.written"
+_FILES: Final = "output.files"
 _READ: Final = "output.read"
 _RETRY_S: Final = 0.2
 _MAX_TRIES: Final = 25
@@ -52,6 +53,17 @@ _part_decoder: Final = msgspec.msgpack.Decoder(_Part)
 _text_decoder: Final = msgspec.msgpack.Decoder(_Part | None)
 
 
+class _Kept(msgspec.Struct, array_like=True, frozen=True):
+    """All files of a running prediction that are kept so far."""
+
+    task_id: str
+    prediction_id: str
+    files: list[JSONObject]
+
+
+_kept_decoder: Final = msgspec.msgpack.Decoder(_Kept)
+
+
 class SharedOutputs(TaskOutputs, NodeListener):
     """The texts that are being written, in one process.
 
@@ -69,6 +81,7 @@ class SharedOutputs(TaskOutputs, NodeListener):
     def begin(self) -> None:
         """Register with the bus."""
         self._bus.on_cast(_WRITTEN, self._receive)
+        self._bus.on_cast(_FILES, self._receive_files)
         self._bus.on_call(_READ, self._answer)
         self._bus.listen(self)
 
@@ -128,6 +141,11 @@ class SharedOutputs(TaskOutputs, NodeListener):
             return
         self._follow(part.task_id, text)
 
+    def _receive_files(self, _node: int, body: bytes) -> None:
+        # Each message has all files, so the next one makes up for one that was lost.
+        kept = _kept_decoder.decode(body)
+        self._show_files(kept.task_id, kept.prediction_id, kept.files)
+
     # Reading from the leader.
 
     @property
@@ -137,7 +155,7 @@ class SharedOutputs(TaskOutputs, NodeListener):
     def _drop_unwatched(self) -> None:
         """Forget texts without clients here; those of them that go on are read again."""
         watched = self._endpoint.pubsub.topics
-        for task_id in tuple(self._shown):
+        for task_id in (*self._shown, *self._files):
             if f"task:{task_id}" not in watched:
                 self.end(task_id)
 
@@ -201,3 +219,7 @@ class SharedOutputs(TaskOutputs, NodeListener):
         if self._is_leader:
             body = _Part(task_id, text.prediction_id, start, part, is_replaced=is_replaced)
             self._bus.cast(_WRITTEN, msgspec.msgpack.encode(body))
+
+    def _relay_files(self, task_id: str, prediction_id: str, files: Sequence[JSONObject]) -> None:
+        body = _Kept(task_id, prediction_id, list(files))
+        self._bus.cast(_FILES, msgspec.msgpack.encode(body))

@@ -20,8 +20,9 @@ from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.errors import StreamBrokenError, StreamRefusedError
 from phoenix_compat.tasks.model.prediction import PredictionRef
 from phoenix_compat.tasks.model.task import TaskId
+from phoenix_compat.tasks.streams.output_sink import OutputSink
 from phoenix_compat.tasks.streams.server_sent_events import ServerSentEvent
-from phoenix_compat.tasks.streams.written_text import AnnounceText, WrittenText
+from phoenix_compat.tasks.streams.written_text import WrittenText
 
 OpenStream: TypeAlias = Callable[[PredictionRef, str | None], AsyncGenerator[ServerSentEvent]]
 """`Provider.stream`."""
@@ -67,7 +68,7 @@ class TextStreams:
     def __init__(
         self,
         open_stream: OpenStream,
-        announce: AnnounceText,
+        sink: OutputSink,
         clock: Clock,
         options: StreamOptions,
         counts: Counter[str],
@@ -75,7 +76,7 @@ class TextStreams:
         self.open = 0
         self.counts = counts
         self.open_stream = open_stream
-        self.announce = announce
+        self.sink = sink
         self.clock = clock
         self.options = options
 
@@ -142,7 +143,7 @@ class TextFollower:
             if self._following is not None:
                 self._following.cancel()
         if (self.text.version, self.text.chars) != before:
-            self._streams.announce(self._task_id, self.text)
+            self._streams.sink.announce_text(self._task_id, self.text)
 
     async def close(self) -> None:
         """Close the stream."""
@@ -213,5 +214,5 @@ class TextFollower:
             raise StreamRefusedError("the stream contradicts the prediction's output")
         self._position += len(event.data)
         if self.text.chars != before:
-            self._streams.announce(self._task_id, self.text)
+            self._streams.sink.announce_text(self._task_id, self.text)
         return not self.text.is_full

@@ -6,11 +6,9 @@ that does not fit is noticed. A whole text, of a poll or of the result, is the p
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 from phoenix_compat.tasks.model.results.output import MAX_TEXT_BYTES
-from phoenix_compat.tasks.model.task import TaskId
 
 _SURROGATES: Final = "surrogatepass"
 
@@ -107,11 +105,6 @@ class WrittenText:
         self._parts.append(part)
         self.chars += len(part)
         self.units += len(part) if part.isascii() else utf16_units(part)
-
-
-AnnounceText: TypeAlias = Callable[[TaskId, WrittenText], None]
-"""Called with the task's id after each change of its text. Must not block. The text goes on
-growing; the receiver keeps it as long as it shows it."""
 
 
 def utf16_units(text: str) -> int:

@@ -13,6 +13,7 @@ from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.task import Task, TaskId
 from phoenix_compat.tasks.model.task_types import InputPolicy, TaskType
 from phoenix_compat.tasks.provider.provider import Provider
+from phoenix_compat.tasks.streams.output_sink import OutputSink
 from phoenix_compat.tasks.streams.text_follower import TextStreams
 from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
@@ -42,6 +43,7 @@ class WorkerContext:
         create_limiter: limits how fast creates are sent.
         polls: the rate limit of all other requests to the provider.
         jitter: returns random numbers from 0.0 to 1.0.
+        outputs: shows outputs that are not complete yet.
         texts: the streams of texts that are being written.
         policy: what the operator allows; None allows everything.
         wake: wakes the dispatcher, because another task may be able to start.
@@ -61,6 +63,7 @@ class WorkerContext:
     task_types: Mapping[str, TaskType]
     jitter: Callable[[], float]
     texts: TextStreams
+    outputs: OutputSink
     wake: Callable[[], None]
     archive: Archive | None = None
     policy: InputPolicy | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,12 +18,24 @@ from phoenix_compat.tasks.worker.context import WorkerContext
 log = structlog.stdlib.get_logger(__name__)
 
 
-async def complete(context: WorkerContext, task: Task, result: JSONObject, now: datetime) -> Task:
+async def complete(
+    context: WorkerContext,
+    task: Task,
+    result: JSONObject,
+    now: datetime,
+    kept: Mapping[str, StoredFile],
+) -> Task:
     """Store copies of the output files, then the result. running → completed.
 
     The row keeps the provider's addresses beside the names of the copies; see `file_links`.
+
+    Args:
+        kept: files that were stored while the prediction was running, by their addresses.
     """
-    files = await _store_files(context, task, file_urls(result))
+    urls = file_urls(result)
+    early = tuple(kept[url].document() for url in urls if url in kept)
+    late = await _store_files(context, task, [url for url in urls if url not in kept])
+    files = (*early, *late)
     return await context.recorder.move(
         task, TaskStatus.COMPLETED, result_data=result, completed_at=now, files=files
     )

@@ -6,11 +6,14 @@ that is available is kept, even if a cancel was requested or the deadline has pa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
+from phoenix_compat.tasks.archive.early_files import EarlyFiles
+from phoenix_compat.tasks.archive.stored_file import StoredFile
 from phoenix_compat.tasks.model.errors import (
     ProviderError,
     ProviderRefusedError,
@@ -20,7 +23,7 @@ from phoenix_compat.tasks.model.models import model_family
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.progress import bar_fraction, next_progress, time_fraction
 from phoenix_compat.tasks.model.results.failure import Failure, failure
-from phoenix_compat.tasks.model.results.outcome import outcome
+from phoenix_compat.tasks.model.results.outcome import files_so_far, outcome
 from phoenix_compat.tasks.model.results.output import output_text
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskType, removed_type
@@ -44,6 +47,7 @@ class PollState:
     Attributes:
         task_type: the task's type as it was when this run began; a reload may remove it.
         follower: follows the text that the prediction writes; None if it writes none.
+        early_files: keeps the files that are ready before the others; None if there are none.
         began_s: when the prediction began, on the monotonic clock.
         wait_s: the wait before the next poll.
         failures: polls in a row that failed.
@@ -55,6 +59,7 @@ class PollState:
     task_type: TaskType
     began_s: float
     follower: TextFollower | None = None
+    early_files: EarlyFiles | None = None
     wait_s: float = 0.0
     polls: int = 0
     failures: int = 0
@@ -95,6 +100,8 @@ class PollSteps:
         finally:
             if state.follower is not None:
                 await state.follower.close()
+            if state.early_files is not None:
+                await state.early_files.close()
 
     def _begin(self, task: Task, ref: PredictionRef) -> PollState:
         # Only the age of a resumed prediction comes from the wall clock, which may jump; from here
@@ -115,6 +122,11 @@ class PollSteps:
             state.follower = self._context.texts.follower(task.id, ref.id, on_end)
             if self._run.created == ref:
                 state.follower.begin(self._run.created)
+        if state.task_type.makes_files and self._context.archive is not None:
+            show = partial(self._context.outputs.announce_files, task.id, ref.id)
+            state.early_files = EarlyFiles(
+                self._context.archive, task, show, patience_s=self._options.archive_patience_s
+            )
         return state
 
     # The steps of a round.
@@ -189,7 +201,11 @@ class PollSteps:
             return await fail_or_repeat(self._context, task, result)
         if state.follower is not None:
             state.follower.correct(str(result.get("text", "")), is_final=True)
-        return await complete(self._context, task, result, now)
+        kept: Mapping[str, StoredFile] = {}
+        if state.early_files is not None:
+            await state.early_files.settle()
+            kept = state.early_files.kept
+        return await complete(self._context, task, result, now, kept)
 
     async def _raise_progress(
         self, task: Task, state: PollState, snapshot: PredictionSnapshot
@@ -200,6 +216,8 @@ class PollSteps:
         if state.follower is not None:
             state.follower.begin(snapshot.ref)
             state.follower.correct(output_text(snapshot.output))
+        if state.early_files is not None:
+            state.early_files.show(files_so_far(task, snapshot))
         fraction = bar_fraction(snapshot.logs)
         if fraction is None:
             expected_s = model_family(task.running_model).expected_s

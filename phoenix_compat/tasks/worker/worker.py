@@ -29,8 +29,8 @@ from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TASK_TYPES, InputPolicy, TaskType
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.streams.output_sink import NoSink, OutputSink
 from phoenix_compat.tasks.streams.text_follower import TextStreams
-from phoenix_compat.tasks.streams.written_text import AnnounceText, WrittenText
 from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.context import Archive, WorkerContext
 from phoenix_compat.tasks.worker.create_limiter import CreateLimiter, ProviderState
@@ -50,10 +50,6 @@ MIN_WAIT_S = 0.01
 log = structlog.stdlib.get_logger(__name__)
 
 
-def _show_to_nobody(_task_id: TaskId, _text: WrittenText) -> None:
-    """A text changed that no client can see."""
-
-
 class Worker:
     """Runs every task of a store at a provider. One per store."""
 
@@ -67,7 +63,7 @@ class Worker:
         task_types: Mapping[str, TaskType] = TASK_TYPES,
         clock: Clock | None = None,
         archive: Archive | None = None,
-        announce_text: AnnounceText | None = None,
+        outputs: OutputSink | None = None,
         policy: InputPolicy | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -77,8 +73,7 @@ class Worker:
             announce: called with the task after each committed change, on the event loop.
             task_types: the known task types by name.
             archive: stores copies of the output files; the caller opens and closes it.
-            announce_text: called with each change of a text that is being written, on the event
-                loop.
+            outputs: shows outputs that are not complete yet.
             policy: what the operator allows; it applies to fallback models.
             jitter: returns random numbers from 0.0 to 1.0.
 
@@ -96,6 +91,7 @@ class Worker:
         self._has_crashed = False
         self.dispatcher = BackgroundTask("dispatcher", self._dispatch)
         counts: Counter[str] = Counter()
+        sink = outputs or NoSink()
         self._context = WorkerContext(
             provider=provider,
             recorder=Recorder(store, announce, self._clock, self._options, counts),
@@ -108,9 +104,10 @@ class Worker:
             options=self._options,
             task_types=task_types,
             jitter=jitter,
+            outputs=sink,
             texts=TextStreams(
                 provider.stream,
-                announce_text or _show_to_nobody,
+                sink,
                 self._clock,
                 self._options.streams,
                 counts,

@@ -40,7 +40,7 @@ async def test_a_slow_client_is_closed_and_gets_the_whole_text_again(
     text = WrittenText("p-1")
     for number in range(150):
         text.correct(f"{number} " * (SIZE // len(f"{number} ")), is_final=True)
-        outputs.announce(TaskId("1"), text)
+        outputs.announce_text(TaskId("1"), text)
         *_, event, payload = await good.recv()
         assert (event, payload["text"]) == (OUTPUT, text.text)
 

@@ -45,6 +45,14 @@ def outcome(
             return failure("canceled")
 
 
+def files_so_far(task: Task, snapshot: PredictionSnapshot) -> tuple[str, ...]:
+    """The addresses of the files of a running prediction; none if its logs say "filtered"."""
+    if snapshot.output is None:
+        return ()
+    urls = normalise_output(snapshot.output).urls
+    return () if is_filtered(snapshot.logs, len(urls), _words(task)) else urls
+
+
 def _success(
     task: Task, task_type: TaskType, snapshot: PredictionSnapshot, now: datetime
 ) -> JSONObject | Failure:

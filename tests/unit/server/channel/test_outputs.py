@@ -33,7 +33,7 @@ class Scene:
         """Write and announce parts in one turn of the event loop, and let it end."""
         for part in parts:
             text.write(text.chars, part)
-            self.outputs.announce(TASK, text)
+            self.outputs.announce_text(TASK, text)
         await asyncio.sleep(0)
 
     @property
@@ -60,7 +60,7 @@ async def test_a_client_that_joins_gets_what_was_broadcast() -> None:
     scene, text = Scene(), WrittenText("p-1")
     await scene.write(text, "Once")
     text.write(4, " upon")
-    scene.outputs.announce(TASK, text)
+    scene.outputs.announce_text(TASK, text)
 
     present = scene.present
     await asyncio.sleep(0)
@@ -75,7 +75,7 @@ async def test_a_text_that_is_replaced_is_sent_whole() -> None:
     await scene.write(text, "Once upon")
 
     text.correct("Once", is_final=True)
-    scene.outputs.announce(TASK, text)
+    scene.outputs.announce_text(TASK, text)
     joined_between = scene.present
     await asyncio.sleep(0)
 
@@ -123,7 +123,7 @@ async def test_a_text_is_forgotten_when_its_task_ends() -> None:
     scene, text = Scene(), WrittenText("p-1")
     await scene.write(text, "Once")
     text.write(4, " upon")
-    scene.outputs.announce(TASK, text)
+    scene.outputs.announce_text(TASK, text)
 
     scene.outputs.flush(TASK)
     scene.outputs.end(TASK)
@@ -138,7 +138,7 @@ async def test_too_many_texts_are_not_shown() -> None:
     scene = Scene(max_texts=1)
     other = WrittenText("p-2")
     other.write(0, "x")
-    scene.outputs.announce(TaskId("t-2"), other)
+    scene.outputs.announce_text(TaskId("t-2"), other)
 
     await scene.write(WrittenText("p-1"), "Once")
 

@@ -66,7 +66,7 @@ def running(type_: str = "text", task_id: str = "t-1") -> Task:
 def write(node: Node, task: Task, text: WrittenText, part: str) -> None:
     """The worker of a node writes a part."""
     text.write(text.chars, part)
-    node.outputs.announce(task.id, text)
+    node.outputs.announce_text(task.id, text)
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatu
 from phoenix_compat.tasks.model.task_types import TASK_TYPES
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.streams.output_sink import NoSink
 from phoenix_compat.tasks.streams.text_follower import TextStreams
 from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.context import WorkerContext
@@ -75,7 +76,8 @@ def worker_context(store: MemoryStore, provider: Provider, clock: FakeClock) -> 
         options=options,
         task_types=TASK_TYPES,
         jitter=lambda: 0.5,
-        texts=TextStreams(provider.stream, lambda _id, _text: None, clock, options.streams, counts),
+        texts=TextStreams(provider.stream, NoSink(), clock, options.streams, counts),
+        outputs=NoSink(),
         wake=lambda: None,
         counts=counts,
     )
