@@ -82,7 +82,7 @@ class _Stream:
             moment = self._prediction.at(now_s)
             chunks = _chunks(self._prediction, moment)
             for number in range(sent, len(chunks)):
-                if not await self._send_chunk(number, chunks[number], now_s):
+                if not await self._send_chunk(number, chunks[number], moment):
                     return self._response
             if len(chunks) > sent:
                 sent, idle_from_s = len(chunks), now_s
@@ -99,9 +99,10 @@ class _Stream:
     def _is_closed(self) -> bool:
         return self._state.timer.is_closed or is_disconnected(self._request)
 
-    async def _send_chunk(self, number: int, chunk: str, now_s: float) -> bool:
+    async def _send_chunk(self, number: int, chunk: str, moment: Moment) -> bool:
         """Send the event of a chunk, or what a fault makes of it; returns whether to go on."""
-        data = _event("output", chunk, f"{int(now_s * 1000)}:{number}")
+        at_s = _chunk_s(self._prediction, moment, number) or self._prediction.output_at_s
+        data = _event("output", chunk, f"{int(at_s * 1000)}:{number}")
         if number == _FAULTY_EVENT:
             if StreamFault.LOST in self._faults:
                 return True
@@ -140,7 +141,9 @@ class _Stream:
         times_s = [idle_s]
         if (next_s := self._prediction.next_change_s(now_s)) is not None:
             times_s.append(next_s)
-        if (chunk_s := _next_chunk_s(self._prediction, moment)) is not None and chunk_s > now_s:
+        number = written_chunks(self._prediction, moment)
+        chunk_s = _chunk_s(self._prediction, moment, number)
+        if chunk_s is not None and chunk_s > now_s:
             times_s.append(chunk_s)
         await self._state.timer.wait_for_change(min(times_s))
 
@@ -150,11 +153,11 @@ def _resumed_at(last_event_id: str) -> int:
     return int(number) + 1 if number.isdecimal() else 0
 
 
-def _next_chunk_s(prediction: Prediction, moment: Moment) -> float | None:
-    """When the next chunk of a text is written."""
+def _chunk_s(prediction: Prediction, moment: Moment, number: int) -> float | None:
+    """When a chunk of a text is written; None before it starts, and for other outputs."""
     if not is_written(prediction) or moment.started_at_s is None:
         return None
-    fraction = (written_chunks(prediction, moment) + 1) / len(text_chunks(prediction))
+    fraction = (number + 1) / len(text_chunks(prediction))
     return moment.started_at_s + fraction * prediction.schedule.run_s
 
 

@@ -21,12 +21,14 @@ class ShownText:
     """The text as a client has it, and what it got.
 
     Attributes:
+        texts: the text after each event.
         events: the payloads of `output`, in order.
         progress: the payloads of `progress`, in order.
     """
 
     def __init__(self) -> None:
         self.text = ""
+        self.texts: list[str] = []
         self.events: list[Mapping[str, Any]] = []
         self.progress: list[Mapping[str, Any]] = []
 
@@ -44,6 +46,7 @@ class ShownText:
         if start * 2 > len(known):
             raise HoleError(payload)
         self.text = (known[: start * 2] + part).decode("utf-16-le")
+        self.texts.append(self.text)
 
     @property
     def result(self) -> str:

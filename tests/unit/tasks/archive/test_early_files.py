@@ -38,7 +38,7 @@ class Scene:
         await self.release.wait()
         kept = tuple(None if url in self._gone else stored(url) for url in urls)
         if None in kept:
-            error = FileGoneError(404)
+            error = FileGoneError("replicate.delivery", 404)
             error.kept = kept
             raise error
         return [file for file in kept if file is not None]
