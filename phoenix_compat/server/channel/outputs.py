@@ -193,10 +193,9 @@ class TaskOutputs:
         if shown is None:
             self.counts.texts += 1
             self._shown[task_id] = _Shown(text)
-        elif shown.text.prediction_id == text.prediction_id:
+        elif shown.text.prediction_id == text.prediction_id and shown.broadcast:
             # This process has become the leader, and reads the text from its beginning.
-            known = shown.text.text if shown.earlier is None else shown.earlier
-            self._shown[task_id] = _Shown(text, earlier=known)
+            self._shown[task_id] = _Shown(text, earlier=shown.broadcast)
         else:
             self._shown[task_id] = _Shown(text, version=-1)
         return True

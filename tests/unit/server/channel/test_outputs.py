@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.protocol.message import Broadcast
 from phoenix_compat.server.channel.outputs import TaskOutputs
@@ -147,3 +150,81 @@ async def test_too_many_texts_are_not_shown() -> None:
     scene.outputs.end("t-2")
     await scene.write(WrittenText("p-1"), "Once")
     assert scene.received == [(4, "Once")]
+
+
+class Client:
+    """A client that follows the rule of docs/tasks.md, and comes and goes."""
+
+    def __init__(self, endpoint: Endpoint, outputs: TaskOutputs) -> None:
+        self.text = ""
+        self.is_joined = False
+        self._endpoint = endpoint
+        self._outputs = outputs
+
+    def toggle(self) -> None:
+        """Join, and get what there is so far; or leave."""
+        self.is_joined = not self.is_joined
+        if not self.is_joined:
+            self._endpoint.unsubscribe(f"task:{TASK}", self._receive)
+            return
+        self._endpoint.subscribe(f"task:{TASK}", self._receive)
+        if (present := self._outputs.present(TASK)) is not None:
+            self._take(present)
+
+    def _receive(self, broadcast: Broadcast) -> None:
+        self._take(broadcast.payload)
+
+    def _take(self, payload: dict[str, Any]) -> None:
+        known, part = (text.encode("utf-16-le") for text in (self.text, payload["text"]))
+        start = payload["seq"] * 2 - len(part)
+        assert 0 <= start <= len(known), "a hole"
+        self.text = (known[:start] + part).decode("utf-16-le")
+
+
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.text(alphabet="ab \U0001f9d1", max_size=4),
+            st.sampled_from(["turn", "join", "replace", "leader", "prediction"]),
+        ),
+        max_size=30,
+    ),
+    rest=st.text(alphabet="ab \U0001f9d1", max_size=4),
+)
+def test_every_client_ends_with_the_text(steps: list[str], rest: str) -> None:
+    """Whatever the parts, turns and replacements, and whenever clients come and go."""
+
+    async def run() -> None:
+        endpoint = Endpoint()
+        outputs = TaskOutputs(endpoint)
+        stays, comes_and_goes = Client(endpoint, outputs), Client(endpoint, outputs)
+        stays.toggle()
+        text = WrittenText("p-1")
+        for step in steps:
+            match step:
+                case "turn":
+                    await asyncio.sleep(0)
+                    continue
+                case "join":
+                    comes_and_goes.toggle()
+                    continue
+                case "replace":
+                    text.correct(text.text[1:] + "x", is_final=True)
+                case "leader":
+                    whole, text = text.text, WrittenText(text.prediction_id)
+                    text.write(0, whole[: len(whole) // 2])
+                case "prediction":
+                    text = WrittenText(f"{text.prediction_id}+")
+                    text.write(0, "n")
+                case part:
+                    text.write(text.chars, part)
+            outputs.announce_text(TASK, text)
+        text.correct(text.text + rest + "end", is_final=True)
+        outputs.announce_text(TASK, text)
+        outputs.flush(TASK)
+        if not comes_and_goes.is_joined:
+            comes_and_goes.toggle()
+
+        assert stays.text == comes_and_goes.text == text.text
+
+    asyncio.run(run())
