@@ -10,8 +10,8 @@ from phoenix_compat.accept.overflow import MAX_VISITS
 KEPT_BACK: Final = 64
 """For all that is no client's connection: a server at rest has about 25 descriptors (standard
 streams, loop, listening sockets, SQLite's files), eight tasks have 16 (a connection to Replicate
-each, and the emulator's end of it), four files that are being fetched have 12 (source, emulator,
-file), and eight that are being sent have 8."""
+each, and a stream for texts, or the emulator's end of it for pictures), four files that are being
+fetched have 12 (source, emulator, file), and eight that are being sent have 8."""
 FREE_CONCURRENCY: Final = 8
 """So many tasks in hand are covered by that; each further one needs two more."""
 

@@ -137,8 +137,9 @@ async def _open_provider(
         emulator = await stack.enter_async_context(
             Emulator(
                 emulator_settings,
-                # Its clients are this server's tasks, and browsers that show their pictures.
-                max_connections=settings.concurrency + 16,
+                # Its clients are this server's tasks, with a stream each, and browsers that show
+                # their pictures.
+                max_connections=2 * settings.concurrency + 16,
             )
         )
         token, base_url = emulator_settings.api_token or "", emulator.base_url

@@ -21,7 +21,7 @@ from phoenix_compat.cluster.node_listener import NodeListener
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.server.channel.outputs import TaskOutputs
 from phoenix_compat.server.multiprocess.leader import ROLE
-from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
+from phoenix_compat.tasks.model.task import JSONObject, Task
 from phoenix_compat.tasks.model.task_types import TaskType
 from phoenix_compat.tasks.streams.written_text import WrittenText
 
@@ -99,7 +99,8 @@ class SharedOutputs(TaskOutputs, NodeListener):
     async def read(self, task: Task) -> None:
         """Get the text of a task that a client joins from the leader, if it is not here yet."""
         type_ = self._task_types.get(task.type)
-        if task.status is not TaskStatus.RUNNING or type_ is None or not type_.writes_text:
+        # Not every move is announced, so it may be running already if it is known as queued.
+        if task.status.is_terminal or type_ is None or not type_.writes_text:
             return
         if task.id in self._shown or self._is_leader:
             return
