@@ -114,7 +114,7 @@ TASK_FAULTS: Mapping[str, Outcome] = {
     "output_two": COMPLETED,
     "output_long_text": ("empty_output", 1),
     "output_many_tokens": ("empty_output", 1),
-    "output_odd_text": ("empty_output", 1),
+    "output_odd_text": ("unsupported_output", 1),
     "output_transcript": ("empty_output", 1),
     "output_label": ("empty_output", 1),
     "output_number": ("empty_output", 1),
