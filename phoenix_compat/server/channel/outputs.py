@@ -32,7 +32,8 @@ from phoenix_compat.tasks.streams.written_text import WrittenText, utf16_units
 OUTPUT: Final = "output"
 """The event with a part of an output."""
 
-MAX_TEXTS: Final = 1_000
+MAX_TEXTS: Final = 256
+"""With the longest text each they use 64 MiB."""
 
 log = structlog.stdlib.get_logger(__name__)
 

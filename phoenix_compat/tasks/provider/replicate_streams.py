@@ -94,7 +94,8 @@ class ReplicateStreams:
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
-                headers={hdrs.USER_AGENT: "phoenix_compat"},
+                # A compressed stream would come in larger pieces.
+                headers={hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: "phoenix_compat"},
             )
         return self._session
 
