@@ -49,9 +49,15 @@ class WrittenText:
 
     def since(self, chars: int) -> str:
         """The text after its first `chars` characters."""
-        if self._parts and self.chars - chars == len(self._parts[-1]):
-            return self._parts[-1]
-        return self.text[chars:]
+        # Only the last parts are joined: this is called for each event that clients get.
+        tail: list[str] = []
+        missing = self.chars - chars
+        for part in reversed(self._parts):
+            if missing <= 0:
+                break
+            tail.append(part)
+            missing -= len(part)
+        return "".join(reversed(tail))[-missing if missing < 0 else 0 :]
 
     def write(self, start: int, part: str) -> bool:
         """Add a part of the text that begins after `start` characters.

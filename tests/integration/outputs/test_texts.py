@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import statistics
+import time
 from pathlib import Path
 
 import pytest
 
+from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.emulator.predictions.run_output import _WRITTEN
 from phoenix_compat.emulator.schedule import OutputKind
+from tests.integration.outputs.test_text_processes import created, move
 from tests.integration.outputs.text_client import TextClient
 from tests.integration.task_server import Client, product, settings_for
+from tests.patience import patient
 
 MANY_TOKENS = "".join(_WRITTEN[OutputKind.MANY_TOKENS])
 ODD_TEXT = "".join(_WRITTEN[OutputKind.ODD_TEXT])
@@ -127,6 +132,32 @@ async def test_a_client_that_comes_late_gets_the_result(tmp_path: Path) -> None:
 
         assert text_client.shown.result == text_client.shown.text
         assert len(text_client.shown.events) == before
+
+
+async def test_a_word_is_on_the_wire_at_once(tmp_path: Path) -> None:
+    """From the moment at which the provider has it, in the median 50 ms on a quiet machine."""
+    async with Emulator(EmulatorSettings(speed=1.0)) as emulator:
+        emulator.state.clock.scale(0.0)
+        settings = settings_for(
+            tmp_path,
+            replicate_api_token="r8_test",
+            replicate_base_url=emulator.base_url,
+            insecure_no_auth=True,
+        )
+        async with product(settings) as client:
+            text_client = await write(client, "#fault:output_many_tokens")
+            await created(emulator)
+            lags_s = []
+            for step in range(1, 12):
+                begin_s = time.perf_counter()
+                move(emulator, step / 20)
+                before = len(text_client.shown.events)
+                while len(text_client.shown.events) == before:
+                    await text_client.read()
+                lags_s.append(time.perf_counter() - begin_s)
+            await text_client.leave()
+
+        assert statistics.median(lags_s) <= patient(0.05)
 
 
 async def test_pictures_have_no_output(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def test_parts_make_a_text() -> None:
 
     assert text.text == "Once \u00e4\U0001f9d1"
     assert (text.chars, text.units, text.size_bytes) == (7, 8, 11)
+    assert [text.since(chars) for chars in range(8)] == [text.text[at:] for at in range(8)]
     assert [text.since(chars) for chars in (0, 4, 6, 7)] == [
         "Once \u00e4\U0001f9d1",
         " \u00e4\U0001f9d1",
