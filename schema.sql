@@ -108,4 +108,36 @@ CREATE TABLE api_keys (
   revoked_at   TEXT
 ) WITHOUT ROWID;
 
-PRAGMA user_version = 3;
+-- Files that clients sent as inputs of tasks, for each owner; the archive has one copy of each. They
+-- are deleted when no task uses them any more, a day after they were used last.
+CREATE TABLE uploads (
+  owner        TEXT    NOT NULL DEFAULT '',
+  sha256       TEXT    NOT NULL,                        -- of the content; names the file
+  content_type TEXT    NOT NULL,
+  size_bytes   INTEGER NOT NULL,
+  created_at   TEXT    NOT NULL,
+  used_at      TEXT    NOT NULL,                        -- sent again, or used by a new task
+  PRIMARY KEY (owner, sha256)
+) WITHOUT ROWID;
+CREATE INDEX uploads_by_hash ON uploads (sha256);
+CREATE INDEX uploads_by_use ON uploads (used_at);
+
+-- Which tasks use which of these files.
+CREATE TABLE task_inputs (
+  sha256  TEXT NOT NULL,
+  task_id TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+  PRIMARY KEY (sha256, task_id)
+) WITHOUT ROWID;
+CREATE INDEX task_inputs_by_task ON task_inputs (task_id);
+
+-- Copies of these files at the provider, by which it got them as inputs.
+CREATE TABLE provider_files (
+  url        TEXT PRIMARY KEY,
+  sha256     TEXT NOT NULL,
+  created_at TEXT NOT NULL,
+  expires_at TEXT NOT NULL                              -- when the provider deletes it
+) WITHOUT ROWID;
+CREATE INDEX provider_files_by_hash ON provider_files (sha256);
+CREATE INDEX provider_files_by_expiry ON provider_files (expires_at);
+
+PRAGMA user_version = 4;

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from phoenix_compat.cluster import WorkerProcess
@@ -30,8 +31,12 @@ from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.model_policy import ModelPolicy, PolicyRules
 from phoenix_compat.tasks.model.task_types import TaskType, with_default_model
 from phoenix_compat.tasks.model.task_types_file import load_task_types, packaged_task_types
+from phoenix_compat.tasks.provider.input_files import InputFiles
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
+from phoenix_compat.tasks.provider.replicate_files import ReplicateFiles
+from phoenix_compat.tasks.store.sent_file_store import SentFileStore
 from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.upload_store import UploadStore
 from phoenix_compat.tasks.streams.output_sink import OutputSink
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Announce
@@ -51,6 +56,7 @@ class Engine:
     store: TaskStore
     provider: ReplicateProvider
     archive: Archive
+    uploads: UploadStore
     maintenance: Maintenance
     task_types: dict[str, TaskType]
     budget: Budget
@@ -103,15 +109,19 @@ async def open_engine(
     store = await stack.enter_async_context(TaskStore(None, SystemClock()))
     if worker_process is None:
         await _open_store(store, settings)
-    provider, file_hosts = await _open_provider(settings, stack, worker_process)
-    archive = _archive(settings, file_hosts)
+    address = await _open_address(settings, stack, worker_process)
+    archive = _archive(settings, address.file_hosts)
+    provider = _provider(settings, address, archive, SentFileStore(store))
+    stack.push_async_callback(provider.close)
+    uploads = UploadStore(store, settings.owner_upload_bytes_per_day)
     types = dict(await asyncio.to_thread(task_types_of, settings))
     return Engine(
         settings=settings,
         store=store,
         provider=provider,
         archive=archive,
-        maintenance=Maintenance(settings, store, archive),
+        uploads=uploads,
+        maintenance=Maintenance(settings, store, archive, uploads),
         task_types=types,
         budget=_budget(store, types, settings),
     )
@@ -121,10 +131,18 @@ async def _open_store(store: TaskStore, settings: Settings) -> None:
     await store.reopen(settings.database_path, await asyncio.to_thread(schema_sql))
 
 
-async def _open_provider(
+class _Address(NamedTuple):
+    """Where the provider is, and the further hosts of its files."""
+
+    token: str
+    base_url: str
+    file_hosts: tuple[str, ...]
+
+
+async def _open_address(
     settings: Settings, stack: AsyncExitStack, worker_process: WorkerProcess | None
-) -> tuple[ReplicateProvider, tuple[str, ...]]:
-    """The provider, and the hosts of its files: Replicate, or without a token the emulator."""
+) -> _Address:
+    """The address of the provider: Replicate, or without a token the emulator."""
     hosts: tuple[str, ...] = ()
     if settings.replicate_api_token is not None and settings.has_token:
         token = settings.replicate_api_token.get_secret_value()
@@ -144,14 +162,25 @@ async def _open_provider(
         )
         token, base_url = emulator_settings.api_token or "", emulator.base_url
         hosts = (emulator.origin,)
-    provider = ReplicateProvider(
-        token=token,
-        base_url=base_url,
+    return _Address(token, base_url, hosts)
+
+
+def _provider(
+    settings: Settings, address: _Address, archive: Archive, sent: SentFileStore
+) -> ReplicateProvider:
+    input_files = InputFiles(
+        archive.inputs.find,
+        ReplicateFiles(address.token, address.base_url),
+        sent,
+        public_url=settings.public_url if settings.send_inputs_as_links else None,
+    )
+    return ReplicateProvider(
+        token=address.token,
+        base_url=address.base_url,
         deadline_s=settings.deadline_s,
         webhook_url=webhook_url(settings),
+        input_files=input_files,
     )
-    stack.push_async_callback(provider.close)
-    return provider, hosts
 
 
 def _origin(url: str) -> str:

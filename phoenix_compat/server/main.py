@@ -39,6 +39,8 @@ from phoenix_compat.server.http.empty_segments import drop_empty_segments
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
+from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
+from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.http.webhooks import add_webhook_route
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
@@ -148,13 +150,16 @@ async def open_app(
                 await work()
 
             background.watch(lambda: cluster.background)
-            await cluster.start(app, worker, take_over, lambda: background.is_healthy)
+            bodies = LargeBodies(MAX_BODY_BYTES, settings.max_inline_body_bytes)
+            await cluster.start(app, worker, take_over, lambda: background.is_healthy, bodies)
             stack.push_async_callback(cluster.stop)
         add_task_routes(
             app,
             engine.store,
             worker,
             task_types=engine.task_types,
+            max_inline_body_bytes=settings.max_inline_body_bytes,
+            files=TaskFiles(engine.archive.inputs, engine.uploads, settings.max_upload_bytes),
             announce=feed.announce,
             visibility=settings.task_visibility,
             limiter=rates.limiter,

@@ -1,4 +1,6 @@
-"""Deletes old tasks and their files. A file that a newer task also has stays.
+"""Deletes old tasks with their files, and files of clients that no task uses.
+
+A file that a newer task also has stays.
 
 Files are deleted before rows. After a crash in between, the next run still finds the rows, so no
 file is left behind for ever.
@@ -14,6 +16,7 @@ import structlog
 
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.upload_store import UploadStore
 
 BATCH_SIZE: Final = 500
 """Tasks that are deleted in one transaction; other writes happen between batches."""
@@ -27,6 +30,32 @@ class PruneResult:
 
     tasks: int
     freed_bytes: int
+
+
+async def prune_uploads(
+    uploads: UploadStore, tasks: TaskStore, archive: Archive, before: datetime
+) -> int:
+    """Delete files of clients that no task uses, and that were last sent or used before a time.
+
+    Returns:
+        How many were deleted, of each owner.
+
+    Raises:
+        StoreUnavailableError, ArchiveFolderError: some may be left; call it again.
+    """
+    deleted = 0
+    while batch := await uploads.unused(before, BATCH_SIZE):
+        shared = await uploads.still_uploaded(batch, before) | await tasks.output_hashes(batch)
+        await archive.discard(batch - shared)
+        # A file that somebody has just sent again is still there, and so is its record then.
+        left = {sha256 for sha256 in batch - shared if await archive.inputs.find(sha256)}
+        forgotten = await uploads.delete_unused(batch - left, before)
+        deleted += forgotten
+        if forgotten == 0:
+            break  # the next run finds those that are left
+    if deleted:
+        log.info("uploads.pruned", files=deleted)
+    return deleted
 
 
 async def prune_tasks(store: TaskStore, archive: Archive, before: datetime) -> PruneResult:

@@ -15,20 +15,17 @@ and changes the tasks of its owner; those of others are not found.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
-import msgspec
 import pydantic
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
-from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.protocol.page_guard import refuse_body
 from phoenix_compat.server.auth.principal import Principal, Scope
 from phoenix_compat.server.auth.visibility import Visibility, watched_owner
@@ -39,10 +36,12 @@ from phoenix_compat.server.http.authentication import (
     principal_of,
 )
 from phoenix_compat.server.http.base_url import base_url_of
-from phoenix_compat.server.http.body import read_body
+from phoenix_compat.server.http.body import body_fingerprint, parsed_json
 from phoenix_compat.server.http.problem import ProblemError, answering_problems, refuse_encoded
 from phoenix_compat.server.http.rate_limits import limit_owner
 from phoenix_compat.server.http.task_page import MAX_PAGE_BYTES, page_body
+from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
+from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.process.expectation import expectation, own_reason
 from phoenix_compat.server.rates.rate_limiter import RateLimiter
 from phoenix_compat.tasks.model.clock import wire_time
@@ -61,12 +60,14 @@ from phoenix_compat.tasks.model.task_id import stored_spelling
 from phoenix_compat.tasks.model.task_types import (
     TASK_TYPES,
     InputPolicy,
+    TaskParams,
     TaskType,
     determine_task_params,
 )
 from phoenix_compat.tasks.store.task_store import NEWEST, IdempotencyKey, TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 
+TASKS_PATH = "/api/tasks"
 MAX_BODY_BYTES = 256 * 1024
 MAX_PAGE = 200
 KEY_HEADER = "Idempotency-Key"
@@ -126,7 +127,8 @@ class TaskApi:
         store: TaskStore,
         worker: Worker,
         task_types: Mapping[str, TaskType],
-        max_body_bytes: int,
+        bodies: LargeBodies,
+        files: TaskFiles | None,
         announce: Callable[[Task], None] | None,
         visibility: Visibility,
         policy: InputPolicy | None,
@@ -134,7 +136,8 @@ class TaskApi:
         self._store = store
         self._worker = worker
         self._task_types = task_types
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
+        self._files = files
         self._announce = announce
         self._visibility: Visibility = visibility
         self._policy = policy
@@ -147,14 +150,16 @@ class TaskApi:
         """
         owner = _sender(request, Scope.CREATE).owner
         key = _idempotency_key(request)
-        body = _parsed_json(await read_body(request, self._max_body_bytes))
-        input_data = _validated(CreateTask, body).input_data
-        params = determine_task_params(input_data, self._task_types, self._policy)
+        async with self._bodies.reading(request) as posted:
+            body = await self._with_stored_files(posted, owner)
+        params = self._params(body["input_data"])
+        if self._files is not None:
+            await self._files.protect(params.uploads)
         is_replayed = False
         if key is None:
             task = await self._store.add(params, owner=owner)
         else:
-            once = IdempotencyKey(key, _body_fingerprint(body))
+            once = IdempotencyKey(key, body_fingerprint(body))
             task, is_replayed = await self._store.add_once(params, once, owner=owner)
         self._worker.wake()
         summary = task_summary(task.as_posted())
@@ -216,12 +221,30 @@ class TaskApi:
             raise UnreadableTaskError(failed.id, failed.unreadable)
         # Keep its model: the operator's default may have changed since.
         input_data = failed.input_data | {"model": failed.model}
-        params = determine_task_params(input_data, self._task_types, self._policy)
+        params = self._params(input_data)
         task = await self._store.retry(failed.id, params, owner=owner)
         if self._announce is not None:
             self._announce(task)
         self._worker.wake()
         return _json(await self._document(request, task, sender, owner), status=202)
+
+    def _params(self, input_data: JSONObject) -> TaskParams:
+        return determine_task_params(input_data, self._task_types, self._policy)
+
+    async def _with_stored_files(self, posted: bytes, owner: str) -> JSONObject:
+        """The posted body, with references to stored files in place of files that are inline."""
+        body = parsed_json(posted)
+        input_data = _validated(CreateTask, body).input_data
+        assert isinstance(body, dict)  # noqa: S101 - it is valid
+
+        def check(without_files: JSONObject) -> None:
+            if len(posted) > self._bodies.small_bytes:
+                self._bodies.check_rest({**body, "input_data": without_files})
+            self._params(without_files)
+
+        if self._files is not None:
+            input_data = await self._files.store_inline(input_data, owner, check)
+        return {**body, "input_data": input_data}
 
     async def _task(self, request: web.Request, owner: str | None) -> Task:
         task_id = stored_spelling(request.match_info["task_id"])
@@ -248,6 +271,8 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     *,
     task_types: Mapping[str, TaskType] = TASK_TYPES,
     max_body_bytes: int = MAX_BODY_BYTES,
+    max_inline_body_bytes: int = 0,
+    files: TaskFiles | None = None,
     announce: Callable[[Task], None] | None = None,
     authenticate: Authenticate = anyone,
     limiter: RateLimiter | None = None,
@@ -257,6 +282,9 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     """Mount the API and its middleware on an app that has not started.
 
     Args:
+        max_body_bytes: the limit for a body without files.
+        max_inline_body_bytes: the limit for a body with files inline, if that is more.
+        files: stores the files of tasks; None leaves them where they are.
         announce: called with each task that is queued again; the worker announces its own changes.
         authenticate: finds out who sent a request.
         limiter: limits how fast owners create tasks; None does not limit it.
@@ -267,7 +295,8 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
         store=store,
         worker=worker,
         task_types=task_types,
-        max_body_bytes=max_body_bytes,
+        bodies=LargeBodies(max_body_bytes, max_inline_body_bytes),
+        files=files,
         announce=announce,
         visibility=visibility,
         policy=policy,
@@ -281,8 +310,8 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
             limit_owner(limiter, request)
 
     app.middlewares.append(answering_problems(prepare))
-    app.router.add_post("/api/tasks", api.create)
-    app.router.add_get("/api/tasks", api.list)
+    app.router.add_post(TASKS_PATH, api.create)
+    app.router.add_get(TASKS_PATH, api.list)
     app.router.add_get("/api/tasks/{task_id}", api.show)
     app.router.add_get("/api/tasks/{task_id}/events", api.events)
     app.router.add_post("/api/tasks/{task_id}/cancel", api.cancel)
@@ -324,30 +353,6 @@ def _idempotency_key(request: web.Request) -> str | None:
         detail = f"The header {KEY_HEADER} {reason}."
         raise ProblemError(400, "bad-idempotency-key", detail, errors=((KEY_HEADER, reason),))
     return keys[0].strip('"')
-
-
-def _body_fingerprint(body: object) -> str:
-    """A hash of a JSON body that ignores white space and the order of keys: 64 hex digits."""
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _parsed_json(body: bytes) -> object:
-    try:
-        parsed = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProblemError(
-            400, "malformed-json", f"The body is not valid JSON: {error}."
-        ) from error
-    except RecursionError as error:
-        raise _too_deep() from error
-    if is_too_deep(parsed):
-        raise _too_deep()
-    return parsed
-
-
-def _too_deep() -> ProblemError:
-    return ProblemError(400, "too-deep", f"The body {TOO_DEEP}.", errors=(("body", TOO_DEEP),))
 
 
 def _validated(model: type[Model], value: object) -> Model:

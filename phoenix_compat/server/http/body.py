@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
+import msgspec
 from aiohttp import web
 
+from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.server.http.problem import ProblemError
 from phoenix_compat.transports.aiohttp import body
 
@@ -26,3 +31,32 @@ async def read_body(request: web.Request, max_bytes: int) -> bytes:
         detail = "The body did not arrive in time; send it without pauses."
         headers = {"Connection": "close"}
         raise ProblemError(408, "request-timeout", detail, headers=headers) from error
+
+
+def parsed_json(body: bytes) -> object:
+    """The value of a JSON body.
+
+    Raises:
+        ProblemError: 400, it is not valid JSON, or nested too deeply.
+    """
+    try:
+        parsed = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProblemError(
+            400, "malformed-json", f"The body is not valid JSON: {error}."
+        ) from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    if is_too_deep(parsed):
+        raise _too_deep()
+    return parsed
+
+
+def body_fingerprint(body: object) -> str:
+    """A hash of a JSON body that ignores white space and the order of keys: 64 hex digits."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _too_deep() -> ProblemError:
+    return ProblemError(400, "too-deep", f"The body {TOO_DEEP}.", errors=(("body", TOO_DEEP),))

@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.http_server import is_client_error, is_encoded
 from phoenix_compat.server.auth.principal import ScopeError
+from phoenix_compat.tasks.archive.errors import ArchiveError, ArchiveFolderError, ArchiveFullError
 from phoenix_compat.tasks.model.caps import usd_text
 from phoenix_compat.tasks.model.clock import wire_time
 from phoenix_compat.tasks.model.errors import (
@@ -32,6 +33,7 @@ from phoenix_compat.tasks.model.errors import (
     StoreUnavailableError,
     TaskNotFoundError,
     UnreadableTaskError,
+    UploadsFullError,
 )
 
 Prepare: TypeAlias = Callable[[web.Request], Awaitable[None]]
@@ -46,6 +48,9 @@ TaskRefusal: TypeAlias = (
     | CapReachedError
     | QuotaReachedError
     | StoreUnavailableError
+    | UploadsFullError
+    | ArchiveFullError
+    | ArchiveFolderError
 )
 _TASK_ERRORS: tuple[type[TaskRefusal], ...] = get_args(TaskRefusal)
 
@@ -191,6 +196,21 @@ def _of_task_error(error: TaskRefusal) -> ProblemError:
             log.warning("api.store_unavailable", reason=str(error))
             detail = "Tasks cannot be stored or read at the moment; nothing was changed."
             return _busy("store-unavailable", detail, BUSY_RETRY_AFTER_S)
+        case UploadsFullError() | ArchiveFullError() | ArchiveFolderError():
+            return _of_file_error(error)
+
+
+def _of_file_error(error: UploadsFullError | ArchiveError) -> ProblemError:
+    if isinstance(error, UploadsFullError):
+        detail = (
+            f"The files that you send within 24 hours may have at most {error.limit_bytes} "
+            "bytes together."
+        )
+        headers = {"Retry-After": str(error.wait_s)}
+        return ProblemError(429, "quota-reached", detail, headers=headers)
+    log.warning("api.archive_unavailable", reason=str(error))
+    detail = "Files cannot be stored at the moment; nothing was changed."
+    return _busy("storage-full", detail, FULL_RETRY_AFTER_S)
 
 
 def _cap(error: BudgetError, limit: str) -> str:

@@ -14,6 +14,7 @@ from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, WorkerPro
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.presence import Presence
 from phoenix_compat.server.auth.keys.key_store import KeyStore
+from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.multiprocess.forwarding import forwarding
 from phoenix_compat.server.multiprocess.leader import Leader
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
@@ -81,19 +82,21 @@ class Cluster:
         worker: Worker,
         take_over: Callable[[], Awaitable[None]],
         is_well: Callable[[], bool],
+        bodies: LargeBodies,
     ) -> None:
         """Take part in the election; returns once there is a leader and the other nodes are heard.
 
         Args:
             take_over: see Leader.
             is_well: whether the background tasks of this process run.
+            bodies: reads the bodies of tasks before they are forwarded.
         """
         self._leader = Leader(self._bus, take_over)
         if self._feed is not None:
             self._feed.begin(self._leader, worker)
         if self._keys is not None:
             self._keys.begin(self._leader)
-        app.middlewares.append(forwarding(self._leader, self.peers, is_well))
+        app.middlewares.append(forwarding(self._leader, self.peers, bodies, is_well))
         app.on_shutdown.append(self._leader.retire)  # a process that stops must not take over
         await self._stack.enter_async_context(self._bus)  # all handlers are set by now
         await self._leader.start()

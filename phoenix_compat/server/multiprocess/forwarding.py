@@ -8,17 +8,19 @@ or a POST with an Idempotency-Key.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from phoenix_compat.server.http.api import KEY_HEADER, MAX_BODY_BYTES
+from phoenix_compat.server.http.api import KEY_HEADER, MAX_BODY_BYTES, TASKS_PATH
 from phoenix_compat.server.http.base_url import PEER_HEADER, base_url_of
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
+from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.webhooks import MAX_BODY_BYTES as WEBHOOK_BODY_BYTES
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH
 from phoenix_compat.server.multiprocess.leader import FIND_TIMEOUT_S, Leader
@@ -46,11 +48,15 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 def forwarding(
-    leader: Leader, peers: Peers, is_well: Callable[[], bool] = lambda: True
+    leader: Leader,
+    peers: Peers,
+    bodies: LargeBodies,
+    is_well: Callable[[], bool] = lambda: True,
 ) -> Middleware:
     """Build the middleware; only the one against web pages (`browsers`) runs before it.
 
     Args:
+        bodies: reads the bodies of tasks.
         is_well: while it returns False, this process answers /readyz itself: it is not ready.
     """
 
@@ -63,16 +69,30 @@ def forwarding(
         if is_from_peer(request):
             return web.Response(status=MISDIRECTED)
         try:
-            return await _ask_leader(leader, peers, request)
+            async with _body(request, bodies) as body:
+                return await _ask_leader(leader, peers, request, body)
         except ProblemError as problem:
             return problem.response()
 
     return forward
 
 
-async def _ask_leader(leader: Leader, peers: Peers, request: web.Request) -> web.StreamResponse:
-    limit_bytes = WEBHOOK_BODY_BYTES if request.path == WEBHOOK_PATH else MAX_BODY_BYTES
-    body = await read_body(request, limit_bytes) if request.body_exists else None
+@asynccontextmanager
+async def _body(request: web.Request, bodies: LargeBodies) -> AsyncIterator[bytes | None]:
+    """The body of a request, or None. Raises ProblemError."""
+    if not request.body_exists:
+        yield None
+    elif request.path == TASKS_PATH and request.method == hdrs.METH_POST:
+        async with bodies.reading(request) as body:
+            yield body
+    else:
+        is_webhook = request.path == WEBHOOK_PATH
+        yield await read_body(request, WEBHOOK_BODY_BYTES if is_webhook else MAX_BODY_BYTES)
+
+
+async def _ask_leader(
+    leader: Leader, peers: Peers, request: web.Request, body: bytes | None
+) -> web.StreamResponse:
     is_repeatable = (
         request.method in _SAFE_METHODS
         or KEY_HEADER in request.headers

@@ -1,4 +1,4 @@
-"""Deletes old tasks and old files every hour, in the process that owns the database."""
+"""Deletes old tasks, old files and unused uploads every hour, where the database is open."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.errors import ArchiveError
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import StoreError
-from phoenix_compat.tasks.pruning import prune_tasks
+from phoenix_compat.tasks.pruning import prune_tasks, prune_uploads
 from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.upload_store import UPLOAD_RETENTION, UploadStore
 
 _HOUR_S: Final = 3_600.0
 
@@ -31,11 +32,17 @@ class Maintenance:
     """
 
     def __init__(
-        self, settings: Settings, store: TaskStore, archive: Archive, clock: Clock | None = None
+        self,
+        settings: Settings,
+        store: TaskStore,
+        archive: Archive,
+        uploads: UploadStore,
+        clock: Clock | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._archive = archive
+        self._uploads = uploads
         self._clock = clock or SystemClock()
         self._changed = asyncio.Event()
         self.background = BackgroundTask("maintenance", self._run)
@@ -70,5 +77,7 @@ class Maintenance:
         if settings.keep_tasks_s is not None:
             before = self._clock.now() - timedelta(seconds=settings.keep_tasks_s)
             await prune_tasks(self._store, self._archive, before)
+        unused_since = self._clock.now() - UPLOAD_RETENTION
+        await prune_uploads(self._uploads, self._store, self._archive, unused_since)
         if settings.keep_files_s is not None:
             await self._archive.prune(older_than_s=settings.keep_files_s)

@@ -26,6 +26,7 @@ from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS, Downloa
 from phoenix_compat.tasks.archive.errors import ArchiveError, WrongFileError
 from phoenix_compat.tasks.archive.file_type import FileType, file_type_of, is_html
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
+from phoenix_compat.tasks.archive.input_files import InputFiles
 from phoenix_compat.tasks.archive.stored_file import StoredFile
 from phoenix_compat.tasks.archive.thumbnail import ThumbnailError, draw_thumbnail, has_thumbnail
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
@@ -65,7 +66,11 @@ class ArchiveCounts:
 
 
 class Archive:
-    """The files of finished tasks, in a local folder."""
+    """The files of tasks, in a local folder.
+
+    Attributes:
+        inputs: the files that clients sent, in the same folder.
+    """
 
     def __init__(  # noqa: PLR0913 - plain values, each with a default
         self,
@@ -115,6 +120,7 @@ class Archive:
             max_total_bytes=max_total_bytes, min_free_bytes=min_free_bytes, grace_s=grace_s
         )
         self._content_store = ContentStore(folder, content_store_limits, clock or SystemClock())
+        self.inputs = InputFiles(self._content_store)
         self._downloader = Downloader(self._hosts, self._limits, resolver)
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_DOWNLOADS)
         self._thumbnail_slots = asyncio.Semaphore(MAX_CONCURRENT_THUMBNAILS)

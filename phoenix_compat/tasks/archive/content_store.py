@@ -131,6 +131,18 @@ class ContentStore:
             is_new=is_new,
         )
 
+    def touch(self, sha256: str) -> bool:
+        """Count a file as kept now, so that it is not pruned soon; returns whether it is there.
+
+        Raises:
+            ArchiveFolderError: the folder cannot be used.
+        """
+        with self._lock, disk_errors(self._folder):
+            path = self.find(sha256)
+            if path is not None:
+                self._set_modified_time(path)
+        return path is not None
+
     def add_thumbnail(self, sha256: str, content: bytes) -> str:
         """Store the thumbnail of a file; returns its path relative to the folder.
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterator
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from phoenix_compat.tasks.archive.errors import FileTooLargeError, WrongFileError
 
 _SCHEME = "data:"
+_BLOCK_CHARS: Final = 256 * 1024
 
 
 def is_data_url(url: str) -> bool:
@@ -43,3 +46,42 @@ def _from_base64(content: bytes) -> bytes:
         return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
     except binascii.Error as error:
         raise WrongFileError("malformed", f"the data: URL is not valid base64: {error}") from error
+
+
+def data_url_blocks(url: str, limit_bytes: int) -> Iterator[bytes]:
+    """Decode a `data:` URL block by block, so that its content is never whole in memory.
+
+    Raises:
+        FileTooLargeError: it is larger than `limit_bytes`.
+        WrongFileError: it cannot be decoded.
+    """
+    comma = url.find(",")
+    is_base64 = url[:comma].rstrip().lower().endswith(";base64")
+    if comma < 0 or not is_base64 or "%" in url:
+        yield decode_data_url(url, limit_bytes)
+        return
+    stop = len(url)
+    while url[stop - 1].isspace():
+        stop -= 1
+    rest = ""
+    size_bytes = 0
+    for start in range(comma + 1, stop, _BLOCK_CHARS):
+        text = "".join((rest, *url[start : min(start + _BLOCK_CHARS, stop)].split()))
+        is_last = start + _BLOCK_CHARS >= stop
+        end = len(text) if is_last else len(text) - len(text) % 4
+        text, rest = text[:end], text[end:]
+        try:
+            block = _from_base64(text.encode("ascii")) if is_last else _strict(text)
+        except ValueError as error:
+            raise WrongFileError("malformed", "the data: URL is not valid base64") from error
+        size_bytes += len(block)
+        if size_bytes > limit_bytes:
+            raise FileTooLargeError(limit_bytes)
+        yield block
+
+
+def _strict(text: str) -> bytes:
+    # Padding is allowed at the end of the whole text only.
+    if "=" in text:
+        raise binascii.Error
+    return base64.b64decode(text, validate=True)

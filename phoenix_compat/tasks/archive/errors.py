@@ -1,4 +1,4 @@
-"""The archive's errors. Their texts are for logs and operators, never for clients.
+"""The archive's errors. Their texts are for operators, RefusedFileError's for clients.
 
 ArchiveError                 `reason` is a stable word, `is_temporary` says whether to try again
 ├─ ArchiveFullError          the disk or the archive's limit is full; nothing was stored
@@ -7,7 +7,8 @@ ArchiveError                 `reason` is a stable word, `is_temporary` says whet
 ├─ FileGoneError             the host refuses the file: 403, 404, 410 and the like
 ├─ FileUnreachableError      5xx, a failed connection or a timeout: the file may still be there
 ├─ FileTooLargeError
-└─ WrongFileError            empty, a web page, or a file type that the task must not have
+├─ WrongFileError            empty, a web page, or a file type that the task must not have
+└─ RefusedFileError          a file that a client sent is not accepted
 """
 
 from __future__ import annotations
@@ -90,6 +91,17 @@ class FileTooLargeError(ArchiveError):
 
 class WrongFileError(ArchiveError):
     """The content is not acceptable; `reason` is empty, html, wrong_type or malformed."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RefusedFileError(ArchiveError):
+    """A file that a client sent is not accepted; the text tells the client why.
+
+    `reason` is empty, wrong_type, broken or too_many_pixels.
+    """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

@@ -18,6 +18,7 @@ TaskError
 │  ├─ BudgetError
 │  │  ├─ CapReachedError        the money of a day or month is used up
 │  │  └─ QuotaReachedError      so is its number of tasks
+│  ├─ UploadsFullError          an owner has sent too many bytes of files within a day
 │  ├─ KeyReusedError            an Idempotency-Key came with a different body
 │  └─ PredictionTakenError      the prediction belongs to another task
 └─ ProviderError
@@ -181,6 +182,20 @@ class QuotaReachedError(BudgetError):
 
     def __init__(self, cap: Cap, limit: int, at: datetime) -> None:
         super().__init__(cap, limit, at, f"{limit} tasks")
+
+
+class UploadsFullError(StoreError):
+    """One more file would pass the limit for the files that an owner sends within a day.
+
+    Attributes:
+        limit_bytes: the limit.
+        wait_s: in how many whole seconds the oldest of them no longer counts.
+    """
+
+    def __init__(self, limit_bytes: int, wait_s: int) -> None:
+        super().__init__(f"the files of a day may have at most {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+        self.wait_s = wait_s
 
 
 class KeyReusedError(StoreError):

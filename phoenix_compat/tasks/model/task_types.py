@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeGuard
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.tasks.model.errors import InvalidInputError
+from phoenix_compat.tasks.model.inputs.file_inputs import UsedUpload, used_uploads
 from phoenix_compat.tasks.model.models import (
     DEPLOYMENTS,
     deployment_of,
@@ -75,7 +76,11 @@ class TaskType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskParams:
-    """Validated input: all that the store needs to add a task."""
+    """Validated input: all that the store needs to add a task.
+
+    Attributes:
+        uploads: the uploaded files that it uses, which must be those of the task's owner.
+    """
 
     type: str
     task_type: str
@@ -85,6 +90,7 @@ class TaskParams:
     fingerprint: str
     deadline_s: float | None = None
     estimated_cost_usd: float | None = None
+    uploads: tuple[UsedUpload, ...] = ()
 
 
 class InputPolicy(Protocol):
@@ -213,6 +219,7 @@ def determine_task_params(
         fingerprint=fingerprint(model_name, provider_input),
         deadline_s=task_type.deadline_s,
         estimated_cost_usd=_estimate(task_type, model_name, provider_input),
+        uploads=used_uploads(input_data),
     )
     if policy is not None:
         policy.check(params)

@@ -30,9 +30,10 @@ from phoenix_compat.tasks.model.models import deployment_of
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.results.provider_texts import users_words
 from phoenix_compat.tasks.model.task import JSONObject, Task
+from phoenix_compat.tasks.provider.input_files import InputFiles
 from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
 from phoenix_compat.tasks.provider.provider import Candidates
-from phoenix_compat.tasks.provider.recognition import Match, match
+from phoenix_compat.tasks.provider.recognition import Match, listed_urls, match
 from phoenix_compat.tasks.provider.replicate_errors import provider_error
 from phoenix_compat.tasks.provider.replicate_streams import SILENCE_S, ReplicateStreams
 from phoenix_compat.tasks.provider.webhook_tags import WebhookTags
@@ -77,6 +78,7 @@ class ReplicateProvider:
         read_timeout_s: float = 20.0,
         total_timeout_s: float = 60.0,
         stream_silence_s: float = SILENCE_S,
+        input_files: InputFiles | None = None,
     ) -> None:
         """Prepare the client; nothing is sent.
 
@@ -89,11 +91,13 @@ class ReplicateProvider:
             tags: make the tags in the query of that URL; by default they are derived from `token`.
             total_timeout_s: the limit for one request, from the first byte to the last.
             stream_silence_s: how long a stream of events may be silent.
+            input_files: sends the stored files that inputs refer to; None if there are none.
         """
         self._deadline_s = deadline_s
         self._webhook_url = webhook_url
         self.tags = tags or WebhookTags(token)
         self._total_timeout_s = total_timeout_s
+        self._input_files = input_files
         self._versions: dict[str, str] = {}
         timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s, pool=connect_timeout_s)
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
@@ -152,7 +156,9 @@ class ReplicateProvider:
     async def find(self, since: datetime, task: Task) -> Candidates:
         """Predictions that are, or may be, the task's. See `Provider`."""
         oldest_first = tuple(reversed(await self._listed(since)))
-        found = [(PredictionRef(one.id), match(one, task)) for one in oldest_first]
+        urls = {url for one in oldest_first for url in listed_urls(one)}
+        sent = {} if self._input_files is None else await self._input_files.hashes_of(urls)
+        found = [(PredictionRef(one.id), match(one, task, sent)) for one in oldest_first]
         return Candidates(
             ours=[ref for ref, result in found if result is Match.OURS],
             maybe=[ref for ref, result in found if result is Match.MAYBE],
@@ -198,9 +204,13 @@ class ReplicateProvider:
         """Close the connections."""
         await self._streams.close()
         await self._client.close()
+        if self._input_files is not None:
+            await self._input_files.close()
 
     async def _create(self, version: str, task: Task) -> PredictionRef:
         body: JSONObject = {"input": task.provider_input}
+        if self._input_files is not None:
+            body["input"] = await self._input_files.sendable(task.provider_input)
         path = "/predictions"
         if (deployment := deployment_of(version)) is None:
             body["version"] = version

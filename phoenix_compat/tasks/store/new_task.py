@@ -34,13 +34,14 @@ class NewTask:
         owner: see `Task.owner`.
         created_at: when it was created.
         cost_usd: its estimated cost; None if that is unknown.
+        uploads: the uploaded files that it uses.
         values: the parameters of `queries.ADD_TASK`.
 
     Raises:
         InvalidInputError: the owner could not be read after it is stored.
     """
 
-    __slots__ = ("_id", "_params", "cost_usd", "created_at", "owner", "values")
+    __slots__ = ("_id", "_params", "cost_usd", "created_at", "owner", "uploads", "values")
 
     def __init__(self, params: TaskParams, now: datetime, owner: str = "") -> None:
         self._params = params
@@ -48,6 +49,7 @@ class NewTask:
         self.owner = checked_owner(owner)
         self.created_at = now
         self.cost_usd = params.estimated_cost_usd
+        self.uploads = params.uploads
         self.values = added_values(params, self._id, now, owner)
 
     def task(self, number: int) -> Task:

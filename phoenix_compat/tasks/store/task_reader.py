@@ -187,8 +187,17 @@ class TaskReader(SQLiteStore):
     async def shared_hashes(
         self, hashes: Collection[str], numbers: Collection[int]
     ) -> frozenset[str]:
-        """Which of these files are also files of tasks other than these."""
-        params = {"hashes": json.dumps(sorted(hashes)), "numbers": json.dumps(sorted(numbers))}
+        """Which of these files are also outputs of tasks other than these, or files of clients."""
+        params = {"hashes": json.dumps(sorted(hashes))}
+        sent = await self._database.read(queries.UPLOADED_HASHES, params)
+        return await self.output_hashes(hashes, numbers) | {str(row[0]) for row in sent}
+
+    async def output_hashes(
+        self, hashes: Collection[str], except_numbers: Collection[int] = ()
+    ) -> frozenset[str]:
+        """Which of these files are outputs of tasks, except of the tasks with these numbers."""
+        numbers = json.dumps(sorted(except_numbers))
+        params = {"hashes": json.dumps(sorted(hashes)), "numbers": numbers}
         rows = await self._database.read(queries.SHARED_HASHES, params)
         return frozenset(str(row[0]) for row in rows)
 

@@ -33,9 +33,10 @@ from phoenix_compat.tasks.store.rows import (
     set_aside_values,
 )
 from phoenix_compat.tasks.store.spending import Spending, Spent, read_spent
-from phoenix_compat.tasks.store.sqlite import queries
+from phoenix_compat.tasks.store.sqlite import queries, upload_queries
 from phoenix_compat.tasks.store.sqlite.database import Database
 from phoenix_compat.tasks.store.task_reader import NEWEST, PageOfTasks, TaskReader, tomorrow
+from phoenix_compat.tasks.store.upload_store import use_upload
 
 __all__ = ["KEY_RETENTION", "MAX_QUEUED", "NEWEST", "IdempotencyKey", "PageOfTasks", "TaskStore"]
 
@@ -78,7 +79,8 @@ class TaskStore(TaskReader):
 
         Raises:
             BudgetError: it would pass a cap.
-            InvalidInputError: the owner has several lines, or is too long.
+            InvalidInputError: the owner has several lines or is too long, or has not uploaded a
+                file that the task uses.
             QueueFullError: the queue is full; see QueueLimit.
             StoreUnavailableError: nothing was written.
         """
@@ -275,7 +277,7 @@ class TaskStore(TaskReader):
         return await self._database.write(work)
 
     async def adopt(self, owner: str) -> int:
-        """Give all tasks of nobody in particular, with their idempotency keys, to an owner.
+        """Give all tasks of nobody in particular, with their keys and files, to an owner.
 
         They are given in parts, so that other writes need not wait long. If it is interrupted, a
         repeated call gives the rest. Where the owner has used a key too, its own task keeps it.
@@ -293,6 +295,7 @@ class TaskStore(TaskReader):
 
         def give(connection: sqlite3.Connection) -> int:
             connection.execute(queries.ADOPT_KEYS, params)
+            connection.execute(upload_queries.ADOPT_UPLOADS, params)
             return connection.execute(queries.ADOPT_TASKS, params).rowcount
 
         adopted = 0
@@ -327,6 +330,8 @@ class TaskStore(TaskReader):
         self._queue_limit.reserve(connection, max_queued, new.owner)
         number = connection.execute(queries.ADD_TASK, new.values).lastrowid or 0
         connection.execute(queries.ADD_FIRST_EVENT, new.values)
+        for upload in new.uploads:
+            use_upload(connection, new.values, upload)
         return new.task(number)
 
 

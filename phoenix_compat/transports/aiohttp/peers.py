@@ -8,6 +8,7 @@ answer it either, the response is 421.
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -126,7 +127,7 @@ class Peers:
                 request.method,
                 url,
                 headers=headers,
-                data=body,
+                data=None if body is None else io.BytesIO(body),
                 allow_redirects=False,
                 timeout=ClientTimeout(
                     total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=timeout_s

@@ -15,6 +15,8 @@ from aiohttp import web
 from phoenix_compat.cluster.bus import Bus
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.conformance.suite.connections import exchange
+from phoenix_compat.server.http.api import MAX_BODY_BYTES
+from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.multiprocess import forwarding
 from phoenix_compat.server.multiprocess.leader import ROLE, Leader
 from phoenix_compat.transports.aiohttp.peers import Peers
@@ -76,7 +78,7 @@ async def front(folder: Path) -> AsyncIterator[str]:
     leader = Leader(bus, begin)
     app = web.Application()
     async with Peers(0, 2, lambda node: folder / f"{node}.http") as peers, bus, other:
-        app.middlewares.append(forwarding.forwarding(leader, peers))
+        app.middlewares.append(forwarding.forwarding(leader, peers, LargeBodies(MAX_BODY_BYTES, 0)))
         other.take_role(ROLE)
         assert await leader.find() == 1
         async with serving(app) as url:

@@ -12,6 +12,7 @@ from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.upload_store import UploadStore
 from tests.integration.store.dump_store import fill
 from tests.integration.worker.worker_harness import SCHEMA
 from tests.patience import patient
@@ -34,7 +35,8 @@ async def test_ended_tasks_are_deleted_once_they_are_old_enough(tmp_path: Path) 
     async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
         archive = Archive(tmp_path / "files", min_free_bytes=0)
         await archive.open()
-        maintenance = Maintenance(Settings(keep_tasks_s=172_800), store, archive, Tomorrow())
+        settings, uploads = Settings(keep_tasks_s=172_800), UploadStore(store)
+        maintenance = Maintenance(settings, store, archive, uploads, Tomorrow())
         maintenance.start()
         await asyncio.sleep(0)
         before = await states(store)

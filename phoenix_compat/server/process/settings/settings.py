@@ -15,12 +15,14 @@ from phoenix_compat.server.process.settings.conflict import conflict
 from phoenix_compat.server.process.settings.connections import ConnectionSettings
 from phoenix_compat.server.process.settings.general import PREFIX, GeneralSettings
 from phoenix_compat.server.process.settings.rates import RateSettings
+from phoenix_compat.server.process.settings.uploads import UploadSettings
 
 
 # pydantic puts the fields of the last base first.
 class Settings(
     RateSettings,
     ConnectionSettings,
+    UploadSettings,
     BudgetSettings,
     AuthSettings,
     GeneralSettings,
@@ -55,6 +57,12 @@ class Settings(
                 "{replicate_api_token}: cannot be combined with {replicate_api_token_file}; "
                 "remove one of them",
                 ("replicate_api_token", "replicate_api_token_file"),
+            )
+        if self.send_inputs_as_links and not (self.public_url or "").startswith("https://"):
+            raise conflict(
+                "{send_inputs_as_links}: needs a {public_url} that begins with https://, where "
+                "Replicate can fetch the files",
+                ("send_inputs_as_links", "public_url"),
             )
         return self
 

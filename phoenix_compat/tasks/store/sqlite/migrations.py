@@ -87,6 +87,35 @@ CREATE TABLE api_keys (
   revoked_at   TEXT
 ) WITHOUT ROWID;
 """,
+    3: """
+CREATE TABLE uploads (
+  owner        TEXT    NOT NULL DEFAULT '',
+  sha256       TEXT    NOT NULL,
+  content_type TEXT    NOT NULL,
+  size_bytes   INTEGER NOT NULL,
+  created_at   TEXT    NOT NULL,
+  used_at      TEXT    NOT NULL,
+  PRIMARY KEY (owner, sha256)
+) WITHOUT ROWID;
+CREATE INDEX uploads_by_hash ON uploads (sha256);
+CREATE INDEX uploads_by_use ON uploads (used_at);
+
+CREATE TABLE task_inputs (
+  sha256  TEXT NOT NULL,
+  task_id TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+  PRIMARY KEY (sha256, task_id)
+) WITHOUT ROWID;
+CREATE INDEX task_inputs_by_task ON task_inputs (task_id);
+
+CREATE TABLE provider_files (
+  url        TEXT PRIMARY KEY,
+  sha256     TEXT NOT NULL,
+  created_at TEXT NOT NULL,
+  expires_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX provider_files_by_hash ON provider_files (sha256);
+CREATE INDEX provider_files_by_expiry ON provider_files (expires_at);
+""",
 }
 """Schema version of a file -> the SQL that migrates it to the next version."""
 

@@ -199,10 +199,15 @@ WHERE NOT (typeof(tasks.files) = 'text' AND json_valid(tasks.files))
   AND instr(CAST(tasks.files AS TEXT), hash.value) > 0
   AND tasks.number NOT IN (SELECT value FROM json_each(:numbers))
 """  # noqa: S608 - our own text
-"""Which of these hashes other tasks have too.
+"""Which of these hashes other tasks have as outputs too.
 
 A column that is not valid JSON counts if its text contains the hash.
 """
+
+UPLOADED_HASHES = """
+SELECT sha256 FROM uploads WHERE sha256 IN (SELECT value FROM json_each(:hashes))
+"""
+"""Which of these hashes are also those of files that clients sent."""
 
 DELETE_TASKS = f"""
 DELETE FROM tasks

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
 
 import msgspec
@@ -10,7 +12,7 @@ import pytest
 from phoenix_compat.tasks.model.task import Task
 from phoenix_compat.tasks.model.task_types import fingerprint
 from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
-from phoenix_compat.tasks.provider.recognition import Match, match
+from phoenix_compat.tasks.provider.recognition import Match, listed_urls, match
 from tests.unit.tasks.sample_tasks import make_task
 
 MODEL = "google/imagen-4-fast"
@@ -121,3 +123,40 @@ def test_a_deployment_runs_a_model_of_another_name(
     ours = {"seed": 7}
 
     assert match(listed(**({"input": ours} | changed)), lost(ours, model)) is expected
+
+
+def test_a_stored_file_that_was_sent_inline_is_recognised() -> None:
+    """The content is compared, not the spelling; an address in its place proves nothing."""
+    content = b"the photo"
+    ours = {"prompt": "Medieval monk", "image": f"upload:{hashlib.sha256(content).hexdigest()}"}
+    inline = f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+    expected = {
+        inline: Match.OURS,
+        inline.replace("image/jpeg", "application/octet-stream"): Match.OURS,
+        "data:image/jpeg;base64,AAAA": Match.MAYBE,
+        "https://replicate.delivery/x.png": Match.MAYBE,
+        "removed": Match.MAYBE,
+    }
+
+    for image, result in expected.items():
+        assert match(listed(input={**ours, "image": image}), lost(ours)) is result, image
+
+
+def test_a_stored_file_that_was_sent_as_a_copy_or_a_link_is_recognised() -> None:
+    """Addresses that stand for another file of ours belong to another task."""
+    sha256, other = "0123456789abcdef" * 4, "f" * 64
+    ours = {"prompt": "Medieval monk", "images": [f"upload:{sha256}"]}
+    sent = {"https://api.example/v1/files/a": sha256, "https://api.example/v1/files/b": other}
+    expected = {
+        "https://api.example/v1/files/a": Match.OURS,
+        "https://api.example/v1/files/b": Match.FOREIGN,
+        "https://api.example/v1/files/c": Match.MAYBE,
+        f"https://pictures.example/files/{sha256}.jpg": Match.OURS,
+        f"https://pictures.example/files/{other}.jpg": Match.FOREIGN,
+    }
+
+    for image, result in expected.items():
+        prediction = listed(input={**ours, "images": [image, "x"][:1]})
+
+        assert match(prediction, lost(ours), sent) is result, image
+        assert list(listed_urls(prediction)) == [image]

@@ -1,0 +1,118 @@
+"""Reads the bodies of tasks, which may be large if they have files inline.
+
+A body of up to `small_bytes` is read at once, as every body. Larger ones are read one after the
+other in `MAX_AT_ONCE` places, because each is whole in memory for a moment. A few wait for a place;
+the others, and those that wait too long, are answered with 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from phoenix_compat.server.http.body import read_body
+from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
+
+MAX_AT_ONCE: Final = 2
+MAX_WAITING: Final = 16
+MAX_WAIT_S: Final = 4.0
+"""Less than the process that forwards a request waits for an answer."""
+
+_FILE_MARK: Final = b"data:"
+
+
+class LargeBodies:
+    """The places for large bodies of this process.
+
+    Args:
+        small_bytes: the limit for bodies without files.
+        max_bytes: the limit for bodies with files; not above `small_bytes` if there are none.
+
+    Attributes:
+        counts: `read`, `waited` and `refused` large bodies since the start.
+    """
+
+    def __init__(self, small_bytes: int, max_bytes: int, *, max_wait_s: float = MAX_WAIT_S) -> None:
+        self.small_bytes = small_bytes
+        self._max_bytes = max(max_bytes, small_bytes)
+        self._max_wait_s = max_wait_s
+        self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        self._waiting = 0
+        self.counts: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def reading(self, request: web.Request) -> AsyncIterator[bytes]:
+        """The body of a request. A large one has its place until the end of the block.
+
+        Raises:
+            ProblemError: 413, it is too long, or is large and has no file; 503, all places are
+                taken; and as for `read_body`.
+        """
+        length_bytes = request.content_length
+        if self._max_bytes == self.small_bytes or (
+            length_bytes is not None and length_bytes <= self.small_bytes
+        ):
+            yield await read_body(request, self.small_bytes)
+            return
+        if length_bytes is not None and length_bytes > self._max_bytes:
+            raise self._too_large()
+        await self._take_place()
+        try:
+            body = await read_body(request, self._max_bytes)
+            if len(body) > self.small_bytes:
+                self.counts["read"] += 1
+                if _FILE_MARK not in body:
+                    raise self._too_large_without_files()
+            yield body
+        finally:
+            self._places.release()
+
+    def check_rest(self, without_files: object) -> None:
+        """Check the value of a large body without its files. Raises ProblemError, 413."""
+        if len(msgspec.json.encode(without_files)) > self.small_bytes:
+            raise self._too_large_without_files()
+
+    def _too_large_without_files(self) -> ProblemError:
+        detail = (
+            f"The body may have at most {self.small_bytes} bytes, not counting files that are "
+            "inline as data: URLs."
+        )
+        return ProblemError(413, "too-large", detail)
+
+    def _too_large(self) -> ProblemError:
+        detail = (
+            f"The body may have at most {self._max_bytes} bytes with files inline; send larger "
+            "files with POST /api/files, and write their ids."
+        )
+        return ProblemError(413, "too-large", detail)
+
+    async def _take_place(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()
+            return
+        if self._waiting >= MAX_WAITING:
+            raise self._busy()
+        self.counts["waited"] += 1
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._max_wait_s):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise self._busy() from error
+        finally:
+            self._waiting -= 1
+
+    def _busy(self) -> ProblemError:
+        self.counts["refused"] += 1
+        detail = (
+            "Too many large bodies are being read; try again in a moment, or send the files with "
+            "POST /api/files."
+        )
+        retry = {"Retry-After": str(BUSY_RETRY_AFTER_S)}
+        return ProblemError(503, "too-many-large-bodies", detail, headers=retry)

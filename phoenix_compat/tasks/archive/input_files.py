@@ -1,0 +1,183 @@
+"""Stores the files that clients send as inputs of tasks, and finds them again.
+
+They are in the same store as the outputs, by the hash of their content. A file that is refused, or
+whose client goes away, leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeAlias
+
+from phoenix_compat.tasks.archive.content_store import ContentStore
+from phoenix_compat.tasks.archive.data_url import data_url_blocks
+from phoenix_compat.tasks.archive.errors import (
+    FileTooLargeError,
+    RefusedFileError,
+    WrongFileError,
+)
+from phoenix_compat.tasks.archive.file_type import (
+    TYPES_BY_EXTENSION,
+    UNKNOWN,
+    FileType,
+    file_type_of,
+    is_html,
+)
+from phoenix_compat.tasks.archive.incoming_file import IncomingFile
+from phoenix_compat.tasks.archive.stored_file import StoredFile
+from phoenix_compat.tasks.model.inputs.file_inputs import StoredInput
+
+Register: TypeAlias = Callable[[str, str, int], Awaitable[None]]
+"""Records a file that is about to be stored: its sha256, content type and size in bytes."""
+
+_FAMILIES: Final = frozenset({"image", "audio", "video"})
+_NEVER: Final = frozenset({"image/svg+xml"})
+"""A picture that can contain scripts and load other files."""
+
+
+class InputFiles:
+    """The files that clients sent.
+
+    Attributes:
+        counts: `kept` and `known` (stored already) since the start, and `refused_` with the reason.
+    """
+
+    def __init__(self, content_store: ContentStore) -> None:
+        self._content_store = content_store
+        self.counts: Counter[str] = Counter()
+
+    async def keep_data_url(self, url: str, limit_bytes: int, register: Register) -> StoredFile:
+        """Store the file of a `data:` URL.
+
+        Args:
+            register: see `ReceivedFile.keep`.
+
+        Raises:
+            RefusedFileError: the file, or the URL, is not accepted.
+            ArchiveError: it cannot be stored.
+        """
+        async with self.receiving(limit_bytes) as incoming:
+            await asyncio.to_thread(incoming.write_data_url, url)
+            return await incoming.keep(register)
+
+    @asynccontextmanager
+    async def receiving(self, limit_bytes: int) -> AsyncIterator[ReceivedFile]:
+        """A file that is going to arrive; whatever is not kept is deleted at the end."""
+        incoming = self._content_store.incoming()
+        try:
+            yield ReceivedFile(self._content_store, incoming, limit_bytes, self.counts)
+        except (RefusedFileError, FileTooLargeError) as error:
+            self.counts[f"refused_{error.reason}"] += 1
+            raise
+        finally:
+            await asyncio.to_thread(incoming.discard)
+
+    async def find(self, sha256: str) -> StoredInput | None:
+        """The file with a hash; None if it is not stored."""
+        return await asyncio.to_thread(self._find, sha256)
+
+    async def touch(self, sha256: str) -> bool:
+        """Protect a file that is used from being pruned soon; returns whether it is stored.
+
+        Raises:
+            ArchiveFolderError: the folder cannot be used.
+        """
+        return await asyncio.to_thread(self._content_store.touch, sha256)
+
+    def _find(self, sha256: str) -> StoredInput | None:
+        path = self._content_store.find(sha256)
+        if path is None:
+            return None
+        file_type = TYPES_BY_EXTENSION.get(path.suffix[1:], UNKNOWN)
+        try:
+            size_bytes = path.stat().st_size
+        except OSError:
+            return None  # it was pruned meanwhile
+        return StoredInput(path, file_type.content_type, size_bytes)
+
+
+class ReceivedFile:
+    """A file while it arrives. The methods `write` and `write_data_url` block."""
+
+    def __init__(
+        self,
+        content_store: ContentStore,
+        incoming: IncomingFile,
+        limit_bytes: int,
+        counts: Counter[str],
+    ) -> None:
+        self._content_store = content_store
+        self._incoming = incoming
+        self._limit_bytes = limit_bytes
+        self._counts = counts
+
+    def write(self, content: bytes) -> None:
+        """Append bytes.
+
+        Raises:
+            FileTooLargeError: the file is longer than the limit.
+            ArchiveError: they cannot be stored.
+        """
+        if self._incoming.size_bytes + len(content) > self._limit_bytes:
+            raise FileTooLargeError(self._limit_bytes)
+        self._incoming.write(content)
+
+    def write_data_url(self, url: str) -> None:
+        """Append the content of a `data:` URL.
+
+        Raises:
+            RefusedFileError: it cannot be decoded.
+            FileTooLargeError: it is larger than the limit.
+            ArchiveError: it cannot be stored.
+        """
+        try:
+            for block in data_url_blocks(url, self._limit_bytes):
+                self.write(block)
+        except WrongFileError as error:
+            reason = "is not a valid data: URL; write data:image/jpeg;base64,… in base64"
+            raise RefusedFileError("broken", reason) from error
+
+    async def keep(self, register: Register) -> StoredFile:
+        """Check the complete file and store it durably.
+
+        Args:
+            register: called before the file gets its name. What it records is there even if this
+                process is killed before the file is; a file without a record would stay for ever.
+
+        Raises:
+            RefusedFileError: it is not a picture, audio or video.
+            ArchiveError: it cannot be stored.
+        """
+        file_type = checked_type(self._incoming.head)
+        incoming = self._incoming
+        await register(incoming.sha256, file_type.content_type, incoming.size_bytes)
+        stored = await asyncio.to_thread(self._content_store.commit, incoming, file_type)
+        self._counts["kept" if stored.is_new else "known"] += 1
+        return StoredFile(
+            sha256=stored.sha256,
+            size_bytes=stored.size_bytes,
+            content_type=file_type.content_type,
+            path=stored.relative,
+        )
+
+
+def checked_type(head: bytes) -> FileType:
+    """The type of a file that begins with these bytes.
+
+    Raises:
+        RefusedFileError: clients may not send such files.
+    """
+    if not head:
+        raise RefusedFileError("empty", "is empty; send the bytes of a picture, audio or video")
+    file_type = UNKNOWN if is_html(head) else file_type_of(head)
+    if file_type.family not in _FAMILIES or file_type.content_type in _NEVER:
+        what = "" if file_type is UNKNOWN else f" but {file_type.content_type}"
+        raise RefusedFileError(
+            "wrong_type",
+            f"is not a picture, audio or video that is accepted{what}, by its first bytes; send "
+            "JPEG, PNG, WebP, GIF, AVIF, MP4, WebM, MP3, WAV, OGG or FLAC",
+        )
+    return file_type
