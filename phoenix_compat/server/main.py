@@ -39,6 +39,7 @@ from phoenix_compat.server.http.empty_segments import drop_empty_segments
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
+from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, FileApi
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.http.webhooks import add_webhook_route
@@ -167,6 +168,8 @@ async def open_app(
             authenticate=authenticating_requests(authenticator),
         )
         add_file_routes(app, engine.archive)
+        files = FileApi(engine.archive.inputs, engine.uploads, settings.max_upload_bytes)
+        app.router.add_post(API_FILES_PATH, files.receive)
         _add_webhooks(app, settings, worker, engine.provider)
         _add_status_routes(app, cluster, worker, engine.store, worker_process)
         authentication = SocketAuthentication(

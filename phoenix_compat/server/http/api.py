@@ -26,7 +26,6 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
-from phoenix_compat.protocol.page_guard import refuse_body
 from phoenix_compat.server.auth.principal import Principal, Scope
 from phoenix_compat.server.auth.visibility import Visibility, watched_owner
 from phoenix_compat.server.http.authentication import (
@@ -36,10 +35,11 @@ from phoenix_compat.server.http.authentication import (
     principal_of,
 )
 from phoenix_compat.server.http.base_url import base_url_of
-from phoenix_compat.server.http.body import body_fingerprint, parsed_json
+from phoenix_compat.server.http.body import body_fingerprint, parsed_json, require_json
 from phoenix_compat.server.http.problem import ProblemError, answering_problems, refuse_encoded
 from phoenix_compat.server.http.rate_limits import limit_owner
 from phoenix_compat.server.http.task_page import MAX_PAGE_BYTES, page_body
+from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, require_file_type
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.process.expectation import expectation, own_reason
@@ -304,7 +304,10 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
 
     async def prepare(request: web.Request) -> None:
         refuse_encoded(request)
-        _require_json(request)
+        if request.path == API_FILES_PATH:
+            require_file_type(request)
+        else:
+            require_json(request)
         await note_principal(authenticate, request)
         if limiter is not None:
             limit_owner(limiter, request)
@@ -316,13 +319,6 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     app.router.add_get("/api/tasks/{task_id}/events", api.events)
     app.router.add_post("/api/tasks/{task_id}/cancel", api.cancel)
     app.router.add_post("/api/tasks/{task_id}/retry", api.retry)
-
-
-def _require_json(request: web.Request) -> None:
-    """Refuse other bodies: any web page can send the other types, see `page_guard`."""
-    refused = refuse_body(request.method, request.headers, has_body=request.body_exists)
-    if refused is not None:
-        raise ProblemError(*refused, headers={"Accept-Post": "application/json"})
 
 
 def _sender(request: web.Request, scope: Scope) -> Principal:

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
+from phoenix_compat.protocol.page_guard import refuse_body
 from phoenix_compat.server.http.problem import ProblemError
 from phoenix_compat.transports.aiohttp import body
 
@@ -31,6 +32,17 @@ async def read_body(request: web.Request, max_bytes: int) -> bytes:
         detail = "The body did not arrive in time; send it without pauses."
         headers = {"Connection": "close"}
         raise ProblemError(408, "request-timeout", detail, headers=headers) from error
+
+
+def require_json(request: web.Request) -> None:
+    """Refuse other bodies: any web page can send the other types, see `page_guard`.
+
+    Raises:
+        ProblemError: 415.
+    """
+    refused = refuse_body(request.method, request.headers, has_body=request.body_exists)
+    if refused is not None:
+        raise ProblemError(*refused, headers={"Accept-Post": "application/json"})
 
 
 def parsed_json(body: bytes) -> object:

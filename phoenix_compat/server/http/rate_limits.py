@@ -26,6 +26,7 @@ RATE_LIMITER: Final = web.AppKey("rate_limiter", RateLimiter)
 """The key under which an application stores its limiter."""
 
 _TASKS_PATH: Final = "/api/tasks"
+_FILES_PATH: Final = "/api/files"
 _RETRY_PATH: Final = re.compile(r"/api/tasks/.+/retry", re.DOTALL)
 
 
@@ -99,29 +100,29 @@ class RateLimits:
         has_credential = any(self._places.in_request(request.headers))
         if has_credential:
             self.limiter.check_credentials(address)
-        if _starts_task(request):
+        if _is_limited(request):
             self.limiter.take_create("", address)
         return has_credential
 
 
 def limit_owner(limiter: RateLimiter, request: web.Request) -> None:
-    """Count a request that creates or retries a task for its owner.
+    """Count a request that creates or retries a task, or sends a file, for its owner.
 
     Raises:
         ProblemError: 429, the owner is too fast.
     """
-    if _starts_task(request):
+    if _is_limited(request):
         try:
             limiter.take_create(principal_of(request).owner, None)
         except RateLimitedError as error:
             raise _problem(error) from error
 
 
-def _starts_task(request: web.Request) -> bool:
+def _is_limited(request: web.Request) -> bool:
     if request.method != hdrs.METH_POST:
         return False
     path = request.path
-    return path == _TASKS_PATH or _RETRY_PATH.fullmatch(path) is not None
+    return path in {_TASKS_PATH, _FILES_PATH} or _RETRY_PATH.fullmatch(path) is not None
 
 
 def _problem(error: RateLimitedError) -> ProblemError:

@@ -16,10 +16,12 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from phoenix_compat.http_server import BodyTooSlowError
 from phoenix_compat.server.http.api import KEY_HEADER, MAX_BODY_BYTES, TASKS_PATH
 from phoenix_compat.server.http.base_url import PEER_HEADER, base_url_of
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
+from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.webhooks import MAX_BODY_BYTES as WEBHOOK_BODY_BYTES
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH
@@ -38,9 +40,12 @@ LEADER_PATHS: Final = ("/api/", WEBHOOK_PATH, READY_PATH)
 
 ANSWER_TIMEOUT_S: Final = 5.0
 """How long the leader may be silent. One that hangs is replaced a moment later."""
+FILE_TIMEOUT_S: Final = 30.0
+"""The same after a file was sent there; a large one takes a while to check and to store."""
 
 _REPLACED: Final = "The process that runs the tasks is being replaced; nothing was done."
 _LATE: Final = "The process that runs the tasks does not answer; send the request again."
+_FILE_LOST: Final = "The process that stores files does not answer; send the file again."
 _RETRY_S: Final = 0.05
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -69,6 +74,8 @@ def forwarding(
         if is_from_peer(request):
             return web.Response(status=MISDIRECTED)
         try:
+            if request.path == API_FILES_PATH and request.body_exists:
+                return await _stream_to_leader(leader, peers, request)
             async with _body(request, bodies) as body:
                 return await _ask_leader(leader, peers, request, body)
         except ProblemError as problem:
@@ -118,6 +125,35 @@ async def _ask_leader(
             if loop.time() > deadline_s:
                 raise _unavailable() from error
         await asyncio.sleep(_RETRY_S)
+
+
+async def _stream_to_leader(
+    leader: Leader, peers: Peers, request: web.Request
+) -> web.StreamResponse:
+    """Forward a file while it arrives, once; it is never whole in memory."""
+    broken: list[Exception] = []
+
+    async def blocks() -> AsyncIterator[bytes]:
+        try:
+            async for block in request.content.iter_any():
+                yield block
+        except (BodyTooSlowError, web.RequestPayloadError) as error:
+            broken.append(error)
+            raise
+
+    try:
+        node = await leader.find(FIND_TIMEOUT_S)
+    except StoreUnavailableError as error:
+        raise _unavailable() from error
+    added = {PEER_HEADER: base_url_of(request)}
+    try:
+        return await peers.forward(node, request, blocks(), added, timeout_s=FILE_TIMEOUT_S)
+    except PeerGoneError as error:
+        if broken:
+            detail = "The file did not arrive completely, or not in time; send it again."
+            raise ProblemError(400, "bad-request", detail) from error
+        log.info("forwarding.failed", node=node, reason=str(error))
+        raise _unavailable(_FILE_LOST) from error
 
 
 def _unavailable(detail: str = _REPLACED) -> ProblemError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
@@ -98,7 +98,7 @@ class Peers:
         self,
         node: int,
         request: web.Request,
-        body: bytes | None,
+        body: bytes | AsyncIterable[bytes] | None,
         added: Mapping[str, str] = MappingProxyType({}),
         *,
         timeout_s: float | None = None,
@@ -106,7 +106,8 @@ class Peers:
         """Forward a request to another process and return its response.
 
         Args:
-            body: the body, which the caller has already read; None for a request without one.
+            body: the body, which the caller has already read, or reads while it is forwarded; None
+                for a request without one.
             added: headers for the other process, instead of those that the client sent.
             timeout_s: how long the peer may be silent; None leaves it to the supervisor, which
                 replaces a process that hangs.
@@ -127,7 +128,7 @@ class Peers:
                 request.method,
                 url,
                 headers=headers,
-                data=None if body is None else io.BytesIO(body),
+                data=io.BytesIO(body) if isinstance(body, bytes | bytearray) else body,
                 allow_redirects=False,
                 timeout=ClientTimeout(
                     total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=timeout_s

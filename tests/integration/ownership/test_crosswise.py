@@ -52,6 +52,8 @@ LISTS: Final = {"GET /api/tasks"}
 """The answer has nothing of another's."""
 CREATES: Final = {"POST /api/tasks"}
 """The same Idempotency-Key of another makes another task."""
+UPLOADS: Final = {"POST /api/files"}
+"""What is sent is its sender's own."""
 PUBLIC: Final = {"GET /", "GET /healthz", "GET /readyz"}
 """The answer is the same for everybody, and has nothing of anybody's."""
 CAPABILITIES: Final = {
@@ -63,7 +65,7 @@ CAPABILITIES: Final = {
 CHANNELS: Final = {"* /socket/websocket", "* /socket/longpoll"}
 """The tests of the channel's events cover these."""
 
-ALL: Final = BY_ID | LISTS | CREATES | PUBLIC | CAPABILITIES | CHANNELS
+ALL: Final = BY_ID | LISTS | CREATES | UPLOADS | PUBLIC | CAPABILITIES | CHANNELS
 
 
 DOORS: Final[dict[str, tuple[Sender, Sender]]] = {
@@ -218,6 +220,26 @@ async def test_an_idempotency_key_of_another_makes_another_task(
     assert await server.everything_of_ada() == before
 
 
+@by_all_doors
+async def test_an_uploaded_file_of_another_cannot_be_used(server: WholeServer) -> None:
+    """Another's file is like a missing one, until the same file is sent."""
+    photo = {"data": b"\xff\xd8\xff\xd9", "headers": {"Content-Type": "image/jpeg"}}
+    _, text = await server.ask(server.ada, "POST", "/api/files", **photo)
+
+    async def use(who: Sender, reference: str) -> tuple[int, str]:
+        body = {"input_data": {"type": "image", "prompt": "a", "image": reference}}
+        return await server.ask(who, "POST", "/api/tasks", json=body)
+
+    reference = json.loads(text)["id"]
+    foreign, missing = await use(server.bob, reference), await use(server.bob, "upload:" + "0" * 64)
+    own = await use(server.ada, reference)
+    sent = await server.ask(server.bob, "POST", "/api/files", **photo)
+    after = await use(server.bob, reference)
+
+    assert foreign == missing
+    assert [foreign[0], own[0], sent[0], after[0]] == [422, 202, 201, 202]
+
+
 async def test_a_public_route_tells_nothing(server: WholeServer) -> None:
     """Whoever asks, the answer has nothing of Ada's."""
     for route in PUBLIC:
@@ -241,7 +263,7 @@ async def test_a_capability_cannot_be_guessed(server: WholeServer) -> None:
         assert tells_nothing(text, server)
 
 
-@pytest.mark.parametrize("route", sorted(BY_ID | LISTS | CREATES))
+@pytest.mark.parametrize("route", sorted(BY_ID | LISTS | CREATES | UPLOADS))
 async def test_without_a_credential_every_route_is_closed(server: WholeServer, route: str) -> None:
     """401, also for the task that exists; nothing is told and nothing changes."""
     method, pattern = route.split(" ")

@@ -29,7 +29,8 @@ class RateSettings(BaseModel):
     )
     address_creates_per_minute: _PerMinute = Field(
         600,
-        description="tasks that one client address may create or retry per minute; 0 for no limit",
+        description="tasks that one client address may create or retry, and files that it may "
+        "send, per minute; 0 for no limit",
     )
     address_connects_per_minute: _PerMinute = Field(
         20_000,
@@ -46,7 +47,8 @@ class RateSettings(BaseModel):
     )
     owner_creates_per_minute: _PerMinute = Field(
         20_000,
-        description="tasks that one owner may create or retry per minute; 0 for no limit",
+        description="tasks that one owner may create or retry, and files that it may send, per "
+        "minute; 0 for no limit",
     )
     owner_connects_per_minute: _PerMinute = Field(
         20_000, description="sockets that one owner may open per minute; 0 for no limit"

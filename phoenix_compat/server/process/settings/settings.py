@@ -60,9 +60,9 @@ class Settings(
             )
         if self.send_inputs_as_links and not (self.public_url or "").startswith("https://"):
             raise conflict(
-                "{send_inputs_as_links}: needs a {public_url} that begins with https://, where "
-                "Replicate can fetch the files",
-                ("send_inputs_as_links", "public_url"),
+                "{send_inputs_as_links}: needs a public_url that begins with https://, where "
+                "Replicate can fetch the files; set it, or remove this",
+                ("send_inputs_as_links",),
             )
         return self
 
