@@ -195,6 +195,7 @@ def _archive(settings: Settings, hosts: tuple[str, ...]) -> Archive:
         allowed_hosts=(*REPLICATE_HOSTS, *settings.file_hosts, *hosts),
         max_file_bytes=settings.max_file_bytes,
         max_total_bytes=settings.archive_max_bytes,
+        keeps_metadata=settings.keep_upload_metadata,
     )
 
 

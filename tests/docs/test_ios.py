@@ -6,6 +6,7 @@ run against this server; the tests compare its names with those of that version.
 
 from __future__ import annotations
 
+import io
 import json
 import plistlib
 import re
@@ -25,6 +26,7 @@ from tests.integration.operations.commands import server
 from tests.integration.process.proxies import free_port
 from tests.integration.rates.rates_harness import ALICE, limited, via_proxy
 from tests.integration.task_server import product, settings_for
+from tests.integration.uploads.photo import photo
 from tests.serving import accepting, socket_app
 from tests.wire import V1, V2, PhoenixWire, replied
 
@@ -100,7 +102,8 @@ async def test_the_swift_request_and_its_repetition(tmp_path: Path) -> None:
     """The request of the Swift code creates a task, and repeating it creates no second one."""
     literal = re.findall(r"encode\(\s*(\[.*\])\)", SWIFT)[0]
     body = json.loads(literal.replace("[", "{").replace("]", "}").replace(": prompt", ': "a monk"'))
-    headers = dict(re.findall(r'setValue\("?([\w/]+)"?, forHTTPHeaderField: "([\w-]+)"', SWIFT))
+    create = next(code for code in blocks(IOS, "swift") if "func createImage" in code)
+    headers = dict(re.findall(r'setValue\("?([\w/]+)"?, forHTTPHeaderField: "([\w-]+)"', create))
     sent = {name: value for value, name in headers.items()}
     answers = []
     async with product(settings_for(tmp_path)) as client, aiohttp.ClientSession() as http:
@@ -173,6 +176,25 @@ async def test_join_reasons_are_those_of_the_table(
     assert listed == found | {"unavailable", "too many channels joined"}
     assert 'reason="unavailable"' in sources
     assert "too many channels joined" in sources
+
+
+async def test_the_swift_upload_and_the_task_with_it(tmp_path: Path) -> None:
+    """A photo is stored with the headers of the Swift code, and its id is an input of a task."""
+    code = next(code for code in blocks(IOS, "swift") if "func upload" in code)
+    [(value, name)] = re.findall(r'setValue\("([\w/]+)", forHTTPHeaderField: "([\w-]+)"', code)
+    [inputs] = re.findall(r"^    (\[\"type.*\])$", code, re.MULTILINE)
+    async with product(settings_for(tmp_path)) as client:
+        status, file = await client.request(
+            "POST", "/api/files", data=io.BytesIO(photo()), headers={name: value}
+        )
+        text = inputs.replace("photo.id", json.dumps(file["id"])).replace(": prompt", ': "a"')
+        body = json.loads(f'{{"input_data": {{{text[1:-1]}}}}}')
+        created, task = await client.request("POST", "/api/tasks", json=body)
+
+        assert (status, created) == (201, 202), (file, task)
+        assert {"id", "url"} <= set(file)
+        assert body["input_data"]["image_input"] == [file["id"]]
+        assert (await client.ended(task["task_id"]))["status"] == "completed"
 
 
 async def test_progress_is_what_the_swift_code_reads(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ class Archive:
         grace_s: float = 3_600.0,
         retry_first_s: float = 0.5,
         accepted: Mapping[str, frozenset[str]] = ACCEPTED,
+        keeps_metadata: bool = False,
         resolver: AbstractResolver | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -102,6 +103,7 @@ class Archive:
             grace_s: files younger than this are never pruned.
             retry_first_s: the wait before the first retry; it doubles with each retry.
             accepted: see `ACCEPTED`.
+            keeps_metadata: whether pictures of clients keep their metadata; outputs always do.
             resolver: resolves host names; for tests.
 
         Raises:
@@ -120,7 +122,7 @@ class Archive:
             max_total_bytes=max_total_bytes, min_free_bytes=min_free_bytes, grace_s=grace_s
         )
         self._content_store = ContentStore(folder, content_store_limits, clock or SystemClock())
-        self.inputs = InputFiles(self._content_store)
+        self.inputs = InputFiles(self._content_store, keeps_metadata=keeps_metadata)
         self._downloader = Downloader(self._hosts, self._limits, resolver)
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_DOWNLOADS)
         self._thumbnail_slots = asyncio.Semaphore(MAX_CONCURRENT_THUMBNAILS)

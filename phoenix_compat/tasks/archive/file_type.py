@@ -58,6 +58,22 @@ def _is_avif(head: bytes) -> bool:
     return _has_brand(head, b"avif", b"avis")
 
 
+def _is_heic(head: bytes) -> bool:
+    return _has_brand(head, b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+
+
+def _is_major(head: bytes, *brands: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in brands
+
+
+def _is_quicktime(head: bytes) -> bool:
+    return _is_major(head, b"qt  ")
+
+
+def _is_m4a(head: bytes) -> bool:
+    return _is_major(head, b"M4A ", b"M4B ")
+
+
 def _is_mp4(head: bytes) -> bool:
     return _has_brand(head, *_MP4_BRANDS)
 
@@ -106,7 +122,10 @@ _TYPES: tuple[tuple[FileType, Callable[[bytes], bool]], ...] = (
     (FileType("gif", "image/gif"), _starts(b"GIF87a", b"GIF89a")),
     (FileType("webp", "image/webp"), _riff(b"WEBP")),
     (FileType("avif", "image/avif"), _is_avif),
+    (FileType("heic", "image/heic"), _is_heic),
     (FileType("svg", "image/svg+xml"), _is_svg),
+    (FileType("mov", "video/quicktime"), _is_quicktime),
+    (FileType("m4a", "audio/mp4"), _is_m4a),
     (FileType("mp4", "video/mp4"), _is_mp4),
     (FileType("webm", "video/webm"), _is_webm),
     (FileType("mp3", "audio/mpeg"), _is_mp3),

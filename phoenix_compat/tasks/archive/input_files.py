@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from phoenix_compat.tasks.archive.content_store import ContentStore
 from phoenix_compat.tasks.archive.data_url import data_url_blocks
@@ -27,11 +27,19 @@ from phoenix_compat.tasks.archive.file_type import (
     is_html,
 )
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
+from phoenix_compat.tasks.archive.pictures.prepare import (
+    plan_for,
+    write_upright,
+    write_without_metadata,
+)
 from phoenix_compat.tasks.archive.stored_file import StoredFile
 from phoenix_compat.tasks.model.inputs.file_inputs import StoredInput
 
 Register: TypeAlias = Callable[[str, str, int], Awaitable[None]]
 """Records a file that is about to be stored: its sha256, content type and size in bytes."""
+
+MAX_READ_AT_ONCE: Final = 2
+"""Pictures that are searched for metadata at the same time; each is mapped into memory."""
 
 _FAMILIES: Final = frozenset({"image", "audio", "video"})
 _NEVER: Final = frozenset({"image/svg+xml"})
@@ -41,12 +49,19 @@ _NEVER: Final = frozenset({"image/svg+xml"})
 class InputFiles:
     """The files that clients sent.
 
+    Args:
+        keeps_metadata: whether pictures are stored as they are, with their metadata.
+
     Attributes:
-        counts: `kept` and `known` (stored already) since the start, and `refused_` with the reason.
+        counts: `kept` and `known` (stored already), `cleaned` (of metadata) and `turned` since the
+            start, and `refused_` with the reason.
     """
 
-    def __init__(self, content_store: ContentStore) -> None:
+    def __init__(self, content_store: ContentStore, *, keeps_metadata: bool = False) -> None:
         self._content_store = content_store
+        self._rules = _Rules(
+            keeps_metadata, asyncio.Semaphore(MAX_READ_AT_ONCE), asyncio.Semaphore(1)
+        )
         self.counts: Counter[str] = Counter()
 
     async def keep_data_url(self, url: str, limit_bytes: int, register: Register) -> StoredFile:
@@ -68,7 +83,7 @@ class InputFiles:
         """A file that is going to arrive; whatever is not kept is deleted at the end."""
         incoming = self._content_store.incoming()
         try:
-            yield ReceivedFile(self._content_store, incoming, limit_bytes, self.counts)
+            yield ReceivedFile(self._content_store, incoming, limit_bytes, self.counts, self._rules)
         except (RefusedFileError, FileTooLargeError) as error:
             self.counts[f"refused_{error.reason}"] += 1
             raise
@@ -99,6 +114,20 @@ class InputFiles:
         return StoredInput(path, file_type.content_type, size_bytes)
 
 
+class _Rules(NamedTuple):
+    """How pictures are stored.
+
+    Attributes:
+        keeps_metadata: whether they are stored as they are.
+        reading: lets a few be searched for metadata.
+        turning: lets one at a time have its pixels decoded.
+    """
+
+    keeps_metadata: bool
+    reading: asyncio.Semaphore
+    turning: asyncio.Semaphore
+
+
 class ReceivedFile:
     """A file while it arrives. The methods `write` and `write_data_url` block."""
 
@@ -108,7 +137,9 @@ class ReceivedFile:
         incoming: IncomingFile,
         limit_bytes: int,
         counts: Counter[str],
+        rules: _Rules,
     ) -> None:
+        self._rules = rules
         self._content_store = content_store
         self._incoming = incoming
         self._limit_bytes = limit_bytes
@@ -148,13 +179,17 @@ class ReceivedFile:
                 process is killed before the file is; a file without a record would stay for ever.
 
         Raises:
-            RefusedFileError: it is not a picture, audio or video.
+            RefusedFileError: it is not a picture, audio or video, or it is broken.
             ArchiveError: it cannot be stored.
         """
         file_type = checked_type(self._incoming.head)
-        incoming = self._incoming
-        await register(incoming.sha256, file_type.content_type, incoming.size_bytes)
-        stored = await asyncio.to_thread(self._content_store.commit, incoming, file_type)
+        prepared = self._content_store.incoming()
+        try:
+            incoming, file_type = await self._prepared(prepared, file_type)
+            await register(incoming.sha256, file_type.content_type, incoming.size_bytes)
+            stored = await asyncio.to_thread(self._content_store.commit, incoming, file_type)
+        finally:
+            await asyncio.to_thread(prepared.discard)
         self._counts["kept" if stored.is_new else "known"] += 1
         return StoredFile(
             sha256=stored.sha256,
@@ -162,6 +197,27 @@ class ReceivedFile:
             content_type=file_type.content_type,
             path=stored.relative,
         )
+
+    async def _prepared(
+        self, target: IncomingFile, file_type: FileType
+    ) -> tuple[IncomingFile, FileType]:
+        """The file to store, and its type: the one that arrived, or one that was made from it."""
+        if file_type.family != "image":
+            return self._incoming, file_type
+        path, keeps_metadata = self._incoming.path, self._rules.keeps_metadata
+        async with self._rules.reading:
+            plan = await asyncio.to_thread(plan_for, path, file_type, keeps_metadata=keeps_metadata)
+        if plan.turns:
+            async with self._rules.turning:
+                turned_type = await asyncio.to_thread(write_upright, path, file_type, target)
+            self._counts["turned"] += 1
+            return target, turned_type
+        if plan.layout is None:
+            return self._incoming, file_type
+        async with self._rules.reading:
+            await asyncio.to_thread(write_without_metadata, path, plan.layout, target)
+        self._counts["cleaned"] += 1
+        return target, file_type
 
 
 def checked_type(head: bytes) -> FileType:
@@ -178,6 +234,6 @@ def checked_type(head: bytes) -> FileType:
         raise RefusedFileError(
             "wrong_type",
             f"is not a picture, audio or video that is accepted{what}, by its first bytes; send "
-            "JPEG, PNG, WebP, GIF, AVIF, MP4, WebM, MP3, WAV, OGG or FLAC",
+            "JPEG, PNG, WebP, GIF, AVIF, HEIC, MP4, MOV, WebM, MP3, M4A, WAV, OGG or FLAC",
         )
     return file_type

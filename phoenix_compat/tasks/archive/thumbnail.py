@@ -23,7 +23,7 @@ _FORMATS = {
     "image/avif": "AVIF",
 }
 # Pillow's decoders raise all of these for broken files.
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     OSError,
     ValueError,
     SyntaxError,
@@ -60,7 +60,7 @@ def draw_thumbnail(path: Path) -> bytes:
         with Image.open(path, formats=tuple(_FORMATS.values())) as picture:
             _check_size(picture)
             return _encode_webp(_scale_down(picture))
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise ThumbnailError(f"{type(error).__name__}: {error}") from error
 
 

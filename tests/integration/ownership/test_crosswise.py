@@ -34,6 +34,7 @@ from tests.integration.ownership.ownership_harness import (
 )
 from tests.integration.store.unreadable_harness import until
 from tests.integration.task_server import SPEED, settings_for
+from tests.integration.uploads.photo import photo
 from tests.patience import patient
 from tests.polling import Poller
 from tests.serving import serving
@@ -223,8 +224,8 @@ async def test_an_idempotency_key_of_another_makes_another_task(
 @by_all_doors
 async def test_an_uploaded_file_of_another_cannot_be_used(server: WholeServer) -> None:
     """Another's file is like a missing one, until the same file is sent."""
-    photo = {"data": b"\xff\xd8\xff\xd9", "headers": {"Content-Type": "image/jpeg"}}
-    _, text = await server.ask(server.ada, "POST", "/api/files", **photo)
+    jpeg = {"data": photo(), "headers": {"Content-Type": "image/jpeg"}}
+    _, text = await server.ask(server.ada, "POST", "/api/files", **jpeg)
 
     async def use(who: Sender, reference: str) -> tuple[int, str]:
         body = {"input_data": {"type": "image", "prompt": "a", "image": reference}}
@@ -233,7 +234,7 @@ async def test_an_uploaded_file_of_another_cannot_be_used(server: WholeServer) -
     reference = json.loads(text)["id"]
     foreign, missing = await use(server.bob, reference), await use(server.bob, "upload:" + "0" * 64)
     own = await use(server.ada, reference)
-    sent = await server.ask(server.bob, "POST", "/api/files", **photo)
+    sent = await server.ask(server.bob, "POST", "/api/files", **jpeg)
     after = await use(server.bob, reference)
 
     assert foreign == missing

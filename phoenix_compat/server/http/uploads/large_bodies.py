@@ -18,12 +18,14 @@ from aiohttp import web
 
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
+from phoenix_compat.tasks.memory import give_memory_back
 
 MAX_AT_ONCE: Final = 2
 MAX_WAITING: Final = 16
 MAX_WAIT_S: Final = 4.0
 """Less than the process that forwards a request waits for an answer."""
 
+_TRIM_AFTER_S: Final = 1.0
 _FILE_MARK: Final = b"data:"
 
 
@@ -44,6 +46,7 @@ class LargeBodies:
         self._max_wait_s = max_wait_s
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
         self._waiting = 0
+        self._trim: asyncio.TimerHandle | None = None
         self.counts: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -64,19 +67,29 @@ class LargeBodies:
             raise self._too_large()
         await self._take_place()
         try:
-            body = await read_body(request, self._max_bytes)
-            if len(body) > self.small_bytes:
-                self.counts["read"] += 1
-                if _FILE_MARK not in body:
-                    raise self._too_large_without_files()
-            yield body
+            yield await self._read_large(request)
         finally:
             self._places.release()
+            self._give_memory_back()
+
+    async def _read_large(self, request: web.Request) -> bytes:
+        body = await read_body(request, self._max_bytes)
+        if len(body) > self.small_bytes:
+            self.counts["read"] += 1
+            if _FILE_MARK not in body:
+                raise self._too_large_without_files()
+        return body
 
     def check_rest(self, without_files: object) -> None:
         """Check the value of a large body without its files. Raises ProblemError, 413."""
         if len(msgspec.json.encode(without_files)) > self.small_bytes:
             raise self._too_large_without_files()
+
+    def _give_memory_back(self) -> None:
+        """Do it once the last of several large bodies is gone."""
+        if self._trim is not None:
+            self._trim.cancel()
+        self._trim = asyncio.get_running_loop().call_later(_TRIM_AFTER_S, give_memory_back)
 
     def _too_large_without_files(self) -> ProblemError:
         detail = (

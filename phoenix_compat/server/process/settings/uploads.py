@@ -25,6 +25,11 @@ class UploadSettings(BaseModel):
         le=2**31,
         description="limit for one file that a client sends, in bytes",
     )
+    keep_upload_metadata: bool = Field(
+        default=False,
+        description="whether photos that clients send keep their metadata, with the place where "
+        "they were taken",
+    )
     send_inputs_as_links: bool = Field(
         default=False,
         description="whether Replicate gets files of more than 256 kB as links to this server, by "

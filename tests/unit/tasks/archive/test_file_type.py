@@ -48,7 +48,9 @@ _XML = b'<?xml version="1.0"?>\n'
         (b"\xff\xff\xff\xff", "bin"),
         (b"RIFF", "bin"),
         (b"\xff\xd8", "bin"),
-        (b"\x00\x00\x00\x1cftypheic\x00\x00\x00\x00mif1heic", "bin"),
+        (b"\x00\x00\x00\x1cftypheic\x00\x00\x00\x00mif1heic", "heic"),
+        (b"\x00\x00\x00\x14ftypqt  \x00\x00\x00\x00qt  ", "mov"),
+        (b"\x00\x00\x00\x1cftypM4A \x00\x00\x00\x00M4A mp42isom", "m4a"),
         (b"<svgfoo>", "bin"),
     ],
 )

@@ -1,0 +1,4 @@
+"""Checks pictures that clients send, removes their metadata, and turns them upright.
+
+Thumbnails of outputs are in `thumbnail`. Start with `prepare`.
+"""

@@ -1,0 +1,243 @@
+"""Finds the metadata in JPEG, PNG and WebP files, so that it can be left out without re-encoding.
+
+The metadata are EXIF (with the place and the orientation), XMP, IPTC and comments. What shows the
+picture stays: pixels, colour profile, and the animation of PNG and WebP. What follows the end of
+the picture goes too, because cameras put further pictures there, with metadata of their own.
+
+Sources: ITU-T T.81, annex B (JPEG); PNG third edition, section 11; RFC 9649 (WebP); TIFF 6.0,
+section 2, and CIPA DC-008, section 4.6 (EXIF).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from mmap import mmap
+from typing import Final, NamedTuple, TypeAlias
+
+from phoenix_compat.tasks.archive.errors import RefusedFileError
+
+UPRIGHT: Final = 1
+"""The orientation of a picture that needs no turning; the others are 2 to 8."""
+MAX_PARTS: Final = 20_000
+"""The most segments or chunks of a picture; real ones have some hundred, or thousands if large."""
+
+Part: TypeAlias = bytes | tuple[int, int]
+"""Bytes, or a range of the file."""
+
+_MAX_EXIF_BYTES: Final = 64 * 1024
+_MAX_TAGS: Final = 1_000
+_WINDOW_BYTES: Final = 1024 * 1024
+_ORIENTATION: Final = 0x0112
+_SHORT: Final = 3
+
+_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+_EOI, _SOS, _COMMENT = 0xD9, 0xDA, 0xFE
+_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+_KEPT_APPS: Final = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
+_EXIF: Final = b"Exif\0\0"
+_PNG_START: Final = 8
+_PNG_METADATA: Final = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME"})
+_WEBP_METADATA: Final = frozenset({b"EXIF", b"XMP "})
+_WEBP_FLAGS: Final = 0x08 | 0x04
+
+
+class Layout(NamedTuple):
+    """What a picture consists of.
+
+    Attributes:
+        kept: what is left of it without metadata, in order.
+        has_metadata: whether that is less than the whole file.
+        orientation: 1 to 8, as in EXIF.
+    """
+
+    kept: list[Part]
+    has_metadata: bool
+    orientation: int
+
+
+def layout_of(data: mmap, content_type: str) -> Layout | None:
+    """The layout of a picture; None for types without known metadata. Blocks.
+
+    Raises:
+        RefusedFileError: the picture is cut off or broken.
+    """
+    read = _READERS.get(content_type)
+    return None if read is None else read(data)
+
+
+def _jpeg(data: mmap) -> Layout:
+    kept = _Kept()
+    orientation = UPRIGHT
+    at = 2
+    kept.add(0, at)
+    for _ in range(MAX_PARTS):
+        if at + 2 > len(data) or data[at] != 0xFF:
+            raise _broken()
+        marker = data[at + 1]
+        if marker == 0xFF:  # padding
+            at += 1
+            continue
+        if marker == _EOI:
+            kept.add(at, at + 2)
+            return kept.layout(len(data), orientation)
+        end = at + 2 + (0 if marker in _STANDALONE else _number(data, at + 2, 2))
+        start = at + 4
+        if marker == _SOS:
+            end = _end_of_scan(data, end)
+        if end > len(data):
+            raise _broken()
+        if _is_jpeg_metadata(marker, data, start):
+            if data[start : start + len(_EXIF)] == _EXIF and orientation == UPRIGHT:
+                orientation = _orientation(data[start + len(_EXIF) : end])
+        else:
+            kept.add(at, end)
+        at = end
+    raise _too_many_parts()
+
+
+def _is_jpeg_metadata(marker: int, data: mmap, start: int) -> bool:
+    if marker == _COMMENT:
+        return True
+    if not 0xE0 <= marker <= 0xEF:
+        return False
+    name = _KEPT_APPS.get(marker)
+    return name is None or data[start : start + len(name)] != name
+
+
+def _end_of_scan(data: mmap, start: int) -> int:
+    """Where the next marker is. Searched in parts, so that other threads get their turns."""
+    for at in range(start, len(data), _WINDOW_BYTES):
+        found = _MARKER.search(data, at, at + _WINDOW_BYTES + 1)
+        if found is not None:
+            return found.start()
+    raise _broken()
+
+
+def _png(data: mmap) -> Layout:
+    kept = _Kept()
+    kept.add(0, _PNG_START)
+    orientation = UPRIGHT
+    at = _PNG_START
+    for _ in range(MAX_PARTS):
+        kind = data[at + 4 : at + 8]
+        end = at + 12 + _number(data, at, 4)
+        if end > len(data):
+            raise _broken()
+        if kind in _PNG_METADATA:
+            if kind == b"eXIf":
+                orientation = _orientation(data[at + 8 : min(end - 4, at + _MAX_EXIF_BYTES)])
+        else:
+            kept.add(at, end)
+        if kind == b"IEND":
+            return kept.layout(len(data), orientation)
+        at = end
+    raise _too_many_parts()
+
+
+def _webp(data: mmap) -> Layout:
+    stop = 8 + _number(data, 4, 4, "little")
+    if stop > len(data):
+        raise _broken()
+    kept = _Kept()
+    orientation = UPRIGHT
+    at = 12
+    for _ in range(MAX_PARTS):
+        if at >= stop:
+            return _with_webp_head(kept.layout(len(data) - 12, orientation))
+        kind = data[at : at + 4]
+        size_bytes = _number(data, at + 4, 4, "little")
+        end = at + 8 + size_bytes + size_bytes % 2
+        if at + 8 + size_bytes > stop:
+            raise _broken()
+        end = min(end, stop)
+        if kind in _WEBP_METADATA:
+            if kind == b"EXIF":
+                exif = data[at + 8 : min(end, at + _MAX_EXIF_BYTES)]
+                orientation = _orientation(exif.removeprefix(_EXIF))
+        elif kind == b"VP8X" and size_bytes > 0:
+            kept.parts += [(at, at + 8), bytes([data[at + 8] & ~_WEBP_FLAGS]), (at + 9, end)]
+        else:
+            kept.add(at, end)
+        at = end
+    raise _too_many_parts()
+
+
+def _with_webp_head(layout: Layout) -> Layout:
+    size_bytes = 4 + sum(_size_bytes(part) for part in layout.kept)
+    head = b"RIFF" + size_bytes.to_bytes(4, "little") + b"WEBP"
+    return layout._replace(kept=[head, *layout.kept])
+
+
+_READERS: Final[dict[str, Callable[[mmap], Layout]]] = {
+    "image/jpeg": _jpeg,
+    "image/png": _png,
+    "image/webp": _webp,
+}
+
+
+class _Kept:
+    """The parts that are kept; neighbours become one part."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+
+    def add(self, start: int, end: int) -> None:
+        last = self.parts[-1] if self.parts else None
+        if isinstance(last, tuple) and last[1] == start:
+            self.parts[-1] = (last[0], end)
+        else:
+            self.parts.append((start, end))
+
+    def layout(self, whole_bytes: int, orientation: int) -> Layout:
+        has_metadata = sum(map(_size_bytes, self.parts)) < whole_bytes
+        return Layout(self.parts, has_metadata, orientation)
+
+
+def blocks_of(data: mmap, kept: list[Part], block_bytes: int) -> Iterator[bytes]:
+    """The bytes of these parts, in blocks."""
+    for part in kept:
+        if isinstance(part, bytes):
+            yield part
+            continue
+        start, end = part
+        for at in range(start, end, block_bytes):
+            yield data[at : min(at + block_bytes, end)]
+
+
+def _size_bytes(part: Part) -> int:
+    return len(part) if isinstance(part, bytes) else part[1] - part[0]
+
+
+def _orientation(exif: bytes) -> int:
+    """The orientation in EXIF data; upright if there is none, or the data are broken."""
+    order = {b"II": "little", b"MM": "big"}.get(exif[:2])
+    if order is None:
+        return UPRIGHT
+
+    def number(at: int, size_bytes: int) -> int:
+        return int.from_bytes(exif[at : at + size_bytes], "little" if order == "little" else "big")
+
+    first = number(4, 4)
+    for index in range(min(number(first, 2), _MAX_TAGS)):
+        at = first + 2 + 12 * index
+        if at + 12 > len(exif):
+            break
+        if number(at, 2) == _ORIENTATION and number(at + 2, 2) == _SHORT:
+            found = number(at + 8, 2)
+            return found if UPRIGHT <= found <= 8 else UPRIGHT
+    return UPRIGHT
+
+
+def _number(data: mmap, at: int, size_bytes: int, order: str = "big") -> int:
+    if at + size_bytes > len(data):
+        raise _broken()
+    return int.from_bytes(data[at : at + size_bytes], "little" if order == "little" else "big")
+
+
+def _broken() -> RefusedFileError:
+    return RefusedFileError("broken", "is cut off or broken; send it again")
+
+
+def _too_many_parts() -> RefusedFileError:
+    return RefusedFileError("broken", f"has more than {MAX_PARTS} parts; save it anew")

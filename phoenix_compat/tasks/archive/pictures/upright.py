@@ -1,0 +1,115 @@
+"""Turns pictures upright, and converts HEIC to JPEG. Both need all pixels in memory.
+
+Slow, so call it in a thread, for one picture at a time. Pixels are only changed where they must be:
+most models ignore the orientation that cameras write beside them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from PIL import Image, ImageOps
+
+from phoenix_compat.private_files import open_private
+from phoenix_compat.tasks.archive.errors import RefusedFileError
+from phoenix_compat.tasks.archive.thumbnail import DECODER_ERRORS
+
+MAX_DECODED_BYTES: Final = 150_000_000
+"""Of a picture that is decoded, at four bytes a pixel. Turning needs as much again for a moment."""
+
+_BYTES_PER_PIXEL: Final = 4
+_FORMATS: Final = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/webp": "WEBP",
+    "image/gif": "GIF",
+    "image/avif": "AVIF",
+    "image/heic": "HEIF",
+}
+_BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_HEIF: Final = "pillow_heif"
+_QUALITY: Final = 93
+
+
+def reads_heic() -> bool:
+    """Whether HEIC can be read: the extra `heif` is installed."""
+    return find_spec(_HEIF) is not None
+
+
+def check_size(path: Path, content_type: str) -> None:
+    """Check how many pixels a picture says it has, without decoding them.
+
+    Raises:
+        RefusedFileError: too many, or its head cannot be read.
+    """
+    name = _FORMATS.get(content_type)
+    if name is None:
+        return
+    try:
+        with _opened(path, name) as picture:
+            width, height = picture.size
+    except _BOMBS as error:
+        raise _too_many_pixels(Image.MAX_IMAGE_PIXELS or 0) from error
+    except DECODER_ERRORS as error:
+        raise _unreadable() from error
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        raise _too_many_pixels(limit)
+
+
+def turn_upright(path: Path, content_type: str, target: Path) -> None:
+    """Write a picture anew, as it is meant to be seen, without metadata.
+
+    JPEG, PNG and WebP keep their type; HEIC becomes JPEG.
+
+    Raises:
+        RefusedFileError: it has too many pixels to be decoded here, or is broken.
+    """
+    name = _FORMATS[content_type]
+    try:
+        with _opened(path, name) as picture:
+            _check_decoded(picture)
+            profile = picture.info.get("icc_profile")
+            turned = ImageOps.exif_transpose(picture)
+            _save(turned, "JPEG" if name == "HEIF" else name, target, profile)
+    except _BOMBS as error:
+        raise _too_many_pixels(Image.MAX_IMAGE_PIXELS or 0) from error
+    except DECODER_ERRORS as error:
+        raise _unreadable() from error
+
+
+def _opened(path: Path, name: str) -> Image.Image:
+    if name == "HEIF":
+        import_module(_HEIF).register_heif_opener()
+    return Image.open(path, formats=(name,))
+
+
+def _check_decoded(picture: Image.Image) -> None:
+    pixels = picture.width * picture.height
+    if pixels * _BYTES_PER_PIXEL > MAX_DECODED_BYTES:
+        limit = MAX_DECODED_BYTES // _BYTES_PER_PIXEL
+        raise _too_many_pixels(limit)
+
+
+def _save(picture: Image.Image, name: str, target: Path, profile: bytes | None) -> None:
+    more = {} if profile is None else {"icc_profile": profile}
+    if name == "JPEG" and picture.mode not in {"L", "RGB", "CMYK"}:
+        picture = picture.convert("RGB")
+    # Without these, Pillow would write the old metadata again.
+    for key in ("exif", "xmp", "XML:com.adobe.xmp", "comment"):
+        picture.info.pop(key, None)
+    with open_private(target, "xb") as file:
+        picture.save(file, name, quality=_QUALITY, exif=b"", **more)
+
+
+def _too_many_pixels(limit: int) -> RefusedFileError:
+    return RefusedFileError(
+        "too_many_pixels", f"has too many pixels; at most {limit} are accepted, so make it smaller"
+    )
+
+
+def _unreadable() -> RefusedFileError:
+    return RefusedFileError("broken", "is broken: its pixels cannot be read")
