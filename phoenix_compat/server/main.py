@@ -39,7 +39,7 @@ from phoenix_compat.server.http.empty_segments import drop_empty_segments
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
-from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, FileApi
+from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, FILE_API, FileApi
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.http.webhooks import add_webhook_route
@@ -128,6 +128,7 @@ async def open_app(
         rates = RateLimits(settings, authenticator.places, processes)
         app = _application(settings, rates, processes)
         app[BACKGROUND] = background
+        bodies = LargeBodies(MAX_BODY_BYTES, settings.max_inline_body_bytes)
         app[AUTHENTICATOR] = authenticator
         app[OUTPUTS] = feed.outputs
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
@@ -151,7 +152,6 @@ async def open_app(
                 await work()
 
             background.watch(lambda: cluster.background)
-            bodies = LargeBodies(MAX_BODY_BYTES, settings.max_inline_body_bytes)
             await cluster.start(app, worker, take_over, lambda: background.is_healthy, bodies)
             stack.push_async_callback(cluster.stop)
         add_task_routes(
@@ -159,7 +159,7 @@ async def open_app(
             engine.store,
             worker,
             task_types=engine.task_types,
-            max_inline_body_bytes=settings.max_inline_body_bytes,
+            bodies=bodies,
             files=TaskFiles(engine.archive.inputs, engine.uploads, settings.max_upload_bytes),
             announce=feed.announce,
             visibility=settings.task_visibility,
@@ -168,8 +168,10 @@ async def open_app(
             authenticate=authenticating_requests(authenticator),
         )
         add_file_routes(app, engine.archive)
-        files = FileApi(engine.archive.inputs, engine.uploads, settings.max_upload_bytes)
-        app.router.add_post(API_FILES_PATH, files.receive)
+        app[FILE_API] = FileApi(
+            engine.archive.inputs, engine.uploads, bodies, settings.max_upload_bytes
+        )
+        app.router.add_post(API_FILES_PATH, app[FILE_API].receive)
         _add_webhooks(app, settings, worker, engine.provider)
         _add_status_routes(app, cluster, worker, engine.store, worker_process)
         authentication = SocketAuthentication(
@@ -304,6 +306,7 @@ async def _health(cluster: Cluster | None, request: web.Request) -> web.Response
     body["connections"] = request.app[CONNECTIONS].counts
     body["outputs"] = asdict(request.app[OUTPUTS].counts)
     body["rate_limited"] = request.app[RATE_LIMITER].refused_counts
+    body["files"] = request.app[FILE_API].counts
     if request.app[AUTHENTICATOR].is_on:
         body["auth"] = asdict(request.app[AUTHENTICATOR].counts)
     if cluster is not None:

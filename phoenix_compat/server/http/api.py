@@ -271,7 +271,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     *,
     task_types: Mapping[str, TaskType] = TASK_TYPES,
     max_body_bytes: int = MAX_BODY_BYTES,
-    max_inline_body_bytes: int = 0,
+    bodies: LargeBodies | None = None,
     files: TaskFiles | None = None,
     announce: Callable[[Task], None] | None = None,
     authenticate: Authenticate = anyone,
@@ -282,8 +282,8 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     """Mount the API and its middleware on an app that has not started.
 
     Args:
-        max_body_bytes: the limit for a body without files.
-        max_inline_body_bytes: the limit for a body with files inline, if that is more.
+        max_body_bytes: the limit for a body, if there are no `bodies`.
+        bodies: reads bodies that may have files inline.
         files: stores the files of tasks; None leaves them where they are.
         announce: called with each task that is queued again; the worker announces its own changes.
         authenticate: finds out who sent a request.
@@ -295,7 +295,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
         store=store,
         worker=worker,
         task_types=task_types,
-        bodies=LargeBodies(max_body_bytes, max_inline_body_bytes),
+        bodies=bodies or LargeBodies(max_body_bytes, max_body_bytes),
         files=files,
         announce=announce,
         visibility=visibility,

@@ -212,6 +212,8 @@ async def test_files_count_as_creates(tmp_path: Path) -> None:
         ]
 
         assert [status for status, _ in answers] == [201, 429, 429]
+        _, health = await client.request("GET", "/healthz")
+        assert health["files"] == {"kept": 1, "refused_quota": 1}
         words = [problem["type"].rpartition(":")[2] for _, problem in answers[1:]]
         assert words == ["quota-reached", "too-many-requests"]
         assert len(stored(tmp_path)) == 1

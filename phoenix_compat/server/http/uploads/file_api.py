@@ -24,6 +24,7 @@ from phoenix_compat.server.http.authentication import principal_of
 from phoenix_compat.server.http.base_url import base_url_of
 from phoenix_compat.server.http.files import file_url
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
+from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.tasks.archive.errors import FileTooLargeError, RefusedFileError
 from phoenix_compat.tasks.archive.input_files import InputFiles, ReceivedFile
 from phoenix_compat.tasks.archive.stored_file import StoredFile
@@ -49,25 +50,33 @@ class FileApi:
     """The handler with its dependencies.
 
     Args:
+        bodies: the bodies that have files inline, for the counts.
         max_file_bytes: the limit for one file.
-
-    Attributes:
-        counts: `refused_busy` and `cut_off` files since the start; see also `InputFiles.counts`.
     """
 
-    def __init__(self, inputs: InputFiles, uploads: UploadStore, max_file_bytes: int) -> None:
+    def __init__(
+        self, inputs: InputFiles, uploads: UploadStore, bodies: LargeBodies, max_file_bytes: int
+    ) -> None:
+        self._bodies = bodies
         self._inputs = inputs
         self._uploads = uploads
         self._max_file_bytes = max_file_bytes
         self._receiving = 0
-        self.counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What happened to files and to bodies with files since the start, for `/healthz`."""
+        bodies = {f"large_bodies_{name}": count for name, count in self._bodies.counts.items()}
+        quota = {"refused_quota": self._uploads.refused}
+        return {**self._inputs.counts, **self._counts, **bodies, **quota}
 
     async def receive(self, request: web.Request) -> web.Response:
         """Store the file of a request for its sender's owner."""
         principal = principal_of(request)
         principal.require(Scope.CREATE)
         if self._receiving >= MAX_AT_ONCE:
-            self.counts["refused_busy"] += 1
+            self._counts["refused_busy"] += 1
             detail = "Too many files are arriving; try again in a moment."
             retry = {"Retry-After": str(BUSY_RETRY_AFTER_S)}
             raise ProblemError(503, "too-many-files", detail, headers=retry)
@@ -111,13 +120,17 @@ class FileApi:
         try:
             yield
         except BodyTooSlowError as error:
-            self.counts["cut_off"] += 1
+            self._counts["cut_off"] += 1
             detail = "The file did not arrive in time; send it without pauses."
             close = {"Connection": "close"}
             raise ProblemError(408, "request-timeout", detail, headers=close) from error
         except web.RequestPayloadError as error:
-            self.counts["cut_off"] += 1
+            self._counts["cut_off"] += 1
             raise ProblemError(400, "bad-request", "The body is broken.") from error
+
+
+FILE_API: Final = web.AppKey("file_api", FileApi)
+"""The key under which an application stores the handler."""
 
 
 def require_file_type(request: web.Request) -> None:
