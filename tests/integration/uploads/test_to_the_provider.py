@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from PIL import Image
 
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.server.process.settings import Settings
@@ -153,3 +156,33 @@ def _held(settings: Settings) -> dict[str, Any]:
         "replicate_base_url": settings.replicate_base_url,
         "concurrency": 1,
     }
+
+
+@pytest.mark.parametrize("way", ["bytes", "form", "inline"])
+async def test_twelve_megapixels_go_all_the_way(tmp_path: Path, way: str) -> None:
+    """A photo of a phone is sent, edited, and a picture comes back, by all three ways."""
+    content = await asyncio.to_thread(_twelve_megapixels)
+    assert 2_000_000 < len(content) < 9_000_000
+    async with server(tmp_path) as (client, replicate):
+        if way == "inline":
+            image = data_url(content)
+        else:
+            data, headers = io.BytesIO(content), {"Content-Type": "image/jpeg"}
+            form = aiohttp.FormData({"file": data})
+            more: dict[str, Any] = {"data": form} if way == "form" else {"data": data}
+            more |= {} if way == "form" else {"headers": headers}
+            status, file = await client.request("POST", "/api/files", **more)
+            assert status == 201, file
+            image = file["id"]
+        ended = await done(client, image)
+        (copy,) = replicate.state.uploads.newest_first()
+
+    assert ended == "completed"
+    assert copy.content == content
+
+
+def _twelve_megapixels() -> bytes:
+    noise = Image.effect_noise((1_008, 756), 40).resize((4_032, 3_024))
+    buffer = io.BytesIO()
+    Image.merge("RGB", (noise, noise.rotate(180), noise)).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
