@@ -222,6 +222,8 @@ class TaskApi:
         # Keep its model: the operator's default may have changed since.
         input_data = failed.input_data | {"model": failed.model}
         params = self._params(input_data)
+        if self._files is not None:
+            await self._files.protect(params.uploads)
         task = await self._store.retry(failed.id, params, owner=owner)
         if self._announce is not None:
             self._announce(task)

@@ -11,11 +11,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -27,7 +26,6 @@ from phoenix_compat.tasks.provider.replicate_errors import answer_error
 LIFETIME: Final = timedelta(hours=24)
 """How long a file is there, if the answer does not say it."""
 
-_BLOCK_BYTES: Final = 256 * 1024
 _MAX_ANSWER_BYTES: Final = 1024 * 1024
 _CONNECT_TIMEOUT_S: Final = 5.0
 _READ_TIMEOUT_S: Final = 20.0
@@ -68,7 +66,7 @@ class ReplicateFiles:
             form = aiohttp.FormData(quote_fields=False)
             form.add_field(
                 "content",
-                _blocks(file),
+                file,  # read in threads, block by block; its size becomes the Content-Length
                 filename=_name(sha256, stored.path),
                 content_type=stored.content_type,
             )
@@ -122,11 +120,6 @@ class ReplicateFiles:
                 raise ProviderUnreachableError(f"the file was not sent: {status}") from refusal
             raise refusal
         return document
-
-
-async def _blocks(file: IO[bytes]) -> AsyncIterator[bytes]:
-    while block := await asyncio.to_thread(file.read, _BLOCK_BYTES):
-        yield block
 
 
 def _name(sha256: str, path: Path) -> str:
