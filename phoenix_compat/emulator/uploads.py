@@ -1,4 +1,4 @@
-"""Files that clients uploaded, held in memory up to a size limit."""
+"""Files that clients uploaded, held in memory for a day, up to a size limit."""
 
 from __future__ import annotations
 
@@ -64,6 +64,12 @@ class Uploads:
     def find(self, upload_id: str) -> Upload | None:
         """The file with this id, or None."""
         return self._by_id.get(upload_id)
+
+    def forget_expired(self, now_s: float) -> None:
+        """Delete the files whose lifetime is over."""
+        for stored in list(self._by_id.values()):
+            if stored.created_at_s + _LIFETIME_S <= now_s:
+                del self._by_id[stored.id]
 
     def remove(self, upload_id: str) -> bool:
         """Delete a file. Returns False when there is none with this id."""

@@ -20,7 +20,7 @@ from phoenix_compat.emulator.problem import (
     too_large,
 )
 from phoenix_compat.emulator.signature import download_signature
-from phoenix_compat.emulator.uploads import Upload
+from phoenix_compat.emulator.uploads import Upload, Uploads
 from phoenix_compat.emulator.web.request_context import origin_of, state_of
 
 _MAX_NAME_BYTES = 255
@@ -49,7 +49,7 @@ async def create_upload(request: web.Request) -> web.Response:
 
 async def list_uploads(request: web.Request) -> web.Response:
     """GET /files: all files on one page, newest first."""
-    uploads = state_of(request).uploads.newest_first()
+    uploads = _uploads(request).newest_first()
     documents = [upload.document(origin_of(request)) for upload in uploads]
     return web.json_response({"previous": None, "next": None, "results": documents})
 
@@ -61,7 +61,7 @@ async def get_upload(request: web.Request) -> web.Response:
 
 async def delete_upload(request: web.Request) -> web.Response:
     """DELETE /files/{id}."""
-    if not state_of(request).uploads.remove(request.match_info["id"]):
+    if not _uploads(request).remove(request.match_info["id"]):
         raise not_found()
     return web.Response(status=204)
 
@@ -78,8 +78,14 @@ async def download_upload(request: web.Request) -> web.Response:
     return web.Response(body=upload.content, content_type=upload.content_type)
 
 
+def _uploads(request: web.Request) -> Uploads:
+    state = state_of(request)
+    state.uploads.forget_expired(state.clock.now_s())
+    return state.uploads
+
+
 def _upload(request: web.Request) -> Upload:
-    upload = state_of(request).uploads.find(request.match_info["id"])
+    upload = _uploads(request).find(request.match_info["id"])
     if upload is None:
         raise not_found()
     return upload

@@ -90,6 +90,19 @@ async def test_a_copy_that_is_gone_is_sent_again(tmp_path: Path) -> None:
         assert second.id in sent_images(replicate)[-1][0]
 
 
+async def test_a_copy_that_has_expired_is_sent_again(tmp_path: Path) -> None:
+    """The provider's clock is what counts."""
+    image = data_url(photo(LARGE))
+    async with server(tmp_path) as (client, replicate):
+        await done(client, image)
+        replicate.state.clock.advance(25 * 3_600)
+
+        assert await done(client, image) == "completed"
+
+        first, second = (one[0] for one in sent_images(replicate))
+        assert first != second
+
+
 async def test_links_instead_of_copies(tmp_path: Path) -> None:
     """With `send_inputs_as_links` large files stay here, and the link has their hash."""
     fields = {"public_url": "https://pictures.example", "send_inputs_as_links": True}

@@ -47,3 +47,16 @@ def test_the_document_describes_the_file() -> None:
     assert set(document["checksums"]) == {"sha256", "md5"}
     assert document["expires_at"] == "1970-01-02T00:00:00.000Z"
     assert document["urls"] == {"get": "http://emu/v1/files/a"}
+
+
+def test_a_file_is_there_for_a_day() -> None:
+    """As its document says."""
+    uploads = Uploads(25)
+    uploads.add(upload("a"))
+
+    uploads.forget_expired(86_399.0)
+    before = uploads.find("a")
+    uploads.forget_expired(86_400.0)
+
+    assert before is not None
+    assert uploads.find("a") is None
