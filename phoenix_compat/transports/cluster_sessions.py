@@ -2,9 +2,9 @@
 
 A session's name begins with the number of its process. A request for a session of another process
 is a call of that process, which answers it as if the client had come to it. If the client
-disconnects meanwhile, the other process is told, so that the next poll gets what this one would
-have got. It is told within GONE_S; what is sent in that time is lost, as what is on its way to a
-client that disconnects.
+disconnects meanwhile, the other process hears of it within GONE_S, so that the next poll gets what
+this one would have got. Whatever is sent in that time is lost, as is everything that is on its way
+to a client that disconnects.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Asked(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class _Answered(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The response; the status is 0 if there is no such session."""
+    """The response of the other process; its status is 0 if it does not have the session."""
 
     status: int
     headers: dict[str, str]

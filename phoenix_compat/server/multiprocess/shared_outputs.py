@@ -2,7 +2,7 @@
 
 Each part that the leader broadcasts goes over the bus with its position, so every process has the
 whole text for clients that join it. A process that may lack a part asks the leader for the text. A
-new leader reads the text from its beginning again, and clients are told only what is new to them.
+new leader reads the text from its beginning again, and clients get only what is new to them.
 """
 
 from __future__ import annotations

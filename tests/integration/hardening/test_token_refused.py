@@ -32,7 +32,7 @@ async def test_at_the_start(tmp_path: Path) -> None:
 
 
 async def test_at_a_reload(tmp_path: Path) -> None:
-    """A token file that was spoiled under way changes nothing, and is told in one line."""
+    """If the token file becomes invalid, a reload changes nothing and logs one line."""
     held, config = tmp_path / "token", tmp_path / "c.toml"
     held.write_text("r8_good")
     config.write_text('data_dir = "data"\nreplicate_api_token_file = "token"')
