@@ -16,18 +16,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import pydantic
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import ErrorDetails
 
 from phoenix_compat.server.auth.principal import Principal, Scope
 from phoenix_compat.server.auth.visibility import Visibility, watched_owner
+from phoenix_compat.server.http.arguments import REPLAYED_HEADER, idempotency_key, validated
 from phoenix_compat.server.http.authentication import (
     Authenticate,
     anyone,
@@ -36,13 +35,12 @@ from phoenix_compat.server.http.authentication import (
 )
 from phoenix_compat.server.http.base_url import base_url_of
 from phoenix_compat.server.http.body import body_fingerprint, parsed_json, require_json
-from phoenix_compat.server.http.problem import ProblemError, answering_problems, refuse_encoded
+from phoenix_compat.server.http.problem import answering_problems, refuse_encoded
 from phoenix_compat.server.http.rate_limits import limit_owner
 from phoenix_compat.server.http.task_page import MAX_PAGE_BYTES, page_body
 from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, require_file_type
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
-from phoenix_compat.server.process.expectation import expectation, own_reason
 from phoenix_compat.server.rates.rate_limiter import RateLimiter
 from phoenix_compat.tasks.model.clock import wire_time
 from phoenix_compat.tasks.model.errors import TaskNotFoundError, UnreadableTaskError
@@ -70,18 +68,11 @@ from phoenix_compat.tasks.worker.worker import Worker
 TASKS_PATH = "/api/tasks"
 MAX_BODY_BYTES = 256 * 1024
 MAX_PAGE = 200
-KEY_HEADER = "Idempotency-Key"
-REPLAYED_HEADER = "Idempotency-Replayed"
-
-# Visible ASCII. In the draft, keys are quoted (RFC 8941 strings); most clients send them unquoted.
-_KEY = re.compile(r'[!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}"')
 
 _STATUSES: Mapping[str, frozenset[TaskStatus]] = {
     "processing": UNFINISHED,
     **{status.value: frozenset({status}) for status in TaskStatus},
 }
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class CreateTask(BaseModel):
@@ -149,7 +140,7 @@ class TaskApi:
         repeated.
         """
         owner = _sender(request, Scope.CREATE).owner
-        key = _idempotency_key(request)
+        key = idempotency_key(request)
         async with self._bodies.reading(request) as posted:
             body = await self._with_stored_files(posted, owner)
         params = self._params(body["input_data"])
@@ -178,7 +169,7 @@ class TaskApi:
     async def list(self, request: web.Request) -> web.Response:
         """A page of tasks without their inputs, with `next_cursor` if there may be more."""
         sender = _sender(request, Scope.READ)
-        page = _validated(TaskPage, dict(request.query))
+        page = validated(TaskPage, dict(request.query))
         statuses = _STATUSES[page.status] if page.status else frozenset(TaskStatus)
         found = await self._store.page(
             statuses=statuses,
@@ -196,7 +187,7 @@ class TaskApi:
     async def events(self, request: web.Request) -> web.Response:
         """The events of a task, oldest first."""
         owner = watched_owner(_sender(request, Scope.READ), self._visibility)
-        page = _validated(EventPage, dict(request.query))
+        page = validated(EventPage, dict(request.query))
         task = await self._task(request, owner)
         events = await self._store.events(task.id, after=page.after, limit=page.limit, owner=owner)
         base_url = base_url_of(request)
@@ -236,7 +227,7 @@ class TaskApi:
     async def _with_stored_files(self, posted: bytes, owner: str) -> JSONObject:
         """The posted body, with references to stored files in place of files that are inline."""
         body = parsed_json(posted)
-        input_data = _validated(CreateTask, body).input_data
+        input_data = validated(CreateTask, body).input_data
         assert isinstance(body, dict)  # noqa: S101 - it is valid
 
         def check(without_files: JSONObject) -> None:
@@ -336,41 +327,6 @@ def _sender(request: web.Request, scope: Scope) -> Principal:
 
 def _sees_owners(principal: Principal) -> bool:
     return Scope.OPERATE in principal.scopes
-
-
-def _idempotency_key(request: web.Request) -> str | None:
-    """The idempotency key of a request, if it has one.
-
-    Source: draft-ietf-httpapi-idempotency-key-header-07, section 2.1.
-    """
-    keys = request.headers.getall(KEY_HEADER, [])
-    if not keys:
-        return None
-    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
-        reason = "must be one key of 1 to 255 visible ASCII characters"
-        detail = f"The header {KEY_HEADER} {reason}."
-        raise ProblemError(400, "bad-idempotency-key", detail, errors=((KEY_HEADER, reason),))
-    return keys[0].strip('"')
-
-
-def _validated(model: type[Model], value: object) -> Model:
-    try:
-        return model.model_validate(value)
-    except pydantic.ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        errors = tuple(_field_and_reason(model, one) for one in found)
-        field, reason = errors[0]
-        raise ProblemError(422, "invalid-input", f"{field}: {reason}", errors=errors) from error
-
-
-def _field_and_reason(model: type[BaseModel], found: ErrorDetails) -> tuple[str, str]:
-    if not found["loc"]:
-        return "body", "must be a JSON object"
-    field = ".".join(map(str, found["loc"]))
-    if found["type"] == "missing":
-        return field, "is required"
-    reason = own_reason(found)
-    return field, reason or f"must be {expectation(model.model_fields[str(found['loc'][0])])}"
 
 
 def _event_document(event: TaskEvent, task: Task, base_url: str) -> JSONObject:

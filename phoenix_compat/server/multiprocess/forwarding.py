@@ -17,7 +17,8 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.http_server import BodyTooSlowError
-from phoenix_compat.server.http.api import KEY_HEADER, MAX_BODY_BYTES, TASKS_PATH
+from phoenix_compat.server.http.api import MAX_BODY_BYTES, TASKS_PATH
+from phoenix_compat.server.http.arguments import KEY_HEADER
 from phoenix_compat.server.http.base_url import PEER_HEADER, base_url_of
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
