@@ -2,7 +2,8 @@
 
     POST /api/tasks               {"input_data": {"type", "prompt", …}}    202 + Location
                                   one task per Idempotency-Key             402, 429: over a cap
-    GET  /api/tasks               ?status=&limit=&cursor=, newest first    200, without inputs
+    GET  /api/tasks               ?status=&type=&model=&text=&owner=       200, without inputs
+                                  &limit=&cursor=, newest first
     GET  /api/tasks/{id}                                                   200
     GET  /api/tasks/{id}/events   ?after=&limit=, oldest first             200
     POST /api/tasks/{id}/cancel                                            202, or 200 (ended)
@@ -18,11 +19,10 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
-import pydantic
 from aiohttp import hdrs, web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from phoenix_compat.server.auth.principal import Principal, Scope
 from phoenix_compat.server.auth.visibility import Visibility, watched_owner
@@ -38,6 +38,7 @@ from phoenix_compat.server.http.body import body_fingerprint, parsed_json, requi
 from phoenix_compat.server.http.problem import answering_problems, refuse_encoded
 from phoenix_compat.server.http.rate_limits import limit_owner
 from phoenix_compat.server.http.task_page import MAX_PAGE_BYTES, page_body
+from phoenix_compat.server.http.task_queries import EventPage, TaskPage
 from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, require_file_type
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
@@ -46,7 +47,6 @@ from phoenix_compat.tasks.model.clock import wire_time
 from phoenix_compat.tasks.model.errors import TaskNotFoundError, UnreadableTaskError
 from phoenix_compat.tasks.model.file_links import with_file_links
 from phoenix_compat.tasks.model.task import (
-    UNFINISHED,
     JSONObject,
     Task,
     TaskEvent,
@@ -62,17 +62,11 @@ from phoenix_compat.tasks.model.task_types import (
     TaskType,
     determine_task_params,
 )
-from phoenix_compat.tasks.store.task_store import NEWEST, IdempotencyKey, TaskStore
+from phoenix_compat.tasks.store.task_store import IdempotencyKey, TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 
 TASKS_PATH = "/api/tasks"
 MAX_BODY_BYTES = 256 * 1024
-MAX_PAGE = 200
-
-_STATUSES: Mapping[str, frozenset[TaskStatus]] = {
-    "processing": UNFINISHED,
-    **{status.value: frozenset({status}) for status in TaskStatus},
-}
 
 
 class CreateTask(BaseModel):
@@ -81,32 +75,6 @@ class CreateTask(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     input_data: dict[str, Any]
-
-
-class TaskPage(BaseModel):
-    """The query of GET /api/tasks. `cursor` is the `next_cursor` of the previous page."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    status: str | None = None
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
-    cursor: Annotated[int, Field(ge=1, le=NEWEST)] = NEWEST
-
-    @pydantic.field_validator("status")
-    @classmethod
-    def _is_known(cls, status: str | None) -> str | None:
-        if status is not None and status not in _STATUSES:
-            raise ValueError(f"must be one of: {', '.join(_STATUSES)}")
-        return status
-
-
-class EventPage(BaseModel):
-    """The query of GET /api/tasks/{id}/events. `after` is the last `seq` that the client has."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    after: Annotated[int, Field(ge=0, le=NEWEST)] = 0
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 100
 
 
 class TaskApi:
@@ -170,13 +138,15 @@ class TaskApi:
         """A page of tasks without their inputs, with `next_cursor` if there may be more."""
         sender = _sender(request, Scope.READ)
         page = validated(TaskPage, dict(request.query))
-        statuses = _STATUSES[page.status] if page.status else frozenset(TaskStatus)
+        if page.owner is not None:
+            sender.require(Scope.OPERATE)
         found = await self._store.page(
-            statuses=statuses,
+            statuses=page.statuses,
             limit=page.limit,
             before=page.cursor,
-            owner=sender.visible_owner,
+            owner=sender.visible_owner if page.owner is None else page.owner,
             max_bytes=MAX_PAGE_BYTES,
+            only=page.filter,
         )
         make_body = partial(
             page_body, found, base_url=base_url_of(request), with_owner=_sees_owners(sender)

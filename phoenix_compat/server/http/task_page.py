@@ -26,17 +26,18 @@ def page_body(page: PageOfTasks, *, base_url: str, with_owner: bool) -> bytes:
     """
     entries: list[bytes] = []
     last: Task | None = None
-    has_more = page.has_more
+    has_more, searched_to = page.has_more, page.searched_to
     bytes_left = MAX_PAGE_BYTES - _FRAME_BYTES
     for task in page.tasks:
         entry = _entry(task, base_url=base_url, with_owner=with_owner)
         bytes_left -= len(entry) + 1
         if bytes_left < 0:
-            has_more = True
+            has_more, searched_to = True, None
             break
         entries.append(entry)
         last = task
-    cursor = f',"next_cursor":"{last.number}"' if has_more and last is not None else ""
+    before = searched_to if searched_to is not None or last is None else last.number
+    cursor = f',"next_cursor":"{before}"' if has_more and before is not None else ""
     return b'{"tasks":[' + b",".join(entries) + b"]" + cursor.encode() + b"}"
 
 

@@ -18,6 +18,11 @@ from phoenix_compat.tasks.model.task import Task, TaskEvent, TaskStatus
 from phoenix_compat.tasks.store.rows import event_from, file_hashes, task_from
 from phoenix_compat.tasks.store.sqlite import list_queries, queries, queue_queries
 from phoenix_compat.tasks.store.sqlite.database import Database
+from phoenix_compat.tasks.store.sqlite.filtered_queries import (
+    NO_FILTER,
+    SEARCH_TASKS,
+    TaskFilter,
+)
 from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
 from phoenix_compat.tasks.store.unreadable_rows import UnreadableRowReporter
 
@@ -35,11 +40,14 @@ class PageOfTasks(NamedTuple):
     Attributes:
         has_more: whether there may be older tasks.
         result_bytes: the stored bytes of all results, errors and files in it.
+        searched_to: the number of the oldest task that a search has read, where the next page
+            begins; None where that is the last task of this page.
     """
 
     tasks: Sequence[Task]
     has_more: bool
     result_bytes: int
+    searched_to: int | None = None
 
     @property
     def is_large(self) -> bool:
@@ -112,7 +120,7 @@ class TaskReader(SQLiteStore):
         params = _list_params(statuses, limit, before, owner, max_bytes=NEWEST)
         return [self._read(row) for row in await self._database.read(statement.of(owner), params)]
 
-    async def page(
+    async def page(  # noqa: PLR0913 - the parts of a query
         self,
         *,
         max_bytes: int,
@@ -120,17 +128,33 @@ class TaskReader(SQLiteStore):
         limit: int = 50,
         before: int = NEWEST,
         owner: str | None = None,
+        only: TaskFilter = NO_FILTER,
     ) -> PageOfTasks:
         """A page of tasks without their inputs, newest first.
 
         Args:
             max_bytes: the page ends with the task with which results, errors and files reach it.
             before: as for `list`.
+            only: which tasks; with a filter a page may have fewer tasks than `limit`, or none,
+                and still not be the last.
         """
         is_any = frozenset(statuses) == _ALL_STATUSES
-        statement = list_queries.PAGE_OF_TASKS if is_any else list_queries.PAGE_WITH_STATUS
         params = _list_params(statuses, limit, before, owner, max_bytes=max_bytes)
-        rows = await self._database.read(statement.of(owner), params)
+        if only == NO_FILTER:
+            statement = list_queries.PAGE_OF_TASKS if is_any else list_queries.PAGE_WITH_STATUS
+            rows = await self._database.read(statement.of(owner), params)
+            return await self._page(rows, limit, max_bytes)
+        params |= {**only.params, "statuses": None if is_any else params["statuses"]}
+        rows = await self._database.read(SEARCH_TASKS.of(owner), params)
+        searched, last = rows[0]["searched"], rows[0]["last"]
+        page = await self._page(
+            [row for row in rows if row["number"] is not None], limit, max_bytes
+        )
+        if page.has_more or searched < int(str(params["max_searched"])):
+            return page
+        return page._replace(has_more=True, searched_to=last)
+
+    async def _page(self, rows: Sequence[sqlite3.Row], limit: int, max_bytes: int) -> PageOfTasks:
         result_bytes = int(rows[-1]["bytes_so_far"]) if rows else 0
         has_more = len(rows) >= limit or result_bytes >= max_bytes
         page = PageOfTasks((), has_more, result_bytes)

@@ -35,10 +35,19 @@ from phoenix_compat.tasks.store.rows import (
 from phoenix_compat.tasks.store.spending import Spending, Spent, read_spent
 from phoenix_compat.tasks.store.sqlite import queries, upload_queries
 from phoenix_compat.tasks.store.sqlite.database import Database
+from phoenix_compat.tasks.store.sqlite.filtered_queries import TaskFilter
 from phoenix_compat.tasks.store.task_reader import NEWEST, PageOfTasks, TaskReader, tomorrow
 from phoenix_compat.tasks.store.upload_store import use_upload
 
-__all__ = ["KEY_RETENTION", "MAX_QUEUED", "NEWEST", "IdempotencyKey", "PageOfTasks", "TaskStore"]
+__all__ = [
+    "KEY_RETENTION",
+    "MAX_QUEUED",
+    "NEWEST",
+    "IdempotencyKey",
+    "PageOfTasks",
+    "TaskFilter",
+    "TaskStore",
+]
 
 MAX_QUEUED = 10_000
 KEY_RETENTION = timedelta(hours=24)

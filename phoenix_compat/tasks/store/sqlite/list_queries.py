@@ -24,10 +24,11 @@ COLUMNS_WITHOUT_INPUTS: Final = ", ".join(
 _COLUMNS: Final = ", ".join(["tasks.number", *(f"tasks.{name}" for name in TASK_COLUMNS)])
 _NAMES: Final = ", ".join(["number", *TASK_COLUMNS])
 
-_RESULT_BYTES: Final = " + ".join(
+RESULT_BYTES: Final = " + ".join(
     f"length(CAST(coalesce(tasks.{name}, '') AS BLOB))"
     for name in ("result_data", "error_data", "files")
 )
+"""SQL: the stored bytes of the result, the error and the files of a task."""
 
 
 def _newest(condition: str, index: str, before: str) -> str:
@@ -44,9 +45,9 @@ def _newest_with_status(condition: str, index: str, before: str) -> str:
 def _page(columns: str, first: str, following: str) -> str:
     return f"""
 WITH RECURSIVE page (tasks_so_far, bytes_so_far, {_NAMES}) AS (
-  SELECT 1, {_RESULT_BYTES}, {columns} FROM tasks WHERE number = {first}
+  SELECT 1, {RESULT_BYTES}, {columns} FROM tasks WHERE number = {first}
   UNION ALL
-  SELECT page.tasks_so_far + 1, page.bytes_so_far + {_RESULT_BYTES}, {columns}
+  SELECT page.tasks_so_far + 1, page.bytes_so_far + {RESULT_BYTES}, {columns}
   FROM page JOIN tasks ON tasks.number = {following}
   WHERE page.tasks_so_far < :limit AND page.bytes_so_far < :max_bytes
 )
