@@ -39,6 +39,7 @@ from phoenix_compat.server.http.empty_segments import drop_empty_segments
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
+from phoenix_compat.server.http.task_type_api import TASK_TYPES_PATH, TaskTypeApi
 from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, FILE_API, FileApi
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
@@ -167,6 +168,8 @@ async def open_app(
             policy=engine.budget.policy,
             authenticate=authenticating_requests(authenticator),
         )
+        task_types = TaskTypeApi(engine.task_types, engine.budget.policy)
+        app.router.add_get(TASK_TYPES_PATH, task_types.list)
         add_file_routes(app, engine.archive)
         app[FILE_API] = FileApi(
             engine.archive.inputs, engine.uploads, bodies, settings.max_upload_bytes

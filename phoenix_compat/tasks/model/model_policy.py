@@ -89,15 +89,20 @@ class ModelPolicy:
 
     def allows(self, model: str) -> bool:
         """Whether a model may run."""
+        return _matches_any(model, self.patterns)
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Globs over the models that may run; see `PolicyRules.allowed_models`."""
         rules = self.rules
-        if rules.allowed_models is None:
-            return rules.is_open or _matches_any(model, self._default_patterns())
-        return _matches_any(model, rules.allowed_models)
+        if rules.allowed_models is not None:
+            return rules.allowed_models
+        return ("*",) if rules.is_open else self._default_patterns()
 
     def _default_patterns(self) -> tuple[str, ...]:
-        models: list[str] = []
+        models: dict[str, None] = {}
         for task_type in self._task_types.values():
-            models += (task_type.default_model, *task_type.fallback_models)
+            models |= dict.fromkeys((task_type.default_model, *task_type.fallback_models))
         return tuple(models)
 
 
@@ -135,5 +140,6 @@ def _posted_field(params: TaskParams, path: str) -> str:
     """An input's path in the posted body: the model's name of an input may be another one."""
     name, dot, rest = path.partition(".")
     if name not in params.input_data:
-        name = next((ours for ours, its in model_family(params.model).renames if its == name), name)
+        ours = [ours for ours, its in model_family(params.model).renames if its == name]
+        name = next((one for one in ours if one in params.input_data), ours[0] if ours else name)
     return f"input_data.{name}{dot}{rest}"

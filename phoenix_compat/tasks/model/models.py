@@ -34,6 +34,8 @@ class _More(TypedDict, total=False):
     prices_usd: tuple[str, Mapping[str, float]]
     typical: tuple[tuple[str, int], ...]
     safety_defaults: tuple[tuple[str, str], ...]
+    lists: frozenset[str]
+    formats: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class ModelFamily:
         typical: inputs that make a prediction take longer, and so cost more, and the values for
             which `price_usd` is meant; the price grows with them.
         safety_defaults: the family's own values of inputs that `safety_inputs` would refuse.
+        lists: the names of inputs that are lists of files.
+        formats: the names of inputs that are texts with a number, and how the text is written.
     """
 
     pattern: str
@@ -63,17 +67,33 @@ class ModelFamily:
     prices_usd: tuple[str, Mapping[str, float]] | None = None
     typical: tuple[tuple[str, int], ...] = ()
     safety_defaults: tuple[tuple[str, str], ...] = ()
+    lists: frozenset[str] = frozenset()
+    formats: tuple[tuple[str, str], ...] = ()
 
     def takes(self, name: str) -> bool:
         """Whether the family has an input of this name."""
         return self.inputs is None or name in self.inputs
 
+    def target(self, name: str) -> str | None:
+        """The family's name of an input that a client calls `name`; None if it has none."""
+        for ours, its in self.renames:
+            if ours == name:
+                return its
+        return name if self.takes(name) else None
+
+    def written(self, target: str, value: object) -> object:
+        """A value in the form in which the family's input of this name takes it."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            for name, form in self.formats:
+                if name == target:
+                    return form.format(value)
+        return value
+
     def outputs(self, provider_input: Mapping[str, object]) -> int:
         """How many outputs an input asks for; 1 when it does not say."""
         if self.inputs is None:
             return min(outputs_asked(provider_input), MAX_COUNTED_OUTPUTS)
-        name = dict(self.renames).get(_OUTPUTS, _OUTPUTS)
-        count = provider_input.get(name)
+        count = provider_input.get(self.target(_OUTPUTS) or _OUTPUTS)
         if isinstance(count, int) and not isinstance(count, bool):
             return min(max(count, 1), MAX_COUNTED_OUTPUTS)
         return 1
@@ -127,6 +147,21 @@ _FLUX_PRO = (
     "output_quality image_prompt image_prompt_strength raw"
 )
 
+_CHAT = (
+    "prompt system_prompt messages image_input temperature max_completion_tokens top_p "
+    "frequency_penalty presence_penalty"
+)
+_TRANSCRIBE = "audio_file prompt language temperature"
+_ANSWER_TOKENS = (("max_completion_tokens", 4_096),)
+
+# Our names of the inputs of the task types "edit", "describe", "transcribe" and "chat".
+_TO_IMAGE_INPUT = (("image", "image_input"), ("images", "image_input"))
+_TO_INPUT_IMAGE = (("image", "input_image"), ("images", "input_image"))
+_TO_CHAT = (*_TO_IMAGE_INPUT, ("max_tokens", "max_completion_tokens"))
+_TO_AUDIO_FILE = (("audio", "audio_file"),)
+_TO_SEEDREAM = (*_TO_IMAGE_INPUT, (_OUTPUTS, "max_images"))
+_IMAGE_INPUTS = frozenset({"image_input"})
+
 # Google's models block only the worst by default.
 _GOOGLE = (("safety_filter_level", "block_only_high"),)
 
@@ -140,6 +175,8 @@ MODEL_FAMILIES: tuple[ModelFamily, ...] = (
         _BANANA,
         20.0,
         0.15,
+        _TO_IMAGE_INPUT,
+        lists=_IMAGE_INPUTS,
         prices_usd=("resolution", {"1k": 0.15, "2k": 0.15, "4k": 0.30}),
         safety_defaults=_GOOGLE,
     ),
@@ -148,6 +185,8 @@ MODEL_FAMILIES: tuple[ModelFamily, ...] = (
         _BANANA,
         12.0,
         0.04,
+        _TO_IMAGE_INPUT,
+        lists=_IMAGE_INPUTS,
         prices_usd=("resolution", {"1k": 0.04, "2k": 0.15, "4k": 0.15}),
         safety_defaults=_GOOGLE,
     ),
@@ -155,13 +194,13 @@ MODEL_FAMILIES: tuple[ModelFamily, ...] = (
     _family(
         "black-forest-labs/flux-dev", f"{_FLUX_OPEN} guidance image prompt_strength", 4.0, 0.025
     ),
-    _family("black-forest-labs/flux-kontext-max", _KONTEXT, 8.0, 0.08),
-    _family("black-forest-labs/flux-kontext-*", _KONTEXT, 8.0, 0.04),
+    _family("black-forest-labs/flux-kontext-max", _KONTEXT, 8.0, 0.08, _TO_INPUT_IMAGE),
+    _family("black-forest-labs/flux-kontext-*", _KONTEXT, 8.0, 0.04, _TO_INPUT_IMAGE),
     _family("black-forest-labs/flux-pro", _FLUX_PRO, 8.0, 0.04),
     _family("black-forest-labs/flux-1.1-pro", _FLUX_PRO, 8.0, 0.04),
     _family("black-forest-labs/flux-1.1-pro*", _FLUX_PRO, 8.0, 0.06),
-    _family("bytedance/seedream-4.5", _SEEDREAM, 14.0, 0.04, renames=((_OUTPUTS, "max_images"),)),
-    _family("bytedance/seedream-4*", _SEEDREAM, 14.0, 0.03, renames=((_OUTPUTS, "max_images"),)),
+    _family("bytedance/seedream-4.5", _SEEDREAM, 14.0, 0.04, _TO_SEEDREAM, lists=_IMAGE_INPUTS),
+    _family("bytedance/seedream-4*", _SEEDREAM, 14.0, 0.03, _TO_SEEDREAM, lists=_IMAGE_INPUTS),
     _family(
         "stability-ai/sdxl",
         "prompt negative_prompt width height num_outputs num_inference_steps guidance_scale "
@@ -189,8 +228,61 @@ MODEL_FAMILIES: tuple[ModelFamily, ...] = (
         "output_format output_compression",
         25.0,
         0.05,
-        ((_OUTPUTS, "number_of_images"),),
+        ((_OUTPUTS, "number_of_images"), ("image", "input_images"), ("images", "input_images")),
+        lists=frozenset({"input_images"}),
         prices_usd=("quality", {"auto": 0.05, "low": 0.05, "medium": 0.07, "high": 0.13}),
+    ),
+    # Topaz bills by pixels of the result: 0.08 up to 24 megapixels, 0.16 up to 48, 0.88 up to 336
+    # (Comfy-Org/docs, pull 582, has its list). These are for a photo of 12 megapixels.
+    _family(
+        "topazlabs/image-upscale",
+        "image enhance_model upscale_factor output_format subject_detection face_enhancement "
+        "face_enhancement_creativity face_enhancement_strength",
+        15.0,
+        0.16,
+        (("scale", "upscale_factor"),),
+        formats=(("upscale_factor", "{}x"),),
+        prices_usd=("upscale_factor", {"none": 0.08, "2x": 0.16, "4x": 0.88, "6x": 1.36}),
+    ),
+    # 0.2 cents a picture, at lumenfall.ai, which runs it at Replicate.
+    _family("nightmareai/real-esrgan", "image scale face_enhance", 5.0, 0.002),
+    # recraft.ai, "Remove background": 0.01 per request.
+    _family("recraft-ai/recraft-remove-background", "image", 4.0, 0.01),
+    # Bria's price is the same at several providers (runflow.io, inference.sh): 0.018.
+    _family("bria/remove-background", "image preserve_alpha", 5.0, 0.018),
+    # OpenAI bills 0.003 and 0.006 dollars a minute; these are for 25 minutes, its longest audio.
+    _family("openai/gpt-4o-mini-transcribe", _TRANSCRIBE, 8.0, 0.075, _TO_AUDIO_FILE),
+    _family("openai/gpt-4o-transcribe", _TRANSCRIBE, 10.0, 0.15, _TO_AUDIO_FILE),
+    # Billed by time, 0.000225 dollars a second (a T4); this is for five minutes of it.
+    _family(
+        "openai/whisper",
+        "audio transcription translate language temperature initial_prompt",
+        15.0,
+        0.07,
+        (("prompt", "initial_prompt"),),
+    ),
+    # Dollars for a million tokens in and out: 0.15 and 0.60, 0.40 and 1.60, 2.50 and 10.00. These
+    # are for 5,000 tokens and a picture in, and 4,096 tokens out, the models' own maximum.
+    _family(
+        "openai/gpt-4o-mini",
+        _CHAT,
+        6.0,
+        0.01,
+        _TO_CHAT,
+        lists=_IMAGE_INPUTS,
+        typical=_ANSWER_TOKENS,
+    ),
+    _family(
+        "openai/gpt-4.1-mini",
+        _CHAT,
+        6.0,
+        0.01,
+        _TO_CHAT,
+        lists=_IMAGE_INPUTS,
+        typical=_ANSWER_TOKENS,
+    ),
+    _family(
+        "openai/gpt-4o", _CHAT, 8.0, 0.06, _TO_CHAT, lists=_IMAGE_INPUTS, typical=_ANSWER_TOKENS
     ),
 )
 

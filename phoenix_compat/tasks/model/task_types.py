@@ -11,13 +11,20 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeGuard
+from typing import Final, Protocol
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.inputs.file_inputs import UsedUpload, used_uploads
+from phoenix_compat.tasks.model.inputs.input_checks import (
+    checked_input,
+    checked_prompt,
+    is_checked,
+)
+from phoenix_compat.tasks.model.inputs.input_spec import InputKind, InputSpec
 from phoenix_compat.tasks.model.models import (
     DEPLOYMENTS,
+    ModelFamily,
     deployment_of,
     estimated_cost_usd,
     model_family,
@@ -25,8 +32,6 @@ from phoenix_compat.tasks.model.models import (
 from phoenix_compat.tasks.model.results.output import Output
 from phoenix_compat.tasks.model.task import JSONObject
 
-MAX_PROMPT_CHARS = 10_000
-MAX_TEXT_CHARS = 2_000
 MAX_INPUTS = 64
 """The most keys that `input_data` may have."""
 
@@ -52,6 +57,8 @@ class TaskType:
         required_inputs: further inputs that a task must have ("image" for an upscaler).
         price_usd: estimated price of one output of the default model, for models that are
             not in `models.MODEL_FAMILIES`.
+        inputs: what is known about its inputs, in the order in which a form shows them.
+        models: further models that suit it. They are suggestions; the operator allows models.
     """
 
     name: str
@@ -62,6 +69,8 @@ class TaskType:
     needs_prompt: bool = True
     required_inputs: tuple[str, ...] = ()
     price_usd: float | None = None
+    inputs: tuple[InputSpec, ...] = ()
+    models: tuple[str, ...] = ()
 
     @property
     def writes_text(self) -> bool:
@@ -153,7 +162,52 @@ def file_urls(result: Mapping[str, object]) -> tuple[str, ...]:
 
 
 TASK_TYPES: Mapping[str, TaskType] = {
-    "image": TaskType(name="image_gen", default_model="google/imagen-4-fast", result=_image_result),
+    "image": TaskType(
+        name="image_gen",
+        default_model="google/imagen-4-fast",
+        result=_image_result,
+        inputs=(
+            InputSpec(
+                name="prompt", kind=InputKind.TEXT, description="What the picture should show."
+            ),
+            InputSpec(
+                name="aspect_ratio",
+                kind=InputKind.TEXT,
+                description="Width to height.",
+                choices=("1:1", "9:16", "16:9", "3:4", "4:3"),
+            ),
+            InputSpec(
+                name="output_format",
+                kind=InputKind.TEXT,
+                description="The type of the file.",
+                choices=("jpg", "png", "webp"),
+            ),
+            InputSpec(
+                name="num_outputs",
+                kind=InputKind.INTEGER,
+                description="How many pictures to make.",
+                minimum=1,
+                maximum=4,
+            ),
+            InputSpec(
+                name="seed",
+                kind=InputKind.INTEGER,
+                description="The same number makes the same picture again.",
+                minimum=0,
+            ),
+            InputSpec(
+                name="negative_prompt",
+                kind=InputKind.TEXT,
+                description="What the picture should not show.",
+            ),
+        ),
+        models=(
+            "google/nano-banana-2",
+            "black-forest-labs/flux-schnell",
+            "black-forest-labs/flux-dev",
+            "bytedance/seedream-4",
+        ),
+    ),
 }
 
 
@@ -285,95 +339,46 @@ def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> 
     if len(input_data) > MAX_INPUTS:
         raise InvalidInputError("input_data", f"has more than {MAX_INPUTS} keys")
     family = model_family(model)
+    specs = {spec.name: spec for spec in task_type.inputs}
     accepted: JSONObject = {}
-    if task_type.needs_prompt or input_data.get("prompt") is not None:
-        accepted["prompt"] = _checked_prompt(input_data.get("prompt"))
+    prompt = input_data.get("prompt")
+    if prompt in (None, "") and "prompt" in specs and not task_type.needs_prompt:
+        prompt = specs["prompt"].default
+    if task_type.needs_prompt or prompt is not None:
+        _add(accepted, family, "prompt", checked_prompt(prompt))
     for name in task_type.required_inputs:
         if input_data.get(name) in (None, "", []):
             raise InvalidInputError(f"input_data.{name}", "is missing")
     for name, value in input_data.items():
         if name in _TASK_KEYS or name == "prompt" or value is None:
             continue
-        if value == "" and name in _CHECKS:
+        spec = specs.get(name)
+        if value == "" and (spec is not None or is_checked(name)):
             continue  # a form sends its empty fields too
-        target = name if family.takes(name) else dict(family.renames).get(name)
-        if target is not None:
-            accepted.setdefault(target, _checked_input(name, value))
-        else:
-            _checked_input(name, value)
+        checked = checked_input(name, value)
+        _add(accepted, family, name, checked if spec is None else spec.checked(checked))
+    for spec in task_type.inputs:
+        is_missing = input_data.get(spec.name) in (None, "")
+        if spec.default is not None and is_missing and spec.name != "prompt":
+            _add(accepted, family, spec.name, spec.default, is_default=True)
     return accepted
 
 
-def _checked_prompt(prompt: object) -> str:
-    field = "input_data.prompt"
-    if prompt is None:
-        raise InvalidInputError(field, "is missing")
-    if not isinstance(prompt, str):
-        raise InvalidInputError(field, "must be a string")
-    text = prompt.strip()
-    if not text:
-        raise InvalidInputError(field, "must not be empty")
-    if len(text) > MAX_PROMPT_CHARS:
-        raise InvalidInputError(field, f"must have at most {MAX_PROMPT_CHARS} characters")
-    return text
-
-
-def _is_short_text(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= MAX_TEXT_CHARS
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_whole_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-
-
-def _is_whole_float(value: object) -> TypeGuard[float]:
-    return isinstance(value, float) and value.is_integer()
-
-
-def _is_count(value: object) -> bool:
-    return _is_whole_number(value) and value != 0
-
-
-def _is_boolean(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-_TEXT_CHECK = (_is_short_text, f"must be a string of 1 to {MAX_TEXT_CHARS} characters")
-_WHOLE_NUMBER_CHECK = (_is_whole_number, "must be a whole number and not negative")
-_COUNT_CHECK = (_is_count, "must be a whole number greater than 0")
-_NUMBER_CHECK = (_is_number, "must be a number")
-_BOOLEAN_CHECK = (_is_boolean, "must be true or false")
-
-# Only types are checked here; the provider knows the values each model allows.
-_CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    "aspect_ratio": _TEXT_CHECK,
-    "output_format": _TEXT_CHECK,
-    "negative_prompt": _TEXT_CHECK,
-    "safety_filter_level": _TEXT_CHECK,
-    "seed": _WHOLE_NUMBER_CHECK,
-    "num_outputs": _COUNT_CHECK,
-    "num_inference_steps": _COUNT_CHECK,
-    "width": _COUNT_CHECK,
-    "height": _COUNT_CHECK,
-    "output_quality": _WHOLE_NUMBER_CHECK,
-    "guidance": _NUMBER_CHECK,
-    "guidance_scale": _NUMBER_CHECK,
-    "prompt_strength": _NUMBER_CHECK,
-    "go_fast": _BOOLEAN_CHECK,
-}
-
-
-def _checked_input(name: str, value: object) -> object:
-    """The value to send: a whole number may be written as 4.0 or 4e0 in JSON."""
-    check = _CHECKS.get(name)
-    if check is None:
-        return value
-    if check in {_WHOLE_NUMBER_CHECK, _COUNT_CHECK} and _is_whole_float(value):
-        value = int(value)
-    if not check[0](value):
-        raise InvalidInputError(f"input_data.{name}", check[1])
-    return value
+def _add(
+    accepted: JSONObject, family: ModelFamily, name: str, value: object, *, is_default: bool = False
+) -> None:
+    """Add an input under the model's own name of it, if the model has it."""
+    target = family.target(name)
+    if target is None or (is_default and target in accepted):
+        return
+    if target in family.lists:
+        files = value if isinstance(value, list) else [value]
+        earlier = accepted.get(target)
+        accepted[target] = [*(earlier if isinstance(earlier, list) else ()), *files]
+        return
+    if isinstance(value, list) and target != name:
+        if len(value) != 1:
+            reason = f"has {len(value)} files, and the model takes one; send one, or choose another"
+            raise InvalidInputError(f"input_data.{name}", f"{reason} model")
+        value = value[0]
+    accepted.setdefault(target, family.written(target, value))

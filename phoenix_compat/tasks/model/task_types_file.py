@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.tasks.model.errors import InvalidInputError
+from phoenix_compat.tasks.model.inputs.input_spec import InputKind, InputSpec
 from phoenix_compat.tasks.model.task_types import RESULTS, TASK_TYPES, TaskType, validate_model
 
 _TYPE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -77,6 +78,27 @@ def _validate_model(model: str) -> str:
 
 _Model = Annotated[str, AfterValidator(_validate_model)]
 _InputName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+_Bound = Annotated[float | None, Field(allow_inf_nan=False)]
+_Value = (
+    Annotated[str, Field(max_length=2_000)]
+    | bool
+    | int
+    | Annotated[float, Field(allow_inf_nan=False)]
+)
+
+
+class _Input(BaseModel):
+    """A table of an input; task_types.toml explains the keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: Literal["text", "integer", "number", "boolean", "image", "audio", "video"]
+    description: Annotated[str, Field(max_length=300)] = ""
+    default: _Value | None = None
+    choices: list[_Value] = Field(default=[], max_length=64)
+    minimum: _Bound = None
+    maximum: _Bound = None
+    many: bool = False
 
 
 class _Table(BaseModel):
@@ -92,6 +114,8 @@ class _Table(BaseModel):
     deadline_s: Annotated[float | None, Field(ge=5.0, le=86_400.0, allow_inf_nan=False)] = None
     price_usd: Annotated[float | None, Field(ge=0.0, allow_inf_nan=False)] = None
     fallback_models: list[_Model] = Field(default=[], max_length=8)
+    models: list[_Model] = Field(default=[], max_length=32)
+    inputs: dict[_InputName, _Input] = Field(default={}, max_length=32)
 
 
 _EXPECTED: Mapping[str, str] = {
@@ -103,6 +127,15 @@ _EXPECTED: Mapping[str, str] = {
     "deadline_s": "a number of seconds from 5 to 86400",
     "price_usd": "a number, 0 or more",
     "fallback_models": 'a list of at most 8 strings like "owner/name" or "owner/name:version"',
+    "models": 'a list of at most 32 strings like "owner/name" or "owner/name:version"',
+    "inputs": "at most 32 tables, written as [TYPE.inputs.NAME]",
+    "kind": '"text", "integer", "number", "boolean", "image", "audio" or "video"',
+    "description": "a string of at most 300 characters",
+    "default": "a value of the input's kind",
+    "choices": "a list of at most 64 values of the input's kind",
+    "minimum": "a number",
+    "maximum": "a number",
+    "many": "true or false, and false for everything that is not a file",
 }
 """What each key of a table must be, for people."""
 
@@ -122,10 +155,11 @@ def _parse_table(type_: str, table: Any, problems: list[str]) -> TaskType | None
     except pydantic.ValidationError as error:
         problems.extend(
             f"[{type_}] {'.'.join(map(str, detail['loc']))}: "
-            f"{_reason(detail['type'], str(detail['loc'][0]))}"
+            f"{_reason(detail['type'], detail['loc'])}"
             for detail in error.errors(include_url=False, include_input=False)
         )
         return None
+    specs = [_spec(type_, name, one, problems) for name, one in row.inputs.items()]
     return TaskType(
         name=row.task_type,
         default_model=row.default_model,
@@ -135,12 +169,48 @@ def _parse_table(type_: str, table: Any, problems: list[str]) -> TaskType | None
         needs_prompt=row.prompt,
         required_inputs=tuple(row.required_inputs),
         price_usd=row.price_usd,
+        inputs=tuple(specs),
+        models=tuple(row.models),
     )
 
 
-def _reason(error_type: str, key: str) -> str:
+def _spec(type_: str, name: str, row: _Input, problems: list[str]) -> InputSpec:
+    """An input; values that are not of its kind are added to the problems."""
+    spec = InputSpec(
+        name=name,
+        kind=InputKind(row.kind),
+        description=row.description,
+        default=row.default,
+        choices=tuple(row.choices),
+        minimum=row.minimum,
+        maximum=row.maximum,
+        many=row.many,
+    )
+    wrong = []
+    if row.many and not spec.kind.is_file:
+        wrong.append("many")
+    for key, values in (("default", [row.default]), ("choices", row.choices)):
+        if any(value is not None and not _is_of_kind(spec, value) for value in values):
+            wrong.append(key)
+    problems.extend(f"[{type_}] inputs.{name}.{key}: must be {_EXPECTED[key]}" for key in wrong)
+    return spec
+
+
+def _is_of_kind(spec: InputSpec, value: object) -> bool:
+    if spec.kind.is_file:
+        return False
+    try:
+        spec.checked(value)
+    except InvalidInputError:
+        return False
+    return True
+
+
+def _reason(error_type: str, place: tuple[int | str, ...]) -> str:
+    is_input = place[0] == "inputs" and len(place) > 2
     if error_type == "extra_forbidden":
-        return f"is not a known key; known keys: {', '.join(_Table.model_fields)}"
+        fields = (_Input if is_input else _Table).model_fields
+        return f"is not a known key; known keys: {', '.join(fields)}"
     if error_type == "missing":
         return "is missing"
-    return f"must be {_EXPECTED[key]}"
+    return f"must be {_EXPECTED[str(place[2 if is_input else 0])]}"

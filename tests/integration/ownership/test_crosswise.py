@@ -55,6 +55,8 @@ CREATES: Final = {"POST /api/tasks"}
 """The same Idempotency-Key of another makes another task."""
 UPLOADS: Final = {"POST /api/files"}
 """What is sent is its sender's own."""
+SHARED: Final = {"GET /api/task_types"}
+"""The answer is the same for everybody who has a credential."""
 PUBLIC: Final = {"GET /", "GET /healthz", "GET /readyz"}
 """The answer is the same for everybody, and has nothing of anybody's."""
 CAPABILITIES: Final = {
@@ -66,7 +68,7 @@ CAPABILITIES: Final = {
 CHANNELS: Final = {"* /socket/websocket", "* /socket/longpoll"}
 """The tests of the channel's events cover these."""
 
-ALL: Final = BY_ID | LISTS | CREATES | UPLOADS | PUBLIC | CAPABILITIES | CHANNELS
+ALL: Final = BY_ID | LISTS | CREATES | UPLOADS | SHARED | PUBLIC | CAPABILITIES | CHANNELS
 
 
 DOORS: Final[dict[str, tuple[Sender, Sender]]] = {
@@ -243,7 +245,7 @@ async def test_an_uploaded_file_of_another_cannot_be_used(server: WholeServer) -
 
 async def test_a_public_route_tells_nothing(server: WholeServer) -> None:
     """Whoever asks, the answer has nothing of Ada's."""
-    for route in PUBLIC:
+    for route in PUBLIC | SHARED:
         method, path = route.split(" ")
 
         status, text = await server.ask(server.bob, method, path)
@@ -264,7 +266,7 @@ async def test_a_capability_cannot_be_guessed(server: WholeServer) -> None:
         assert tells_nothing(text, server)
 
 
-@pytest.mark.parametrize("route", sorted(BY_ID | LISTS | CREATES | UPLOADS))
+@pytest.mark.parametrize("route", sorted(BY_ID | LISTS | CREATES | UPLOADS | SHARED))
 async def test_without_a_credential_every_route_is_closed(server: WholeServer, route: str) -> None:
     """401, also for the task that exists; nothing is told and nothing changes."""
     method, pattern = route.split(" ")

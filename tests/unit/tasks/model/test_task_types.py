@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from phoenix_compat.bounded import MAX_NESTING
 from phoenix_compat.tasks.model.errors import InvalidInputError
+from phoenix_compat.tasks.model.inputs.input_checks import MAX_PROMPT_CHARS
 from phoenix_compat.tasks.model.task_types import (
-    MAX_PROMPT_CHARS,
     TASK_TYPES,
     determine_task_params,
     fingerprint,

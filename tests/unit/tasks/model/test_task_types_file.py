@@ -61,10 +61,14 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 
 
 def test_the_packaged_task_types_are_added_to_image() -> None:
-    """Video, audio, text and upscale exist, and image is unchanged."""
+    """There is a type for each use, and image is unchanged."""
     task_types = packaged_task_types()
 
-    assert set(task_types) == {"image", "video", "audio", "text", "upscale"}
+    media = {"image", "video", "audio", "text"}
+    assert set(task_types) == media | {
+        *("edit", "upscale", "remove_background"),
+        *("describe", "transcribe", "chat"),
+    }
     assert task_types["image"] == TASK_TYPES["image"]
 
 
