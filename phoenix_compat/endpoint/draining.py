@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from phoenix_compat.endpoint.options import Drainer
+from phoenix_compat.runtime.socket_server import SocketServer
 
 
 class Transport(Protocol):
@@ -15,6 +16,10 @@ class Transport(Protocol):
 
     def __len__(self) -> int:
         """How many clients are connected."""
+
+    @property
+    def clients(self) -> Iterable[SocketServer]:
+        """The socket servers of the connected clients; not to be kept."""
 
     async def drain(self) -> None:
         """Close the clients with channels, joined or about to be, in batches."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -45,6 +45,7 @@ from phoenix_compat.runtime.invalid_payloads import InvalidPayloads
 from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.runtime.sending.tick import Tick
 from phoenix_compat.runtime.sending.wire import ByteWire
+from phoenix_compat.runtime.socket_server import SocketServer
 from phoenix_compat.runtime.spawner import Spawner
 from phoenix_compat.runtime.wrong_versions import WrongVersions
 from phoenix_compat.socket import SocketHandler
@@ -152,6 +153,14 @@ class Endpoint:
     def connections(self) -> int:
         """How many clients are connected."""
         return self._lifetime.connections
+
+    @property
+    def clients(self) -> Iterator[SocketServer]:
+        """The socket servers of the connected clients, for tools that show them; do not keep one.
+
+        It must be read to its end before anything is awaited.
+        """
+        return self._lifetime.clients
 
     @property
     def is_closing(self) -> bool:

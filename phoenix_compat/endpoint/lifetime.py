@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import chain
 from threading import get_ident
 from typing import Final
 
@@ -23,6 +24,7 @@ from phoenix_compat.endpoint.draining import Transport
 from phoenix_compat.errors import ConfigError, WrongThreadError
 from phoenix_compat.runtime.limits import Limits
 from phoenix_compat.runtime.sending.tick import Tick
+from phoenix_compat.runtime.socket_server import SocketServer
 from phoenix_compat.runtime.spawner import Spawner
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,11 @@ class Lifetime:
     def connections(self) -> int:
         """How many clients are connected."""
         return _clients_of(self._transports)
+
+    @property
+    def clients(self) -> Iterator[SocketServer]:
+        """The socket servers of the connected clients."""
+        return chain.from_iterable(transport.clients for transport in self._transports)
 
     def serve(self, transport: Transport) -> None:
         """Add a transport without the check of the event loop."""

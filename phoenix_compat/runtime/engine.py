@@ -1,10 +1,11 @@
-"""What a socket server needs of its endpoint; all sockets of an endpoint share it."""
+"""What a socket server needs: of its endpoint, whose sockets all share it, and of its transport."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from phoenix_compat.pubsub import PubSub
+from phoenix_compat.result import Reason
 from phoenix_compat.runtime.invalid_payloads import InvalidPayloads
 from phoenix_compat.runtime.limits import Counters, Limits
 from phoenix_compat.runtime.spawner import Spawner
@@ -32,3 +33,13 @@ class Engine(Protocol):
     @property
     def invalid_payloads(self) -> InvalidPayloads:
         """Answers messages whose payload does not have the declared type."""
+
+
+class Connection(Protocol):
+    """What a socket server needs of its transport."""
+
+    def close(self, code: int, reason: Reason) -> None:
+        """Close the connection with this code, and the socket server for this reason."""
+
+    def unblocked(self) -> None:
+        """Continue with the frames that a pending join held back."""

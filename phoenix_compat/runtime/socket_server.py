@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Collection
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from phoenix_compat.bounded import brief, plain
 from phoenix_compat.channel import Channel
@@ -45,7 +45,7 @@ from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.result import Reason, Result
 from phoenix_compat.runtime.channel_owner import OwnedChannel
 from phoenix_compat.runtime.channel_server import ChannelServer
-from phoenix_compat.runtime.engine import Engine
+from phoenix_compat.runtime.engine import Connection, Engine
 from phoenix_compat.runtime.logs import log_join
 from phoenix_compat.runtime.sending.outbox import Outbox
 from phoenix_compat.socket import Socket
@@ -54,16 +54,6 @@ log = logging.getLogger(__name__)
 
 _DECIDED: Final = frozenset({HEARTBEAT, PHX_JOIN, PHX_LEAVE})
 """Events that the socket itself may handle; `decide` has the rules."""
-
-
-class Connection(Protocol):
-    """What a socket server needs of its transport."""
-
-    def close(self, code: int, reason: Reason) -> None:
-        """Close the connection with this code, and the socket server for this reason."""
-
-    def unblocked(self) -> None:
-        """Continue with the frames that a pending join held back."""
 
 
 Route = tuple[type[Channel], dict[str, Any] | None]
@@ -81,19 +71,32 @@ class _Join(NamedTuple):
 
 
 class SocketServer:
-    """Serves one client; see the module docstring."""
+    """Serves one client; see the module docstring.
 
+    Attributes:
+        number: counts the connections of the endpoint, from 1.
+        socket: the socket of the connection.
+        channels: the joined channels by topic.
+        opened_at_s, heartbeat_at_s: on the monotonic clock; 0.0 without a heartbeat.
+        tap: set while the client is watched; see `watching`.
+    """
+
+    tap: Any
     __slots__ = (
-        "_channels",
         "_closed_for",
         "_closes_at_s",
         "_closing",
         "_connection",
         "_engine",
         "_routes",
-        "_socket",
+        "channels",
+        "heartbeat_at_s",
         "is_blocked",
+        "number",
+        "opened_at_s",
         "outbox",
+        "socket",
+        "tap",
     )
 
     def __init__(
@@ -108,9 +111,9 @@ class SocketServer:
         self.is_blocked = False
         self._engine = engine
         self._routes = routes
-        self._socket = socket
         self._connection = connection
-        self._channels: dict[str, ChannelServer] = {}
+        self.socket = socket
+        self.channels: dict[str, ChannelServer] = {}
         self._closed_for: Reason | None = None
         self._closes_at_s = math.inf
         self._closing: asyncio.TimerHandle | None = None
@@ -118,7 +121,9 @@ class SocketServer:
             self.close_at(socket.closes_at_s)
         for topic in self._own_topics:
             engine.pubsub.subscribe(topic, self._on_own_topic)
-        engine.counters.sockets_connected += 1
+        self.number = engine.counters.sockets_connected = engine.counters.sockets_connected + 1
+        self.opened_at_s = time.monotonic()
+        self.heartbeat_at_s = 0.0
 
     @property
     def engine(self) -> Engine:
@@ -126,14 +131,9 @@ class SocketServer:
         return self._engine
 
     @property
-    def joined_topics(self) -> int:
-        """How many channels are joined."""
-        return len(self._channels)
-
-    @property
     def has_channels(self) -> bool:
         """Whether a channel is joined, or its join is in progress."""
-        return bool(self._channels) or self.is_blocked
+        return bool(self.channels) or self.is_blocked
 
     # Incoming frames.
 
@@ -146,9 +146,10 @@ class SocketServer:
         """
         message = self.outbox.wire.serializer.decode(data, is_binary=is_binary)
         topic, event = message.topic, message.event
-        channel = self._channels.get(topic) if type(topic) is str else None
+        channel = self.channels.get(topic) if type(topic) is str else None
         if channel is None:
             if event == HEARTBEAT and topic == PHOENIX_TOPIC:
+                self.heartbeat_at_s = time.monotonic()
                 self._answer(None, message, "ok", {})
             else:
                 self._receive_unjoined(message)
@@ -193,18 +194,19 @@ class SocketServer:
             topic = brief(message.topic)
             log.debug("Duplicate channel join for topic %s. Closing existing channel.", topic)
         old.kill()
-        del self._channels[message.topic]
+        del self.channels[message.topic]
         self._join(message, old)
 
     def _join(self, message: Message, old: ChannelServer | None) -> None:
         route = self._routes.match(message.topic)
         if route is None:
             topic = plain(message.topic)
-            log.warning('Ignoring unmatched topic "%s" in %s', topic, self._name)
+            name = self.socket.handler.__name__
+            log.warning('Ignoring unmatched topic "%s" in %s', topic, name)
             self._answer(None, message, "error", UNMATCHED_TOPIC)
-        elif len(self._channels) >= self._engine.limits.max_channels_per_transport:
-            topic = brief(message.topic)
-            log.error("too many channels joined in %s: refused the join of %s", self._name, topic)
+        elif len(self.channels) >= self._engine.limits.max_channels_per_transport:
+            name, topic = self.socket.handler.__name__, brief(message.topic)
+            log.error("too many channels joined in %s: refused the join of %s", name, topic)
             self._answer(message.join_ref, message, "error", TOO_MANY_CHANNELS)
         else:
             self._start_channel(message, old, *route)
@@ -226,7 +228,7 @@ class SocketServer:
             return
         server = ChannelServer(channel, self, join_ref)
         own_join_ref = message.ref if join_ref is None or join_ref is False else join_ref
-        server.socket = self._socket.for_channel(server, message.topic, own_join_ref, assigns)
+        server.socket = self.socket.for_channel(server, message.topic, own_join_ref, assigns)
         join = _Join(message, server, channel, old, time.perf_counter())
         try:
             returned = server.join(message.payload)
@@ -286,7 +288,7 @@ class SocketServer:
             topic=message.topic,
             payload=message.payload,
             took_s=time.perf_counter() - join.started_at_s,
-            words=self._socket.endpoint.credential_words,
+            words=self.socket.endpoint.credential_words,
         )
         if not is_accepted:
             server.kill()
@@ -295,7 +297,7 @@ class SocketServer:
             server.close(self._closed_for)
             return
         else:
-            self._channels[message.topic] = server
+            self.channels[message.topic] = server
             server.listen()
         self._answer(message.join_ref, message, returned.status, returned.payload)
         self._close_old(join.old)
@@ -345,8 +347,8 @@ class SocketServer:
 
     def _remove(self, channel: OwnedChannel, event: str, payload: Payload) -> None:
         topic = channel.socket.topic
-        if self._channels.get(topic) is channel:
-            del self._channels[topic]
+        if self.channels.get(topic) is channel:
+            del self.channels[topic]
             self._send_notice(channel, event, payload)
 
     def _send_notice(self, channel: OwnedChannel, event: str, payload: Payload) -> None:
@@ -378,21 +380,21 @@ class SocketServer:
             self._closing.cancel()
         for topic in self._own_topics:
             self._engine.pubsub.unsubscribe(topic, self._on_own_topic)
-        channels, self._channels = self._channels, {}
+        channels, self.channels = self.channels, {}
         for channel in channels.values():
             channel.close(reason)
 
     @property
     def _own_topics(self) -> Collection[str]:
         """The topics on which a "disconnect" closes the connection, each once."""
-        socket = self._socket
+        socket = self.socket
         own = () if socket.id is None else (socket.id,)
         return {*own, *socket.connection_topics} if socket.connection_topics else own
 
     def _on_own_topic(self, broadcast: Broadcast) -> None:
         if broadcast.event == DISCONNECT:
-            self._connection.close(CLOSE_GOING_AWAY, ("shutdown", "disconnected"))
+            self.disconnect()
 
-    @property
-    def _name(self) -> str:
-        return self._socket.handler.__name__
+    def disconnect(self) -> None:
+        """Close the connection, as the event "disconnect" on the socket's id does."""
+        self._connection.close(CLOSE_GOING_AWAY, ("shutdown", "disconnected"))

@@ -26,6 +26,7 @@ from phoenix_compat.server.channel.task_channel import user_socket
 from phoenix_compat.server.control.control_socket import ControlSocket
 from phoenix_compat.server.control.key_commands import key_commands
 from phoenix_compat.server.control.messages import SOCKET_NAME
+from phoenix_compat.server.control.socket_commands import socket_commands
 from phoenix_compat.server.engine import open_engine, task_types_of, webhook_url
 from phoenix_compat.server.http.api import MAX_BODY_BYTES, add_task_routes
 from phoenix_compat.server.http.authentication import AUTHENTICATOR, authenticating_requests
@@ -44,6 +45,8 @@ from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, FILE_API
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.http.webhooks import add_webhook_route
+from phoenix_compat.server.inspection.inspection import INSPECTION, Inspection
+from phoenix_compat.server.inspection.processes import OneProcess
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
 from phoenix_compat.server.process.connection_limit import CONNECTIONS, connections_for
@@ -106,6 +109,8 @@ async def open_app(
         )
         engine = await open_engine(settings, stack, worker_process)
         endpoint = _endpoint(settings, worker_process)
+        processes = OneProcess() if cluster is None else cluster.processes
+        inspection = Inspection(endpoint, processes)
         keys = KeyStore(engine.store, partial(close_sockets, endpoint))
         feed = (
             TaskFeed(engine.store, endpoint)
@@ -125,9 +130,10 @@ async def open_app(
                 *authenticator.background,
             )
         )
-        processes = None if worker_process is None else worker_process.size
-        rates = RateLimits(settings, authenticator.places, processes)
-        app = _application(settings, rates, processes)
+        size = None if worker_process is None else worker_process.size
+        rates = RateLimits(settings, authenticator.places, size)
+        app = _application(settings, rates, size)
+        app[INSPECTION] = inspection
         app[BACKGROUND] = background
         bodies = LargeBodies(MAX_BODY_BYTES, settings.max_inline_body_bytes)
         app[AUTHENTICATOR] = authenticator
@@ -141,7 +147,7 @@ async def open_app(
         )
 
         async def work() -> None:
-            await _open_keys(settings, stack, keys, feed)
+            await _open_keys(settings, stack, keys, feed, inspection)
             await engine.start(worker, stack)
 
         if cluster is None:
@@ -234,15 +240,19 @@ def _key_lookup(keys: KeyStore, endpoint: Endpoint, cluster: Cluster | None) -> 
 
 
 async def _open_keys(
-    settings: Settings, stack: AsyncExitStack, keys: KeyStore, feed: TaskFeed
+    settings: Settings,
+    stack: AsyncExitStack,
+    keys: KeyStore,
+    feed: TaskFeed,
+    inspection: Inspection,
 ) -> None:
-    """Open the API keys, with the socket for commands about them."""
+    """Open the API keys, and the socket for commands."""
     await keys.start()
     stack.push_async_callback(keys.stop)
     await complete_first_key(keys, settings.data_dir)
     if settings.auth == (KEYS,):
         await keys.require_any()
-    commands = key_commands(keys, feed.adopt)
+    commands = {**key_commands(keys, feed.adopt), **socket_commands(inspection.sockets)}
     control = ControlSocket(settings.data_dir / SOCKET_NAME, commands)
     await control.start()
     stack.push_async_callback(control.stop)

@@ -127,6 +127,11 @@ class Connection:
         self._server = SocketServer(endpoint, mounted.routes, socket, self._outbox, self)
         environment.connections.add(self)
 
+    @property
+    def server(self) -> SocketServer:
+        """The socket server of the client."""
+        return self._server
+
     async def send_message(
         self, join_ref: str, ref: str, topic: str, event: str, payload: Payload
     ) -> None:
@@ -202,6 +207,11 @@ class Connections:
     def __len__(self) -> int:
         """How many clients are connected."""
         return sum(connection.close_code is None for connection in self._connections)
+
+    @property
+    def clients(self) -> Iterator[SocketServer]:
+        """See endpoint.Transport."""
+        return (each.server for each in self._connections if each.close_code is None)
 
     def add(self, connection: Connection) -> None:
         """Add a client."""

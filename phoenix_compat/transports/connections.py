@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
 from phoenix_compat.endpoint import Endpoint, MountedSocket, WebSocketOptions, drain_in_batches
 from phoenix_compat.errors import EncodeError, RemoteProtocolError
 from phoenix_compat.protocol.frame import CLOSE_INTERNAL_ERROR, CLOSE_NORMAL
 from phoenix_compat.result import Reason
+from phoenix_compat.runtime.socket_server import SocketServer
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,10 @@ class Connection(Protocol):
     """
 
     received_at_sweep: int
+
+    @property
+    def server(self) -> SocketServer:
+        """The socket server of the client."""
 
     @property
     def has_channels(self) -> bool:
@@ -72,6 +78,11 @@ class ConnectionHub(Generic[C]):
     def __len__(self) -> int:
         """How many clients are connected."""
         return len(self._connections)
+
+    @property
+    def clients(self) -> Iterator[SocketServer]:
+        """See endpoint.Transport."""
+        return (connection.server for connection in self._connections)
 
     def connection_opened(self, connection: C) -> None:
         """Add a connection."""

@@ -25,6 +25,7 @@ from phoenix_compat.protocol.base64_text import Base64Error, decode_base64
 from phoenix_compat.protocol.query import BadQueryError, Params
 from phoenix_compat.protocol.token import TokenError
 from phoenix_compat.result import Result
+from phoenix_compat.runtime.socket_server import SocketServer
 from phoenix_compat.transports.admission import admit, is_from_allowed_origin
 from phoenix_compat.transports.request import HttpRequest, full_connect_info, read_params
 from phoenix_compat.transports.response import NO_STORE, HttpResponse, refusal
@@ -103,6 +104,11 @@ class LongPollHub:
     def __len__(self) -> int:
         """How many sessions there are."""
         return len(self._own)
+
+    @property
+    def clients(self) -> Iterator[SocketServer]:
+        """See endpoint.Transport."""
+        return (session.server for session in self._own)
 
     async def handle(
         self, request: HttpRequest, path_params: dict[str, str], client: Client

@@ -225,6 +225,11 @@ class LongPollSession:
             self._hub.session_ended(self)
 
     @property
+    def server(self) -> SocketServer:
+        """The socket server of the client."""
+        return self._server
+
+    @property
     def has_channels(self) -> bool:
         """Whether a channel is joined, or its join is in progress."""
         return self._server.has_channels

@@ -283,6 +283,10 @@ class FakeTransport:
     def __len__(self) -> int:
         return self._clients
 
+    @property
+    def clients(self) -> tuple[()]:
+        return ()
+
     async def drain(self) -> None:
         self.asked.append("drain")
 

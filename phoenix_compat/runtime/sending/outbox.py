@@ -163,6 +163,12 @@ class Outbox:
         """Whether the client has a backlog."""
         return self._backlog is not None
 
+    @property
+    def unsent_bytes(self) -> int:
+        """The size of the frames that the client has not taken yet."""
+        queued = 0 if self._queue is None else sum(map(len, self._queue))
+        return queued + (0 if self._backlog is None else self._backlog.size_bytes)
+
     def send(self, packet: bytes) -> None:
         """Write or queue a packed message, after everything that was produced before it."""
         queue = self._queue

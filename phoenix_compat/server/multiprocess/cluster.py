@@ -17,6 +17,7 @@ from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.multiprocess.forwarding import forwarding
 from phoenix_compat.server.multiprocess.leader import Leader
+from phoenix_compat.server.multiprocess.other_processes import BusProcesses
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
 from phoenix_compat.server.multiprocess.shared_keys import SharedKeys
 from phoenix_compat.tasks.model.task_types import TaskType
@@ -26,11 +27,16 @@ from phoenix_compat.transports.aiohttp.peers import Peers
 
 
 class Cluster:
-    """This process's links to the others. `start` opens the bus; the block closes everything."""
+    """This process's links to the others. `start` opens the bus; the block closes everything.
+
+    Attributes:
+        processes: asks all processes for what operators want to see.
+    """
 
     def __init__(self, worker_process: WorkerProcess) -> None:
         self.peers = Peers(worker_process.node, worker_process.size, worker_process.http_path)
         self._bus = Bus(worker_process.path, worker_process.node, worker_process.size)
+        self.processes = BusProcesses(self._bus)
         self._feed: SharedFeed | None = None
         self._keys: SharedKeys | None = None
         self._leader: Leader | None = None

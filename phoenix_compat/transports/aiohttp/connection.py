@@ -314,6 +314,11 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         return self._stream.socket
 
     @property
+    def server(self) -> SocketServer:
+        """See connections.Connection."""
+        return self._server
+
+    @property
     def has_channels(self) -> bool:
         """Whether a channel is joined, or its join is in progress."""
         return self._server.has_channels

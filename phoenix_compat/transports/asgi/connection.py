@@ -213,6 +213,11 @@ class AsgiConnection:
             self.close(CLOSE_PROTOCOL_ERROR, ("shutdown", "timeout"))
 
     @property
+    def server(self) -> SocketServer:
+        """See connections.Connection."""
+        return self._server
+
+    @property
     def has_channels(self) -> bool:
         """Whether a channel is joined, or its join is in progress."""
         return self._server.has_channels

@@ -101,7 +101,7 @@ def a_leave_is_not_closed(patch: pytest.MonkeyPatch) -> None:
 
     def silent(self: SocketServer, channel: ChannelServer) -> None:
         if channel.is_leaving:
-            del self._channels[channel.socket.topic]
+            del self.channels[channel.socket.topic]
         else:
             channel_closed(self, channel)
 

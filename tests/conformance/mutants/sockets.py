@@ -344,7 +344,7 @@ def disconnect_closes_the_channels_first(patch: pytest.MonkeyPatch) -> None:
     on_own_topic = SocketServer._on_own_topic
 
     def talkative(self: SocketServer, broadcast: Broadcast) -> None:
-        for channel in tuple(self._channels.values()):
+        for channel in tuple(self.channels.values()):
             self._send_notice(channel, PHX_CLOSE, {})
         on_own_topic(self, broadcast)
 
@@ -357,7 +357,7 @@ def the_limit_counts_the_replaced_channel(patch: pytest.MonkeyPatch) -> None:
     rejoin = SocketServer._rejoin
 
     def counting(self: SocketServer, message: Message, old: ChannelServer) -> None:
-        if len(self._channels) >= self._engine.limits.max_channels_per_transport:
+        if len(self.channels) >= self._engine.limits.max_channels_per_transport:
             reason = {"reason": "too many channels joined"}
             self._answer(message.join_ref, message, "error", reason)
         else:

@@ -157,7 +157,7 @@ async def test_a_callback_that_raises(
 
     assert heard == [TERMINATED, crashed("1", "t")]
     assert harness.reasons == [raised]
-    assert harness.client.server.joined_topics == 1
+    assert len(harness.client.server.channels) == 1
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
@@ -197,7 +197,7 @@ async def test_leaving() -> None:
 
     assert heard == [replied("1", "2", "t"), closed("1", "t"), TERMINATED]
     assert harness.reasons == [("shutdown", "left")]
-    assert harness.client.server.joined_topics == 1
+    assert len(harness.client.server.channels) == 1
 
 
 async def test_leaving_a_busy_channel() -> None:

@@ -71,7 +71,7 @@ async def test_a_join_that_is_accepted(channel: type[Channel], payload: Any, res
     await settle()
 
     assert client.received() == [replied("1", "2", "t", [payload, response])]
-    assert client.server.joined_topics == 1
+    assert len(client.server.channels) == 1
 
 
 @WAYS
@@ -85,7 +85,7 @@ async def test_a_join_that_is_refused(channel: type[Channel]) -> None:
     await settle()
 
     assert client.received() == [refused("1", "1", "t", "no")]
-    assert (client.server.joined_topics, len(engine.pubsub)) == (0, 0)
+    assert (len(client.server.channels), len(engine.pubsub)) == (0, 0)
     await client.send("2", "2", "t", "phx_join", {})
     await settle()
     assert client.received() == [replied("2", "2", "t")]
@@ -143,7 +143,7 @@ async def test_a_join_that_crashes(channel: type[Channel], decide: Any) -> None:
     await settle()
 
     assert client.received() == [refused("1", "1", "t", "join crashed")]
-    assert (client.server.joined_topics, len(engine.pubsub), client.closes) == (0, 0, [])
+    assert (len(client.server.channels), len(engine.pubsub), client.closes) == (0, 0, [])
     assert engine.counters.channels_crashed == 1
 
 
@@ -190,14 +190,14 @@ async def test_assigns() -> None:
 
     routes = {"*": (Deciding, {"decide": decide, "a": "route"})}
     client = Client(Engine(), routes)
-    client.server._socket.assign({"a": "socket", "b": 2})
+    client.server.socket.assign({"a": "socket", "b": 2})
 
     await client.join("x")
     await client.join("y")
 
     expected = {"a": "route", "b": 2, "decide": decide}
     assert seen == [expected, expected]
-    assert client.server._socket.assigns == {"a": "socket", "b": 2}
+    assert client.server.socket.assigns == {"a": "socket", "b": 2}
 
 
 # Too many.
@@ -279,7 +279,7 @@ async def test_a_duplicate_join_that_fails(payload: Any, answer: list[Any]) -> N
     await client.send("b", "2", "t", "phx_join", payload)
 
     assert client.received() == [answer, closed("a", "t")]
-    assert client.server.joined_topics == 0
+    assert len(client.server.channels) == 0
 
 
 async def test_the_old_join_ref_is_stale_after_a_duplicate_join() -> None:
