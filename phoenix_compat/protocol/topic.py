@@ -6,11 +6,14 @@ Source: phoenix 1.8.12, lib/phoenix/socket.ex, channel/3 and to_topic_match/1.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from phoenix_compat.errors import ChannelDefinitionError
 
 T = TypeVar("T")
+
+MAX_TOPIC_BYTES: Final = 255
+"""The longest topic, and event, that a binary message can have."""
 
 
 class TopicRoutes(Generic[T]):

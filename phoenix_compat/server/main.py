@@ -19,6 +19,7 @@ from phoenix_compat.server.auth.keys.first_key import complete_first_key
 from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.keys.revoked_sockets import close_sockets
 from phoenix_compat.server.auth.setup import open_authenticator
+from phoenix_compat.server.backends.publish import PUBLISH, add_publish_route
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.outputs import TaskOutputs
 from phoenix_compat.server.channel.socket_authentication import SocketAuthentication
@@ -181,6 +182,7 @@ async def open_app(
             engine.archive.inputs, engine.uploads, bodies, settings.max_upload_bytes
         )
         app.router.add_post(API_FILES_PATH, app[FILE_API].receive)
+        add_publish_route(app, endpoint, settings.publish_topics)
         _add_webhooks(app, settings, worker, engine.provider)
         _add_status_routes(app, cluster, worker, engine.store, worker_process)
         authentication = SocketAuthentication(
@@ -196,6 +198,7 @@ async def open_app(
             presence=_presence(settings, endpoint, cluster),
             visibility=settings.task_visibility,
             authentication=authentication,
+            listen_topics=settings.listen_topics,
         )
         _add_socket(endpoint, handler, authentication.header_names, websocket)
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
@@ -320,6 +323,7 @@ async def _health(cluster: Cluster | None, request: web.Request) -> web.Response
     body["outputs"] = asdict(request.app[OUTPUTS].counts)
     body["rate_limited"] = request.app[RATE_LIMITER].refused_counts
     body["files"] = request.app[FILE_API].counts
+    body["published"] = asdict(request.app[PUBLISH].counts)
     if request.app[AUTHENTICATOR].is_on:
         body["auth"] = asdict(request.app[AUTHENTICATOR].counts)
     if cluster is not None:

@@ -9,6 +9,7 @@ the others go to clients that join with `{"partial": true}`. See `outputs`.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from phoenix_compat.channel import Channel, on
@@ -19,6 +20,7 @@ from phoenix_compat.result import HandleResult, Result, Stop, error, ok, stop
 from phoenix_compat.server.auth.principal import Principal, Scope, ScopeError
 from phoenix_compat.server.auth.visibility import Visibility, watched_owner
 from phoenix_compat.server.channel.feed import PROGRESS, TaskFeed
+from phoenix_compat.server.channel.listener_channel import listener_channels
 from phoenix_compat.server.channel.outputs import OUTPUT, files_payload, files_topic
 from phoenix_compat.server.channel.socket_authentication import (
     DISCONNECT,
@@ -148,6 +150,7 @@ def user_socket(  # noqa: PLR0913 - its dependencies, most of them optional
     presence: Presence | None = None,
     visibility: Visibility = "owner",
     authentication: SocketAuthentication | None = None,
+    listen_topics: Sequence[str] = (),
 ) -> type[SocketHandler]:
     """The socket class of the task server, with its dependencies.
 
@@ -156,6 +159,7 @@ def user_socket(  # noqa: PLR0913 - its dependencies, most of them optional
         presence: shows the clients of a task to each other; None disables this.
         visibility: who may join a task by its id.
         authentication: decides who may connect and join; None accepts everybody.
+        listen_topics: the patterns of further topics; see `listener_channel`.
     """
     door = authentication or SocketAuthentication(limiter=limiter)
     assigns = {
@@ -170,7 +174,10 @@ def user_socket(  # noqa: PLR0913 - its dependencies, most of them optional
     class UserSocket(SocketHandler):
         """Clients that are authenticated may connect."""
 
-        channels = {"task:*": (TaskChannel, assigns)}  # noqa: RUF012 - a ClassVar of the base
+        channels = {  # noqa: RUF012 - a ClassVar of the base
+            "task:*": (TaskChannel, assigns),
+            **listener_channels(listen_topics, assigns),
+        }
 
         async def connect(
             self, params: Params, socket: Socket, connect_info: ConnectInfo

@@ -19,6 +19,7 @@ _NAMES: Final[Mapping[type, str]] = {
     bool: "true or false",
     str: "a string",
     dict: "a JSON object",
+    list: "a list",
     Path: "a path",
     SecretStr: "a string",
 }

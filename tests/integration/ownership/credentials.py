@@ -128,13 +128,21 @@ def auth_settings(folder: Path) -> dict[str, Any]:
     }
 
 
-async def store_keys(database: Path, *names: str) -> None:
-    """Create the keys of these names and of the backend in a database that no server has open."""
+async def store_keys(
+    database: Path, *names: str, more: Mapping[str, frozenset[Scope]] | None = None
+) -> None:
+    """Create the keys of these names and of the backend in a database that no server has open.
+
+    Args:
+        more: further names, with their scopes.
+    """
     async with await TaskStore.open(database, _SCHEMA) as store:
         keys = KeyStore(store)
         await keys.start()
         for name in names:
             await keys.create(name, TASK_SCOPES, key_of(name))
+        for name, scopes in (more or {}).items():
+            await keys.create(name, scopes, key_of(name, scopes))
         acting = TASK_SCOPES | {Scope.IMPERSONATE}
         await keys.create(_BACKEND, acting, key_of(_BACKEND, acting))
         await keys.stop()

@@ -57,6 +57,8 @@ UPLOADS: Final = {"POST /api/files"}
 """What is sent is its sender's own."""
 SHARED: Final = {"GET /api/task_types"}
 """The answer is the same for everybody who has a credential."""
+PUBLISHING: Final = {"POST /api/broadcast"}
+"""It needs a scope that users do not have."""
 PUBLIC: Final = {"GET /", "GET /healthz", "GET /readyz"}
 """The answer is the same for everybody, and has nothing of anybody's."""
 CAPABILITIES: Final = {
@@ -68,7 +70,8 @@ CAPABILITIES: Final = {
 CHANNELS: Final = {"* /socket/websocket", "* /socket/longpoll"}
 """The tests of the channel's events cover these."""
 
-ALL: Final = BY_ID | LISTS | CREATES | UPLOADS | SHARED | PUBLIC | CAPABILITIES | CHANNELS
+CREDENTIAL_NEEDED: Final = BY_ID | LISTS | CREATES | UPLOADS | SHARED | PUBLISHING
+ALL: Final = CREDENTIAL_NEEDED | PUBLIC | CAPABILITIES | CHANNELS
 
 
 DOORS: Final[dict[str, tuple[Sender, Sender]]] = {
@@ -266,7 +269,7 @@ async def test_a_capability_cannot_be_guessed(server: WholeServer) -> None:
         assert tells_nothing(text, server)
 
 
-@pytest.mark.parametrize("route", sorted(BY_ID | LISTS | CREATES | UPLOADS | SHARED))
+@pytest.mark.parametrize("route", sorted(CREDENTIAL_NEEDED))
 async def test_without_a_credential_every_route_is_closed(server: WholeServer, route: str) -> None:
     """401, also for the task that exists; nothing is told and nothing changes."""
     method, pattern = route.split(" ")

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from phoenix_compat.server.process.settings.auth import AuthSettings
+from phoenix_compat.server.process.settings.backends import BackendSettings
 from phoenix_compat.server.process.settings.budget import BudgetSettings
 from phoenix_compat.server.process.settings.conflict import conflict
 from phoenix_compat.server.process.settings.connections import ConnectionSettings
@@ -20,6 +21,7 @@ from phoenix_compat.server.process.settings.uploads import UploadSettings
 
 # pydantic puts the fields of the last base first.
 class Settings(
+    BackendSettings,
     RateSettings,
     ConnectionSettings,
     UploadSettings,

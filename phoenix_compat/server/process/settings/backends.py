@@ -1,0 +1,55 @@
+"""What other backends get: topics to publish on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from phoenix_compat.protocol.message import PHOENIX_TOPIC
+from phoenix_compat.protocol.topic import MAX_TOPIC_BYTES
+
+OWNER: Final = "{owner}"
+"""In a pattern it stands for the owner of the client that joins."""
+_OWN_PREFIXES: Final = ("task:", "task_files:", "admin:")
+
+
+def is_own_topic(topic: str) -> bool:
+    """Whether a topic is one of this server's own channels, or of the protocol itself."""
+    return topic.startswith(_OWN_PREFIXES) or topic == PHOENIX_TOPIC
+
+
+def _is_pattern(pattern: str) -> str:
+    fixed = pattern.removesuffix("*")
+    if not pattern or "*" in fixed:
+        raise ValueError(f"{pattern[:40]!r} must be a topic, or end with its only *, as in room:*")
+    if len(pattern.encode(errors="surrogatepass")) > MAX_TOPIC_BYTES:
+        raise ValueError(f"{pattern[:40]!r} is longer than {MAX_TOPIC_BYTES} bytes")
+    if is_own_topic(fixed):
+        raise ValueError(f"{pattern[:40]!r} is a topic of this server; choose another name")
+    return pattern
+
+
+def _is_listen_pattern(pattern: str) -> str:
+    fixed = pattern.removesuffix(OWNER)
+    if "{" in fixed or "}" in fixed:
+        raise ValueError(f"{pattern[:40]!r} may have {OWNER} once, at its end, as in inbox:{OWNER}")
+    if not fixed:
+        raise ValueError(f"{pattern[:40]!r} must begin with a name, as in inbox:{OWNER}")
+    _is_pattern(fixed)
+    return pattern
+
+
+class BackendSettings(BaseModel):
+    """The part of `Settings` about this subject."""
+
+    publish_topics: tuple[Annotated[str, AfterValidator(_is_pattern)], ...] = Field(
+        (),
+        description="the topics on which other backends may publish with POST /api/broadcast, "
+        'as ["room:*"]; see docs/other-backends.md',
+    )
+    listen_topics: tuple[Annotated[str, AfterValidator(_is_listen_pattern)], ...] = Field(
+        (),
+        description="topics of /socket that every client may join to hear what is published, "
+        'as ["room:*", "inbox:{owner}"]; {owner} stands for the client\'s own owner',
+    )
