@@ -24,6 +24,7 @@ from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.outputs import TaskOutputs
 from phoenix_compat.server.channel.socket_authentication import SocketAuthentication
 from phoenix_compat.server.channel.task_channel import user_socket
+from phoenix_compat.server.console.mounting import open_console
 from phoenix_compat.server.control.control_socket import ControlSocket
 from phoenix_compat.server.control.key_commands import key_commands
 from phoenix_compat.server.control.messages import SOCKET_NAME
@@ -75,13 +76,6 @@ WEBSOCKET: Final = WebSocketOptions(
 LONG_POLL: Final = LongPollOptions(max_body_bytes=MAX_BODY_BYTES)
 
 OUTPUTS: Final = web.AppKey("outputs", TaskOutputs)
-
-_INDEX: Final = """phoenix_compat {version}
-
-POST /api/tasks          {{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}
-GET  /api/tasks/<id>     the state of a task
-     /socket             Phoenix Channels: join "task:<id>" to receive "progress"
-"""
 
 
 @asynccontextmanager
@@ -202,7 +196,18 @@ async def open_app(
         )
         _add_socket(endpoint, handler, authentication.header_names, websocket)
         mount(app, endpoint, peers=None if cluster is None else cluster.peers)
-        yield app
+        async with open_console(
+            app,
+            settings,
+            endpoint=endpoint,
+            engine=engine,
+            worker=worker,
+            feed=feed,
+            cluster=cluster,
+            authenticator=authenticator,
+            limiter=rates.limiter,
+        ):
+            yield app
 
 
 def _endpoint(settings: Settings, worker_process: WorkerProcess | None) -> Endpoint:
@@ -314,7 +319,6 @@ def _add_status_routes(
 ) -> None:
     app.router.add_get("/healthz", partial(_health, cluster))
     app.router.add_get("/readyz", partial(ready, worker, store, worker_process))
-    app.router.add_get("/", _index)
 
 
 async def _health(cluster: Cluster | None, request: web.Request) -> web.Response:
@@ -329,7 +333,3 @@ async def _health(cluster: Cluster | None, request: web.Request) -> web.Response
     if cluster is not None:
         body |= {"node": cluster.peers.node, "bus": cluster.bus_counts}
     return web.json_response(body)
-
-
-async def _index(_request: web.Request) -> web.Response:
-    return web.Response(text=_INDEX.format(version=__version__))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -71,6 +72,8 @@ class TaskFeed:
     Attributes:
         counts: see FeedCounts.
         outputs: the texts that are being written.
+        listener: called with each change, in every process; None if nobody listens. It must not
+            block or raise.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class TaskFeed:
     ) -> None:
         self.counts = FeedCounts()
         self.outputs = outputs or TaskOutputs(endpoint)
+        self.listener: Callable[[Task], None] | None = None
         self._store = store
         self._endpoint = endpoint
         self._max_remembered = max_remembered
@@ -130,6 +134,8 @@ class TaskFeed:
             newest_only=not task.status.is_terminal,
             payload_for=partial(progress_payload, task) if task.files else None,
         )
+        if self.listener is not None:
+            self.listener(task)
 
     def newest(self, read: Task) -> Task:
         """The newest state: the one that `read` returned, or one that was announced since."""

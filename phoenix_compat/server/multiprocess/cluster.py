@@ -35,6 +35,7 @@ class Cluster:
 
     def __init__(self, worker_process: WorkerProcess) -> None:
         self.peers = Peers(worker_process.node, worker_process.size, worker_process.http_path)
+        self._size = worker_process.size
         self._bus = Bus(worker_process.path, worker_process.node, worker_process.size)
         self.processes = BusProcesses(self._bus)
         self._feed: SharedFeed | None = None
@@ -49,6 +50,11 @@ class Cluster:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
+
+    @property
+    def size(self) -> int:
+        """How many processes there are."""
+        return self._size
 
     @property
     def bus_counts(self) -> dict[str, int]:

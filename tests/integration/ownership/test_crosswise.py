@@ -59,19 +59,30 @@ SHARED: Final = {"GET /api/task_types"}
 """The answer is the same for everybody who has a credential."""
 PUBLISHING: Final = {"POST /api/broadcast"}
 """It needs a scope that users do not have."""
-PUBLIC: Final = {"GET /", "GET /healthz", "GET /readyz"}
+OPERATORS: Final = "/api/console/"
+"""The routes below this path are for operators only; tests/integration/console asks them all with a
+key of an app."""
+PUBLIC: Final = {
+    *("GET /", "GET /healthz", "GET /readyz"),
+    *("GET /console", "GET /favicon.ico", "GET /favicon.svg"),
+}
 """The answer is the same for everybody, and has nothing of anybody's."""
+PARTS_OF_PAGES: Final = {"GET /console/static/{name}"}
+"""Files of the package."""
 CAPABILITIES: Final = {
     "GET /files/{name}",
     "GET /files/thumbnails/{name}",
     "POST /webhooks/replicate",
 }
 """Whoever knows the hash of a file, or the tag and the signature of a webhook, may use it."""
-CHANNELS: Final = {"* /socket/websocket", "* /socket/longpoll"}
-"""The tests of the channel's events cover these."""
+CHANNELS: Final = {
+    *("* /socket/websocket", "* /socket/longpoll"),
+    "* /console/socket/websocket",
+}
+"""The tests of the channel's events cover these; the console's is for operators only."""
 
 CREDENTIAL_NEEDED: Final = BY_ID | LISTS | CREATES | UPLOADS | SHARED | PUBLISHING
-ALL: Final = CREDENTIAL_NEEDED | PUBLIC | CAPABILITIES | CHANNELS
+ALL: Final = CREDENTIAL_NEEDED | PUBLIC | PARTS_OF_PAGES | CAPABILITIES | CHANNELS
 
 
 DOORS: Final[dict[str, tuple[Sender, Sender]]] = {
@@ -157,12 +168,13 @@ def tells_nothing(text: str, server: WholeServer) -> bool:
 
 
 def routes_of(app: web.Application) -> set[str]:
-    """Every route as "METHOD /path"."""
+    """Every route as "METHOD /path", without those for operators."""
     found = set()
     for route in app.router.routes():
         info = route.get_info()
-        if route.method != "HEAD":
-            found.add(f"{route.method} {info.get('path') or info.get('formatter')}")
+        path = str(info.get("path") or info.get("formatter"))
+        if route.method != "HEAD" and not path.startswith(OPERATORS):
+            found.add(f"{route.method} {path}")
     return found
 
 

@@ -1,0 +1,1 @@
+"""The channels of the console: one module for each topic. `channel_list` has them all."""

@@ -1,0 +1,72 @@
+"""Puts the console into an application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from phoenix_compat.endpoint import Endpoint
+from phoenix_compat.server.auth.authenticator import Authenticator
+from phoenix_compat.server.channel.feed import TaskFeed
+from phoenix_compat.server.console.console_socket import add_console_socket
+from phoenix_compat.server.console.context import ConsoleContext
+from phoenix_compat.server.console.live_topics import LiveTopics
+from phoenix_compat.server.console.route_list import ROUTES
+from phoenix_compat.server.console.task_changes import TaskChanges
+from phoenix_compat.server.engine import Engine
+from phoenix_compat.server.multiprocess.cluster import Cluster
+from phoenix_compat.server.process.listening import BACKGROUND
+from phoenix_compat.server.process.settings import Settings
+from phoenix_compat.server.rates.rate_limiter import RateLimiter
+from phoenix_compat.tasks.worker.worker import Worker
+from phoenix_compat.transports.aiohttp import mount
+
+
+@asynccontextmanager
+async def open_console(  # noqa: PLR0913 - the parts of the server, by name
+    app: web.Application,
+    settings: Settings,
+    *,
+    endpoint: Endpoint,
+    engine: Engine,
+    worker: Worker,
+    feed: TaskFeed,
+    cluster: Cluster | None,
+    authenticator: Authenticator,
+    limiter: RateLimiter,
+) -> AsyncIterator[ConsoleContext]:
+    """Mount the console in an application that has not started; its tasks end with the block.
+
+    Args:
+        endpoint: the task server's, whose clients the console shows. The console has its own.
+        limiter: limits connects and failed credentials.
+    """
+    own = Endpoint(check_origin=False, filter_parameters=settings.hidden_parameters)
+    context = ConsoleContext(
+        app=app,
+        settings=settings,
+        endpoint=own,
+        server_endpoint=endpoint,
+        engine=engine,
+        worker=worker,
+        feed=feed,
+        cluster=cluster,
+        live=LiveTopics(own),
+        started_at=datetime.now(UTC),
+    )
+    for add_routes in ROUTES:
+        add_routes(app.router, context)
+    add_console_socket(context, authenticator, limiter)
+    mount(app, own)
+    changes = TaskChanges(own)
+    feed.listener = changes.note
+    app[BACKGROUND].watch(lambda: (*context.live.background, *changes.background))
+    try:
+        yield context
+    finally:
+        feed.listener = None
+        await changes.stop()
+        await context.live.stop()
