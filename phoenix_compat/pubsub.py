@@ -10,7 +10,7 @@ Source: phoenix 1.8.12, lib/phoenix/channel/server.ex, dispatch/3; phoenix_pubsu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Protocol, TypeAlias
 
 from phoenix_compat.protocol import jason
@@ -91,11 +91,12 @@ class Member(Protocol):
 
 
 class _Topic:
-    """The subscribers of one topic. Exists only while it has any."""
+    """The subscribers of one topic, and how many broadcasts they got. Exists while it has any."""
 
-    __slots__ = ("fanouts", "interceptors", "subscribers")
+    __slots__ = ("broadcasts", "fanouts", "interceptors", "subscribers")
 
     def __init__(self) -> None:
+        self.broadcasts = 0
         self.fanouts: dict[tuple[Wire, frozenset[str], str], Fanout] = {}
         self.interceptors: dict[Member, None] | None = None
         self.subscribers: dict[Subscriber, None] | None = None
@@ -126,6 +127,15 @@ class PubSub:
     def topics(self) -> Collection[str]:
         """The topics that have a subscriber."""
         return self._topics.keys()
+
+    def joined(self) -> Iterator[tuple[str, int, int]]:
+        """For each topic that a client has joined: the topic, its clients, its broadcasts so far.
+
+        For tools that show them. It must be read to its end before anything is awaited.
+        """
+        for topic, found in self._topics.items():
+            if found.fanouts:
+                yield topic, sum(map(len, found.fanouts.values())), found.broadcasts
 
     def broadcast(  # noqa: PLR0913 - the parts of a broadcast, and its recipients
         self,
@@ -163,6 +173,7 @@ class PubSub:
         found = self._topics.get(topic)
         if found is None:
             return
+        found.broadcasts += 1
         broadcast = Broadcast(topic, event, payload)
         excluded_outbox = None if exclude is None else getattr(exclude, "outbox", None)
         encoded = [

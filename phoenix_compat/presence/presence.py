@@ -167,10 +167,7 @@ class Presence:
         """
         self._publish()
         name = _name_of(topic)
-        metas = self._tracker.all_metas(name)
-        for key, others in self._replicas.all_metas(name).items():
-            metas.setdefault(key, []).extend(others)
-        return self.fetch(name, _presences(metas))
+        return self.fetch(name, _presences(self.metas(name)))
 
     def get_by_key(self, topic: str | Owner, key: Key) -> dict[str, Any] | None:
         """The entry of `list` for a key. None if there is none; Phoenix returns `[]` then."""
@@ -178,6 +175,16 @@ class Presence:
         name = _name_of(topic)
         metas = self._tracker.metas(name, key) + self._replicas.metas(name, cast(key))
         return self.fetch(name, _presences({cast(key): metas}))[cast(key)] if metas else None
+
+    def metas(self, topic: str) -> dict[str, Metas]:
+        """The metas of a topic by key, of all processes, for tools that show them.
+
+        Unlike `list`, it changes nothing: diffs that wait go on waiting. Do not modify the metas.
+        """
+        metas = self._tracker.all_metas(topic)
+        for key, others in self._replicas.all_metas(topic).items():
+            metas.setdefault(key, []).extend(others)
+        return metas
 
     # Other processes; see cluster.PresenceReplicas.
 

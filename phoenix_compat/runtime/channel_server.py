@@ -62,6 +62,7 @@ class ChannelServer:
         socket: the socket that the callbacks get.
         join_ref: the join's ref as the client sent it; null stays null.
         is_leaving: whether the client has sent a leave.
+        received: how many messages the client has sent since the join.
     """
 
     __slots__ = (
@@ -75,6 +76,7 @@ class ChannelServer:
         "_task",
         "is_leaving",
         "join_ref",
+        "received",
         "socket",
     )
 
@@ -82,6 +84,7 @@ class ChannelServer:
         self.socket: Socket
         self.join_ref = join_ref
         self.is_leaving = False
+        self.received = 0
         self._channel = channel
         self._owner = owner
         self._state: int = _JOINING
@@ -156,6 +159,7 @@ class ChannelServer:
 
         In the usual case the channel is idle and the callback replies without waiting.
         """
+        self.received += 1
         if self._state != _IDLE:
             self.deliver(message)
             return
