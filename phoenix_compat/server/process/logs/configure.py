@@ -18,6 +18,7 @@ from phoenix_compat.server.process.logs.log_lines import (
     safe,
     show_exception,
 )
+from phoenix_compat.server.process.logs.recent_lines import recent_lines
 
 
 def configure_logs(
@@ -53,6 +54,7 @@ def configure_logs(
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 show_exception,
                 bound_values,
+                recent_lines.remember,
                 fitted(safe(_renderer(style), is_coloured=sys.stderr.isatty())),
             ],
         )
