@@ -16,6 +16,7 @@ from phoenix_compat.emulator import Emulator
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.origin import parse_check_origin
 from phoenix_compat.server.auth.setup import check_auth
+from phoenix_compat.server.backends.own_sockets import check_own_sockets
 from phoenix_compat.server.http.browsers.host_and_origin import check_origin_of
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH
 from phoenix_compat.server.process.listening import check_loop
@@ -247,6 +248,7 @@ def check_settings(settings: Settings) -> None:
         lambda: parse_check_origin(check_origin_of(settings)),
         lambda: check_loop(settings.loop),
         lambda: check_auth(settings),
+        lambda: check_own_sockets(settings.channels_module, settings.channels_path),
     )
     problems: list[str] = []
     for attempt in attempts:

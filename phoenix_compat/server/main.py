@@ -19,6 +19,7 @@ from phoenix_compat.server.auth.keys.first_key import complete_first_key
 from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.keys.revoked_sockets import close_sockets
 from phoenix_compat.server.auth.setup import open_authenticator
+from phoenix_compat.server.backends.own_sockets import add_own_sockets
 from phoenix_compat.server.backends.publish import PUBLISH, add_publish_route
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.outputs import TaskOutputs
@@ -104,6 +105,7 @@ async def open_app(
         )
         engine = await open_engine(settings, stack, worker_process)
         endpoint = _endpoint(settings, worker_process)
+        await _add_own_sockets(settings, endpoint, cluster, websocket)
         processes = OneProcess() if cluster is None else cluster.processes
         inspection = Inspection(endpoint, processes)
         keys = KeyStore(engine.store, partial(close_sockets, endpoint))
@@ -217,6 +219,23 @@ def _endpoint(settings: Settings, worker_process: WorkerProcess | None) -> Endpo
         secret_key_base=None if worker_process is None else worker_process.secret_key_base,
         filter_parameters=settings.hidden_parameters,
     )
+
+
+async def _add_own_sockets(
+    settings: Settings, endpoint: Endpoint, cluster: Cluster | None, websocket: WebSocketOptions
+) -> None:
+    """Add the sockets of the setting `channels_module`, before the processes are connected."""
+    if settings.channels_module is None:
+        return
+    await add_own_sockets(
+        endpoint,
+        settings.channels_module,
+        settings.channels_path,
+        websocket=websocket,
+        longpoll=LONG_POLL,
+    )
+    if cluster is not None:
+        cluster.share(endpoint.presences)
 
 
 def _application(settings: Settings, rates: RateLimits, processes: int | None) -> web.Application:

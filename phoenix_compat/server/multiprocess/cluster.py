@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Self
@@ -41,7 +41,7 @@ class Cluster:
         self._feed: SharedFeed | None = None
         self._keys: SharedKeys | None = None
         self._leader: Leader | None = None
-        self._replicas: PresenceReplicas | None = None
+        self._replicas: list[PresenceReplicas] = []
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -66,7 +66,7 @@ class Cluster:
         """The background tasks of the bus, the feed, the keys and the presence replicas."""
         feed = () if self._feed is None else self._feed.background
         keys = () if self._keys is None else self._keys.background
-        replicas = () if self._replicas is None else self._replicas.background
+        replicas = (task for one in self._replicas for task in one.background)
         return (*self._bus.background, *feed, *keys, *replicas)
 
     def feed(
@@ -85,8 +85,15 @@ class Cluster:
     def presence(self, endpoint: Endpoint) -> Presence:
         """Build a presence that includes the clients of every process."""
         presence = Presence(endpoint, node=self._bus.node)
-        self._replicas = PresenceReplicas(presence, self._bus)
+        self._replicas.append(PresenceReplicas(presence, self._bus))
         return presence
+
+    def share(self, presences: Iterable[Presence]) -> None:
+        """Include the clients of every process in further presences, the same in each process."""
+        self._replicas += [
+            PresenceReplicas(presence, self._bus, f"own-{index}")
+            for index, presence in enumerate(presences)
+        ]
 
     async def start(
         self,

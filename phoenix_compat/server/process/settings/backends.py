@@ -1,7 +1,8 @@
-"""What other backends get: topics to publish on."""
+"""What other backends get: topics to publish on, and sockets of their own."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -11,6 +12,7 @@ from phoenix_compat.protocol.topic import MAX_TOPIC_BYTES
 
 OWNER: Final = "{owner}"
 """In a pattern it stands for the owner of the client that joins."""
+_IMPORT: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _OWN_PREFIXES: Final = ("task:", "task_files:", "admin:")
 
 
@@ -40,6 +42,12 @@ def _is_listen_pattern(pattern: str) -> str:
     return pattern
 
 
+def _is_import(name: str) -> str:
+    if _IMPORT.fullmatch(name) is None:
+        raise ValueError('must name a module and what is in it, as "my_app.channels:UserSocket"')
+    return name
+
+
 class BackendSettings(BaseModel):
     """The part of `Settings` about this subject."""
 
@@ -52,4 +60,14 @@ class BackendSettings(BaseModel):
         (),
         description="topics of /socket that every client may join to hear what is published, "
         'as ["room:*", "inbox:{owner}"]; {owner} stands for the client\'s own owner',
+    )
+    channels_module: Annotated[str, AfterValidator(_is_import)] | None = Field(
+        None,
+        description="the module and name of sockets that you write in Python, as "
+        '"my_app.channels:UserSocket"; see docs/other-backends.md',
+    )
+    channels_path: Annotated[str, Field(min_length=1)] = Field(
+        "/channels",
+        description="where the socket of channels_module is served, with /websocket or /longpoll "
+        "behind",
     )

@@ -41,3 +41,11 @@ def test_an_owner_stands_at_the_end() -> None:
     assert expected in reason(listen_topics=("inbox:{owner}:*",))
     assert expected in reason(listen_topics=("inbox:{user}",))
     assert "must begin with a name" in reason(listen_topics=("{owner}",))
+
+
+def test_a_module_is_named_with_what_is_in_it() -> None:
+    """The part after the colon is needed, and neither is a path."""
+    expected = 'must name a module and what is in it, as "my_app.channels:UserSocket"'
+    for name in ("my_app.channels", "my_app/channels.py:UserSocket", "my_app:", ":UserSocket"):
+        assert reason(channels_module=name) == expected
+    assert Settings(channels_module="my_app.channels:UserSocket").channels_path == "/channels"
