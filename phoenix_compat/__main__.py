@@ -31,6 +31,7 @@ COMMANDS: Final[dict[Extra, tuple[str, ...]]] = {
         "import",
         "prune",
         "emulator",
+        "openapi",
     ),
     "conformance": ("conformance",),
 }

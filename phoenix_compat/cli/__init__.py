@@ -21,6 +21,7 @@ from phoenix_compat.cli.errors import ErrorReportingGroup, report_bugs_without_s
 from phoenix_compat.cli.healthcheck import healthcheck
 from phoenix_compat.cli.init import init
 from phoenix_compat.cli.keys import keys
+from phoenix_compat.cli.openapi import openapi
 from phoenix_compat.cli.serve import serve
 from phoenix_compat.cli.task import task
 from phoenix_compat.version import __version__
@@ -61,6 +62,7 @@ for command in (
     import_tasks,
     prune,
     emulator,
+    openapi,
     conformance,
 ):
     cli.add_command(command)

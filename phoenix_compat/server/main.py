@@ -41,6 +41,7 @@ from phoenix_compat.server.http.browsers.response_headers import add_safe_header
 from phoenix_compat.server.http.checks import Check, checking
 from phoenix_compat.server.http.empty_segments import drop_empty_segments
 from phoenix_compat.server.http.files import add_file_routes
+from phoenix_compat.server.http.openapi.serving import add_openapi_routes
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
 from phoenix_compat.server.http.task_type_api import TASK_TYPES_PATH, TaskTypeApi
@@ -338,6 +339,7 @@ def _add_status_routes(
 ) -> None:
     app.router.add_get("/healthz", partial(_health, cluster))
     app.router.add_get("/readyz", partial(ready, worker, store, worker_process))
+    add_openapi_routes(app)
 
 
 async def _health(cluster: Cluster | None, request: web.Request) -> web.Response:

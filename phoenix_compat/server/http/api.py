@@ -19,10 +19,8 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 from aiohttp import hdrs, web
-from pydantic import BaseModel, ConfigDict
 
 from phoenix_compat.server.auth.principal import Principal, Scope
 from phoenix_compat.server.auth.visibility import Visibility, watched_owner
@@ -37,8 +35,8 @@ from phoenix_compat.server.http.base_url import base_url_of
 from phoenix_compat.server.http.body import body_fingerprint, parsed_json, require_json
 from phoenix_compat.server.http.problem import answering_problems, refuse_encoded
 from phoenix_compat.server.http.rate_limits import limit_owner
+from phoenix_compat.server.http.schemas.task_requests import CreateTask, EventPage, TaskPage
 from phoenix_compat.server.http.task_page import MAX_PAGE_BYTES, page_body
-from phoenix_compat.server.http.task_queries import EventPage, TaskPage
 from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, require_file_type
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
@@ -67,14 +65,6 @@ from phoenix_compat.tasks.worker.worker import Worker
 
 TASKS_PATH = "/api/tasks"
 MAX_BODY_BYTES = 256 * 1024
-
-
-class CreateTask(BaseModel):
-    """The body of POST /api/tasks; other keys are ignored."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    input_data: dict[str, Any]
 
 
 class TaskApi:

@@ -63,7 +63,7 @@ OPERATORS: Final = "/api/console/"
 """The routes below this path are for operators only; tests/integration/console asks them all with a
 key of an app."""
 PUBLIC: Final = {
-    *("GET /", "GET /healthz", "GET /readyz"),
+    *("GET /", "GET /healthz", "GET /openapi.json", "GET /readyz"),
     *("GET /console", "GET /favicon.ico", "GET /favicon.svg"),
 }
 """The answer is the same for everybody, and has nothing of anybody's."""
