@@ -55,12 +55,12 @@ class Body:
 
     Attributes:
         text: what it is.
-        model: its JSON; None if it is not JSON.
+        models: its JSON, in one of these forms; () if it is not JSON.
         content_types: its types with their schemas, if it is not JSON.
     """
 
     text: str
-    model: type[BaseModel] | None = None
+    models: tuple[type[BaseModel], ...] = ()
     content_types: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -94,7 +94,8 @@ class Route:
         tag: the group that it belongs to; see `document.TAGS`.
         summary: a few words.
         text: what it does, as Markdown.
-        scope: what a credential must allow; None if the route needs no credential.
+        scope: what a credential must allow; None if it needs no scope.
+        needs_credential: whether it needs a credential although it needs no scope.
         is_guarded: whether the Host of the request is checked.
         query: the model of the query.
         problems: words of `problems.PROBLEMS`, besides those that every route under /api has.
@@ -108,6 +109,7 @@ class Route:
     summary: str
     text: str = ""
     scope: Scope | None = None
+    needs_credential: bool = False
     is_guarded: bool = True
     parameters: tuple[Parameter, ...] = ()
     query: type[BaseModel] | None = None

@@ -31,6 +31,7 @@ BEARER: Final = "bearer"
 TAGS: Final[Mapping[str, str]] = {
     "tasks": "What clients ask for, such as a picture.",
     "files": "Files for tasks, and files that tasks have made.",
+    "backends": "For other backends: PHP, Ruby, Go, Node and so on.",
     "server": "The server itself.",
 }
 """The groups of routes, in their order."""
@@ -111,8 +112,8 @@ def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
     """The named schemas: those of all models and of what they refer to."""
     models: dict[type[BaseModel], None] = {Problem: None}
     for route in routes:
-        if route.body is not None and route.body.model is not None:
-            models[route.body.model] = None
+        if route.body is not None:
+            models.update((one, None) for one in route.body.models)
         models.update((one.model, None) for one in route.answers if one.model is not None)
     for model in models:
         model.model_rebuild()
@@ -139,7 +140,8 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = _request_body(route.body, route.example)
     operation["responses"] = _responses(route)
-    operation["security"] = [] if route.scope is None else [{BEARER: [str(route.scope)]}, {}]
+    scopes = [] if route.scope is None else [str(route.scope)]
+    operation["security"] = [{BEARER: scopes}, {}] if scopes or route.needs_credential else []
     return operation
 
 
@@ -168,8 +170,9 @@ def _request_body(body: Body, example: Example | None) -> dict[str, Any]:
     content: dict[str, Any] = {
         name: {"schema": dict(schema)} for name, schema in body.content_types.items()
     }
-    if body.model is not None:
-        content[JSON_TYPE] = {"schema": {"$ref": _SCHEMAS + body.model.__name__}}
+    if body.models:
+        forms = [{"$ref": _SCHEMAS + one.__name__} for one in body.models]
+        content[JSON_TYPE] = {"schema": forms[0] if len(forms) == 1 else {"anyOf": forms}}
         if example is not None:
             content[JSON_TYPE]["example"] = example.body
     return {"description": body.text, "required": True, "content": content}

@@ -23,6 +23,7 @@ class Health(Answer):
     outputs: dict[str, Count] = Field(description="Texts that are being written by models.")
     rate_limited: dict[str, Count] = Field(description="Requests refused by each rate limit.")
     files: dict[str, Count] = Field(description="Files of clients: stored, and refused.")
+    published: dict[str, Count] = Field(description="Messages of other backends.")
     auth: dict[str, Count] | None = Field(
         default=None, description="Credentials; absent if authentication is off."
     )

@@ -10,15 +10,26 @@ from collections.abc import Mapping
 from typing import Final
 
 from phoenix_compat.server.http.openapi.described import Route
+from phoenix_compat.server.http.openapi.routes.backends import BACKEND_ROUTES
 from phoenix_compat.server.http.openapi.routes.files import FILE_ROUTES
 from phoenix_compat.server.http.openapi.routes.server import SERVER_ROUTES
 from phoenix_compat.server.http.openapi.routes.tasks import TASK_ROUTES
 
-ROUTES: Final[tuple[Route, ...]] = (*TASK_ROUTES, *FILE_ROUTES, *SERVER_ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (
+    *TASK_ROUTES,
+    *FILE_ROUTES,
+    *BACKEND_ROUTES,
+    *SERVER_ROUTES,
+)
 
 NOT_DESCRIBED: Final[Mapping[str, str]] = {
     "/socket/websocket": "the wire of Phoenix Channels, which docs/protocol.md describes",
     "/socket/longpoll": "the same",
+    "/console": "a page for people",
+    "/console/": "files and the socket of that page",
+    "/api/console/": "what that page asks for; it changes with the page",
+    "/favicon.ico": "the icon of the pages",
+    "/favicon.svg": "the same",
 }
 """Paths that are no part of the HTTP API, with the reason. A path that ends with a slash stands for
 all paths below it."""

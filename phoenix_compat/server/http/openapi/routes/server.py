@@ -51,6 +51,7 @@ _HEALTH: Final = {
         "owner_joins": 0,
     },
     "files": {"refused_quota": 0},
+    "published": {"messages": 0, "replayed": 0, "refused": 0, "forgotten_keys": 0},
 }
 
 SERVER_ROUTES: Final = (
@@ -60,7 +61,8 @@ SERVER_ROUTES: Final = (
         name="showIndex",
         tag="server",
         summary="Say what this server is",
-        answers=(Answer(200, "A short text.", content_types=("text/plain",)),),
+        text="A page for browsers, and a text for everything else.",
+        answers=(Answer(200, "A page or a text.", content_types=("text/plain", "text/html")),),
         example=Example(path="/", save_as="index.txt"),
     ),
     Route(

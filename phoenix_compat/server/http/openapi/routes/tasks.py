@@ -7,6 +7,7 @@ from typing import Any, Final
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.http.openapi.described import Answer, Body, Example, Parameter, Route
 from phoenix_compat.server.http.schemas.task_requests import CreateTask, EventPage, TaskPage
+from phoenix_compat.server.http.schemas.task_types import TaskTypeList
 from phoenix_compat.server.http.schemas.tasks import TaskDetail, TaskEvents, TaskList, TaskSummary
 
 TASK_ID: Final = "019b8d2f-6c00-7a4e-9d3b-2f1c5e8a7b60"
@@ -87,11 +88,11 @@ _TASK_ID: Final = Parameter(
     {"type": "string", "minLength": 1, "examples": [TASK_ID]},
     is_required=True,
 )
-_KEY: Final = Parameter(
+IDEMPOTENCY_KEY: Final = Parameter(
     "Idempotency-Key",
     "header",
-    "Makes it safe to send the request again: the same key with the same body returns the same "
-    "task. 1 to 255 visible ASCII characters; it is kept for 24 hours.",
+    "Makes it safe to send the request again: the same key with the same body does nothing new. "
+    "1 to 255 visible ASCII characters; it is kept for 24 hours.",
     {"type": "string", "pattern": r'^([!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$'},
 )
 _CREATE_PROBLEMS: Final = (
@@ -102,6 +103,31 @@ _CREATE_PROBLEMS: Final = (
     "queue-full",
     "storage-full",
 )
+
+_TYPES: Final = {
+    "task_types": [
+        {
+            "type": "upscale",
+            "task_type": "image_upscale",
+            "default_model": "topazlabs/image-upscale",
+            "models": [{"model": "topazlabs/image-upscale", "inputs": ["image"]}],
+            "inputs": [
+                {
+                    "name": "image",
+                    "kind": "image",
+                    "required": True,
+                    "description": "The picture to enlarge.",
+                    "many": False,
+                }
+            ],
+            "result": "image",
+            "streams": False,
+            "takes_files": True,
+            "deadline_s": 600.0,
+        }
+    ],
+    "allowed_models": ["*"],
+}
 
 TASK_ROUTES: Final = (
     Route(
@@ -116,8 +142,8 @@ TASK_ROUTES: Final = (
         "such as `model`, `aspect_ratio` and `seed`. An input that is a file can be an `https:` "
         "address, the `id` of an uploaded file, or a `data:` URL.",
         scope=Scope.CREATE,
-        parameters=(_KEY,),
-        body=Body("What to make. Further keys are ignored.", CreateTask),
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body("What to make. Further keys are ignored.", (CreateTask,)),
         answers=(
             Answer(
                 202,
@@ -153,6 +179,18 @@ TASK_ROUTES: Final = (
             path="/api/tasks?status=completed&limit=1",
             answer={"tasks": [_IN_LIST], "next_cursor": "42"},
         ),
+    ),
+    Route(
+        method="GET",
+        path="/api/task_types",
+        name="listTaskTypes",
+        tag="tasks",
+        summary="List the types of tasks",
+        text="What clients may ask for, with all that a form needs. Needs a credential, but no "
+        "scope.",
+        needs_credential=True,
+        answers=(Answer(200, "The types.", TaskTypeList),),
+        example=Example(path="/api/task_types", answer=_TYPES),
     ),
     Route(
         method="GET",

@@ -10,7 +10,7 @@ from typing import Any, Final
 import phoenix_compat
 
 PACKAGE: Final = Path(phoenix_compat.__file__).parent
-SOURCES: Final = ("server/http", "server/multiprocess", "protocol/page_guard.py")
+SOURCES: Final = ("server/http", "server/backends", "server/multiprocess", "protocol/page_guard.py")
 
 _CALLS: Final = {"ProblemError", "Refusal", "_busy"}
 
