@@ -23,7 +23,7 @@ from phoenix_compat.cli.init import init
 from phoenix_compat.cli.keys import keys
 from phoenix_compat.cli.openapi import openapi
 from phoenix_compat.cli.serve import serve
-from phoenix_compat.cli.task import task
+from phoenix_compat.cli.tasks.group import task
 from phoenix_compat.version import __version__
 
 

@@ -11,9 +11,9 @@ from typing import IO, Any
 
 import click
 
-from phoenix_compat.cli.credential import read_credential
 from phoenix_compat.cli.options import settings_of
-from phoenix_compat.cli.server_url import server_url
+from phoenix_compat.cli.remote.credential import read_credential
+from phoenix_compat.cli.remote.server_url import server_url
 
 
 @click.command()

@@ -14,7 +14,8 @@ Transport: TypeAlias = Literal["websocket", "longpoll"]
 Params: TypeAlias = Mapping[str, Any]
 ConnectParams: TypeAlias = Params | Callable[[], Params | Awaitable[Params]]
 """The params, or a function that is called at each connect; it may be a coroutine function."""
-AuthToken: TypeAlias = str | Callable[[], str | Awaitable[str]]
+AuthToken: TypeAlias = str | Callable[[], str | Awaitable[str | None] | None]
+"""The token, or a function that returns it at each connect; with None none is sent."""
 
 RECONNECT_AFTER_S: Final = (0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0)
 """Source: phoenix.js 1.8, socket.js, reconnectAfterMs."""

@@ -20,7 +20,7 @@ from phoenix_compat.server.process.config_file import (
 )
 
 _PREFIX: Final = "PHOENIX_COMPAT_"
-_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not for listening
+ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not for listening
 _MAX_RESPONSE_BYTES: Final = 65_536
 _MAX_PORT: Final = 65_535
 
@@ -54,29 +54,56 @@ def address_of(
     Raises:
         ConfigError: the configuration file cannot be read, or the port is not valid.
     """
-    path = find_config_file(config, environment)
-    file = None if path is None else read_config_file(path)
+    return GivenValues(flags, config, environment).address()
 
-    def given(name: str) -> tuple[Any, str]:
-        """A value and the setting's name as the user wrote it."""
-        if flags.get(name) is not None:
-            return flags[name], f"--{name.replace('_', '-')}"
-        if environment.get(variable := _PREFIX + name.upper()):
-            return environment[variable], variable
-        if file is None or name not in file.values:
+
+class GivenValues:
+    """Single settings as they were given, without a check of the others; blocking.
+
+    Args:
+        flags: values by the setting's name; None means that the flag was not given.
+        config: the configuration file that was named.
+
+    Raises:
+        ConfigError: the configuration file cannot be read.
+    """
+
+    def __init__(
+        self, flags: Mapping[str, Any], config: Path | None, environment: Mapping[str, str]
+    ) -> None:
+        self._flags = flags
+        self._environment = environment
+        path = find_config_file(config, environment)
+        self._file = None if path is None else read_config_file(path)
+
+    def value(self, name: str) -> tuple[Any, str]:
+        """A value, None if it was not given, and the setting's name as the user wrote it."""
+        if self._flags.get(name) is not None:
+            return self._flags[name], f"--{name.replace('_', '-')}"
+        if self._environment.get(variable := _PREFIX + name.upper()):
+            return self._environment[variable], variable
+        if self._file is None or name not in self._file.values:
             return None, name
-        value = file.values[name]
-        if name == "unix_socket":
-            value = file.path.parent / str(value)
-        return value, f"{name} ({file.where(name)})"
+        return self._file.values[name], f"{name} ({self._file.where(name)})"
 
-    host = str(given("host")[0] or DEFAULT_HOST)
-    unix_socket, _ = given("unix_socket")
-    return Address(
-        _ANY_ADDRESS.get(host, host),
-        _port(*given("port")),
-        None if unix_socket is None else str(unix_socket),
-    )
+    def path(self, name: str) -> Path | None:
+        """A path; in the file it is relative to the folder of the file."""
+        value, written = self.value(name)
+        if value is None:
+            return None
+        if self._file is not None and written.startswith(f"{name} ("):
+            return self._file.path.parent / str(value)
+        return Path(str(value))
+
+    def address(self) -> Address:
+        """Where the server listens, for clients on this machine. Raises ConfigError."""
+        host = str(self.value("host")[0] or DEFAULT_HOST)
+        unix_socket = self.path("unix_socket")
+        return Address(
+            ANY_ADDRESS.get(host, host),
+            _port(*self.value("port")),
+            None if unix_socket is None else str(unix_socket),
+        )
 
 
 def _port(value: object, written: str) -> int:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
+import aiohttp
+
 from phoenix_compat.bounded import plain
 from phoenix_compat.client import Client, ConnectError, JoinError, JoinTimeoutError
+from phoenix_compat.client.options import AuthToken
 from phoenix_compat.errors import PhoenixCompatError
 
 PROGRESS: Final = "progress"
@@ -19,7 +22,12 @@ class WatchError(PhoenixCompatError):
 
 
 async def follow_task(
-    url: str, task_id: str, credential: str | None = None
+    url: str,
+    task_id: str,
+    credential: AuthToken | None = None,
+    *,
+    session: aiohttp.ClientSession | None = None,
+    name: str | None = None,
 ) -> AsyncGenerator[Mapping[str, Any]]:
     """Yield the payload of each `progress` until the task has ended.
 
@@ -27,13 +35,16 @@ async def follow_task(
 
     Args:
         url: the URL of the server, without the path of its socket.
-        credential: an API key or a token.
+        credential: an API key or a token, or a function that returns one for each connection.
+        session: connects to the server; see Client.
+        name: how to call the server in errors; its URL if None.
 
     Raises:
         WatchError: the server cannot be reached, or refuses.
     """
+    name = name or url
     try:
-        async with Client(f"{url}/socket", auth_token=credential) as client:
+        async with Client(f"{url}/socket", auth_token=credential, session=session) as client:
             channel = client.channel(f"task:{task_id}")
             try:
                 await channel.join()
@@ -47,17 +58,17 @@ async def follow_task(
                 if message.payload["status"] in _ENDS:
                     return
     except ConnectError as error:
-        raise WatchError(_refusal(url, error, credential)) from None
+        raise WatchError(_refusal(name, error, credential)) from None
     except JoinTimeoutError as error:
-        raise WatchError(f"{url} does not answer: {error}") from None
+        raise WatchError(f"{name} does not answer: {error}") from None
     except JoinError as refusal:
-        raise WatchError(_join_refusal(url, task_id, _reason(refusal))) from None
+        raise WatchError(_join_refusal(name, task_id, _reason(refusal))) from None
     except (LookupError, TypeError) as error:
-        raise WatchError(f"{url} is not a phoenix-compat server; check the URL") from error
-    raise WatchError(f"{url} closed the channel before the task ended; try again")
+        raise WatchError(f"{name} is not a phoenix-compat server; check the URL") from error
+    raise WatchError(f"{name} closed the channel before the task ended; try again")
 
 
-def _refusal(url: str, error: ConnectError, credential: str | None) -> str:
+def _refusal(url: str, error: ConnectError, credential: AuthToken | None) -> str:
     if error.status not in {401, 403}:
         return str(error)
     if credential is None:

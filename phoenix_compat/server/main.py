@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -26,9 +26,10 @@ from phoenix_compat.server.channel.outputs import TaskOutputs
 from phoenix_compat.server.channel.socket_authentication import SocketAuthentication
 from phoenix_compat.server.channel.task_channel import user_socket
 from phoenix_compat.server.console.mounting import open_console
+from phoenix_compat.server.control.access_commands import access_commands
 from phoenix_compat.server.control.control_socket import ControlSocket
 from phoenix_compat.server.control.key_commands import key_commands
-from phoenix_compat.server.control.messages import SOCKET_NAME
+from phoenix_compat.server.control.messages import SOCKET_NAME, Handler
 from phoenix_compat.server.control.socket_commands import socket_commands
 from phoenix_compat.server.engine import open_engine, task_types_of, webhook_url
 from phoenix_compat.server.http.api import MAX_BODY_BYTES, add_task_routes
@@ -54,7 +55,7 @@ from phoenix_compat.server.inspection.processes import OneProcess
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
 from phoenix_compat.server.process.connection_limit import CONNECTIONS, connections_for
-from phoenix_compat.server.process.listening import BACKGROUND
+from phoenix_compat.server.process.listening import BACKGROUND, LISTENING_URL, ListeningUrl
 from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, ReloadableSettings
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.process.settings.auth import KEYS
@@ -145,7 +146,7 @@ async def open_app(
         )
 
         async def work() -> None:
-            await _open_keys(settings, stack, keys, feed, inspection)
+            await _open_keys(settings, stack, keys, feed, _commands(inspection, keys, app))
             await engine.start(worker, stack)
 
         if cluster is None:
@@ -251,6 +252,7 @@ def _application(settings: Settings, rates: RateLimits, processes: int | None) -
     app = web.Application(middlewares=[checking((*guards, base_urls.note)), rates.middleware])
     drop_empty_segments(app)
     app[RATE_LIMITER] = rates.limiter
+    app[LISTENING_URL] = ListeningUrl()
     app[CONNECTIONS] = connections_for(
         settings.max_connections,
         concurrency=settings.concurrency,
@@ -267,20 +269,30 @@ def _key_lookup(keys: KeyStore, endpoint: Endpoint, cluster: Cluster | None) -> 
     return keys if cluster is None else cluster.keys(keys, endpoint)
 
 
+def _commands(
+    inspection: Inspection, keys: KeyStore, app: web.Application
+) -> Mapping[str, Handler]:
+    """The commands of the control socket, other than those about API keys."""
+    return {
+        **socket_commands(inspection.sockets),
+        **access_commands(keys, lambda: app[LISTENING_URL].url),
+    }
+
+
 async def _open_keys(
     settings: Settings,
     stack: AsyncExitStack,
     keys: KeyStore,
     feed: TaskFeed,
-    inspection: Inspection,
+    commands: Mapping[str, Handler],
 ) -> None:
-    """Open the API keys, and the socket for commands."""
+    """Open the API keys, and the socket for their commands and others."""
     await keys.start()
     stack.push_async_callback(keys.stop)
     await complete_first_key(keys, settings.data_dir)
     if settings.auth == (KEYS,):
         await keys.require_any()
-    commands = {**key_commands(keys, feed.adopt), **socket_commands(inspection.sockets)}
+    commands = {**key_commands(keys, feed.adopt), **commands}
     control = ControlSocket(settings.data_dir / SOCKET_NAME, commands)
     await control.start()
     stack.push_async_callback(control.stop)

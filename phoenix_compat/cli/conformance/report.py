@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from phoenix_compat.cli.errors import CommandError
-from phoenix_compat.cli.server_url import server_url
+from phoenix_compat.cli.remote.server_url import server_url
 
 _TIMEOUT_S: Final = 30.0
 _STYLES: Final = {"passed": "green", "failed": "bold red", "waiting": "yellow", "not seen": "dim"}

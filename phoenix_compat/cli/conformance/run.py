@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phoenix_compat.cli.errors import CommandError
-from phoenix_compat.cli.server_url import server_url
+from phoenix_compat.cli.remote.server_url import server_url
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -172,5 +172,21 @@ class KeyVerifier:
         return Principal(owner=key.owner, scopes=key.scopes)
 
 
+class LentKeyVerifier:
+    """Checks the keys that are lent to commands, where other API keys are not accepted."""
+
+    background: tuple[BackgroundTask, ...] = ()
+
+    def __init__(self, api_keys: ApiKeys) -> None:
+        self._api_keys = api_keys
+
+    async def verify(self, credential: str) -> Principal:
+        """See Verifier."""
+        key = await self._api_keys.find(credential)
+        if key is None or key.name:
+            raise UnauthorizedError(_reason(credential))
+        return Principal(owner=key.owner, scopes=key.scopes)
+
+
 OPEN: Final = Authenticator({}, anonymous=ANYONE)
 """Accepts everybody, for everything."""

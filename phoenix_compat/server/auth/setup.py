@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.token import MIN_SECRET_BYTES
 from phoenix_compat.redaction import live_secrets
-from phoenix_compat.server.auth.authenticator import OPEN, Authenticator, KeyVerifier, Verifier
+from phoenix_compat.server.auth.authenticator import (
+    OPEN,
+    Authenticator,
+    KeyVerifier,
+    LentKeyVerifier,
+    Verifier,
+)
 from phoenix_compat.server.auth.credential import CredentialForm, CredentialPlaces
 from phoenix_compat.server.auth.keys.api_keys import ApiKey, ApiKeys
 from phoenix_compat.server.auth.phoenix_token import PhoenixTokenVerifier
@@ -62,9 +68,9 @@ async def open_authenticator(settings: Settings, api_keys: ApiKeys) -> AsyncIter
         return
     live_secrets.register(*await asyncio.to_thread(auth_secrets, settings))
     async with AsyncExitStack() as stack:
-        verifiers: dict[CredentialForm, Verifier] = {}
-        if KEYS in settings.auth:
-            verifiers[CredentialForm.KEY] = keys
+        verifiers: dict[CredentialForm, Verifier] = {
+            CredentialForm.KEY: keys if KEYS in settings.auth else LentKeyVerifier(api_keys)
+        }
         if PHOENIX_TOKEN in settings.auth:
             verifiers[CredentialForm.PHOENIX_TOKEN] = await asyncio.to_thread(
                 _phoenix_token_verifier, settings

@@ -16,6 +16,10 @@ from typing import Any, Final
 from phoenix_compat.errors import ConfigError
 
 VARIABLE: Final = "PHOENIX_COMPAT_CONFIG"
+URL_VARIABLE: Final = "PHOENIX_COMPAT_URL"
+KEY_VARIABLE: Final = "PHOENIX_COMPAT_KEY"
+COMMAND_VARIABLES: Final = frozenset({VARIABLE, URL_VARIABLE, KEY_VARIABLE})
+"""Variables that are not settings: commands read them."""
 LOCAL: Final = Path("phoenix-compat.toml")
 SYSTEM: Final = Path("/etc/phoenix-compat/config.toml")
 

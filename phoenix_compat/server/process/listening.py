@@ -32,6 +32,19 @@ _HEALTH_PATH: Final = "/healthz"
 BACKGROUND: Final = web.AppKey("background", BackgroundReport)
 """The key under which an application stores its background tasks."""
 
+
+class ListeningUrl:
+    """Where an application listens.
+
+    Attributes:
+        url: as `listening` yields it; None while it does not listen.
+    """
+
+    url: str | None = None
+
+
+LISTENING_URL: Final = web.AppKey("listening_url", ListeningUrl)
+
 _SHUTDOWN_S: Final = 10.0
 _GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Rare collections: the hot path makes no reference cycles, and collecting costs time."""
@@ -86,7 +99,10 @@ async def listening(
                 await stack.enter_async_context(acceptor)
             except OSError as error:
                 raise ConfigError(explain_bind_error(host, port, error)) from error
-            yield _url(sockets[-1].getsockname())
+            url = _url(sockets[-1].getsockname())
+            if LISTENING_URL in app:
+                app[LISTENING_URL].url = url
+            yield url
     finally:
         await runner.cleanup()
 

@@ -38,7 +38,8 @@ class ApiKey:
     """A key that was created and not revoked, without its secret.
 
     Attributes:
-        name: given by the operator; its tasks belong to `key:<name>`.
+        name: given by the operator; its tasks belong to `key:<name>`. It is empty for a key that is
+            lent to a command (`lent_keys`); tasks of such a key belong to nobody in particular.
     """
 
     name: str
@@ -47,7 +48,7 @@ class ApiKey:
     @property
     def owner(self) -> str:
         """Whose tasks it creates and sees."""
-        return OWNER_PREFIX + self.name
+        return OWNER_PREFIX + self.name if self.name else ""
 
 
 class ApiKeys(Protocol):

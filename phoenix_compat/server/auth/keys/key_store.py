@@ -26,6 +26,7 @@ from phoenix_compat.server.auth.keys.api_keys import (
     sha256_of,
 )
 from phoenix_compat.server.auth.keys.key_uses import KeyUses
+from phoenix_compat.server.auth.keys.lent_keys import LentKeys
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.tasks.model.clock import Clock, SystemClock, stored_time
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
@@ -80,6 +81,7 @@ class KeyStore:
 
     Attributes:
         uses: when keys were used.
+        lent: further keys, for commands on this machine.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class KeyStore:
         self._clock = clock or SystemClock()
         self._repeat_s = repeat_s
         self.uses = KeyUses(store, self._clock)
+        self.lent = LentKeys()
         self._live: dict[str, ApiKey] = {}  # by SHA-256
         self._hashes: dict[str, str] = {}  # by name
         self._is_open = False
@@ -141,8 +144,9 @@ class KeyStore:
     def find_hash(self, sha256: str) -> ApiKey | None:
         """The same by the key's SHA-256, at once; the key counts as used now."""
         found = self._live.get(sha256)
-        if found is not None:
-            self.uses.record(found.name)
+        if found is None:
+            return self.lent.find(sha256)
+        self.uses.record(found.name)
         return found
 
     def is_live(self, name: str) -> bool:

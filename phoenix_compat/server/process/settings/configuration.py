@@ -16,7 +16,7 @@ from pydantic_settings import EnvSettingsSource
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.process.config_file import (
-    VARIABLE,
+    COMMAND_VARIABLES,
     find_config_file,
     read_config_file,
 )
@@ -38,6 +38,7 @@ DEFAULT: Final = "default"
 
 _PATHS: Final = frozenset(
     {
+        "client_key_file",
         "data_dir",
         "jwt_jwks_file",
         "jwt_public_key_file",
@@ -154,7 +155,7 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
     problems += [
         f"{name}: this is not a setting{_suggestion(name[len(PREFIX) :].lower())}"
         for name in environment
-        if name.startswith(PREFIX) and name not in known and name != VARIABLE
+        if name.startswith(PREFIX) and name not in known and name not in COMMAND_VARIABLES
     ]
     source = EnvSettingsSource(Settings)
     given: dict[str, Given] = {}

@@ -65,6 +65,11 @@ class GeneralSettings(BaseModel):
         Path("data"),
         description="folder of the database and the archived files; created if it is missing",
     )
+    client_key_file: _Path | None = Field(
+        None,
+        description="a file that contains an API key, for commands such as `task list`; the server "
+        "does not read it",
+    )
     replicate_api_token: Annotated[SecretStr, AfterValidator(checked_token)] | None = Field(
         None,
         validation_alias=AliasChoices("replicate_api_token", "REPLICATE_API_TOKEN"),

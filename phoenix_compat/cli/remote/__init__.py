@@ -1,0 +1,1 @@
+"""What the commands share that talk to a running server: their options, and how they print."""

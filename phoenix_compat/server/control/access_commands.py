@@ -1,0 +1,38 @@
+"""The command with which other commands get access to the HTTP API of the running server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from phoenix_compat.server.auth.keys.key_store import KeyStore
+from phoenix_compat.server.control.messages import Arguments, Handler
+
+LEND: Final = "access.lend"
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach the API.
+
+    Attributes:
+        key: a key that allows everything, for some minutes.
+        url: where the server listens, "http://…" or "unix:" and a path; None if it is not known.
+    """
+
+    key: str
+    url: str | None = None
+
+
+def access_commands(keys: KeyStore, own_url: Callable[[], str | None]) -> Mapping[str, Handler]:
+    """The handlers of the commands, by name.
+
+    Args:
+        own_url: where this server listens.
+    """
+
+    async def lend(_arguments: Arguments) -> object:
+        return Access(key=keys.lent.lend(), url=own_url())
+
+    return {LEND: lend}
