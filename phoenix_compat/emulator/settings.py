@@ -33,6 +33,8 @@ class EmulatorSettings:
         creates_per_minute, create_burst: the limit on creates; the burst defaults to one minute's
             worth. requests_per_minute: the limit on everything else.
         retention_s: a finished prediction of this age loses its input, output, logs and files.
+        input_folder: the folder of the task server's files. Links to its `/files/` in inputs are
+            read from there; no other links are followed.
         state_file: the file that keeps predictions over a restart; None keeps none.
         max_predictions: how many predictions are kept; the oldest finished ones are evicted first.
         max_body_bytes, max_upload_bytes, max_uploads_bytes: limits for one JSON body, one uploaded
@@ -62,6 +64,7 @@ class EmulatorSettings:
     requests_per_minute: int = 3000
     retention_s: float = 3600.0
     max_predictions: int = 2000
+    input_folder: Path | None = None
     state_file: Path | None = None
     max_body_bytes: int = 12 * 2**20
     max_upload_bytes: int = 100 * 2**20

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from phoenix_compat.emulator.clock import EmulatorClock
 from phoenix_compat.emulator.faults.fault import ScheduleChange, Stage
 from phoenix_compat.emulator.faults.fault_plan import FaultPlan, FaultSpec
+from phoenix_compat.emulator.inputs.source_files import SourceFiles
 from phoenix_compat.emulator.json_type import JsonObject
 from phoenix_compat.emulator.persistence.persistence import Persistence
 from phoenix_compat.emulator.persistence.record import RestoredState
@@ -77,6 +78,7 @@ class EmulatorState:
         faults: the plan in which faults are armed and cleared.
         predictions: the prediction store; iterating yields the oldest first.
         persistence: saves predictions over a restart.
+        sources: the files that inputs refer to.
         counts: `requests`, `create_requests`, `created`, `polls`, `lists`, `cancels`, `downloads`,
             `redirects_followed`.
         deliveries: the last 1000 webhooks sent.
@@ -91,6 +93,7 @@ class EmulatorState:
         self.predictions = PredictionStore(settings.max_predictions)
         self.persistence = Persistence(settings.state_file, self.predictions, settings.retention_s)
         self.uploads = Uploads(settings.max_uploads_bytes)
+        self.sources = SourceFiles(self.uploads, settings.input_folder)
         self.picture_cache = PictureCache()
         now_s = self.clock.now_s()
         self.create_limit = self._full_create_limit(now_s)
@@ -138,7 +141,11 @@ class EmulatorState:
         return schedule
 
     def create(
-        self, create: ValidatedCreate, schedule: Schedule, inline_output: str | None = None
+        self,
+        create: ValidatedCreate,
+        schedule: Schedule,
+        inline_output: str | None = None,
+        subject: str | None = None,
     ) -> Prediction:
         """Create and store the prediction. At Replicate it would be billed from here on."""
         now_s = self.clock.now_s()
@@ -162,6 +169,7 @@ class EmulatorState:
             webhook=create.body.webhook,
             fault_specs=create.fault_specs,
             inline_output=inline_output,
+            subject=subject,
         )
         self.predictions.add(prediction, now_s)
         self.persistence.created(prediction)

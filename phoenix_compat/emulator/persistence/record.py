@@ -41,6 +41,7 @@ class PredictionRecord(BaseModel):
     webhook: WebhookRequest | None
     marks: tuple[str, ...]
     inline_output: str | None
+    subject: str | None = None
     canceled_at_s: FiniteFloat | None
     is_reported: bool
 
@@ -61,6 +62,7 @@ class PredictionRecord(BaseModel):
             webhook=prediction.webhook,
             marks=tuple(_fault_spec_text(spec) for spec in prediction.fault_specs),
             inline_output=None if is_data_removed else prediction.inline_output,
+            subject=None if is_data_removed else prediction.subject,
             canceled_at_s=prediction.canceled_at_s,
             is_reported=prediction.is_reported,
         )
@@ -81,6 +83,7 @@ class PredictionRecord(BaseModel):
             webhook=self.webhook,
             fault_specs=tuple(parse_fault_spec(text) for text in self.marks),
             inline_output=self.inline_output,
+            subject=self.subject,
             canceled_at_s=self.canceled_at_s,
             is_reported=self.is_reported,
         )

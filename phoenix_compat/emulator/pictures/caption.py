@@ -14,12 +14,16 @@ _WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "Arial Unicode.ttf",
 _LAST_LATIN = "\u024f"
 
 
-def draw_caption(picture: Image.Image, text: str) -> Image.Image:
-    """The picture with the text on a dark box at the bottom; without text, the same picture."""
+def draw_caption(picture: Image.Image, text: str, side_px: int | None = None) -> Image.Image:
+    """The picture with the text on a dark box at the bottom; without text, the same picture.
+
+    Args:
+        side_px: the shorter side that the size of the text follows; None takes the picture's own.
+    """
     words = " ".join(text.split())
     if not words:
         return picture
-    side = min(picture.size)
+    side = side_px or min(picture.size)
     font = _font(max(side // 26, 10), is_latin=_is_latin(words))
     margin = side // 20
     padding = side // 36
@@ -36,9 +40,13 @@ def draw_caption(picture: Image.Image, text: str) -> Image.Image:
     return Image.alpha_composite(picture.convert("RGBA"), overlay).convert("RGB")
 
 
-def draw_watermark(picture: Image.Image, text: str) -> Image.Image:
-    """The picture with the text in a small rounded box in its upper right corner."""
-    side = min(picture.size)
+def draw_watermark(picture: Image.Image, text: str, side_px: int | None = None) -> Image.Image:
+    """The picture with the text in a small rounded box in its upper right corner.
+
+    Args:
+        side_px: as for `draw_caption`.
+    """
+    side = side_px or min(picture.size)
     font = _font(max(side // 48, 9), is_latin=True)
     padding = side // 90 + 2
     width, height = font.getbbox(text)[2] + 4 * padding, _height(font) + 2 * padding

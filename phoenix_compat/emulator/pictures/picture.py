@@ -62,7 +62,7 @@ def draw_picture(request: PictureRequest) -> bytes:
     _draw_ridges(picture, palette, rng)
     picture = draw_caption(picture, prompt)
     picture = draw_watermark(picture, "emulated")
-    return _encoded(picture, request.format)
+    return encoded(picture, request.format)
 
 
 def data_url(prompt: str) -> str:
@@ -71,7 +71,8 @@ def data_url(prompt: str) -> str:
     return "data:image/png;base64," + base64.b64encode(drawn).decode()
 
 
-def _encoded(picture: Image.Image, file_format: str) -> bytes:
+def encoded(picture: Image.Image, file_format: str) -> bytes:
+    """The bytes of a picture as `jpg`, `png` or `webp`."""
     buffer = io.BytesIO()
     # Fast rather than small: these pictures are sent over loopback.
     options = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from phoenix_compat.emulator.predictions.model import Model, OutputShape
+from phoenix_compat.emulator.predictions.model import Model, OutputShape, Use
 from phoenix_compat.emulator.predictions.model_input import InputField
 from phoenix_compat.emulator.problem import not_found, version_unknown
 
@@ -102,15 +102,175 @@ _TEXT = (
 )
 _SEGMENT = (InputField("image", is_required=True, format="uri"), InputField("prompt"))
 
+_KONTEXT = (
+    _PROMPT,
+    InputField("input_image", format="uri", description="The picture to change"),
+    _choice("aspect_ratio", "match_input_image", *_FLUX_RATIOS),
+    _SEED,
+    _choice("output_format", "png", "jpg"),
+    _count("safety_tolerance", 2, 0, 6),
+    InputField("prompt_upsampling", "boolean", default=False),
+)
+_SEEDREAM = (
+    _PROMPT,
+    InputField("image_input", "array", description="Pictures to change or combine"),
+    _choice("size", "2K", "1K", "4K", "custom"),
+    _choice("aspect_ratio", "match_input_image", *_BANANA_RATIOS),
+    InputField("width", "integer", minimum=1024, maximum=4096),
+    InputField("height", "integer", minimum=1024, maximum=4096),
+    _choice("sequential_image_generation", "disabled", "auto"),
+    _count("max_images", 1, 1, 15),
+)
+_ONE_IMAGE = InputField("image", is_required=True, format="uri", description="The picture")
+_TOPAZ = (
+    _ONE_IMAGE,
+    _choice("enhance_model", "Standard V2", "Low Resolution V2", "CGI", "High Fidelity V2"),
+    _choice("upscale_factor", "None", "2x", "4x", "6x"),
+    _choice("output_format", "jpg", "png"),
+    _choice("subject_detection", "None", "All", "Foreground", "Background"),
+    InputField("face_enhancement", "boolean", default=False),
+)
+_ESRGAN = (
+    _ONE_IMAGE,
+    _amount("scale", 4, 0, 10),
+    InputField("face_enhance", "boolean", default=False),
+)
+_CHAT = (
+    InputField("prompt", description="What to answer"),
+    InputField("system_prompt"),
+    InputField("image_input", "array", default=[], description="Pictures that belong to it"),
+    _amount("temperature", 1, 0, 2),
+    _count("max_completion_tokens", 4096, 1, 16_384),
+    _amount("top_p", 1, 0, 1),
+)
+_TRANSCRIBE = (
+    InputField("audio_file", is_required=True, format="uri", description="The recording"),
+    InputField("language", description="The language that is spoken"),
+    InputField("prompt", description="Words that occur in it"),
+    _amount("temperature", 0, 0, 1),
+)
+_WHISPER = (
+    InputField("audio", is_required=True, format="uri", description="The recording"),
+    _choice("transcription", "plain text", "srt", "vtt"),
+    InputField("translate", "boolean", default=False),
+    InputField("language", default="auto"),
+    InputField("initial_prompt"),
+)
+
 _URI, _LIST = OutputShape.URI, OutputShape.URI_LIST
+_CHUNKS = OutputShape.TEXT_CHUNKS
 _FLUX_DEV = (*_FLUX, _count("num_inference_steps", 28, 1, 50), _amount("guidance", 3, 0, 10))
 
 MODELS: tuple[Model, ...] = (
     Model("google", "imagen-4-fast", _URI, _IMAGEN, "Quick pictures"),
     Model("google", "imagen-4", _URI, _IMAGEN_LARGE, "Fine pictures"),
     Model("google", "imagen-4-ultra", _URI, _IMAGEN_LARGE, "Finest pictures"),
-    Model("google", "nano-banana", _URI, _BANANA, "Makes and edits pictures"),
-    Model("google", "nano-banana-2", _URI, _BANANA_2, "Makes and edits pictures"),
+    *(
+        Model(
+            "google",
+            name,
+            _URI,
+            fields,
+            "Makes and edits pictures",
+            use=Use.EDIT,
+            file_field="image_input",
+        )
+        for name, fields in (
+            ("nano-banana", _BANANA),
+            ("nano-banana-2", _BANANA_2),
+            ("nano-banana-pro", _BANANA_2),
+        )
+    ),
+    *(
+        Model(
+            "black-forest-labs",
+            name,
+            _URI,
+            _KONTEXT,
+            "Edits a picture",
+            use=Use.EDIT,
+            file_field="input_image",
+        )
+        for name in ("flux-kontext-pro", "flux-kontext-max")
+    ),
+    Model(
+        "bytedance",
+        "seedream-4",
+        _LIST,
+        _SEEDREAM,
+        "Makes and edits pictures",
+        count_field="max_images",
+        use=Use.EDIT,
+        file_field="image_input",
+    ),
+    Model(
+        "topazlabs",
+        "image-upscale",
+        _URI,
+        _TOPAZ,
+        "Enlarges a picture",
+        use=Use.UPSCALE,
+        file_field="image",
+    ),
+    Model(
+        "nightmareai",
+        "real-esrgan",
+        _URI,
+        _ESRGAN,
+        "Enlarges a picture",
+        is_official=False,
+        use=Use.UPSCALE,
+        file_field="image",
+    ),
+    *(
+        Model(
+            owner,
+            name,
+            _URI,
+            (_ONE_IMAGE,),
+            "Removes the background of a picture",
+            use=Use.CUT_OUT,
+            file_field="image",
+        )
+        for owner, name in (
+            ("recraft-ai", "recraft-remove-background"),
+            ("bria", "remove-background"),
+        )
+    ),
+    *(
+        Model(
+            "openai",
+            name,
+            _CHUNKS,
+            _CHAT,
+            "Writes text, also about pictures",
+            use=Use.WRITE,
+            file_field="image_input",
+        )
+        for name in ("gpt-4o-mini", "gpt-4.1-mini", "gpt-4o")
+    ),
+    *(
+        Model(
+            "openai",
+            name,
+            _CHUNKS,
+            _TRANSCRIBE,
+            "Writes down what is said",
+            use=Use.TRANSCRIBE,
+            file_field="audio_file",
+        )
+        for name in ("gpt-4o-mini-transcribe", "gpt-4o-transcribe")
+    ),
+    Model(
+        "openai",
+        "whisper",
+        OutputShape.TRANSCRIPT,
+        _WHISPER,
+        "Writes down what is said",
+        is_official=False,
+        use=Use.TRANSCRIBE,
+        file_field="audio",
+    ),
     Model(
         "black-forest-labs",
         "flux-schnell",
@@ -138,7 +298,7 @@ MODELS: tuple[Model, ...] = (
         is_official=False,
     ),
     Model("recraft-ai", "recraft-v3", _URI, _RECRAFT, "Refuses unknown keys", is_closed=True),
-    Model("meta", "meta-llama-3-8b-instruct", OutputShape.TEXT_CHUNKS, _TEXT, "Writes text"),
+    Model("meta", "meta-llama-3-8b-instruct", _CHUNKS, _TEXT, "Writes text", use=Use.WRITE),
     Model(
         "emulated",
         "picture-series",
@@ -165,6 +325,12 @@ def official_model(owner: str, name: str) -> Model:
     if not model.is_official:
         raise not_found()
     return model
+
+
+def deployed_model(name: str) -> Model:
+    """The model behind a deployment: the official one of this name, or else imagen-4-fast."""
+    named = (model for model in MODELS if model.name == name and model.is_official)
+    return next(named, _BY_NAME["google/imagen-4-fast"])
 
 
 def find_model(owner: str, name: str) -> Model:

@@ -18,6 +18,18 @@ class OutputShape(StrEnum):
     URI_ITERATOR = "a list of URIs, which appear one by one"
     TEXT_CHUNKS = "a list of text chunks"
     NAMED_URIS = "an object of URIs"
+    TRANSCRIPT = "an object with a transcription"
+
+
+class Use(StrEnum):
+    """What a model does with its input."""
+
+    DRAW = "draws a picture"
+    EDIT = "changes pictures, or draws one without them"
+    UPSCALE = "enlarges a picture"
+    CUT_OUT = "removes the background of a picture"
+    WRITE = "answers, also about pictures"
+    TRANSCRIBE = "writes down what is said"
 
 
 # The limit for community models, which accept any number of steps.
@@ -45,6 +57,15 @@ _OUTPUT_SCHEMAS: dict[OutputShape, JsonObject] = {
         "type": "object",
         "properties": {"image": _URI, "mask": _URI},
     },
+    OutputShape.TRANSCRIPT: {
+        "title": "Output",
+        "type": "object",
+        "properties": {
+            "segments": {"type": "array", "items": {"type": "object"}},
+            "transcription": {"type": "string"},
+            "detected_language": {"type": "string"},
+        },
+    },
 }
 
 
@@ -59,6 +80,7 @@ class Model:
         is_closed: unknown input keys are refused.
         is_disabled: every create is refused with 422 "Version disabled".
         count_field: the input key for the number of pictures.
+        file_field: the input key for its file or files; "" if it reads none.
     """
 
     owner: str
@@ -71,6 +93,8 @@ class Model:
     is_closed: bool = False
     is_disabled: bool = False
     count_field: str = "num_outputs"
+    use: Use = Use.DRAW
+    file_field: str = ""
 
     @property
     def full_name(self) -> str:
@@ -89,10 +113,16 @@ class Model:
         steps = model_input.get("num_inference_steps")
         return steps if isinstance(steps, int) and 0 < steps <= _MAX_STEPS else self.default_steps
 
+    def files(self, model_input: JsonObject) -> tuple[str, ...]:
+        """The addresses and `data:` URLs of the files in an input."""
+        value = model_input.get(self.file_field) if self.file_field else None
+        values = value if isinstance(value, list) else [value]
+        return tuple(one for one in values if isinstance(one, str) and one)
+
     def picture_count(self, model_input: JsonObject) -> int:
         """The number of pictures that a run with this input makes; 0 for a text model."""
         match self.output:
-            case OutputShape.TEXT_CHUNKS:
+            case OutputShape.TEXT_CHUNKS | OutputShape.TRANSCRIPT:
                 return 0
             case OutputShape.NAMED_URIS:
                 return 2

@@ -73,6 +73,7 @@ class Prediction:
         deadline_s: the time at which `Cancel-After` ends it.
         fault_specs: the faults that the create asked for.
         inline_output: a `data:` URL, drawn at creation, for schedules with that output.
+        subject: what was found out about its files when it was created, for models that write.
         is_reported: the terminal webhook was delivered, or given up.
     """
 
@@ -89,6 +90,7 @@ class Prediction:
     webhook: WebhookRequest | None = None
     fault_specs: tuple[FaultSpec, ...] = ()
     inline_output: str | None = None
+    subject: str | None = None
     canceled_at_s: float | None = None
     is_reported: bool = False
 

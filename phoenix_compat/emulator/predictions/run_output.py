@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
-from phoenix_compat.emulator.json_type import JSON
+from phoenix_compat.emulator.json_type import JSON, JsonObject
+from phoenix_compat.emulator.predictions.answer import answer_chunks
 from phoenix_compat.emulator.predictions.model import OutputShape
 from phoenix_compat.emulator.predictions.prediction import Moment, Prediction
 from phoenix_compat.emulator.schedule import OutputKind
@@ -56,16 +56,21 @@ _WRITTEN = {
         " end \n",
     ),
 }
-_TRANSCRIPT = "Once upon a time."
+
+
+def _transcript(text: str) -> JsonObject:
+    return {
+        "segments": [{"start": 0.0, "end": 1.5, "text": text}],
+        "transcription": text,
+        "detected_language": "english",
+    }
+
+
 _FIXED: dict[OutputKind, JSON] = {
     OutputKind.NULL: None,
     OutputKind.EMPTY_LIST: [],
     OutputKind.LONG_TEXT: [f"{number} " for number in range(2_500)],
-    OutputKind.TRANSCRIPT: {
-        "segments": [{"start": 0.0, "end": 1.5, "text": _TRANSCRIPT}],
-        "transcription": _TRANSCRIPT,
-        "detected_language": "english",
-    },
+    OutputKind.TRANSCRIPT: _transcript("Once upon a time."),
     OutputKind.LABEL: {"label": "cat", "score": 0.98},
     OutputKind.NUMBER: 42,
 }
@@ -96,18 +101,7 @@ def written_chunks(prediction: Prediction, moment: Moment) -> int:
 
 def text_chunks(prediction: Prediction) -> tuple[str, ...]:
     """All chunks of a text model's answer; joined without a separator they are the text."""
-    written = _WRITTEN.get(prediction.schedule.output)
-    return written or _answer(prediction.prompt, prediction.input.get("max_tokens"))
-
-
-@lru_cache(maxsize=64)
-def _answer(prompt: str, max_tokens: int | None) -> tuple[str, ...]:
-    subject = prompt or "nothing in particular"
-    text = (
-        f"You asked about: {subject}. This answer comes from an emulator, "
-        "which has no language model and always returns this same text."
-    )
-    return tuple(re.findall(r"\s?\S+", text)[: max_tokens or None])
+    return _WRITTEN.get(prediction.schedule.output) or answer_chunks(prediction)
 
 
 def file_url(prediction: Prediction, index: int, origin: str) -> str:
@@ -140,6 +134,8 @@ def _model_output(prediction: Prediction, origin: str) -> JSON:
             return {name: file_url(prediction, i, origin) for i, name in enumerate(_PARTS)}
         case OutputShape.TEXT_CHUNKS:
             return list(text_chunks(prediction))
+        case OutputShape.TRANSCRIPT:
+            return _transcript("".join(text_chunks(prediction)))
         case OutputShape.URI_LIST | OutputShape.URI_ITERATOR:
             count = prediction.model.picture_count(prediction.input)
             return [file_url(prediction, index, origin) for index in range(count)]

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from enum import Enum
 
 from aiohttp import web
 
 from phoenix_compat.emulator.faults.fault import HttpAction, Stage
 from phoenix_compat.emulator.faults.fault_plan import FaultSpec, fault_specs_in_text
+from phoenix_compat.emulator.inputs.source_files import UnreadableInputError
+from phoenix_compat.emulator.inputs.subject import subject_of
 from phoenix_compat.emulator.json_type import JSON, JsonObject
 from phoenix_compat.emulator.pictures.picture import data_url
-from phoenix_compat.emulator.predictions.catalog import model_of_version, official_model
+from phoenix_compat.emulator.predictions.catalog import (
+    deployed_model,
+    model_of_version,
+    official_model,
+)
 from phoenix_compat.emulator.predictions.create_body import CreateBody, read_create_body
 from phoenix_compat.emulator.predictions.model import Model
 from phoenix_compat.emulator.predictions.model_input import check_input
@@ -19,7 +26,7 @@ from phoenix_compat.emulator.predictions.prediction import Prediction
 from phoenix_compat.emulator.predictions.prediction_document import answer_at_output
 from phoenix_compat.emulator.predictions.request_header import cancel_after_seconds, wait_seconds
 from phoenix_compat.emulator.problem import invalid_input, version_disabled
-from phoenix_compat.emulator.schedule import OutputKind
+from phoenix_compat.emulator.schedule import OutputKind, Schedule, Status
 from phoenix_compat.emulator.state import EmulatorState, ValidatedCreate
 from phoenix_compat.emulator.web.fault_response import respond_with_fault
 from phoenix_compat.emulator.web.request_context import (
@@ -29,9 +36,6 @@ from phoenix_compat.emulator.web.request_context import (
     state_of,
 )
 from phoenix_compat.emulator.web.webhook_sender import WEBHOOK_SENDER
-
-# The model behind every deployment.
-_DEPLOYED = ("google", "imagen-4-fast")
 
 
 class _Path(Enum):
@@ -75,10 +79,11 @@ async def _carry_out(request: web.Request, create: ValidatedCreate) -> web.Respo
     state = state_of(request)
     wait_s = wait_seconds(request.headers.get("Prefer"))
     schedule, inline = state.plan(create), None
+    schedule, subject = await _with_files(state, create, schedule)
     if schedule.output is OutputKind.DATA_URL:
         inline = await asyncio.to_thread(data_url, str(create.body.input.get("prompt", "")))
-    # No await between these two: a client that disconnects must not cancel the webhooks.
-    prediction = state.create(create, schedule, inline)
+    # No await between the next two: a client that disconnects must not cancel the webhooks.
+    prediction = state.create(create, schedule, inline, subject)
     request.config_dict[WEBHOOK_SENDER].watch(prediction)
     await state.persistence.flush()
     headers = {"Location": f"{prediction.origin}/v1/predictions/{prediction.id}"}
@@ -87,6 +92,22 @@ async def _carry_out(request: web.Request, create: ValidatedCreate) -> web.Respo
     headers["Preference-Applied"] = f"wait={wait_s}"
     answer, is_done = await _wait(state, prediction, wait_s)
     return web.json_response(answer, status=201 if is_done else 202, headers=headers)
+
+
+async def _with_files(
+    state: EmulatorState, create: ValidatedCreate, schedule: Schedule
+) -> tuple[Schedule, str | None]:
+    """The schedule, which fails if a file cannot be read, and what the files are."""
+    model, model_input = create.model, create.body.input
+    if not model.files(model_input):
+        return schedule, None
+    state.uploads.forget_expired(state.clock.now_s())
+    try:
+        return schedule, await asyncio.to_thread(subject_of, model, model_input, state.sources)
+    except UnreadableInputError as error:
+        if schedule.ending is Status.SUCCEEDED:
+            schedule = replace(schedule, ending=Status.FAILED, error=str(error))
+        return schedule, None
 
 
 async def _wait(
@@ -141,7 +162,7 @@ def _model_and_body(
         return (*model_of_version(body.version or ""), body)
     # The model is looked up first: an unknown one gives 404 whatever the body is.
     if path is _Path.DEPLOYMENT:
-        model = official_model(*_DEPLOYED)
+        model = deployed_model(request.match_info["name"])
     else:
         model = official_model(request.match_info["owner"], request.match_info["name"])
     return model, "hidden", read_create_body(document, has_version=False)

@@ -61,6 +61,15 @@ def test_a_prediction_comes_back_unchanged(prediction: Prediction) -> None:
     assert restored.skipped == 0
 
 
+def test_a_record_of_an_earlier_version_is_read() -> None:
+    """It has no `subject`."""
+    prediction = make_prediction()
+    entry = saved_entry(prediction)
+    del entry["created"]["subject"]
+
+    assert replay([entry]).predictions == {prediction.id: prediction}
+
+
 def test_the_keys_of_a_record_do_not_change() -> None:
     """A state file of an earlier version stays readable, so the key of a schedule is `script`."""
     record = saved_entry(make_prediction())["created"]
@@ -68,7 +77,7 @@ def test_the_keys_of_a_record_do_not_change() -> None:
     assert set(record) == {
         *("id", "model", "version", "input", "script", "created_at_s", "origin", "sequence"),
         *("deadline_s", "deployment", "webhook", "marks", "inline_output", "canceled_at_s"),
-        "is_reported",
+        *("is_reported", "subject"),
     }
     assert record["script"] == {
         "starting_s": 1.0,
