@@ -32,7 +32,9 @@ MODULES: Final[dict[Extra, tuple[str, ...]]] = {
     "crypto": ("cryptography",),
     "uvloop": ("uvloop",),
 }
-"""What each extra installs, as the modules that are imported."""
+"""What each extra installs, as the modules that are imported; `LATER` has the others."""
+LATER: Final[frozenset[str]] = frozenset({"prometheus_client"})
+"""What the server runs without: `GET /metrics` asks for it, and says how to install it."""
 
 _NAMES: Final[dict[Extra, str]] = {
     "server": "the task server",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -161,6 +161,11 @@ class Endpoint:
         It must be read to its end before anything is awaited.
         """
         return self._lifetime.clients
+
+    @property
+    def wires(self) -> Collection[ByteWire]:
+        """The wires of its clients, which count the messages."""
+        return self._wires.values()
 
     @property
     def is_closing(self) -> bool:

@@ -68,6 +68,12 @@ class Counters:
         wrong_versions: messages of another version than the one that the client asked for; each
             ends a connection.
         invalid_payloads: joins and messages whose payload did not have the declared type.
+        joins_accepted, joins_refused, joins_crashed: joins by their reply; a refusal is that of
+            `join`, an unknown topic, or one more than the limit. Those that timed out crashed.
+        channels_ended: joined channels that have ended, for whatever reason.
+        idle_closed: connections closed because the client sent nothing for too long, not even a
+            heartbeat.
+        drained: connections closed because the server stopped.
     """
 
     sockets_connected: int = 0
@@ -80,3 +86,9 @@ class Counters:
     channels_crashed: int = 0
     wrong_versions: int = 0
     invalid_payloads: int = 0
+    joins_accepted: int = 0
+    joins_refused: int = 0
+    joins_crashed: int = 0
+    channels_ended: int = 0
+    idle_closed: int = 0
+    drained: int = 0

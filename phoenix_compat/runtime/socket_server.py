@@ -122,6 +122,7 @@ class SocketServer:
         for topic in self._own_topics:
             engine.pubsub.subscribe(topic, self._on_own_topic)
         self.number = engine.counters.sockets_connected = engine.counters.sockets_connected + 1
+        outbox.wire.sockets += 1
         self.opened_at_s = time.monotonic()
         self.heartbeat_at_s = 0.0
 
@@ -144,7 +145,10 @@ class SocketServer:
             RemoteProtocolError: the frame is unreadable; the transport closes with its code.
             EncodeError: the reply cannot be encoded; the transport closes with 1011.
         """
-        message = self.outbox.wire.serializer.decode(data, is_binary=is_binary)
+        wire = self.outbox.wire
+        wire.frames_received += 1
+        wire.bytes_received += len(data)
+        message = wire.serializer.decode(data, is_binary=is_binary)
         topic, event = message.topic, message.event
         channel = self.channels.get(topic) if type(topic) is str else None
         if channel is None:
@@ -195,16 +199,20 @@ class SocketServer:
             log.debug("Duplicate channel join for topic %s. Closing existing channel.", topic)
         old.kill()
         del self.channels[message.topic]
+        self._engine.counters.channels_ended += 1
         self._join(message, old)
 
     def _join(self, message: Message, old: ChannelServer | None) -> None:
         route = self._routes.match(message.topic)
+        counters = self._engine.counters
         if route is None:
+            counters.joins_refused += 1
             topic = plain(message.topic)
             name = self.socket.handler.__name__
             log.warning('Ignoring unmatched topic "%s" in %s', topic, name)
             self._answer(None, message, "error", UNMATCHED_TOPIC)
         elif len(self.channels) >= self._engine.limits.max_channels_per_transport:
+            counters.joins_refused += 1
             name, topic = self.socket.handler.__name__, brief(message.topic)
             log.error("too many channels joined in %s: refused the join of %s", name, topic)
             self._answer(message.join_ref, message, "error", TOO_MANY_CHANNELS)
@@ -282,6 +290,7 @@ class SocketServer:
             self._join_crashed(join, LocalProtocolError("join overfilled its own mailbox"))
             return
         is_accepted = returned.status == "ok"
+        counters = self._engine.counters
         log_join(
             join.channel,
             is_accepted=is_accepted,
@@ -291,12 +300,14 @@ class SocketServer:
             words=self.socket.endpoint.credential_words,
         )
         if not is_accepted:
+            counters.joins_refused += 1
             server.kill()
         elif self._closed_for is not None:
             server.socket.joined = True
             server.close(self._closed_for)
             return
         else:
+            counters.joins_accepted += 1
             self.channels[message.topic] = server
             server.listen()
         self._answer(message.join_ref, message, returned.status, returned.payload)
@@ -313,7 +324,9 @@ class SocketServer:
     ) -> None:
         topic = brief(message.topic)
         log.error("join of %s crashed: %s", topic, brief(error), exc_info=error)
-        self._engine.counters.channels_crashed += 1
+        counters = self._engine.counters
+        counters.channels_crashed += 1
+        counters.joins_crashed += 1
         self._answer(message.join_ref, message, "error", JOIN_CRASHED)
         self._close_old(old)
 
@@ -330,7 +343,10 @@ class SocketServer:
         outbox = self.outbox
         wire = outbox.wire
         frame = wire.serializer.encode_reply(join_ref, ref, topic, status, response)
-        outbox.send(wire.pack(frame))
+        packet = wire.pack(frame)
+        wire.frames_sent += 1
+        wire.bytes_sent += len(packet)
+        outbox.send(packet)
 
     def send_push(self, message: Message) -> None:
         """Encode and send a push. Raises EncodeError."""
@@ -349,6 +365,7 @@ class SocketServer:
         topic = channel.socket.topic
         if self.channels.get(topic) is channel:
             del self.channels[topic]
+            self._engine.counters.channels_ended += 1
             self._send_notice(channel, event, payload)
 
     def _send_notice(self, channel: OwnedChannel, event: str, payload: Payload) -> None:
@@ -374,7 +391,10 @@ class SocketServer:
         if self._closed_for is not None:
             return
         self._closed_for = reason
-        self._engine.counters.sockets_closed += 1
+        counters = self._engine.counters
+        counters.sockets_closed += 1
+        counters.channels_ended += len(self.channels)
+        self.outbox.wire.sockets -= 1
         self.outbox.discard()
         if self._closing is not None:
             self._closing.cancel()

@@ -42,6 +42,7 @@ from phoenix_compat.server.http.browsers.response_headers import add_safe_header
 from phoenix_compat.server.http.checks import Check, checking
 from phoenix_compat.server.http.empty_segments import drop_empty_segments
 from phoenix_compat.server.http.files import add_file_routes
+from phoenix_compat.server.http.metrics import add_metrics_routes
 from phoenix_compat.server.http.openapi.serving import add_openapi_routes
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
@@ -52,6 +53,8 @@ from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.http.webhooks import add_webhook_route
 from phoenix_compat.server.inspection.inspection import INSPECTION, Inspection
 from phoenix_compat.server.inspection.processes import OneProcess
+from phoenix_compat.server.metrics.metrics import Sources, start_metrics
+from phoenix_compat.server.metrics.request_measures import RequestMeasures, not_from_peer
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
 from phoenix_compat.server.process.connection_limit import CONNECTIONS, connections_for
@@ -145,6 +148,23 @@ async def open_app(
             more=(engine.maintenance.change, rates.change, engine.budget.change),
         )
 
+        metrics = start_metrics(
+            app,
+            stack,
+            Sources(
+                endpoint=endpoint,
+                connections=app[CONNECTIONS],
+                background=background,
+                requests=RequestMeasures() if cluster is None else RequestMeasures(not_from_peer),
+                worker=worker,
+                store=engine.store,
+                archive=engine.archive,
+                rates=lambda: rates.limiter.refused_counts,
+                bus=None if cluster is None else lambda: cluster.bus_counts,
+            ),
+            processes,
+        )
+
         async def work() -> None:
             await _open_keys(settings, stack, keys, feed, _commands(inspection, keys, app))
             await engine.start(worker, stack)
@@ -173,15 +193,16 @@ async def open_app(
             policy=engine.budget.policy,
             authenticate=authenticating_requests(authenticator),
         )
-        task_types = TaskTypeApi(engine.task_types, engine.budget.policy)
-        app.router.add_get(TASK_TYPES_PATH, task_types.list)
+        app.router.add_get(
+            TASK_TYPES_PATH, TaskTypeApi(engine.task_types, engine.budget.policy).list
+        )
         add_file_routes(app, engine.archive)
         app[FILE_API] = FileApi(
             engine.archive.inputs, engine.uploads, bodies, settings.max_upload_bytes
         )
         app.router.add_post(API_FILES_PATH, app[FILE_API].receive)
         add_publish_route(app, endpoint, settings.publish_topics)
-        _add_webhooks(app, settings, worker, engine.provider)
+        _add_webhooks(app, settings, metrics.sources, engine.provider)
         _add_status_routes(app, cluster, worker, engine.store, worker_process)
         authentication = SocketAuthentication(
             authenticator,
@@ -207,7 +228,6 @@ async def open_app(
             engine=engine,
             worker=worker,
             feed=feed,
-            processes=processes,
             cluster=cluster,
             authenticator=authenticator,
             limiter=rates.limiter,
@@ -335,12 +355,12 @@ def _add_socket(
 
 
 def _add_webhooks(
-    app: web.Application, settings: Settings, worker: Worker, provider: ReplicateProvider
+    app: web.Application, settings: Settings, sources: Sources, provider: ReplicateProvider
 ) -> None:
     """Mount the webhook route, if Replicate can reach this server."""
     if webhook_url(settings) is not None:
         verifier = WebhookVerifier(provider.webhook_secret)
-        add_webhook_route(app, worker, provider.tags, verifier)
+        add_webhook_route(app, sources.worker, provider.tags, verifier, sources.webhooks)
 
 
 def _add_status_routes(
@@ -350,6 +370,7 @@ def _add_status_routes(
     store: TaskStore,
     worker_process: WorkerProcess | None,
 ) -> None:
+    add_metrics_routes(app, authenticating_requests(app[AUTHENTICATOR]))
     app.router.add_get("/healthz", partial(_health, cluster))
     app.router.add_get("/readyz", partial(ready, worker, store, worker_process))
     add_openapi_routes(app)

@@ -245,6 +245,7 @@ class LongPollHub:
         oldest_s = asyncio.get_running_loop().time() - self.options.window_s * _IDLE_WINDOWS
         for session in tuple(self._own):
             if session.polled_at_s < oldest_s:
+                self.endpoint.counters.idle_closed += 1
                 try:
                     session.close(0, ("shutdown", "inactive"))
                 except Exception:  # a bug affects one session, not the sweeps

@@ -55,6 +55,8 @@ class LongPollWire(ByteWire):
 
     __slots__ = ()
 
+    transport = "longpoll"
+
     def pack(self, frame: Frame) -> bytes:
         """Encode the frame's text as a JSON string."""
         try:
@@ -238,6 +240,7 @@ class LongPollSession:
         """End the session because the server restarts. A pending join goes on to its end."""
         if not self._is_over:
             self.is_drained = True
+            self._hub.endpoint.counters.drained += 1
             self.close(0, ("shutdown", "draining"))
             for message in self._inbox:
                 message.handled.cancel()

@@ -20,6 +20,9 @@ _MAX_PENDING: Final = 1_000
 class PackingWire(Protocol):
     """What a fanout needs of its wire. See `wire.ByteWire`."""
 
+    frames_sent: int
+    bytes_sent: int
+
     @property
     def serializer(self) -> Serializer:
         """Turns messages into frames."""
@@ -103,6 +106,7 @@ class TopicFanout:
         """
         if exclude is not None and exclude in self._solo and not exclude.is_slow:
             exclude.detach()
+        self._count(len(packet), exclude)
         if not self.pending:
             self._wire.tick.add_fanout(self)
         self.pending.append(packet)
@@ -116,6 +120,18 @@ class TopicFanout:
                     outbox.enqueue(packet, key)
         if len(self.pending) >= _MAX_PENDING or len(packet) > LONG_BYTES:
             self.flush()
+
+    def _count(self, size_bytes: int, exclude: FanoutOutbox | None) -> None:
+        """Count a frame for all clients except one."""
+        clients = len(self._solo)
+        if self._multi:
+            clients += len(self._multi)
+        if exclude is not None and (
+            exclude in self._solo or (self._multi is not None and exclude in self._multi)
+        ):
+            clients -= 1
+        self._wire.frames_sent += clients
+        self._wire.bytes_sent += clients * size_bytes
 
     def flush(self) -> None:
         """Write the frames of this tick to the clients that got nothing else."""

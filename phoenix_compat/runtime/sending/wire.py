@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from phoenix_compat.protocol.frame import BINARY, TEXT, frame_header
 from phoenix_compat.protocol.message import BinaryFrame, Frame
@@ -24,9 +24,26 @@ class ByteWire:
         tick: the buffered writes of the current loop tick.
         max_outbox_bytes: see Limits.
         counters: how often each limit was reached.
+        transport: the name of the transport.
+        sockets: the clients that use this wire now.
+        frames_received, bytes_received: messages of clients, and their bytes without framing.
+        frames_sent, bytes_sent: packed messages for clients, and their bytes. A broadcast counts
+            once for each client, whether or not its connection takes it.
     """
 
-    __slots__ = ("counters", "max_outbox_bytes", "serializer", "tick")
+    __slots__ = (
+        "bytes_received",
+        "bytes_sent",
+        "counters",
+        "frames_received",
+        "frames_sent",
+        "max_outbox_bytes",
+        "serializer",
+        "sockets",
+        "tick",
+    )
+
+    transport: ClassVar[str] = "other"
 
     def __init__(
         self, serializer: Serializer, tick: Tick, limits: Limits, counters: Counters
@@ -35,6 +52,11 @@ class ByteWire:
         self.tick = tick
         self.max_outbox_bytes = limits.max_outbox_bytes
         self.counters = counters
+        self.sockets = 0
+        self.frames_received = 0
+        self.bytes_received = 0
+        self.frames_sent = 0
+        self.bytes_sent = 0
 
     def pack(self, frame: Frame) -> bytes:
         """Add the transport's framing to an encoded message."""
@@ -49,6 +71,8 @@ class WebSocketWire(ByteWire):
     """Packs each message into one websocket frame."""
 
     __slots__ = ()
+
+    transport = "websocket"
 
     def pack(self, frame: Frame) -> bytes:
         """Put an encoded message into a websocket frame."""

@@ -110,7 +110,8 @@ class TaskApi:
         else:
             once = IdempotencyKey(key, body_fingerprint(body))
             task, is_replayed = await self._store.add_once(params, once, owner=owner)
-        self._worker.wake()
+        if not is_replayed:
+            self._worker.note_queued(task)
         summary = task_summary(task.as_posted())
         headers: dict[str, str] = {hdrs.LOCATION: summary["links"]["self"]}
         if is_replayed:
@@ -178,7 +179,7 @@ class TaskApi:
         task = await self._store.retry(failed.id, params, owner=owner)
         if self._announce is not None:
             self._announce(task)
-        self._worker.wake()
+        self._worker.note_queued(task)
         return _json(await self._document(request, task, sender, owner), status=202)
 
     def _params(self, input_data: JSONObject) -> TaskParams:

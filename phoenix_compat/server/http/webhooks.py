@@ -12,6 +12,7 @@ from __future__ import annotations
 import structlog
 from aiohttp import web
 
+from phoenix_compat.measures import CountTable
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import ProblemError, refuse_encoded
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
@@ -35,10 +36,17 @@ log = structlog.stdlib.get_logger(__name__)
 class WebhookRoute:
     """The handler with its dependencies."""
 
-    def __init__(self, worker: Worker, tags: WebhookTags, verifier: WebhookVerifier) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        tags: WebhookTags,
+        verifier: WebhookVerifier,
+        counts: CountTable | None = None,
+    ) -> None:
         self._worker = worker
         self._tags = tags
         self._verifier = verifier
+        self._counts = counts or CountTable(("result",))
 
     async def receive(self, request: web.Request) -> web.Response:
         """Check a webhook and pass it to the worker."""
@@ -46,7 +54,9 @@ class WebhookRoute:
             await self._process(request)
         except ProblemError as problem:
             log.debug("webhook.refused", status=problem.status, problem=problem.word)
+            self._counts.add((problem.word,))
             return problem.response()
+        self._counts.add(("ok",))
         return web.Response(status=200)
 
     async def _process(self, request: web.Request) -> None:
@@ -77,7 +87,16 @@ class WebhookRoute:
 
 
 def add_webhook_route(
-    app: web.Application, worker: Worker, tags: WebhookTags, verifier: WebhookVerifier
+    app: web.Application,
+    worker: Worker,
+    tags: WebhookTags,
+    verifier: WebhookVerifier,
+    counts: CountTable | None = None,
 ) -> None:
-    """Mount the route on an app that has not started."""
-    app.router.add_post(WEBHOOK_PATH, WebhookRoute(worker, tags, verifier).receive)
+    """Mount the route on an app that has not started.
+
+    Args:
+        counts: gets the webhooks by result: "ok", or the last word of the problem.
+    """
+    route = WebhookRoute(worker, tags, verifier, counts)
+    app.router.add_post(WEBHOOK_PATH, route.receive)

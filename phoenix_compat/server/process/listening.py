@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, Final, Literal
 
 from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
 
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets, explain_bind_error
 from phoenix_compat.background import BackgroundReport
@@ -31,6 +32,8 @@ from phoenix_compat.server.process.systemd import ServiceManager
 _HEALTH_PATH: Final = "/healthz"
 BACKGROUND: Final = web.AppKey("background", BackgroundReport)
 """The key under which an application stores its background tasks."""
+REQUEST_OBSERVER: Final = web.AppKey("request_observer", AbstractAccessLogger)
+"""The key under which an application stores what is called after each response."""
 
 
 class ListeningUrl:
@@ -76,6 +79,7 @@ async def listening(
         counters=connections.bounds,
         shutdown_timeout=_SHUTDOWN_S,
         tcp_keepalive=False,
+        **_observed(app),
     )
     await runner.setup()
     try:
@@ -105,6 +109,24 @@ async def listening(
             yield url
     finally:
         await runner.cleanup()
+
+
+def _observed(app: web.Application) -> dict[str, Any]:
+    """The options that have the application's observer called after each response."""
+    observer = app.get(REQUEST_OBSERVER)
+    if observer is None:
+        return {}
+
+    class Shared(AbstractAccessLogger):
+        """aiohttp makes one of this class for each connection; all of them are the observer."""
+
+        def __new__(cls, *_arguments: object) -> Any:
+            return observer
+
+        def log(self, *_arguments: object) -> None:
+            """Never called."""
+
+    return {"access_log": observer.logger, "access_log_class": Shared}
 
 
 @asynccontextmanager

@@ -83,6 +83,11 @@ class SQLiteStore:
         return self._database.write_counts
 
     @property
+    def waiting_writes(self) -> int:
+        """How many writes wait for the next commit."""
+        return self._database.waiting_writes
+
+    @property
     def is_open(self) -> bool:
         """Whether this process has the database open."""
         return self._open_database is not None

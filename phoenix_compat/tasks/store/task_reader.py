@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from phoenix_compat.tasks.model.clock import Clock, parse_time, stored_time
-from phoenix_compat.tasks.model.task import Task, TaskEvent, TaskStatus
+from phoenix_compat.tasks.model.task import TERMINAL, UNFINISHED, Task, TaskEvent, TaskStatus
 from phoenix_compat.tasks.store.rows import event_from, file_hashes, task_from
 from phoenix_compat.tasks.store.sqlite import list_queries, queries, queue_queries
 from phoenix_compat.tasks.store.sqlite.database import Database
@@ -23,7 +24,7 @@ from phoenix_compat.tasks.store.sqlite.filtered_queries import (
     SEARCH_TASKS,
     TaskFilter,
 )
-from phoenix_compat.tasks.store.task_summaries import TaskSummaries
+from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
 from phoenix_compat.tasks.store.unreadable_rows import UnreadableRowReporter
 
 NEWEST: Final = 2**62
@@ -55,7 +56,7 @@ class PageOfTasks(NamedTuple):
         return len(self.tasks) > _MAX_ROWS_ON_LOOP or self.result_bytes > _MAX_BYTES_ON_LOOP
 
 
-class TaskReader(TaskSummaries):
+class TaskReader(SQLiteStore):
     """The part of the store that reads.
 
     Attributes:
@@ -67,6 +68,8 @@ class TaskReader(TaskSummaries):
         super().__init__(database, clock)
         self.served_owner = ""
         self._unreadable_rows = UnreadableRowReporter()
+        self._ended_counts: dict[TaskStatus, int] = {}
+        self._ended_counted_at_s = -math.inf
 
     async def get(
         self, task_id: str, *, owner: str | None = None, with_inputs: bool = True
@@ -202,6 +205,25 @@ class TaskReader(TaskSummaries):
         Tasks in an unknown state are among them, as failed.
         """
         return [self._read(row) for row in await self._database.read(queries.UNFINISHED_TASKS)]
+
+    async def status_counts(self, *, ended_max_age_s: float = 60.0) -> Mapping[TaskStatus, int]:
+        """How many tasks there are in each state.
+
+        Args:
+            ended_max_age_s: the numbers of completed and failed tasks may be as old as this,
+                because to count them takes longer the more there are.
+        """
+        now_s = self._clock.monotonic()
+        if now_s >= self._ended_counted_at_s + ended_max_age_s:
+            self._ended_counts = await self._count(TERMINAL)
+            self._ended_counted_at_s = now_s
+        return {**await self._count(UNFINISHED), **self._ended_counts}
+
+    async def _count(self, statuses: Collection[TaskStatus]) -> dict[TaskStatus, int]:
+        params = {"statuses": json.dumps(sorted(statuses))}
+        rows = await self._database.read(queries.COUNT_BY_STATUS, params)
+        counts = {str(status): int(count) for status, count in rows}
+        return {status: counts.get(status.value, 0) for status in statuses}
 
     async def ended_before(self, at: datetime, limit: int) -> dict[int, frozenset[str]]:
         """The oldest tasks that ended before a time: number -> sha256 of its stored files."""

@@ -18,7 +18,7 @@ log = structlog.stdlib.get_logger(__name__)
 async def adopt(context: WorkerContext, task: Task, ref: PredictionRef) -> Task:
     """Record that the prediction is this task's; return the task unchanged if another has it."""
     try:
-        return await context.recorder.move(
+        moved = await context.recorder.move(
             task,
             TaskStatus.RUNNING,
             prediction_id=ref.id,
@@ -30,6 +30,9 @@ async def adopt(context: WorkerContext, task: Task, ref: PredictionRef) -> Task:
         # answer to its own create was lost, a lookup finds the prediction it did not take.
         log.info("prediction.taken", task_id=task.id, prediction_id=ref.id)
         return task
+    if moved.prediction_id == ref.id:
+        context.measures.note_prediction(moved)
+    return moved
 
 
 async def adopt_first(context: WorkerContext, task: Task, refs: Sequence[PredictionRef]) -> Task:

@@ -20,6 +20,7 @@ from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Recorder
 from phoenix_compat.tasks.worker.run_state import TaskRun
+from phoenix_compat.tasks.worker.task_measures import TaskMeasures
 
 
 class Archive(Protocol):
@@ -52,6 +53,7 @@ class WorkerContext:
         counts: `repeats`, `fallbacks`, `archive_failures`, `unreadable` (rows that were set aside)
             and `abandoned` (tasks that a bug kept from being marked as failed) since the start, and
             those of `TextStreams`.
+        measures: what is counted for metrics.
     """
 
     provider: Provider
@@ -69,6 +71,7 @@ class WorkerContext:
     policy: InputPolicy | None = None
     failed_probes: dict[TaskId, None] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    measures: TaskMeasures = field(default_factory=TaskMeasures)
 
     def release_create(self, run: TaskRun) -> None:
         """Let the next create be sent: this run's create is over, or was never sent."""

@@ -41,6 +41,7 @@ class CreateSteps:
         self._recorder = context.recorder
         self._limiter = context.create_limiter
         self._options = context.options
+        self._creates = context.measures.creates
 
     async def end_if_canceled(self, task: Task) -> Task:
         """Fail a queued task whose cancel was requested."""
@@ -54,6 +55,7 @@ class CreateSteps:
             return task
         self._run.is_creating = True
         if task.submitted_at is None:
+            self._context.measures.note_start(task, self._context.clock.now())
             self._run.submitted_at_s = self._context.clock.monotonic()
         return await self._recorder.move(
             task,
@@ -82,16 +84,21 @@ class CreateSteps:
         try:
             ref = await self._context.provider.submit(task)
         except ProviderUnreachableError as error:
+            self._creates["unreachable"] += 1
             return await self._not_sent(task, error)
         except ProviderThrottledError as error:
+            self._creates["throttled"] += 1
             return await self._throttled(task, error)
         except ProviderRefusedError as error:
+            self._creates["refused"] += 1
             return await self._refused(task, error)
         except ProviderUncertainError as error:
+            self._creates["uncertain"] += 1
             log.warning("create.uncertain", task_id=task.id, reason=str(error))
             self._limiter.failed(UNAVAILABLE)
             self._run.lost_status = error.status
             return task
+        self._creates["ok"] += 1
         self._limiter.succeeded()
         self._run.created = ref
         return await adopt(self._context, task, ref)

@@ -25,6 +25,8 @@ from phoenix_compat.tasks.model.results.failure import Failure, failure
 from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.options import WorkerOptions
+from phoenix_compat.tasks.worker.task_log import log_end
+from phoenix_compat.tasks.worker.task_measures import TaskMeasures
 
 T = TypeVar("T")
 Announce: TypeAlias = Callable[[Task], None]
@@ -39,19 +41,22 @@ log = structlog.stdlib.get_logger(__name__)
 class Recorder:
     """Stores the moves of tasks and announces them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators
         self,
         store: TaskStore,
         announce: Announce,
         clock: Clock,
         options: WorkerOptions,
         counts: Counter[str],
+        *,
+        measures: TaskMeasures | None = None,
     ) -> None:
         self._store = store
         self._announce = announce
         self._clock = clock
         self._options = options
         self._counts = counts
+        self._measures = measures or TaskMeasures()
 
     async def move(self, task: Task, to: TaskStatus, **changes: Unpack[TaskChanges]) -> Task:
         """Move a task and announce it; if another move came first, return the task as it is now.
@@ -63,6 +68,15 @@ class Recorder:
         Raises:
             PredictionTakenError: `prediction_id` belongs to another task.
         """
+        return await self._move(task, to, None, **changes)
+
+    async def _move(
+        self,
+        task: Task,
+        to: TaskStatus,
+        provider_text: str | None,
+        **changes: Unpack[TaskChanges],
+    ) -> Task:
         if task.unreadable and to is TaskStatus.QUEUED:
             return await self.fail(task, failure("internal_error"))
         try:
@@ -75,6 +89,8 @@ class Recorder:
             return await self.current(task.id)
         if moved.is_set_aside and not to.is_terminal:
             return await self.set_aside(moved)
+        if to.is_terminal:
+            log_end(moved, self._measures.note_end(moved), provider_text)
         if moved.status.is_terminal or moved.progress != task.progress:
             self.announce(moved)
         return moved
@@ -85,11 +101,10 @@ class Recorder:
         Args:
             attempts: its creates that may have been billed, if the last one certainly was not.
         """
-        reason = {"provider_text": failure.provider_text} if failure.provider_text else {}
-        log.info("task.failed", task_id=task.id, code=failure.code, **reason)
-        return await self.move(
+        return await self._move(
             task,
             TaskStatus.FAILED,
+            failure.provider_text,
             error_data=failure.error_data,
             attempts=task.attempts if attempts is None else max(attempts, 0),
         )
@@ -100,6 +115,7 @@ class Recorder:
         if ended is None:
             return task
         self._counts["unreadable"] += 1
+        self._measures.note_end(ended)
         log.error("task.set_aside", task_id=task.id, columns=list(task.unreadable))
         self.announce(ended)
         return ended

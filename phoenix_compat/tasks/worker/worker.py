@@ -27,6 +27,7 @@ from phoenix_compat.tasks.model.prediction import PredictionSnapshot
 from phoenix_compat.tasks.model.results.failure import failure
 from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TASK_TYPES, InputPolicy, TaskType
+from phoenix_compat.tasks.provider.measured import MeasuredProvider
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.streams.output_sink import NoSink, OutputSink
@@ -38,6 +39,8 @@ from phoenix_compat.tasks.worker.executor import execute
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Announce, Recorder
 from phoenix_compat.tasks.worker.run_state import TaskRun
+from phoenix_compat.tasks.worker.task_log import log_queued
+from phoenix_compat.tasks.worker.task_measures import TaskMeasures
 
 MAX_EARLY_REPORTS = 1_024
 """Webhooks stored for tasks that have no run yet; beyond that the oldest is dropped."""
@@ -79,6 +82,7 @@ class Worker:
 
         Attributes:
             dispatcher: the background task that begins the runs.
+            measures: what is counted for metrics.
         """
         self._clock = clock or SystemClock()
         self._options = options or WorkerOptions()
@@ -90,12 +94,16 @@ class Worker:
         self._abandoned: OrderedDict[TaskId, None] = OrderedDict()
         self._has_crashed = False
         self.dispatcher = BackgroundTask("dispatcher", self._dispatch)
+        self.measures = TaskMeasures()
         counts: Counter[str] = Counter()
         sink = outputs or NoSink()
         self._context = WorkerContext(
-            provider=provider,
-            recorder=Recorder(store, announce, self._clock, self._options, counts),
+            provider=MeasuredProvider(provider, self.measures.requests),
+            recorder=Recorder(
+                store, announce, self._clock, self._options, counts, measures=self.measures
+            ),
             counts=counts,
+            measures=self.measures,
             create_limiter=CreateLimiter(self._clock, self._options),
             polls=TokenBucket(
                 self._options.polls_per_s, self._options.polls_per_s, self._clock.monotonic
@@ -173,6 +181,12 @@ class Worker:
 
     def wake(self) -> None:
         """Tell the dispatcher that a task was added; a call without a new task does no harm."""
+        self._wake.set()
+
+    def note_queued(self, task: Task) -> None:
+        """Count and log a task that was added or retried, and tell the dispatcher."""
+        self.measures.queued += 1
+        log_queued(task)
         self._wake.set()
 
     async def cancel(self, task_id: str, *, owner: str | None = None) -> Task:

@@ -306,6 +306,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     def timed_out(self) -> None:
         """Close an idle client; not during a join, because nothing is read from it then."""
         if not self._server.is_blocked:
+            self._hub.endpoint.counters.idle_closed += 1
             self.close(CLOSE_PROTOCOL_ERROR, ("shutdown", "timeout"))
 
     @property
@@ -325,6 +326,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def drain(self) -> None:
         """Close because the server restarts; the channels send nothing more."""
+        self._hub.endpoint.counters.drained += 1
         self.close(CLOSE_SERVICE_RESTART, ("shutdown", "draining"))
 
     def abort(self) -> None:

@@ -23,6 +23,8 @@ class MessageWire(ByteWire):
 
     __slots__ = ()
 
+    transport = "websocket"
+
     def pack(self, frame: Frame) -> bytes:
         """Put the prefix before an encoded message."""
         return _prefix(isinstance(frame, BinaryFrame), len(frame)) + frame

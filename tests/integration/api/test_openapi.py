@@ -211,7 +211,7 @@ async def test_answers_to_backends_are_as_described(server: Server) -> None:
 
 async def test_answers_about_the_server_are_as_described(server: Server) -> None:
     """The index, health, readiness, and a webhook that somebody else sends."""
-    for path in ("/", "/healthz", "/readyz"):
+    for path in ("/", "/healthz", "/readyz", "/api/status", "/metrics"):
         await server.ask("GET", path, status=200)
     await server.ask("POST", "/webhooks/replicate", query="?task=a&tag=b", data=b"{}", status=401)
 

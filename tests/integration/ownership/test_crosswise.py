@@ -75,6 +75,8 @@ CAPABILITIES: Final = {
     "POST /webhooks/replicate",
 }
 """Whoever knows the hash of a file, or the tag and the signature of a webhook, may use it."""
+MEASURES: Final = {"GET /metrics", "GET /api/status"}
+"""Only a credential for operators sees them; they name nobody."""
 CHANNELS: Final = {
     *("* /socket/websocket", "* /socket/longpoll"),
     "* /console/socket/websocket",
@@ -82,7 +84,7 @@ CHANNELS: Final = {
 """The tests of the channel's events cover these; the console's is for operators only."""
 
 CREDENTIAL_NEEDED: Final = BY_ID | LISTS | CREATES | UPLOADS | SHARED | PUBLISHING
-ALL: Final = CREDENTIAL_NEEDED | PUBLIC | PARTS_OF_PAGES | CAPABILITIES | CHANNELS
+ALL: Final = CREDENTIAL_NEEDED | PUBLIC | PARTS_OF_PAGES | CAPABILITIES | MEASURES | CHANNELS
 
 
 DOORS: Final[dict[str, tuple[Sender, Sender]]] = {
@@ -266,6 +268,18 @@ async def test_a_public_route_tells_nothing(server: WholeServer) -> None:
         status, text = await server.ask(server.bob, method, path)
 
         assert status == 200
+        assert tells_nothing(text, server)
+
+
+async def test_a_route_for_operators_refuses_owners(server: WholeServer) -> None:
+    """An owner gets 403, which names the scope."""
+    for route in MEASURES:
+        method, path = route.split(" ")
+
+        status, text = await server.ask(server.ada, method, path)
+
+        assert status == 403
+        assert "operate" in text
         assert tells_nothing(text, server)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.transports.connections import ConnectionHub
 from phoenix_compat.transports.long_poll import LongPollHub
 
@@ -48,6 +49,7 @@ def a_hub(kind: type[Any], clients: set[Client]) -> Any:
     hub.sweeps = 0
     hub._timer = None
     hub._connections = hub._own = clients
+    hub.endpoint = Endpoint()
     return hub
 
 

@@ -75,6 +75,9 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
     "too-many-requests": ProblemKind(429, "The client sends too fast.", _RETRY),
     "internal-error": ProblemKind(500, "A bug of this server; its log has the traceback."),
     "auth-unavailable": ProblemKind(503, "Credentials cannot be checked at the moment.", _RETRY),
+    "metrics-unavailable": ProblemKind(
+        503, "prometheus-client is not installed on the server; the text says how to."
+    ),
     "queue-full": ProblemKind(503, "Too many tasks are waiting.", _RETRY),
     "storage-full": ProblemKind(503, "Files cannot be stored at the moment.", _RETRY),
     "store-unavailable": ProblemKind(503, "The database cannot be used at the moment.", _RETRY),

@@ -67,6 +67,11 @@ GET_TASK = with_id("SELECT * FROM tasks WHERE {task}")
 GET_SUMMARY = with_id(f"SELECT {COLUMNS_WITHOUT_INPUTS} FROM tasks WHERE {{task}}")  # noqa: S608 - our own text
 """The task with an id, without its inputs."""
 
+COUNT_BY_STATUS = """
+SELECT status, count(*) FROM tasks
+WHERE status IN (SELECT value FROM json_each(:statuses)) GROUP BY status
+"""
+
 UNFINISHED_TASKS = """
 SELECT * FROM tasks
 WHERE status NOT IN ('queued', 'completed', 'failed') OR status IS NULL ORDER BY number

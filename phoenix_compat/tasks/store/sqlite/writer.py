@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 import structlog
 
+from phoenix_compat.measures import Histogram
 from phoenix_compat.tasks.model.errors import StoreGoneError, StoreUnavailableError
 from phoenix_compat.tasks.store.sqlite.database_file import (
     TOLERANT_TEXT,
@@ -36,6 +38,7 @@ MAX_WAITING_WRITES = 1_000
 """Further writes are refused, because the disk is too slow for them."""
 MAX_BATCH = 256
 """The most writes that share a commit, so that the first of them does not wait too long."""
+COMMIT_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 _PRAGMAS: Iterable[str] = (
     "PRAGMA journal_mode = WAL",
@@ -58,6 +61,7 @@ class WriteCounts:
         largest: the number of writes in the largest batch.
         refused: writes that were refused because the queue was full.
         crashes: batches that a bug ended; nothing of them was written.
+        commit: how long batches took, with the wait for the thread and for the disk.
     """
 
     batches: int = 0
@@ -65,6 +69,7 @@ class WriteCounts:
     largest: int = 0
     refused: int = 0
     crashes: int = 0
+    commit: Histogram = field(default_factory=lambda: Histogram(COMMIT_BOUNDS_S))
 
 
 class _Result(NamedTuple, Generic[T]):
@@ -178,6 +183,7 @@ class Writer:
             self.counts.writes += size
             self.counts.largest = max(self.counts.largest, size)
             works = [write.work for write in batch]
+            began_s = time.perf_counter()
             try:
                 results = await self._in_thread(partial(self._commit, works))
             except BaseException as error:
@@ -192,6 +198,7 @@ class Writer:
                 self.counts.crashes += 1
                 log.exception("store.writer_crashed")
                 return
+            self.counts.commit.observe(time.perf_counter() - began_s)
             self._remember_error(results)
             for write, result in zip(batch, results, strict=True):
                 write.resolve(result)

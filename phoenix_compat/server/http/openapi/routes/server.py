@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.http.openapi.described import Answer, Body, Example, Parameter, Route
+from phoenix_compat.server.http.schemas.measures import Status
 from phoenix_compat.server.http.schemas.status import Health, Readiness
 from phoenix_compat.version import __version__
 
@@ -54,6 +56,38 @@ _HEALTH: Final = {
     "published": {"messages": 0, "replayed": 0, "refused": 0, "forgotten_keys": 0},
 }
 
+_FRESH: Final = ("Cache-Control",)
+_STATUS: Final = {
+    "version": __version__,
+    "up_s": 86400.0,
+    "processes": 1,
+    "missing_processes": 0,
+    "sockets": 12,
+    "channels": 12,
+    "connections": 14,
+    "frames_received": 5310,
+    "frames_sent": 8720,
+    "outbox_bytes": 0,
+    "loop_lag_s": 0.0011,
+    "memory_bytes": 98566144,
+    "tasks": {
+        "queued": 2,
+        "running": 8,
+        "completed": 1204,
+        "failed": 9,
+        "ended_per_minute": 31,
+        "failed_per_minute": 0,
+        "p50_s": 4.2,
+        "p95_s": 9.8,
+        "spend_today_usd": 1.86,
+        "tasks_today": 93,
+        "circuit": "closed",
+        "circuit_reason": None,
+        "creates_per_minute": 600.0,
+        "archive_bytes": 734003200,
+    },
+}
+
 SERVER_ROUTES: Final = (
     Route(
         method="GET",
@@ -89,6 +123,43 @@ SERVER_ROUTES: Final = (
             Answer(503, "Something does not work; `status` and the reasons say what.", Readiness),
         ),
         example=Example(path="/readyz", answer=_READY),
+    ),
+    Route(
+        method="GET",
+        path="/api/status",
+        name="showStatus",
+        tag="server",
+        summary="Read the numbers that operators look at first",
+        text="The scope `read_metrics` is enough too.",
+        scope=Scope.OPERATE,
+        answers=(Answer(200, "The numbers of all processes together.", Status, headers=_FRESH),),
+        example=Example(path="/api/status", answer=_STATUS),
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        name="showMetrics",
+        tag="server",
+        summary="Read all numbers, for Prometheus",
+        text="OpenMetrics if `Accept` asks for it, else Prometheus's older text. The scope "
+        "`read_metrics` is enough too.",
+        scope=Scope.OPERATE,
+        answers=(
+            Answer(
+                200,
+                "The metrics.",
+                content_types=("text/plain", "application/openmetrics-text"),
+                headers=_FRESH,
+            ),
+        ),
+        problems=(
+            "bad-owner",
+            "unauthorized",
+            "forbidden",
+            "auth-unavailable",
+            "metrics-unavailable",
+        ),
+        example=Example(path="/metrics", save_as="metrics.txt"),
     ),
     Route(
         method="GET",

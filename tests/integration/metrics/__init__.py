@@ -1,0 +1,1 @@
+"""What the server measures about itself, over HTTP."""

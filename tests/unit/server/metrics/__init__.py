@@ -1,0 +1,1 @@
+"""The numbers of the server: families, their text, and the timers behind them."""
