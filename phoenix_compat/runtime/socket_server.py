@@ -75,21 +75,21 @@ class SocketServer:
 
     Attributes:
         number: counts the connections of the endpoint, from 1.
-        socket: the socket of the connection.
         channels: the joined channels by topic.
+        closed_for: why the connection was closed; None while it is open.
         opened_at_s, heartbeat_at_s: on the monotonic clock; 0.0 without a heartbeat.
         tap: set while the client is watched; see `watching`.
     """
 
     tap: Any
     __slots__ = (
-        "_closed_for",
         "_closes_at_s",
         "_closing",
         "_connection",
         "_engine",
         "_routes",
         "channels",
+        "closed_for",
         "heartbeat_at_s",
         "is_blocked",
         "number",
@@ -114,7 +114,7 @@ class SocketServer:
         self._connection = connection
         self.socket = socket
         self.channels: dict[str, ChannelServer] = {}
-        self._closed_for: Reason | None = None
+        self.closed_for: Reason | None = None
         self._closes_at_s = math.inf
         self._closing: asyncio.TimerHandle | None = None
         if socket.closes_at_s is not None:
@@ -302,9 +302,9 @@ class SocketServer:
         if not is_accepted:
             counters.joins_refused += 1
             server.kill()
-        elif self._closed_for is not None:
+        elif self.closed_for is not None:
             server.socket.joined = True
-            server.close(self._closed_for)
+            server.close(self.closed_for)
             return
         else:
             counters.joins_accepted += 1
@@ -376,7 +376,7 @@ class SocketServer:
 
     def close_at(self, time_s: float) -> None:
         """See channel_owner.Owner. The connection has one timer, for the earliest time."""
-        if self._closed_for is not None or time_s >= self._closes_at_s:
+        if self.closed_for is not None or time_s >= self._closes_at_s:
             return
         self._closes_at_s = time_s
         if self._closing is not None:
@@ -388,9 +388,9 @@ class SocketServer:
 
     def closed(self, reason: Reason) -> None:
         """End all channels of a closed connection. A second call changes nothing."""
-        if self._closed_for is not None:
+        if self.closed_for is not None:
             return
-        self._closed_for = reason
+        self.closed_for = reason
         counters = self._engine.counters
         counters.sockets_closed += 1
         counters.channels_ended += len(self.channels)

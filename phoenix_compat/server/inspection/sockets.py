@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final, Literal, TypeAlias
 
@@ -210,7 +210,7 @@ class Sockets:
 
     async def _answer_list(self, body: bytes) -> bytes:
         wanted = _wanted.decode(body)
-        servers = list(self._endpoint.clients)
+        servers = self._open_clients()
         found = [server for server in servers if self._fits(server, wanted)]
         first = heapq.nsmallest(wanted.count, found, key=_ORDERS[wanted.order])
         now_s = time.monotonic()
@@ -225,12 +225,16 @@ class Sockets:
         whom = _whom.decode(body)
         servers = [
             server
-            for server in self._endpoint.clients
+            for server in self._open_clients()
             if (server.number == whom.number if whom.owner is None else _is_of(server, whom.owner))
         ]
         for server in servers:
             server.disconnect()
         return msgspec.json.encode(Disconnected(clients=len(servers)))
+
+    def _open_clients(self) -> Sequence[SocketServer]:
+        """The clients of this process, without those that are being closed."""
+        return [server for server in self._endpoint.clients if server.closed_for is None]
 
     def _fits(self, server: SocketServer, wanted: _Wanted) -> bool:
         if wanted.owner is not None and not _is_of(server, wanted.owner):

@@ -162,7 +162,7 @@ export function useChannel(name, handle) {
     if (!channel) { reject(new Error("The console is not connected.")); return }
     channel.push(event, payload)
       .receive("ok", resolve)
-      .receive("error", answer => reject(new Error(answer.detail || answer.reason || "refused")))
+      .receive("error", answer => reject(new Error(answer.detail || answer.message || answer.reason || "refused")))
       .receive("timeout", () => reject(new Error("The server did not answer.")))
   })
 }

@@ -1,0 +1,67 @@
+import {html, useRef, useState} from "../vendor/htm-preact.js"
+import {href} from "../router.js"
+import {Empty, Loading, Notice, number, Page} from "../ui.js"
+import {Choice, Missing, Search, useFilter, useList} from "../lists.js"
+
+export const title = "Logs"
+export const path = "logs"
+
+const LEVELS = {debug: "All levels", info: "Info and above", warning: "Warnings and errors", error: "Errors"}
+const KEPT = 1000
+const EVENT = /^[a-z0-9_]+(\.[a-z0-9_]+)+$/
+
+const text = value => typeof value === "string" ? value : JSON.stringify(value)
+const clock = at => new Date(at).toLocaleTimeString("en-GB")
+
+const Field = ({name, value}) => html`<span class="field"><span class="muted">${name}=</span>${
+  name === "task_id" ? html`<a href=${href(["tasks", value])}>${value}</a>` : text(value)}</span> `
+
+function Line({line, processes}) {
+  const {exception, ...fields} = line.fields
+  return html`
+    <li class=${line.level}>
+      <time datetime=${line.at} title=${line.at}>${clock(line.at)}</time>
+      <span class="level">${line.level}</span>
+      <div>${EVENT.test(line.event) ? html`<strong>${line.event}</strong>` : html`<span class="text">${line.event}</span>`} ${Object.entries(fields).map(([name, value]) => html`<${Field} name=${name} value=${value} />`)}
+        ${processes > 1 && html`<${Field} name="process" value=${line.node} />`}
+        ${exception && html`<pre tabindex="0">${exception}</pre>`}</div>
+    </li>`
+}
+
+export function Screen({query, info}) {
+  const level = query.get("level") || "debug"
+  const filter = {level, text: query.get("text") || "", task: query.get("task") || "", owner: query.get("owner") || ""}
+  const key = JSON.stringify(filter)
+  const set = useFilter(path, query)
+  const [paused, pause] = useState(false)
+  // The lines that are shown, and what to ask for next; a new filter begins anew.
+  const seen = useRef({key: "", lines: [], after: {}})
+  const asked = () => {
+    if (seen.current.key !== key) seen.current = {key, lines: [], after: {}}
+    return {...filter, after: seen.current.after, limit: KEPT}
+  }
+  const onAnswer = answer => {
+    const lines = [...seen.current.lines, ...answer.lines].slice(-KEPT)
+    seen.current = {...seen.current, lines, after: answer.after}
+    return {...answer, lines}
+  }
+  const {answer, error} = useList("admin:logs", "list", paused ? null : asked, {pause: paused ? 0 : 1500, onAnswer, key: paused ? "paused" : key})
+  const actions = html`
+    <${Search} label="Search" placeholder="Text" value=${filter.text} onInput=${value => set({text: value})} />
+    <${Choice} label="Level" of=${LEVELS} value=${level} onChange=${value => set({level: value})} />
+    <button type="button" class="secondary" aria-pressed=${paused ? "true" : "false"} onClick=${() => pause(!paused)}>${paused ? "Continue" : "Pause"}</button>`
+  if (!answer) return html`<${Page} title=${title}>${error ? html`<${Notice} kind="bad">${error.message}<//>` : html`<${Loading} />`}<//>`
+  const newest = [...answer.lines].reverse()
+  return html`
+    <${Page} title=${title} actions=${actions}>
+      <div class="row filters">
+        <label>Task <input value=${filter.task} placeholder="id" onInput=${event => set({task: event.target.value.trim()})} /></label>
+        <label>Owner <input value=${filter.owner} placeholder="any" onInput=${event => set({owner: event.target.value.trim()})} /></label>
+        <p class="note" role="status">${number(newest.length)} of ${number(answer.kept)} lines; ${number(answer.max_kept)} are kept${info.processes > 1 && " of each process"}, newest first</p>
+      </div>
+      ${error && html`<${Notice} kind="bad">${error.message}<//>`}
+      <${Missing} silent=${answer.silent} />
+      ${newest.length === 0 ? html`<${Empty} title="No line fits"><p>New lines appear here by themselves.</p><//>` : html`
+        <ol class="log panel" reversed>${newest.map(line => html`<${Line} key=${`${line.node}-${line.number}`} line=${line} processes=${info.processes} />`)}</ol>`}
+    <//>`
+}
