@@ -1,6 +1,6 @@
-"""Runs the commands: `python server.py` is the same as `phoenix-compat`."""
+"""Runs the server: `python server.py` is `phoenix-compat serve`. Other commands work too."""
 
-from phoenix_compat.__main__ import main
+from phoenix_compat.__main__ import serve_by_default
 
 if __name__ == "__main__":
-    main()
+    serve_by_default()

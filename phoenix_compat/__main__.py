@@ -6,6 +6,7 @@ known to be installed; if it is missing, the error says how to install it.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Final
 
@@ -31,6 +32,8 @@ COMMANDS: Final[dict[Extra, tuple[str, ...]]] = {
         "import",
         "prune",
         "emulator",
+        "completion",
+        "version",
         "openapi",
     ),
     "conformance": ("conformance",),
@@ -38,21 +41,35 @@ COMMANDS: Final[dict[Extra, tuple[str, ...]]] = {
 """The commands of each extra."""
 
 _EXTRA_OF: Final = {name: extra for extra, names in COMMANDS.items() for name in names}
-_DEFAULT_COMMAND: Final = "serve"
+_COMMAND_OF_OPTIONS: Final = "serve"
+_COMPLETE_VARIABLE: Final = "_PHOENIX_COMPAT_COMPLETE"
 _EXIT_USAGE: Final = 2
+
+
+def serve_by_default() -> None:
+    """Run the command line; without a command, the server.
+
+    The packages that need no Python begin here too, and are the command `phoenix-compat`.
+    """
+    is_package = getattr(sys, "frozen", False)
+    if len(sys.argv) == 1 and not is_package and _COMPLETE_VARIABLE not in os.environ:
+        sys.argv.append(_COMMAND_OF_OPTIONS)
+    main()
 
 
 def main() -> None:
     """Run the command line if the extra that it needs is installed."""
-    first = sys.argv[1] if len(sys.argv) > 1 else _DEFAULT_COMMAND
+    is_completing = _COMPLETE_VARIABLE in os.environ
+    first = sys.argv[1] if len(sys.argv) > 1 and not is_completing else "--help"
     if first == "--version":
         _print(f"phoenix-compat, version {__version__}")
         return
     if first in {"-h", "--help"} and not is_installed("server"):
-        _print(_help())
+        if not is_completing:
+            _print(_help())
         return
     try:
-        _require_command(_DEFAULT_COMMAND if first.startswith("-") else first)
+        _require_command(_COMMAND_OF_OPTIONS if first.startswith("-") else first)
     except PhoenixCompatError as error:
         sys.stderr.write(f"Error: {error}\n")
         sys.exit(_EXIT_USAGE)
@@ -76,7 +93,7 @@ def _help() -> str:
 Commands of the task server ({_state("server")}):
   {", ".join(COMMANDS["server"][:7])},
   {", ".join(COMMANDS["server"][7:])}
-  Without a command: {_DEFAULT_COMMAND}
+  To start it: phoenix-compat serve
 
 Commands for authors of Phoenix clients and servers ({_state("conformance")}):
   {", ".join(COMMANDS["conformance"])}

@@ -17,31 +17,25 @@ from phoenix_compat.cli.data.upgrade import upgrade
 from phoenix_compat.cli.demo import demo
 from phoenix_compat.cli.doctor import doctor
 from phoenix_compat.cli.emulator import emulator
-from phoenix_compat.cli.errors import ErrorReportingGroup, report_bugs_without_secrets
+from phoenix_compat.cli.errors import report_bugs_without_secrets
 from phoenix_compat.cli.healthcheck import healthcheck
 from phoenix_compat.cli.init import init
 from phoenix_compat.cli.keys import keys
 from phoenix_compat.cli.openapi import openapi
 from phoenix_compat.cli.serve import serve
+from phoenix_compat.cli.shell.completion import PROGRAM, completion
+from phoenix_compat.cli.shell.groups import TopGroup
+from phoenix_compat.cli.shell.version import version
 from phoenix_compat.cli.tasks.group import task
 from phoenix_compat.version import __version__
 
 
-class _ServeByDefault(ErrorReportingGroup):
-    """A group whose default command is `serve`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in {"--help", "-h", "--version"}):
-            args = ["serve", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_ServeByDefault, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=TopGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="phoenix-compat")
 def cli() -> None:
     """Phoenix Channels without Elixir: an image task server for SwiftPhoenixClient.
 
-    The default command is `serve`.
+    To start the server: phoenix-compat serve. Each command has its own --help.
     """
 
 
@@ -64,6 +58,8 @@ for command in (
     emulator,
     openapi,
     conformance,
+    completion,
+    version,
 ):
     cli.add_command(command)
 
@@ -71,4 +67,4 @@ for command in (
 def main() -> None:
     """Run the command line; `phoenix_compat.__main__` has checked that its extra is installed."""
     report_bugs_without_secrets()
-    cli(prog_name="phoenix-compat")
+    cli(prog_name=PROGRAM)

@@ -12,12 +12,13 @@ import click
 
 from phoenix_compat.cli.errors import warn
 from phoenix_compat.cli.options import config_option, configuration_of
+from phoenix_compat.cli.shell.groups import WholeHelpGroup
 
 if TYPE_CHECKING:
     from phoenix_compat.server.process.settings.configuration import Configuration
 
 
-@click.group()
+@click.group(cls=WholeHelpGroup)
 def config() -> None:
     """Work with the settings."""
 

@@ -12,13 +12,14 @@ from typing import Any, Final
 import click
 
 from phoenix_compat.cli.options import data_options, settings_of
+from phoenix_compat.cli.shell.groups import WholeHelpGroup
 from phoenix_compat.server.auth.principal import Scope
 
 _SCOPES: Final = ", ".join(scope.value for scope in Scope)
 _HEADINGS: Final = ("NAME", "SCOPES", "CREATED", "LAST USED", "STATE")
 
 
-@click.group()
+@click.group(cls=WholeHelpGroup)
 def keys() -> None:
     """Manage API keys, also while a server is running."""
 
@@ -49,7 +50,7 @@ def _text(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     default=("create,read,cancel",),
     show_default=True,
     callback=_scopes,
-    metavar="SCOPE,…",
+    metavar="SCOPE,SCOPE",
     help=f"What the key allows: {_SCOPES}.",
 )
 def create(config: Path | None, data_dir: Path | None, name: str, scopes: list[str]) -> None:

@@ -8,9 +8,10 @@ from phoenix_compat.cli.conformance.report import report
 from phoenix_compat.cli.conformance.run import run
 from phoenix_compat.cli.conformance.serve import serve
 from phoenix_compat.cli.conformance.trace import trace
+from phoenix_compat.cli.shell.groups import WholeHelpGroup
 
 
-@click.group()
+@click.group(cls=WholeHelpGroup)
 def conformance() -> None:
     """Tools for authors of Phoenix clients and servers."""
 

@@ -61,9 +61,10 @@ def serve(  # noqa: PLR0913 - one parameter per option
     \b
     /socket    the reference channel set, for the recorded conversations
     /faults    a Phoenix server that misbehaves on demand; connect your client to
-               ws://127.0.0.1:4001/faults/socket, and join fault:close:1001:after=2s
-    /control   arm faults by HTTP, and read what your client did and how it is judged:
-               GET /control/scenarios, GET /control/report.html
+               ws://127.0.0.1:4001/faults/socket, and join a topic such as
+               fault:close:1001:after=2s
+    /control   arm faults by HTTP, and read what your client did and how it is
+               judged: GET /control/scenarios, GET /control/report.html
 
     /control and /broadcast need a token, which is in a file that only you can read; the server
     prints a command that uses it.

@@ -44,7 +44,7 @@ def trace(  # noqa: PLR0913 - click passes each option as one argument
     """Report what breaks the protocol in FILE, with the number of each frame.
 
     FILE is a recording: a HAR file from a browser's network panel, or JSON lines with one object
-    per frame, {"t": seconds, "conn": "a", "from": "client"|"server", "text": "…"}.
+    per frame, {"t": seconds, "conn": "a", "from": "client"|"server", "text": "[]"}.
 
     The exit code is 0 if no MUST is violated, 1 if one is, and 2 if the file cannot be read.
     """

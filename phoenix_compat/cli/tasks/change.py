@@ -16,10 +16,10 @@ from phoenix_compat.cli.tasks.paths import task_path
 
 
 @click.command()
-@click.argument("task_ids", metavar="TASK_ID…", nargs=-1, required=True)
+@click.argument("task_id", nargs=-1, required=True)
 @json_option
 @server_options
-def cancel(server: ServerOptions, task_ids: Sequence[str], *, as_json: bool) -> None:
+def cancel(server: ServerOptions, task_id: Sequence[str], *, as_json: bool) -> None:
     """Cancel one or more tasks.
 
     A task that has ended stays as it is. If a result arrives before the cancel, it is kept: it is
@@ -29,14 +29,14 @@ def cancel(server: ServerOptions, task_ids: Sequence[str], *, as_json: bool) -> 
     def text(task: Mapping[str, Any]) -> str:
         return "is being canceled" if task["status"] == "processing" else f"is {task['state']}"
 
-    _change(server, "cancel", task_ids, text, as_json=as_json)
+    _change(server, "cancel", task_id, text, as_json=as_json)
 
 
 @click.command()
-@click.argument("task_ids", metavar="TASK_ID…", nargs=-1, required=True)
+@click.argument("task_id", nargs=-1, required=True)
 @json_option
 @server_options
-def retry(server: ServerOptions, task_ids: Sequence[str], *, as_json: bool) -> None:
+def retry(server: ServerOptions, task_id: Sequence[str], *, as_json: bool) -> None:
     """Run one or more failed tasks again.
 
     This may cost money, as a new task does. The exit code is 1 if a task could not be retried, for
@@ -46,7 +46,7 @@ def retry(server: ServerOptions, task_ids: Sequence[str], *, as_json: bool) -> N
     def text(_task: Mapping[str, Any]) -> str:
         return "is queued again"
 
-    _change(server, "retry", task_ids, text, as_json=as_json)
+    _change(server, "retry", task_id, text, as_json=as_json)
 
 
 def _change(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from phoenix_compat.cli.shell.groups import WholeHelpGroup
 from phoenix_compat.cli.tasks.change import cancel, retry
 from phoenix_compat.cli.tasks.create import create
 from phoenix_compat.cli.tasks.listing import list_tasks, show
 from phoenix_compat.cli.tasks.watch import watch
 
 
-@click.group()
+@click.group(cls=WholeHelpGroup)
 def task() -> None:
     """Create, list, watch, cancel and retry tasks of a running server.
 

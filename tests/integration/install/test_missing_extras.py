@@ -31,10 +31,10 @@ def test_each_command_belongs_to_an_extra() -> None:
     assert sorted(listed) == sorted(cli.commands)
 
 
-@pytest.mark.parametrize("command", [*COMMANDS["server"], "", "--port"])
+@pytest.mark.parametrize("command", [*COMMANDS["server"], "--port"])
 async def test_a_command_of_the_task_server(command: str) -> None:
-    """Each of them, and the bare command, says how to install it and ends with 2."""
-    arguments = {"": (), "--port": ("--port", "0")}.get(command, (command, "--help"))
+    """Each of them, and an option alone, says how to install it and ends with 2."""
+    arguments = ("--port", "0") if command == "--port" else (command, "--help")
 
     finished = await command_without(ALL, *arguments)
 
@@ -65,10 +65,10 @@ async def test_the_version_needs_no_extra() -> None:
     assert (alone.code, alone.out) == (0, f"phoenix-compat, version {__version__}\n")
 
 
-@pytest.mark.parametrize("option", ["--help", "-h"])
-async def test_the_help_needs_no_extra(option: str) -> None:
+@pytest.mark.parametrize("options", [(), ("--help",), ("-h",)])
+async def test_the_help_needs_no_extra(options: tuple[str, ...]) -> None:
     """It lists every command, and how to install the extras that are missing."""
-    finished = await command_without(ALL, option)
+    finished = await command_without(ALL, *options)
 
     assert (finished.code, finished.err) == (0, "")
     assert {*re.findall(r"[\w-]+", finished.out)} >= set(cli.commands)
