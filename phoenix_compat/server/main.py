@@ -228,6 +228,7 @@ async def open_app(
             engine=engine,
             worker=worker,
             feed=feed,
+            processes=processes,
             cluster=cluster,
             authenticator=authenticator,
             limiter=rates.limiter,

@@ -14,6 +14,7 @@ from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.console.live_topics import LiveTopics
 from phoenix_compat.server.engine import Engine
 from phoenix_compat.server.http.authentication import principal_of
+from phoenix_compat.server.inspection.processes import Processes
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.socket import Socket
@@ -32,6 +33,7 @@ class ConsoleContext:
         server_endpoint: the one of the task server, with the clients that the console shows.
         engine: its store is closed in a process that does not have the database.
         worker: does nothing in a process that does not have the database.
+        processes: asks the other processes, and this one.
         cluster: the links to the other processes; None if this is the only one.
         live: the topics that are broadcast again and again while somebody watches.
         started_at: when this process began to open.
@@ -44,6 +46,7 @@ class ConsoleContext:
     engine: Engine
     worker: Worker
     feed: TaskFeed
+    processes: Processes
     cluster: Cluster | None
     live: LiveTopics
     started_at: datetime

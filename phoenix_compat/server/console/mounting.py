@@ -11,12 +11,14 @@ from aiohttp import web
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.server.auth.authenticator import Authenticator
 from phoenix_compat.server.channel.feed import TaskFeed
+from phoenix_compat.server.console.channels.tasks import answer_newest
 from phoenix_compat.server.console.console_socket import add_console_socket
 from phoenix_compat.server.console.context import ConsoleContext
 from phoenix_compat.server.console.live_topics import LiveTopics
 from phoenix_compat.server.console.route_list import ROUTES
 from phoenix_compat.server.console.task_changes import TaskChanges
 from phoenix_compat.server.engine import Engine
+from phoenix_compat.server.inspection.processes import Processes
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.process.listening import BACKGROUND
 from phoenix_compat.server.process.settings import Settings
@@ -34,6 +36,7 @@ async def open_console(  # noqa: PLR0913 - the parts of the server, by name
     engine: Engine,
     worker: Worker,
     feed: TaskFeed,
+    processes: Processes,
     cluster: Cluster | None,
     authenticator: Authenticator,
     limiter: RateLimiter,
@@ -53,12 +56,14 @@ async def open_console(  # noqa: PLR0913 - the parts of the server, by name
         engine=engine,
         worker=worker,
         feed=feed,
+        processes=processes,
         cluster=cluster,
         live=LiveTopics(own),
         started_at=datetime.now(UTC),
     )
     for add_routes in ROUTES:
         add_routes(app.router, context)
+    answer_newest(context)
     add_console_socket(context, authenticator, limiter)
     mount(app, own)
     changes = TaskChanges(own)

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from aiohttp import web
 
 from phoenix_compat.server.console.context import ConsoleContext
-from phoenix_compat.server.console.routes import home_page, session, static_files
+from phoenix_compat.server.console.routes import home_page, session, static_files, tasks
 
 AddRoutes: TypeAlias = Callable[[web.UrlDispatcher, ConsoleContext], None]
 """Adds the routes of one module."""
@@ -17,5 +17,6 @@ ROUTES: Final[Sequence[AddRoutes]] = (
     home_page.add_routes,
     static_files.add_routes,
     session.add_routes,
+    tasks.add_routes,
 )
 """A new screen with actions adds its routes here."""

@@ -7,9 +7,8 @@ from typing import Final
 
 from phoenix_compat.background import BackgroundTask
 from phoenix_compat.endpoint import Endpoint
-from phoenix_compat.tasks.model.clock import wire_time
-from phoenix_compat.tasks.model.file_links import FILES_PATH
-from phoenix_compat.tasks.model.task import JSONObject, Task
+from phoenix_compat.server.console.task_rows import change_of
+from phoenix_compat.tasks.model.task import Task
 
 TOPIC: Final = "admin:tasks"
 CHANGED: Final = "changed"
@@ -69,40 +68,3 @@ class TaskChanges:
                 "left_out": left_out,
             }
             self._endpoint.local_broadcast(TOPIC, CHANGED, payload)
-
-
-def change_of(task: Task) -> JSONObject:
-    """What may have changed in a row of the list."""
-    change: JSONObject = {
-        "task_id": task.id,
-        "state": task.status.value,
-        "status": task.status.wire,
-        "progress": float(task.progress),
-        "updated_at": wire_time(task.updated_at),
-        "model": task.running_model,
-    }
-    picture = picture_of(task)
-    if picture is not None:
-        change["picture"] = picture
-    if task.completed_at is not None:
-        change["completed_at"] = wire_time(task.completed_at)
-    if task.error_data is not None:
-        change["error"] = task.error_data
-    return change
-
-
-def picture_of(task: Task) -> JSONObject | None:
-    """The paths of a task's first picture and its thumbnail, if this server stores one."""
-    for file in task.files:
-        if str(file.get("content_type", "")).startswith("image/"):
-            name = _name_of(file.get("path"))
-            thumbnail = file.get("thumbnail_path")
-            small = FILES_PATH + name
-            if thumbnail:
-                small = f"{FILES_PATH}thumbnails/{_name_of(thumbnail)}"
-            return {"path": FILES_PATH + name, "thumbnail": small}
-    return None
-
-
-def _name_of(path: object) -> str:
-    return str(path).rpartition("/")[2]

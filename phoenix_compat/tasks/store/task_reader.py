@@ -24,7 +24,7 @@ from phoenix_compat.tasks.store.sqlite.filtered_queries import (
     SEARCH_TASKS,
     TaskFilter,
 )
-from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
+from phoenix_compat.tasks.store.task_summaries import TaskSummaries
 from phoenix_compat.tasks.store.unreadable_rows import UnreadableRowReporter
 
 NEWEST: Final = 2**62
@@ -56,7 +56,7 @@ class PageOfTasks(NamedTuple):
         return len(self.tasks) > _MAX_ROWS_ON_LOOP or self.result_bytes > _MAX_BYTES_ON_LOOP
 
 
-class TaskReader(SQLiteStore):
+class TaskReader(TaskSummaries):
     """The part of the store that reads.
 
     Attributes:

@@ -66,7 +66,7 @@ class Console:
         """The status, text and headers of a GET."""
         given = headers if key is None else {"Authorization": f"Bearer {key}", **headers}
         async with self._http.get(self.url + path, headers=given) as answer:
-            return answer.status, await answer.text(), answer.headers
+            return answer.status, await answer.text(errors="replace"), answer.headers
 
     async def ask(
         self, method: str, path: str, key: str | None = None, **more: Any

@@ -2,7 +2,7 @@
 import {html, useEffect, useRef, useState} from "./vendor/htm-preact.js"
 
 export const number = value => value == null ? "–" : value.toLocaleString("en")
-export const usd = value => value == null ? "–" : `$${value < 0.1 && value > 0 ? value.toFixed(4) : value.toFixed(2)}`
+export const usd = value => value == null ? "–" : `$${value < 0.1 && value > 0 ? value.toFixed(4).replace(/00$/, "") : value.toFixed(2)}`
 
 export function duration(seconds) {
   if (seconds == null || Number.isNaN(seconds)) return "–"
@@ -32,8 +32,8 @@ export function Age({of}) {
     const timer = setTimeout(() => tick(count => count + 1), age < 90 ? 1000 : 30000)
     return () => clearTimeout(timer)
   })
-  const text = age < 5 ? "now" : `${duration(Math.floor(age))} ago`
-  return html`<time datetime=${of} title=${new Date(of).toLocaleString()}>${text}</time>`
+  const text = age < 5 ? "now" : duration(Math.floor(age))
+  return html`<time datetime=${of} title=${new Date(of).toLocaleString()}>${text}${age >= 5 && html`<span class="ago"> ago</span>`}</time>`
 }
 
 export const Loading = ({what = "Loading"}) => html`<p class="loading" role="status" aria-busy="true">${what}…</p>`

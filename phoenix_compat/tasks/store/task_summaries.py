@@ -1,0 +1,102 @@
+"""Sums up tasks for operators: how many wait, what ended lately, and what they are about."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from phoenix_compat.tasks.model.clock import parse_time, stored_time
+from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.store.sqlite import summary_queries
+from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
+
+MAX_RECENT: Final = 5_000
+"""How many of the newest tasks `ended_since` looks at."""
+
+
+class QueueState(NamedTuple):
+    """How many tasks are not finished.
+
+    Attributes:
+        oldest_queued_at: when the oldest task that waits was created; None if none waits.
+    """
+
+    queued: int
+    submitting: int
+    running: int
+    oldest_queued_at: datetime | None
+
+
+class EndedTask(NamedTuple):
+    """A task that has ended.
+
+    Attributes:
+        code: why it failed; None if it completed, or the reason cannot be read.
+    """
+
+    is_completed: bool
+    created_at: datetime
+    completed_at: datetime
+    code: str | None
+
+
+class TaskSummaries(SQLiteStore):
+    """The part of the store that sums up."""
+
+    async def prompts(self, numbers: Sequence[int], *, chars: int) -> Mapping[int, str]:
+        """The beginnings of the prompts of tasks, by their numbers; without those that have none.
+
+        Args:
+            chars: the longest beginning.
+        """
+        params = {"numbers": json.dumps(list(numbers)), "chars": chars}
+        rows = await self._database.read(summary_queries.PROMPTS, params)
+        return {int(row["number"]): str(row["prompt"]) for row in rows}
+
+    async def newest_number(self) -> int:
+        """The number of the newest task; 0 if there is none."""
+        ((number,),) = await self._database.read(summary_queries.NEWEST_NUMBER)
+        return int(number)
+
+    async def queue_state(self) -> QueueState:
+        """How many tasks wait and run now."""
+        rows = await self._database.read(summary_queries.UNFINISHED_COUNTS)
+        counts = {str(row["status"]): int(row["tasks"]) for row in rows}
+        oldest = None
+        for row in await self._database.read(summary_queries.LONGEST_QUEUED):
+            with contextlib.suppress(ValueError, TypeError):  # an unreadable row
+                oldest = parse_time(row["created_at"])
+        return QueueState(
+            counts.get(TaskStatus.QUEUED, 0),
+            counts.get(TaskStatus.SUBMITTING, 0),
+            counts.get(TaskStatus.RUNNING, 0),
+            oldest,
+        )
+
+    async def ended_since(self, since: datetime) -> Sequence[EndedTask]:
+        """Those of the newest `MAX_RECENT` tasks that ended after a time, in no order."""
+        params = {"since": stored_time(since), "limit": MAX_RECENT}
+        rows = await self._database.read(summary_queries.RECENTLY_ENDED, params)
+        ended = []
+        for row in rows:
+            with contextlib.suppress(ValueError, TypeError):  # an unreadable row
+                ended.append(
+                    EndedTask(
+                        row["status"] == TaskStatus.COMPLETED,
+                        parse_time(row["created_at"]),
+                        parse_time(row["completed_at"]),
+                        _code_of(row["error_data"]),
+                    )
+                )
+        return ended
+
+
+def _code_of(error_data: object) -> str | None:
+    if not isinstance(error_data, str):
+        return None
+    found = json.loads(error_data)
+    code = found.get("code") if isinstance(found, dict) else None
+    return code if isinstance(code, str) else None

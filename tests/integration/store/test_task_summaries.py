@@ -1,0 +1,76 @@
+"""What the store sums up for operators."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import aiosqlite
+
+from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.store.task_store import TaskStore
+from tests.integration.store.stored_tasks import moved
+from tests.integration.worker.worker_harness import task_params
+
+SUBMITTING, RUNNING = TaskStatus.SUBMITTING, TaskStatus.RUNNING
+
+
+async def test_the_queue(store: TaskStore) -> None:
+    """Tasks are counted by state, with the age of the one that waits longest."""
+    empty = await store.queue_state()
+
+    first = await store.add(task_params())
+    await store.add(task_params())
+    await moved(store, await store.add(task_params()), SUBMITTING)
+    await moved(store, await store.add(task_params()), SUBMITTING, RUNNING)
+    state = await store.queue_state()
+
+    assert empty == (0, 0, 0, None)
+    assert state == (2, 1, 1, first.created_at)
+    assert await store.newest_number() == 4
+
+
+async def test_the_beginnings_of_prompts(store: TaskStore) -> None:
+    """They are cut; tasks without a prompt are left out."""
+    long = await store.add(task_params(prompt="Medieval monk " * 100))
+    short = await store.add(task_params(prompt="Fox"))
+
+    found = await store.prompts([long.number, short.number, 99], chars=20)
+
+    assert found == {long.number: "Medieval monk Mediev", short.number: "Fox"}
+
+
+async def test_what_ended_lately(store: TaskStore) -> None:
+    """Completed and failed tasks, with the code of the failure."""
+    done = await moved(store, await store.add(task_params()), SUBMITTING, RUNNING)
+    await store.move(done, TaskStatus.COMPLETED, result_data={})
+    failed = await store.add(task_params())
+    await store.move(failed, TaskStatus.FAILED, error_data={"code": "timed_out", "error": "x"})
+    await store.add(task_params())
+
+    ended = await store.ended_since(done.created_at - timedelta(hours=1))
+
+    assert sorted((one.is_completed, one.code) for one in ended) == [
+        (False, "timed_out"),
+        (True, None),
+    ]
+    assert all(one.completed_at >= one.created_at for one in ended)
+    assert await store.ended_since(done.created_at + timedelta(hours=1)) == []
+
+
+async def test_unreadable_rows_are_left_out(store: TaskStore, path: Path) -> None:
+    """A time or an error that cannot be read spoils no other row."""
+    good = await store.add(task_params())
+    await store.move(good, TaskStatus.FAILED, error_data={"code": "timed_out"})
+    bad = await store.add(task_params())
+    await store.move(bad, TaskStatus.FAILED, error_data={"code": "timed_out"})
+    async with aiosqlite.connect(path) as raw:
+        await raw.execute(
+            "UPDATE tasks SET error_data = '{', input = x'ff' WHERE id = ?", (bad.id,)
+        )
+        await raw.commit()
+
+    ended = await store.ended_since(good.created_at - timedelta(hours=1))
+
+    assert [one.code for one in ended] == ["timed_out"]
+    assert list(await store.prompts([good.number, bad.number], chars=9)) == [good.number]
