@@ -106,7 +106,9 @@ async def _with_files(
         return schedule, await asyncio.to_thread(subject_of, model, model_input, state.sources)
     except UnreadableInputError as error:
         if schedule.ending is Status.SUCCEEDED:
-            schedule = replace(schedule, ending=Status.FAILED, error=str(error))
+            schedule = replace(
+                schedule, ending=Status.FAILED, error=str(error), output=OutputKind.NULL
+            )
         return schedule, None
 
 

@@ -342,7 +342,9 @@ def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> 
     specs = {spec.name: spec for spec in task_type.inputs}
     accepted: JSONObject = {}
     prompt = input_data.get("prompt")
-    if prompt in (None, "") and "prompt" in specs and not task_type.needs_prompt:
+    if prompt == "" and not task_type.needs_prompt:
+        prompt = None  # a form sends its empty fields too
+    if prompt is None and "prompt" in specs:
         prompt = specs["prompt"].default
     if task_type.needs_prompt or prompt is not None:
         _add(accepted, family, "prompt", checked_prompt(prompt))
@@ -354,7 +356,7 @@ def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> 
             continue
         spec = specs.get(name)
         if value == "" and (spec is not None or is_checked(name)):
-            continue  # a form sends its empty fields too
+            continue
         checked = checked_input(name, value)
         _add(accepted, family, name, checked if spec is None else spec.checked(checked))
     for spec in task_type.inputs:

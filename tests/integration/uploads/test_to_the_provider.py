@@ -17,6 +17,7 @@ from PIL import Image
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.server.process.settings import Settings
 from tests.integration.task_server import SPEED, Client, product, settings_for
+from tests.integration.task_types.edited import assert_edit_of
 from tests.integration.uploads.photo import data_url, edit, photo
 from tests.integration.uploads.test_inline import send
 
@@ -173,7 +174,7 @@ def _held(settings: Settings) -> dict[str, Any]:
 
 @pytest.mark.parametrize("way", ["bytes", "form", "inline"])
 async def test_twelve_megapixels_go_all_the_way(tmp_path: Path, way: str) -> None:
-    """A photo of a phone is sent, edited, and a picture comes back, by all three ways."""
+    """A photo of a phone is sent, and comes back edited, by all three ways."""
     content = await asyncio.to_thread(_twelve_megapixels)
     assert 2_000_000 < len(content) < 9_000_000
     async with server(tmp_path) as (client, replicate):
@@ -187,11 +188,16 @@ async def test_twelve_megapixels_go_all_the_way(tmp_path: Path, way: str) -> Non
             status, file = await client.request("POST", "/api/files", **more)
             assert status == 201, file
             image = file["id"]
-        ended = await done(client, image)
+        inputs = {"type": "edit", "prompt": "Make it a painting", "image": image}
+        status, task = await send(client, {"input_data": inputs})
+        assert status == 202, task
+        ended = await client.ended(task["task_id"])
         (copy,) = replicate.state.uploads.newest_first()
+        async with aiohttp.request("GET", ended["result_data"]["image_url"]) as answer:
+            edited = await answer.read()
 
-    assert ended == "completed"
     assert copy.content == content
+    await asyncio.to_thread(assert_edit_of, content, edited)
 
 
 def _twelve_megapixels() -> bytes:
