@@ -12,7 +12,7 @@ ARGS ?=
 BENCH ?= ../shared/bench
 PARALLEL ?= -n 4 --dist loadfile
 
-.PHONY: help run demo test test-long check lint types imports docs unit interop-client faults attack bench \
+.PHONY: help run demo test test-long check lint types imports docs unit interop-client faults memory attack bench \
 	differential binary release test-packaging clean
 
 help: ## List the targets.
@@ -98,6 +98,9 @@ $(VENV)/bin/python:
 
 faults: $(VENV)/.dev ## Kill the server 200 times and count lost tasks (five minutes).
 	$(BIN)/python -m tests.faults.kills $(ARGS)
+
+memory: $(VENV)/.dev ## Measure the memory of a server while photos arrive (a minute; Linux).
+	$(BIN)/python -m tests.integration.uploads.memory $(ARGS)
 
 attack: $(VENV)/.dev ## Attack a server with raw sockets and say what holds (ARGS="--url URL" for a running one).
 	$(BIN)/python -m tests.attack $(ARGS)

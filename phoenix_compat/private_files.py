@@ -20,7 +20,7 @@ _OTHERS: Final = 0o007
 
 
 def open_private(
-    path: Path, mode: Literal["ab", "wb", "xb"], *, is_buffered: bool = True
+    path: Path, mode: Literal["ab", "wb", "xb", "x+b"], *, is_buffered: bool = True
 ) -> IO[bytes]:
     """Open a file for writing, and create it with mode 0600.
 
@@ -28,6 +28,17 @@ def open_private(
         OSError: as `open` does.
     """
     return open(path, mode, -1 if is_buffered else 0, opener=_private_opener)
+
+
+def write_all(file: IO[bytes], content: bytes) -> None:
+    """Write to an unbuffered file, which on a nearly full disk takes only a part at a time.
+
+    Raises:
+        OSError: as `write` does.
+    """
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _private_opener(path: str, flags: int) -> int:

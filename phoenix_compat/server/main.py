@@ -49,6 +49,7 @@ from phoenix_compat.server.http.readiness import ready
 from phoenix_compat.server.http.task_type_api import TASK_TYPES_PATH, TaskTypeApi
 from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, FILE_API, FileApi
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
+from phoenix_compat.server.http.uploads.posted_bodies import FileLimits, PostedBodies
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.http.webhooks import add_webhook_route
 from phoenix_compat.server.inspection.inspection import INSPECTION, Inspection
@@ -137,7 +138,12 @@ async def open_app(
         app = _application(settings, rates, size)
         app[INSPECTION] = inspection
         app[BACKGROUND] = background
-        bodies = LargeBodies(MAX_BODY_BYTES, settings.max_inline_body_bytes)
+        forwarded = LargeBodies(MAX_BODY_BYTES, settings.max_inline_body_bytes)
+        bodies = PostedBodies(
+            MAX_BODY_BYTES,
+            engine.archive.inputs,
+            FileLimits(settings.max_inline_body_bytes, settings.max_upload_bytes),
+        )
         app[AUTHENTICATOR] = authenticator
         app[OUTPUTS] = feed.outputs
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
@@ -178,7 +184,7 @@ async def open_app(
                 await work()
 
             background.watch(lambda: cluster.background)
-            await cluster.start(app, worker, take_over, lambda: background.is_healthy, bodies)
+            await cluster.start(app, worker, take_over, lambda: background.is_healthy, forwarded)
             stack.push_async_callback(cluster.stop)
         add_task_routes(
             app,
@@ -198,7 +204,10 @@ async def open_app(
         )
         add_file_routes(app, engine.archive)
         app[FILE_API] = FileApi(
-            engine.archive.inputs, engine.uploads, bodies, settings.max_upload_bytes
+            engine.archive.inputs,
+            engine.uploads,
+            (bodies.counts, forwarded.counts),
+            settings.max_upload_bytes,
         )
         app.router.add_post(API_FILES_PATH, app[FILE_API].receive)
         add_publish_route(app, endpoint, settings.publish_topics)

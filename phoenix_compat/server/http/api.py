@@ -38,7 +38,7 @@ from phoenix_compat.server.http.rate_limits import limit_owner
 from phoenix_compat.server.http.schemas.task_requests import CreateTask, EventPage, TaskPage
 from phoenix_compat.server.http.task_page import MAX_PAGE_BYTES, page_body
 from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, require_file_type
-from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
+from phoenix_compat.server.http.uploads.posted_bodies import PostedBodies, PostedBody
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.rates.rate_limiter import RateLimiter
 from phoenix_compat.tasks.model.clock import wire_time
@@ -76,7 +76,7 @@ class TaskApi:
         store: TaskStore,
         worker: Worker,
         task_types: Mapping[str, TaskType],
-        bodies: LargeBodies,
+        bodies: PostedBodies,
         files: TaskFiles | None,
         announce: Callable[[Task], None] | None,
         visibility: Visibility,
@@ -99,7 +99,7 @@ class TaskApi:
         """
         owner = _sender(request, Scope.CREATE).owner
         key = idempotency_key(request)
-        async with self._bodies.reading(request) as posted:
+        async with self._bodies.receiving(request) as posted:
             body = await self._with_stored_files(posted, owner)
         params = self._params(body["input_data"])
         if self._files is not None:
@@ -185,19 +185,15 @@ class TaskApi:
     def _params(self, input_data: JSONObject) -> TaskParams:
         return determine_task_params(input_data, self._task_types, self._policy)
 
-    async def _with_stored_files(self, posted: bytes, owner: str) -> JSONObject:
+    async def _with_stored_files(self, posted: PostedBody, owner: str) -> JSONObject:
         """The posted body, with references to stored files in place of files that are inline."""
-        body = parsed_json(posted)
+        body = parsed_json(posted.content)
         input_data = validated(CreateTask, body).input_data
         assert isinstance(body, dict)  # noqa: S101 - it is valid
-
-        def check(without_files: JSONObject) -> None:
-            if len(posted) > self._bodies.small_bytes:
-                self._bodies.check_rest({**body, "input_data": without_files})
-            self._params(without_files)
-
         if self._files is not None:
-            input_data = await self._files.store_inline(input_data, owner, check)
+            input_data = await self._files.store_inline(
+                input_data, owner, self._params, posted.files
+            )
         return {**body, "input_data": input_data}
 
     async def _task(self, request: web.Request, owner: str | None) -> Task:
@@ -225,7 +221,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
     *,
     task_types: Mapping[str, TaskType] = TASK_TYPES,
     max_body_bytes: int = MAX_BODY_BYTES,
-    bodies: LargeBodies | None = None,
+    bodies: PostedBodies | None = None,
     files: TaskFiles | None = None,
     announce: Callable[[Task], None] | None = None,
     authenticate: Authenticate = anyone,
@@ -237,7 +233,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
 
     Args:
         max_body_bytes: the limit for a body, if there are no `bodies`.
-        bodies: reads bodies that may have files inline.
+        bodies: receives bodies that may have files inline.
         files: stores the files of tasks; None leaves them where they are.
         announce: called with each task that is queued again; the worker announces its own changes.
         authenticate: finds out who sent a request.
@@ -249,7 +245,7 @@ def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defa
         store=store,
         worker=worker,
         task_types=task_types,
-        bodies=bodies or LargeBodies(max_body_bytes, max_body_bytes),
+        bodies=bodies or PostedBodies(max_body_bytes),
         files=files,
         announce=announce,
         visibility=visibility,

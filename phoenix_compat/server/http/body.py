@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import AsyncGenerator
 
 import msgspec
 from aiohttp import web
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
+from phoenix_compat.http_server import BodyTooSlowError
 from phoenix_compat.protocol.page_guard import refuse_body
 from phoenix_compat.server.http.problem import ProblemError
 from phoenix_compat.transports.aiohttp import body
@@ -29,9 +31,22 @@ async def read_body(request: web.Request, max_bytes: int) -> bytes:
     except body.BodyBrokenError as error:
         raise ProblemError(400, "bad-request", "The body is broken.") from error
     except TimeoutError as error:
-        detail = "The body did not arrive in time; send it without pauses."
-        headers = {"Connection": "close"}
-        raise ProblemError(408, "request-timeout", detail, headers=headers) from error
+        raise _too_slow() from error
+
+
+async def body_blocks(request: web.Request, block_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body of a request as it arrives, in blocks of at most this size.
+
+    Raises:
+        ProblemError: 400 if it is cut off or malformed, 408 if it did not arrive in time.
+    """
+    try:
+        async for block in request.content.iter_chunked(block_bytes):
+            yield block
+    except BodyTooSlowError as error:
+        raise _too_slow() from error
+    except web.RequestPayloadError as error:
+        raise ProblemError(400, "bad-request", "The body is broken.") from error
 
 
 def require_json(request: web.Request) -> None:
@@ -45,7 +60,7 @@ def require_json(request: web.Request) -> None:
         raise ProblemError(*refused, headers={"Accept-Post": "application/json"})
 
 
-def parsed_json(body: bytes) -> object:
+def parsed_json(body: bytes | bytearray) -> object:
     """The value of a JSON body.
 
     Raises:
@@ -68,6 +83,11 @@ def body_fingerprint(body: object) -> str:
     """A hash of a JSON body that ignores white space and the order of keys: 64 hex digits."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _too_slow() -> ProblemError:
+    detail = "The body did not arrive in time; send it without pauses."
+    return ProblemError(408, "request-timeout", detail, headers={"Connection": "close"})
 
 
 def _too_deep() -> ProblemError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -11,7 +12,9 @@ from urllib.parse import unquote_to_bytes
 from phoenix_compat.tasks.archive.errors import FileTooLargeError, WrongFileError
 
 _SCHEME = "data:"
-_BLOCK_CHARS: Final = 256 * 1024
+_BLOCK_CHARS: Final = 128 * 1024
+_WHITE_SPACE: Final = b" \t\n\r\f\v"
+_CUT_PERCENT: Final = re.compile(rb"%[0-9a-fA-F]?\Z")
 
 
 def is_data_url(url: str) -> bool:
@@ -26,26 +29,7 @@ def decode_data_url(url: str, limit_bytes: int) -> bytes:
         FileTooLargeError: it is larger than `limit_bytes`.
         WrongFileError: it cannot be decoded.
     """
-    header, comma, text = url[len(_SCHEME) :].partition(",")
-    if not comma:
-        raise WrongFileError("malformed", "the data: URL has no comma")
-    # Percent-encoding takes three characters for a byte, which is the most.
-    if len(text) > 3 * limit_bytes + 4:
-        raise FileTooLargeError(limit_bytes)
-    content = unquote_to_bytes(text)
-    if header.rstrip().lower().endswith(";base64"):
-        content = _from_base64(content)
-    if len(content) > limit_bytes:
-        raise FileTooLargeError(limit_bytes)
-    return content
-
-
-def _from_base64(content: bytes) -> bytes:
-    compact = b"".join(content.split()).rstrip(b"=")
-    try:
-        return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
-    except binascii.Error as error:
-        raise WrongFileError("malformed", f"the data: URL is not valid base64: {error}") from error
+    return b"".join(data_url_blocks(url, limit_bytes))
 
 
 def data_url_blocks(url: str, limit_bytes: int) -> Iterator[bytes]:
@@ -56,32 +40,82 @@ def data_url_blocks(url: str, limit_bytes: int) -> Iterator[bytes]:
         WrongFileError: it cannot be decoded.
     """
     comma = url.find(",")
-    is_base64 = url[:comma].rstrip().lower().endswith(";base64")
-    if comma < 0 or not is_base64 or "%" in url:
-        yield decode_data_url(url, limit_bytes)
-        return
-    stop = len(url)
-    while url[stop - 1].isspace():
-        stop -= 1
-    rest = ""
-    size_bytes = 0
-    for start in range(comma + 1, stop, _BLOCK_CHARS):
-        text = "".join((rest, *url[start : min(start + _BLOCK_CHARS, stop)].split()))
-        is_last = start + _BLOCK_CHARS >= stop
-        end = len(text) if is_last else len(text) - len(text) % 4
-        text, rest = text[:end], text[end:]
-        try:
-            block = _from_base64(text.encode("ascii")) if is_last else _strict(text)
-        except ValueError as error:
-            raise WrongFileError("malformed", "the data: URL is not valid base64") from error
-        size_bytes += len(block)
-        if size_bytes > limit_bytes:
-            raise FileTooLargeError(limit_bytes)
-        yield block
+    if comma < 0:
+        raise WrongFileError("malformed", "the data: URL has no comma")
+    decoder = DataUrlDecoder(url[:comma], limit_bytes)
+    for start in range(comma + 1, len(url), _BLOCK_CHARS):
+        yield decoder.feed(url[start : start + _BLOCK_CHARS].encode(errors="surrogatepass"))
+    yield decoder.finish()
 
 
-def _strict(text: str) -> bytes:
-    # Padding is allowed at the end of the whole text only.
-    if "=" in text:
-        raise binascii.Error
-    return base64.b64decode(text, validate=True)
+class DataUrlDecoder:
+    """Decodes the content of a `data:` URL as it arrives.
+
+    Args:
+        head: what is before the comma, such as "data:image/jpeg;base64".
+        limit_bytes: the limit for the content.
+    """
+
+    def __init__(self, head: str, limit_bytes: int) -> None:
+        self._is_base64 = head.rstrip().lower().endswith(";base64")
+        self._limit_bytes = limit_bytes
+        self._size_bytes = 0
+        self._percent = b""
+        self._quad = b""
+        self._has_ended = False
+
+    def feed(self, text: bytes) -> bytes:
+        """The content of the next part of the text.
+
+        Raises:
+            FileTooLargeError: there is more than the limit.
+            WrongFileError: it cannot be decoded.
+        """
+        return self._checked(self._without_base64(self._without_percent(text)))
+
+    def finish(self) -> bytes:
+        """The rest of the content, at the end of the text. Raises as `feed`."""
+        content = self._without_base64(unquote_to_bytes(self._percent))
+        if self._is_base64 and self._quad:
+            content += _from_base64(self._quad + b"=" * (-len(self._quad) % 4))
+            self._quad = b""
+        return self._checked(content)
+
+    def _without_percent(self, text: bytes) -> bytes:
+        if not self._percent and b"%" not in text:
+            return text
+        text = self._percent + text
+        cut = _CUT_PERCENT.search(text)
+        end = len(text) if cut is None else cut.start()
+        self._percent = text[end:]
+        return unquote_to_bytes(text[:end])
+
+    def _without_base64(self, text: bytes) -> bytes:
+        if not self._is_base64:
+            return text
+        text = text.translate(None, _WHITE_SPACE)
+        unpadded = text.rstrip(b"=")
+        if self._has_ended and unpadded:
+            raise _malformed("characters follow its end")
+        self._has_ended |= len(unpadded) < len(text)
+        unpadded = self._quad + unpadded
+        end = len(unpadded) - len(unpadded) % 4
+        self._quad = unpadded[end:]
+        return _from_base64(unpadded[:end])
+
+    def _checked(self, content: bytes) -> bytes:
+        self._size_bytes += len(content)
+        if self._size_bytes > self._limit_bytes:
+            raise FileTooLargeError(self._limit_bytes)
+        return content
+
+
+def _from_base64(text: bytes) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise _malformed(str(error)) from error
+
+
+def _malformed(reason: str) -> WrongFileError:
+    return WrongFileError("malformed", f"the data: URL is not valid base64: {reason}")

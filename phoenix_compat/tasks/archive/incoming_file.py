@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from phoenix_compat.private_files import open_private
+from phoenix_compat.private_files import open_private, write_all
 from phoenix_compat.tasks.archive.errors import ArchiveFolderError, disk_errors
 from phoenix_compat.tasks.archive.file_type import HEAD_BYTES
 
@@ -42,6 +42,7 @@ class IncomingFile:
         self._hash = hashlib.sha256()
         self._file: IO[bytes] | None = None
         self._is_closed = False
+        self._is_finished = False
         self._lock = threading.Lock()
 
     @property
@@ -58,7 +59,7 @@ class IncomingFile:
         """
         with self._lock, disk_errors(self.path.parent):
             self.check_free_space(len(content))
-            _write_all(self._opened(), content)
+            write_all(self._opened(), content)
             self._hash.update(content)
             self.head += content[: HEAD_BYTES - len(self.head)]
             self.size_bytes += len(content)
@@ -74,19 +75,21 @@ class IncomingFile:
             self.size_bytes = 0
 
     def finish(self) -> None:
-        """Sync and close the file; it keeps its temporary name."""
+        """Sync and close the file; it keeps its temporary name. It may be finished already."""
         with self._lock, disk_errors(self.path.parent):
+            if self._is_finished:
+                return
             file = self._opened()
             file.flush()
             os.fsync(file.fileno())
             file.close()
             self._file = None
-            self._is_closed = True
+            self._is_closed = self._is_finished = True
 
     def discard(self) -> None:
         """Close the file and remove it, unless it has been renamed."""
         with self._lock:
-            self._is_closed = True
+            self._is_closed, self._is_finished = True, False
             if self._file is not None:
                 # The content is deleted anyway.
                 with contextlib.suppress(OSError):
@@ -103,10 +106,3 @@ class IncomingFile:
             # Unbuffered: blocks are large, and a full disk is noticed at once.
             self._file = open_private(self.path, "xb", is_buffered=False)
         return self._file
-
-
-def _write_all(file: IO[bytes], content: bytes) -> None:
-    # On a nearly full disk `write` writes only a part and returns its size.
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) :]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, NamedTuple, TypeAlias
 
 from phoenix_compat.tasks.archive.content_store import ContentStore
-from phoenix_compat.tasks.archive.data_url import data_url_blocks
+from phoenix_compat.tasks.archive.data_url import DataUrlDecoder, data_url_blocks
 from phoenix_compat.tasks.archive.errors import (
     FileTooLargeError,
     RefusedFileError,
@@ -39,7 +39,7 @@ Register: TypeAlias = Callable[[str, str, int], Awaitable[None]]
 """Records a file that is about to be stored: its sha256, content type and size in bytes."""
 
 MAX_READ_AT_ONCE: Final = 2
-"""Pictures that are searched for metadata at the same time; each is mapped into memory."""
+"""Pictures that are searched for metadata at the same time; each takes a thread."""
 
 _FAMILIES: Final = frozenset({"image", "audio", "video"})
 _NEVER: Final = frozenset({"image/svg+xml"})
@@ -81,14 +81,16 @@ class InputFiles:
     @asynccontextmanager
     async def receiving(self, limit_bytes: int) -> AsyncIterator[ReceivedFile]:
         """A file that is going to arrive; whatever is not kept is deleted at the end."""
-        incoming = self._content_store.incoming()
+        received = self.begin(limit_bytes)
         try:
-            yield ReceivedFile(self._content_store, incoming, limit_bytes, self.counts, self._rules)
-        except (RefusedFileError, FileTooLargeError) as error:
-            self.counts[f"refused_{error.reason}"] += 1
-            raise
+            yield received
         finally:
-            await asyncio.to_thread(incoming.discard)
+            await asyncio.to_thread(received.discard)
+
+    def begin(self, limit_bytes: int) -> ReceivedFile:
+        """A file that is going to arrive. The caller discards it at the end. Does not block."""
+        incoming = self._content_store.incoming()
+        return ReceivedFile(self._content_store, incoming, limit_bytes, self.counts, self._rules)
 
     async def find(self, sha256: str) -> StoredInput | None:
         """The file with a hash; None if it is not stored."""
@@ -129,7 +131,7 @@ class _Rules(NamedTuple):
 
 
 class ReceivedFile:
-    """A file while it arrives. The methods `write` and `write_data_url` block."""
+    """A file while it arrives. The methods that are not coroutines block."""
 
     def __init__(
         self,
@@ -144,6 +146,7 @@ class ReceivedFile:
         self._incoming = incoming
         self._limit_bytes = limit_bytes
         self._counts = counts
+        self._decoder: DataUrlDecoder | None = None
 
     def write(self, content: bytes) -> None:
         """Append bytes.
@@ -152,9 +155,10 @@ class ReceivedFile:
             FileTooLargeError: the file is longer than the limit.
             ArchiveError: they cannot be stored.
         """
-        if self._incoming.size_bytes + len(content) > self._limit_bytes:
-            raise FileTooLargeError(self._limit_bytes)
-        self._incoming.write(content)
+        with self._counting():
+            if self._incoming.size_bytes + len(content) > self._limit_bytes:
+                raise FileTooLargeError(self._limit_bytes)
+            self._incoming.write(content)
 
     def write_data_url(self, url: str) -> None:
         """Append the content of a `data:` URL.
@@ -164,12 +168,30 @@ class ReceivedFile:
             FileTooLargeError: it is larger than the limit.
             ArchiveError: it cannot be stored.
         """
-        try:
+        with self._counting(), _decoding():
             for block in data_url_blocks(url, self._limit_bytes):
-                self.write(block)
-        except WrongFileError as error:
-            reason = "is not a valid data: URL; write data:image/jpeg;base64,… in base64"
-            raise RefusedFileError("broken", reason) from error
+                self._incoming.write(block)
+
+    def begin_data_url(self, head: str) -> None:
+        """The content is that of a `data:` URL, of which this is what is before the comma."""
+        self._decoder = DataUrlDecoder(head, self._limit_bytes)
+
+    def write_text(self, text: bytes | None) -> None:
+        """Append the next part of the text of the `data:` URL; None at its end.
+
+        Raises: as `write_data_url`.
+        """
+        decoder = self._decoder
+        assert decoder is not None  # noqa: S101 - the caller began it
+        with self._counting(), _decoding():
+            if content := decoder.finish() if text is None else decoder.feed(text):
+                self._incoming.write(content)
+            if text is None and self._incoming.size_bytes:
+                self._incoming.finish()
+
+    def discard(self) -> None:
+        """Delete what was not kept."""
+        self._incoming.discard()
 
     async def keep(self, register: Register) -> StoredFile:
         """Check the complete file and store it durably.
@@ -182,10 +204,12 @@ class ReceivedFile:
             RefusedFileError: it is not a picture, audio or video, or it is broken.
             ArchiveError: it cannot be stored.
         """
-        file_type = checked_type(self._incoming.head)
+        with self._counting():
+            file_type = checked_type(self._incoming.head)
         prepared = self._content_store.incoming()
         try:
-            incoming, file_type = await self._prepared(prepared, file_type)
+            with self._counting():
+                incoming, file_type = await self._prepared(prepared, file_type)
             await register(incoming.sha256, file_type.content_type, incoming.size_bytes)
             stored = await asyncio.to_thread(self._content_store.commit, incoming, file_type)
         finally:
@@ -197,6 +221,14 @@ class ReceivedFile:
             content_type=file_type.content_type,
             path=stored.relative,
         )
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        try:
+            yield
+        except (RefusedFileError, FileTooLargeError) as error:
+            self._counts[f"refused_{error.reason}"] += 1
+            raise
 
     async def _prepared(
         self, target: IncomingFile, file_type: FileType
@@ -218,6 +250,15 @@ class ReceivedFile:
             await asyncio.to_thread(write_without_metadata, path, plan.layout, target)
         self._counts["cleaned"] += 1
         return target, file_type
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    try:
+        yield
+    except WrongFileError as error:
+        reason = "is not a valid data: URL; write data:image/jpeg;base64,… in base64"
+        raise RefusedFileError("broken", reason) from error
 
 
 def checked_type(head: bytes) -> FileType:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -24,7 +24,6 @@ from phoenix_compat.server.http.authentication import principal_of
 from phoenix_compat.server.http.base_url import base_url_of
 from phoenix_compat.server.http.files import file_url
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
-from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.tasks.archive.errors import FileTooLargeError, RefusedFileError
 from phoenix_compat.tasks.archive.input_files import InputFiles, ReceivedFile
 from phoenix_compat.tasks.archive.stored_file import StoredFile
@@ -50,12 +49,16 @@ class FileApi:
     """The handler with its dependencies.
 
     Args:
-        bodies: the bodies that have files inline, for the counts.
+        bodies: the counts of bodies that have files inline.
         max_file_bytes: the limit for one file.
     """
 
     def __init__(
-        self, inputs: InputFiles, uploads: UploadStore, bodies: LargeBodies, max_file_bytes: int
+        self,
+        inputs: InputFiles,
+        uploads: UploadStore,
+        bodies: Sequence[Counter[str]],
+        max_file_bytes: int,
     ) -> None:
         self._bodies = bodies
         self._inputs = inputs
@@ -67,7 +70,8 @@ class FileApi:
     @property
     def counts(self) -> dict[str, int]:
         """What happened to files and to bodies with files since the start, for `/healthz`."""
-        bodies = {f"large_bodies_{name}": count for name, count in self._bodies.counts.items()}
+        total = sum(self._bodies, Counter[str]())
+        bodies = {f"large_bodies_{name}": count for name, count in total.items()}
         quota = {"refused_quota": self._uploads.refused}
         return {**self._inputs.counts, **self._counts, **bodies, **quota}
 

@@ -1,8 +1,8 @@
-"""Reads the bodies of tasks, which may be large if they have files inline.
+"""Reads the bodies of tasks that another process gets, which may have files inline.
 
-A body of up to `small_bytes` is read at once, as every body. Larger ones are read one after the
-other in `MAX_AT_ONCE` places, because each is whole in memory for a moment. A few wait for a place;
-the others, and those that wait too long, are answered with 503.
+They are whole in memory, so that they can be sent again if that process ends. A body of up to
+`small_bytes` is read at once. Larger ones are read one after the other in `MAX_AT_ONCE` places. A
+few wait for a place; the others, and those that wait too long, are answered with 503.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import msgspec
 from aiohttp import web
 
 from phoenix_compat.server.http.body import read_body
@@ -64,7 +63,7 @@ class LargeBodies:
             yield await read_body(request, self.small_bytes)
             return
         if length_bytes is not None and length_bytes > self._max_bytes:
-            raise self._too_large()
+            raise too_large(self._max_bytes)
         await self._take_place()
         try:
             yield await self._read_large(request)
@@ -77,33 +76,14 @@ class LargeBodies:
         if len(body) > self.small_bytes:
             self.counts["read"] += 1
             if _FILE_MARK not in body:
-                raise self._too_large_without_files()
+                raise too_large_without_files(self.small_bytes)
         return body
-
-    def check_rest(self, without_files: object) -> None:
-        """Check the value of a large body without its files. Raises ProblemError, 413."""
-        if len(msgspec.json.encode(without_files)) > self.small_bytes:
-            raise self._too_large_without_files()
 
     def _give_memory_back(self) -> None:
         """Do it once the last of several large bodies is gone."""
         if self._trim is not None:
             self._trim.cancel()
         self._trim = asyncio.get_running_loop().call_later(_TRIM_AFTER_S, give_memory_back)
-
-    def _too_large_without_files(self) -> ProblemError:
-        detail = (
-            f"The body may have at most {self.small_bytes} bytes, not counting files that are "
-            "inline as data: URLs."
-        )
-        return ProblemError(413, "too-large", detail)
-
-    def _too_large(self) -> ProblemError:
-        detail = (
-            f"The body may have at most {self._max_bytes} bytes with files inline; send larger "
-            "files with POST /api/files, and write their ids."
-        )
-        return ProblemError(413, "too-large", detail)
 
     async def _take_place(self) -> None:
         if not self._places.locked():
@@ -123,9 +103,32 @@ class LargeBodies:
 
     def _busy(self) -> ProblemError:
         self.counts["refused"] += 1
-        detail = (
-            "Too many large bodies are being read; try again in a moment, or send the files with "
-            "POST /api/files."
-        )
-        retry = {"Retry-After": str(BUSY_RETRY_AFTER_S)}
-        return ProblemError(503, "too-many-large-bodies", detail, headers=retry)
+        return too_many_large_bodies()
+
+
+def too_large_without_files(limit_bytes: int) -> ProblemError:
+    """413 for a body that is long without its files."""
+    detail = (
+        f"The body may have at most {limit_bytes} bytes, not counting files that are inline as "
+        "data: URLs."
+    )
+    return ProblemError(413, "too-large", detail)
+
+
+def too_large(limit_bytes: int) -> ProblemError:
+    """413 for a body that is long with its files."""
+    detail = (
+        f"The body may have at most {limit_bytes} bytes with files inline; send larger files with "
+        "POST /api/files, and write their ids."
+    )
+    return ProblemError(413, "too-large", detail)
+
+
+def too_many_large_bodies() -> ProblemError:
+    """503 for a body that comes with too many others."""
+    detail = (
+        "Too many bodies with files are arriving; try again in a moment, or send the files with "
+        "POST /api/files."
+    )
+    retry = {"Retry-After": str(BUSY_RETRY_AFTER_S)}
+    return ProblemError(503, "too-many-large-bodies", detail, headers=retry)

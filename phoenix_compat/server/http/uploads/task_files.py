@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
+from phoenix_compat.server.http.uploads.posted_bodies import InlineFile
 from phoenix_compat.tasks.archive.errors import FileTooLargeError, RefusedFileError
 from phoenix_compat.tasks.archive.input_files import InputFiles
 from phoenix_compat.tasks.model.errors import InvalidInputError
@@ -20,6 +22,7 @@ from phoenix_compat.tasks.model.inputs.file_inputs import (
 from phoenix_compat.tasks.model.task import JSONObject
 from phoenix_compat.tasks.store.upload_store import UploadStore
 
+NO_FILES: Final[Mapping[str, InlineFile]] = MappingProxyType({})
 _PLACEHOLDER: Final = upload_reference("0" * 64)
 
 
@@ -38,20 +41,25 @@ class TaskFiles:
         self._max_file_bytes = max_file_bytes
 
     async def store_inline(
-        self, input_data: JSONObject, owner: str, check: Callable[[JSONObject], object]
+        self,
+        input_data: JSONObject,
+        owner: str,
+        check: Callable[[JSONObject], object],
+        received: Mapping[str, InlineFile] = NO_FILES,
     ) -> JSONObject:
         """Store the files that are inline; returns the input with references instead.
 
         Args:
             check: called with the input first, with placeholders for its files; what it refuses
                 is not stored.
+            received: the files that have arrived already, by the placeholders in the input.
 
         Raises:
             InvalidInputError: a file is not accepted; or whatever `check` raises.
             UploadsFullError: the owner has sent too much within a day.
             ArchiveError, StoreUnavailableError: it cannot be stored.
         """
-        found = inline_files(input_data)
+        found = inline_files(input_data, received)
         if not found:
             check(input_data)
             return input_data
@@ -61,7 +69,7 @@ class TaskFiles:
         check(_replaced(input_data, references))
         for one in found:
             if references[one.value] == _PLACEHOLDER:
-                references[one.value] = await self._store(one, owner)
+                references[one.value] = await self._store(one, owner, received.get(one.value))
         return _replaced(input_data, references)
 
     async def protect(self, used: Iterable[UsedUpload]) -> None:
@@ -76,10 +84,13 @@ class TaskFiles:
                 reason = "there is no file with this id; send it with POST /api/files"
                 raise InvalidInputError(one.field, f"{reason}, and write its id")
 
-    async def _store(self, one: FileInput, owner: str) -> str:
+    async def _store(self, one: FileInput, owner: str, received: InlineFile | None) -> str:
         register = partial(self._uploads.add, owner)
         try:
-            stored = await self._inputs.keep_data_url(one.value, self._max_file_bytes, register)
+            if received is not None:
+                stored = await received.keep(register)
+            else:
+                stored = await self._inputs.keep_data_url(one.value, self._max_file_bytes, register)
         except RefusedFileError as error:
             raise InvalidInputError(one.field, str(error)) from error
         except FileTooLargeError as error:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from mmap import mmap
 from typing import Final, NamedTuple, TypeAlias
 
 from phoenix_compat.tasks.archive.errors import RefusedFileError
+from phoenix_compat.tasks.archive.pictures.file_bytes import FileBytes
 
 UPRIGHT: Final = 1
 """The orientation of a picture that needs no turning; the others are 2 to 8."""
@@ -27,7 +27,7 @@ Part: TypeAlias = bytes | tuple[int, int]
 
 _MAX_EXIF_BYTES: Final = 64 * 1024
 _MAX_TAGS: Final = 1_000
-_WINDOW_BYTES: Final = 1024 * 1024
+_WINDOW_BYTES: Final = 128 * 1024
 _ORIENTATION: Final = 0x0112
 _SHORT: Final = 3
 
@@ -56,7 +56,7 @@ class Layout(NamedTuple):
     orientation: int
 
 
-def layout_of(data: mmap, content_type: str) -> Layout | None:
+def layout_of(data: FileBytes, content_type: str) -> Layout | None:
     """The layout of a picture; None for types without known metadata. Blocks.
 
     Raises:
@@ -66,7 +66,7 @@ def layout_of(data: mmap, content_type: str) -> Layout | None:
     return None if read is None else read(data)
 
 
-def _jpeg(data: mmap) -> Layout:
+def _jpeg(data: FileBytes) -> Layout:
     kept = _Kept()
     orientation = UPRIGHT
     at = 2
@@ -96,7 +96,7 @@ def _jpeg(data: mmap) -> Layout:
     raise _too_many_parts()
 
 
-def _is_jpeg_metadata(marker: int, data: mmap, start: int) -> bool:
+def _is_jpeg_metadata(marker: int, data: FileBytes, start: int) -> bool:
     if marker == _COMMENT:
         return True
     if not 0xE0 <= marker <= 0xEF:
@@ -105,16 +105,16 @@ def _is_jpeg_metadata(marker: int, data: mmap, start: int) -> bool:
     return name is None or data[start : start + len(name)] != name
 
 
-def _end_of_scan(data: mmap, start: int) -> int:
-    """Where the next marker is. Searched in parts, so that other threads get their turns."""
+def _end_of_scan(data: FileBytes, start: int) -> int:
+    """Where the next marker is. Searched in parts, which are not all in memory."""
     for at in range(start, len(data), _WINDOW_BYTES):
-        found = _MARKER.search(data, at, at + _WINDOW_BYTES + 1)
+        found = _MARKER.search(data[at : at + _WINDOW_BYTES + 1])
         if found is not None:
-            return found.start()
+            return at + found.start()
     raise _broken()
 
 
-def _png(data: mmap) -> Layout:
+def _png(data: FileBytes) -> Layout:
     kept = _Kept()
     kept.add(0, _PNG_START)
     orientation = UPRIGHT
@@ -135,7 +135,7 @@ def _png(data: mmap) -> Layout:
     raise _too_many_parts()
 
 
-def _webp(data: mmap) -> Layout:
+def _webp(data: FileBytes) -> Layout:
     stop = 8 + _number(data, 4, 4, "little")
     if stop > len(data):
         raise _broken()
@@ -169,7 +169,7 @@ def _with_webp_head(layout: Layout) -> Layout:
     return layout._replace(kept=[head, *layout.kept])
 
 
-_READERS: Final[dict[str, Callable[[mmap], Layout]]] = {
+_READERS: Final[dict[str, Callable[[FileBytes], Layout]]] = {
     "image/jpeg": _jpeg,
     "image/png": _png,
     "image/webp": _webp,
@@ -194,7 +194,7 @@ class _Kept:
         return Layout(self.parts, has_metadata, orientation)
 
 
-def blocks_of(data: mmap, kept: list[Part], block_bytes: int) -> Iterator[bytes]:
+def blocks_of(data: FileBytes, kept: list[Part], block_bytes: int) -> Iterator[bytes]:
     """The bytes of these parts, in blocks."""
     for part in kept:
         if isinstance(part, bytes):
@@ -229,7 +229,7 @@ def _orientation(exif: bytes) -> int:
     return UPRIGHT
 
 
-def _number(data: mmap, at: int, size_bytes: int, order: str = "big") -> int:
+def _number(data: FileBytes, at: int, size_bytes: int, order: str = "big") -> int:
     if at + size_bytes > len(data):
         raise _broken()
     return int.from_bytes(data[at : at + size_bytes], "little" if order == "little" else "big")

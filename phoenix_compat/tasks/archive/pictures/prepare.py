@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import mmap
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from phoenix_compat.tasks.archive.errors import RefusedFileError
 from phoenix_compat.tasks.archive.file_type import TYPES_BY_EXTENSION, FileType
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
+from phoenix_compat.tasks.archive.pictures.file_bytes import FileBytes
 from phoenix_compat.tasks.archive.pictures.metadata import UPRIGHT, Layout, blocks_of, layout_of
 from phoenix_compat.tasks.archive.pictures.upright import check_size, reads_heic, turn_upright
 from phoenix_compat.tasks.memory import give_memory_back
 
-_BLOCK_BYTES: Final = 256 * 1024
+_BLOCK_BYTES: Final = 128 * 1024
 _HEIC: Final = "image/heic"
 
 
@@ -44,7 +44,7 @@ def plan_for(path: Path, file_type: FileType, *, keeps_metadata: bool) -> Plan:
             )
         check_size(path, _HEIC)
         return Plan(turns=True, layout=None)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with FileBytes.of(path) as data:
         layout = layout_of(data, file_type.content_type)
     check_size(path, file_type.content_type)
     if layout is None or keeps_metadata:
@@ -60,7 +60,7 @@ def write_without_metadata(path: Path, layout: Layout, target: IncomingFile) -> 
     Raises:
         ArchiveError: it cannot be written.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with FileBytes.of(path) as data:
         for block in blocks_of(data, layout.kept, _BLOCK_BYTES):
             target.write(block)
 
@@ -74,7 +74,7 @@ def write_upright(path: Path, file_type: FileType, target: IncomingFile) -> File
     """
     turned = target.path.with_suffix(".turned.part")
     try:
-        turn_upright(path, file_type.content_type, turned)
+        turn_upright(path, file_type.content_type, turned, target.check_free_space)
         with turned.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):
                 target.write(block)

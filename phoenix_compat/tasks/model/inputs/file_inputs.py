@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -96,9 +96,15 @@ def inline_hash(value: object) -> str | None:
         return None
 
 
-def inline_files(input_data: Mapping[str, object]) -> list[FileInput]:
-    """The files that come inline."""
-    return [one for one in _file_values(input_data) if _is_inline(one.value)]
+def inline_files(
+    input_data: Mapping[str, object], placeholders: Collection[str] = ()
+) -> list[FileInput]:
+    """The files that come inline: as `data:` URLs, or as one of these placeholders."""
+    return [
+        one
+        for one in _file_values(input_data)
+        if one.value in placeholders or _is_inline(one.value)
+    ]
 
 
 def used_uploads(input_data: Mapping[str, object]) -> tuple[UsedUpload, ...]:
@@ -146,6 +152,11 @@ def _file_values(input_data: Mapping[str, object]) -> Iterator[FileInput]:
             for number, item in enumerate(value):
                 if isinstance(item, str):
                     yield FileInput(f"input_data.{name}.{number}", item)
+
+
+def is_data_url_head(head: str) -> bool:
+    """Whether this text is a `data:` URL up to its comma, with the type of a file."""
+    return _DATA_URL.fullmatch(head + ",", 0, _MAX_HEADER_CHARS) is not None
 
 
 def _is_inline(value: str) -> bool:

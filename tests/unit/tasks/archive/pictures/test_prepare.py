@@ -165,6 +165,19 @@ def test_damaged_pictures_are_stored_or_refused(
     assert [path.name for path in folder.iterdir()] == ["in.part"]
 
 
+@pytest.mark.parametrize(("make", "is_refused"), [(camera.jpeg, False), (camera.png, True)])
+def test_png_is_in_memory_twice_while_it_is_turned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make, *, is_refused: bool
+) -> None:
+    """So it may have half as many pixels; others are turned by way of a file."""
+    monkeypatch.setattr(upright, "MAX_DECODED_BYTES", 2 * 4 * 80 * 40 - 1)
+
+    with pytest.raises(RefusedFileError) if is_refused else contextlib.nullcontext():
+        prepared(tmp_path, make(6))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["in.part"]
+
+
 def test_heic_is_refused_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The text says how to go on."""
     monkeypatch.setattr(upright, "find_spec", lambda _name: None)
