@@ -31,7 +31,7 @@ from phoenix_compat.server.control.control_socket import ControlSocket
 from phoenix_compat.server.control.key_commands import key_commands
 from phoenix_compat.server.control.messages import SOCKET_NAME, Handler
 from phoenix_compat.server.control.socket_commands import socket_commands
-from phoenix_compat.server.engine import open_engine, task_types_of, webhook_url
+from phoenix_compat.server.engine import Engine, open_engine, task_types_of, webhook_url
 from phoenix_compat.server.http.api import MAX_BODY_BYTES, add_task_routes
 from phoenix_compat.server.http.authentication import AUTHENTICATOR, authenticating_requests
 from phoenix_compat.server.http.base_url import BaseUrls
@@ -47,7 +47,7 @@ from phoenix_compat.server.http.openapi.serving import add_openapi_routes
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
 from phoenix_compat.server.http.task_type_api import TASK_TYPES_PATH, TaskTypeApi
-from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, FILE_API, FileApi
+from phoenix_compat.server.http.uploads.file_api import FILE_API, add_file_api
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.uploads.posted_bodies import FileLimits, PostedBodies
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
@@ -138,12 +138,7 @@ async def open_app(
         app = _application(settings, rates, size)
         app[INSPECTION] = inspection
         app[BACKGROUND] = background
-        forwarded = LargeBodies(MAX_BODY_BYTES, settings.max_inline_body_bytes)
-        bodies = PostedBodies(
-            MAX_BODY_BYTES,
-            engine.archive.inputs,
-            FileLimits(settings.max_inline_body_bytes, settings.max_upload_bytes),
-        )
+        bodies = _bodies(settings, engine)
         app[AUTHENTICATOR] = authenticator
         app[OUTPUTS] = feed.outputs
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
@@ -184,14 +179,14 @@ async def open_app(
                 await work()
 
             background.watch(lambda: cluster.background)
-            await cluster.start(app, worker, take_over, lambda: background.is_healthy, forwarded)
+            await cluster.start(app, worker, take_over, lambda: background.is_healthy, bodies[1])
             stack.push_async_callback(cluster.stop)
         add_task_routes(
             app,
             engine.store,
             worker,
             task_types=engine.task_types,
-            bodies=bodies,
+            bodies=bodies[0],
             files=TaskFiles(engine.archive.inputs, engine.uploads, settings.max_upload_bytes),
             announce=feed.announce,
             visibility=settings.task_visibility,
@@ -203,13 +198,7 @@ async def open_app(
             TASK_TYPES_PATH, TaskTypeApi(engine.task_types, engine.budget.policy).list
         )
         add_file_routes(app, engine.archive)
-        app[FILE_API] = FileApi(
-            engine.archive.inputs,
-            engine.uploads,
-            (bodies.counts, forwarded.counts),
-            settings.max_upload_bytes,
-        )
-        app.router.add_post(API_FILES_PATH, app[FILE_API].receive)
+        add_file_api(app, engine.archive.inputs, engine.uploads, bodies, settings.max_upload_bytes)
         add_publish_route(app, endpoint, settings.publish_topics)
         _add_webhooks(app, settings, metrics.sources, engine.provider)
         _add_status_routes(app, cluster, worker, engine.store, worker_process)
@@ -251,6 +240,15 @@ def _endpoint(settings: Settings, worker_process: WorkerProcess | None) -> Endpo
         host_setting="public_url",
         secret_key_base=None if worker_process is None else worker_process.secret_key_base,
         filter_parameters=settings.hidden_parameters,
+    )
+
+
+def _bodies(settings: Settings, engine: Engine) -> tuple[PostedBodies, LargeBodies]:
+    """Receive the bodies of tasks here, or read them for another process."""
+    limits = FileLimits(settings.max_inline_body_bytes, settings.max_upload_bytes)
+    return (
+        PostedBodies(MAX_BODY_BYTES, engine.archive.inputs, limits),
+        LargeBodies(MAX_BODY_BYTES, limits.max_body_bytes),
     )
 
 

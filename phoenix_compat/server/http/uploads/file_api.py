@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import BodyPartReader, hdrs, web
 
@@ -135,6 +135,25 @@ class FileApi:
 
 FILE_API: Final = web.AppKey("file_api", FileApi)
 """The key under which an application stores the handler."""
+
+
+class CountedBodies(Protocol):
+    """Reads bodies that have files inline."""
+
+    counts: Counter[str]
+
+
+def add_file_api(
+    app: web.Application,
+    inputs: InputFiles,
+    uploads: UploadStore,
+    bodies: Iterable[CountedBodies],
+    max_file_bytes: int,
+) -> None:
+    """Mount the API on an app that has not started; see FileApi."""
+    counts = [one.counts for one in bodies]
+    app[FILE_API] = FileApi(inputs, uploads, counts, max_file_bytes)
+    app.router.add_post(API_FILES_PATH, app[FILE_API].receive)
 
 
 def require_file_type(request: web.Request) -> None:
