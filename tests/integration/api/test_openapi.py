@@ -2,87 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
-from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.server.http.openapi.document import openapi_document
 from phoenix_compat.server.http.openapi.routes import NOT_DESCRIBED, ROUTES
-from phoenix_compat.server.main import open_app
-from phoenix_compat.server.process.listening import listening
-from tests.integration.api.contract import check_answer
-from tests.integration.ownership.credentials import auth_settings
-from tests.integration.task_server import SPEED, settings_for
+from tests.integration.api.openapi_server import MONK, TASK, Server, open_server
 from tests.integration.uploads.photo import data_url, edit, photo
-from tests.patience import patient
 
-MONK = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
 FAILS = {"input_data": {"type": "image", "prompt": "#fault:E005"}}
 STUCK = {"input_data": {"type": "image", "prompt": "#fault:stuck_processing"}}
 TEXT = {"input_data": {"type": "text", "prompt": "Once"}}
-TASK = "/api/tasks/{task_id}"
 MISSING = "019b8d2f-6c00-7a4e-9d3b-2f1c5e8a7b60"
-
-
-@dataclass
-class Server:
-    """The task server with all its routes."""
-
-    app: web.Application
-    url: str
-    http: aiohttp.ClientSession
-
-    async def ask(
-        self, method: str, path: str, *, id: str = "", status: int, query: str = "", **more: Any
-    ) -> Any:
-        """Send a request; checks the answer against the document, and returns its JSON."""
-        url = self.url + path.replace("{task_id}", id).replace("{name}", id) + query
-        async with self.http.request(method, url, **more) as answer:
-            assert answer.status == status, await answer.text()
-            return await check_answer(answer, method, path)
-
-    async def create(self, body: Any) -> str:
-        """Create a task; returns its id."""
-        return str((await self.ask("POST", "/api/tasks", json=body, status=202))["task_id"])
-
-    async def end(self, body: Any) -> str:
-        """Create a task and wait for its end; returns its id."""
-        task_id = await self.create(body)
-        async with asyncio.timeout(patient(20.0)):
-            while True:
-                task = await self.ask("GET", TASK, id=task_id, status=200)
-                if task["status"] != "processing":
-                    return task_id
-                await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def open_server(folder: Path, **fields: Any) -> AsyncIterator[Server]:
-    """The server with a provider, so that it has the route of webhooks."""
-    async with Emulator(EmulatorSettings(speed=SPEED)) as replicate:
-        settings = settings_for(
-            folder,
-            replicate_api_token="r8_test",
-            replicate_base_url=replicate.base_url,
-            publish_topics=("room:*",),
-            public_url="https://127.0.0.1",
-            **fields,
-        )
-        async with (
-            open_app(settings) as app,
-            listening(app, "127.0.0.1", 0) as url,
-            aiohttp.ClientSession() as http,
-        ):
-            yield Server(app, url, http)
 
 
 @pytest.fixture
@@ -172,7 +107,7 @@ async def test_refusals_of_tasks_are_as_described(server: Server) -> None:
 
 async def test_answers_about_files_are_as_described(server: Server) -> None:
     """Files that are sent, read, read in part, and not there; and a task that uses one."""
-    jpeg = {"Content-Type": "image/jpeg"}
+    jpeg, form = {"Content-Type": "image/jpeg"}, {"Content-Type": "multipart/form-data; boundary=a"}
     sent = await server.ask("POST", "/api/files", data=photo(), headers=jpeg, status=201)
     await server.end(edit(sent["id"], data_url(photo(seed=2))))
     name = sent["url"].rpartition("/")[2]
@@ -191,7 +126,8 @@ async def test_answers_about_files_are_as_described(server: Server) -> None:
         (photo()[:200], jpeg, 422),
         (b"", jpeg, 422),
         (photo(), {"Content-Type": "text/plain"}, 415),
-        (b"--a--", {"Content-Type": "multipart/form-data; boundary=a"}, 400),
+        (b"--a--", form, 400),
+        (b"--a\r\nA header\r\n\r\n\r\n--a--\r\n", form, 400),
     ):
         await server.ask("POST", "/api/files", data=body, headers=headers, status=status)
 
@@ -218,7 +154,7 @@ async def test_answers_about_the_server_are_as_described(server: Server) -> None
 
 async def test_without_a_credential_the_answer_is_as_described(tmp_path: Path) -> None:
     """401 from every route that needs one; the others answer."""
-    async with open_server(tmp_path, **auth_settings(tmp_path)) as server:
+    async with open_server(tmp_path, keys={}) as server:
         for route in ROUTES:
             if route.scope is not None or route.needs_credential:
                 await server.ask(route.method, route.path, id=MISSING, status=401)

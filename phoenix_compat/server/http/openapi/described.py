@@ -23,6 +23,8 @@ class Answer:
         content_types: the types of its body, if it is not JSON; () for no body.
         headers: names of headers in `headers.HEADERS` that it always has.
         optional_headers: those that it may have.
+        links: the routes for which it has the parameters, by the routes' names: where the answer
+            has the value of each parameter.
     """
 
     status: int
@@ -31,6 +33,7 @@ class Answer:
     content_types: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     optional_headers: tuple[str, ...] = ()
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,17 +60,25 @@ _ABOUT: Final = """Creates tasks, and answers what became of them. A task runs a
 
 
 @cache
-def openapi_document() -> Document:
-    """The document of the routes in `ROUTES`. It takes a moment; later calls return the same."""
-    return make_document(ROUTES)
+def openapi_document(*, needs_credentials: bool = False) -> Document:
+    """The document of the routes in `ROUTES`. It takes a moment; later calls return the same.
+
+    Args:
+        needs_credentials: whether it is about a server with authentication; otherwise credentials
+            are optional in the document.
+    """
+    return make_document(ROUTES, needs_credentials=needs_credentials)
 
 
-def make_document(routes: Iterable[Route]) -> Document:
-    """Make a document of some routes."""
+def make_document(routes: Iterable[Route], *, needs_credentials: bool = False) -> Document:
+    """Make a document of some routes; see `openapi_document`."""
     routes = tuple(routes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        operation = _operation(route)
+        if needs_credentials and operation["security"]:
+            operation["security"].remove({})
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.1",
         "info": {
@@ -218,6 +226,11 @@ def _answer(one: Answer, example: Example | None) -> dict[str, Any]:
     headers |= {name: _header(name) for name in one.optional_headers}
     if headers:
         found["headers"] = headers
+    if one.links:
+        found["links"] = {
+            name: {"operationId": name, "parameters": dict(values)}
+            for name, values in one.links.items()
+        }
     return found
 
 

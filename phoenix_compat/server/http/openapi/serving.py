@@ -13,6 +13,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from phoenix_compat.server.http.authentication import AUTHENTICATOR
+
 OPENAPI_PATH: Final = "/openapi.json"
 
 _HEADERS: Final = {hdrs.CACHE_CONTROL: "no-cache"}
@@ -24,7 +26,8 @@ def add_openapi_routes(app: web.Application) -> None:
 
 
 async def _show_document(request: web.Request) -> web.Response:
-    body, etag = await asyncio.to_thread(_encoded)
+    is_on = request.app[AUTHENTICATOR].is_on
+    body, etag = await asyncio.to_thread(_encoded, needs_credentials=is_on)
     headers = {**_HEADERS, hdrs.ETAG: f'"{etag}"'}
     if any(tag.value in {etag, "*"} for tag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
@@ -32,10 +35,11 @@ async def _show_document(request: web.Request) -> web.Response:
 
 
 @cache
-def _encoded() -> tuple[bytes, str]:
+def _encoded(*, needs_credentials: bool) -> tuple[bytes, str]:
     """The document as JSON, and its hash."""
     # Not at start-up: it would cost time, and most servers are never asked.
     from phoenix_compat.server.http.openapi.document import openapi_document  # noqa: PLC0415
 
-    body = json.dumps(openapi_document(), ensure_ascii=False, separators=(",", ":")).encode()
+    document = openapi_document(needs_credentials=needs_credentials)
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     return body, hashlib.sha256(body).hexdigest()

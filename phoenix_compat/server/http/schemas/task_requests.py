@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from phoenix_compat.tasks.model.inputs.input_checks import MAX_PROMPT_CHARS
 from phoenix_compat.tasks.model.task import UNFINISHED, TaskStatus
 from phoenix_compat.tasks.store.task_store import NEWEST, TaskFilter
 
@@ -18,6 +19,27 @@ _STATUSES: Final[Mapping[str, frozenset[TaskStatus]]] = {
     "processing": UNFINISHED,
     **{status.value: frozenset({status}) for status in TaskStatus},
 }
+_INPUTS: Final[dict[str, pydantic.JsonValue]] = {
+    "type": {
+        "type": "string",
+        "description": "A type that `GET /api/task_types` lists.",
+        "examples": ["image"],
+    },
+    "prompt": {
+        "type": ["string", "null"],
+        "description": "Most types need one.",
+        "examples": ["Medieval monk"],
+        "minLength": 1,
+        "maxLength": MAX_PROMPT_CHARS,
+    },
+    "model": {
+        "type": ["string", "null"],
+        "description": "`owner/name`, `owner/name:version` or `deployments/owner/name`; without "
+        "one, the default model of the type runs.",
+        "examples": ["google/imagen-4-fast"],
+    },
+}
+"""What the document says about `input_data`; the task types check it."""
 _SHORT: Final[dict[str, pydantic.JsonValue]] = {"minLength": 1, "maxLength": MAX_TEXT_CHARS}
 
 
@@ -40,7 +62,9 @@ class CreateTask(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     input_data: dict[str, Any] = Field(
-        description="What to make: `type`, `prompt`, and the inputs of the model."
+        description="What to make: `type`, `prompt`, and the inputs of the model. Null counts as "
+        "absent.",
+        json_schema_extra={"properties": _INPUTS, "required": ["type"]},
     )
 
 

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from aiohttp import BodyPartReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from phoenix_compat.http_server import BodyTooSlowError
 from phoenix_compat.server.auth.principal import Scope
@@ -203,6 +204,8 @@ async def _file_of_form(request: web.Request) -> AsyncIterator[bytes]:
                 raise _bad_form("send the bytes of the file without another encoding")
             while block := await part.read_chunk(_BLOCK_BYTES):
                 yield block
+    except HttpProcessingError as error:
+        raise _bad_form("the headers of a field cannot be read") from error
     except (ValueError, AssertionError) as error:
         raise _bad_form("it is cut off, or its boundary is wrong") from error
     if not has_file:

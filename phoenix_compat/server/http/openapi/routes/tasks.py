@@ -95,6 +95,10 @@ IDEMPOTENCY_KEY: Final = Parameter(
     "1 to 255 visible ASCII characters; it is kept for 24 hours.",
     {"type": "string", "pattern": r'^([!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$'},
 )
+_LINKS: Final = {
+    name: {"task_id": "$response.body#/task_id"}
+    for name in ("showTask", "listTaskEvents", "cancelTask", "retryTask")
+}
 _CREATE_PROBLEMS: Final = (
     "cap-reached",
     "not-allowed",
@@ -151,6 +155,7 @@ TASK_ROUTES: Final = (
                 TaskSummary,
                 headers=("Location",),
                 optional_headers=("Idempotency-Replayed",),
+                links=_LINKS,
             ),
         ),
         problems=(
