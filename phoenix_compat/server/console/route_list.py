@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from aiohttp import web
 
 from phoenix_compat.server.console.context import ConsoleContext
-from phoenix_compat.server.console.routes import home_page, session, static_files, tasks
+from phoenix_compat.server.console.routes import faults, home_page, session, static_files, tasks
 
 AddRoutes: TypeAlias = Callable[[web.UrlDispatcher, ConsoleContext], None]
 """Adds the routes of one module."""
@@ -18,5 +18,6 @@ ROUTES: Final[Sequence[AddRoutes]] = (
     static_files.add_routes,
     session.add_routes,
     tasks.add_routes,
+    faults.add_routes,
 )
 """A new screen with actions adds its routes here."""
