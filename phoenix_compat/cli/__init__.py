@@ -22,6 +22,9 @@ from phoenix_compat.cli.healthcheck import healthcheck
 from phoenix_compat.cli.init import init
 from phoenix_compat.cli.keys import keys
 from phoenix_compat.cli.openapi import openapi
+from phoenix_compat.cli.remote.broadcast import broadcast
+from phoenix_compat.cli.remote.sockets import disconnect, sockets
+from phoenix_compat.cli.remote.status import status
 from phoenix_compat.cli.serve import serve
 from phoenix_compat.cli.shell.completion import PROGRAM, completion
 from phoenix_compat.cli.shell.groups import TopGroup
@@ -58,6 +61,10 @@ for command in (
     emulator,
     openapi,
     conformance,
+    status,
+    sockets,
+    disconnect,
+    broadcast,
     completion,
     version,
 ):

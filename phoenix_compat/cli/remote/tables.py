@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 import click
@@ -79,6 +80,15 @@ def print_json(document: object) -> None:
 def escaped_lines(text: str) -> list[str]:
     """The lines of a text, without control characters."""
     return [escaped(line) for line in text.splitlines()]
+
+
+def age(passed: timedelta) -> str:
+    """A duration in its largest unit: 5s, 3m, 2h, 4d."""
+    seconds = max(int(passed.total_seconds()), 0)
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def _print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
 
 from phoenix_compat.cli.remote.options import ServerOptions, json_option, server_options
-from phoenix_compat.cli.remote.tables import Column, print_fields, print_json, print_table
+from phoenix_compat.cli.remote.tables import Column, age, print_fields, print_json, print_table
 
 _MAX_TASKS: Final = 10_000
 _PAGE: Final = 200
@@ -150,12 +150,3 @@ def _fields(task: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _history(events: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     for event in events:
         yield f"event {event['seq']}", f"{event['at']}  {event['event']}"
-
-
-def age(passed: timedelta) -> str:
-    """A duration in its largest unit: 5s, 3m, 2h, 4d."""
-    seconds = max(int(passed.total_seconds()), 0)
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -43,10 +43,13 @@ class RemoteApi:
             return await self.send("POST", path, headers=headers)
         return await self.send("POST", path, json=body, headers=headers)
 
-    async def send(self, method: str, path: str, **options: Any) -> Any:
+    async def send(
+        self, method: str, path: str, *, accepted: Collection[int] = (), **options: Any
+    ) -> Any:
         """The JSON document that answers a request; None if the answer is empty.
 
         Args:
+            accepted: statuses that are not errors here.
             options: those of `aiohttp.ClientSession.request`.
 
         Raises:
@@ -61,7 +64,8 @@ class RemoteApi:
         except (OSError, UnicodeError, aiohttp.ClientError) as error:
             raise _unreachable(self.remote, error) from error
         document = _parsed(text)
-        if response.ok and (document is not None or not text):
+        is_good = response.ok or response.status in accepted
+        if is_good and (document is not None or not text):
             return document
         raise RemoteError(self._refusal(response.status, document))
 
