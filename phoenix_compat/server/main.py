@@ -14,6 +14,7 @@ from phoenix_compat.background import BackgroundReport
 from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.endpoint import Endpoint, LongPollOptions, WebSocketOptions
 from phoenix_compat.presence import Presence
+from phoenix_compat.server.auth.authenticator import Authenticator
 from phoenix_compat.server.auth.keys.api_keys import ApiKeys
 from phoenix_compat.server.auth.keys.first_key import complete_first_key
 from phoenix_compat.server.auth.keys.key_store import KeyStore
@@ -33,16 +34,12 @@ from phoenix_compat.server.control.messages import SOCKET_NAME, Handler
 from phoenix_compat.server.control.socket_commands import socket_commands
 from phoenix_compat.server.engine import Engine, open_engine, task_types_of, webhook_url
 from phoenix_compat.server.http.api import MAX_BODY_BYTES, add_task_routes
+from phoenix_compat.server.http.application import make_application
 from phoenix_compat.server.http.authentication import AUTHENTICATOR, authenticating_requests
-from phoenix_compat.server.http.base_url import BaseUrls
-from phoenix_compat.server.http.browsers.cors import CrossOrigin
-from phoenix_compat.server.http.browsers.host_and_origin import check_origin_of, guarding
-from phoenix_compat.server.http.browsers.open_access import local_only
-from phoenix_compat.server.http.browsers.response_headers import add_safe_headers
-from phoenix_compat.server.http.checks import Check, checking
-from phoenix_compat.server.http.empty_segments import drop_empty_segments
+from phoenix_compat.server.http.browsers.host_and_origin import check_origin_of
 from phoenix_compat.server.http.files import add_file_routes
-from phoenix_compat.server.http.metrics import add_metrics_routes
+from phoenix_compat.server.http.observability.access_log import AccessLog
+from phoenix_compat.server.http.observability.metrics import add_metrics_routes
 from phoenix_compat.server.http.openapi.serving import add_openapi_routes
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
@@ -55,11 +52,11 @@ from phoenix_compat.server.http.webhooks import add_webhook_route
 from phoenix_compat.server.inspection.inspection import INSPECTION, Inspection
 from phoenix_compat.server.inspection.processes import OneProcess
 from phoenix_compat.server.metrics.metrics import Sources, start_metrics
-from phoenix_compat.server.metrics.request_measures import RequestMeasures, not_from_peer
+from phoenix_compat.server.metrics.request_measures import RequestMeasures
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
-from phoenix_compat.server.process.connection_limit import CONNECTIONS, connections_for
-from phoenix_compat.server.process.listening import BACKGROUND, LISTENING_URL, ListeningUrl
+from phoenix_compat.server.process.connection_limit import CONNECTIONS
+from phoenix_compat.server.process.listening import BACKGROUND, LISTENING_URL
 from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, ReloadableSettings
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.process.settings.auth import KEYS
@@ -135,18 +132,17 @@ async def open_app(
         )
         size = None if worker_process is None else worker_process.size
         rates = RateLimits(settings, authenticator.places, size)
-        app = _application(settings, rates, size)
-        app[INSPECTION] = inspection
+        app = make_application(settings, rates, size)
         app[BACKGROUND] = background
+        access = AccessLog(settings, has_peers=cluster is not None)
         bodies = _bodies(settings, engine)
-        app[AUTHENTICATOR] = authenticator
-        app[OUTPUTS] = feed.outputs
+        _keep(app, inspection, authenticator, feed.outputs)
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
             engine.task_types,
             task_types_of,
             worker,
             archive=engine.archive,
-            more=(engine.maintenance.change, rates.change, engine.budget.change),
+            more=(engine.maintenance.change, rates.change, engine.budget.change, access.change),
         )
 
         metrics = start_metrics(
@@ -156,7 +152,7 @@ async def open_app(
                 endpoint=endpoint,
                 connections=app[CONNECTIONS],
                 background=background,
-                requests=RequestMeasures() if cluster is None else RequestMeasures(not_from_peer),
+                requests=RequestMeasures(access.answered, has_peers=cluster is not None),
                 worker=worker,
                 store=engine.store,
                 archive=engine.archive,
@@ -234,6 +230,18 @@ async def open_app(
             yield app
 
 
+def _keep(
+    app: web.Application,
+    inspection: Inspection,
+    authenticator: Authenticator,
+    outputs: TaskOutputs,
+) -> None:
+    """Store parts that handlers find in their application."""
+    app[INSPECTION] = inspection
+    app[AUTHENTICATOR] = authenticator
+    app[OUTPUTS] = outputs
+
+
 def _endpoint(settings: Settings, worker_process: WorkerProcess | None) -> Endpoint:
     return Endpoint(
         check_origin=check_origin_of(settings),
@@ -267,30 +275,6 @@ async def _add_own_sockets(
     )
     if cluster is not None:
         cluster.share(endpoint.presences)
-
-
-def _application(settings: Settings, rates: RateLimits, processes: int | None) -> web.Application:
-    """An application with its middlewares and bounds, without routes.
-
-    Args:
-        processes: how many processes share the port; None if this is the only one.
-    """
-    cross_origin = CrossOrigin(check_origin_of(settings))
-    base_urls = BaseUrls(settings.public_url, rates.addresses, has_peers=processes is not None)
-    guards = _guards(settings, cross_origin, has_peers=processes is not None)
-    app = web.Application(middlewares=[checking((*guards, base_urls.note)), rates.middleware])
-    drop_empty_segments(app)
-    app[RATE_LIMITER] = rates.limiter
-    app[LISTENING_URL] = ListeningUrl()
-    app[CONNECTIONS] = connections_for(
-        settings.max_connections,
-        concurrency=settings.concurrency,
-        processes=processes or 1,
-        per_address=settings.max_connections_per_address,
-        is_uncounted=rates.is_uncounted,
-    )
-    app.on_response_prepare.extend((add_safe_headers, cross_origin.add_headers))
-    return app
 
 
 def _key_lookup(keys: KeyStore, endpoint: Endpoint, cluster: Cluster | None) -> ApiKeys:
@@ -332,14 +316,6 @@ def _presence(settings: Settings, endpoint: Endpoint, cluster: Cluster | None) -
     if not settings.show_watchers:
         return None
     return Presence(endpoint) if cluster is None else cluster.presence(endpoint)
-
-
-def _guards(settings: Settings, cross_origin: CrossOrigin, *, has_peers: bool) -> list[Check]:
-    """The checks in front of everything: those against web pages and open access."""
-    guards = [guarding(settings), cross_origin.answer_preflight]
-    if not settings.has_auth and not settings.insecure_no_auth:
-        guards.append(local_only(has_peers=has_peers))
-    return guards
 
 
 def _add_socket(

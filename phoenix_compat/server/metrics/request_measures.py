@@ -23,17 +23,13 @@ _BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 _MAX_ROWS: Final = 200
 
 
-def not_from_peer(request: web.BaseRequest) -> bool:
-    """Whether a client sent the request to this process, where there are several."""
-    return not is_from_peer(request)
-
-
 class RequestMeasures(AbstractAccessLogger):
     """The counts of one process.
 
     Args:
-        is_counted: whether a request counts: one that another process passed on was counted there.
-        also: called with each counted request, its response and the seconds that it took.
+        answered: called with each request, its response and the seconds that it took.
+        has_peers: whether requests of other processes are passed over: those have been counted
+            where they came from.
 
     Attributes:
         requests: the seconds of requests by method, route and status.
@@ -41,22 +37,22 @@ class RequestMeasures(AbstractAccessLogger):
 
     def __init__(
         self,
-        is_counted: Callable[[web.BaseRequest], bool] = lambda _: True,
-        also: Callable[[web.BaseRequest, web.StreamResponse, float], None] | None = None,
+        answered: Callable[[web.BaseRequest, web.StreamResponse, float], None],
+        *,
+        has_peers: bool = False,
     ) -> None:
         super().__init__(logging.getLogger(__name__), "")
         self.requests = HistogramTable(("method", "route", "status"), _BOUNDS_S, max_rows=_MAX_ROWS)
-        self._is_counted = is_counted
-        self._also = also
+        self._answered = answered
+        self._has_peers = has_peers
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """See aiohttp: called after each response; `time` is in seconds."""
-        if not self._is_counted(request):
+        self._answered(request, response, time)
+        if self._has_peers and is_from_peer(request):
             return
         method = request.method if request.method in _METHODS else "other"
         self.requests.observe((method, route_of(request), str(response.status)), time)
-        if self._also is not None:
-            self._also(request, response, time)
 
 
 def route_of(request: web.BaseRequest) -> str:

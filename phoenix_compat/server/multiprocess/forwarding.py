@@ -21,6 +21,7 @@ from phoenix_compat.server.http.api import MAX_BODY_BYTES, TASKS_PATH
 from phoenix_compat.server.http.arguments import KEY_HEADER
 from phoenix_compat.server.http.base_url import PEER_HEADER, base_url_of
 from phoenix_compat.server.http.body import read_body
+from phoenix_compat.server.http.observability.request_id import HEADER, request_id_of
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
 from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH
 from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
@@ -106,7 +107,7 @@ async def _ask_leader(
         or KEY_HEADER in request.headers
         or request.path == WEBHOOK_PATH
     )
-    added = {PEER_HEADER: base_url_of(request)}
+    added = _added(request)
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + FIND_TIMEOUT_S
     while True:
@@ -146,7 +147,7 @@ async def _stream_to_leader(
         node = await leader.find(FIND_TIMEOUT_S)
     except StoreUnavailableError as error:
         raise _unavailable() from error
-    added = {PEER_HEADER: base_url_of(request)}
+    added = _added(request)
     try:
         return await peers.forward(node, request, blocks(), added, timeout_s=FILE_TIMEOUT_S)
     except PeerGoneError as error:
@@ -155,6 +156,13 @@ async def _stream_to_leader(
             raise ProblemError(400, "bad-request", detail) from error
         log.info("forwarding.failed", node=node, reason=str(error))
         raise _unavailable(_FILE_LOST) from error
+
+
+def _added(request: web.Request) -> dict[str, str]:
+    """What the leader is told of a request: its address as the client wrote it, and its id."""
+    request_id = request_id_of(request)
+    added = {PEER_HEADER: base_url_of(request)}
+    return added if request_id is None else added | {HEADER: request_id}
 
 
 def _unavailable(detail: str = _REPLACED) -> ProblemError:

@@ -28,6 +28,7 @@ BUDGET_CAPS: Final = tuple(
 )
 CHANGEABLE: Final = frozenset(
     {
+        "access_log",
         "address_connects_per_minute",
         "address_creates_per_minute",
         "address_failed_credentials_per_minute",

@@ -30,7 +30,7 @@ REQUEST_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "X
 """The headers that a page may send, besides the ones it asks for."""
 EXPOSED_HEADERS: Final = (
     *("Accept-Ranges", "Content-Range", "ETag", "Idempotency-Replayed", "Location"),
-    *("Retry-After", "WWW-Authenticate"),
+    *("Retry-After", "WWW-Authenticate", "X-Request-Id"),
 )
 """The headers that a page may read, besides those that the standard always allows."""
 

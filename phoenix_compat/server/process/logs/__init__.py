@@ -4,9 +4,17 @@ Start with `configure`.
 """
 
 from phoenix_compat.server.process.logs.configure import (
+    ACCESS_LOGGER,
+    configure_access_log,
     configure_logs,
     lines_left_out,
     set_log_level,
 )
 
-__all__ = ["configure_logs", "lines_left_out", "set_log_level"]
+__all__ = [
+    "ACCESS_LOGGER",
+    "configure_access_log",
+    "configure_logs",
+    "lines_left_out",
+    "set_log_level",
+]

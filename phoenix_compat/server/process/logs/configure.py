@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
 from structlog.types import Processor
@@ -13,12 +13,18 @@ from structlog.types import Processor
 from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.process.logs.log_lines import (
     LineHandler,
+    RepeatLimit,
     bound_values,
     fitted,
     safe,
     show_exception,
 )
 from phoenix_compat.server.process.logs.recent_lines import recent_lines
+from phoenix_compat.server.process.logs.request_id import add_request_id
+
+ACCESS_LOGGER: Final = "phoenix_compat.access"
+MAX_ACCESS_LINES: Final = 10_000
+"""How many lines the access log has in ten seconds; the others are left out and counted."""
 
 
 def configure_logs(
@@ -35,6 +41,7 @@ def configure_logs(
     live_secrets.hide_parameters(filter_parameters)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_request_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -47,23 +54,46 @@ def configure_logs(
         cache_logger_on_first_use=True,
     )
     handler = LineHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                show_exception,
-                bound_values,
-                recent_lines.remember,
-                fitted(safe(_renderer(style), is_coloured=sys.stderr.isatty())),
-            ],
-        )
-    )
+    handler.setFormatter(_formatter(style, shared, recent_lines.remember))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_log_level(level)
     for verbose in ("httpx", "httpcore", "replicate", "aiosqlite"):
         logging.getLogger(verbose).setLevel(logging.WARNING)
+
+
+def configure_access_log(
+    style: Literal["off", "short", "json"], log_format: Literal["console", "json"]
+) -> None:
+    """Send the lines of the access log to stderr, or nowhere.
+
+    They have a limit of their own, and are not among the last lines that operators look at.
+
+    Args:
+        style: with "json" its lines are JSON, whatever the format of the others is.
+    """
+    logger = logging.getLogger(ACCESS_LOGGER)
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    logger.disabled = style == "off"
+    handler = LineHandler(sys.stderr, RepeatLimit(max_same_lines=MAX_ACCESS_LINES))
+    handler.setFormatter(_formatter("json" if style == "json" else log_format, []))
+    logger.handlers[:] = [handler]
+
+
+def _formatter(
+    style: Literal["console", "json"], shared: Sequence[Processor], *seen_by: Processor
+) -> structlog.stdlib.ProcessorFormatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            show_exception,
+            bound_values,
+            *seen_by,
+            fitted(safe(_renderer(style), is_coloured=sys.stderr.isatty())),
+        ],
+    )
 
 
 def _renderer(style: Literal["console", "json"]) -> Processor:
@@ -84,6 +114,7 @@ def lines_left_out() -> int:
     """How many repeated lines were left out since the start."""
     return sum(
         handler.repeat_limit.left_out
-        for handler in logging.getLogger().handlers
+        for name in (None, ACCESS_LOGGER)
+        for handler in logging.getLogger(name).handlers
         if isinstance(handler, LineHandler)
     )

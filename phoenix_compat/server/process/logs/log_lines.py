@@ -235,13 +235,20 @@ class RepeatLimit:
 
     Args:
         now_s: a monotonic clock.
+        max_same_lines: see MAX_SAME_LINES.
 
     Attributes:
         left_out: how many lines were left out since the start.
     """
 
-    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        now_s: Callable[[], float] = time.monotonic,
+        *,
+        max_same_lines: int = MAX_SAME_LINES,
+    ) -> None:
         self.left_out = 0
+        self._max_same_lines = max_same_lines
         self._now_s = now_s
         self._tallies: dict[Key, _Tally] = {}
         self._events_of: dict[object, int] = {}
@@ -262,7 +269,7 @@ class RepeatLimit:
         if tally is None or tally.ends_at_s <= now_s:
             self._end(key)
             tally = self._tallies[key] = _Tally(now_s + WINDOW_S)
-        if tally.lines < MAX_SAME_LINES:
+        if tally.lines < self._max_same_lines:
             tally.lines += 1
             return True
         tally.left_out += 1

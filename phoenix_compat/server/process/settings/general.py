@@ -170,6 +170,10 @@ class GeneralSettings(BaseModel):
     log_format: Literal["console", "json"] = Field(
         "console", description="console, for people, or json"
     )
+    access_log: Literal["off", "short", "json"] = Field(
+        "off",
+        description="one log line for each HTTP response: off, short, or json with more fields",
+    )
     filter_parameters: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
         (),
         description="further words: the log hides parameters whose name contains one of them, "
