@@ -40,7 +40,7 @@ API_PREFIX: Final = "/api/"
 
 _CHALLENGE: Final = "WWW-Authenticate"
 _SCHEMAS: Final = "#/components/schemas/"
-_ABOUT: Final = """Creates tasks, and answers what became of them. A task runs a model on Replicate.
+ABOUT: Final = """Creates tasks, and answers what became of them. A task runs a model on Replicate.
 
 - **Errors** are problem documents (RFC 9457). The last word of their `type` is stable, `detail` is
   for people.
@@ -85,7 +85,7 @@ def make_document(routes: Iterable[Route], *, needs_credentials: bool = False) -
             "title": "phoenix_compat",
             "version": __version__,
             "summary": "Tasks for models on Replicate, watched over Phoenix Channels.",
-            "description": _ABOUT,
+            "description": ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/", "description": "This server."}],

@@ -36,7 +36,8 @@ def test_the_document_is_small() -> None:
 
 
 def test_names_are_unique() -> None:
-    """No two routes have the same name, or the same method and path."""
+    """No two routes have the same name or summary, or the same method and path."""
+    assert len({route.summary for route in ROUTES}) == len(ROUTES)
     assert len({route.name for route in ROUTES}) == len(ROUTES)
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
 
