@@ -89,7 +89,8 @@ def test_the_types_without_a_price_are_named() -> None:
     )
 
     types = task_types_of(Settings())
-    inputs = {"prompt": "monk", "text": "monk", "image": "https://example.com/monk.png"}
+    file = "https://example.com/monk"
+    inputs = {"prompt": "monk", "text": "monk", "image": file, "audio": file}
     unpriced = {
         name
         for name in types

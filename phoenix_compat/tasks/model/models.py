@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
+from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.inputs.output_count import outputs_asked
+from phoenix_compat.tasks.model.task import JSONObject
 
 PRICES_AS_OF = "2026-11-23"
 """When the prices of this table were looked up. They are estimates; the provider's bill is what
@@ -88,6 +90,33 @@ class ModelFamily:
                 if name == target:
                     return form.format(value)
         return value
+
+    def add(
+        self, accepted: JSONObject, name: str, value: object, *, is_default: bool = False
+    ) -> None:
+        """Add an input under the family's name of it, if the family has it.
+
+        Args:
+            name: the name that the client has written.
+            is_default: the client has not written it; another input of that name counts more.
+
+        Raises:
+            InvalidInputError: it is several files, and the family takes one.
+        """
+        target = self.target(name)
+        if target is None or (is_default and target in accepted):
+            return
+        if target in self.lists:
+            files = value if isinstance(value, list) else [value]
+            earlier = accepted.get(target)
+            accepted[target] = [*(earlier if isinstance(earlier, list) else ()), *files]
+            return
+        if isinstance(value, list) and target != name:
+            if len(value) != 1:
+                reason = f"has {len(value)} files, and the model takes one; send one"
+                raise InvalidInputError(f"input_data.{name}", f"{reason}, or choose another model")
+            value = value[0]
+        accepted.setdefault(target, self.written(target, value))
 
     def outputs(self, provider_input: Mapping[str, object]) -> int:
         """How many outputs an input asks for; 1 when it does not say."""

@@ -8,7 +8,7 @@ from typing import Final
 from phoenix_compat.tasks.model.inputs.input_checks import MAX_PROMPT_CHARS
 from phoenix_compat.tasks.model.inputs.input_spec import InputKind, InputSpec, guessed_spec
 from phoenix_compat.tasks.model.model_policy import ModelPolicy
-from phoenix_compat.tasks.model.models import estimated_cost_usd, model_family
+from phoenix_compat.tasks.model.models import estimated_cost_usd
 from phoenix_compat.tasks.model.task import JSONObject
 from phoenix_compat.tasks.model.task_types import RESULTS, TaskType
 
@@ -66,7 +66,7 @@ def _price(model: str, task_type: TaskType) -> float | None:
     if model == task_type.default_model and task_type.price_usd is not None:
         return task_type.price_usd
     defaults = {spec.name: spec.default for spec in task_type.inputs if spec.default is not None}
-    family = model_family(model)
+    family = task_type.family(model)
     provider_input = {
         target: family.written(target, value)
         for name, value in defaults.items()
@@ -80,7 +80,7 @@ def _lacks_price(model: str, task_type: TaskType, policy: ModelPolicy) -> bool:
 
 
 def _model(model: str, task_type: TaskType, specs: tuple[InputSpec, ...]) -> JSONObject:
-    family = model_family(model)
+    family = task_type.family(model)
     document: JSONObject = {
         "model": model,
         "inputs": [spec.name for spec in specs if family.target(spec.name) is not None],

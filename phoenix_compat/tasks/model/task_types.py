@@ -24,6 +24,7 @@ from phoenix_compat.tasks.model.inputs.input_checks import (
 from phoenix_compat.tasks.model.inputs.input_spec import InputKind, InputSpec
 from phoenix_compat.tasks.model.models import (
     DEPLOYMENTS,
+    UNKNOWN_FAMILY,
     ModelFamily,
     deployment_of,
     estimated_cost_usd,
@@ -59,6 +60,7 @@ class TaskType:
             not in `models.MODEL_FAMILIES`.
         inputs: what is known about its inputs, in the order in which a form shows them.
         models: further models that suit it. They are suggestions; the operator allows models.
+        like: a model of `models.MODEL_FAMILIES` whose inputs models that are not there take.
     """
 
     name: str
@@ -71,6 +73,19 @@ class TaskType:
     price_usd: float | None = None
     inputs: tuple[InputSpec, ...] = ()
     models: tuple[str, ...] = ()
+    like: str | None = None
+
+    def family(self, model: str) -> ModelFamily:
+        """What is known about the inputs of a model when it runs this type."""
+        family = model_family(model)
+        if family is UNKNOWN_FAMILY and self.like is not None:
+            return model_family(self.like)
+        return family
+
+    def sends_defaults(self, model: str) -> bool:
+        """Whether a model gets the defaults of inputs; one that nobody knows might refuse them."""
+        own = (self.default_model, *self.fallback_models, *self.models)
+        return model in own or self.family(model) is not UNKNOWN_FAMILY
 
     @property
     def writes_text(self) -> bool:
@@ -338,7 +353,7 @@ def _estimate(task_type: TaskType, model: str, provider_input: JSONObject) -> fl
 def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> JSONObject:
     if len(input_data) > MAX_INPUTS:
         raise InvalidInputError("input_data", f"has more than {MAX_INPUTS} keys")
-    family = model_family(model)
+    family = task_type.family(model)
     specs = {spec.name: spec for spec in task_type.inputs}
     accepted: JSONObject = {}
     prompt = input_data.get("prompt")
@@ -347,7 +362,7 @@ def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> 
     if prompt is None and "prompt" in specs:
         prompt = specs["prompt"].default
     if task_type.needs_prompt or prompt is not None:
-        _add(accepted, family, "prompt", checked_prompt(prompt))
+        family.add(accepted, "prompt", checked_prompt(prompt))
     for name in task_type.required_inputs:
         if input_data.get(name) in (None, "", []):
             raise InvalidInputError(f"input_data.{name}", "is missing")
@@ -358,29 +373,9 @@ def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> 
         if value == "" and (spec is not None or is_checked(name)):
             continue
         checked = checked_input(name, value)
-        _add(accepted, family, name, checked if spec is None else spec.checked(checked))
-    for spec in task_type.inputs:
+        family.add(accepted, name, checked if spec is None else spec.checked(checked))
+    for spec in task_type.inputs if task_type.sends_defaults(model) else ():
         is_missing = input_data.get(spec.name) in (None, "")
         if spec.default is not None and is_missing and spec.name != "prompt":
-            _add(accepted, family, spec.name, spec.default, is_default=True)
+            family.add(accepted, spec.name, spec.default, is_default=True)
     return accepted
-
-
-def _add(
-    accepted: JSONObject, family: ModelFamily, name: str, value: object, *, is_default: bool = False
-) -> None:
-    """Add an input under the model's own name of it, if the model has it."""
-    target = family.target(name)
-    if target is None or (is_default and target in accepted):
-        return
-    if target in family.lists:
-        files = value if isinstance(value, list) else [value]
-        earlier = accepted.get(target)
-        accepted[target] = [*(earlier if isinstance(earlier, list) else ()), *files]
-        return
-    if isinstance(value, list) and target != name:
-        if len(value) != 1:
-            reason = f"has {len(value)} files, and the model takes one; send one, or choose another"
-            raise InvalidInputError(f"input_data.{name}", f"{reason} model")
-        value = value[0]
-    accepted.setdefault(target, family.written(target, value))

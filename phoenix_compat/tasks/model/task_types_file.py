@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.inputs.input_spec import InputKind, InputSpec
+from phoenix_compat.tasks.model.models import UNKNOWN_FAMILY, model_family
 from phoenix_compat.tasks.model.task_types import RESULTS, TASK_TYPES, TaskType, validate_model
 
 _TYPE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -76,6 +77,12 @@ def _validate_model(model: str) -> str:
         raise ValueError(error.reason) from error
 
 
+def _known_model(model: str) -> str:
+    if model_family(model) is UNKNOWN_FAMILY:
+        raise ValueError("is not known")
+    return model
+
+
 _Model = Annotated[str, AfterValidator(_validate_model)]
 _InputName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 _Bound = Annotated[float | None, Field(allow_inf_nan=False)]
@@ -115,12 +122,13 @@ class _Table(BaseModel):
     price_usd: Annotated[float | None, Field(ge=0.0, allow_inf_nan=False)] = None
     fallback_models: list[_Model] = Field(default=[], max_length=8)
     models: list[_Model] = Field(default=[], max_length=32)
+    like: Annotated[str, AfterValidator(_known_model)] | None = None
     inputs: dict[_InputName, _Input] = Field(default={}, max_length=32)
 
 
 _EXPECTED: Mapping[str, str] = {
     "task_type": "1 to 40 lower-case letters, digits and _, starting with a letter",
-    "default_model": 'a string like "owner/name" or "owner/name:version"',
+    "default_model": 'a string like "owner/name", "owner/name:version" or "deployments/owner/name"',
     "result": '"image", "file", "text" or "json"',
     "prompt": "true or false",
     "required_inputs": "a list of at most 32 names of inputs",
@@ -128,6 +136,7 @@ _EXPECTED: Mapping[str, str] = {
     "price_usd": "a number, 0 or more",
     "fallback_models": 'a list of at most 8 strings like "owner/name" or "owner/name:version"',
     "models": 'a list of at most 32 strings like "owner/name" or "owner/name:version"',
+    "like": 'the name of a model whose inputs this server knows, as "google/nano-banana"',
     "inputs": "at most 32 tables, written as [TYPE.inputs.NAME]",
     "kind": '"text", "integer", "number", "boolean", "image", "audio" or "video"',
     "description": "a string of at most 300 characters",
@@ -171,6 +180,7 @@ def _parse_table(type_: str, table: Any, problems: list[str]) -> TaskType | None
         price_usd=row.price_usd,
         inputs=tuple(specs),
         models=tuple(row.models),
+        like=row.like,
     )
 
 

@@ -191,6 +191,47 @@ def test_own_types_describe_their_inputs() -> None:
     assert types["poster"].inputs[0].choices == ("A4", "A3")
 
 
+EDITOR = """
+[edit]
+task_type = "image_edit"
+default_model = "deployments/me/editor"
+result = "image"
+required_inputs = ["image"]
+price_usd = 0.05
+like = "google/nano-banana"
+[edit.inputs.image]
+kind = "image"
+many = true
+"""
+
+
+def test_a_deployment_takes_the_inputs_of_a_known_model() -> None:
+    """`like` says of which; so do other models that are not known."""
+    types = parse_task_types(EDITOR, "own.toml")
+
+    own = determine_task_params(EDIT | {"type": "edit"}, types)
+    other = determine_task_params(EDIT | {"model": "you/private:abc"}, types)
+
+    assert own.model == "deployments/me/editor"
+    assert own.provider_input == other.provider_input == {"prompt": "Snow", "image_input": [A]}
+    assert (own.estimated_cost_usd, other.estimated_cost_usd) == (0.05, None)
+
+
+def test_a_model_that_is_not_known_gets_no_defaults() -> None:
+    """It may refuse inputs that nobody has asked for; what was posted is sent as it is."""
+    params = determine_task_params(EDIT | {"model": "deployments/me/mine", "x": 1}, TYPES)
+
+    assert params.provider_input == {"prompt": "Snow", "image": A, "x": 1}
+
+
+def test_an_unknown_model_to_be_like_is_named() -> None:
+    """The error says what to write."""
+    text = EDITOR.replace("google/nano-banana", "you/private")
+
+    with pytest.raises(ConfigError, match=r"\[edit\] like: must be the name of a model whose"):
+        parse_task_types(text, "own.toml")
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
