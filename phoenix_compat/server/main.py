@@ -110,7 +110,6 @@ async def open_app(
         endpoint = _endpoint(settings, worker_process)
         await _add_own_sockets(settings, endpoint, cluster, websocket)
         processes = OneProcess() if cluster is None else cluster.processes
-        inspection = Inspection(endpoint, processes)
         keys = KeyStore(engine.store, partial(close_sockets, endpoint))
         feed = (
             TaskFeed(engine.store, endpoint)
@@ -118,6 +117,7 @@ async def open_app(
             else cluster.feed(engine.store, endpoint, engine.task_types)
         )
         worker = engine.worker(feed.announce, feed.outputs, options)
+        inspection = Inspection(endpoint, processes, worker=worker, store=engine.store, keys=keys)
         authenticator = await stack.enter_async_context(
             open_authenticator(settings, _key_lookup(keys, endpoint, cluster))
         )

@@ -8,7 +8,14 @@ from typing import Final, TypeAlias
 from aiohttp import web
 
 from phoenix_compat.server.console.context import ConsoleContext
-from phoenix_compat.server.console.routes import faults, home_page, session, static_files, tasks
+from phoenix_compat.server.console.routes import (
+    faults,
+    home_page,
+    keys,
+    session,
+    static_files,
+    tasks,
+)
 
 AddRoutes: TypeAlias = Callable[[web.UrlDispatcher, ConsoleContext], None]
 """Adds the routes of one module."""
@@ -19,5 +26,6 @@ ROUTES: Final[Sequence[AddRoutes]] = (
     session.add_routes,
     tasks.add_routes,
     faults.add_routes,
+    keys.add_routes,
 )
 """A new screen with actions adds its routes here."""

@@ -56,6 +56,11 @@ def subject_of(owner: str) -> str:
     return f"owner:{owner}"
 
 
+def owner_of(subject: str) -> str:
+    """The owner of such a subject."""
+    return subject.removeprefix(subject_of(""))
+
+
 class Spending:
     """The sums of all periods. Used in the writer's thread only, inside transactions.
 
@@ -72,6 +77,11 @@ class Spending:
         self._pruned_on = ""
         self._bounds: OrderedDict[tuple[str, str], Spent] = OrderedDict()
         self._reported: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    @property
+    def limited(self) -> tuple[Cap, ...]:
+        """The caps that apply; those without limits are left out."""
+        return self._limited
 
     def set_caps(self, caps: Caps) -> None:
         """Apply these caps from the next order on; from any thread."""
@@ -231,9 +241,13 @@ def _refusal(spent: Spent | None, cap: Cap, order: _Order, at: datetime) -> Budg
     return None
 
 
-def read_spent(row: sqlite3.Row) -> Spent | None:
-    """The sums of a row; None if it cannot be read."""
-    tasks, microdollars = row["tasks"], row["microdollars"]
+def read_spent(row: sqlite3.Row, prefix: str = "") -> Spent | None:
+    """The sums of a row; None if it cannot be read.
+
+    Args:
+        prefix: what the names of the columns begin with.
+    """
+    tasks, microdollars = row[f"{prefix}tasks"], row[f"{prefix}microdollars"]
     return Spent(tasks, microdollars) if _is_sum(tasks) and _is_sum(microdollars) else None
 
 

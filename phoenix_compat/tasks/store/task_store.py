@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Unpack
 
@@ -32,7 +32,7 @@ from phoenix_compat.tasks.store.rows import (
     prediction_values,
     set_aside_values,
 )
-from phoenix_compat.tasks.store.spending import Spending, Spent, read_spent
+from phoenix_compat.tasks.store.spending import Spending, Spent, owner_of, read_spent
 from phoenix_compat.tasks.store.sqlite import queries, upload_queries
 from phoenix_compat.tasks.store.sqlite.database import Database
 from phoenix_compat.tasks.store.sqlite.filtered_queries import TaskFilter
@@ -80,6 +80,25 @@ class TaskStore(TaskReader):
         """
         rows = await self._database.read(queries.GET_SPENT, (period, subject))
         return read_spent(rows[0]) if rows else Spent(0, 0)
+
+    async def largest_spending(
+        self, day: str, limit: int, text: str = ""
+    ) -> Sequence[tuple[str, Spent | None, Spent | None]]:
+        """The owners that ordered most in the month of a day: owner, that day, that month.
+
+        Args:
+            text: only owners that contain it.
+        """
+        params = {"day": day, "month": day[:7], "limit": limit, "text": text}
+        rows = await self._database.read(queries.LARGEST_SPENT, params)
+        return [
+            (
+                owner_of(row["subject"]),
+                read_spent(row, "day_") if row["day_tasks"] is not None else Spent(0, 0),
+                read_spent(row),
+            )
+            for row in rows
+        ]
 
     async def add(
         self, params: TaskParams, *, owner: str = "", max_queued: int = MAX_QUEUED

@@ -152,6 +152,7 @@ class CreateSteps:
     async def _fall_back(self, task: Task, fallback: TaskParams) -> Task:
         log.warning("create.model_unavailable", task_id=task.id, model=task.running_model)
         self._context.counts["fallbacks"] += 1
+        self._context.measures.note_fallback(task.running_model, fallback.model)
         return await self._requeue(
             task,
             models_tried=(*task.models_tried, task.running_model),

@@ -42,13 +42,15 @@ class ProviderState:
         reason: the error code that opened the circuit; None when it is closed.
         open_s: how long the circuit has not been closed, in seconds.
         creates_per_minute: the rate in use, as configured or as learned from 429 answers.
-        is_reduced: whether that rate is lower than the configured one.
+        full_per_minute: the configured rate.
+        is_reduced: whether the rate in use is lower than that.
     """
 
     circuit: BreakerState
     reason: str | None
     open_s: float
     creates_per_minute: float
+    full_per_minute: float
     is_reduced: bool
 
 
@@ -78,6 +80,7 @@ class CreateLimiter:
             reason=self.breaker.reason,
             open_s=self.breaker.open_s,
             creates_per_minute=self._bucket.per_s * 60.0,
+            full_per_minute=self._full_per_s * 60.0,
             is_reduced=self._bucket.per_s < self._full_per_s,
         )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from phoenix_compat.measures import CountTable, Histogram, HistogramTable
+from phoenix_compat.measures import MAX_ROWS, CountTable, Histogram, HistogramTable, Labels
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 
 TASK_BOUNDS_S: Final = (1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -63,6 +63,7 @@ class TaskMeasures:
             (the answer was lost).
         requests: how long calls of the provider took, by operation and result.
         spend_usd: estimated cost of the predictions that were created, by model.
+        fallbacks: tasks that were given to a fallback model, by the model that was unavailable.
     """
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -73,6 +74,8 @@ class TaskMeasures:
         self.creates: Counter[str] = Counter(dict.fromkeys(_CREATE_RESULTS, 0))
         self.requests = HistogramTable(("operation", "result"), REQUEST_BOUNDS_S)
         self.spend_usd = CountTable(("model",))
+        self.fallbacks = CountTable(("model", "fallback"))
+        self._fell_back_at_s: dict[Labels, float] = {}
         self._now_s = now_s
         self._recent: deque[_Ended] = deque(maxlen=MAX_RECENT)
 
@@ -84,6 +87,18 @@ class TaskMeasures:
     def note_prediction(self, task: Task) -> None:
         """Note that a create has made a prediction, which will be billed."""
         self.spend_usd.add((task.running_model,), task.estimated_cost_usd or 0.0)
+
+    def note_fallback(self, model: str, fallback: str) -> None:
+        """Note that a task goes on with a fallback model."""
+        self.fallbacks.add((model, fallback))
+        at_s = self._fell_back_at_s
+        if (model, fallback) in at_s or len(at_s) < MAX_ROWS:
+            at_s[model, fallback] = self._now_s()
+
+    def fell_back_s_ago(self, model: str, fallback: str) -> float | None:
+        """How long ago that happened last, in seconds; None if it is not known."""
+        at_s = self._fell_back_at_s.get((model, fallback))
+        return None if at_s is None else self._now_s() - at_s
 
     def note_end(self, task: Task) -> float:
         """Note that a task has ended; returns how long it took, in seconds."""

@@ -91,6 +91,17 @@ async def test_log_lines(console: Console) -> None:
     assert [line["event"] for line in second["lines"]] == ["test.two"]
 
 
+async def test_the_provider(console: Console) -> None:
+    """The join is answered with its state."""
+    wire = await console.connect()
+    reply = await wire.ask(["1", "1", "admin:provider", "phx_join", {}])
+    await wire.close()
+
+    state = reply[4]["response"]
+    assert (state["circuit"], state["is_emulator"]) == ("closed", True)
+    assert state["creates_per_minute"] == state["full_per_minute"]
+
+
 @pytest.mark.parametrize(
     ("topic", "event", "payload", "field"),
     [

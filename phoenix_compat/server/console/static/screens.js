@@ -4,6 +4,8 @@ import * as tasks from "./screens/tasks.js"
 import * as playground from "./screens/playground.js"
 import * as sockets from "./screens/sockets.js"
 import * as channels from "./screens/channels.js"
+import * as provider from "./screens/provider.js"
+import * as keys from "./screens/keys.js"
 import * as logs from "./screens/logs.js"
 
-export const screens = [overview, tasks, playground, sockets, channels, logs]
+export const screens = [overview, tasks, playground, sockets, channels, provider, keys, logs]

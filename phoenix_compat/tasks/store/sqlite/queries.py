@@ -223,6 +223,15 @@ WHERE number IN (SELECT value FROM json_each(:numbers)) AND {_ENDED_BEFORE}
 GET_SPENT = "SELECT tasks, microdollars FROM spending WHERE period = ? AND subject = ?"
 """The sums of one period and subject."""
 
+LARGEST_SPENT = """
+SELECT m.subject, m.tasks, m.microdollars, d.tasks AS day_tasks, d.microdollars AS day_microdollars
+FROM spending AS m LEFT JOIN spending AS d ON d.period = :day AND d.subject = m.subject
+WHERE m.period = :month AND m.subject >= 'owner:' AND m.subject < 'owner;'
+  AND instr(m.subject, :text) > 0
+ORDER BY m.microdollars DESC, m.tasks DESC, m.subject LIMIT :limit
+"""
+"""The owners that ordered most in a month, with what they ordered on a day of it."""
+
 
 def _is_sum(column: str) -> str:
     """SQL: whether a sum is one that can be changed; others are left as they are."""
