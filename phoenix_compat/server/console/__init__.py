@@ -4,7 +4,8 @@
     mounting.py        puts pages, routes, socket and channels into an application
     channels/          one module for each topic `admin:NAME`; `channel_list` has them all
     routes/            one module for each group of paths; `route_list` has them all
-    static/            what browsers load, as it is: no build step, nothing from elsewhere
+    static/            what browsers load: no build step, nothing from elsewhere
+    script_bundle.py   joins our own scripts into one, when the server reads them
 
 **A screen** NAME has up to four parts, and each is one file:
 

@@ -22,6 +22,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from phoenix_compat.server.console.context import ConsoleContext
+from phoenix_compat.server.console.script_bundle import BUNDLE, bundle_of
 from phoenix_compat.server.http.browsers.response_headers import CONSOLE_POLICY
 from phoenix_compat.server.http.problem import ProblemError
 
@@ -84,7 +85,10 @@ class StaticFiles:
 def read_static_files() -> Mapping[str, StaticFile]:
     """Read and compress all files; blocking, for some tens of milliseconds."""
     folder = resources.files("phoenix_compat.server.console") / _FOLDER
-    return {name: _static_file(name, file.read_bytes()) for name, file in _walk(folder, "")}
+    contents = {name: file.read_bytes() for name, file in _walk(folder, "")}
+    scripts = {name: content.decode() for name, content in contents.items() if name.endswith(".js")}
+    contents[BUNDLE] = bundle_of(scripts).encode()
+    return {name: _static_file(name, content) for name, content in contents.items()}
 
 
 def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:

@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from phoenix_compat.server.console.routes.static_files import read_static_files
+from phoenix_compat.server.console.script_bundle import BUNDLE, BundleError, bundle_of
 
 STATIC: Final = Path(__file__).parents[4] / "phoenix_compat" / "server" / "console" / "static"
 TEMPLATES: Final = STATIC.parent / "templates"
@@ -23,6 +24,8 @@ MAX_OWN_BYTES: Final = 40_000
 OWN: Final = sorted(
     path for path in STATIC.rglob("*") if path.is_file() and VENDOR not in path.parents
 )
+ALONE: Final = {"home.js", "theme.js"}
+"""Scripts that pages load beside the bundle."""
 PAGES: Final = (STATIC / "index.html", TEMPLATES / "home.html")
 
 
@@ -32,9 +35,48 @@ def compressed_bytes(paths: Iterable[Path]) -> int:
 
 
 def test_the_sizes_stay_small() -> None:
-    """The vendored files are at most 60 kB and our own at most 40 kB, compressed."""
+    """The vendored files are at most 60 kB and our own at most 40 kB, compressed.
+
+    Our own are what the pages load; the scripts are one of these files.
+    """
+    files = read_static_files()
+    loaded = {name for page in PAGES for name in loaded_by(page) if not name.startswith("vendor/")}
+
     assert compressed_bytes(VENDOR / each["file"] for each in VENDORED) <= MAX_VENDORED_BYTES
-    assert compressed_bytes(OWN) <= MAX_OWN_BYTES
+    assert BUNDLE in loaded
+    own_bytes = sum(len(files[name].compressed) for name in loaded) + compressed_bytes(PAGES)
+    assert own_bytes <= MAX_OWN_BYTES
+
+
+def loaded_by(page: Path) -> list[str]:
+    """The files below `static/` that a page loads."""
+    return re.findall(r'(?:src|href)="/console/static/([^"]+)"', page.read_text())
+
+
+def test_every_script_is_in_the_bundle() -> None:
+    """No screen is forgotten, and the vendored module is imported once."""
+    text = read_static_files()[BUNDLE].content.decode()
+
+    for path in OWN:
+        name = str(path.relative_to(STATIC))
+        if path.suffix == ".js" and name not in ALONE:
+            assert text.count(f"// {name}\n") == 1, name
+    assert re.findall(r"^import .* from (.*)$", text, re.MULTILINE) == ['"./vendor/htm-preact.js"']
+
+
+@pytest.mark.parametrize(
+    ("scripts", "mistake"),
+    [
+        ({"app.js": 'import {a} from "./b.js"\n'}, "app.js imports b.js, which does not exist"),
+        ({"app.js": 'import {a} from "./app.js"\n'}, "app.js needs itself"),
+        ({"app.js": "export default 1\n"}, "app.js: write this line in another form: export def"),
+        ({"app.js": 'import {a as b} from "./vendor/c.js"\n'}, "the names of vendor/c.js as they"),
+    ],
+)
+def test_other_forms_are_refused(scripts: dict[str, str], mistake: str) -> None:
+    """The error names the script and what is wrong with it."""
+    with pytest.raises(BundleError, match=re.escape(mistake)):
+        bundle_of(scripts)
 
 
 @pytest.mark.parametrize("vendored", VENDORED, ids=[each["file"] for each in VENDORED])
@@ -64,7 +106,7 @@ def test_pages_keep_to_the_policy(page: Path) -> None:
 
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", text)
     for name in re.findall(r'(?:src|href)="/console/static/([^"]+)"', text):
-        assert (STATIC / name).is_file(), name
+        assert name == BUNDLE or (STATIC / name).is_file(), name
 
 
 @pytest.mark.parametrize("path", OWN, ids=[str(path.relative_to(STATIC)) for path in OWN])

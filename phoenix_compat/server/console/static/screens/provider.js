@@ -67,7 +67,7 @@ export function Screen() {
         <${Tile} name="Pace of creates" value=${number(now.creates_per_minute)} note=${`a minute; ${number(now.full_per_minute)} configured`} kind=${now.is_reduced ? "warning" : ""} />
         <${Tile} name="Creates" value=${number(asked)} note=${results(now.creates) || "none yet"} />
         <${Tile} name="429 answers" value=${number(now.creates.throttled)} kind=${now.creates.throttled ? "warning" : ""} />
-        <${Tile} name="Estimated cost" value=${usd(cost)} note="since the server was started" />
+        <${Tile} name="Estimated cost" value=${usd(cost)} note="since the start" />
       <//></section>
       ${now.calls.length === 0 ? html`<${Empty} title="The provider has not been asked yet"><p>Create a task in the <a href=${href("playground")}>playground</a>.</p><//>` : html`
         <div class="columns">${now.calls.map(call => html`<${Call} key=${call.operation} call=${call} />`)}</div>`}
@@ -76,7 +76,7 @@ export function Screen() {
           <${Rows} label="Models" empty="No model has run yet." heads=${[["Model"], ["Completed", 1], ["Half within", 1], ["95 % within", 1], ["Cost", 1]]}
             of=${now.models.map(each => [each.model, number(each.completed), duration(each.p50_s), duration(each.p95_s), usd(each.cost_usd)])} />
         </section>
-        <section class="panel"><h2>Failed tasks by code</h2>
+        <section class="panel wide"><h2>Failed tasks by code</h2>
           <${Rows} label="Errors" empty="No task has failed." heads=${[["Code"], ["Tasks", 1]]}
             of=${now.errors.map(([code, count]) => [html`<code>${code}</code>`, number(count)])} />
         </section>
