@@ -14,7 +14,9 @@ from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.console.channels.tasks import answer_newest
 from phoenix_compat.server.console.console_socket import add_console_socket
 from phoenix_compat.server.console.context import ConsoleContext
+from phoenix_compat.server.console.history import SocketHistory
 from phoenix_compat.server.console.live_topics import LiveTopics
+from phoenix_compat.server.console.overview import answer_overview
 from phoenix_compat.server.console.route_list import ROUTES
 from phoenix_compat.server.console.task_changes import TaskChanges
 from phoenix_compat.server.engine import Engine
@@ -63,15 +65,21 @@ async def open_console(  # noqa: PLR0913 - the parts of the server, by name
     )
     for add_routes in ROUTES:
         add_routes(app.router, context)
+    history = SocketHistory(lambda: endpoint.connections)
     answer_newest(context)
+    answer_overview(context, history)
     add_console_socket(context, authenticator, limiter)
     mount(app, own)
     changes = TaskChanges(own)
     feed.listener = changes.note
-    app[BACKGROUND].watch(lambda: (*context.live.background, *changes.background))
+    app[BACKGROUND].watch(
+        lambda: (history.background, *context.live.background, *changes.background)
+    )
+    history.background.start()
     try:
         yield context
     finally:
         feed.listener = None
+        await history.background.stop()
         await changes.stop()
         await context.live.stop()

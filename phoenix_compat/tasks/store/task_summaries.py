@@ -17,19 +17,6 @@ MAX_RECENT: Final = 5_000
 """How many of the newest tasks `ended_since` looks at."""
 
 
-class QueueState(NamedTuple):
-    """How many tasks are not finished.
-
-    Attributes:
-        oldest_queued_at: when the oldest task that waits was created; None if none waits.
-    """
-
-    queued: int
-    submitting: int
-    running: int
-    oldest_queued_at: datetime | None
-
-
 class EndedTask(NamedTuple):
     """A task that has ended.
 
@@ -61,20 +48,12 @@ class TaskSummaries(SQLiteStore):
         ((number,),) = await self._database.read(summary_queries.NEWEST_NUMBER)
         return int(number)
 
-    async def queue_state(self) -> QueueState:
-        """How many tasks wait and run now."""
-        rows = await self._database.read(summary_queries.UNFINISHED_COUNTS)
-        counts = {str(row["status"]): int(row["tasks"]) for row in rows}
-        oldest = None
+    async def oldest_queued_at(self) -> datetime | None:
+        """When the task was created that waits for longest; None if none waits."""
         for row in await self._database.read(summary_queries.LONGEST_QUEUED):
             with contextlib.suppress(ValueError, TypeError):  # an unreadable row
-                oldest = parse_time(row["created_at"])
-        return QueueState(
-            counts.get(TaskStatus.QUEUED, 0),
-            counts.get(TaskStatus.SUBMITTING, 0),
-            counts.get(TaskStatus.RUNNING, 0),
-            oldest,
-        )
+                return parse_time(row["created_at"])
+        return None
 
     async def ended_since(self, since: datetime) -> Sequence[EndedTask]:
         """Those of the newest `MAX_RECENT` tasks that ended after a time, in no order."""

@@ -15,7 +15,7 @@ from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.engine import schema_sql
 from phoenix_compat.server.main import open_app
-from phoenix_compat.server.process.listening import listening
+from phoenix_compat.server.process.listening import BACKGROUND, listening
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.ownership.credentials import key_of
 from tests.integration.task_server import Client, settings_for
@@ -59,6 +59,10 @@ class Console:
         self.client = client
         self.url = client.url
         self._http = http
+
+    def app_background(self) -> dict[str, dict[str, object]]:
+        """The reports of the background tasks, by name."""
+        return self.app[BACKGROUND].report
 
     async def get(
         self, path: str, key: str | None = None, **headers: str

@@ -108,7 +108,7 @@ class TestWithoutAuthentication:
         assert status == 200
         assert session["needs_key"] is False
         assert reply[4]["status"] == "ok"
-        assert reply[4]["response"]["running"] == 0
+        assert reply[4]["response"]["store"] == "available"
 
     async def test_a_page_of_another_origin_may_not_connect(self, open_console: Console) -> None:
         """Another port of this machine is another origin; programs have none."""

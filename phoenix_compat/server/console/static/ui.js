@@ -32,7 +32,7 @@ export function Age({of}) {
     const timer = setTimeout(() => tick(count => count + 1), age < 90 ? 1000 : 30000)
     return () => clearTimeout(timer)
   })
-  const text = age < 5 ? "now" : duration(Math.floor(age))
+  const text = age < 5 ? "now" : age < 90 ? `${Math.floor(age)} s` : duration(age)
   return html`<time datetime=${of} title=${new Date(of).toLocaleString()}>${text}${age >= 5 && html`<span class="ago"> ago</span>`}</time>`
 }
 
@@ -73,8 +73,8 @@ export const Ring = ({progress, label}) => {
   return html`
     <svg class="ring" viewBox="0 0 48 48" role="img" aria-label=${label || text}>
       <circle class="track" cx="24" cy="24" r="20" />
-      <circle class="arc" cx="24" cy="24" r="20" stroke-dasharray=${length}
-        stroke-dashoffset=${length * (1 - Math.max(progress, 0.02))} transform="rotate(-90 24 24)" />
+      ${progress > 0 && html`<circle class="arc" cx="24" cy="24" r="20" stroke-dasharray=${length}
+        stroke-dashoffset=${length * (1 - Math.max(progress, 0.02))} transform="rotate(-90 24 24)" />`}
       <text x="24" y="24" text-anchor="middle" dominant-baseline="central">${text}</text>
     </svg>`
 }

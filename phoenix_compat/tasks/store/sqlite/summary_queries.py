@@ -15,12 +15,6 @@ WHERE number IN (SELECT value FROM json_each(:numbers)) AND typeof({_PROMPT}) = 
 NEWEST_NUMBER: Final = "SELECT coalesce(max(number), 0) FROM tasks"
 """The number of the newest task; 0 if there is none."""
 
-UNFINISHED_COUNTS: Final = """
-SELECT status, count(*) AS tasks FROM tasks WHERE status IN ('queued', 'submitting', 'running')
-GROUP BY status
-"""
-"""How many tasks wait and run."""
-
 LONGEST_QUEUED: Final = """
 SELECT created_at FROM tasks WHERE status = 'queued' ORDER BY number LIMIT 1
 """

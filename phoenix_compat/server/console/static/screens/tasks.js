@@ -89,7 +89,7 @@ export function Picture({task}) {
   return task.text ? html`<span class="picture-text">${task.text}</span>` : html`<span class="picture-word">${task.type}</span>`
 }
 
-function Card({task, chosen, onChoose, index}) {
+export function Card({task, chosen, onChoose, index}) {
   const name = task.prompt || `${task.type} without a prompt`
   return html`
     <li class=${`card ${task.state} ${chosen ? "chosen" : ""}`}>
@@ -99,7 +99,7 @@ function Card({task, chosen, onChoose, index}) {
         <span class="meta"><${Status} of=${task.state} /><${Age} of=${task.created_at} /></span>
         <span class="meta quiet-line"><span>${short(task.model)}</span>${task.owner && html`<span>${task.owner}</span>`}</span>
       </a>
-      <input type="checkbox" checked=${chosen} onChange=${onChoose} aria-label=${`Select: ${name}`} />
+      ${onChoose && html`<input type="checkbox" checked=${chosen} onChange=${onChoose} aria-label=${`Select: ${name}`} />`}
     </li>`
 }
 
@@ -140,7 +140,7 @@ function Filters({filters}) {
     return () => clearTimeout(timer)
   }, [text, owner])
   return html`
-    <form class="filters" aria-label="Filters" onSubmit=${event => event.preventDefault()}>
+    <form class="task-filters" aria-label="Filters" onSubmit=${event => event.preventDefault()}>
       <div class="segments" role="group" aria-label="Status">
         ${STATUSES.map(([value, name]) => html`<button type="button" aria-pressed=${filters.status === value ? "true" : "false"}
           onClick=${() => set("status", value)}>${name}</button>`)}
