@@ -13,6 +13,8 @@ import colorsys
 import hashlib
 import io
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -34,12 +36,24 @@ from phoenix_compat.emulator.pictures.picture import encoded
 MAX_PIXELS: Final = 50_000_000
 """The most pixels that a result may have; a model would run out of memory."""
 
+# Those that the task server accepts; other decoders of Pillow run programs, or are little used.
+_FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "AVIF")
+# Pillow's decoders raise all of these for broken files; LookupError if they lack a format.
 _DECODER_ERRORS: Final = (
     UnidentifiedImageError,
     Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
     OSError,
     SyntaxError,
     ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
 )
 _TINT_SHARE: Final = 0.35
 _MASK_PX: Final = 512
@@ -120,7 +134,7 @@ def check_picture(content: bytes, factor: float) -> None:
         PictureTooLargeError: the result would be too large.
     """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
             pixels = picture.width * picture.height
     except _DECODER_ERRORS as error:
         raise UnreadablePictureError(str(error)) from error
@@ -135,7 +149,7 @@ def described_picture(content: bytes) -> str:
         UnreadablePictureError: the content is not a picture.
     """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
             width, height = picture.size
             picture.draft("RGB", (64, 64))
             small = picture.convert("RGB")
@@ -159,7 +173,7 @@ def upscale_factor(model_input: JsonObject) -> float:
 
 def _opened(source: bytes) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(source)) as picture:
+        with Image.open(io.BytesIO(source), formats=_FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise PictureTooLargeError(f"{picture.width} x {picture.height} pixels")
             return ImageOps.exif_transpose(picture).convert("RGB")

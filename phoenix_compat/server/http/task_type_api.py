@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -25,7 +26,13 @@ class TaskTypeApi:
     def __init__(self, task_types: Mapping[str, TaskType], policy: ModelPolicy) -> None:
         self._task_types = task_types
         self._policy = policy
+        self._described: object = None
+        self._text = ""
 
     async def list(self, _request: web.Request) -> web.Response:
         """All task types; the sender needs a credential, but no scope."""
-        return web.json_response(task_types_document(self._task_types, self._policy))
+        described = (self._policy.rules, tuple(self._task_types.items()))
+        if described != self._described:  # the first request, or one after a reload
+            self._text = json.dumps(task_types_document(self._task_types, self._policy))
+            self._described = described
+        return web.Response(text=self._text, content_type="application/json")

@@ -50,3 +50,35 @@ async def test_pictures_unused_for_long_are_dropped(
     await picture_cache.picture(requests[0])
 
     assert len(drawing_threads) == 71
+
+
+async def test_large_pictures_are_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pictures together have a limit; the one that was just made stays."""
+    monkeypatch.setattr(picture_cache_module, "_MAX_CACHED_BYTES", 100)
+    picture_cache = PictureCache()
+    made: list[str] = []
+
+    async def get(key: str, size_bytes: int) -> None:
+        def make() -> bytes:
+            made.append(key)
+            return bytes(size_bytes)
+
+        assert len(await picture_cache.altered(key, make)) == size_bytes
+
+    for key, size_bytes in (("a", 60), ("b", 60), ("b", 60), ("a", 60), ("c", 500), ("c", 500)):
+        await get(key, size_bytes)
+
+    assert made == ["a", "b", "a", "c"]
+
+
+async def test_a_failure_is_not_cached() -> None:
+    """The next request tries again."""
+    picture_cache = PictureCache()
+
+    def fail() -> bytes:
+        raise OSError("no memory")
+
+    with pytest.raises(OSError, match="no memory"):
+        await picture_cache.altered("a", fail)
+
+    assert await picture_cache.altered("a", lambda: b"picture") == b"picture"
