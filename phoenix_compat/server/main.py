@@ -22,6 +22,7 @@ from phoenix_compat.server.auth.keys.revoked_sockets import close_sockets
 from phoenix_compat.server.auth.setup import open_authenticator
 from phoenix_compat.server.backends.own_sockets import add_own_sockets
 from phoenix_compat.server.backends.publish import PUBLISH, add_publish_route
+from phoenix_compat.server.backends.task_stream import STREAMS, TaskStreams, add_stream_route
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.outputs import TaskOutputs
 from phoenix_compat.server.channel.socket_authentication import SocketAuthentication
@@ -195,7 +196,7 @@ async def open_app(
         )
         add_file_routes(app, engine.archive)
         add_file_api(app, engine.archive.inputs, engine.uploads, bodies, settings.max_upload_bytes)
-        add_publish_route(app, endpoint, settings.publish_topics)
+        _add_backend_routes(app, settings, endpoint, feed)
         _add_webhooks(app, settings, metrics.sources, engine.provider)
         _add_status_routes(app, cluster, worker, engine.store, worker_process)
         authentication = SocketAuthentication(
@@ -338,6 +339,20 @@ def _add_socket(
     )
 
 
+def _add_backend_routes(
+    app: web.Application, settings: Settings, endpoint: Endpoint, feed: TaskFeed
+) -> None:
+    add_publish_route(app, endpoint, settings.publish_topics)
+    streams = TaskStreams(
+        endpoint,
+        feed,
+        visibility=settings.task_visibility,
+        max_streams=settings.max_task_streams,
+        closes_expired=settings.close_expired_sockets,
+    )
+    add_stream_route(app, streams)
+
+
 def _add_webhooks(
     app: web.Application, settings: Settings, sources: Sources, provider: ReplicateProvider
 ) -> None:
@@ -367,6 +382,7 @@ async def _health(cluster: Cluster | None, request: web.Request) -> web.Response
     body["rate_limited"] = request.app[RATE_LIMITER].refused_counts
     body["files"] = request.app[FILE_API].counts
     body["published"] = asdict(request.app[PUBLISH].counts)
+    body["streams"] = asdict(request.app[STREAMS].counts)
     if request.app[AUTHENTICATOR].is_on:
         body["auth"] = asdict(request.app[AUTHENTICATOR].counts)
     if cluster is not None:

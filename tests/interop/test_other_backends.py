@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import pytest
 
 from phoenix_compat.server.auth.principal import Scope
@@ -26,10 +27,12 @@ pytestmark = pytest.mark.node
 
 PAGE: Final = page("other-backends.md")
 PUBLISHER: Final = by_key("key:php", frozenset({Scope.PUBLISH}))
+CURL: Final = ("sh", "-c")
+NODE: Final = ("node", "--input-type=module", "-e")
 COMMANDS: Final = {
-    "curl": (("sh", "-c"), blocks(PAGE, "bash")[0]),
+    "curl": (CURL, blocks(PAGE, "bash")[0]),
     "PHP": (("php", "-r"), blocks(PAGE, "php")[0].removeprefix("<?php\n")),
-    "Node": (("node", "--input-type=module", "-e"), blocks(PAGE, "javascript")[0]),
+    "Node": (NODE, blocks(PAGE, "javascript")[0]),
 }
 
 
@@ -48,11 +51,11 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
         yield served
 
 
-async def output_of(command: tuple[str, ...], url: str) -> str:
+async def output_of(command: tuple[str, ...], url: str, **more: str) -> str:
     """What an example prints."""
     process = await asyncio.create_subprocess_exec(
         *command,
-        env={**os.environ, "SERVER": url, "KEY": PUBLISHER.credential},
+        env={**os.environ, "SERVER": url, "KEY": PUBLISHER.credential, **more},
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(patient(20.0)):
@@ -82,3 +85,25 @@ async def test_an_inbox_is_its_owners(run: Run, url: str) -> None:
     listener = await run("listen.mjs", url, str(HERE), "phoenix", token, "inbox:ada", "new_msg")
 
     assert await listener.next() == ["refused", {"reason": "forbidden"}]
+
+
+async def test_the_streams_of_the_examples_end_with_the_result(node: str, url: str) -> None:
+    """curl prints the events, and Node their names."""
+    assert node
+    ada = by_jwt("ada")
+    body = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{url}/api/tasks", json=body, headers=ada.headers) as answer,
+    ):
+        task_id = (await answer.json())["task_id"]
+    more = {"KEY": ada.credential, "TASK_ID": task_id}
+
+    by_curl, by_node = await asyncio.gather(
+        output_of((*CURL, blocks(PAGE, "bash")[1]), url, **more),
+        output_of((*NODE, blocks(PAGE, "javascript")[3]), url, **more),
+    )
+
+    assert by_curl.startswith("retry: ")
+    assert '"status":"completed"' in by_curl.splitlines()[-2]
+    assert by_node.splitlines()[-1] == "result 1"

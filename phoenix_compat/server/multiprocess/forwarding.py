@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.http_server import BodyTooSlowError
+from phoenix_compat.server.backends.task_stream import is_stream_path
 from phoenix_compat.server.http.api import MAX_BODY_BYTES, TASKS_PATH
 from phoenix_compat.server.http.arguments import KEY_HEADER
 from phoenix_compat.server.http.base_url import PEER_HEADER, base_url_of
@@ -69,7 +70,8 @@ def forwarding(
 
     @web.middleware
     async def forward(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(LEADER_PATHS) or leader.is_here:
+        is_for_leader = request.path.startswith(LEADER_PATHS) and not is_stream_path(request.path)
+        if not is_for_leader or leader.is_here:
             return await handler(request)
         if request.path == READY_PATH and not is_well():
             return await handler(request)

@@ -80,7 +80,12 @@ async def test_answers_about_tasks_are_as_described(server: Server) -> None:
 
 async def test_refusals_of_tasks_are_as_described(server: Server) -> None:
     """Bodies, keys, queries, types and origins that are not accepted."""
-    for name, path in (("GET", TASK), ("GET", f"{TASK}/events"), ("POST", f"{TASK}/cancel")):
+    for name, path in (
+        ("GET", TASK),
+        ("GET", f"{TASK}/events"),
+        ("GET", f"{TASK}/stream"),
+        ("POST", f"{TASK}/cancel"),
+    ):
         await server.ask(name, path, id=MISSING, status=404)
     await server.ask("POST", f"{TASK}/retry", id=MISSING, status=404)
     for query in ("?limit=0", "?status=x", "?cursor=x", "?type="):

@@ -73,6 +73,9 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
         429, "A limit for a day or a month is reached; the text says which.", _RETRY
     ),
     "too-many-requests": ProblemKind(429, "The client sends too fast.", _RETRY),
+    "too-many-own-streams": ProblemKind(
+        429, "The owner has half of the streams that may be open; close some.", _RETRY
+    ),
     "internal-error": ProblemKind(500, "A bug of this server; its log has the traceback."),
     "auth-unavailable": ProblemKind(503, "Credentials cannot be checked at the moment.", _RETRY),
     "metrics-unavailable": ProblemKind(
@@ -83,6 +86,7 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
     "store-unavailable": ProblemKind(503, "The database cannot be used at the moment.", _RETRY),
     "too-many-files": ProblemKind(503, "Too many files are sent at the same time.", _RETRY),
     "too-many-large-bodies": ProblemKind(503, "Too many large bodies are being read.", _RETRY),
+    "too-many-streams": ProblemKind(503, "Too many streams are open.", _RETRY),
     "unavailable": ProblemKind(
         503, "The process that runs the tasks is being replaced; nothing was done.", _RETRY
     ),

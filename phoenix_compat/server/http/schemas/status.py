@@ -24,6 +24,7 @@ class Health(Answer):
     rate_limited: dict[str, Count] = Field(description="Requests refused by each rate limit.")
     files: dict[str, Count] = Field(description="Files of clients: stored, and refused.")
     published: dict[str, Count] = Field(description="Messages of other backends.")
+    streams: dict[str, Count] = Field(description="Streams of tasks: open, refused and closed.")
     auth: dict[str, Count] | None = Field(
         default=None, description="Credentials; absent if authentication is off."
     )

@@ -71,3 +71,9 @@ class BackendSettings(BaseModel):
         description="where the socket of channels_module is served, with /websocket or /longpoll "
         "behind",
     )
+    max_task_streams: int = Field(
+        1_000,
+        ge=0,
+        description="limit for open streams of tasks (server-sent events) in each process; one "
+        "owner may have half of them",
+    )

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from phoenix_compat.server.auth.principal import Scope
-from phoenix_compat.server.http.openapi.described import Answer, Body, Example, Route
-from phoenix_compat.server.http.openapi.routes.tasks import IDEMPOTENCY_KEY
+from phoenix_compat.server.http.openapi.described import Answer, Body, Example, Parameter, Route
+from phoenix_compat.server.http.openapi.routes.tasks import (
+    IDEMPOTENCY_KEY,
+    TASK_ID,
+    TASK_ID_IN_PATH,
+)
 from phoenix_compat.server.http.schemas.publishing import (
     BatchToPublish,
     MessageToPublish,
@@ -46,5 +50,36 @@ BACKEND_ROUTES: Final = (
             body={"topic": "room:lobby", "event": "new_msg", "payload": {"body": "hello"}},
             answer={"published": 1},
         ),
+    ),
+    Route(
+        method="GET",
+        path="/api/tasks/{task_id}/stream",
+        name="streamTask",
+        tag="backends",
+        summary="Follow a task by server-sent events",
+        text="For clients without websockets: the present state, then each change, as the events "
+        "`progress`, `output`, `result` and `error` with the data of the channel's events. The "
+        "stream ends with the task.",
+        scope=Scope.READ,
+        parameters=(
+            TASK_ID_IN_PATH,
+            Parameter(
+                "Last-Event-ID",
+                "header",
+                "The `id` of the last event that the client has; what it has is not sent again.",
+                {"type": "string"},
+            ),
+        ),
+        answers=(
+            Answer(
+                200,
+                "The events. While nothing happens, a comment comes every 15 seconds.",
+                content_types=("text/event-stream",),
+                headers=("Cache-Control",),
+            ),
+            Answer(204, "The task has ended, and the client has everything."),
+        ),
+        problems=("task-not-found", "too-many-own-streams", "too-many-streams"),
+        example=Example(path=f"/api/tasks/{TASK_ID}/stream", save_as="events.txt"),
     ),
 )

@@ -54,6 +54,7 @@ _HEALTH: Final = {
     },
     "files": {"refused_quota": 0},
     "published": {"messages": 0, "replayed": 0, "refused": 0, "forgotten_keys": 0},
+    "streams": {"open": 0, "opened": 0, "refused": 0, "slow_closed": 0},
 }
 
 _FRESH: Final = ("Cache-Control",)

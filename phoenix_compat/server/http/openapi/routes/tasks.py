@@ -81,7 +81,7 @@ _EVENTS: Final = {
     ]
 }
 
-_TASK_ID: Final = Parameter(
+TASK_ID_IN_PATH: Final = Parameter(
     "task_id",
     "path",
     "The id of a task; upper case is accepted too.",
@@ -204,7 +204,7 @@ TASK_ROUTES: Final = (
         tag="tasks",
         summary="Show a task",
         scope=Scope.READ,
-        parameters=(_TASK_ID,),
+        parameters=(TASK_ID_IN_PATH,),
         answers=(Answer(200, "The task.", TaskDetail),),
         problems=("task-not-found",),
         example=Example(path=_PATH, answer=_DETAIL),
@@ -216,7 +216,7 @@ TASK_ROUTES: Final = (
         tag="tasks",
         summary="Show the history of a task",
         scope=Scope.READ,
-        parameters=(_TASK_ID,),
+        parameters=(TASK_ID_IN_PATH,),
         query=EventPage,
         answers=(Answer(200, "The events, oldest first.", TaskEvents),),
         problems=("task-not-found", "invalid-input"),
@@ -230,7 +230,7 @@ TASK_ROUTES: Final = (
         summary="Cancel a task",
         text="If the result arrives before the cancel, it is kept: it is already paid for.",
         scope=Scope.CANCEL,
-        parameters=(_TASK_ID,),
+        parameters=(TASK_ID_IN_PATH,),
         answers=(
             Answer(200, "The task has ended, now or before.", TaskDetail),
             Answer(202, "The provider has been asked to stop the prediction.", TaskDetail),
@@ -246,7 +246,7 @@ TASK_ROUTES: Final = (
         summary="Run a failed task again",
         text="It keeps its id, its topic and its model, and counts as a new task in all limits.",
         scope=Scope.CREATE,
-        parameters=(_TASK_ID,),
+        parameters=(TASK_ID_IN_PATH,),
         answers=(Answer(202, "The task is queued again.", TaskDetail),),
         problems=(*_CREATE_PROBLEMS, "task-not-found", "not-failed", "unreadable-task"),
         example=Example(path=f"{_PATH}/retry", status=202, answer=_QUEUED),
