@@ -35,6 +35,7 @@ from phoenix_compat.tasks.model.task_types_file import load_task_types, packaged
 from phoenix_compat.tasks.provider.input_files import InputFiles
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.provider.replicate_files import ReplicateFiles
+from phoenix_compat.tasks.provider.token_check import TokenCheck
 from phoenix_compat.tasks.store.sent_file_store import SentFileStore
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.store.upload_store import UploadStore
@@ -94,6 +95,10 @@ class Engine:
         stack.push_async_callback(self.maintenance.stop)
         await worker.start()
         stack.push_async_callback(worker.stop)
+        if self.settings.has_token:
+            check = TokenCheck(self.provider, worker.account_refused)
+            check.start()
+            stack.push_async_callback(check.stop)
 
 
 async def open_engine(

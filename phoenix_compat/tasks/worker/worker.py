@@ -33,6 +33,7 @@ from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.streams.output_sink import NoSink, OutputSink
 from phoenix_compat.tasks.streams.text_follower import TextStreams
 from phoenix_compat.tasks.token_bucket import TokenBucket
+from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT
 from phoenix_compat.tasks.worker.context import Archive, WorkerContext
 from phoenix_compat.tasks.worker.create_limiter import CreateLimiter, ProviderState
 from phoenix_compat.tasks.worker.executor import execute
@@ -113,13 +114,7 @@ class Worker:
             task_types=task_types,
             jitter=jitter,
             outputs=sink,
-            texts=TextStreams(
-                provider.stream,
-                sink,
-                self._clock,
-                self._options.streams,
-                counts,
-            ),
+            texts=TextStreams(provider.stream, sink, self._clock, self._options.streams, counts),
             wake=self._wake.set,
             archive=archive,
             policy=policy,
@@ -134,6 +129,10 @@ class Worker:
     def provider_state(self) -> ProviderState:
         """The provider as operators see it: the circuit and the rate of creates."""
         return self._context.create_limiter.state
+
+    def account_refused(self) -> None:
+        """Hold creates back: the provider refuses the account, which was found without a create."""
+        self._context.create_limiter.failed(ACCOUNT)
 
     @property
     def counts(self) -> Mapping[str, int]:
