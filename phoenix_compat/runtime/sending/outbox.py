@@ -193,7 +193,11 @@ class Outbox:
 
     def send_frame(self, frame: Frame) -> None:
         """Pack and write an encoded message."""
-        self.send(self.wire.pack(frame))
+        wire = self.wire
+        packet = wire.pack(frame)
+        wire.frames_sent += 1
+        wire.bytes_sent += len(packet)
+        self.send(packet)
 
     def enqueue(self, packet: bytes, key: object) -> None:
         """Queue a frame until the end of the tick; for fanouts.

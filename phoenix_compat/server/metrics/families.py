@@ -45,12 +45,14 @@ class Family(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         name: the full name, without the suffix that a kind has ("_total").
         text: what it means, for people; one line.
+        labels: the names of its labels.
     """
 
     name: str
     kind: Kind
     text: str
     samples: tuple[Sample, ...]
+    labels: tuple[str, ...] = ()
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -89,7 +91,8 @@ def count_table(name: str, text: str, table: CountTable) -> Family:
 
 def info(name: str, text: str, **labels: str) -> Family:
     """A family that says something in words."""
-    return Family(PREFIX + name, "info", text, (Sample("_info", tuple(labels.items()), 1),))
+    sample = Sample("_info", tuple(labels.items()), 1)
+    return Family(PREFIX + name, "info", text, (sample,), tuple(labels))
 
 
 def histogram(name: str, text: str, one: Histogram) -> Family:
@@ -104,7 +107,7 @@ def histogram_table(name: str, text: str, table: HistogramTable) -> Family:
         for values, one in table
         for sample in _of_histogram(tuple(zip(table.names, values, strict=True)), one)
     ]
-    return Family(PREFIX + name, "histogram", text, tuple(samples))
+    return Family(PREFIX + name, "histogram", text, tuple(samples), table.names)
 
 
 def merged(processes: Iterable[tuple[int, Sequence[Family]]]) -> list[Family]:
@@ -122,7 +125,7 @@ def merged(processes: Iterable[tuple[int, Sequence[Family]]]) -> list[Family]:
                 Sample(one.suffix, (*one.labels, label), one.value) for one in family.samples
             ]
     return [
-        Family(family.name, family.kind, family.text, tuple(samples))
+        Family(family.name, family.kind, family.text, tuple(samples), (*family.labels, PROCESS))
         for family, samples in found.values()
     ]
 
@@ -138,7 +141,7 @@ def _table(
     samples = tuple(
         Sample(suffix, tuple(zip(labels, values, strict=True)), value) for values, value in rows
     )
-    return Family(PREFIX + name, kind, text, samples)
+    return Family(PREFIX + name, kind, text, samples, tuple(labels))
 
 
 def _of_histogram(labels: tuple[tuple[str, str], ...], one: Histogram) -> Iterator[Sample]:

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tests.benchmarks.benchmark import Benchmark
-from tests.benchmarks.cases import asgi, commits, growth, latency, long_poll, posts, safety, sockets
+from tests.benchmarks.cases import (
+    asgi,
+    commits,
+    growth,
+    latency,
+    long_poll,
+    metrics,
+    posts,
+    safety,
+    sockets,
+)
 from tests.benchmarks.cases import tasks as tasks_cases
 
 FAMILIES: Mapping[str, Sequence[Benchmark]] = {
@@ -22,6 +32,7 @@ FAMILIES: Mapping[str, Sequence[Benchmark]] = {
     "posts": posts.POSTS,
     "safety": safety.SAFETY,
     "commits": commits.COMMITS,
+    "metrics": metrics.METRICS,
     "tasks": tasks_cases.TASKS,
     "startup": tasks_cases.STARTUP,
 }

@@ -9,8 +9,6 @@ Paths are logged without their queries, which may have credentials.
 
 from __future__ import annotations
 
-from typing import Final
-
 import structlog
 from aiohttp import hdrs, web
 
@@ -20,8 +18,6 @@ from phoenix_compat.server.process.logs import ACCESS_LOGGER, configure_access_l
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.rates.client_address import CLIENT_ADDRESS
 from phoenix_compat.transports.aiohttp.peers import is_from_peer
-
-_EVENT: Final = "http.request"
 
 log = structlog.stdlib.get_logger(ACCESS_LOGGER)
 
@@ -65,4 +61,4 @@ class AccessLog:
                 "address": request.get(CLIENT_ADDRESS) or request.remote,
                 "user_agent": request.headers.get(hdrs.USER_AGENT),
             }
-        log.info(_EVENT, **fields)
+        log.info("http.request", **fields)
