@@ -41,6 +41,7 @@ from phoenix_compat.server.http.browsers.host_and_origin import check_origin_of
 from phoenix_compat.server.http.files import add_file_routes
 from phoenix_compat.server.http.observability.access_log import AccessLog
 from phoenix_compat.server.http.observability.metrics import add_metrics_routes
+from phoenix_compat.server.http.openapi.page import add_docs_routes
 from phoenix_compat.server.http.openapi.serving import add_openapi_routes
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
@@ -373,6 +374,7 @@ def _add_status_routes(
     app.router.add_get("/healthz", partial(_health, cluster))
     app.router.add_get("/readyz", partial(ready, worker, store, worker_process))
     add_openapi_routes(app)
+    add_docs_routes(app)
 
 
 async def _health(cluster: Cluster | None, request: web.Request) -> web.Response:

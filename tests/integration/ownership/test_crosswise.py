@@ -67,10 +67,10 @@ OPERATORS: Final = "/api/console/"
 key of an app."""
 PUBLIC: Final = {
     *("GET /", "GET /healthz", "GET /openapi.json", "GET /readyz"),
-    *("GET /console", "GET /favicon.ico", "GET /favicon.svg"),
+    *("GET /console", "GET /docs", "GET /favicon.ico", "GET /favicon.svg"),
 }
 """The answer is the same for everybody, and has nothing of anybody's."""
-PARTS_OF_PAGES: Final = {"GET /console/static/{name}"}
+PARTS_OF_PAGES: Final = {"GET /console/static/{name}", "GET /docs/{name}"}
 """Files of the package."""
 CAPABILITIES: Final = {
     "GET /files/{name}",

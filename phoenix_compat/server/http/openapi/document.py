@@ -36,6 +36,7 @@ TAGS: Final[Mapping[str, str]] = {
 }
 """The groups of routes, in their order."""
 
+MAX_SAFE_INTEGER: Final = 2**53 - 1
 API_PREFIX: Final = "/api/"
 
 _CHALLENGE: Final = "WWW-Authenticate"
@@ -171,6 +172,10 @@ def _query(route: Route) -> Iterator[dict[str, Any]]:
         if inner.get("default", "") is None:  # absent, not null
             del inner["default"]
             inner["type"] = next(one["type"] for one in inner.pop("anyOf"))
+        # Clients in JavaScript cannot send larger numbers, and would send them rounded.
+        if inner.get("maximum", 0) > MAX_SAFE_INTEGER:
+            del inner["maximum"]
+            inner.pop("default", None)
         yield {"name": name, "in": "query", "description": text, "schema": inner}
 
 

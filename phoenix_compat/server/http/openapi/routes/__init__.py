@@ -25,6 +25,8 @@ ROUTES: Final[tuple[Route, ...]] = (
 NOT_DESCRIBED: Final[Mapping[str, str]] = {
     "/socket/websocket": "the wire of Phoenix Channels, which docs/protocol.md describes",
     "/socket/longpoll": "the same",
+    "/docs": "a page for people, which shows the document",
+    "/docs/": "files of that page",
     "/console": "a page for people",
     "/console/": "files and the socket of that page",
     "/api/console/": "what that page asks for; it changes with the page",
