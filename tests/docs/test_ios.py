@@ -42,7 +42,7 @@ SWIFT_NAMES: Mapping[str, frozenset[str]] = {
             *("skipHeartbeat", "heartbeatInterval", "encode", "decode", "vsn"),
         }
     ),
-    "channel": frozenset({"join", "leave", "on", "push", "receive"}),
+    "channel": frozenset({"join", "leave", "off", "on", "push", "receive"}),
     "message": frozenset({"payload"}),
 }
 """Public names in the sources of SwiftPhoenixClient 5.3.4: Socket.swift, Channel.swift, Push.swift
@@ -180,21 +180,25 @@ async def test_join_reasons_are_those_of_the_table(
 
 async def test_the_swift_upload_and_the_task_with_it(tmp_path: Path) -> None:
     """A photo is stored with the headers of the Swift code, and its id is an input of a task."""
-    code = next(code for code in blocks(IOS, "swift") if "func upload" in code)
-    [(value, name)] = re.findall(r'setValue\("([\w/]+)", forHTTPHeaderField: "([\w-]+)"', code)
-    [inputs] = re.findall(r"^    (\[\"type.*\])$", code, re.MULTILINE)
+    code = next(code for code in blocks(IOS, "swift") if "func edit" in code)
+    [(path, value), (tasks_path, tasks_value)] = re.findall(r'post\("([\w/]+)", "([\w/]+)"', code)
+    [inputs] = re.findall(r"let input = \[(.*)\]$", code, re.MULTILINE)
     async with product(settings_for(tmp_path)) as client:
         status, file = await client.request(
-            "POST", "/api/files", data=io.BytesIO(photo()), headers={name: value}
+            *("POST", f"/{path}"), data=io.BytesIO(photo()), headers={"Content-Type": value}
         )
-        text = inputs.replace("photo.id", json.dumps(file["id"])).replace(": prompt", ': "a"')
-        body = json.loads(f'{{"input_data": {{{text[1:-1]}}}}}')
-        created, task = await client.request("POST", "/api/tasks", json=body)
+        text = inputs.replace('file["id"] as? String ?? ""', json.dumps(file["id"]))
+        text = text.replace(": prompt", ': "a"')
+        body = f'{{"input_data": {{{text}}}}}'
+        created, task = await client.request(
+            *("POST", f"/{tasks_path}"), data=body, headers={"Content-Type": tasks_value}
+        )
 
         assert (status, created) == (201, 202), (file, task)
-        assert {"id", "url"} <= set(file)
-        assert body["input_data"]["image_input"] == [file["id"]]
-        assert (await client.ended(task["task_id"]))["status"] == "completed"
+        assert json.loads(body)["input_data"]["image"] == file["id"]
+        ended = await client.ended(task["task_id"])
+        assert ended["status"] == "completed"
+        assert ended["result_data"]["image_url"]
 
 
 async def test_progress_is_what_the_swift_code_reads(tmp_path: Path) -> None:

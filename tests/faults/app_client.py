@@ -26,6 +26,8 @@ class ReceivedProgress:
         terminal: the payload of the terminal `progress`.
         endings: on how many connections the terminal `progress` arrived.
         rejoined_endings: on how many of these the task had been joined before.
+        outputs: events with a part of its text.
+        text: the text since the last join, as the parts make it.
     """
 
     joins: int = 0
@@ -33,6 +35,8 @@ class ReceivedProgress:
     terminal: Mapping[str, Any] | None = None
     endings: int = 0
     rejoined_endings: int = 0
+    outputs: int = 0
+    text: str = ""
     ended_on: int = field(default=-1, repr=False)
 
 
@@ -119,12 +123,15 @@ class AppClient:
         elif event == "progress":
             self._handle_progress(task_id, payload)
             self._progress_received.set()
+        elif event == "output":
+            self._handle_output(task_id, payload)
         else:
             self.violations.append(f"{topic}: {event} {payload}")
 
     async def _handle_reply(self, task_id: str, reply: Mapping[str, Any]) -> None:
         if reply["status"] == "ok":
             self.received[task_id].joins += 1
+            self.received[task_id].text = ""
         elif reply["response"] == {"reason": "unavailable"}:
             await self._join(task_id)
         else:
@@ -146,3 +153,11 @@ class AppClient:
                 received.ended_on = self._connections
                 received.endings += 1
                 received.rejoined_endings += received.joins > 1
+
+    def _handle_output(self, task_id: str, payload: Mapping[str, Any]) -> None:
+        received = self.received[task_id]
+        start = payload["seq"] - len(payload["text"])
+        if start > len(received.text):
+            self.violations.append(f"{task_id}: a part of its text is missing at {start}")
+        received.text = received.text[:start] + payload["text"]
+        received.outputs += 1

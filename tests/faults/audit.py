@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+_TWO_DAYS_S = 2 * 24 * 3_600.0
 _STORED_NAME = re.compile(r"([0-9a-f]{64})\.\w{1,5}")
 
 
@@ -24,6 +27,7 @@ class Row:
         prompt: as posted.
         attempts: how many creates may have been billed, as counted by the server.
         files: the sha256 of each file that was stored for the task.
+        has_input: it got a file of its client.
     """
 
     status: str
@@ -31,6 +35,7 @@ class Row:
     attempts: int
     prediction_id: str | None
     files: tuple[str, ...]
+    has_input: bool
 
 
 def damage_after_kill(folder: Path, promised: Iterable[str]) -> list[str]:
@@ -81,6 +86,7 @@ def rows(path: Path) -> dict[str, Row]:
                 attempts=attempts,
                 prediction_id=prediction_id,
                 files=tuple(file["sha256"] for file in json.loads(files)),
+                has_input="upload:" in posted,
             )
             for task_id, status, posted, attempts, prediction_id, files in connection.execute(query)
         }
@@ -107,6 +113,47 @@ def damaged_files(folder: Path, named: Iterable[str]) -> tuple[int, list[str]]:
                 problems.append(f"{path.name} does not match the hash in its name")
     problems += [f"{sha256} is named by a task and is not stored" for sha256 in set(named) - stored]
     return len(stored), problems
+
+
+def make_old(folder: Path, path: Path) -> frozenset[str]:
+    """Let all files be two days old; blocking. Returns the hashes of those that clients sent."""
+    with _opened(path) as connection, connection:
+        connection.execute(
+            "UPDATE uploads SET used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-2 days')"
+        )
+    old_s = time.time() - _TWO_DAYS_S
+    for file in _stored(folder):
+        os.utime(file, (old_s, old_s))
+    return uploads(path)
+
+
+def uploads(path: Path) -> frozenset[str]:
+    """The hashes of the files that clients sent; blocking."""
+    with _opened(path) as connection:
+        return frozenset(sha256 for (sha256,) in connection.execute("SELECT sha256 FROM uploads"))
+
+
+def unused_uploads(path: Path) -> frozenset[str]:
+    """The hashes of the files that no task uses; blocking."""
+    with _opened(path) as connection:
+        used = connection.execute("SELECT sha256 FROM task_inputs")
+        return uploads(path) - {sha256 for (sha256,) in used}
+
+
+def orphans(folder: Path, path: Path) -> list[str]:
+    """Files that no row names, thumbnails without a file, and rows whose file is not stored."""
+    named = uploads(path) | {sha256 for row in rows(path).values() for sha256 in row.files}
+    stored = {file.stem for file in _stored(folder)}
+    thumbnails = {file.stem for file in folder.glob("files/thumbnails/*/*/*")}
+    return [
+        *(f"{sha256} is stored, and no row names it" for sha256 in stored - named),
+        *(f"{sha256} has a thumbnail and is not stored" for sha256 in thumbnails - stored),
+        *(f"{sha256} is named by a row and not stored" for sha256 in named - stored),
+    ]
+
+
+def _stored(folder: Path) -> Iterator[Path]:
+    return folder.glob("files/[0-9a-f][0-9a-f]/*/*")
 
 
 _WITHOUT_EVENT = """

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from tests.faults.app_client import TERMINAL, AppClient
 from tests.faults.server_process import HarnessError
 from tests.faults.server_run import ServerRun, open_server_run
 from tests.faults.steps import REACH, Step
+from tests.faults.tally import Tally, summary, table
 from tests.patience import patient
 
 SETTLE_S = 60.0
@@ -59,66 +60,6 @@ class Plan:
     max_seconds: float = 360.0
     settle_s: float = SETTLE_S
     is_crowded: bool = True
-
-
-@dataclass(slots=True)
-class Tally:
-    """The counts of a run. The lists of violations hold messages and must stay empty.
-
-    Attributes:
-        killed: all kills by step.
-        reached: the kills for which the server had reached the step.
-        promised: the tasks that were accepted with 202.
-        resubmits: creates beyond the first one of a task, as counted by the server.
-        unanswered: posts that got no answer because of a kill and were not repeated.
-        rejoined_endings: terminal `progress` events received after a reconnect.
-        late_clients: clients that joined a task after its end and received the end at once.
-        billed_twice: more predictions than the server has counted creates, or more tasks than
-            Idempotency-Keys.
-        unused: predictions without a task: they were billed, but the server lost them.
-    """
-
-    killed: Counter[Step] = field(default_factory=Counter)
-    reached: Counter[Step] = field(default_factory=Counter)
-    starts: int = 0
-    promised: int = 0
-    tasks: int = 0
-    completed: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    predictions: int = 0
-    resubmits: int = 0
-    unanswered: int = 0
-    joins: int = 0
-    rejoined_endings: int = 0
-    late_clients: int = 0
-    files: int = 0
-    without_files: int = 0
-    has_archive: bool = False
-    lost: list[str] = field(default_factory=list)
-    billed_twice: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    missed_ends: list[str] = field(default_factory=list)
-    wrong_progress: list[str] = field(default_factory=list)
-    damage: list[str] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
-
-    @property
-    def violations(self) -> Mapping[str, Sequence[str]]:
-        """The violations by name."""
-        return {
-            "lost": self.lost,
-            "billed twice": self.billed_twice,
-            "billed and not used": self.unused,
-            "end not received": self.missed_ends,
-            "progress wrong": self.wrong_progress,
-            "files or database damaged": self.damage,
-            "server broken": self.broken,
-        }
-
-    @property
-    def is_ok(self) -> bool:
-        """True when there are no violations."""
-        return not any(self.violations.values())
 
 
 async def run(plan: Plan, folder: Path) -> Tally:
@@ -221,10 +162,28 @@ async def _check_tasks(server_run: ServerRun, deadline_s: float, tally: Tally) -
     tally.tasks += len(documents)
     tally.promised += len(server_run.promised)
     tally.unanswered += sum(task.task_id is None for task in server_run.posted)
+    _check_texts(server_run, documents, tally)
     tally.joins += sum(received.joins for received in server_run.client.received.values())
     tally.rejoined_endings += sum(
         received.rejoined_endings for received in server_run.client.received.values()
     )
+
+
+def _check_texts(server_run: ServerRun, documents: Mapping[str, Any], tally: Tally) -> None:
+    """Each text must be what the provider wrote, and what clients saw the beginning of it."""
+    written = server_run.written_texts()
+    for task_id, task in documents.items():
+        if task["status"] != "completed" or "text" not in task["result_data"]:
+            continue
+        tally.texts += 1
+        text = task["result_data"]["text"]
+        if text != written.get(task["result_data"]["prediction_id"]):
+            tally.wrong_texts.append(f"{task_id}: {len(text)} characters are not what was written")
+        received = server_run.client.received[task_id]
+        tally.outputs += received.outputs
+        # A lost event is noticed at the end, by a poll.
+        if not text.startswith(received.text) and "stream_lost" not in text:
+            tally.wrong_texts.append(f"{task_id}: a client has shown {received.text[-80:]!r}")
 
 
 async def _check_late_client(
@@ -275,8 +234,24 @@ async def _check_disk(server_run: ServerRun, tally: Tally) -> None:
     files, problems = await asyncio.to_thread(audit.damaged_files, folder, named)
     tally.files += files
     tally.damage += problems
+    tally.uploads += len(server_run.uploads)
+    tally.edits += sum(row.has_input for row in done)
+    await _check_sweep(server_run, path, tally)
     tally.resubmits += sum(max(row.attempts - 1, 0) for row in rows.values())
     _check_billing(server_run, rows, tally)
+
+
+async def _check_sweep(server_run: ServerRun, path: Path, tally: Tally) -> None:
+    """Two days later, what no task uses is deleted: then each file has a row, and vice versa."""
+    before = await asyncio.to_thread(audit.make_old, server_run.server.folder, path)
+    tally.damage += [
+        f"{sha256} was answered with 201 and is unknown"
+        for sha256 in {one.removeprefix("upload:") for one in server_run.uploads} - before
+    ]
+    if not await server_run.sweep(path):
+        tally.orphans.append("the sweep did not end in time")
+    tally.swept += len(before) - len(await asyncio.to_thread(audit.uploads, path))
+    tally.orphans += await asyncio.to_thread(audit.orphans, server_run.server.folder, path)
 
 
 def _check_billing(server_run: ServerRun, rows: Mapping[str, audit.Row], tally: Tally) -> None:
@@ -294,51 +269,6 @@ def _check_billing(server_run: ServerRun, rows: Mapping[str, audit.Row], tally: 
     tally.unused += [
         f"{prediction.id} for {prediction.prompt!r}" for prediction in server_run.unused(used)
     ]
-
-
-def summary(plan: Plan, tally: Tally, seconds: float) -> dict[str, Any]:
-    """The JSON line of a run."""
-    return {
-        "seed": plan.seed,
-        "kills_planned": plan.kills,
-        "kills": tally.killed.total(),
-        "kills_by_step": {step.name.lower(): tally.killed[step] for step in plan.steps},
-        "kills_on_the_spot": {step.name.lower(): tally.reached[step] for step in plan.steps},
-        "starts": tally.starts,
-        "promised": tally.promised,
-        "tasks": tally.tasks,
-        "completed": tally.completed,
-        "failed": dict(sorted(tally.failed.items())),
-        "lost": len(tally.lost),
-        "predictions": tally.predictions,
-        "resubmits": tally.resubmits,
-        "billed_twice": len(tally.billed_twice),
-        "paid_and_unused": len(tally.unused),
-        "posts_unanswered": tally.unanswered,
-        "joins": tally.joins,
-        "rejoins_that_heard_the_end": tally.rejoined_endings,
-        "late_clients_that_heard_the_end": tally.late_clients,
-        "ends_not_heard": len(tally.missed_ends),
-        "progress_wrong": len(tally.wrong_progress),
-        "integrity": "ok" if not tally.damage else "damaged",
-        "has_archive": tally.has_archive,
-        "files": tally.files,
-        "completed_without_files": tally.without_files,
-        "server_broken": len(tally.broken),
-        "seconds": round(seconds, 1),
-    }
-
-
-def _table(plan: Plan, tally: Tally) -> str:
-    lines = [f"{'killed while':<34}{'kills':>7}{'on time':>13}"]
-    lines += [
-        f"{step.value:<34}{tally.killed[step]:>7}{tally.reached[step]:>13}" for step in plan.steps
-    ]
-    lines.append("")
-    for name, violations in tally.violations.items():
-        lines.append(f"{name:<34}{len(violations):>7}")
-        lines += [f"    {wrong}" for wrong in violations]
-    return "\n".join(lines)
 
 
 @click.command()
@@ -375,8 +305,10 @@ def main(
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
         tally = asyncio.run(_run_until_signal(plan, keep or Path(temporary)))
-    click.echo(_table(plan, tally))
-    click.echo(json.dumps(summary(plan, tally, time.monotonic() - began_s)))
+    click.echo(table(plan.steps, tally))
+    click.echo(
+        json.dumps(summary(plan.steps, tally, time.monotonic() - began_s, seed=seed, kills=kills))
+    )
     sys.exit(0 if tally.is_ok else 1)
 
 

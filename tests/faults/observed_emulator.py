@@ -25,6 +25,7 @@ class Operation(Enum):
     POLL = auto()
     LIST = auto()
     FILE = auto()
+    UPLOAD = auto()
 
 
 class Phase(Enum):
@@ -42,7 +43,7 @@ class Exchange:
     """An HTTP exchange between the server and the provider.
 
     Attributes:
-        prompt: the prompt of its prediction; empty for a list.
+        prompt: the prompt of its prediction; empty for a list and for a file that is sent.
         is_over: its prediction has ended.
     """
 
@@ -124,6 +125,8 @@ class ObservedEmulator:
         if request.method == "POST" and path.endswith("/predictions"):
             body = await request.json()
             return Exchange(Operation.CREATE, Phase.REQUEST, str(body["input"].get("prompt", "")))
+        if request.method == "POST" and path == "/v1/files":
+            return Exchange(Operation.UPLOAD, Phase.REQUEST)
         if request.method != "GET":
             return None
         if path.endswith("/predictions"):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import random
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,12 @@ import aiohttp
 
 from phoenix_compat.emulator import EmulatorSettings
 from phoenix_compat.emulator.predictions.prediction import Prediction
+from phoenix_compat.emulator.predictions.run_output import is_written, text_chunks
+from tests.faults import audit
 from tests.faults.app_client import TERMINAL, AppClient
 from tests.faults.observed_emulator import Interception, ObservedEmulator, observed_emulator
 from tests.faults.server_process import HarnessError, ServerProcess
+from tests.faults.task_kinds import KINDS, Kind, PostedTask, random_photo
 from tests.patience import patient
 
 STEP_TIMEOUT_S = 20.0
@@ -40,22 +45,13 @@ _FAULTS = (
     *("filtered_one", "filtered_black", "safety_system", "error_quotes", "logs_quote"),
     *("logs_download", "output_label", "402x1"),
 )
+_TEXT_FAULTS = (
+    *("", "", "output_many_tokens", "stream_cut", "stream_500", "stream_resetx2", "stream_lost"),
+    *("stream_garbage", "stream_slow", "stream_404", "reset_afterx1", "502_afterx1"),
+)
 _TRANSIENT = "#fault:PA"
 _DUPLICATE_CHANCE = 0.15
-
-
-@dataclass(slots=True)
-class PostedTask:
-    """A task that this client has posted.
-
-    Attributes:
-        key: the Idempotency-Key, the same when the post is repeated.
-        task_id: the id from the 202; None while there was none.
-    """
-
-    prompt: str
-    key: str
-    task_id: str | None = None
+_UNUSED_CHANCE = 0.2
 
 
 class ServerRun:
@@ -65,6 +61,7 @@ class ServerRun:
         posted: all tasks that were posted.
         has_archive: this version of the server stores copies of the pictures.
         has_idempotency_keys: this version of the server supports Idempotency-Key.
+        uploads: the ids of the files that were answered with 201.
     """
 
     def __init__(
@@ -81,6 +78,7 @@ class ServerRun:
         self.rng = rng
         self.client = AppClient(http, server.url)
         self.posted: list[PostedTask] = []
+        self.uploads: set[str] = set()
         self.has_archive = False
         self.has_idempotency_keys = False
         self._http = http
@@ -119,24 +117,37 @@ class ServerRun:
                 if task.task_id is None:
                     await self.send(task)
 
-    async def post(self, *faults: str) -> PostedTask:
+    async def post(self, *faults: str, kind: Kind = Kind.PICTURE) -> PostedTask:
         """Post a task with a unique prompt and these faults of the emulator."""
-        faults_text = "".join(f" #fault:{fault}" for fault in faults)
-        task = PostedTask(
-            f"monk {uuid.UUID(int=self.rng.getrandbits(128))}{faults_text}", self._key()
-        )
-        self.posted.append(task)
+        task = self.new_task(*faults, kind=kind)
         await self.send(task)
         return task
 
+    def new_task(self, *faults: str, kind: Kind = Kind.PICTURE) -> PostedTask:
+        """A task that is going to be posted."""
+        faults_text = "".join(f" #fault:{fault}" for fault in faults)
+        has_photo = kind in {Kind.EDIT, Kind.INLINE_EDIT}
+        task = PostedTask(
+            f"monk {uuid.UUID(int=self.rng.getrandbits(128))}{faults_text}",
+            self._key(),
+            kind,
+            random_photo(self.rng) if has_photo else None,
+        )
+        self.posted.append(task)
+        return task
+
     async def post_others(self) -> None:
-        """Post one to three other tasks, some with a fault, some with a duplicate."""
+        """Post one to three other tasks, some with a fault, some with a duplicate; or a file too."""
         if not self._is_crowded:
             return
+        if self.rng.random() < _UNUSED_CHANCE:
+            await self.upload_unused()
         for _ in range(self.rng.randint(1, 3)):
-            task = await self.post(*self.rng.choice(_FAULTS).split())
+            kind = self.rng.choice(KINDS)
+            faults = _TEXT_FAULTS if kind is Kind.TEXT else _FAULTS
+            task = await self.post(*self.rng.choice(faults).split(), kind=kind)
             if self.rng.random() < _DUPLICATE_CHANCE:
-                duplicate = PostedTask(task.prompt, self._key())
+                duplicate = replace(task, key=self._key(), task_id=None)
                 self.posted.append(duplicate)
                 await self.send(duplicate)
 
@@ -144,19 +155,35 @@ class ServerRun:
         """Post a task and watch it after a 202. Without an answer its fate is unknown.
 
         Raises:
-            HarnessError: the answer is not 202.
+            HarnessError: the answer is not 202, or that for its photo is not 201.
         """
-        body = {"input_data": {"type": "image", "prompt": task.prompt}}
-        headers = {"Idempotency-Key": task.key}
         try:
-            async with self._http.post(self._url(), json=body, headers=headers) as answer:
-                document = await answer.json()
+            upload_id = await self.upload(task.photo) if task.kind is Kind.EDIT else None
+            body = {"input_data": task.input_data(upload_id)}
+            data = io.BytesIO(json.dumps(body).encode())
+            headers = {"Idempotency-Key": task.key, "Content-Type": "application/json"}
+            document = await self._posted("/api/tasks", data, headers, 202)
         except (aiohttp.ClientError, OSError):
             return
-        if answer.status != 202:
-            raise HarnessError(f"POST /api/tasks was answered with {answer.status}: {document}")
         task.task_id = document["task_id"]
         await self.client.watch(document["task_id"])
+
+    async def upload(self, photo: bytes | AsyncIterable[bytes] | None) -> str:
+        """Send a photo; returns its id. Raises as aiohttp without an answer."""
+        data = io.BytesIO(photo) if isinstance(photo, bytes) else photo
+        document = await self._posted("/api/files", data, {"Content-Type": "image/jpeg"}, 201)
+        self.uploads.add(document["id"])
+        return str(document["id"])
+
+    async def _posted(
+        self, path: str, data: Any, headers: Mapping[str, str], status: int
+    ) -> dict[str, Any]:
+        url = self.server.url + path
+        async with self._http.post(url, data=data, headers=headers) as answer:
+            document = dict(await answer.json(content_type=None))
+        if answer.status != status:
+            raise HarnessError(f"POST {path} was answered with {answer.status}: {document}")
+        return document
 
     async def document(self, task_id: str) -> dict[str, Any]:
         """GET one task; empty when there is none with this id."""
@@ -178,6 +205,19 @@ class ServerRun:
     async def until_state(self, task: PostedTask, state: str) -> bool:
         """Wait until a task is in this state. False after a timeout."""
         return await self._until(lambda: self._is_in(task, state))
+
+    async def until_file_begins(self) -> bool:
+        """Wait until a file is arriving. False after a timeout."""
+        return await self._until(self._has_incoming)
+
+    async def until_output(self, task: PostedTask) -> bool:
+        """Wait until the client has a part of a task's text. False after a timeout."""
+        return await self._until(lambda: self._has_output(task))
+
+    async def upload_unused(self) -> None:
+        """Send a file that no task uses."""
+        with contextlib.suppress(aiohttp.ClientError, OSError):
+            await self.upload(random_photo(self.rng))
 
     async def wait_for(self, interception: Interception) -> bool:
         """Wait until an exchange was intercepted. False after a timeout.
@@ -201,6 +241,30 @@ class ServerRun:
             )  # Some tasks were stored, but their 202 was lost.
         await self.client.all_ended()
 
+    async def sweep(self, path: Path) -> bool:
+        """Start the server until no unused file is left, and stop it. False after a timeout.
+
+        Args:
+            path: of its database.
+        """
+        await self.server.start()
+        await self.server.ready(self._http)
+
+        async def is_swept() -> bool:
+            return not await asyncio.to_thread(audit.unused_uploads, path)
+
+        is_done = await self._until(is_swept)
+        await self.server.stop()
+        return is_done
+
+    def written_texts(self) -> Mapping[str, str]:
+        """What each prediction that writes a text has written at its end, by its id."""
+        return {
+            prediction.id: "".join(text_chunks(prediction))
+            for prediction in self.emulator.state.predictions
+            if is_written(prediction)
+        }
+
     def billed(self) -> Counter[str]:
         """The number of predictions by prompt."""
         return Counter(prediction.prompt for prediction in self.emulator.state.predictions)
@@ -215,6 +279,12 @@ class ServerRun:
 
     async def _are_all_ended(self) -> bool:
         return all(task["status"] in TERMINAL for task in await self.documents())
+
+    async def _has_incoming(self) -> bool:
+        return any(self.server.folder.glob("files/incoming/*.part"))
+
+    async def _has_output(self, task: PostedTask) -> bool:
+        return task.task_id is not None and self.client.received[task.task_id].outputs > 0
 
     async def _is_in(self, task: PostedTask, state: str) -> bool:
         return task.task_id is not None and (await self.document(task.task_id))["state"] == state

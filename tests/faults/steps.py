@@ -8,18 +8,21 @@ until it is killed. The sweeps wait for a random time instead, within a span in 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from enum import StrEnum
 
 from tests.faults.observed_emulator import Exchange, Operation, Phase
 from tests.faults.server_run import ServerRun
+from tests.faults.task_kinds import Kind, large_photo
 
 _START_SWEEP_S = (0.2, 1.2)
 _LIFE_SWEEP_S = 2.5
 _COMMIT_SWEEP_S = 0.015
 _POST_SWEEP_S = 0.010
 _FILE_SWEEP_S = 0.020
+_UPLOAD_SWEEP_S = 0.080
 _POSTS = 5
+_FILES = 4
 
 
 class Step(StrEnum):
@@ -35,6 +38,10 @@ class Step(StrEnum):
     RESULT_SENT = "succeeded, poll being answered"
     COMMITTING = "succeeded, around the commit"
     DOWNLOADING = "while downloading"
+    UPLOADING = "while a file arrives"
+    UPLOADED = "around the commit of a file"
+    SENDING_FILE = "while a file goes to the provider"
+    WRITING = "while a text is streamed"
     STARTING = "while starting"
     ANYTIME = "at a random time"
 
@@ -154,6 +161,55 @@ def _is_half_sent(exchange: Exchange) -> bool:
     )
 
 
+async def _uploading(server_run: ServerRun) -> bool:
+    task = server_run.new_task(kind=Kind.EDIT)
+    photo = task.photo or b""
+
+    async def half() -> AsyncIterator[bytes]:
+        yield photo[: len(photo) // 2 + 1]
+        await asyncio.get_running_loop().create_future()
+
+    upload = asyncio.create_task(server_run.upload(half()))
+    await server_run.post_others()
+    is_caught = await server_run.until_file_begins()
+    await server_run.server.kill()
+    upload.cancel()  # the task is posted, with its file, after the restart
+    await asyncio.gather(upload, return_exceptions=True)
+    return is_caught
+
+
+async def _uploaded(server_run: ServerRun) -> bool:
+    kinds = [server_run.rng.choice((Kind.EDIT, Kind.INLINE_EDIT)) for _ in range(_FILES)]
+    posted: list[asyncio.Task[object]] = [
+        asyncio.create_task(server_run.post(kind=kind)) for kind in kinds
+    ]
+    # Also a file that no task will ever use.
+    posted.append(asyncio.create_task(server_run.upload_unused()))
+    await asyncio.sleep(server_run.rng.uniform(0, _UPLOAD_SWEEP_S))
+    await server_run.server.kill()
+    await asyncio.gather(*posted)
+    return True
+
+
+async def _sending_file(server_run: ServerRun) -> bool:
+    phase = server_run.rng.choice((Phase.REQUEST, Phase.RESPONSE))
+    with server_run.emulator.intercept(
+        lambda exchange: exchange.operation is Operation.UPLOAD and exchange.phase is phase,
+        holds=True,
+    ) as interception:
+        task = server_run.new_task(kind=Kind.EDIT)
+        task.photo = large_photo(server_run.rng)
+        await server_run.send(task)
+        await server_run.post_others()
+        return await server_run.wait_for(interception)
+
+
+async def _writing(server_run: ServerRun) -> bool:
+    task = await server_run.post("output_many_tokens", kind=Kind.TEXT)
+    await server_run.post_others()
+    return await server_run.until_output(task)
+
+
 async def _starting(server_run: ServerRun) -> bool:
     await server_run.post()
     await server_run.post_others()
@@ -182,6 +238,10 @@ REACH: Mapping[Step, Callable[[ServerRun], Awaitable[bool]]] = {
     Step.RESULT_SENT: _result_sent,
     Step.COMMITTING: _committing,
     Step.DOWNLOADING: _downloading,
+    Step.UPLOADING: _uploading,
+    Step.UPLOADED: _uploaded,
+    Step.SENDING_FILE: _sending_file,
+    Step.WRITING: _writing,
     Step.STARTING: _starting,
     Step.ANYTIME: _anytime,
 }

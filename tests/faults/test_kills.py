@@ -10,7 +10,7 @@ from tests.faults.kills import Plan, run
 from tests.faults.steps import Step
 
 # These steps may lose a create, and the server then searches for it for 30 s.
-SLOW = {Step.CREATE_SENT, Step.POSTING, Step.STARTING, Step.ANYTIME}
+SLOW = {Step.CREATE_SENT, Step.POSTING, Step.STARTING, Step.ANYTIME, Step.UPLOADED}
 
 
 @pytest.mark.timeout(150)  # about 15 s on an idle machine
