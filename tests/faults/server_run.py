@@ -137,7 +137,7 @@ class ServerRun:
         return task
 
     async def post_others(self) -> None:
-        """Post one to three other tasks, some with a fault, some with a duplicate; or a file too."""
+        """Post one to three tasks, some with a fault, some twice; and sometimes a file."""
         if not self._is_crowded:
             return
         if self.rng.random() < _UNUSED_CHANCE:
