@@ -25,6 +25,7 @@ from phoenix_compat.version import __version__
 if TYPE_CHECKING:
     from aiohttp.web import Application
 
+    from phoenix_compat.server.inspection.operator_tools import OperatorTools
     from phoenix_compat.server.process.settings import Settings
 
 
@@ -59,6 +60,7 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
     """
     import structlog
 
+    from phoenix_compat.operations.operator_tools import operator_tools
     from phoenix_compat.server.auth.exposure import check_exposure
     from phoenix_compat.server.engine import check_settings
     from phoenix_compat.server.process.exposed_files import exposed_files
@@ -71,9 +73,10 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
         check_settings(loaded)
         return loaded
 
+    tools = operator_tools(lambda: configuration_of(config, **flags))
     configure_logs("warning", "console")  # until the settings are known
     if as_worker:
-        _work(load)
+        _work(load, tools)
         return
     found = configuration_of(config, **flags)
     settings = found.settings
@@ -95,7 +98,7 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
             run(_supervise(settings, load, started, create_first_key=create_first_key))
             return
         serving = serve_until_signal(
-            reloading(_opened(settings, create_first_key=create_first_key), settings, load),
+            reloading(_opened(settings, tools, create_first_key=create_first_key), settings, load),
             settings.host,
             settings.port,
             started,
@@ -104,7 +107,7 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
         run(serving, settings.loop)
 
 
-def _work(load: Callable[[], Settings]) -> None:
+def _work(load: Callable[[], Settings], tools: OperatorTools) -> None:
     """Run one process of several, with the settings that its supervisor has read."""
     from phoenix_compat.cluster.worker_process import SupervisorLink
     from phoenix_compat.server.main import open_app
@@ -116,19 +119,22 @@ def _work(load: Callable[[], Settings]) -> None:
     worker_process, supervisor_link = SupervisorLink.open()
     settings = unpack_settings(worker_process.settings or "")
     configure_logs(settings.log_level, settings.log_format, settings.hidden_parameters)
-    app = reloading(open_app(settings, worker_process=worker_process), settings, load)
+    opened = open_app(settings, worker_process=worker_process, tools=tools)
+    app = reloading(opened, settings, load)
     run(work_until_signal(app, settings.host, worker_process, supervisor_link), settings.loop)
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, *, create_first_key: bool) -> AsyncIterator[Application]:
+async def _opened(
+    settings: Settings, tools: OperatorTools, *, create_first_key: bool
+) -> AsyncIterator[Application]:
     """Open the server, after its first API key has been made if it needs one."""
     import asyncio
 
     from phoenix_compat.server.main import open_app
 
     await asyncio.to_thread(_prepare_keys, settings, create_first_key=create_first_key)
-    async with open_app(settings) as app:
+    async with open_app(settings, tools=tools) as app:
         yield app
 
 

@@ -12,9 +12,10 @@ import os
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -54,11 +55,20 @@ class Data:
     schema_version: int
 
 
-def back_up(data: Data, out: Path) -> Manifest:
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with the step (copy, files or verify), the bytes that are done, and those of the step."""
+
+
+def _no_progress(_step: str, _done_bytes: int, _total_bytes: int) -> None:
+    pass
+
+
+def back_up(data: Data, out: Path, progress: Progress = _no_progress) -> Manifest:
     """Write a backup. It gets its final name only after it has been verified. Blocking.
 
     Args:
         out: the new file; its folder must have room for the database twice and the files once.
+        progress: called again and again, in this thread.
 
     Raises:
         BackupError: the file exists, there is too little space, or the verification failed.
@@ -72,6 +82,7 @@ def back_up(data: Data, out: Path) -> Manifest:
             _check_free_space(data.database, out.parent)
             created_at = stored_time(SystemClock().now())
             database = Path(folder) / DATABASE
+            progress("copy", 0, data.database.stat().st_size if data.database.is_file() else 0)
             copy_database(data.database, database)
             contents = inspect_database(database, data.schema_version)
             unfinished.unlink(missing_ok=True)
@@ -79,9 +90,13 @@ def back_up(data: Data, out: Path) -> Manifest:
             with tarfile.open(unfinished, "w:") as tar:
                 parts = {DATABASE: _add(tar, database, DATABASE)}
                 missing: list[str] = []
+                sizes = _sizes(data.files, contents.file_paths)
+                done_bytes, total_bytes = 0, sum(sizes.values())
                 for path in contents.file_paths:
-                    if is_file_name(FILES + path) and (data.files / path).is_file():
+                    progress("files", done_bytes, total_bytes)
+                    if path in sizes:
                         parts[FILES + path] = _add(tar, data.files / path, FILES + path)
+                        done_bytes += sizes[path]
                     else:
                         missing.append(path)
                 manifest = Manifest(
@@ -94,6 +109,7 @@ def back_up(data: Data, out: Path) -> Manifest:
                     missing=missing,
                 )
                 _add_manifest(tar, manifest)
+        progress("verify", 0, unfinished.stat().st_size)
         copy_parts(unfinished)
         fsync_path(unfinished)
         unfinished.replace(out)
@@ -105,6 +121,15 @@ def back_up(data: Data, out: Path) -> Manifest:
         with contextlib.suppress(OSError):  # it could not be made either
             unfinished.unlink(missing_ok=True)
     return manifest
+
+
+def _sizes(folder: Path, paths: Iterable[str]) -> dict[str, int]:
+    """The sizes of the files that are there, by their paths below the folder."""
+    return {
+        path: (folder / path).stat().st_size
+        for path in paths
+        if is_file_name(FILES + path) and (folder / path).is_file()
+    }
 
 
 def _check_free_space(database: Path, folder: Path) -> None:

@@ -52,6 +52,7 @@ from phoenix_compat.server.http.uploads.posted_bodies import FileLimits, PostedB
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.http.webhooks import add_webhook_route
 from phoenix_compat.server.inspection.inspection import INSPECTION, Inspection
+from phoenix_compat.server.inspection.operator_tools import OPERATOR_TOOLS, OperatorTools
 from phoenix_compat.server.inspection.processes import OneProcess
 from phoenix_compat.server.metrics.metrics import Sources, start_metrics
 from phoenix_compat.server.metrics.request_measures import RequestMeasures
@@ -90,6 +91,7 @@ async def open_app(
     options: WorkerOptions | None = None,
     worker_process: WorkerProcess | None = None,
     websocket: WebSocketOptions = WEBSOCKET,
+    tools: OperatorTools | None = None,
 ) -> AsyncIterator[web.Application]:
     """Open the whole server, or one process of it, ready to run; closed at the end of the block.
 
@@ -97,6 +99,7 @@ async def open_app(
         options: the worker's options; None takes them from the settings.
         worker_process: this process's place among several; None if it is the only one.
         websocket: the bounds of websockets.
+        tools: what the console can do through commands; None for nothing.
 
     Raises:
         ConfigError: a setting turned out to be wrong when it was used.
@@ -139,6 +142,8 @@ async def open_app(
         access = AccessLog(settings, has_peers=cluster is not None)
         bodies = _bodies(settings, engine)
         _keep(app, inspection, authenticator, feed.outputs)
+        if tools is not None:
+            app[OPERATOR_TOOLS] = tools
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
             engine.task_types,
             task_types_of,

@@ -13,6 +13,7 @@ from phoenix_compat.server.console.routes import (
     home_page,
     keys,
     session,
+    settings,
     static_files,
     tasks,
 )
@@ -27,5 +28,6 @@ ROUTES: Final[Sequence[AddRoutes]] = (
     tasks.add_routes,
     faults.add_routes,
     keys.add_routes,
+    settings.add_routes,
 )
 """A new screen with actions adds its routes here."""

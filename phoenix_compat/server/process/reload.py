@@ -81,6 +81,9 @@ class ReloadableSettings:
         task_types: the table that the API uses; it is changed in place.
         load_task_types: makes that table from settings; blocking.
         more: functions that apply settings to further parts.
+
+    Attributes:
+        applied: the settings of the last reload; None before the first.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class ReloadableSettings:
         self._worker = worker
         self._archive = archive
         self._more = tuple(more)
+        self.applied: Settings | None = None
 
     async def apply(self, settings: Settings) -> None:
         """Apply these settings.
@@ -111,6 +115,7 @@ class ReloadableSettings:
         self._archive.set_max_total_bytes(settings.archive_max_bytes)
         for change in self._more:
             change(settings)
+        self.applied = settings
 
 
 RELOADABLE_SETTINGS: Final = web.AppKey("reloadable", ReloadableSettings)

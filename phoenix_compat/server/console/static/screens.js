@@ -7,5 +7,6 @@ import * as channels from "./screens/channels.js"
 import * as provider from "./screens/provider.js"
 import * as keys from "./screens/keys.js"
 import * as logs from "./screens/logs.js"
+import * as settings from "./screens/settings.js"
 
-export const screens = [overview, tasks, playground, sockets, channels, provider, keys, logs]
+export const screens = [overview, tasks, playground, sockets, channels, provider, keys, logs, settings]
