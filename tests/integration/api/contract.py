@@ -30,7 +30,8 @@ async def check_answer(answer: ClientResponse, method: str, path: str) -> Any:
     """
     body = await answer.read()
     described = _described(method, path, answer.status)
-    for name, header in described.get("headers", {}).items():
+    for name, named in described["headers"].items():
+        header = _resolved(named)
         if name in answer.headers:
             _validate(answer.headers[name], header["schema"])
         else:
@@ -47,6 +48,12 @@ async def check_answer(answer: ClientResponse, method: str, path: str) -> Any:
     found = json.loads(body)
     _validate(found, content[kind]["schema"])
     _check_keys(found, _BY_NAME[method, path], answer.status, kind)
+    return found
+
+
+def _resolved(header: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = header.get("$ref", "").removeprefix("#/components/headers/")
+    found: Mapping[str, Any] = openapi_document()["components"]["headers"].get(name, header)
     return found
 
 

@@ -39,6 +39,8 @@ TAGS: Final[Mapping[str, str]] = {
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 API_PREFIX: Final = "/api/"
 
+_REQUEST_ID: Final = "X-Request-Id"
+_HEADERS: Final = "#/components/headers/"
 _CHALLENGE: Final = "WWW-Authenticate"
 _SCHEMAS: Final = "#/components/schemas/"
 ABOUT: Final = """Creates tasks, and answers what became of them. A task runs a model on Replicate.
@@ -53,6 +55,8 @@ ABOUT: Final = """Creates tasks, and answers what became of them. A task runs a 
 - **Owners**: a client sees the tasks of its owner. With the scope `impersonate` a backend names the
   owner in the header `X-Owner`.
 - **Keys without a value** are left out, never null. Later versions may add keys.
+- **Ids of requests**: each answer has an `X-Request-Id`, which is in the lines of the server's log
+  too. An id that the client sends is used, if it has 20 to 200 visible characters.
 - **HEAD** is answered wherever GET is. Empty segments of paths are ignored: `//api/tasks/` is
   `/api/tasks`.
 - A request that is not valid HTTP, or whose head is longer than 64 KiB, is answered with 400, 408
@@ -79,6 +83,8 @@ def make_document(routes: Iterable[Route], *, needs_credentials: bool = False) -
         operation = _operation(route)
         if needs_credentials and operation["security"]:
             operation["security"].remove({})
+        for response in operation["responses"].values():
+            response.setdefault("headers", {})[_REQUEST_ID] = {"$ref": _HEADERS + _REQUEST_ID}
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.1",
@@ -94,6 +100,7 @@ def make_document(routes: Iterable[Route], *, needs_credentials: bool = False) -
         "paths": paths,
         "components": {
             "schemas": _schemas(routes),
+            "headers": {_REQUEST_ID: _header(_REQUEST_ID, is_required=True)},
             "securitySchemes": {
                 BEARER: {
                     "type": "http",

@@ -24,6 +24,7 @@ HEADERS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
         "After how many seconds to try again.",
         {"type": "string", "pattern": "^[1-9][0-9]*$"},
     ),
+    "X-Request-Id": ("The id of the request.", {"type": "string", "pattern": "^[!-~]{20,200}$"}),
     "WWW-Authenticate": ("How to authenticate.", {"const": "Bearer"}),
 }
 """The text and the schema of each."""
