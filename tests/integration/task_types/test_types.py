@@ -216,3 +216,24 @@ async def test_a_file_that_a_model_cannot_read_fails_the_task(tmp_path: Path) ->
 
     assert ended["status"] == "failed"
     assert ended["error_data"]["code"] == "model_failed"
+
+
+GONE = """
+[edit]
+task_type = "image_edit"
+default_model = "emulated/disabled"
+fallback_models = ["black-forest-labs/flux-kontext-pro"]
+result = "image"
+required_inputs = ["image"]
+"""
+
+
+async def test_a_fallback_model_gets_its_own_names(tmp_path: Path) -> None:
+    """When the model is gone, the next one edits the photo, under its own name of the input."""
+    own = tmp_path / "own.toml"
+    own.write_text(GONE)
+    async with app(tmp_path, task_types_file=own) as server:
+        result = await server.run("edit", prompt="Make it snow", image=data_url(PHOTO))
+
+        assert result["model"] == "black-forest-labs/flux-kontext-pro"
+        assert_edit_of(PHOTO, await server.file(result["image_url"]))
