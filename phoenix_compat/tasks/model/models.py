@@ -38,6 +38,7 @@ class _More(TypedDict, total=False):
     safety_defaults: tuple[tuple[str, str], ...]
     lists: frozenset[str]
     formats: tuple[tuple[str, str], ...]
+    streams: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class ModelFamily:
         safety_defaults: the family's own values of inputs that `safety_inputs` would refuse.
         lists: the names of inputs that are lists of files.
         formats: the names of inputs that are texts with a number, and how the text is written.
+        streams: False if the model answers with an object, in which the text is one part: its
+            stream would have the object.
     """
 
     pattern: str
@@ -71,6 +74,7 @@ class ModelFamily:
     safety_defaults: tuple[tuple[str, str], ...] = ()
     lists: frozenset[str] = frozenset()
     formats: tuple[tuple[str, str], ...] = ()
+    streams: bool = True
 
     def takes(self, name: str) -> bool:
         """Whether the family has an input of this name."""
@@ -289,6 +293,7 @@ MODEL_FAMILIES: tuple[ModelFamily, ...] = (
         15.0,
         0.07,
         (("prompt", "initial_prompt"),),
+        streams=False,
     ),
     # Dollars for a million tokens in and out: 0.15 and 0.60, 0.40 and 1.60, 2.50 and 10.00. These
     # are for 5,000 tokens and a picture in, and 4,096 tokens out, the models' own maximum.

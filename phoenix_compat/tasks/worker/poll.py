@@ -121,13 +121,18 @@ class PollSteps:
             on_end = partial(self._run.report, None)  # asks for a poll
             state.follower = self._context.texts.follower(task.id, ref.id, on_end)
             if self._run.created == ref:
-                state.follower.begin(self._run.created)
+                self._follow_stream(task, state, self._run.created)
         if state.task_type.makes_files and self._context.archive is not None:
             show = partial(self._context.outputs.announce_files, task.id, ref.id)
             state.early_files = EarlyFiles(
                 self._context.archive, task, show, patience_s=self._options.archive_patience_s
             )
         return state
+
+    @staticmethod
+    def _follow_stream(task: Task, state: PollState, ref: PredictionRef) -> None:
+        if state.follower is not None and model_family(task.running_model).streams:
+            state.follower.begin(ref)
 
     # The steps of a round.
 
@@ -214,7 +219,7 @@ class PollSteps:
             state.has_warned = True
             log.warning("prediction.unknown_status", status=snapshot.raw_status[:40])
         if state.follower is not None:
-            state.follower.begin(snapshot.ref)
+            self._follow_stream(task, state, snapshot.ref)
             state.follower.correct(output_text(snapshot.output))
         if state.early_files is not None:
             state.early_files.show(files_so_far(task, snapshot))

@@ -185,14 +185,14 @@ async def test_a_text_is_written(tmp_path: Path, type_: str, words: str) -> None
 
 
 async def test_a_transcription_may_be_an_object(tmp_path: Path) -> None:
-    """Whisper answers at its end, with the text among other things."""
+    """Whisper answers at its end, with the text among other things; clients get the text alone."""
     async with app(tmp_path) as server:
         audio = await server.upload(recording(), "audio/wav")
 
         shown = await server.write("transcribe", audio=audio, model="openai/whisper")
 
     assert shown.result.startswith("This recording is WAV of 2.0 s.")
-    assert shown.text == shown.result
+    assert shown.texts == [shown.result]
 
 
 async def test_a_chat_sees_pictures(tmp_path: Path) -> None:
