@@ -15,11 +15,12 @@ _MAX_TRIES: Final = 8
 
 _NO_HOST_NAME: Final = "This is not a host name"
 _REMEDIES: Final = {
-    socket.EAI_NONAME: "give a name or an address of this machine",
+    socket.EAI_NONAME: "give a name or an address of this machine with --host",
     errno.EADDRINUSE: "stop the program that uses this port (`ss -ltnp` shows it), or choose "
-    "another port",
-    errno.EADDRNOTAVAIL: "choose an address of this machine; 0.0.0.0 stands for all of them",
-    errno.EACCES: "ports below 1024 need privileges; choose a higher one",
+    "another port with --port",
+    errno.EADDRNOTAVAIL: "choose an address of this machine with --host; 0.0.0.0 stands for all "
+    "of them",
+    errno.EACCES: "ports below 1024 need privileges; choose a higher one with --port",
 }
 
 
@@ -53,7 +54,7 @@ async def bound_tcp_sockets(
 
 def explain_bind_error(host: str, port: int, error: OSError | UnicodeError) -> str:
     """Why a server cannot listen on an address, and what to do: a sentence for people."""
-    remedy = "choose another host or port"
+    remedy = "choose another address with --host and --port"
     if isinstance(error, UnicodeError):
         reason = _NO_HOST_NAME
     else:

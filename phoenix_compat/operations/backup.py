@@ -31,7 +31,7 @@ from phoenix_compat.operations.bundle import (
     hashed,
     is_file_name,
 )
-from phoenix_compat.private_files import FILE_MODE
+from phoenix_compat.private_files import FILE_MODE, make_private_folder
 from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.model.clock import SystemClock, stored_time
 from phoenix_compat.tasks.store.sqlite.database_copy import copy_database, inspect_database
@@ -130,6 +130,20 @@ def _sizes(folder: Path, paths: Iterable[str]) -> dict[str, int]:
         for path in paths
         if is_file_name(FILES + path) and (folder / path).is_file()
     }
+
+
+def made_folder(folder: Path) -> Path:
+    """A folder for backups; if it is missing, it is made, for this user alone. Blocking.
+
+    Raises:
+        BackupError: it cannot be made.
+    """
+    try:
+        make_private_folder(folder)
+    except OSError as error:
+        remedy = "choose another place"
+        raise BackupError(f"cannot make {folder}: {error.strerror or error}; {remedy}") from error
+    return folder
 
 
 def _check_free_space(database: Path, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.private_files import FILE_MODE, make_private_folder
 from phoenix_compat.server.process.config_file import LOCAL, SYSTEM
 from phoenix_compat.server.process.settings import Settings, variables
+from phoenix_compat.server.process.settings.configuration import load_configuration
 from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.model.errors import (
     ProviderError,
@@ -29,6 +31,10 @@ _HEAD: Final = """\
 # apply some of the settings at once. Paths are relative to the folder of this file.
 # docs/settings.md explains all settings.
 """
+
+
+class ProviderGoneError(ConfigError):
+    """The provider cannot be asked about a token now."""
 
 
 def config_text(chosen: Mapping[str, str | int | float | tuple[str, ...]]) -> str:
@@ -81,6 +87,58 @@ def check_absent(path: Path) -> None:
         )
 
 
+def check_folder(path: Path) -> None:
+    """Check that the file can be written, before questions are asked. Blocking.
+
+    Raises:
+        ConfigError: its folder is not one, or this user may not write there.
+    """
+    folder = next(one for one in (path.absolute().parent, *path.absolute().parents) if one.exists())
+    reason = "this user may not write there"
+    if not folder.is_dir():
+        reason = f"{folder} is not a folder"
+    elif os.access(folder, os.W_OK | os.X_OK):
+        return
+    raise ConfigError(f"cannot write {path}: {reason}; choose another file with --config")
+
+
+def check_answers(chosen: Mapping[str, str | int | float], names: Mapping[str, str]) -> Settings:
+    """The settings that answers make; blocking.
+
+    Args:
+        names: how errors name the answers.
+
+    Raises:
+        ConfigError: one of them cannot be used.
+    """
+    settings = load_configuration(chosen, Path(os.devnull), {}, names).settings
+    if "host" in chosen:
+        _check_host(settings.host, names.get("host", "--host"))
+    return settings
+
+
+def _check_host(host: str, name: str) -> None:
+    """Check that this machine has an address, by binding a free port."""
+    error: OSError | UnicodeError | None = None
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as unknown:
+        found, error = [], unknown
+    for family, kind, protocol, _, address in found:
+        try:
+            with socket.socket(family, kind, protocol) as attempt:
+                attempt.bind(address)
+        except OSError as refused:  # perhaps an address family that is switched off
+            error = refused
+        else:
+            return
+    reason = error.strerror if isinstance(error, OSError) else None
+    raise ConfigError(
+        f"{name}: {host!r} is not an address of this machine{f' ({reason})' if reason else ''}; "
+        "127.0.0.1 is this machine alone, and 0.0.0.0 stands for all of its addresses"
+    ) from error
+
+
 def write_config(path: Path, text: str, *, is_replaced: bool) -> None:
     """Write the file atomically, readable only by its owner; blocking.
 
@@ -123,7 +181,8 @@ async def account_of(token: str, base_url: str) -> str:
     """The name of the account that a token belongs to, from the provider.
 
     Raises:
-        ConfigError: the token is refused, or the provider cannot be reached.
+        ConfigError: the token is refused.
+        ProviderGoneError: the provider cannot be asked.
     """
     provider = ReplicateProvider(token=token, base_url=base_url)
     try:
@@ -137,9 +196,13 @@ async def account_of(token: str, base_url: str) -> str:
         ) from error
     except ProviderUnreachableError as error:
         remedy = "check the network, or skip this check with --no-check"
-        raise ConfigError(f"cannot connect to {base_url} to check the token; {remedy}") from error
+        raise ProviderGoneError(
+            f"cannot connect to {base_url} to check the token; {remedy}"
+        ) from error
     except ProviderError as error:
         remedy = "try again, or skip this check with --no-check"
-        raise ConfigError(f"{base_url} does not answer as Replicate does; {remedy}") from error
+        raise ProviderGoneError(
+            f"{base_url} does not answer as Replicate does; {remedy}"
+        ) from error
     finally:
         await provider.close()

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,30 +16,34 @@ from phoenix_compat.cli.options import data_options, settings_of
 if TYPE_CHECKING:
     from phoenix_compat.operations.bundle import Manifest
 
+_SEPARATORS: Final = tuple(filter(None, (os.sep, os.altsep)))
+
 
 @click.command()
 @data_options
-@click.argument("out", type=click.Path(path_type=Path), required=False)
-def backup(config: Path | None, data_dir: Path | None, out: Path | None) -> None:
+@click.argument("out", type=click.Path(), default=".")
+def backup(config: Path | None, data_dir: Path | None, out: str) -> None:
     """Write tasks and archived files to OUT, a tar file; a server may be running.
 
     The backup gets its final name only after it has been read back and verified. If OUT is a
-    folder, the file is named after the time. The default is the current folder.
+    folder, or ends with a slash, the file is named after the time; a missing folder is made. The
+    default is the current folder.
     """
     from datetime import UTC, datetime
 
-    from phoenix_compat.operations.backup import Data, back_up
+    from phoenix_compat.operations.backup import Data, back_up, made_folder
     from phoenix_compat.server.engine import schema_sql
     from phoenix_compat.tasks.store.sqlite.database_file import version_of
 
     settings = settings_of(config, data_dir=data_dir)
-    out = out or Path()
-    if out.is_dir():
-        out /= f"phoenix-compat-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
+    path = Path(out)
+    if out.endswith(_SEPARATORS) or path.is_dir():
+        name = f"phoenix-compat-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
+        path = made_folder(path) / name
     version = version_of(schema_sql())
     data = Data(database=settings.database_path, files=settings.files_path, schema_version=version)
-    manifest = back_up(data, out)
-    click.echo(f"{out}: {_summary(manifest)}; verified")
+    manifest = back_up(data, path)
+    click.echo(f"{path}: {_summary(manifest)}; verified")
     if manifest.missing:
         warn(f"{len(manifest.missing)} archived files are missing and were not backed up")
 

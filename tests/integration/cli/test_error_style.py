@@ -83,6 +83,7 @@ CASES = [
     Case("config nosuch", "nosuch"),
     # Addresses to listen on.
     Case("serve --port {taken} --data-dir new", "cannot listen on 127.0.0.1:{taken}: "),
+    Case("serve --port {taken} --data-dir new", "or choose another port with --port"),
     Case("serve --port {taken} --data-dir new --workers 2", "cannot listen on 127.0.0.1:{taken}: "),
     Case("serve --port 0 --data-dir new --host a..b", "cannot listen on a..b:0: "),
     Case("serve --port 0 --data-dir new --host a..b --workers 2", "cannot listen on a..b:0: "),
@@ -110,6 +111,7 @@ CASES = [
     Case("conformance serve --allowed-host http://x:1", "--allowed-host"),
     # Data directories and files.
     Case("backup --data-dir missing", "missing/tasks.sqlite3"),
+    Case("backup --data-dir home text/", "cannot make text"),
     Case("backup --data-dir text", "--data-dir"),
     Case("backup --data-dir broken out.tar", "broken/tasks.sqlite3"),
     Case("backup --data-dir home missing/out.tar", "missing/out.tar"),

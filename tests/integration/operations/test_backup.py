@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import sqlite3
 import tarfile
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from click.testing import CliRunner
 
+from phoenix_compat.cli import cli
 from phoenix_compat.operations.backup import Data, back_up
 from phoenix_compat.operations.bundle import BackupError, copy_parts
 from phoenix_compat.operations.restore import check_backup, restore
@@ -262,3 +265,26 @@ def test_every_state_of_a_task_is_backed_up(home: Path, tmp_path: Path) -> None:
         states = {row[0] for row in connection.execute("SELECT status FROM tasks")}
     assert states == {status.value for status in TaskStatus}
     assert manifest.tasks == 6
+
+
+def test_a_missing_folder_is_made(home: Path, tmp_path: Path) -> None:
+    """A name that ends with a slash is a folder's: two backups are two files in it."""
+    folder = tmp_path / "new" / "backups"
+
+    done = CliRunner().invoke(cli, ["backup", "--data-dir", str(home), f"{folder}/"])
+    name = done.output.partition(": ")[0]
+
+    assert done.exit_code == 0, done.output
+    assert [str(path) for path in folder.iterdir()] == [name]
+    assert re.fullmatch(r"phoenix-compat-\d{8}T\d{6}Z\.tar", Path(name).name)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_name_without_a_slash_is_a_file(home: Path, tmp_path: Path) -> None:
+    """Unless a folder has it."""
+    file = tmp_path / "out.tar"
+
+    done = CliRunner().invoke(cli, ["backup", "--data-dir", str(home), str(file)])
+
+    assert done.exit_code == 0, done.output
+    assert file.is_file()
