@@ -30,6 +30,13 @@ READER: Final = key_of("reader")
 @asynccontextmanager
 async def console_of(folder: Path, **settings: Any) -> AsyncIterator[Console]:
     """A server, with the keys of an operator and of an app if it has authentication."""
+    async with console_at(0, folder, **settings) as console:
+        yield console
+
+
+@asynccontextmanager
+async def console_at(port: int, folder: Path, **settings: Any) -> AsyncIterator[Console]:
+    """The same at this port; 0 chooses a free one."""
     given = settings_for(folder, **settings)
     if given.has_auth:
         async with await TaskStore.open(given.database_path, _SCHEMA) as store:
@@ -40,7 +47,7 @@ async def console_of(folder: Path, **settings: Any) -> AsyncIterator[Console]:
             await keys.stop()
     async with (
         open_app(given) as app,
-        listening(app, "127.0.0.1", 0) as url,
+        listening(app, "127.0.0.1", port) as url,
         aiohttp.ClientSession() as http,
     ):
         yield Console(app, Client(url, http), http)

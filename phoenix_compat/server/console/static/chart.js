@@ -26,7 +26,7 @@ export function Chart({title, series, bars = false, format = String}) {
         scales: {y: {range: (_, __, max) => [0, Math.max(max || 0, 1) * 1.1]}},
         axes: [
           {...axis, size: 22, space: 70, values: (_, times) => times.map(time => new Date(time * 1000).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"}))},
-          {...axis, size: 44, space: 34, grid: {stroke: color("--line"), width: 1}, values: (_, values) => values.map(format)},
+          {...axis, size: 50, space: 34, grid: {stroke: color("--line"), width: 1}, values: (_, values) => values.map(format)},
         ],
         series: [{}, ...series.map(each => ({
           stroke: color(each.color), width: bars ? 0 : 1.75, fill: bars ? color(each.color) : undefined,
@@ -46,7 +46,7 @@ export function Chart({title, series, bars = false, format = String}) {
   const last = series.map(each => `${each.name} ${format(each.values.at(-1) ?? 0)}`).join(", ")
   return html`
     <figure class="chart panel" role="img" aria-label=${`${title}, the last hour. Now: ${last}`}>
-      <figcaption>${title}${series.length > 1 && html`<span class="legend">${series.map(each => html`<span class=${each.color.slice(2)}>${each.name}</span>`)}</span>`}</figcaption>
+      <figcaption>${title}${series.length > 1 && html`<span class="legend">${series.map(each => html`<span class=${`of${each.color}`}>${each.name}</span>`)}</span>`}</figcaption>
       <div ref=${box} aria-hidden="true"></div>
     </figure>`
 }

@@ -111,7 +111,7 @@ export function Detail({id}) {
     <${Status} of=${task.state} />
     ${!ENDED.has(task.state) && html`<button type="button" class="danger" disabled=${busy} onClick=${() => act("cancel")}>Cancel</button>`}
     ${task.state === "failed" && html`<button type="button" disabled=${busy} onClick=${() => act("retry")}>Retry</button>`}
-    <a role="button" class="secondary" href=${href("playground", {from: task.task_id})}>Use again</a>`
+    <a class="button secondary" href=${href("playground", {from: task.task_id})}>Use again</a>`
   const history = html`<section class="panel"><h2>History</h2>${events ? html`<${Timeline} events=${events.events} />` : html`<${Loading} />`}</section>`
   const code = snippets(task.input_data, location.origin)
   return html`

@@ -93,7 +93,7 @@ export function Card({task, chosen, onChoose, index}) {
   const name = task.prompt || `${task.type} without a prompt`
   return html`
     <li class=${`card ${task.state} ${chosen ? "chosen" : ""}`}>
-      <a href=${href(["tasks", task.task_id])} data-card=${index} aria-label=${`${name}, ${task.state}`}>
+      <a href=${href(["tasks", task.task_id])} data-card=${index}>
         <span class="picture"><${Picture} task=${task} /></span>
         <span class="prompt" title=${name}>${name}</span>
         <span class="meta"><${Status} of=${task.state} /><${Age} of=${task.created_at} /></span>
@@ -179,7 +179,7 @@ function List({filters}) {
   }
   const filtered = FILTERS.some(name => filters[name])
   return html`
-    <${Page} title=${title} actions=${html`<a role="button" href=${href("playground")}>New task</a>`}>
+    <${Page} title=${title} actions=${html`<a class="button" href=${href("playground")}>New task</a>`}>
       <${Filters} filters=${filters} />
       ${error && html`<${Notice} kind="bad" title="The list cannot be read.">${error.message}<//>`}
       ${said && html`<${Notice} kind=${said.kind} onClose=${() => setSaid(null)}>${said.text}<//>`}
