@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	then echo $$p; break; fi; done)
 ARGS ?=
 BENCH ?= ../shared/bench
-PARALLEL ?= -n 4 --dist loadfile
+PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run demo test test-long check lint types imports docs unit interop-client faults memory attack bench \
 	differential binary release test-packaging clean

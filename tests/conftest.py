@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import gc
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+import hypothesis
 import pytest
 import structlog
 from aiohttp import web
@@ -21,6 +25,13 @@ Serve = Callable[[web.Application], Awaitable[str]]
 Open = Callable[..., Awaitable[PhoenixWire]]
 Dial = Callable[[str], Awaitable[WireClient]]
 
+_TESTS: Final = Path(__file__).parent
+_FAILED: Final = pytest.StashKey[bool]()
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> object:
@@ -28,6 +39,41 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> object:
     plugin: Any = item.config.pluginmanager.get_plugin("timeout")
     limit_s = patient(settings.timeout)
     return plugin.pytest_timeout_set_timer(item, settings._replace(timeout=limit_s))
+
+
+_FIRST: Final = ("interop", "faults", "conformance", "typing", "docs", "integration")
+"""The folders of tests whose files take longest; the short ones fill the gaps at the end."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slow files first, so that no process is left alone with one at the end."""
+    ranks = {name: rank for rank, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(_TESTS).parts[0], len(ranks)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note that a test has failed: what it left open is not for the next one to answer for."""
+    report = yield
+    item.session.stash[_FAILED] = item.session.stash.get(_FAILED, False) or report.failed
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Free silently what a failed test before has left behind."""
+    if not item.session.stash.get(_FAILED, False):
+        return
+    item.session.stash[_FAILED] = False
+    sys.last_value = sys.last_traceback = None
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _unraisable: None
+    try:
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
 
 
 @pytest.fixture(autouse=True)

@@ -54,7 +54,7 @@ class PhoenixWire:
     @classmethod
     async def open(cls, base_url: str, target: str = V2, extra: Headers = ()) -> Self:
         """Open a websocket; the server must accept it."""
-        client = await WireClient.connect(base_url)
+        client = await PatientClient.connect(base_url)
         response = await client.handshake(target, extra=extra)
         assert response.status == 101, response
         return cls(client)

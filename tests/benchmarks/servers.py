@@ -19,6 +19,7 @@ import jwt
 from tests.benchmarks.benchmark import BenchmarkError
 from tests.benchmarks.context import BenchmarkContext
 from tests.benchmarks.machine import ROOT, SERVER_CORE, pinned
+from tests.patience import patient
 
 START_S = 15.0
 STOP_S = 30.0
@@ -178,7 +179,7 @@ def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _listens(port: int, server: subprocess.Popen[bytes]) -> bool:
-    deadline_s = time.monotonic() + START_S
+    deadline_s = time.monotonic() + patient(START_S)
     while time.monotonic() < deadline_s and server.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -190,7 +191,7 @@ def _listens(port: int, server: subprocess.Popen[bytes]) -> bool:
 def _end(server: subprocess.Popen[bytes]) -> None:
     server.terminate()
     try:
-        server.wait(STOP_S)
+        server.wait(patient(STOP_S))
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()

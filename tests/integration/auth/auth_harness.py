@@ -12,7 +12,7 @@ from unittest.mock import patch
 from urllib.parse import urlencode
 
 from phoenix_compat.conformance.suite.connections import exchange
-from phoenix_compat.conformance.suite.wire_client import HttpResponse, WireClient
+from phoenix_compat.conformance.suite.wire_client import HttpResponse
 from phoenix_compat.server import main
 from phoenix_compat.server.auth.keys.api_keys import ApiKey
 from phoenix_compat.server.auth.principal import Scope
@@ -22,7 +22,7 @@ from tests.integration.task_server import settings_for
 from tests.unit.protocol.token.token_vectors import SECRET as SECRET_KEY_BASE
 from tests.unit.server.auth.jwt_builder import AUDIENCE, ISSUER, SECRET, token
 from tests.unit.server.auth.memory_keys import MemoryKeys
-from tests.wire import PhoenixWire
+from tests.wire import PatientClient, PhoenixWire
 
 Headers = Sequence[tuple[str, str]]
 
@@ -99,7 +99,7 @@ def target(transport: str = "websocket", vsn: str = "2.0.0", **params: str) -> s
 
 async def handshake(url: str, path: str, *headers: tuple[str, str]) -> int:
     """The status of a websocket's handshake."""
-    client = await WireClient.connect(url)
+    client = await PatientClient.connect(url)
     try:
         return (await client.handshake(path, extra=headers)).status
     finally:
