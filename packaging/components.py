@@ -1,12 +1,14 @@
-"""The Python packages in the bundle, as installed here, and the texts of their licences."""
+"""The packages in the bundle, of Python and of npm, and the texts of their licences."""
 
 from __future__ import annotations
 
+import json
 import re
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 from packaging.requirements import Requirement
 
@@ -14,6 +16,7 @@ PROGRAM = "phoenix-compat"
 LICENCES = "licences"
 """The folder in the bundle that has them, with a folder for each package."""
 
+_PACKAGE = Path(__file__).parents[1] / "phoenix_compat"
 _EXTRAS = frozenset({"server", "conformance", "crypto", "uvloop"})
 """The extras of the package that the bundle contains."""
 _LICENCE = re.compile(r"(?i)[^/]*\.dist-info/(?:licenses/.*|(?:licen[cs]e|copying|notice)[^/]*)")
@@ -29,6 +32,31 @@ def requirements() -> Mapping[str, Sequence[str]]:
             found[name] = sorted(set(_required(name, frozenset())))
             pending += found[name]
     return found
+
+
+class Vendored(NamedTuple):
+    """A package of npm, files of which are in the repository, for browsers.
+
+    Attributes:
+        licences: the texts of its licences.
+    """
+
+    package: str
+    version: str
+    licences: tuple[Path, ...]
+
+
+def vendored() -> Sequence[Vendored]:
+    """All of them, as the lists beside their files say."""
+    found: dict[str, Vendored] = {}
+    for table in sorted(_PACKAGE.rglob("vendored.json")):
+        for entry in json.loads(table.read_text()):
+            name, version = entry["package"], entry["version"]
+            known = found.get(f"{name}@{version}", Vendored(name, version, ()))
+            texts = (table.parent / licence for licence in entry["licences"])
+            licences = tuple(dict.fromkeys((*known.licences, *texts)))
+            found[f"{name}@{version}"] = known._replace(licences=licences)
+    return sorted(found.values())
 
 
 def licence_files() -> Iterator[tuple[Path, str]]:
@@ -51,6 +79,9 @@ def licence_files() -> Iterator[tuple[Path, str]]:
             _, _, inside = file.parent.as_posix().partition(".dist-info")
             folder = inside.strip("/").removeprefix("licenses").strip("/")
             yield Path(str(file.locate())), f"{LICENCES}/{name}/{folder}".rstrip("/")
+    for one in vendored():
+        for text in one.licences:
+            yield text, f"{LICENCES}/npm-{one.package.replace('@', '').replace('/', '-')}"
 
 
 def _required(name: str, extras: frozenset[str]) -> Iterator[str]:

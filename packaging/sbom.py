@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from importlib.metadata import PackageMetadata
 
-from components import PROGRAM, requirements
+from components import PROGRAM, requirements, vendored
 from cryptography.hazmat.backends.openssl import backend
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
@@ -30,7 +30,7 @@ def bill_of_materials(version: str, epoch_s: int) -> str:
     dependencies = requirements()
     parts = {name: _component(name) for name in sorted(dependencies) if name != PROGRAM}
     bom = Bom(
-        components=[*parts.values(), *_python()],
+        components=[*parts.values(), *_python(), *_for_browsers()],
         serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"{PROGRAM}@{version}@{epoch_s}"),
     )
     bom.metadata.component = root
@@ -85,6 +85,14 @@ def _python() -> Iterator[Component]:
     # The package cryptography brings another OpenSSL.
     _, openssl, *_ = backend.openssl_version_text().split()
     yield _library("openssl", openssl, f"cryptography/openssl@{openssl}")
+
+
+def _for_browsers() -> Iterator[Component]:
+    """The packages of npm for the pages."""
+    for one in vendored():
+        scope, _, name = one.package.rpartition("/")
+        purl = PackageURL("npm", scope or None, name, one.version)
+        yield Component(name=one.package, version=one.version, purl=purl, bom_ref=str(purl))
 
 
 def _library(name: str, version: str, bom_ref: str) -> Component:

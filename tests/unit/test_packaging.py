@@ -112,14 +112,16 @@ def test_the_copyright_file_can_be_read_by_machines() -> None:
 
 
 def test_the_bundle_has_the_licences_of_everything_in_it() -> None:
-    """Of Python, and of each package that the program needs, with their texts."""
+    """Of Python, of each package that the program needs, and of those for browsers: their texts."""
     components = runpy.run_path(str(PACKAGING / "components.py"))
 
     files = list(components["licence_files"]())
     packages = set(components["requirements"]()) - {"phoenix-compat"}
 
     assert {"pyjwt", "cryptography", "aiohttp", "cffi"} <= packages
-    assert {folder.split("/")[1] for _, folder in files} == {"python", *packages}
+    folders = {folder.split("/")[1] for _, folder in files}
+    assert {one for one in folders if not one.startswith("npm-")} == {"python", *packages}
+    assert {"npm-swagger-ui-dist", "npm-phoenix", "npm-picocss-pico"} <= folders
     assert all(file.stat().st_size for file, _ in files)
     assert len({(file.name, folder) for file, folder in files}) == len(files)
 
