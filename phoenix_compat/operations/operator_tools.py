@@ -8,7 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phoenix_compat.server.inspection.operator_tools import Finding, OperatorTools, Progress
+from phoenix_compat.server.inspection.operator_tools import (
+    Finding,
+    FrameChecker,
+    OperatorTools,
+    Progress,
+)
 
 if TYPE_CHECKING:
     from phoenix_compat.server.process.settings import Settings
@@ -21,7 +26,13 @@ def operator_tools(load: Callable[[], Configuration]) -> OperatorTools:
     Args:
         load: reads the configuration as at the start; blocking. Raises ConfigError.
     """
-    return OperatorTools(load=load, examine=_examine, back_up=_back_up)
+    return OperatorTools(load=load, examine=_examine, back_up=_back_up, check_frames=_check_frames)
+
+
+def _check_frames(is_v1: bool) -> FrameChecker:  # noqa: FBT001 - called by position
+    from phoenix_compat.operations.frame_checks import FrameChecks
+
+    return FrameChecks(is_v1=is_v1)
 
 
 async def _examine(found: Configuration) -> AsyncIterator[Finding]:

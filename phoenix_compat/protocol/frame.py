@@ -46,6 +46,7 @@ CLOSE_SERVICE_RESTART: Final = 1012
 CLOSE_TRY_AGAIN_LATER: Final = 1013
 
 _FIN: Final = 0x80
+_OPCODE: Final = 0x0F
 _RESERVED_BITS: Final = 0x70
 _MASKED: Final = 0x80
 _MAX_CONTROL_BYTES: Final = 125
@@ -196,6 +197,12 @@ def frame_header(opcode: int, length: int) -> bytes:
 def write_frame(opcode: int, payload: bytes | bytearray) -> bytes:
     """A complete, unmasked frame with this payload."""
     return frame_header(opcode, len(payload)) + payload
+
+
+def server_frame(data: bytes) -> tuple[int, bytes]:
+    """The opcode and the payload of one complete frame, as `write_frame` makes it."""
+    start = {_LENGTH_16: 4, _LENGTH_64: 10}.get(data[1], 2)
+    return data[0] & _OPCODE, data[start:]
 
 
 def close_frame(code: int) -> bytes:

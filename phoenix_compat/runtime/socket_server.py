@@ -78,10 +78,8 @@ class SocketServer:
         channels: the joined channels by topic.
         closed_for: why the connection was closed; None while it is open.
         opened_at_s, heartbeat_at_s: on the monotonic clock; 0.0 without a heartbeat.
-        tap: set while the client is watched; see `watching`.
     """
 
-    tap: Any
     __slots__ = (
         "_closes_at_s",
         "_closing",
@@ -96,7 +94,6 @@ class SocketServer:
         "opened_at_s",
         "outbox",
         "socket",
-        "tap",
     )
 
     def __init__(

@@ -52,7 +52,7 @@ from phoenix_compat.server.http.uploads.posted_bodies import FileLimits, PostedB
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.http.webhooks import add_webhook_route
 from phoenix_compat.server.inspection.inspection import INSPECTION, Inspection
-from phoenix_compat.server.inspection.operator_tools import OPERATOR_TOOLS, OperatorTools
+from phoenix_compat.server.inspection.operator_tools import OperatorTools
 from phoenix_compat.server.inspection.processes import OneProcess
 from phoenix_compat.server.metrics.metrics import Sources, start_metrics
 from phoenix_compat.server.metrics.request_measures import RequestMeasures
@@ -122,7 +122,9 @@ async def open_app(
             else cluster.feed(engine.store, endpoint, engine.task_types)
         )
         worker = engine.worker(feed.announce, feed.outputs, options)
-        inspection = Inspection(endpoint, processes, worker=worker, store=engine.store, keys=keys)
+        inspection = Inspection(
+            endpoint, processes, worker=worker, store=engine.store, keys=keys, tools=tools
+        )
         authenticator = await stack.enter_async_context(
             open_authenticator(settings, _key_lookup(keys, endpoint, cluster))
         )
@@ -142,8 +144,6 @@ async def open_app(
         access = AccessLog(settings, has_peers=cluster is not None)
         bodies = _bodies(settings, engine)
         _keep(app, inspection, authenticator, feed.outputs)
-        if tools is not None:
-            app[OPERATOR_TOOLS] = tools
         app[RELOADABLE_SETTINGS] = ReloadableSettings(
             engine.task_types,
             task_types_of,

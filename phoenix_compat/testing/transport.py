@@ -83,6 +83,9 @@ class _IndexWire(ByteWire):
     def pack(self, frame: Frame) -> bytes:
         return frame
 
+    def unpack(self, packet: bytes) -> Frame | None:
+        return packet
+
 
 def _client_frame(*strings: str, payload: Payload) -> tuple[bytes, bool]:
     """The frame of a V2 client, and whether it is binary."""

@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
+
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.errors import EncodeError, RemoteProtocolError
 from phoenix_compat.protocol import jason
@@ -63,6 +65,13 @@ class LongPollWire(ByteWire):
             return jason.encode(frame.decode()) + b","
         except UnicodeDecodeError:
             return NOT_TEXT
+
+    def unpack(self, packet: bytes) -> Frame | None:
+        """See ByteWire."""
+        if packet == NOT_TEXT:
+            return None
+        text: str = msgspec.json.decode(packet[:-1])
+        return text.encode()
 
 
 class Hub(Protocol):

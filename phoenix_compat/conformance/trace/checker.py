@@ -50,6 +50,11 @@ class TraceChecker:
             self._connections[entry.conn] = Connection(self._report, self._timeouts)
         self._connections[entry.conn].take(entry)
 
+    def take_found(self) -> list[Violation]:
+        """The violations since the last call, for a recording that goes on."""
+        found, self._found = self._found, []
+        return found
+
     def finish(self) -> list[Violation]:
         """End all connections; the violations in the order of the entries that break a rule."""
         for connection in self._connections.values():

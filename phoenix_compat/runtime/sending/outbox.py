@@ -23,7 +23,7 @@ there is no check on the way.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from phoenix_compat.protocol.message import Frame
 from phoenix_compat.runtime.sending.tick import LONG_BYTES
@@ -130,8 +130,10 @@ class Outbox:
         held_frame: the single frame that waits for the end of a held tick; the first of that tick.
         fanout: for fanouts: the client's fanout, if it is in only one.
         fanout_count: for fanouts: how many fanouts the client is in.
+        tap: set only while the client is watched; see `watching`.
     """
 
+    tap: Any
     __slots__ = (
         "_backlog",
         "_queue",
@@ -139,6 +141,7 @@ class Outbox:
         "fanout",
         "fanout_count",
         "held_frame",
+        "tap",
         "wire",
         "write",
     )

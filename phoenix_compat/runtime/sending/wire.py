@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from phoenix_compat.protocol.frame import BINARY, TEXT, frame_header
+from phoenix_compat.protocol.frame import BINARY, CLOSE, TEXT, frame_header, server_frame
 from phoenix_compat.protocol.message import BinaryFrame, Frame
 from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.runtime.limits import Counters, Limits
@@ -62,6 +62,10 @@ class ByteWire:
         """Add the transport's framing to an encoded message."""
         raise NotImplementedError
 
+    def unpack(self, packet: bytes) -> Frame | None:
+        """The message in a packet of `pack`; None for another packet, such as a pong."""
+        raise NotImplementedError
+
     def open_fanout(self) -> TopicFanout:
         """See pubsub.Wire."""
         return TopicFanout(self)
@@ -80,3 +84,8 @@ class WebSocketWire(ByteWire):
         if type(frame) is bytes and size < _HEADERS:
             return _TEXT_HEADERS[size] + frame
         return frame_header(BINARY if isinstance(frame, BinaryFrame) else TEXT, size) + frame
+
+    def unpack(self, packet: bytes) -> Frame | None:
+        """See ByteWire."""
+        opcode, payload = server_frame(packet)
+        return None if opcode >= CLOSE else BinaryFrame(payload) if opcode == BINARY else payload

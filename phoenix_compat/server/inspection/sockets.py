@@ -185,13 +185,9 @@ class Sockets:
             UnknownSocketError: no client has this id.
             ProcessError: its process did not answer.
         """
-        node, _, number = client_id.partition("-")
-        if not (_is_number(node) and _is_number(number)):
-            raise UnknownSocketError(
-                f"{plain(client_id)!r} is not the id of a client; the list of clients shows them"
-            )
-        body = msgspec.json.encode(_Whom(number=int(number)))
-        done = _disconnected.decode(await self._processes.ask(int(node), _DISCONNECT, body))
+        node, number = number_of(client_id)
+        body = msgspec.json.encode(_Whom(number=number))
+        done = _disconnected.decode(await self._processes.ask(node, _DISCONNECT, body))
         if not done.clients:
             raise UnknownSocketError(f"no client has the id {client_id}; it may have disconnected")
         return done
@@ -285,6 +281,20 @@ def _vsn(server: SocketServer) -> str:
 
 def _is_of(server: SocketServer, owner: str) -> bool:
     return owner in _owners(server)
+
+
+def number_of(client_id: str) -> tuple[int, int]:
+    """The process of a client, and its number there.
+
+    Raises:
+        UnknownSocketError: this is not the id of a client.
+    """
+    node, _, number = client_id.partition("-")
+    if not (_is_number(node) and _is_number(number)):
+        raise UnknownSocketError(
+            f"{plain(client_id)!r} is not the id of a client; the list of clients shows them"
+        )
+    return int(node), int(number)
 
 
 def _is_number(text: str) -> bool:

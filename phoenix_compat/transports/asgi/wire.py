@@ -29,6 +29,12 @@ class MessageWire(ByteWire):
         """Put the prefix before an encoded message."""
         return _prefix(isinstance(frame, BinaryFrame), len(frame)) + frame
 
+    def unpack(self, packet: bytes) -> Frame | None:
+        """See ByteWire."""
+        is_binary, _ = _prefix_at(packet)
+        message = packet[_PREFIX_BYTES:]
+        return BinaryFrame(message) if is_binary else message
+
 
 def split_messages(data: bytes) -> list[str | bytes]:
     """The messages in concatenated packed ones: str for text, bytes for binary."""

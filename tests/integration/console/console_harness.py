@@ -14,6 +14,7 @@ from aiohttp import web
 from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.engine import schema_sql
+from phoenix_compat.server.inspection.operator_tools import OperatorTools
 from phoenix_compat.server.main import open_app
 from phoenix_compat.server.process.listening import BACKGROUND, listening
 from phoenix_compat.tasks.store.task_store import TaskStore
@@ -35,8 +36,14 @@ async def console_of(folder: Path, **settings: Any) -> AsyncIterator[Console]:
 
 
 @asynccontextmanager
-async def console_at(port: int, folder: Path, **settings: Any) -> AsyncIterator[Console]:
-    """The same at this port; 0 chooses a free one."""
+async def console_at(
+    port: int, folder: Path, *, tools: OperatorTools | None = None, **settings: Any
+) -> AsyncIterator[Console]:
+    """The same at this port; 0 chooses a free one.
+
+    Args:
+        tools: the commands that the console may call.
+    """
     given = settings_for(folder, **settings)
     if given.has_auth:
         async with await TaskStore.open(given.database_path, _SCHEMA) as store:
@@ -46,7 +53,7 @@ async def console_at(port: int, folder: Path, **settings: Any) -> AsyncIterator[
             await keys.create("reader", frozenset({Scope.READ, Scope.CREATE}), READER)
             await keys.stop()
     async with (
-        open_app(given) as app,
+        open_app(given, tools=tools) as app,
         listening(app, "127.0.0.1", port) as url,
         aiohttp.ClientSession() as http,
     ):

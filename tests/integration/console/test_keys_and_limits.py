@@ -60,7 +60,7 @@ async def test_bodies_are_checked(tmp_path: Path, path: str, body: Any) -> None:
 
 async def test_what_was_ordered_stands_beside_the_limits(tmp_path: Path) -> None:
     """For all, and for each owner; an owner is found by a part of the name."""
-    limits = {"total_usd_per_day": 20.0, "owner_tasks_per_day": 5}
+    limits: dict[str, Any] = {"total_usd_per_day": 20.0, "owner_tasks_per_day": 5}
     async with console_of(tmp_path, auth=("keys",), **limits) as console:
         task = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
         assert (await console.ask("POST", "/api/tasks", READER, json=task))[0] == 202

@@ -6,12 +6,14 @@ import msgspec
 import structlog
 
 from phoenix_compat.channel import on
+from phoenix_compat.protocol.message import JSON
 from phoenix_compat.result import Result
 from phoenix_compat.server.console.channels.answers import (
     AnsweringChannel,
     answered,
     inspection_of,
 )
+from phoenix_compat.server.inspection.frames import FrameQuery
 from phoenix_compat.server.inspection.sockets import SocketQuery
 from phoenix_compat.socket import Socket
 
@@ -31,7 +33,7 @@ class OneOwner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SocketsChannel(AnsweringChannel):
-    """`list`, `disconnect` and `disconnect_owner`."""
+    """`list`, `disconnect`, `disconnect_owner` and `frames`."""
 
     @on("list", SocketQuery)
     async def list(self, query: SocketQuery, socket: Socket) -> Result:
@@ -49,6 +51,15 @@ class SocketsChannel(AnsweringChannel):
         """Disconnect all clients of an owner."""
         log.info("socket.disconnected", owner=whom.owner, by=_operator(socket))
         return await answered(inspection_of(socket).sockets.disconnect_owner(whom.owner))
+
+    @on("frames", FrameQuery)
+    async def frames(self, query: FrameQuery, socket: Socket) -> Result:
+        """Answer with a FramePage: the messages of one client."""
+
+        async def read() -> JSON:
+            return msgspec.json.decode(await inspection_of(socket).frames.read(query))
+
+        return await answered(read())
 
 
 def _operator(socket: Socket) -> str:

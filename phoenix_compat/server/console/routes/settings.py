@@ -18,7 +18,8 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.console.context import ConsoleContext, operator_of
 from phoenix_compat.server.http.problem import ProblemError
 from phoenix_compat.server.inspection.backups import BackupBusyError, Backups
-from phoenix_compat.server.inspection.operator_tools import OPERATOR_TOOLS, OperatorTools
+from phoenix_compat.server.inspection.inspection import INSPECTION
+from phoenix_compat.server.inspection.operator_tools import OperatorTools
 from phoenix_compat.server.inspection.settings_view import settings_view
 from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 def add_routes(router: web.UrlDispatcher, context: ConsoleContext) -> None:
     """Add the routes."""
-    tools = context.app.get(OPERATOR_TOOLS)
+    tools = context.app[INSPECTION].tools
     backups = None if tools is None else Backups(context.settings, tools)
     examining = asyncio.Lock()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,10 @@ from phoenix_compat.server.inspection.backups import (
     Backups,
     BackupState,
 )
-from phoenix_compat.server.inspection.operator_tools import Finding, OperatorTools, Progress
+from phoenix_compat.server.inspection.operator_tools import Progress
 from phoenix_compat.server.process.settings import Settings
-from phoenix_compat.server.process.settings.configuration import Configuration, load_configuration
 from tests.patience import patient
+from tests.unit.server.inspection.tools_of_tests import tools_of
 
 
 class Writer:
@@ -39,18 +38,9 @@ class Writer:
         return "3 tasks"
 
 
-async def _examine(_found: Configuration) -> AsyncIterator[Finding]:
-    none: tuple[Finding, ...] = ()
-    for finding in none:
-        yield finding
-
-
 def backups_of(folder: Path, writer: Writer) -> Backups:
     """Backups of a data directory."""
-    tools = OperatorTools(
-        load=lambda: load_configuration({}, None, {}), examine=_examine, back_up=writer.write
-    )
-    return Backups(Settings(data_dir=folder), tools)
+    return Backups(Settings(data_dir=folder), tools_of(back_up=writer.write))
 
 
 async def until(backups: Backups, *, step: str = "", state: str = "") -> BackupState:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from phoenix_compat.server.inspection.operator_tools import Finding, OperatorTools, Progress
+from phoenix_compat.server.inspection.operator_tools import OperatorTools
 from phoenix_compat.server.inspection.settings_view import Setting, SettingsView, settings_view
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.process.settings.configuration import Configuration, load_configuration
+from tests.unit.server.inspection.tools_of_tests import tools_of
 
 TOKEN = "r8_" + "a" * 37
-
-
-async def _examine(_found: Configuration) -> AsyncIterator[Finding]:
-    none: tuple[Finding, ...] = ()
-    for finding in none:
-        yield finding
-
-
-def _back_up(_settings: Settings, _out: Path, _progress: Progress) -> str:
-    return ""
 
 
 def tools(config: Path) -> OperatorTools:
@@ -32,7 +22,7 @@ def tools(config: Path) -> OperatorTools:
     def load() -> Configuration:
         return load_configuration({"port": 4242}, config, {"PHOENIX_COMPAT_HOST": "127.0.0.9"})
 
-    return OperatorTools(load=load, examine=_examine, back_up=_back_up)
+    return tools_of(load)
 
 
 def named(view: SettingsView, name: str) -> Setting:

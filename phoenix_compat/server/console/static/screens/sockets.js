@@ -2,6 +2,7 @@ import {html, useState} from "../vendor/htm-preact.js"
 import {href} from "../router.js"
 import {bytes, Dialog, duration, Empty, Loading, Notice, number, Page} from "../ui.js"
 import {Choice, Missing, Search, useFilter, useList} from "../lists.js"
+import {Inspector} from "./frames.js"
 
 export const title = "Sockets"
 export const path = "sockets"
@@ -13,7 +14,7 @@ const Owner = ({of}) => of === null ? html`<span class="muted">none yet</span>` 
 
 const Topics = ({client}) => html`
   ${client.topics.slice(0, 3).map(topic => html`<code class="topic">${topic}</code> `)}
-  ${client.joined > 3 && html`<span class="muted" title=${client.topics.join("\n")}>and ${client.joined - 3} more</span>`}
+  ${client.joined > 3 && html`<span class="muted nowrap" title=${client.topics.join("\n")}>and ${client.joined - 3} more</span>`}
   ${client.joined === 0 && html`<span class="muted">no topics</span>`}`
 
 const Row = ({client, onDisconnect}) => html`
@@ -25,7 +26,8 @@ const Row = ({client, onDisconnect}) => html`
     <td class="figure">${client.unsent_bytes ? html`<strong class="slow">${bytes(client.unsent_bytes)}</strong>` : "0"}</td>
     <td class="figure">${duration(client.age_s)}</td>
     <td class="figure">${client.heartbeat_age_s === null ? "–" : `${duration(client.heartbeat_age_s)} ago`}</td>
-    <td><button type="button" class="quiet" onClick=${() => onDisconnect(client)} aria-label=${`Disconnect ${client.id}`}>Disconnect</button></td>
+    <td><a class="quiet" href=${href([path, client.id])} aria-label=${`Messages of ${client.id}`}>Messages</a>
+      <button type="button" class="quiet" onClick=${() => onDisconnect(client)} aria-label=${`Disconnect ${client.id}`}>Disconnect</button></td>
   </tr>`
 
 function Confirm({owner, push, onDone, onClose}) {
@@ -46,7 +48,11 @@ function Confirm({owner, push, onDone, onClose}) {
     <//>`
 }
 
-export function Screen({query}) {
+export function Screen({parts, query}) {
+  return parts[0] ? html`<${Inspector} id=${parts[0]} key=${parts[0]} />` : html`<${List} query=${query} />`
+}
+
+function List({query}) {
   const text = query.get("text") || ""
   const owner = query.get("owner")
   const order = query.get("order") || "newest"
