@@ -119,7 +119,7 @@ async def open_engine(
     archive = _archive(settings, address.file_hosts)
     provider = _provider(settings, address, archive, SentFileStore(store))
     stack.push_async_callback(provider.close)
-    uploads = UploadStore(store, settings.owner_upload_bytes_per_day)
+    uploads = UploadStore(store)
     types = dict(await asyncio.to_thread(task_types_of, settings))
     return Engine(
         settings=settings,
@@ -129,7 +129,7 @@ async def open_engine(
         uploads=uploads,
         maintenance=Maintenance(settings, store, archive, uploads),
         task_types=types,
-        budget=_budget(store, types, settings),
+        budget=_budget(store, uploads, types, settings),
     )
 
 
@@ -220,8 +220,10 @@ def task_types_of(settings: Settings) -> Mapping[str, TaskType]:
         raise ConfigError(str(error)) from error
 
 
-def _budget(store: TaskStore, task_types: Mapping[str, TaskType], settings: Settings) -> Budget:
-    budget = Budget(store, ModelPolicy(task_types), _policy_rules)
+def _budget(
+    store: TaskStore, uploads: UploadStore, task_types: Mapping[str, TaskType], settings: Settings
+) -> Budget:
+    budget = Budget(store, uploads, ModelPolicy(task_types), _policy_rules)
     budget.change(settings)
     return budget
 

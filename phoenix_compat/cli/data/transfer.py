@@ -74,13 +74,30 @@ def import_tasks(
 ) -> None:
     """Add the tasks of an export, all or none; tasks that exist already are not changed.
 
-    It refuses while a server is running. Every line is checked; errors name the line.
+    It refuses while a server is running. Every line is checked; errors name the line. Files are not
+    in an export: copy the folder `files` of the old server first.
     """
+    from functools import partial
+
     from phoenix_compat.server.engine import schema_sql
+    from phoenix_compat.tasks.archive.content_store import ContentStore
+    from phoenix_compat.tasks.archive.input_files import find_stored
     from phoenix_compat.tasks.store.transfer import import_lines
 
-    database = settings_of(config, data_dir=data_dir).database_path
-    done = import_lines(database, schema_sql(), source, with_unfinished=with_unfinished)
+    settings = settings_of(config, data_dir=data_dir)
+    done = import_lines(
+        settings.database_path,
+        schema_sql(),
+        source,
+        with_unfinished=with_unfinished,
+        find_file=partial(find_stored, ContentStore.reading(settings.files_path)),
+    )
     click.echo(f"{done.added} tasks added, {done.known} existed already")
     if done.left_out:
         click.echo(f"{done.left_out} unfinished tasks left out; see --with-unfinished", err=True)
+    if done.without_files:
+        click.echo(
+            f"{done.without_files} tasks name files that are not in {settings.files_path}; copy "
+            "the folder of the old server there, and import once more",
+            err=True,
+        )

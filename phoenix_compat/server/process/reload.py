@@ -21,6 +21,7 @@ from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.model.model_policy import ModelPolicy, PolicyRules
 from phoenix_compat.tasks.model.task_types import TaskType
 from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.upload_store import UploadStore
 from phoenix_compat.tasks.worker.worker import Worker
 
 BUDGET_CAPS: Final = tuple(
@@ -47,6 +48,7 @@ CHANGEABLE: Final = frozenset(
         "owner_connects_per_minute",
         "owner_creates_per_minute",
         "owner_joins_per_minute",
+        "owner_upload_bytes_per_day",
         *BUDGET_CAPS,
         "task_types_file",
         "trusted_proxies",
@@ -58,19 +60,21 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Budget(NamedTuple):
-    """The parts that limit what is ordered.
+    """The parts that limit what is ordered and sent.
 
     Attributes:
         rules_of: makes the policy's rules from settings.
     """
 
     store: TaskStore
+    uploads: UploadStore
     policy: ModelPolicy
     rules_of: Callable[[Settings], PolicyRules]
 
     def change(self, settings: Settings) -> None:
         """Apply these settings from the next order on."""
         self.store.budget.set_caps(settings.caps)
+        self.uploads.max_bytes_per_day = settings.owner_upload_bytes_per_day
         self.policy.rules = self.rules_of(settings)
 
 

@@ -18,13 +18,14 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from phoenix_compat.private_files import make_private_folder
 from phoenix_compat.tasks.archive.errors import ArchiveFullError, disk_errors
 from phoenix_compat.tasks.archive.file_type import TYPES_BY_EXTENSION, FileType
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
 from phoenix_compat.tasks.disk import fsync_path
-from phoenix_compat.tasks.model.clock import Clock
+from phoenix_compat.tasks.model.clock import Clock, SystemClock
 
 THUMBNAIL_EXTENSION = "webp"
 
@@ -70,6 +71,12 @@ class ContentStore:
         self._lock = threading.Lock()
         self.total_bytes = 0
         self.pruned = 0
+
+    @classmethod
+    def reading(cls, folder: Path) -> Self:
+        """The files in a folder, only to find them; it need not exist."""
+        limits = ContentStoreLimits(max_total_bytes=None, min_free_bytes=0, grace_s=0.0)
+        return cls(folder, limits, SystemClock())
 
     def open(self) -> None:
         """Create the folders, delete unfinished files, and sum up the sizes.

@@ -94,7 +94,7 @@ class InputFiles:
 
     async def find(self, sha256: str) -> StoredInput | None:
         """The file with a hash; None if it is not stored."""
-        return await asyncio.to_thread(self._find, sha256)
+        return await asyncio.to_thread(find_stored, self._content_store, sha256)
 
     async def touch(self, sha256: str) -> bool:
         """Protect a file that is used from being pruned soon; returns whether it is stored.
@@ -103,17 +103,6 @@ class InputFiles:
             ArchiveFolderError: the folder cannot be used.
         """
         return await asyncio.to_thread(self._content_store.touch, sha256)
-
-    def _find(self, sha256: str) -> StoredInput | None:
-        path = self._content_store.find(sha256)
-        if path is None:
-            return None
-        file_type = TYPES_BY_EXTENSION.get(path.suffix[1:], UNKNOWN)
-        try:
-            size_bytes = path.stat().st_size
-        except OSError:
-            return None  # it was pruned meanwhile
-        return StoredInput(path, file_type.content_type, size_bytes)
 
 
 class _Rules(NamedTuple):
@@ -259,6 +248,19 @@ def _decoding() -> Iterator[None]:
     except WrongFileError as error:
         reason = "is not a valid data: URL; write data:image/jpeg;base64,… in base64"
         raise RefusedFileError("broken", reason) from error
+
+
+def find_stored(content_store: ContentStore, sha256: str) -> StoredInput | None:
+    """The file with a hash; None if it is not stored. Blocks."""
+    path = content_store.find(sha256)
+    if path is None:
+        return None
+    file_type = TYPES_BY_EXTENSION.get(path.suffix[1:], UNKNOWN)
+    try:
+        size_bytes = path.stat().st_size
+    except OSError:
+        return None  # it was pruned meanwhile
+    return StoredInput(path, file_type.content_type, size_bytes)
 
 
 def checked_type(head: bytes) -> FileType:

@@ -4,7 +4,8 @@
      "events": [{"seq": 1, …}], "predictions": [{"id": …, "created_at": …}]}
 
 Columns with JSON text become JSON values. Idempotency keys are not exported, since they expire
-after a day. Stored files are named but not included; a backup includes them. Blocking.
+after a day. Stored files are named but not included; a backup includes them. An import registers
+the files of clients that are stored where it runs, also for tasks that it added before. Blocking.
 
 Export and import make the same checks (see `transfer_line`), so every exported line can be
 imported. A task that fails the checks is skipped by the export and reported.
@@ -22,7 +23,9 @@ from typing import Final
 import structlog
 
 from phoenix_compat.tasks.model.errors import StoreInUseError, StoreOpenError, StoreVersionError
+from phoenix_compat.tasks.model.inputs.file_inputs import StoredInput, used_uploads
 from phoenix_compat.tasks.store.columns import read_name
+from phoenix_compat.tasks.store.sqlite import upload_queries
 from phoenix_compat.tasks.store.sqlite.database_copy import open_read_only
 from phoenix_compat.tasks.store.sqlite.database_file import (
     check_file,
@@ -76,11 +79,13 @@ class ImportResult:
         added: tasks that were added.
         known: tasks that were in the store already and were not changed.
         left_out: unfinished tasks that were skipped.
+        without_files: tasks of the export, new or known, with a file that is not stored here.
     """
 
     added: int = 0
     known: int = 0
     left_out: int = 0
+    without_files: int = 0
 
 
 def export_lines(
@@ -135,12 +140,18 @@ def _log_skipped(problem: str) -> None:
 
 
 def import_lines(
-    database: Path, schema_sql: str, lines: Iterable[bytes], *, with_unfinished: bool
+    database: Path,
+    schema_sql: str,
+    lines: Iterable[bytes],
+    *,
+    with_unfinished: bool,
+    find_file: Callable[[str], StoredInput | None] | None = None,
 ) -> ImportResult:
     """Import tasks from JSON lines, all or none. Tasks that are in the store are not changed.
 
     Args:
         with_unfinished: whether to import queued and running tasks, which a server will then run.
+        find_file: finds the stored file of a hash; None does not look for files.
 
     Raises:
         TransferError: a line is invalid; nothing was imported.
@@ -158,7 +169,9 @@ def import_lines(
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             connection.execute("BEGIN IMMEDIATE")
-            imported, problems = _add_all(connection, lines, with_unfinished=with_unfinished)
+            imported, problems = _add_all(
+                connection, lines, with_unfinished=with_unfinished, find_file=find_file
+            )
             if problems:
                 connection.execute("ROLLBACK")
                 raise TransferError("\n".join([*problems, "nothing was imported"]))
@@ -177,7 +190,11 @@ def _written(database: Path) -> Iterator[None]:
 
 
 def _add_all(
-    connection: sqlite3.Connection, lines: Iterable[bytes], *, with_unfinished: bool
+    connection: sqlite3.Connection,
+    lines: Iterable[bytes],
+    *,
+    with_unfinished: bool,
+    find_file: Callable[[str], StoredInput | None] | None,
 ) -> tuple[ImportResult, list[str]]:
     imported = ImportResult()
     problems: list[str] = []
@@ -192,11 +209,14 @@ def _add_all(
             seen.add(line.id)
             if not line.status.is_terminal and not with_unfinished:
                 imported.left_out += 1
-            elif connection.execute("SELECT 1 FROM tasks WHERE id = ?", (line.id,)).fetchone():
+                continue
+            if connection.execute("SELECT 1 FROM tasks WHERE id = ?", (line.id,)).fetchone():
                 imported.known += 1
             else:
                 _add(connection, line)
                 imported.added += 1
+            if find_file is not None:
+                imported.without_files += not _add_files(connection, line, find_file)
         except TransferError as error:
             problems.append(f"line {number}: {error}")
         except sqlite3.IntegrityError as error:
@@ -213,3 +233,26 @@ def _add(connection: sqlite3.Connection, line: Line) -> None:
         connection.execute(_ADD_PREDICTION, (prediction.id, line.id, prediction.created_at))
     for event in line.events:
         connection.execute(_ADD_EVENT, {"task_id": line.id, **event_values(event)})
+
+
+def _add_files(
+    connection: sqlite3.Connection, line: Line, find_file: Callable[[str], StoredInput | None]
+) -> bool:
+    """Record which files of clients a task uses; returns whether all its files are stored."""
+    are_stored = all(find_file(file.sha256) is not None for file in line.files)
+    for upload in used_uploads(line.input):
+        stored = find_file(upload.sha256)
+        if stored is None:
+            are_stored = False
+            continue
+        values = {
+            "owner": line.owner,
+            "sha256": upload.sha256,
+            "content_type": stored.content_type,
+            "size_bytes": stored.size_bytes,
+            "now": line.created_at,
+            "task_id": line.id,
+        }
+        connection.execute(upload_queries.IMPORT_UPLOAD, values)
+        connection.execute(upload_queries.ADD_TASK_INPUT, values)
+    return are_stored

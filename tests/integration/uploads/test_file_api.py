@@ -12,6 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from phoenix_compat.server.main import open_app
+from phoenix_compat.server.process.listening import listening
+from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS
 from tests.integration.rates.rates_harness import ALICE, limited, via_proxy
 from tests.integration.task_server import Client, product, settings_for
 from tests.integration.uploads.photo import edit, photo
@@ -217,6 +220,22 @@ async def test_files_count_as_creates(tmp_path: Path) -> None:
         words = [problem["type"].rpartition(":")[2] for _, problem in answers[1:]]
         assert words == ["quota-reached", "too-many-requests"]
         assert len(stored(tmp_path)) == 1
+
+
+async def test_a_reload_changes_the_quota(tmp_path: Path) -> None:
+    """From the next file on."""
+    settings = settings_for(tmp_path, owner_upload_bytes_per_day=len(photo()) + 10)
+    async with (
+        open_app(settings) as app,
+        listening(app, "127.0.0.1", 0) as url,
+        Client.of(url) as client,
+    ):
+        before = [(await upload(client, photo(seed=seed)))[0] for seed in (1, 2)]
+        changed = settings.model_copy(update={"owner_upload_bytes_per_day": 0})
+        await app[RELOADABLE_SETTINGS].apply(changed)
+        after, _ = await upload(client, photo(seed=2))
+
+    assert (before, after) == ([201, 429], 201)
 
 
 async def test_a_full_disk_is_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,12 @@ ON CONFLICT (owner, sha256) DO UPDATE SET used_at = excluded.used_at
 """
 """Add a file of an owner, or record that it was sent again."""
 
+IMPORT_UPLOAD: Final = """
+INSERT OR IGNORE INTO uploads (owner, sha256, content_type, size_bytes, created_at, used_at)
+VALUES (:owner, :sha256, :content_type, :size_bytes, :now, :now)
+"""
+"""Add a file of an owner that an imported task uses, at the time when the task was created."""
+
 SENT_BYTES: Final = """
 SELECT coalesce(sum(size_bytes), 0) AS size_bytes, min(created_at) AS oldest FROM uploads
 WHERE owner = :owner AND sha256 <> :sha256 AND created_at > :since
