@@ -77,7 +77,7 @@ class Alteration:
     """How to change a picture.
 
     Attributes:
-        change: the change; one of the functions of this module.
+        change: the change; one of the functions of this module, or `film`.
         seed: another seed gives another tint.
         format: `jpg`, `png` or `webp`.
     """
@@ -92,7 +92,7 @@ class Alteration:
 
 def edit(source: bytes, alteration: Alteration) -> bytes:
     """The picture, tinted and with a caption; of the same size, unless another ratio is asked."""
-    picture = _cropped(_opened(source), alteration.aspect_ratio)
+    picture = opened(source, alteration.aspect_ratio)
     prompt = alteration.prompt.encode(errors="replace").decode()
     tint = _tint(f"{prompt}\0{alteration.seed}")
     kept = 1.0 - _TINT_SHARE
@@ -110,7 +110,7 @@ def edit(source: bytes, alteration: Alteration) -> bytes:
 
 def upscale(source: bytes, alteration: Alteration) -> bytes:
     """The picture, `factor` times as wide and as high."""
-    picture = _opened(source)
+    picture = opened(source)
     size = (
         max(round(picture.width * alteration.factor), 1),
         max(round(picture.height * alteration.factor), 1),
@@ -120,7 +120,7 @@ def upscale(source: bytes, alteration: Alteration) -> bytes:
 
 def cut_out(source: bytes, alteration: Alteration) -> bytes:
     """The picture as a PNG, transparent where it has the colours of its border."""
-    picture = _opened(source)
+    picture = opened(source)
     mask = _foreground(picture).resize(picture.size, Image.Resampling.BILINEAR)
     picture.putalpha(mask)
     return encoded(picture, "png" if alteration.format == "jpg" else alteration.format)
@@ -171,12 +171,18 @@ def upscale_factor(model_input: JsonObject) -> float:
     return 4.0
 
 
-def _opened(source: bytes) -> Image.Image:
+def opened(source: bytes, aspect_ratio: str = "") -> Image.Image:
+    """A decoded picture, upright, and cropped to a ratio as "16:9" if there is one.
+
+    Raises:
+        UnreadablePictureError: the content is not a picture.
+        PictureTooLargeError: it has more than `MAX_PIXELS`.
+    """
     try:
         with Image.open(io.BytesIO(source), formats=_FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise PictureTooLargeError(f"{picture.width} x {picture.height} pixels")
-            return ImageOps.exif_transpose(picture).convert("RGB")
+            return _cropped(ImageOps.exif_transpose(picture).convert("RGB"), aspect_ratio)
     except _DECODER_ERRORS as error:
         raise UnreadablePictureError(str(error)) from error
 

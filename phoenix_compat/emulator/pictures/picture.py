@@ -21,7 +21,13 @@ Color = tuple[int, int, int]
 
 _RIDGES = 5
 _PILLOW_FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
-CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+CONTENT_TYPES = {
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "wav": "audio/wav",
+}
+"""By the ending of a file of a model's output."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,19 @@ _WHISPER = (
     InputField("language", default="auto"),
     InputField("initial_prompt"),
 )
+_SEEDANCE = (
+    _PROMPT,
+    _IMAGE,
+    _count("duration", 5, 2, 12),
+    _choice("resolution", "720p", "480p", "1080p"),
+    _choice("aspect_ratio", "16:9", "4:3", "1:1", "3:4", "9:16", "21:9", "9:21"),
+    _SEED,
+)
+_SPEECH = (
+    InputField("text", is_required=True, description="What to say"),
+    InputField("voice_id", default="Wise_Woman"),
+    _amount("speed", 1, 0.5, 2),
+)
 
 _URI, _LIST = OutputShape.URI, OutputShape.URI_LIST
 _CHUNKS = OutputShape.TEXT_CHUNKS
@@ -298,6 +311,16 @@ MODELS: tuple[Model, ...] = (
         is_official=False,
     ),
     Model("recraft-ai", "recraft-v3", _URI, _RECRAFT, "Refuses unknown keys", is_closed=True),
+    Model(
+        "bytedance",
+        "seedance-1-lite",
+        _URI,
+        _SEEDANCE,
+        "Makes videos",
+        use=Use.FILM,
+        file_field="image",
+    ),
+    Model("minimax", "speech-02-turbo", _URI, _SPEECH, "Says a text", use=Use.SPEAK),
     Model("meta", "meta-llama-3-8b-instruct", _CHUNKS, _TEXT, "Writes text", use=Use.WRITE),
     Model(
         "emulated",

@@ -30,6 +30,8 @@ class Use(StrEnum):
     CUT_OUT = "removes the background of a picture"
     WRITE = "answers, also about pictures"
     TRANSCRIBE = "writes down what is said"
+    FILM = "makes a video, of a picture if it gets one"
+    SPEAK = "says a text"
 
 
 # The limit for community models, which accept any number of steps.

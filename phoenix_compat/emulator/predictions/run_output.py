@@ -6,11 +6,11 @@ import re
 
 from phoenix_compat.emulator.json_type import JSON, JsonObject
 from phoenix_compat.emulator.predictions.answer import answer_chunks
-from phoenix_compat.emulator.predictions.model import OutputShape
+from phoenix_compat.emulator.predictions.model import OutputShape, Use
 from phoenix_compat.emulator.predictions.prediction import Moment, Prediction
 from phoenix_compat.emulator.schedule import OutputKind
 
-_FILE_NAME = re.compile(r"(?P<id>[0-9a-z]{26})-(?P<index>\d{1,2})\.(?P<format>jpg|png|webp)")
+_FILE_NAME = re.compile(r"(?P<id>[0-9a-z]{26})-(?P<index>\d{1,2})\.(?P<format>jpg|png|webp|wav)")
 
 
 def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
@@ -110,7 +110,9 @@ def file_url(prediction: Prediction, index: int, origin: str) -> str:
 
 
 def picture_format(prediction: Prediction) -> str:
-    """`jpg`, `png` or `webp`: from the input, or else the default of the model."""
+    """`jpg`, `png` or `webp`, from the input or as the model's default; `wav` for speech."""
+    if prediction.model.use in _FORMATS:
+        return _FORMATS[prediction.model.use]
     asked = prediction.input.get("output_format")
     if asked in ("jpg", "png", "webp"):
         return str(asked)
@@ -118,6 +120,9 @@ def picture_format(prediction: Prediction) -> str:
         if field.name == "output_format":
             return str(field.default)
     return "png"
+
+
+_FORMATS = {Use.FILM: "webp", Use.SPEAK: "wav"}
 
 
 def parse_file_name(name: str) -> tuple[str, int, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import assert_never
 
 from aiohttp import web
@@ -17,12 +18,14 @@ from phoenix_compat.emulator.pictures.altered import (
     upscale,
     upscale_factor,
 )
+from phoenix_compat.emulator.pictures.film import film
 from phoenix_compat.emulator.pictures.picture import CONTENT_TYPES, PictureRequest, draw_picture
 from phoenix_compat.emulator.pictures.picture_size import picture_size
 from phoenix_compat.emulator.predictions.model import Use
 from phoenix_compat.emulator.predictions.prediction import Prediction
 from phoenix_compat.emulator.predictions.run_output import parse_file_name, ready_pictures
 from phoenix_compat.emulator.problem import ProblemError, not_found
+from phoenix_compat.emulator.speech import spoken
 from phoenix_compat.emulator.state import EmulatorState
 from phoenix_compat.emulator.web.fault_response import cut_in_half, hang, is_disconnected, reset
 from phoenix_compat.emulator.web.request_context import fault_specs_of, state_of
@@ -51,10 +54,14 @@ async def get_picture(request: web.Request) -> web.StreamResponse:
 
 
 async def _picture(state: EmulatorState, prediction: Prediction, request: PictureRequest) -> bytes:
-    """The drawn picture, or the first one of the input as the model changes it."""
+    """The drawn picture, or what the model makes of the first one of the input, or says."""
+    key = f"{prediction.id}-{request.index}"
+    if prediction.model.use is Use.SPEAK:
+        text = str(prediction.input.get("text", ""))
+        return await state.picture_cache.altered(key, partial(spoken, text))
     files = prediction.model.files(prediction.input)
     change = _CHANGES.get(prediction.model.use)
-    if change is None or not files:
+    if change is None or not (files or prediction.model.use is Use.FILM):
         return await state.picture_cache.picture(request)
     alteration = Alteration(
         change,
@@ -66,12 +73,14 @@ async def _picture(state: EmulatorState, prediction: Prediction, request: Pictur
     )
 
     def alter() -> bytes:
+        if not files:
+            return change(_stand_in(prediction.prompt), alteration)
         try:
             return change(_source(state, files[0]), alteration)
         except (UnreadablePictureError, PictureTooLargeError):
             return change(_stand_in(files[0]), alteration)
 
-    return await state.picture_cache.altered(f"{prediction.id}-{request.index}", alter)
+    return await state.picture_cache.altered(key, alter)
 
 
 def _source(state: EmulatorState, value: str) -> bytes:
@@ -87,7 +96,7 @@ def _stand_in(value: str) -> bytes:
     return draw_picture(PictureRequest(value[:_MAX_CAPTION_CHARS], 1024, 768, "png"))
 
 
-_CHANGES = {Use.EDIT: edit, Use.UPSCALE: upscale, Use.CUT_OUT: cut_out}
+_CHANGES = {Use.EDIT: edit, Use.UPSCALE: upscale, Use.CUT_OUT: cut_out, Use.FILM: film}
 
 
 def _picture_request(request: web.Request) -> tuple[Prediction, PictureRequest]:

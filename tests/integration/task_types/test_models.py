@@ -21,6 +21,8 @@ INPUTS: Mapping[str, Mapping[str, object]] = {
     "describe": {"image": FILE},
     "transcribe": {"audio": FILE, "language": "de", "prompt": "Ada"},
     "chat": {"prompt": "a", "temperature": 0.5},
+    "video": {"prompt": "a", "image": FILE, "duration": 5},
+    "audio": {"text": "a", "voice_id": "Deep_Voice_Man"},
 }
 
 
@@ -38,7 +40,7 @@ def test_a_model_gets_only_what_it_takes(type_: str, model: str) -> None:
 
     known = CATALOG[model]
     assert check_input(known.fields, params.provider_input, is_closed=True) == []
-    assert known.files(params.provider_input) == ((FILE,) if type_ != "chat" else ())
+    assert known.files(params.provider_input) == (() if type_ in {"chat", "audio"} else (FILE,))
 
 
 @pytest.mark.parametrize("type_", INPUTS)

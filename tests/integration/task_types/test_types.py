@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from PIL import Image
 
+from phoenix_compat.emulator.pictures.film import FRAMES
 from tests.integration.outputs.text_client import ShownText, TextClient
 from tests.integration.task_server import Client, product, settings_for
 from tests.integration.task_types.edited import assert_edit_of
@@ -216,6 +217,30 @@ async def test_a_file_that_a_model_cannot_read_fails_the_task(tmp_path: Path) ->
 
     assert ended["status"] == "failed"
     assert ended["error_data"]["code"] == "model_failed"
+
+
+async def test_a_photo_becomes_a_video(tmp_path: Path) -> None:
+    """It moves; without a photo it shows a drawn picture."""
+    async with app(tmp_path) as server:
+        of_photo = await server.run("video", prompt="Zoom", image=data_url(PHOTO))
+        drawn = await server.run("video", prompt="Medieval monk", aspect_ratio="9:16")
+
+        films = [opened(await server.file(one["output_urls"][0])) for one in (of_photo, drawn)]
+    assert [(film.format, film.size) for film in films] == [
+        ("WEBP", (480, 480)),
+        ("WEBP", (270, 480)),
+    ]
+    assert all(getattr(film, "n_frames", 1) == FRAMES for film in films)
+
+
+async def test_a_text_is_said(tmp_path: Path) -> None:
+    """The file is a recording that grows with the text."""
+    async with app(tmp_path) as server:
+        result = await server.run("audio", text="Once upon a time")
+
+        content = await server.file(result["output_urls"][0])
+    with wave.open(io.BytesIO(content)) as recorded:
+        assert recorded.getnframes() / recorded.getframerate() == pytest.approx(4 * 0.28)
 
 
 GONE = """
