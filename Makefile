@@ -67,10 +67,15 @@ release: $(VENV)/.ship ## Build all release files, with checksums and a bill of 
 test-packaging: $(VENV)/.ship binary ## Test the binary and the .deb in a minimal Debian (as root, with debootstrap; takes minutes).
 	$(BIN)/python -m pytest -m packaging tests/packaging $(ARGS)
 
+# Of what pip says: a line for each package that it fetches, and one when it installs them.
+PIP_STEPS := /^Collecting / { print "  fetching " $$2; fflush() } \
+	/^Installing collected packages/ { print "  installing them"; fflush() }
+
 # Stamps, so that running the server does not install the tools of the tests.
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing what the server needs into $(VENV); this takes a minute"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
+	@echo "Installing what the server needs into $(VENV); this takes a minute, the first time only"
+	@set -o pipefail; PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check \
+		-c constraints.txt -e '.[server]' | awk '$(PIP_STEPS)'
 	@touch $@
 
 # A dependency group's requirements; older versions of pip know no groups.

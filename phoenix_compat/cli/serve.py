@@ -19,6 +19,7 @@ from phoenix_compat.cli.options import (
     listen_options,
     setting_option,
 )
+from phoenix_compat.cli.shell.completion import PROGRAM
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.version import __version__
 
@@ -224,12 +225,14 @@ async def _supervise(
 def _greeting(url: str, settings: Settings) -> str:
     import shlex
 
+    from phoenix_compat.server.process.addresses import reachable_url
     from phoenix_compat.server.process.settings.auth import KEYS
 
     provider = (
         settings.replicate_base_url if settings.has_token else "the emulator; no token needed"
     )
-    base, curl = url, "curl"
+    base, curl = reachable_url(url), "curl"
+    listens = url if base == url else f"{url}, all addresses of this machine"
     if url.startswith("unix:"):
         path = shlex.quote(url.removeprefix("unix:"))
         base, curl = "http://localhost", f"curl --unix-socket {path}"
@@ -241,15 +244,41 @@ def _greeting(url: str, settings: Settings) -> str:
         credential = ' -H "Authorization: Bearer $KEY"'
     elif settings.has_auth:
         credential = ' -H "Authorization: Bearer $TOKEN"'
-    return f"""phoenix-compat {__version__} listens on {url}
+    return f"""phoenix-compat {__version__} listens on {listens}
   socket   {base.replace("http", "ws", 1)}/socket   join "task:<task_id>"
+  console  {base}/console
   models   {provider}
   data     {settings.data_dir.absolute()}
   clients  {_clients(settings)}
 
 {key}  {curl} -s {base}/api/tasks -H 'Content-Type: application/json'{credential} \\
     -d '{{"input_data": {{"type": "image", "prompt": "Medieval monk"}}}}'
+  {_program()} task watch{_data_dir_option(settings)}
 """
+
+
+def _program() -> str:
+    """How the user has called this program."""
+    import shlex
+    import shutil
+    from pathlib import PurePath
+
+    called = sys.argv[0]
+    name = PurePath(called).name
+    if name == PROGRAM and shutil.which(PROGRAM) == called:
+        return PROGRAM
+    if name == "__main__.py":
+        return "python -m phoenix_compat"
+    return shlex.quote(called) if name == PROGRAM else f"python {shlex.quote(called)}"
+
+
+def _data_dir_option(settings: Settings) -> str:
+    """The option with which other commands find this server, unless they find it without."""
+    import shlex
+
+    if settings.data_dir == type(settings).model_fields["data_dir"].default:
+        return ""
+    return f" --data-dir {shlex.quote(str(settings.data_dir.absolute()))}"
 
 
 def _clients(settings: Settings) -> str:

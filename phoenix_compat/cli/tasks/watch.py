@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from phoenix_compat.bounded import escaped
+from phoenix_compat.cli.errors import CommandError
 from phoenix_compat.cli.remote.options import ServerOptions, server_options
+from phoenix_compat.cli.tasks.paths import TASKS_PATH
 
 if TYPE_CHECKING:
     from phoenix_compat.cli.tasks.terminal_picture import Protocol
@@ -29,7 +31,7 @@ Show = Callable[[Mapping[str, Any]], None]
 
 
 @click.command()
-@click.argument("task_id")
+@click.argument("task_id", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print each payload as a line of JSON.")
 @click.option(
     "--picture/--no-picture",
@@ -37,8 +39,10 @@ Show = Callable[[Mapping[str, Any]], None]
     help="Draw the picture.  [if the terminal can]",
 )
 @server_options
-def watch(server: ServerOptions, task_id: str, *, as_json: bool, picture: bool | None) -> None:
-    """Show the progress of TASK_ID until it has ended.
+def watch(
+    server: ServerOptions, task_id: str | None, *, as_json: bool, picture: bool | None
+) -> None:
+    """Show the progress of TASK_ID, or of the newest task, until it has ended.
 
     A terminal shows a bar, and the picture if it can (kitty, iTerm2, sixel); otherwise each change
     is a line. The exit code is 0 if the task is completed, 1 if it has failed, and 2 if it cannot
@@ -49,9 +53,13 @@ def watch(server: ServerOptions, task_id: str, *, as_json: bool, picture: bool |
 
 
 def run_watch(
-    server: ServerOptions, task_id: str, *, as_json: bool = False, picture: bool | None = None
+    server: ServerOptions,
+    task_id: str | None,
+    *,
+    as_json: bool = False,
+    picture: bool | None = None,
 ) -> None:
-    """Watch a task; exits with 1 unless it is completed."""
+    """Watch a task, the newest if none is named; exits with 1 unless it is completed."""
     from phoenix_compat.cli.tasks.terminal_picture import find_protocol
 
     protocol = None if picture is False or as_json else find_protocol(is_asked=bool(picture))
@@ -61,10 +69,12 @@ def run_watch(
 
 
 async def _watch(
-    server: ServerOptions, task_id: str, protocol: Protocol | None, *, as_json: bool
+    server: ServerOptions, task_id: str | None, protocol: Protocol | None, *, as_json: bool
 ) -> Mapping[str, Any]:
     """Print each progress; returns the last one."""
     remote = await server.find()
+    if task_id is None:
+        task_id = await _newest(remote)
     last: Mapping[str, Any] = {}
     with _shown(as_json=as_json) as show:
         async with aclosing(_progress(remote, task_id)) as progress:
@@ -74,6 +84,16 @@ async def _watch(
     if protocol is not None and last.get("status") == _COMPLETED:
         await _draw(remote, last, protocol)
     return last
+
+
+async def _newest(remote: Remote) -> str:
+    from phoenix_compat.operations.remote.api import open_api
+
+    async with open_api(remote) as api:
+        page = await api.get(TASKS_PATH, limit="1")
+    for task in page["tasks"]:
+        return str(task["task_id"])
+    raise CommandError(f"{remote.name} has no task yet; create one, or name one")
 
 
 async def _progress(remote: Remote, task_id: str) -> AsyncGenerator[Mapping[str, Any]]:

@@ -2,7 +2,8 @@
 
     public_url                              where the setting is set, for every client
     X-Forwarded-Proto, X-Forwarded-Host     from a proxy in `trusted_proxies`
-    Host                                    of the request; `host_and_origin` has checked it
+    Host                                    of the request; `host_and_origin` has checked it; an
+                                            address of this machine in place of 0.0.0.0 and [::]
     the address of the connection           for HTTP/1.0 without Host
     ""                                      the same over a Unix socket: links are paths
 
@@ -19,6 +20,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from phoenix_compat.server.process.addresses import reachable_url
 from phoenix_compat.server.rates.client_address import ClientAddresses
 from phoenix_compat.transports.aiohttp.peers import is_from_peer
 
@@ -32,6 +34,8 @@ _HOST: Final = re.compile(
     r"(?P<host>\[[0-9a-f:.]+(?:%[0-9a-z._~-]+)?\]|[0-9a-z._-]+)(?::(?P<port>[0-9]{0,5}))?",
     re.ASCII | re.IGNORECASE,
 )
+_ANY_URLS: Final = ("http://0.0.0.0:", "http://[::]:")
+"""What the address of a server on all addresses looks like; only this machine can open it."""
 _SCHEMES: Final = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
@@ -67,7 +71,8 @@ class BaseUrls:
         if self._addresses.is_from_proxy(request):
             scheme = _SCHEMES.get(_last(request, hdrs.X_FORWARDED_PROTO).lower(), scheme)
             host = _last(request, hdrs.X_FORWARDED_HOST) or host
-        return _base_url(scheme, host) or _own_address(request)
+        found = _base_url(scheme, host) or _own_address(request)
+        return reachable_url(found) if found.startswith(_ANY_URLS) else found
 
 
 def base_url_of(request: web.Request) -> str:

@@ -192,6 +192,7 @@ CASES = [
     Case("task cancel a --key-file missing", "missing"),
     Case("task retry a --url x", "--url"),
     Case("task watch a --url x", "--url"),
+    Case("task watch --url http://127.0.0.1:{closed}", "http://127.0.0.1:{closed}"),
     Case("task watch a --key-file missing", "missing"),
     Case("task watch a --key-file settings.toml", "one key or token"),
     Case("task watch a --url http://127.0.0.1:{closed}", "http://127.0.0.1:{closed}"),

@@ -90,6 +90,22 @@ async def test_no_tasks_and_errors(client: Client) -> None:
     assert json_list == []
 
 
+async def test_the_newest_task_is_watched(client: Client, tmp_path: Path) -> None:
+    """Without an id, as after the curl line that `serve` prints; without a task it says so."""
+    here = ("--data-dir", tmp_path)
+    none = await invoke("task", "watch", *here)
+    await client.post("#fault:E005")
+    newest = await client.post()
+
+    payloads = (await succeed("task", "watch", "--json", *here)).splitlines()
+
+    assert (none.exit_code, none.stderr) == (
+        2,
+        f"Error: {client.url} has no task yet; create one, or name one\n",
+    )
+    assert json.loads(payloads[-1])["task_id"] == newest
+
+
 async def test_a_list_longer_than_a_page(client: Client, tmp_path: Path) -> None:
     """--limit counts tasks, and a list that is cut says so."""
     for number in range(3):

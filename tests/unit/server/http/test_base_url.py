@@ -12,6 +12,7 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from phoenix_compat.server.http.base_url import PEER_HEADER, BaseUrls
+from phoenix_compat.server.process import addresses
 from phoenix_compat.server.rates.client_address import ClientAddresses
 
 CLIENT = ("203.0.113.7", 50_000)
@@ -62,6 +63,17 @@ def test_public_url_is_for_everyone() -> None:
 def test_the_host_of_the_request_is_used(host: str, base_url: str) -> None:
     """A5: the address that the client used, in one form, so that it is encoded once."""
     assert found(CLIENT, ("Host", host)) == base_url
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0:4000", "[::]:4000"])
+def test_all_addresses_are_no_address(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Who copied what the server listens on gets links that others can open too."""
+    found_hosts = {"0.0.0.0": "192.168.1.20", "::": "2001:db8::20"}  # noqa: S104 - not listened on
+    monkeypatch.setattr(addresses, "reachable_host", found_hosts.__getitem__)
+
+    given = found(CLIENT, ("Host", host))
+
+    assert given in {"http://192.168.1.20:4000", "http://[2001:db8::20]:4000"}
 
 
 @pytest.mark.parametrize(
