@@ -296,7 +296,7 @@ MODEL_FAMILIES: tuple[ModelFamily, ...] = (
         streams=False,
     ),
     # Dollars for a million tokens in and out: 0.15 and 0.60, 0.40 and 1.60, 2.50 and 10.00. These
-    # are for 5,000 tokens and a picture in, and 4,096 tokens out, the models' own maximum.
+    # are for 10,000 tokens and a picture in, and 4,096 tokens out, the models' own maximum.
     _family(
         "openai/gpt-4o-mini",
         _CHAT,
@@ -310,13 +310,13 @@ MODEL_FAMILIES: tuple[ModelFamily, ...] = (
         "openai/gpt-4.1-mini",
         _CHAT,
         6.0,
-        0.01,
+        0.012,
         _TO_CHAT,
         lists=_IMAGE_INPUTS,
         typical=_ANSWER_TOKENS,
     ),
     _family(
-        "openai/gpt-4o", _CHAT, 8.0, 0.06, _TO_CHAT, lists=_IMAGE_INPUTS, typical=_ANSWER_TOKENS
+        "openai/gpt-4o", _CHAT, 8.0, 0.07, _TO_CHAT, lists=_IMAGE_INPUTS, typical=_ANSWER_TOKENS
     ),
 )
 

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.tasks.model.errors import InvalidInputError
+from phoenix_compat.tasks.model.inputs.conversation import with_conversation
 from phoenix_compat.tasks.model.inputs.file_inputs import UsedUpload, used_uploads
 from phoenix_compat.tasks.model.inputs.input_checks import (
     checked_input,
@@ -60,6 +61,7 @@ class TaskType:
             not in `models.MODEL_FAMILIES`.
         inputs: what is known about its inputs, in the order in which a form shows them.
         models: further models that suit it. They are suggestions; the operator allows models.
+        has_messages: whether `messages` is what was said before the prompt; see `conversation`.
         like: a model of `models.MODEL_FAMILIES` whose inputs models that are not there take.
     """
 
@@ -73,6 +75,7 @@ class TaskType:
     price_usd: float | None = None
     inputs: tuple[InputSpec, ...] = ()
     models: tuple[str, ...] = ()
+    has_messages: bool = False
     like: str | None = None
 
     def family(self, model: str) -> ModelFamily:
@@ -356,18 +359,15 @@ def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> 
     family = task_type.family(model)
     specs = {spec.name: spec for spec in task_type.inputs}
     accepted: JSONObject = {}
-    prompt = input_data.get("prompt")
-    if prompt == "" and not task_type.needs_prompt:
-        prompt = None  # a form sends its empty fields too
-    if prompt is None and "prompt" in specs:
-        prompt = specs["prompt"].default
-    if task_type.needs_prompt or prompt is not None:
-        family.add(accepted, "prompt", checked_prompt(prompt))
+    prompt = _prompt(input_data, task_type)
+    if prompt is not None:
+        family.add(accepted, "prompt", prompt)
     for name in task_type.required_inputs:
         if input_data.get(name) in (None, "", []):
             raise InvalidInputError(f"input_data.{name}", "is missing")
+    used = {"prompt", "messages"} if task_type.has_messages else {"prompt"}
     for name, value in input_data.items():
-        if name in _TASK_KEYS or name == "prompt" or value is None:
+        if name in _TASK_KEYS or name in used or value is None:
             continue
         spec = specs.get(name)
         if value == "" and (spec is not None or is_checked(name)):
@@ -379,3 +379,18 @@ def _provider_input(input_data: JSONObject, task_type: TaskType, model: str) -> 
         if spec.default is not None and is_missing and spec.name != "prompt":
             family.add(accepted, spec.name, spec.default, is_default=True)
     return accepted
+
+
+def _prompt(input_data: JSONObject, task_type: TaskType) -> str | None:
+    """The prompt, or the default one; None if there is none and the type needs none."""
+    prompt = input_data.get("prompt")
+    if prompt == "" and not task_type.needs_prompt:
+        prompt = None  # a form sends its empty fields too
+    if prompt is None:
+        prompt = next((one.default for one in task_type.inputs if one.name == "prompt"), None)
+    if prompt is None and not task_type.needs_prompt:
+        return None
+    text = checked_prompt(prompt)
+    if task_type.has_messages:
+        return with_conversation(text, input_data.get("messages"))
+    return text

@@ -118,6 +118,7 @@ class _Table(BaseModel):
     result: Literal["image", "file", "text", "json"]
     prompt: bool = True
     required_inputs: list[_InputName] = Field(default=[], max_length=32)
+    messages: bool = False
     deadline_s: Annotated[float | None, Field(ge=5.0, le=86_400.0, allow_inf_nan=False)] = None
     price_usd: Annotated[float | None, Field(ge=0.0, allow_inf_nan=False)] = None
     fallback_models: list[_Model] = Field(default=[], max_length=8)
@@ -131,6 +132,7 @@ _EXPECTED: Mapping[str, str] = {
     "default_model": 'a string like "owner/name", "owner/name:version" or "deployments/owner/name"',
     "result": '"image", "file", "text" or "json"',
     "prompt": "true or false",
+    "messages": "true or false",
     "required_inputs": "a list of at most 32 names of inputs",
     "deadline_s": "a number of seconds from 5 to 86400",
     "price_usd": "a number, 0 or more",
@@ -180,6 +182,7 @@ def _parse_table(type_: str, table: Any, problems: list[str]) -> TaskType | None
         price_usd=row.price_usd,
         inputs=tuple(specs),
         models=tuple(row.models),
+        has_messages=row.messages,
         like=row.like,
     )
 

@@ -161,6 +161,54 @@ def test_a_price_follows_the_inputs(posted: Any, cost_usd: float) -> None:
     assert determine_task_params(posted, TYPES).estimated_cost_usd == cost_usd
 
 
+def test_a_conversation_is_written_into_the_prompt() -> None:
+    """The oldest first, and the prompt at its end."""
+    messages = [
+        {"role": "user", "content": "How far is the moon?"},
+        {"role": "assistant", "content": " 384,400 km. "},
+    ]
+    posted = {"type": "chat", "prompt": "And the sun?", "messages": messages}
+
+    sent = determine_task_params(posted, TYPES).provider_input
+
+    assert "messages" not in sent
+    assert sent["prompt"].split("\n\n") == [
+        "User: How far is the moon?",
+        "Assistant: 384,400 km.",
+        "User: And the sun?",
+        "Assistant:",
+    ]
+
+
+@pytest.mark.parametrize("messages", [None, [], ""])
+def test_a_conversation_may_be_empty(messages: object) -> None:
+    """The prompt is then as it was written."""
+    posted = {"type": "chat", "prompt": "Hi", "messages": messages}
+
+    assert determine_task_params(posted, TYPES).provider_input["prompt"] == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("messages", "field", "reason"),
+    [
+        ("Hi", "messages", "a list of at most 64"),
+        ([{"role": "user", "content": "a"}] * 65, "messages", "a list of at most 64"),
+        ([{"role": "user", "content": "a" * 9_999}] * 3, "messages", "leave the oldest messages"),
+        (["Hi"], "messages.0", "must be an object like"),
+        ([{"role": "system", "content": "a"}], "messages.0.role", '"user" or "assistant"'),
+        ([{"role": "user", "content": [1]}], "messages.0.content", "must be a text"),
+        ([{"role": "user", "content": " "}], "messages.0.content", "must be a text"),
+    ],
+)
+def test_a_wrong_conversation_is_named(messages: object, field: str, reason: str) -> None:
+    """The refusal names the message."""
+    with pytest.raises(InvalidInputError) as refusal:
+        determine_task_params({"type": "chat", "prompt": "Hi", "messages": messages}, TYPES)
+
+    assert refusal.value.field == f"input_data.{field}"
+    assert reason in refusal.value.reason
+
+
 def test_every_default_model_has_a_price() -> None:
     """Otherwise a server with a spending cap could not run the type."""
     for name in ("edit", "upscale", "remove_background", "describe", "transcribe", "chat"):
