@@ -273,10 +273,10 @@ def checked_type(head: bytes) -> FileType:
         raise RefusedFileError("empty", "is empty; send the bytes of a picture, audio or video")
     file_type = UNKNOWN if is_html(head) else file_type_of(head)
     if file_type.family not in _FAMILIES or file_type.content_type in _NEVER:
-        what = "" if file_type is UNKNOWN else f" but {file_type.content_type}"
+        found = "not a picture, audio or video" if file_type is UNKNOWN else file_type.content_type
         raise RefusedFileError(
             "wrong_type",
-            f"is not a picture, audio or video that is accepted{what}, by its first bytes; send "
-            "JPEG, PNG, WebP, GIF, AVIF, HEIC, MP4, MOV, WebM, MP3, M4A, WAV, OGG or FLAC",
+            f"is {found}, by its first bytes; send JPEG, PNG, WebP, GIF, AVIF, HEIC, MP4, MOV, "
+            "WebM, MP3, M4A, WAV, OGG or FLAC",
         )
     return file_type

@@ -63,21 +63,44 @@ async def test_a_photo_is_stored_and_used(tmp_path: Path) -> None:
 
 
 async def test_a_form_and_a_repeat_give_the_same_id(tmp_path: Path) -> None:
-    """Names are ignored, also those with paths; other fields are skipped."""
+    """Names are not used, also those with paths; other fields are skipped."""
     content = photo()
     async with product(settings_for(tmp_path)) as client:
         answers = [
             await upload(client, content),
             await upload(client, content),
             await client.request("POST", "/api/files", data=form(content, before="x")),
-            await client.request("POST", "/api/files", data=form(content, "../../../etc/passwd")),
-            await client.request("POST", "/api/files", data=form(content, "..\\..\\%00.jpg")),
+            await client.request("POST", "/api/files", data=form(content, "folder/photo.jpg")),
+            await client.request("POST", "/api/files", data=form(content, "C:\\a..b\\%00.jpg")),
         ]
 
         assert [status for status, _ in answers] == [201] * 5
         assert len({file["id"] for _, file in answers}) == 1
         assert len(stored(tmp_path)) == 1
     assert rows(tmp_path, "SELECT count(*) FROM uploads") == [(1,)]
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\a.jpg", "a/../b.jpg", ".."])
+async def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    """400 says so, and nothing is stored."""
+    async with product(settings_for(tmp_path)) as client:
+        status, problem = await client.request("POST", "/api/files", data=form(photo(), name))
+
+        assert (status, problem["type"].rpartition(":")[2]) == (400, "bad-form"), problem
+        assert "leads to another folder" in problem["detail"]
+        assert stored(tmp_path) == []
+
+
+async def test_thirty_megabytes_are_refused(tmp_path: Path) -> None:
+    """With the limit of the default settings, with and without a length."""
+    content = photo() + bytes(30_000_000)
+    async with product(settings_for(tmp_path)) as client:
+        for data in (io.BytesIO(content), form(content), blocks(content)):
+            status, problem = await client.request("POST", "/api/files", data=data)
+
+            assert (status, problem["type"].rpartition(":")[2]) == (413, "too-large")
+            assert "at most 26214400 bytes" in problem["detail"]
+        assert stored(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ HEIC = b"\x00\x00\x00\x1cftypheic\x00\x00\x00\x00mif1heic" + bytes(500)
     ("content", "status", "said"),
     [
         (camera.png_bomb(), 422, "too many pixels; at most 89478485"),
+        (camera.exif_bomb(), 422, "more than 20000 parts"),
         (camera.jpeg()[:900], 422, "cut off or broken"),
         (b"\x89PNG\r\n\x1a\n", 422, "cut off or broken"),
         (b"\xff\xd8\xff" + b"\xe1\x00\x02" * 3 + b"\xff\xd9", 422, "broken"),

@@ -61,7 +61,7 @@ async def test_the_page_sends_a_photo(run: Run, tmp_path: Path, *, is_photo: boo
                     said.append(str(text))
 
         if not is_photo:
-            assert "is not a picture, audio or video that is accepted" in said[-1]
+            assert "is not a picture, audio or video, by its first bytes" in said[-1]
             return
         assert "completed, 100 %" in said
         _, width_px, link = said[-1].split(" ")

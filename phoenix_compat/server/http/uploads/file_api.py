@@ -4,12 +4,13 @@
                        201 {"id", "url", "content_type", "size_bytes"}; 400, 413, 415, 429, 503
 
 The file goes to the disk as it arrives. Its id is made from its content, so the same file has the
-same id when it is sent again. Its name and the type that the client says are ignored.
+same id when it is sent again. Its name and the type that the client says are not used.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ _MAX_FRAME_BYTES: Final = 128 * 1024
 _FORM: Final = "multipart/form-data"
 _FAMILIES: Final = frozenset({"image", "audio", "video"})
 _BYTES: Final = "application/octet-stream"
+_SEPARATOR: Final = re.compile(r"[/\\]")
 _PLAIN: Final = frozenset({"", "binary", "7bit", "8bit"})
 
 
@@ -199,6 +201,8 @@ async def _file_of_form(request: web.Request) -> AsyncIterator[bytes]:
             if has_file:
                 raise _bad_form("send one file in each request")
             has_file = True
+            if ".." in _SEPARATOR.split(part.filename):
+                raise _bad_form("the filename leads to another folder; send it without a path")
             encoding = part.headers.get(hdrs.CONTENT_TRANSFER_ENCODING, "").strip().lower()
             if encoding not in _PLAIN or hdrs.CONTENT_ENCODING in part.headers:
                 raise _bad_form("send the bytes of the file without another encoding")

@@ -78,6 +78,12 @@ def png_bomb(side_px: int = 30_000) -> bytes:
     )
 
 
+def exif_bomb(segments: int = 30_000) -> bytes:
+    """A JPEG with this many segments with EXIF."""
+    content = jpeg()
+    return content[:2] + b"\xff\xe1\x00\x08Exif\0\0" * segments + content[2:]
+
+
 def pixels(content: bytes) -> Image.Image:
     """The decoded picture."""
     with Image.open(io.BytesIO(content)) as opened:
