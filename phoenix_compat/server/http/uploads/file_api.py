@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Final, Protocol
+from urllib.parse import unquote
 
 from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -201,7 +202,7 @@ async def _file_of_form(request: web.Request) -> AsyncIterator[bytes]:
             if has_file:
                 raise _bad_form("send one file in each request")
             has_file = True
-            if ".." in _SEPARATOR.split(part.filename):
+            if ".." in _SEPARATOR.split(unquote(part.filename)):
                 raise _bad_form("the filename leads to another folder; send it without a path")
             encoding = part.headers.get(hdrs.CONTENT_TRANSFER_ENCODING, "").strip().lower()
             if encoding not in _PLAIN or hdrs.CONTENT_ENCODING in part.headers:
