@@ -56,7 +56,7 @@ test-long: $(VENV)/.dev interop-client ## Test older clients, a browser and 2 00
 	@if command -v npm >/dev/null 2>&1; then npm ci --prefix tests/interop/long --no-audit --no-fund; fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target build/python-clients \
 		-r tests/interop/long/requirements.txt || echo "the Python clients did not install: their tests are skipped"
-	$(BIN)/python -m pytest -m long $(PARALLEL) tests/interop/long tests/integration/api tests/integration/client $(ARGS)
+	$(BIN)/python -m pytest -m long $(PARALLEL) tests/interop/long tests/integration/api tests/integration/client tests/integration/console $(ARGS)
 
 binary: $(VENV)/.ship ## Build packages that need no Python into dist/: one file, .tar.gz, .deb.
 	$(BIN)/python packaging/bundle.py

@@ -8,6 +8,7 @@ ordinary modules. They keep to these forms, each at the beginning of a line:
     export const | function | async function | class NAME
 
 Each module becomes a function that is called once, in the order in which they need each other.
+Lines that begin with a comment are left out.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _IMPORT: Final = re.compile(
 _EXPORT: Final = re.compile(
     r"^export (?=(?:const|function|async function|class) (?P<name>\w+))", re.M
 )
+_COMMENT: Final = re.compile(r"^//.*\n", re.M)
 _OTHER: Final = re.compile(r"^(?:import|export)\b.*", re.M)
 
 
@@ -76,7 +78,8 @@ class _Bundle:
                 self.add(other, (*needed_by, path))
         self._added.add(path)
         names = [found["name"] for found in _EXPORT.finditer(text)]
-        body = _EXPORT.sub("", _IMPORT.sub(lambda found: self._import(path, found), text))
+        body = _IMPORT.sub(lambda found: self._import(path, found), _COMMENT.sub("", text))
+        body = _EXPORT.sub("", body)
         if (other_form := _OTHER.search(body)) is not None:
             raise BundleError(f"{path}: write this line in another form: {other_form[0][:80]}")
         returned = f"return {{{', '.join(names)}}}\n" if names else ""

@@ -13,6 +13,7 @@ import asyncio
 import gzip
 import hashlib
 import mimetypes
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -30,6 +31,7 @@ CONSOLE_PATH: Final = "/console"
 
 _FOLDER: Final = "static"
 _PAGE: Final = "index.html"
+_STYLES: Final = "console.css"
 _ICON: Final = "icon.svg"
 _TYPES: Final = {".js": "text/javascript", ".LICENSE": "text/plain", ".md": "text/plain"}
 _HEADERS: Final = {
@@ -88,7 +90,14 @@ def read_static_files() -> Mapping[str, StaticFile]:
     contents = {name: file.read_bytes() for name, file in _walk(folder, "")}
     scripts = {name: content.decode() for name, content in contents.items() if name.endswith(".js")}
     contents[BUNDLE] = bundle_of(scripts).encode()
+    contents[_STYLES] = _compact(contents[_STYLES].decode()).encode()
     return {name: _static_file(name, content) for name, content in contents.items()}
+
+
+def _compact(styles: str) -> str:
+    """Styles without comments and without the white space that is for people."""
+    spaced = re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", styles, flags=re.DOTALL))
+    return re.sub(r" ?([{};,>]) ?", r"\1", spaced).strip()
 
 
 def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:

@@ -50,7 +50,7 @@ function Newest() {
   })
   if (!answer?.tasks.length) return null
   return html`<section><h2 class="row">Newest tasks <a class="quiet" href=${href("tasks")}>all</a></h2>
-    <ul class="cards six">${answer.tasks.map((task, index) => html`<${Card} key=${task.task_id} task=${task} index=${index} />`)}</ul></section>`
+    <ul class="cards six">${answer.tasks.map(task => html`<${Card} key=${task.task_id} task=${task} />`)}</ul></section>`
 }
 
 export function Screen() {

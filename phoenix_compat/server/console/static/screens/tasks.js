@@ -1,5 +1,5 @@
 // The grid of tasks. A task itself is in task_detail.js.
-import {html, useCallback, useEffect, useMemo, useRef, useState} from "../vendor/htm-preact.js"
+import {Component, html, useCallback, useEffect, useMemo, useRef, useState} from "../vendor/htm-preact.js"
 import {api, useApi, useChannel} from "../session.js"
 import {go, href} from "../router.js"
 import {Age, Empty, Loading, Notice, Page, Ring, Status} from "../ui.js"
@@ -15,14 +15,22 @@ const ENDED = new Set(["completed", "failed"])
 
 const matches = (task, status) => !status || status === task.state || (status === "processing" && !ENDED.has(task.state))
 
+// Whether a row that was read again shows the same: then its card is not drawn again.
+const isSame = (old, task) => old && ["updated_at", "state", "progress"].every(name => old[name] === task[name]) && !old.picture === !task.picture
+
 // The list for the filters, moved by the events of the channel. New tasks are read at most once a second.
 function useTasks(filters) {
-  const [tasks, setTasks] = useState(null)
-  const [more, setMore] = useState(null)
+  const [{tasks, more}, setShown] = useState({tasks: null, more: null})
+  const shown = useRef({tasks: null, more: null})
+  const room = useRef(PAGE)
   const [error, setError] = useState(null)
-  const newest = useRef(0)
+  const newest = useRef(null) // none was read yet
   const timer = useRef(null)
   const asked = useRef(0)
+  const show = (list, next) => {
+    shown.current = {tasks: list, more: next}
+    setShown(shown.current)
+  }
   const query = useMemo(() => {
     const given = FILTERS.filter(name => filters[name]).map(name => [name, filters[name]])
     return new URLSearchParams([...given, ["limit", PAGE]]).toString()
@@ -33,24 +41,40 @@ function useTasks(filters) {
     try {
       const page = await api(`/api/console/tasks?${query}${cursor ? `&cursor=${cursor}` : ""}`)
       if (number !== asked.current) return
-      newest.current = Math.max(newest.current, page.newest)
+      newest.current = Math.max(newest.current ?? 0, page.newest)
       setError(null)
-      setTasks(old => {
-        if (cursor) return [...(old || []), ...page.tasks]
-        if (!keep || !old) return page.tasks
-        const read = new Set(page.tasks.map(task => task.task_id))
-        const last = page.tasks.length ? page.tasks.at(-1).number : 0
-        return [...page.tasks, ...old.filter(task => !read.has(task.task_id) && task.number < last)]
-      })
-      setMore(old => keep && !cursor && old !== null ? old : page.next_cursor || null)
+      const old = shown.current
+      let list = page.tasks
+      let next = page.next_cursor || null
+      if (cursor) {
+        list = [...old.tasks, ...page.tasks]
+        room.current = list.length
+      } else if (keep && old.tasks) {
+        const known = new Map(old.tasks.map(task => [task.task_id, task]))
+        const overlaps = list.some(task => known.has(task.task_id))
+        list = list.map(task => isSame(known.get(task.task_id), task) ? known.get(task.task_id) : task)
+        const read = new Set(list.map(task => task.task_id))
+        const last = list.length ? list.at(-1).number : 0
+        const older = overlaps ? old.tasks.filter(task => !read.has(task.task_id) && task.number < last) : []
+        if (older.length) {
+          list = [...list, ...older]
+          next = old.more
+        }
+      }
+      // New tasks push the oldest out, so that an open page stays as quick as it was.
+      if (list.length > room.current) {
+        list = list.slice(0, room.current)
+        next = String(list.at(-1).number)
+      }
+      show(list, next)
     } catch (failure) {
       if (number === asked.current) setError(failure)
     }
   }, [query])
 
   useEffect(() => {
-    setTasks(null)
-    setMore(null)
+    room.current = PAGE
+    show(null, null)
     read()
     return () => { clearTimeout(timer.current); timer.current = null }
   }, [read])
@@ -60,20 +84,21 @@ function useTasks(filters) {
     timer.current = setTimeout(() => { timer.current = null; read(null, true) }, 1000)
   }
   useChannel("admin:tasks", (event, payload) => {
-    if (event === "joined" && newest.current) soon()
-    if ((event === "joined" || event === "snapshot") && payload.newest > newest.current && newest.current) soon()
+    const isRead = newest.current !== null
+    if (isRead && event === "joined") soon()
+    if (isRead && event === "snapshot" && payload.newest > newest.current) soon()
     if (event !== "changed") return
     const changes = new Map(payload.tasks.map(task => [task.task_id, task]))
     if (payload.left_out) soon()
-    setTasks(old => {
-      if (!old) return old
-      return old.map(task => {
+    if (shown.current.tasks) {
+      const list = shown.current.tasks.map(task => {
         const change = changes.get(task.task_id)
         if (!change) return task
         const {error: _error, picture: _picture, completed_at: _end, ...kept} = task
         return {...(ENDED.has(change.state) ? task : kept), ...change}
       }).filter(task => !changes.has(task.task_id) || matches(task, filters.status))
-    })
+      show(list, shown.current.more)
+    }
     // A task that was not in the list may belong there now.
     if (filters.status && payload.tasks.some(task => matches(task, filters.status))) soon()
   })
@@ -89,11 +114,17 @@ export function Picture({task}) {
   return task.text ? html`<span class="picture-text">${task.text}</span>` : html`<span class="picture-word">${task.type}</span>`
 }
 
-export function Card({task, chosen, onChoose, index}) {
-  const name = task.prompt || `${task.type} without a prompt`
-  return html`
+// It is drawn again only when its task or its selection changes: others may change many times a second.
+export class Card extends Component {
+  shouldComponentUpdate({task, chosen}) {
+    return task !== this.props.task || chosen !== this.props.chosen
+  }
+
+  render({task, chosen, onChoose}) {
+    const name = task.prompt || `${task.type} without a prompt`
+    return html`
     <li class=${`card ${task.state} ${chosen ? "chosen" : ""}`}>
-      <a href=${href(["tasks", task.task_id])} data-card=${index}>
+      <a href=${href(["tasks", task.task_id])} data-card>
         <span class="picture"><${Picture} task=${task} /></span>
         <span class="prompt" title=${name}>${name}</span>
         <span class="meta"><${Status} of=${task.state} /><${Age} of=${task.created_at} /></span>
@@ -101,6 +132,7 @@ export function Card({task, chosen, onChoose, index}) {
       </a>
       ${onChoose && html`<input type="checkbox" checked=${chosen} onChange=${onChoose} aria-label=${`Select: ${name}`} />`}
     </li>`
+  }
 }
 
 // Arrow keys move between the cards, in rows and columns as they are shown.
@@ -188,7 +220,7 @@ function List({filters}) {
         ? html`<${Empty} title="No task matches these filters"><p><a href=${href("tasks")}>Show all tasks</a></p><//>`
         : html`<${Empty} title="No tasks yet"><p>Create the first one in the <a href=${href("playground")}>playground</a>.</p><//>`)}
       ${tasks && html`<ul class="cards" onKeyDown=${move}>
-        ${tasks.map((task, index) => html`<${Card} key=${task.task_id} task=${task} index=${index}
+        ${tasks.map(task => html`<${Card} key=${task.task_id} task=${task}
           chosen=${chosen.has(task.task_id)} onChoose=${() => choose(task.task_id)} />`)}
       </ul>`}
       ${more && html`<p class="more"><button type="button" class="secondary" onClick=${readMore}>Show older tasks</button></p>`}
