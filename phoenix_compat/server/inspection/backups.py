@@ -28,7 +28,7 @@ class BackupState(msgspec.Struct, kw_only=True):
     """The last backup that was asked for.
 
     Attributes:
-        state: idle if none was asked for since the start.
+        state: idle if none was asked for since the start; unavailable without the commands.
         step: copy (of the database), files or verify.
         done_bytes, total_bytes: of the step.
         file: where it is, or will be.
@@ -36,7 +36,7 @@ class BackupState(msgspec.Struct, kw_only=True):
         error: why it failed, for people.
     """
 
-    state: Literal["idle", "running", "done", "failed"] = "idle"
+    state: Literal["unavailable", "idle", "running", "done", "failed"] = "idle"
     step: str = ""
     done_bytes: int = 0
     total_bytes: int = 0

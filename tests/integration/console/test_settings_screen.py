@@ -52,11 +52,12 @@ async def test_a_server_without_the_command(tmp_path: Path) -> None:
     """Settings are shown; what needs the commands says so."""
     async with console_of(tmp_path) as console:
         status, view = await console.ask("GET", "/api/console/settings")
+        _, backup = await console.ask("GET", "/api/console/backup")
         refused = [
-            await console.ask("GET", "/api/console/backup"),
             await console.ask("POST", "/api/console/backup", json={}),
             await console.ask("POST", "/api/console/doctor", json={}),
         ]
 
     assert (status, len(view["settings"]) > 50) == (200, True)
-    assert [status for status, _ in refused] == [503] * 3
+    assert backup["state"] == "unavailable"
+    assert [status for status, _ in refused] == [503] * 2

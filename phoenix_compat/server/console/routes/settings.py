@@ -17,7 +17,7 @@ from aiohttp import web
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.console.context import ConsoleContext, operator_of
 from phoenix_compat.server.http.problem import ProblemError
-from phoenix_compat.server.inspection.backups import BackupBusyError, Backups
+from phoenix_compat.server.inspection.backups import BackupBusyError, Backups, BackupState
 from phoenix_compat.server.inspection.inspection import INSPECTION
 from phoenix_compat.server.inspection.operator_tools import OperatorTools
 from phoenix_compat.server.inspection.settings_view import settings_view
@@ -41,7 +41,7 @@ def add_routes(router: web.UrlDispatcher, context: ConsoleContext) -> None:
 
     async def show_backup(request: web.Request) -> web.Response:
         operator_of(request)
-        return _answer(_required(backups).state)
+        return _answer(BackupState(state="unavailable") if backups is None else backups.state)
 
     async def start_backup(request: web.Request) -> web.Response:
         operator_of(request)

@@ -18,6 +18,7 @@ function Backup() {
   if (answer && answer !== last) keep(answer)
   const now = answer || last
   const isRunning = now?.state === "running"
+  const isMissing = now?.state === "unavailable"
   useEffect(() => {
     if (!isRunning) return undefined
     const timer = setTimeout(again, 500)
@@ -30,12 +31,13 @@ function Backup() {
   }
   return html`
     <section class="panel"><h2>Backup</h2>
+      ${isMissing && html`<${Notice} kind="warning">This server was not started by the command <code>phoenix-compat serve</code>, so it cannot do this.<//>`}
       ${(error || refused) && html`<${Notice} kind="bad">${refused || error.message}<//>`}
       ${isRunning && html`<p role="status">${STEPS[now.step] || now.step}${now.total_bytes > 0 && `: ${bytes(now.done_bytes)} of ${bytes(now.total_bytes)}`}</p>
         <progress value=${now.total_bytes && now.step === "files" ? now.done_bytes : null} max=${now.total_bytes || 1} aria-label="Progress of the backup"></progress>`}
       ${now?.state === "done" && html`<${Notice} kind="good" title="Done.">${now.summary}<br /><code>${now.file}</code><//>`}
       ${now?.state === "failed" && html`<${Notice} kind="bad" title="The backup failed.">${now.error}<//>`}
-      ${!isRunning && html`<p><button type="button" class="secondary" onClick=${start} disabled=${!now}>Back up now</button></p>`}
+      ${!isRunning && !isMissing && html`<p><button type="button" class="secondary" onClick=${start} disabled=${!now}>Back up now</button></p>`}
       <p class="note">Tasks and pictures, in one file beside the data; copy it elsewhere. <code>phoenix-compat restore</code> restores it.
         ${now?.ended_at && html` Last one <${Age} of=${now.ended_at} />.`}</p>
     </section>`
