@@ -68,7 +68,7 @@ test-packaging: $(VENV)/.ship binary ## Test the binary and the .deb in a minima
 	$(BIN)/python -m pytest -m packaging tests/packaging $(ARGS)
 
 # Of what pip says: a line for each package that it fetches, and one when it installs them.
-PIP_STEPS := /^Collecting / { print "  fetching " $$2; fflush() } \
+PIP_STEPS := /^Collecting / { sub(/[^A-Za-z0-9._-].*/, "", $$2); print "  fetching " $$2; fflush() } \
 	/^Installing collected packages/ { print "  installing them"; fflush() }
 
 # Stamps, so that running the server does not install the tools of the tests.

@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from manual import write_manual
+
 PACKAGING = Path(__file__).resolve().parent
 ROOT = PACKAGING.parent
 
@@ -17,7 +19,7 @@ _SCRIPTS = ("postinst", "prerm", "postrm")
 
 
 def build_deb(bundle: Path, folder: Path, version: str, epoch_s: int) -> Path:
-    """Pack the bundle with its systemd unit, its configuration and the maintainer scripts.
+    """Pack the bundle with its systemd unit, its configuration, its manual and the scripts.
 
     Args:
         bundle: the folder that PyInstaller created.
@@ -30,6 +32,7 @@ def build_deb(bundle: Path, folder: Path, version: str, epoch_s: int) -> Path:
         tree = Path(name)
         tree.chmod(0o755)
         _lay_out(bundle, tree)
+        write_manual(tree, version, epoch_s)
         control = tree / "DEBIAN"
         control.mkdir()
         for script in _SCRIPTS:

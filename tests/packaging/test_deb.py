@@ -116,3 +116,26 @@ def test_the_licence_is_where_debian_looks_for_it(installed: Sandbox) -> None:
     installed.check_output("dpkg", "--purge", "phoenix-compat")
 
     assert text == (ROOT / "packaging" / "debian" / "copyright").read_text()
+
+
+def test_shells_complete_and_man_explains(installed: Sandbox) -> None:
+    """The files are where Debian's shells look, and the installed program completes."""
+    places = (
+        "usr/share/bash-completion/completions/phoenix-compat",
+        "usr/share/zsh/vendor-completions/_phoenix-compat",
+        "usr/share/fish/vendor_completions.d/phoenix-compat.fish",
+        "usr/share/man/man1/phoenix-compat-task-list.1.gz",
+    )
+    missing = [place for place in places if not (installed.root / place).is_file()]
+
+    completed = installed.check_output(
+        "env",
+        "_PHOENIX_COMPAT_COMPLETE=bash_complete",
+        "COMP_WORDS=phoenix-compat ta",
+        "COMP_CWORD=1",
+        "phoenix-compat",
+    )
+    installed.check_output("dpkg", "--purge", "phoenix-compat")
+
+    assert missing == []
+    assert "task" in completed

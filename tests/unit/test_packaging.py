@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import runpy
@@ -225,3 +226,41 @@ def test_a_key_that_cannot_be_used_is_refused_before_the_build(signed: Path) -> 
             signing["check_key"](key)
     with pytest.raises(signing["SigningError"], match="did not sign"):
         signing["sign_sums"](signed / "SHA256SUMS", signed / "no-key")
+
+
+def test_the_deb_has_man_pages_and_completions(tmp_path: Path) -> None:
+    """A man page for each command, with whole sentences, and the same bytes each time."""
+    from phoenix_compat.cli import cli  # noqa: PLC0415 - imports all commands
+
+    manual: Any = runpy.run_path(str(PACKAGING / "manual.py"))
+    for name in ("one", "two"):
+        manual["write_manual"](tmp_path / name, "1.2.3", 1_767_571_200)
+    one, two = (tmp_path / name for name in ("one", "two"))
+    pages = {path.name: gzip.decompress(path.read_bytes()).decode() for path in one.rglob("*.gz")}
+    files = {path.relative_to(one): path.read_bytes() for path in one.rglob("*") if path.is_file()}
+
+    assert files == {path: (two / path).read_bytes() for path in files}
+    assert {f"phoenix-compat-{name}.1.gz" for name in cli.commands} <= set(pages)
+    assert {"phoenix-compat.1.gz", "phoenix-compat-task-list.1.gz"} <= set(pages)
+    assert "2026-01-05" in pages["phoenix-compat.1.gz"]
+    assert [name for name, text in pages.items() if re.search(r"[a-z,]\.\.\.$", text, re.M)] == []
+    assert set(manual["COMPLETIONS"].values()) <= set(files)
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="man is not installed")
+def test_man_takes_the_pages(tmp_path: Path) -> None:
+    """It formats them without a warning."""
+    manual: Any = runpy.run_path(str(PACKAGING / "manual.py"))
+    manual["write_manual"](tmp_path, "1.2.3", 1_767_571_200)
+    page = tmp_path / manual["MAN_PAGES"] / "phoenix-compat-task-watch.1.gz"
+
+    shown = subprocess.run(
+        ["man", "--warnings", "-l", str(page)],
+        env={**os.environ, "MANWIDTH": "80", "MANPAGER": "cat", "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "Show the progress of TASK_ID, or of the newest task" in " ".join(shown.stdout.split())
+    assert shown.stderr == ""
