@@ -40,6 +40,7 @@ CREATE TABLE tasks (
   owner            TEXT    NOT NULL DEFAULT '',         -- who may see it; '': nobody in particular
   reserved_microdollars INTEGER NOT NULL DEFAULT 0,     -- its share of `spending`
   reserved_on      TEXT,                                -- the UTC day that share was counted on
+  traceparent      TEXT,                                -- W3C trace context of its request, if any
   -- The long columns are the last, because SQLite reads all that come before a column.
   input            TEXT    NOT NULL,                    -- input_data as posted
   provider_input   TEXT    NOT NULL                     -- what is sent to the model
@@ -140,4 +141,4 @@ CREATE TABLE provider_files (
 CREATE INDEX provider_files_by_hash ON provider_files (sha256);
 CREATE INDEX provider_files_by_expiry ON provider_files (expires_at);
 
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;

@@ -32,6 +32,7 @@ from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.model_policy import ModelPolicy, PolicyRules
 from phoenix_compat.tasks.model.task_types import TaskType, with_default_model
 from phoenix_compat.tasks.model.task_types_file import load_task_types, packaged_task_types
+from phoenix_compat.tasks.observability.tracing import TaskTracer
 from phoenix_compat.tasks.provider.input_files import InputFiles
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.provider.replicate_files import ReplicateFiles
@@ -64,12 +65,16 @@ class Engine:
     budget: Budget
 
     def worker(
-        self, announce: Announce, outputs: OutputSink, options: WorkerOptions | None
+        self,
+        announce: Announce,
+        outputs: OutputSink,
+        options: WorkerOptions | None,
+        tracer: TaskTracer,
     ) -> Worker:
         """A worker that does nothing yet.
 
         Args:
-            announce, outputs: see Worker.
+            announce, outputs, tracer: see Worker.
             options: None takes them from the settings.
         """
         return Worker(
@@ -81,6 +86,7 @@ class Engine:
             archive=self.archive,
             outputs=outputs,
             policy=self.budget.policy,
+            tracer=tracer,
         )
 
     async def open_store(self) -> None:

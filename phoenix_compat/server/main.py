@@ -63,6 +63,8 @@ from phoenix_compat.server.process.listening import BACKGROUND, LISTENING_URL
 from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS, ReloadableSettings
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.process.settings.auth import KEYS
+from phoenix_compat.server.tracing.setup import open_tracer
+from phoenix_compat.server.tracing.span_families import more_of
 from phoenix_compat.socket import SocketHandler
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.provider.webhooks import WebhookVerifier
@@ -121,7 +123,7 @@ async def open_app(
             if cluster is None
             else cluster.feed(engine.store, endpoint, engine.task_types)
         )
-        worker = engine.worker(feed.announce, feed.outputs, options)
+        worker = engine.worker(feed.announce, feed.outputs, options, await open_tracer(stack))
         inspection = Inspection(
             endpoint, processes, worker=worker, store=engine.store, keys=keys, tools=tools
         )
@@ -165,6 +167,7 @@ async def open_app(
                 archive=engine.archive,
                 rates=lambda: rates.limiter.refused_counts,
                 bus=None if cluster is None else lambda: cluster.bus_counts,
+                more=more_of(worker.tracer),
             ),
             processes,
         )

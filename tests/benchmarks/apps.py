@@ -55,7 +55,12 @@ class _NoStore(TaskStore):
         self._numbers = itertools.count(1)
 
     async def add(
-        self, params: TaskParams, *, owner: str = "", max_queued: int = MAX_QUEUED
+        self,
+        params: TaskParams,
+        *,
+        owner: str = "",
+        traceparent: str | None = None,
+        max_queued: int = MAX_QUEUED,
     ) -> Task:
         """The task that a real store would return."""
         number = next(self._numbers)

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 from aiohttp import hdrs, web
@@ -33,6 +34,7 @@ from phoenix_compat.server.http.authentication import (
 )
 from phoenix_compat.server.http.base_url import base_url_of
 from phoenix_compat.server.http.body import body_fingerprint, parsed_json, require_json
+from phoenix_compat.server.http.observability.request_id import request_id_of
 from phoenix_compat.server.http.problem import answering_problems, refuse_encoded
 from phoenix_compat.server.http.rate_limits import limit_owner
 from phoenix_compat.server.http.schemas.task_requests import CreateTask, EventPage, TaskPage
@@ -60,6 +62,8 @@ from phoenix_compat.tasks.model.task_types import (
     TaskType,
     determine_task_params,
 )
+from phoenix_compat.tasks.model.trace_context import traceparent_or_none
+from phoenix_compat.tasks.observability.tracing import Span
 from phoenix_compat.tasks.store.task_store import IdempotencyKey, TaskStore
 from phoenix_compat.tasks.worker.worker import Worker
 
@@ -97,6 +101,10 @@ class TaskApi:
         With an Idempotency-Key that was used before, nothing is stored and the first response is
         repeated.
         """
+        with self._traced(request, TASKS_PATH) as span:
+            return await self._create(request, span)
+
+    async def _create(self, request: web.Request, span: Span) -> web.Response:
         owner = _sender(request, Scope.CREATE).owner
         key = idempotency_key(request)
         async with self._bodies.receiving(request) as posted:
@@ -106,12 +114,15 @@ class TaskApi:
             await self._files.protect(params.uploads)
         is_replayed = False
         if key is None:
-            task = await self._store.add(params, owner=owner)
+            task = await self._store.add(params, owner=owner, traceparent=span.traceparent)
         else:
             once = IdempotencyKey(key, body_fingerprint(body))
-            task, is_replayed = await self._store.add_once(params, once, owner=owner)
+            task, is_replayed = await self._store.add_once(
+                params, once, owner=owner, traceparent=span.traceparent
+            )
         if not is_replayed:
             self._worker.note_queued(task)
+        span.note(task_id=task.id, task_type=task.type, task_model=task.model)
         summary = task_summary(task.as_posted())
         headers: dict[str, str] = {hdrs.LOCATION: summary["links"]["self"]}
         if is_replayed:
@@ -166,6 +177,10 @@ class TaskApi:
 
     async def retry(self, request: web.Request) -> web.Response:
         """Queue a failed task again, and announce it to its clients."""
+        with self._traced(request, f"{TASKS_PATH}/{{task_id}}/retry") as span:
+            return await self._retry(request, span)
+
+    async def _retry(self, request: web.Request, span: Span) -> web.Response:
         sender = _sender(request, Scope.CREATE)
         owner = sender.visible_owner
         failed = await self._task(request, owner)
@@ -176,11 +191,21 @@ class TaskApi:
         params = self._params(input_data)
         if self._files is not None:
             await self._files.protect(params.uploads)
-        task = await self._store.retry(failed.id, params, owner=owner)
+        task = await self._store.retry(failed.id, params, owner=owner, traceparent=span.traceparent)
+        span.note(task_id=task.id, task_type=task.type, task_model=task.model)
         if self._announce is not None:
             self._announce(task)
         self._worker.note_queued(task)
         return _json(await self._document(request, task, sender, owner), status=202)
+
+    @contextmanager
+    def _traced(self, request: web.Request, route: str) -> Iterator[Span]:
+        """A span for a request that makes a task run, below the client's."""
+        traceparent = traceparent_or_none(request.headers.get("traceparent"))
+        name = f"{request.method} {route}"
+        with self._worker.tracer.request(name, traceparent) as span:
+            span.note(http_route=route, request_id=request_id_of(request))
+            yield span
 
     def _params(self, input_data: JSONObject) -> TaskParams:
         return determine_task_params(input_data, self._task_types, self._policy)

@@ -97,6 +97,7 @@ class TaskChanges(TypedDict, total=False):
     deadline_s: float | None
     files: tuple[JSONObject, ...]
     estimated_cost_usd: float | None
+    traceparent: str | None
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +108,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         owner: who may see it; "" for nobody in particular, or `UNREADABLE_OWNER`.
+        traceparent: the trace that it belongs to; see `trace_context`.
         unreadable: columns whose stored value cannot be read; see `rows.task_from`.
     """
 
@@ -140,6 +142,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[JSONObject, ...] = ()
     estimated_cost_usd: float | None = None
     owner: str = ""
+    traceparent: str | None = None
     unreadable: tuple[str, ...] = ()
 
     @property
@@ -198,6 +201,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
             deadline_s=changes.get("deadline_s", self.deadline_s),
             estimated_cost_usd=changes.get("estimated_cost_usd", self.estimated_cost_usd),
             owner=self.owner,
+            traceparent=changes.get("traceparent", self.traceparent),
         )
 
 

@@ -16,6 +16,7 @@ import msgspec
 from phoenix_compat.bounded import is_too_deep
 from phoenix_compat.tasks.model.clock import parse_time
 from phoenix_compat.tasks.model.task import UNREADABLE_OWNER, TaskStatus
+from phoenix_compat.tasks.model.trace_context import traceparent_or_none
 
 MAX_NAME_CHARS: Final = 1_024
 MAX_COUNT: Final = 2**31
@@ -229,6 +230,7 @@ TASK_COLUMNS: Final[dict[str, Column]] = {
     "files": Column(read_files, "a JSON list of stored files", ()),
     "estimated_cost_usd": _or_null(Column(_number(1e9), "a number from 0 to 1e9")),
     "owner": Column(read_owner, OWNER_EXPECTED, UNREADABLE_OWNER),
+    "traceparent": Column(traceparent_or_none, "a text, or NULL"),
 }
 """The columns of a task except `number`, which SQLite itself checks."""
 

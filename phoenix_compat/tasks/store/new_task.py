@@ -41,20 +41,33 @@ class NewTask:
         InvalidInputError: the owner could not be read after it is stored.
     """
 
-    __slots__ = ("_id", "_params", "cost_usd", "created_at", "owner", "uploads", "values")
+    __slots__ = (
+        *("_id", "_params", "_traceparent", "cost_usd", "created_at", "owner", "uploads"),
+        "values",
+    )
 
-    def __init__(self, params: TaskParams, now: datetime, owner: str = "") -> None:
+    def __init__(
+        self, params: TaskParams, now: datetime, owner: str = "", traceparent: str | None = None
+    ) -> None:
         self._params = params
         self._id = _new_task_id(now)
+        self._traceparent = traceparent
         self.owner = checked_owner(owner)
         self.created_at = now
         self.cost_usd = params.estimated_cost_usd
         self.uploads = params.uploads
-        self.values = added_values(params, self._id, now, owner)
+        self.values = added_values(params, self._id, now, owner, traceparent)
 
     def task(self, number: int) -> Task:
         """The stored task, with the number that the database gave it."""
-        return added_task(self._params, self._id, number, self.created_at, self.owner)
+        return added_task(
+            self._params,
+            self._id,
+            number,
+            self.created_at,
+            self.owner,
+            traceparent=self._traceparent,
+        )
 
 
 def checked_owner(owner: str) -> str:

@@ -20,7 +20,7 @@ UNREADABLE = failure("internal_error")
 
 
 def added_values(
-    params: TaskParams, task_id: TaskId, now: datetime, owner: str
+    params: TaskParams, task_id: TaskId, now: datetime, owner: str, traceparent: str | None = None
 ) -> dict[str, object]:
     """The parameters of `queries.ADD_TASK`."""
     return {
@@ -34,12 +34,21 @@ def added_values(
         "deadline_s": params.deadline_s,
         "estimated_cost_usd": params.estimated_cost_usd,
         "owner": owner,
+        "traceparent": traceparent,
         "now": stored_time(now),
         "reserved_microdollars": cost_microdollars(params.estimated_cost_usd),
     }
 
 
-def added_task(params: TaskParams, task_id: TaskId, number: int, now: datetime, owner: str) -> Task:
+def added_task(  # noqa: PLR0913 - the values of a new row
+    params: TaskParams,
+    task_id: TaskId,
+    number: int,
+    now: datetime,
+    owner: str,
+    *,
+    traceparent: str | None = None,
+) -> Task:
     """The task that `added_values` stores, as `task_from` would read it."""
     created_at = truncate_to_ms(now)
     return Task(
@@ -57,6 +66,7 @@ def added_task(params: TaskParams, task_id: TaskId, number: int, now: datetime, 
         deadline_s=params.deadline_s,
         estimated_cost_usd=params.estimated_cost_usd,
         owner=owner,
+        traceparent=traceparent,
     )
 
 
@@ -86,6 +96,7 @@ def moved_values(moved: Task, before: Task) -> dict[str, object]:
         "deadline_s": moved.deadline_s,
         "files": _json(moved.files),
         "estimated_cost_usd": moved.estimated_cost_usd,
+        "traceparent": moved.traceparent,
         "updated_at": stored_time(moved.updated_at),
     }
 

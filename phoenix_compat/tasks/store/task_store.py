@@ -101,9 +101,17 @@ class TaskStore(TaskReader):
         ]
 
     async def add(
-        self, params: TaskParams, *, owner: str = "", max_queued: int = MAX_QUEUED
+        self,
+        params: TaskParams,
+        *,
+        owner: str = "",
+        traceparent: str | None = None,
+        max_queued: int = MAX_QUEUED,
     ) -> Task:
         """Put a new task at the end of its owner's queue; it is durable when this returns.
+
+        Args:
+            traceparent: see `trace_context`.
 
         Raises:
             BudgetError: it would pass a cap.
@@ -112,7 +120,7 @@ class TaskStore(TaskReader):
             QueueFullError: the queue is full; see QueueLimit.
             StoreUnavailableError: nothing was written.
         """
-        new = NewTask(params, self._clock.now(), owner)
+        new = NewTask(params, self._clock.now(), owner, traceparent)
         return await self._database.write(lambda connection: self._add(connection, new, max_queued))
 
     async def add_once(
@@ -121,6 +129,7 @@ class TaskStore(TaskReader):
         idempotency_key: IdempotencyKey,
         *,
         owner: str = "",
+        traceparent: str | None = None,
         max_queued: int = MAX_QUEUED,
     ) -> tuple[Task, bool]:
         """Put a new task at the end of its owner's queue, unless the key already has a task.
@@ -139,7 +148,7 @@ class TaskStore(TaskReader):
             StoreUnavailableError: nothing was written.
         """
         now = self._clock.now()
-        new = NewTask(params, now, owner)
+        new = NewTask(params, now, owner, traceparent)
         key = {"owner": owner, "key": idempotency_key.key}
 
         def work(connection: sqlite3.Connection) -> tuple[Task, bool]:
@@ -170,6 +179,7 @@ class TaskStore(TaskReader):
         params: TaskParams,
         *,
         owner: str | None = None,
+        traceparent: str | None = None,
         max_queued: int = MAX_QUEUED,
     ) -> Task:
         """Queue a failed task again, in a new cycle without anything of the last one.
@@ -177,6 +187,7 @@ class TaskStore(TaskReader):
         Args:
             owner: None for a task of anybody.
             params: from the task's input, since the last cycle may have used a fallback model.
+            traceparent: that of the retry; None keeps that of the task.
 
         Raises:
             TaskNotFoundError: the owner has no task with this id.
@@ -201,6 +212,7 @@ class TaskStore(TaskReader):
                 provider_input=params.provider_input,
                 fingerprint=params.fingerprint,
                 estimated_cost_usd=params.estimated_cost_usd,
+                traceparent=traceparent or task.traceparent,
             )
             self.budget.reserve_again(connection, retried, now, tasks=1)
             connection.execute(queries.MOVE_TASK, moved_values(retried, task))

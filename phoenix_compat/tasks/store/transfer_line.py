@@ -106,8 +106,9 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_on
     deadline_s: Annotated[float, Meta(gt=0)] | None = None
     files: list[_File] = []
     estimated_cost_usd: Annotated[float, Meta(ge=0)] | None = None
-    # A task without an owner has no such field, so that programs before it can read the line.
+    # A task without one of these has no such field, so that programs before it can read the line.
     owner: Annotated[str, Meta(max_length=MAX_NAME_CHARS)] = ""
+    traceparent: Annotated[str, Meta(max_length=64)] | None = None
     events: Annotated[list[Event], Meta(min_length=1)]
     predictions: list[Prediction] = []
 

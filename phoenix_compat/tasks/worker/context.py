@@ -12,15 +12,18 @@ from phoenix_compat.tasks.archive.stored_file import StoredFile
 from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.task import Task, TaskId
 from phoenix_compat.tasks.model.task_types import InputPolicy, TaskType
+from phoenix_compat.tasks.observability.observed_provider import ObservedProvider
+from phoenix_compat.tasks.observability.task_measures import TaskMeasures
+from phoenix_compat.tasks.observability.tracing import NoTracer, TaskTracer
 from phoenix_compat.tasks.provider.provider import Provider
+from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.streams.output_sink import OutputSink
 from phoenix_compat.tasks.streams.text_follower import TextStreams
 from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
 from phoenix_compat.tasks.worker.options import WorkerOptions
-from phoenix_compat.tasks.worker.recorder import Recorder
+from phoenix_compat.tasks.worker.recorder import Announce, Recorder
 from phoenix_compat.tasks.worker.run_state import TaskRun
-from phoenix_compat.tasks.worker.task_measures import TaskMeasures
 
 
 class Archive(Protocol):
@@ -54,6 +57,7 @@ class WorkerContext:
             and `abandoned` (tasks that a bug kept from being marked as failed) since the start, and
             those of `TextStreams`.
         measures: what is counted for metrics.
+        tracer: listens to the steps of tasks.
     """
 
     provider: Provider
@@ -72,6 +76,7 @@ class WorkerContext:
     failed_probes: dict[TaskId, None] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     measures: TaskMeasures = field(default_factory=TaskMeasures)
+    tracer: TaskTracer = field(default_factory=NoTracer)
 
     def release_create(self, run: TaskRun) -> None:
         """Let the next create be sent: this run's create is over, or was never sent."""
@@ -86,3 +91,43 @@ class WorkerContext:
         wait_s = self.polls.reserve()
         if wait_s > 0:
             await self.clock.wait(asyncio.Event(), wait_s)
+
+
+def make_context(  # noqa: PLR0913 - the parts of a worker, by name
+    store: TaskStore,
+    provider: Provider,
+    announce: Announce,
+    *,
+    options: WorkerOptions,
+    clock: Clock,
+    task_types: Mapping[str, TaskType],
+    archive: Archive | None,
+    outputs: OutputSink,
+    policy: InputPolicy | None,
+    tracer: TaskTracer,
+    jitter: Callable[[], float],
+    wake: Callable[[], None],
+) -> WorkerContext:
+    """The objects of a worker, made of what it was given; see Worker."""
+    counts: Counter[str] = Counter()
+    measures = TaskMeasures()
+    return WorkerContext(
+        provider=ObservedProvider(provider, measures.requests, tracer),
+        recorder=Recorder(
+            store, announce, clock, options, counts, measures=measures, tracer=tracer
+        ),
+        counts=counts,
+        measures=measures,
+        tracer=tracer,
+        create_limiter=CreateLimiter(clock, options),
+        polls=TokenBucket(options.polls_per_s, options.polls_per_s, clock.monotonic),
+        clock=clock,
+        options=options,
+        task_types=task_types,
+        jitter=jitter,
+        outputs=outputs,
+        texts=TextStreams(provider.stream, outputs, clock, options.streams, counts),
+        wake=wake,
+        archive=archive,
+        policy=policy,
+    )

@@ -55,7 +55,7 @@ class CreateSteps:
             return task
         self._run.is_creating = True
         if task.submitted_at is None:
-            self._context.measures.note_start(task, self._context.clock.now())
+            self._note_start(task)
             self._run.submitted_at_s = self._context.clock.monotonic()
         return await self._recorder.move(
             task,
@@ -65,6 +65,13 @@ class CreateSteps:
             not_before=None,
             progress=max(task.progress, PROGRESS_STARTED),
         )
+
+    def _note_start(self, task: Task) -> None:
+        """Count and trace the wait of a task whose first create is about to be sent."""
+        self._context.measures.note_start(task, self._context.clock.now())
+        queued_at = task.created_at if task.cycle == 1 and not task.retries else task.updated_at
+        with self._context.tracer.step("queue", task, began_at=queued_at):
+            pass
 
     async def adopt_reported(self, task: Task) -> Task:
         """Adopt the prediction of an earlier create, if a webhook has named it."""

@@ -74,13 +74,16 @@ async def _store_files(
     if context.archive is None or not urls:
         return ()
     copies: Sequence[StoredFile | None] = ()
-    try:
-        async with asyncio.timeout(context.options.archive_patience_s):
-            copies = await context.archive.keep(task, urls)
-    except (ArchiveError, OSError) as error:
-        # OSError covers TimeoutError.
-        reason = error.reason if isinstance(error, ArchiveError) else type(error).__name__
-        copies = error.kept if isinstance(error, ArchiveError) else ()
-        context.counts["archive_failures"] += 1
-        log.warning("task.not_archived", task_id=task.id, reason=reason)
+    with context.tracer.step("archive", task) as span:
+        span.note(files=len(urls))
+        try:
+            async with asyncio.timeout(context.options.archive_patience_s):
+                copies = await context.archive.keep(task, urls)
+        except (ArchiveError, OSError) as error:
+            # OSError covers TimeoutError.
+            reason = error.reason if isinstance(error, ArchiveError) else type(error).__name__
+            copies = error.kept if isinstance(error, ArchiveError) else ()
+            context.counts["archive_failures"] += 1
+            span.fail(reason)
+            log.warning("task.not_archived", task_id=task.id, reason=reason)
     return tuple(file.document() for file in copies if file is not None)

@@ -90,18 +90,26 @@ class PollSteps:
             log.error("task.without_prediction", task_id=task.id)
             return await self._recorder.fail(task, failure("internal_error"))
         state = self._begin(task, PredictionRef(task.prediction_id))
+        with self._context.tracer.step("poll", task) as span:
+            span.note(prediction_id=state.ref.id, run_resumed=self._run.is_resumed)
+            try:
+                task = await self._rounds(task, state)
+            finally:
+                span.note(polls=state.polls)
+                if state.follower is not None:
+                    await state.follower.close()
+                if state.early_files is not None:
+                    await state.early_files.close()
+            span.note(status=task.status.value)
+        return task
+
+    async def _rounds(self, task: Task, state: PollState) -> Task:
         round_steps = (self._wait, self._note_cancel, self._read_report_or_poll, self._check_time)
-        try:
-            while True:
-                for step in round_steps:
-                    task = await step(task, state)
-                    if task.status is not TaskStatus.RUNNING:
-                        return task
-        finally:
-            if state.follower is not None:
-                await state.follower.close()
-            if state.early_files is not None:
-                await state.early_files.close()
+        while True:
+            for step in round_steps:
+                task = await step(task, state)
+                if task.status is not TaskStatus.RUNNING:
+                    return task
 
     def _begin(self, task: Task, ref: PredictionRef) -> PollState:
         # Only the age of a resumed prediction comes from the wall clock, which may jump; from here

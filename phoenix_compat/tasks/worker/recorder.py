@@ -23,10 +23,11 @@ from phoenix_compat.tasks.model.errors import (
 from phoenix_compat.tasks.model.prediction import PredictionRef
 from phoenix_compat.tasks.model.results.failure import Failure, failure
 from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
+from phoenix_compat.tasks.observability.task_log import log_end
+from phoenix_compat.tasks.observability.task_measures import TaskMeasures
+from phoenix_compat.tasks.observability.tracing import NoTracer, TaskTracer
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.options import WorkerOptions
-from phoenix_compat.tasks.worker.task_log import log_end
-from phoenix_compat.tasks.worker.task_measures import TaskMeasures
 
 T = TypeVar("T")
 Announce: TypeAlias = Callable[[Task], None]
@@ -50,6 +51,7 @@ class Recorder:
         counts: Counter[str],
         *,
         measures: TaskMeasures | None = None,
+        tracer: TaskTracer | None = None,
     ) -> None:
         self._store = store
         self._announce = announce
@@ -57,6 +59,7 @@ class Recorder:
         self._options = options
         self._counts = counts
         self._measures = measures or TaskMeasures()
+        self._tracer = tracer or NoTracer()
 
     async def move(self, task: Task, to: TaskStatus, **changes: Unpack[TaskChanges]) -> Task:
         """Move a task and announce it; if another move came first, return the task as it is now.
@@ -148,6 +151,14 @@ class Recorder:
 
     def announce(self, task: Task) -> None:
         """Announce a change that is committed."""
+        if not task.status.is_terminal:
+            self._announce_or_log(task)
+            return
+        with self._tracer.step("announce", task) as span:
+            span.note(status=task.status.value, code=(task.error_data or {}).get("code"))
+            self._announce_or_log(task)
+
+    def _announce_or_log(self, task: Task) -> None:
         try:
             self._announce(task)
         except PhoenixCompatError as error:

@@ -13,7 +13,7 @@ import asyncio
 import dataclasses
 import math
 import random
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -27,21 +27,19 @@ from phoenix_compat.tasks.model.prediction import PredictionSnapshot
 from phoenix_compat.tasks.model.results.failure import failure
 from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TASK_TYPES, InputPolicy, TaskType
-from phoenix_compat.tasks.provider.measured import MeasuredProvider
+from phoenix_compat.tasks.observability.task_log import log_queued
+from phoenix_compat.tasks.observability.task_measures import TaskMeasures
+from phoenix_compat.tasks.observability.tracing import NoTracer, TaskTracer
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.streams.output_sink import NoSink, OutputSink
-from phoenix_compat.tasks.streams.text_follower import TextStreams
-from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT
-from phoenix_compat.tasks.worker.context import Archive, WorkerContext
-from phoenix_compat.tasks.worker.create_limiter import CreateLimiter, ProviderState
+from phoenix_compat.tasks.worker.context import Archive, make_context
+from phoenix_compat.tasks.worker.create_limiter import ProviderState
 from phoenix_compat.tasks.worker.executor import execute
 from phoenix_compat.tasks.worker.options import WorkerOptions
-from phoenix_compat.tasks.worker.recorder import Announce, Recorder
+from phoenix_compat.tasks.worker.recorder import Announce
 from phoenix_compat.tasks.worker.run_state import TaskRun
-from phoenix_compat.tasks.worker.task_log import log_queued
-from phoenix_compat.tasks.worker.task_measures import TaskMeasures
 
 MAX_EARLY_REPORTS = 1_024
 """Webhooks stored for tasks that have no run yet; beyond that the oldest is dropped."""
@@ -69,6 +67,7 @@ class Worker:
         archive: Archive | None = None,
         outputs: OutputSink | None = None,
         policy: InputPolicy | None = None,
+        tracer: TaskTracer | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Make a worker that does nothing until `start`.
@@ -79,11 +78,12 @@ class Worker:
             archive: stores copies of the output files; the caller opens and closes it.
             outputs: shows outputs that are not complete yet.
             policy: what the operator allows; it applies to fallback models.
+            tracer: see the attribute.
             jitter: returns random numbers from 0.0 to 1.0.
 
         Attributes:
             dispatcher: the background task that begins the runs.
-            measures: what is counted for metrics.
+            tracer: listens to the steps of tasks.
         """
         self._clock = clock or SystemClock()
         self._options = options or WorkerOptions()
@@ -95,30 +95,26 @@ class Worker:
         self._abandoned: OrderedDict[TaskId, None] = OrderedDict()
         self._has_crashed = False
         self.dispatcher = BackgroundTask("dispatcher", self._dispatch)
-        self.measures = TaskMeasures()
-        counts: Counter[str] = Counter()
-        sink = outputs or NoSink()
-        self._context = WorkerContext(
-            provider=MeasuredProvider(provider, self.measures.requests),
-            recorder=Recorder(
-                store, announce, self._clock, self._options, counts, measures=self.measures
-            ),
-            counts=counts,
-            measures=self.measures,
-            create_limiter=CreateLimiter(self._clock, self._options),
-            polls=TokenBucket(
-                self._options.polls_per_s, self._options.polls_per_s, self._clock.monotonic
-            ),
-            clock=self._clock,
+        self.tracer: TaskTracer = tracer or NoTracer()
+        self._context = make_context(
+            store,
+            provider,
+            announce,
             options=self._options,
+            clock=self._clock,
             task_types=task_types,
-            jitter=jitter,
-            outputs=sink,
-            texts=TextStreams(provider.stream, sink, self._clock, self._options.streams, counts),
-            wake=self._wake.set,
             archive=archive,
+            outputs=outputs or NoSink(),
             policy=policy,
+            tracer=self.tracer,
+            jitter=jitter,
+            wake=self._wake.set,
         )
+
+    @property
+    def measures(self) -> TaskMeasures:
+        """What is counted for metrics."""
+        return self._context.measures
 
     @property
     def running(self) -> int:

@@ -37,13 +37,14 @@ async def test_an_older_database_is_upgraded_in_place(home: Path) -> None:
 
     copy = home / "tasks.sqlite3.v1.bak"
     assert (plan.code, done.code, again.code) == (0, 0, 0), plan.err + done.err + again.err
-    assert "has schema version 1; this program's is 4" in plan.out
+    assert "has schema version 1; this program's is 5" in plan.out
     assert f"1. copy it to {copy}" in plan.out
     assert "2. upgrade it from version 1 to 2" in plan.out
     assert "3. upgrade it from version 2 to 3" in plan.out
     assert "4. upgrade it from version 3 to 4" in plan.out
+    assert "5. upgrade it from version 4 to 5" in plan.out
     assert planned == 1
-    assert query(home, "PRAGMA user_version") == 4
+    assert query(home, "PRAGMA user_version") == 5
     assert query(home, "PRAGMA integrity_check") == "ok"
     assert query(home, "SELECT count(*) FROM tasks") == 6
     assert done.out.endswith(f"done; the copy of the old database is {copy}\n")
@@ -54,13 +55,13 @@ async def test_a_downgrade_is_refused(home: Path) -> None:
     """A newer database is not changed, and the error says what to do."""
     query(home, "PRAGMA user_version")
     with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection:
-        connection.execute("PRAGMA user_version = 5")
+        connection.execute("PRAGMA user_version = 6")
 
     for arguments in ((), ("--plan",)):
         refused = await run(*COMMAND, str(home), *arguments)
 
         assert refused.code == 2
-        assert "version 5, newer than the 4 this program knows" in refused.err
+        assert "version 6, newer than the 5 this program knows" in refused.err
         assert "restore the copy or backup that was made before the upgrade" in refused.err
         assert "Traceback" not in refused.err
-    assert query(home, "PRAGMA user_version") == 5
+    assert query(home, "PRAGMA user_version") == 6

@@ -116,6 +116,7 @@ CREATE TABLE provider_files (
 CREATE INDEX provider_files_by_hash ON provider_files (sha256);
 CREATE INDEX provider_files_by_expiry ON provider_files (expires_at);
 """,
+    4: "ALTER TABLE tasks ADD COLUMN traceparent TEXT;",
 }
 """Schema version of a file -> the SQL that migrates it to the next version."""
 

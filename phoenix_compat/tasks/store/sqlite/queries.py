@@ -24,10 +24,10 @@ def is_time(column: str) -> str:
 ADD_TASK = """
 INSERT INTO tasks (id, type, task_type, model, input, provider_input, fingerprint, status,
                    progress, deadline_s, estimated_cost_usd, created_at, updated_at, owner,
-                   reserved_microdollars, reserved_on)
+                   traceparent, reserved_microdollars, reserved_on)
 VALUES (:id, :type, :task_type, :model, :input, :provider_input, :fingerprint, 'queued',
         0.0, :deadline_s, :estimated_cost_usd, :now, :now, :owner,
-        :reserved_microdollars, substr(:now, 1, 10))
+        :traceparent, :reserved_microdollars, substr(:now, 1, 10))
 """
 """Add a task at the end of the queue."""
 
@@ -86,6 +86,7 @@ UPDATE tasks SET
   error_data = :error_data, retries = :retries, models_tried = :models_tried,
   provider_model = :provider_model, provider_input = :provider_input, fingerprint = :fingerprint,
   deadline_s = :deadline_s, files = :files, estimated_cost_usd = :estimated_cost_usd,
+  traceparent = :traceparent,
   cancel_requested = CASE WHEN cycle = :cycle AND cancel_requested IS 1 THEN 1 ELSE 0 END,
   cycle = :cycle, updated_at = :updated_at
 WHERE id = :id AND status = :from_status AND cycle = :from_cycle

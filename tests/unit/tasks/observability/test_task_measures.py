@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
-from phoenix_compat.tasks.worker.task_measures import RECENT_S, TaskMeasures, duration_s
+from phoenix_compat.tasks.observability.task_measures import RECENT_S, TaskMeasures, duration_s
 
 POSTED = datetime(2026, 1, 5, 10, 0, 0, tzinfo=UTC)
 

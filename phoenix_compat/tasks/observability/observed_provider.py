@@ -1,4 +1,4 @@
-"""Measures how long the calls of a provider take."""
+"""Measures how long the calls of a provider take, and traces those of a task."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from phoenix_compat.tasks.model.errors import (
 )
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot
 from phoenix_compat.tasks.model.task import Task
+from phoenix_compat.tasks.observability.tracing import TaskTracer
 from phoenix_compat.tasks.provider.provider import Candidates, Provider
 from phoenix_compat.tasks.streams.server_sent_events import ServerSentEvent
 
 T = TypeVar("T")
 
 
-class MeasuredProvider:
+class ObservedProvider:
     """A `Provider` that passes every call on to another one, and measures it.
 
     Args:
         requests: gets the seconds of each call, by operation and result.
+        tracer: gets a span for each create, and for each search for one.
         now_s: a monotonic clock.
     """
 
@@ -35,15 +37,21 @@ class MeasuredProvider:
         self,
         provider: Provider,
         requests: HistogramTable,
+        tracer: TaskTracer,
         now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._provider = provider
         self._requests = requests
+        self._tracer = tracer
         self._now_s = now_s
 
     async def submit(self, task: Task) -> PredictionRef:
         """See Provider."""
-        return await self._measured("submit", self._provider.submit(task))
+        with self._tracer.step("create", task) as span:
+            span.note(attempt=task.attempts, model=task.running_model)
+            ref = await self._measured("submit", self._provider.submit(task))
+            span.note(prediction_id=ref.id)
+        return ref
 
     async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
         """See Provider."""
@@ -55,7 +63,10 @@ class MeasuredProvider:
 
     async def find(self, since: datetime, task: Task) -> Candidates:
         """See Provider."""
-        return await self._measured("find", self._provider.find(since, task))
+        with self._tracer.step("reconcile", task) as span:
+            found = await self._measured("find", self._provider.find(since, task))
+            span.note(found=len(found.ours))
+        return found
 
     def stream(self, ref: PredictionRef, after: str | None) -> AsyncGenerator[ServerSentEvent]:
         """See Provider; a stream lasts as long as its prediction, and is not measured."""

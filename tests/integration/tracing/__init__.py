@@ -1,0 +1,1 @@
+"""Traces of tasks, in a receiver of OTLP."""
