@@ -64,6 +64,11 @@ class Script:
         self._process.stdin.write(f"{line}\n".encode())
         await self._process.stdin.drain()
 
+    def end_input(self) -> None:
+        """Close its standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
     async def stop(self) -> None:
         """Kill it if it is still running."""
         if self._process.returncode is None:
