@@ -28,6 +28,7 @@ from phoenix_compat.tasks.archive.file_type import (
 )
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
 from phoenix_compat.tasks.archive.pictures.prepare import (
+    can_have_metadata,
     plan_for,
     write_upright,
     write_without_metadata,
@@ -223,7 +224,7 @@ class ReceivedFile:
         self, target: IncomingFile, file_type: FileType
     ) -> tuple[IncomingFile, FileType]:
         """The file to store, and its type: the one that arrived, or one that was made from it."""
-        if file_type.family != "image":
+        if not can_have_metadata(file_type.content_type):
             return self._incoming, file_type
         path, keeps_metadata = self._incoming.path, self._rules.keeps_metadata
         async with self._rules.reading:

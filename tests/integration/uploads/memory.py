@@ -28,7 +28,7 @@ import aiohttp
 import click
 from PIL import Image
 
-from phoenix_compat.tasks.archive.pictures.metadata import UPRIGHT
+from phoenix_compat.tasks.archive.pictures.layout import UPRIGHT
 from tests.integration.operations.commands import server
 from tests.integration.uploads.photo import data_url, edit
 from tests.patience import patient

@@ -1,5 +1,7 @@
 """Finds the metadata in JPEG, PNG and WebP files, so that it can be left out without re-encoding.
 
+Those of GIF are in `gif`, those of AVIF, MP4 and MOV in `boxes`.
+
 The metadata are EXIF (with the place and the orientation), XMP, IPTC and comments. What shows the
 picture stays: pixels, colour profile, and the animation of PNG and WebP. What follows the end of
 the picture goes too, because cameras put further pictures there, with metadata of their own.
@@ -11,19 +13,22 @@ section 2, and CIPA DC-008, section 4.6 (EXIF).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Final
 
-from phoenix_compat.tasks.archive.errors import RefusedFileError
+from phoenix_compat.tasks.archive.pictures.boxes import avif_layout, video_layout
 from phoenix_compat.tasks.archive.pictures.file_bytes import FileBytes
-
-UPRIGHT: Final = 1
-"""The orientation of a picture that needs no turning; the others are 2 to 8."""
-MAX_PARTS: Final = 20_000
-"""The most segments or chunks of a picture; real ones have some hundred, or thousands if large."""
-
-Part: TypeAlias = bytes | tuple[int, int]
-"""Bytes, or a range of the file."""
+from phoenix_compat.tasks.archive.pictures.gif import gif_layout
+from phoenix_compat.tasks.archive.pictures.layout import (
+    MAX_PARTS,
+    UPRIGHT,
+    Kept,
+    Layout,
+    broken,
+    number_at,
+    size_of,
+    too_many_parts,
+)
 
 _MAX_EXIF_BYTES: Final = 64 * 1024
 _MAX_TAGS: Final = 1_000
@@ -42,18 +47,9 @@ _WEBP_METADATA: Final = frozenset({b"EXIF", b"XMP "})
 _WEBP_FLAGS: Final = 0x08 | 0x04
 
 
-class Layout(NamedTuple):
-    """What a picture consists of.
-
-    Attributes:
-        kept: what is left of it without metadata, in order.
-        has_metadata: whether that is less than the whole file.
-        orientation: 1 to 8, as in EXIF.
-    """
-
-    kept: list[Part]
-    has_metadata: bool
-    orientation: int
+def has_layout(content_type: str) -> bool:
+    """Whether the layout of files of this type is known."""
+    return content_type in _READERS
 
 
 def layout_of(data: FileBytes, content_type: str) -> Layout | None:
@@ -67,13 +63,13 @@ def layout_of(data: FileBytes, content_type: str) -> Layout | None:
 
 
 def _jpeg(data: FileBytes) -> Layout:
-    kept = _Kept()
+    kept = Kept()
     orientation = UPRIGHT
     at = 2
     kept.add(0, at)
     for _ in range(MAX_PARTS):
         if at + 2 > len(data) or data[at] != 0xFF:
-            raise _broken()
+            raise broken()
         marker = data[at + 1]
         if marker == 0xFF:  # padding
             at += 1
@@ -81,19 +77,19 @@ def _jpeg(data: FileBytes) -> Layout:
         if marker == _EOI:
             kept.add(at, at + 2)
             return kept.layout(len(data), orientation)
-        end = at + 2 + (0 if marker in _STANDALONE else _number(data, at + 2, 2))
+        end = at + 2 + (0 if marker in _STANDALONE else number_at(data, at + 2, 2))
         start = at + 4
         if marker == _SOS:
             end = _end_of_scan(data, end)
         if end > len(data):
-            raise _broken()
+            raise broken()
         if _is_jpeg_metadata(marker, data, start):
             if data[start : start + len(_EXIF)] == _EXIF and orientation == UPRIGHT:
                 orientation = _orientation(data[start + len(_EXIF) : end])
         else:
             kept.add(at, end)
         at = end
-    raise _too_many_parts()
+    raise too_many_parts()
 
 
 def _is_jpeg_metadata(marker: int, data: FileBytes, start: int) -> bool:
@@ -111,19 +107,19 @@ def _end_of_scan(data: FileBytes, start: int) -> int:
         found = _MARKER.search(data[at : at + _WINDOW_BYTES + 1])
         if found is not None:
             return at + found.start()
-    raise _broken()
+    raise broken()
 
 
 def _png(data: FileBytes) -> Layout:
-    kept = _Kept()
+    kept = Kept()
     kept.add(0, _PNG_START)
     orientation = UPRIGHT
     at = _PNG_START
     for _ in range(MAX_PARTS):
         kind = data[at + 4 : at + 8]
-        end = at + 12 + _number(data, at, 4)
+        end = at + 12 + number_at(data, at, 4)
         if end > len(data):
-            raise _broken()
+            raise broken()
         if kind in _PNG_METADATA:
             if kind == b"eXIf":
                 orientation = _orientation(data[at + 8 : min(end - 4, at + _MAX_EXIF_BYTES)])
@@ -132,24 +128,24 @@ def _png(data: FileBytes) -> Layout:
         if kind == b"IEND":
             return kept.layout(len(data), orientation)
         at = end
-    raise _too_many_parts()
+    raise too_many_parts()
 
 
 def _webp(data: FileBytes) -> Layout:
-    stop = 8 + _number(data, 4, 4, "little")
+    stop = 8 + number_at(data, 4, 4, "little")
     if stop > len(data):
-        raise _broken()
-    kept = _Kept()
+        raise broken()
+    kept = Kept()
     orientation = UPRIGHT
     at = 12
     for _ in range(MAX_PARTS):
         if at >= stop:
             return _with_webp_head(kept.layout(len(data) - 12, orientation))
         kind = data[at : at + 4]
-        size_bytes = _number(data, at + 4, 4, "little")
+        size_bytes = number_at(data, at + 4, 4, "little")
         end = at + 8 + size_bytes + size_bytes % 2
         if at + 8 + size_bytes > stop:
-            raise _broken()
+            raise broken()
         end = min(end, stop)
         if kind in _WEBP_METADATA:
             if kind == b"EXIF":
@@ -160,11 +156,11 @@ def _webp(data: FileBytes) -> Layout:
         else:
             kept.add(at, end)
         at = end
-    raise _too_many_parts()
+    raise too_many_parts()
 
 
 def _with_webp_head(layout: Layout) -> Layout:
-    size_bytes = 4 + sum(_size_bytes(part) for part in layout.kept)
+    size_bytes = 4 + sum(size_of(part) for part in layout.kept)
     head = b"RIFF" + size_bytes.to_bytes(4, "little") + b"WEBP"
     return layout._replace(kept=[head, *layout.kept])
 
@@ -173,40 +169,12 @@ _READERS: Final[dict[str, Callable[[FileBytes], Layout]]] = {
     "image/jpeg": _jpeg,
     "image/png": _png,
     "image/webp": _webp,
+    "image/gif": gif_layout,
+    "image/avif": avif_layout,
+    "video/mp4": video_layout,
+    "video/quicktime": video_layout,
+    "audio/mp4": video_layout,
 }
-
-
-class _Kept:
-    """The parts that are kept; neighbours become one part."""
-
-    def __init__(self) -> None:
-        self.parts: list[Part] = []
-
-    def add(self, start: int, end: int) -> None:
-        last = self.parts[-1] if self.parts else None
-        if isinstance(last, tuple) and last[1] == start:
-            self.parts[-1] = (last[0], end)
-        else:
-            self.parts.append((start, end))
-
-    def layout(self, whole_bytes: int, orientation: int) -> Layout:
-        has_metadata = sum(map(_size_bytes, self.parts)) < whole_bytes
-        return Layout(self.parts, has_metadata, orientation)
-
-
-def blocks_of(data: FileBytes, kept: list[Part], block_bytes: int) -> Iterator[bytes]:
-    """The bytes of these parts, in blocks."""
-    for part in kept:
-        if isinstance(part, bytes):
-            yield part
-            continue
-        start, end = part
-        for at in range(start, end, block_bytes):
-            yield data[at : min(at + block_bytes, end)]
-
-
-def _size_bytes(part: Part) -> int:
-    return len(part) if isinstance(part, bytes) else part[1] - part[0]
 
 
 def _orientation(exif: bytes) -> int:
@@ -227,17 +195,3 @@ def _orientation(exif: bytes) -> int:
             found = number(at + 8, 2)
             return found if UPRIGHT <= found <= 8 else UPRIGHT
     return UPRIGHT
-
-
-def _number(data: FileBytes, at: int, size_bytes: int, order: str = "big") -> int:
-    if at + size_bytes > len(data):
-        raise _broken()
-    return int.from_bytes(data[at : at + size_bytes], "little" if order == "little" else "big")
-
-
-def _broken() -> RefusedFileError:
-    return RefusedFileError("broken", "is cut off or broken; send it again")
-
-
-def _too_many_parts() -> RefusedFileError:
-    return RefusedFileError("broken", f"has more than {MAX_PARTS} parts; save it anew")

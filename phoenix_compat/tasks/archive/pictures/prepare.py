@@ -9,12 +9,18 @@ from phoenix_compat.tasks.archive.errors import RefusedFileError
 from phoenix_compat.tasks.archive.file_type import TYPES_BY_EXTENSION, FileType
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
 from phoenix_compat.tasks.archive.pictures.file_bytes import FileBytes
-from phoenix_compat.tasks.archive.pictures.metadata import UPRIGHT, Layout, blocks_of, layout_of
+from phoenix_compat.tasks.archive.pictures.layout import UPRIGHT, Layout, blocks_of
+from phoenix_compat.tasks.archive.pictures.metadata import has_layout, layout_of
 from phoenix_compat.tasks.archive.pictures.upright import check_size, reads_heic, turn_upright
 from phoenix_compat.tasks.memory import give_memory_back
 
 _BLOCK_BYTES: Final = 128 * 1024
 _HEIC: Final = "image/heic"
+
+
+def can_have_metadata(content_type: str) -> bool:
+    """Whether a file of this type is checked, and cleaned of metadata that are known here."""
+    return content_type == _HEIC or has_layout(content_type)
 
 
 class Plan(NamedTuple):

@@ -6,7 +6,7 @@ import io
 import struct
 import zlib
 
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.ExifTags import GPS, IFD, Base
 from PIL.PngImagePlugin import PngInfo
 
@@ -65,6 +65,54 @@ def webp(orientation: int = 1) -> bytes:
     buffer = io.BytesIO()
     picture().save(buffer, "WEBP", exif=exif(orientation), xmp=XMP, lossless=True)
     return buffer.getvalue() + PLACE.encode()
+
+
+def gif(_orientation: int = 1) -> bytes:
+    """A moving GIF with a comment, XMP, and more after its end."""
+    buffer = io.BytesIO()
+    frames = [picture().convert("P"), ImageOps.mirror(picture()).convert("P")]
+    frames[0].save(
+        buffer, "GIF", save_all=True, append_images=frames[1:], loop=0, comment=PLACE.encode()
+    )
+    content = buffer.getvalue()
+    end = content.rindex(b";")
+    magic = bytes([1, *range(255, -1, -1), 0])
+    return content[:end] + b"\x21\xff\x0bXMP DataXMP" + XMP + magic + b";" + PLACE.encode()
+
+
+def avif(_orientation: int = 1) -> bytes:
+    """An AVIF with EXIF and XMP."""
+    buffer = io.BytesIO()
+    picture().save(buffer, "AVIF", exif=exif(), xmp=XMP, quality=90)
+    return buffer.getvalue()
+
+
+def box(kind: bytes, *content: bytes, is_wide: bool = False) -> bytes:
+    """A box of an MP4 or MOV."""
+    body = b"".join(content)
+    if is_wide:
+        return struct.pack(">I4sQ", 1, kind, len(body) + 16) + body
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+def video(brand: bytes = b"isom", *, is_wide: bool = False) -> bytes:
+    """The boxes of a video with a place: as phones write it, as QuickTime does, and as XMP."""
+    place = PLACE.encode()
+    keys = box(b"keys", b"mdta com.apple.quicktime.location.ISO6709", place)
+    return b"".join(
+        (
+            box(b"ftyp", brand, bytes(4), brand),
+            box(
+                b"moov",
+                box(b"mvhd", bytes(100)),
+                box(b"trak", box(b"tkhd", bytes(84)), box(b"udta", place, is_wide=is_wide)),
+                box(b"udta", box(b"\xa9xyz", place, is_wide=is_wide)),
+                box(b"meta", keys, is_wide=is_wide),
+            ),
+            box(b"uuid", bytes(16), XMP, is_wide=is_wide),
+            box(b"mdat", b"samples " * 40_000),
+        )
+    )
 
 
 def png_bomb(side_px: int = 30_000) -> bytes:
