@@ -27,8 +27,8 @@ class UploadSettings(BaseModel):
     )
     keep_upload_metadata: bool = Field(
         default=False,
-        description="whether photos and videos that clients send keep their metadata, with the place "
-        "where they were taken",
+        description="whether photos and videos that clients send keep their metadata, with the "
+        "place where they were taken",
     )
     send_inputs_as_links: bool = Field(
         default=False,
