@@ -52,6 +52,11 @@ _TOKEN = "r8_emulated"  # noqa: S105 - a placeholder: the emulator accepts any t
     help="File that keeps predictions over a restart; without it they are lost.",
 )
 @click.option(
+    "--input-folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder `files` of a task server; links to them in inputs are read from there.",
+)
+@click.option(
     "--control-token-file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="File with the token for /__emu; created if it is missing.  [a new one for each start]",
@@ -66,6 +71,7 @@ def main(  # noqa: PLR0913 - one parameter per option
     rate_per_minute: int,
     cold_start_s: float,
     state_file: Path | None,
+    input_folder: Path | None,
     control_token_file: Path | None,
 ) -> None:
     """Emulate Replicate's HTTP API until Ctrl-C or SIGTERM."""
@@ -80,6 +86,7 @@ def main(  # noqa: PLR0913 - one parameter per option
                 creates_per_minute=rate_per_minute,
                 cold_start_s=cold_start_s,
                 state_file=state_file,
+                input_folder=input_folder,
                 control_token=control_token.secret,
             )
             with contextlib.suppress(KeyboardInterrupt):  # on Windows
