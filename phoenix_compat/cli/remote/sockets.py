@@ -18,14 +18,14 @@ from phoenix_compat.cli.remote.tables import Column, age, print_json, print_tabl
 _TOPIC: Final = "admin:sockets"
 _MAX_CLIENTS: Final = 200
 _COLUMNS: Final = (
-    Column("CLIENT", is_whole=True),
-    Column("OWNER"),
-    Column("AGE", is_number=True, is_whole=True),
-    Column("BEAT", is_number=True, is_whole=True),
-    Column("UNSENT", is_number=True, is_whole=True),
-    Column("TRANSPORT"),
-    Column("VSN"),
-    Column("TOPICS"),
+    Column("CLIENT"),
+    Column("OWNER", least_cells=8, rank=1),
+    Column("AGE", rank=2, is_number=True),
+    Column("BEAT", rank=5, is_number=True),
+    Column("UNSENT", rank=4, is_number=True),
+    Column("TRANSPORT", rank=6),
+    Column("VSN", rank=7),
+    Column("TOPICS", least_cells=12, rank=3),
 )
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from phoenix_compat.bounded import escaped
+from phoenix_compat.bounded import ELLIPSIS, escaped
 
 _STYLES: Final = {
     "completed": "green",
@@ -22,17 +22,20 @@ _STYLES: Final = {
     "queued": "yellow",
 }
 """The colors of words, wherever they stand alone in a cell."""
+_GAP: Final = "  "
 
 
 class Column(NamedTuple):
     """A column.
 
     Attributes:
-        is_whole: whether its values are never cut.
+        least_cells: how far its values may be cut; 0 if they are never cut.
+        rank: where there is too little room, columns with a higher rank are left out first.
     """
 
     heading: str
-    is_whole: bool = False
+    least_cells: int = 0
+    rank: int = 0
     is_number: bool = False
 
 
@@ -42,24 +45,59 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
     if not sys.stdout.isatty():
         _print_plain(columns, safe)
         return
+    from rich.cells import cell_len, set_cell_size
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(
-            Text(column.heading),
-            no_wrap=True,
-            overflow="ignore" if column.is_whole else "ellipsis",
-            min_width=max((len(row[len(table.columns)]) for row in safe), default=0)
-            if column.is_whole
-            else None,
-            justify="right" if column.is_number else "left",
-        )
-    for row in safe:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    natural = [
+        max(cell_len(cell) for cell in (column.heading, *cells))
+        for column, cells in zip(columns, zip(*safe, strict=True), strict=True)
+    ]
+    widths = fitted(columns, natural, console.width)
+
+    def line(cells: Sequence[str], style: str) -> Text:
+        text = Text()
+        for column, cell, width in zip(columns, cells, widths, strict=True):
+            if not width:
+                continue
+            fits = cell_len(cell) <= width
+            shown = cell if fits else set_cell_size(cell, width - 1).rstrip() + ELLIPSIS
+            gap = " " * (width - cell_len(shown))
+            text.append(gap if column.is_number else "")
+            text.append(shown, style or _STYLES.get(cell, ""))
+            text.append(_GAP if column.is_number else gap + _GAP)
+        text.rstrip()
+        return text
+
+    for cells, style in (
+        ([column.heading for column in columns], "bold"),
+        *((row, "") for row in safe),
+    ):
+        console.print(line(cells, style), soft_wrap=True)  # nothing whole is cut
+
+
+def fitted(columns: Sequence[Column], natural: Sequence[int], room: int) -> list[int]:
+    """The widths of the columns in so much room, in cells; 0 for those that are left out.
+
+    Args:
+        natural: the widths that they would like.
+    """
+    least = [
+        min(width, column.least_cells) if column.least_cells else width
+        for column, width in zip(columns, natural, strict=True)
+    ]
+    kept = set(range(len(columns)))
+    while len(kept) > 1 and sum(least[one] for one in kept) + len(_GAP) * (len(kept) - 1) > room:
+        kept.remove(max(kept, key=lambda one: (columns[one].rank, one)))
+    left = room - sum(least[one] for one in kept) - len(_GAP) * (len(kept) - 1)
+    widths = [least[one] if one in kept else 0 for one in range(len(columns))]
+    # Short values get what they would like, the longest what is left.
+    for one in sorted(kept, key=lambda one: natural[one]):
+        more = min(natural[one] - widths[one], max(left, 0))
+        widths[one] += more
+        left -= more
+    return widths
 
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:

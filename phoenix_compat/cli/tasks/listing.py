@@ -20,14 +20,14 @@ _PAGE: Final = 200
 _MAX_EVENTS: Final = 200
 _STATUSES: Final = ("processing", "completed", "failed", "queued", "submitting", "running")
 _COLUMNS: Final = (
-    Column("TASK", is_whole=True),
-    Column("STATE", is_whole=True),
-    Column("AGE", is_number=True, is_whole=True),
-    Column("TYPE"),
-    Column("MODEL"),
-    Column("RESULT"),
+    Column("TASK"),
+    Column("STATE", rank=1),
+    Column("AGE", rank=2, is_number=True),
+    Column("TYPE", least_cells=6, rank=5),
+    Column("MODEL", least_cells=10, rank=4),
+    Column("RESULT", least_cells=10, rank=3),
 )
-_OWNER: Final = Column("OWNER")
+_OWNER: Final = Column("OWNER", least_cells=8, rank=3)
 _URL_KEYS: Final = ("image_url", "output_url", "video_url", "audio_url")
 
 

@@ -30,6 +30,11 @@ _ANSWER_TIMEOUT_S: Final = 0.3
 _MAX_ANSWER_BYTES: Final = 4_096
 _KITTY_QUERY: Final = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _ATTRIBUTES_QUERY: Final = b"\x1b[c"
+_CLEAR_LINE: Final = b"\r\x1b[2K"
+_WITHOUT_QUERIES: Final = frozenset({"dumb", "linux"})
+"""Values of TERM of terminals that would print the query."""
+_WITHOUT_PICTURES: Final = frozenset({"Apple_Terminal"})
+"""Programs that would do so, too."""
 _SIXEL_COLORS: Final = 64
 _BAND_PX: Final = 6
 
@@ -50,9 +55,11 @@ def find_protocol(
     Args:
         is_asked: whether the user wants a picture, so that iTerm2's way is tried if all else fails.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) or environment.get("TERM") == "dumb":
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None
     names = {environment.get("TERM_PROGRAM"), environment.get("LC_TERMINAL")}
+    if environment.get("TERM") in _WITHOUT_QUERIES or names & _WITHOUT_PICTURES:
+        return None
     if "iTerm.app" in names or "iTerm2" in names:
         return Protocol.ITERM2
     return protocol_of(_answer()) or (Protocol.ITERM2 if is_asked else None)
@@ -157,7 +164,9 @@ def _answer() -> bytes:
     try:
         with _raw_input() as descriptor:
             os.write(sys.stdout.fileno(), _KITTY_QUERY + _ATTRIBUTES_QUERY)
-            return _read_answer(descriptor)
+            answer = _read_answer(descriptor)
+            os.write(sys.stdout.fileno(), _CLEAR_LINE)
+            return answer
     except (OSError, ValueError, ImportError):
         return b""
 
