@@ -68,8 +68,9 @@ class Counters:
         wrong_versions: messages of another version than the one that the client asked for; each
             ends a connection.
         invalid_payloads: joins and messages whose payload did not have the declared type.
-        joins_accepted, joins_refused, joins_crashed: joins by their reply; a refusal is that of
-            `join`, an unknown topic, or one more than the limit. Those that timed out crashed.
+        joins_accepted: joins that were answered with "ok".
+        joins_refused: joins that `join` refused, of an unknown topic, or beyond the limit.
+        joins_crashed: joins that an error ended, those that timed out included.
         channels_ended: joined channels that have ended, for whatever reason.
         idle_closed: connections closed because the client sent nothing for too long, not even a
             heartbeat.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,30 @@ async def test_sockets_answer_as_phoenix_does(tmp_path: Path) -> None:
     joins = [line for line in lines if "task:none" in str(line)]
     assert joins
     assert not any("request_id" in line for line in lines)
+
+
+async def test_the_access_log_can_be_turned_on(tmp_path: Path) -> None:
+    """It is off at first; after a reload a line has method, path, status and time, as text."""
+    config = tmp_path / "c.toml"
+    config.write_text('data_dir = "data"\nlog_level = "warning"\n')
+    async with (
+        server(*COMMAND, "--config", str(config)) as (process, url),
+        aiohttp.ClientSession() as http,
+    ):
+        assert process.stderr is not None
+        async with http.get(f"{url}/healthz") as answer:
+            assert answer.status == 200
+        config.write_text('data_dir = "data"\nlog_level = "warning"\naccess_log = "short"\n')
+        process.send_signal(signal.SIGHUP)
+        first = (await process.stderr.readline()).decode()
+        async with http.get(f"{url}/api/tasks?limit=1") as answer:
+            assert answer.status == 200
+        second = (await process.stderr.readline()).decode()
+
+    assert "config.reloaded" in first
+    assert "http.request" in second
+    assert all(
+        part in second for part in ("method=GET", "path=/api/tasks", "status=200", "took_ms=")
+    )
+    assert "limit=1" not in second
+    assert "user_agent" not in second
