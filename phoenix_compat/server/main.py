@@ -47,8 +47,8 @@ from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
 from phoenix_compat.server.http.task_type_api import TASK_TYPES_PATH, TaskTypeApi
 from phoenix_compat.server.http.uploads.file_api import FILE_API, add_file_api
-from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
 from phoenix_compat.server.http.uploads.posted_bodies import FileLimits, PostedBodies
+from phoenix_compat.server.http.uploads.spooled_bodies import SpooledBodies
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
 from phoenix_compat.server.http.webhooks import add_webhook_route
 from phoenix_compat.server.inspection.inspection import INSPECTION, Inspection
@@ -261,12 +261,17 @@ def _endpoint(settings: Settings, worker_process: WorkerProcess | None) -> Endpo
     )
 
 
-def _bodies(settings: Settings, engine: Engine) -> tuple[PostedBodies, LargeBodies]:
+def _bodies(settings: Settings, engine: Engine) -> tuple[PostedBodies, SpooledBodies]:
     """Receive the bodies of tasks here, or read them for another process."""
     limits = FileLimits(settings.max_inline_body_bytes, settings.max_upload_bytes)
     return (
         PostedBodies(MAX_BODY_BYTES, engine.archive.inputs, limits),
-        LargeBodies(MAX_BODY_BYTES, limits.max_body_bytes),
+        SpooledBodies(
+            MAX_BODY_BYTES,
+            limits.max_body_bytes,
+            settings.data_dir,
+            engine.archive.inputs.check_free_space,
+        ),
     )
 
 

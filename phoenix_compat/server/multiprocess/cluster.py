@@ -14,7 +14,7 @@ from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, WorkerPro
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.presence import Presence
 from phoenix_compat.server.auth.keys.key_store import KeyStore
-from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
+from phoenix_compat.server.http.uploads.spooled_bodies import SpooledBodies
 from phoenix_compat.server.multiprocess.forwarding import forwarding
 from phoenix_compat.server.multiprocess.leader import Leader
 from phoenix_compat.server.multiprocess.other_processes import BusProcesses
@@ -101,7 +101,7 @@ class Cluster:
         worker: Worker,
         take_over: Callable[[], Awaitable[None]],
         is_well: Callable[[], bool],
-        bodies: LargeBodies,
+        bodies: SpooledBodies,
     ) -> None:
         """Take part in the election; returns once there is a leader and the other nodes are heard.
 

@@ -25,7 +25,7 @@ from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.observability.request_id import HEADER, request_id_of
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
 from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH
-from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
+from phoenix_compat.server.http.uploads.spooled_bodies import ReadBody, SpooledBodies
 from phoenix_compat.server.http.webhooks import MAX_BODY_BYTES as WEBHOOK_BODY_BYTES
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH
 from phoenix_compat.server.multiprocess.leader import FIND_TIMEOUT_S, Leader
@@ -58,7 +58,7 @@ log = structlog.stdlib.get_logger(__name__)
 def forwarding(
     leader: Leader,
     peers: Peers,
-    bodies: LargeBodies,
+    bodies: SpooledBodies,
     is_well: Callable[[], bool] = lambda: True,
 ) -> Middleware:
     """Build the middleware; only the one against web pages (`browsers`) runs before it.
@@ -89,20 +89,21 @@ def forwarding(
 
 
 @asynccontextmanager
-async def _body(request: web.Request, bodies: LargeBodies) -> AsyncIterator[bytes | None]:
-    """The body of a request, or None. Raises ProblemError."""
+async def _body(request: web.Request, bodies: SpooledBodies) -> AsyncIterator[ReadBody]:
+    """The body of a request. Raises ProblemError."""
     if not request.body_exists:
-        yield None
+        yield ReadBody()
     elif request.path == TASKS_PATH and request.method == hdrs.METH_POST:
         async with bodies.reading(request) as body:
             yield body
     else:
         is_webhook = request.path == WEBHOOK_PATH
-        yield await read_body(request, WEBHOOK_BODY_BYTES if is_webhook else MAX_BODY_BYTES)
+        limit_bytes = WEBHOOK_BODY_BYTES if is_webhook else MAX_BODY_BYTES
+        yield ReadBody(await read_body(request, limit_bytes))
 
 
 async def _ask_leader(
-    leader: Leader, peers: Peers, request: web.Request, body: bytes | None
+    leader: Leader, peers: Peers, request: web.Request, body: ReadBody
 ) -> web.StreamResponse:
     is_repeatable = (
         request.method in _SAFE_METHODS
@@ -112,6 +113,7 @@ async def _ask_leader(
     added = _added(request)
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + FIND_TIMEOUT_S
+    timeout_s = FILE_TIMEOUT_S if body.is_long else ANSWER_TIMEOUT_S
     while True:
         try:
             node = await leader.find(deadline_s - loop.time())
@@ -119,7 +121,7 @@ async def _ask_leader(
             raise _unavailable() from error
         try:
             # Even to this process, if it has become the leader: the body is already read.
-            return await peers.forward(node, request, body, added, timeout_s=ANSWER_TIMEOUT_S)
+            return await peers.forward(node, request, body.content(), added, timeout_s=timeout_s)
         except PeerGoneError as error:
             log.info("forwarding.failed", node=node, reason=str(error))
             if error.is_sent and not is_repeatable:

@@ -93,6 +93,10 @@ class InputFiles:
         incoming = self._content_store.incoming()
         return ReceivedFile(self._content_store, incoming, limit_bytes, self.counts, self._rules)
 
+    def check_free_space(self, more_bytes: int) -> None:
+        """See ContentStore. Blocks."""
+        self._content_store.check_free_space(more_bytes)
+
     async def find(self, sha256: str) -> StoredInput | None:
         """The file with a hash; None if it is not stored."""
         return await asyncio.to_thread(find_stored, self._content_store, sha256)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from phoenix_compat.cluster.bus import Bus
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.server.http.api import MAX_BODY_BYTES
-from phoenix_compat.server.http.uploads.large_bodies import LargeBodies
+from phoenix_compat.server.http.uploads.spooled_bodies import SpooledBodies
 from phoenix_compat.server.multiprocess import forwarding
 from phoenix_compat.server.multiprocess.leader import ROLE, Leader
 from phoenix_compat.transports.aiohttp.peers import Peers
@@ -78,7 +79,9 @@ async def front(folder: Path) -> AsyncIterator[str]:
     leader = Leader(bus, begin)
     app = web.Application()
     async with Peers(0, 2, lambda node: folder / f"{node}.http") as peers, bus, other:
-        app.middlewares.append(forwarding.forwarding(leader, peers, LargeBodies(MAX_BODY_BYTES, 0)))
+        app.middlewares.append(
+            forwarding.forwarding(leader, peers, SpooledBodies(MAX_BODY_BYTES, 400_000, folder))
+        )
         other.take_role(ROLE)
         assert await leader.find() == 1
         async with serving(app) as url:
@@ -108,6 +111,23 @@ async def test_a_repeatable_request_is_sent_again(
 
     assert (answer.status, echoed) == (200, {"body": "body"})
     assert leader.received == [f"{method} {path.partition('?')[0]}"] * 2
+
+
+async def test_a_long_body_is_sent_again(folder: Path) -> None:
+    """From its beginning, as it was sent."""
+    body = "photo " * 60_000
+    async with (
+        leader_process(folder, deaths=1) as leader,
+        front(folder) as url,
+        aiohttp.ClientSession() as http,
+        http.post(
+            f"{url}/api/tasks", data=io.BytesIO(body.encode()), headers={"Idempotency-Key": "k-1"}
+        ) as answer,
+    ):
+        echoed = await answer.json()
+
+    assert (answer.status, echoed) == (200, {"body": body})
+    assert leader.received == ["POST /api/tasks"] * 2
 
 
 async def test_a_whole_url_as_target_is_forwarded_too(folder: Path) -> None:

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from phoenix_compat.server.http.body import body_blocks, read_body
 from phoenix_compat.server.http.uploads.json_files import JSONFiles
-from phoenix_compat.server.http.uploads.large_bodies import (
+from phoenix_compat.server.http.uploads.spooled_bodies import (
     too_large,
     too_large_without_files,
     too_many_large_bodies,
