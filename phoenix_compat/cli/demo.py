@@ -7,13 +7,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import click
 
 from phoenix_compat.cli.options import settings_of
 from phoenix_compat.cli.remote.credential import read_credential
 from phoenix_compat.cli.remote.server_url import server_url
+from phoenix_compat.server.process.config_file import DEFAULT_PORT
+
+_CONSOLE: Final = (
+    "this server has ended; start one with `phoenix-compat serve` or `make run`, and look at its\n"
+    f"tasks in a browser: http://127.0.0.1:{DEFAULT_PORT}/console"
+)
 
 
 @click.command()
@@ -71,4 +77,8 @@ async def _demo(prompt: str, url: str | None, credential: str | None, out: Path)
                 )
                 async with open_app(settings) as app, listening(app, "127.0.0.1", 0) as own_url:
                     path = await run_demo(own_url, prompt, out, show)
+    if url is not None:
+        click.echo(f"the console of this server: {url}/console", err=True)
+    else:
+        click.echo(_CONSOLE, err=True)
     click.echo(path.absolute())

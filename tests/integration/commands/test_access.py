@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from tests.integration.commands.invoke import invoke, succeed, succeed_json
 from tests.integration.keys.key_harness import open_keys
 from tests.integration.operations import commands
 from tests.integration.task_server import Client, product, settings_for
+from tests.interop.job_server import job_server
+from tests.patience import patient
 
 JWT: dict[str, Any] = {"auth": ("jwt",), "jwt_algorithms": ("HS256",), "jwt_secret": "x" * 32}
 
@@ -125,3 +128,25 @@ async def test_a_config_file_that_is_wrong(tmp_path: Path) -> None:
     assert "client_key_file" in finished.stderr
     assert "No such file" in finished.stderr
     assert json.dumps("missing") not in finished.stderr
+
+
+async def test_a_restarted_server_lends_another_key(tmp_path: Path) -> None:
+    """Keys that were lent are gone with the server; whoever watches gets one for the next."""
+    async with job_server(tmp_path, PHOENIX_COMPAT_AUTH='["keys"]') as server:
+        key = await server.create_key()
+        await server.start()
+        task_id = await server.create_task("A cat", {"Authorization": f"Bearer {key}"})
+        arguments = ("task", "watch", task_id, "--data-dir", str(server.process.folder))
+        process = await commands.start("-m", "phoenix_compat", *arguments)
+        assert process.stdout is not None
+        async with asyncio.timeout(patient(30.0)):
+            first = (await process.stdout.readline()).decode()
+
+        await server.kill()
+        await server.start()
+        server.let_models_run()
+        finished = await commands.finish(process)
+
+    assert "  processing  " in first
+    assert (finished.code, finished.err) == (0, "")
+    assert "  completed   100%  http" in finished.out.splitlines()[-1]

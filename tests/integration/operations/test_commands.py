@@ -93,6 +93,7 @@ async def test_the_demo_saves_a_picture_and_prints_its_path(
     path = Path(finished.out.splitlines()[-1])
     assert finished.code == 0, finished.err
     assert path == tmp_path / "medieval-monk.jpg"
+    assert "http://127.0.0.1:4000/console" in finished.err
     with Image.open(path) as picture:
         assert picture.size == (1024, 1024)
 
@@ -114,6 +115,7 @@ async def test_the_demo_uses_a_server_that_asks_for_keys(tmp_path: Path) -> None
         several = await run(*demo, "--key-file", str(Path(__file__)))
 
     assert finished.code == 0, finished.err
+    assert f"{url}/console" in finished.err
     assert (tmp_path / "medieval-monk.jpg").exists()
     assert (without.code, refused.code, several.code) == (2, 2, 2)
     assert "asks for a credential; name a file that contains a key: --key-file" in without.err
