@@ -141,4 +141,33 @@ CREATE TABLE provider_files (
 CREATE INDEX provider_files_by_hash ON provider_files (sha256);
 CREATE INDEX provider_files_by_expiry ON provider_files (expires_at);
 
-PRAGMA user_version = 5;
+-- Events of tasks that the operator's webhooks do not have yet. A row is written together with the
+-- event, and deleted after it was delivered.
+CREATE TABLE webhook_deliveries (
+  number           INTEGER PRIMARY KEY,                 -- the order, within each task
+  webhook          TEXT    NOT NULL,                    -- its name in the settings
+  id               TEXT    NOT NULL,                    -- the same at each attempt
+  task_id          TEXT    NOT NULL,                    -- without reference: the task may be gone
+  event            TEXT    NOT NULL,                    -- "completed"
+  body             TEXT    NOT NULL,                    -- what is sent
+  created_at       TEXT    NOT NULL,
+  attempts         INTEGER NOT NULL DEFAULT 0,
+  first_attempt_at TEXT,
+  next_attempt_at  TEXT    NOT NULL,
+  error            TEXT,                                -- why the last attempt failed
+  failed_at        TEXT                                 -- given up, until it is replayed
+);
+CREATE INDEX webhook_deliveries_by_task ON webhook_deliveries (webhook, task_id, number);
+CREATE INDEX webhook_deliveries_by_time ON webhook_deliveries (webhook, failed_at, next_attempt_at);
+
+-- How the operator's webhooks are doing.
+CREATE TABLE webhooks (
+  name            TEXT    PRIMARY KEY,
+  delivered       INTEGER NOT NULL DEFAULT 0,
+  dropped         INTEGER NOT NULL DEFAULT 0,           -- events that were too many to keep
+  last_success_at TEXT,
+  disabled_at     TEXT,                                 -- nothing is sent, until it is replayed
+  reason          TEXT                                  -- why it is disabled
+) WITHOUT ROWID;
+
+PRAGMA user_version = 6;

@@ -25,6 +25,7 @@ COMMANDS: Final[dict[Extra, tuple[str, ...]]] = {
         "doctor",
         "healthcheck",
         "keys",
+        "webhooks",
         "backup",
         "restore",
         "upgrade",

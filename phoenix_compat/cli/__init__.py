@@ -30,6 +30,7 @@ from phoenix_compat.cli.shell.completion import PROGRAM, completion
 from phoenix_compat.cli.shell.groups import TopGroup
 from phoenix_compat.cli.shell.version import version
 from phoenix_compat.cli.tasks.group import task
+from phoenix_compat.cli.webhooks import webhooks
 from phoenix_compat.version import __version__
 
 
@@ -52,6 +53,7 @@ for command in (
     doctor,
     healthcheck,
     keys,
+    webhooks,
     backup,
     restore,
     upgrade,

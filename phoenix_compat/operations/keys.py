@@ -1,4 +1,4 @@
-"""Carries out commands about API keys: in the running server, or on the data of a stopped one."""
+"""Carries out commands about API keys and webhooks, in the running server or without one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.control.client import NotListeningError, send_command
 from phoenix_compat.server.control.key_commands import CREATE, key_commands
 from phoenix_compat.server.control.messages import SOCKET_NAME
+from phoenix_compat.server.control.webhook_commands import webhook_commands
 from phoenix_compat.server.engine import schema_sql
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.model.errors import StoreInUseError, StoreOpenError
@@ -26,7 +27,7 @@ _RETRY_S: Final = 0.2
 async def run_key_command(
     settings: Settings, command: str, arguments: Mapping[str, object], *, wait_s: float = WAIT_S
 ) -> Any:
-    """Carry out one of `key_commands`, and return its result.
+    """Carry out one of `key_commands` or `webhook_commands`, and return its result.
 
     Raises:
         ControlError: the running server refused or could not do it.
@@ -56,14 +57,17 @@ async def run_key_command(
             await asyncio.sleep(_RETRY_S)
             continue
         async with store:
-            return await _run(store, command, arguments)
+            return await _run(store, settings, command, arguments)
 
 
-async def _run(store: TaskStore, command: str, arguments: Mapping[str, object]) -> Any:
+async def _run(
+    store: TaskStore, settings: Settings, command: str, arguments: Mapping[str, object]
+) -> Any:
     keys = KeyStore(store)
     await keys.start()
     try:
-        return await key_commands(keys, store.adopt)[command](arguments)
+        commands = {**key_commands(keys, store.adopt), **webhook_commands(store, settings)}
+        return await commands[command](arguments)
     finally:
         await keys.stop()
 

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from phoenix_compat.background import BackgroundTask
 from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.emulator import Emulator
 from phoenix_compat.errors import ConfigError
@@ -30,6 +32,7 @@ from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS
 from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.model_policy import ModelPolicy, PolicyRules
+from phoenix_compat.tasks.model.task import Task, task_list_entry
 from phoenix_compat.tasks.model.task_types import TaskType, with_default_model
 from phoenix_compat.tasks.model.task_types_file import load_task_types, packaged_task_types
 from phoenix_compat.tasks.observability.tracing import TaskTracer
@@ -37,6 +40,8 @@ from phoenix_compat.tasks.provider.input_files import InputFiles
 from phoenix_compat.tasks.provider.replicate import ReplicateProvider
 from phoenix_compat.tasks.provider.replicate_files import ReplicateFiles
 from phoenix_compat.tasks.provider.token_check import TokenCheck
+from phoenix_compat.tasks.store.outbox.deliveries import DeliveryStore
+from phoenix_compat.tasks.store.outbox.outbox import Outbox, Subscription
 from phoenix_compat.tasks.store.sent_file_store import SentFileStore
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.store.upload_store import UploadStore
@@ -44,6 +49,9 @@ from phoenix_compat.tasks.streams.output_sink import OutputSink
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Announce
 from phoenix_compat.tasks.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from phoenix_compat.tasks.outgoing.dispatcher import WebhookDispatcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,7 @@ class Engine:
     Attributes:
         store: closed while another process has the database; see `open_store`.
         task_types: by name; a reload changes them in place.
+        webhooks: sends events to the operator's webhooks; None if there are none.
     """
 
     settings: Settings
@@ -63,6 +72,13 @@ class Engine:
     maintenance: Maintenance
     task_types: dict[str, TaskType]
     budget: Budget
+    webhooks: WebhookDispatcher | None
+
+    @property
+    def background(self) -> tuple[BackgroundTask, ...]:
+        """The background tasks of these parts."""
+        sending = () if self.webhooks is None else self.webhooks.background
+        return (self.maintenance.background, *sending)
 
     def worker(
         self,
@@ -80,7 +96,7 @@ class Engine:
         return Worker(
             self.store,
             self.provider,
-            announce,
+            self._announcing(announce),
             options=options or _worker_options(self.settings),
             task_types=self.task_types,
             archive=self.archive,
@@ -88,6 +104,23 @@ class Engine:
             policy=self.budget.policy,
             tracer=tracer,
         )
+
+    def wake_webhooks(self) -> None:
+        """Look for events that webhooks must get now."""
+        if self.webhooks is not None:
+            self.webhooks.wake()
+
+    def _announcing(self, announce: Announce) -> Announce:
+        """Announce changes, and look for what webhooks must get of them."""
+        webhooks = self.webhooks
+        if webhooks is None:
+            return announce
+
+        def announce_all(task: Task) -> None:
+            announce(task)
+            webhooks.wake()
+
+        return announce_all
 
     async def open_store(self) -> None:
         """Open the database in this process. Raises StoreOpenError."""
@@ -99,6 +132,9 @@ class Engine:
         stack.push_async_callback(self.archive.close)
         self.maintenance.start()
         stack.push_async_callback(self.maintenance.stop)
+        if self.webhooks is not None:
+            self.webhooks.start()
+            stack.push_async_callback(self.webhooks.stop)
         await worker.start()
         stack.push_async_callback(worker.stop)
         if self.settings.has_token:
@@ -136,7 +172,38 @@ async def open_engine(
         maintenance=Maintenance(settings, store, archive, uploads),
         task_types=types,
         budget=_budget(store, uploads, types, settings),
+        webhooks=_webhooks(store, settings),
     )
+
+
+def _webhooks(store: TaskStore, settings: Settings) -> WebhookDispatcher | None:
+    """Keep events for the operator's webhooks from now on, and send them once it is started."""
+    if not settings.on_task_webhooks:
+        return None
+    try:
+        from phoenix_compat.tasks.outgoing import dispatcher, sender  # noqa: PLC0415 - rarely needed
+    except ImportError as error:
+        raise ConfigError(
+            f"on_task_webhooks: {error.name} is not installed; install it with: "
+            'pip install "phoenix-compat[server]"'
+        ) from error
+
+    receivers = [
+        sender.Webhook(
+            name=one.name,
+            url=one.url,
+            secret=one.secret,
+            events=frozenset(one.events),
+            allow_private=one.allow_private,
+        )
+        for one in settings.on_task_webhooks
+    ]
+    base_url = (settings.public_url or "").rstrip("/")
+    store.outbox = Outbox(
+        [Subscription(one.name, one.events) for one in receivers],
+        partial(task_list_entry, base_url=base_url, with_owner=True),
+    )
+    return dispatcher.WebhookDispatcher(receivers, DeliveryStore(store))
 
 
 async def _open_store(store: TaskStore, settings: Settings) -> None:

@@ -33,6 +33,7 @@ from phoenix_compat.server.control.control_socket import ControlSocket
 from phoenix_compat.server.control.key_commands import key_commands
 from phoenix_compat.server.control.messages import SOCKET_NAME, Handler
 from phoenix_compat.server.control.socket_commands import socket_commands
+from phoenix_compat.server.control.webhook_commands import webhook_commands
 from phoenix_compat.server.engine import Engine, open_engine, task_types_of, webhook_url
 from phoenix_compat.server.http.api import MAX_BODY_BYTES, add_task_routes
 from phoenix_compat.server.http.application import make_application
@@ -134,7 +135,7 @@ async def open_app(
         background.watch(
             lambda: (
                 worker.dispatcher,
-                engine.maintenance.background,
+                *engine.background,
                 keys.uses.background,
                 *authenticator.background,
             )
@@ -173,7 +174,7 @@ async def open_app(
         )
 
         async def work() -> None:
-            await _open_keys(settings, stack, keys, feed, _commands(inspection, keys, app))
+            await _open_keys(settings, stack, keys, feed, _commands(inspection, keys, app, engine))
             await engine.start(worker, stack)
 
         if cluster is None:
@@ -298,12 +299,13 @@ def _key_lookup(keys: KeyStore, endpoint: Endpoint, cluster: Cluster | None) -> 
 
 
 def _commands(
-    inspection: Inspection, keys: KeyStore, app: web.Application
+    inspection: Inspection, keys: KeyStore, app: web.Application, engine: Engine
 ) -> Mapping[str, Handler]:
     """The commands of the control socket, other than those about API keys."""
     return {
         **socket_commands(inspection.sockets),
         **access_commands(keys, lambda: app[LISTENING_URL].url),
+        **webhook_commands(engine.store, engine.settings, engine.wake_webhooks),
     }
 
 

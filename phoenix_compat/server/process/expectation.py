@@ -7,7 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -50,9 +50,15 @@ def _of_type(annotation: Any, constraints: Sequence[Any]) -> str:
     if get_origin(annotation) is Literal:
         *most, last = map(str, get_args(annotation))
         return f"{', '.join(most)} or {last}" if most else last
+    if get_origin(annotation) is tuple and _is_table(get_args(annotation)[0]):
+        return 'a list of tables, such as [{ name = "value" }]'
     if get_origin(annotation) is tuple:
         return 'a list of strings, such as ["a", "b"]'
     return _NAMES[get_origin(annotation) or annotation] + _range(constraints)
+
+
+def _is_table(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _range(constraints: Sequence[Any]) -> str:

@@ -21,7 +21,7 @@ from phoenix_compat.errors import ConfigError
 from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.process.reload import CHANGEABLE
 from phoenix_compat.server.process.settings import Settings
-from phoenix_compat.server.process.settings.setting_errors import SECRETS
+from phoenix_compat.server.process.settings.setting_errors import secrets_in
 
 MAX_FILE_BYTES: Final = 2**20
 """A larger file is left to each worker to read; none of them should be as large."""
@@ -84,8 +84,9 @@ def unpack_settings(text: str) -> Settings:
     try:
         packed = json.loads(text)
         values: dict[str, Any] = packed["values"]
-        for name in SECRETS:
-            live_secrets.register(values[name])
+        for name, value in values.items():
+            for secret in secrets_in(name, value):
+                live_secrets.register(secret)
         token = values.pop(_TOKEN)
         settings = Settings(**values)
         contents = {name: base64.b64decode(content) for name, content in packed["contents"].items()}

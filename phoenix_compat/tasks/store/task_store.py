@@ -25,6 +25,7 @@ from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatu
 from phoenix_compat.tasks.model.task_types import TaskParams
 from phoenix_compat.tasks.store.columns import CANCEL_REQUESTED
 from phoenix_compat.tasks.store.new_task import IdempotencyKey, NewTask, checked_owner
+from phoenix_compat.tasks.store.outbox.outbox import Outbox
 from phoenix_compat.tasks.store.queue_limit import QueueLimit
 from phoenix_compat.tasks.store.rows import (
     event_values,
@@ -65,12 +66,14 @@ class TaskStore(TaskReader):
 
     Attributes:
         budget: counts and limits what is ordered.
+        outbox: keeps events for webhooks; None if there are none.
     """
 
     def __init__(self, database: Database | None, clock: Clock) -> None:
         super().__init__(database, clock)
         self._queue_limit = QueueLimit()
         self.budget = Spending()
+        self.outbox: Outbox | None = None
 
     async def spending(self, period: str, subject: str) -> Spent | None:
         """What was ordered in a period ("2026-01-05", "2026-01"); None if that cannot be read.
@@ -216,7 +219,7 @@ class TaskStore(TaskReader):
             )
             self.budget.reserve_again(connection, retried, now, tasks=1)
             connection.execute(queries.MOVE_TASK, moved_values(retried, task))
-            _add_event(connection, retried, TaskStatus.QUEUED, now)
+            self._add_event(connection, retried, TaskStatus.QUEUED, now)
             return self._task(connection, task.id)
 
         return await self._database.write(work)
@@ -250,7 +253,7 @@ class TaskStore(TaskReader):
                     raise
                 raise PredictionTakenError(moved.prediction_id or "") from error
             data = moved.result_data if to is TaskStatus.COMPLETED else moved.error_data
-            _add_event(connection, moved, to, moved.updated_at, data)
+            self._add_event(connection, moved, to, moved.updated_at, data)
             return self._task(connection, task.id)
 
         return await self._database.write(work)
@@ -288,7 +291,7 @@ class TaskStore(TaskReader):
             cursor = connection.execute(queries.REQUEST_CANCEL.of(owner), values)
             task = self._task(connection, task_id, owner)
             if cursor.rowcount == 1 and not task.is_set_aside:
-                _add_event(connection, task, CANCEL_REQUESTED, now)
+                self._add_event(connection, task, CANCEL_REQUESTED, now)
             return task
 
         return await self._database.write(work)
@@ -311,7 +314,9 @@ class TaskStore(TaskReader):
                 return None
             connection.execute(queries.ADD_SET_ASIDE_EVENT, values)
             for row in connection.execute(queries.GET_NUMBER, (task.number,)):
-                return self._read(row)
+                failed = self._read(row)
+                self._keep_for_webhooks(connection, failed, TaskStatus.FAILED, failed.updated_at)
+                return failed
             return None
 
         return await self._database.write(work)
@@ -372,14 +377,23 @@ class TaskStore(TaskReader):
         connection.execute(queries.ADD_FIRST_EVENT, new.values)
         for upload in new.uploads:
             use_upload(connection, new.values, upload)
-        return new.task(number)
+        task = new.task(number)
+        self._keep_for_webhooks(connection, task, task.status, new.created_at)
+        return task
 
+    def _add_event(
+        self,
+        connection: sqlite3.Connection,
+        task: Task,
+        event: str,
+        at: datetime,
+        data: dict[str, Any] | None = None,
+    ) -> None:
+        connection.execute(queries.ADD_EVENT, event_values(task, event, at, data))
+        self._keep_for_webhooks(connection, task, event, at)
 
-def _add_event(
-    connection: sqlite3.Connection,
-    task: Task,
-    event: str,
-    at: datetime,
-    data: dict[str, Any] | None = None,
-) -> None:
-    connection.execute(queries.ADD_EVENT, event_values(task, event, at, data))
+    def _keep_for_webhooks(
+        self, connection: sqlite3.Connection, task: Task, event: str, at: datetime
+    ) -> None:
+        if self.outbox is not None:
+            self.outbox.add(connection, task, event, at)

@@ -76,7 +76,7 @@ async def test_the_file_has_the_schema_of_a_new_one(path: Path, tmp_path: Path) 
         pass
 
     assert shape(path) == shape(tmp_path / "new.db")
-    assert query(path, "PRAGMA user_version") == [(5,)]
+    assert query(path, "PRAGMA user_version") == [(6,)]
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
     assert query(path, "PRAGMA foreign_key_check") == []
 

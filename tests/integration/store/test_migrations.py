@@ -84,7 +84,7 @@ async def test_a_migrated_file_has_the_schema_of_a_new_one(path: Path, tmp_path:
         pass
 
     assert columns(path) == columns(tmp_path / "new.db")
-    assert query(path, "PRAGMA user_version") == [(5,)]
+    assert query(path, "PRAGMA user_version") == [(6,)]
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
     assert query(path, "PRAGMA foreign_key_check") == []
 
@@ -137,7 +137,7 @@ async def test_a_step_that_fails_changes_nothing(
         broken = {**migrations.STEPS, 1: migrations.STEPS[1] + "\nSELECT nonsense();"}
         patch.setattr(migrations, "STEPS", broken)
         with pytest.raises(
-            StoreOpenError, match=r"migrated from schema version 1 to 5 .*nonsense.* unchanged"
+            StoreOpenError, match=r"migrated from schema version 1 to 6 .*nonsense.* unchanged"
         ):
             await TaskStore.open(path, SCHEMA)
 
@@ -201,9 +201,9 @@ async def test_without_a_copy_nothing_is_migrated(path: Path) -> None:
 
 async def test_a_newer_file_is_refused(path: Path) -> None:
     """A file of a newer version is not changed, and the error names both versions."""
-    run_sql(path, "PRAGMA user_version = 6")
+    run_sql(path, "PRAGMA user_version = 7")
 
-    with pytest.raises(StoreVersionError, match="version 6, newer than the 5 this program knows"):
+    with pytest.raises(StoreVersionError, match="version 7, newer than the 6 this program knows"):
         await TaskStore.open(path, SCHEMA)
 
     assert not copy_of(path).exists()

@@ -40,7 +40,7 @@ async def test_a_new_file_is_private_and_gets_the_schema(path: Path) -> None:
 
     assert mode_of(path) & 0o077 == 0
     with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (5,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (6,)
     connection.close()
 
 
@@ -87,7 +87,7 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
 
-    with pytest.raises(StoreVersionError, match="version 99, newer than the 5"):
+    with pytest.raises(StoreVersionError, match="version 99, newer than the 6"):
         await TaskStore.open(path, SCHEMA)
 
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from base64 import b64decode
+from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from phoenix_compat.protocol.message import PHOENIX_TOPIC
 from phoenix_compat.protocol.topic import MAX_TOPIC_BYTES
+from phoenix_compat.server.process.addresses import is_loopback_name
 
 OWNER: Final = "{owner}"
 """In a pattern it stands for the owner of the client that joins."""
+TASK_EVENTS: Final = ("queued", "running", "completed", "failed")
+"""The states of tasks that webhooks can get."""
+MAX_WEBHOOKS: Final = 20
+
+_SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what secrets begin with
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_MIN_SECRET_BYTES: Final = 24
+_MAX_SECRET_BYTES: Final = 64
+"""What Standard Webhooks recommends."""
+_MAX_URL_CHARS: Final = 2_048
 _IMPORT: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _OWN_PREFIXES: Final = ("task:", "task_files:", "admin:")
 
@@ -48,6 +61,84 @@ def _is_import(name: str) -> str:
     return name
 
 
+def _is_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().removeprefix(_SECRET_PREFIX)
+    try:
+        size_bytes = len(b64decode(text + "==", validate=False)) if _BASE64.fullmatch(text) else 0
+    except ValueError:
+        size_bytes = 0
+    if not _MIN_SECRET_BYTES <= size_bytes <= _MAX_SECRET_BYTES:
+        raise ValueError(
+            f'secret must be "{_SECRET_PREFIX}" and the base64 of {_MIN_SECRET_BYTES} to '
+            f"{_MAX_SECRET_BYTES} random bytes, as from: openssl rand -base64 32"
+        )
+    return secret
+
+
+def _is_event(event: str) -> str:
+    if event not in TASK_EVENTS:
+        raise ValueError(f"events: {event[:40]!r} must be one of {', '.join(TASK_EVENTS)}")
+    return event
+
+
+def _is_whole_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return has_host and parts.scheme in {"http", "https"} and parts.username is None
+
+
+def _is_webhook_url(url: str) -> str:
+    if len(url) > _MAX_URL_CHARS or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"url must be an address of at most {_MAX_URL_CHARS} ASCII characters")
+    if not _is_whole_url(url):
+        raise ValueError('url must be like "https://example.com/hooks", without a user name')
+    return url
+
+
+class TaskWebhook(BaseModel):
+    """A receiver of events of tasks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: Annotated[str, AfterValidator(_is_webhook_url)]
+    secret: Annotated[SecretStr, AfterValidator(_is_secret)]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"
+    events: tuple[Annotated[str, AfterValidator(_is_event)], ...] = ("completed", "failed")
+    allow_private: bool = False
+
+    @model_validator(mode="after")
+    def _is_public(self) -> Self:
+        parts = urlsplit(self.url)
+        if self.allow_private:
+            return self
+        if parts.scheme != "https":
+            raise ValueError("url must begin with https://, or allow_private must be true")
+        host = parts.hostname or ""
+        if is_loopback_name(host) or _is_private_address(host):
+            raise ValueError("url is a private address; choose another, or set allow_private")
+        return self
+
+
+def _is_private_address(host: str) -> bool:
+    """Whether a host is an IP address that is not public; names are checked when they are used."""
+    from phoenix_compat.tasks.archive.download_hosts import is_public  # noqa: PLC0415 - with aiohttp
+
+    try:
+        return not is_public(host)
+    except ValueError:
+        return False
+
+
+def _have_names(webhooks: tuple[TaskWebhook, ...]) -> tuple[TaskWebhook, ...]:
+    names = [webhook.name for webhook in webhooks]
+    if len(set(names)) < len(names):
+        raise ValueError("each webhook needs a name of its own")
+    return webhooks
+
+
 class BackendSettings(BaseModel):
     """The part of `Settings` about this subject."""
 
@@ -76,4 +167,11 @@ class BackendSettings(BaseModel):
         ge=0,
         description="limit for open streams of tasks (server-sent events) in each process; one "
         "owner may have half of them",
+    )
+    on_task_webhooks: Annotated[
+        tuple[TaskWebhook, ...], AfterValidator(_have_names), Field(max_length=MAX_WEBHOOKS)
+    ] = Field(
+        (),
+        description="receivers of events of tasks: tables with url, secret, and perhaps name, "
+        "events and allow_private; see docs/other-backends.md",
     )

@@ -32,6 +32,7 @@ from phoenix_compat.server.process.settings.setting_errors import (
     Given,
     SettingsError,
     describe,
+    secrets_in,
 )
 
 DEFAULT: Final = "default"
@@ -230,10 +231,9 @@ def _spelled_like(one: Given, name: str) -> str:
 
 def _register_secrets(given: Mapping[str, Given]) -> None:
     """Keep the secrets out of logs and error messages, also those that turn out to be invalid."""
-    for name in SECRETS & given.keys():
-        value = given[name].value
-        if isinstance(value, str | SecretStr):
-            live_secrets.register(value if isinstance(value, str) else value.get_secret_value())
+    for name, one in given.items():
+        for secret in secrets_in(name, one.value):
+            live_secrets.register(secret)
 
 
 def _checked(given: Mapping[str, Given], problems: list[str]) -> Settings | None:

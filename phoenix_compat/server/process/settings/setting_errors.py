@@ -9,10 +9,11 @@ No secret is quoted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from pydantic import SecretStr
 from pydantic_core import ErrorDetails
 
 from phoenix_compat.errors import ConfigError
@@ -22,7 +23,12 @@ from phoenix_compat.server.process.settings.header_values import MASK, masked
 
 SECRETS: Final = frozenset({"replicate_api_token", "jwt_secret"})
 
+TABLES_WITH_SECRETS: Final[Mapping[str, str]] = {"on_task_webhooks": "secret"}
+"""Settings that are lists of tables, with the field of the tables that is a secret."""
+
 _MAX_VALUE_CHARS: Final = 60
+_DEPTH_OF_ENTRY: Final = 2
+"""How many parts the location of an entry in a list has: the setting and the index."""
 
 
 class SettingsError(ConfigError):
@@ -69,13 +75,43 @@ def describe(found: ErrorDetails, given: Mapping[str, Given]) -> str:
             + reason
             + ("" if is_entry else _quoted(name, one.value, " (it is {})"))
         )
+    if len(found["loc"]) > _DEPTH_OF_ENTRY:  # a field of a table, which may be its secret
+        return f"{one.written}: {_of_table(found)}"
     expected = expectation(Settings.model_fields[name])
     return f"{one.written}: must be {expected}{_quoted(name, one.value, ', not {}')}"
 
 
+def _of_table(found: ErrorDetails) -> str:
+    """What is wrong with a field of a table in a list, without quoting it."""
+    field = str(found["loc"][_DEPTH_OF_ENTRY])
+    match found["type"]:
+        case "missing":
+            return f"{field} is missing"
+        case "extra_forbidden":
+            return f"{field} is not known here; docs/other-backends.md says what is"
+        case _:
+            return f"{field} is not valid"
+
+
 def _quoted(name: str, value: object, form: str) -> str:
-    if name in SECRETS:
+    if name in SECRETS or name in TABLES_WITH_SECRETS:
         return ""
     text = masked(repr(str(value) if isinstance(value, Path) else value)).replace(MASK, "…")
     text = text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}…"
     return form.format(text)
+
+
+def secrets_in(name: str, value: object) -> Iterator[str]:
+    """The secrets in the value of a setting, as it was given; it may be invalid."""
+    if name in SECRETS:
+        entries: list[object] = [value]
+    elif name in TABLES_WITH_SECRETS and isinstance(value, list | tuple):
+        field = TABLES_WITH_SECRETS[name]
+        entries = [entry.get(field) for entry in value if isinstance(entry, Mapping)]
+    else:
+        return
+    for entry in entries:
+        if isinstance(entry, SecretStr):
+            yield entry.get_secret_value()
+        elif isinstance(entry, str):
+            yield entry

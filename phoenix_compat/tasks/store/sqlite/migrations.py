@@ -117,6 +117,32 @@ CREATE INDEX provider_files_by_hash ON provider_files (sha256);
 CREATE INDEX provider_files_by_expiry ON provider_files (expires_at);
 """,
     4: "ALTER TABLE tasks ADD COLUMN traceparent TEXT;",
+    5: """
+CREATE TABLE webhook_deliveries (
+  number           INTEGER PRIMARY KEY,
+  webhook          TEXT    NOT NULL,
+  id               TEXT    NOT NULL,
+  task_id          TEXT    NOT NULL,
+  event            TEXT    NOT NULL,
+  body             TEXT    NOT NULL,
+  created_at       TEXT    NOT NULL,
+  attempts         INTEGER NOT NULL DEFAULT 0,
+  first_attempt_at TEXT,
+  next_attempt_at  TEXT    NOT NULL,
+  error            TEXT,
+  failed_at        TEXT
+);
+CREATE INDEX webhook_deliveries_by_task ON webhook_deliveries (webhook, task_id, number);
+CREATE INDEX webhook_deliveries_by_time ON webhook_deliveries (webhook, failed_at, next_attempt_at);
+CREATE TABLE webhooks (
+  name            TEXT    PRIMARY KEY,
+  delivered       INTEGER NOT NULL DEFAULT 0,
+  dropped         INTEGER NOT NULL DEFAULT 0,
+  last_success_at TEXT,
+  disabled_at     TEXT,
+  reason          TEXT
+) WITHOUT ROWID;
+""",
 }
 """Schema version of a file -> the SQL that migrates it to the next version."""
 

@@ -1,0 +1,165 @@
+"""Outgoing webhooks of the whole server: the setting, the commands, processes, and kills."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import pytest
+
+from tests.faults.server_process import ServerProcess
+from tests.integration.multiprocess.test_workers_tasks import tasks
+from tests.integration.operations import commands
+from tests.integration.outgoing.receiver import SECRET, Receiver
+from tests.integration.task_server import product, settings_for
+
+EVENTS: Final = ["queued", "running", "completed", "failed"]
+_BODY: Final = {"input_data": {"type": "image", "prompt": "Medieval monk"}}
+
+
+def setting(url: str, **fields: Any) -> dict[str, Any]:
+    """The setting for one webhook at a private address."""
+    return {"url": url, "secret": SECRET, "allow_private": True, **fields}
+
+
+async def run(*arguments: str, folder: Path, **changes: str) -> commands.Finished:
+    """Run `phoenix-compat webhooks` with these arguments."""
+    command = ("-m", "phoenix_compat", "webhooks", *arguments, "--data-dir", str(folder))
+    return await commands.run(*command, **changes)
+
+
+async def test_the_server_tells_a_webhook(tmp_path: Path) -> None:
+    """With links by `public_url`, and the commands that show what is left."""
+    async with Receiver.opened() as receiver:
+        hooks = (setting(receiver.url),)
+        settings = settings_for(
+            tmp_path, on_task_webhooks=hooks, public_url="https://pictures.example"
+        )
+        async with product(settings) as client:
+            completed = await client.post()
+            failed = await client.post("#fault:E005")
+            await receiver.until(lambda: len(receiver.events) == 2)
+        environment = {"PHOENIX_COMPAT_ON_TASK_WEBHOOKS": json.dumps(hooks)}
+        listed = await run("list", "--json", folder=tmp_path, **environment)
+        unknown = await run("replay", "other", folder=tmp_path, **environment)
+
+    by_task = {event.task_id: event for event in receiver.events}
+    assert (by_task[completed].type, by_task[failed].type) == ("task.completed", "task.failed")
+    url = by_task[completed].data["result_data"]["image_url"]
+    assert url.startswith("https://pictures.example/files/")
+    assert by_task[failed].data["error_data"]["code"] == "content_policy"
+    [webhook] = json.loads(listed.out)
+    assert (webhook["name"], webhook["delivered"], webhook["pending"]) == ("default", 2, 0)
+    assert unknown.code == 2
+    assert "there is no webhook 'other'; the settings have: default" in unknown.err
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.long)])
+async def test_kills_lose_no_event(tmp_path: Path, kills: int) -> None:
+    """The server is killed while events wait and while they are sent; each arrives, in order."""
+    async with Receiver.opened() as receiver, aiohttp.ClientSession() as http:
+        environment = {
+            "PHOENIX_COMPAT_EMULATOR_SPEED": "20",
+            "PHOENIX_COMPAT_ON_TASK_WEBHOOKS": json.dumps([setting(receiver.url, events=EVENTS)]),
+        }
+        server = ServerProcess(tmp_path, environment)
+        receiver.answer = lambda _event: 500
+        ids: list[str] = []
+        for kill in range(kills):
+            await server.start()
+            await server.ready(http)
+            for _ in range(4):
+                async with http.post(f"{server.url}/api/tasks", json=_BODY) as answer:
+                    ids.append((await answer.json())["task_id"])
+            attempts = receiver.attempts
+            await receiver.until(lambda had=attempts: receiver.attempts > had)  # type: ignore[misc] # bound now
+            if kill % 2 == 0:
+                receiver.answer = lambda event: 200 if event.type == "task.queued" else 500
+            await server.kill()
+        receiver.answer = lambda _event: 200
+        await server.start()
+        await server.ready(http)
+        replayed = await run("replay", "default", folder=server.folder, **environment)
+
+        def have_ended() -> bool:
+            return all(
+                receiver.of_task(one)[-1:] in (["task.completed"], ["task.failed"]) for one in ids
+            )
+
+        await receiver.until(have_ended, 60.0)
+        for one in ids:
+            async with http.get(f"{server.url}/api/tasks/{one}/events") as answer:
+                history = (await answer.json())["events"]
+            happened = [f"task.{event['event']}" for event in history if event["event"] in EVENTS]
+            assert receiver.of_task(one) == happened
+        await server.stop()
+
+    assert replayed.code == 0
+    assert replayed.out.startswith("default is enabled; ")
+
+
+async def test_a_server_with_several_processes_tells_it_once(tmp_path: Path) -> None:
+    """The process that has the database sends, whichever process took the task."""
+    async with Receiver.opened() as receiver:
+        hooks = json.dumps([setting(receiver.url)])
+        async with tasks(tmp_path, PHOENIX_COMPAT_ON_TASK_WEBHOOKS=hooks) as processes:
+            ids = [await processes.post(node) for node in (0, 1)]
+            await receiver.until(lambda: len(receiver.events) >= 2)
+
+    assert sorted(event.task_id for event in receiver.events) == sorted(ids)
+
+
+SHORT_SECRET: Final = (
+    'secret must be "whsec_" and the base64 of 24 to 64 random bytes, as from: '
+    "openssl rand -base64 32"
+)
+WRONG: Final = {
+    "a private address": (
+        {"url": "https://10.0.0.7/", "secret": SECRET},
+        "url is a private address; choose another, or set allow_private",
+    ),
+    "without TLS": (
+        {"url": "http://example.com/", "secret": SECRET},
+        "url must begin with https://, or allow_private must be true",
+    ),
+    "a short secret": (
+        {"url": "https://example.com/", "secret": "whsec_c2hvcnQ="},
+        SHORT_SECRET,
+    ),
+    "no secret": ({"url": "https://example.com/"}, "secret is missing"),
+    "a typing error": (
+        {"url": "https://example.com/", "secret": SECRET, "event": []},
+        "event is not known here; docs/other-backends.md says what is",
+    ),
+    "an event that is none": (
+        {"url": "https://example.com/", "secret": SECRET, "events": ["done"]},
+        "events: 'done' must be one of queued, running, completed, failed",
+    ),
+}
+
+
+def test_what_is_wrong_with_a_webhook_is_said_without_its_secret(tmp_path: Path) -> None:
+    """All at once, by the setting; and `config show` masks the secrets."""
+    finished = asyncio.run(_check(tmp_path, [entry for entry, _ in WRONG.values()], "check-config"))
+
+    assert finished.code == 2
+    for name, (_, reason) in WRONG.items():
+        assert f"PHOENIX_COMPAT_ON_TASK_WEBHOOKS: {reason}" in finished.err, name
+    assert SECRET not in finished.err + finished.out
+
+    shown = asyncio.run(
+        _check(tmp_path, [setting("http://127.0.0.1:9/")], "config", "show", "--origin")
+    )
+    assert "http://127.0.0.1:9/" in shown.out
+    assert SECRET not in shown.out + shown.err
+
+
+async def _check(folder: Path, hooks: list[Any], *command: str) -> commands.Finished:
+    environment = {"PHOENIX_COMPAT_ON_TASK_WEBHOOKS": json.dumps(hooks)}
+    return await commands.run(
+        "-m", "phoenix_compat", *command, PHOENIX_COMPAT_DATA_DIR=str(folder), **environment
+    )
