@@ -9,12 +9,10 @@ import pytest
 
 from phoenix_compat.server.control.client import send_command
 from phoenix_compat.server.control.messages import SOCKET_NAME, ControlError
-from tests.integration.multiprocess.multiprocess_harness import multiprocess_server
 from tests.integration.task_server import product, settings_for
 from tests.patience import patient
-from tests.wire import V1, V2, PhoenixWire
+from tests.wire import V1, PhoenixWire
 
-SERVE = ("server.py", "serve", "--port", "0", "--data-dir")
 GOING_AWAY = 1001
 
 
@@ -53,21 +51,3 @@ async def test_websockets_and_polls_are_listed(tmp_path: Path) -> None:
             await listed(tmp_path, limit=1_000)
         for wire in (first, second):
             await wire.close()
-
-
-async def test_the_clients_of_all_processes(tmp_path: Path) -> None:
-    """With two processes both answer, and a client of either is disconnected."""
-    async with multiprocess_server(*SERVE, str(tmp_path), data_dir=tmp_path) as processes:
-        wires = [await processes.wire(node, V2) for node in (0, 1)]
-
-        page = await listed(tmp_path)
-
-        assert (page["connected"], page["silent"]) == (2, [])
-        ids = {each["id"].partition("-")[0]: each["id"] for each in page["clients"]}
-        assert sorted(ids) == ["0", "1"]
-        for node, wire in enumerate(wires):
-            gone = await send_command(
-                tmp_path / SOCKET_NAME, "sockets.disconnect", {"id": ids[str(node)]}
-            )
-            assert gone["clients"] == 1
-            assert await wire.recv_close(patient(5.0)) == GOING_AWAY

@@ -51,10 +51,10 @@ async def test_a_client_is_found_watched_and_disconnected(
     await app.send(["1", "1", f"task:{task_id}", "phx_join", {}])
 
     await visit.open("/console#/channels")
-    await visit.page.get_by_role("button", name=f"Who is present on task:{task_id}").click()
+    await visit.page.get_by_role("button", name=f"1 present on task:{task_id}").click()
     await visit.page.get_by_role("dialog").get_by_text("1 present").wait_for()
     await button(visit, "Close").click()
-    await visit.page.get_by_role("link", name=f"The clients of task:{task_id}").click()
+    await visit.page.get_by_role("link", name=f"1 clients of task:{task_id}").click()
     await visit.has_text("1 connected")
     await visit.page.get_by_role("link", name="Messages of").click()
     await visit.has_text("Nothing has passed yet")

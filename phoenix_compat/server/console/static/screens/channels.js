@@ -50,11 +50,11 @@ export function Screen({query}) {
               <th class="figure">Received / s</th><th class="figure">Present</th></tr></thead>
             <tbody>${answer.topics.map(each => html`<tr key=${each.topic}>
               <td class="wrap"><code class="topic">${each.topic}</code></td>
-              <td class="figure"><a href=${href("sockets", {text: each.topic})} aria-label=${`The clients of ${each.topic}`}>${number(each.clients)}</a></td>
+              <td class="figure"><a href=${href("sockets", {text: each.topic})} aria-label=${`${number(each.clients)} clients of ${each.topic}`}>${number(each.clients)}</a></td>
               <td class="figure">${rate(each.broadcasts_per_s)}</td>
               <td class="figure">${rate(each.received_per_s)}</td>
               <td class="figure">${each.presences ? html`<button type="button" class="quiet" onClick=${() => show(each.topic)}
-                aria-label=${`Who is present on ${each.topic}`}>${number(each.presences)}</button>` : "–"}</td>
+                aria-label=${`${number(each.presences)} present on ${each.topic}`}>${number(each.presences)}</button>` : "–"}</td>
             </tr>`)}</tbody>
           </table>
         </div>`}

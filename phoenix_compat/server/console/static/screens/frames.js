@@ -20,7 +20,7 @@ function Frame({frame}) {
     <li class=${`${frame.from_client ? "in" : "out"} ${frame.marks.length ? "marked" : ""}`}>
       <time datetime=${frame.at}>${clock(frame.at)}</time>
       <span class="way" title=${frame.from_client ? "from the client" : "to the client"}>${frame.from_client ? "→ server" : "← client"}</span>
-      <div><strong>${String(event)}</strong> <code class="topic">${String(topic)}</code> <span class="muted">${refs} · ${bytes(frame.size_bytes)}</span>
+      <div><strong>${String(event)}</strong> <code class="topic">${String(topic)}</code> <span class="muted">#${frame.number} · ${refs} · ${bytes(frame.size_bytes)}</span>
         <pre tabindex="0">${frame.is_binary ? `${frame.size_bytes} bytes of binary data` : typeof payload === "string" ? payload : JSON.stringify(payload)}</pre>
         ${frame.marks.map(mark => html`<p class="mark"><strong>${mark.level}, ${mark.side}</strong> <code>${mark.rule}</code> ${mark.text}</p>`)}</div>
     </li>`

@@ -62,7 +62,7 @@ export function Screen() {
       ${now.is_reduced && html`<${Notice} kind="warning" title="Creates are sent more slowly.">The provider answered with 429; the pace recovers by itself.<//>`}
       ${inForce.map(each => html`<${Notice} kind="warning" title="A fallback is in force.">
         ${each.model} is unavailable; ${each.fallback} was used ${number(each.tasks)} times, last ${duration(each.last_s_ago)} ago.<//>`)}
-      <section><${Tiles}>
+      <section><h2 class="visually-hidden">Now</h2><${Tiles}>
         <${Tile} name="Circuit" value=${circuit} kind=${kind} note=${meaning} />
         <${Tile} name="Pace of creates" value=${number(now.creates_per_minute)} note=${`a minute; ${number(now.full_per_minute)} configured`} kind=${now.is_reduced ? "warning" : ""} />
         <${Tile} name="Creates" value=${number(asked)} note=${results(now.creates) || "none yet"} />
