@@ -14,6 +14,7 @@ import pytest
 from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.emulator.predictions.run_output import _WRITTEN
 from phoenix_compat.emulator.schedule import OutputKind
+from tests.integration.outputs.first_word import MAX_MEDIAN_S, first_word_lags_s
 from tests.integration.outputs.test_text_processes import created, move
 from tests.integration.outputs.text_client import TextClient
 from tests.integration.task_server import Client, product, settings_for
@@ -159,6 +160,13 @@ async def test_a_word_is_on_the_wire_at_once(tmp_path: Path) -> None:
             await text_client.leave()
 
         assert statistics.median(lags_s) <= patient(0.05)
+
+
+async def test_the_first_word_is_on_the_wire_at_once(tmp_path: Path) -> None:
+    """From a server process, in the median 50 ms after the provider has written it."""
+    lags_s = await first_word_lags_s(tmp_path, 7)
+
+    assert statistics.median(lags_s) <= patient(MAX_MEDIAN_S)
 
 
 async def test_pictures_have_no_output(tmp_path: Path) -> None:
