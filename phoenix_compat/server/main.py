@@ -21,8 +21,9 @@ from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.keys.revoked_sockets import close_sockets
 from phoenix_compat.server.auth.setup import open_authenticator
 from phoenix_compat.server.backends.own_sockets import add_own_sockets
-from phoenix_compat.server.backends.publish import PUBLISH, add_publish_route
-from phoenix_compat.server.backends.task_stream import STREAMS, TaskStreams, add_stream_route
+from phoenix_compat.server.backends.publish import PUBLISH
+from phoenix_compat.server.backends.routes import add_backend_routes
+from phoenix_compat.server.backends.task_stream import STREAMS
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.outputs import TaskOutputs
 from phoenix_compat.server.channel.socket_authentication import SocketAuthentication
@@ -206,7 +207,7 @@ async def open_app(
         )
         add_file_routes(app, engine.archive)
         add_file_api(app, engine.archive.inputs, engine.uploads, bodies, settings.max_upload_bytes)
-        _add_backend_routes(app, settings, endpoint, feed)
+        add_backend_routes(app, settings, endpoint, feed, engine.webhooks)
         _add_webhooks(app, settings, metrics.sources, engine.provider)
         _add_status_routes(app, cluster, worker, engine.store, worker_process)
         authentication = SocketAuthentication(
@@ -353,20 +354,6 @@ def _add_socket(
         longpoll=replace(LONG_POLL, headers=headers),
         auth_token=True,
     )
-
-
-def _add_backend_routes(
-    app: web.Application, settings: Settings, endpoint: Endpoint, feed: TaskFeed
-) -> None:
-    add_publish_route(app, endpoint, settings.publish_topics)
-    streams = TaskStreams(
-        endpoint,
-        feed,
-        visibility=settings.task_visibility,
-        max_streams=settings.max_task_streams,
-        closes_expired=settings.close_expired_sockets,
-    )
-    add_stream_route(app, streams)
 
 
 def _add_webhooks(
