@@ -16,6 +16,7 @@ from phoenix_compat.server.console.routes import (
     settings,
     static_files,
     tasks,
+    webhooks,
 )
 
 AddRoutes: TypeAlias = Callable[[web.UrlDispatcher, ConsoleContext], None]
@@ -29,5 +30,6 @@ ROUTES: Final[Sequence[AddRoutes]] = (
     faults.add_routes,
     keys.add_routes,
     settings.add_routes,
+    webhooks.add_routes,
 )
 """A new screen with actions adds its routes here."""

@@ -66,6 +66,31 @@ function Doctor() {
     </section>`
 }
 
+function Webhooks() {
+  const {answer, again} = useApi("/api/console/webhooks")
+  const [said, say] = useState(null)
+  if (!answer || answer.webhooks.length === 0) return null
+  const replay = async name => {
+    try {
+      const {events} = await api("/api/console/webhooks/replay", {method: "POST", body: {name}})
+      say({kind: "good", text: `${number(events)} events are sent again.`})
+    } catch (problem) { say({kind: "bad", text: problem.message}) }
+    again()
+  }
+  return html`
+    <section class="panel wide"><h2>Webhooks</h2>
+      ${said && html`<${Notice} kind=${said.kind} onClose=${() => say(null)}>${said.text}<//>`}
+      ${answer.webhooks.map(each => each.disabled_at && html`<${Notice} kind="bad" title=${`${each.name} is disabled.`}>${each.reason} Since <${Age} of=${each.disabled_at} />.<//>`)}
+      <div class="scroll" tabindex="0" role="region" aria-label="Webhooks"><table class="list">
+        <thead><tr><th>Webhook</th><th class="figure">Delivered</th><th class="figure">Waiting</th><th class="figure">Given up</th><th>Last success</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
+        <tbody>${answer.webhooks.map(each => html`<tr key=${each.name}>
+          <td class="wrap"><strong>${each.name}</strong><br /><small>${each.url || "not in the settings any more"}</small></td>
+          <td class="figure">${number(each.delivered)}</td><td class="figure">${number(each.pending)}</td><td class="figure">${number(each.failed)}</td>
+          <td>${each.last_success_at ? html`<${Age} of=${each.last_success_at} />` : "never"}</td>
+          <td>${each.url && (each.failed > 0 || each.disabled_at) && html`<button type="button" class="quiet" onClick=${() => replay(each.name)} aria-label=${`Send again to ${each.name}`}>Send again</button>`}</td></tr>`)}</tbody></table></div>
+    </section>`
+}
+
 const Origin = ({of}) => of === null ? "unknown" : of === "default" ? html`<span class="muted">default</span>` : of
 
 const Row = ({setting}) => html`
@@ -92,7 +117,7 @@ export function Screen({query}) {
   const groups = [...new Set(settings.map(each => each.group))].sort((one, other) => (other === "General") - (one === "General") || one.localeCompare(other))
   return html`
     <${Page} title=${title} actions=${actions}>
-      <div class="columns"><${Backup} /><${Doctor} /></div>
+      <div class="columns"><${Backup} /><${Doctor} /><${Webhooks} /></div>
       ${error && html`<${Notice} kind="bad">${error.message}<//>`}
       ${!answer && !error && html`<${Loading} />`}
       ${answer?.error && html`<${Notice} kind="bad" title="The configuration has a mistake; a reload would be refused.">
