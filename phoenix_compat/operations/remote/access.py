@@ -107,7 +107,7 @@ async def find_server(
             return _lender(socket, access, values)
         credential = await asyncio.to_thread(_client_key, values)
     address = values.address()
-    return _given(_url_of(address), address.unix_socket, credential)
+    return _given(_url_of(address), address.unix_socket, credential, is_local=True)
 
 
 def check_credential(text: str, where: str) -> None:
@@ -167,13 +167,17 @@ def _lender(socket: Path, access: Access, values: GivenValues) -> Remote:
     return Remote(url=url, unix_socket=unix_socket, credential=credential, remedy=remedy)
 
 
-def _given(url: str, unix_socket: str | None, credential: str | None) -> Remote:
+def _given(
+    url: str, unix_socket: str | None, credential: str | None, *, is_local: bool = False
+) -> Remote:
     async def same() -> str | None:
         return credential
 
     remedy = "check the key"
     if credential is None:
         remedy = "name a file that contains a key: --key-file FILE"
+        if is_local:
+            remedy += "; or run this command as the user who runs the server, or as root"
     return Remote(url=url, unix_socket=unix_socket, credential=same, remedy=remedy)
 
 

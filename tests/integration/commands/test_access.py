@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from phoenix_compat.operations.remote import access
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.control.access_commands import LEND
 from phoenix_compat.server.control.client import send_command
-from phoenix_compat.server.control.messages import SOCKET_NAME
+from phoenix_compat.server.control.messages import SOCKET_NAME, ControlError
 from phoenix_compat.server.main import open_app
 from phoenix_compat.server.process.inherited_sockets import unix_listener
 from phoenix_compat.server.process.listening import listening
@@ -103,16 +104,16 @@ async def test_worker_processes_know_a_lent_key(tmp_path: Path) -> None:
     arguments = ("-m", "phoenix_compat", "serve", "--port", "0", "--workers", "2")
     variables = {"PHOENIX_COMPAT_AUTH": '["keys"]', "PHOENIX_COMPAT_EMULATOR_SPEED": "20"}
     async with commands.server(*arguments, "--data-dir", str(tmp_path), **variables) as (_, url):
-        access = await send_command(tmp_path / SOCKET_NAME, LEND, {})
+        lent = await send_command(tmp_path / SOCKET_NAME, LEND, {})
         async with Client.of(url) as client:
-            headers = {"Authorization": f"Bearer {access['key']}"}
+            headers = {"Authorization": f"Bearer {lent['key']}"}
             answers = [await client.request("GET", "/api/tasks", headers=headers) for _ in "1234"]
         watched = [
             await succeed("task", "create", "A cat", "--watch", "--data-dir", tmp_path)
             for _ in range(3)
         ]
 
-    assert access["url"] == url
+    assert lent["url"] == url
     assert [status for status, _ in answers] == [200] * 4
     assert all("  completed   100%" in text for text in watched)
 
@@ -150,3 +151,22 @@ async def test_a_restarted_server_lends_another_key(tmp_path: Path) -> None:
     assert "  processing  " in first
     assert (finished.code, finished.err) == (0, "")
     assert "  completed   100%  http" in finished.out.splitlines()[-1]
+
+
+async def test_another_user_needs_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not use the control socket is told both ways in."""
+    await new_key(tmp_path, Scope.READ)
+
+    async def refuse(*_arguments: object, **_options: object) -> None:
+        raise ControlError("cannot connect") from PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(access, "send_command", refuse)
+    async with product(settings_for(tmp_path, auth=("keys",))) as client:
+        port = client.url.rpartition(":")[2]
+        result = await invoke("task", "list", "--data-dir", tmp_path, PHOENIX_COMPAT_PORT=port)
+
+    assert result.exit_code == 2
+    assert "asks for a credential; name a file that contains a key: --key-file FILE" in (
+        result.stderr
+    )
+    assert "or run this command as the user who runs the server, or as root" in result.stderr
