@@ -57,6 +57,9 @@ ABOUT: Final = """Creates tasks, and answers what became of them. A task runs a 
 - **Keys without a value** are left out, never null. Later versions may add keys.
 - **Ids of requests**: each answer has an `X-Request-Id`, which is in the lines of the server's log
   too. An id that the client sends is used, if it has 20 to 200 visible characters.
+- **Web pages** of other origins can use `/api` and read `/files` if the setting `check_origin`
+  names them; then answers have the headers of CORS, and `OPTIONS` is answered. All answers have
+  `X-Content-Type-Options`, `Referrer-Policy` and a `Content-Security-Policy`.
 - **HEAD** is answered wherever GET is. Empty segments of paths are ignored: `//api/tasks/` is
   `/api/tasks`.
 - A request that is not valid HTTP, or whose head is longer than 64 KiB, is answered with 400, 408
