@@ -31,6 +31,17 @@ async def lines_until(process: asyncio.subprocess.Process, *events: str) -> list
     return lines
 
 
+async def send_raw(url: str, data: bytes) -> bytes:
+    """Send bytes over a connection of their own; returns the beginning of the response."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(data)
+    async with asyncio.timeout(patient(5.0)):
+        answer = await reader.read(100)
+    writer.close()
+    return answer
+
+
 async def test_a_task_and_its_request_can_be_found_in_the_log(tmp_path: Path) -> None:
     """One line when the task is queued, with the request's id, one when it ends, one for each
     response; none has the prompt, nor a query."""
@@ -49,14 +60,18 @@ async def test_a_task_and_its_request_can_be_found_in_the_log(tmp_path: Path) ->
             assert answer.headers["X-Request-Id"] == ID
         async with http.get(f"{url}/api/nothing") as missing:
             made = missing.headers["X-Request-Id"]
+        async with http.ws_connect(f"{url}/socket/websocket?vsn=2.0.0&token=QUERY"):
+            pass
+        malformed = await send_raw(url, b"GET / HTTP/1.1\r\nBad Header\r\n\r\n")
         await Client(url, http).ended(task_id)
-        found = await lines_until(process, "task.completed", "http.request", "http.request")
+        found = await lines_until(process, "task.completed", *["http.request"] * 4)
 
     queued, completed = (
         next(line for line in found if line["event"] == event)
         for event in ("task.queued", "task.completed")
     )
-    posted, refused = [line for line in found if line["event"] == "http.request"][:2]
+    requests = [line for line in found if line["event"] == "http.request"]
+    posted, refused, upgraded, unreadable = requests[:4]
     assert queued["request_id"] == ID
     assert queued["task_id"] == completed["task_id"] == task_id
     assert "request_id" not in completed
@@ -70,6 +85,10 @@ async def test_a_task_and_its_request_can_be_found_in_the_log(tmp_path: Path) ->
     assert refused["status"] == 404
     assert refused["request_id"] == made
     assert len(made) == 20
+    assert (upgraded["route"], upgraded["status"]) == ("/socket/websocket", 101)
+    assert malformed.startswith(b"HTTP/1.0 400")
+    assert (unreadable["route"], unreadable["status"]) == ("unmatched", 400)
+    assert not {"request_id"} & {*upgraded, *unreadable}
     assert "SECRET" not in str(found)
     assert "QUERY" not in str(found)
 
