@@ -10,7 +10,7 @@ from phoenix_compat.server.backends.publish import PUBLISH, PublishCounts
 from phoenix_compat.server.backends.task_stream import STREAMS, StreamCounts
 from phoenix_compat.server.metrics.families import Family, counters, gauge
 from phoenix_compat.server.metrics.metrics import METRICS
-from phoenix_compat.tasks.outgoing.dispatcher import OutgoingCounts
+from phoenix_compat.tasks.outgoing.counts import OutgoingCounts
 
 
 def measure_backends(app: web.Application, outgoing: OutgoingCounts | None) -> None:

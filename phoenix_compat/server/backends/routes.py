@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aiohttp import web
 
 from phoenix_compat.endpoint import Endpoint
@@ -10,7 +12,9 @@ from phoenix_compat.server.backends.publish import add_publish_route
 from phoenix_compat.server.backends.task_stream import TaskStreams, add_stream_route
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.process.settings import Settings
-from phoenix_compat.tasks.outgoing.dispatcher import WebhookDispatcher
+
+if TYPE_CHECKING:  # it is loaded only where webhooks are configured
+    from phoenix_compat.tasks.outgoing.dispatcher import WebhookDispatcher
 
 
 def add_backend_routes(

@@ -62,6 +62,7 @@ class Situation:
         running: tasks that run, of `concurrency` at most.
         ended, codes: tasks that ended lately, and the codes of those that failed.
         missing_processes: processes that did not answer.
+        disabled_webhooks: why webhooks of the operator get no events any more, by name.
     """
 
     has_leader: bool = True
@@ -79,6 +80,7 @@ class Situation:
     spent_usd: float | None = None
     cap_usd: float | None = None
     missing_processes: int = 0
+    disabled_webhooks: Mapping[str, str] = field(default_factory=dict)
 
 
 def attention(situation: Situation) -> list[Item]:
@@ -102,6 +104,9 @@ def _items(now: Situation) -> Iterator[Item]:
     if now.missing_processes:
         text = "They are busy or are being replaced; numbers of theirs are missing here."
         yield Item("warning", f"{now.missing_processes} processes do not answer", text, "logs")
+    for name, reason in now.disabled_webhooks.items():
+        text = f"{reason}. Mend it, then run `phoenix-compat webhooks replay {name}`."
+        yield Item("bad", f"The webhook {name} is disabled", text[:1].upper() + text[1:])
     yield from _budget(now)
     yield from _queue(now)
     yield from _failures(now)

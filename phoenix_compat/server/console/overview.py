@@ -59,6 +59,7 @@ class OfDatabase(msgspec.Struct, frozen=True, kw_only=True):
         hour: see `tasks_by_minute`.
         codes: the codes of the tasks that failed in the last `RECENT`.
         ended: how many tasks ended in that time.
+        disabled_webhooks: why webhooks of the operator get no events any more, by name.
     """
 
     problem: str = ""
@@ -66,6 +67,7 @@ class OfDatabase(msgspec.Struct, frozen=True, kw_only=True):
     hour: JSONObject = msgspec.field(default_factory=dict)
     codes: list[str] = msgspec.field(default_factory=list)
     ended: int = 0
+    disabled_webhooks: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 _of_process: Final = msgspec.json.Decoder(OfProcess)
@@ -90,6 +92,7 @@ class _Database:
         try:
             oldest = await store.oldest_queued_at()
             await self._read_hour()
+            disabled = await self._disabled_webhooks()
         except StoreUnavailableError as error:
             return msgspec.json.encode(OfDatabase(problem=str(problem or error)))
         waited_s = 0.0 if oldest is None else (self._clock.now() - oldest).total_seconds()
@@ -100,8 +103,14 @@ class _Database:
                 hour=self._hour,
                 codes=self._codes,
                 ended=self._ended,
+                disabled_webhooks=disabled,
             )
         )
+
+    async def _disabled_webhooks(self) -> dict[str, str]:
+        webhooks = self._context.engine.webhooks
+        statuses = () if webhooks is None else await webhooks.statuses()
+        return {one.name: one.reason or "" for one in statuses if one.disabled_at is not None}
 
     async def _read_hour(self) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -177,6 +186,7 @@ def _situation(
         spent_usd=None if tasks is None else tasks.spend_today_usd,
         cap_usd=settings.total_usd_per_day,
         missing_processes=numbers.missing_processes,
+        disabled_webhooks=known.disabled_webhooks,
     )
 
 

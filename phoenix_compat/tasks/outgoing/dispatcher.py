@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -21,6 +20,7 @@ from phoenix_compat.background import BackgroundTask, log_failure
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
 from phoenix_compat.tasks.outgoing.backoff import next_attempt
+from phoenix_compat.tasks.outgoing.counts import OutgoingCounts
 from phoenix_compat.tasks.outgoing.sender import Outcome, Webhook, WebhookSender
 from phoenix_compat.tasks.store.outbox.deliveries import Delivery, DeliveryStore, WebhookStatus
 
@@ -31,21 +31,6 @@ _STORE_RETRY_S: Final = 1.0
 _FORGET_EVERY: Final = timedelta(hours=1)
 
 log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class OutgoingCounts:
-    """What has happened since the start.
-
-    Attributes:
-        delivered: events that arrived.
-        failed_attempts: attempts that failed.
-        given_up: events that did not arrive within a day.
-    """
-
-    delivered: int = 0
-    failed_attempts: int = 0
-    given_up: int = 0
 
 
 class WebhookDispatcher:

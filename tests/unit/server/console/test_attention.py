@@ -26,6 +26,7 @@ def test_a_healthy_server_needs_none() -> None:
         ({"store_problem": "disk full"}, "bad", "disk full"),
         ({"restarting": {"dispatcher": "it ended"}}, "bad", "dispatcher"),
         ({"circuit_reason": "provider_account"}, "bad", "provider account"),
+        ({"disabled_webhooks": {"default": "it took no event"}}, "bad", "webhook default"),
         ({"missing_processes": 2}, "warning", "2 processes"),
         ({"spent_usd": 4.5, "cap_usd": 5.0}, "warning", "90%"),
         ({"spent_usd": 5.0, "cap_usd": 5.0}, "bad", "used up"),
