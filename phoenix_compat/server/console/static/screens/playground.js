@@ -186,7 +186,7 @@ function Form({types, again}) {
   const fields = Object.fromEntries((problem?.problem?.errors || []).map(each => [each.field.replace("input_data.", ""), each.detail]))
   const cost = known?.price_usd != null && known.price_usd * (Number(values.num_outputs) || 1)
   return html`
-    <div class="columns playground">
+    <div class="halves playground">
       <form class="panel" onSubmit=${submit}>
         <div class="fields">
           <label><span>Type</span><select value=${type.type} onChange=${event => choose(event.target.value)}>

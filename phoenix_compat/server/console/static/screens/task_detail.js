@@ -119,7 +119,7 @@ export function Detail({id}) {
       ${crumb}
       <header><h1 class="prompt-title">${task.input_data.prompt || task.task_type}</h1><div class="row">${actions}</div></header>
       ${failed && html`<${Notice} kind="bad" onClose=${() => setFailed(null)}>${failed.message}<//>`}
-      <div class="columns">
+      <div class="halves">
         <div><${Output} task=${task} />${task.state === "failed" && history}</div>
         <div>
           <section class="panel"><h2>Facts</h2><${Facts} task=${task} real=${session?.provider === "replicate"} /></section>
