@@ -1,24 +1,19 @@
-"""Replicate as a `Provider`. Its SDK is used only as an authenticated HTTP client.
+"""Replicate as a `Provider`.
 
 A create costs money and has no idempotency key, so nothing here repeats a request or follows a
-redirect. The SDK's own retries, polling and model classes are not used.
+redirect.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-import httpx
-import httpx_aiohttp
 import pydantic
-import replicate
 
 from phoenix_compat.tasks.model.clock import stored_time
 from phoenix_compat.tasks.model.errors import (
@@ -34,12 +29,11 @@ from phoenix_compat.tasks.provider.input_files import InputFiles
 from phoenix_compat.tasks.provider.prediction_document import PredictionDocument
 from phoenix_compat.tasks.provider.provider import Candidates
 from phoenix_compat.tasks.provider.recognition import Match, listed_urls, match
-from phoenix_compat.tasks.provider.replicate_errors import provider_error
+from phoenix_compat.tasks.provider.replicate_client import ClientOptions, ReplicateClient
 from phoenix_compat.tasks.provider.replicate_streams import SILENCE_S, ReplicateStreams
 from phoenix_compat.tasks.provider.webhook_tags import WebhookTags
 from phoenix_compat.tasks.streams.server_sent_events import ServerSentEvent
 
-MAX_ANSWER_BYTES = 10 * 1024 * 1024
 MAX_LIST_PAGES = 10
 MAX_KNOWN_VERSIONS = 256
 MIN_CANCEL_AFTER_S = 5
@@ -96,28 +90,22 @@ class ReplicateProvider:
         self._deadline_s = deadline_s
         self._webhook_url = webhook_url
         self.tags = tags or WebhookTags(token)
-        self._total_timeout_s = total_timeout_s
         self._input_files = input_files
         self._versions: dict[str, str] = {}
-        timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s, pool=connect_timeout_s)
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
         self._streams = ReplicateStreams(
             token=token,
             base_url=base_url,
             connect_timeout_s=connect_timeout_s,
             silence_s=stream_silence_s,
         )
-        self._client = replicate.AsyncReplicate(
-            bearer_token=token,
-            base_url=base_url.rstrip("/"),
-            max_retries=0,
-            timeout=timeout,
-            http_client=replicate.DefaultAioHttpClient(
-                transport=_BoundedTransport(limits=limits),
-                timeout=timeout,
-                # A redirect would send the token to another address, and might repeat a create.
-                follow_redirects=False,
-            ),
+        self._client = ReplicateClient(
+            ClientOptions(
+                token=token,
+                base_url=base_url,
+                connect_timeout_s=connect_timeout_s,
+                read_timeout_s=read_timeout_s,
+                total_timeout_s=total_timeout_s,
+            )
         )
 
     async def submit(self, task: Task) -> PredictionRef:
@@ -143,15 +131,13 @@ class ReplicateProvider:
 
     async def fetch(self, ref: PredictionRef) -> PredictionSnapshot:
         """Get a prediction. See `Provider`."""
-        answer = self._client.get(f"/predictions/{quote(ref.id, safe='')}", cast_to=object)
-        return parse_prediction(await self._exchange(answer)).snapshot()
+        answer = await self._client.get(f"/predictions/{quote(ref.id, safe='')}")
+        return parse_prediction(answer).snapshot()
 
     async def cancel(self, ref: PredictionRef) -> PredictionSnapshot:
         """Cancel a prediction. See `Provider`."""
         path = f"/predictions/{quote(ref.id, safe='')}/cancel"
-        return parse_prediction(
-            await self._exchange(self._client.post(path, cast_to=object))
-        ).snapshot()
+        return parse_prediction(await self._client.post(path)).snapshot()
 
     async def find(self, since: datetime, task: Task) -> Candidates:
         """Predictions that are, or may be, the task's. See `Provider`."""
@@ -174,8 +160,7 @@ class ReplicateProvider:
         Raises:
             ProviderError: the secret could not be fetched.
         """
-        answer = self._client.get("/webhooks/default/secret", cast_to=object)
-        key = _object(await self._exchange(answer)).get("key")
+        key = _object(await self._client.get("/webhooks/default/secret")).get("key")
         if not isinstance(key, str) or not key:
             raise ProviderUncertainError("answered without a webhook secret")
         return key
@@ -187,15 +172,9 @@ class ReplicateProvider:
             ProviderRefusedError: the token is invalid, or the account is refused.
             ProviderError: the account could not be fetched.
         """
-        request = self._client.get("/account", cast_to=httpx.Response)
-        answer = await self._exchange(request)
-        assert isinstance(answer, httpx.Response)  # noqa: S101 - because of cast_to
-        try:
-            username = _object(answer.json()).get("username")
-        except json.JSONDecodeError as error:
-            raise ProviderUncertainError("answered with invalid JSON") from error
+        answer = await self._client.get_answer("/account")
         return Account(
-            username=str(username),
+            username=str(_object(answer.body).get("username")),
             date=answer.headers.get("date"),
             requests_left=answer.headers.get("ratelimit-remaining"),
         )
@@ -222,18 +201,13 @@ class ReplicateProvider:
             body["webhook_events_filter"] = list(WEBHOOK_EVENTS)
         deadline_s = self._deadline_s if task.deadline_s is None else task.deadline_s
         cancel_after = f"{max(int(deadline_s), MIN_CANCEL_AFTER_S)}s"
-        answer = self._client.post(
-            path,
-            cast_to=object,
-            body=body,
-            options={"headers": {"Cancel-After": cancel_after}},
-        )
         words = users_words(task.provider_input)
-        return parse_prediction(await self._exchange(answer, words)).snapshot().ref
+        answer = await self._client.post(path, body, {"Cancel-After": cancel_after}, words)
+        return parse_prediction(answer).snapshot().ref
 
     async def _latest_version(self, model: str) -> str | None:
         try:
-            answer = await self._exchange(self._client.get(f"/models/{model}", cast_to=object))
+            answer = await self._client.get(f"/models/{model}")
         except ProviderRefusedError:
             return None
         except ProviderUncertainError as error:
@@ -251,8 +225,7 @@ class ReplicateProvider:
         predictions: list[PredictionDocument] = []
         params: dict[str, object] = {"created_after": stored_time(since)}
         for _ in range(MAX_LIST_PAGES):
-            answer = self._client.get("/predictions", cast_to=object, options={"params": params})
-            page = _object(await self._exchange(answer))
+            page = _object(await self._client.get("/predictions", params))
             results = page.get("results")
             for item in results if isinstance(results, list) else []:
                 # One invalid entry must not hide the others.
@@ -263,16 +236,6 @@ class ReplicateProvider:
                 break
             params["cursor"] = cursor
         return predictions
-
-    async def _exchange(
-        self, answer: Awaitable[object], words: frozenset[str] = frozenset()
-    ) -> object:
-        try:
-            async with asyncio.timeout(self._total_timeout_s):
-                return await answer
-        except (replicate.APIError, httpx.HTTPError, json.JSONDecodeError, OSError) as error:
-            # OSError covers TimeoutError. The SDK does not wrap a JSONDecodeError.
-            raise provider_error(error, words) from error
 
 
 def _object(answer: object) -> JSONObject:
@@ -303,29 +266,3 @@ def _cursor(next_url: object) -> str | None:
         return None
     values = parse_qs(urlsplit(next_url).query).get("cursor")
     return values[0] if values else None
-
-
-class _BoundedTransport(httpx_aiohttp.AiohttpTransport):
-    """The SDK's aiohttp transport, with a limit on the size of an answer."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await super().handle_async_request(request)
-        if isinstance(response.stream, httpx.AsyncByteStream):
-            response.stream = _BoundedStream(response.stream)
-        return response
-
-
-class _BoundedStream(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size_bytes = 0
-        async for chunk in self._stream:
-            size_bytes += len(chunk)
-            if size_bytes > MAX_ANSWER_BYTES:
-                raise httpx.ReadError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()

@@ -1,26 +1,17 @@
-"""Converts exceptions of Replicate's SDK: was the request sent, and may it have taken effect?
-
-The SDK's aiohttp transport raises the same class for all connection errors, so the chain of causes
-has to be examined.
-"""
+"""What an answer of Replicate with an error status means for a task."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-
-import aiohttp
-import httpx
-import replicate
 
 from phoenix_compat.tasks.model.errors import (
     ProviderError,
     ProviderRefusedError,
     ProviderThrottledError,
     ProviderUncertainError,
-    ProviderUnreachableError,
     RateReducedError,
 )
 from phoenix_compat.tasks.model.results.failure import TEXTS, public_text
@@ -28,12 +19,6 @@ from phoenix_compat.tasks.model.results.failure import TEXTS, public_text
 DEFAULT_RETRY_AFTER_S = 5.0
 MAX_RETRY_AFTER_S = 300.0
 
-# Raised while the connection is being made, before anything of the request is written.
-_BEFORE_SENDING = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-)
 _RESETS_IN = re.compile(r"resets in ~?(\d{1,6})\s?s")
 _REDUCED_TO = re.compile(
     r"reduced to (\d{1,6}) requests? per minute(?: with a burst of (\d{1,6}))?"
@@ -49,33 +34,6 @@ _MODEL_IS_GONE = frozenset(
     }
 )
 _MAX_FIELDS = 64
-
-
-def never_sent(error: BaseException) -> bool:
-    """Whether a request failed before any of it was written, so that it is safe to repeat."""
-    causes = list(_causes(error))
-    if any(isinstance(cause, _BEFORE_SENDING) for cause in causes):
-        return True
-    # httpx's own transport raises these only before sending; the aiohttp transport also later.
-    is_aiohttp = any(isinstance(cause, aiohttp.ClientError) for cause in causes)
-    return not is_aiohttp and any(
-        isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-        for cause in causes
-    )
-
-
-def provider_error(error: Exception, words: frozenset[str] = frozenset()) -> ProviderError:
-    """The `ProviderError` for an exception of the SDK.
-
-    Args:
-        words: the user's texts in the request; see `provider_texts.users_words`.
-    """
-    if isinstance(error, replicate.APIStatusError):
-        return answer_error(error.status_code, error.body, error.response.headers, words)
-    name = type(error).__name__
-    if never_sent(error):
-        return ProviderUnreachableError(f"no connection was made: {name}")
-    return ProviderUncertainError(f"the answer was lost: {name}")
 
 
 def answer_error(
@@ -182,12 +140,3 @@ def _title(body: object) -> str:
 
 def _detail(body: object) -> str:
     return str(body.get("detail", ""))[:2_000] if isinstance(body, dict) else ""
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        yield cause
-        cause = cause.__cause__
