@@ -5,18 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from phoenix_compat.server.http.openapi.document import openapi_document
 from phoenix_compat.server.http.openapi.routes import NOT_DESCRIBED, ROUTES
+from phoenix_compat.server.http.schemas.task_events import TaskOutput, TaskProgress
 from tests.integration.api.openapi_server import MONK, TASK, Server, open_server
 from tests.integration.uploads.photo import data_url, edit, photo
 
 FAILS = {"input_data": {"type": "image", "prompt": "#fault:E005"}}
 STUCK = {"input_data": {"type": "image", "prompt": "#fault:stuck_processing"}}
 TEXT = {"input_data": {"type": "text", "prompt": "Once"}}
+STREAM = f"{TASK}/stream"
+EVENTS: dict[str, type[TaskProgress] | type[TaskOutput]] = {
+    "progress": TaskProgress,
+    "output": TaskOutput,
+    "result": TaskProgress,
+    "error": TaskProgress,
+}
 MISSING = "019b8d2f-6c00-7a4e-9d3b-2f1c5e8a7b60"
 
 
@@ -76,6 +85,26 @@ async def test_answers_about_tasks_are_as_described(server: Server) -> None:
     await server.ask("POST", f"{TASK}/cancel", id=running, status=202)
     await server.ask("POST", f"{TASK}/retry", id=ended[1], status=202)
     await server.ask("POST", f"{TASK}/retry", id=ended[0], status=409)
+
+
+@pytest.mark.parametrize("body", [MONK, FAILS, TEXT], ids=["picture", "failure", "text"])
+async def test_the_events_of_a_stream_are_as_described(server: Server, body: Any) -> None:
+    """The data of each event match the model of its name."""
+    task_id = await server.create(body)
+    content = openapi_document()["paths"][STREAM]["get"]["responses"]["200"]["content"]
+    assert content["text/event-stream"]["x-events"].keys() == EVENTS.keys()
+
+    async with server.http.get(server.url + STREAM.format(task_id=task_id)) as answer:
+        events = (await answer.text()).split("\n\n")
+
+    names = set()
+    for event in events:
+        fields = dict(line.split(": ", 1) for line in event.splitlines())
+        if "event" in fields:
+            found = EVENTS[fields["event"]].model_validate_json(fields["data"])
+            assert found.model_dump(exclude_unset=True) == json.loads(fields["data"])
+            names.add(fields["event"])
+    assert names & {"result", "error"}
 
 
 async def test_refusals_of_tasks_are_as_described(server: Server) -> None:

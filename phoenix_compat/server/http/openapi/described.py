@@ -23,6 +23,7 @@ class Answer:
         content_types: the types of its body, if it is not JSON; () for no body.
         headers: names of headers in `headers.HEADERS` that it always has.
         optional_headers: those that it may have.
+        events: the data of the events of a text/event-stream, by their names.
         links: the routes for which it has the parameters, by the routes' names: where the answer
             has the value of each parameter.
     """
@@ -33,6 +34,7 @@ class Answer:
     content_types: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     optional_headers: tuple[str, ...] = ()
+    events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 

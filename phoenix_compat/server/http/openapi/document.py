@@ -24,6 +24,7 @@ from phoenix_compat.version import __version__
 Document: TypeAlias = dict[str, Any]
 
 JSON_TYPE: Final = "application/json"
+EVENTS_TYPE: Final = "text/event-stream"
 PROBLEM_TYPE: Final = "application/problem+json"
 PROBLEM_URN: Final = "urn:phoenix-compat:problem:"
 BEARER: Final = "bearer"
@@ -133,7 +134,9 @@ def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
     for route in routes:
         if route.body is not None:
             models.update((one, None) for one in route.body.models)
-        models.update((one.model, None) for one in route.answers if one.model is not None)
+        for one in route.answers:
+            shown = (one.model, *one.events.values())
+            models.update((model, None) for model in shown if model is not None)
     for model in models:
         model.model_rebuild()
     inputs = [(model, "validation") for model in models]
@@ -234,6 +237,13 @@ def _answer(one: Answer, example: Example | None) -> dict[str, Any]:
         content[JSON_TYPE] = {"schema": {"$ref": _SCHEMAS + one.model.__name__}}
         if example is not None and example.status == one.status and example.answer is not None:
             content[JSON_TYPE]["example"] = example.answer
+    if one.events:
+        content[EVENTS_TYPE] = {
+            "schema": {"type": "string"},
+            "x-events": {
+                name: {"$ref": _SCHEMAS + model.__name__} for name, model in one.events.items()
+            },
+        }
     found: dict[str, Any] = {"description": one.text}
     if content:
         found["content"] = content

@@ -100,6 +100,8 @@ def _answer(answer: Answer, operation: Mapping[str, Any]) -> str:
 def _contents(content: Mapping[str, Any]) -> Iterator[str]:
     for name, one in content.items():
         yield _shape(one["schema"]) if name == JSON_TYPE and one["schema"] else f"`{name}`"
+        for event, schema in one.get("x-events", {}).items():
+            yield f"`{event}` with {_shape(schema)}"
 
 
 def _example(route: Route, example: Example) -> Iterator[str]:

@@ -16,6 +16,7 @@ from phoenix_compat.server.http.schemas.publishing import (
     MessageToPublish,
     Published,
 )
+from phoenix_compat.server.http.schemas.task_events import TaskOutput, TaskProgress
 
 BACKEND_ROUTES: Final = (
     Route(
@@ -74,7 +75,12 @@ BACKEND_ROUTES: Final = (
             Answer(
                 200,
                 "The events. While nothing happens, a comment comes every 15 seconds.",
-                content_types=("text/event-stream",),
+                events={
+                    "progress": TaskProgress,
+                    "output": TaskOutput,
+                    "result": TaskProgress,
+                    "error": TaskProgress,
+                },
                 headers=("Cache-Control",),
             ),
             Answer(204, "The task has ended, and the client has everything."),
