@@ -43,8 +43,8 @@ LEADER_PATHS: Final = ("/api/", WEBHOOK_PATH, READY_PATH)
 
 ANSWER_TIMEOUT_S: Final = 5.0
 """How long the leader may be silent. One that hangs is replaced a moment later."""
-FILE_TIMEOUT_S: Final = 30.0
-"""The same after a file was sent there; a large one takes a while to check and to store."""
+FILE_TIMEOUT_S: Final = 120.0
+"""The same after files were sent there: photos that must be turned wait for each other."""
 
 _REPLACED: Final = "The process that runs the tasks is being replaced; nothing was done."
 _LATE: Final = "The process that runs the tasks does not answer; send the request again."

@@ -76,15 +76,26 @@ class Memory:
 
     @classmethod
     def of(cls, pid: int) -> Memory:
-        """Read it. The peak is the highest since `forget_peak`."""
+        """Read it. The peak is the highest since `forget_peaks`."""
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         values = dict(line.split(":", 1) for line in lines)
         return cls(*(int(values[name].split()[0]) / 1e3 / _KB for name in ("VmRSS", "VmHWM")))
 
 
-def forget_peak(pid: int) -> None:
-    """Let the peak begin again at what the process has now."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
+def memories(pid: int) -> dict[int, Memory]:
+    """Of a process and those that it started."""
+    return {one: Memory.of(one) for one in (pid, *_started_by(pid))}
+
+
+def _started_by(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [one for child in map(int, text.split()) for one in (child, *_started_by(child))]
+
+
+def forget_peaks(pid: int) -> None:
+    """Let the peaks begin again at what the processes have now."""
+    for one in (pid, *_started_by(pid)):
+        Path(f"/proc/{one}/clear_refs").write_text("5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,7 @@ WAYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What was seen of one way.
+    """What was seen of one way, in the process of the server whose memory grew most.
 
     Attributes:
         peak_mb: how much more memory the server had at most.
@@ -159,12 +170,13 @@ HEAD: Final = f"{'sent':<34}{'most':>12}{'bound':>12}{'left':>12}"
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[tuple[int, str]]:
+async def running(folder: Path, workers: int) -> AsyncIterator[tuple[int, str]]:
     """The process id and the address of a server whose emulator is another process."""
     data_dir = ("--data-dir", str(folder))
     emulator = ("-m", "phoenix_compat", "emulator", "--port", "0", "--speed", "20")
     async with server(*emulator) as (_, base_url):
-        serve = ("server.py", "serve", "--port", "0", *data_dir)
+        count = () if workers == 1 else ("--workers", str(workers))
+        serve = ("server.py", "serve", "--port", "0", *data_dir, *count)
         changes = {
             "REPLICATE_API_TOKEN": "r8_test",
             "REPLICATE_BASE_URL": base_url,
@@ -176,8 +188,8 @@ async def running(folder: Path) -> AsyncIterator[tuple[int, str]]:
 
 async def measure(pid: int, url: str, way: Way, photos: Sequence[bytes]) -> Growth:
     """Send photos at once, and look at the memory of the server."""
-    forget_peak(pid)
-    before = Memory.of(pid)
+    forget_peaks(pid)
+    before = memories(pid)
     bodies = [_body(way, one) for one in photos]
     timeout = aiohttp.ClientTimeout(total=patient(60.0))
     async with aiohttp.ClientSession(timeout=timeout) as http:
@@ -187,12 +199,11 @@ async def measure(pid: int, url: str, way: Way, photos: Sequence[bytes]) -> Grow
                 assert answer.status in {201, 202}, await answer.text()
 
         await asyncio.gather(*(send(*body) for body in bodies))
-    peak_mb = Memory.of(pid).peak_mb - before.now_mb
+    peak_mb = max(one.peak_mb - before[pid].now_mb for pid, one in memories(pid).items())
     deadline_s = time.monotonic() + patient(_GIVEN_BACK_S)
     while True:
-        growth = Growth(
-            way, len(photos), len(photos[0]), peak_mb, Memory.of(pid).now_mb - before.now_mb
-        )
+        left_mb = max(one.now_mb - before[pid].now_mb for pid, one in memories(pid).items())
+        growth = Growth(way, len(photos), len(photos[0]), peak_mb, left_mb)
         if growth.is_given_back or time.monotonic() > deadline_s:
             return growth
         await asyncio.sleep(0.1)
@@ -213,15 +224,21 @@ def _body(way: Way, photo: bytes) -> tuple[bytes, dict[str, str]]:
 
 
 async def measure_all(
-    folder: Path, ways: Sequence[Way], count: int, turned_count: int | None = None
+    folder: Path,
+    ways: Sequence[Way],
+    count: int,
+    turned_count: int | None = None,
+    *,
+    workers: int = 1,
 ) -> AsyncIterator[Growth]:
     """Each way in turn, after one photo of each that loads what the server needs for it.
 
     Args:
         turned_count: how many photos that must be turned are sent at once; None for `count`.
+        workers: how many processes the server has.
     """
     numbers = iter(range(1, 1_000))
-    async with running(folder) as (pid, url):
+    async with running(folder, workers) as (pid, url):
         for way in ways:
             await measure(pid, url, way, [large_photo(next(numbers), way.orientation)])
         for way in ways:
@@ -235,14 +252,15 @@ async def measure_all(
     "--photos", "count", default=10, show_default=True, help="Photos that are sent at once."
 )
 @click.option("--way", "names", multiple=True, help="Send only in this way; repeatable.  [all]")
-def main(*, count: int, names: tuple[str, ...]) -> None:
+@click.option("--workers", default=1, show_default=True, help="Processes of the server.")
+def main(*, count: int, workers: int, names: tuple[str, ...]) -> None:
     """Measure the memory of a server while photos arrive."""
     ways = [way for way in WAYS if not names or way.name in names]
 
     async def run(folder: Path) -> bool:
         click.echo(HEAD)
         is_ok = True
-        async for growth in measure_all(folder, ways, count):
+        async for growth in measure_all(folder, ways, count, workers=workers):
             click.echo(growth.line())
             is_ok &= growth.is_ok
         return is_ok
