@@ -238,8 +238,8 @@ def _answer(one: Answer, example: Example | None) -> dict[str, Any]:
         if example is not None and example.status == one.status and example.answer is not None:
             content[JSON_TYPE]["example"] = example.answer
     if one.events:
-        content[EVENTS_TYPE] = {
-            "schema": {"type": "string"},
+        content[EVENTS_TYPE] = {  # OpenAPI 3.1 has no schema for single events
+            "schema": {},
             "x-events": {
                 name: {"$ref": _SCHEMAS + model.__name__} for name, model in one.events.items()
             },
