@@ -153,7 +153,7 @@ CREATE TABLE webhook_deliveries (
   created_at       TEXT    NOT NULL,
   attempts         INTEGER NOT NULL DEFAULT 0,
   first_attempt_at TEXT,
-  next_attempt_at  TEXT    NOT NULL,
+  next_attempt_at  TEXT,                                -- NULL: after an earlier one of its task
   error            TEXT,                                -- why the last attempt failed
   failed_at        TEXT                                 -- given up, until it is replayed
 );

@@ -107,13 +107,14 @@ def _webhook_row(webhook: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _event_row(event: Mapping[str, Any]) -> tuple[str, ...]:
-    is_failed = event["failed_at"] is not None
+    next_at = event["next_attempt_at"]
+    following = "after the one before" if next_at is None else _short(next_at)
     return (
         f"task.{event['event']}",
         event["task_id"],
         _short(event["created_at"]),
         str(event["attempts"]),
-        "given up" if is_failed else _short(event["next_attempt_at"]),
+        following if event["failed_at"] is None else "given up",
         event["error"] or "",
     )
 

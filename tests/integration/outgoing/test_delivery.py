@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.store.sqlite import outbox_queries
 from tests.integration.outgoing.outgoing_harness import open_outgoing
 from tests.integration.outgoing.receiver import Received, Receiver
 from tests.integration.store.unreadable_harness import until
@@ -182,3 +183,25 @@ async def test_old_events_are_deleted(path: Path) -> None:
 
         assert await outgoing.deliveries.forget_old(["default"]) == 0
         assert await outgoing.deliveries.forget_old(["other"]) == 3
+
+
+async def test_events_that_wait_for_others_are_not_searched(path: Path) -> None:
+    """Of many events of few tasks only those are read that may be sent."""
+    async with (
+        Receiver.opened() as receiver,
+        open_outgoing(path, receiver.url, is_started=False) as outgoing,
+    ):
+        for _ in range(3):
+            await outgoing.live()
+        due = await outgoing.deliveries.due("default", 10)
+        listed = await outgoing.deliveries.list("default", 10)
+        assert [one.event for one in due] == ["queued"] * 3
+        assert [one["next_attempt_at"] is None for one in listed] == [False, True, True] * 3
+
+        plan = await outgoing.store.database.read(
+            f"EXPLAIN QUERY PLAN {outbox_queries.DUE_DELIVERIES}",
+            {"webhook": "default", "now": "3", "running": "[]", "limit": 8},
+        )
+        details = " ".join(row["detail"] for row in plan)
+        assert "webhook_deliveries_by_time (webhook=? AND failed_at=? AND next" in details
+        assert "TEMP B-TREE" not in details

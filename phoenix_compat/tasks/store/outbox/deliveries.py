@@ -99,7 +99,9 @@ class DeliveryStore:
 
     async def delivered(self, delivery: Delivery) -> None:
         """Forget a delivery that arrived. Raises StoreUnavailableError."""
-        await self._write(delivery, queries.DELETE_DELIVERY, queries.RECORD_SUCCESS)
+        await self._write(
+            delivery, queries.DELETE_DELIVERY, queries.FREE_NEXT, queries.RECORD_SUCCESS
+        )
 
     async def retry_later(
         self, delivery: Delivery, error: str, attempted_at: datetime, next_attempt_at: datetime
@@ -129,6 +131,7 @@ class DeliveryStore:
 
         def work(connection: sqlite3.Connection) -> bool:
             connection.execute(queries.GIVE_UP_DELIVERY, values)
+            connection.execute(queries.FREE_NEXT, values)
             return connection.execute(queries.DISABLE_SILENT_WEBHOOK, disable).rowcount == 1
 
         return await self._store.database.write(work)
@@ -140,7 +143,8 @@ class DeliveryStore:
             StoreUnavailableError: nothing was written.
         """
         values = {"error": error, "reason": reason}
-        await self._write(delivery, queries.GIVE_UP_DELIVERY, queries.DISABLE_WEBHOOK, **values)
+        statements = (queries.GIVE_UP_DELIVERY, queries.FREE_NEXT, queries.DISABLE_WEBHOOK)
+        await self._write(delivery, *statements, **values)
 
     async def replay(self, webhook: str) -> int:
         """Enable a webhook, and send everything that it does not have; returns how many events.
@@ -198,8 +202,13 @@ class DeliveryStore:
         return stored_time(self._clock.now())
 
     def _values(self, delivery: Delivery) -> dict[str, object]:
-        named = {"number": delivery.number, "id": delivery.id, "webhook": delivery.webhook}
-        return {**named, "now": self._now}
+        return {
+            "number": delivery.number,
+            "id": delivery.id,
+            "webhook": delivery.webhook,
+            "task_id": delivery.task_id,
+            "now": self._now,
+        }
 
     async def _write(self, delivery: Delivery, *statements: str, **more: str) -> None:
         values = {**self._values(delivery), **more}

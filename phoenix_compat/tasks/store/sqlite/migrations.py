@@ -128,7 +128,7 @@ CREATE TABLE webhook_deliveries (
   created_at       TEXT    NOT NULL,
   attempts         INTEGER NOT NULL DEFAULT 0,
   first_attempt_at TEXT,
-  next_attempt_at  TEXT    NOT NULL,
+  next_attempt_at  TEXT,
   error            TEXT,
   failed_at        TEXT
 );

@@ -12,9 +12,21 @@ COUNT_DELIVERIES: Final = "SELECT count(*) FROM webhook_deliveries WHERE webhook
 
 ADD_DELIVERY: Final = """
 INSERT INTO webhook_deliveries (webhook, id, task_id, event, body, created_at, next_attempt_at)
-VALUES (:webhook, :id, :task_id, :event, :body, :now, :now)
+VALUES (:webhook, :id, :task_id, :event, :body, :now, CASE WHEN EXISTS (
+  SELECT 1 FROM webhook_deliveries
+  WHERE webhook = :webhook AND task_id = :task_id AND failed_at IS NULL
+) THEN NULL ELSE :now END)
 """
-"""Keep an event for a webhook."""
+"""Keep an event for a webhook. It waits for an earlier event of its task, if there is one."""
+
+FREE_NEXT: Final = """
+UPDATE webhook_deliveries SET next_attempt_at = :now
+WHERE next_attempt_at IS NULL AND number = (
+  SELECT min(number) FROM webhook_deliveries
+  WHERE webhook = :webhook AND task_id = :task_id AND failed_at IS NULL
+)
+"""
+"""Let the next event of a task go, after the one before it was delivered or given up."""
 
 COUNT_DROPPED: Final = """
 INSERT INTO webhooks (name, dropped) VALUES (:webhook, 1)
@@ -23,18 +35,13 @@ ON CONFLICT (name) DO UPDATE SET dropped = dropped + 1
 """Record that an event was too many to keep."""
 
 DUE_DELIVERIES: Final = """
-SELECT * FROM webhook_deliveries AS delivery
+SELECT * FROM webhook_deliveries
 WHERE webhook = :webhook AND failed_at IS NULL AND next_attempt_at <= :now
   AND number NOT IN (SELECT value FROM json_each(:running))
-  AND NOT EXISTS (
-    SELECT 1 FROM webhook_deliveries AS earlier
-    WHERE earlier.webhook = :webhook AND earlier.task_id = delivery.task_id
-      AND earlier.number < delivery.number AND earlier.failed_at IS NULL
-  )
   AND NOT EXISTS (SELECT 1 FROM webhooks WHERE name = :webhook AND disabled_at IS NOT NULL)
 ORDER BY next_attempt_at, number LIMIT :limit
 """
-"""What may be sent now: of each task only the earliest event, of a webhook that is not disabled."""
+"""What may be sent now to a webhook that is not disabled."""
 
 NEXT_DELIVERY: Final = """
 SELECT min(next_attempt_at) AS at FROM webhook_deliveries
@@ -84,8 +91,12 @@ UPDATE webhooks SET disabled_at = NULL, reason = NULL WHERE name = :webhook
 """Send to a webhook again."""
 
 REPLAY_DELIVERIES: Final = """
-UPDATE webhook_deliveries
-SET attempts = 0, first_attempt_at = NULL, next_attempt_at = :now, failed_at = NULL
+UPDATE webhook_deliveries AS delivery
+SET attempts = 0, first_attempt_at = NULL, failed_at = NULL, next_attempt_at = CASE WHEN EXISTS (
+  SELECT 1 FROM webhook_deliveries AS earlier
+  WHERE earlier.webhook = :webhook AND earlier.task_id = delivery.task_id
+    AND earlier.number < delivery.number
+) THEN NULL ELSE :now END
 WHERE webhook = :webhook
 """
 """Send everything that a webhook does not have, from now on as if it were new."""
