@@ -82,6 +82,25 @@ export const Ring = ({progress, label}) => {
 export const Bar = ({value, of, name}) => html`
   <progress value=${Math.min(value, of)} max=${of} aria-label=${name}></progress>`
 
+// The path of a file of this server: the page may have another address than its links. Null for others.
+export const local = url => {
+  const at = url.indexOf("/files/")
+  return at >= 0 ? url.slice(at) : null
+}
+
+// An output file, shown as what its ending says. What is stored elsewhere is only linked: nothing is loaded from there.
+export function Media({url, name}) {
+  const path = local(url)
+  if (!path) return html`<p class="panel">Stored at the provider: <a href=${url} rel="noreferrer noopener" target="_blank">${url}</a></p>`
+  const ending = path.split(".").at(-1)
+  if (/^(jpe?g|png|webp|gif|avif)$/.test(ending)) {
+    return html`<a href=${path} target="_blank" rel="noopener"><img class="output" src=${path} alt=${name} /></a>`
+  }
+  if (/^(mp3|wav|ogg|flac|m4a)$/.test(ending)) return html`<audio controls preload="metadata" src=${path} aria-label=${name}></audio>`
+  if (/^(mp4|webm|mov)$/.test(ending)) return html`<video class="output" controls preload="metadata" src=${path} aria-label=${name}></video>`
+  return html`<p class="panel"><a href=${path} target="_blank" rel="noopener">Open the file (${ending})</a></p>`
+}
+
 export function Copy({text, name = "Copy"}) {
   const [done, setDone] = useState(false)
   const copy = async () => {

@@ -17,6 +17,7 @@ from phoenix_compat.transports.aiohttp.mount import SocketResource
 
 CONSOLE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "media-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The Content-Security-Policy of pages of this server: no inline scripts, nothing from elsewhere.

@@ -2,7 +2,7 @@
 import {html, useEffect, useRef, useState} from "../vendor/htm-preact.js"
 import {api, key, useApi} from "../session.js"
 import {href} from "../router.js"
-import {Code, Copy, Loading, Notice, Page, Ring, Status, Tabs, usd} from "../ui.js"
+import {Code, Copy, Loading, Media, Notice, Page, Ring, Status, Tabs, local, usd} from "../ui.js"
 import {snippets} from "../snippets.js"
 import {follow} from "../wire.js"
 
@@ -13,7 +13,6 @@ const VERSIONS = [["2.0.0", "V2"], ["1.0.0", "V1"]]
 const MAX_FRAMES = 500
 const FIRST = {prompt: "Medieval monk illuminating a manuscript by candlelight", text: "Good morning from the playground."}
 const words = name => (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ")
-const local = url => { const at = url.indexOf("/files/"); return at >= 0 ? url.slice(at) : null }
 
 // What goes into input_data: empty fields are left out, numbers are numbers.
 function inputOf(type, model, inputs, values) {
@@ -128,8 +127,7 @@ function Result({run}) {
     return html`<${Notice} kind="bad" title=${(last.error_data.code || "failed").replaceAll("_", " ")}>${last.error_data.error}<//>${link}`
   }
   return html`
-    ${urls.map(url => local(url) && /\.(jpe?g|png|webp|gif|avif)$/.test(url)
-      ? html`<img class="output" src=${local(url)} alt="The picture" />` : html`<p class="panel"><a href=${local(url) || url} target="_blank" rel="noreferrer noopener">Open the file</a></p>`)}
+    ${urls.map(url => html`<${Media} url=${url} name="The result" />`)}
     ${(text || result?.text) && html`<div class="panel output-text" aria-live="polite">${done ? result.text || text : text}</div>`}
     ${!urls.length && !text && !done && html`<div class="panel waiting"><${Ring} progress=${last?.progress || 0} /></div>`}
     ${link}`

@@ -2,18 +2,13 @@
 import {html, useEffect, useRef, useState} from "../vendor/htm-preact.js"
 import {api, useApi, useChannel} from "../session.js"
 import {go, href} from "../router.js"
-import {Age, Code, Empty, Loading, Notice, Page, Ring, Status, Tabs, duration, usd} from "../ui.js"
+import {Age, Code, Empty, Loading, Media, Notice, Page, Ring, Status, Tabs, duration, usd} from "../ui.js"
 import {snippets} from "../snippets.js"
 
 const ENDED = new Set(["completed", "failed"])
 const EVENTS = {
   queued: "Queued", submitting: "Sending to the provider", running: "Running at the provider",
   completed: "Completed", failed: "Failed", cancel_requested: "Cancel requested",
-}
-// Links of this server as paths: the page may have another address than the links.
-const local = url => {
-  const at = url.indexOf("/files/")
-  return at >= 0 ? url.slice(at) : null
 }
 
 function Output({task}) {
@@ -28,15 +23,7 @@ function Output({task}) {
   }
   const urls = result.image_urls || (result.image_url ? [result.image_url] : result.output_urls) || []
   return html`
-    ${urls.map(url => {
-      const path = local(url)
-      const ending = url.split("?")[0].split(".").at(-1)
-      if (!path) return html`<p class="panel">Stored at the provider: <a href=${url} rel="noreferrer noopener" target="_blank">${url}</a></p>`
-      if (result.image_url || /^(jpg|jpeg|png|webp|gif|avif)$/.test(ending)) {
-        return html`<a href=${path} target="_blank" rel="noopener"><img class="output" src=${path} alt=${task.input_data.prompt || "The output"} /></a>`
-      }
-      return html`<p class="panel"><a href=${path} target="_blank" rel="noopener">Open the file (${ending})</a></p>`
-    })}
+    ${urls.map(url => html`<${Media} url=${url} name=${task.input_data.prompt || "The output"} />`)}
     ${result.text && html`<div class="panel output-text">${result.text}</div>`}
     ${result.output !== undefined && !urls.length && !result.text && html`<${Code} text=${JSON.stringify(result.output, null, 2)} label="Output" />`}`
 }
