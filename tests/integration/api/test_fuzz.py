@@ -47,6 +47,7 @@ async def test_every_check_is_used_or_left_out_with_a_reason() -> None:
     assert {*CHECKS, *LEFT_OUT} == await known_checks()
 
 
+@pytest.mark.timeout(240)
 async def test_200_requests_find_nothing(tmp_path: Path) -> None:
     """Valid and invalid ones, and requests that follow from answers."""
     async with open_server(tmp_path) as server:
