@@ -35,8 +35,8 @@ from tests.faults.tally import Tally, summary, table
 from tests.patience import patient
 
 SETTLE_S = 100.0
-"""Reserved at the end of `max_seconds` for unfinished tasks: a lost create is searched for 30 s, and
-if it is repeated, the repeat may hang for 20 s and be searched for as well."""
+"""Reserved at the end of `max_seconds` for unfinished tasks: a lost create is searched for 30 s.
+Its repeat may hang for 20 s, and be searched for too."""
 
 _TOPICS = 90
 _LATE_CLIENT_S = 20.0

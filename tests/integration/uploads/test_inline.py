@@ -122,6 +122,51 @@ async def test_what_is_no_picture_is_refused(tmp_path: Path, image: str, said: s
     assert rows(tmp_path, "SELECT count(*) FROM tasks") == [(0,)]
 
 
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        ("data:image/jpeg;base64,", "is empty"),
+        ("data:image/jpeg;base64,/9j/" + "A" * 300_000 + "=A", "not a valid data: URL"),
+        (data_url(b"just words " * 20_000), "by its first bytes"),
+        (data_url(b"\xff\xd8\xff" + bytes(400_000)), "is a file of more than 300000 bytes"),
+    ],
+)
+async def test_what_is_no_picture_in_a_long_body(tmp_path: Path, image: str, said: str) -> None:
+    """422 names the field, as for a short one; nothing is stored."""
+    settings = settings_for(tmp_path, max_upload_bytes=300_000)
+    async with product(settings) as client:
+        status, problem = await send(client, edit(image, data_url(photo(500))))
+
+        assert (status, problem["field"]) == (422, "input_data.image_input.0"), problem
+        assert said in problem["detail"]
+        assert stored(tmp_path) == []
+
+
+async def test_a_long_body_has_at_most_32_files(tmp_path: Path) -> None:
+    """422 as soon as there is one more."""
+    images = [data_url(bytes([number]) * 9_000) for number in range(33)]
+    async with product(settings_for(tmp_path)) as client:
+        status, problem = await send(client, edit(*images))
+
+        assert (status, problem["field"]) == (422, "input_data.image_input.32"), problem
+        assert stored(tmp_path) == []
+
+
+async def test_a_long_body_that_is_not_json(tmp_path: Path) -> None:
+    """400, whatever was stored of its files before."""
+    body = json.dumps(edit(data_url(photo(700)))).encode()
+    async with product(settings_for(tmp_path)) as client:
+        for broken in (body[:-1], body[:-200_000], body + b"]"):
+            status, problem = await client.request(
+                *("POST", "/api/tasks"),
+                data=io.BytesIO(broken),
+                headers={"Content-Type": "application/json"},
+            )
+
+            assert (status, problem["type"].rpartition(":")[2]) == (400, "malformed-json"), problem
+            assert stored(tmp_path) == []
+
+
 async def test_a_refused_task_stores_no_file(tmp_path: Path) -> None:
     """What is wrong with the task is found before its files are stored."""
     body = edit(data_url(photo()), prompt="")
