@@ -4,6 +4,7 @@
     no_store      the same handlers on a store that stores nothing
     product       the task server with 200 concurrent tasks and an emulator without rate limits
     fast_product  the same with models that take almost no time, and with frequent polls
+    watched       the same as product, with a log, an echo at /echo, and topics "room:*" for all
     bare          aiohttp, which answers every POST and GET with a constant
 
 They listen and collect garbage in the same way as the task server.
@@ -20,6 +21,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -28,6 +30,7 @@ from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.server.http.api import add_task_routes
 from phoenix_compat.server.main import open_app
 from phoenix_compat.server.process.listening import run, serve_until_signal
+from phoenix_compat.server.process.logs import configure_logs
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.model.task import Task, TaskId
 from phoenix_compat.tasks.model.task_types import TaskParams
@@ -45,6 +48,7 @@ _UNLIMITED = WorkerOptions(
     create_burst=_NO_LIMIT,
     polls_per_s=_NO_LIMIT,
 )
+ECHO_PATH = "/echo"
 _FAST = dataclasses.replace(_UNLIMITED, poll=PollIntervals(first_s=0.05, limit_s=1.0))
 
 
@@ -86,7 +90,7 @@ async def _no_store(_folder: Path) -> AsyncIterator[web.Application]:
 
 @asynccontextmanager
 async def _product(
-    folder: Path, speed: float, options: WorkerOptions
+    folder: Path, speed: float, options: WorkerOptions, **more: Any
 ) -> AsyncIterator[web.Application]:
     emulated = EmulatorSettings(
         speed=speed, creates_per_minute=_NO_LIMIT, requests_per_minute=_NO_LIMIT
@@ -97,9 +101,26 @@ async def _product(
             replicate_api_token=SecretStr("r8_benchmark"),
             replicate_base_url=emulator.base_url,
             file_hosts=(emulator.origin,),
+            **more,
         )
         async with open_app(settings, options) as app:
             yield app
+
+
+@asynccontextmanager
+async def _watched(folder: Path) -> AsyncIterator[web.Application]:
+    configure_logs("info", "console")
+    async with _product(
+        folder,
+        speed=1.0,
+        options=_UNLIMITED,
+        concurrency=100,
+        listen_topics=("room:*",),
+        channels_module="tests.benchmarks.echo_sockets:EchoSocket",
+        channels_path=ECHO_PATH,
+        address_creates_per_minute=0,
+    ) as app:
+        yield app
 
 
 @asynccontextmanager
@@ -119,6 +140,7 @@ APPS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[web.Application]
     "no_store": _no_store,
     "product": partial(_product, speed=1.0, options=_UNLIMITED),
     "fast_product": partial(_product, speed=1_000.0, options=_FAST),
+    "watched": _watched,
     "bare": _bare,
 }
 

@@ -11,6 +11,7 @@ from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.cases import (
     asgi,
     commits,
+    console,
     growth,
     latency,
     long_poll,
@@ -33,6 +34,7 @@ FAMILIES: Mapping[str, Sequence[Benchmark]] = {
     "safety": safety.SAFETY,
     "commits": commits.COMMITS,
     "metrics": metrics.METRICS,
+    "console": console.CONSOLE,
     "tasks": tasks_cases.TASKS,
     "startup": tasks_cases.STARTUP,
 }

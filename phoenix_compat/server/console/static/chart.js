@@ -20,12 +20,12 @@ export function Chart({title, series, bars = false, format = String}) {
       const {uPlot} = window
       const axis = {stroke: color("--muted"), grid: {show: false}, ticks: {show: false}, font: "11px system-ui, sans-serif"}
       chart.current = new uPlot({
-        width: box.current.clientWidth, height: HEIGHT, padding: [6, 6, 0, 0],
+        width: box.current.clientWidth, height: HEIGHT, padding: [6, 18, 0, 0],
         cursor: {y: false, points: {show: false}, drag: {x: false, y: false}},
         legend: {show: false},
         scales: {y: {range: (_, __, max) => [0, Math.max(max || 0, 1) * 1.1]}},
         axes: [
-          {...axis, size: 22, space: 70, values: (_, times) => times.map(time => new Date(time * 1000).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"}))},
+          {...axis, size: 22, space: 70, values: (_, times) => times.map(time => new Date(time * 1000).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit", hourCycle: "h23"}))},
           {...axis, size: 50, space: 34, grid: {stroke: color("--line"), width: 1}, values: (_, values) => values.map(format)},
         ],
         series: [{}, ...series.map(each => ({

@@ -36,7 +36,9 @@ const { task_id } = await answer.json()
 const socket = new Socket("${socket}/socket")
 socket.connect()
 const channel = socket.channel(\`task:\${task_id}\`)
-channel.on("progress", p => console.log(p.status, p.progress, p.result_data?.image_url))
+channel.on("progress", p => {
+  console.log(p.status, p.progress, p.result_data?.image_url)
+})
 channel.join()`],
   ]
 }

@@ -1,4 +1,4 @@
-import {html, useRef, useState} from "../vendor/htm-preact.js"
+import {Component, html, useEffect, useRef, useState} from "../vendor/htm-preact.js"
 import {href} from "../router.js"
 import {Empty, Loading, Notice, number, Page} from "../ui.js"
 import {Choice, Missing, Search, useFilter, useList} from "../lists.js"
@@ -8,17 +8,25 @@ export const path = "logs"
 
 const LEVELS = {debug: "All levels", info: "Info and above", warning: "Warnings and errors", error: "Errors"}
 const KEPT = 1000
+const DRAWN = 100
 const EVENT = /^[a-z0-9_]+(\.[a-z0-9_]+)+$/
 
 const text = value => typeof value === "string" ? value : JSON.stringify(value)
-const clock = at => new Date(at).toLocaleTimeString("en-GB")
+const TIME = new Intl.DateTimeFormat("en-GB", {timeStyle: "medium"})
+const clock = at => TIME.format(new Date(at))
 
 const Field = ({name, value}) => html`<span class="field"><span class="muted">${name}=</span>${
   name === "task_id" ? html`<a href=${href(["tasks", value])}>${value}</a>` : text(value)}</span> `
 
-function Line({line, processes}) {
-  const {exception, ...fields} = line.fields
-  return html`
+// A line never changes: it is drawn once.
+class Line extends Component {
+  shouldComponentUpdate({line}) {
+    return line !== this.props.line
+  }
+
+  render({line, processes}) {
+    const {exception, ...fields} = line.fields
+    return html`
     <li class=${line.level}>
       <time datetime=${line.at} title=${line.at}>${clock(line.at)}</time>
       <span class="level">${line.level}</span>
@@ -26,6 +34,25 @@ function Line({line, processes}) {
         ${processes > 1 && html`<${Field} name="process" value=${line.node} />`}
         ${exception && html`<pre tabindex="0">${exception}</pre>`}</div>
     </li>`
+  }
+}
+
+// Draws the newest lines, and more of them as one scrolls down: a thousand at once would stop the page.
+function Lines({lines, processes}) {
+  const [drawn, draw] = useState(DRAWN)
+  const end = useRef(null)
+  const isAll = drawn >= lines.length
+  useEffect(() => {
+    if (isAll) return undefined
+    const seen = new IntersectionObserver(([entry]) => {
+      if (entry.isIntersecting) draw(count => count + DRAWN)
+    }, {rootMargin: "600px"})
+    seen.observe(end.current)
+    return () => seen.disconnect()
+  }, [isAll, drawn])
+  return html`
+    <ol class="log panel" reversed>${lines.slice(0, drawn).map(line => html`<${Line} key=${`${line.node}-${line.number}`} line=${line} processes=${processes} />`)}</ol>
+    ${!isAll && html`<p class="more" ref=${end}><button type="button" class="secondary" onClick=${() => draw(count => count + DRAWN)}>Show older lines</button></p>`}`
 }
 
 export function Screen({query, info}) {
@@ -62,6 +89,6 @@ export function Screen({query, info}) {
       ${error && html`<${Notice} kind="bad">${error.message}<//>`}
       <${Missing} silent=${answer.silent} />
       ${newest.length === 0 ? html`<${Empty} title="No line fits"><p>New lines appear here by themselves.</p><//>` : html`
-        <ol class="log panel" reversed>${newest.map(line => html`<${Line} key=${`${line.node}-${line.number}`} line=${line} processes=${info.processes} />`)}</ol>`}
+        <${Lines} key=${key} lines=${newest} processes=${info.processes} />`}
     <//>`
 }

@@ -1,5 +1,5 @@
 // The state of the whole server: what needs attention, numbers, the last hour, the newest tasks.
-import {html} from "../vendor/htm-preact.js"
+import {html, useEffect, useRef} from "../vendor/htm-preact.js"
 import {useApi, useChannel, useLive} from "../session.js"
 import {href} from "../router.js"
 import {Chart} from "../chart.js"
@@ -44,9 +44,13 @@ function Numbers({now}) {
 
 function Newest() {
   const {answer, again} = useApi("/api/console/tasks?limit=6")
+  const timer = useRef(null)
+  useEffect(() => () => clearTimeout(timer.current), [])
+  // Read at most once a second, however many tasks change.
+  const soon = () => { timer.current ??= setTimeout(() => { timer.current = null; again() }, 1000) }
   useChannel("admin:tasks", (event, payload) => {
     const isShown = event === "changed" && payload.tasks.some(task => answer?.tasks.some(each => each.task_id === task.task_id))
-    if (isShown || event === "joined" || (event === "snapshot" && payload.newest > (answer?.newest || 0))) again()
+    if (isShown || event === "joined" || (event === "snapshot" && payload.newest > (answer?.newest || 0))) soon()
   })
   if (!answer?.tasks.length) return null
   return html`<section><h2 class="row">Newest tasks <a class="quiet" href=${href("tasks")}>all</a></h2>
