@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -111,55 +110,3 @@ async def test_a_server_with_several_processes_tells_it_once(tmp_path: Path) -> 
             await receiver.until(lambda: len(receiver.events) >= 2)
 
     assert sorted(event.task_id for event in receiver.events) == sorted(ids)
-
-
-SHORT_SECRET: Final = (
-    'secret must be "whsec_" and the base64 of 24 to 64 random bytes, as from: '
-    "openssl rand -base64 32"
-)
-WRONG: Final = {
-    "a private address": (
-        {"url": "https://10.0.0.7/", "secret": SECRET},
-        "url is a private address; choose another, or set allow_private",
-    ),
-    "without TLS": (
-        {"url": "http://example.com/", "secret": SECRET},
-        "url must begin with https://, or allow_private must be true",
-    ),
-    "a short secret": (
-        {"url": "https://example.com/", "secret": "whsec_c2hvcnQ="},
-        SHORT_SECRET,
-    ),
-    "no secret": ({"url": "https://example.com/"}, "secret is missing"),
-    "a typing error": (
-        {"url": "https://example.com/", "secret": SECRET, "event": []},
-        "event is not known here; docs/other-backends.md says what is",
-    ),
-    "an event that is none": (
-        {"url": "https://example.com/", "secret": SECRET, "events": ["done"]},
-        "events: 'done' must be one of queued, running, completed, failed",
-    ),
-}
-
-
-def test_what_is_wrong_with_a_webhook_is_said_without_its_secret(tmp_path: Path) -> None:
-    """All at once, by the setting; and `config show` masks the secrets."""
-    finished = asyncio.run(_check(tmp_path, [entry for entry, _ in WRONG.values()], "check-config"))
-
-    assert finished.code == 2
-    for name, (_, reason) in WRONG.items():
-        assert f"PHOENIX_COMPAT_ON_TASK_WEBHOOKS: {reason}" in finished.err, name
-    assert SECRET not in finished.err + finished.out
-
-    shown = asyncio.run(
-        _check(tmp_path, [setting("http://127.0.0.1:9/")], "config", "show", "--origin")
-    )
-    assert "http://127.0.0.1:9/" in shown.out
-    assert SECRET not in shown.out + shown.err
-
-
-async def _check(folder: Path, hooks: list[Any], *command: str) -> commands.Finished:
-    environment = {"PHOENIX_COMPAT_ON_TASK_WEBHOOKS": json.dumps(hooks)}
-    return await commands.run(
-        "-m", "phoenix_compat", *command, PHOENIX_COMPAT_DATA_DIR=str(folder), **environment
-    )
