@@ -23,6 +23,7 @@ class Received(NamedTuple):
     type: str
     task_id: str
     data: Any
+    timestamp: str = ""
 
 
 class Receiver:
@@ -90,7 +91,11 @@ class Receiver:
         body = await request.text()
         event = self._verifier.verify(body, dict(request.headers))
         received = Received(
-            request.headers["webhook-id"], event["type"], event["data"]["task_id"], event["data"]
+            request.headers["webhook-id"],
+            event["type"],
+            event["data"]["task_id"],
+            event["data"],
+            event["timestamp"],
         )
         self.attempts += 1
         self._changed.set()

@@ -9,6 +9,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
+from phoenix_compat.server.http.schemas.webhooks import TaskWebhook
 from tests.faults.server_process import ServerProcess
 from tests.integration.multiprocess.test_workers_tasks import tasks
 from tests.integration.operations import commands
@@ -54,6 +55,21 @@ async def test_the_server_tells_a_webhook(tmp_path: Path) -> None:
     assert (webhook["name"], webhook["delivered"], webhook["pending"]) == ("default", 2, 0)
     assert unknown.code == 2
     assert "there is no webhook 'other'; the settings have: default" in unknown.err
+
+
+async def test_the_events_are_as_the_openapi_document_says(tmp_path: Path) -> None:
+    """Those of a task that completes, and of one that fails."""
+    async with Receiver.opened() as receiver:
+        hooks = (setting(receiver.url, events=EVENTS),)
+        async with product(settings_for(tmp_path, on_task_webhooks=hooks)) as client:
+            await client.post()
+            await client.post("#fault:E005")
+            await receiver.until(lambda: len(receiver.events) == 6)
+
+    for one in receiver.events:
+        body = {"type": one.type, "timestamp": one.timestamp, "data": one.data}
+        found = TaskWebhook.model_validate_json(json.dumps(body))
+        assert found.model_dump(exclude_unset=True) == body
 
 
 @pytest.mark.timeout(180)

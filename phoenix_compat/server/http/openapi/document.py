@@ -17,7 +17,7 @@ from phoenix_compat.server.http.openapi import problems
 from phoenix_compat.server.http.openapi.described import Answer, Body, Example, Parameter, Route
 from phoenix_compat.server.http.openapi.headers import HEADERS
 from phoenix_compat.server.http.openapi.problems import PROBLEMS
-from phoenix_compat.server.http.openapi.routes import ROUTES
+from phoenix_compat.server.http.openapi.routes import ROUTES, WEBHOOKS
 from phoenix_compat.server.http.schemas.problem import Problem
 from phoenix_compat.version import __version__
 
@@ -102,8 +102,9 @@ def make_document(routes: Iterable[Route], *, needs_credentials: bool = False) -
         "servers": [{"url": "/", "description": "This server."}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
+        "webhooks": {one.path: {one.method.lower(): _operation(one)} for one in WEBHOOKS},
         "components": {
-            "schemas": _schemas(routes),
+            "schemas": _schemas((*routes, *WEBHOOKS)),
             "headers": {_REQUEST_ID: _header(_REQUEST_ID, is_required=True)},
             "securitySchemes": {
                 BEARER: {

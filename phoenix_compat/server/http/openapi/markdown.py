@@ -20,7 +20,7 @@ from phoenix_compat.server.http.openapi.document import (
     openapi_document,
 )
 from phoenix_compat.server.http.openapi.problems import PROBLEMS
-from phoenix_compat.server.http.openapi.routes import ROUTES
+from phoenix_compat.server.http.openapi.routes import ROUTES, WEBHOOKS
 
 BASE_URL: Final = "http://127.0.0.1:4000"
 COMMAND: Final = "phoenix-compat openapi --format markdown > docs/http-api.md"
@@ -30,7 +30,8 @@ _REFERENCE: Final = "#/components/schemas/"
 
 def http_api_page() -> str:
     """The page as Markdown."""
-    return "\n".join((*_head(), *_routes(), *_problems(), *_schemas(openapi_document())))
+    parts = (_head(), _routes(), _webhooks(), _problems(), _schemas(openapi_document()))
+    return "\n".join(line for part in parts for line in part)
 
 
 def _head() -> Iterator[str]:
@@ -63,8 +64,15 @@ def _routes() -> Iterator[str]:
                 yield from _route(route, paths[route.path][route.method.lower()])
 
 
+def _webhooks() -> Iterator[str]:
+    yield "## Webhooks\n\nRequests that this server sends to other backends.\n"
+    for one in WEBHOOKS:
+        yield from _route(one, openapi_document()["webhooks"][one.path][one.method.lower()])
+
+
 def _route(route: Route, operation: Mapping[str, Any]) -> Iterator[str]:
-    yield f"### {route.summary}\n\n`{route.method} {route.path}`"
+    path = route.path if route.path.startswith("/") else "YOUR-URL"
+    yield f"### {route.summary}\n\n`{route.method} {path}`"
     if "description" in operation:
         yield f"\n{operation['description']}"
     if "parameters" in operation:

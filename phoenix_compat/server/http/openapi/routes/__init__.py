@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from phoenix_compat.server.http.openapi.described import Route
-from phoenix_compat.server.http.openapi.routes.backends import BACKEND_ROUTES
+from phoenix_compat.server.http.openapi.routes.backends import BACKEND_ROUTES, TASK_WEBHOOK
 from phoenix_compat.server.http.openapi.routes.files import FILE_ROUTES
 from phoenix_compat.server.http.openapi.routes.server import SERVER_ROUTES
 from phoenix_compat.server.http.openapi.routes.tasks import TASK_ROUTES
@@ -21,6 +21,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     *BACKEND_ROUTES,
     *SERVER_ROUTES,
 )
+
+WEBHOOKS: Final[tuple[Route, ...]] = (TASK_WEBHOOK,)
+"""The requests that this server sends; their paths are names."""
 
 NOT_DESCRIBED: Final[Mapping[str, str]] = {
     "/socket/websocket": "the wire of Phoenix Channels, which docs/protocol.md describes",

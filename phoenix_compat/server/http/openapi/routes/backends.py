@@ -17,6 +17,7 @@ from phoenix_compat.server.http.schemas.publishing import (
     Published,
 )
 from phoenix_compat.server.http.schemas.task_events import TaskOutput, TaskProgress
+from phoenix_compat.server.http.schemas.webhooks import TaskWebhook
 
 BACKEND_ROUTES: Final = (
     Route(
@@ -89,3 +90,30 @@ BACKEND_ROUTES: Final = (
         example=Example(path=f"/api/tasks/{TASK_ID}/stream", save_as="events.txt"),
     ),
 )
+
+TASK_WEBHOOK: Final = Route(
+    method="POST",
+    path="taskEvent",
+    name="receiveTaskEvent",
+    tag="backends",
+    summary="Receive the events of tasks",
+    text="This server sends such requests to the addresses in the setting `on_task_webhooks`, "
+    "signed as Standard Webhooks describes. Every event comes at least once, and those of one task "
+    "in their order. Remember the ids. An answer that is not 2xx within 15 seconds is an error: "
+    "the event comes again, for a day.",
+    is_guarded=False,
+    parameters=tuple(
+        Parameter(name, "header", text, {"type": "string"}, is_required=True)
+        for name, text in (
+            ("webhook-id", "The id of the event; it stays the same when the event comes again."),
+            ("webhook-timestamp", "When the request was sent, in seconds since 1970."),
+            ("webhook-signature", "`v1,` and the base64 of an HMAC with SHA-256."),
+        )
+    ),
+    body=Body("The event.", (TaskWebhook,)),
+    answers=(
+        Answer(204, "You have it; any other 2xx means the same."),
+        Answer(410, "You want no more events: the webhook is disabled."),
+    ),
+)
+"""What receivers of webhooks need to know; not a route of this server."""
