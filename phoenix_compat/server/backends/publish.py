@@ -22,7 +22,11 @@ from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.protocol.message import DISCONNECT
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.server.auth.principal import Principal, Scope
-from phoenix_compat.server.backends.publish_body import PublishedMessage, published_messages
+from phoenix_compat.server.backends.publish_body import (
+    PublishedMessage,
+    is_batch,
+    published_messages,
+)
 from phoenix_compat.server.backends.published_keys import PublishedKeys
 from phoenix_compat.server.channel.socket_authentication import owner_topic
 from phoenix_compat.server.http.arguments import REPLAYED_HEADER, idempotency_key
@@ -82,8 +86,8 @@ class PublishApi:
         key = idempotency_key(request)
         body = parsed_json(await read_body(request, MAX_BODY_BYTES))
         messages = published_messages(body)
-        for message in messages:
-            self._check(message, sender)
+        for index, message in enumerate(messages):
+            self._check(message, sender, f"messages.{index}." if is_batch(body) else "")
         # Nothing is awaited from here on: of two requests with one key, the second finds it.
         answer = web.json_response({"published": len(messages)})
         if key is not None and self._was_published(sender.owner, key, body_fingerprint(body)):
@@ -94,21 +98,28 @@ class PublishApi:
         self._counts.messages += len(messages)
         return answer
 
-    def _check(self, message: PublishedMessage, sender: Principal) -> None:
-        """Refuse topics that are not listed, and those of this server. Raises ProblemError."""
+    def _check(self, message: PublishedMessage, sender: Principal, where: str) -> None:
+        """Refuse topics that are not listed, and those of this server. Raises ProblemError.
+
+        Args:
+            where: what stands before the name of a field in errors.
+        """
         topic = plain(message.topic)
         if is_own_topic(message.topic):
-            raise self._refused(f'The topic "{topic}" is one of this server. Choose another one.')
+            detail = f'The topic "{topic}" is one of this server. Choose another one.'
+            raise self._refused(detail, f"{where}topic")
         if not self._topics.match(message.topic):
             raise self._refused(
                 f'The setting publish_topics does not allow the topic "{topic}". Add a pattern '
-                "for it there, or choose another topic."
+                "for it there, or choose another topic.",
+                f"{where}topic",
             )
         is_disconnect = message.event == DISCONNECT and message.topic.startswith(owner_topic(""))
         if is_disconnect and Scope.OPERATE not in sender.scopes:
             raise self._refused(
                 f'On topics that begin with "{owner_topic("")}" the event "{DISCONNECT}" closes '
-                f'the sockets of an owner. Use a credential that has "{Scope.OPERATE}".'
+                f'the sockets of an owner. Use a credential that has "{Scope.OPERATE}".',
+                f"{where}event",
             )
 
     def _was_published(self, owner: str, key: str, fingerprint: str) -> bool:
@@ -122,9 +133,10 @@ class PublishApi:
         self._counts.replayed += 1
         return True
 
-    def _refused(self, detail: str) -> ProblemError:
+    def _refused(self, detail: str, field: str | None = None) -> ProblemError:
         self._counts.refused += 1
-        return ProblemError(403, "not-allowed", detail)
+        errors = () if field is None else ((field, detail),)
+        return ProblemError(403, "not-allowed", detail, errors=errors)
 
 
 PUBLISH: Final = web.AppKey("publish", PublishApi)

@@ -52,6 +52,11 @@ class PublishedBatch(BaseModel):
     messages: list[Any]
 
 
+def is_batch(body: object) -> bool:
+    """Whether a body is a batch, and not one message."""
+    return isinstance(body, dict) and "messages" in body
+
+
 def published_messages(body: object) -> list[PublishedMessage]:
     """The messages of a body; a batch is valid as a whole or not at all.
 
@@ -59,7 +64,7 @@ def published_messages(body: object) -> list[PublishedMessage]:
         ProblemError: 422, it is neither a message nor a batch, or a message is invalid. In a batch
             the field names the message: "messages.3.topic".
     """
-    if not isinstance(body, dict) or "messages" not in body:
+    if not is_batch(body):
         return [_checked(body, "")]
     batch = validated(PublishedBatch, body).messages
     if not 0 < len(batch) <= MAX_MESSAGES:

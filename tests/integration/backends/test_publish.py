@@ -198,6 +198,19 @@ async def test_what_is_refused_reaches_nobody(server: tuple[Publisher, str]) -> 
     assert (counts["messages"], counts["refused"]) == (0, 3)
 
 
+async def test_a_refused_topic_is_named(server: tuple[Publisher, str]) -> None:
+    """As a field of the message, or of the message of a batch."""
+    publisher, _ = server
+    foreign = {**HELLO, "topic": "chat:1"}
+
+    fields = [
+        (await publisher.post(body))[1]["field"]
+        for body in (foreign, {"messages": [HELLO, foreign]})
+    ]
+
+    assert fields == ["topic", "messages.1.topic"]
+
+
 async def test_without_the_setting_publishing_is_off(tmp_path: Path) -> None:
     """The refusal names the setting."""
     async with open_server(settings_for(tmp_path)) as (publisher, _):

@@ -43,7 +43,7 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
         "reached from its own machine.",
     ),
     "not-allowed": ProblemKind(
-        403, "The operator does not allow the model or the input that `field` names."
+        403, "The operator does not allow the model, the input or the topic that `field` names."
     ),
     "origin-not-allowed": ProblemKind(
         403, "Pages of this origin may not use the server; see the setting `check_origin`."

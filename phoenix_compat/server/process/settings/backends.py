@@ -109,6 +109,15 @@ class TaskWebhook(BaseModel):
     events: tuple[Annotated[str, AfterValidator(_is_event)], ...] = ("completed", "failed")
     allow_private: bool = False
 
+    def __repr__(self) -> str:
+        """As it is written in the file, without the secret; for `config show`."""
+        events = ", ".join(f'"{event}"' for event in self.events)
+        allow = ", allow_private = true" if self.allow_private else ""
+        return (
+            f'{{ name = "{self.name}", url = "{self.url}", secret = "{self.secret}", '
+            f"events = [{events}]{allow} }}"
+        )
+
     @model_validator(mode="after")
     def _is_public(self) -> Self:
         parts = urlsplit(self.url)
