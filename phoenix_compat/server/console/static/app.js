@@ -105,6 +105,7 @@ function Frame({info, connection}) {
     document.title = `${screen.title} · phoenix_compat`
     if (shownPath.current !== null && shownPath.current !== screen.path) { main.current.focus(); scrollTo(0, 0) }
     shownPath.current = screen.path
+    document.querySelector("nav [aria-current]")?.scrollIntoView({block: "nearest", inline: "center"})
   }, [screen.path])
   return html`
     <a class="skip" href="#main" onClick=${event => { event.preventDefault(); main.current.focus() }}>Skip to the content</a>
