@@ -12,6 +12,9 @@ ARGS ?=
 BENCH ?= ../shared/bench
 PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 
+# The tests start hundreds of processes, and each would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run demo test test-long check lint types imports docs unit interop-client faults memory attack bench \
 	differential binary release test-packaging clean
 
