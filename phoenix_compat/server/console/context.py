@@ -16,6 +16,7 @@ from phoenix_compat.server.engine import Engine
 from phoenix_compat.server.http.authentication import principal_of
 from phoenix_compat.server.inspection.processes import Processes
 from phoenix_compat.server.multiprocess.cluster import Cluster
+from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.socket import Socket
 from phoenix_compat.tasks.worker.worker import Worker
@@ -31,6 +32,7 @@ class ConsoleContext:
         app: the application, for what it stores under keys (connections, background tasks).
         endpoint: the console's own, whose topics only operators can join.
         server_endpoint: the one of the task server, with the clients that the console shows.
+        settings: those of the start.
         engine: its store is closed in a process that does not have the database.
         worker: does nothing in a process that does not have the database.
         processes: asks the other processes, and this one.
@@ -50,6 +52,11 @@ class ConsoleContext:
     cluster: Cluster | None
     live: LiveTopics
     started_at: datetime
+
+    @property
+    def present_settings(self) -> Settings:
+        """The settings with what the last reload has changed."""
+        return self.app[RELOADABLE_SETTINGS].applied or self.settings
 
     @property
     def assigns(self) -> dict[str, object]:

@@ -147,12 +147,13 @@ async def read_overview(context: ConsoleContext) -> JSONObject:
     numbers, database, processes = await asyncio.gather(
         context.app[METRICS].snapshot(), _ask_database(context), _ask_processes(context)
     )
+    settings = context.present_settings
     hour = (database or OfDatabase()).hour
     sockets = sockets_by_minute((one.sockets for one in processes), time.time())
     return {
         **msgspec.to_builtins(numbers),
-        "concurrency": context.settings.concurrency,
-        "cap_usd": context.settings.total_usd_per_day,
+        "concurrency": settings.concurrency,
+        "cap_usd": settings.total_usd_per_day,
         "store": "unknown" if database is None else database.problem or "available",
         "hour": {**hour, "sockets": sockets},
         "attention": [
@@ -167,7 +168,7 @@ def _situation(
     database: OfDatabase | None,
     processes: list[OfProcess],
 ) -> Situation:
-    settings, tasks = context.settings, numbers.tasks
+    settings, tasks = context.present_settings, numbers.tasks
     known = database or OfDatabase()
     restarting = {name: why for one in processes for name, why in one.restarting.items()}
     return Situation(

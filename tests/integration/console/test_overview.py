@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.console.console_harness import console_of
 from tests.integration.multiprocess.multiprocess_harness import multiprocess_server
+from tests.integration.task_server import settings_for
 from tests.patience import patient
 from tests.wire import PhoenixWire
 
@@ -54,6 +56,22 @@ async def test_the_numbers_move(tmp_path: Path) -> None:
     assert seen["cap_usd"] == 5.0
     assert joined["tasks"]["tasks_today"] == 1
     assert len(joined["hour"]["sockets"]) == 60
+
+
+async def test_a_reload_is_seen(tmp_path: Path) -> None:
+    """The cap and the number of tasks at once are those that hold now."""
+    async with console_of(tmp_path) as console:
+        changed = {"concurrency": 3, "total_usd_per_day": 7.0}
+        settings = settings_for(tmp_path).model_copy(update=changed)
+        await console.app[RELOADABLE_SETTINGS].apply(settings)
+        wire = await console.connect()
+        seen = await overview(wire)
+        await wire.close()
+
+    assert {name: seen[name] for name in ("concurrency", "cap_usd")} == {
+        "concurrency": 3,
+        "cap_usd": 7.0,
+    }
 
 
 async def test_a_database_that_fails_is_shown(

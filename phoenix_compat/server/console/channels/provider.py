@@ -23,7 +23,7 @@ class ProviderChannel(LiveChannel):
         where: dict[str, Any] = {
             "is_emulator": not context.settings.has_token,
             "base_url": context.settings.replicate_base_url if context.settings.has_token else "",
-            "default_model": context.settings.default_model,
+            "default_model": context.present_settings.default_model,
         }
         try:
             view = msgspec.json.decode(await context.app[INSPECTION].provider.view())
