@@ -21,6 +21,8 @@ from phoenix_compat.server.console.route_list import ROUTES
 from phoenix_compat.server.console.task_changes import TaskChanges
 from phoenix_compat.server.engine import Engine
 from phoenix_compat.server.inspection.processes import Processes
+from phoenix_compat.server.metrics.families import Family, counter, gauge
+from phoenix_compat.server.metrics.metrics import METRICS
 from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.process.listening import BACKGROUND
 from phoenix_compat.server.process.settings import Settings
@@ -75,6 +77,7 @@ async def open_console(  # noqa: PLR0913 - the parts of the server, by name
     app[BACKGROUND].watch(
         lambda: (history.background, *context.live.background, *changes.background)
     )
+    app[METRICS].sources.more.append(lambda: _families(own, changes))
     history.background.start()
     try:
         yield context
@@ -83,3 +86,20 @@ async def open_console(  # noqa: PLR0913 - the parts of the server, by name
         await history.background.stop()
         await changes.stop()
         await context.live.stop()
+
+
+def _families(endpoint: Endpoint, changes: TaskChanges) -> list[Family]:
+    """What is counted of the console, apart from the clients of apps."""
+    return [
+        gauge("console_sockets", "Connected consoles.", endpoint.connections),
+        counter(
+            "console_slow_clients",
+            "Consoles closed because they did not take what they were sent.",
+            endpoint.counters.slow_clients_closed,
+        ),
+        counter(
+            "console_changes_left_out",
+            "Changes of tasks that were not sent to consoles, which read their list again.",
+            changes.left_out,
+        ),
+    ]

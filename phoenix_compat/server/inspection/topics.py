@@ -9,9 +9,9 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -118,6 +118,20 @@ _ORDERS: Final[dict[Order, Callable[[Topic], Any]]] = {
 }
 
 
+_Count: TypeAlias = tuple[int, int]
+"""How many broadcasts there were on a topic, and how many messages from its clients."""
+_Rate: TypeAlias = tuple[float, float]
+"""The same per second."""
+_Row: TypeAlias = tuple[str, int, float | None, float | None]
+"""A topic, its clients, and its rate if it is known."""
+_NO_RATE: Final = (0.0, 0.0)
+_ORDERS_HERE: Final[dict[Order, Callable[[_Row], Any]]] = {
+    "busiest": lambda row: (-(row[2] or 0.0) - (row[3] or 0.0), -row[1], row[0]),
+    "largest": lambda row: (-row[1], row[0]),
+    "name": lambda row: row[0],
+}
+
+
 class Topics:
     """The topics of all processes of this server."""
 
@@ -160,45 +174,37 @@ class Topics:
 
     async def _answer_list(self, body: bytes) -> bytes:
         query = _query.decode(body)
-        rates = self._rates.of(self._counts())
+        joined = list(self._endpoint.pubsub.joined())
+        rates = self._rates.of(self._counts(joined))
+        text = query.text
+        # Plain tuples: there may be many thousand topics, of which few are described.
         found = [
-            Topic(
-                topic=topic,
-                clients=clients,
-                broadcasts_per_s=None if rates is None else rates[topic].broadcasts,
-                received_per_s=None if rates is None else rates[topic].received,
-            )
-            for topic, clients, _ in self._endpoint.pubsub.joined()
-            if query.text in topic
+            (topic, clients, *((None, None) if rates is None else rates.get(topic, _NO_RATE)))
+            for topic, clients, _ in joined
+            if text in topic
         ]
-        first = heapq.nsmallest(MAX_OF_PROCESS, found, key=_ORDERS[query.order])
-        return msgspec.json.encode(
-            TopicPage(topics=tuple(map(self._described, first)), found=len(found))
-        )
+        first = heapq.nsmallest(MAX_OF_PROCESS, found, key=_ORDERS_HERE[query.order])
+        page = TopicPage(topics=tuple(self._described(*row) for row in first), found=len(found))
+        return msgspec.json.encode(page)
 
-    def _counts(self) -> dict[str, _Count]:
+    def _counts(self, joined: Iterable[tuple[str, int, int]]) -> dict[str, _Count]:
         received: defaultdict[str, int] = defaultdict(int)
         for server in self._endpoint.clients:
             for topic, channel in server.channels.items():
                 received[topic] += channel.received
-        return {
-            topic: _Count(broadcasts, received.get(topic, 0))
-            for topic, _, broadcasts in self._endpoint.pubsub.joined()
-        }
+        return {topic: (broadcasts, received[topic]) for topic, _, broadcasts in joined}
 
-    def _described(self, topic: Topic) -> Topic:
-        keys = {key for presence in self._endpoint.presences for key in presence.metas(topic.topic)}
-        return msgspec.structs.replace(topic, topic=plain(topic.topic), presences=len(keys))
-
-
-class _Count(NamedTuple):
-    broadcasts: int
-    received: int
-
-
-class _Rate(NamedTuple):
-    broadcasts: float
-    received: float
+    def _described(
+        self, topic: str, clients: int, broadcasts: float | None, received: float | None
+    ) -> Topic:
+        present = {key for presence in self._endpoint.presences for key in presence.metas(topic)}
+        return Topic(
+            topic=plain(topic),
+            clients=clients,
+            broadcasts_per_s=broadcasts,
+            received_per_s=received,
+            presences=len(present),
+        )
 
 
 class _Rates:
@@ -210,30 +216,29 @@ class _Rates:
         self._sample: dict[str, _Count] = {}
         self._rates: dict[str, _Rate] | None = None
 
-    def of(self, counts: dict[str, _Count]) -> defaultdict[str, _Rate] | None:
-        """The rates by topic; None if the last sample is too old. A new topic has 0.0."""
+    def of(self, counts: dict[str, _Count]) -> dict[str, _Rate] | None:
+        """The rates by topic, without those that are zero; None if the last sample is too old."""
         now_s = self._now_s()
         since_s = now_s - self._sampled_at_s
         if since_s > MAX_SAMPLE_AGE_S:
             self._rates = None
         elif since_s >= MIN_SAMPLE_S:
+            before = self._sample
             self._rates = {
-                topic: _rate(count, self._sample[topic], since_s)
+                topic: _rate(count, before[topic], since_s)
                 for topic, count in counts.items()
-                if topic in self._sample
+                if topic in before and count != before[topic]
             }
         if since_s >= MIN_SAMPLE_S:
             self._sampled_at_s, self._sample = now_s, counts
-        if self._rates is None:
-            return None
-        return defaultdict(lambda: _Rate(0.0, 0.0), self._rates)
+        return self._rates
 
 
 def _rate(now: _Count, before: _Count, since_s: float) -> _Rate:
     """The rate between two counts; the channels of clients that are gone do not count."""
-    return _Rate(
-        round(max(now.broadcasts - before.broadcasts, 0) / since_s, 2),
-        round(max(now.received - before.received, 0) / since_s, 2),
+    return (
+        round(max(now[0] - before[0], 0) / since_s, 2),
+        round(max(now[1] - before[1], 0) / since_s, 2),
     )
 
 

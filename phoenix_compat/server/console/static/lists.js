@@ -5,7 +5,8 @@ import {go} from "./router.js"
 import {Notice} from "./ui.js"
 
 // Pushes `event` with `query` to a topic: at once, when the query changes, and `pause` ms after each
-// answer, while the page is visible. `query` may be a function that is called for each push; then
+// answer, while the page is visible; later if the answer took long, so that many viewers of a busy
+// server do not make it busier. `query` may be a function that is called for each push; then
 // `key` says when to ask at once. With `pause` 0 nothing is asked. Returns {answer, error, again, push}.
 export function useList(topic, event, query, {pause = 2000, onAnswer, key = JSON.stringify(query)} = {}) {
   const [found, setFound] = useState({answer: null, error: null})
@@ -19,6 +20,7 @@ export function useList(topic, event, query, {pause = 2000, onAnswer, key = JSON
     if (!latest.current.pause) return
     const number = ++asked.current
     const given = latest.current.query
+    const began = performance.now()
     try {
       const answer = await push(event, typeof given === "function" ? given() : given)
       if (number !== asked.current) return
@@ -27,7 +29,8 @@ export function useList(topic, event, query, {pause = 2000, onAnswer, key = JSON
       if (number !== asked.current) return
       setFound(old => ({...old, error}))
     }
-    if (!document.hidden) timer.current = setTimeout(again, latest.current.pause)
+    const took = performance.now() - began
+    if (!document.hidden) timer.current = setTimeout(again, Math.max(latest.current.pause, Math.min(took * 10, 30000)))
   }
   useEffect(() => {
     const seen = () => { if (!document.hidden) again() }
