@@ -33,6 +33,7 @@ UNWATCHED = {
     "client/transports/outbox.py": "sends what there is, and ends; errors end the connection",
     "runtime/spawner.py": "a callback of the user's; its channel takes the outcome",
     "tasks/worker/worker.py": "the run of one task; its end is noted, and a bug fails the task",
+    "tasks/outgoing/dispatcher.py": "one delivery; a bug is logged, and it is made again later",
     "tasks/streams/text_follower.py": "one stream; its end is logged, and polls go on",
     "tasks/store/sqlite/writer.py": "one batch; its callers are told, the next begins anew",
     "tasks/store/sqlite/database.py": "one look at the disk; awaited, and begun anew",

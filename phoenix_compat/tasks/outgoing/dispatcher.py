@@ -28,6 +28,7 @@ CONCURRENCY: Final = 8
 POLL_S: Final = 1.0
 """How long an event waits at most that `wake` was not called for."""
 _STORE_RETRY_S: Final = 1.0
+_AFTER_A_BUG_S: Final = 60.0
 _FORGET_EVERY: Final = timedelta(hours=1)
 
 log = structlog.stdlib.get_logger(__name__)
@@ -161,10 +162,16 @@ class _WebhookQueue:
     def _ended(
         self, running: dict[int, asyncio.Task[None]], number: int
     ) -> Callable[[asyncio.Task[None]], None]:
-        def ended(task: asyncio.Task[None]) -> None:
+        def forget() -> None:
             running.pop(number, None)
             self.wake.set()
-            log_failure(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled() or task.exception() is None:
+                forget()
+            else:  # a bug, which would only come again at once
+                log_failure(task)
+                task.get_loop().call_later(_AFTER_A_BUG_S, forget)
 
         return ended
 

@@ -6,7 +6,11 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.outgoing.sender import Outcome, WebhookSender
+from phoenix_compat.tasks.store.outbox.deliveries import Delivery
 from phoenix_compat.tasks.store.sqlite import outbox_queries
 from tests.integration.outgoing.outgoing_harness import open_outgoing
 from tests.integration.outgoing.receiver import Received, Receiver
@@ -205,3 +209,31 @@ async def test_events_that_wait_for_others_are_not_searched(path: Path) -> None:
         details = " ".join(row["detail"] for row in plan)
         assert "webhook_deliveries_by_time (webhook=? AND failed_at=? AND next" in details
         assert "TEMP B-TREE" not in details
+
+
+async def test_a_bug_does_not_repeat_a_delivery_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is logged, the delivery waits, and the others go on."""
+    async with (
+        Receiver.opened() as receiver,
+        open_outgoing(path, receiver.url, is_started=False) as outgoing,
+    ):
+        broken = await outgoing.live()
+        attempts = 0
+        send = WebhookSender.send
+
+        async def send_or_raise(sender: WebhookSender, delivery: Delivery) -> Outcome:
+            nonlocal attempts
+            if delivery.task_id == broken.id:
+                attempts += 1
+                raise RuntimeError("a bug")
+            return await send(sender, delivery)
+
+        monkeypatch.setattr(WebhookSender, "send", send_or_raise)
+        outgoing.dispatcher.start()
+        fine = await outgoing.live()
+        await receiver.until(lambda: len(receiver.events) == 3)
+
+        assert receiver.of_task(fine.id) == LIFE
+        assert attempts == 1
