@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import unused_port
+from PIL import Image
 
 from tests.integration.console.browser.chromium import Browser, Visit, browser
 from tests.integration.console.console_harness import OPERATOR, READER, console_at, console_of
@@ -21,6 +23,13 @@ async def chrome() -> AsyncIterator[Browser]:
     """One Chromium for all tests here."""
     async with browser() as running:
         yield running
+
+
+def photo_bytes() -> bytes:
+    """A small picture."""
+    target = io.BytesIO()
+    Image.new("RGB", (64, 48), "teal").save(target, "PNG")
+    return target.getvalue()
 
 
 def button(visit: Visit, name: str) -> Any:
@@ -76,6 +85,47 @@ async def test_from_the_first_page_to_the_picture(tmp_path: Path, chrome: Browse
 
         assert '"phx_join"' in frames
         assert '"status":"completed"' in frames
+        visit.check()
+
+
+async def test_a_photo_is_sent_and_used_again(tmp_path: Path, chrome: Browser) -> None:
+    """The form has an upload where a model takes a picture; a task can be ordered again with it."""
+    photo = {"name": "photo.png", "mimeType": "image/png", "buffer": photo_bytes()}
+    async with console_of(tmp_path) as console, chrome.visit(console.url) as visit:
+        page = visit.page
+        await visit.open("/console#/playground")
+        await page.locator("form select").first.select_option("upscale")
+        await page.get_by_label("Image", exact=True).set_input_files([photo])
+        await page.locator(".files").get_by_text("photo.png").wait_for()
+        await button(visit, "Create task").click()
+        await page.locator("img.output").wait_for()
+
+        await page.get_by_role("link", name="Show in Tasks").click()
+        await page.get_by_role("link", name="Use again").click()
+        await page.locator(".files").get_by_text("upload:").wait_for()
+        await button(visit, "Create task").click()
+        await page.locator("img.output").wait_for()
+
+        visit.check()
+
+
+async def test_several_at_once(tmp_path: Path, chrome: Browser) -> None:
+    """Two selected tasks are canceled, and then retried, with one press each."""
+    async with console_of(tmp_path) as console, chrome.visit(console.url) as visit:
+        for name in ("One", "Two"):
+            await console.client.post(f"{name} #fault:stuck_processing")
+        await visit.open("/console#/tasks")
+        for name in ("One", "Two"):
+            await visit.page.get_by_label(f"Select: {name}").check()
+
+        await button(visit, "Cancel 2").click()
+        await visit.has_text("2 tasks canceled.")
+        await visit.page.get_by_text("canceled", exact=True).nth(1).wait_for()
+        for name in ("One", "Two"):
+            await visit.page.get_by_label(f"Select: {name}").check()
+        await button(visit, "Retry 2").click()
+
+        await visit.has_text("2 tasks queued again.")
         visit.check()
 
 

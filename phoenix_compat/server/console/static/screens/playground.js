@@ -14,6 +14,18 @@ const MAX_FRAMES = 500
 const FIRST = {prompt: "Medieval monk illuminating a manuscript by candlelight", text: "Good morning from the playground."}
 const words = name => (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ")
 
+const FILES = ["image", "audio", "video"]
+
+// The values of a form that begins with the inputs of a task: files are known by their ids only.
+function valuesOf(type, again) {
+  const values = {...FIRST, ...again}
+  for (const {name, kind} of type.inputs) {
+    if (!FILES.includes(kind) || !values[name]) continue
+    values[name] = [].concat(values[name]).map(id => ({id, name: id.slice(0, 24), content_type: "", url: ""}))
+  }
+  return values
+}
+
 // What goes into input_data: empty fields are left out, numbers are numbers.
 function inputOf(type, model, inputs, values) {
   const input = {type: type.type}
@@ -64,7 +76,7 @@ function Field({spec, value, error, onChange}) {
   const invalid = error ? "true" : null
   const long = spec.name.includes("prompt") || spec.name === "text"
   let input
-  if (["image", "audio", "video"].includes(spec.kind)) input = html`<${Upload} spec=${spec} value=${value} onChange=${onChange} />`
+  if (FILES.includes(spec.kind)) input = html`<${Upload} spec=${spec} value=${value} onChange=${onChange} />`
   else if (spec.kind === "boolean") input = html`<input type="checkbox" role="switch" checked=${value === true} onChange=${event => onChange(event.target.checked || undefined)} />`
   else if (spec.choices) {
     input = html`<select value=${value ?? ""} onChange=${change} aria-invalid=${invalid}>
@@ -137,7 +149,7 @@ function Form({types, again}) {
   const [typeName, setType] = useState(again?.type || types[0].type)
   const type = types.find(each => each.type === typeName) || types[0]
   const [model, setModel] = useState(again?.model || type.default_model)
-  const [values, setValues] = useState(() => ({...FIRST, ...again}))
+  const [values, setValues] = useState(() => valuesOf(type, again))
   const [version, setVersion] = useState("2.0.0")
   const [fault, setFault] = useState({name: "", times: ""})
   const [problem, setProblem] = useState(null)
