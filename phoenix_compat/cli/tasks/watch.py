@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from phoenix_compat.operations.remote.access import Remote
 
 _EXIT_FAILED: Final = 1
+_EXIT_INTERRUPTED: Final = 130
+"""As shells report a program that SIGINT has ended."""
 _MAX_LINE_CHARS: Final = 2_000
 _MAX_PICTURE_BYTES: Final = 20 * 2**20
 _COMPLETED: Final = "completed"
@@ -63,7 +65,11 @@ def run_watch(
     from phoenix_compat.cli.tasks.terminal_picture import find_protocol
 
     protocol = None if picture is False or as_json else find_protocol(is_asked=bool(picture))
-    last = asyncio.run(_watch(server, task_id, protocol, as_json=as_json))
+    try:
+        last = asyncio.run(_watch(server, task_id, protocol, as_json=as_json))
+    except KeyboardInterrupt:
+        click.echo("Stopped watching; the task goes on.", err=True)
+        raise SystemExit(_EXIT_INTERRUPTED) from None
     if last.get("status") != _COMPLETED:
         raise SystemExit(_EXIT_FAILED)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,19 @@ async def test_a_server_that_is_killed(tmp_path: Path) -> None:
     assert "  processing  " in first
     assert (finished.code, finished.err) == (0, "")
     assert "  completed   100%  http" in finished.out.splitlines()[-1]
+
+
+async def test_an_interrupt(tmp_path: Path) -> None:
+    """Ctrl-C ends the command and not the task; it says so in one line."""
+    async with job_server(tmp_path) as server:
+        await server.start()
+        task_id = await server.create_task("Medieval monk")
+        process = await start(*WATCH, task_id, "--url", server.url)
+        assert process.stdout is not None
+        async with asyncio.timeout(patient(30.0)):
+            await process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        finished = await finish(process)
+
+    assert finished.code == 130
+    assert finished.err == "Stopped watching; the task goes on.\n"
