@@ -135,8 +135,6 @@ CASES = [
     Case("prune --older-than nan", "--older-than"),
     Case("prune --older-than 1e300", "--older-than"),
     Case("prune", "--older-than"),
-    Case("webhooks list --data-dir missing", "missing/tasks.sqlite3"),
-    Case("webhooks replay x --data-dir broken", "broken/tasks.sqlite3"),
     Case("keys list --data-dir missing", "missing/tasks.sqlite3"),
     Case("keys list --data-dir broken", "broken/tasks.sqlite3"),
     Case("keys create x --data-dir text", "--data-dir"),
