@@ -22,7 +22,8 @@
 3. `static/screens/NAME.js` exports `title`, `path` (of the hash `#/path`) and the component
    `Screen`, and stands in the list of `static/screens.js`. `static/session.js` has the socket, the
    API and the hooks `useLive(topic)`, `useChannel(topic, handle)` and `useApi(path)`;
-   `static/ui.js` has the shared components (`Page` first).
+   `static/ui.js` has the shared components (`Page` first), and `static/lists.js` lists that a
+   screen asks for again and again (`useList`), with their filters.
 4. `tests/integration/console/test_NAME.py`; the browser test opens every screen of the list.
 
 The Content-Security-Policy allows no inline scripts or styles and nothing from elsewhere: write

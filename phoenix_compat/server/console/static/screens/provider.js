@@ -12,7 +12,7 @@ const CIRCUITS = {
   half_open: ["Trying", "warning", "A probe is on its way"],
 }
 const OPERATIONS = {submit: "Create", fetch: "Poll", cancel: "Cancel", find: "Search"}
-const RESULTS = {ok: "accepted", throttled: "429", refused: "refused", unreachable: "not sent", uncertain: "answer lost", failed: "failed", canceled: "stopped"}
+const RESULTS = {ok: "accepted", throttled: "answered with 429", refused: "refused", unreachable: "not sent", uncertain: "answer lost", failed: "failed", canceled: "stopped"}
 const REMEDIES = {
   provider_account: "Check the token and the credit of the account at Replicate. Tasks wait and go on by themselves.",
   provider_unavailable: "The provider does not answer. Tasks wait and go on by themselves.",
@@ -65,8 +65,7 @@ export function Screen() {
       <section><h2 class="visually-hidden">Now</h2><${Tiles}>
         <${Tile} name="Circuit" value=${circuit} kind=${kind} note=${meaning} />
         <${Tile} name="Pace of creates" value=${number(now.creates_per_minute)} note=${`a minute; ${number(now.full_per_minute)} configured`} kind=${now.is_reduced ? "warning" : ""} />
-        <${Tile} name="Creates" value=${number(asked)} note=${results(now.creates) || "none yet"} />
-        <${Tile} name="429 answers" value=${number(now.creates.throttled)} kind=${now.creates.throttled ? "warning" : ""} />
+        <${Tile} name="429 answers" value=${number(now.creates.throttled)} note=${`of ${number(asked)} creates`} kind=${now.creates.throttled ? "warning" : ""} />
         <${Tile} name="Estimated cost" value=${usd(cost)} note="since the start" />
       <//></section>
       ${now.calls.length === 0 ? html`<${Empty} title="The provider has not been asked yet"><p>Create a task in the <a href=${href("playground")}>playground</a>.</p><//>` : html`
