@@ -98,7 +98,7 @@ async def test_logs_provider_and_settings(visited: tuple[Console, Visit, Path]) 
     page = visit.page
     await visit.open("/console#/logs?text=heron")
     await visit.has_text("No line fits")
-    line = {"level": "warning", "event": "heron.seen", "task_id": "t-heron", "exception": "Why"}
+    line = {"level": "warning", "event": "heron.seen", "timestamp": "2026-11-30T18:00:00Z"}
     recent_lines.remember(None, "", line)
     await visit.has_text("heron.seen")
     await page.get_by_label("Level").select_option("error")
