@@ -1,5 +1,5 @@
 // The frame of the console: sign-in, menu, reconnect banner, theme and keyboard.
-import {html, render, useEffect, useRef, useState} from "./vendor/htm-preact.js"
+import {html, render, useEffect, useErrorBoundary, useRef, useState} from "./vendor/htm-preact.js"
 import {begin, signIn, signOut, useSession} from "./session.js"
 import {screens} from "./screens.js"
 import {go, href, usePlace} from "./router.js"
@@ -92,6 +92,14 @@ function useKeys(enabled, showHelp) {
   }, [enabled])
 }
 
+// An error in one screen leaves the menu and the other screens as they are.
+function Guarded({screen, ...rest}) {
+  const [error, reset] = useErrorBoundary(caught => console.error(caught))
+  if (!error) return html`<${screen.Screen} ...${rest} />`
+  return html`<div class="page"><${Notice} kind="bad" title="This screen stopped because of a bug.">
+    ${String(error.message || error)} <button type="button" class="secondary" onClick=${reset}>Try again</button><//></div>`
+}
+
 function Frame({info, connection}) {
   const here = usePlace()
   const screen = screens.find(each => each.path === here.parts[0]) || screens[0]
@@ -127,7 +135,7 @@ function Frame({info, connection}) {
       </header>
       <main id="main" ref=${main} tabindex="-1" aria-label=${screen.title}>
         <${Banner} connection=${connection} />
-        <${screen.Screen} parts=${here.parts.slice(1)} query=${here.query} info=${info} key=${screen.path} />
+        <${Guarded} screen=${screen} parts=${here.parts.slice(1)} query=${here.query} info=${info} key=${screen.path} />
       </main>
     </div>
     ${help && html`<${Help} onClose=${() => setHelp(false)} keysOn=${keysOn} setKeysOn=${setKeysOn} />`}`

@@ -129,6 +129,21 @@ async def test_several_at_once(tmp_path: Path, chrome: Browser) -> None:
         visit.check()
 
 
+async def test_a_bug_in_one_screen_leaves_the_others(tmp_path: Path, chrome: Browser) -> None:
+    """The screen says so, and the menu still works."""
+    async with console_of(tmp_path) as console, chrome.visit(console.url) as visit:
+        await visit.page.route(
+            "**/api/task_types", lambda route: route.fulfill(json={"task_types": None})
+        )
+        await visit.open("/console#/playground")
+        await visit.has_text("This screen stopped because of a bug.")
+
+        await visit.page.get_by_role("link", name="Overview", exact=True).click()
+
+        await visit.has_text("No Replicate token is set")
+        assert visit.problems != []
+
+
 async def test_it_comes_back_by_itself_after_a_restart(tmp_path: Path, chrome: Browser) -> None:
     """The page says that the server is away, and goes on when it is there again, without a
     reload."""

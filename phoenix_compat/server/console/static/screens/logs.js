@@ -13,7 +13,7 @@ const EVENT = /^[a-z0-9_]+(\.[a-z0-9_]+)+$/
 
 const text = value => typeof value === "string" ? value : JSON.stringify(value)
 const TIME = new Intl.DateTimeFormat("en-GB", {timeStyle: "medium"})
-const clock = at => TIME.format(new Date(at))
+const clock = at => at ? TIME.format(new Date(at)) : ""
 
 const Field = ({name, value}) => html`<span class="field"><span class="muted">${name}=</span>${
   name === "task_id" ? html`<a href=${href(["tasks", value])}>${value}</a>` : text(value)}</span> `
