@@ -168,13 +168,16 @@ async def test_an_unknown_outcome_keeps_its_cost(path: Path) -> None:
     ("fallback", "cost"), [("black-forest-labs/flux-schnell", 3_000), ("google/imagen-4", 40_000)]
 )
 async def test_a_fallback_model_costs_its_own_price(path: Path, fallback: str, cost: int) -> None:
-    """The refused create of the first model costs nothing."""
+    """The refused create of the first model costs nothing; operators see which model runs."""
     provider = FakeProvider(submit=[UNAVAILABLE, ref()], fetch=[succeeded()])
     async with budgeted(path, provider, fallbacks=(fallback,)) as harness:
         task = await harness.run()
 
         assert task.status is TaskStatus.COMPLETED
         assert await spent(harness) == cost
+        measures = harness.worker.measures
+        assert list(measures.fallbacks) == [(("google/imagen-4-fast", fallback), 1)]
+        assert measures.fell_back_s_ago("google/imagen-4-fast", fallback) is not None
 
 
 async def test_a_fallback_model_beyond_the_cap_does_not_run(path: Path) -> None:
