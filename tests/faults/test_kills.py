@@ -10,7 +10,10 @@ from tests.faults.kills import Plan, run
 from tests.faults.steps import Step
 
 # These steps may lose a create, and the server then searches for it for 30 s.
-SLOW = {Step.CREATE_SENT, Step.POSTING, Step.STARTING, Step.ANYTIME, Step.UPLOADED}
+SLOW = {
+    *(Step.CREATE_SENT, Step.POSTING, Step.STARTING, Step.ANYTIME),
+    *(Step.UPLOADED, Step.SENDING_FILE),
+}
 
 
 @pytest.mark.timeout(200)  # about 15 s on an idle machine
