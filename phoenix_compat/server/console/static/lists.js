@@ -8,13 +8,17 @@ import {Notice} from "./ui.js"
 // answer, while the page is visible; later if the answer took long, so that many viewers of a busy
 // server do not make it busier. `query` may be a function that is called for each push; then
 // `key` says when to ask at once. With `pause` 0 nothing is asked. Returns {answer, error, again, push}.
-export function useList(topic, event, query, {pause = 2000, onAnswer, key = JSON.stringify(query)} = {}) {
+export function useList(topic, event, query, {pause = 2000, onAnswer, onJoined, key = JSON.stringify(query)} = {}) {
   const [found, setFound] = useState({answer: null, error: null})
   const latest = useRef({})
   const timer = useRef(0)
   const asked = useRef(0)
-  const push = useChannel(topic, happened => { if (happened === "joined") again() })
-  latest.current = {query, onAnswer, pause}
+  const push = useChannel(topic, happened => {
+    if (happened !== "joined") return
+    latest.current.onJoined?.()
+    again()
+  })
+  latest.current = {query, onAnswer, onJoined, pause}
   const again = async () => {
     clearTimeout(timer.current)
     if (!latest.current.pause) return

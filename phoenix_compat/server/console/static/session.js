@@ -78,9 +78,13 @@ export async function begin() {
   }
 }
 
-export function signIn(given) {
+export async function signIn(given) {
+  if (!given.trim()) {
+    change({phase: "sign_in", error: "Enter a key."})
+    return
+  }
   sessionStorage.setItem(KEY, given.trim())
-  return begin()
+  await begin()
 }
 
 export function signOut(reason = "") {

@@ -35,7 +35,7 @@ export function Age({of}) {
     return () => clearTimeout(timer)
   })
   const text = age < 5 ? "now" : age < 90 ? `${Math.floor(age)} s` : duration(age)
-  return html`<time datetime=${of} title=${WHEN.format(new Date(of))}>${text}${age >= 5 && html`<span class="ago"> ago</span>`}</time>`
+  return html`<time datetime=${of} title=${of && WHEN.format(new Date(of))}>${text}${age >= 5 && html`<span class="ago"> ago</span>`}</time>`
 }
 
 export const Loading = ({what = "Loading"}) => html`<p class="loading" role="status" aria-busy="true">${what}…</p>`

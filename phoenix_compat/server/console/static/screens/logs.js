@@ -15,6 +15,8 @@ const text = value => typeof value === "string" ? value : JSON.stringify(value)
 const TIME = new Intl.DateTimeFormat("en-GB", {timeStyle: "medium"})
 const clock = at => at ? TIME.format(new Date(at)) : ""
 
+const idOf = line => `${line.node}-${line.number}-${line.at}`
+
 const Field = ({name, value}) => html`<span class="field"><span class="muted">${name}=</span>${
   name === "task_id" ? html`<a href=${href(["tasks", value])}>${value}</a>` : text(value)}</span> `
 
@@ -51,7 +53,7 @@ function Lines({lines, processes}) {
     return () => seen.disconnect()
   }, [isAll, drawn])
   return html`
-    <ol class="log panel" reversed>${lines.slice(0, drawn).map(line => html`<${Line} key=${`${line.node}-${line.number}`} line=${line} processes=${processes} />`)}</ol>
+    <ol class="log panel" reversed>${lines.slice(0, drawn).map(line => html`<${Line} key=${idOf(line)} line=${line} processes=${processes} />`)}</ol>
     ${!isAll && html`<p class="more" ref=${end}><button type="button" class="secondary" onClick=${() => draw(count => count + DRAWN)}>Show older lines</button></p>`}`
 }
 
@@ -61,18 +63,21 @@ export function Screen({query, info}) {
   const key = JSON.stringify(filter)
   const set = useFilter(path, query)
   const [paused, pause] = useState(false)
-  // The lines that are shown, and what to ask for next; a new filter begins anew.
+  // The lines that are shown, and what to ask for next; a new filter begins anew. After a reconnect all lines
+  // are asked for: the server may have been restarted, and counts from 1 again. Those before are still shown.
   const seen = useRef({key: "", lines: [], after: {}})
   const asked = () => {
     if (seen.current.key !== key) seen.current = {key, lines: [], after: {}}
     return {...filter, after: seen.current.after, limit: KEPT}
   }
+  const onJoined = () => { seen.current = {...seen.current, after: {}} }
   const onAnswer = answer => {
-    const lines = [...seen.current.lines, ...answer.lines].slice(-KEPT)
+    const given = new Set(answer.lines.map(idOf))
+    const lines = [...seen.current.lines.filter(line => !given.has(idOf(line))), ...answer.lines].slice(-KEPT)
     seen.current = {...seen.current, lines, after: answer.after}
     return {...answer, lines}
   }
-  const {answer, error} = useList("admin:logs", "list", paused ? null : asked, {pause: paused ? 0 : 1500, onAnswer, key: paused ? "paused" : key})
+  const {answer, error} = useList("admin:logs", "list", paused ? null : asked, {pause: paused ? 0 : 1500, onAnswer, onJoined, key: paused ? "paused" : key})
   const actions = html`
     <${Search} label="Search" placeholder="Text" value=${filter.text} onInput=${value => set({text: value})} />
     <${Choice} label="Level" of=${LEVELS} value=${level} onChange=${value => set({level: value})} />
@@ -84,7 +89,7 @@ export function Screen({query, info}) {
       <div class="row filters">
         <label>Task <input value=${filter.task} placeholder="id" onInput=${event => set({task: event.target.value.trim()})} /></label>
         <label>Owner <input value=${filter.owner} placeholder="any" onInput=${event => set({owner: event.target.value.trim()})} /></label>
-        <p class="note" role="status">${number(newest.length)} of ${number(answer.kept)} lines; ${number(answer.max_kept)} are kept${info.processes > 1 && " of each process"}, newest first</p>
+        <p class="note" role="status">${number(newest.length)} ${newest.length === 1 ? "line" : "lines"}, newest first; the last ${number(answer.max_kept)} are kept${info.processes > 1 && " of each process"}</p>
       </div>
       ${error && html`<${Notice} kind="bad">${error.message}<//>`}
       <${Missing} silent=${answer.silent} />
