@@ -1,7 +1,7 @@
-"""Does what an open console does: `python -m tests.benchmarks.loads.console_viewer PORT`.
+"""Does what an open console does: `python -m tests.benchmarks.loads.console_viewer PORT …`.
 
-It shows six screens at once, where a browser shows one: it joins the topics that change by
-themselves, asks for each list again a while after its answer, and reads the tasks once a second.
+It shows the screens that are named, or all, at once: it joins the topics that change by themselves,
+asks for each list again a while after its answer, and reads the tasks once a second.
 At the end it prints to stderr how many messages and bytes of each kind it got.
 """
 
@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from collections.abc import Collection
 from typing import Any, Final
 
 import aiohttp
@@ -24,21 +25,32 @@ LISTS: Final[dict[str, tuple[float, dict[str, Any]]]] = {
     "admin:logs": (1.5, {"level": "debug", "limit": 1_000}),
 }
 """The pause after an answer, and the query, as in `static/screens`."""
-LIVE: Final = ("admin:overview", "admin:tasks", "admin:provider")
+LIVE: Final[dict[str, tuple[str, ...]]] = {
+    "overview": ("admin:overview", "admin:tasks"),
+    "tasks": ("admin:tasks",),
+    "provider": ("admin:provider",),
+}
+"""The topics of each screen that change by themselves."""
+TASKS: Final = {"overview": 6, "tasks": 60}
+"""How many tasks a screen reads."""
+SCREENS: Final = ("overview", "tasks", "sockets", "channels", "logs", "provider")
 
 
 class Viewer:
-    """A console of the server at `url`.
+    """A console of the server at `url` that shows some screens.
 
     Attributes:
         messages: how many there were of each topic and event, and of the pages of tasks.
         size_bytes: their size.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, screens: Collection[str] = SCREENS) -> None:
         self.messages: Counter[str] = Counter()
         self.size_bytes: Counter[str] = Counter()
         self._url = url
+        self._lists = [topic for topic in LISTS if topic.removeprefix("admin:") in screens]
+        self._live = {topic for screen in screens for topic in LIVE.get(screen, ())}
+        self._tasks = max(TASKS.get(screen, 0) for screen in screens)
         self._replies: dict[str, asyncio.Future[Any]] = {}
         self._ref = 0
 
@@ -47,13 +59,14 @@ class Viewer:
         target = f"{self._url}/console/socket/websocket?vsn=2.0.0"
         async with aiohttp.ClientSession() as http, http.ws_connect(target, max_msg_size=0) as wire:
             reading = asyncio.create_task(self._read(wire))
-            for topic in (*LIVE, *LISTS):
+            for topic in (*self._live, *self._lists):
                 await self._push(wire, topic, "phx_join", {})
             say_that_it_works()
             async with asyncio.TaskGroup() as screens:
                 screens.create_task(self._must_last(reading))
-                screens.create_task(self._read_tasks(http))
-                for topic in LISTS:
+                if self._tasks:
+                    screens.create_task(self._read_tasks(http))
+                for topic in self._lists:
                     screens.create_task(self._ask_again(wire, topic))
 
     async def _must_last(self, reading: asyncio.Task[None]) -> None:
@@ -71,7 +84,7 @@ class Viewer:
 
     async def _read_tasks(self, http: aiohttp.ClientSession) -> None:
         while True:
-            async with http.get(f"{self._url}/api/console/tasks?limit=60") as page:
+            async with http.get(f"{self._url}/api/console/tasks?limit={self._tasks}") as page:
                 self._note("tasks", await page.read())
                 assert page.status == 200
             await asyncio.sleep(TASKS_EVERY_S)
@@ -100,6 +113,6 @@ class Viewer:
 
 
 if __name__ == "__main__":
-    viewer = Viewer(f"http://127.0.0.1:{sys.argv[1]}")
+    viewer = Viewer(f"http://127.0.0.1:{sys.argv[1]}", sys.argv[2:] or SCREENS)
     run_until_told(viewer.watch())
     sys.stderr.write(json.dumps({"messages": viewer.messages, "bytes": viewer.size_bytes}) + "\n")

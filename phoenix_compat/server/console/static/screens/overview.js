@@ -34,7 +34,7 @@ function Numbers({now}) {
       <${Tile} name="Waiting" href=${href("tasks", {status: "queued"})} value=${number(tasks?.queued)} note="in the queue" />
       <${Tile} name="Running" href=${href("tasks", {status: "processing"})} value=${number(tasks?.running)} note=${`of ${now.concurrency} at once`} />
       <${Tile} name="Done in a minute" value=${number(tasks?.ended_per_minute)} note=${tasks?.failed_per_minute ? `${tasks.failed_per_minute} of them failed` : "none failed"} />
-      <${Tile} name="Time to picture" value=${duration(tasks?.p50_s)} note=${tasks?.p95_s != null ? `p95 ${duration(tasks.p95_s)}` : "no task in the last hour"} />
+      <${Tile} name="Time to picture" value=${duration(tasks?.p50_s)} note=${tasks?.p95_s != null ? `p95 ${duration(tasks.p95_s)}` : "nothing measured lately"} />
       <${Tile} name="Spent today" value=${usd(spent)} note=${now.cap_usd ? `of ${usd(now.cap_usd)} · ${number(tasks?.tasks_today)} tasks` : `${number(tasks?.tasks_today)} tasks, no cap`}>
         ${now.cap_usd && spent != null && html`<${Bar} value=${spent} of=${now.cap_usd} name="Share of the cap" />`}<//>
       <${Tile} name="Sockets" href=${href("sockets")} value=${number(now.sockets)} note=${`${number(now.channels)} channels`} />
