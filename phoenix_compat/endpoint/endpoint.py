@@ -41,13 +41,13 @@ from phoenix_compat.protocol.serializer import Serializer
 from phoenix_compat.pubsub import PayloadFor, PubSub, Subscriber
 from phoenix_compat.redaction import CREDENTIAL_WORDS
 from phoenix_compat.result import DONE, Done
-from phoenix_compat.runtime.invalid_payloads import InvalidPayloads
 from phoenix_compat.runtime.limits import Counters, Limits
+from phoenix_compat.runtime.reporting.invalid_payloads import InvalidPayloads
+from phoenix_compat.runtime.reporting.wrong_versions import WrongVersions
 from phoenix_compat.runtime.sending.tick import Tick
 from phoenix_compat.runtime.sending.wire import ByteWire
 from phoenix_compat.runtime.socket_server import SocketServer
 from phoenix_compat.runtime.spawner import Spawner
-from phoenix_compat.runtime.wrong_versions import WrongVersions
 from phoenix_compat.socket import SocketHandler
 from phoenix_compat.token import Tokens
 

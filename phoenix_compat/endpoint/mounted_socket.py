@@ -16,7 +16,7 @@ from phoenix_compat.errors import CallbackError, ChannelDefinitionError
 from phoenix_compat.protocol.query import Params
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.result import Result, error
-from phoenix_compat.runtime.logs import log_connect
+from phoenix_compat.runtime.reporting.logs import log_connect
 from phoenix_compat.runtime.socket_server import Route
 from phoenix_compat.socket import Broadcaster, ConnectInfo, Socket, SocketHandler
 

@@ -7,8 +7,8 @@ from typing import Any
 from phoenix_compat.channel import Channel
 from phoenix_compat.protocol.message import Message
 from phoenix_compat.runtime.channel_owner import Info
-from phoenix_compat.runtime.invalid_payloads import InvalidPayloads
-from phoenix_compat.runtime.logs import is_logged, log_handled
+from phoenix_compat.runtime.reporting.invalid_payloads import InvalidPayloads
+from phoenix_compat.runtime.reporting.logs import is_logged, log_handled
 from phoenix_compat.socket import Socket
 from phoenix_compat.typed_payload import InvalidPayloadError
 

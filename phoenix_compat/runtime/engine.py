@@ -6,8 +6,8 @@ from typing import Protocol
 
 from phoenix_compat.pubsub import PubSub
 from phoenix_compat.result import Reason
-from phoenix_compat.runtime.invalid_payloads import InvalidPayloads
 from phoenix_compat.runtime.limits import Counters, Limits
+from phoenix_compat.runtime.reporting.invalid_payloads import InvalidPayloads
 from phoenix_compat.runtime.spawner import Spawner
 
 

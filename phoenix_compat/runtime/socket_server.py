@@ -15,19 +15,16 @@ import logging
 import math
 import time
 from collections.abc import Collection
-from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from phoenix_compat.bounded import brief, plain
 from phoenix_compat.channel import Channel
-from phoenix_compat.errors import CallbackError, EncodeError, LocalProtocolError
 from phoenix_compat.protocol.frame import CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR
 from phoenix_compat.protocol.jason import Buffer
 from phoenix_compat.protocol.message import (
     CHANNEL_CRASH,
     DISCONNECT,
     HEARTBEAT,
-    JOIN_CRASHED,
     PHOENIX_TOPIC,
     PHX_CLOSE,
     PHX_ERROR,
@@ -42,11 +39,11 @@ from phoenix_compat.protocol.message import (
 )
 from phoenix_compat.protocol.session import Decision, decide
 from phoenix_compat.protocol.topic import TopicRoutes
-from phoenix_compat.result import Reason, Result
+from phoenix_compat.result import Reason
 from phoenix_compat.runtime.channel_owner import OwnedChannel
 from phoenix_compat.runtime.channel_server import ChannelServer
 from phoenix_compat.runtime.engine import Connection, Engine
-from phoenix_compat.runtime.logs import log_join
+from phoenix_compat.runtime.join import Join
 from phoenix_compat.runtime.sending.outbox import Outbox
 from phoenix_compat.socket import Socket
 
@@ -58,16 +55,6 @@ _DECIDED: Final = frozenset({HEARTBEAT, PHX_JOIN, PHX_LEAVE})
 
 Route = tuple[type[Channel], dict[str, Any] | None]
 """A channel class and the assigns of its route."""
-
-
-class _Join(NamedTuple):
-    """A pending join."""
-
-    message: Message
-    server: ChannelServer
-    channel: Channel
-    old: ChannelServer | None
-    started_at_s: float
 
 
 class SocketServer:
@@ -151,7 +138,7 @@ class SocketServer:
         if channel is None:
             if event == HEARTBEAT and topic == PHOENIX_TOPIC:
                 self.heartbeat_at_s = time.monotonic()
-                self._answer(None, message, "ok", {})
+                self.answer(None, message, "ok", {})
             else:
                 self._receive_unjoined(message)
             return
@@ -167,7 +154,7 @@ class SocketServer:
         if decision is Decision.DELIVER:
             channel.receive(message)
         elif decision is Decision.HEARTBEAT:
-            self._answer(None, message, "ok", {})
+            self.answer(None, message, "ok", {})
         elif decision is Decision.LEAVE:
             channel.leave(message)
         elif decision is Decision.REJOIN:
@@ -176,15 +163,16 @@ class SocketServer:
     def _receive_unjoined(self, message: Message) -> None:
         decision = decide(message, is_joined=False)
         if decision is Decision.HEARTBEAT:
-            self._answer(None, message, "ok", {})
+            self.answer(None, message, "ok", {})
         elif decision is Decision.JOIN:
             self._join(message, None)
         elif decision is Decision.LEAVE_UNJOINED:
-            self._answer(message.join_ref, message, "ok", {})
+            self.answer(message.join_ref, message, "ok", {})
         else:
-            self._answer(None, message, "error", UNMATCHED_TOPIC)
+            self.answer(None, message, "error", UNMATCHED_TOPIC)
 
-    def _answer(self, join_ref: Ref, message: Message, status: str, response: Payload) -> None:
+    def answer(self, join_ref: Ref, message: Message, status: str, response: Payload) -> None:
+        """Reply to a message that no channel handles."""
         self.send_reply(join_ref, message.ref, message.topic, status, response)
 
     # Joins.
@@ -207,127 +195,38 @@ class SocketServer:
             topic = plain(message.topic)
             name = self.socket.handler.__name__
             log.warning('Ignoring unmatched topic "%s" in %s', topic, name)
-            self._answer(None, message, "error", UNMATCHED_TOPIC)
+            self.answer(None, message, "error", UNMATCHED_TOPIC)
         elif len(self.channels) >= self._engine.limits.max_channels_per_transport:
             counters.joins_refused += 1
             name, topic = self.socket.handler.__name__, brief(message.topic)
             log.error("too many channels joined in %s: refused the join of %s", name, topic)
-            self._answer(message.join_ref, message, "error", TOO_MANY_CHANNELS)
+            self.answer(message.join_ref, message, "error", TOO_MANY_CHANNELS)
         else:
-            self._start_channel(message, old, *route)
+            Join(self, message, old).start(*route)
             return
-        self._close_old(old)
+        self.close_old(old)
 
-    def _start_channel(
-        self,
-        message: Message,
-        old: ChannelServer | None,
-        channel_class: type[Channel],
-        assigns: dict[str, Any] | None,
-    ) -> None:
-        join_ref = message.join_ref
-        try:
-            channel = channel_class()
-        except Exception as error:  # noqa: BLE001 - it refuses only this join
-            self._refuse_crashed(message, old, error)
-            return
-        server = ChannelServer(channel, self, join_ref)
-        own_join_ref = message.ref if join_ref is None or join_ref is False else join_ref
-        server.socket = self.socket.for_channel(server, message.topic, own_join_ref, assigns)
-        join = _Join(message, server, channel, old, time.perf_counter())
-        try:
-            returned = server.join(message.payload)
-            if not isinstance(returned, Result):
-                task = self._engine.spawner.start(returned)
-                if not task.done():
-                    self._wait_for(task, join)
-                    return
-                returned = task.result()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it refuses only this join
-            self._join_crashed(join, error)
-        else:
-            self._join_returned(join, returned)
+    # join.JoinOwner.
 
-    def _wait_for(self, task: asyncio.Task[Any], join: _Join) -> None:
+    def hold(self) -> None:
         """Block this client until its pending join is done."""
         self.is_blocked = True
-        timer = asyncio.get_running_loop().call_later(
-            self._engine.limits.join_timeout_s, self._join_timed_out, task, join.message.topic
-        )
-        task.add_done_callback(partial(self._join_done, join, timer))
 
-    def _join_timed_out(self, task: asyncio.Task[Any], topic: str) -> None:
-        self._engine.counters.joins_timed_out += 1
-        limit_s = self._engine.limits.join_timeout_s
-        log.error("join of %s took longer than %g s", brief(topic), limit_s)
-        task.cancel()
-
-    def _join_done(self, join: _Join, timer: asyncio.TimerHandle, task: asyncio.Task[Any]) -> None:
-        timer.cancel()
-        try:
-            if task.cancelled():
-                self._join_crashed(join, asyncio.CancelledError("join was cancelled"))
-            elif (error := task.exception()) is not None:
-                self._join_crashed(join, error)
-            else:
-                self._join_returned(join, task.result())
-        except EncodeError:
-            topic = brief(join.message.topic)
-            log.exception("cannot encode the reply to the join of %s", topic)
-            self._connection.close(CLOSE_INTERNAL_ERROR, "encode error")
+    def go_on(self) -> None:
+        """Handle the frames that came during the join."""
         self.is_blocked = False
         self._connection.unblocked()
 
-    def _join_returned(self, join: _Join, returned: Any) -> None:
-        message, server = join.message, join.server
-        if not isinstance(returned, Result) or returned.status not in {"ok", "error"}:
-            self._join_crashed(join, CallbackError("join", returned, "ok(...) or error(...)"))
-            return
-        if server.is_ended:
-            self._join_crashed(join, LocalProtocolError("join overfilled its own mailbox"))
-            return
-        is_accepted = returned.status == "ok"
-        counters = self._engine.counters
-        log_join(
-            join.channel,
-            is_accepted=is_accepted,
-            topic=message.topic,
-            payload=message.payload,
-            took_s=time.perf_counter() - join.started_at_s,
-            words=self.socket.endpoint.credential_words,
-        )
-        if not is_accepted:
-            counters.joins_refused += 1
-            server.kill()
-        elif self.closed_for is not None:
-            server.socket.joined = True
-            server.close(self.closed_for)
-            return
-        else:
-            counters.joins_accepted += 1
-            self.channels[message.topic] = server
-            server.listen()
-        self._answer(message.join_ref, message, returned.status, returned.payload)
-        self._close_old(join.old)
-        if is_accepted:
-            server.begin()
+    def fail(self, reason: str) -> None:
+        """Close the connection because of a bug in the application."""
+        self._connection.close(CLOSE_INTERNAL_ERROR, reason)
 
-    def _join_crashed(self, join: _Join, error: BaseException) -> None:
-        join.server.kill()
-        self._refuse_crashed(join.message, join.old, error)
+    def joined(self, topic: str, channel: ChannelServer) -> None:
+        """Enter a channel whose join was accepted."""
+        self.channels[topic] = channel
 
-    def _refuse_crashed(
-        self, message: Message, old: ChannelServer | None, error: BaseException
-    ) -> None:
-        topic = brief(message.topic)
-        log.error("join of %s crashed: %s", topic, brief(error), exc_info=error)
-        counters = self._engine.counters
-        counters.channels_crashed += 1
-        counters.joins_crashed += 1
-        self._answer(message.join_ref, message, "error", JOIN_CRASHED)
-        self._close_old(old)
-
-    def _close_old(self, old: ChannelServer | None) -> None:
+    def close_old(self, old: ChannelServer | None) -> None:
+        """Send the phx_close of the channel that a join has replaced."""
         if old is not None:
             self._send_notice(old, PHX_CLOSE, {})
 

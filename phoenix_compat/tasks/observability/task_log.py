@@ -1,6 +1,7 @@
 """The two lines that every task has in the log: when it is queued, and when it has ended.
 
-They have nothing that the client wrote. Whoever filters the log by owner finds both.
+They have nothing that the client wrote. Their `owner` is for the console, where operators filter by
+it; the log of the process leaves it out.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ decide = session.decide
 
 def copy_join_ref(patch: pytest.MonkeyPatch, when: Callable[[Message, Any], bool]) -> None:
     """Copy the join_ref of the message into the reply if `when` holds."""
-    answer = SocketServer._answer
+    answer = SocketServer.answer
 
     def copying(
         self: SocketServer, join_ref: Any, message: Message, status: str, response: Any
@@ -59,7 +59,7 @@ def copy_join_ref(patch: pytest.MonkeyPatch, when: Callable[[Message, Any], bool
         own = message.join_ref if when(message, response) else join_ref
         answer(self, own, message, status, response)
 
-    patch.setattr(SocketServer, "_answer", copying)
+    patch.setattr(SocketServer, "answer", copying)
 
 
 @mutant(
@@ -97,13 +97,13 @@ def unmatched_topics_are_answered_with_their_join_ref(patch: pytest.MonkeyPatch)
 )
 def unmatched_topics_are_not_answered(patch: pytest.MonkeyPatch) -> None:
     """A message for a topic that is not joined is dropped."""
-    answer = SocketServer._answer
+    answer = SocketServer.answer
 
     def silent(self: SocketServer, join_ref: Any, *rest: Any) -> None:
         if rest[-1] is not UNMATCHED_TOPIC:
             answer(self, join_ref, *rest)
 
-    patch.setattr(SocketServer, "_answer", silent)
+    patch.setattr(SocketServer, "answer", silent)
 
 
 @mutant(
@@ -254,7 +254,7 @@ def a_normal_stop_sends_phx_error(patch: pytest.MonkeyPatch) -> None:
 )
 def a_refused_join_is_closed(patch: pytest.MonkeyPatch) -> None:
     """phx_close follows the error reply to a join."""
-    answer = SocketServer._answer
+    answer = SocketServer.answer
 
     def closing(
         self: SocketServer, join_ref: Any, message: Message, status: str, response: Any
@@ -264,7 +264,7 @@ def a_refused_join_is_closed(patch: pytest.MonkeyPatch) -> None:
             ref = message.join_ref
             self.send_push(Message(ref, ref, message.topic, PHX_CLOSE, {}))
 
-    patch.setattr(SocketServer, "_answer", closing)
+    patch.setattr(SocketServer, "answer", closing)
 
 
 @mutant(
@@ -274,14 +274,14 @@ def a_refused_join_is_closed(patch: pytest.MonkeyPatch) -> None:
 def the_old_channel_is_closed_before_the_new_is_answered(patch: pytest.MonkeyPatch) -> None:
     """On a duplicate join phx_close comes first."""
     rejoin = SocketServer._rejoin
-    close_old = SocketServer._close_old
+    close_old = SocketServer.close_old
 
     def closing_first(self: SocketServer, message: Message, old: ChannelServer) -> None:
         close_old(self, old)
         rejoin(self, message, old)
 
     patch.setattr(SocketServer, "_rejoin", closing_first)
-    patch.setattr(SocketServer, "_close_old", lambda self, old: None)
+    patch.setattr(SocketServer, "close_old", lambda self, old: None)
 
 
 @mutant(
@@ -292,7 +292,7 @@ def a_duplicate_join_is_refused(patch: pytest.MonkeyPatch) -> None:
     """A topic can be joined only once."""
 
     def refusing(self: SocketServer, message: Message, old: ChannelServer) -> None:
-        self._answer(message.join_ref, message, "error", {"reason": "already joined"})
+        self.answer(message.join_ref, message, "error", {"reason": "already joined"})
 
     patch.setattr(SocketServer, "_rejoin", refusing)
 
@@ -327,7 +327,7 @@ def undecodable_messages_are_answered(patch: pytest.MonkeyPatch) -> None:
         try:
             receive(self, data, is_binary=is_binary)
         except RemoteProtocolError:
-            self._answer(None, Message(None, None, "phoenix", "", {}), "error", {})
+            self.answer(None, Message(None, None, "phoenix", "", {}), "error", {})
 
     patch.setattr(SocketServer, "receive", forgiving)
 
@@ -359,7 +359,7 @@ def the_limit_counts_the_replaced_channel(patch: pytest.MonkeyPatch) -> None:
     def counting(self: SocketServer, message: Message, old: ChannelServer) -> None:
         if len(self.channels) >= self._engine.limits.max_channels_per_transport:
             reason = {"reason": "too many channels joined"}
-            self._answer(message.join_ref, message, "error", reason)
+            self.answer(message.join_ref, message, "error", reason)
         else:
             rejoin(self, message, old)
 

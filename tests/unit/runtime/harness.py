@@ -27,7 +27,7 @@ from phoenix_compat.protocol.serializer import V2, Serializer
 from phoenix_compat.protocol.topic import TopicRoutes
 from phoenix_compat.redaction import CREDENTIAL_WORDS
 from phoenix_compat.result import DONE, Done, Reason
-from phoenix_compat.runtime.invalid_payloads import InvalidPayloads
+from phoenix_compat.runtime.reporting.invalid_payloads import InvalidPayloads
 from phoenix_compat.runtime.sending.outbox import Outbox
 from phoenix_compat.runtime.sending.tick import Tick
 from phoenix_compat.runtime.sending.wire import WebSocketWire

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor, WrappedLogger
 
 from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.process.logs.log_lines import (
@@ -54,12 +54,18 @@ def configure_logs(
         cache_logger_on_first_use=True,
     )
     handler = LineHandler(sys.stderr)
-    handler.setFormatter(_formatter(style, shared, recent_lines.remember))
+    handler.setFormatter(_formatter(style, shared, recent_lines.remember, _without_owner))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_log_level(level)
     for verbose in ("httpx", "httpcore", "replicate", "aiosqlite"):
         logging.getLogger(verbose).setLevel(logging.WARNING)
+
+
+def _without_owner(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Keep who uses the server out of the log; the console, for operators, can filter by it."""
+    event.pop("owner", None)
+    return event
 
 
 def configure_access_log(

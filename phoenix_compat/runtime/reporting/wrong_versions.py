@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 
 from phoenix_compat.errors import WrongVersionError
-from phoenix_compat.runtime.limited_log import LimitedLog
 from phoenix_compat.runtime.limits import Counters
+from phoenix_compat.runtime.reporting.limited_log import LimitedLog
 
 log = logging.getLogger(__name__)
 

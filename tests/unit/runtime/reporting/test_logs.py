@@ -11,7 +11,7 @@ import pytest
 
 from phoenix_compat import ConfigError, Endpoint
 from phoenix_compat.protocol.message import Message
-from phoenix_compat.runtime.logs import (
+from phoenix_compat.runtime.reporting.logs import (
     duration,
     filter_parameters,
     log_connect,

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from phoenix_compat.channel import Channel
 from phoenix_compat.protocol.message import Message
 from phoenix_compat.result import Result
-from phoenix_compat.runtime.limited_log import LimitedLog
 from phoenix_compat.runtime.limits import Counters
+from phoenix_compat.runtime.reporting.limited_log import LimitedLog
 from phoenix_compat.typed_payload import InvalidPayloadError, type_name
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ import pytest
 from phoenix_compat import HandleResult, Result, Socket, on, on_join
 from phoenix_compat.protocol.message import Message
 from phoenix_compat.result import ok
-from phoenix_compat.runtime.invalid_payloads import InvalidPayloads
-from phoenix_compat.runtime.limited_log import PAUSE_S
 from phoenix_compat.runtime.limits import Counters
+from phoenix_compat.runtime.reporting.invalid_payloads import InvalidPayloads
+from phoenix_compat.runtime.reporting.limited_log import PAUSE_S
 from phoenix_compat.typed_payload import InvalidPayloadError
 from tests.unit.runtime.harness import Client, Engine, Latches, OpenChannel, replied, with_assigns
 

@@ -8,9 +8,9 @@ import pytest
 
 from phoenix_compat.errors import InvalidMessageError, RemoteProtocolError, WrongVersionError
 from phoenix_compat.protocol.serializer import V1JSONSerializer, V2JSONSerializer
-from phoenix_compat.runtime.limited_log import PAUSE_S
 from phoenix_compat.runtime.limits import Counters
-from phoenix_compat.runtime.wrong_versions import WrongVersions
+from phoenix_compat.runtime.reporting.limited_log import PAUSE_S
+from phoenix_compat.runtime.reporting.wrong_versions import WrongVersions
 
 V1_FRAME = b'{"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": "1"}'
 V2_FRAME = b'[null, "1", "phoenix", "heartbeat", {}]'

@@ -1,0 +1,1 @@
+"""What is logged about sockets and channels, and counted about clients that are wrong."""
