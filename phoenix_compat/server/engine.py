@@ -180,13 +180,7 @@ def _webhooks(store: TaskStore, settings: Settings) -> WebhookDispatcher | None:
     """Keep events for the operator's webhooks from now on, and send them once it is started."""
     if not settings.on_task_webhooks:
         return None
-    try:
-        from phoenix_compat.tasks.outgoing import dispatcher, sender  # noqa: PLC0415 - rarely needed
-    except ImportError as error:
-        raise ConfigError(
-            f"on_task_webhooks: {error.name} is not installed; install it with: "
-            'pip install "phoenix-compat[server]"'
-        ) from error
+    from phoenix_compat.tasks.outgoing import dispatcher, sender  # noqa: PLC0415 - rarely needed
 
     receivers = [
         sender.Webhook(

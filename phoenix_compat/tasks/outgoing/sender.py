@@ -17,11 +17,11 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
 from pydantic import SecretStr
-from standardwebhooks import Webhook as Signer
 
 from phoenix_compat.tasks.archive.download_hosts import DownloadHosts, GuardedResolver
 from phoenix_compat.tasks.archive.errors import HostRefusedError
 from phoenix_compat.tasks.model.clock import SystemClock
+from phoenix_compat.tasks.standard_webhooks import signature, signing_key
 from phoenix_compat.tasks.store.outbox.deliveries import Delivery
 
 TIMEOUT_S: Final = 15.0
@@ -80,7 +80,7 @@ class WebhookSender:
         now: Callable[[], datetime] | None = None,
     ) -> None:
         self._webhook = webhook
-        self._signer = Signer(webhook.secret.get_secret_value())
+        self._key = signing_key(webhook.secret.get_secret_value())
         self._timeout_s = timeout_s
         self._resolver = resolver
         self._now = now or SystemClock().now
@@ -88,17 +88,18 @@ class WebhookSender:
 
     async def send(self, delivery: Delivery) -> Outcome:
         """Make an attempt."""
-        at = self._now()
+        timestamp = str(int(self._now().timestamp()))
+        raw = delivery.body.encode()
         headers = {
             hdrs.CONTENT_TYPE: "application/json",
             "webhook-id": delivery.id,
-            "webhook-timestamp": str(int(at.timestamp())),
-            "webhook-signature": self._signer.sign(delivery.id, at, delivery.body),
+            "webhook-timestamp": timestamp,
+            "webhook-signature": signature(self._key, delivery.id, timestamp, raw),
         }
         try:
             async with self._opened().post(
                 self._webhook.url,
-                data=delivery.body.encode(),
+                data=raw,
                 headers=headers,
                 allow_redirects=False,
             ) as response:

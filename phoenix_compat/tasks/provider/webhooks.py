@@ -1,13 +1,10 @@
-"""Verifies and parses webhooks from the provider.
+"""Verifies and parses webhooks from the provider, which are signed as Standard Webhooks.
 
-They follow the Standard Webhooks specification: the header `webhook-signature` has "v1,<base64>"
-entries, each an HMAC-SHA256 over "<id>.<timestamp>.<raw body>". Polling finds out later whatever a
-webhook reports, so a lost webhook does no harm.
+Polling finds out later whatever a webhook reports, so a lost webhook does no harm.
 """
 
 from __future__ import annotations
 
-import base64
 import hmac
 import json
 import re
@@ -22,6 +19,7 @@ from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import ProviderError, ProviderUncertainError
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot
 from phoenix_compat.tasks.provider.replicate import parse_prediction
+from phoenix_compat.tasks.standard_webhooks import VERSION, digest, signing_key
 
 TOLERANCE_S = 300.0
 """The most that a webhook's timestamp may differ from this machine's clock, as it is now or as it
@@ -34,7 +32,6 @@ MAX_SIGNATURES = 16
 """More than one is sent only while a secret is being replaced."""
 MAX_HEADER_CHARS = 4_096
 
-_PREFIX = "whsec_"
 _ID = re.compile("[!-~]{1,256}")
 
 log = structlog.stdlib.get_logger(__name__)
@@ -63,19 +60,18 @@ def is_signed(secret: str, message_id: str, timestamp: str, signatures: str, raw
         raw: the body as it was received.
     """
     try:
-        key = base64.b64decode(secret.removeprefix(_PREFIX))
+        key = signing_key(secret)
     except ValueError:  # it is not base64
         return False
     entries = signatures.split(maxsplit=MAX_SIGNATURES)
     if len(entries) > MAX_SIGNATURES:
         return False
-    signed = _header_bytes(f"{message_id}.{timestamp}.") + raw
-    expected = base64.b64encode(hmac.digest(key, signed, "sha256"))
+    expected = digest(key, message_id, timestamp, raw)
     is_valid = False
     for entry in entries:
         version, _, signature = entry.partition(",")
         is_equal = hmac.compare_digest(_header_bytes(signature), expected)
-        is_valid |= version == "v1" and is_equal
+        is_valid |= version == VERSION and is_equal
     return is_valid
 
 

@@ -6,7 +6,7 @@ import json
 
 from tests.integration.install.without import python_without
 
-LATER = {"httpx", "jwt", "opentelemetry", "prometheus_client", "replicate", "standardwebhooks"}
+LATER = {"httpx", "jwt", "opentelemetry", "prometheus_client", "replicate"}
 
 
 async def test_a_start_imports_what_it_needs() -> None:

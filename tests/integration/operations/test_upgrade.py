@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.operations.commands import run
+from tests.integration.store.stored_tasks import SCHEMA_VERSION
 
 COMMAND = ("-m", "phoenix_compat", "upgrade", "--data-dir")
 VERSION_1 = Path(__file__).parents[1].joinpath("store", "version_1.sql").read_text(encoding="utf-8")
@@ -37,14 +38,14 @@ async def test_an_older_database_is_upgraded_in_place(home: Path) -> None:
 
     copy = home / "tasks.sqlite3.v1.bak"
     assert (plan.code, done.code, again.code) == (0, 0, 0), plan.err + done.err + again.err
-    assert "has schema version 1; this program's is 5" in plan.out
+    assert f"has schema version 1; this program's is {SCHEMA_VERSION}" in plan.out
     assert f"1. copy it to {copy}" in plan.out
     assert "2. upgrade it from version 1 to 2" in plan.out
     assert "3. upgrade it from version 2 to 3" in plan.out
     assert "4. upgrade it from version 3 to 4" in plan.out
-    assert "5. upgrade it from version 4 to 5" in plan.out
+    assert f"upgrade it from version {SCHEMA_VERSION - 1} to {SCHEMA_VERSION}" in plan.out
     assert planned == 1
-    assert query(home, "PRAGMA user_version") == 5
+    assert query(home, "PRAGMA user_version") == SCHEMA_VERSION
     assert query(home, "PRAGMA integrity_check") == "ok"
     assert query(home, "SELECT count(*) FROM tasks") == 6
     assert done.out.endswith(f"done; the copy of the old database is {copy}\n")
@@ -55,13 +56,13 @@ async def test_a_downgrade_is_refused(home: Path) -> None:
     """A newer database is not changed, and the error says what to do."""
     query(home, "PRAGMA user_version")
     with closing(sqlite3.connect(home / "tasks.sqlite3")) as connection:
-        connection.execute("PRAGMA user_version = 6")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
 
     for arguments in ((), ("--plan",)):
         refused = await run(*COMMAND, str(home), *arguments)
 
         assert refused.code == 2
-        assert "version 6, newer than the 5 this program knows" in refused.err
+        assert f"newer than the {SCHEMA_VERSION} this program knows" in refused.err
         assert "restore the copy or backup that was made before the upgrade" in refused.err
         assert "Traceback" not in refused.err
-    assert query(home, "PRAGMA user_version") == 6
+    assert query(home, "PRAGMA user_version") == SCHEMA_VERSION + 1
