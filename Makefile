@@ -27,7 +27,9 @@ run: $(VENV)/.run ## Start the server (ARGS="--port 8080" passes options).
 demo: $(VENV)/.run ## Create a picture, show its progress, save it.
 	$(BIN)/phoenix-compat demo $(ARGS)
 
-test: check unit ## Set up and check everything.
+# Side by side: the tests often wait, and the checks use one processor.
+test: $(VENV)/.dev $(VENV)/.docs interop-client ## Set up and check everything.
+	@$(MAKE) --no-print-directory --output-sync=target -j2 unit check
 
 check: lint types imports docs ## Check style, types, import rules and documentation; run no tests.
 
@@ -59,7 +61,7 @@ test-long: $(VENV)/.dev interop-client ## Test older clients, a browser and 2 00
 	@if command -v npm >/dev/null 2>&1; then npm ci --prefix tests/interop/long --no-audit --no-fund; fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target build/python-clients \
 		-r tests/interop/long/requirements.txt || echo "the Python clients did not install: their tests are skipped"
-	$(BIN)/python -m pytest -m long $(PARALLEL) tests/interop/long tests/integration/api tests/integration/client tests/integration/console $(ARGS)
+	$(BIN)/python -m pytest -m long $(PARALLEL) tests/faults tests/interop tests/integration $(ARGS)
 
 binary: $(VENV)/.ship ## Build packages that need no Python into dist/: one file, .tar.gz, .deb.
 	$(BIN)/python packaging/bundle.py

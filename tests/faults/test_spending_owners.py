@@ -43,6 +43,7 @@ def created_prompts(folder: Path) -> list[str]:
     return [entry["created"]["input"]["prompt"] for entry in entries if "created" in entry]
 
 
+@pytest.mark.long
 async def test_one_owners_cap_does_not_concern_another(server: ServerProcess) -> None:
     """Of 10 000 orders by 50 clients of one owner exactly 50 are accepted; ten orders of another
     one, between them, all are, and the first of them is the next but one that starts."""

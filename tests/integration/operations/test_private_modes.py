@@ -36,7 +36,14 @@ def too_open(*folders: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("umask", "workers"), [("000", "1"), ("022", "1"), ("000", "2")])
+@pytest.mark.parametrize(
+    ("umask", "workers"),
+    [
+        pytest.param("000", "1", marks=pytest.mark.long),
+        pytest.param("022", "1", marks=pytest.mark.long),
+        ("000", "2"),
+    ],
+)
 async def test_everything_that_the_commands_write_is_private(
     tmp_path: Path, umask: str, workers: str
 ) -> None:

@@ -72,8 +72,9 @@ async def test_the_events_are_as_the_openapi_document_says(tmp_path: Path) -> No
         assert found.model_dump(exclude_unset=True) == body
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [1, 4])
 async def test_kills_lose_no_event(tmp_path: Path, kills: int) -> None:
     """The server is killed while events wait and while they are sent; each arrives, in order."""
     async with Receiver.opened() as receiver, aiohttp.ClientSession() as http:

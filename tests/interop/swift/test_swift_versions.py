@@ -72,7 +72,7 @@ async def all_of(apps: Mapping[str, SwiftApp], method: str, *arguments: Any) -> 
     await asyncio.gather(*(getattr(app, method)(*arguments) for app in apps.values()))
 
 
-@pytest.mark.parametrize("auth", ["none", "keys"])
+@pytest.mark.parametrize("auth", ["none", pytest.param("keys", marks=pytest.mark.long)])
 async def test_the_whole_job(tmp_path: Path, auth: str) -> None:
     """Each version gets its progress, rejoins after a kill, gets its picture, and joins late."""
     async with job_server(tmp_path, PHOENIX_COMPAT_AUTH=f'["{auth}"]') as server:

@@ -60,7 +60,7 @@ async def test_filters(recent: RecentLines, query: dict[str, Any], numbers: list
 async def test_an_answer_is_bounded(recent: RecentLines) -> None:
     """Of many long lines the newest are given."""
     for number in range(500):
-        recent.remember(None, "", {"level": "info", "event": f"{number} " + "x" * 3_000})
+        recent.remember(None, "", {"level": "info", "event": f"{number} " + "words " * 500})
     logs = LogLines(OneProcess(), recent)
 
     page = await logs.list(LogQuery(limit=1_000))
