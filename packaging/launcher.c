@@ -273,6 +273,7 @@ static void run_from(const char *path, const char *name, const struct payload *p
         && (folder = open_bundle(home, payload)) >= 0) {
         remove_others(home, payload->digest);
         snprintf(program, sizeof program, "%s/" NAME, path_of(folder));
+        setenv(STARTED_AS, started_as, 1); /* for the commands that the server prints */
         argv[0] = program; /* only a text; what runs is in the folder that was checked */
         syscall(SYS_execveat, folder, NAME, argv, environ, AT_SYMLINK_NOFOLLOW);
         fail("%s", strerror(errno));

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #define NAME "phoenix-compat"
+#define STARTED_AS "_PHOENIX_COMPAT_STARTED_AS" /* see cli/serve.py */
 #define DIGEST_LENGTH 16 /* hexadecimal digits of the payload's hash, the name of its folder */
 
 struct payload { /* the bundle in our own executable */

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     from phoenix_compat.server.inspection.operator_tools import OperatorTools
     from phoenix_compat.server.process.settings import Settings
+
+_STARTED_AS: Final = "_PHOENIX_COMPAT_STARTED_AS"
+"""The one file runs from a folder that it unpacks; it says there how the user has called it."""
 
 
 @click.command()
@@ -263,10 +267,13 @@ def _program() -> str:
     import shutil
     from pathlib import PurePath
 
-    called = sys.argv[0]
+    is_package = getattr(sys, "frozen", False)
+    called = os.environ.get(_STARTED_AS, sys.argv[0]) if is_package else sys.argv[0]
     name = PurePath(called).name
     if name == PROGRAM and shutil.which(PROGRAM) == called:
         return PROGRAM
+    if is_package:
+        return shlex.quote(called)
     if name == "__main__.py":
         return "python -m phoenix_compat"
     return shlex.quote(called) if name == PROGRAM else f"python {shlex.quote(called)}"
