@@ -29,7 +29,7 @@ demo: $(VENV)/.run ## Create a picture, show its progress, save it.
 
 # Side by side: the tests often wait, and the checks use one processor.
 test: $(VENV)/.dev $(VENV)/.docs interop-client ## Set up and check everything.
-	@$(MAKE) --no-print-directory --output-sync=target -j2 unit check
+	@$(MAKE) --no-print-directory -j2 unit check
 
 check: lint types imports docs ## Check style, types, import rules and documentation; run no tests.
 

@@ -36,7 +36,6 @@ from phoenix_compat.server.control.messages import SOCKET_NAME, Handler
 from phoenix_compat.server.control.socket_commands import socket_commands
 from phoenix_compat.server.control.webhook_commands import webhook_commands
 from phoenix_compat.server.engine import Engine, open_engine, task_types_of, webhook_url
-from phoenix_compat.server.http.api import MAX_BODY_BYTES, add_task_routes
 from phoenix_compat.server.http.application import make_application
 from phoenix_compat.server.http.authentication import AUTHENTICATOR, authenticating_requests
 from phoenix_compat.server.http.browsers.host_and_origin import check_origin_of
@@ -47,7 +46,8 @@ from phoenix_compat.server.http.openapi.page import add_docs_routes
 from phoenix_compat.server.http.openapi.serving import add_openapi_routes
 from phoenix_compat.server.http.rate_limits import RATE_LIMITER, RateLimits
 from phoenix_compat.server.http.readiness import ready
-from phoenix_compat.server.http.task_type_api import TASK_TYPES_PATH, TaskTypeApi
+from phoenix_compat.server.http.tasks.api import MAX_BODY_BYTES, add_task_routes
+from phoenix_compat.server.http.tasks.task_type_api import TASK_TYPES_PATH, TaskTypeApi
 from phoenix_compat.server.http.uploads.file_api import FILE_API, add_file_api
 from phoenix_compat.server.http.uploads.posted_bodies import FileLimits, PostedBodies
 from phoenix_compat.server.http.uploads.spooled_bodies import SpooledBodies

@@ -27,7 +27,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from phoenix_compat.emulator import Emulator, EmulatorSettings
-from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.http.tasks.api import add_task_routes
 from phoenix_compat.server.main import open_app
 from phoenix_compat.server.process.listening import run, serve_until_signal
 from phoenix_compat.server.process.logs import configure_logs

@@ -29,10 +29,10 @@ from phoenix_compat.server.backends.publish_body import (
 )
 from phoenix_compat.server.backends.published_keys import PublishedKeys
 from phoenix_compat.server.channel.socket_authentication import owner_topic
-from phoenix_compat.server.http.arguments import REPLAYED_HEADER, idempotency_key
 from phoenix_compat.server.http.authentication import principal_of
 from phoenix_compat.server.http.body import body_fingerprint, parsed_json, read_body
 from phoenix_compat.server.http.problem import ProblemError
+from phoenix_compat.server.http.tasks.arguments import REPLAYED_HEADER, idempotency_key
 from phoenix_compat.server.process.settings.backends import is_own_topic
 from phoenix_compat.tasks.model.errors import KeyReusedError
 

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from phoenix_compat.errors import EncodeError
 from phoenix_compat.protocol import jason
 from phoenix_compat.protocol.topic import MAX_TOPIC_BYTES
-from phoenix_compat.server.http.arguments import validated
 from phoenix_compat.server.http.problem import ProblemError
+from phoenix_compat.server.http.tasks.arguments import validated
 
 MAX_MESSAGES: Final = 100
 MAX_PAYLOAD_BYTES: Final = 64 * 1024

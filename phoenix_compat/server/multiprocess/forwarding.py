@@ -18,12 +18,12 @@ from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.http_server import BodyTooSlowError
 from phoenix_compat.server.backends.task_stream import is_stream_path
-from phoenix_compat.server.http.api import MAX_BODY_BYTES, TASKS_PATH
-from phoenix_compat.server.http.arguments import KEY_HEADER
 from phoenix_compat.server.http.base_url import PEER_HEADER, base_url_of
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.observability.request_id import HEADER, request_id_of
 from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
+from phoenix_compat.server.http.tasks.api import MAX_BODY_BYTES, TASKS_PATH
+from phoenix_compat.server.http.tasks.arguments import KEY_HEADER
 from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH
 from phoenix_compat.server.http.uploads.spooled_bodies import ReadBody, SpooledBodies
 from phoenix_compat.server.http.webhooks import MAX_BODY_BYTES as WEBHOOK_BODY_BYTES

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.http.tasks.api import add_task_routes
 from tests.integration.worker.fake_provider import FakeClock, FakeProvider, ref, succeeded
 from tests.integration.worker.worker_harness import WorkerHarness, open_worker_harness
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.http.tasks.api import add_task_routes
 from phoenix_compat.tasks.model.caps import Caps, Limits
 from phoenix_compat.tasks.model.model_policy import ModelPolicy, PolicyRules
 from phoenix_compat.tasks.model.task import TaskStatus

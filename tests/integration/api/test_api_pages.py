@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.server.http import api, task_page
-from phoenix_compat.server.http.task_page import MAX_PAGE_BYTES
+from phoenix_compat.server.http.tasks import api, task_page
+from phoenix_compat.server.http.tasks.task_page import MAX_PAGE_BYTES
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.store.task_store import PageOfTasks
 from tests.integration.api.api_harness import Client

@@ -16,7 +16,7 @@ from aiohttp import web
 from phoenix_compat.cluster.bus import Bus
 from phoenix_compat.cluster.receiver import bound_unix_socket
 from phoenix_compat.conformance.suite.connections import exchange
-from phoenix_compat.server.http.api import MAX_BODY_BYTES
+from phoenix_compat.server.http.tasks.api import MAX_BODY_BYTES
 from phoenix_compat.server.http.uploads.spooled_bodies import SpooledBodies
 from phoenix_compat.server.multiprocess import forwarding
 from phoenix_compat.server.multiprocess.leader import ROLE, Leader

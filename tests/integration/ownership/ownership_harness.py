@@ -19,8 +19,8 @@ from phoenix_compat.server.auth.visibility import Visibility
 from phoenix_compat.server.channel.feed import TaskFeed
 from phoenix_compat.server.channel.socket_authentication import SocketAuthentication
 from phoenix_compat.server.channel.task_channel import user_socket
-from phoenix_compat.server.http.api import add_task_routes
 from phoenix_compat.server.http.authentication import authenticating_requests
+from phoenix_compat.server.http.tasks.api import add_task_routes
 from phoenix_compat.server.process.settings.rates import RateSettings
 from phoenix_compat.server.rates.rate_limiter import RateLimiter
 from phoenix_compat.tasks.model.task import Task

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
-from phoenix_compat.server.http.api import add_task_routes
+from phoenix_compat.server.http.tasks.api import add_task_routes
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.api.api_harness import Client, problem

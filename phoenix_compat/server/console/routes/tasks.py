@@ -13,8 +13,8 @@ from aiohttp import web
 
 from phoenix_compat.server.console.context import ConsoleContext, operator_of
 from phoenix_compat.server.console.task_rows import MAX_PROMPT_CHARS, row_of
-from phoenix_compat.server.http.arguments import validated
 from phoenix_compat.server.http.schemas.task_requests import TaskPage
+from phoenix_compat.server.http.tasks.arguments import validated
 from phoenix_compat.tasks.model.task import JSONObject
 
 _MAX_BYTES: Final = 1024 * 1024

@@ -12,8 +12,8 @@ import pytest
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.http.openapi.document import openapi_document
 from phoenix_compat.server.http.openapi.routes import ROUTES
-from tests.integration.api.fuzzing import CHECKS, LEFT_OUT, Found, fuzz, known_checks
-from tests.integration.api.openapi_server import MONK, Server, open_server
+from tests.integration.openapi.fuzzing import CHECKS, LEFT_OUT, Found, fuzz, known_checks
+from tests.integration.openapi.openapi_server import MONK, Server, open_server
 from tests.integration.ownership.credentials import by_key
 from tests.integration.uploads.photo import photo
 

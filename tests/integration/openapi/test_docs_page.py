@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.integration.api.openapi_server import open_server
+from tests.integration.openapi.openapi_server import open_server
 
 
 async def test_the_page_and_its_files_are_served(tmp_path: Path) -> None:

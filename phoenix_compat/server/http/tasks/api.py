@@ -25,7 +25,6 @@ from aiohttp import hdrs, web
 
 from phoenix_compat.server.auth.principal import Principal, Scope
 from phoenix_compat.server.auth.visibility import Visibility, watched_owner
-from phoenix_compat.server.http.arguments import REPLAYED_HEADER, idempotency_key, validated
 from phoenix_compat.server.http.authentication import (
     Authenticate,
     anyone,
@@ -38,7 +37,8 @@ from phoenix_compat.server.http.observability.request_id import request_id_of
 from phoenix_compat.server.http.problem import answering_problems, refuse_encoded
 from phoenix_compat.server.http.rate_limits import limit_owner
 from phoenix_compat.server.http.schemas.task_requests import CreateTask, EventPage, TaskPage
-from phoenix_compat.server.http.task_page import MAX_PAGE_BYTES, page_body
+from phoenix_compat.server.http.tasks.arguments import REPLAYED_HEADER, idempotency_key, validated
+from phoenix_compat.server.http.tasks.task_page import MAX_PAGE_BYTES, page_body
 from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, require_file_type
 from phoenix_compat.server.http.uploads.posted_bodies import PostedBodies, PostedBody
 from phoenix_compat.server.http.uploads.task_files import TaskFiles

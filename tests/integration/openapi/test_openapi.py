@@ -13,7 +13,7 @@ from aiohttp import web
 from phoenix_compat.server.http.openapi.document import openapi_document
 from phoenix_compat.server.http.openapi.routes import NOT_DESCRIBED, ROUTES
 from phoenix_compat.server.http.schemas.task_events import TaskOutput, TaskProgress
-from tests.integration.api.openapi_server import MONK, TASK, Server, open_server
+from tests.integration.openapi.openapi_server import MONK, TASK, Server, open_server
 from tests.integration.uploads.photo import data_url, edit, photo
 
 FAILS = {"input_data": {"type": "image", "prompt": "#fault:E005"}}

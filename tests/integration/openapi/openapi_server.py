@@ -16,7 +16,7 @@ from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.main import open_app
 from phoenix_compat.server.process.listening import listening
-from tests.integration.api.contract import check_answer
+from tests.integration.openapi.contract import check_answer
 from tests.integration.ownership.credentials import auth_settings, store_keys
 from tests.integration.task_server import SPEED, settings_for
 from tests.patience import patient
