@@ -47,7 +47,7 @@ class SourceFiles:
         """The content of a file; None if it is on another server.
 
         Raises:
-            UnreadableInputError: there is no such file, or the value stands for none.
+            UnreadableInputError: it is an upload that does not exist, or not a valid URL.
         """
         if (header := _DATA_URL.match(value)) is not None:
             return _decoded(header[0], value[header.end() :])
