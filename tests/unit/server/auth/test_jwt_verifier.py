@@ -6,15 +6,12 @@ import base64
 import json
 import time
 from dataclasses import replace
-from datetime import datetime, tzinfo
-from typing import Any, Self
+from typing import Any
 
 import jwt
 import pytest
 
 from phoenix_compat.server.auth.credential import MAX_CREDENTIAL_BYTES
-from phoenix_compat.server.auth.errors import UnauthorizedError
-from phoenix_compat.server.auth.jwt import jwt_verifier
 from phoenix_compat.server.auth.jwt.jwt_keys import (
     KeySet,
     KnownKey,
@@ -44,36 +41,14 @@ from tests.unit.server.auth.jwt_builder import (
     rsa_key,
     token,
 )
+from tests.unit.server.auth.jwt_harness import KEYS, NOW_S, PUBLIC_RULES, refusal, standing_time
+
+__all__ = ["standing_time"]
 
 HMAC = JwtVerifier(HMAC_RULES)
-PUBLIC_RULES = replace(HMAC_RULES, algorithms=("RS256", "ES256"), secret=None)
-KEYS = key_set_of(key_set(jwk(rsa_key(), "r1"), jwk(ec_key(), "e1")))
 PUBLIC = JwtVerifier(PUBLIC_RULES, KEYS)
 ALL = JwtVerifier(replace(HMAC_RULES, algorithms=("HS256", "RS256", "ES256")), KEYS)
 HEADER = '{"alg":"HS256","typ":"JWT"}'
-NOW_S = int(time.time())
-
-
-class StandingTime(datetime):
-    """The library's clock: still at NOW_S, because the tests may run long after this was read."""
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> Self:
-        """See datetime."""
-        return cls.fromtimestamp(NOW_S, tz)
-
-
-@pytest.fixture(autouse=True)
-def standing_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """D10: no token of these tests expires because the machine is busy."""
-    monkeypatch.setattr("jwt.api_jwt.datetime", StandingTime)
-
-
-async def refusal(verifier: JwtVerifier, credential: str) -> str:
-    """The reason for which a token is refused."""
-    with pytest.raises(UnauthorizedError) as refused:
-        await verifier.verify(credential)
-    return str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -347,74 +322,3 @@ def test_the_set_keeps_the_first_of_equal_ids() -> None:
     found = KeySet([KnownKey("RS256", "a", first), KnownKey("RS256", "a", second)])
 
     assert found.get("RS256", "a") is first
-
-
-# Tokens that were verified before.
-
-
-async def test_a_remembered_token_expires_all_the_same() -> None:
-    """To the second, with the leeway of the first check."""
-    now_s = float(NOW_S)
-    verifier = JwtVerifier(HMAC_RULES, now_s=lambda: now_s)
-    credential = token(exp=NOW_S + 30)
-    first = await verifier.verify(credential)
-
-    now_s = NOW_S + 30 + LEEWAY_S - 1
-    late = await verifier.verify(credential)
-    now_s = NOW_S + 30 + LEEWAY_S
-    verifier._jwt = _RefusingJwt()
-    with pytest.raises(UnauthorizedError):
-        await verifier.verify(credential)
-
-    assert (first.owner, first.expires_at_s) == ("user-17", NOW_S + 30)
-    assert (late.owner, late.expires_at_s) == ("user-17", NOW_S + 30 + LEEWAY_S)
-
-
-async def test_a_remembered_token_needs_its_key() -> None:
-    """When the issuer withdraws a key, or puts another one under its id, the token is refused."""
-    keys = MutableKeys(KEYS)
-    verifier = JwtVerifier(PUBLIC_RULES, keys)
-    credential = token(rsa_key(), "RS256", {"kid": "r1"})
-
-    for changed in (jwk(ec_key(), "e1"), jwk(rsa_key(1), "r1")):
-        keys.current = KEYS
-        assert (await verifier.verify(credential)).owner == "user-17"
-        keys.current = key_set_of(key_set(changed))
-        assert await refusal(verifier, credential)
-
-
-async def test_only_good_tokens_are_remembered_and_only_so_many(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The oldest is forgotten first; a token that is nearly the same is checked."""
-    monkeypatch.setattr(jwt_verifier, "MAX_REMEMBERED", 3)
-    verifier = JwtVerifier(HMAC_RULES)
-    good = [token(sub=f"user-{number}") for number in range(5)]
-
-    owners = [(await verifier.verify(credential)).owner for credential in [*good, *good]]
-    await refusal(verifier, good[0][:-2] + ("AA" if good[0][-2:] != "AA" else "BA"))
-
-    assert owners == [f"user-{number}" for number in range(5)] * 2
-    assert len(verifier._verified) == 3
-
-
-class _RefusingJwt(jwt_verifier._StrictJwt):
-    """Checks by a clock that is far ahead."""
-
-    def decode(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """Refuse every token as expired."""
-        del args, options
-        raise jwt.ExpiredSignatureError
-
-
-class MutableKeys:
-    """A source whose keys a test changes."""
-
-    background = ()
-
-    def __init__(self, current: KeySet) -> None:
-        self.current = current
-
-    async def find(self, algorithm: str, kid: str | None) -> Any:
-        """See PublicKeySource."""
-        return self.current.get(algorithm, kid)
