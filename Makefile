@@ -10,13 +10,14 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	then echo $$p; break; fi; done)
 ARGS ?=
 BENCH ?= ../shared/bench
-PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
+# Tests often wait: six processes keep two processors busy.
+PARALLEL ?= -n 6 --dist loadfile --no-loadscope-reorder
 
 # The tests start hundreds of processes, and each would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test test-long check lint types imports docs unit interop-client faults memory attack bench \
-	differential binary release test-packaging clean
+.PHONY: help run demo test test-long check lint types imports docs unit interop-client faults nodes-faults memory attack bench \
+	differential mutation binary release test-packaging clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,7 +62,7 @@ test-long: $(VENV)/.dev interop-client ## Test older clients, a browser and 2 00
 	@if command -v npm >/dev/null 2>&1; then npm ci --prefix tests/interop/long --no-audit --no-fund; fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target build/python-clients \
 		-r tests/interop/long/requirements.txt || echo "the Python clients did not install: their tests are skipped"
-	$(BIN)/python -m pytest -m long $(PARALLEL) tests/faults tests/interop tests/integration $(ARGS)
+	$(BIN)/python -m pytest -m long $(PARALLEL) tests/faults tests/interop tests/integration tests/unit/cluster tests/unit/mutation tests/conformance $(ARGS)
 
 binary: $(VENV)/.ship ## Build packages that need no Python into dist/: one file, .tar.gz, .deb.
 	$(BIN)/python packaging/bundle.py
@@ -101,6 +102,11 @@ $(VENV)/.ship: pyproject.toml constraints.txt $(VENV)/.dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,ship)
 	@touch $@
 
+$(VENV)/.mutation: pyproject.toml constraints.txt $(VENV)/.dev
+	@echo "Installing the tools of mutation tests into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(call group,mutation)
+	@touch $@
+
 $(VENV)/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	@echo "Setting up $(VENV) with $(PYTHON)"
@@ -109,22 +115,24 @@ $(VENV)/bin/python:
 faults: $(VENV)/.dev ## Kill the server 200 times and count lost tasks (five minutes).
 	$(BIN)/python -m tests.faults.kills $(ARGS)
 
+nodes-faults: $(VENV)/.dev ## Break what several nodes stand on, three seeds each, and count lost tasks (an hour).
+	$(BIN)/python -m tests.faults.nodes $(ARGS)
+
 memory: $(VENV)/.dev ## Measure the memory of a server while photos arrive (a minute; Linux).
 	$(BIN)/python -m tests.integration.uploads.memory $(ARGS)
 
 attack: $(VENV)/.dev ## Attack a server with raw sockets and say what holds (ARGS="--url URL" for a running one).
 	$(BIN)/python -m tests.attack $(ARGS)
 
+mutation: $(VENV)/.mutation ## List the changes of a folder that no test notices (ARGS=protocol; 15 minutes or more).
+	$(BIN)/python -m tests.mutation $(ARGS)
+
 bench: $(VENV)/.dev ## Measure the speed (BENCH= the folder of phxload.c and wslimit.c).
 	$(BIN)/python -m tests.benchmarks --bench $(BENCH) $(ARGS)
 
-OWN_PORT ?= 4961
 differential: $(VENV)/.run ## Compare with a real Phoenix (PHOENIX=http://127.0.0.1:4000, ARGS="--conversations 1000 --seed 1").
 	@[ -n "$(PHOENIX)" ] || { echo "name the server that runs Phoenix: make differential PHOENIX=http://127.0.0.1:4000"; exit 1; }
-	$(BIN)/phoenix-compat conformance serve --port $(OWN_PORT) >/dev/null & own=$$!; \
-	trap "kill $$own" EXIT; \
-	for _ in {1..150}; do (: </dev/tcp/127.0.0.1/$(OWN_PORT)) 2>/dev/null && break; sleep 0.2; done; \
-	$(BIN)/python -m phoenix_compat.conformance.fuzz $(PHOENIX) http://127.0.0.1:$(OWN_PORT) $(ARGS)
+	$(BIN)/phoenix-compat conformance fuzz $(PHOENIX) $(ARGS)
 
 clean: ## Remove everything that the other targets created.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

@@ -41,6 +41,9 @@ CREATE TABLE tasks (
   reserved_microdollars INTEGER NOT NULL DEFAULT 0,     -- its share of `spending`
   reserved_on      TEXT,                                -- the UTC day that share was counted on
   traceparent      TEXT,                                -- W3C trace context of its request, if any
+  lease            INTEGER NOT NULL DEFAULT 0,          -- + 1 each time that a node takes the task
+  lease_until      TEXT,                                -- another node may take it then; NULL: now
+  node             TEXT,                                -- the node that took it last
   -- The long columns are the last, because SQLite reads all that come before a column.
   input            TEXT    NOT NULL,                    -- input_data as posted
   provider_input   TEXT    NOT NULL                     -- what is sent to the model
@@ -170,4 +173,42 @@ CREATE TABLE webhooks (
   reason          TEXT                                  -- why it is disabled
 ) WITHOUT ROWID;
 
-PRAGMA user_version = 6;
+-- The tables from here on are for several nodes on one database. In a file, which one process has
+-- to itself, they stay empty, and the columns lease, lease_until and node of tasks keep their
+-- defaults.
+
+-- What the nodes know of the provider's account: the turns of the owners, the pace of creates and
+-- the circuit. One row, which is locked while a node takes queued tasks.
+CREATE TABLE provider_state (
+  name         TEXT PRIMARY KEY,                        -- "account"
+  served_owner TEXT NOT NULL DEFAULT '',                -- whose task was started last
+  state        TEXT NOT NULL,                           -- JSON: the pace and the circuit
+  updated_at   TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Jobs that one node does for all of them.
+CREATE TABLE roles (
+  name  TEXT PRIMARY KEY,                               -- "maintenance"
+  node  TEXT NOT NULL,                                  -- the id of the node that has it
+  until TEXT NOT NULL                                   -- another node may take it then
+) WITHOUT ROWID;
+
+-- The nodes; each writes its own row as often as it renews its leases.
+CREATE TABLE nodes (
+  id         TEXT    PRIMARY KEY,                       -- a new one at each start
+  name       TEXT    NOT NULL,                          -- host and process id
+  version    TEXT    NOT NULL,                          -- of the program
+  url        TEXT,                                      -- where it listens
+  started_at TEXT    NOT NULL,
+  seen_at    TEXT    NOT NULL,
+  running    INTEGER NOT NULL DEFAULT 0,                -- tasks that it runs
+  deaf       INTEGER NOT NULL DEFAULT 0 CHECK (deaf IN (0, 1))  -- hears nothing from the bus
+) WITHOUT ROWID;
+
+-- Secrets that the nodes share; the first node makes them.
+CREATE TABLE shared_secrets (
+  name  TEXT PRIMARY KEY,                               -- "secret_key_base"
+  value TEXT NOT NULL
+) WITHOUT ROWID;
+
+PRAGMA user_version = 7;

@@ -59,15 +59,15 @@ suppress_warnings = ["misc.highlighting_failure"]
 nitpicky = True
 nitpick_ignore_regex = [
     # Classes of other projects; their documentation is not fetched, see above.
-    ("py:.*", r"(aiohttp|web|logging|collections|pathlib|typing|unittest)\..*"),
+    ("py:.*", r"(aiohttp|web|logging|collections|pathlib|ssl|typing|unittest)\..*"),
     # Internal types that appear in signatures but that users do not import.
     (
         "py:.*",
-        r"phoenix_compat\.(channel\.[FGP]|channel\.Mark\w+|pubsub\.Member)",
+        r"phoenix_compat\.(channel\.[FGP]|channel\.Mark\w+|cluster\.bus\.T|pubsub\.Member)",
     ),
     ("py:.*", r"phoenix_compat\.endpoint\.(mounted_socket|draining)\..*"),
     ("py:.*", r"phoenix_compat\.(transports|conformance\.faults|protocol\.serializer)\..*"),
-    ("py:.*", r"(Params|FaultError)"),
+    ("py:.*", r"(BusOptions|Params|FaultError)"),
 ]
 
 html_theme = "furo"

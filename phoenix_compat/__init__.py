@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from phoenix_compat.channel import Channel, on, on_join
     from phoenix_compat.cluster import Cluster
+    from phoenix_compat.cluster.brokers import NatsBus, PostgresBus, RedisBus
     from phoenix_compat.csrf import csrf_token
     from phoenix_compat.endpoint import Drainer, Endpoint, LongPollOptions, WebSocketOptions
     from phoenix_compat.errors import (
@@ -77,13 +78,16 @@ __all__ = [
     "LongPollOptions",
     "Message",
     "MissingTokenError",
+    "NatsBus",
     "NotJoinedError",
     "Origin",
     "Payload",
     "PhoenixCompatError",
+    "PostgresBus",
     "Presence",
     "PubSub",
     "Reason",
+    "RedisBus",
     "ReplyRef",
     "Result",
     "Socket",
@@ -107,6 +111,7 @@ __all__ = [
 _NAMES_BY_MODULE: Final = {
     "channel": ("Channel", "on", "on_join"),
     "cluster": ("Cluster",),
+    "cluster.brokers": ("NatsBus", "PostgresBus", "RedisBus"),
     "csrf": ("csrf_token",),
     "endpoint": ("Drainer", "Endpoint", "LongPollOptions", "WebSocketOptions"),
     "errors": (

@@ -106,8 +106,8 @@ class BackgroundTask:
             self._task = asyncio.create_task(self._supervise(), name=self.name)
 
     def cancel(self) -> None:
-        """Cancel the work without waiting for its end."""
-        if self._task is not None:
+        """Cancel the work without waiting for its end; nothing happens if its loop is closed."""
+        if self._task is not None and not self._task.get_loop().is_closed():
             self._task.cancel()
 
     async def stop(self) -> None:

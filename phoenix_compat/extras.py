@@ -12,7 +12,9 @@ from typing import Final, Literal, TypeAlias
 
 from phoenix_compat.errors import MissingExtraError
 
-Extra: TypeAlias = Literal["server", "conformance", "crypto", "uvloop"]
+Extra: TypeAlias = Literal[
+    "server", "conformance", "crypto", "uvloop", "postgres", "redis", "nats", "s3"
+]
 
 MODULES: Final[dict[Extra, tuple[str, ...]]] = {
     "server": (
@@ -31,8 +33,14 @@ MODULES: Final[dict[Extra, tuple[str, ...]]] = {
     "conformance": ("click", "rich"),
     "crypto": ("cryptography",),
     "uvloop": ("uvloop",),
+    "postgres": ("asyncpg",),
+    "redis": ("redis",),
+    "nats": ("nats",),
+    "s3": ("obstore",),
 }
 """What each extra installs, as the modules that are imported; `LATER` has the others."""
+OF_MANY_MACHINES: Final[frozenset[Extra]] = frozenset({"postgres", "redis", "nats", "s3"})
+"""What only servers on several machines need; the extra `all` is without them."""
 LATER: Final[frozenset[str]] = frozenset({"prometheus_client"})
 """What the server runs without: `GET /metrics` asks for it, and says how to install it."""
 
@@ -41,6 +49,10 @@ _NAMES: Final[dict[Extra, str]] = {
     "conformance": "the conformance suite",
     "crypto": "cryptography, which encrypted tokens need,",
     "uvloop": "uvloop",
+    "postgres": "asyncpg, which PostgreSQL needs,",
+    "redis": "redis-py, which Redis needs,",
+    "nats": "nats-py, which NATS needs,",
+    "s3": "obstore, which files_url needs,",
 }
 
 

@@ -19,9 +19,14 @@ from blockbuster import blockbuster_ctx
 
 from phoenix_compat.conformance.reference import build_reference_app
 from phoenix_compat.conformance.suite.wire_client import WireClient
+from tests.event_loops import end_connections_at_close
 from tests.patience import patient
 from tests.serving import serving
 from tests.wire import PatientClient, PhoenixWire
+
+pytest_plugins = tuple(
+    f"tests.services.{service}" for service in ("nats", "postgres", "redis", "s3")
+)
 
 Serve = Callable[[web.Application], Awaitable[str]]
 Open = Callable[..., Awaitable[PhoenixWire]]
@@ -40,6 +45,8 @@ if (
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+end_connections_at_close()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -89,12 +96,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def no_blocking() -> Iterator[None]:
     """Raise an error if code of this package blocks the event loop: files, locks, sleeps.
 
-    Log lines may block, because tracebacks are printed with their source; so may `patience`.
+    Log lines may block, because tracebacks are printed with their source; so may `patience`,
+    and asyncpg, which looks for its certificates when it connects.
     """
     with blockbuster_ctx("phoenix_compat") as detector:
         for function in detector.functions.values():
             function.can_block_in("structlog/_base.py", "_process_event")
             function.can_block_in("tests/patience.py", "slowdown")
+            function.can_block_in("tests/integration/client/fault_app.py", "suspend")
+            function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_arguments")
         yield
 
 

@@ -203,3 +203,22 @@ class Poller:
 
 BEAT: list[Any] = [None, "beat", "phoenix", "heartbeat", {}]
 """A heartbeat over V2."""
+
+
+class HeaderPoller(Poller):
+    """The same as phoenix.js 1.9 has it: the token goes in a header, and the URL never changes.
+
+    Source: phoenix 1.9-dev (167c469), assets/js/phoenix/longpoll.js, ajax.
+    """
+
+    async def request(
+        self,
+        method: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
+        token: str | None = _OWN_TOKEN,
+    ) -> PollResponse:
+        """Make a request with the session's token, another token or none."""
+        token = self.token if token == _OWN_TOKEN else token
+        added = {} if token is None else {"X-Phoenix-Longpoll-Token": token}
+        return await super().request(method, body, {**dict(headers or {}), **added}, token=None)

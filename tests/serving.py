@@ -12,6 +12,7 @@ from aiohttp import web
 
 from phoenix_compat import Endpoint, Socket, SocketHandler, WebSocketOptions, mount, ok
 from phoenix_compat.result import Result
+from phoenix_compat.server.process.listening import listening
 from tests.patience import patient
 
 
@@ -28,6 +29,13 @@ async def serving(
         yield f"{'http' if ssl_context is None else 'https'}://{host}:{bound_port}"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def serving_fast(app: web.Application) -> AsyncIterator[str]:
+    """The same with this package's own server, which answers handshakes without aiohttp."""
+    async with listening(app, "127.0.0.1", 0) as base_url:
+        yield base_url
 
 
 def socket_app(

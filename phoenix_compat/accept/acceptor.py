@@ -11,7 +11,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, Self
+from typing import Final, Protocol, Self, TypeAlias
 
 from phoenix_compat.accept.accepted import AcceptedSocket, accept_from
 from phoenix_compat.accept.connections import Connections
@@ -27,8 +27,23 @@ OVER_CAP_PER_TURN: Final = 4
 FIRST_PAUSE_S: Final = 0.05
 LAST_PAUSE_S: Final = 1.0
 
+_INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 _OF_THE_CLIENT: Final = frozenset({errno.ECONNABORTED, errno.EPROTO})
 _CLOSE_TIMEOUT_S: Final = 5.0
+
+
+HandOver: TypeAlias = Callable[[AcceptedSocket, bytes, asyncio.Protocol], object]
+"""Gives a connection to a protocol, with what was received from it."""
+
+
+class Front(Protocol):
+    """Looks at connections before they have a transport and a protocol."""
+
+    def take(self, accepted: AcceptedSocket) -> None:
+        """Look after a connection, which may be handed over later."""
+
+    async def close(self) -> None:
+        """End the connections that were not handed over."""
 
 
 class Acceptor:
@@ -39,6 +54,7 @@ class Acceptor:
         protocol: makes the protocol of a connection.
         connections: counts them.
         open_paths: answered beyond the limit too.
+        front: makes what has each TCP connection first, and hands it over; None for nothing.
     """
 
     def __init__(
@@ -47,11 +63,13 @@ class Acceptor:
         protocol: Callable[[], asyncio.Protocol],
         connections: Connections,
         open_paths: Collection[str] = (),
+        front: Callable[[HandOver], Front] | None = None,
     ) -> None:
         self._listeners = tuple(listeners)
         self._protocol = protocol
         self._connections = connections
         self._overflow = Overflow(connections, open_paths, self._hand_over)
+        self._front = None if front is None else front(self.hand_over)
         self._loop = asyncio.get_running_loop()
         self._transports_hide_sockets = not isinstance(self._loop, asyncio.SelectorEventLoop)
         self._make_transport = transport_maker(self._loop)
@@ -64,6 +82,8 @@ class Acceptor:
         try:
             for listener in self._listeners:
                 listener.setblocking(False)  # noqa: FBT003 - its only form
+                if listener.family in _INTERNET:  # its connections inherit it
+                    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 listener.listen(LISTEN_BACKLOG)
         except BaseException:
             for listener in self._listeners:
@@ -80,6 +100,8 @@ class Acceptor:
         if self._spare is not None:
             self._spare.close()
         self._overflow.close()
+        if self._front is not None:
+            await self._front.close()
         if self._handing_over:
             await asyncio.wait(self._handing_over.values(), timeout=_CLOSE_TIMEOUT_S)
 
@@ -110,32 +132,52 @@ class Acceptor:
                 return
 
     def _serve(self, accepted: AcceptedSocket) -> None:
-        """Give a connection to the HTTP protocol: at once, where the event loop can."""
+        if self._front is not None and accepted.family in _INTERNET:
+            self._front.take(accepted)
+        else:
+            self.hand_over(accepted, b"", self._protocol())
+
+    def hand_over(
+        self, accepted: AcceptedSocket, received: bytes, protocol: asyncio.Protocol
+    ) -> None:
+        """Give a connection to an HTTP protocol: at once, where the event loop can.
+
+        Args:
+            received: what the client has sent already.
+        """
         if self._make_transport is None:
-            self._hand_over(accepted)
+            self._hand_over(accepted, received, protocol)
             return
         try:
-            self._make_transport(accepted, self._protocol())
+            self._make_transport(accepted, protocol)
         except OSError:
             accepted.close()  # the client is gone
+            return
         except BaseException:
             accepted.close()
             raise
+        if received:  # the protocol hears of its connection first
+            self._loop.call_soon(protocol.data_received, received)
 
     def _hand_over(
-        self, accepted: AcceptedSocket, received: bytes = b""
+        self,
+        accepted: AcceptedSocket,
+        received: bytes = b"",
+        protocol: asyncio.Protocol | None = None,
     ) -> asyncio.Task[asyncio.Transport | None]:
         if self._transports_hide_sockets:
             accepted.remember()
-        task = self._loop.create_task(self._handed_over(accepted, received))
+        task = self._loop.create_task(
+            self._handed_over(accepted, received, protocol or self._protocol())
+        )
         self._handing_over[accepted] = task
         return task
 
     async def _handed_over(
-        self, accepted: AcceptedSocket, received: bytes
+        self, accepted: AcceptedSocket, received: bytes, protocol: asyncio.Protocol
     ) -> asyncio.Transport | None:
         try:
-            transport, protocol = await self._loop.connect_accepted_socket(self._protocol, accepted)
+            transport, _ = await self._loop.connect_accepted_socket(lambda: protocol, accepted)
         except OSError:
             accepted.close()  # the client is gone
             return None

@@ -35,6 +35,7 @@ class Connections:
         max_connections: the limit.
         max_per_address: the limit for those of one address; None for no limit.
         open: connections within the limit. Each counts until its descriptor is closed.
+        peak: the most that were open at once, since memory was last given back.
         refused_over_cap: connections beyond the limit that were turned away.
         refused_per_address: connections beyond the limit of their address that were turned away.
         bounds: how often clients took longer than they may.
@@ -54,6 +55,7 @@ class Connections:
         self.max_connections = max_connections
         self.max_per_address = max_per_address
         self.open = 0
+        self.peak = 0
         self.refused_over_cap = 0
         self.refused_per_address = 0
         self.bounds = BoundCounters()
@@ -96,6 +98,7 @@ class Connections:
             self._open_by_client[client] = count + 1
             accepted.on_close = partial(self._closed_from, client)
         self.open += 1
+        self.peak = max(self.peak, self.open)
         return True
 
     def closed(self) -> None:

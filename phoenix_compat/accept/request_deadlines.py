@@ -1,13 +1,15 @@
-"""The deadlines of HTTP connections: for heads, for bodies, and for taking answers.
+"""The deadlines of HTTP connections: for heads, bodies, taking answers, and idle time.
 
     head    complete `head_s` after it could begin: when the connection is made, and with the
             first byte of each further request. Late: 408, or a plain close if nothing was sent
     body    complete `body_s` after its head, and a second later for each `body_bytes_per_s` that
             have arrived. Late: whoever reads the body gets an error, which is answered with 408
     answer  the client takes something of it within any `send_s`. Late: the connection is aborted
+    idle    the next request begins `idle_s` after an answer. Late: a plain close
 
-Idle keep-alive is the server's own timeout (`idle_s`). Nothing is done here for a request that
-arrives at once: the deadlines are looked at when the wheel comes by.
+Nothing is done here for a request that arrives at once: the deadlines are looked at when the wheel
+comes by. No connection has a timer of the event loop: asyncio keeps up to a hundred cancelled ones,
+and after many connects each of them keeps the memory around it from going back to the system.
 """
 
 from __future__ import annotations
@@ -80,6 +82,13 @@ class HttpConnection(Protocol):
     def head_is_late(self, *, has_begun: bool) -> None:
         """Answer 408 and close, or just close if the request has not begun."""
 
+    @property
+    def idle_since_s(self) -> float | None:
+        """When the last request was answered, by the loop's clock; None while not idle."""
+
+    def close_idle(self) -> None:
+        """Close: no further request came in time."""
+
     def body_is_late(self, body: Any) -> None:
         """Tell whoever reads the body."""
 
@@ -103,6 +112,7 @@ class RequestDeadlines:
         transport: the connection; it is held on to after the protocol has closed it, because a
             transport that is closed still waits for the client to take the rest.
         now_s: the loop's clock.
+        begun_s: when the connection began; None for now.
     """
 
     __slots__ = (
@@ -124,18 +134,20 @@ class RequestDeadlines:
         connection: HttpConnection,
         transport: Any,
         now_s: Callable[[], float],
+        *,
+        begun_s: float | None = None,
     ) -> None:
         self._watch = watch
         self._connection = connection
         self._transport = transport
         self._now_s = now_s
-        self._head_since_s: float | None = now_s()
+        self._head_since_s: float | None = now_s() if begun_s is None else begun_s
         self._has_begun = False
         self._head_bytes = 0
         self._body: Body | None = None
         self._body_since_s = 0.0
         self._progress = SendProgress()
-        watch.wheel.put(self, self._head_since_s + watch.bounds.head_s)
+        watch.wheel.put(self, self._head_since_s + min(watch.bounds.head_s, watch.bounds.idle_s))
 
     # What the protocol tells.
 
@@ -201,7 +213,9 @@ class RequestDeadlines:
         next_s = now_s + bounds.send_s / (1 if stalled_s is None else _SAMPLES)
         if self._transport.is_closing():
             return next_s
-        return min(next_s, self._check_head(now_s), self._check_body(now_s))
+        return min(
+            next_s, self._check_head(now_s), self._check_body(now_s), self._check_idle(now_s)
+        )
 
     def _check_head(self, now_s: float) -> float:
         if self._head_since_s is None:
@@ -228,4 +242,15 @@ class RequestDeadlines:
         self._watch.counters.late_bodies += 1
         self._body = None
         self._connection.body_is_late(body)
+        return float("inf")
+
+    def _check_idle(self, now_s: float) -> float:
+        since_s, bounds = self._connection.idle_since_s, self._watch.bounds
+        if since_s is None or self._head_since_s is not None:
+            return now_s + bounds.idle_s  # it cannot have been idle for longer by then
+        late_s = since_s + bounds.idle_s
+        if now_s < late_s:
+            return late_s
+        self._watch.counters.idle_closed += 1
+        self._connection.close_idle()
         return float("inf")

@@ -11,6 +11,7 @@ import click
 from phoenix_compat.cli.config import check_config, config
 from phoenix_compat.cli.conformance import conformance
 from phoenix_compat.cli.data.backup import backup, restore
+from phoenix_compat.cli.data.migrate_store import migrate_store
 from phoenix_compat.cli.data.prune import prune
 from phoenix_compat.cli.data.transfer import export_tasks, import_tasks
 from phoenix_compat.cli.data.upgrade import upgrade
@@ -21,6 +22,7 @@ from phoenix_compat.cli.errors import report_bugs_without_secrets
 from phoenix_compat.cli.healthcheck import healthcheck
 from phoenix_compat.cli.init import init
 from phoenix_compat.cli.keys import keys
+from phoenix_compat.cli.nodes import nodes
 from phoenix_compat.cli.openapi import openapi
 from phoenix_compat.cli.remote.broadcast import broadcast
 from phoenix_compat.cli.remote.sockets import disconnect, sockets
@@ -54,9 +56,11 @@ for command in (
     healthcheck,
     keys,
     webhooks,
+    nodes,
     backup,
     restore,
     upgrade,
+    migrate_store,
     export_tasks,
     import_tasks,
     prune,

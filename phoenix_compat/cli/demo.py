@@ -14,7 +14,7 @@ import click
 from phoenix_compat.cli.options import settings_of
 from phoenix_compat.cli.remote.credential import read_credential
 from phoenix_compat.cli.remote.server_url import server_url
-from phoenix_compat.server.process.config_file import DEFAULT_PORT
+from phoenix_compat.server.process.config.config_file import DEFAULT_PORT
 
 _CONSOLE: Final = (
     "this server has ended; start one with `phoenix-compat serve` or `make run`, and look at its\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from phoenix_compat.cli.errors import warn
-from phoenix_compat.server.process.renamed_settings import old_names
+from phoenix_compat.server.process.config.renamed_settings import old_names
 
 if TYPE_CHECKING:
     from phoenix_compat.server.process.settings import Settings
@@ -95,6 +95,26 @@ def settings_of(config: Path | None, **flags: Any) -> Settings:
     for warning in found.warnings:
         warn(warning)
     return found.settings
+
+
+def file_settings_of(config: Path | None, remedy: str, **flags: Any) -> Settings:
+    """The settings of a command that works on the database file in the data directory.
+
+    Args:
+        remedy: what to do instead if the tasks are in a database that several servers share.
+
+    Raises:
+        ConfigError: they are; or a setting is wrong.
+    """
+    from phoenix_compat.errors import ConfigError
+
+    settings = settings_of(config, **flags)
+    if settings.is_shared:
+        raise ConfigError(
+            "database_url: the tasks are in PostgreSQL, and this command works on the file in a "
+            f"data directory; {remedy}"
+        )
+    return settings
 
 
 def configuration_of(config: Path | None, **flags: Any) -> Configuration:

@@ -68,10 +68,10 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
     from phoenix_compat.operations.operator_tools import operator_tools
     from phoenix_compat.server.auth.exposure import check_exposure
     from phoenix_compat.server.engine import check_settings
+    from phoenix_compat.server.process.config.reload import reloading
     from phoenix_compat.server.process.exposed_files import exposed_files
     from phoenix_compat.server.process.listening import run, serve_until_signal
     from phoenix_compat.server.process.logs import configure_logs
-    from phoenix_compat.server.process.reload import reloading
 
     def load() -> Settings:
         loaded = configuration_of(config, **flags).settings
@@ -114,12 +114,12 @@ def serve(config: Path | None, *, create_first_key: bool, as_worker: bool, **fla
 
 def _work(load: Callable[[], Settings], tools: OperatorTools) -> None:
     """Run one process of several, with the settings that its supervisor has read."""
-    from phoenix_compat.cluster.worker_process import SupervisorLink
+    from phoenix_compat.cluster.workers.worker_process import SupervisorLink
     from phoenix_compat.server.main import open_app
-    from phoenix_compat.server.process.frozen_settings import unpack_settings
+    from phoenix_compat.server.process.config.frozen_settings import unpack_settings
+    from phoenix_compat.server.process.config.reload import reloading
     from phoenix_compat.server.process.listening import run, work_until_signal
     from phoenix_compat.server.process.logs import configure_logs
-    from phoenix_compat.server.process.reload import reloading
 
     worker_process, supervisor_link = SupervisorLink.open()
     settings = unpack_settings(worker_process.settings or "")
@@ -148,7 +148,7 @@ def _prepare_keys(settings: Settings, *, create_first_key: bool) -> None:
     from phoenix_compat.server.auth.keys.first_key import prepare_first_key
     from phoenix_compat.server.auth.keys.missing_key import check_key
 
-    if create_first_key:
+    if create_first_key and not settings.is_shared:
         prepare_first_key(settings.database_path)
     check_key(settings, is_new_refused=True)
 
@@ -182,13 +182,13 @@ async def _supervise(
     import asyncio
     from contextlib import AsyncExitStack
 
-    from phoenix_compat.cluster.reservation import reserve_port
-    from phoenix_compat.cluster.supervisor import supervise
+    from phoenix_compat.cluster.workers.reservation import reserve_port
+    from phoenix_compat.cluster.workers.supervisor import supervise
     from phoenix_compat.emulator import Emulator
     from phoenix_compat.server.engine import check_settings
-    from phoenix_compat.server.process.frozen_settings import FrozenSettings
+    from phoenix_compat.server.process.config.frozen_settings import FrozenSettings
+    from phoenix_compat.server.process.config.reload import reloading_supervisor
     from phoenix_compat.server.process.own_emulator import own_emulator_settings
-    from phoenix_compat.server.process.reload import reloading_supervisor
     from phoenix_compat.server.process.systemd import ServiceManager
     from phoenix_compat.tasks.store.sqlite.database_file import lock_file, locked_folder
 

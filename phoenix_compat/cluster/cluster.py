@@ -3,7 +3,7 @@
     mount(app, endpoint, cluster=Cluster())
 
 Each process takes a free number when it starts, and keeps it until it ends: it holds the lock of a
-file in a folder that all of them find by the endpoint's secret. Then a Bus connects them.
+file in a folder that all of them find by the endpoint's secret. Then a UnixBus connects them.
 
     number    N.lock, held as long as the process lives    N.bus, the process's end of the bus
 """
@@ -18,29 +18,21 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from phoenix_compat.cluster.bus import Bus
-from phoenix_compat.cluster.presence_replicas import PresenceReplicas
-from phoenix_compat.cluster.relay import PubSubRelay
+from phoenix_compat.cluster.sharing import SharedEndpoint, Sharing
+from phoenix_compat.cluster.unix import UnixBus
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.presence import Presence
 from phoenix_compat.private_files import FOLDER_MODE, make_private_folder, open_private
-from phoenix_compat.pubsub import PubSub
 
 if sys.platform != "win32":
     import fcntl
 
 MAX_PROCESSES: Final = 16
 _MAX_PROCESSES: Final = 1_000
-_MAX_CALLS: Final = 10_000
-"""The limit of long-poll requests that wait at one other process; one more begins a new session."""
 _MAX_PATH_BYTES: Final = 107
 
 
-class ClusteredEndpoint(Protocol):
+class ClusteredEndpoint(SharedEndpoint, Protocol):
     """What a cluster needs of an endpoint."""
-
-    pubsub: PubSub
-    presences: list[Presence]
 
     def cluster_key(self) -> str | None:
         """A text that all processes with the same secret have; None without a secret."""
@@ -82,14 +74,14 @@ class Cluster:
             raise ConfigError(
                 f'Cluster: folder is {folder!r}, but must be a Path, such as Path("/run/chat")'
             )
-        self.bus: Bus | None = None
+        self.bus: UnixBus | None = None
         self._name = name
         self._max_processes = max_processes
         self._folder = folder
         self._lock: Any = None
-        self._endpoint: ClusteredEndpoint | None = None
+        self._sharing: Sharing | None = None
 
-    async def open(self, endpoint: ClusteredEndpoint) -> Bus:
+    async def open(self, endpoint: ClusteredEndpoint) -> UnixBus:
         """Join the other processes; `mount` does this when the application starts.
 
         Raises:
@@ -108,36 +100,29 @@ class Cluster:
                 "Endpoint(secret_key_base=...), the same in each of them"
             )
         folder, number = await asyncio.to_thread(self._claim, key)
-        bus = Bus(folder, number, self._max_processes, max_calls=_MAX_CALLS)
-        PubSubRelay(endpoint.pubsub, bus)
-        for index, presence in enumerate(endpoint.presences):
-            PresenceReplicas(presence, bus, f"{index}")
+        bus = UnixBus(folder, number, self._max_processes)
+        sharing = Sharing(endpoint, bus)
         try:
             await bus.__aenter__()
         except BaseException:
-            self._release(endpoint)
+            self._release(sharing)
             raise
-        self.bus, self._endpoint = bus, endpoint
+        self.bus, self._sharing = bus, sharing
         return bus
 
     async def close(self) -> None:
         """Leave the other processes; for clients of theirs, the presences of this one leave."""
-        bus, endpoint = self.bus, self._endpoint
-        if bus is None or endpoint is None:
+        bus, sharing = self.bus, self._sharing
+        if bus is None or sharing is None:
             return
-        self.bus = self._endpoint = None
+        self.bus = self._sharing = None
         try:
             await bus.__aexit__()
         finally:
-            self._release(endpoint)
-            for presence in endpoint.presences:
-                for node in range(self._max_processes):
-                    presence.replace(node, {})
+            self._release(sharing)
 
-    def _release(self, endpoint: ClusteredEndpoint) -> None:
-        endpoint.pubsub.relay = None
-        for presence in endpoint.presences:
-            presence.on_own_change(_ignore)
+    def _release(self, sharing: Sharing) -> None:
+        sharing.close()
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.close()  # which unlocks the number
@@ -187,7 +172,3 @@ def _make_folder(folder: Path) -> None:
             f"the folder {str(folder)!r} of the Cluster is open to other users: remove it, or "
             f"write Cluster(folder=...) with one of yours that has mode {FOLDER_MODE:o}"
         )
-
-
-def _ignore(_topic: str, _joins: object, _leaves: object) -> None:
-    """Nobody needs to be told."""

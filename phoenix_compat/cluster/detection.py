@@ -20,7 +20,7 @@ from typing import Any, Final
 
 REMEDY: Final = (
     "Write mount(app, endpoint, cluster=Cluster()) to make them one server, see docs/workers.md, "
-    "or run one process"
+    "or Endpoint(bus=...), see docs/many-machines.md, or run one process"
 )
 
 

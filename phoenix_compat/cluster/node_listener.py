@@ -1,4 +1,4 @@
-"""What a component is told about the other nodes on the bus."""
+"""Events of the other nodes on a bus, for components that have copies of their state."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ do depends on the payload of each test. They inherit only the handlers that are 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,10 +31,13 @@ from phoenix_compat import (
     on,
     stop,
 )
-from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, WorkerProcess
+from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, UnixBus, WorkerProcess
 from phoenix_compat.conformance.control_guard import ControlGuard, control_guard, guarded
+from phoenix_compat.conformance.reference_broadcast import broadcast, is_broadcast
 from phoenix_compat.presence import Presence
 from phoenix_compat.transports.aiohttp.peers import Peers
+from phoenix_compat.transports.aiohttp.request import path_as_sent, query_as_sent, to_aiohttp
+from phoenix_compat.transports.paths import segments
 
 _SOME_BYTES = [0, 1, 2, 127, 128, 254, 255]
 _SLOW_TIMEOUT_S = 2.0
@@ -50,8 +52,21 @@ _ORIGINS = (
 
 
 def _bytes_of(payload: Any) -> bytes:
-    """The bytes listed in `bytes`; of every other payload the same few."""
-    return bytes(payload.get("bytes", _SOME_BYTES) if isinstance(payload, dict) else _SOME_BYTES)
+    """The bytes listed in `bytes`; without that key the same few.
+
+    Raises:
+        TypeError, ValueError: it is not a list of integers from 0 to 255.
+    """
+    listed = payload.get("bytes", _SOME_BYTES) if isinstance(payload, dict) else _SOME_BYTES
+    if not isinstance(listed, list) or any(type(byte) is not int for byte in listed):
+        raise TypeError("`bytes` needs a list of integers from 0 to 255")
+    return bytes(listed)
+
+
+def _name_of(payload: Any) -> str | int | None:
+    """The `user` in a payload, if it is a string or an integer."""
+    user = payload.get("user") if isinstance(payload, dict) else None
+    return user if isinstance(user, str) or type(user) is int else None
 
 
 class RoomChannel(Channel):
@@ -179,8 +194,8 @@ class PresenceChannel(Channel):
 
     def join(self, topic: str, payload: Any, socket: Socket) -> Result:
         """Accept every client, as the socket's user or the `user` in the payload."""
-        user = payload.get("user") if isinstance(payload, dict) else None
-        socket.assign(key=socket.assigns["user"] or user or "anonymous")
+        names = (socket.assigns["user"], _name_of(payload), "anonymous")
+        socket.assign(key=next(name for name in names if name is not None))
         socket.send_self("after_join")
         return ok()
 
@@ -216,13 +231,16 @@ class UserSocket(SocketHandler):
             return error()
         if token == "reject":  # noqa: S105 - not a secret
             return error({"reason": "rejected"})
+        user = params.get("user")
         socket.assign(
-            user=params.get("user"), params=params, auth_token=connect_info.get("auth_token")
+            user=user if isinstance(user, str) else None,
+            params=params,
+            auth_token=connect_info.get("auth_token"),
         )
         return ok()
 
     def id(self, socket: Socket) -> str | None:
-        """`user:<user>`, or None without the param `user`."""
+        """`user:<user>`, or None if the param `user` is missing or not a string."""
         user = socket.assigns["user"]
         return None if user is None else f"user:{user}"
 
@@ -245,7 +263,7 @@ async def open_reference_app(
         yield build_reference_app(guard=guard)
         return
     async with (
-        Bus(worker_process.path, worker_process.node, worker_process.size) as bus,
+        UnixBus(worker_process.path, worker_process.node, worker_process.size) as bus,
         Peers(worker_process.node, worker_process.size, worker_process.http_path) as peers,
     ):
         app = build_reference_app(ClusterNode(worker_process, bus, peers), guard=guard)
@@ -287,6 +305,7 @@ def mount_reference_sockets(endpoint: Endpoint, presence: Presence, speedup: flo
 def build_reference_app(
     cluster_node: ClusterNode | None = None,
     *,
+    endpoint: Endpoint | None = None,
     speedup: float = 1.0,
     guard: ControlGuard | None = None,
 ) -> web.Application:
@@ -294,11 +313,12 @@ def build_reference_app(
 
     Args:
         cluster_node: this process, if several host the set together.
+        endpoint: instead of a new one, such as one with a bus.
         speedup: the factor by which its timeouts are shortened, for fast tests.
         guard: who may post broadcasts; by default every program, and web pages of this machine.
     """
     if cluster_node is None:
-        endpoint = Endpoint()
+        endpoint = endpoint or Endpoint()
         presence = Presence(endpoint)
     else:
         endpoint = Endpoint(secret_key_base=cluster_node.worker_process.secret_key_base)
@@ -310,16 +330,19 @@ def build_reference_app(
     app = web.Application()
     mount(app, endpoint, peers=None if cluster_node is None else cluster_node.peers)
 
-    async def broadcast(request: web.Request) -> web.Response:
+    async def post_broadcast(request: web.Request) -> web.StreamResponse:
         """Broadcast the JSON object in the body `n` times, from outside any channel."""
-        try:
-            payload = json.loads(await request.read())
-            times = int(request.query.get("n", "1"))
-        except (ValueError, RecursionError) as error:
-            raise web.HTTPBadRequest(text="the body must be valid JSON, and n a number") from error
-        for _time in range(times):
-            endpoint.broadcast(request.match_info["topic"], request.match_info["event"], payload)
-        return web.Response(status=204)
+        path = segments(path_as_sent(request))
+        answer = broadcast(endpoint, path, query_as_sent(request), await request.read())
+        return to_aiohttp(request, answer)
+
+    guarded_broadcast = guarded(post_broadcast, guard or control_guard())
+
+    async def below_broadcast(request: web.Request) -> web.StreamResponse:
+        """Answer 404 to other methods and paths, as Phoenix does."""
+        if not is_broadcast(request.method, segments(path_as_sent(request))):
+            raise web.HTTPNotFound
+        return await guarded_broadcast(request)
 
     async def health(_request: web.Request) -> web.Response:
         """Return the number of this process."""
@@ -327,6 +350,6 @@ def build_reference_app(
             {"node": 0 if cluster_node is None else cluster_node.worker_process.node}
         )
 
-    app.router.add_post("/broadcast/{topic}/{event}", guarded(broadcast, guard or control_guard()))
+    app.router.add_route("*", "/{slashes:/*}broadcast/{rest:.*}", below_broadcast)
     app.router.add_get("/healthz", health)
     return app

@@ -5,22 +5,21 @@ uvicorn --factory phoenix_compat.conformance.reference_asgi:build_reference_asgi
 
 from __future__ import annotations
 
-import json
-from urllib.parse import unquote
-
 from phoenix_compat.asgi import Application, HttpResponse, app
 from phoenix_compat.conformance.control_guard import ControlGuard, control_guard
 from phoenix_compat.conformance.reference import mount_reference_sockets
+from phoenix_compat.conformance.reference_broadcast import (
+    MAX_BODY_BYTES,
+    broadcast,
+    is_broadcast,
+)
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.presence import Presence
-from phoenix_compat.protocol.query import decode_query
 from phoenix_compat.transports.asgi.client import AsgiClient
 from phoenix_compat.transports.asgi.request import request_value, segments_of, send_response
 from phoenix_compat.transports.asgi.types import Receive, Scope, Send
 from phoenix_compat.transports.request import HttpRequest
 from phoenix_compat.transports.response import refusal
-
-_MAX_BODY_BYTES = 1_000_000
 
 
 def build_reference_asgi_app(
@@ -52,19 +51,13 @@ class _Control:
         path = segments_of(scope)
         if scope["type"] == "http" and scope["method"] == "GET" and path == ["healthz"]:
             response = HttpResponse(200, {"Content-Type": "application/json"}, b'{"node": 0}')
-        elif (
-            scope["type"] == "http"
-            and scope["method"] == "POST"
-            and len(path) == 3
-            and path[0] == "broadcast"
-        ):
+        elif scope["type"] == "http" and is_broadcast(scope["method"], path):
             with AsgiClient(receive, self._endpoint.counters) as client:
-                topic, event = unquote(path[1]), unquote(path[2])
-                response = await self._broadcast(request_value(scope), client, topic, event)
+                response = await self._broadcast(request_value(scope), client, path)
         await send_response(response, scope, receive, send)
 
     async def _broadcast(
-        self, request: HttpRequest, client: AsgiClient, topic: str, event: str
+        self, request: HttpRequest, client: AsgiClient, path: list[str]
     ) -> HttpResponse:
         """Broadcast the JSON object in the body `n` times, from outside any channel."""
         refused = self._guard.pages.refuse("POST", request.headers, has_body=True)
@@ -72,14 +65,7 @@ class _Control:
             return refusal(refused.status, refused.detail)
         if not self._guard.has_token(request.headers):
             return refusal(401)
-        body = await client.read_body(_MAX_BODY_BYTES)
+        body = await client.read_body(MAX_BODY_BYTES)
         if isinstance(body, HttpResponse):
             return body
-        try:
-            payload = json.loads(body)
-            times = int(str(decode_query(request.query).get("n", "1")))
-        except (ValueError, RecursionError):
-            return refusal(400, "the body must be valid JSON, and n a number")
-        for _time in range(times):
-            self._endpoint.broadcast(topic, event, payload)
-        return HttpResponse(204)
+        return broadcast(self._endpoint, path, request.query, body)

@@ -42,6 +42,12 @@ _RULES: Final[Rules] = {
     ),
     "limits": optional(instance(Limits, "limits=Limits(...)")),
     "filter_parameters": texts('filter_parameters=["ssn"]'),
+    "bus": optional(
+        Rule(
+            lambda bus: callable(getattr(bus, "catch_up", None)),
+            'a bus, such as bus=RedisBus("redis://127.0.0.1:6379")',
+        )
+    ),
 }
 _SOCKET_RULES: Final[Rules] = {
     # Other transports may have options of their own.

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from phoenix_compat.cluster import Bus, EndpointBus
 from phoenix_compat.cluster.detection import find_siblings
 from phoenix_compat.endpoint.asyncapi import asyncapi_document
 from phoenix_compat.endpoint.checks import (
@@ -71,6 +72,8 @@ class Endpoint:
             Phoenix. To read the tokens of a Phoenix app, use that app's secret. None creates a
             random one, which lasts as long as this process.
         limits: how much one client can make the server hold.
+        bus: connects all nodes that serve this application, on one machine or many. It is open
+            while an application with this endpoint runs. None for one process, or for a Cluster.
         filter_parameters: further words. In log lines the value of a parameter is `[FILTERED]` if
             the parameter's name contains one of them, or of the usual ones, in any case.
 
@@ -79,6 +82,7 @@ class Endpoint:
         pubsub: the topics and their subscribers.
         presences: the presences of its topics, in the order in which they were made.
         session_tokens: `tokens` without the warning; for transports.
+        shared_bus: opens the bus; for transports.
         counters: how often each limit was reached.
         wrong_versions: logs clients with the wrong `vsn`; for transports.
         invalid_payloads: answers payloads without the declared type; for channels.
@@ -94,6 +98,7 @@ class Endpoint:
         secret_key_base: str | None = None,
         limits: Limits | None = None,
         filter_parameters: Sequence[str] = (),
+        bus: Bus | None = None,
     ) -> None:
         check_endpoint(
             url_host=url_host,
@@ -101,6 +106,7 @@ class Endpoint:
             secret_key_base=secret_key_base,
             limits=limits,
             filter_parameters=filter_parameters,
+            bus=bus,
         )
         self.url_host = url_host
         self.check_origin = parse_check_origin(check_origin)
@@ -114,6 +120,8 @@ class Endpoint:
         self._has_secret = self._is_secret_told = bool(secret_key_base)
         self.pubsub = PubSub()
         self.presences: list[Presence] = []
+        self.bus = bus
+        self.shared_bus = None if bus is None else EndpointBus(bus)
         self._made_in_pid = os.getpid()
         self._has_looked_for_siblings = False
         self.spawner = Spawner()
@@ -316,16 +324,11 @@ class Endpoint:
         """Undo `subscribe`."""
         self.pubsub.unsubscribe(topic, subscriber)
 
-    # For presence.
-
     def check_loop(self, function: str) -> None:
-        """Check that the caller is in the event loop that serves the clients, if one does.
-
-        Args:
-            function: what was called, for the error.
+        """Check, for presence, that the caller is in the thread of the clients' event loop.
 
         Raises:
-            WrongThreadError: it is in another thread.
+            WrongThreadError: it is in another thread; the error names the `function`.
         """
         self._lifetime.check_loop(function)
 

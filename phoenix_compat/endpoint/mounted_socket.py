@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import time
@@ -58,6 +59,8 @@ class MountedSocket:
         socket = Socket(endpoint, self.handler, transport)
         result: Any = handler.connect(params, socket, connect_info)
         if inspect.isawaitable(result):
+            if asyncio.current_task() is None:  # a fast handshake, which becomes a task here
+                await asyncio.sleep(0)
             result = await result
         if not isinstance(result, Result) or result.status not in {"ok", "error"}:
             log.error("%s", CallbackError("connect", result, "ok() or error(...)"))

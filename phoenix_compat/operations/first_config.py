@@ -12,7 +12,7 @@ from typing import Final
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.private_files import FILE_MODE, make_private_folder
-from phoenix_compat.server.process.config_file import LOCAL, SYSTEM
+from phoenix_compat.server.process.config.config_file import LOCAL, SYSTEM
 from phoenix_compat.server.process.settings import Settings, variables
 from phoenix_compat.server.process.settings.configuration import load_configuration
 from phoenix_compat.tasks.disk import fsync_path
@@ -22,7 +22,7 @@ from phoenix_compat.tasks.model.errors import (
     ProviderThrottledError,
     ProviderUnreachableError,
 )
-from phoenix_compat.tasks.provider.replicate import ReplicateProvider
+from phoenix_compat.tasks.provider.replicate.replicate import ReplicateProvider
 
 _GROUP_MODE: Final = 0o060
 _HEAD: Final = """\

@@ -11,10 +11,10 @@ from typing import Any, Final
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.control.client import NotListeningError, send_command
-from phoenix_compat.server.control.key_commands import CREATE, key_commands
+from phoenix_compat.server.control.key_commands import CREATE, REVOKE, key_commands
 from phoenix_compat.server.control.messages import SOCKET_NAME
 from phoenix_compat.server.control.webhook_commands import webhook_commands
-from phoenix_compat.server.engine import schema_sql
+from phoenix_compat.server.database import open_store
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.model.errors import StoreInUseError, StoreOpenError
 from phoenix_compat.tasks.store.task_store import TaskStore
@@ -44,9 +44,12 @@ async def run_key_command(
             return await send_command(settings.data_dir / SOCKET_NAME, command, arguments)
         except NotListeningError:
             pass
+        if settings.is_shared:
+            async with await open_store(settings) as shared:
+                return await _run_shared(shared, settings, command, arguments)
         await asyncio.to_thread(_check_data, path, may_create=command == CREATE)
         try:
-            store = await TaskStore.open(path, await asyncio.to_thread(schema_sql))
+            store = await open_store(settings)
         except StoreInUseError as error:
             if loop.time() > deadline_s:
                 reason = (
@@ -58,6 +61,25 @@ async def run_key_command(
             continue
         async with store:
             return await _run(store, settings, command, arguments)
+
+
+async def _run_shared(
+    store: TaskStore, settings: Settings, command: str, arguments: Mapping[str, object]
+) -> Any:
+    """Carry out a command in a database that running servers may share, and tell them.
+
+    A server that does not hear of it learns of it within half a minute.
+    """
+    # A server on SQLite imports none of it.
+    from phoenix_compat.server.nodes.buses import make_bus  # noqa: PLC0415
+    from phoenix_compat.server.nodes.node_keys import CHANGED  # noqa: PLC0415
+
+    result = await _run(store, settings, command, arguments)
+    if command in {CREATE, REVOKE}:
+        async with make_bus(settings) as bus:
+            if await bus.catch_up():
+                bus.cast(CHANGED, b"")
+    return result
 
 
 async def _run(

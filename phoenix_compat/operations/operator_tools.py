@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.inspection.operator_tools import (
     Finding,
     FrameChecker,
@@ -43,17 +44,26 @@ async def _examine(found: Configuration) -> AsyncIterator[Finding]:
 
 
 def _back_up(settings: Settings, out: Path, progress: Progress) -> str:
-    from phoenix_compat.operations.backup import Data, back_up
+    from phoenix_compat.operations.data.backup import Data, back_up
+    from phoenix_compat.operations.data.stored_files import files_at
     from phoenix_compat.server.engine import schema_sql
     from phoenix_compat.tasks.store.sqlite.database_file import version_of
 
+    if settings.is_shared:
+        raise ConfigError(
+            "database_url: the tasks are in PostgreSQL; back it up with pg_dump, and copy the "
+            "archived files"
+        )
     data = Data(
         database=settings.database_path,
-        files=settings.files_path,
+        files=None if settings.bucket is not None else settings.files_path,
         schema_version=version_of(schema_sql()),
+        files_at=files_at(settings),
     )
     manifest = back_up(data, out, progress)
     size_mb = sum(part.bytes for part in manifest.parts.values()) / 1e6
     missing = f"; {len(manifest.missing)} files are missing" if manifest.missing else ""
+    if manifest.files_at:
+        missing = f"; without the files, which stay in {manifest.files_at}"
     files = len(manifest.parts) - 1
     return f"{manifest.tasks} tasks and {files} files, {size_mb:.1f} MB{missing}; verified"

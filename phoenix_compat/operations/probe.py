@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.process.config_file import (
+from phoenix_compat.server.process.config.config_file import (
     DEFAULT_HOST,
     DEFAULT_PORT,
     find_config_file,

@@ -11,7 +11,8 @@ first.
 
 Differs from Phoenix: diffs are broadcast on the event loop, so `fetch` is a plain function that
 must not block. If it raises, the error is logged and the diff is sent without its additions; in
-Phoenix the tracker crashes.
+Phoenix the tracker crashes. A function given to `update` that raises crashes its own channel; in
+Phoenix it runs in the tracker, and the channels that this has tracked crash with it.
 
 Source: phoenix 1.8.12, lib/phoenix/presence.ex.
 """
@@ -66,7 +67,8 @@ class Presence:
     Args:
         broadcaster: the endpoint.
         clock_ns: returns the time in nanoseconds, for refs.
-        node: a 16-bit number that makes the refs of this process unique; random by default.
+        node: a number that makes the refs of this process unique; random by default. Its last 16
+            bits count.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -88,7 +90,13 @@ class Presence:
         self._broadcaster = broadcaster
         registered: object = getattr(broadcaster, "presences", None)
         if isinstance(registered, list):
-            registered.append(self)  # for a Cluster
+            registered.append(self)  # for a bus or a Cluster
+            if getattr(getattr(broadcaster, "shared_bus", None), "is_open", False):
+                log.warning(
+                    "a %s was made after the application has started, so other nodes do not see "
+                    "its presences; make it before",
+                    type(self).__name__,
+                )
         self._check_loop: Callable[[str], None] = getattr(broadcaster, "check_loop", _accept)
         self._tracker = Tracker(refs, self._changed)
         self._replicas = Replicas()

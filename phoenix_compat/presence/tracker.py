@@ -310,6 +310,9 @@ class Tracker:
 class Refs:
     """Generates refs: 8 bytes of time, 2 of the node and 2 of a counter, as 16 characters.
 
+    Only the last 16 bits of the node's number count. Two nodes with the same ones make the same ref
+    only if they do it in the same nanosecond.
+
     Source: phoenix_pubsub 2.2.0, lib/phoenix/tracker/shard.ex, random_ref/0.
     """
 
@@ -317,7 +320,7 @@ class Refs:
 
     def __init__(self, clock_ns: Callable[[], int], node: int) -> None:
         self._clock_ns = clock_ns
-        self._node = node.to_bytes(2)
+        self._node = (node % 2**16).to_bytes(2)
         self._count = 0
 
     def next(self) -> str:

@@ -34,7 +34,9 @@ def upgrade_error(headers: Mapping[str, str], http_version: tuple[int, int]) -> 
         return f"HTTP version must be 1.1 or newer, got {http_version[0]}.{http_version[1]}"
     for name, token in (("connection", "upgrade"), ("upgrade", "websocket")):
         values = _values(headers, name)
-        if not any(value.lower() == token or token in _tokens(value) for value in values):
+        if len(values) == 1 and values[0].lower() == token:  # as most are
+            continue
+        if not any(token in _tokens(value) for value in values):
             shown = '", "'.join(shortened(value) for value in values)
             got = f'["{shown}"]' if values else "nothing"
             return f"'{name}' header must contain '{token}', got {got}"

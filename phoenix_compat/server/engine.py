@@ -5,31 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
+
+import structlog
 
 from phoenix_compat.background import BackgroundTask
 from phoenix_compat.cluster import WorkerProcess
-from phoenix_compat.emulator import Emulator
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.origin import parse_check_origin
 from phoenix_compat.server.auth.setup import check_auth
 from phoenix_compat.server.backends.own_sockets import check_own_sockets
+from phoenix_compat.server.database import check_drivers, make_clock, open_database, schema_sql
 from phoenix_compat.server.http.browsers.host_and_origin import check_origin_of
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH
+from phoenix_compat.server.process.config.reload import Budget
 from phoenix_compat.server.process.listening import check_loop
 from phoenix_compat.server.process.maintenance import Maintenance
-from phoenix_compat.server.process.own_emulator import own_emulator_settings
-from phoenix_compat.server.process.reload import Budget
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.process.settings.setting_errors import SettingsError
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS
-from phoenix_compat.tasks.model.clock import SystemClock
+from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.model_policy import ModelPolicy, PolicyRules
 from phoenix_compat.tasks.model.task import Task, task_list_entry
@@ -37,8 +36,8 @@ from phoenix_compat.tasks.model.task_types import TaskType, with_default_model
 from phoenix_compat.tasks.model.task_types_file import load_task_types, packaged_task_types
 from phoenix_compat.tasks.observability.tracing import TaskTracer
 from phoenix_compat.tasks.provider.input_files import InputFiles
-from phoenix_compat.tasks.provider.replicate import ReplicateProvider
-from phoenix_compat.tasks.provider.replicate_files import ReplicateFiles
+from phoenix_compat.tasks.provider.replicate.files import ReplicateFiles
+from phoenix_compat.tasks.provider.replicate.replicate import ReplicateProvider
 from phoenix_compat.tasks.provider.token_check import TokenCheck
 from phoenix_compat.tasks.store.outbox.deliveries import DeliveryStore
 from phoenix_compat.tasks.store.outbox.outbox import Outbox, Subscription
@@ -50,8 +49,20 @@ from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Announce
 from phoenix_compat.tasks.worker.worker import Worker
 
+__all__ = ["Engine", "check_settings", "open_engine", "schema_sql", "task_types_of", "webhook_url"]
+
 if TYPE_CHECKING:
     from phoenix_compat.tasks.outgoing.dispatcher import WebhookDispatcher
+    from phoenix_compat.tasks.store.leases.lease_store import LeaseStore
+    from phoenix_compat.tasks.store.leases.role_lease import Job, RoleLease
+
+
+_OWN_EMULATOR: Final = (
+    "there is no token, so each server has an emulator of its own, and a task whose server ends is "
+    "not found by the others; run one emulator for all, and set REPLICATE_BASE_URL"
+)
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +73,7 @@ class Engine:
         store: closed while another process has the database; see `open_store`.
         task_types: by name; a reload changes them in place.
         webhooks: sends events to the operator's webhooks; None if there are none.
+        roles: the jobs that this node does for all, or waits for.
     """
 
     settings: Settings
@@ -73,12 +85,14 @@ class Engine:
     task_types: dict[str, TaskType]
     budget: Budget
     webhooks: WebhookDispatcher | None
+    roles: list[RoleLease] = field(default_factory=list)
 
     @property
     def background(self) -> tuple[BackgroundTask, ...]:
         """The background tasks of these parts."""
         sending = () if self.webhooks is None else self.webhooks.background
-        return (self.maintenance.background, *sending)
+        roles = (role.background for role in self.roles)
+        return (self.maintenance.background, *sending, *roles)
 
     def worker(
         self,
@@ -86,11 +100,12 @@ class Engine:
         outputs: OutputSink,
         options: WorkerOptions | None,
         tracer: TaskTracer,
+        leases: LeaseStore | None = None,
     ) -> Worker:
         """A worker that does nothing yet.
 
         Args:
-            announce, outputs, tracer: see Worker.
+            announce, outputs, tracer, leases: see Worker.
             options: None takes them from the settings.
         """
         return Worker(
@@ -103,6 +118,8 @@ class Engine:
             outputs=outputs,
             policy=self.budget.policy,
             tracer=tracer,
+            clock=self.store.clock,
+            leases=leases,
         )
 
     def wake_webhooks(self) -> None:
@@ -124,17 +141,33 @@ class Engine:
 
     async def open_store(self) -> None:
         """Open the database in this process. Raises StoreOpenError."""
-        await _open_store(self.store, self.settings)
+        self.store.reopen(await open_database(self.settings, self.store.clock))
 
-    async def start(self, worker: Worker, stack: AsyncExitStack) -> None:
-        """Start what runs in one process only: the one that has the database."""
+    def _shared(self, leases: LeaseStore, name: str, job: Job) -> RoleLease:
+        """A job that one node does for all."""
+        from phoenix_compat.tasks.store.leases.role_lease import RoleLease  # noqa: PLC0415 - rare
+
+        self.roles.append(RoleLease(leases, name, job))
+        return self.roles[-1]
+
+    async def start(
+        self, worker: Worker, stack: AsyncExitStack, leases: LeaseStore | None = None
+    ) -> None:
+        """Start what runs where the database is.
+
+        Args:
+            leases: those of this node, where several share the database. Then one of them prunes
+                and sends webhooks for all.
+        """
         await self.archive.open()
         stack.push_async_callback(self.archive.close)
-        self.maintenance.start()
-        stack.push_async_callback(self.maintenance.stop)
+        jobs: dict[str, Job] = {"maintenance": self.maintenance}
         if self.webhooks is not None:
-            self.webhooks.start()
-            stack.push_async_callback(self.webhooks.stop)
+            jobs["webhooks"] = self.webhooks
+        for name, job in jobs.items():
+            job_here = job if leases is None else self._shared(leases, name, job)
+            job_here.start()
+            stack.push_async_callback(job_here.stop)
         await worker.start()
         stack.push_async_callback(worker.stop)
         if self.settings.has_token:
@@ -144,24 +177,29 @@ class Engine:
 
 
 async def open_engine(
-    settings: Settings, stack: AsyncExitStack, worker_process: WorkerProcess | None
+    settings: Settings,
+    stack: AsyncExitStack,
+    worker_process: WorkerProcess | None,
+    *,
+    opens_store: bool,
 ) -> Engine:
     """Open the parts of the engine; the stack closes them.
 
-    A process that is the only one opens the database, before anything else is started.
+    Args:
+        opens_store: whether to open the database, before anything else is started.
 
     Raises:
         ConfigError: a setting turned out to be wrong when it was used.
         StoreOpenError: the database cannot be opened; the text says why.
     """
-    store = await stack.enter_async_context(TaskStore(None, SystemClock()))
-    if worker_process is None:
-        await _open_store(store, settings)
+    store = await stack.enter_async_context(TaskStore(None, make_clock(settings)))
+    if opens_store:
+        store.reopen(await open_database(settings, store.clock))
     address = await _open_address(settings, stack, worker_process)
-    archive = _archive(settings, address.file_hosts)
-    provider = _provider(settings, address, archive, SentFileStore(store))
+    archive = _archive(settings, address.file_hosts, store.clock)
+    provider = _provider(settings, address, archive, SentFileStore(store, store.clock))
     stack.push_async_callback(provider.close)
-    uploads = UploadStore(store)
+    uploads = UploadStore(store, clock=store.clock)
     types = dict(await asyncio.to_thread(task_types_of, settings))
     return Engine(
         settings=settings,
@@ -169,7 +207,7 @@ async def open_engine(
         provider=provider,
         archive=archive,
         uploads=uploads,
-        maintenance=Maintenance(settings, store, archive, uploads),
+        maintenance=Maintenance(settings, store, archive, uploads, store.clock),
         task_types=types,
         budget=_budget(store, uploads, types, settings),
         webhooks=_webhooks(store, settings),
@@ -197,11 +235,9 @@ def _webhooks(store: TaskStore, settings: Settings) -> WebhookDispatcher | None:
         [Subscription(one.name, one.events) for one in receivers],
         partial(task_list_entry, base_url=base_url, with_owner=True),
     )
-    return dispatcher.WebhookDispatcher(receivers, DeliveryStore(store))
-
-
-async def _open_store(store: TaskStore, settings: Settings) -> None:
-    await store.reopen(settings.database_path, await asyncio.to_thread(schema_sql))
+    return dispatcher.WebhookDispatcher(
+        receivers, DeliveryStore(store, store.clock), clock=store.clock
+    )
 
 
 class _Address(NamedTuple):
@@ -224,6 +260,14 @@ async def _open_address(
         token, base_url = worker_process.emulator_token or "", worker_process.emulator_url
         hosts = (_origin(base_url),)
     else:
+        if settings.is_shared:
+            log.warning("provider.own_emulator", reason=_OWN_EMULATOR)
+        # Not imported by servers with a token: it is a tenth of all that would be.
+        from phoenix_compat.emulator import Emulator  # noqa: PLC0415
+        from phoenix_compat.server.process.own_emulator import (  # noqa: PLC0415
+            own_emulator_settings,
+        )
+
         emulator_settings = own_emulator_settings(settings)
         emulator = await stack.enter_async_context(
             Emulator(
@@ -261,7 +305,7 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _archive(settings: Settings, hosts: tuple[str, ...]) -> Archive:
+def _archive(settings: Settings, hosts: tuple[str, ...], clock: Clock | None = None) -> Archive:
     """The archived files: every process reads them, the one that opens the archive writes."""
     return Archive(
         settings.files_path,
@@ -269,6 +313,9 @@ def _archive(settings: Settings, hosts: tuple[str, ...]) -> Archive:
         max_file_bytes=settings.max_file_bytes,
         max_total_bytes=settings.archive_max_bytes,
         keeps_metadata=settings.keep_upload_metadata,
+        is_shared=settings.is_shared or settings.shared_folder is not None,
+        bucket=settings.bucket,
+        clock=clock,
     )
 
 
@@ -322,6 +369,7 @@ def check_settings(settings: Settings) -> None:
         lambda: parse_check_origin(check_origin_of(settings)),
         lambda: check_loop(settings.loop),
         lambda: check_auth(settings),
+        lambda: check_drivers(settings),
         lambda: check_own_sockets(settings.channels_module, settings.channels_path),
     )
     problems: list[str] = []
@@ -348,11 +396,3 @@ def webhook_url(settings: Settings) -> str | None:
     if not settings.has_token or not public_url.startswith("https://"):
         return None
     return public_url.rstrip("/") + WEBHOOK_PATH
-
-
-def schema_sql() -> str:
-    """The text of schema.sql: inside the installed package, or next to it in a checkout."""
-    packaged = resources.files("phoenix_compat") / "schema.sql"
-    if packaged.is_file():
-        return packaged.read_text(encoding="utf-8")
-    return (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")

@@ -87,6 +87,21 @@ class TokenBucket:
         self._burst = burst
         self._level = min(self._level, burst)
 
+    @property
+    def filled(self) -> tuple[float, float]:
+        """The tokens that it holds, and since when; a time to come is when it opens."""
+        self._fill()
+        return self._level, self._level_at_s
+
+    def refill(self, level: float, level_at_s: float) -> None:
+        """Take over what `filled` returned, here or elsewhere."""
+        self._level, self._level_at_s = min(level, self._burst), level_at_s
+
+    @property
+    def burst(self) -> float:
+        """How many tokens it holds at most."""
+        return self._burst
+
     def _fill(self) -> float:
         """Add the tokens that have come since the last time; returns how long it is still shut."""
         elapsed_s = self._now() - self._level_at_s

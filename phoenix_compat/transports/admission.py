@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from phoenix_compat.bounded import brief, plain
 from phoenix_compat.cluster import Cluster
-from phoenix_compat.endpoint import Endpoint, MountedSocket, TransportOptions
+from phoenix_compat.endpoint import Endpoint, LongPollOptions, MountedSocket, TransportOptions
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.protocol.origin import Origin, is_origin_allowed
 from phoenix_compat.protocol.query import Params
@@ -29,7 +29,7 @@ class Admitted(NamedTuple):
     socket: Socket
 
 
-def check_mount(endpoint: object, cluster: object) -> None:
+def check_mount(endpoint: object, cluster: object, bus: object = None) -> None:
     """Check what `mount` was given, and that there is something to mount. Raises ConfigError."""
     if not isinstance(endpoint, Endpoint):
         raise ConfigError(f"mount(app, endpoint) needs an Endpoint, got {brief(endpoint)}")
@@ -39,6 +39,27 @@ def check_mount(endpoint: object, cluster: object) -> None:
         raise ConfigError(
             'the endpoint has no socket: write endpoint.socket("/socket", UserSocket) before '
             "mount(app, endpoint)"
+        )
+    if endpoint.bus is not None:
+        _check_bus(endpoint, cluster, bus)
+
+
+def _check_bus(endpoint: Endpoint, cluster: object, bus: object) -> None:
+    if cluster is not None or bus is not None:
+        raise ConfigError(
+            "this endpoint has a bus, which connects the processes of one machine too: leave out "
+            f"{'bus' if cluster is None else 'cluster'}=, or write Endpoint() without bus="
+        )
+    has_sessions = any(
+        isinstance(options, LongPollOptions)
+        for socket in endpoint.sockets
+        for options in socket.transports
+    )
+    if has_sessions and endpoint.cluster_key() is None:
+        raise ConfigError(
+            "long-polling over several nodes needs a secret that all of them share, or a client "
+            "would begin a new session with each request: write Endpoint(secret_key_base=...), the "
+            "same on each node"
         )
 
 

@@ -1,10 +1,13 @@
-"""Long-poll sessions of the other processes, reached over the bus of a Cluster.
+"""Long-poll sessions of the other nodes, reached over a bus.
 
-A session's name begins with the number of its process. A request for a session of another process
-is a call of that process, which answers it as if the client had come to it. If the client
-disconnects meanwhile, the other process hears of it within GONE_S, so that the next poll gets what
-this one would have got. Whatever is sent in that time is lost, as is everything that is on its way
-to a client that disconnects.
+A session's name begins with the number of its node. A request for a session of another node is a
+call of that node, which answers it as if the client had come to it. If the client disconnects
+meanwhile, the other node hears of it within GONE_S, so that the next poll gets what this one would
+have got. Whatever is sent in that time is lost, as is everything that is on its way to a client
+that disconnects.
+
+If the call fails, the client begins anew: its session has ended, or its answer is lost and nobody
+knows what was in it.
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
 
 from phoenix_compat.cluster.bus import Bus, CallError
-from phoenix_compat.transports.long_poll import Client, LongPollHub, Sessions, with_cors
+from phoenix_compat.transports.long_poll import Client, LongPollHub, with_cors
 from phoenix_compat.transports.request import HttpRequest
 from phoenix_compat.transports.response import HttpResponse
 
@@ -28,12 +32,13 @@ GONE_S: Final = 0.5
 _CALL: Final = "longpoll"
 _GONE: Final = "longpoll-gone"
 _MARGIN_S: Final = 5.0
-"""How much longer than its window a poll may take before its process counts as dead."""
-_MAX_NUMBER_CHARS: Final = 6
+"""How much longer than its window a poll may take before its node counts as dead."""
+_MAX_NUMBER_CHARS: Final = 20
+"""The numbers of nodes have up to 64 bits."""
 
 
 class _Asked(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A request for a session of the process that is called."""
+    """A request for a session of the node that is called."""
 
     number: int
     session: str
@@ -43,7 +48,7 @@ class _Asked(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class _Answered(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The response of the other process; its status is 0 if it does not have the session."""
+    """The response of the other node; its status is 0 if it does not have the session."""
 
     status: int
     headers: dict[str, str]
@@ -56,14 +61,14 @@ _answered_decoder: Final = msgspec.msgpack.Decoder(_Answered)
 
 
 class _RemoteClient:
-    """The client of a request that came to another process; see long_poll.Client."""
+    """The client of a request that came to another node; see long_poll.Client."""
 
     def __init__(self, body: bytes) -> None:
         self.is_gone = False
         self._body = body
 
     async def read_body(self, max_bytes: int) -> bytes | HttpResponse:
-        """The body, which the other process has read within the limit."""
+        """The body, which the other node has read within the limit."""
         del max_bytes
         return self._body
 
@@ -71,8 +76,7 @@ class _RemoteClient:
 class ClusterSessions:
     """See long_poll.OtherProcesses. Without a bus it knows the sessions of this process only."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    def __init__(self) -> None:
         self._hubs: list[LongPollHub] = []
         self._bus: Bus | None = None
         self._numbers = itertools.count(1)
@@ -80,7 +84,12 @@ class ClusterSessions:
 
     def add(self, hub: LongPollHub) -> None:
         """Answer for the sessions of this hub too."""
-        self._hubs.append(hub)
+        if hub not in self._hubs:
+            self._hubs.append(hub)
+
+    def remove(self, hubs: Collection[LongPollHub]) -> None:
+        """Do not answer for the sessions of these hubs any more."""
+        self._hubs = [hub for hub in self._hubs if hub not in hubs]
 
     def attach(self, bus: Bus) -> None:
         """Ask and answer over this bus from now on."""
@@ -140,12 +149,12 @@ class ClusterSessions:
         return max((hub.options.window_s for hub in self._hubs), default=0.0)
 
     async def _answer(self, node: int, body: bytes) -> bytes:
-        """Answer a request that came to another process."""
+        """Answer a request that came to another node."""
         asked = _asked_decoder.decode(body)
-        session = self._sessions.get(asked.session)
-        if session is None:
+        found = ((hub, hub.own_session(asked.session)) for hub in self._hubs)
+        hub, session = next((each for each in found if each[1] is not None), (None, None))
+        if hub is None or session is None:
             return _encoder.encode(_Answered(0, {}, b""))
-        hub = next(hub for hub in self._hubs if hub.holds(session))
         client = self._clients[node, asked.number] = _RemoteClient(asked.body)
         try:
             response = await hub.answer(session, client, asked.method, asked.content_type)
@@ -171,7 +180,7 @@ async def _unless_gone(call: asyncio.Task[_Answered], client: Client) -> _Answer
 
 
 def _owner_of(session_name: str) -> int | None:
-    """The number of the process that holds a session; None if the name has none."""
+    """The number of the node that holds a session; None if the name has none."""
     number, dot, _ = session_name.partition(".")
     if not dot or not (number.isascii() and number.isdigit()) or len(number) > _MAX_NUMBER_CHARS:
         return None

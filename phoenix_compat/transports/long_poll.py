@@ -141,9 +141,10 @@ class LongPollHub:
             return await self._publish(None, client, "")
         return await self._open(request, params)
 
-    def holds(self, session: LongPollSession) -> bool:
-        """Whether the session was opened here, and has not ended."""
-        return session in self._own
+    def own_session(self, name: str) -> LongPollSession | None:
+        """The session with this name, if it was opened here and has not ended."""
+        session = self._sessions.get(name)
+        return session if session in self._own else None
 
     async def answer(
         self, session: LongPollSession, client: Client, method: str, content_type: str

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks.benchmark import Benchmark, BenchmarkError, Sample
-from tests.benchmarks.cases.families import FAMILIES
+from tests.benchmarks.cases.families import DEFAULT, FAMILIES
 from tests.benchmarks.context import BenchmarkContext, python_of
 from tests.benchmarks.machine import facts
 from tests.benchmarks.report import json_line, table
@@ -29,7 +29,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "families",
         nargs="*",
         metavar="FAMILY",
-        help=f"which families to run: {', '.join(FAMILIES)} (default: all)",
+        help=f"which families to run: {', '.join(FAMILIES)} (default: all but nodes)",
     )
     parser.add_argument("--only", default="", help="run only benchmarks whose name contains this")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each side (default: 3)")
@@ -64,12 +64,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def chosen(families: Sequence[str], only: str) -> list[Benchmark]:
-    """The benchmarks of these families (all when empty) whose names contain `only`.
+    """The benchmarks of these families (DEFAULT when empty) whose names contain `only`.
 
     Raises:
         BenchmarkError: there are none.
     """
-    benchmarks = [benchmark for family in families or FAMILIES for benchmark in FAMILIES[family]]
+    benchmarks = [benchmark for family in families or DEFAULT for benchmark in FAMILIES[family]]
     found = [benchmark for benchmark in benchmarks if only in benchmark.name]
     if not found:
         raise BenchmarkError(f"no benchmark has {only!r} in its name; --list names them")

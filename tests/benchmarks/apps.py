@@ -34,6 +34,7 @@ from phoenix_compat.server.process.logs import configure_logs
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.model.task import Task, TaskId
 from phoenix_compat.tasks.model.task_types import TaskParams
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.rows import added_task
 from phoenix_compat.tasks.store.task_store import MAX_QUEUED, TaskStore
 from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
@@ -49,7 +50,7 @@ _UNLIMITED = WorkerOptions(
     polls_per_s=_NO_LIMIT,
 )
 ECHO_PATH = "/echo"
-_FAST = dataclasses.replace(_UNLIMITED, poll=PollIntervals(first_s=0.05, limit_s=1.0))
+FAST = dataclasses.replace(_UNLIMITED, poll=PollIntervals(first_s=0.05, limit_s=1.0))
 
 
 class _NoStore(TaskStore):
@@ -79,7 +80,7 @@ def _api(store: TaskStore) -> web.Application:
 
 @asynccontextmanager
 async def _tasks(folder: Path) -> AsyncIterator[web.Application]:
-    async with await TaskStore.open(folder / "tasks.db", SCHEMA) as store:
+    async with await open_task_store(folder / "tasks.db", SCHEMA) as store:
         yield _api(store)
 
 
@@ -139,7 +140,7 @@ APPS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[web.Application]
     "tasks": _tasks,
     "no_store": _no_store,
     "product": partial(_product, speed=1.0, options=_UNLIMITED),
-    "fast_product": partial(_product, speed=1_000.0, options=_FAST),
+    "fast_product": partial(_product, speed=1_000.0, options=FAST),
     "watched": _watched,
     "bare": _bare,
 }

@@ -137,11 +137,13 @@ def running(
     environment: Mapping[str, str] | None = None,
     *,
     checkout: Path | None = None,
+    core: int = SERVER_CORE,
 ) -> Iterator[Running]:
     """Run a server on its core while the block runs; entered when it accepts connections.
 
     Args:
         checkout: the folder to run it in; None for this checkout.
+        core: which one that is.
 
     Raises:
         BenchmarkError: the server exits or does not listen in time; the text has its output.
@@ -149,7 +151,7 @@ def running(
     with tempfile.TemporaryFile() as output:
         begin_s = time.perf_counter()
         server = subprocess.Popen(  # noqa: S603 - our own command line
-            pinned(command, SERVER_CORE),
+            pinned(command, core),
             stdout=output,
             stderr=output,
             cwd=checkout or ROOT,

@@ -47,6 +47,7 @@ def _help(command: click.Command, path: tuple[str, ...]) -> str:
     context.help_option_names = ["-h", "--help"]
     for name in path[:-1]:
         context = click.Context(command, parent=context, info_name=name)
+    vars(command)["_help_option"] = None  # click remembers the one of whoever asked first
     made = click.Context(command, parent=context, info_name=path[-1], terminal_width=_COLUMNS)
     return "\n".join(line.rstrip() for line in command.get_help(made).splitlines())
 

@@ -15,6 +15,7 @@ from phoenix_compat.server.main import open_app
 from phoenix_compat.server.metrics.families import PREFIX, PROCESS, Family, gauge
 from phoenix_compat.server.metrics.metrics import METRICS
 from phoenix_compat.server.metrics.process_families import bus_families
+from phoenix_compat.server.nodes.node_families import NodeNumbers, node_families
 from phoenix_compat.server.tracing.span_families import SpanCounts, span_families
 from tests.integration.task_server import settings_for
 
@@ -36,6 +37,7 @@ async def families(tmp_path: Path) -> list[Family]:
         *found,
         *span_families(SpanCounts()),
         *bus_families({"casts": 0}),
+        *node_families(NodeNumbers(hints={"task_hints": 0})),
         gauge("scrape_missing_processes", "Processes that did not answer.", 0),
     ]
 

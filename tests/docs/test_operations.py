@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from phoenix_compat.cli import cli
-from phoenix_compat.server.process.reload import CHANGEABLE
+from phoenix_compat.server.process.config.reload import CHANGEABLE
 from tests.benchmarks.cases.shipping import FOLDER, HEADER, ONE_FILE, VENV
 
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -39,7 +40,16 @@ class ServerProcess:
         starts: how often the process was started.
     """
 
-    def __init__(self, folder: Path, changes: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, changes: dict[str, str], *, prefix: Sequence[str] = ()
+    ) -> None:
+        """Make a process that is not started.
+
+        Args:
+            folder: gets the data directory and the log.
+            changes: environment variables.
+            prefix: what to write before its command, as `faketime` and its arguments.
+        """
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = folder / "data"
@@ -47,15 +57,17 @@ class ServerProcess:
         self._log_path = folder / "server.log"
         self._environment = environment(changes)
         self._process: asyncio.subprocess.Process | None = None
+        self._prefix = prefix
 
     async def start(self) -> None:
         """Start the process; returns before it answers."""
-        arguments = ("server.py", "serve", "--port", str(self.port), "--data-dir", self.folder)
+        command = (*self._prefix, sys.executable, "server.py", "serve")
+        options = ("--port", str(self.port), "--data-dir", self.folder)
         self.starts += 1
         with self._log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *arguments,
+                *command,
+                *options,
                 cwd=ROOT,
                 env=self._environment,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -88,6 +100,17 @@ class ServerProcess:
             raise HarnessError(
                 self._failure(f"exited by itself with code {self._process.returncode}")
             )
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     async def kill(self) -> None:
         """Send SIGKILL and wait for the exit; does nothing when there is no process."""

@@ -241,6 +241,24 @@ def test_a_stop_is_clean(podman: Engine) -> None:
     assert podman.check_output("inspect", "server", "--format", "{{.State.ExitCode}}") == "0"
 
 
+def test_the_suite_runs_in_a_container(podman: Engine) -> None:
+    """The command of the image can be one of the conformance commands, without a volume."""
+    hardening = (*HARDENING.split(), *_REDUCED)
+    serve = ("conformance", "serve", "--port", "4001")
+    podman.check_output("run", "--detach", "--name", "set", *hardening, IMAGE, *serve)
+    sandbox = ContainerNetwork(
+        Path("/"), int(podman.check_output("inspect", "set", "--format", "{{.State.Pid}}"))
+    )
+    sandbox.until(lambda: sandbox.get("http://127.0.0.1:4001/healthz") is not None)
+
+    printed = podman.check_output(
+        *("exec", "set", "phoenix-compat", "conformance", "run", "http://127.0.0.1:4001"),
+        *("--only", "join/ok"),
+    )
+
+    assert " passed, profile 1.8.12" in printed
+
+
 def test_the_documentation_has_the_same_options() -> None:
     """docs/deploy/container.md runs the container with the options of these tests."""
     page = (ROOT / "docs" / "deploy" / "container.md").read_text()

@@ -13,11 +13,12 @@ import pytest
 import phoenix_compat
 from phoenix_compat import background
 from phoenix_compat.cluster.bus import Bus
-from phoenix_compat.cluster.link import Link
 from phoenix_compat.cluster.presence_replicas import PresenceReplicas
+from phoenix_compat.cluster.unix import UnixBus
+from phoenix_compat.cluster.unix.link import Link
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.presence import Presence
-from phoenix_compat.server.process.reload import _one_by_one
+from phoenix_compat.server.process.config.reload import _one_by_one
 from phoenix_compat.server.process.systemd import ServiceManager
 from tests.logged import logged_lines
 from tests.patience import patient
@@ -32,23 +33,32 @@ UNWATCHED = {
     "client/client.py": "a client's; it handles every error, and `close` awaits it",
     "client/transports/outbox.py": "sends what there is, and ends; errors end the connection",
     "runtime/spawner.py": "a callback of the user's; its channel takes the outcome",
-    "tasks/worker/worker.py": "the run of one task; its end is noted, and a bug fails the task",
+    "tasks/worker/dispatch/runs.py": "the run of one task; its end is noted, a bug fails the task",
+    "tasks/worker/dispatch/leased_claims.py": "one claim, which is awaited",
     "tasks/outgoing/dispatcher.py": "one delivery; a bug is logged, and it is made again later",
     "tasks/streams/text_follower.py": "one stream; its end is logged, and polls go on",
     "tasks/store/sqlite/writer.py": "one batch; its callers are told, the next begins anew",
     "tasks/store/sqlite/database.py": "one look at the disk; awaited, and begun anew",
+    "tasks/store/postgres/writer.py": "some writes; their callers are told, the next begins anew",
+    "tasks/store/postgres/connections.py": "closes one connection whose reader was cancelled",
+    "tasks/store/postgres/database.py": "one question to the server; awaited, and begun anew",
     "tasks/archive/early_files.py": "some downloads; the files are tried again with the result",
     "tasks/archive/archive.py": "in a group that is awaited",
+    "server/channel/shared_reads.py": "one read; whoever waits for it gets its error",
     "server/multiprocess/leader.py": "an error ends the process, with the reason",
-    "server/process/reload.py": "one reload; an error is logged, and the next SIGHUP tries again",
-    "cluster/link.py": "two waits for events, cancelled when one of them is over",
-    "cluster/bus.py": "one answer to a call; an error is logged, and the caller told",
-    "cluster/started_worker.py": "one process, and ends with it; an error is logged",
-    "cluster/supervisor.py": "in a group, or awaited; an error ends the process",
+    "server/process/config/reload.py": "an error is logged, and the next SIGHUP tries again",
+    "cluster/unix/link.py": "two waits for events, cancelled when one of them is over",
+    "cluster/unix/unix_bus.py": "one answer to a call; an error is logged, and the caller told",
+    "cluster/brokers/answers.py": "the same",
+    "cluster/brokers/drivers/working.py": "awaited; an error ends the connection",
+    "cluster/siblings/folder.py": "makes one socket; awaited, also when its caller is cancelled",
+    "cluster/workers/started_worker.py": "one process, and ends with it; an error is logged",
+    "cluster/workers/supervisor.py": "in a group, or awaited; an error ends the process",
     "transports/asgi/client.py": "waits for the end of a client; cancelled after the response",
     "transports/asgi/connection.py": "sends to one client; an error drops its connection",
     "transports/asgi/routes.py": "joins the cluster; requests that wait for it get its error",
     "transports/cluster_sessions.py": "one request of a client; its response takes the outcome",
+    "transports/aiohttp/first_requests.py": "one handshake; its response takes the outcome",
     "transports/aiohttp/peers.py": "one forwarded request; its response takes the outcome",
     "emulator/pictures/picture_cache.py": "one picture; whoever waits for it hears of an error",
     "emulator/web/webhook_sender.py": "one prediction's webhooks; an error is logged",
@@ -96,7 +106,7 @@ async def buses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         await run(link)
 
     monkeypatch.setattr(Link, "run", fail_first)
-    async with Bus(folder, 0, 2) as first, Bus(folder, 1, 2) as second:
+    async with UnixBus(folder, 0, 2) as first, UnixBus(folder, 1, 2) as second:
         yield first, second
 
 
@@ -116,12 +126,12 @@ async def test_presences_are_read_again_after_a_bug(
     failures = [RuntimeError()]
     replaced = asyncio.Event()
 
-    def fail_first(_replicas: PresenceReplicas, _node: int, _body: bytes) -> None:
+    def fail_first(_replicas: PresenceReplicas, *_state: object) -> None:
         if failures:
             raise failures.pop()
         replaced.set()
 
-    monkeypatch.setattr(PresenceReplicas, "_replace", fail_first)
+    monkeypatch.setattr(PresenceReplicas, "_take_state", fail_first)
     for bus in buses:
         PresenceReplicas(Presence(Endpoint(), node=bus.node), bus)
 

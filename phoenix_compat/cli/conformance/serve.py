@@ -74,8 +74,8 @@ def serve(  # noqa: PLR0913 - one parameter per option
     import logging
     from contextlib import asynccontextmanager
 
-    from phoenix_compat.cluster.supervisor import supervise
-    from phoenix_compat.cluster.worker_process import SupervisorLink
+    from phoenix_compat.cluster.workers.supervisor import supervise
+    from phoenix_compat.cluster.workers.worker_process import SupervisorLink
     from phoenix_compat.conformance.control_guard import control_guard
     from phoenix_compat.conformance.faults.server import add_fault_server
     from phoenix_compat.conformance.reference import open_reference_app

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from phoenix_compat.cli.options import data_options, in_range, settings_of
+from phoenix_compat.cli.options import data_options, file_settings_of, in_range
 
 
 @click.command()
@@ -32,9 +32,10 @@ def prune(config: Path | None, data_dir: Path | None, days: float, *, dry_run: b
     import asyncio
     from datetime import UTC, datetime, timedelta
 
-    from phoenix_compat.operations.prune import count_old, prune_now
+    from phoenix_compat.operations.data.prune import count_old, prune_now
 
-    settings = settings_of(config, data_dir=data_dir)
+    remedy = "set keep_tasks_s, and the servers prune by themselves"
+    settings = file_settings_of(config, remedy, data_dir=data_dir)
     before = datetime.now(UTC) - timedelta(days=days)
     if dry_run:
         count = count_old(settings.database_path, before)

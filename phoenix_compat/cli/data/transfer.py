@@ -28,8 +28,11 @@ def export_tasks(config: Path | None, data_dir: Path | None, out: Path) -> None:
     are named but not included: see backup.
     A task that cannot be read is left out and reported; the exit code is then 1.
     """
+    import asyncio
+
+    from phoenix_compat.operations.data.shared_transfer import export_tasks as export_shared_tasks
     from phoenix_compat.server.engine import schema_sql
-    from phoenix_compat.tasks.store.transfer import MAX_PROBLEMS, export_lines
+    from phoenix_compat.tasks.store.transfer.task_lines import MAX_PROBLEMS, export_lines
 
     count = left_out = 0
 
@@ -39,11 +42,14 @@ def export_tasks(config: Path | None, data_dir: Path | None, out: Path) -> None:
         if left_out <= MAX_PROBLEMS:
             click.echo(f"left out: {problem}", err=True)
 
-    database = settings_of(config, data_dir=data_dir).database_path
+    settings = settings_of(config, data_dir=data_dir)
     with _opened(out) as file:
-        for line in export_lines(database, schema_sql(), leave_out):
-            file.write(line)
-            count += 1
+        if settings.is_shared:
+            count = asyncio.run(export_shared_tasks(settings, file.write, leave_out))
+        else:
+            for line in export_lines(settings.database_path, schema_sql(), leave_out):
+                file.write(line)
+                count += 1
     click.echo(f"{count} tasks exported", err=True)
     if left_out:
         click.echo(f"{left_out} tasks left out, because they cannot be read", err=True)
@@ -74,30 +80,40 @@ def import_tasks(
 ) -> None:
     """Add the tasks of an export, all or none; tasks that exist already are not changed.
 
-    It refuses while a server is running. Every line is checked; errors name the line. Files are not
-    in an export: copy the folder `files` of the old server first.
+    It refuses while a server is running, unless the tasks are in PostgreSQL. Every line is checked;
+    errors name the line. Files are not in an export: copy the folder `files` of the old server
+    first, or what is in its bucket.
     """
-    from functools import partial
+    import asyncio
 
+    from phoenix_compat.operations.data.shared_transfer import import_tasks as import_shared_tasks
+    from phoenix_compat.operations.data.shared_transfer import repeatable
+    from phoenix_compat.operations.data.stored_files import files_at, finding_files
     from phoenix_compat.server.engine import schema_sql
-    from phoenix_compat.tasks.archive.content_store import ContentStore
-    from phoenix_compat.tasks.archive.input_files import find_stored
-    from phoenix_compat.tasks.store.transfer import import_lines
+    from phoenix_compat.tasks.store.transfer.task_lines import import_lines
 
     settings = settings_of(config, data_dir=data_dir)
-    done = import_lines(
-        settings.database_path,
-        schema_sql(),
-        source,
-        with_unfinished=with_unfinished,
-        find_file=partial(find_stored, ContentStore.reading(settings.files_path)),
-    )
+    with finding_files(settings) as find_file:
+        if settings.is_shared:
+            with repeatable(source) as read_lines:
+                importing = import_shared_tasks(
+                    settings, read_lines, with_unfinished=with_unfinished, find_file=find_file
+                )
+                done = asyncio.run(importing)
+        else:
+            done = import_lines(
+                settings.database_path,
+                schema_sql(),
+                source,
+                with_unfinished=with_unfinished,
+                find_file=find_file,
+            )
     click.echo(f"{done.added} tasks added, {done.known} existed already")
     if done.left_out:
         click.echo(f"{done.left_out} unfinished tasks left out; see --with-unfinished", err=True)
     if done.without_files:
         click.echo(
-            f"{done.without_files} tasks name files that are not in {settings.files_path}; copy "
+            f"{done.without_files} tasks name files that are not in {files_at(settings)}; copy "
             "the folder of the old server there, and import once more",
             err=True,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from phoenix_compat.cli.options import data_options, settings_of
+from phoenix_compat.cli.options import data_options, file_settings_of
 
 
 @click.command()
@@ -20,11 +20,12 @@ def upgrade(config: Path | None, data_dir: Path | None, *, only_plan: bool) -> N
     `serve` does the same when it starts. An older program cannot open the new database: to go
     back, replace the database by the copy.
     """
-    from phoenix_compat.operations.upgrade import plan_upgrade
-    from phoenix_compat.operations.upgrade import upgrade as upgrade_database
+    from phoenix_compat.operations.data.upgrade import plan_upgrade
+    from phoenix_compat.operations.data.upgrade import upgrade as upgrade_database
     from phoenix_compat.server.engine import schema_sql
 
-    database = settings_of(config, data_dir=data_dir).database_path
+    remedy = "the servers upgrade it when they start"
+    database = file_settings_of(config, remedy, data_dir=data_dir).database_path
     schema = schema_sql()
     plan = plan_upgrade(database, schema)
     for line in plan.lines():

@@ -10,7 +10,16 @@ import click
 from phoenix_compat.cli.errors import ErrorReportingGroup
 
 SECTIONS: Final[Mapping[str, Sequence[str]]] = {
-    "Server": ("serve", "init", "check-config", "config", "doctor", "healthcheck", "status"),
+    "Server": (
+        "serve",
+        "init",
+        "check-config",
+        "config",
+        "doctor",
+        "healthcheck",
+        "status",
+        "nodes",
+    ),
     "Tasks and clients": (
         "task",
         "demo",
@@ -19,7 +28,16 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "broadcast",
         "webhooks",
     ),
-    "Keys and data": ("keys", "backup", "restore", "upgrade", "export", "import", "prune"),
+    "Keys and data": (
+        "keys",
+        "backup",
+        "restore",
+        "upgrade",
+        "migrate-store",
+        "export",
+        "import",
+        "prune",
+    ),
     "For developers": ("emulator", "conformance", "openapi"),
     "This program": ("completion", "version"),
 }

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from phoenix_compat.errors import ConfigError
+from phoenix_compat.operations.data.upgrade import plan_upgrade
+from phoenix_compat.operations.doctor.files import check_files
 from phoenix_compat.operations.doctor.finding import Finding, fail, ok, warn
 from phoenix_compat.operations.doctor.net import check_port, check_provider, check_public_url
 from phoenix_compat.operations.doctor.security import (
@@ -22,7 +24,6 @@ from phoenix_compat.operations.doctor.security import (
     check_spending,
     check_tls,
 )
-from phoenix_compat.operations.upgrade import plan_upgrade
 from phoenix_compat.server.engine import check_settings, schema_sql
 from phoenix_compat.server.process.exposed_files import exposed_data_dir, exposed_secrets
 from phoenix_compat.server.process.settings import Settings
@@ -52,13 +53,16 @@ async def examine(found: Configuration, credential: str | None = None) -> AsyncI
         check_spending,
         check_data_dir,
         check_disk,
-        check_database,
-        check_operator_keys,
-        check_wal,
-        check_port,
     )
-    for check in local:
+    of_file = () if settings.is_shared else (check_database, check_operator_keys, check_wal)
+    for check in (*local, *of_file, check_port):
         yield await asyncio.to_thread(check, settings)
+    if settings.is_shared:
+        from phoenix_compat.operations.doctor.shared import check_shared  # noqa: PLC0415 - extras
+
+        async for finding in check_shared(settings):
+            yield finding
+    yield await check_files(settings)
     yield check_open_files()
     for finding in await check_provider(settings):
         yield finding

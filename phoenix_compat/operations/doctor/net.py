@@ -22,7 +22,7 @@ from phoenix_compat.tasks.model.errors import (
     ProviderThrottledError,
     ProviderUnreachableError,
 )
-from phoenix_compat.tasks.provider.replicate import Account, ReplicateProvider
+from phoenix_compat.tasks.provider.replicate.replicate import Account, ReplicateProvider
 
 MAX_SKEW_S: Final = 30.0
 """Webhooks are signed with a time; lost predictions are searched from a minute before it."""

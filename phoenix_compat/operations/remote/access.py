@@ -29,7 +29,7 @@ from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.control.access_commands import LEND, Access
 from phoenix_compat.server.control.client import NotListeningError, send_command
 from phoenix_compat.server.control.messages import SOCKET_NAME, ControlError
-from phoenix_compat.server.process.config_file import KEY_VARIABLE, URL_VARIABLE
+from phoenix_compat.server.process.config.config_file import KEY_VARIABLE, URL_VARIABLE
 
 MAX_CREDENTIAL_BYTES: Final = 8 * 1024
 """As many as a server reads."""

@@ -12,6 +12,7 @@ import msgspec
 
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.server.channel.outputs import TaskOutputs
+from phoenix_compat.server.channel.shared_reads import SharedReads
 from phoenix_compat.tasks.model.task import JSONObject, Task, progress_payload
 from phoenix_compat.tasks.store.task_store import TaskStore
 
@@ -74,6 +75,7 @@ class TaskFeed:
         outputs: the texts that are being written.
         listener: called with each change, in every process; None if nobody listens. It must not
             block or raise.
+        wants_all: whether the listener has any use for a change now.
     """
 
     def __init__(
@@ -88,11 +90,13 @@ class TaskFeed:
         self.counts = FeedCounts()
         self.outputs = outputs or TaskOutputs(endpoint)
         self.listener: Callable[[Task], None] | None = None
+        self.wants_all: Callable[[], bool] = lambda: self.listener is not None
         self._store = store
         self._endpoint = endpoint
         self._max_remembered = max_remembered
         self._max_remembered_bytes = max_remembered_bytes
         self._newest: OrderedDict[str, _Remembered] = OrderedDict()
+        self._reads = SharedReads(self._read_store)
 
     def announce(self, task: Task) -> None:
         """Broadcast a change on `task:<id>`; the worker calls this after each commit."""
@@ -106,8 +110,15 @@ class TaskFeed:
         Args:
             owner: None for a task of anybody.
         """
-        task = self._remembered(task_id, owner)
-        return task or await self._store.get(task_id, owner=owner, with_inputs=False)
+        return self._remembered(task_id, owner) or await self._stored(task_id, owner)
+
+    async def _stored(self, task_id: str, owner: str | None) -> Task | None:
+        """The state in the store; clients that join at the same time share a read."""
+        return await self._reads.get((task_id, owner))
+
+    async def _read_store(self, key: tuple[str, str | None]) -> Task | None:
+        task_id, owner = key
+        return await self._store.get(task_id, owner=owner, with_inputs=False)
 
     async def adopt(self, owner: str) -> int:
         """Give the tasks that belong to nobody to an owner; see TaskStore.adopt."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,8 +16,7 @@ from phoenix_compat.server.console.live_topics import LiveTopics
 from phoenix_compat.server.engine import Engine
 from phoenix_compat.server.http.authentication import principal_of
 from phoenix_compat.server.inspection.processes import Processes
-from phoenix_compat.server.multiprocess.cluster import Cluster
-from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS
+from phoenix_compat.server.process.config.reload import RELOADABLE_SETTINGS
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.socket import Socket
 from phoenix_compat.tasks.worker.worker import Worker
@@ -36,7 +36,7 @@ class ConsoleContext:
         engine: its store is closed in a process that does not have the database.
         worker: does nothing in a process that does not have the database.
         processes: asks the other processes, and this one.
-        cluster: the links to the other processes; None if this is the only one.
+        count: returns how many processes the server has now.
         live: the topics that are broadcast again and again while somebody watches.
         started_at: when this process began to open.
     """
@@ -49,7 +49,7 @@ class ConsoleContext:
     worker: Worker
     feed: TaskFeed
     processes: Processes
-    cluster: Cluster | None
+    count: Callable[[], int]
     live: LiveTopics
     started_at: datetime
 

@@ -20,13 +20,12 @@ from phoenix_compat.server.console.overview import answer_overview
 from phoenix_compat.server.console.route_list import ROUTES
 from phoenix_compat.server.console.task_changes import TaskChanges
 from phoenix_compat.server.engine import Engine
-from phoenix_compat.server.inspection.processes import Processes
 from phoenix_compat.server.metrics.families import Family, counter, gauge
 from phoenix_compat.server.metrics.metrics import METRICS
-from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.process.listening import BACKGROUND
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.rates.rate_limiter import RateLimiter
+from phoenix_compat.server.topology import Topology
 from phoenix_compat.tasks.worker.worker import Worker
 from phoenix_compat.transports.aiohttp import mount
 
@@ -40,8 +39,7 @@ async def open_console(  # noqa: PLR0913 - the parts of the server, by name
     engine: Engine,
     worker: Worker,
     feed: TaskFeed,
-    processes: Processes,
-    cluster: Cluster | None,
+    topology: Topology,
     authenticator: Authenticator,
     limiter: RateLimiter,
 ) -> AsyncIterator[ConsoleContext]:
@@ -60,8 +58,8 @@ async def open_console(  # noqa: PLR0913 - the parts of the server, by name
         engine=engine,
         worker=worker,
         feed=feed,
-        processes=processes,
-        cluster=cluster,
+        processes=topology.processes,
+        count=lambda: topology.count,
         live=LiveTopics(own),
         started_at=datetime.now(UTC),
     )
@@ -74,6 +72,7 @@ async def open_console(  # noqa: PLR0913 - the parts of the server, by name
     mount(app, own)
     changes = TaskChanges(own)
     feed.listener = changes.note
+    feed.wants_all = lambda: changes.has_viewers
     app[BACKGROUND].watch(
         lambda: (history.background, *context.live.background, *changes.background)
     )
@@ -83,6 +82,7 @@ async def open_console(  # noqa: PLR0913 - the parts of the server, by name
         yield context
     finally:
         feed.listener = None
+        feed.wants_all = lambda: False
         await history.background.stop()
         await changes.stop()
         await context.live.stop()

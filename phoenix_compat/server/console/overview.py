@@ -25,7 +25,6 @@ from phoenix_compat.server.console.history import (
 from phoenix_compat.server.metrics.metrics import METRICS
 from phoenix_compat.server.metrics.snapshot import Snapshot
 from phoenix_compat.server.process.listening import BACKGROUND
-from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
 from phoenix_compat.tasks.model.task import JSONObject
 
@@ -79,7 +78,7 @@ class _Database:
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
-        self._clock = SystemClock()
+        self._clock = context.engine.store.clock
         self._read_at_s = float("-inf")
         self._hour: JSONObject = {}
         self._codes: list[str] = []

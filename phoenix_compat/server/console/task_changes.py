@@ -43,9 +43,14 @@ class TaskChanges:
         """The task that sends, while it runs."""
         return (self._sending,) if self._sending.is_running else ()
 
+    @property
+    def has_viewers(self) -> bool:
+        """Whether a console here shows tasks."""
+        return TOPIC in self._topics
+
     def note(self, task: Task) -> None:
         """A task has changed; the feed calls this for every change."""
-        if TOPIC not in self._topics:
+        if not self.has_viewers:
             return
         if task.id not in self._changed and len(self._changed) >= MAX_TASKS:
             self._left_out_now += 1

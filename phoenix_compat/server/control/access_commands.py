@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
 
+from phoenix_compat.server.auth.keys.api_keys import sha256_of
 from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.control.messages import Arguments, Handler
 
@@ -25,14 +26,26 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
 
 
-def access_commands(keys: KeyStore, own_url: Callable[[], str | None]) -> Mapping[str, Handler]:
+async def _nobody(_sha256: str) -> None:
+    """This is the only process that a command may reach."""
+
+
+def access_commands(
+    keys: KeyStore,
+    own_url: Callable[[], str | None],
+    share: Callable[[str], Awaitable[None]] = _nobody,
+) -> Mapping[str, Handler]:
     """The handlers of the commands, by name.
 
     Args:
         own_url: where this server listens.
+        share: lets a key that was lent work in the other processes that listen there, by its
+            SHA-256.
     """
 
     async def lend(_arguments: Arguments) -> object:
-        return Access(key=keys.lent.lend(), url=own_url())
+        key = keys.lent.lend()
+        await share(sha256_of(key))
+        return Access(key=key, url=own_url())
 
     return {LEND: lend}

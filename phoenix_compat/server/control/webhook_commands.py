@@ -11,7 +11,7 @@ import msgspec
 from phoenix_compat.server.control.messages import Arguments, ControlError, Handler
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.store.outbox.deliveries import DeliveryStore
-from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
+from phoenix_compat.tasks.store.store import Store
 
 LIST: Final = "webhooks.list"
 SHOW: Final = "webhooks.show"
@@ -30,7 +30,7 @@ class _Show(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def webhook_commands(
-    store: SQLiteStore, settings: Settings, wake: Callable[[], None] = lambda: None
+    store: Store, settings: Settings, wake: Callable[[], None] = lambda: None
 ) -> Mapping[str, Handler]:
     """The handlers of the commands, by name.
 

@@ -23,6 +23,7 @@ from aiohttp import hdrs, web
 from phoenix_compat.server.process.addresses import reachable_url
 from phoenix_compat.server.rates.client_address import ClientAddresses
 from phoenix_compat.transports.aiohttp.peers import is_from_peer
+from phoenix_compat.transports.aiohttp.request import RequestHead
 
 PEER_HEADER: Final = "X-Phoenix-Compat-Base-URL"
 """Names the address in a request that another process of this server forwards."""
@@ -60,7 +61,7 @@ class BaseUrls:
         """Note the address for `base_url_of`; a check that refuses nothing."""
         request[_BASE_URL] = self.of(request)
 
-    def of(self, request: web.BaseRequest) -> str:
+    def of(self, request: RequestHead) -> str:
         """The address without a slash at the end; "" if the request does not tell it."""
         if self._public_url is not None:
             return self._public_url
@@ -92,7 +93,7 @@ def _base_url(scheme: str, host: str) -> str | None:
     return f"{scheme}://{found['host'].lower()}{suffix}"
 
 
-def _own_address(request: web.BaseRequest) -> str:
+def _own_address(request: RequestHead) -> str:
     """The address at which the connection arrived; "" for a Unix socket."""
     found = None if request.transport is None else request.transport.get_extra_info("sockname")
     if not isinstance(found, tuple):
@@ -101,6 +102,6 @@ def _own_address(request: web.BaseRequest) -> str:
     return _base_url("http", f"{host}:{found[1]}") or ""
 
 
-def _last(request: web.BaseRequest, name: str) -> str:
+def _last(request: RequestHead, name: str) -> str:
     lines = request.headers.getall(name, ())
     return lines[-1].rpartition(",")[2].strip() if lines else ""

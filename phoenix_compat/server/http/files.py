@@ -1,6 +1,6 @@
 """Serves the archived files over HTTP, under names that cannot be guessed.
 
-    GET /files/{sha256}.{ext}                200, 206, 304, 412 or 416
+    GET /files/{sha256}.{ext}                200, 206, 304, 412, 416 or 503
     GET /files/thumbnails/{sha256}.webp      the same
 
 Files never change. The output of a model is not trusted: its type is taken from its bytes, and
@@ -14,14 +14,21 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
+import structlog
 from aiohttp import ETag, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from phoenix_compat.accept import Connections
-from phoenix_compat.server.http.problem import BUSY_RETRY_AFTER_S, ProblemError
+from phoenix_compat.server.http.problem import (
+    BUSY_RETRY_AFTER_S,
+    FULL_RETRY_AFTER_S,
+    ProblemError,
+)
+from phoenix_compat.server.http.remote_files import RemoteFileResponse
 from phoenix_compat.server.process.connection_limit import CONNECTIONS, allowed_connections
 from phoenix_compat.tasks.archive.archive import Archive
+from phoenix_compat.tasks.archive.errors import FileStoreError
 from phoenix_compat.tasks.archive.file_type import TYPES_BY_EXTENSION, UNKNOWN
 from phoenix_compat.tasks.archive.stored_file import StoredFile
 
@@ -30,6 +37,9 @@ _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 def file_url(public_url: str, stored: StoredFile) -> str:
@@ -64,9 +74,12 @@ async def _answer(
 ) -> web.StreamResponse:
     name = request.match_info["name"]
     sha256, _, extension = name.partition(".")
-    path = await archive.path_of(name, is_thumbnail=is_thumbnail) if extension else None
-    if path is None:
-        return ProblemError(404, "file-not-found", "There is no file with this name.").response()
+    try:
+        found = await archive.find(name, is_thumbnail=is_thumbnail) if extension else None
+    except FileStoreError as error:
+        return _unreachable(error)
+    if found is None:
+        return _not_found()
     headers = {**_HEADERS, hdrs.ETAG: f'"{sha256}"'}
     if _fails_precondition(request, sha256):
         return ProblemError(
@@ -80,7 +93,28 @@ async def _answer(
         return ProblemError(503, "too-many-files", detail, headers=retry).response()
     file_type = TYPES_BY_EXTENSION.get(extension, UNKNOWN)
     headers[hdrs.CONTENT_TYPE] = file_type.content_type
-    return _HashedFile(path, sha256, headers, connections)
+    if isinstance(found, Path):
+        return _HashedFile(found, sha256, headers, connections)
+    plain = request.clone(headers=_without_tags(request.headers, f'"{sha256}"'))
+    response = RemoteFileResponse(plain, found, headers, connections)
+    try:
+        await response.open()
+    except FileStoreError as error:
+        return _unreachable(error)
+    except FileNotFoundError:
+        return _not_found()
+    return response
+
+
+def _not_found() -> web.Response:
+    return ProblemError(404, "file-not-found", "There is no file with this name.").response()
+
+
+def _unreachable(error: FileStoreError) -> web.Response:
+    log.warning("files.unreachable", reason=str(error))
+    retry = {"Retry-After": str(FULL_RETRY_AFTER_S)}
+    detail = "Files cannot be read at the moment; try again later."
+    return ProblemError(503, "files-unavailable", detail, headers=retry).response()
 
 
 def _fails_precondition(request: web.Request, sha256: str) -> bool:

@@ -18,7 +18,12 @@ from aiohttp.typedefs import Handler, Middleware
 
 from phoenix_compat.http_server import is_client_error, is_encoded
 from phoenix_compat.server.auth.principal import ScopeError
-from phoenix_compat.tasks.archive.errors import ArchiveError, ArchiveFolderError, ArchiveFullError
+from phoenix_compat.tasks.archive.errors import (
+    ArchiveError,
+    ArchiveFolderError,
+    ArchiveFullError,
+    FileStoreError,
+)
 from phoenix_compat.tasks.model.caps import usd_text
 from phoenix_compat.tasks.model.clock import wire_time
 from phoenix_compat.tasks.model.errors import (
@@ -28,6 +33,7 @@ from phoenix_compat.tasks.model.errors import (
     InvalidInputError,
     KeyReusedError,
     NotFailedError,
+    OutcomeUnknownError,
     QueueFullError,
     QuotaReachedError,
     StoreUnavailableError,
@@ -51,6 +57,7 @@ TaskRefusal: TypeAlias = (
     | UploadsFullError
     | ArchiveFullError
     | ArchiveFolderError
+    | FileStoreError
 )
 _TASK_ERRORS: tuple[type[TaskRefusal], ...] = get_args(TaskRefusal)
 
@@ -193,11 +200,22 @@ def _of_task_error(error: TaskRefusal) -> ProblemError:
             headers = {"Retry-After": str(error.wait_s)}
             return ProblemError(429, "quota-reached", detail, headers=headers)
         case StoreUnavailableError():
-            log.warning("api.store_unavailable", reason=str(error))
-            detail = "Tasks cannot be stored or read at the moment; nothing was changed."
-            return _busy("store-unavailable", detail, BUSY_RETRY_AFTER_S)
-        case UploadsFullError() | ArchiveFullError() | ArchiveFolderError():
+            return _of_store_error(error)
+        case UploadsFullError() | ArchiveFullError() | ArchiveFolderError() | FileStoreError():
             return _of_file_error(error)
+
+
+def _of_store_error(error: StoreUnavailableError) -> ProblemError:
+    if isinstance(error, OutcomeUnknownError):
+        log.warning("api.outcome_unknown", reason=str(error))
+        detail = (
+            "The database did not say whether this was carried out. Requests with the header "
+            "Idempotency-Key can safely be sent again."
+        )
+        return _busy("unknown-outcome", detail, BUSY_RETRY_AFTER_S)
+    log.warning("api.store_unavailable", reason=str(error))
+    detail = "Tasks cannot be stored or read at the moment; nothing was changed."
+    return _busy("store-unavailable", detail, BUSY_RETRY_AFTER_S)
 
 
 def _of_file_error(error: UploadsFullError | ArchiveError) -> ProblemError:
@@ -210,7 +228,8 @@ def _of_file_error(error: UploadsFullError | ArchiveError) -> ProblemError:
         return ProblemError(429, "quota-reached", detail, headers=headers)
     log.warning("api.archive_unavailable", reason=str(error))
     detail = "Files cannot be stored at the moment; nothing was changed."
-    return _busy("storage-full", detail, FULL_RETRY_AFTER_S)
+    word = "files-unavailable" if isinstance(error, FileStoreError) else "storage-full"
+    return _busy(word, detail, FULL_RETRY_AFTER_S)
 
 
 def _cap(error: BudgetError, limit: str) -> str:

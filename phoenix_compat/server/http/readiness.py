@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 
-from phoenix_compat.cluster import WorkerProcess
 from phoenix_compat.server.process.listening import BACKGROUND
 from phoenix_compat.server.process.logs import lines_left_out
 from phoenix_compat.tasks.model.errors import StoreGoneError, StoreUnavailableError
@@ -14,17 +15,26 @@ from phoenix_compat.tasks.worker.worker import Worker
 
 
 async def ready(
-    worker: Worker, store: TaskStore, worker_process: WorkerProcess | None, request: web.Request
+    worker: Worker,
+    store: TaskStore,
+    node: int | None,
+    bus_problem: Callable[[], str | None],
+    request: web.Request,
 ) -> web.Response:
-    """200, or 503 while the store, a background task or the provider does not work.
+    """200, or 503 while the store, the bus, a background task or the provider does not work.
 
     `status` is then `unavailable`, or `waiting` if only the provider does not work.
+
+    Args:
+        node: the number of this process; None if it is the only one.
+        bus_problem: returns why this process does not hear others; None if it does.
     """
     state = worker.provider_state
     background = request.app[BACKGROUND]
     store_problem = await store.health_error() if store.is_open else None
     status = "ready" if state.circuit is not BreakerState.OPEN else "waiting"
-    if store_problem is not None or not background.is_healthy:
+    deafness = bus_problem()
+    if store_problem is not None or deafness is not None or not background.is_healthy:
         status = "unavailable"
     body: dict[str, object] = {
         "status": status,
@@ -39,8 +49,10 @@ async def ready(
         **worker.counts,
         "log_lines_left_out": lines_left_out(),
     }
-    if worker_process is not None:
-        body["node"] = worker_process.node
+    if node is not None:
+        body["node"] = node
+    if deafness is not None:
+        body["bus"] = {"state": "unavailable", "reason": deafness}
     return web.json_response(body, status=200 if status == "ready" else 503)
 
 

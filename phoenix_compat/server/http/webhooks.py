@@ -15,6 +15,7 @@ from aiohttp import web
 from phoenix_compat.measures import CountTable
 from phoenix_compat.server.http.body import read_body
 from phoenix_compat.server.http.problem import ProblemError, refuse_encoded
+from phoenix_compat.server.http.tasks.worker_client import WorkerClient
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot
 from phoenix_compat.tasks.provider.webhook_tags import WebhookTags
@@ -24,7 +25,6 @@ from phoenix_compat.tasks.provider.webhooks import (
     WebhookStaleError,
     WebhookVerifier,
 )
-from phoenix_compat.tasks.worker.worker import Worker
 
 WEBHOOK_PATH = "/webhooks/replicate"
 MAX_BODY_BYTES = 10 * 1024 * 1024
@@ -38,7 +38,7 @@ class WebhookRoute:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: WorkerClient,
         tags: WebhookTags,
         verifier: WebhookVerifier,
         counts: CountTable | None = None,
@@ -88,7 +88,7 @@ class WebhookRoute:
 
 def add_webhook_route(
     app: web.Application,
-    worker: Worker,
+    worker: WorkerClient,
     tags: WebhookTags,
     verifier: WebhookVerifier,
     counts: CountTable | None = None,

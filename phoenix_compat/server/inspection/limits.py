@@ -12,7 +12,7 @@ import msgspec
 
 from phoenix_compat.bounded import plain
 from phoenix_compat.tasks.model.caps import MICRODOLLARS_PER_USD, Cap, Period
-from phoenix_compat.tasks.model.clock import Clock, SystemClock, wire_time
+from phoenix_compat.tasks.model.clock import Clock, wire_time
 from phoenix_compat.tasks.store.spending import ALL, Spent
 from phoenix_compat.tasks.store.task_store import TaskStore
 
@@ -68,7 +68,7 @@ class LimitsStatus:
 
     def __init__(self, store: TaskStore, clock: Clock | None = None) -> None:
         self._store = store
-        self._clock = clock or SystemClock()
+        self._clock = clock or store.clock
 
     async def view(self, text: str = "") -> LimitsView:
         """What was ordered today and this month.

@@ -60,6 +60,9 @@ class Processes(Protocol):
     async def ask_all(self, question: str, body: bytes = b"") -> Answers:
         """Ask every process, this one included."""
 
+    async def ask_siblings(self, question: str, body: bytes = b"") -> Answers:
+        """Ask those that listen on the same port of the same machine, this one included."""
+
     async def ask(self, node: int, question: str, body: bytes = b"") -> bytes:
         """Ask one process.
 
@@ -87,6 +90,10 @@ class OneProcess:
     async def ask_all(self, question: str, body: bytes = b"") -> Answers:
         """See Processes."""
         return Answers({self.node: await self.ask(self.node, question, body)}, ())
+
+    async def ask_siblings(self, question: str, body: bytes = b"") -> Answers:
+        """See Processes."""
+        return await self.ask_all(question, body)
 
     async def ask(self, node: int, question: str, body: bytes = b"") -> bytes:
         """See Processes."""

@@ -12,7 +12,7 @@ import msgspec
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.redaction import live_secrets
 from phoenix_compat.server.inspection.operator_tools import OperatorTools
-from phoenix_compat.server.process.reload import CHANGEABLE
+from phoenix_compat.server.process.config.reload import CHANGEABLE
 from phoenix_compat.server.process.settings import Settings, variables
 from phoenix_compat.server.process.settings.configuration import DEFAULT, Configuration, shown
 

@@ -74,7 +74,7 @@ class Sources:
         store: not open in a process that does not have the database; then neither it nor the
             archive is read.
         rates: how many requests each rate limit has refused.
-        bus: the counts of the bus; None for a single process.
+        bus: the counts of the bus; it returns None without a bus.
         webhooks: webhooks of the provider by result.
         more: further families, of parts that this module does not know.
     """
@@ -87,7 +87,7 @@ class Sources:
     store: TaskStore
     archive: Archive
     rates: Callable[[], dict[str, int]]
-    bus: Callable[[], dict[str, int]] | None = None
+    bus: Callable[[], dict[str, int] | None] = lambda: None
     webhooks: CountTable = field(default_factory=lambda: CountTable(("result",)))
     more: list[More] = field(default_factory=list)
 
@@ -97,7 +97,8 @@ class Metrics:
 
     Args:
         processes: the processes of this server; the questions are set here.
-        is_alone: whether this is the only process; then samples have no label `process`.
+        is_alone: whether no other process listens on the same port; then samples have no label
+            `process`.
 
     Attributes:
         lag: measures the event loop.
@@ -128,8 +129,9 @@ class Metrics:
             *rate_families(sources.rates()),
             count_table("webhooks", "Webhooks of the provider.", sources.webhooks),
         ]
-        if sources.bus is not None:
-            families += bus_families(sources.bus())
+        bus_counts = sources.bus()
+        if bus_counts is not None:
+            families += bus_families(bus_counts)
         if sources.store.is_open:
             families += [*worker_families(sources.worker), *archive_families(sources.archive)]
             try:
@@ -148,10 +150,10 @@ class Metrics:
         return families
 
     async def gather(self) -> list[Family]:
-        """The families of all processes, with the label `process` if there are several."""
+        """The families of the processes on this port, with the label `process` for several."""
         if self._is_alone:
             return await self.read()
-        answers = await self._processes.ask_all(_FAMILIES)
+        answers = await self._processes.ask_siblings(_FAMILIES)
         found = merged((node, _read_families(body)) for node, body in answers.by_node.items())
         found.append(
             gauge("scrape_missing_processes", "Processes that did not answer.", len(answers.silent))
@@ -160,8 +162,6 @@ class Metrics:
 
     async def snapshot(self) -> Snapshot:
         """The few numbers that operators look at first, of all processes together."""
-        if self._is_alone:
-            return Snapshot.of([await self.numbers()], missing=0)
         answers = await self._processes.ask_all(_NUMBERS)
         numbers = [_read_numbers(body) for body in answers.by_node.values()]
         return Snapshot.of(numbers, missing=len(answers.silent))
@@ -209,9 +209,11 @@ def start_metrics(
     stack: AsyncExitStack,
     sources: Sources,
     processes: Processes,
+    *,
+    is_alone: bool,
 ) -> Metrics:
-    """Measure this process, in the running event loop, until the stack is closed."""
-    app[METRICS] = metrics = Metrics(sources, processes, is_alone=sources.bus is None)
+    """Measure this process, in the running event loop, until the stack is closed; see Metrics."""
+    app[METRICS] = metrics = Metrics(sources, processes, is_alone=is_alone)
     app[REQUEST_OBSERVER] = sources.requests
     metrics.lag.start()
     stack.callback(metrics.lag.stop)

@@ -54,6 +54,10 @@ class RequestMeasures(AbstractAccessLogger):
         method = request.method if request.method in _METHODS else "other"
         self.requests.observe((method, route_of(request), str(response.status)), time)
 
+    def websocket_opened(self, route: str, took_s: float) -> None:
+        """Count a handshake that was answered without the application."""
+        self.requests.observe(("GET", route, "101"), took_s)
+
 
 def route_of(request: web.BaseRequest) -> str:
     """The path of a request's route, with the names of its variables instead of their values."""

@@ -17,7 +17,6 @@ from phoenix_compat.server.metrics.families import (
 )
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.model.caps import Period
-from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.store.spending import ALL
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.circuit_breaker import BreakerState
@@ -42,6 +41,11 @@ def worker_families(worker: Worker) -> Iterator[Family]:
     )
     yield count_table("tasks_ended", "Tasks that ended, by error code.", measures.ended)
     yield gauge("tasks_running", "Tasks that are being worked on.", worker.running)
+    yield gauge(
+        "changes_waiting",
+        "Changes of tasks that are kept in memory until the database works again.",
+        worker.changes_waiting,
+    )
     yield counters(
         "creates",
         "Creates that were sent to the provider.",
@@ -96,7 +100,7 @@ async def store_families(store: TaskStore) -> list[Family]:
 
 async def spent_today(store: TaskStore) -> tuple[float, int]:
     """What was ordered this UTC day, in US dollars and in tasks; NaN if that cannot be read."""
-    spent = await store.spending(Period.DAY.name_at(SystemClock().now()), ALL)
+    spent = await store.spending(Period.DAY.name_at(store.clock.now()), ALL)
     if spent is None:
         return float("nan"), 0
     return spent.microdollars / MICRODOLLARS, spent.tasks
@@ -118,4 +122,10 @@ def archive_families(archive: Archive) -> Iterator[Family]:
         "Files that could not be stored.",
         ("reason",),
         (((reason,), count) for reason, count in sorted(counts.failures.items())),
+    )
+    yield counters(
+        "file_requests",
+        "Requests to the bucket of the files, and those that were retried or failed in the end.",
+        ("kind",),
+        (((kind,), count) for kind, count in sorted(archive.files.requests.items())),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Self
@@ -10,33 +10,34 @@ from typing import Self
 from aiohttp import web
 
 from phoenix_compat.background import BackgroundTask
-from phoenix_compat.cluster import Bus, PresenceReplicas, PubSubRelay, WorkerProcess
+from phoenix_compat.cluster import PresenceReplicas, PubSubRelay, UnixBus, WorkerProcess
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.presence import Presence
 from phoenix_compat.server.auth.keys.key_store import KeyStore
-from phoenix_compat.server.http.uploads.spooled_bodies import SpooledBodies
+from phoenix_compat.server.channel.task_channel import Canceller
+from phoenix_compat.server.http.tasks.worker_client import WorkerClient
 from phoenix_compat.server.multiprocess.forwarding import forwarding
 from phoenix_compat.server.multiprocess.leader import Leader
 from phoenix_compat.server.multiprocess.other_processes import BusProcesses
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
 from phoenix_compat.server.multiprocess.shared_keys import SharedKeys
+from phoenix_compat.server.topology import StartedParts, Topology
 from phoenix_compat.tasks.model.task_types import TaskType
 from phoenix_compat.tasks.store.task_store import TaskStore
-from phoenix_compat.tasks.worker.worker import Worker
+from phoenix_compat.transports.aiohttp import mount
 from phoenix_compat.transports.aiohttp.peers import Peers
 
 
-class Cluster:
-    """This process's links to the others. `start` opens the bus; the block closes everything.
+class Cluster(Topology):
+    """One process of several with a leader; see Topology. `start` opens the bus."""
 
-    Attributes:
-        processes: asks all processes for what operators want to see.
-    """
+    opens_store = False
 
     def __init__(self, worker_process: WorkerProcess) -> None:
-        self.peers = Peers(worker_process.node, worker_process.size, worker_process.http_path)
-        self._size = worker_process.size
-        self._bus = Bus(worker_process.path, worker_process.node, worker_process.size)
+        self.size = worker_process.size
+        self.secret_key_base = worker_process.secret_key_base
+        self._peers = Peers(worker_process.node, worker_process.size, worker_process.http_path)
+        self._bus = UnixBus(worker_process.path, worker_process.node, worker_process.size)
         self.processes = BusProcesses(self._bus)
         self._feed: SharedFeed | None = None
         self._keys: SharedKeys | None = None
@@ -45,16 +46,16 @@ class Cluster:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self.peers)
+        await self._stack.enter_async_context(self._peers)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
 
     @property
-    def size(self) -> int:
-        """How many processes there are."""
-        return self._size
+    def node(self) -> int:
+        """See Topology."""
+        return self._bus.node
 
     @property
     def bus_counts(self) -> dict[str, int]:
@@ -77,6 +78,10 @@ class Cluster:
         self._feed = SharedFeed(store, endpoint, self._bus, task_types)
         return self._feed
 
+    def canceller(self, client: WorkerClient) -> Canceller:
+        """The feed, which calls the worker in the process that leads."""
+        return client if self._feed is None else self._feed
+
     def keys(self, keys: KeyStore, endpoint: Endpoint) -> SharedKeys:
         """Build the lookup of API keys, which are in the process that has the database."""
         self._keys = SharedKeys(keys, endpoint, self._bus)
@@ -95,33 +100,34 @@ class Cluster:
             for index, presence in enumerate(presences)
         ]
 
-    async def start(
-        self,
-        app: web.Application,
-        worker: Worker,
-        take_over: Callable[[], Awaitable[None]],
-        is_well: Callable[[], bool],
-        bodies: SpooledBodies,
-    ) -> None:
+    def mount(self, app: web.Application, endpoint: Endpoint) -> None:
+        """See Topology; requests for sessions of other processes are forwarded."""
+        mount(app, endpoint, peers=self._peers)
+
+    async def start(self, parts: StartedParts, stack: AsyncExitStack) -> None:
         """Take part in the election; returns once there is a leader and the other nodes are heard.
 
-        Args:
-            take_over: see Leader.
-            is_well: whether the background tasks of this process run.
-            bodies: reads the bodies of tasks before they are forwarded.
+        A process that becomes the leader opens the store and works.
         """
+
+        async def take_over() -> None:
+            await parts.open_store()
+            await parts.work()
+
         self._leader = Leader(self._bus, take_over)
         if self._feed is not None:
-            self._feed.begin(self._leader, worker)
+            self._feed.begin(self._leader, parts.worker)
         if self._keys is not None:
             self._keys.begin(self._leader)
-        app.middlewares.append(forwarding(self._leader, self.peers, bodies, is_well))
+        app = parts.app
+        app.middlewares.append(forwarding(self._leader, self._peers, parts.bodies, parts.is_well))
         app.on_shutdown.append(self._leader.retire)  # a process that stops must not take over
         await self._stack.enter_async_context(self._bus)  # all handlers are set by now
         await self._leader.start()
         await self._bus.catch_up()
+        stack.push_async_callback(self._stop)
 
-    async def stop(self) -> None:
+    async def _stop(self) -> None:
         """Leave the election; the worker and the database are closed by their owner.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Final
 
 from phoenix_compat.cluster.bus import Bus, CallError
@@ -47,7 +48,14 @@ class BusProcesses:
 
     async def ask_all(self, question: str, body: bytes = b"") -> Answers:
         """See Processes."""
-        nodes = sorted({self.node, *self._bus.up})
+        return await self._ask_each({self.node, *self._bus.up}, question, body)
+
+    async def ask_siblings(self, question: str, body: bytes = b"") -> Answers:
+        """See Processes."""
+        return await self.ask_all(question, body)
+
+    async def _ask_each(self, wanted: Collection[int], question: str, body: bytes) -> Answers:
+        nodes = sorted(wanted)
         answers = await asyncio.gather(
             *(self.ask(node, question, body) for node in nodes), return_exceptions=True
         )

@@ -15,12 +15,16 @@ from typing import Final
 from phoenix_compat.private_files import is_open_to_others
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.process.settings.configuration import Configuration
-from phoenix_compat.server.process.settings.setting_errors import SECRETS, TABLES_WITH_SECRETS
+from phoenix_compat.server.process.settings.setting_errors import (
+    SECRETS,
+    TABLES_WITH_SECRETS,
+    secrets_in,
+)
 
 # By name, so that a setting that is added later is checked as well. A file with a public key may
 # be read by everyone.
 _SECRET_FILE: Final = re.compile(
-    r"(?:^|_)(?:token|secret|secret_key_base|password|private_key)_file$"
+    r"(?:^|_)(?:token|secret|secret_key_base|password|private_key|url)_file$"
 )
 
 _SECRETS: Final = SECRETS | TABLES_WITH_SECRETS.keys()
@@ -69,8 +73,9 @@ def _files_with_secrets(found: Configuration) -> Iterator[tuple[str, Path]]:
         if isinstance(value, os.PathLike) and names_secret_file(name):
             yield name.removesuffix("_file"), Path(value)
         elif (
-            (name in SECRETS or name in TABLES_WITH_SECRETS)
+            name in _SECRETS
             and found.file
             and found.origins[name].startswith("file ")
+            and (name in TABLES_WITH_SECRETS or any(secrets_in(name, value)))
         ):
             yield name, found.file

@@ -17,17 +17,19 @@ from aiohttp.abc import AbstractAccessLogger
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets, explain_bind_error
 from phoenix_compat.background import BackgroundReport
 from phoenix_compat.cluster import WorkerProcess
-from phoenix_compat.cluster.receiver import bound_unix_socket
-from phoenix_compat.cluster.worker_process import SupervisorLink
+from phoenix_compat.cluster.unix.receiver import bound_unix_socket
+from phoenix_compat.cluster.workers.worker_process import SupervisorLink
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.extras import is_installed, missing_extra
-from phoenix_compat.http_server import AppRunner
+from phoenix_compat.http_server import AppRunner, HttpServer
+from phoenix_compat.server.process.after_storms import AfterStorms
 from phoenix_compat.server.process.connection_limit import (
     CONNECTIONS,
     HTTP_BOUNDS,
     allowed_connections,
 )
 from phoenix_compat.server.process.systemd import ServiceManager
+from phoenix_compat.transports.aiohttp.first_requests import front_of
 
 _HEALTH_PATH: Final = "/healthz"
 BACKGROUND: Final = web.AppKey("background", BackgroundReport)
@@ -85,8 +87,8 @@ async def listening(
     try:
         async with AsyncExitStack() as stack:
             server = runner.server
-            if server is None:
-                raise RuntimeError("the runner has no server after its setup")
+            if not isinstance(server, HttpServer):
+                raise TypeError("the runner has no server after its setup")
             try:
                 if worker_process is not None:
                     own = await asyncio.to_thread(
@@ -99,10 +101,15 @@ async def listening(
                     sockets = await bound_tcp_sockets(
                         host, port, reuse_port=worker_process is not None
                     )
-                acceptor = Acceptor(sockets, server, connections, (_HEALTH_PATH,))
+                acceptor = Acceptor(
+                    sockets, server, connections, (_HEALTH_PATH,), front_of(app, server)
+                )
                 await stack.enter_async_context(acceptor)
             except OSError as error:
                 raise ConfigError(explain_bind_error(host, port, error)) from error
+            after_storms = AfterStorms(connections)
+            after_storms.start()
+            stack.callback(after_storms.stop)
             url = _url(sockets[-1].getsockname())
             if LISTENING_URL in app:
                 app[LISTENING_URL].url = url

@@ -1,4 +1,7 @@
-"""Deletes old tasks, old files and unused uploads every hour, where the database is open."""
+"""Deletes old tasks, old files and unused uploads every hour, where the database is open.
+
+Where servers share the files, it looks for those that no row names too, once a day.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,12 @@ from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.errors import ArchiveError
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import StoreError
-from phoenix_compat.tasks.pruning import prune_tasks, prune_uploads
+from phoenix_compat.tasks.pruning import prune_orphans, prune_tasks, prune_uploads
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.store.upload_store import UPLOAD_RETENTION, UploadStore
 
 _HOUR_S: Final = 3_600.0
+_DAY_S: Final = 24 * _HOUR_S
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -45,6 +49,7 @@ class Maintenance:
         self._uploads = uploads
         self._clock = clock or SystemClock()
         self._changed = asyncio.Event()
+        self._orphans_at_s = float("-inf")
         self.background = BackgroundTask("maintenance", self._run)
 
     def start(self) -> None:
@@ -81,3 +86,7 @@ class Maintenance:
         await prune_uploads(self._uploads, self._store, self._archive, unused_since)
         if settings.keep_files_s is not None:
             await self._archive.prune(older_than_s=settings.keep_files_s)
+        now_s = self._clock.monotonic()
+        if self._archive.files.is_shared and now_s - self._orphans_at_s >= _DAY_S:
+            await prune_orphans(self._store, self._archive)
+            self._orphans_at_s = now_s

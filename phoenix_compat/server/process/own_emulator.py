@@ -20,7 +20,7 @@ def own_emulator_settings(settings: Settings) -> EmulatorSettings:
     live_secrets.register(token)
     return EmulatorSettings(
         speed=settings.emulator_speed,
-        input_folder=settings.files_path,
+        input_folder=None if settings.bucket is not None else settings.files_path,
         state_file=settings.emulator_path,
         api_token=token,
         has_control_routes=False,

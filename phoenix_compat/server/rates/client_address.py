@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 from aiohttp import hdrs, web
 
 from phoenix_compat.server.process.proxy_networks import UNIX, Network, parse_network
+from phoenix_compat.transports.aiohttp.request import RequestHead
 
 CLIENT_ADDRESS: Final[web.RequestKey[str | None]] = web.RequestKey("client_address")
 """The key under which a request carries what `ClientAddresses.of` found."""
@@ -85,7 +86,7 @@ class ClientAddresses:
         hop = self._hop_of(address)
         return hop is None or hop.key is None or hop.is_trusted
 
-    def is_from_proxy(self, request: web.BaseRequest) -> bool:
+    def is_from_proxy(self, request: RequestHead) -> bool:
         """Whether a trusted proxy sent the request."""
         if not (self._networks or self._is_unix_trusted):
             return False
@@ -95,7 +96,7 @@ class ClientAddresses:
         hop = self._hop_of(str(peer[0]))
         return hop is not None and hop.is_trusted
 
-    def of(self, request: web.BaseRequest) -> str | None:
+    def of(self, request: RequestHead) -> str | None:
         """The key by which the client is counted; None if it is not counted."""
         peer = None if request.transport is None else request.transport.get_extra_info("peername")
         if not isinstance(peer, tuple):  # a Unix socket, or a client that is gone
@@ -106,7 +107,7 @@ class ClientAddresses:
             return None
         return self._forwarded(name, request) if hop.is_trusted else hop.key
 
-    def _forwarded(self, proxy: str, request: web.BaseRequest) -> str | None:
+    def _forwarded(self, proxy: str, request: RequestHead) -> str | None:
         """The client that a trusted proxy names.
 
         A proxy passes on the header that it does not write itself as the client sent it. So if

@@ -1,6 +1,6 @@
 """Downloads and stores the output files of tasks, because the provider deletes them soon.
 
-    URL → DownloadHosts.validate → Downloader → IncomingFile → file type → ContentStore.commit →
+    URL → DownloadHosts.validate → Downloader → IncomingFile → file type → FileStore.commit →
     thumbnail
 
 It has no access to the API token or the database. A file that `keep` returned is durable; a failed
@@ -19,11 +19,14 @@ from pathlib import Path
 import structlog
 from aiohttp.abc import AbstractResolver
 
-from phoenix_compat.tasks.archive.content_store import ContentStore, ContentStoreLimits, StoredPath
+from phoenix_compat.tasks.archive.content_store import ContentStoreLimits, StoredPath
 from phoenix_compat.tasks.archive.data_url import decode_data_url, is_data_url
 from phoenix_compat.tasks.archive.download import Downloader, DownloadLimits
 from phoenix_compat.tasks.archive.download_hosts import REPLICATE_HOSTS, DownloadHosts
 from phoenix_compat.tasks.archive.errors import ArchiveError, WrongFileError
+from phoenix_compat.tasks.archive.file_stores.choice import file_store
+from phoenix_compat.tasks.archive.file_stores.file_store import FoundFile
+from phoenix_compat.tasks.archive.file_stores.s3.location import S3Location
 from phoenix_compat.tasks.archive.file_type import FileType, file_type_of, is_html
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
 from phoenix_compat.tasks.archive.input_files import InputFiles
@@ -66,10 +69,11 @@ class ArchiveCounts:
 
 
 class Archive:
-    """The files of tasks, in a local folder.
+    """The files of tasks, in a folder or at an S3 server.
 
     Attributes:
-        inputs: the files that clients sent, in the same folder.
+        inputs: the files that clients sent, in the same place.
+        files: the place.
     """
 
     def __init__(  # noqa: PLR0913 - plain values, each with a default
@@ -86,6 +90,8 @@ class Archive:
         retry_first_s: float = 0.5,
         accepted: Mapping[str, frozenset[str]] = ACCEPTED,
         keeps_metadata: bool = False,
+        is_shared: bool = False,
+        bucket: S3Location | None = None,
         resolver: AbstractResolver | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -104,10 +110,13 @@ class Archive:
             retry_first_s: the wait before the first retry; it doubles with each retry.
             accepted: see `ACCEPTED`.
             keeps_metadata: whether pictures of clients keep their metadata; outputs always do.
+            is_shared: whether other servers store files in the folder too.
+            bucket: where files are stored instead; in the folder they only arrive.
             resolver: resolves host names; for tests.
 
         Raises:
             ConfigError: an entry of `allowed_hosts` is invalid.
+            MissingExtraError: a bucket needs the extra s3.
         """
         self._hosts = DownloadHosts(allowed_hosts)
         self._accepted = accepted
@@ -121,8 +130,10 @@ class Archive:
         content_store_limits = ContentStoreLimits(
             max_total_bytes=max_total_bytes, min_free_bytes=min_free_bytes, grace_s=grace_s
         )
-        self._content_store = ContentStore(folder, content_store_limits, clock or SystemClock())
-        self.inputs = InputFiles(self._content_store, keeps_metadata=keeps_metadata)
+        self.files = file_store(
+            folder, content_store_limits, clock or SystemClock(), bucket, is_shared=is_shared
+        )
+        self.inputs = InputFiles(self.files, keeps_metadata=keeps_metadata)
         self._downloader = Downloader(self._hosts, self._limits, resolver)
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_DOWNLOADS)
         self._thumbnail_slots = asyncio.Semaphore(MAX_CONCURRENT_THUMBNAILS)
@@ -131,7 +142,7 @@ class Archive:
     @property
     def total_bytes(self) -> int:
         """The total size of all files."""
-        return self._content_store.total_bytes
+        return self.files.total_bytes
 
     async def open(self) -> None:
         """Create the folder, delete unfinished downloads of a crash, and get ready to download.
@@ -139,7 +150,7 @@ class Archive:
         Raises:
             ArchiveFolderError: the folder cannot be used.
         """
-        await asyncio.to_thread(self._content_store.open)
+        await self.files.open()
         self._downloader.open()
 
     async def close(self) -> None:
@@ -180,35 +191,46 @@ class Archive:
         Raises:
             ArchiveFolderError: a file cannot be deleted.
         """
-        pruned = await asyncio.to_thread(self._content_store.prune, older_than_s, keep_bytes)
-        self.counts.pruned = self._content_store.pruned
+        pruned = await self.files.prune(older_than_s, keep_bytes)
+        self.counts.pruned = self.files.pruned
         if pruned:
-            log.info("archive.pruned", files=pruned, left_bytes=self._content_store.total_bytes)
+            log.info("archive.pruned", files=pruned, left_bytes=self.files.total_bytes)
         return pruned
 
     def set_max_total_bytes(self, max_total_bytes: int | None) -> None:
         """Change the limit for all files; it is applied when the next file is stored."""
-        self._content_store.set_max_total_bytes(max_total_bytes)
+        self.files.set_max_total_bytes(max_total_bytes)
 
-    async def discard(self, hashes: Iterable[str]) -> int:
+    async def discard(self, hashes: Iterable[str], min_age_s: float | None = None) -> int:
         """Delete files by sha256, with their thumbnails, except those within the grace period.
+
+        Args:
+            min_age_s: takes the place of the grace period.
 
         Returns:
             The freed bytes.
 
         Raises:
-            ArchiveFolderError: a file cannot be deleted.
+            ArchiveFolderError, FileStoreError: a file cannot be deleted.
         """
-        freed = await asyncio.to_thread(self._content_store.discard, hashes)
-        self.counts.pruned = self._content_store.pruned
+        freed = await self.files.discard(hashes, min_age_s)
+        self.counts.pruned = self.files.pruned
         return freed
 
-    async def path_of(self, name: str, *, is_thumbnail: bool = False) -> Path | None:
-        """The path of a file by its name, "<sha256>" or "<sha256>.<ext>"; None when there is none.
+    async def find(self, name: str, *, is_thumbnail: bool = False) -> FoundFile | None:
+        """A file by its name, "<sha256>" or "<sha256>.<ext>"; None when there is none.
 
         Any other name gives None without access to the disk.
+
+        Raises:
+            FileStoreError: the server that keeps the files does not answer.
         """
-        return await asyncio.to_thread(self._content_store.find, name, is_thumbnail=is_thumbnail)
+        return await self.files.find(name, is_thumbnail=is_thumbnail)
+
+    async def path_of(self, name: str, *, is_thumbnail: bool = False) -> Path | None:
+        """The path of a file, as `find`; None when it is not on this machine."""
+        found = await self.find(name, is_thumbnail=is_thumbnail)
+        return found if isinstance(found, Path) else None
 
     async def _keep_or_error(self, task: Task, url: str) -> StoredFile | ArchiveError:
         try:
@@ -230,16 +252,16 @@ class Archive:
             else:
                 await self._downloader.fetch(url, incoming)
             file_type = self._check_type(task, incoming.head)
-            stored = await asyncio.to_thread(self._content_store.commit, incoming, file_type)
-        self._count(stored)
-        return StoredFile(
-            sha256=stored.sha256,
-            size_bytes=stored.size_bytes,
-            content_type=file_type.content_type,
-            path=stored.relative,
-            thumbnail_path=await self._add_thumbnail(task, stored, file_type),
-            source_url=None if is_data_url(url) else url,
-        )
+            stored = await self.files.commit(incoming, file_type)
+            self._count(stored)
+            return StoredFile(
+                sha256=stored.sha256,
+                size_bytes=stored.size_bytes,
+                content_type=file_type.content_type,
+                path=stored.relative,
+                thumbnail_path=await self._add_thumbnail(task, stored, file_type),
+                source_url=None if is_data_url(url) else url,
+            )
 
     def _check_type(self, task: Task, head: bytes) -> FileType:
         if not head:
@@ -255,7 +277,7 @@ class Archive:
         return file_type
 
     def _count(self, stored: StoredPath) -> None:
-        self.counts.pruned = self._content_store.pruned
+        self.counts.pruned = self.files.pruned
         if stored.is_new:
             self.counts.kept += 1
             self.counts.kept_bytes += stored.size_bytes
@@ -269,24 +291,23 @@ class Archive:
             return None
         try:
             async with self._thumbnail_slots:
-                return await asyncio.to_thread(self._draw_thumbnail, stored)
+                return await self._draw_thumbnail(stored)
         except (ThumbnailError, ArchiveError) as error:
             # The picture is stored; it is what was paid for.
             self.counts.thumbnail_failures += 1
             log.warning("archive.thumbnail_failed", task_id=task.id, detail=str(error))
             return None
 
-    def _draw_thumbnail(self, stored: StoredPath) -> str:
-        if (
-            not stored.is_new
-            and (known := self._content_store.thumbnail(stored.sha256)) is not None
-        ):
+    async def _draw_thumbnail(self, stored: StoredPath) -> str:
+        known = None if stored.is_new else await self.files.thumbnail(stored.sha256)
+        if known is not None:
             return known
-        return self._content_store.add_thumbnail(stored.sha256, draw_thumbnail(stored.path))
+        content = await asyncio.to_thread(draw_thumbnail, stored.path)
+        return await self.files.add_thumbnail(stored.sha256, content)
 
     @asynccontextmanager
     async def _incoming(self) -> AsyncIterator[IncomingFile]:
-        incoming = self._content_store.incoming()
+        incoming = self.files.incoming()
         try:
             yield incoming
         finally:

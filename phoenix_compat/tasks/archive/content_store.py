@@ -6,19 +6,25 @@
 
 A file gets its name only when it is complete and synced. Its modification time is the time when it
 was last kept. The methods block, so call them in a thread; a lock serialises changes.
+
+Several servers may share a folder that all have mounted. Then no lock helps: whoever deletes a file
+takes its name away first, and gives it back if the file was kept again meanwhile.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from phoenix_compat.private_files import make_private_folder
 from phoenix_compat.tasks.archive.errors import ArchiveFullError, disk_errors
@@ -28,9 +34,12 @@ from phoenix_compat.tasks.disk import fsync_path
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 
 THUMBNAIL_EXTENSION = "webp"
+UNFINISHED_S: Final = 86_400.0
+"""At this age an unfinished file in a shared folder is deleted: nobody is writing it any more."""
 
 _ANY_FILE = "[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"
-_NAME = re.compile(r"([0-9a-f]{64})(?:\.([a-z0-9]{1,5}))?")
+FILE_NAME: Final = re.compile(r"([0-9a-f]{64})(?:\.([a-z0-9]{1,5}))?")
+"""A hash, with or without an extension."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +73,16 @@ class _Entry:
 class ContentStore:
     """A folder of files that are named by the hash of their content."""
 
-    def __init__(self, folder: Path, limits: ContentStoreLimits, clock: Clock) -> None:
+    def __init__(
+        self, folder: Path, limits: ContentStoreLimits, clock: Clock, *, is_shared: bool = False
+    ) -> None:
+        """Create the store; `open` makes it ready.
+
+        Args:
+            is_shared: whether other servers write into the folder too.
+        """
+        self.is_shared = is_shared
+        self._token = secrets.token_hex(8)
         self._folder = folder
         self._limits = limits
         self._clock = clock
@@ -87,7 +105,8 @@ class ContentStore:
         with self._lock, disk_errors(self._folder):
             make_private_folder(self._incoming_folder)
             for leftover in self._incoming_folder.iterdir():
-                leftover.unlink()
+                if not self.is_shared or _is_abandoned(leftover):
+                    leftover.unlink(missing_ok=True)
             self.total_bytes = sum(entry.size_bytes for entry in self._entries())
 
     def set_max_total_bytes(self, max_total_bytes: int | None) -> None:
@@ -125,11 +144,11 @@ class ContentStore:
         path = self._path(sha256, file_type.extension)
         incoming.finish()
         with self._lock, disk_errors(self._folder):
-            is_new = not _has_content(path, sha256)
+            is_new = not (_has_content(path, sha256) and self._set_modified_time(path))
             if is_new:
                 self._prune_to_fit(size_bytes)
                 self._move(incoming, path)
-            self._set_modified_time(path)
+                self._set_modified_time(path)
         return StoredPath(
             path=path,
             relative=self._relative(path),
@@ -146,9 +165,7 @@ class ContentStore:
         """
         with self._lock, disk_errors(self._folder):
             path = self.find(sha256)
-            if path is not None:
-                self._set_modified_time(path)
-        return path is not None
+            return path is not None and self._set_modified_time(path)
 
     def add_thumbnail(self, sha256: str, content: bytes) -> str:
         """Store the thumbnail of a file; returns its path relative to the folder.
@@ -174,7 +191,7 @@ class ContentStore:
 
     def find(self, name: str, *, is_thumbnail: bool = False) -> Path | None:
         """The path of a file by hash or name; None when there is none or the name is invalid."""
-        match = _NAME.fullmatch(name)
+        match = FILE_NAME.fullmatch(name)
         if match is None:
             return None
         sha256, extension = match.groups()
@@ -190,19 +207,27 @@ class ContentStore:
         with self._lock, disk_errors(self._folder):
             return self._prune(older_than_s, keep_bytes)
 
-    def discard(self, hashes: Iterable[str]) -> int:
+    def old_hashes(self, older_than_s: float) -> list[str]:
+        """The hashes of files that were kept longer ago."""
+        with disk_errors(self._folder):
+            return [one.path.stem for one in self._entries() if self._age_s(one) > older_than_s]
+
+    def discard(self, hashes: Iterable[str], min_age_s: float | None = None) -> int:
         """Delete files with their thumbnails; returns the freed bytes.
 
         A file within the grace period is left alone, since another task may just have kept it. The
         names are gone from the disk when this returns: the tasks that had them are deleted next.
+
+        Args:
+            min_age_s: takes the place of the grace period.
         """
+        grace_s = self._limits.grace_s if min_age_s is None else min_age_s
         freed_bytes = 0
         folders: set[Path] = set()
         for sha256 in hashes:
             with self._lock, disk_errors(self._folder):
                 for entry in tuple(self._entries_of(sha256)):
-                    if not self._is_young(entry):
-                        self._delete(entry)
+                    if self._age_s(entry) >= grace_s and self._delete(entry, grace_s):
                         freed_bytes += entry.size_bytes
                         folders |= {entry.path.parent, entry.thumbnail.parent}
         with disk_errors(self._folder):
@@ -234,9 +259,14 @@ class ContentStore:
         fsync_path(path.parent)
         self.total_bytes += size_bytes
 
-    def _set_modified_time(self, path: Path) -> None:
+    def _set_modified_time(self, path: Path) -> bool:
+        """Count a file as kept now; returns False if another server has just deleted it."""
         now_s = self._clock.now().timestamp()
-        os.utime(path, (now_s, now_s))
+        try:
+            os.utime(path, (now_s, now_s))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _prune_to_fit(self, more_bytes: int) -> None:
         limit = self._limits.max_total_bytes
@@ -252,38 +282,62 @@ class ContentStore:
     def _prune(self, older_than_s: float | None, keep_bytes: int | None) -> int:
         entries = sorted(self._entries(), key=lambda entry: entry.modified_s)
         self.total_bytes = sum(entry.size_bytes for entry in entries)
-        now_s = self._clock.now().timestamp()
         pruned_before = self.pruned
         for entry in entries:
-            age_s = now_s - entry.modified_s
+            age_s = self._age_s(entry)
             is_old = older_than_s is not None and age_s > older_than_s
             is_surplus = keep_bytes is not None and self.total_bytes > keep_bytes
             if age_s < self._limits.grace_s or not (is_old or is_surplus):
                 break
-            self._delete(entry)
+            self._delete(entry, self._limits.grace_s)
         return self.pruned - pruned_before
 
-    def _delete(self, entry: _Entry) -> None:
+    def _delete(self, entry: _Entry, grace_s: float) -> bool:
+        """Delete a file; returns False if another server kept or deleted it meanwhile."""
+        if self.is_shared and not self._take_away(entry, grace_s):
+            return False
         # The thumbnail goes first, so that a crash in between leaves no thumbnail without its file.
         entry.thumbnail.unlink(missing_ok=True)
-        entry.path.unlink()
+        self._doomed(entry).unlink()
         self.total_bytes -= entry.size_bytes
         self.pruned += 1
+        return True
 
-    def _is_young(self, entry: _Entry) -> bool:
-        return self._clock.now().timestamp() - entry.modified_s < self._limits.grace_s
+    def _take_away(self, entry: _Entry, grace_s: float) -> bool:
+        doomed = self._doomed(entry)
+        try:
+            entry.path.replace(doomed)
+            modified_s = doomed.lstat().st_mtime
+        except FileNotFoundError:
+            return False
+        if self._clock.now().timestamp() - modified_s >= grace_s:
+            return True
+        doomed.replace(entry.path)
+        return False
+
+    def _doomed(self, entry: _Entry) -> Path:
+        """Where a file is while it is being deleted."""
+        if not self.is_shared:
+            return entry.path
+        return self._incoming_folder / f"{entry.path.name}.{self._token}.part"
+
+    def _age_s(self, entry: _Entry) -> float:
+        return self._clock.now().timestamp() - entry.modified_s
 
     def _entries_of(self, sha256: str) -> Iterator[_Entry]:
-        if _NAME.fullmatch(sha256) is not None:
+        if FILE_NAME.fullmatch(sha256) is not None:
             yield from self._entries(f"{sha256[:2]}/{sha256[2:4]}/{sha256}.*")
 
     def _entries(self, pattern: str = _ANY_FILE) -> Iterator[_Entry]:
         for path in self._folder.glob(pattern):
-            match = _NAME.fullmatch(path.name)
+            match = FILE_NAME.fullmatch(path.name)
             if match is None:
                 continue
             thumbnail = self._thumbnail_path(match[1])
-            stat = path.lstat()
+            try:
+                stat = path.lstat()
+            except FileNotFoundError:
+                continue  # another server has just deleted it
             yield _Entry(path, thumbnail, stat.st_size + _size_bytes(thumbnail), stat.st_mtime)
 
 
@@ -292,6 +346,12 @@ def _size_bytes(path: Path) -> int:
         return path.lstat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _is_abandoned(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - path.lstat().st_mtime > UNFINISHED_S
+    return False
 
 
 def _is_regular_file(path: Path) -> bool:

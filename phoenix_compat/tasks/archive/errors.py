@@ -3,6 +3,7 @@
 ArchiveError                 `reason` is a stable word, `is_temporary` says whether to try again
 ├─ ArchiveFullError          the disk or the archive's limit is full; nothing was stored
 ├─ ArchiveFolderError        the folder cannot be written or read
+├─ FileStoreError            the server that keeps the files does not answer, or refuses
 ├─ HostRefusedError          the URL, or one it redirects to, is not on an allowed host
 ├─ FileGoneError             the host refuses the file: 403, 404, 410 and the like
 ├─ FileUnreachableError      5xx, a failed connection or a timeout: the file may still be there
@@ -20,6 +21,7 @@ from typing import ClassVar
 
 from phoenix_compat.errors import TaskError
 from phoenix_compat.tasks.archive.stored_file import StoredFile
+from phoenix_compat.tasks.model.errors import FilesUnavailableError
 
 
 class ArchiveError(TaskError):
@@ -50,6 +52,13 @@ class ArchiveFolderError(ArchiveError):
     """The folder cannot be used; the text names it and gives the reason."""
 
     reason = "folder"
+    is_temporary = True
+
+
+class FileStoreError(ArchiveError, FilesUnavailableError):
+    """The server that keeps the files does not answer, or refuses; the text says which and why."""
+
+    reason = "store"
     is_temporary = True
 
 

@@ -10,6 +10,8 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from phoenix_compat.tasks.archive.content_store import ContentStore
@@ -19,6 +21,7 @@ from phoenix_compat.tasks.archive.errors import (
     RefusedFileError,
     WrongFileError,
 )
+from phoenix_compat.tasks.archive.file_stores.file_store import FileStore, RemoteFile
 from phoenix_compat.tasks.archive.file_type import (
     TYPES_BY_EXTENSION,
     UNKNOWN,
@@ -58,8 +61,8 @@ class InputFiles:
             start, and `refused_` with the reason.
     """
 
-    def __init__(self, content_store: ContentStore, *, keeps_metadata: bool = False) -> None:
-        self._content_store = content_store
+    def __init__(self, files: FileStore, *, keeps_metadata: bool = False) -> None:
+        self._files = files
         self._rules = _Rules(
             keeps_metadata, asyncio.Semaphore(MAX_READ_AT_ONCE), asyncio.Semaphore(1)
         )
@@ -90,24 +93,46 @@ class InputFiles:
 
     def begin(self, limit_bytes: int) -> ReceivedFile:
         """A file that is going to arrive. The caller discards it at the end. Does not block."""
-        incoming = self._content_store.incoming()
-        return ReceivedFile(self._content_store, incoming, limit_bytes, self.counts, self._rules)
+        incoming = self._files.incoming()
+        return ReceivedFile(self._files, incoming, limit_bytes, self.counts, self._rules)
 
     def check_free_space(self, more_bytes: int) -> None:
-        """See ContentStore. Blocks."""
-        self._content_store.check_free_space(more_bytes)
+        """See FileStore. Blocks."""
+        self._files.check_free_space(more_bytes)
 
     async def find(self, sha256: str) -> StoredInput | None:
-        """The file with a hash; None if it is not stored."""
-        return await asyncio.to_thread(find_stored, self._content_store, sha256)
+        """The file with a hash; None if it is not stored.
+
+        Raises:
+            FileStoreError: the server that keeps the files does not answer.
+        """
+        found = await self._files.find(sha256)
+        if found is None or isinstance(found, Path):
+            return None if found is None else await asyncio.to_thread(_stored_at, found)
+        return self._stored_elsewhere(sha256, found)
 
     async def touch(self, sha256: str) -> bool:
         """Protect a file that is used from being pruned soon; returns whether it is stored.
 
         Raises:
-            ArchiveFolderError: the folder cannot be used.
+            ArchiveFolderError, FileStoreError: the files cannot be reached.
         """
-        return await asyncio.to_thread(self._content_store.touch, sha256)
+        return await self._files.touch(sha256)
+
+    def _stored_elsewhere(self, sha256: str, found: RemoteFile) -> StoredInput:
+        name = Path(found.name)
+        return StoredInput(
+            name, _content_type(name), found.size_bytes, partial(self._local_copy, sha256)
+        )
+
+    @asynccontextmanager
+    async def _local_copy(self, sha256: str) -> AsyncIterator[Path]:
+        path = self._files.incoming().path
+        try:
+            await self._files.fetch(sha256, path)
+            yield path
+        finally:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
 class _Rules(NamedTuple):
@@ -129,14 +154,14 @@ class ReceivedFile:
 
     def __init__(
         self,
-        content_store: ContentStore,
+        files: FileStore,
         incoming: IncomingFile,
         limit_bytes: int,
         counts: Counter[str],
         rules: _Rules,
     ) -> None:
         self._rules = rules
-        self._content_store = content_store
+        self._files = files
         self._incoming = incoming
         self._limit_bytes = limit_bytes
         self._counts = counts
@@ -200,12 +225,12 @@ class ReceivedFile:
         """
         with self._counting():
             file_type = checked_type(self._incoming.head)
-        prepared = self._content_store.incoming()
+        prepared = self._files.incoming()
         try:
             with self._counting():
                 incoming, file_type = await self._prepared(prepared, file_type)
             await register(incoming.sha256, file_type.content_type, incoming.size_bytes)
-            stored = await asyncio.to_thread(self._content_store.commit, incoming, file_type)
+            stored = await self._files.commit(incoming, file_type)
         finally:
             await asyncio.to_thread(prepared.discard)
         self._counts["kept" if stored.is_new else "known"] += 1
@@ -256,16 +281,21 @@ def _decoding() -> Iterator[None]:
 
 
 def find_stored(content_store: ContentStore, sha256: str) -> StoredInput | None:
-    """The file with a hash; None if it is not stored. Blocks."""
+    """The file with a hash in a folder; None if it is not stored. Blocks."""
     path = content_store.find(sha256)
-    if path is None:
-        return None
-    file_type = TYPES_BY_EXTENSION.get(path.suffix[1:], UNKNOWN)
+    return None if path is None else _stored_at(path)
+
+
+def _stored_at(path: Path) -> StoredInput | None:
     try:
         size_bytes = path.stat().st_size
     except OSError:
         return None  # it was pruned meanwhile
-    return StoredInput(path, file_type.content_type, size_bytes)
+    return StoredInput(path, _content_type(path), size_bytes)
+
+
+def _content_type(name: Path) -> str:
+    return TYPES_BY_EXTENSION.get(name.suffix[1:], UNKNOWN).content_type
 
 
 def checked_type(head: bytes) -> FileType:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -47,6 +47,14 @@ class SystemClock:
         except TimeoutError:
             return event.is_set()
         return True
+
+
+def elapsed_s() -> float:
+    """Seconds since an arbitrary start, with the time in which the machine was suspended."""
+    return time.clock_gettime(_ELAPSED) if _ELAPSED is not None else time.monotonic()
+
+
+_ELAPSED: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def wire_time(at: datetime) -> str:

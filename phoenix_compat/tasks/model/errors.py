@@ -6,6 +6,7 @@ TaskError
 ├─ TaskNotFoundError
 ├─ NotFailedError               a retry of a task that has not failed
 ├─ UnreadableTaskError          a retry of a task whose row cannot be read
+├─ FilesUnavailableError        the server that keeps the files does not answer; safe to repeat
 ├─ IllegalMoveError             a bug in this program: LEGAL_MOVES does not have the move
 ├─ StoreError
 │  ├─ StoreOpenError            the database cannot be used; the text says what to do
@@ -14,6 +15,7 @@ TaskError
 │  │  └─ StoreInUseError        another process is using the file
 │  ├─ StoreUnavailableError     locked, full or failing at the moment; nothing was written
 │  │  └─ StoreGoneError         the file was removed or replaced while the server was running
+│  ├─ UniqueError               a row with these values is stored already
 │  ├─ QueueFullError
 │  ├─ BudgetError
 │  │  ├─ CapReachedError        the money of a day or month is used up
@@ -23,6 +25,7 @@ TaskError
 │  └─ PredictionTakenError      the prediction belongs to another task
 └─ ProviderError
    ├─ ProviderUnreachableError  the request was never sent: safe to repeat
+   │  └─ InputsUnavailableError it was not even begun: a file of the input cannot be read now
    ├─ ProviderUncertainError    the request was sent, but it is unknown whether it took effect
    ├─ ProviderThrottledError    too many requests: wait, then repeat
    │  └─ RateReducedError       the same, with the rate that the provider allows
@@ -93,6 +96,25 @@ class IllegalMoveError(TaskError):
         self.to = to
 
 
+class FilesUnavailableError(TaskError):
+    """The server that keeps the files does not answer, or refuses; the text says which and why."""
+
+
+class LeaseLostError(TaskError):
+    """Another node has taken the task, so this one may change and announce nothing of it."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"another node has taken task {task_id}")
+        self.task_id = task_id
+
+
+class CreateHeldBackError(TaskError):
+    """A create was not sent, because this node may not have the task any more."""
+
+    def __init__(self) -> None:
+        super().__init__("this node may not have the task any more")
+
+
 class StoreError(TaskError):
     """Base class of the store's errors."""
 
@@ -127,6 +149,10 @@ class StoreUnavailableError(StoreError):
     """The store cannot read or write at the moment (locked, full, failing); try again later."""
 
 
+class OutcomeUnknownError(StoreUnavailableError):
+    """The store did not say whether it has written something; see Idempotency-Key."""
+
+
 class StoreGoneError(StoreUnavailableError):
     """The database file is no longer where it was opened; further writes would be lost."""
 
@@ -136,6 +162,10 @@ class StoreGoneError(StoreUnavailableError):
             "put it back or restart the server"
         )
         self.path = path
+
+
+class UniqueError(StoreError):
+    """There is a row already with values that only one row may have; nothing was written."""
 
 
 class QueueFullError(StoreError):
@@ -220,6 +250,10 @@ class ProviderError(TaskError):
 
 class ProviderUnreachableError(ProviderError):
     """No connection was made, so nothing was sent."""
+
+
+class InputsUnavailableError(ProviderUnreachableError):
+    """A file of the input cannot be read at the moment; the provider has no part in it."""
 
 
 class ProviderUncertainError(ProviderError):

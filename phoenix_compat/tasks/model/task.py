@@ -109,6 +109,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         owner: who may see it; "" for nobody in particular, or `UNREADABLE_OWNER`.
         traceparent: the trace that it belongs to; see `trace_context`.
+        lease: how often a node has taken it, where several share the store. A change that names an
+            earlier lease is refused, so a node changes nothing that another one has taken over.
         unreadable: columns whose stored value cannot be read; see `rows.task_from`.
     """
 
@@ -143,6 +145,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     estimated_cost_usd: float | None = None
     owner: str = ""
     traceparent: str | None = None
+    lease: int = 0
     unreadable: tuple[str, ...] = ()
 
     @property
@@ -202,6 +205,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
             estimated_cost_usd=changes.get("estimated_cost_usd", self.estimated_cost_usd),
             owner=self.owner,
             traceparent=changes.get("traceparent", self.traceparent),
+            lease=self.lease,
         )
 
 

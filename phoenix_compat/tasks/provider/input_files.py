@@ -13,11 +13,14 @@ import asyncio
 import base64
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import (
+    FilesUnavailableError,
+    InputsUnavailableError,
     ProviderRefusedError,
     ProviderUnreachableError,
     StoreError,
@@ -31,7 +34,7 @@ from phoenix_compat.tasks.model.inputs.file_inputs import (
     used_uploads,
 )
 from phoenix_compat.tasks.model.task import JSONObject
-from phoenix_compat.tasks.provider.replicate_files import ReplicateFiles
+from phoenix_compat.tasks.provider.replicate.files import ReplicateFiles
 
 MAX_INLINE_BYTES: Final = 256_000
 """Replicate's own limit for files that it does not store."""
@@ -92,6 +95,12 @@ class InputFiles:
             ProviderRefusedError: a file is not stored any more, or the provider refuses it.
             ProviderUnreachableError, ProviderThrottledError: try again later.
         """
+        try:
+            return await self._sendable(provider_input)
+        except FilesUnavailableError as error:
+            raise InputsUnavailableError(str(error)) from error
+
+    async def _sendable(self, provider_input: JSONObject) -> JSONObject:
         values: dict[str, str] = {}
         inline_bytes = 0
         for one in used_uploads(provider_input):
@@ -101,7 +110,8 @@ class InputFiles:
             inline_bytes += stored.size_bytes
             try:
                 if stored.size_bytes <= MAX_INLINE_BYTES and inline_bytes <= MAX_ALL_INLINE_BYTES:
-                    value = await asyncio.to_thread(_data_url, stored)
+                    async with stored.local() as path:
+                        value = await asyncio.to_thread(_data_url, path, stored.content_type)
                 else:
                     inline_bytes -= stored.size_bytes
                     value = await self._address(one.sha256, stored)
@@ -147,9 +157,9 @@ class InputFiles:
         return sent.url
 
 
-def _data_url(stored: StoredInput) -> str:
-    content = stored.path.read_bytes()
-    return f"data:{stored.content_type};base64,{base64.b64encode(content).decode('ascii')}"
+def _data_url(path: Path, content_type: str) -> str:
+    content = path.read_bytes()
+    return f"data:{content_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _gone(field: str) -> ProviderRefusedError:

@@ -18,7 +18,7 @@ from phoenix_compat.tasks.model.errors import (
     ProviderRefusedError,
     ProviderThrottledError,
 )
-from phoenix_compat.tasks.provider.replicate import ReplicateProvider
+from phoenix_compat.tasks.provider.replicate.replicate import ReplicateProvider
 
 ANSWER_TIMEOUT_S: Final = 10.0
 PAUSES_S: Final = (5.0, 30.0, 120.0)

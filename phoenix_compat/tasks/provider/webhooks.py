@@ -18,7 +18,7 @@ from phoenix_compat.redaction import live_secrets
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.errors import ProviderError, ProviderUncertainError
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot
-from phoenix_compat.tasks.provider.replicate import parse_prediction
+from phoenix_compat.tasks.provider.replicate.replicate import parse_prediction
 from phoenix_compat.tasks.standard_webhooks import VERSION, digest, signing_key
 
 TOLERANCE_S = 300.0

@@ -231,6 +231,7 @@ TASK_COLUMNS: Final[dict[str, Column]] = {
     "estimated_cost_usd": _or_null(Column(_number(1e9), "a number from 0 to 1e9")),
     "owner": Column(read_owner, OWNER_EXPECTED, UNREADABLE_OWNER),
     "traceparent": Column(traceparent_or_none, "a text, or NULL"),
+    "lease": _COUNT,
 }
 """The columns of a task except `number`, which SQLite itself checks."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from phoenix_compat.tasks.model.caps import cost_microdollars
 from phoenix_compat.tasks.model.clock import stored_time, truncate_to_ms
@@ -14,6 +15,7 @@ from phoenix_compat.tasks.model.results.failure import failure
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskEvent, TaskId, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskParams
 from phoenix_compat.tasks.store.columns import EVENT_COLUMNS, TASK_COLUMNS, read_files
+from phoenix_compat.tasks.store.database import Row
 
 UNREADABLE = failure("internal_error")
 """The failure of a task whose row cannot be read."""
@@ -76,6 +78,7 @@ def moved_values(moved: Task, before: Task) -> dict[str, object]:
         "id": moved.id,
         "from_status": before.status,
         "from_cycle": before.cycle,
+        "lease": before.lease,
         "cycle": moved.cycle,
         "status": moved.status,
         "progress": moved.progress,
@@ -101,6 +104,24 @@ def moved_values(moved: Task, before: Task) -> dict[str, object]:
     }
 
 
+def moved_task(moved: Task, stored: Row) -> Task:
+    """The task that `moved_values` stores, as `task_from` would read it.
+
+    Args:
+        stored: what others may have changed meanwhile.
+    """
+    return replace(
+        moved,
+        owner=stored["owner"],
+        is_cancel_requested=stored["cancel_requested"] == 1,
+        updated_at=truncate_to_ms(moved.updated_at),
+        not_before=_ms_or_null(moved.not_before),
+        submitted_at=_ms_or_null(moved.submitted_at),
+        started_at=_ms_or_null(moved.started_at),
+        completed_at=_ms_or_null(moved.completed_at),
+    )
+
+
 def prediction_values(task: Task) -> tuple[object, ...]:
     """The parameters of `queries.ADD_PREDICTION`."""
     return task.prediction_id, task.id, stored_time(task.updated_at)
@@ -120,7 +141,7 @@ def event_values(
     }
 
 
-def task_from(row: Mapping[str, Any] | sqlite3.Row) -> Task:
+def task_from(row: Row) -> Task:
     """The task of a row. Never raises: an unreadable row affects only its own task.
 
     `Task.unreadable` names the columns that cannot be read; each gets its default value. A task
@@ -153,6 +174,7 @@ def set_aside_values(task: Task, now: datetime) -> dict[str, object]:
     """The parameters of `queries.SET_ASIDE` and `queries.ADD_SET_ASIDE_EVENT`."""
     return {
         "number": task.number,
+        "lease": task.lease,
         "error_data": _json(UNREADABLE.error_data),
         "now": stored_time(now),
     }
@@ -190,7 +212,7 @@ def _fill_in(values: dict[str, Any], unreadable: frozenset[str]) -> None:
         values["error_data"] = UNREADABLE.error_data
 
 
-def event_from(row: Mapping[str, Any] | sqlite3.Row) -> TaskEvent:
+def event_from(row: Row) -> TaskEvent:
     """The event of a row; `TaskEvent.unreadable` names the columns that cannot be read."""
     values: dict[str, Any] = {"task_id": row["task_id"]}
     unreadable: list[str] = []
@@ -224,6 +246,10 @@ def _json(value: JSONObject | tuple[object, ...]) -> str:
 
 def _json_or_null(value: JSONObject | None) -> str | None:
     return None if value is None else _json(value)
+
+
+def _ms_or_null(at: datetime | None) -> datetime | None:
+    return None if at is None else truncate_to_ms(at)
 
 
 def _time_or_null(at: datetime | None) -> str | None:

@@ -7,14 +7,14 @@ prediction belongs to a create whose answer was lost.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from phoenix_compat.tasks.model.clock import Clock, SystemClock, stored_time
-from phoenix_compat.tasks.store.sqlite import upload_queries
-from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
+from phoenix_compat.tasks.store.database import Transaction
+from phoenix_compat.tasks.store.statements import upload_queries
+from phoenix_compat.tasks.store.store import Store
 
 REMEMBERED: Final = timedelta(days=1)
 """How long an expired address is remembered."""
@@ -27,7 +27,7 @@ class SentFileStore:
         store: any store with the database.
     """
 
-    def __init__(self, store: SQLiteStore, clock: Clock | None = None) -> None:
+    def __init__(self, store: Store, clock: Clock | None = None) -> None:
         self._store = store
         self._clock = clock or SystemClock()
 
@@ -52,9 +52,9 @@ class SentFileStore:
             "before": stored_time(now - REMEMBERED),
         }
 
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute(upload_queries.FORGET_SENT, values)
-            connection.execute(upload_queries.ADD_SENT, values)
+        async def work(transaction: Transaction) -> None:
+            await transaction.execute(upload_queries.FORGET_SENT, values)
+            await transaction.execute(upload_queries.ADD_SENT, values)
 
         await self._store.database.write(work)
 

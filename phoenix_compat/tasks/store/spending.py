@@ -11,7 +11,6 @@ open the cap. It is logged and left as it is.
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -21,7 +20,8 @@ import structlog
 from phoenix_compat.tasks.model.caps import Cap, Caps, Period, cost_microdollars
 from phoenix_compat.tasks.model.errors import BudgetError, CapReachedError, QuotaReachedError
 from phoenix_compat.tasks.model.task import Task, TaskStatus
-from phoenix_compat.tasks.store.sqlite import queries
+from phoenix_compat.tasks.store.database import Row, Transaction
+from phoenix_compat.tasks.store.statements import queries
 
 ALL: Final = "all"
 """The subject of the sums over all owners."""
@@ -30,6 +30,7 @@ KEEP_MONTHS: Final = 24
 MAX_PRUNED: Final = 500
 """The most rows that one transaction deletes."""
 
+_SUMMED: Final = ("tasks", "microdollars")
 _MAX_SUM: Final = 2**62
 _MAX_REMEMBERED: Final = 100
 _MAX_BOUNDS: Final = 10_000
@@ -38,17 +39,21 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 log = structlog.stdlib.get_logger(__name__)
 
 
+class _Order(NamedTuple):
+    tasks: int
+    microdollars: int
+    is_unpriced: bool
+
+
 class Spent(NamedTuple):
     """What was ordered in a period."""
 
     tasks: int
     microdollars: int
 
-
-class _Order(NamedTuple):
-    tasks: int
-    microdollars: int
-    is_unpriced: bool
+    def without(self, order: _Order) -> Spent:
+        """The same before an order."""
+        return Spent(self.tasks - order.tasks, self.microdollars - order.microdollars)
 
 
 def subject_of(owner: str) -> str:
@@ -62,10 +67,12 @@ def owner_of(subject: str) -> str:
 
 
 class Spending:
-    """The sums of all periods. Used in the writer's thread only, inside transactions.
+    """The sums of all periods. Used inside transactions only.
 
     It remembers upper bounds of the sums, so that most orders read none. A transaction that is
     rolled back, and a cost that is taken back, leave a bound too high, which costs one extra read.
+    On a shared database it remembers none: an order is added first, which locks the sums until the
+    commit, and refused if they then are above a cap.
 
     Attributes:
         refused: how many orders and repeats a cap has refused since the start.
@@ -87,9 +94,9 @@ class Spending:
         """Apply these caps from the next order on; from any thread."""
         self._limited = caps.limited
 
-    def reserve(
+    async def reserve(
         self,
-        connection: sqlite3.Connection,
+        transaction: Transaction,
         owner: str,
         cost_usd: float | None,
         at: datetime,
@@ -117,21 +124,24 @@ class Spending:
             "tasks": order.tasks,
             "microdollars": order.microdollars,
         }
+        if transaction.is_shared and self._limited:
+            await transaction.execute(queries.ADD_SPENT, values)
         for cap in self._limited:
             key = (
                 day if cap.period is Period.DAY else month,
                 ALL if cap.is_total else subject,
             )
-            error = self._passed(connection, key, cap, order, at)
+            error = await self._passed(transaction, key, cap, order, at)
             if error is not None:
                 self.refused += 1
                 raise error
-        connection.execute(queries.ADD_SPENT, values)
+        if not (transaction.is_shared and self._limited):
+            await transaction.later(queries.ADD_SPENT, values, _SUMMED)
         if self._pruned_on != day:
-            self._prune(connection, at)
+            await self._prune(transaction, at)
 
-    def follow(
-        self, connection: sqlite3.Connection, before: Task, moved: Task, at: datetime
+    async def follow(
+        self, transaction: Transaction, before: Task, moved: Task, at: datetime
     ) -> None:
         """Count what the move of a stored task changes.
 
@@ -144,50 +154,53 @@ class Spending:
         is_unbilled = before.status is TaskStatus.QUEUED or moved.attempts < before.attempts
         if moved.status is TaskStatus.FAILED:
             if is_unbilled:
-                self._release(connection, before)
+                await self._release(transaction, before)
         elif moved.status is TaskStatus.QUEUED:
             if not is_unbilled:
-                self.reserve_again(connection, moved, at, tasks=0)
+                await self.reserve_again(transaction, moved, at, tasks=0)
             elif moved.estimated_cost_usd != before.estimated_cost_usd:
-                self._release(connection, before)
-                self.reserve_again(connection, moved, at, tasks=0)
+                await self._release(transaction, before)
+                await self.reserve_again(transaction, moved, at, tasks=0)
 
-    def reserve_again(
-        self, connection: sqlite3.Connection, task: Task, at: datetime, *, tasks: int
+    async def reserve_again(
+        self, transaction: Transaction, task: Task, at: datetime, *, tasks: int
     ) -> None:
         """Count one more create of a stored task.
 
         Raises:
             CapReachedError, QuotaReachedError: a cap would be passed; nothing was counted.
         """
-        owner, reserved, _ = _reserved(connection, task)
-        self.reserve(connection, owner, task.estimated_cost_usd, at, tasks=tasks)
+        owner, reserved, _ = await _reserved(transaction, task)
+        await self.reserve(transaction, owner, task.estimated_cost_usd, at, tasks=tasks)
         cost = cost_microdollars(task.estimated_cost_usd)
         values = (reserved + cost, Period.DAY.name_at(at), task.id)
-        connection.execute(queries.SET_RESERVED, values)
+        await transaction.execute(queries.SET_RESERVED, values)
 
-    def _release(self, connection: sqlite3.Connection, task: Task) -> None:
+    async def _release(self, transaction: Transaction, task: Task) -> None:
         """Take back the cost of a task's last create."""
-        owner, reserved, day = _reserved(connection, task)
+        owner, reserved, day = await _reserved(transaction, task)
         cost = min(cost_microdollars(task.estimated_cost_usd), reserved)
         if cost == 0 or day is None:
             return
         values = {"day": day, "month": day[:7], "owner": subject_of(owner), "microdollars": cost}
-        connection.execute(queries.RELEASE_SPENT, values)
-        connection.execute(queries.SET_RESERVED, (reserved - cost, day, task.id))
+        await transaction.execute(queries.RELEASE_SPENT, values)
+        await transaction.execute(queries.SET_RESERVED, (reserved - cost, day, task.id))
 
-    def _passed(
+    async def _passed(
         self,
-        connection: sqlite3.Connection,
+        transaction: Transaction,
         key: tuple[str, str],
         cap: Cap,
         order: _Order,
         at: datetime,
     ) -> BudgetError | None:
         """The error for an order that would pass a cap; reads the sum only if it may do so."""
+        if transaction.is_shared:
+            spent = await self._spent(transaction, key)
+            return _refusal(None if spent is None else spent.without(order), cap, order, at)
         bound = self._bounds.get(key)
         if bound is None or _refusal(bound, cap, order, at) is not None:
-            bound = self._spent(connection, key)
+            bound = await self._spent(transaction, key)
             if (error := _refusal(bound, cap, order, at)) is not None:
                 return error
         if bound is not None:
@@ -198,9 +211,9 @@ class Spending:
                 self._bounds.popitem(last=False)
         return None
 
-    def _spent(self, connection: sqlite3.Connection, key: tuple[str, str]) -> Spent | None:
+    async def _spent(self, transaction: Transaction, key: tuple[str, str]) -> Spent | None:
         """The stored sums; None if they cannot be read."""
-        for row in connection.execute(queries.GET_SPENT, key):
+        for row in await transaction.rows(queries.GET_SPENT, key):
             spent = read_spent(row)
             if spent is None:
                 self._report(*key)
@@ -217,14 +230,14 @@ class Spending:
         of = ALL if subject == ALL else "owner"
         log.error("spending.unreadable", period=period, subject=of, counts_as="used up")
 
-    def _prune(self, connection: sqlite3.Connection, at: datetime) -> None:
+    async def _prune(self, transaction: Transaction, at: datetime) -> None:
         """Delete the sums of old periods, a limited number at a time; once a day."""
         values = {
             "day": Period.DAY.name_at(at - timedelta(days=KEEP_DAYS)),
             "month": Period.MONTH.name_at(at - timedelta(days=KEEP_MONTHS * 31)),
             "limit": MAX_PRUNED,
         }
-        if connection.execute(queries.PRUNE_SPENT, values).rowcount < MAX_PRUNED:
+        if await transaction.execute(queries.PRUNE_SPENT, values) < MAX_PRUNED:
             self._pruned_on = Period.DAY.name_at(at)
 
 
@@ -241,7 +254,7 @@ def _refusal(spent: Spent | None, cap: Cap, order: _Order, at: datetime) -> Budg
     return None
 
 
-def read_spent(row: sqlite3.Row, prefix: str = "") -> Spent | None:
+def read_spent(row: Row, prefix: str = "") -> Spent | None:
     """The sums of a row; None if it cannot be read.
 
     Args:
@@ -255,9 +268,9 @@ def _is_sum(value: object) -> bool:
     return isinstance(value, int) and 0 <= value < _MAX_SUM
 
 
-def _reserved(connection: sqlite3.Connection, task: Task) -> tuple[str, int, str | None]:
+async def _reserved(transaction: Transaction, task: Task) -> tuple[str, int, str | None]:
     """A task's owner, what is counted for it, and the day on which that was counted."""
-    for row in connection.execute(queries.RESERVED, (task.id,)):
+    for row in await transaction.rows(queries.RESERVED, (task.id,)):
         owner, reserved, day = row
         return (
             owner if isinstance(owner, str) else "",

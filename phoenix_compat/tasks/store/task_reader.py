@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from phoenix_compat.tasks.model.clock import Clock, parse_time, stored_time
 from phoenix_compat.tasks.model.task import TERMINAL, UNFINISHED, Task, TaskEvent, TaskStatus
+from phoenix_compat.tasks.store.database import Database, Row
 from phoenix_compat.tasks.store.rows import event_from, file_hashes, task_from
-from phoenix_compat.tasks.store.sqlite import list_queries, queries, queue_queries
-from phoenix_compat.tasks.store.sqlite.database import Database
-from phoenix_compat.tasks.store.sqlite.filtered_queries import (
+from phoenix_compat.tasks.store.statements import list_queries, queries, queue_queries
+from phoenix_compat.tasks.store.statements.filtered_queries import (
     NO_FILTER,
     SEARCH_TASKS,
     TaskFilter,
@@ -82,6 +81,17 @@ class TaskReader(TaskSummaries):
         statement = queries.GET_TASK if with_inputs else queries.GET_SUMMARY
         rows = await self._database.read(statement.of(owner), {"id": task_id, "owner": owner})
         return self._read(rows[0]) if rows else None
+
+    async def get_many(self, task_ids: Collection[str]) -> Sequence[Task]:
+        """Those of these tasks that exist, without their inputs, in any order."""
+        params = {"ids": json.dumps(list(task_ids))}
+        rows = await self._database.read(queries.GET_SUMMARIES, params)
+        return [self._read(row) for row in rows]
+
+    async def node_of(self, task_id: str) -> str | None:
+        """The id of the node that took a task last; None if there is none."""
+        rows = await self._database.read(queries.NODE_OF, (task_id,))
+        return None if not rows or rows[0][0] is None else str(rows[0][0])
 
     async def by_prediction(self, prediction_id: str) -> Task | None:
         """The task that has this prediction now; None when no task has it (any more)."""
@@ -157,7 +167,7 @@ class TaskReader(TaskSummaries):
             return page
         return page._replace(has_more=True, searched_to=last)
 
-    async def _page(self, rows: Sequence[sqlite3.Row], limit: int, max_bytes: int) -> PageOfTasks:
+    async def _page(self, rows: Sequence[Row], limit: int, max_bytes: int) -> PageOfTasks:
         result_bytes = int(rows[-1]["bytes_so_far"]) if rows else 0
         has_more = len(rows) >= limit or result_bytes >= max_bytes
         page = PageOfTasks((), has_more, result_bytes)
@@ -254,7 +264,7 @@ class TaskReader(TaskSummaries):
     def _ended(self, before: datetime) -> dict[str, object]:
         return {"before": stored_time(before), "tomorrow": tomorrow(self._clock.now())}
 
-    def _read(self, row: sqlite3.Row) -> Task:
+    def _read(self, row: Row) -> Task:
         task = task_from(row)
         self._unreadable_rows.report(task)
         return task

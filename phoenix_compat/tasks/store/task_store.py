@@ -7,8 +7,7 @@ first one wins and the other gets None. Running tasks and announcing changes is 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Unpack
 
@@ -19,24 +18,26 @@ from phoenix_compat.tasks.model.errors import (
     NotFailedError,
     PredictionTakenError,
     TaskNotFoundError,
+    UniqueError,
     UnreadableTaskError,
 )
-from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
+from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskParams
 from phoenix_compat.tasks.store.columns import CANCEL_REQUESTED
+from phoenix_compat.tasks.store.database import Database, Row, Transaction
 from phoenix_compat.tasks.store.new_task import IdempotencyKey, NewTask, checked_owner
 from phoenix_compat.tasks.store.outbox.outbox import Outbox
 from phoenix_compat.tasks.store.queue_limit import QueueLimit
 from phoenix_compat.tasks.store.rows import (
     event_values,
+    moved_task,
     moved_values,
     prediction_values,
     set_aside_values,
 )
-from phoenix_compat.tasks.store.spending import Spending, Spent, owner_of, read_spent
-from phoenix_compat.tasks.store.sqlite import queries, upload_queries
-from phoenix_compat.tasks.store.sqlite.database import Database
-from phoenix_compat.tasks.store.sqlite.filtered_queries import TaskFilter
+from phoenix_compat.tasks.store.spending import Spending
+from phoenix_compat.tasks.store.statements import queries, upload_queries
+from phoenix_compat.tasks.store.statements.filtered_queries import TaskFilter
 from phoenix_compat.tasks.store.task_reader import NEWEST, PageOfTasks, TaskReader, tomorrow
 from phoenix_compat.tasks.store.upload_store import use_upload
 
@@ -55,11 +56,10 @@ KEY_RETENTION = timedelta(hours=24)
 """How long an Idempotency-Key is remembered."""
 ADOPTED_AT_ONCE = 1_000
 """How many tasks `adopt` changes in one transaction."""
-_IS_TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
 
 
 class TaskStore(TaskReader):
-    """All tasks of this server, in one SQLite file.
+    """All tasks of this server, in a database.
 
     Args:
         database: None while another process has the database open; see `reopen`.
@@ -74,34 +74,6 @@ class TaskStore(TaskReader):
         self._queue_limit = QueueLimit()
         self.budget = Spending()
         self.outbox: Outbox | None = None
-
-    async def spending(self, period: str, subject: str) -> Spent | None:
-        """What was ordered in a period ("2026-01-05", "2026-01"); None if that cannot be read.
-
-        Args:
-            subject: `spending.ALL`, or an owner as `spending.subject_of` writes it.
-        """
-        rows = await self._database.read(queries.GET_SPENT, (period, subject))
-        return read_spent(rows[0]) if rows else Spent(0, 0)
-
-    async def largest_spending(
-        self, day: str, limit: int, text: str = ""
-    ) -> Sequence[tuple[str, Spent | None, Spent | None]]:
-        """The owners that ordered most in the month of a day: owner, that day, that month.
-
-        Args:
-            text: only owners that contain it.
-        """
-        params = {"day": day, "month": day[:7], "limit": limit, "text": text}
-        rows = await self._database.read(queries.LARGEST_SPENT, params)
-        return [
-            (
-                owner_of(row["subject"]),
-                read_spent(row, "day_") if row["day_tasks"] is not None else Spent(0, 0),
-                read_spent(row),
-            )
-            for row in rows
-        ]
 
     async def add(
         self,
@@ -124,7 +96,9 @@ class TaskStore(TaskReader):
             StoreUnavailableError: nothing was written.
         """
         new = NewTask(params, self._clock.now(), owner, traceparent)
-        return await self._database.write(lambda connection: self._add(connection, new, max_queued))
+        return await self._database.write(
+            lambda transaction: self._add(transaction, new, max_queued)
+        )
 
     async def add_once(
         self,
@@ -154,27 +128,30 @@ class TaskStore(TaskReader):
         new = NewTask(params, now, owner, traceparent)
         key = {"owner": owner, "key": idempotency_key.key}
 
-        def work(connection: sqlite3.Connection) -> tuple[Task, bool]:
+        async def work(transaction: Transaction) -> tuple[Task, bool]:
             old = {"before": stored_time(now - KEY_RETENTION), "tomorrow": tomorrow(now)}
-            connection.execute(queries.DELETE_OLD_KEYS, old)
-            for row in connection.execute(queries.GET_KEY, key):
+            await transaction.execute(queries.DELETE_OLD_KEYS, old)
+            for row in await transaction.rows(queries.GET_KEY, key):
                 if row["body_fingerprint"] != idempotency_key.body_fingerprint:
                     raise KeyReusedError(idempotency_key.key)
                 task_of_key = {"id": row["task_id"], "owner": owner}
-                for found in connection.execute(queries.GET_TASK.own, task_of_key):
+                for found in await transaction.rows(queries.GET_TASK.own, task_of_key):
                     return self._read(found), True
-                connection.execute(queries.DELETE_KEY, key)
-            task = self._add(connection, new, max_queued)
+                await transaction.execute(queries.DELETE_KEY, key)
+            task = await self._add(transaction, new, max_queued)
             values = {
                 **key,
                 "body_fingerprint": idempotency_key.body_fingerprint,
                 "task_id": task.id,
                 "now": stored_time(now),
             }
-            connection.execute(queries.ADD_KEY, values)
+            await transaction.execute(queries.ADD_KEY, values)
             return task, False
 
-        return await self._database.write(work)
+        try:
+            return await self._database.write(work)
+        except UniqueError:  # another node has added the key meanwhile
+            return await self._database.write(work)
 
     async def retry(
         self,
@@ -202,13 +179,13 @@ class TaskStore(TaskReader):
         """
         now = self._clock.now()
 
-        def work(connection: sqlite3.Connection) -> Task:
-            task = self._task(connection, task_id, owner)
+        async def work(transaction: Transaction) -> Task:
+            task = await self._task(transaction, task_id, owner)
             if task.unreadable:
                 raise UnreadableTaskError(task.id, task.unreadable)
             if task.status is not TaskStatus.FAILED:
                 raise NotFailedError(task.id, task.status.wire)
-            self._queue_limit.reserve(connection, max_queued, task.owner)
+            await self._queue_limit.reserve(transaction, max_queued, task.owner)
             retried = task.moved(
                 TaskStatus.QUEUED,
                 now,
@@ -217,10 +194,12 @@ class TaskStore(TaskReader):
                 estimated_cost_usd=params.estimated_cost_usd,
                 traceparent=traceparent or task.traceparent,
             )
-            self.budget.reserve_again(connection, retried, now, tasks=1)
-            connection.execute(queries.MOVE_TASK, moved_values(retried, task))
-            self._add_event(connection, retried, TaskStatus.QUEUED, now)
-            return self._task(connection, task.id)
+            await self.budget.reserve_again(transaction, retried, now, tasks=1)
+            stored = await transaction.rows(queries.MOVE_TASK, moved_values(retried, task))
+            if not stored:
+                raise NotFailedError(task.id, TaskStatus.QUEUED.wire)  # another node was first
+            await self._add_event(transaction, retried, TaskStatus.QUEUED, now)
+            return await self._moved(transaction, retried, stored[0])
 
         return await self._database.write(work)
 
@@ -239,37 +218,37 @@ class TaskStore(TaskReader):
         moved = task.moved(to, self._clock.now(), **changes)
         values = moved_values(moved, task)
 
-        def work(connection: sqlite3.Connection) -> Task | None:
+        async def work(transaction: Transaction) -> Task | None:
             try:
-                if connection.execute(queries.MOVE_TASK, values).rowcount != 1:
+                stored = await transaction.rows(queries.MOVE_TASK, values)
+                if not stored:
                     return None
                 if to is TaskStatus.QUEUED:
-                    self._queue_limit.reserve(connection)
-                self.budget.follow(connection, task, moved, moved.updated_at)
+                    await self._queue_limit.reserve(transaction)
+                await self.budget.follow(transaction, task, moved, moved.updated_at)
                 if moved.prediction_id is not None and moved.prediction_id != task.prediction_id:
-                    connection.execute(queries.ADD_PREDICTION, prediction_values(moved))
-            except sqlite3.IntegrityError as error:
-                if error.sqlite_errorcode not in _IS_TAKEN:
-                    raise
+                    await transaction.execute(queries.ADD_PREDICTION, prediction_values(moved))
+            except UniqueError as error:
                 raise PredictionTakenError(moved.prediction_id or "") from error
             data = moved.result_data if to is TaskStatus.COMPLETED else moved.error_data
-            self._add_event(connection, moved, to, moved.updated_at, data)
-            return self._task(connection, task.id)
+            await self._add_event(transaction, moved, to, moved.updated_at, data)
+            return await self._moved(transaction, moved, stored[0])
 
         return await self._database.write(work)
 
-    async def record_progress(self, task_id: TaskId, progress: float) -> Task | None:
+    async def record_progress(self, task: Task, progress: float) -> Task | None:
         """Raise a running task's progress.
 
         Returns:
-            The task, or None: it is no longer running, or its progress is not lower.
+            The task, or None: it is not running or not below that, or another node has it.
         """
         now = stored_time(self._clock.now())
-        values = {"id": task_id, "progress": progress, "now": now}
+        values = {"id": task.id, "lease": task.lease, "progress": progress, "now": now}
 
-        def work(connection: sqlite3.Connection) -> Task | None:
-            cursor = connection.execute(queries.RECORD_PROGRESS, values)
-            return self._task(connection, task_id) if cursor.rowcount == 1 else None
+        async def work(transaction: Transaction) -> Task | None:
+            for row in await transaction.rows(queries.RECORD_PROGRESS, values):
+                return self._read(row)
+            return None
 
         return await self._database.write(work)
 
@@ -286,12 +265,12 @@ class TaskStore(TaskReader):
         """
         now = self._clock.now()
 
-        def work(connection: sqlite3.Connection) -> Task:
+        async def work(transaction: Transaction) -> Task:
             values = {"id": task_id, "owner": owner}
-            cursor = connection.execute(queries.REQUEST_CANCEL.of(owner), values)
-            task = self._task(connection, task_id, owner)
-            if cursor.rowcount == 1 and not task.is_set_aside:
-                self._add_event(connection, task, CANCEL_REQUESTED, now)
+            changed = await transaction.execute(queries.REQUEST_CANCEL.of(owner), values)
+            task = await self._task(transaction, task_id, owner)
+            if changed == 1 and not task.is_set_aside:
+                await self._add_event(transaction, task, CANCEL_REQUESTED, now)
             return task
 
         return await self._database.write(work)
@@ -309,13 +288,15 @@ class TaskStore(TaskReader):
         """
         values = set_aside_values(task, self._clock.now())
 
-        def work(connection: sqlite3.Connection) -> Task | None:
-            if connection.execute(queries.SET_ASIDE, values).rowcount != 1:
+        async def work(transaction: Transaction) -> Task | None:
+            if await transaction.execute(queries.SET_ASIDE, values) != 1:
                 return None
-            connection.execute(queries.ADD_SET_ASIDE_EVENT, values)
-            for row in connection.execute(queries.GET_NUMBER, (task.number,)):
+            await transaction.execute(queries.ADD_SET_ASIDE_EVENT, values)
+            for row in await transaction.rows(queries.GET_NUMBER, (task.number,)):
                 failed = self._read(row)
-                self._keep_for_webhooks(connection, failed, TaskStatus.FAILED, failed.updated_at)
+                if self.outbox is not None:
+                    at = failed.updated_at
+                    await self.outbox.add(transaction, failed, TaskStatus.FAILED, at)
                 return failed
             return None
 
@@ -338,10 +319,10 @@ class TaskStore(TaskReader):
             raise InvalidInputError("owner", "must not be empty")
         params = {"owner": owner, "limit": ADOPTED_AT_ONCE}
 
-        def give(connection: sqlite3.Connection) -> int:
-            connection.execute(queries.ADOPT_KEYS, params)
-            connection.execute(upload_queries.ADOPT_UPLOADS, params)
-            return connection.execute(queries.ADOPT_TASKS, params).rowcount
+        async def give(transaction: Transaction) -> int:
+            await transaction.execute(queries.ADOPT_KEYS, params)
+            await transaction.execute(upload_queries.ADOPT_UPLOADS, params)
+            return await transaction.execute(queries.ADOPT_TASKS, params)
 
         adopted = 0
         while True:
@@ -361,39 +342,47 @@ class TaskStore(TaskReader):
         """
         params = {"numbers": json.dumps(sorted(numbers)), **self._ended(before)}
         return await self._database.write(
-            lambda connection: connection.execute(queries.DELETE_TASKS, params).rowcount
+            lambda transaction: transaction.execute(queries.DELETE_TASKS, params)
         )
 
-    def _task(self, connection: sqlite3.Connection, task_id: str, owner: str | None = None) -> Task:
+    async def _task(self, transaction: Transaction, task_id: str, owner: str | None = None) -> Task:
         values = {"id": task_id, "owner": owner}
-        for row in connection.execute(queries.GET_TASK.of(owner), values):
+        for row in await transaction.rows(queries.GET_TASK.of(owner), values):
             return self._read(row)
         raise TaskNotFoundError(task_id)
 
-    def _add(self, connection: sqlite3.Connection, new: NewTask, max_queued: int) -> Task:
-        self.budget.reserve(connection, new.owner, new.cost_usd, new.created_at)
-        self._queue_limit.reserve(connection, max_queued, new.owner)
-        number = connection.execute(queries.ADD_TASK, new.values).lastrowid or 0
-        connection.execute(queries.ADD_FIRST_EVENT, new.values)
+    async def _moved(self, transaction: Transaction, moved: Task, stored: Row) -> Task:
+        """A task after a move, without reading its long columns again."""
+        if moved.unreadable:
+            return await self._task(transaction, moved.id)
+        return moved_task(moved, stored)
+
+    async def _add(self, transaction: Transaction, new: NewTask, max_queued: int) -> Task:
+        await self.budget.reserve(transaction, new.owner, new.cost_usd, new.created_at)
+        await self._queue_limit.reserve(transaction, max_queued, new.owner)
+        number = await transaction.insert(queries.ADD_TASK, new.values)
+        if self.outbox is None:
+            await transaction.later(queries.ADD_FIRST_EVENT, new.values)
+        else:
+            await transaction.execute(queries.ADD_FIRST_EVENT, new.values)
         for upload in new.uploads:
-            use_upload(connection, new.values, upload)
+            await use_upload(transaction, new.values, upload)
         task = new.task(number)
-        self._keep_for_webhooks(connection, task, task.status, new.created_at)
+        if self.outbox is not None:
+            await self.outbox.add(transaction, task, task.status, new.created_at)
         return task
 
-    def _add_event(
+    async def _add_event(
         self,
-        connection: sqlite3.Connection,
+        transaction: Transaction,
         task: Task,
         event: str,
         at: datetime,
         data: dict[str, Any] | None = None,
     ) -> None:
-        connection.execute(queries.ADD_EVENT, event_values(task, event, at, data))
-        self._keep_for_webhooks(connection, task, event, at)
-
-    def _keep_for_webhooks(
-        self, connection: sqlite3.Connection, task: Task, event: str, at: datetime
-    ) -> None:
-        if self.outbox is not None:
-            self.outbox.add(connection, task, event, at)
+        values = event_values(task, event, at, data)
+        if self.outbox is None:
+            await transaction.later(queries.ADD_EVENT, values)
+            return
+        await transaction.execute(queries.ADD_EVENT, values)
+        await self.outbox.add(transaction, task, event, at)

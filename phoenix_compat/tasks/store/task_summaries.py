@@ -1,4 +1,4 @@
-"""Sums up tasks for operators: how many wait, what ended lately, and what they are about."""
+"""Sums up tasks for operators: how many wait, what ended lately, what they are about and cost."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 
 from phoenix_compat.tasks.model.clock import parse_time, stored_time
 from phoenix_compat.tasks.model.task import TaskStatus
-from phoenix_compat.tasks.store.sqlite import summary_queries
-from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
+from phoenix_compat.tasks.store.spending import Spent, owner_of, read_spent
+from phoenix_compat.tasks.store.statements import queries, summary_queries
+from phoenix_compat.tasks.store.store import Store
 
 MAX_RECENT: Final = 5_000
 """How many of the newest tasks `ended_since` looks at."""
@@ -30,7 +31,7 @@ class EndedTask(NamedTuple):
     code: str | None
 
 
-class TaskSummaries(SQLiteStore):
+class TaskSummaries(Store):
     """The part of the store that sums up."""
 
     async def prompts(self, numbers: Sequence[int], *, chars: int) -> Mapping[int, str]:
@@ -71,6 +72,34 @@ class TaskSummaries(SQLiteStore):
                     )
                 )
         return ended
+
+    async def spending(self, period: str, subject: str) -> Spent | None:
+        """What was ordered in a period ("2026-01-05", "2026-01"); None if that cannot be read.
+
+        Args:
+            subject: `spending.ALL`, or an owner as `spending.subject_of` writes it.
+        """
+        rows = await self._database.read(queries.GET_SPENT, (period, subject))
+        return read_spent(rows[0]) if rows else Spent(0, 0)
+
+    async def largest_spending(
+        self, day: str, limit: int, text: str = ""
+    ) -> Sequence[tuple[str, Spent | None, Spent | None]]:
+        """The owners that ordered most in the month of a day: owner, that day, that month.
+
+        Args:
+            text: only owners that contain it.
+        """
+        params = {"day": day, "month": day[:7], "limit": limit, "text": text}
+        rows = await self._database.read(queries.LARGEST_SPENT, params)
+        return [
+            (
+                owner_of(row["subject"]),
+                read_spent(row, "day_") if row["day_tasks"] is not None else Spent(0, 0),
+                read_spent(row),
+            )
+            for row in rows
+        ]
 
 
 def _code_of(error_data: object) -> str | None:

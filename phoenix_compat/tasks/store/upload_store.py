@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,8 +15,9 @@ from typing import Final
 from phoenix_compat.tasks.model.clock import Clock, SystemClock, parse_time, stored_time
 from phoenix_compat.tasks.model.errors import InvalidInputError, UploadsFullError
 from phoenix_compat.tasks.model.inputs.file_inputs import UsedUpload
-from phoenix_compat.tasks.store.sqlite import upload_queries
-from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
+from phoenix_compat.tasks.store.database import Transaction
+from phoenix_compat.tasks.store.statements import upload_queries
+from phoenix_compat.tasks.store.store import Store
 from phoenix_compat.tasks.store.task_reader import tomorrow
 
 UPLOAD_RETENTION: Final = timedelta(days=1)
@@ -37,7 +37,7 @@ class UploadStore:
 
     def __init__(
         self,
-        store: SQLiteStore,
+        store: Store,
         max_bytes_per_day: int = 0,
         clock: Clock | None = None,
     ) -> None:
@@ -62,9 +62,9 @@ class UploadStore:
             "now": stored_time(now),
         }
 
-        def work(connection: sqlite3.Connection) -> None:
-            self._check_quota(connection, values, size_bytes, now)
-            connection.execute(upload_queries.ADD_UPLOAD, values)
+        async def work(transaction: Transaction) -> None:
+            await self._check_quota(transaction, values, size_bytes, now)
+            await transaction.execute(upload_queries.ADD_UPLOAD, values)
 
         await self._store.database.write(work)
 
@@ -88,12 +88,12 @@ class UploadStore:
         """
         params = {**self._unused_since(before), "hashes": json.dumps(sorted(hashes))}
         return await self._store.database.write(
-            lambda connection: connection.execute(upload_queries.DELETE_UPLOADS, params).rowcount
+            lambda transaction: transaction.execute(upload_queries.DELETE_UPLOADS, params)
         )
 
-    def _check_quota(
+    async def _check_quota(
         self,
-        connection: sqlite3.Connection,
+        transaction: Transaction,
         values: Mapping[str, object],
         size_bytes: int,
         now: datetime,
@@ -102,7 +102,7 @@ class UploadStore:
         if limit_bytes == 0:
             return
         since = {**values, "since": stored_time(now - UPLOAD_RETENTION)}
-        for row in connection.execute(upload_queries.SENT_BYTES, since):
+        for row in await transaction.rows(upload_queries.SENT_BYTES, since):
             if row["size_bytes"] + size_bytes > limit_bytes:
                 self.refused += 1
                 free_at = now if row["oldest"] is None else parse_time(row["oldest"])
@@ -113,8 +113,8 @@ class UploadStore:
         return {"before": stored_time(before), "tomorrow": tomorrow(self._clock.now())}
 
 
-def use_upload(
-    connection: sqlite3.Connection, task: Mapping[str, object], upload: UsedUpload
+async def use_upload(
+    transaction: Transaction, task: Mapping[str, object], upload: UsedUpload
 ) -> None:
     """Record, in the transaction that adds a task, that it uses a file of its owner.
 
@@ -130,9 +130,9 @@ def use_upload(
         "sha256": upload.sha256,
         "task_id": task["id"],
     }
-    if connection.execute(upload_queries.USE_UPLOAD, values).rowcount != 1:
+    if await transaction.execute(upload_queries.USE_UPLOAD, values) != 1:
         raise InvalidInputError(
             upload.field,
             "there is no file with this id; send it with POST /api/files, and write its id",
         )
-    connection.execute(upload_queries.ADD_TASK_INPUT, values)
+    await transaction.execute(upload_queries.ADD_TASK_INPUT, values)

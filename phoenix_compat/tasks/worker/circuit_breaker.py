@@ -16,12 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
 import structlog
 
 log = structlog.stdlib.get_logger(__name__)
 
 ACCOUNT = "provider_account"
 UNAVAILABLE = "provider_unavailable"
+PROBE_LOST_AFTER_S = 90.0
+"""Longer than a create and the renewal of its lease take."""
 
 
 class BreakerState(StrEnum):
@@ -49,10 +52,25 @@ class BreakerOptions:
     patience_s: float = 3_600.0
 
 
+class BreakerMemory(msgspec.Struct, omit_defaults=True):
+    """What a breaker remembers; times are those of its clock."""
+
+    state: BreakerState = BreakerState.CLOSED
+    reason: str = ""
+    failures: int = 0
+    opened_at_s: float = 0.0
+    probe_at_s: float = 0.0
+    probe_wait_s: float = 0.0
+    probe_sent_at_s: float = 0.0
+
+
 class CircuitBreaker:
     """One per provider account."""
 
-    def __init__(self, options: BreakerOptions, now: Callable[[], float]) -> None:
+    def __init__(
+        self, options: BreakerOptions, now: Callable[[], float], *, is_quiet: bool = False
+    ) -> None:
+        self._is_quiet = is_quiet
         self._options = options
         self._now = now
         self._state = BreakerState.CLOSED
@@ -61,6 +79,7 @@ class CircuitBreaker:
         self._opened_at_s = 0.0
         self._probe_at_s = 0.0
         self._probe_wait_s = options.first_probe_s
+        self._probe_sent_at_s = 0.0
 
     @property
     def state(self) -> BreakerState:
@@ -90,6 +109,7 @@ class CircuitBreaker:
     def enter(self) -> None:
         """Record that a create is sent; if the breaker is open, this create is the probe."""
         if self._state is BreakerState.OPEN:
+            self._probe_sent_at_s = self._now()
             self._set_state(BreakerState.HALF_OPEN)
 
     def withdraw(self) -> None:
@@ -125,6 +145,34 @@ class CircuitBreaker:
                 # This create was on its way when another one opened the breaker.
                 return True
 
+    def dump(self) -> BreakerMemory:
+        """What it remembers, for the breaker of another process."""
+        return BreakerMemory(
+            state=self._state,
+            reason=self._reason,
+            failures=self._failures,
+            opened_at_s=self._opened_at_s,
+            probe_at_s=self._probe_at_s,
+            probe_wait_s=self._probe_wait_s,
+            probe_sent_at_s=self._probe_sent_at_s,
+        )
+
+    def load(self, memory: BreakerMemory) -> None:
+        """Take over what another one remembers.
+
+        A probe that is on its way for long is taken for lost, with the process that sent it.
+        """
+        self._state = memory.state
+        self._reason = memory.reason
+        self._failures = memory.failures
+        self._opened_at_s = memory.opened_at_s
+        self._probe_at_s = memory.probe_at_s
+        self._probe_wait_s = memory.probe_wait_s or self._options.first_probe_s
+        self._probe_sent_at_s = memory.probe_sent_at_s
+        is_on_its_way = self._state is BreakerState.HALF_OPEN
+        if is_on_its_way and self._now() - self._probe_sent_at_s > PROBE_LOST_AFTER_S:
+            self._state = BreakerState.OPEN
+
     def _open(self, reason: str) -> None:
         self._reason = reason
         self._probe_at_s = self._now() + self._probe_wait_s
@@ -132,4 +180,5 @@ class CircuitBreaker:
 
     def _set_state(self, state: BreakerState) -> None:
         self._state = state
-        log.warning("provider.circuit", state=state.value, reason=self.reason)
+        if not self._is_quiet:
+            log.warning("provider.circuit", state=state.value, reason=self.reason)

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from phoenix_compat.tasks.archive.stored_file import StoredFile
 from phoenix_compat.tasks.model.clock import Clock
@@ -20,10 +20,16 @@ from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.streams.output_sink import OutputSink
 from phoenix_compat.tasks.streams.text_follower import TextStreams
 from phoenix_compat.tasks.token_bucket import TokenBucket
-from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
+from phoenix_compat.tasks.worker.limits.create_limiter import CreateLimiter
+from phoenix_compat.tasks.worker.limits.create_reports import CreateReports, OwnReports
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Announce, Recorder
 from phoenix_compat.tasks.worker.run_state import TaskRun
+
+MakeLimits: TypeAlias = Callable[
+    [Counter[str], dict[TaskId, None]], tuple[CreateLimiter, CreateReports]
+]
+"""Makes the limits of creates; gets the `counts` and the `failed_probes` of the worker."""
 
 
 class Archive(Protocol):
@@ -45,6 +51,7 @@ class WorkerContext:
     Attributes:
         recorder: writes moves to the store and announces them.
         create_limiter: limits how fast creates are sent.
+        reports: learns how creates ended.
         polls: the rate limit of all other requests to the provider.
         jitter: returns random numbers from 0.0 to 1.0.
         outputs: shows outputs that are not complete yet.
@@ -55,7 +62,8 @@ class WorkerContext:
         failed_probes: tasks whose create failed while the circuit was open, the latest last.
         counts: `repeats`, `fallbacks`, `archive_failures`, `unreadable` (rows that were set aside)
             and `abandoned` (tasks that a bug kept from being marked as failed) since the start, and
-            those of `TextStreams`.
+            those of `TextStreams`. Where nodes share the store also `takeovers`, `leases_lost`,
+            `renewals_failed`, `creates_held_back` and `reports_dropped`.
         measures: what is counted for metrics.
         tracer: listens to the steps of tasks.
     """
@@ -63,6 +71,7 @@ class WorkerContext:
     provider: Provider
     recorder: Recorder
     create_limiter: CreateLimiter
+    reports: CreateReports
     polls: TokenBucket
     clock: Clock
     options: WorkerOptions
@@ -107,10 +116,18 @@ def make_context(  # noqa: PLR0913 - the parts of a worker, by name
     tracer: TaskTracer,
     jitter: Callable[[], float],
     wake: Callable[[], None],
+    make_limits: MakeLimits | None = None,
 ) -> WorkerContext:
     """The objects of a worker, made of what it was given; see Worker."""
     counts: Counter[str] = Counter()
     measures = TaskMeasures()
+    failed_probes: dict[TaskId, None] = {}
+    reports: CreateReports
+    if make_limits is None:
+        limiter = CreateLimiter(clock, options)
+        reports = OwnReports(limiter)
+    else:
+        limiter, reports = make_limits(counts, failed_probes)
     return WorkerContext(
         provider=ObservedProvider(provider, measures.requests, tracer),
         recorder=Recorder(
@@ -119,7 +136,9 @@ def make_context(  # noqa: PLR0913 - the parts of a worker, by name
         counts=counts,
         measures=measures,
         tracer=tracer,
-        create_limiter=CreateLimiter(clock, options),
+        create_limiter=limiter,
+        reports=reports,
+        failed_probes=failed_probes,
         polls=TokenBucket(options.polls_per_s, options.polls_per_s, clock.monotonic),
         clock=clock,
         options=options,

@@ -13,6 +13,8 @@ from typing import Final, Unpack
 import structlog
 
 from phoenix_compat.tasks.model.errors import (
+    CreateHeldBackError,
+    InputsUnavailableError,
     ProviderRefusedError,
     ProviderThrottledError,
     ProviderUncertainError,
@@ -21,6 +23,7 @@ from phoenix_compat.tasks.model.errors import (
 from phoenix_compat.tasks.model.results.failure import Failure, failure
 from phoenix_compat.tasks.model.task import PROGRESS_STARTED, Task, TaskChanges, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskParams
+from phoenix_compat.tasks.provider.create_permit import create_permit
 from phoenix_compat.tasks.provider.fallback import fallback_params
 from phoenix_compat.tasks.worker.adopt import adopt, adopt_reported
 from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT, UNAVAILABLE
@@ -40,6 +43,7 @@ class CreateSteps:
         self._run = run
         self._recorder = context.recorder
         self._limiter = context.create_limiter
+        self._reports = context.reports
         self._options = context.options
         self._creates = context.measures.creates
 
@@ -51,6 +55,8 @@ class CreateSteps:
 
     async def mark_submitting(self, task: Task) -> Task:
         """Record that a create is about to be sent."""
+        if self._run.is_claimed and task.status is TaskStatus.SUBMITTING:
+            return self._begin_claimed(task)
         if task.status is not TaskStatus.QUEUED:
             return task
         self._run.is_creating = True
@@ -65,6 +71,16 @@ class CreateSteps:
             not_before=None,
             progress=max(task.progress, PROGRESS_STARTED),
         )
+
+    def _begin_claimed(self, task: Task) -> Task:
+        """Note what `mark_submitting` notes; the claim has stored the same."""
+        self._run.is_claimed = False
+        self._run.is_creating = True
+        if task.submitted_at == task.updated_at:
+            self._note_start(task)
+            self._run.submitted_at_s = self._context.clock.monotonic()
+            self._recorder.announce(task)
+        return task
 
     def _note_start(self, task: Task) -> None:
         """Count and trace the wait of a task whose first create is about to be sent."""
@@ -88,8 +104,15 @@ class CreateSteps:
         """
         if not self._may_send(task):
             return task
+        if not await self._run.until_sure():
+            return task
         try:
-            ref = await self._context.provider.submit(task)
+            with create_permit(lambda: self._run.is_sure):
+                ref = await self._context.provider.submit(task)
+        except CreateHeldBackError as error:
+            log.warning("create.held_back", task_id=task.id, reason=str(error))
+            self._context.counts["creates_held_back"] += 1
+            return await self._requeue(task)
         except ProviderUnreachableError as error:
             self._creates["unreachable"] += 1
             return await self._not_sent(task, error)
@@ -102,13 +125,14 @@ class CreateSteps:
         except ProviderUncertainError as error:
             self._creates["uncertain"] += 1
             log.warning("create.uncertain", task_id=task.id, reason=str(error))
-            self._limiter.failed(UNAVAILABLE)
+            await self._reports.failed(UNAVAILABLE)
             self._run.lost_status = error.status
             return task
         self._creates["ok"] += 1
-        self._limiter.succeeded()
         self._run.created = ref
-        return await adopt(self._context, task, ref)
+        task = await adopt(self._context, task, ref)
+        await self._reports.succeeded()
+        return task
 
     async def release(self, task: Task) -> Task:
         """Let the next create be sent."""
@@ -122,7 +146,8 @@ class CreateSteps:
     async def _not_sent(self, task: Task, error: ProviderUnreachableError) -> Task:
         failures = task.connect_failures + 1
         log.warning("create.not_sent", task_id=task.id, failures=failures, reason=str(error))
-        if self._limiter.failed(UNAVAILABLE):
+        is_ours = isinstance(error, InputsUnavailableError)
+        if not is_ours and await self._reports.failed(UNAVAILABLE):
             return await self._wait_for_circuit(task)
         if failures >= self._options.max_connect_failures:
             return await self._recorder.fail(task, failure(UNAVAILABLE), attempts=task.attempts - 1)
@@ -132,14 +157,14 @@ class CreateSteps:
 
     async def _throttled(self, task: Task, error: ProviderThrottledError) -> Task:
         log.info("create.throttled", task_id=task.id, retry_after_s=error.retry_after_s)
-        self._limiter.throttled(error, self._context.jitter())
+        await self._reports.throttled(error, self._context.jitter())
         return await self._requeue(task, connect_failures=0)
 
     async def _refused(self, task: Task, error: ProviderRefusedError) -> Task:
         log.warning("create.refused", task_id=task.id, status=error.status, code=error.code)
         if error.code != ACCOUNT:
-            self._limiter.answered()
-        elif self._limiter.failed(ACCOUNT) or error.status == NO_CREDIT:
+            await self._reports.answered()
+        elif await self._reports.failed(ACCOUNT) or error.status == NO_CREDIT:
             # An empty account is no task's fault: all of them wait until it is filled. Any other
             # refusal may be of this task alone, so the first one fails.
             return await self._wait_for_circuit(task)

@@ -152,7 +152,7 @@ class PollSteps:
         if not self._run.wake.is_set():
             return task
         self._run.wake.clear()
-        return await self._recorder.current(task.id)
+        return await self._recorder.current(task)
 
     async def _note_cancel(self, task: Task, state: PollState) -> Task:
         """Start the time limit of a cancel that was requested."""

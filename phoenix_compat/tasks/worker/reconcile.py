@@ -68,7 +68,7 @@ class ReconcileSteps:
 
     async def _create_again_or_fail(self, task: Task) -> Task:
         """Queue the task for one more create if that is allowed; otherwise fail it."""
-        task = await self._recorder.current(task.id)
+        task = await self._recorder.current(task)
         if task.is_cancel_requested:
             return await self._recorder.fail(task, failure("canceled"))
         creates_lost = task.attempts - task.retries

@@ -17,12 +17,13 @@ from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.tasks.model.clock import Clock
 from phoenix_compat.tasks.model.errors import (
     BudgetError,
+    LeaseLostError,
     StoreUnavailableError,
     TaskNotFoundError,
 )
 from phoenix_compat.tasks.model.prediction import PredictionRef
 from phoenix_compat.tasks.model.results.failure import Failure, failure
-from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
+from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskStatus
 from phoenix_compat.tasks.observability.task_log import log_end
 from phoenix_compat.tasks.observability.task_measures import TaskMeasures
 from phoenix_compat.tasks.observability.tracing import NoTracer, TaskTracer
@@ -40,7 +41,11 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Recorder:
-    """Stores the moves of tasks and announces them."""
+    """Stores the moves of tasks and announces them.
+
+    Attributes:
+        waiting: how many changes are kept until the store can be used again; one for each run.
+    """
 
     def __init__(  # noqa: PLR0913 - its collaborators
         self,
@@ -60,6 +65,7 @@ class Recorder:
         self._counts = counts
         self._measures = measures or TaskMeasures()
         self._tracer = tracer or NoTracer()
+        self.waiting = 0
 
     async def move(self, task: Task, to: TaskStatus, **changes: Unpack[TaskChanges]) -> Task:
         """Move a task and announce it; if another move came first, return the task as it is now.
@@ -70,6 +76,7 @@ class Recorder:
 
         Raises:
             PredictionTakenError: `prediction_id` belongs to another task.
+            LeaseLostError: another node has taken the task; nothing was written.
         """
         return await self._move(task, to, None, **changes)
 
@@ -82,14 +89,25 @@ class Recorder:
     ) -> Task:
         if task.unreadable and to is TaskStatus.QUEUED:
             return await self.fail(task, failure("internal_error"))
+        tries = 0
+
+        async def move() -> Task | None:
+            nonlocal tries
+            tries += 1
+            return await self._store.move(task, to, **changes)
+
         try:
-            moved = await self._retried(lambda: self._store.move(task, to, **changes))
+            moved = await self._retried(move)
         except BudgetError as error:
             log.warning("create.over_cap", task_id=task.id, reason=str(error))
             attempts = changes.get("attempts", task.attempts)
             return await self.fail(task, failure("cap_reached"), attempts=attempts)
         if moved is None:
-            return await self.current(task.id)
+            current = await self.current(task)
+            if tries == 1 or not to.is_terminal or current.status is not to:
+                return current
+            # An earlier try was committed, and only the answer was lost.
+            moved = current
         if moved.is_set_aside and not to.is_terminal:
             return await self.set_aside(moved)
         if to.is_terminal:
@@ -127,20 +145,26 @@ class Recorder:
         """Raise a running task's progress and announce it; small steps are skipped."""
         if progress - task.progress < MIN_STEP:
             return task
-        raised = await self._retried(lambda: self._store.record_progress(task.id, progress))
+        raised = await self._retried(lambda: self._store.record_progress(task, progress))
         if raised is None:
-            return await self.current(task.id)
+            return await self.current(task)
         if raised.is_set_aside:
             return await self.set_aside(raised)
         self.announce(raised)
         return raised
 
-    async def current(self, task_id: TaskId) -> Task:
-        """Read the task from the store."""
-        task = await self._retried(lambda: self._store.get(task_id))
-        if task is None:
-            raise TaskNotFoundError(task_id)
-        return await self.set_aside(task) if task.is_set_aside else task
+    async def current(self, task: Task) -> Task:
+        """Read the task from the store.
+
+        Raises:
+            LeaseLostError: another node has taken it since `task` was read.
+        """
+        current = await self._retried(lambda: self._store.get(task.id))
+        if current is None:
+            raise TaskNotFoundError(task.id)
+        if current.lease != task.lease:
+            raise LeaseLostError(task.id)
+        return await self.set_aside(current) if current.is_set_aside else current
 
     async def has_unclaimed(self, refs: Sequence[PredictionRef]) -> bool:
         """Whether one of these predictions is not known to be any task's."""
@@ -167,10 +191,14 @@ class Recorder:
 
     async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
         failures = 0
-        while True:
-            try:
-                return await call()
-            except StoreUnavailableError as error:
-                failures += 1
-                log.warning("store.unavailable", failures=failures, reason=str(error))
-            await self._clock.wait(asyncio.Event(), self._options.retry_wait_s(failures))
+        try:
+            while True:
+                try:
+                    return await call()
+                except StoreUnavailableError as error:
+                    failures += 1
+                    self.waiting += failures == 1
+                    log.warning("store.unavailable", failures=failures, reason=str(error))
+                await self._clock.wait(asyncio.Event(), self._options.retry_wait_s(failures))
+        finally:
+            self.waiting -= failures > 0

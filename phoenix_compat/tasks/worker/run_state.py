@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from dataclasses import dataclass, field
+from typing import Final
 
+from phoenix_compat.tasks.model.clock import elapsed_s
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
+
+_LOOK_AGAIN_S: Final = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,6 +32,10 @@ class TaskRun:
         reports: snapshots from webhooks that no step has read yet, by prediction id.
         reported: set by each webhook.
         wake: set when the task's row has changed or a webhook has arrived.
+        is_claimed: the task was taken from the queue as submitting, and its create is not sent yet.
+        lease: its lease, where several nodes share the store.
+        sure_until_s: until then no other node can have taken the task, by `elapsed_s`.
+        renewed: set when that has changed.
     """
 
     is_resumed: bool
@@ -39,6 +49,29 @@ class TaskRun:
     reports: dict[str, PredictionSnapshot] = field(default_factory=dict)
     reported: asyncio.Event = field(default_factory=asyncio.Event)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    is_claimed: bool = False
+    lease: int = 0
+    sure_until_s: float = math.inf
+    renewed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether no other node can have taken the task."""
+        return elapsed_s() < self.sure_until_s
+
+    def renew(self, sure_until_s: float) -> None:
+        """Another node cannot take the task before this time, by `elapsed_s`."""
+        self.sure_until_s = max(self.sure_until_s, sure_until_s)
+        self.renewed.set()
+
+    async def until_sure(self) -> bool:
+        """Wait until no other node can have taken the task; False if the worker stops."""
+        while not self.is_sure and not self.is_stopping:
+            self.renewed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self.renewed.wait()
+        return self.is_sure
 
     def report(self, snapshot: PredictionSnapshot | None) -> None:
         """Store a webhook's snapshot; None only asks for a poll.

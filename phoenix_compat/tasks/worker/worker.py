@@ -10,19 +10,15 @@ continue at the next start. `executor` has the steps of one task.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import math
 import random
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
-from functools import partial
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import structlog
 
 from phoenix_compat.background import BackgroundTask
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
-from phoenix_compat.tasks.model.errors import StoreUnavailableError
+from phoenix_compat.tasks.model.errors import LeaseLostError, StoreUnavailableError
 from phoenix_compat.tasks.model.prediction import PredictionSnapshot
 from phoenix_compat.tasks.model.results.failure import failure
 from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
@@ -33,27 +29,23 @@ from phoenix_compat.tasks.observability.tracing import NoTracer, TaskTracer
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.streams.output_sink import NoSink, OutputSink
-from phoenix_compat.tasks.worker.circuit_breaker import ACCOUNT
-from phoenix_compat.tasks.worker.context import Archive, make_context
-from phoenix_compat.tasks.worker.create_limiter import ProviderState
-from phoenix_compat.tasks.worker.executor import execute
+from phoenix_compat.tasks.worker.context import Archive, WorkerContext, make_context
+from phoenix_compat.tasks.worker.dispatch.claims import Claims
+from phoenix_compat.tasks.worker.dispatch.own_claims import OwnClaims
+from phoenix_compat.tasks.worker.dispatch.runs import Runs
+from phoenix_compat.tasks.worker.limits.create_limiter import ProviderState
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Announce
-from phoenix_compat.tasks.worker.run_state import TaskRun
 
-MAX_EARLY_REPORTS = 1_024
-"""Webhooks stored for tasks that have no run yet; beyond that the oldest is dropped."""
-MAX_ABANDONED = 1_024
-"""Tasks skipped because a bug kept them from being marked as failed; beyond that the oldest is
-tried again."""
-MIN_WAIT_S = 0.01
-"""Stored times are rounded; without a minimum the dispatcher could loop without waiting."""
+if TYPE_CHECKING:
+    from phoenix_compat.tasks.store.leases.lease_store import LeaseStore
+    from phoenix_compat.tasks.worker.dispatch.renewal import LeaseOptions, LeaseRenewal
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class Worker:
-    """Runs every task of a store at a provider. One per store."""
+    """Runs every task of a store at a provider. One per store, or one per node that shares it."""
 
     def __init__(  # noqa: PLR0913 - its collaborators, some of which only tests replace
         self,
@@ -69,6 +61,8 @@ class Worker:
         policy: InputPolicy | None = None,
         tracer: TaskTracer | None = None,
         jitter: Callable[[], float] = random.random,
+        leases: LeaseStore | None = None,
+        lease_options: LeaseOptions | None = None,
     ) -> None:
         """Make a worker that does nothing until `start`.
 
@@ -80,36 +74,52 @@ class Worker:
             policy: what the operator allows; it applies to fallback models.
             tracer: see the attribute.
             jitter: returns random numbers from 0.0 to 1.0.
+            leases: those of this node, where several share the store; None if this is the only one.
+            lease_options: None for those that servers have.
 
         Attributes:
             dispatcher: the background task that begins the runs.
+            runs: the tasks that it runs.
+            renewal: renews the leases; None without leases.
             tracer: listens to the steps of tasks.
         """
         self._clock = clock or SystemClock()
         self._options = options or WorkerOptions()
         self._store = store
-        self._runs: dict[TaskId, tuple[TaskRun, asyncio.Task[Task | None]]] = {}
-        self._unfinished: deque[Task] = deque()
-        self._early_reports: OrderedDict[TaskId, PredictionSnapshot] = OrderedDict()
         self._wake = asyncio.Event()
-        self._abandoned: OrderedDict[TaskId, None] = OrderedDict()
         self._has_crashed = False
         self.dispatcher = BackgroundTask("dispatcher", self._dispatch)
         self.tracer: TaskTracer = tracer or NoTracer()
-        self._context = make_context(
+        sharing = None
+        if leases is not None:
+            from phoenix_compat.tasks.worker.dispatch.sharing import Sharing  # noqa: PLC0415 - rare
+
+            sharing = Sharing(leases, lease_options, outputs or NoSink(), announce)
+        context = make_context(
             store,
             provider,
-            announce,
+            announce if sharing is None else sharing.outputs.announce,
             options=self._options,
             clock=self._clock,
             task_types=task_types,
             archive=archive,
-            outputs=outputs or NoSink(),
+            outputs=outputs or NoSink() if sharing is None else sharing.outputs,
             policy=policy,
             tracer=self.tracer,
             jitter=jitter,
             wake=self._wake.set,
+            make_limits=None if sharing is None else sharing.limits(self._clock, self._options),
         )
+        self.runs = Runs(context)
+        self._claims: Claims = OwnClaims(store, self.runs)
+        self.renewal: LeaseRenewal | None = None
+        if sharing is not None:
+            claims = sharing.claims(store, self.runs)
+            self._claims, self.renewal = claims, claims.renewal
+
+    @property
+    def _context(self) -> WorkerContext:
+        return self.runs.context
 
     @property
     def measures(self) -> TaskMeasures:
@@ -119,16 +129,26 @@ class Worker:
     @property
     def running(self) -> int:
         """How many tasks have a run."""
-        return len(self._runs)
+        return len(self.runs)
+
+    @property
+    def changes_waiting(self) -> int:
+        """How many changes of tasks wait until the store can be used; at most one for each run."""
+        return self._context.recorder.waiting
 
     @property
     def provider_state(self) -> ProviderState:
         """The provider as operators see it: the circuit and the rate of creates."""
         return self._context.create_limiter.state
 
+    @property
+    def background(self) -> tuple[BackgroundTask, ...]:
+        """What runs as long as the worker does."""
+        return (self.dispatcher, *self._claims.background)
+
     def account_refused(self) -> None:
         """Hold creates back: the provider refuses the account, which was found without a create."""
-        self._context.create_limiter.failed(ACCOUNT)
+        self._context.reports.account_refused()
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -142,12 +162,7 @@ class Worker:
             StoreUnavailableError: the store cannot be read.
         """
         self._has_crashed = False
-        unfinished = await self._store.unfinished()
-        self._unfinished.extend(unfinished)
-        if unfinished:
-            # The turns of the owners go on where the earlier process stopped.
-            latest = max(unfinished, key=lambda task: task.submitted_at or task.created_at)
-            self._store.served_owner = latest.owner
+        await self._claims.start()
         self.dispatcher.start()
 
     async def stop(self) -> None:
@@ -156,23 +171,24 @@ class Worker:
         They get `stop_patience_s`. All unfinished tasks continue at the next start.
         """
         await self.dispatcher.stop()
-        executions = {execution for _, execution in self._runs.values()}
-        creating = {execution for run, execution in self._runs.values() if run.is_creating}
-        for run, _ in self._runs.values():
-            run.is_stopping = True
-        for execution in executions - creating:
-            execution.cancel()
-        if creating:
-            await asyncio.wait(creating, timeout=self._options.stop_patience_s)
-        for execution in creating:
-            execution.cancel()
-        await asyncio.gather(*executions, return_exceptions=True)
-        self._unfinished.clear()
+        await self.runs.stop(self._options.stop_patience_s)
+        await self._claims.stop()
 
     def set_concurrency(self, concurrency: int) -> None:
         """Run this many tasks at once from now on; runs that have begun go on."""
-        self._options = dataclasses.replace(self._options, concurrency=concurrency)
+        self.runs.concurrency = concurrency
         self._wake.set()
+
+    def recheck(self, task_id: str) -> bool:
+        """Let a task's run read its row again, because another node has changed it.
+
+        Returns:
+            Whether it runs here.
+        """
+        run = self.runs.of(TaskId(task_id))
+        if run is not None:
+            run.wake.set()
+        return run is not None
 
     def wake(self) -> None:
         """Tell the dispatcher that a task was added; a call without a new task does no harm."""
@@ -200,9 +216,12 @@ class Worker:
         if task.is_set_aside:
             task = await self._context.recorder.set_aside(task)
         if task.status is TaskStatus.QUEUED:
-            task = await self._context.recorder.fail(task, failure("canceled"))
-        if task.id in self._runs:
-            self._runs[task.id][0].wake.set()
+            try:
+                task = await self._context.recorder.fail(task, failure("canceled"))
+            except LeaseLostError:  # another node has just begun it, and knows of the request
+                task = await self._store.get(task_id, owner=owner) or task
+        if (run := self.runs.of(task.id)) is not None:
+            run.wake.set()
         return task
 
     async def notice(self, task_id: str, snapshot: PredictionSnapshot | None) -> bool:
@@ -218,25 +237,23 @@ class Worker:
             StoreUnavailableError: the task cannot be looked up.
         """
         key = TaskId(task_id)
-        if key in self._runs:
-            self._runs[key][0].report(snapshot)
+        if (run := self.runs.of(key)) is not None:
+            run.report(snapshot)
             return True
         task = await self._store.get(task_id)
         if task is not None and snapshot is not None and not task.status.is_terminal:
-            self._store_early_report(key, snapshot)
+            self.runs.store_early_report(key, snapshot)
         return task is not None
-
-    def _store_early_report(self, task_id: TaskId, snapshot: PredictionSnapshot) -> None:
-        self._early_reports[task_id] = snapshot
-        if len(self._early_reports) > MAX_EARLY_REPORTS:
-            self._early_reports.popitem(last=False)
 
     async def _dispatch(self) -> None:
         try:
             while True:
                 self._wake.clear()
                 try:
-                    wait_s = await self._start_due_tasks()
+                    if self._has_crashed:
+                        await self._claims.recover()
+                        self._has_crashed = False
+                    wait_s = await self._claims.start_due()
                 except StoreUnavailableError as error:
                     log.warning("store.unavailable", reason=str(error))
                     wait_s = self._options.retry_first_s
@@ -244,151 +261,3 @@ class Worker:
         except BaseException:
             self._has_crashed = True
             raise
-
-    async def _recover_from_crash(self) -> None:
-        """After a crash of the dispatcher, resume the unfinished tasks that have no run."""
-        unfinished = await self._store.unfinished()
-        known = self._runs.keys() | self._abandoned.keys()
-        self._unfinished.clear()
-        self._unfinished.extend(task for task in unfinished if task.id not in known)
-        self._has_crashed = False
-
-    async def _start_due_tasks(self) -> float | None:
-        """Start tasks in the free slots; returns the seconds to wait, None for "until woken"."""
-        if self._has_crashed:
-            await self._recover_from_crash()
-        while self._unfinished and self._free_slots > 0:
-            task = self._unfinished[0]
-            if task.is_set_aside:
-                await self._set_aside(task)
-            else:
-                await self._begin_or_abandon(task, is_resumed=True)
-            self._unfinished.popleft()
-        await self._fail_overdue_tasks()
-        for task in await self._due() if self._free_slots > 0 else ():
-            active = self._runs.get(task.id)
-            if active is not None and active[0].ticket is None:
-                return None  # its run is just putting it back, and no other task may overtake it
-            if active is not None:
-                continue
-            if self._free_slots <= 0:
-                break
-            if (wait_s := self._context.create_limiter.wait_s()) > 0:
-                return None if wait_s == math.inf else max(wait_s, MIN_WAIT_S)
-            await self._begin_or_abandon(task, is_resumed=False)
-            self._store.served_owner = task.owner
-        if self._free_slots <= 0:
-            return None
-        next_due = await self._store.next_due()
-        if next_due is None:
-            return None
-        return max((next_due - self._clock.now()).total_seconds(), MIN_WAIT_S)
-
-    async def _due(self) -> Sequence[Task]:
-        """The tasks that may start now, in the order of the queue.
-
-        While the circuit is open, tasks that have not sent a probe yet come first.
-        """
-        failed_probes = self._context.failed_probes
-        if self._context.create_limiter.breaker.reason is None:
-            failed_probes.clear()
-        limit = self._options.concurrency + len(failed_probes)
-        due = await self._readable(self._store.due, limit)
-        if not failed_probes:
-            return due
-        position = {task_id: number for number, task_id in enumerate(failed_probes, start=1)}
-        return sorted(due, key=lambda task: position.get(task.id, 0))
-
-    async def _readable(
-        self, read: Callable[[int], Awaitable[Sequence[Task]]], limit: int
-    ) -> Sequence[Task]:
-        """Queued tasks that may start now; those whose rows cannot be read are set aside first."""
-        while True:
-            due = await read(limit + len(self._abandoned))
-            candidates = [task for task in due if task.id not in self._abandoned]
-            unreadable = [task for task in candidates if task.is_set_aside]
-            for task in unreadable:
-                await self._set_aside(task)
-            if not unreadable:
-                return candidates
-
-    async def _set_aside(self, task: Task) -> None:
-        try:
-            await self._context.recorder.set_aside(task)
-        except Exception:  # whatever one row contains, it must not stop the other tasks
-            self._abandon(task.id)
-            log.exception("task.abandoned", task_id=task.id)
-
-    async def _fail_overdue_tasks(self) -> None:
-        breaker, patience_s = self._context.create_limiter.breaker, self._options.breaker.patience_s
-        while breaker.reason is not None and breaker.open_s >= patience_s:
-            since = self._clock.now() - timedelta(seconds=patience_s)
-            due = await self._readable(self._store.longest_waiting, self._options.concurrency * 2)
-            overdue = [one for one in due if one.created_at <= since and one.id not in self._runs]
-            for task in overdue:
-                await self._context.recorder.fail(task, failure(breaker.reason))
-            if not overdue:
-                return
-
-    @property
-    def _free_slots(self) -> int:
-        return self._options.concurrency - len(self._runs)
-
-    async def _begin_or_abandon(self, task: Task, *, is_resumed: bool) -> None:
-        """Begin a task; if that triggers a bug, only this task fails."""
-        try:
-            self._begin(task, is_resumed=is_resumed)
-        except Exception:  # otherwise the dispatcher would crash on this task at every restart
-            log.exception("task.crashed", task_id=task.id)
-            await self._end_crashed(task.id)
-
-    async def _end_crashed(self, task_id: TaskId) -> None:
-        """Fail a task after a bug; if that is not possible either, skip it until the next start."""
-        try:
-            current = await self._context.recorder.current(task_id)
-            if not current.status.is_terminal:
-                await self._context.recorder.fail(current, failure("internal_error"))
-        except Exception:  # the dispatcher must go on, or every task would wait forever
-            self._abandon(task_id)
-            log.exception("task.abandoned", task_id=task_id)
-
-    def _abandon(self, task_id: TaskId) -> None:
-        self._context.counts["abandoned"] += 1
-        self._abandoned[task_id] = None
-        if len(self._abandoned) > MAX_ABANDONED:
-            self._abandoned.popitem(last=False)
-
-    def _begin(self, task: Task, *, is_resumed: bool) -> None:
-        run = TaskRun(is_resumed=is_resumed)
-        if not is_resumed:
-            run.ticket = self._context.create_limiter.enter()
-        if (report := self._early_reports.pop(task.id, None)) is not None:
-            run.report(report)
-        execution = asyncio.create_task(self._execute(task, run), name=f"task-{task.id}")
-        self._runs[task.id] = (run, execution)
-        execution.add_done_callback(partial(self._ended, task.id))
-
-    def _ended(self, task_id: TaskId, execution: asyncio.Task[Task | None]) -> None:
-        run, _ = self._runs.pop(task_id)
-        self._context.release_create(run)
-        self._wake.set()
-        if execution.cancelled():
-            return
-        if (error := execution.exception()) is not None:
-            self._abandon(task_id)
-            log.error("task.abandoned", task_id=task_id, exc_info=error)
-            return
-        task = execution.result()
-        if task is not None and task.status is TaskStatus.QUEUED:
-            # A webhook that arrived too late for this run may name a prediction to adopt.
-            for snapshot in run.reports.values():
-                self._store_early_report(task_id, snapshot)
-
-    async def _execute(self, task: Task, run: TaskRun) -> Task | None:
-        """Run a task to its end; returns None after a bug."""
-        try:
-            return await execute(self._context, run, task)
-        except Exception:  # a bug in one task ends that task, not the worker
-            log.exception("task.crashed", task_id=task.id)
-            await self._end_crashed(task.id)
-            return None

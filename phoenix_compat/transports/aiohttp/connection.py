@@ -51,7 +51,7 @@ from phoenix_compat.runtime.sending.outbox import Outbox
 from phoenix_compat.runtime.sending.wire import WebSocketWire
 from phoenix_compat.runtime.socket_server import Route, SocketServer
 from phoenix_compat.socket import Socket
-from phoenix_compat.transports.aiohttp.slow_clients import SlowReaders, SlowSenders
+from phoenix_compat.transports.aiohttp.slow_clients import SlowClosers, SlowReaders, SlowSenders
 from phoenix_compat.transports.aiohttp.stream import Stream
 from phoenix_compat.transports.connections import note_failure
 
@@ -70,6 +70,7 @@ class Hub(Protocol):
     sweeps: int
     slow_senders: SlowSenders
     slow_readers: SlowReaders
+    slow_closers: SlowClosers
 
     def connection_ended(self, connection: WebSocketConnection) -> None:
         """Remove the connection."""
@@ -103,7 +104,6 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         "_server",
         "_state",
         "_stream",
-        "_timer",
         "received_at_sweep",
     )
 
@@ -115,7 +115,6 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._state = _OPEN
         self._partial: bytearray | None = None
         self._assembler: Assembler | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._outbox = Outbox(endpoint.wire(WebSocketWire, serializer), self)
         self._server = SocketServer(endpoint, hub.routes, socket, self._outbox, self)
 
@@ -299,13 +298,11 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._state = _CLOSING
         self._outbox.close(close_frame(code))
         self._server.closed(reason)
-        limits = self._hub.endpoint.limits
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(limits.close_timeout_s, self._stream.abort)
+        self._hub.slow_closers.add(self)
 
     def timed_out(self) -> None:
         """Close an idle client; not during a join, because nothing is read from it then."""
-        if not self._server.is_blocked:
+        if self._state == _OPEN and not self._server.is_blocked:
             self._hub.endpoint.counters.idle_closed += 1
             self.close(CLOSE_PROTOCOL_ERROR, ("shutdown", "timeout"))
 
@@ -385,8 +382,6 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         del exc
         self._state = _LOST
         self._partial = None
-        if self._timer is not None:
-            self._timer.cancel()
         self._outbox.discard()
         self._server.closed(("shutdown", "closed"))
         self._hub.connection_ended(self)

@@ -13,7 +13,7 @@ from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute, UrlMappin
 from yarl import URL
 
 from phoenix_compat.bounded import brief
-from phoenix_compat.cluster import Cluster
+from phoenix_compat.cluster import Bus, Cluster
 from phoenix_compat.endpoint import (
     Endpoint,
     LongPollOptions,
@@ -23,6 +23,7 @@ from phoenix_compat.endpoint import (
 )
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.transports.admission import check_all_mounted, check_mount
+from phoenix_compat.transports.aiohttp.gate import WEBSOCKET_ROUTES, WebSocketRoute
 from phoenix_compat.transports.aiohttp.long_poll import AiohttpClient, PeerSessions
 from phoenix_compat.transports.aiohttp.peers import Peers
 from phoenix_compat.transports.aiohttp.request import (
@@ -32,7 +33,8 @@ from phoenix_compat.transports.aiohttp.request import (
     to_aiohttp,
 )
 from phoenix_compat.transports.aiohttp.websocket import WebSocketHub
-from phoenix_compat.transports.cluster_member import ClusterMember
+from phoenix_compat.transports.cluster_member import member_of
+from phoenix_compat.transports.cluster_sessions import ClusterSessions
 from phoenix_compat.transports.long_poll import LongPollHub, OtherProcesses, Sessions
 from phoenix_compat.transports.paths import match_segments, segments
 
@@ -43,6 +45,7 @@ def mount(
     *,
     cluster: Cluster | None = None,
     peers: Peers | None = None,
+    bus: Bus | None = None,
 ) -> None:
     """Serve the endpoint's sockets in an application; they are closed when it shuts down.
 
@@ -50,12 +53,15 @@ def mount(
     same time in one event loop. Each closes its own clients.
 
     Args:
-        cluster: makes the processes of this server one, where it has several.
+        cluster: makes the processes of this machine one server. Not for an endpoint with a bus of
+            its own, which connects them too.
         peers: the other processes, which may hold long-poll sessions too, of a server that connects
             them itself, without a cluster.
+        bus: the same, where the other processes may be on other machines; the caller opens it.
 
     Raises:
-        ConfigError: the endpoint has no socket yet, or one of its paths is taken already.
+        ConfigError: the endpoint has no socket yet, or one of its paths is taken already, or it
+            has a bus and something that does not go with one.
     """
     given: tuple[Any, Any] = (app, endpoint)
     if not (isinstance(given[0], web.Application) and isinstance(given[1], Endpoint)):
@@ -63,12 +69,16 @@ def mount(
             f"mount({brief(app)}, {brief(endpoint)}): write mount(app, endpoint), with an "
             "aiohttp.web.Application and an Endpoint; for ASGI write asgi.mount(app, endpoint)"
         )
-    check_mount(endpoint, cluster)
+    check_mount(endpoint, cluster, bus)
     sessions: Sessions = {}
-    member = None if cluster is None else ClusterMember(cluster, endpoint, sessions)
+    member = member_of(endpoint, cluster)
+    shared = None if member is None else member.sessions
+    if bus is not None:
+        shared = ClusterSessions()
+        shared.attach(bus)
     others: OtherProcesses | None = None if peers is None else PeerSessions(peers)
-    if member is not None:
-        others = member.sessions
+    if shared is not None:
+        others = shared
     hubs = [
         _mount_transport(app, endpoint, socket, options, sessions=sessions, others=others)
         for socket in endpoint.sockets
@@ -88,10 +98,9 @@ def mount(
         if member is not None:
             await member.leave()
 
-    if member is not None:
-        for hub in hubs:
-            if isinstance(hub, LongPollHub):
-                member.sessions.add(hub)
+    for hub in hubs:
+        if isinstance(hub, LongPollHub) and shared is not None:
+            (member or shared).add(hub)
     app.on_startup.append(open_hubs)
     app.on_shutdown.append(close_hubs)
 
@@ -125,7 +134,12 @@ def _mount_transport(  # noqa: PLR0913 - keyword-only after four
             f"the path {'/' + '/'.join(segments(path))!r} is mounted in this application already: "
             "call mount(app, endpoint) once, or give the sockets other paths"
         )
-    app.router.register_resource(SocketResource(path, handle))
+    resource = SocketResource(path, handle)
+    app.router.register_resource(resource)
+    if isinstance(hub, WebSocketHub):
+        if WEBSOCKET_ROUTES not in app:
+            app[WEBSOCKET_ROUTES] = []
+        app[WEBSOCKET_ROUTES].append(WebSocketRoute(resource, hub))
     return hub
 
 
@@ -180,12 +194,13 @@ class SocketResource(AbstractResource):
         """Whether this is the resource for that path pattern."""
         return segments(path) == self._segments
 
-    def _match(self, raw_path: str) -> dict[str, str] | None:
+    def match(self, raw_path: str) -> dict[str, str] | None:
+        """The variables of a path that is this one's, as sent; otherwise None."""
         return match_segments(self._segments, segments(raw_path))
 
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
         """Match a request, for aiohttp's router."""
-        found = self._match(path_as_sent(request))
+        found = self.match(path_as_sent(request))
         return (None, set()) if found is None else (UrlMappingMatchInfo(found, self._route), {"*"})
 
     def __len__(self) -> int:

@@ -22,7 +22,7 @@ from yarl import URL
 
 from phoenix_compat.errors import PhoenixCompatError
 from phoenix_compat.http_server import is_body_raw, when_gone
-from phoenix_compat.transports.aiohttp.request import path_as_sent, query_as_sent
+from phoenix_compat.transports.aiohttp.request import RequestHead, path_as_sent, query_as_sent
 
 MISDIRECTED: Final = 421
 
@@ -182,7 +182,7 @@ async def forward_while_connected(
         forwarding.cancel()
 
 
-def is_from_peer(request: web.BaseRequest) -> bool:
+def is_from_peer(request: RequestHead) -> bool:
     """Whether another process of this server sent the request."""
     sock = None if request.transport is None else request.transport.get_extra_info("socket")
     return sock is not None and sock.family == socket.AF_UNIX

@@ -15,22 +15,15 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from phoenix_compat.accept.accepted import duplicate
-from phoenix_compat.runtime.sending.tick import Tick
-from phoenix_compat.transports.aiohttp.stream import StreamProtocol
+from phoenix_compat.transports.aiohttp.polled_stream import READ, PolledStream
 
 IS_AVAILABLE: Final = hasattr(select, "epoll")
 
-_READ: Final = getattr(select, "EPOLLIN", 0)
-_WRITE: Final = getattr(select, "EPOLLOUT", 0)
 _ROUND: Final = 64
-"""How many sockets are served before the event loop's other work gets its turn."""
-
 _SLOT_BYTES: Final = 2048
-"""How much is received from each socket of a round at first; the rest follows right after it."""
 
 
 _NULL_PROTOCOL: Final = asyncio.Protocol()
@@ -71,21 +64,57 @@ def _drop_callbacks(transport: Any) -> None:
             attributes[name] = None
 
 
+class HeldTick(Protocol):
+    """What ends when a round ends, and not before. See runtime.sending.tick.Tick."""
+
+    def hold(self) -> None:
+        """Let nothing end it."""
+
+    def release(self) -> None:
+        """End it."""
+
+
 class Poller:
-    """Serves streams. Has an epoll only while there are streams.
+    """Serves streams. Has an epoll only while there are streams, unless it is to be kept.
+
+    Args:
+        sockets_per_round: how many are served before the event loop's other work gets its turn.
+        slot_bytes: how much is received from each socket of a round at first; the rest follows
+            right after it.
+        keeps_epoll: whether the epoll stays open until `close`; for streams that come and go.
 
     Attributes:
         buffer, view: the buffer for what is too long for a stream's slot of a round.
     """
 
-    __slots__ = ("_epoll", "_loop", "_slots", "_streams", "_tick", "buffer", "view")
+    __slots__ = (
+        "_epoll",
+        "_keeps_epoll",
+        "_loop",
+        "_slot_bytes",
+        "_slots",
+        "_streams",
+        "_tick",
+        "buffer",
+        "view",
+    )
 
-    def __init__(self, tick: Tick, buffer: bytearray) -> None:
+    def __init__(
+        self,
+        tick: HeldTick,
+        buffer: bytearray,
+        *,
+        sockets_per_round: int = _ROUND,
+        slot_bytes: int = _SLOT_BYTES,
+        keeps_epoll: bool = False,
+    ) -> None:
         self.buffer = buffer
         self.view = memoryview(buffer)
         self._tick = tick
-        slots = [bytearray(_SLOT_BYTES) for _ in range(_ROUND)]
+        slots = [bytearray(slot_bytes) for _ in range(sockets_per_round)]
         self._slots = [(slot, memoryview(slot)) for slot in slots]
+        self._slot_bytes = slot_bytes
+        self._keeps_epoll = keeps_epoll
         self._streams: dict[int, PolledStream] = {}
         self._epoll: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -133,20 +162,32 @@ class Poller:
     def remove(self, fd: int) -> None:
         """Stop serving a stream."""
         del self._streams[fd]
-        if not self._streams and self._loop is not None:
+        if not self._streams and not self._keeps_epoll:
+            self._close_epoll()
+
+    def close(self) -> None:
+        """Abort all streams, and keep no epoll."""
+        self._keeps_epoll = False
+        for stream in tuple(self._streams.values()):
+            stream.abort()
+        if not self._streams:
+            self._close_epoll()
+
+    def _close_epoll(self) -> None:
+        if self._loop is not None:
             self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
             self._epoll = self._loop = None
 
     def _poll(self) -> None:
         """Serve the sockets that are ready: the hot path of everything that is received."""
-        streams, tick = self._streams, self._tick
+        streams, tick, slot_bytes = self._streams, self._tick, self._slot_bytes
         slots, received = iter(self._slots), []
         tick.hold()
         try:
-            for fd, events in self._epoll.poll(0, _ROUND):
+            for fd, events in self._epoll.poll(0, len(self._slots)):
                 stream = streams[fd]
-                if events != _READ:
+                if events != READ:
                     try:
                         stream.react(events)
                     except Exception as error:  # noqa: BLE001 - a bug ends one connection, not all
@@ -165,199 +206,9 @@ class Poller:
                         stream.protocol.received(buffer, nbytes)
                     else:
                         stream.ended()
-                    if nbytes == _SLOT_BYTES:
+                    if nbytes == slot_bytes:
                         stream.receive_more()
                 except Exception as error:  # noqa: BLE001 - a bug ends one connection, not all
                     stream.failed(error)
         finally:
             tick.release()
-
-
-class PolledStream:
-    """A stream on a socket that the poller serves. See stream.Stream.
-
-    Attributes:
-        socket: the socket, from which the poller receives.
-        protocol: the stream's owner.
-        send: the socket's `send`.
-    """
-
-    __slots__ = (
-        "_events",
-        "_fd",
-        "_is_closing",
-        "_is_ending",
-        "_is_eof_due",
-        "_poller",
-        "_rest",
-        "protocol",
-        "send",
-        "socket",
-    )
-
-    def __init__(self, poller: Poller, own: socket.socket) -> None:
-        self.socket = own
-        self.send: Callable[[bytes], int] = own.send
-        self.protocol: StreamProtocol
-        self._poller = poller
-        self._fd = own.fileno()
-        self._events = 0
-        self._rest: memoryview | None = None
-        self._is_closing = False
-        self._is_ending = False
-        self._is_eof_due = False
-
-    def start(self, protocol: StreamProtocol) -> None:
-        """Start to receive for this owner."""
-        self.protocol = protocol
-        self._poller.add(self._fd, self)
-        self._watch(_READ)
-
-    def _watch(self, events: int) -> None:
-        if events != self._events:
-            self._poller.watch(self._fd, self._events, events)
-            self._events = events
-
-    # For the poller.
-
-    def react(self, events: int) -> None:
-        """Handle events other than EPOLLIN alone."""
-        if self._events & _READ and events & ~_WRITE:
-            self.receive()
-        elif events & ~(_READ | _WRITE) and not self._events & _WRITE:
-            self._end_soon(None)
-        if self._events & events & _WRITE:
-            self._write_ready()
-
-    def receive(self) -> None:
-        """Receive once."""
-        try:
-            nbytes = self.socket.recv_into(self._poller.view)
-        except OSError as error:
-            self.cannot_receive(error)
-            return
-        try:
-            if nbytes:
-                self.protocol.received(self._poller.buffer, nbytes)
-            else:
-                self.ended()
-        except Exception as error:  # noqa: BLE001 - a bug ends one connection, not all
-            self.failed(error)
-
-    def receive_more(self) -> None:
-        """Receive what did not fit into the slot of a round, unless the owner paused reading."""
-        if self._events & _READ:
-            self.receive()
-
-    def cannot_receive(self, error: OSError) -> None:
-        """Handle an error of `recv`: end the connection, unless there was just nothing to read."""
-        if not isinstance(error, BlockingIOError | InterruptedError):
-            self._end_soon(error)
-
-    def ended(self) -> None:
-        """Handle the end of the peer's data."""
-        self.protocol.eof_received()
-        self.close()
-
-    def failed(self, error: Exception) -> None:
-        """Report an error that the owner raised, which is a bug, and end the connection."""
-        context = {"message": "a websocket connection failed", "exception": error}
-        asyncio.get_running_loop().call_exception_handler(context)
-        self._end_soon(error)
-
-    def _write_ready(self) -> None:
-        if self._rest is not None:
-            self._send_rest()
-        if self._rest is None and not self._is_ending:
-            self._watch(self._events & ~_WRITE)
-            self.protocol.resume_writing()
-
-    # For the owner.
-
-    def write_final(self, data: bytes) -> None:
-        """See Stream."""
-        if self._is_ending:
-            return
-        if self._rest is not None:
-            self._rest = memoryview(bytes(self._rest) + data)
-        elif data:
-            self._rest = memoryview(data)
-            self._send_rest()
-
-    def _send_rest(self) -> None:
-        rest = self._rest
-        if rest is None:
-            return
-        try:
-            sent = self.socket.send(rest)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        except OSError as error:
-            self._end_soon(error)
-            return
-        if sent < len(rest):
-            self._rest = rest[sent:]
-            self._watch(self._events | _WRITE)
-            return
-        self._rest = None
-        self._written()
-
-    def _written(self) -> None:
-        """Shut down or close the socket, if this had to wait for the last bytes."""
-        if self._is_eof_due:
-            self._is_eof_due = False
-            try:
-                self.socket.shutdown(socket.SHUT_WR)
-            except OSError as error:
-                self._end_soon(error)
-        if self._is_closing:
-            self._end_soon(None)
-
-    def notify_when_writable(self) -> None:
-        """See Stream."""
-        if not self._is_closing:
-            self._watch(self._events | _WRITE)
-
-    def pause_reading(self) -> None:
-        """See Stream."""
-        self._watch(self._events & ~_READ)
-
-    def resume_reading(self) -> None:
-        """See Stream."""
-        if not self._is_closing:
-            self._watch(self._events | _READ)
-
-    def write_eof(self) -> None:
-        """See Stream."""
-        if not self._is_closing:
-            self._is_eof_due = True
-            if self._rest is None:
-                self._written()
-
-    def close(self) -> None:
-        """See Stream."""
-        if not self._is_closing:
-            self._is_closing = True
-            self._watch(self._events & (_WRITE if self._rest is not None else 0))
-            if self._rest is None:
-                self._end_soon(None)
-
-    def abort(self) -> None:
-        """See Stream."""
-        self._end_soon(None)
-
-    def _end_soon(self, error: Exception | None) -> None:
-        """End the connection; its owner is notified after the current callback."""
-        if not self._is_ending:
-            self._is_closing = self._is_ending = True
-            self._rest = None
-            self._watch(0)
-            asyncio.get_running_loop().call_soon(self._end, error)
-
-    def _end(self, error: Exception | None) -> None:
-        try:
-            self.protocol.connection_lost(error)
-        finally:
-            self._poller.remove(self._fd)
-            self.socket.close()
-            del self.protocol

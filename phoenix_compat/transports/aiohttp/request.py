@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.http_server import close_after
 from phoenix_compat.transports.request import HttpRequest
 from phoenix_compat.transports.response import HttpResponse
+
+
+class RequestHead(Protocol):
+    """What the checks in front of all routes need of a request; aiohttp's requests have it."""
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """The headers."""
+
+    @property
+    def scheme(self) -> str:
+        """ "http" or "https"."""
+
+    @property
+    def transport(self) -> Any:
+        """What tells more about the connection; None if the client is gone."""
 
 
 def request_value(request: web.Request) -> HttpRequest:
@@ -51,7 +68,12 @@ def path_as_sent(request: web.BaseRequest) -> str:
 
 def query_as_sent(request: web.BaseRequest) -> str:
     """The query, not decoded."""
-    return request.raw_path.partition("?")[2].partition("#")[0]
+    return query_of(request.raw_path)
+
+
+def query_of(target: str) -> str:
+    """The query of a request's target, not decoded."""
+    return target.partition("?")[2].partition("#")[0]
 
 
 async def aiohttp_session_of(request: web.Request) -> Mapping[str, Any]:

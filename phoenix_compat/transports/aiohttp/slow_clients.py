@@ -1,7 +1,7 @@
-"""Closes websocket clients that do not go on: with what they send, or with what they are sent.
+"""Closes websocket clients that do not go on: with what they send, are sent, or with the close.
 
-A client is here only while something of it is incomplete, which is rare: a frame usually arrives
-whole, and the socket buffer usually takes what is written.
+A client is here only while something of it is incomplete, which is rare or short: a frame usually
+arrives whole, the socket buffer usually takes what is written, and clients reply to a close frame.
 """
 
 from __future__ import annotations
@@ -95,6 +95,30 @@ class SlowReaders:
         del self._progress[client]
         _close(client, client.close_slow)
         return None
+
+
+class SlowClosers:
+    """The clients that have not completed the closing handshake.
+
+    Args:
+        timeout_s: how long they may take.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._wheel: TimerWheel[Client] = TimerWheel(_not_closed, _tick_s(timeout_s or TICK_S))
+
+    def add(self, client: Client) -> None:
+        """Its time begins now."""
+        self._wheel.put(client, asyncio.get_running_loop().time() + self._timeout_s)
+
+    def remove(self, client: Client) -> None:
+        """It is gone."""
+        self._wheel.remove(client)
+
+
+def _not_closed(client: Client, _now_s: float) -> None:
+    client.abort()
 
 
 def _timed_out(client: Client, _now_s: float) -> None:

@@ -6,20 +6,22 @@ objects for it are released.
 
 from __future__ import annotations
 
+import socket
 import time
-from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
 
 from phoenix_compat.endpoint import Endpoint, MountedSocket, WebSocketOptions
+from phoenix_compat.http_server import take_decision
 from phoenix_compat.protocol.handshake import accept_key, switching_protocols
 from phoenix_compat.result import Result
 from phoenix_compat.transports.aiohttp.connection import SHORT_FRAME_BYTES, WebSocketConnection
+from phoenix_compat.transports.aiohttp.polled_stream import PolledStream
 from phoenix_compat.transports.aiohttp.poller import Poller
 from phoenix_compat.transports.aiohttp.request import request_value, to_aiohttp
-from phoenix_compat.transports.aiohttp.slow_clients import SlowReaders, SlowSenders
+from phoenix_compat.transports.aiohttp.slow_clients import SlowClosers, SlowReaders, SlowSenders
 from phoenix_compat.transports.aiohttp.stream import LoopStream
 from phoenix_compat.transports.connections import ConnectionHub
 from phoenix_compat.transports.handshake import Accepted, check_handshake
@@ -27,25 +29,36 @@ from phoenix_compat.transports.request import HttpRequest
 from phoenix_compat.transports.response import NO_STORE, HttpResponse, refusal
 
 _RECEIVE_BYTES: Final = 256 * 1024
+_KEY: Final = "Sec-WebSocket-Key"
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
 
 
 class WebSocketHub(ConnectionHub[WebSocketConnection]):
     """All websocket connections of one mounted socket, and what they share."""
 
     def __init__(
-        self, endpoint: Endpoint, socket: MountedSocket, options: WebSocketOptions
+        self, endpoint: Endpoint, mounted: MountedSocket, options: WebSocketOptions
     ) -> None:
-        super().__init__(endpoint, socket, options)
+        super().__init__(endpoint, mounted, options)
         self.buffer = bytearray(_RECEIVE_BYTES)
         self.poller = Poller(endpoint.tick, self.buffer)
         self.view = self.poller.view
         self.short_frame_bytes = min(SHORT_FRAME_BYTES, options.max_frame_bytes)
         self.slow_senders = SlowSenders(options.frame_timeout_s)
         self.slow_readers = SlowReaders(endpoint.limits.send_timeout_s)
+        self.slow_closers = SlowClosers(endpoint.limits.close_timeout_s)
 
     async def handle(self, request: web.Request, path_params: dict[str, str]) -> web.StreamResponse:
         """Handle one request for the websocket path."""
-        outcome = await check_handshake(self, request_value(request), path_params)
+        decision = take_decision(request)
+        if decision is None:
+            outcome = await check_handshake(self, request_value(request), path_params)
+        else:
+            outcome = decision()
         if isinstance(outcome, HttpResponse):
             return to_aiohttp(request, outcome)
         return self._upgrade(request, outcome)
@@ -63,15 +76,7 @@ class WebSocketHub(ConnectionHub[WebSocketConnection]):
         transport = request.transport
         if transport is None:
             return to_aiohttp(request, refusal(503))
-        headers = [
-            ("date", _date(int(time.time()))),
-            ("upgrade", "websocket"),
-            ("connection", "Upgrade"),
-            ("sec-websocket-accept", accept_key(request.headers["Sec-WebSocket-Key"])),
-            ("cache-control", NO_STORE["Cache-Control"]),
-        ]
-        if accepted.subprotocol is not None:
-            headers.append(("sec-websocket-protocol", accepted.subprotocol))
+        answer = _answer(accepted, request.headers[_KEY])
         tail = _take_from_aiohttp(request)
         stream = self.poller.open(transport)
         connection = WebSocketConnection(
@@ -82,21 +87,56 @@ class WebSocketHub(ConnectionHub[WebSocketConnection]):
             transport.resume_reading()
         else:
             stream.start(connection)
-        connection.open(switching_protocols(headers), tail)
+        connection.open(answer, tail)
         self.connection_opened(connection)
         return _DetachedResponse(status=101)
+
+    def open_on(self, own: socket.socket, accepted: Accepted, key: str) -> None:
+        """Answer an accepted handshake, and serve the websocket.
+
+        Args:
+            own: the TCP connection, of which nothing was received after the request.
+            key: the request's Sec-WebSocket-Key.
+        """
+        stream = PolledStream(self.poller, own)
+        connection = WebSocketConnection(self, stream, accepted.serializer, accepted.socket)
+        stream.start(connection)
+        connection.open(_answer(accepted, key), b"")
+        self.connection_opened(connection)
 
     def connection_ended(self, connection: WebSocketConnection) -> None:
         """See connection.Hub."""
         self.slow_senders.remove(connection)
         self.slow_readers.remove(connection)
+        self.slow_closers.remove(connection)
         super().connection_ended(connection)
+
+
+def _answer(accepted: Accepted, key: str) -> bytes:
+    headers = [
+        ("date", _date(int(time.time()))),
+        ("upgrade", "websocket"),
+        ("connection", "Upgrade"),
+        ("sec-websocket-accept", accept_key(key)),
+        ("cache-control", NO_STORE["Cache-Control"]),
+    ]
+    if accepted.subprotocol is not None:
+        headers.append(("sec-websocket-protocol", accepted.subprotocol))
+    return switching_protocols(headers)
 
 
 @lru_cache(maxsize=1)
 def _date(now_s: int) -> str:
-    """The `date` header of a response; cached for one second."""
-    return formatdate(now_s, usegmt=True)
+    """The `date` header of a response; cached for one second.
+
+    `email.utils.formatdate` and `strftime` are not used: the first leaves a string in the
+    interpreter's cache of methods each time, which keeps memory, and the second knows languages.
+    """
+    at = time.gmtime(now_s)
+    return (
+        f"{_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year} "
+        f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"
+    )
 
 
 class _DetachedResponse(web.StreamResponse):

@@ -32,7 +32,7 @@ def app(
         endpoint: the endpoint; mount its sockets first.
         fallback: the application for all other paths, such as Django's. It gets the lifespan
             events too, if it supports them. None answers other paths with 404.
-        cluster: makes the processes of this server one, where it has several.
+        cluster: makes the processes of this machine one server. Not for an endpoint with a bus.
 
     Raises:
         ConfigError: an option of a socket cannot be kept under ASGI.

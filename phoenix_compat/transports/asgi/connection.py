@@ -209,7 +209,7 @@ class AsgiConnection:
 
     def timed_out(self) -> None:
         """Close an idle client; not during a join, because nothing is read from it then."""
-        if not self._server.is_blocked:
+        if self._state == _OPEN and not self._server.is_blocked:
             self._hub.endpoint.counters.idle_closed += 1
             self.close(CLOSE_PROTOCOL_ERROR, ("shutdown", "timeout"))
 

@@ -26,7 +26,7 @@ def mount(app: Any, endpoint: Endpoint, *, cluster: Cluster | None = None) -> No
     Args:
         app: the application.
         endpoint: the endpoint; mount its sockets first.
-        cluster: makes the processes of this server one, where it has several.
+        cluster: makes the processes of this machine one server. Not for an endpoint with a bus.
 
     Raises:
         ConfigError: the application is of another framework, or an option of a socket cannot be

@@ -13,7 +13,7 @@ from phoenix_compat.transports.asgi.client import AsgiClient
 from phoenix_compat.transports.asgi.request import request_value, segments_of, send_response
 from phoenix_compat.transports.asgi.types import Receive, Scope, Send
 from phoenix_compat.transports.asgi.websocket import WebSocketHub
-from phoenix_compat.transports.cluster_member import ClusterMember
+from phoenix_compat.transports.cluster_member import member_of
 from phoenix_compat.transports.long_poll import LongPollHub, Sessions
 from phoenix_compat.transports.paths import match_segments, segments
 
@@ -40,7 +40,7 @@ class SocketRoutes:
         self._is_closed = False
         self._joining: asyncio.Task[None] | None = None
         sessions: Sessions = {}
-        self._member = None if cluster is None else ClusterMember(cluster, endpoint, sessions)
+        self._member = member_of(endpoint, cluster)
         for socket in endpoint.sockets:
             for options in socket.transports:
                 hub: WebSocketHub | LongPollHub
@@ -59,7 +59,7 @@ class SocketRoutes:
         if self._member is None:
             return LongPollHub(self.endpoint, socket, options, sessions)
         hub = LongPollHub(self.endpoint, socket, options, sessions, self._member.sessions)
-        self._member.sessions.add(hub)
+        self._member.add(hub)
         return hub
 
     async def open(self) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from phoenix_compat.server.process.listening import settle_garbage
 from phoenix_compat.tasks.model.clock import SystemClock
-from phoenix_compat.tasks.store.sqlite.database import Database
+from phoenix_compat.tasks.store.sqlite.database import SQLiteDatabase
 from phoenix_compat.tasks.store.sqlite.writer import MAX_BATCH
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.benchmarks.benchmark import Benchmark, Sample, Target
@@ -62,7 +62,7 @@ async def adds_per_second(
 ) -> tuple[float, float]:
     """Durable adds per second with this many callers, and the average adds per commit."""
     params = task_params()
-    database = await Database.open(path, SCHEMA, max_batch=max_batch)
+    database = await SQLiteDatabase.open(path, SCHEMA, max_batch=max_batch)
     async with TaskStore(database, SystemClock()) as store:
         remaining = iter(range(adds))
 

@@ -1,6 +1,7 @@
-"""All benchmarks by family, in the order of the table. Each of them measures one server process.
+"""All benchmarks by family, in the order of the table.
 
-For several processes (`--workers 2`) see `workers`.
+Those of `nodes` measure several nodes, and need PostgreSQL, NATS and Redis; the others measure one
+server process. For several processes (`--workers 2`) see `workers`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from tests.benchmarks.cases import (
     sockets,
 )
 from tests.benchmarks.cases import tasks as tasks_cases
+from tests.benchmarks.nodes.broadcasts import BROADCASTS
+from tests.benchmarks.nodes.tasks import TASKS as NODE_TASKS
+from tests.benchmarks.nodes.throughput import THROUGHPUT
 
 FAMILIES: Mapping[str, Sequence[Benchmark]] = {
     "core": sockets.CORE,
@@ -37,4 +41,8 @@ FAMILIES: Mapping[str, Sequence[Benchmark]] = {
     "console": console.CONSOLE,
     "tasks": tasks_cases.TASKS,
     "startup": tasks_cases.STARTUP,
+    "nodes": (*NODE_TASKS, *BROADCASTS, *THROUGHPUT),
 }
+
+DEFAULT: Sequence[str] = tuple(name for name in FAMILIES if name != "nodes")
+"""The families that run if none is named."""

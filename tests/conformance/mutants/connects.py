@@ -234,10 +234,10 @@ def of_equal_params_the_first_counts(patch: pytest.MonkeyPatch) -> None:
 @mutant(75, fails=["connect/path/empty-segments"])
 def a_trailing_slash_is_another_path(patch: pytest.MonkeyPatch) -> None:
     """Empty path segments are significant."""
-    match = SocketResource._match
+    match = SocketResource.match
 
     def strict(self: SocketResource, raw_path: str) -> dict[str, str] | None:
         is_odd = raw_path.endswith("/") or "//" in raw_path
         return None if is_odd else match(self, raw_path)
 
-    patch.setattr(SocketResource, "_match", strict)
+    patch.setattr(SocketResource, "match", strict)

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
 
 from phoenix_compat.tasks.model.errors import QueueFullError
 from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.task_store import KEY_RETENTION, IdempotencyKey, TaskStore
 from tests.integration.api.api_harness import MONK, Client, problem
 from tests.integration.worker.fake_provider import FakeClock
@@ -131,7 +131,7 @@ async def test_a_refused_post_does_not_use_up_its_key(client: Client) -> None:
 @pytest.fixture
 async def store_and_clock(tmp_path: Path) -> AsyncIterator[tuple[TaskStore, FakeClock]]:
     clock = FakeClock()
-    async with await TaskStore.open(tmp_path / "keys.db", SCHEMA, clock=clock) as store:
+    async with await open_task_store(tmp_path / "keys.db", SCHEMA, clock=clock) as store:
         yield store, clock
 
 
@@ -148,17 +148,17 @@ async def test_a_key_is_remembered_for_a_day(store_and_clock: tuple[TaskStore, F
 
     assert (second.id, was_there, is_there) == (first.id, True, False)
     assert third.id != first.id
-    rows: list[Any] = await store._database.read("SELECT key, task_id FROM idempotency_keys")
+    rows = await store._database.read("SELECT key, task_id FROM idempotency_keys")
     assert [tuple(row) for row in rows] == [(KEY, third.id)]
 
 
 async def test_a_key_survives_a_restart(tmp_path: Path) -> None:
     """A client that repeats its post after a restart gets the same task."""
     once = IdempotencyKey(KEY, "f")
-    async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
+    async with await open_task_store(tmp_path / "tasks.db", SCHEMA) as store:
         before, _ = await store.add_once(task_params(), once)
 
-    async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
+    async with await open_task_store(tmp_path / "tasks.db", SCHEMA) as store:
         assert await store.add_once(task_params(), once) == (before, True)
 
 

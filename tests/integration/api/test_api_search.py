@@ -11,7 +11,7 @@ from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.model.task_types import determine_task_params
 from phoenix_compat.tasks.model.task_types_file import packaged_task_types
-from phoenix_compat.tasks.store.sqlite import filtered_queries
+from phoenix_compat.tasks.store.statements import filtered_queries
 from tests.integration.api.api_harness import Client, problem
 from tests.integration.ownership.ownership_harness import ADA, BOB, as_owner, open_owners
 from tests.integration.store.stored_tasks import moved

@@ -16,9 +16,11 @@ import pytest
 
 from phoenix_compat.server.process.maintenance import Maintenance
 from phoenix_compat.tasks.model.task import Task
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.sqlite import database
 from phoenix_compat.tasks.store.task_store import TaskStore
-from phoenix_compat.tasks.worker.worker import Worker
+from phoenix_compat.tasks.worker.dispatch.runs import Runs
+from phoenix_compat.tasks.worker.run_state import TaskRun
 from tests.integration.operations.commands import finish, server
 from tests.integration.store.unreadable_harness import SECRET, put
 from tests.integration.task_server import Client, product, settings_for
@@ -96,16 +98,16 @@ async def test_a_bug_with_one_task_ends_that_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That task fails, the next one completes, and the dispatcher is not restarted."""
-    begin = Worker._begin
+    begin = Runs._begin
     unlucky: list[str] = []
 
-    def fail_for_one(worker: Worker, task: Task, *, is_resumed: bool) -> None:
+    def fail_for_one(runs: Runs, task: Task, run: TaskRun) -> None:
         if not unlucky:
             unlucky.append(task.id)
             raise RuntimeError
-        begin(worker, task, is_resumed=is_resumed)
+        begin(runs, task, run)
 
-    monkeypatch.setattr(Worker, "_begin", fail_for_one)
+    monkeypatch.setattr(Runs, "_begin", fail_for_one)
     async with product(settings_for(tmp_path)) as client:
         failed = await client.ended(await client.post())
         done = await client.ended(await client.post())
@@ -121,20 +123,18 @@ async def test_a_restarted_dispatcher_continues_with_left_over_tasks(
 ) -> None:
     """A task that was left over from the last run, and had not begun, is not forgotten."""
     path = tmp_path / "tasks.sqlite3"
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         task = await store.add(task_params())
     await asyncio.to_thread(put, path, "tasks", "status", "submitting", task.number)
     failures = [RuntimeError()]
-    begin_or_abandon = Worker._begin_or_abandon
+    begin = Runs.begin
 
-    async def fail_once(worker: Worker, task: Task, *, is_resumed: bool) -> None:
-        worker._unfinished.clear()
+    async def fail_once(runs: Runs, task: Task, run: TaskRun) -> None:
         if failures:
             raise failures.pop()
-        worker._unfinished.append(task)
-        await begin_or_abandon(worker, task, is_resumed=is_resumed)
+        await begin(runs, task, run)
 
-    monkeypatch.setattr(Worker, "_begin_or_abandon", fail_once)
+    monkeypatch.setattr(Runs, "begin", fail_once)
     async with product(settings_for(tmp_path), FAST) as client:
         watch = await client.watch(task.id)
         ended = (await watch.to_the_end())[-1]
@@ -216,15 +216,15 @@ async def test_the_database_is_checked_only_so_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many requests at once cost one check, and none of them writes while the store works."""
-    async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
+    async with await open_task_store(tmp_path / "tasks.db", SCHEMA) as store:
         checks: list[None] = []
-        check = database.Database._probe
+        check = database.SQLiteDatabase._probe
 
-        async def count(opened: database.Database) -> None:
+        async def count(opened: database.SQLiteDatabase) -> None:
             checks.append(None)
             await check(opened)
 
-        monkeypatch.setattr(database.Database, "_probe", count)
+        monkeypatch.setattr(database.SQLiteDatabase, "_probe", count)
         troubles = [await store.health_error() for _ in range(50)]
         batches = store.write_counts.batches
 
@@ -235,7 +235,7 @@ async def test_the_database_is_checked_only_so_often(
 async def test_a_server_starts_on_a_row_that_cannot_be_read(tmp_path: Path) -> None:
     """A real server: other tasks complete, it is ready, and the log names task and column only."""
     path = tmp_path / "tasks.sqlite3"
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         bad, good = await store.add(task_params()), await store.add(task_params())
         late = await store.add(task_params())
     await asyncio.to_thread(put, path, "tasks", "input", "{" + SECRET, bad.number)

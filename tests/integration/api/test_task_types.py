@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from phoenix_compat.server.main import open_app
-from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS
+from phoenix_compat.server.process.config.reload import RELOADABLE_SETTINGS
 from tests.integration.task_server import Client, product, settings_for
 from tests.serving import serving
 

@@ -17,6 +17,7 @@ from phoenix_compat.server import main
 from phoenix_compat.server.auth.keys.api_keys import ApiKey
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.server.process.listening import listening
+from phoenix_compat.server.topology import Alone
 from phoenix_compat.token import Tokens
 from tests.integration.task_server import settings_for
 from tests.unit.protocol.token.token_vectors import SECRET as SECRET_KEY_BASE
@@ -61,7 +62,7 @@ async def server(folder: Path, keys: MemoryKeys | None = None, **fields: Any) ->
         **fields,
     }
     settings = settings_for(folder / "data", **given)
-    with patch.object(main, "_key_lookup", lambda *_: keys or some_keys()):
+    with patch.object(Alone, "keys", lambda *_: keys or some_keys()):
         async with main.open_app(settings) as app, listening(app, "127.0.0.1", 0) as url:
             yield url
 

@@ -16,7 +16,7 @@ import pytest
 from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.principal import TASK_SCOPES, Scope
 from phoenix_compat.server.engine import schema_sql
-from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.token import Tokens
 from tests.integration.canaries import canaries
 from tests.integration.canaries.canaries import canary, found
@@ -84,7 +84,7 @@ def write(folder: Path) -> dict[str, str]:
 async def create_key(folder: Path) -> None:
     """Create the key that acts for users, in the database of a server that is not started."""
     await asyncio.to_thread((folder / "data").mkdir, 0o700)
-    async with await TaskStore.open(folder / "data" / "tasks.sqlite3", SCHEMA) as store:
+    async with await open_task_store(folder / "data" / "tasks.sqlite3", SCHEMA) as store:
         keys = KeyStore(store)
         await keys.start()
         await keys.create("app", TASK_SCOPES | {Scope.IMPERSONATE}, canaries.API_KEY)

@@ -12,6 +12,7 @@ import pytest
 
 from phoenix_compat import LongPollOptions, Result, Socket, SocketHandler, WebSocketOptions, ok
 from phoenix_compat.conformance.suite.wire_client import HttpResponse, WireClient
+from tests.both_ways import serve_both_ways  # noqa: F401 - a fixture
 from tests.conftest import Dial, Serve
 from tests.integration.echo_app import OpenChannel
 from tests.polling import LP_V2, Poller, longpoll_app

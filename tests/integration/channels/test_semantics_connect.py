@@ -14,6 +14,7 @@ from phoenix_compat import Channel, Endpoint, Socket, SocketHandler, WebSocketOp
 from phoenix_compat.conformance.reference import RoomChannel, UserSocket
 from phoenix_compat.conformance.suite.wire_client import Opcode, WireClient, encode_close
 from phoenix_compat.result import HandleResult, Result
+from tests.both_ways import serve_both_ways  # noqa: F401 - a fixture
 from tests.conftest import Dial, Open, Serve
 from tests.serving import EventLog, accepting, socket_app
 from tests.wire import V2

@@ -1,7 +1,7 @@
 """An endpoint that several processes serve, as applications of aiohttp and of ASGI.
 
-The environment says what they do: CHAT_SECRET is the endpoint's secret, and CHAT_CLUSTER the name
-of the Cluster; without it there is none.
+The environment says what they do: CHAT_SECRET is the endpoint's secret, CHAT_CLUSTER the name of
+the Cluster, and CHAT_BUS the URL of the Redis of its bus; without them there is none.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from phoenix_compat import (
     Endpoint,
     LongPollOptions,
     Presence,
+    RedisBus,
     Socket,
     SocketHandler,
     asgi,
@@ -71,7 +72,13 @@ def a_cluster() -> Cluster | None:
     return None if name is None else Cluster(name)
 
 
-endpoint = Endpoint(secret_key_base=os.environ.get("CHAT_SECRET"), check_origin=False)
+def a_bus() -> RedisBus | None:
+    """The bus that the environment asks for, with a quick heartbeat."""
+    url = os.environ.get("CHAT_BUS")
+    return None if url is None else RedisBus(url, prefix="chat", heartbeat_s=0.2)
+
+
+endpoint = Endpoint(secret_key_base=os.environ.get("CHAT_SECRET"), check_origin=False, bus=a_bus())
 endpoint.socket("/socket", UserSocket, longpoll=LongPollOptions(window_s=2.0))
 presence = Presence(endpoint)
 

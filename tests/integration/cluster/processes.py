@@ -35,6 +35,21 @@ COMMANDS = {
     ],
 }
 
+NODES = {
+    "aiohttp": [
+        "-c",
+        (
+            f"from aiohttp import web; from {APPS} import aiohttp_app; "
+            "web.run_app(aiohttp_app(), host='127.0.0.1', port=PORT, print=None)"
+        ),
+    ],
+    "uvicorn node": [
+        *("-m", "uvicorn", "--host", "127.0.0.1", "--port", "PORT", "--no-access-log"),
+        *("--timeout-graceful-shutdown", "5", f"{APPS}:asgi_app"),
+    ],
+}
+"""Servers with one process."""
+
 
 class Server(NamedTuple):
     """A running server, and what it has logged."""
@@ -46,14 +61,14 @@ class Server(NamedTuple):
 
 @asynccontextmanager
 async def server(kind: str, folder: Path, **environment: str) -> AsyncIterator[Server]:
-    """Run one of COMMANDS on a free port; it may still be starting.
+    """Run one of COMMANDS or NODES on a free port; it may still be starting.
 
     Its temporary files are in a folder with a short path, because a socket's path must be short.
     """
     temporary = tempfile.TemporaryDirectory(prefix="phx")
     port = str(free_port())
     log = folder / f"{port}.log"
-    command = [part.replace("PORT", port) for part in COMMANDS[kind]]
+    command = [part.replace("PORT", port) for part in {**COMMANDS, **NODES}[kind]]
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

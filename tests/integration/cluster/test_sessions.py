@@ -1,11 +1,11 @@
-"""Long-poll sessions of another process, in two applications of one process."""
+"""Long-poll sessions of another node, in two applications of one process."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,48 +13,102 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from phoenix_compat import Cluster, Endpoint, LongPollOptions, mount
+from phoenix_compat import Cluster, Endpoint, LongPollOptions, asgi, mount
+from phoenix_compat.cluster import Bus
+from phoenix_compat.cluster.brokers import BrokerBus
+from tests.asgi_serving import serving_uvicorn
 from tests.integration.echo_app import OpenChannel
 from tests.patience import patient
-from tests.polling import Poller
+from tests.polling import HeaderPoller, Poller
 from tests.serving import accepting, serving
+from tests.unit.cluster.brokers.memory_broker import MemoryBroker, MemoryServer
 
 
 class Node(NamedTuple):
-    """An application, as each process has it."""
+    """An application, as each node has it."""
 
     endpoint: Endpoint
     url: str
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short path, for sockets."""
+Joining = Callable[[], AbstractAsyncContextManager[Node]]
+"""Starts one more node."""
+
+
+@asynccontextmanager
+async def over_unix_sockets() -> AsyncIterator[Joining]:
+    """Nodes in one Cluster."""
     with tempfile.TemporaryDirectory(prefix="phx") as path:
-        yield Path(path) / "bus"
+
+        @asynccontextmanager
+        async def node() -> AsyncIterator[Node]:
+            endpoint = an_endpoint(None)
+            app = web.Application()
+            mount(app, endpoint, cluster=Cluster(folder=Path(path) / "bus"))
+            async with serving(app) as url:
+                yield Node(endpoint, url)
+
+        yield node
+
+
+@asynccontextmanager
+async def over_a_broker() -> AsyncIterator[Joining]:
+    """Nodes whose endpoints have a bus."""
+    server = MemoryServer()
+
+    @asynccontextmanager
+    async def node() -> AsyncIterator[Node]:
+        endpoint = an_endpoint(BrokerBus(MemoryBroker(server)))
+        app = web.Application()
+        mount(app, endpoint)
+        async with serving(app) as url:
+            yield Node(endpoint, url)
+
+    yield node
+
+
+@asynccontextmanager
+async def over_a_broker_with_asgi() -> AsyncIterator[Joining]:
+    """The same under uvicorn."""
+    server = MemoryServer()
+
+    @asynccontextmanager
+    async def node() -> AsyncIterator[Node]:
+        endpoint = an_endpoint(BrokerBus(MemoryBroker(server)))
+        async with serving_uvicorn(asgi.app(endpoint)) as url:
+            yield Node(endpoint, url)
+
+    yield node
+
+
+@pytest.fixture(params=[over_unix_sockets, over_a_broker, over_a_broker_with_asgi])
+async def joining(request: pytest.FixtureRequest) -> AsyncIterator[Joining]:
+    """Each way to connect nodes."""
+    async with request.param() as node:
+        yield node
+
+
+def an_endpoint(bus: Bus | None) -> Endpoint:
+    """An endpoint, as each node has it."""
+    endpoint = Endpoint(secret_key_base="x" * 64, bus=bus)
+    endpoint.socket(
+        "/socket",
+        accepting({"room:*": OpenChannel}),
+        longpoll=LongPollOptions(window_s=2.0, max_body_bytes=1_000),
+    )
+    return endpoint
 
 
 @pytest.fixture
-async def nodes(folder: Path) -> AsyncIterator[list[Node]]:
-    """Two applications with an endpoint each, in one cluster."""
-    async with AsyncExitStack() as servers:
-        found = []
-        for _ in range(2):
-            endpoint = Endpoint(secret_key_base="x" * 64)
-            endpoint.socket(
-                "/socket",
-                accepting({"room:*": OpenChannel}),
-                longpoll=LongPollOptions(window_s=5.0, max_body_bytes=1_000),
-            )
-            app = web.Application()
-            mount(app, endpoint, cluster=Cluster(folder=folder))
-            found.append(Node(endpoint, await servers.enter_async_context(serving(app))))
-        yield found
+async def nodes(joining: Joining) -> AsyncIterator[list[Node]]:
+    """Two nodes."""
+    async with joining() as here, joining() as there:
+        yield [here, there]
 
 
 def elsewhere(poller: Poller, node: Node) -> Poller:
     """The same client, whose requests reach another process."""
-    other = Poller(node.url)
+    other = type(poller)(node.url)
     other.token = poller.token
     return other
 
@@ -75,10 +129,11 @@ async def eventually(is_true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_everything_of_a_session(nodes: list[Node]) -> None:
-    """Joins, polls and errors are those of the process with the session."""
+@pytest.mark.parametrize("client", [Poller, HeaderPoller])
+async def test_everything_of_a_session(nodes: list[Node], client: type[Poller]) -> None:
+    """Joins, polls and errors are those of the process with the session, wherever the token is."""
     here, there = nodes
-    poller = await Poller.open(here.url)
+    poller = await client.open(here.url)
     other = elsewhere(poller, there)
 
     await other.join("room:a")
@@ -112,24 +167,26 @@ async def test_a_poll_whose_client_disconnects(nodes: list[Node]) -> None:
     assert (await other.recv())[3] == "news"
 
 
-async def test_a_session_whose_process_has_ended(folder: Path) -> None:
-    """Its client gets 410 and a new session in the process that it reaches."""
-    async with AsyncExitStack() as first, AsyncExitStack() as second:
-        urls = []
-        for servers in (first, second):
-            endpoint = Endpoint(secret_key_base="x" * 64)
-            endpoint.socket("/socket", accepting({"room:*": OpenChannel}), longpoll=True)
-            app = web.Application()
-            mount(app, endpoint, cluster=Cluster(folder=folder))
-            urls.append(await servers.enter_async_context(serving(app)))
-        poller = await Poller.open(urls[0])
-        await first.aclose()
+async def test_a_session_whose_node_has_ended(joining: Joining) -> None:
+    """Its client gets 410 and a new session at the node that it reaches."""
+    async with joining() as there:
+        async with joining() as here:
+            poller = await Poller.open(here.url)
 
-        other = Poller(urls[1])
-        other.token = poller.token
+        other = elsewhere(poller, there)
         posted = await other.publish(["1", "1", "room:a", "phx_join", {}])
         polled = await other.poll()
 
     assert posted == {"status": 410}
     assert polled["status"] == 410
     assert polled["token"] != poller.token
+
+
+async def test_a_session_of_a_node_that_never_was(joining: Joining) -> None:
+    """Whatever the name in a token is: the client begins anew."""
+    async with joining() as here:
+        poller = await Poller.open(here.url)
+        for name in ("4." + "x" * 22, f"{2**48}.x", "9" * 30 + ".x", ".x", "x", "-1.x"):
+            poller.token = here.endpoint.session_tokens.sign("phx:lp", name)
+
+            assert (await poller.poll())["status"] == 410

@@ -17,7 +17,7 @@ from phoenix_compat.server.engine import schema_sql
 from phoenix_compat.server.inspection.operator_tools import OperatorTools
 from phoenix_compat.server.main import open_app
 from phoenix_compat.server.process.listening import BACKGROUND, listening
-from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.opening import open_task_store
 from tests.integration.ownership.credentials import key_of
 from tests.integration.task_server import Client, settings_for
 from tests.wire import PhoenixWire
@@ -46,7 +46,7 @@ async def console_at(
     """
     given = settings_for(folder, **settings)
     if given.has_auth:
-        async with await TaskStore.open(given.database_path, _SCHEMA) as store:
+        async with await open_task_store(given.database_path, _SCHEMA) as store:
             keys = KeyStore(store)
             await keys.start()
             await keys.create("operator", frozenset({Scope.OPERATE}), OPERATOR)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS
+from phoenix_compat.server.process.config.reload import RELOADABLE_SETTINGS
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.console.console_harness import console_of

@@ -24,6 +24,7 @@ from phoenix_compat import (
     ok,
 )
 from phoenix_compat.result import Result
+from tests.both_ways import serve_both_ways  # noqa: F401 - a fixture
 from tests.serving import EventLog, serving
 
 # aiohttp_session 2.12 keeps its values under plain names.

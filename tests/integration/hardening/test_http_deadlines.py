@@ -10,15 +10,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from phoenix_compat.accept import Acceptor, Connections, bound_tcp_sockets
 from phoenix_compat.accept.request_deadlines import BoundCounters, HttpBounds
-from phoenix_compat.http_server import AppRunner
+from phoenix_compat.http_server import AppRunner, HttpServer
+from phoenix_compat.transports.aiohttp.first_requests import front_of
 from tests.integration.hardening.slow_client import Ended, dripped, without_end
 from tests.patience import patient
+from tests.serving import accepting, socket_app
 
 BOUNDS = HttpBounds(
     head_s=0.5, body_s=0.7, idle_s=1.0, send_s=0.9, body_bytes_per_s=10_000, tick_s=0.05
@@ -77,7 +80,7 @@ async def _big(_request: web.Request) -> web.Response:
 
 @asynccontextmanager
 async def served(bounds: HttpBounds, file: Path | None = None) -> AsyncIterator[Served]:
-    app = web.Application()
+    app = socket_app(accepting({}))  # so that handshakes are looked for in what comes first
     app.router.add_get("/", _hello)
     app.router.add_post("/length", _length)
     app.router.add_get("/slow", _slow)
@@ -94,8 +97,11 @@ async def served(bounds: HttpBounds, file: Path | None = None) -> AsyncIterator[
     try:
         listeners = await bound_tcp_sockets("127.0.0.1", 0)
         connections = Connections(1_000)
-        assert runner.server is not None
-        async with Acceptor(listeners, runner.server, connections):
+        server = runner.server
+        assert isinstance(server, HttpServer)
+        front = front_of(app, server)
+        assert front is not None
+        async with Acceptor(listeners, server, connections, (), front):
             yield Served(listeners[0].getsockname(), runner.counters, connections)
     finally:
         await runner.cleanup()
@@ -148,6 +154,23 @@ async def test_an_idle_connection_is_closed(server: Served) -> None:
     assert ended.received.endswith(b"hello")
     assert ended.lasted_s >= BOUNDS.idle_s - EARLY_S
     assert server.counters == BoundCounters(idle_closed=1)
+
+
+async def test_an_idle_connection_costs_no_timer() -> None:
+    """The event loop keeps cancelled timers, and these keep memory, so there is one for all."""
+    loop: Any = asyncio.get_running_loop()
+    async with served(HttpBounds()) as server:
+        before = len(loop._scheduled)
+        clients = [await asyncio.open_connection(*server.address) for _ in range(20)]
+        async with asyncio.timeout(patient(15.0)):
+            for reader, writer in clients:
+                writer.write(GET)
+                await reader.readuntil(b"hello")
+        timers = len(loop._scheduled) - before
+        for _, writer in clients:
+            writer.close()
+
+    assert timers < len(clients)  # this test's own are among them
 
 
 async def test_a_client_that_asks_again_in_time_stays() -> None:

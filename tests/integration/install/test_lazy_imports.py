@@ -7,6 +7,7 @@ import json
 from tests.integration.install.without import python_without
 
 LATER = {"httpx", "jwt", "opentelemetry", "prometheus_client", "replicate"}
+OF_MANY_MACHINES = {"asyncpg", "nats", "obstore", "redis"}
 
 
 async def test_a_start_imports_what_it_needs() -> None:
@@ -16,10 +17,13 @@ async def test_a_start_imports_what_it_needs() -> None:
         """
 import json
 import phoenix_compat.server.main
+has_emulator = "phoenix_compat.emulator" in sys.modules
 import phoenix_compat.emulator
-print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+print(json.dumps([has_emulator, *sorted({name.partition(".")[0] for name in sys.modules})]))
 """,
     )
 
     assert finished.err == ""
-    assert set(json.loads(finished.out)) & LATER == set()
+    has_emulator, *imported = json.loads(finished.out)
+    assert not has_emulator  # a server with a token needs none
+    assert set(imported) & (LATER | OF_MANY_MACHINES) == set()

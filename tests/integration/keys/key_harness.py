@@ -10,6 +10,7 @@ from pathlib import Path
 from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.engine import schema_sql
 from phoenix_compat.tasks.model.clock import SystemClock
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.task_store import TaskStore
 
 SCHEMA = schema_sql()
@@ -34,7 +35,7 @@ class StandingClock(SystemClock):
 @asynccontextmanager
 async def open_store(folder: Path) -> AsyncIterator[TaskStore]:
     """The task store in this folder."""
-    async with await TaskStore.open(folder / "tasks.sqlite3", SCHEMA) as store:
+    async with await open_task_store(folder / "tasks.sqlite3", SCHEMA) as store:
         yield store
 
 

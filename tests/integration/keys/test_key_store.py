@@ -18,7 +18,7 @@ from phoenix_compat.server.auth.keys.api_keys import ApiKey, ApiKeyError, KeyNam
 from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
-from phoenix_compat.tasks.store.sqlite.database import Database
+from phoenix_compat.tasks.store.sqlite.database import SQLiteDatabase
 from tests.integration.keys.key_harness import StandingClock, contents, open_keys
 from tests.patience import patient
 
@@ -63,7 +63,7 @@ async def test_a_lookup_does_not_read_the_disk(
     async def fail(*_arguments: Any) -> list[sqlite3.Row]:
         raise StoreUnavailableError("no disk")
 
-    monkeypatch.setattr(Database, "read", fail)
+    monkeypatch.setattr(SQLiteDatabase, "read", fail)
 
     assert await keys.find(key) is not None
     assert await keys.find("pck_" + "A" * 43) is None
@@ -285,7 +285,7 @@ async def test_a_failed_revocation_changes_nothing(
     async def fail(*_arguments: Any) -> None:
         raise StoreUnavailableError("no disk")
 
-    monkeypatch.setattr(Database, "write", fail)
+    monkeypatch.setattr(SQLiteDatabase, "write", fail)
 
     with pytest.raises(StoreUnavailableError):
         await keys.revoke("phone")
@@ -355,7 +355,7 @@ async def test_a_use_that_cannot_be_written_is_kept(
             async def fail(*_arguments: Any) -> None:
                 raise StoreUnavailableError("no disk")
 
-            patch.setattr(Database, "write", fail)
+            patch.setattr(SQLiteDatabase, "write", fail)
 
             found = await keys.find(key)
 

@@ -11,10 +11,11 @@ import pytest
 from aiohttp import web
 
 from phoenix_compat import Endpoint, LongPollOptions, Tokens, mount
+from phoenix_compat.conformance.reference import RoomChannel
 from phoenix_compat.conformance.suite.cases import compact_json
 from tests.conftest import Serve
 from tests.integration.echo_app import OpenChannel
-from tests.polling import BEAT, LP_V1, LP_V2, NDJSON, Poller, longpoll_app, rooms_app
+from tests.polling import BEAT, LP_V1, LP_V2, NDJSON, HeaderPoller, Poller, longpoll_app, rooms_app
 from tests.serving import accepting
 
 HEADER = "x-phoenix-longpoll-token"
@@ -49,6 +50,22 @@ async def test_the_token_may_be_in_a_header(serve: Serve) -> None:
     assert posted.json == {"status": 200}
     assert polled.json["status"] == 200
     assert polled.json["token"] == client.token
+
+
+async def test_a_client_of_phoenix_1_9(serve: Serve) -> None:
+    """B15: §7.6: its token goes in a header only, and the URL never changes."""
+    client = await HeaderPoller.open(await serve(rooms_app(RoomChannel)))
+
+    await client.join("room:a")
+    reply = await client.ask(["1", "2", "room:a", "echo", {"n": 1}])
+    await client.send(["1", "3", "room:a", "push", {"n": 2}], ["1", "4", "room:a", "phx_leave", {}])
+    rest = await client.recv_many(3)
+    client.token = f"{client.token}x"
+    gone, fresh = await client.publish(BEAT), await client.poll()
+
+    assert reply == ["1", "2", "room:a", "phx_reply", {"response": {"n": 1}, "status": "ok"}]
+    assert [message[3] for message in rest] == ["msg", "phx_reply", "phx_close"]
+    assert (gone, fresh["status"]) == ({"status": 410}, 410)
 
 
 async def test_the_header_wins_over_the_query(serve: Serve) -> None:

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from phoenix_compat.cluster.worker_process import usable_folder
+from phoenix_compat.cluster.workers.worker_process import usable_folder
 from phoenix_compat.conformance.suite.cases import compact_json
 from phoenix_compat.conformance.suite.wire_client import WireClient
 from tests.integration.operations import commands

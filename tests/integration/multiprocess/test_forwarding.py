@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from phoenix_compat.cluster.bus import Bus
-from phoenix_compat.cluster.receiver import bound_unix_socket
+from phoenix_compat.cluster.unix import UnixBus
+from phoenix_compat.cluster.unix.receiver import bound_unix_socket
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.server.http.tasks.api import MAX_BODY_BYTES
 from phoenix_compat.server.http.uploads.spooled_bodies import SpooledBodies
@@ -75,7 +75,7 @@ async def front(folder: Path) -> AsyncIterator[str]:
     async def begin() -> None:
         raise AssertionError("no process takes over in these tests")
 
-    bus, other = Bus(folder, 0, 2), Bus(folder, 1, 2)
+    bus, other = UnixBus(folder, 0, 2), UnixBus(folder, 1, 2)
     leader = Leader(bus, begin)
     app = web.Application()
     async with Peers(0, 2, lambda node: folder / f"{node}.http") as peers, bus, other:

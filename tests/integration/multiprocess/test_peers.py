@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from yarl import URL
 
-from phoenix_compat.cluster.receiver import bound_unix_socket
+from phoenix_compat.cluster.unix.receiver import bound_unix_socket
 from phoenix_compat.http_server import AppRunner, when_gone
 from phoenix_compat.transports.aiohttp.peers import (
     MISDIRECTED,

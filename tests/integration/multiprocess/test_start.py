@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pytest
 from aiohttp import web
 
-from phoenix_compat.cluster import Bus, WorkerProcess
+from phoenix_compat.cluster import UnixBus, WorkerProcess
 from phoenix_compat.conformance.reference import open_reference_app
 from phoenix_compat.server.main import open_app
 from tests.integration.task_server import settings_for
@@ -43,7 +43,7 @@ async def test_a_process_serves_once_it_has_caught_up_with_the_others(
     """Whoever lands at a process that was started anew misses nothing that others hold or say."""
     waits, may_serve, serves, may_end = (asyncio.Event() for _ in range(4))
 
-    async def catch_up(_bus: Bus) -> bool:
+    async def catch_up(_bus: UnixBus) -> bool:
         waits.set()
         return await may_serve.wait()
 
@@ -55,7 +55,7 @@ async def test_a_process_serves_once_it_has_caught_up_with_the_others(
             serves.set()
             await may_end.wait()
 
-    monkeypatch.setattr(Bus, "catch_up", catch_up)
+    monkeypatch.setattr(UnixBus, "catch_up", catch_up)
     async with asyncio.timeout(patient(20.0)), asyncio.TaskGroup() as group:
         group.create_task(serve())
         either = [group.create_task(event.wait()) for event in (waits, serves)]

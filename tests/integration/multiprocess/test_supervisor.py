@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from phoenix_compat.cluster import WorkerProcess, started_worker, supervisor
-from phoenix_compat.cluster.reservation import reserved
-from phoenix_compat.cluster.supervisor import Supervisor, WorkersFailedError
+from phoenix_compat.cluster.workers import WorkerProcess, started_worker, supervisor
+from phoenix_compat.cluster.workers.reservation import reserved
+from phoenix_compat.cluster.workers.supervisor import Supervisor, WorkersFailedError
 from tests.patience import patient
 
 _PRELUDE = """

@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 from phoenix_compat.cli import cli
-from phoenix_compat.operations.backup import Data, back_up
-from phoenix_compat.operations.bundle import BackupError, copy_parts
-from phoenix_compat.operations.restore import check_backup, restore
+from phoenix_compat.operations.data.backup import Data, back_up
+from phoenix_compat.operations.data.bundle import BackupError, copy_parts
+from phoenix_compat.operations.data.restore import check_backup, restore
 from phoenix_compat.tasks.model.errors import StoreInUseError, StoreOpenError, StoreVersionError
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.store.sqlite.database_file import lock_file

@@ -20,7 +20,7 @@ from phoenix_compat.operations.doctor.finding import Finding
 from phoenix_compat.operations.doctor.net import check_port, check_public_url, clock_finding
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.process.settings.configuration import Configuration
-from phoenix_compat.tasks.provider.replicate import Account
+from phoenix_compat.tasks.provider.replicate.replicate import Account
 from tests.conftest import Serve
 from tests.integration.operations.commands import run
 from tests.integration.store.stored_tasks import make_data_dir
@@ -74,6 +74,7 @@ async def test_a_server_without_problems(tmp_path: Path, emulator: Emulator) -> 
             "database",
             "operator keys",
             "WAL",
+            "files",
             "open files",
             "port",
         ),

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from phoenix_compat import private_files
-from phoenix_compat.operations.bundle import copy_parts
+from phoenix_compat.operations.data.bundle import copy_parts
 from phoenix_compat.tasks.store.sqlite import database_file
-from phoenix_compat.tasks.store.transfer import export_lines
+from phoenix_compat.tasks.store.transfer.task_lines import export_lines
 from tests.integration.operations.commands import Finished, finish, run, start
 from tests.integration.store.stored_tasks import make_data_dir
 from tests.integration.worker.worker_harness import SCHEMA

@@ -17,6 +17,7 @@ from phoenix_compat.tasks import pruning
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.archive.stored_file import StoredFile
 from phoenix_compat.tasks.pruning import PruneResult, prune_tasks
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.sqlite.database_file import lock_file
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.operations.commands import run
@@ -76,7 +77,7 @@ def names_in(home: Path) -> set[str]:
 @asynccontextmanager
 async def opened(home: Path) -> AsyncIterator[tuple[TaskStore, Archive]]:
     """The store and the archive of a data directory."""
-    async with await TaskStore.open(home / "tasks.sqlite3", SCHEMA) as store:
+    async with await open_task_store(home / "tasks.sqlite3", SCHEMA) as store:
         archive = Archive(home / "files", min_free_bytes=0)
         await archive.open()
         yield store, archive

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from phoenix_compat.tasks.model.errors import StoreInUseError, StoreVersionError
 from phoenix_compat.tasks.model.task import Task, TaskStatus
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.sqlite.database_file import lock_file
-from phoenix_compat.tasks.store.task_store import TaskStore
-from phoenix_compat.tasks.store.transfer import (
+from phoenix_compat.tasks.store.transfer.task_lines import (
     ImportResult,
     TransferError,
     export_lines,
@@ -252,7 +252,7 @@ def readable(path: Path) -> bool:
     """Whether every task and event of a database can be read."""
 
     async def read() -> bool:
-        async with await TaskStore.open(path, SCHEMA) as store:
+        async with await open_task_store(path, SCHEMA) as store:
             tasks = await store.list(limit=100)
             events = [event for task in tasks for event in await store.events(task.id)]
             unreadable = [one.id for one in tasks if one.unreadable]
@@ -332,7 +332,7 @@ def test_exports_can_be_imported(
     params = dataclasses.replace(task_params(), input_data=input_data, deadline_s=deadline_s)
 
     async def fill(path: Path) -> None:
-        async with await TaskStore.open(path, SCHEMA) as store:
+        async with await open_task_store(path, SCHEMA) as store:
             task: Task | None = await store.add(params)
             for to in (TaskStatus.SUBMITTING, TaskStatus.RUNNING, TaskStatus.COMPLETED)[:steps]:
                 is_end = to is TaskStatus.COMPLETED

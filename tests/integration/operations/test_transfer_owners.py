@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from phoenix_compat.tasks.store.task_store import TaskStore
-from phoenix_compat.tasks.store.transfer import (
+from phoenix_compat.tasks.store.opening import open_task_store
+from phoenix_compat.tasks.store.transfer.task_lines import (
     ImportResult,
     TransferError,
     export_lines,
@@ -113,7 +113,7 @@ def test_a_backup_keeps_owners(home: Path, tmp_path: Path) -> None:
     assert owners(there / "tasks.sqlite3") == owners(home)
 
     async def listed(owner: str) -> int:
-        async with await TaskStore.open(there / "tasks.sqlite3", SCHEMA) as store:
+        async with await open_task_store(there / "tasks.sqlite3", SCHEMA) as store:
             return len(await store.list(owner=owner))
 
     assert [asyncio.run(listed(owner)) for owner in ("ada", "key:bob", "", "eve")] == [2, 2, 2, 0]

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from phoenix_compat.operations.backup import Data, back_up
-from phoenix_compat.operations.bundle import Manifest
-from phoenix_compat.operations.prune import count_old
+from phoenix_compat.operations.data.backup import Data, back_up
+from phoenix_compat.operations.data.bundle import Manifest
+from phoenix_compat.operations.data.prune import count_old
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.pruning import PruneResult, prune_tasks
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.sqlite.database_copy import inspect_database
-from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.operations.test_prune import NOW, names_in, set_age, statuses
 from tests.integration.store.stored_tasks import SCHEMA_VERSION, make_data_dir
 from tests.integration.store.unreadable_harness import UNREADABLE_VALUES, allow_nulls, put, stored
@@ -35,7 +35,7 @@ def home(tmp_path: Path) -> Path:
 
 async def prune(home: Path) -> PruneResult:
     """Prune what ended a day ago."""
-    async with await TaskStore.open(home / "tasks.sqlite3", SCHEMA) as store:
+    async with await open_task_store(home / "tasks.sqlite3", SCHEMA) as store:
         archive = Archive(home / "files", min_free_bytes=0)
         await archive.open()
         try:

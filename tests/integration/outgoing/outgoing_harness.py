@@ -18,6 +18,7 @@ from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.model.task import Task, TaskStatus, task_list_entry
 from phoenix_compat.tasks.outgoing.dispatcher import WebhookDispatcher
 from phoenix_compat.tasks.outgoing.sender import Webhook, WebhookSender
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.outbox.deliveries import DeliveryStore, WebhookStatus
 from phoenix_compat.tasks.store.outbox.outbox import EVENTS, Outbox, Subscription
 from phoenix_compat.tasks.store.task_store import TaskStore
@@ -100,7 +101,7 @@ async def open_outgoing(
             **fields,
         }
     )
-    async with await TaskStore.open(path, SCHEMA, clock=clock) as store:
+    async with await open_task_store(path, SCHEMA, clock=clock) as store:
         store.outbox = Outbox(
             [Subscription(webhook.name, webhook.events)],
             partial(task_list_entry, base_url="https://a.example", with_owner=True),

@@ -11,7 +11,7 @@ import pytest
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.outgoing.sender import Outcome, WebhookSender
 from phoenix_compat.tasks.store.outbox.deliveries import Delivery
-from phoenix_compat.tasks.store.sqlite import outbox_queries
+from phoenix_compat.tasks.store.statements import outbox_queries
 from tests.integration.outgoing.outgoing_harness import open_outgoing
 from tests.integration.outgoing.receiver import Received, Receiver
 from tests.integration.store.unreadable_harness import until

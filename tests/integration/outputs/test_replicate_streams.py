@@ -11,7 +11,7 @@ from aiohttp import web
 
 from phoenix_compat.tasks.model.errors import StreamBrokenError, StreamRefusedError
 from phoenix_compat.tasks.model.prediction import PredictionRef
-from phoenix_compat.tasks.provider.replicate_streams import ReplicateStreams
+from phoenix_compat.tasks.provider.replicate.streams import ReplicateStreams
 from phoenix_compat.tasks.streams.server_sent_events import ServerSentEvent
 from tests.conftest import Serve
 from tests.patience import patient

@@ -106,9 +106,9 @@ async def test_clients_that_come_and_go_have_the_whole_text(tmp_path: Path) -> N
                 if len(text_client.shown.events) > before:
                     first = text_client.shown.events[before]
                     assert first["seq"] == len(first["text"])
+                await text_client.leave()
                 if text_client.shown.is_over:
                     return text_client
-                await text_client.leave()
             await text_client.join()
             await text_client.to_the_end()
             return text_client

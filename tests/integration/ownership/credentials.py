@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,14 @@ from phoenix_compat.server.auth.keys.key_store import KeyStore
 from phoenix_compat.server.auth.phoenix_token import PhoenixTokenVerifier
 from phoenix_compat.server.auth.principal import TASK_SCOPES, Scope
 from phoenix_compat.server.engine import schema_sql
-from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.token import Tokens
 from tests.unit.protocol.token.token_vectors import SECRET as SECRET_KEY_BASE
 from tests.unit.server.auth.jwt_builder import AUDIENCE, HMAC_RULES, ISSUER, SECRET, token
 from tests.unit.server.auth.memory_keys import MemoryKeys
 
 _BACKEND: Final = "backend"
+_VALID_S: Final = 6 * 3_600
 _SALT: Final = "user socket"
 
 _SCHEMA: Final = schema_sql()
@@ -74,8 +76,8 @@ def by_key(owner: str, scopes: frozenset[Scope] = TASK_SCOPES) -> Sender:
 
 
 def by_jwt(owner: str) -> Sender:
-    """An owner with a token of the sign-in service."""
-    return Sender(owner, token(sub=owner))
+    """An owner with a token of the sign-in service, valid for longer than any test run."""
+    return Sender(owner, token(sub=owner, exp=int(time.time()) + _VALID_S))
 
 
 def by_phoenix_token(owner: str) -> Sender:
@@ -107,7 +109,7 @@ def authenticator() -> Authenticator:
             CredentialForm.KEY: KeyVerifier(MemoryKeys(_made_keys)),
             CredentialForm.JWT: JwtVerifier(HMAC_RULES, None),
             CredentialForm.PHOENIX_TOKEN: PhoenixTokenVerifier(
-                secret_key_base=SECRET_KEY_BASE.encode(), salt=_SALT, max_age_s=600.0
+                secret_key_base=SECRET_KEY_BASE.encode(), salt=_SALT, max_age_s=float(_VALID_S)
             ),
         }
     )
@@ -136,7 +138,7 @@ async def store_keys(
     Args:
         more: further names, with their scopes.
     """
-    async with await TaskStore.open(database, _SCHEMA) as store:
+    async with await open_task_store(database, _SCHEMA) as store:
         keys = KeyStore(store)
         await keys.start()
         for name in names:

@@ -16,6 +16,7 @@ import pytest
 
 from phoenix_compat.server.channel.task_channel import TaskChannel
 from phoenix_compat.tasks.model.task import Task, TaskStatus
+from phoenix_compat.tasks.store.sqlite.database import SQLiteDatabase
 from tests.integration.ownership.ownership_harness import (
     ADA,
     BOB,
@@ -26,6 +27,7 @@ from tests.integration.ownership.ownership_harness import (
     stored_rows,
 )
 from tests.integration.ownership.test_crosswise import BY_ID, ENDLESS, EVENTS
+from tests.integration.store.sqlite_connection import on_connection
 from tests.integration.store.stored_tasks import moved
 from tests.integration.store.unreadable_harness import put
 from tests.wire import PhoenixWire
@@ -39,16 +41,17 @@ STATES: Final = ("queued", "running", "completed", "failed", "announced", "unrea
 async def recorded_statements(owners: Owners) -> AsyncIterator[list[str]]:
     """The statements that both connections run, with their values."""
     database = owners.harness.store._database
+    assert isinstance(database, SQLiteDatabase)
     statements: list[str] = []
 
     def record(connection: sqlite3.Connection) -> None:
         connection.set_trace_callback(statements.append)
 
-    await database.write(record)
+    await database.write(on_connection(record))
     await database._reader.set_trace_callback(statements.append)
     statements.clear()
     yield statements
-    await database.write(lambda connection: connection.set_trace_callback(None))
+    await database.write(on_connection(lambda connection: connection.set_trace_callback(None)))
     await database._reader.set_trace_callback(lambda _statement: None)
 
 
@@ -132,7 +135,7 @@ async def test_a_watcher_by_link_finds_what_it_may_not_change_missing(
             await wire.send([task.id, "join", f"task:{task.id}", "phx_join", {}])
             await wire.recv_many(2)
         await owners.harness.store._database.write(
-            lambda connection: connection.execute("DELETE FROM tasks WHERE id = ?", (gone.id,))
+            lambda transaction: transaction.execute("DELETE FROM tasks WHERE id = ?", (gone.id,))
         )
         before = await stored_rows(owners.harness)
 

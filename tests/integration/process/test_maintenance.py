@@ -11,6 +11,7 @@ from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.tasks.archive.archive import Archive
 from phoenix_compat.tasks.model.clock import SystemClock
 from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.store.upload_store import UploadStore
 from tests.integration.store.dump_store import fill
@@ -32,7 +33,7 @@ async def states(store: TaskStore) -> set[TaskStatus]:
 async def test_ended_tasks_are_deleted_once_they_are_old_enough(tmp_path: Path) -> None:
     """With the old setting all tasks stay; a new setting is applied at once."""
     await fill(tmp_path / "tasks.db")
-    async with await TaskStore.open(tmp_path / "tasks.db", SCHEMA) as store:
+    async with await open_task_store(tmp_path / "tasks.db", SCHEMA) as store:
         archive = Archive(tmp_path / "files", min_free_bytes=0)
         await archive.open()
         settings, uploads = Settings(keep_tasks_s=172_800), UploadStore(store)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.worker.fake_provider import FakeClock
 from tests.integration.worker.worker_harness import SCHEMA
@@ -15,5 +16,7 @@ from tests.integration.worker.worker_harness import SCHEMA
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[TaskStore]:
     """An open store with a fake clock and a short timeout for locks."""
-    async with await TaskStore.open(path, SCHEMA, clock=FakeClock(), busy_timeout_s=0.05) as opened:
+    async with await open_task_store(
+        path, SCHEMA, clock=FakeClock(), busy_timeout_s=0.05
+    ) as opened:
         yield opened

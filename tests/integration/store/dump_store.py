@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from phoenix_compat.tasks.model.task import Task, TaskStatus
-from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.opening import open_task_store
 from tests.integration.worker.worker_harness import SCHEMA, task_params
 
 RESULT = {"image_url": "https://replicate.delivery/é.jpg", "model": "google/imagen-4-fast"}
@@ -24,7 +24,7 @@ ERROR = {"error": "The task was canceled.", "code": "canceled"}
 
 async def fill(path: Path) -> None:
     """Add a task in each state to a new store, and one more that is queued."""
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
 
         async def moved(task: Task, *states: TaskStatus) -> Task:
             for to in states:

@@ -16,8 +16,10 @@ import pytest
 
 from phoenix_compat.tasks.model.errors import StoreGoneError, StoreOpenError, StoreUnavailableError
 from phoenix_compat.tasks.model.task import TaskId, TaskStatus
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.api.api_harness import MONK, open_api, problem
+from tests.integration.store.sqlite_connection import on_connection
 from tests.integration.worker.worker_harness import SCHEMA, task_params
 from tests.patience import patient
 
@@ -80,7 +82,7 @@ async def test_a_full_disk_keeps_what_was_acknowledged(small_disk: Path) -> None
     path = small_disk / "tasks.db"
     ballast = small_disk / "ballast"
     await asyncio.to_thread(ballast.write_bytes, b"x" * 150_000)
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         added = await fill(store, 2_000)
 
         listed = {task.id for task in await store.list(limit=1_000)}
@@ -100,7 +102,7 @@ async def test_a_full_disk_refuses_a_whole_move(small_disk: Path) -> None:
     path = small_disk / "tasks.db"
     ballast = small_disk / "ballast"
     await asyncio.to_thread(ballast.write_bytes, b"x" * 150_000)
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         submitting = await store.move(await store.add(task_params()), TaskStatus.SUBMITTING)
         assert submitting is not None
         running = await store.move(submitting, TaskStatus.RUNNING, prediction_id="p-1")
@@ -125,18 +127,18 @@ async def test_a_disk_without_space_is_an_error_at_start(small_disk: Path) -> No
     await asyncio.to_thread((small_disk / "ballast").write_bytes, b"x" * 510_000)
 
     with pytest.raises(StoreOpenError, match=r"full|disk"):
-        await TaskStore.open(small_disk / "tasks.db", SCHEMA)
+        await open_task_store(small_disk / "tasks.db", SCHEMA)
 
 
 async def test_a_read_only_disk_is_an_error_at_start(small_disk: Path) -> None:
     """Opening on a read-only disk is an error, and the file is not changed."""
     path = small_disk / "tasks.db"
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         await store.add(task_params())
     assert mount("-o", "remount,ro", str(small_disk)) is None
 
     with pytest.raises(StoreOpenError, match="choose a folder that this user may write to"):
-        await TaskStore.open(path, SCHEMA)
+        await open_task_store(path, SCHEMA)
 
     assert mount("-o", "remount,rw", str(small_disk)) is None
     assert_undamaged(path)
@@ -182,7 +184,7 @@ async def test_another_process_s_lock_is_a_503(tmp_path: Path) -> None:
 async def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
     """Writes to a removed file are refused; after it is put back the store works again."""
     path, moved = tmp_path / "tasks.db", tmp_path / "moved.db"
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         kept = await store.add(task_params())
         path.rename(moved)
 
@@ -198,9 +200,9 @@ async def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
 async def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
     """Writes are refused when another file has replaced the open one."""
     path, other = tmp_path / "tasks.db", tmp_path / "other.db"
-    async with await TaskStore.open(other, SCHEMA):
+    async with await open_task_store(other, SCHEMA):
         pass
-    store = await TaskStore.open(path, SCHEMA)
+    store = await open_task_store(path, SCHEMA)
     other.replace(path)
 
     with pytest.raises(StoreGoneError):
@@ -213,10 +215,10 @@ async def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
 async def test_a_file_removed_during_a_commit_is_noticed(tmp_path: Path) -> None:
     """A write that was committed to a deleted file is not acknowledged."""
     path = tmp_path / "tasks.db"
-    store = await TaskStore.open(path, SCHEMA)
+    store = await open_task_store(path, SCHEMA)
 
     with pytest.raises(StoreGoneError):
-        await store._database.write(lambda _connection: path.unlink())
+        await store._database.write(on_connection(lambda _connection: path.unlink()))
 
     await store.close()
 

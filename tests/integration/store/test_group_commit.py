@@ -16,36 +16,37 @@ from pathlib import Path
 
 import pytest
 
-from phoenix_compat.tasks.model.errors import StoreError, StoreUnavailableError
+from phoenix_compat.tasks.model.errors import StoreUnavailableError, UniqueError
+from phoenix_compat.tasks.store.database import Transaction
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.sqlite import writer as writer_module
-from phoenix_compat.tasks.store.sqlite.database import Database
-from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.sqlite.database import SQLiteDatabase
 from tests.integration.worker.worker_harness import SCHEMA, task_params
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
+async def database(tmp_path: Path) -> AsyncIterator[SQLiteDatabase]:
     path = tmp_path / "tasks.db"
-    async with await Database.open(path, SCHEMA, busy_timeout_s=0.05, max_batch=8) as opened:
-        await opened.write(lambda connection: connection.execute("CREATE TABLE log (n UNIQUE)"))
+    async with await SQLiteDatabase.open(path, SCHEMA, busy_timeout_s=0.05, max_batch=8) as opened:
+        await opened.write(lambda transaction: transaction.execute("CREATE TABLE log (n UNIQUE)"))
         yield opened
 
 
-async def put(database: Database, number: int) -> None:
+async def put(database: SQLiteDatabase, number: int) -> None:
     """One small write."""
     await database.write(
-        lambda connection: connection.execute("INSERT INTO log VALUES (?)", (number,))
+        lambda transaction: transaction.execute("INSERT INTO log VALUES (?)", (number,))
     )
 
 
-async def numbers(database: Database) -> list[int]:
+async def numbers(database: SQLiteDatabase) -> list[int]:
     return [row[0] for row in await database.read("SELECT n FROM log ORDER BY n")]
 
 
 class BlockedWriter:
     """Blocks the writer's thread inside a transaction until it is released."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SQLiteDatabase) -> None:
         self._released = threading.Event()
         self._begun = threading.Event()
         self._write = asyncio.create_task(database.write(self._block))
@@ -59,12 +60,12 @@ class BlockedWriter:
         self._released.set()
         await self._write
 
-    def _block(self, _connection: sqlite3.Connection) -> None:
+    async def _block(self, _transaction: Transaction) -> None:
         self._begun.set()
         assert self._released.wait(5.0)
 
 
-async def test_waiting_writes_share_commits(database: Database) -> None:
+async def test_waiting_writes_share_commits(database: SQLiteDatabase) -> None:
     """Writes that arrive during a commit share the next ones, up to the size of a batch."""
     blocked = BlockedWriter(database)
     await blocked.begun()
@@ -82,7 +83,7 @@ async def test_waiting_writes_share_commits(database: Database) -> None:
     assert await numbers(database) == list(range(20))
 
 
-async def test_a_write_returns_after_its_commit(database: Database, tmp_path: Path) -> None:
+async def test_a_write_returns_after_its_commit(database: SQLiteDatabase, tmp_path: Path) -> None:
     """Another connection sees a write when it returns, and not while it is running."""
     seen: list[int] = []
 
@@ -90,8 +91,8 @@ async def test_a_write_returns_after_its_commit(database: Database, tmp_path: Pa
         with closing(sqlite3.connect(tmp_path / "tasks.db")) as other:
             return int(other.execute("SELECT count(*) FROM log").fetchone()[0])
 
-    def write_and_count(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO log VALUES (1)")
+    async def write_and_count(transaction: Transaction) -> None:
+        await transaction.execute("INSERT INTO log VALUES (1)")
         seen.append(count())
 
     await database.write(write_and_count)
@@ -100,13 +101,26 @@ async def test_a_write_returns_after_its_commit(database: Database, tmp_path: Pa
     assert await asyncio.to_thread(count) == 1
 
 
-async def test_an_error_fails_only_its_write(database: Database) -> None:
+async def test_a_write_that_waits_is_a_bug(database: SQLiteDatabase) -> None:
+    """A work that awaits anything but its transaction gets an error; nothing of it is written."""
+
+    async def waiting(transaction: Transaction) -> None:
+        await transaction.execute("INSERT INTO log VALUES (99)")
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="may await nothing but"):
+        await database.write(waiting)
+
+    assert await numbers(database) == []
+
+
+async def test_an_error_fails_only_its_write(database: SQLiteDatabase) -> None:
     """A violated constraint and a bug roll back their own writes, not others of the batch."""
     blocked = BlockedWriter(database)
     await blocked.begun()
 
-    def buggy(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO log VALUES (99)")
+    async def buggy(transaction: Transaction) -> None:
+        await transaction.execute("INSERT INTO log VALUES (99)")
         raise LookupError("a bug")
 
     writes = asyncio.gather(
@@ -121,23 +135,19 @@ async def test_an_error_fails_only_its_write(database: Database) -> None:
     answers = await writes
 
     assert answers[0] is answers[3] is None
-    assert isinstance(answers[1], StoreError)
+    assert isinstance(answers[1], UniqueError)
     assert isinstance(answers[2], LookupError)
     assert await numbers(database) == [1, 2]
 
 
-async def test_a_rolled_back_batch_is_repeated_one_by_one(database: Database) -> None:
+async def test_a_rolled_back_batch_is_repeated_one_by_one(database: SQLiteDatabase) -> None:
     """When SQLite rolls back a whole batch, only the write that does not fit is refused."""
-    (pages,) = await database.write(
-        lambda connection: tuple(connection.execute("PRAGMA page_count").fetchone())
-    )
-    await database.write(lambda connection: connection.execute("PRAGMA cache_size = 2").fetchall())
-    await database.write(
-        lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
-    )
+    ((pages,),) = await database.write(lambda transaction: transaction.rows("PRAGMA page_count"))
+    await database.write(lambda transaction: transaction.rows("PRAGMA cache_size = 2"))
+    await database.write(lambda transaction: transaction.rows(f"PRAGMA max_page_count = {pages}"))
 
-    def write_too_much(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO log VALUES (zeroblob(400000))")
+    async def write_too_much(transaction: Transaction) -> None:
+        await transaction.execute("INSERT INTO log VALUES (zeroblob(400000))")
 
     answers = await asyncio.gather(
         put(database, 1), database.write(write_too_much), put(database, 2), return_exceptions=True
@@ -149,7 +159,9 @@ async def test_a_rolled_back_batch_is_repeated_one_by_one(database: Database) ->
     assert await numbers(database) == [1, 2]
 
 
-async def test_a_batch_that_cannot_begin_is_refused(database: Database, tmp_path: Path) -> None:
+async def test_a_batch_that_cannot_begin_is_refused(
+    database: SQLiteDatabase, tmp_path: Path
+) -> None:
     """While the database is locked every write of the batch fails; later writes work."""
     with closing(sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -164,7 +176,7 @@ async def test_a_batch_that_cannot_begin_is_refused(database: Database, tmp_path
 
 
 async def test_the_queue_of_writes_is_limited(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Writes beyond the limit are refused at once and counted."""
     monkeypatch.setattr(writer_module, "MAX_WAITING_WRITES", 2)
@@ -185,7 +197,7 @@ async def test_the_queue_of_writes_is_limited(
 async def test_close_carries_out_accepted_writes(tmp_path: Path) -> None:
     """Writes that wait when the store closes are carried out; later ones are refused."""
     path = tmp_path / "tasks.db"
-    store = await TaskStore.open(path, SCHEMA)
+    store = await open_task_store(path, SCHEMA)
     writes = [asyncio.create_task(store.add(task_params())) for _ in range(20)]
     await asyncio.sleep(0)
 
@@ -201,7 +213,7 @@ async def test_close_carries_out_accepted_writes(tmp_path: Path) -> None:
 ADD_TASKS = """
 import asyncio, sys
 from pathlib import Path
-from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.opening import open_task_store
 from tests.integration.worker.worker_harness import SCHEMA, task_params
 
 async def call(store):
@@ -210,7 +222,7 @@ async def call(store):
         print(task.id, flush=True)
 
 async def main():
-    store = await TaskStore.open(Path(sys.argv[1]), SCHEMA)
+    store = await open_task_store(Path(sys.argv[1]), SCHEMA)
     await asyncio.gather(*(call(store) for _ in range(20)))
 
 asyncio.run(main())
@@ -223,7 +235,7 @@ async def test_a_kill_loses_no_acknowledged_task(tmp_path: Path, acknowledged: i
     path = tmp_path / "tasks.db"
     acknowledged_ids = await asyncio.to_thread(ids_acknowledged_before_kill, path, acknowledged)
 
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         stored = {task.id: task for task in await store.list(limit=100_000)}
         histories = [await store.events(task_id) for task_id in stored]
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from phoenix_compat.tasks.model.task import TaskStatus
-from phoenix_compat.tasks.store.sqlite import list_queries, queries
-from phoenix_compat.tasks.store.sqlite.scoped import Scoped
-from phoenix_compat.tasks.store.task_store import IdempotencyKey, TaskStore
+from phoenix_compat.tasks.store.opening import open_task_store
+from phoenix_compat.tasks.store.statements import list_queries, queries
+from phoenix_compat.tasks.store.statements.scoped import Scoped
+from phoenix_compat.tasks.store.task_store import IdempotencyKey
 from tests.integration.worker.worker_harness import SCHEMA, task_params
 
 VERSION_2 = Path(__file__).with_name("version_2.sql").read_text(encoding="utf-8")
@@ -54,7 +55,7 @@ async def test_every_row_is_kept_and_belongs_to_nobody(path: Path) -> None:
     selects = [f"SELECT {names} FROM {table} ORDER BY 1, 2" for table, names in tables.items()]  # noqa: S608 - our own text
     before = [query(path, sql) for sql in selects]
 
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         tasks = await store.list(owner="")
 
     assert [query(path, sql) for sql in selects] == before
@@ -72,11 +73,11 @@ async def test_the_file_has_the_schema_of_a_new_one(path: Path, tmp_path: Path) 
     with closing(sqlite3.connect(tmp_path / "new.db")) as connection:
         connection.executescript(SCHEMA)
 
-    async with await TaskStore.open(path, SCHEMA):
+    async with await open_task_store(path, SCHEMA):
         pass
 
     assert shape(path) == shape(tmp_path / "new.db")
-    assert query(path, "PRAGMA user_version") == [(6,)]
+    assert query(path, "PRAGMA user_version") == [(7,)]
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
     assert query(path, "PRAGMA foreign_key_check") == []
 
@@ -85,7 +86,7 @@ async def test_old_tasks_can_be_adopted(path: Path) -> None:
     """After that they and their keys are the owner's, and nobody else's."""
     # The key in the sample is older than a day; the owner repeats a request of today.
     key = IdempotencyKey("today", "f" * 64)
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         first, _ = await store.add_once(task_params(), key)
 
         adopted = await store.adopt("ada")
@@ -112,7 +113,7 @@ async def test_old_tasks_can_be_adopted(path: Path) -> None:
 )
 async def test_an_owners_tasks_are_found_by_indexes(path: Path, statement: Scoped) -> None:
     """Also in a migrated file no statement searches all rows of a table."""
-    async with await TaskStore.open(path, SCHEMA):
+    async with await open_task_store(path, SCHEMA):
         pass
     params = {"id": "x", "owner": "ada", "before": 9, "limit": 9, "max_bytes": 9, "after": 0}
 

@@ -12,8 +12,8 @@ import pytest
 
 from phoenix_compat.tasks.model.errors import StoreOpenError, StoreVersionError
 from phoenix_compat.tasks.model.task import TaskStatus
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.sqlite import migrations
-from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.worker.worker_harness import SCHEMA, task_params
 from tests.patience import patient
 
@@ -62,7 +62,7 @@ async def test_an_older_file_keeps_every_task(path: Path) -> None:
     before = query(path, "SELECT id, status, prediction_id, result_data FROM tasks ORDER BY id")
     history = query(path, "SELECT task_id, seq, event, data FROM events ORDER BY task_id, seq")
 
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         tasks = await store.list()
 
     assert len(tasks) == 6
@@ -80,18 +80,18 @@ async def test_a_migrated_file_has_the_schema_of_a_new_one(path: Path, tmp_path:
     """Columns and defaults are those of schema.sql, and the file is undamaged."""
     run_sql(tmp_path / "new.db", SCHEMA)
 
-    async with await TaskStore.open(path, SCHEMA):
+    async with await open_task_store(path, SCHEMA):
         pass
 
     assert columns(path) == columns(tmp_path / "new.db")
-    assert query(path, "PRAGMA user_version") == [(6,)]
+    assert query(path, "PRAGMA user_version") == [(7,)]
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
     assert query(path, "PRAGMA foreign_key_check") == []
 
 
 async def test_a_migrated_store_works(path: Path) -> None:
     """New tasks get the next numbers, and old tasks keep their predictions."""
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         added = await store.add(task_params())
         (running,) = await store.list(statuses={TaskStatus.RUNNING})
         found = await store.by_prediction("p-3")
@@ -105,7 +105,7 @@ async def test_a_copy_of_the_older_file_is_kept(path: Path) -> None:
     """The copy is a complete database of version 1, readable only by its owner."""
     tasks = query(path, "SELECT * FROM tasks ORDER BY number")
 
-    async with await TaskStore.open(path, SCHEMA):
+    async with await open_task_store(path, SCHEMA):
         pass
 
     copy = copy_of(path)
@@ -118,11 +118,11 @@ async def test_a_copy_of_the_older_file_is_kept(path: Path) -> None:
 
 async def test_a_file_is_migrated_once(path: Path) -> None:
     """A second start does not migrate or copy again."""
-    async with await TaskStore.open(path, SCHEMA):
+    async with await open_task_store(path, SCHEMA):
         pass
     copied_at_ns = copy_of(path).stat().st_mtime_ns
 
-    async with await TaskStore.open(path, SCHEMA):
+    async with await open_task_store(path, SCHEMA):
         pass
 
     assert copy_of(path).stat().st_mtime_ns == copied_at_ns
@@ -137,13 +137,13 @@ async def test_a_step_that_fails_changes_nothing(
         broken = {**migrations.STEPS, 1: migrations.STEPS[1] + "\nSELECT nonsense();"}
         patch.setattr(migrations, "STEPS", broken)
         with pytest.raises(
-            StoreOpenError, match=r"migrated from schema version 1 to 6 .*nonsense.* unchanged"
+            StoreOpenError, match=r"migrated from schema version 1 to 7 .*nonsense.* unchanged"
         ):
-            await TaskStore.open(path, SCHEMA)
+            await open_task_store(path, SCHEMA)
 
     assert columns(path) == before
     assert query(path, "PRAGMA user_version") == [(1,)]
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         assert len(await store.list()) == 6
 
 
@@ -151,7 +151,7 @@ OPEN_AND_KILL = """
 import asyncio, os, signal, sqlite3, sys
 from pathlib import Path
 from phoenix_compat.tasks.store.sqlite import migrations
-from phoenix_compat.tasks.store.task_store import TaskStore
+from phoenix_compat.tasks.store.opening import open_task_store
 
 class KillingConnection(sqlite3.Connection):
     def __init__(self, *args, **kwargs):
@@ -163,7 +163,7 @@ sqlite3.connect = lambda *args, **kwargs: connect(*args, factory=KillingConnecti
 steps = migrations.STEPS[1].split(";")
 steps.insert(int(sys.argv[2]), "SELECT kill()")
 migrations.STEPS = {**migrations.STEPS, 1: ";".join(steps)}
-asyncio.run(TaskStore.open(Path(sys.argv[1]), Path("schema.sql").read_text()))
+asyncio.run(open_task_store(Path(sys.argv[1]), Path("schema.sql").read_text()))
 """
 
 
@@ -184,7 +184,7 @@ async def test_a_kill_in_the_middle_leaves_the_older_file(path: Path, steps: int
     assert columns(path) == before
     assert query(path, "PRAGMA user_version") == [(1,)]
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
-    async with await TaskStore.open(path, SCHEMA) as store:
+    async with await open_task_store(path, SCHEMA) as store:
         assert len(await store.list()) == 6
 
 
@@ -193,7 +193,7 @@ async def test_without_a_copy_nothing_is_migrated(path: Path) -> None:
     copy_of(path).mkdir()
 
     with pytest.raises(StoreOpenError, match="unchanged"):
-        await TaskStore.open(path, SCHEMA)
+        await open_task_store(path, SCHEMA)
 
     assert query(path, "PRAGMA user_version") == [(1,)]
     assert "tasks.db.v1.bak.part" not in files_in_folder(path)
@@ -201,10 +201,10 @@ async def test_without_a_copy_nothing_is_migrated(path: Path) -> None:
 
 async def test_a_newer_file_is_refused(path: Path) -> None:
     """A file of a newer version is not changed, and the error names both versions."""
-    run_sql(path, "PRAGMA user_version = 7")
+    run_sql(path, "PRAGMA user_version = 8")
 
-    with pytest.raises(StoreVersionError, match="version 7, newer than the 6 this program knows"):
-        await TaskStore.open(path, SCHEMA)
+    with pytest.raises(StoreVersionError, match="version 8, newer than the 7 this program knows"):
+        await open_task_store(path, SCHEMA)
 
     assert not copy_of(path).exists()
 
@@ -215,4 +215,4 @@ async def test_another_database_with_version_1_is_refused(tmp_path: Path) -> Non
     run_sql(path, "CREATE TABLE recipes (name TEXT); PRAGMA user_version = 1;")
 
     with pytest.raises(StoreVersionError, match="not a task database"):
-        await TaskStore.open(path, SCHEMA)
+        await open_task_store(path, SCHEMA)

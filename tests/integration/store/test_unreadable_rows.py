@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from phoenix_compat.server.http.tasks.api import add_task_routes
 from phoenix_compat.tasks.model.task import Task, TaskStatus
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.api.api_harness import Client, problem
 from tests.integration.store.unreadable_harness import (
@@ -54,7 +55,7 @@ async def running_server(
 
 async def store_with_queued_tasks(path: Path, count: int) -> tuple[list[Task], Task]:
     """Make a database with `count` queued tasks and one more after them; returns both."""
-    async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
+    async with await open_task_store(path, SCHEMA, clock=FakeClock()) as store:
         tasks = [await store.add(task_params()) for _ in range(count)]
         return tasks, await store.add(task_params())
 
@@ -109,7 +110,7 @@ async def test_an_unreadable_queued_task_fails_alone(path: Path, column: str) ->
 async def test_a_running_task_needs_only_some_columns(path: Path, column: str) -> None:
     """A running task gets its result unless a column that it needs is unreadable."""
     values = UNREADABLE_VALUES[column]
-    async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
+    async with await open_task_store(path, SCHEMA, clock=FakeClock()) as store:
         tasks = []
         for number in range(len(values)):
             task = await store.add(task_params())
@@ -136,7 +137,7 @@ async def test_a_running_task_needs_only_some_columns(path: Path, column: str) -
 
 async def test_no_create_is_sent_without_the_input(path: Path) -> None:
     """A submitting task with an unreadable input is searched for, but not created again."""
-    async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
+    async with await open_task_store(path, SCHEMA, clock=FakeClock()) as store:
         task = await store.move(await store.add(task_params()), TaskStatus.SUBMITTING)
         assert task is not None
     await asyncio.to_thread(put, path, "tasks", "provider_input", "{", task.number)
@@ -154,7 +155,7 @@ async def test_no_create_is_sent_without_the_input(path: Path) -> None:
 async def test_a_completed_task_needs_only_its_result(path: Path, column: str) -> None:
     """A completed task is shown as completed while its status and result are readable."""
     values = UNREADABLE_VALUES[column]
-    async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
+    async with await open_task_store(path, SCHEMA, clock=FakeClock()) as store:
         tasks = []
         for number in range(len(values)):
             task = await store.add(task_params())

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from phoenix_compat.server.main import open_app
+from phoenix_compat.server.process.config.reload import RELOADABLE_SETTINGS
 from phoenix_compat.server.process.listening import listening
-from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS
 from tests.integration.rates.rates_harness import ALICE, limited, via_proxy
 from tests.integration.task_server import Client, product, settings_for
 from tests.integration.uploads.photo import edit, photo

@@ -18,6 +18,7 @@ from phoenix_compat.tasks.model.errors import InvalidInputError
 from phoenix_compat.tasks.model.inputs.file_inputs import upload_reference
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.pruning import prune_tasks, prune_uploads
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.store.upload_store import UploadStore
 from tests.integration.uploads.photo import photo
@@ -78,7 +79,7 @@ async def _open(folder: Path) -> AsyncIterator[Parts]:
     clock = LateClock()
     archive = Archive(folder / "files", clock=clock, min_free_bytes=0)
     await archive.open()
-    async with await TaskStore.open(folder / "tasks.db", SCHEMA, clock=clock) as store:
+    async with await open_task_store(folder / "tasks.db", SCHEMA, clock=clock) as store:
         yield Parts(store, UploadStore(store, clock=clock), archive, clock)
     await archive.close()
 

@@ -17,7 +17,7 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUnreachableError,
 )
 from phoenix_compat.tasks.model.inputs.file_inputs import StoredInput
-from phoenix_compat.tasks.provider.replicate_files import ReplicateFiles
+from phoenix_compat.tasks.provider.replicate.files import ReplicateFiles
 from tests.integration.uploads.photo import photo
 from tests.serving import serving
 

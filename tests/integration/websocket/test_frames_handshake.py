@@ -20,6 +20,7 @@ from phoenix_compat.conformance.suite.wire_client import (
     upgrade_headers,
 )
 from phoenix_compat.result import Result
+from tests.both_ways import serve_both_ways  # noqa: F401 - a fixture
 from tests.conftest import Dial, Serve
 from tests.serving import socket_app
 from tests.wire import V2

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from phoenix_compat import Socket, SocketHandler, WebSocketOptions, error, ok
 from phoenix_compat.result import Result
+from tests.both_ways import serve_both_ways  # noqa: F401 - a fixture
 from tests.conftest import Dial, Open, Serve
 from tests.serving import socket_app
 from tests.wire import OK

@@ -7,6 +7,7 @@ import pytest
 from phoenix_compat import Endpoint, WebSocketOptions
 from phoenix_compat.conformance.reference import UserSocket
 from phoenix_compat.protocol.origin import CheckOrigin, Origin
+from tests.both_ways import serve_both_ways  # noqa: F401 - a fixture
 from tests.conftest import Dial, Serve
 from tests.serving import socket_app
 from tests.wire import V2

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from phoenix_compat.tasks.model.clock import Clock
-from phoenix_compat.tasks.provider.replicate import ReplicateProvider
+from phoenix_compat.tasks.provider.replicate.replicate import ReplicateProvider
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from tests.integration.worker.worker_harness import FAST, WorkerHarness, open_worker_harness
 from tests.patience import patient

@@ -11,7 +11,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from phoenix_compat.emulator import Emulator, EmulatorSettings
-from phoenix_compat.tasks.provider.replicate import ReplicateProvider
+from phoenix_compat.tasks.provider.replicate.replicate import ReplicateProvider
 from phoenix_compat.tasks.provider.token_check import TokenCheck
 from tests.conftest import Serve
 from tests.integration.task_server import Client, product, settings_for

@@ -152,7 +152,7 @@ async def test_a_task_outlives_its_type(path: Path, clock: FakeClock, restarts: 
     async with open_worker_harness(path, provider, clock) as harness:
         task = await harness.add()
         await provider.reached.wait()
-        harness.worker._context = replace(harness.worker._context, task_types={})
+        harness.worker.runs.context = replace(harness.worker.runs.context, task_types={})
         if restarts:
             await harness.worker.stop()
             await harness.worker.start()

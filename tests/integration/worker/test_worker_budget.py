@@ -17,8 +17,8 @@ from phoenix_compat.tasks.model.errors import (
 from phoenix_compat.tasks.model.model_policy import ModelPolicy, PolicyRules
 from phoenix_compat.tasks.model.task import TaskStatus
 from phoenix_compat.tasks.model.task_types import TASK_TYPES, with_default_model
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.spending import ALL
-from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.circuit_breaker import BreakerOptions
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.worker import Worker
@@ -203,7 +203,7 @@ async def test_a_fallback_model_that_may_not_run_is_skipped(path: Path, rules: P
     fallbacks = ("you/unpriced", "recraft-ai/recraft-v3")
     types = with_default_model(TASK_TYPES, "image", "google/imagen-4-fast", fallbacks)
     provider = FakeProvider(submit=[UNAVAILABLE, ref()], fetch=[succeeded()])
-    async with await TaskStore.open(path, SCHEMA, clock=FakeClock()) as store:
+    async with await open_task_store(path, SCHEMA, clock=FakeClock()) as store:
         harness = WorkerHarness(store, provider, FakeClock(), WorkerOptions())
         harness.worker = Worker(
             store,

@@ -18,7 +18,7 @@ from phoenix_compat.emulator import Emulator, EmulatorSettings
 from phoenix_compat.tasks.model.errors import ProviderThrottledError
 from phoenix_compat.tasks.model.prediction import PredictionRef
 from phoenix_compat.tasks.model.task import Task, TaskStatus
-from phoenix_compat.tasks.provider.replicate import ReplicateProvider
+from phoenix_compat.tasks.provider.replicate.replicate import ReplicateProvider
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from tests.integration.worker.worker_harness import open_worker_harness
 from tests.patience import factor, patient

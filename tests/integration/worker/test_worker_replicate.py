@@ -18,8 +18,8 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUnreachableError,
 )
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionState
-from phoenix_compat.tasks.provider.replicate import ReplicateProvider
-from phoenix_compat.tasks.provider.replicate_sdk import MAX_ANSWER_BYTES
+from phoenix_compat.tasks.provider.replicate.replicate import ReplicateProvider
+from phoenix_compat.tasks.provider.replicate.sdk import MAX_ANSWER_BYTES
 from tests.integration.worker.fake_provider import START, ref
 from tests.integration.worker.replicate_http import (
     BASE_URL,

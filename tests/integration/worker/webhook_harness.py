@@ -11,7 +11,7 @@ from aiohttp import web
 
 from phoenix_compat.emulator import Emulator
 from phoenix_compat.server.http.webhooks import WEBHOOK_PATH, WebhookRoute
-from phoenix_compat.tasks.provider.replicate import ReplicateProvider
+from phoenix_compat.tasks.provider.replicate.replicate import ReplicateProvider
 from phoenix_compat.tasks.provider.webhooks import WebhookVerifier
 from phoenix_compat.tasks.worker.options import PollIntervals, WorkerOptions
 from tests.integration.worker.worker_harness import FAST, WorkerHarness, open_worker_harness

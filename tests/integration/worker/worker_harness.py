@@ -21,6 +21,7 @@ from phoenix_compat.tasks.model.task import (
 )
 from phoenix_compat.tasks.model.task_types import TaskParams, determine_task_params
 from phoenix_compat.tasks.provider.provider import Provider
+from phoenix_compat.tasks.store.opening import open_task_store
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.worker.circuit_breaker import BreakerOptions
 from phoenix_compat.tasks.worker.context import Archive
@@ -165,7 +166,7 @@ async def open_worker_harness(
     is_started: bool = True,
 ) -> AsyncIterator[WorkerHarness]:
     """Open a store on a database file with a worker; both are stopped and closed at the end."""
-    async with await TaskStore.open(path, SCHEMA, clock=clock, busy_timeout_s=0.1) as store:
+    async with await open_task_store(path, SCHEMA, clock=clock, busy_timeout_s=0.1) as store:
         harness = WorkerHarness(store, provider, clock, options or WorkerOptions(), archive)
         if is_started:
             await harness.worker.start()

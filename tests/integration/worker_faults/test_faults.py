@@ -141,7 +141,7 @@ async def run_once(
 
 def kill(harness: WorkerHarness) -> None:
     """Cancel all runs, even those whose create is on its way."""
-    for _, execution in harness.worker._runs.values():
+    for _, execution in harness.worker.runs._active.values():
         execution.cancel()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from phoenix_compat.tasks.model.errors import ProviderThrottledError, RateReducedError
 from phoenix_compat.tasks.model.prediction import PredictionRef, PredictionSnapshot, PredictionState
-from phoenix_compat.tasks.model.task import Task, TaskId, TaskStatus
+from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.provider.provider import Candidates
 from phoenix_compat.tasks.store.task_store import TaskStore
 from phoenix_compat.tasks.token_bucket import TokenBucket
@@ -24,9 +24,10 @@ from tests.integration.worker.fake_provider import (
     succeeded,
 )
 from tests.integration.worker.worker_harness import open_worker_harness
+from tests.unit.tasks.sample_tasks import make_task
 
 TASKS = 500
-NO_SUCH_TASK = TaskId("no-such-task")
+NO_SUCH_TASK = make_task()
 
 
 class WriteWaitingClock(FakeClock):

@@ -190,9 +190,10 @@ async def test_a_task_type_has_its_own_fallback_models(path: Path, clock: FakeCl
     provider = MissingModelsProvider("google/imagen-4-fast")
     options = WorkerOptions(fallback_models=("google/nano-banana-2",))
     async with open_worker_harness(path, provider, clock, options, is_started=False) as harness:
-        task_types = harness.worker._context.task_types
+        task_types = harness.worker.runs.context.task_types
         image = replace(task_types["image"], fallback_models=("recraft-ai/recraft-v3",))
-        harness.worker._context = replace(harness.worker._context, task_types={"image": image})
+        runs = harness.worker.runs
+        runs.context = replace(runs.context, task_types={"image": image})
         await harness.worker.start()
 
         task = await harness.run()

@@ -12,7 +12,7 @@ import pytest
 
 from tests.benchmarks.__main__ import chosen, main
 from tests.benchmarks.benchmark import Benchmark, BenchmarkError, Measure, Sample, Target
-from tests.benchmarks.cases.families import FAMILIES
+from tests.benchmarks.cases.families import DEFAULT, FAMILIES
 from tests.benchmarks.context import BenchmarkContext
 from tests.benchmarks.loads.heartbeats import summary
 from tests.benchmarks.loads.http_load import Request, request, write_script
@@ -157,7 +157,9 @@ def test_benchmark_names_are_unique() -> None:
     names = [benchmark.name for benchmarks in FAMILIES.values() for benchmark in benchmarks]
 
     assert len(set(names)) == len(names)
-    assert [benchmark.name for benchmark in chosen([], "")] == names
+    assert [benchmark.name for benchmark in chosen(list(FAMILIES), "")] == names
+    assert "nodes" not in DEFAULT
+    assert set(chosen([], "")) < set(chosen(list(FAMILIES), ""))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

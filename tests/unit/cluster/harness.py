@@ -13,6 +13,7 @@ import pytest
 
 from phoenix_compat.cluster.bus import Bus
 from phoenix_compat.cluster.node_listener import NodeListener
+from phoenix_compat.cluster.unix import UnixBus
 from tests.patience import patient
 
 KIND = "news"
@@ -49,6 +50,10 @@ class RecordingListener(NodeListener):
         """Wait for the next `count` events."""
         return [await self.next() for _ in range(count)]
 
+    def take(self) -> tuple[Any, ...]:
+        """The next event, which is there."""
+        return self._notes.get_nowait()
+
     @property
     def is_empty(self) -> bool:
         """Whether all events were read."""
@@ -69,7 +74,7 @@ async def nodes(
     """The listeners of `size` nodes, each of which knows that all others are up."""
     async with AsyncExitStack() as stack:
         buses = [
-            await stack.enter_async_context(Bus(folder, node, size, **options))
+            await stack.enter_async_context(UnixBus(folder, node, size, **options))
             for node in range(size)
         ]
         listeners = [RecordingListener(bus) for bus in buses]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from phoenix_compat.cluster import Bus, PresenceReplicas
+from phoenix_compat.cluster import Bus, PresenceReplicas, UnixBus
 from phoenix_compat.presence import Guest, Presence, Presences
 from tests.patience import patient
 from tests.unit.cluster.harness import folder
@@ -32,7 +32,7 @@ class Node:
         self.bus = bus
         self.broadcaster = RecordingBroadcaster()
         self.presence = Presence(self.broadcaster, node=bus.node)
-        PresenceReplicas(self.presence, bus)
+        self.replicas = PresenceReplicas(self.presence, bus)
 
     def track(self, key: str, **meta: int) -> Guest:
         """Track a guest."""
@@ -49,7 +49,7 @@ class Node:
 @asynccontextmanager
 async def node(folder: Path, number: int, **options: int) -> AsyncIterator[Node]:
     """One node of a test."""
-    async with Bus(folder, number, SIZE, **options) as bus:
+    async with UnixBus(folder, number, SIZE, **options) as bus:
         yield Node(bus)
 
 
@@ -64,6 +64,7 @@ async def test_each_change_is_broadcast_on_every_node(folder: Path) -> None:
     """Track, update and end: other nodes broadcast the same diffs as the owner's node."""
     async with node(folder, 0) as here, node(folder, 1) as there:
         await until(lambda: bool(here.bus.up and there.bus.up))
+        await there.bus.catch_up(patient(10.0))
         ann = here.track("ann", n=1)
         here.presence.update(ann, "ann", {"n": 2})
         ann.end()
@@ -155,12 +156,11 @@ async def test_who_has_caught_up_knows_who_is_there(folder: Path) -> None:
     """The presences of a node that answers late are waited for."""
     async with node(folder, 0) as here:
         asked, may_answer = asyncio.Event(), asyncio.Event()
-        answer = here.bus._call_handlers["presence:presence"]
 
         async def answer_late(number: int, body: bytes) -> bytes:
             asked.set()
             await may_answer.wait()
-            return await answer(number, body)
+            return await here.replicas._reply_with_state(number, body)
 
         here.bus.on_call("presence:presence", answer_late)
         here.track("ann")

@@ -216,7 +216,7 @@ def test_update_of_nothing() -> None:
     presence.track(ann, "u1", {})
     broadcaster.take_diffs()
 
-    with pytest.raises(NotTrackedError) as caught:
+    with pytest.raises(NotTrackedError, match="does not track 'u1' on 'room:a'") as caught:
         presence.update(Guest(TOPIC), "u1", {})
 
     assert (caught.value.topic, caught.value.key) == (TOPIC, "u1")
@@ -232,7 +232,7 @@ def test_one_owner_tracks_a_key_of_a_topic_once() -> None:
     presence.track(Guest(TOPIC), 5, {})
     broadcaster.take_diffs()
 
-    with pytest.raises(AlreadyTrackedError) as caught:
+    with pytest.raises(AlreadyTrackedError, match="already tracks '5' on 'room:a'") as caught:
         presence.track(ann, "5", {})
 
     assert (caught.value.topic, caught.value.key) == (TOPIC, "5")

@@ -68,7 +68,24 @@ def test_a_meta_is_json() -> None:
     assert (broadcaster.take_diffs(), presence.list(TOPIC)) == ([], {})
 
 
-@pytest.mark.parametrize("key", ["__proto__", "constructor", "prototype", "toString"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "__defineGetter__",
+        "__defineSetter__",
+        "__lookupGetter__",
+        "__lookupSetter__",
+        "__proto__",
+        "constructor",
+        "hasOwnProperty",
+        "isPrototypeOf",
+        "propertyIsEnumerable",
+        "prototype",
+        "toLocaleString",
+        "toString",
+        "valueOf",
+    ],
+)
 def test_keys_that_every_javascript_object_has(key: str) -> None:
     """They are refused, because phoenix.js before 1.8.9 takes them for presences."""
     presence, broadcaster, ann = make_presence()

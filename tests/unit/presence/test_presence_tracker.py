@@ -30,6 +30,13 @@ def test_a_ref_is_time_node_and_count() -> None:
     assert re.fullmatch(r"[\w-]{16}", second)
 
 
+def test_the_number_of_a_node_may_be_long() -> None:
+    """Nodes on many machines have numbers of 48 bits; the last 16 are in the ref."""
+    ref = Refs(lambda: 1, 0x123456799ABC).next()
+
+    assert base64.urlsafe_b64decode(ref).hex() == "00000000000000019abc0001"
+
+
 def test_refs_of_one_moment_differ() -> None:
     """Refs differ even if the clock stands still, up to the number of counter values."""
     refs = Refs(lambda: 1, 0)

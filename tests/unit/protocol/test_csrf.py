@@ -61,7 +61,13 @@ def _as_plug(state: str) -> str:
 )
 def test_what_is_not_valid(stored: Any, token: Any) -> None:
     """Anything that was not made from the state of the session, of whatever type."""
-    assert not is_valid(stored, token)
+    assert is_valid(stored, token) is False
+
+
+def test_a_mask_is_as_long_as_the_state() -> None:
+    """A shorter one would leave a part of the state readable."""
+    with pytest.raises(ValueError, match="shorter"):
+        mask_state(STATE, MASK[:-1])
 
 
 def test_the_state_of_a_session() -> None:

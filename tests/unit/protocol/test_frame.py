@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phoenix_compat.errors import RemoteProtocolError
+from phoenix_compat.protocol import frame as codes
 from phoenix_compat.protocol.frame import (
     BINARY,
     CLOSE,
@@ -229,16 +230,18 @@ def test_an_assembler_serves_one_message_after_another() -> None:
     assert second == [None, (BINARY, bytearray(b"cd"))]
 
 
-def refused_with(assembler: Assembler, frame: RawFrame) -> int:
-    """The close code with which the assembler refuses a frame."""
-    with pytest.raises(RemoteProtocolError) as refused:
+def refused_with(assembler: Assembler, frame: RawFrame, reason: str | None = None) -> int:
+    """The close code with which the assembler refuses a frame, for a reason."""
+    with pytest.raises(RemoteProtocolError, match=reason) as refused:
         assembler.add(frame)
     return refused.value.close_code
 
 
 def test_a_stray_continuation() -> None:
     """A continuation without a message is refused with 1002."""
-    assert refused_with(Assembler(10), fragment(CONTINUATION, b"", True)) == 1002
+    continuation = fragment(CONTINUATION, b"", True)
+
+    assert refused_with(Assembler(10), continuation, "continues no message") == 1002
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
@@ -248,7 +251,7 @@ def test_a_message_inside_another(opcode: int) -> None:
     assembler.add(fragment(TEXT, b"a", False))
 
     assert not assembler.is_idle
-    assert refused_with(assembler, fragment(opcode, b"", True)) == 1002
+    assert refused_with(assembler, fragment(opcode, b"", True), "interrupts a message") == 1002
 
 
 def test_a_message_of_too_many_bytes() -> None:
@@ -328,3 +331,17 @@ def test_the_headers_of_every_length(length: int, header: bytes) -> None:
     payload = bytearray(length)
 
     assert write_frame(BINARY, payload) == header + payload
+
+
+def test_the_close_codes() -> None:
+    """They are those of RFC 6455 §7.4.1 and of the registry that it opened."""
+    assert {name: code for name, code in vars(codes).items() if name.startswith("CLOSE_")} == {
+        "CLOSE_NORMAL": 1000,
+        "CLOSE_GOING_AWAY": 1001,
+        "CLOSE_PROTOCOL_ERROR": 1002,
+        "CLOSE_INVALID_PAYLOAD": 1007,
+        "CLOSE_TOO_LARGE": 1009,
+        "CLOSE_INTERNAL_ERROR": 1011,
+        "CLOSE_SERVICE_RESTART": 1012,
+        "CLOSE_TRY_AGAIN_LATER": 1013,
+    }

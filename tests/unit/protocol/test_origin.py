@@ -333,3 +333,24 @@ def test_two_mounts_keep_their_own_policy() -> None:
     ]
 
     assert answers == [[True, False], [False, True], [False, True], [True, False]]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "port"),
+    [
+        ("ftp", 21),
+        ("http", 80),
+        ("https", 443),
+        ("ldap", 389),
+        ("sftp", 22),
+        ("tftp", 69),
+        ("ws", 80),
+        ("wss", 443),
+        ("capacitor", None),
+    ],
+)
+def test_the_ports_of_schemes(scheme: str, port: int | None) -> None:
+    """They are those of Elixir's `URI.default_port/1`; a port in the text replaces them."""
+    assert parse_origin(f"{scheme.upper()}://host") == (scheme, "host", port)
+    assert parse_origin(f"{scheme}://host:000") == (scheme, "host", 0)
+    assert parse_origin(f"{scheme}://host:0081") == (scheme, "host", 81)

@@ -90,6 +90,17 @@ def test_brackets_without_end_are_read_or_refused(name: str) -> None:
     assert outcome == ["a"]
 
 
+def test_names_of_a_hundred_levels_are_read() -> None:
+    """A hundred are read, and one more is refused with the limit."""
+    found = decode_query("a" + "[b]" * 99 + "=1")
+
+    for _ in range(99):
+        found = found["b"] if "b" in found else found["a"]  # type: ignore[assignment]
+    assert found == {"b": "1"}
+    with pytest.raises(BadQueryError, match="more than 100 levels deep"):
+        decode_query("a" + "[b]" * 100 + "=1")
+
+
 @given(st.dictionaries(st.text("ab é&=+%/?", min_size=1), st.text()))
 @steady
 def test_what_browsers_encode_is_read(params: dict[str, str]) -> None:

@@ -49,6 +49,16 @@ class Unknown:
     """A class that is not JSON."""
 
 
+def test_dicts_are_objects() -> None:
+    """A class of dict is one too."""
+
+    class OwnDict(dict[str, int]):
+        """Nothing else."""
+
+    values: list[Any] = [{}, OwnDict(), [], None, "x"]
+    assert [jason.is_object(value) for value in values] == [True, True, False, False, False]
+
+
 OBJECTS = [
     (AStruct(5), {"userId": 5}),
     (ADataclass(5), {"user_id": 5}),

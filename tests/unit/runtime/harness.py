@@ -148,6 +148,7 @@ class Client:
         *,
         serializer: Serializer = V2,
         id: str | None = None,
+        connection_topics: tuple[str, ...] = (),
     ) -> None:
         self.closes: list[tuple[int, Reason]] = []
         self.sink = ListSink(self._overflowed)
@@ -157,6 +158,7 @@ class Client:
         outbox = Outbox(engine.wire(serializer), self.sink)
         socket = Socket(engine, SocketHandler)
         socket.id = id
+        socket.connection_topics = connection_topics
         self.server = SocketServer(engine, routes_of(channels), socket, outbox, self)
 
     # What the client does.

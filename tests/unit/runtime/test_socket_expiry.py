@@ -69,6 +69,18 @@ async def test_a_connection_has_one_timer_and_leaves_none() -> None:
     assert client.closes == []
 
 
+async def test_channels_with_the_same_token_share_a_timer() -> None:
+    """The same time again starts no other one."""
+    client = Client(Engine(), {})
+    closes_at_s = time.time() + LATER_S
+    await call_in_loop(client.server.close_at, closes_at_s)
+    timer = client.server._closing
+
+    await call_in_loop(client.server.close_at, closes_at_s)
+
+    assert client.server._closing is timer
+
+
 async def test_a_connection_without_a_time_has_no_timer() -> None:
     """Most have none."""
     client = Client(Engine(), {"t:*": OpenChannel})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from phoenix_compat.protocol.serializer import V1
 from tests.unit.runtime.harness import (
     Client,
     Engine,
+    Latches,
     OpenChannel,
     WaitingChannel,
     call_in_loop,
@@ -214,6 +216,56 @@ async def test_a_socket_that_is_gone_is_not_disconnected_again() -> None:
 
     assert client.closes == []
     assert len(engine.pubsub) == 0
+
+
+@pytest.mark.parametrize(
+    ("topics", "topic"),
+    [(("users", "user:1"), "users"), (("users", "user:1"), "user:1"), (("users",), "user:1")],
+)
+async def test_a_disconnect_on_a_topic_of_connect(topics: tuple[str, ...], topic: str) -> None:
+    """A topic that `connect` has subscribed to closes the connection, as its id does, once."""
+    engine = Engine()
+    client = Client(engine, {"t": OpenChannel}, id="user:1", connection_topics=topics)
+    before = set(engine.pubsub.topics)
+
+    await call_in_loop(engine.broadcast, topic, "disconnect", {})
+
+    assert before == {"users", "user:1"}
+    assert client.closes == [(1001, ("shutdown", "disconnected"))]
+    assert not engine.pubsub.topics
+
+
+async def test_whether_a_client_has_channels() -> None:
+    """Joined, or with a join that waits."""
+    latches = Latches()
+
+    class Waiting(OpenChannel):
+        async def join(self, topic: str, payload: Any, socket: Socket) -> Result:  # type: ignore[override] # async instead of plain
+            return ok(await latches.at("join"))
+
+    client = Client(Engine(), {"t": Waiting})
+    seen = [client.server.has_channels]
+    await client.send("1", "1", "t", "phx_join", {})
+    seen.append(client.server.has_channels)
+    await latches.open("join", {})
+    seen.append(client.server.has_channels)
+    await client.send("1", "2", "t", "phx_leave", {})
+    seen.append(client.server.has_channels)
+
+    assert seen == [False, True, True, False]
+
+
+async def test_when_a_client_came_and_sent_its_last_heartbeat() -> None:
+    """On the monotonic clock; 0.0 without a heartbeat."""
+    began_s = time.monotonic()
+    client = Client(Engine(), {})
+    before_s = client.server.heartbeat_at_s
+
+    await client.send(None, "1", "phoenix", "heartbeat", {})
+
+    server = client.server
+    assert before_s == 0.0
+    assert began_s <= server.opened_at_s <= server.heartbeat_at_s <= time.monotonic()
 
 
 async def test_one_crash_is_one_channels() -> None:

@@ -37,7 +37,7 @@ class Tape:
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, Any]] = []
-        self.reason: Reason | None = None
+        self.reasons: list[Reason] = []
 
     def received(self, frame: bytes, *, is_binary: bool) -> None:
         """See FrameTap."""
@@ -49,7 +49,7 @@ class Tape:
 
     def ended(self, reason: Reason) -> None:
         """See FrameTap."""
-        self.reason = reason
+        self.reasons.append(reason)
 
     def events(self) -> list[tuple[str, str]]:
         """The direction and the event of each V2 message."""
@@ -113,6 +113,39 @@ async def test_a_watch_ends_without_a_trace() -> None:
     assert (client.server.outbox.fanout_count, len(engine.pubsub)) == (0, 0)
 
 
+async def test_a_client_in_several_topics_was_watched() -> None:
+    """Afterwards it is in as many fanouts as before, and one that it leaves is one less."""
+    client = client_of(Engine())
+    for number in range(3):
+        await client.join(f"room:{number}")
+    outbox = client.server.outbox
+
+    watch(client.server, Tape())
+    during = outbox.fanout_count
+    unwatch(client.server)
+
+    assert (during, outbox.fanout_count) == (4, 3)
+    await client.send("1", "3", "room:1", "phx_leave", {})
+    assert outbox.fanout_count == 2
+
+
+async def test_binary_messages_and_pongs() -> None:
+    """Bytes are seen as bytes; what is not a message is not seen."""
+    client = client_of(Engine())
+    await client.join("room:a")
+    tape = Tape()
+    watch(client.server, tape)
+
+    push = b"\x00\x01\x01\x06\x04" + b"12room:aecho" + b"\x09"
+    await client.send_bytes(push, is_binary=True)
+    client.server.outbox.send(b"\x8a\x00")
+
+    assert tape.messages == [
+        ("in", push),
+        ("out", b"\x01\x01\x01\x06\x02" + b"12room:aok" + b"\x09"),
+    ]
+
+
 async def test_a_slow_client_is_watched_too() -> None:
     """What waits in the backlog is seen when it is produced."""
     engine = Engine()
@@ -146,4 +179,4 @@ async def test_the_end_of_the_connection_is_seen_once() -> None:
         ("in", "phx_join"),
         ("out", "phx_reply"),
     ]
-    assert tape.reason == ("shutdown", "closed")
+    assert tape.reasons == [("shutdown", "closed")]

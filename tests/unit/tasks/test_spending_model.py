@@ -6,7 +6,7 @@ import asyncio
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,8 +19,9 @@ from phoenix_compat.tasks.model.caps import Caps, Limits, Period
 from phoenix_compat.tasks.model.errors import BudgetError
 from phoenix_compat.tasks.model.task import Task, TaskStatus
 from phoenix_compat.tasks.model.task_types import TaskParams, determine_task_params
+from phoenix_compat.tasks.store.database import Database, Work
 from phoenix_compat.tasks.store.spending import ALL, subject_of
-from phoenix_compat.tasks.store.sqlite.database import Database
+from phoenix_compat.tasks.store.sqlite.transaction import SQLiteTransaction, run
 from phoenix_compat.tasks.store.task_store import TaskStore
 from tests.integration.worker.worker_harness import SCHEMA
 
@@ -41,22 +42,33 @@ def params_of(model: str) -> TaskParams:
     return determine_task_params({"type": "image", "prompt": "monk", "model": model})
 
 
+class SharedTransaction(SQLiteTransaction):
+    """A transaction of a database that other nodes write too."""
+
+    __slots__ = ()
+
+    is_shared = True
+
+
 class MemoryDatabase:
     """A database in memory, with the same savepoints as the real one."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, transaction: type[SQLiteTransaction]
+    ) -> None:
         self._connection = connection
+        self._transaction = transaction
         connection.row_factory = sqlite3.Row
         connection.executescript(SCHEMA)
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, work: Work[T]) -> T:
         """Run a write; an error rolls it back."""
         return await asyncio.to_thread(self._write, work)
 
-    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _write(self, work: Work[T]) -> T:
         self._connection.execute("SAVEPOINT one")
         try:
-            return work(self._connection)
+            return run(work, self._transaction(self._connection))
         except BaseException:
             self._connection.execute("ROLLBACK TO one")
             raise
@@ -273,8 +285,10 @@ STEPS = 80
 
 
 @settings(deadline=None, max_examples=200)
-@given(CAPS, st.integers(0, 2**32))
-def test_the_sums_are_those_of_the_model(caps: Caps, seed: int) -> None:
+@given(CAPS, st.integers(0, 2**32), st.sampled_from((SQLiteTransaction, SharedTransaction)))
+def test_the_sums_are_those_of_the_model(
+    caps: Caps, seed: int, transaction: type[SQLiteTransaction]
+) -> None:
     """Each order, repeat, refusal and end changes the sums as the model says, and none passes a
     cap."""
     # Lists of steps from Hypothesis are mostly too short to reach a repeat.
@@ -285,7 +299,7 @@ def test_the_sums_are_those_of_the_model(caps: Caps, seed: int) -> None:
             sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         ) as connection:
             clock = Days()
-            store = TaskStore(cast("Database", MemoryDatabase(connection)), clock)
+            store = TaskStore(cast("Database", MemoryDatabase(connection, transaction)), clock)
             played = Play(store, clock, Model(caps))
             for _ in range(STEPS):
                 await played.step(

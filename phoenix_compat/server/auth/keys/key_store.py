@@ -7,7 +7,6 @@ is exact, takes no disk access, and costs the same for keys that do not exist.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -30,26 +29,15 @@ from phoenix_compat.server.auth.keys.lent_keys import LentKeys
 from phoenix_compat.server.auth.principal import Scope
 from phoenix_compat.tasks.model.clock import Clock, SystemClock, stored_time
 from phoenix_compat.tasks.model.errors import StoreUnavailableError
-from phoenix_compat.tasks.store.sqlite.writer import Work
-from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
+from phoenix_compat.tasks.store.database import Row, Transaction, Work
+from phoenix_compat.tasks.store.statements import key_queries as queries
+from phoenix_compat.tasks.store.statements.key_queries import MAX_KEYS
+from phoenix_compat.tasks.store.store import Store
 
-MAX_KEYS: Final = 10_000
-"""The limit for names of keys, revoked ones included."""
 REPEAT_S: Final = 10.0
 """A revocation is announced again after this time, for sockets that were being opened before."""
 
 T = TypeVar("T")
-
-_FIND: Final = "SELECT * FROM api_keys WHERE name = ?"
-_LIST: Final = "SELECT * FROM api_keys ORDER BY name"
-_LIVE: Final = f"SELECT * FROM api_keys WHERE revoked_at IS NULL ORDER BY name LIMIT {MAX_KEYS}"  # noqa: S608 - our own text
-_COUNT: Final = "SELECT count(*) FROM api_keys"
-_ADD: Final = """
-INSERT INTO api_keys (name, sha256, scopes, created_at) VALUES (:name, :sha256, :scopes, :now)
-ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, scopes = excluded.scopes,
-  created_at = excluded.created_at, last_used_at = NULL, revoked_at = NULL
-"""
-_REVOKE: Final = "UPDATE api_keys SET revoked_at = ? WHERE name = ? AND revoked_at IS NULL"
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -86,7 +74,7 @@ class KeyStore:
 
     def __init__(
         self,
-        store: SQLiteStore,
+        store: Store,
         when_revoked: Callable[[str], None] = lambda _name: None,
         *,
         clock: Clock | None = None,
@@ -102,6 +90,7 @@ class KeyStore:
         self._is_open = False
         self._changing = asyncio.Lock()
         self._when_revoked = when_revoked
+        self._when_created: Callable[[str], None] = lambda _name: None
         self._repeats: dict[str, asyncio.TimerHandle] = {}
 
     async def start(self) -> None:
@@ -110,7 +99,7 @@ class KeyStore:
         Raises:
             StoreUnavailableError: they cannot be read.
         """
-        rows = await self._store.database.read(_LIVE)
+        rows = await self._store.database.read(queries.LIVE_KEYS)
         for row in rows:
             self._add(row["sha256"], ApiKey(name=row["name"], scopes=_scopes_of(row)))
         self._is_open = True
@@ -132,6 +121,28 @@ class KeyStore:
     def when_revoked(self, call: Callable[[str], None]) -> None:
         """Set what is called instead, where several processes have sockets."""
         self._when_revoked = call
+
+    def when_changed(self, call: Callable[[str], None]) -> None:
+        """Set what is called with the name of each key that is revoked or created here."""
+        self._when_revoked = self._when_created = call
+
+    async def read_again(self) -> frozenset[str]:
+        """Read the keys again, where other nodes change them too.
+
+        Returns:
+            The names of keys that have been replaced: revoked, and created again with this name.
+
+        Raises:
+            StoreUnavailableError: they cannot be read; nothing has changed.
+        """
+        async with self._changing:
+            rows = await self._store.database.read(queries.LIVE_KEYS)
+            before, self._live, self._hashes = self._hashes, {}, {}
+            for row in rows:
+                self._add(row["sha256"], ApiKey(name=row["name"], scopes=_scopes_of(row)))
+        return frozenset(
+            name for name, sha256 in before.items() if self._hashes.get(name, sha256) != sha256
+        )
 
     # Lookups.
 
@@ -162,7 +173,7 @@ class KeyStore:
             ConfigError: there is none; the text has the ways out.
             StoreUnavailableError: they cannot be read.
         """
-        ((count,),) = await self._store.database.read(_COUNT)
+        ((count,),) = await self._store.database.read(queries.COUNT_KEYS)
         if not count:
             raise ConfigError(
                 "auth: there is no API key, so nobody could use this server; create one with "
@@ -176,7 +187,9 @@ class KeyStore:
         Raises:
             StoreUnavailableError: it cannot be read.
         """
-        return self.is_live(name) or bool(await self._store.database.read(_FIND, (name,)))
+        return self.is_live(name) or bool(
+            await self._store.database.read(queries.FIND_KEY, (name,))
+        )
 
     async def records(self) -> list[KeyRecord]:
         """All keys, revoked ones included, by name.
@@ -184,7 +197,7 @@ class KeyStore:
         Raises:
             StoreUnavailableError: they cannot be read.
         """
-        return [self._record(row) for row in await self._store.database.read(_LIST)]
+        return [self._record(row) for row in await self._store.database.read(queries.LIST_KEYS)]
 
     # Changes.
 
@@ -214,22 +227,24 @@ class KeyStore:
             "now": stored_time(self._clock.now()),
         }
 
-        def work(connection: sqlite3.Connection) -> None:
-            row = connection.execute(_FIND, (name,)).fetchone()
-            if row is not None and row["revoked_at"] is None:
+        async def work(transaction: Transaction) -> None:
+            found = await transaction.rows(queries.FIND_KEY, (name,))
+            if found and found[0]["revoked_at"] is None:
                 raise KeyNameTakenError(
                     f"there is a key named {name} already; choose another name, or revoke it first"
                 )
-            if row is None and connection.execute(_COUNT).fetchone()[0] >= MAX_KEYS:
+            ((count,),) = await transaction.rows(queries.COUNT_KEYS)
+            if not found and count >= MAX_KEYS:
                 raise ApiKeyError(
                     f"there are {MAX_KEYS} keys already, revoked ones included; use the name of a "
                     "revoked key"
                 )
-            connection.execute(_ADD, values)
+            await transaction.execute(queries.ADD_API_KEY, values)
 
         def done(_result: None) -> None:
             self._add(values["sha256"], ApiKey(name=name, scopes=frozenset(scopes)))
             self._cancel_repeat(name)
+            self._when_created(name)
             log.info("key.created", name=name, scopes=names)
 
         await self._change(work, done)
@@ -247,14 +262,14 @@ class KeyStore:
         """
         now = stored_time(self._clock.now())
 
-        def work(connection: sqlite3.Connection) -> tuple[bool, sqlite3.Row]:
-            changed = connection.execute(_REVOKE, (now, name)).rowcount == 1
-            row = connection.execute(_FIND, (name,)).fetchone()
-            if row is None:
+        async def work(transaction: Transaction) -> tuple[bool, Row]:
+            changed = await transaction.execute(queries.REVOKE_KEY, (now, name)) == 1
+            found = await transaction.rows(queries.FIND_KEY, (name,))
+            if not found:
                 raise ApiKeyError(f"there is no key named {name!r}; `keys list` shows all names")
-            return changed, row
+            return changed, found[0]
 
-        def done(result: tuple[bool, sqlite3.Row]) -> None:
+        def done(result: tuple[bool, Row]) -> None:
             sha256 = self._hashes.pop(name, None)
             if sha256 is not None:
                 del self._live[sha256]
@@ -281,7 +296,7 @@ class KeyStore:
         self._live[sha256] = key
         self._hashes[key.name] = sha256
 
-    def _record(self, row: sqlite3.Row) -> KeyRecord:
+    def _record(self, row: Row) -> KeyRecord:
         used_at = self.uses.waiting(row["name"])
         if used_at is None or used_at < row["created_at"]:
             used_at = row["last_used_at"]

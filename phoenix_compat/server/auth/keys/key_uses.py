@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from datetime import datetime
 from typing import Final
 
@@ -12,15 +11,11 @@ import structlog
 from phoenix_compat.background import BackgroundTask
 from phoenix_compat.tasks.model.clock import Clock, stored_time
 from phoenix_compat.tasks.model.errors import StoreError
-from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
+from phoenix_compat.tasks.store.database import Transaction
+from phoenix_compat.tasks.store.statements import key_queries as queries
+from phoenix_compat.tasks.store.store import Store
 
 WRITE_INTERVAL_S: Final = 60.0
-
-# A key that was created after the use is another one with the same name.
-_RECORD: Final = """
-UPDATE api_keys SET last_used_at = :at
-WHERE name = :name AND created_at <= :at AND coalesce(last_used_at, '') < :at
-"""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -36,9 +31,7 @@ class KeyUses:
         writes: how many writes there were.
     """
 
-    def __init__(
-        self, store: SQLiteStore, clock: Clock, *, interval_s: float = WRITE_INTERVAL_S
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, *, interval_s: float = WRITE_INTERVAL_S) -> None:
         self._store = store
         self._clock = clock
         self._interval_s = interval_s
@@ -79,8 +72,9 @@ class KeyUses:
         uses, self._waiting = self._waiting, {}
         rows = [{"name": name, "at": stored_time(at)} for name, at in uses.items()]
 
-        def work(connection: sqlite3.Connection) -> None:
-            connection.executemany(_RECORD, rows)
+        async def work(transaction: Transaction) -> None:
+            for row in rows:
+                await transaction.execute(queries.RECORD_USE, row)
 
         try:
             await self._store.database.write(work)

@@ -51,15 +51,19 @@ class LentKeys:
 
     def lend(self) -> str:
         """A new key."""
+        key = new_key()
+        self.add(sha256_of(key))
+        self.counts.lent += 1
+        return key
+
+    def add(self, sha256: str) -> None:
+        """Accept a key that was lent here, or by another process of this server."""
         now_s = self._clock()
         self._expire_s = {one: at_s for one, at_s in self._expire_s.items() if at_s > now_s}
         if len(self._expire_s) >= MAX_LENT:
             del self._expire_s[next(iter(self._expire_s))]
             self.counts.dropped += 1
-        key = new_key()
-        self._expire_s[sha256_of(key)] = now_s + LENT_S
-        self.counts.lent += 1
-        return key
+        self._expire_s[sha256] = now_s + LENT_S
 
     def find(self, sha256: str) -> ApiKey | None:
         """The key with this SHA-256, if it is lent and has not expired."""

@@ -27,7 +27,8 @@ _ANY: Final = "SELECT 1 FROM api_keys LIMIT 1"
 def check_key(settings: Settings, *, is_new_refused: bool) -> None:
     """Check that there is a key, possibly a revoked one, if a key is the only way in. Blocking.
 
-    A database that cannot be read passes: whoever opens it reports that.
+    A database that cannot be read passes: whoever opens it reports that. So does one that servers
+    share, which each of them checks when it starts.
 
     Args:
         is_new_refused: whether an installation without a database is refused, too.
@@ -35,7 +36,7 @@ def check_key(settings: Settings, *, is_new_refused: bool) -> None:
     Raises:
         ConfigError: there is none; the text names the ways out.
     """
-    if settings.auth != (KEYS,):
+    if settings.auth != (KEYS,) or settings.is_shared:
         return
     with suppress(StoreError, OSError):
         if _has_key(settings.database_path, is_new_refused=is_new_refused):

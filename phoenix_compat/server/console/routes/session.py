@@ -22,7 +22,7 @@ def add_routes(router: web.UrlDispatcher, context: ConsoleContext) -> None:
             "owner": operator.owner,
             "needs_key": request.app[AUTHENTICATOR].is_on,
             "provider": "replicate" if context.settings.has_token else "emulator",
-            "processes": 1 if context.cluster is None else context.cluster.size,
+            "processes": context.count(),
         }
         return web.json_response(body)
 

@@ -21,7 +21,7 @@ from phoenix_compat.server.inspection.backups import BackupBusyError, Backups, B
 from phoenix_compat.server.inspection.inspection import INSPECTION
 from phoenix_compat.server.inspection.operator_tools import OperatorTools
 from phoenix_compat.server.inspection.settings_view import settings_view
-from phoenix_compat.server.process.reload import RELOADABLE_SETTINGS
+from phoenix_compat.server.process.config.reload import RELOADABLE_SETTINGS
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 

@@ -37,15 +37,18 @@ _HOSTS_REMEDY: Final = (
 _ORIGINS_REMEDY: Final = 'name the origin in the setting `check_origin`, as in ["//example.com"]'
 
 
-def guarding(settings: Settings) -> Check:
-    """Build the check; it must be the first one."""
-    guard = PageGuard(
+def page_guard(settings: Settings) -> PageGuard:
+    """The hosts that this server answers to, and the origins whose pages may change something."""
+    return PageGuard(
         _hosts(settings),
         check_origin_of(settings),
         hosts_remedy=_HOSTS_REMEDY,
         origins_remedy=_ORIGINS_REMEDY,
     )
 
+
+def guarding(guard: PageGuard) -> Check:
+    """Build the check; it must be the first one."""
     refused = RefusedPages()
 
     def check(request: web.Request) -> web.StreamResponse | None:

@@ -20,6 +20,7 @@ from phoenix_compat.server.http.checks import Check
 from phoenix_compat.server.http.problem import ProblemError
 from phoenix_compat.server.process.addresses import is_loopback_name
 from phoenix_compat.transports.aiohttp.peers import is_from_peer
+from phoenix_compat.transports.aiohttp.request import RequestHead
 
 _FORWARDED: Final = frozenset({"forwarded", "x-real-ip"})
 _FORWARDED_PREFIX: Final = "x-forwarded-"
@@ -53,7 +54,12 @@ def local_only(*, has_peers: bool) -> Check:
     return check
 
 
-def _forwarding_header(request: web.Request) -> str | None:
+def is_local(head: RequestHead) -> bool:
+    """Whether a request comes from this machine as far as it shows, and not through a proxy."""
+    return _forwarding_header(head) is None and _foreign_host(head) is None
+
+
+def _forwarding_header(request: RequestHead) -> str | None:
     for name in request.headers:
         if name[:1] in _FORWARDED_INITIALS:
             lowered = name.lower()
@@ -62,7 +68,7 @@ def _forwarding_header(request: web.Request) -> str | None:
     return None
 
 
-def _foreign_host(request: web.Request) -> str | None:
+def _foreign_host(request: RequestHead) -> str | None:
     """Why the Host is not this machine; HTTP/1.0 may leave it out."""
     header = request.headers.get(hdrs.HOST)
     if header is None:
@@ -77,7 +83,7 @@ _is_loopback: Final = lru_cache(_REMEMBERED)(is_loopback_name)
 """The same; a server has few names, and to parse an address takes longer than all else here."""
 
 
-def _own_address(request: web.Request) -> str | None:
+def _own_address(request: RequestHead) -> str | None:
     """The address at which the connection arrived; None for a Unix socket."""
     found = None if request.transport is None else request.transport.get_extra_info("sockname")
     return str(found[0]) if isinstance(found, tuple) else None

@@ -17,6 +17,7 @@ from phoenix_compat.server.metrics.request_measures import route_of
 from phoenix_compat.server.process.logs import ACCESS_LOGGER, configure_access_log
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.rates.client_address import CLIENT_ADDRESS
+from phoenix_compat.transports.aiohttp.gate import HandshakeHead
 from phoenix_compat.transports.aiohttp.peers import is_from_peer
 
 log = structlog.stdlib.get_logger(ACCESS_LOGGER)
@@ -44,21 +45,36 @@ class AccessLog:
     ) -> None:
         """Log a response, and end its request."""
         if self._style != "off" and not (self._has_peers and is_from_peer(request)):
-            self._write(request, response, took_s)
+            self._write(
+                method=request.method,
+                path=request.path,
+                status=response.status,
+                took_s=took_s,
+                route=route_of(request),
+                bytes=response.body_length if response.prepared else 0,
+                address=request.get(CLIENT_ADDRESS) or request.remote,
+                user_agent=request.headers.get(hdrs.USER_AGENT),
+            )
         end_request(request)
 
-    def _write(self, request: web.BaseRequest, response: web.StreamResponse, took_s: float) -> None:
-        fields: dict[str, object] = {
-            "method": request.method,
-            "path": request.path,
-            "status": response.status,
-            "took_ms": round(took_s * 1_000, 1),
-        }
-        if self._style == "json":
-            fields |= {
-                "route": route_of(request),
-                "bytes": response.body_length if response.prepared else 0,
-                "address": request.get(CLIENT_ADDRESS) or request.remote,
-                "user_agent": request.headers.get(hdrs.USER_AGENT),
-            }
-        log.info("http.request", **fields)
+    def websocket_opened(
+        self, head: HandshakeHead, route: str, address: str | None, took_s: float
+    ) -> None:
+        """Log a handshake that was answered without the application."""
+        if self._style != "off":
+            self._write(
+                method=head.method,
+                path=head.path,
+                status=101,
+                took_s=took_s,
+                route=route,
+                bytes=0,
+                address=address or head.remote,
+                user_agent=head.headers.get(hdrs.USER_AGENT),
+            )
+
+    def _write(self, *, method: str, path: str, status: int, took_s: float, **more: object) -> None:
+        """Write a line; `more` is only in the style "json"."""
+        took_ms = round(took_s * 1_000, 1)
+        fields = more if self._style == "json" else {}
+        log.info("http.request", method=method, path=path, status=status, took_ms=took_ms, **fields)

@@ -78,6 +78,9 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
     ),
     "internal-error": ProblemKind(500, "A bug of this server; its log has the traceback."),
     "auth-unavailable": ProblemKind(503, "Credentials cannot be checked at the moment.", _RETRY),
+    "files-unavailable": ProblemKind(
+        503, "The server that keeps the files does not answer at the moment.", _RETRY
+    ),
     "metrics-unavailable": ProblemKind(
         503, "prometheus-client is not installed on the server; the text says how to."
     ),

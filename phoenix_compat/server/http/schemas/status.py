@@ -54,6 +54,13 @@ class Store(Answer):
     reason: str | None = Field(default=None, description="Why it cannot be used.")
 
 
+class Bus(Answer):
+    """Why this node may miss what others do."""
+
+    state: Literal["unavailable"]
+    reason: str
+
+
 class BackgroundWork(Answer):
     """A task that runs as long as the server."""
 
@@ -73,6 +80,7 @@ class Readiness(Answer):
     )
     provider: Provider
     store: Store
+    bus: Bus | None = Field(default=None, description="If this node hears nothing from others.")
     background: dict[str, BackgroundWork]
     log_lines_left_out: Count
     node: Count | None = Field(

@@ -39,6 +39,7 @@ from phoenix_compat.server.http.rate_limits import limit_owner
 from phoenix_compat.server.http.schemas.task_requests import CreateTask, EventPage, TaskPage
 from phoenix_compat.server.http.tasks.arguments import REPLAYED_HEADER, idempotency_key, validated
 from phoenix_compat.server.http.tasks.task_page import MAX_PAGE_BYTES, page_body
+from phoenix_compat.server.http.tasks.worker_client import WorkerClient
 from phoenix_compat.server.http.uploads.file_api import API_FILES_PATH, require_file_type
 from phoenix_compat.server.http.uploads.posted_bodies import PostedBodies, PostedBody
 from phoenix_compat.server.http.uploads.task_files import TaskFiles
@@ -65,7 +66,6 @@ from phoenix_compat.tasks.model.task_types import (
 from phoenix_compat.tasks.model.trace_context import traceparent_or_none
 from phoenix_compat.tasks.observability.tracing import Span
 from phoenix_compat.tasks.store.task_store import IdempotencyKey, TaskStore
-from phoenix_compat.tasks.worker.worker import Worker
 
 TASKS_PATH = "/api/tasks"
 MAX_BODY_BYTES = 256 * 1024
@@ -78,7 +78,7 @@ class TaskApi:
         self,
         *,
         store: TaskStore,
-        worker: Worker,
+        worker: WorkerClient,
         task_types: Mapping[str, TaskType],
         bodies: PostedBodies,
         files: TaskFiles | None,
@@ -242,7 +242,7 @@ class TaskApi:
 def add_task_routes(  # noqa: PLR0913 - the app, its parts, and limits with defaults
     app: web.Application,
     store: TaskStore,
-    worker: Worker,
+    worker: WorkerClient,
     *,
     task_types: Mapping[str, TaskType] = TASK_TYPES,
     max_body_bytes: int = MAX_BODY_BYTES,

@@ -15,17 +15,24 @@ from pydantic_settings import EnvSettingsSource
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.redaction import live_secrets
-from phoenix_compat.server.process.config_file import (
+from phoenix_compat.server.process.config.config_file import (
     COMMAND_VARIABLES,
     find_config_file,
     read_config_file,
 )
-from phoenix_compat.server.process.renamed_settings import RENAMED, new_name, old_names
+from phoenix_compat.server.process.config.renamed_settings import RENAMED, new_name, old_names
 from phoenix_compat.server.process.settings import PREFIX, Settings, variables
+from phoenix_compat.server.process.settings.files import checked_files_url, shown_files_url
 from phoenix_compat.server.process.settings.header_values import (
     MASK,
     MAX_TOKEN_CHARS,
-    token_problem,
+    checked_token,
+)
+from phoenix_compat.server.process.settings.nodes import (
+    URL_SECRETS,
+    checked_bus_url,
+    checked_database_url,
+    shown_url,
 )
 from phoenix_compat.server.process.settings.setting_errors import (
     SECRETS,
@@ -39,8 +46,11 @@ DEFAULT: Final = "default"
 
 _PATHS: Final = frozenset(
     {
+        "bus_url_file",
         "client_key_file",
         "data_dir",
+        "database_url_file",
+        "files_url_file",
         "jwt_jwks_file",
         "jwt_public_key_file",
         "jwt_secret_file",
@@ -51,12 +61,22 @@ _PATHS: Final = frozenset(
     }
 )
 """In a file these are relative to the folder of the file."""
-_SECRETS_BY_NAME: Final = {
-    "replicate_api_token": "the token",
-    "jwt_secret": "the secret of JWTs",
-    "phoenix_token_secret_key_base": "the secret_key_base",
+SECRETS_IN_FILES: Final = {
+    "replicate_api_token": "token",
+    "database_url": "URL",
+    "bus_url": "URL",
+    "files_url": "URL",
 }
-_MAX_TOKEN_FILE_BYTES: Final = 2 * MAX_TOKEN_CHARS
+"""Settings that may be in a file, which another setting with `_file` names; and what they are."""
+_CHECKS: Final = {
+    "replicate_api_token": checked_token,
+    "database_url": checked_database_url,
+    "bus_url": checked_bus_url,
+    "files_url": checked_files_url,
+}
+_AWS_SECRETS: Final = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""Variables with the keys of a bucket, which obstore reads."""
+_MAX_SECRET_FILE_BYTES: Final = 2 * MAX_TOKEN_CHARS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +127,7 @@ def load_configuration(
     sources += [_from_environment(environment, problems), _from_flags(flags, names or {})]
     given, warnings = _by_new_names(sources, problems)
     _register_secrets(given)
+    live_secrets.register(*(environment.get(name) for name in _AWS_SECRETS))
     settings = _checked(given, problems)
     if settings is None or problems:
         raise SettingsError(problems)
@@ -129,6 +150,10 @@ def shown(name: str, value: object) -> str:
     """A value as text for people: secrets are masked, None is "none"."""
     if value is None:
         return "none"
+    if name in URL_SECRETS and isinstance(value, SecretStr):
+        return shown_url(value.get_secret_value())
+    if name == "files_url" and isinstance(value, SecretStr):
+        return shown_files_url(value.get_secret_value())
     if name in SECRETS or isinstance(value, SecretStr):
         return MASK
     if isinstance(value, tuple):
@@ -244,39 +269,45 @@ def _checked(given: Mapping[str, Given], problems: list[str]) -> Settings | None
         lines = (describe(found, given) for found in error.errors(include_url=False))
         problems += dict.fromkeys(lines)  # a list with several wrong entries has one line
         return None
-    if settings.replicate_api_token_file is None:
-        return settings
-    try:
-        token = _token(settings.replicate_api_token_file)
-    except ConfigError as error:
-        problems.append(f"{given['replicate_api_token_file'].written}: {error}")
-        return None
-    return settings.model_copy(update={"replicate_api_token": SecretStr(token)})
+    found: dict[str, SecretStr] = {}
+    for name, what in SECRETS_IN_FILES.items():
+        path: Path | None = getattr(settings, f"{name}_file")
+        if path is None:
+            continue
+        try:
+            found[name] = _secret_in(path, name, what)
+        except ConfigError as error:
+            problems.append(f"{given[f'{name}_file'].written}: {error}")
+    return settings.model_copy(update=found) if found else settings
 
 
-def _token(path: Path) -> str:
-    """The token in a file.
+def _secret_in(path: Path, name: str, what: str) -> SecretStr:
+    """The secret in a file.
+
+    Args:
+        name: the setting that it is for.
+        what: what it is, for error messages.
 
     Raises:
-        ConfigError: the text does not name the file, which may be the token itself by mistake.
+        ConfigError: the text does not name the file, which may be the secret itself by mistake.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(_MAX_TOKEN_FILE_BYTES)
+            data = file.read(_MAX_SECRET_FILE_BYTES)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it has a null byte"
         raise ConfigError(
-            f"the file cannot be read: {reason}; give the path of a file that holds the token"
+            f"the file cannot be read: {reason}; give the path of a file that holds the {what}"
         ) from error
-    # A byte that is not UTF-8 becomes a character that no token has, and is reported as one.
-    token = data.decode("utf-8", "surrogateescape").strip()
-    live_secrets.register(token)
-    if not token:
-        raise ConfigError("the file holds no token; write the token into it")
-    problem = token_problem(token)
-    if problem is not None:
-        raise ConfigError(f"the token in the file {problem}")
-    return token
+    # A byte that is not UTF-8 becomes a character that no secret has, and is reported as one.
+    secret = SecretStr(data.decode("utf-8", "surrogateescape").strip())
+    live_secrets.register(*secrets_in(name, secret))
+    if not secret.get_secret_value():
+        raise ConfigError(f"the file holds no {what}; write the {what} into it")
+    try:
+        return _CHECKS[name](secret)
+    except ValueError as error:
+        raise ConfigError(f"the {what} in the file {error}") from error
 
 
 def _suggestion(name: str, names: Iterable[str] = Settings.model_fields) -> str:

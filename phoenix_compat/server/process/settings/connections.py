@@ -14,6 +14,11 @@ class ConnectionSettings(BaseModel):
         description="limit for client connections in each process, 1 or more; without it, as many "
         "as the limit of open files allows",
     )
+    fast_handshake: bool = Field(
+        True,  # noqa: FBT003 - pydantic's form
+        description="answer the handshakes of websockets without the HTTP framework, which is "
+        "quicker; false takes the long way, with the same checks",
+    )
     max_connections_per_address: int | None = Field(
         None,
         ge=1,

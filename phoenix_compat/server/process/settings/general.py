@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, SecretStr
 
 from phoenix_compat.protocol.page_guard import host_pattern
-from phoenix_compat.server.process.config_file import DEFAULT_HOST, DEFAULT_PORT
+from phoenix_compat.server.process.config.config_file import DEFAULT_HOST, DEFAULT_PORT
 from phoenix_compat.server.process.settings.header_values import (
     checked_origin_url,
     checked_token,

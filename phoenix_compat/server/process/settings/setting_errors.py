@@ -9,7 +9,7 @@ No secret is quoted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,13 +19,19 @@ from pydantic_core import ErrorDetails
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.server.process.expectation import expectation, own_reason
 from phoenix_compat.server.process.settings import CONFLICT, Settings
+from phoenix_compat.server.process.settings.files import secrets_of_files_url
 from phoenix_compat.server.process.settings.header_values import MASK, masked
+from phoenix_compat.server.process.settings.nodes import URL_SECRETS, secrets_of_url
 
-SECRETS: Final = frozenset({"replicate_api_token", "jwt_secret"})
+SECRETS: Final = frozenset({"replicate_api_token", "jwt_secret", "files_url", *URL_SECRETS})
 
 TABLES_WITH_SECRETS: Final[Mapping[str, str]] = {"on_task_webhooks": "secret"}
 """Settings that are lists of tables, with the field of the tables that is a secret."""
 
+_SECRETS_OF: Final[Mapping[str, Callable[[str], Iterable[str]]]] = {
+    "files_url": secrets_of_files_url,
+    **dict.fromkeys(URL_SECRETS, secrets_of_url),
+}
 _MAX_VALUE_CHARS: Final = 60
 _DEPTH_OF_ENTRY: Final = 2
 """How many parts the location of an entry in a list has: the setting and the index."""
@@ -111,7 +117,10 @@ def secrets_in(name: str, value: object) -> Iterator[str]:
     else:
         return
     for entry in entries:
-        if isinstance(entry, SecretStr):
-            yield entry.get_secret_value()
-        elif isinstance(entry, str):
-            yield entry
+        text = entry.get_secret_value() if isinstance(entry, SecretStr) else entry
+        if isinstance(text, str):
+            yield from _SECRETS_OF.get(name, _whole)(text)
+
+
+def _whole(text: str) -> Iterable[str]:
+    return (text,)

@@ -14,7 +14,9 @@ from phoenix_compat.server.process.settings.backends import BackendSettings
 from phoenix_compat.server.process.settings.budget import BudgetSettings
 from phoenix_compat.server.process.settings.conflict import conflict
 from phoenix_compat.server.process.settings.connections import ConnectionSettings
+from phoenix_compat.server.process.settings.files import FileSettings
 from phoenix_compat.server.process.settings.general import PREFIX, GeneralSettings
+from phoenix_compat.server.process.settings.nodes import NodeSettings
 from phoenix_compat.server.process.settings.rates import RateSettings
 from phoenix_compat.server.process.settings.uploads import UploadSettings
 
@@ -27,6 +29,8 @@ class Settings(
     UploadSettings,
     BudgetSettings,
     AuthSettings,
+    NodeSettings,
+    FileSettings,
     GeneralSettings,
     BaseSettings,
 ):
@@ -106,8 +110,8 @@ class Settings(
 
     @property
     def files_path(self) -> Path:
-        """The folder of the archived files."""
-        return self.data_dir / "files"
+        """The folder of the archived files; where they arrive, if they are stored in a bucket."""
+        return self.shared_folder or self.data_dir / "files"
 
     @property
     def emulator_path(self) -> Path:

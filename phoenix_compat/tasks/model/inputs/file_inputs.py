@@ -12,7 +12,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -57,18 +58,42 @@ class UsedUpload(NamedTuple):
 
 
 class StoredInput(NamedTuple):
-    """A stored file that a reference stands for."""
+    """A stored file that a reference stands for.
+
+    Attributes:
+        path: where it is on this machine; of a file that is elsewhere only its name.
+        local_copy: makes a copy on this machine for the time of a block, if it is elsewhere.
+    """
 
     path: Path
     content_type: str
     size_bytes: int
+    local_copy: Callable[[], AbstractAsyncContextManager[Path]] | None = None
+
+    @asynccontextmanager
+    async def local(self) -> AsyncIterator[Path]:
+        """A path on this machine where the content is, for the time of the block.
+
+        Raises:
+            FileNotFoundError: the file is not stored any more.
+            FilesUnavailableError: the server that keeps it does not answer.
+        """
+        if self.local_copy is None:
+            yield self.path
+            return
+        async with self.local_copy() as path:
+            yield path
 
 
 class FindInput(Protocol):
     """Finds the stored file of a hash."""
 
     async def __call__(self, sha256: str, /) -> StoredInput | None:
-        """The file; None when it is not stored (any more)."""
+        """The file; None when it is not stored (any more).
+
+        Raises:
+            FilesUnavailableError: the server that keeps the files does not answer.
+        """
         ...
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from phoenix_compat.tasks.model.clock import Clock, SystemClock, parse_time, stored_time
-from phoenix_compat.tasks.store.sqlite import outbox_queries as queries
-from phoenix_compat.tasks.store.sqlite_store import SQLiteStore
+from phoenix_compat.tasks.store.database import Row, Transaction
+from phoenix_compat.tasks.store.statements import outbox_queries as queries
+from phoenix_compat.tasks.store.store import Store
 
 FAILED_RETENTION: Final = timedelta(days=30)
 """How long deliveries that were given up are kept, to be replayed."""
@@ -70,7 +70,7 @@ class DeliveryStore:
         store: any store with the database.
     """
 
-    def __init__(self, store: SQLiteStore, clock: Clock | None = None) -> None:
+    def __init__(self, store: Store, clock: Clock | None = None) -> None:
         self._store = store
         self._clock = clock or SystemClock()
 
@@ -129,10 +129,10 @@ class DeliveryStore:
         values = {**self._values(delivery), "error": error}
         disable = {**values, "reason": reason, "since": stored_time(since)}
 
-        def work(connection: sqlite3.Connection) -> bool:
-            connection.execute(queries.GIVE_UP_DELIVERY, values)
-            connection.execute(queries.FREE_NEXT, values)
-            return connection.execute(queries.DISABLE_SILENT_WEBHOOK, disable).rowcount == 1
+        async def work(transaction: Transaction) -> bool:
+            await transaction.execute(queries.GIVE_UP_DELIVERY, values)
+            await transaction.execute(queries.FREE_NEXT, values)
+            return await transaction.execute(queries.DISABLE_SILENT_WEBHOOK, disable) == 1
 
         return await self._store.database.write(work)
 
@@ -154,9 +154,9 @@ class DeliveryStore:
         """
         values = {"webhook": webhook, "now": self._now}
 
-        def work(connection: sqlite3.Connection) -> int:
-            connection.execute(queries.ENABLE_WEBHOOK, values)
-            return connection.execute(queries.REPLAY_DELIVERIES, values).rowcount
+        async def work(transaction: Transaction) -> int:
+            await transaction.execute(queries.ENABLE_WEBHOOK, values)
+            return await transaction.execute(queries.REPLAY_DELIVERIES, values)
 
         return await self._store.database.write(work)
 
@@ -194,7 +194,7 @@ class DeliveryStore:
             "webhooks": json.dumps(sorted(names)),
         }
         return await self._store.database.write(
-            lambda connection: connection.execute(queries.FORGET_DELIVERIES, params).rowcount
+            lambda transaction: transaction.execute(queries.FORGET_DELIVERIES, params)
         )
 
     @property
@@ -213,14 +213,14 @@ class DeliveryStore:
     async def _write(self, delivery: Delivery, *statements: str, **more: str) -> None:
         values = {**self._values(delivery), **more}
 
-        def work(connection: sqlite3.Connection) -> None:
+        async def work(transaction: Transaction) -> None:
             for statement in statements:
-                connection.execute(statement, values)
+                await transaction.execute(statement, values)
 
         await self._store.database.write(work)
 
 
-def _delivery(row: sqlite3.Row) -> Delivery:
+def _delivery(row: Row) -> Delivery:
     first = row["first_attempt_at"]
     return Delivery(
         number=row["number"],

@@ -7,7 +7,6 @@ further events are dropped and counted, because tasks are more important than th
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -17,13 +16,15 @@ import structlog
 
 from phoenix_compat.tasks.model.clock import stored_time
 from phoenix_compat.tasks.model.task import JSONObject, Task, TaskStatus
-from phoenix_compat.tasks.store.sqlite import outbox_queries as queries
+from phoenix_compat.tasks.store.database import Transaction
+from phoenix_compat.tasks.store.statements import outbox_queries as queries
 
 EVENTS: Final = frozenset(
     {TaskStatus.QUEUED, TaskStatus.RUNNING, TaskStatus.COMPLETED, TaskStatus.FAILED}
 )
 """The moves of a task that webhooks can get. Before a create, `submitting` is of no use to them."""
 MAX_DELIVERIES: Final = 100_000
+_RECOUNTED: Final = 1_000
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -36,7 +37,11 @@ class Subscription(NamedTuple):
 
 
 class Outbox:
-    """Used in the writer's thread only, inside transactions.
+    """Used inside transactions only.
+
+    It counts what a webhook has only when that may be too much. On a shared database it also counts
+    after each `_RECOUNTED` events, because other nodes add too; the limit can be passed by so many
+    for each node.
 
     Args:
         document: a task as webhooks get it.
@@ -54,8 +59,9 @@ class Outbox:
         self._max_deliveries = max_deliveries
         # Upper bounds: what was delivered or rolled back is noticed by the next count.
         self._kept = {one.webhook: math.inf for one in subscriptions}
+        self._since_count = dict.fromkeys(self._kept, 0)
 
-    def add(self, connection: sqlite3.Connection, task: Task, event: str, at: datetime) -> None:
+    async def add(self, transaction: Transaction, task: Task, event: str, at: datetime) -> None:
         """Keep an event for the webhooks that get it.
 
         Args:
@@ -64,7 +70,7 @@ class Outbox:
         webhooks = [one.webhook for one in self._subscriptions if event in one.events]
         if not webhooks:
             return
-        ((seq,),) = connection.execute(queries.LAST_SEQ, (task.id,)).fetchall()
+        ((seq,),) = await transaction.rows(queries.LAST_SEQ, (task.id,))
         now = stored_time(at)
         values = {
             "id": f"evt_{task.id}_{seq}",
@@ -74,20 +80,23 @@ class Outbox:
             "now": now,
         }
         for webhook in webhooks:
-            self._add(connection, {**values, "webhook": webhook}, webhook)
+            await self._add(transaction, {**values, "webhook": webhook}, webhook)
 
-    def _add(self, connection: sqlite3.Connection, values: dict[str, object], webhook: str) -> None:
-        if self._kept[webhook] >= self._max_deliveries:
+    async def _add(self, transaction: Transaction, values: dict[str, object], webhook: str) -> None:
+        is_old = transaction.is_shared and self._since_count[webhook] >= _RECOUNTED
+        if is_old or self._kept[webhook] >= self._max_deliveries:
             had = self._kept[webhook]
-            (kept,) = connection.execute(queries.COUNT_DELIVERIES, (webhook,)).fetchone()
+            ((kept,),) = await transaction.rows(queries.COUNT_DELIVERIES, (webhook,))
             self._kept[webhook] = kept
+            self._since_count[webhook] = 0
             if kept >= self._max_deliveries:
                 if had != kept:  # once for each time that it is full
                     log.error("outgoing.events_dropped", webhook=webhook, kept=kept)
-                connection.execute(queries.COUNT_DROPPED, values)
+                await transaction.execute(queries.COUNT_DROPPED, values)
                 return
-        connection.execute(queries.ADD_DELIVERY, values)
+        await transaction.execute(queries.ADD_DELIVERY, values)
         self._kept[webhook] += 1
+        self._since_count[webhook] += 1
 
 
 def _body(event: str, at: str, document: JSONObject) -> str:

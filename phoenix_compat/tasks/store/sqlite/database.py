@@ -10,23 +10,23 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Final, Self, TypeAlias, TypeVar
+from typing import IO, Final, Self, TypeVar
 
 import aiosqlite
 
 from phoenix_compat.tasks.model.errors import StoreError, StoreOpenError, StoreUnavailableError
+from phoenix_compat.tasks.store.database import Params, Transaction, Work, WriteCounts
 from phoenix_compat.tasks.store.sqlite.database_file import (
     TOLERANT_TEXT,
     check_file,
     lock_file,
     store_error,
 )
-from phoenix_compat.tasks.store.sqlite.writer import MAX_BATCH, Work, WriteCounts, Writer
+from phoenix_compat.tasks.store.sqlite.writer import MAX_BATCH, Writer
 
 T = TypeVar("T")
-Params: TypeAlias = Mapping[str, object] | tuple[object, ...]
 
 _READER_PRAGMAS: Iterable[str] = ("PRAGMA query_only = ON", "PRAGMA wal_autocheckpoint = 0")
 
@@ -36,8 +36,14 @@ PROBE_TIMEOUT_S: Final = 0.5
 """How long `health_error` waits for the check."""
 
 
-class Database:
-    """An open database file. Made by `open`, ended by `close`."""
+class SQLiteDatabase:
+    """An open database file; see `database.Database`. Made by `open`, ended by `close`.
+
+    Attributes:
+        is_shared: never: a lock file keeps other processes out.
+    """
+
+    is_shared: Final = False
 
     def __init__(self, writer: Writer, reader: aiosqlite.Connection, lock: IO[bytes]) -> None:
         self._writer = writer
@@ -176,10 +182,10 @@ class Database:
         self._lock.close()
 
 
-def _write_version(connection: sqlite3.Connection) -> None:
+async def _write_version(transaction: Transaction) -> None:
     """Write a page without changing any value."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    connection.execute(f"PRAGMA user_version = {int(version)}")
+    ((version,),) = await transaction.rows("PRAGMA user_version")
+    await transaction.execute(f"PRAGMA user_version = {int(version)}")
 
 
 async def _open_reader(path: Path, busy_timeout_s: float) -> aiosqlite.Connection:

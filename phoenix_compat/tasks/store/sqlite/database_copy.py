@@ -18,7 +18,7 @@ from pathlib import Path
 from phoenix_compat.private_files import FILE_MODE
 from phoenix_compat.tasks.model.errors import StoreCorruptError, StoreOpenError, StoreVersionError
 from phoenix_compat.tasks.store.sqlite.database_file import TOLERANT_TEXT, run_check
-from phoenix_compat.tasks.store.sqlite.queries import FILES_OF_TASKS, of_file
+from phoenix_compat.tasks.store.statements.queries import FILES_OF_TASKS, of_file
 
 _STORED_FILES = f"""
 SELECT DISTINCT {of_file("path")}, {of_file("thumbnail_path")} FROM tasks, {FILES_OF_TASKS}

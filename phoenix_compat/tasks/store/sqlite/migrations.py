@@ -143,6 +143,37 @@ CREATE TABLE webhooks (
   reason          TEXT
 ) WITHOUT ROWID;
 """,
+    6: """
+ALTER TABLE tasks ADD COLUMN lease INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN lease_until TEXT;
+ALTER TABLE tasks ADD COLUMN node TEXT;
+
+CREATE TABLE provider_state (
+  name         TEXT PRIMARY KEY,
+  served_owner TEXT NOT NULL DEFAULT '',
+  state        TEXT NOT NULL,
+  updated_at   TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE roles (
+  name  TEXT PRIMARY KEY,
+  node  TEXT NOT NULL,
+  until TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE nodes (
+  id         TEXT    PRIMARY KEY,
+  name       TEXT    NOT NULL,
+  version    TEXT    NOT NULL,
+  url        TEXT,
+  started_at TEXT    NOT NULL,
+  seen_at    TEXT    NOT NULL,
+  running    INTEGER NOT NULL DEFAULT 0,
+  deaf       INTEGER NOT NULL DEFAULT 0 CHECK (deaf IN (0, 1))
+) WITHOUT ROWID;
+CREATE TABLE shared_secrets (
+  name  TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) WITHOUT ROWID;
+""",
 }
 """Schema version of a file -> the SQL that migrates it to the next version."""
 

@@ -16,12 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Generic, NamedTuple, Self, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import structlog
 
-from phoenix_compat.measures import Histogram
 from phoenix_compat.tasks.model.errors import StoreGoneError, StoreUnavailableError
+from phoenix_compat.tasks.store.database import Work, WriteCounts
 from phoenix_compat.tasks.store.sqlite.database_file import (
     TOLERANT_TEXT,
     FileIdentity,
@@ -29,16 +29,14 @@ from phoenix_compat.tasks.store.sqlite.database_file import (
     file_identity,
     store_error,
 )
+from phoenix_compat.tasks.store.sqlite.transaction import SQLiteTransaction, run
 
 T = TypeVar("T")
-Work: TypeAlias = Callable[[sqlite3.Connection], T]
-"""The statements of one write, inside a transaction; runs again if the batch is rolled back."""
 
 MAX_WAITING_WRITES = 1_000
 """Further writes are refused, because the disk is too slow for them."""
 MAX_BATCH = 256
 """The most writes that share a commit, so that the first of them does not wait too long."""
-COMMIT_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 _PRAGMAS: Iterable[str] = (
     "PRAGMA journal_mode = WAL",
@@ -49,27 +47,6 @@ _PRAGMAS: Iterable[str] = (
 )
 
 log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class WriteCounts:
-    """What the writer has done since it was opened.
-
-    Attributes:
-        batches: transactions that were begun; each that committed took one fsync.
-        writes: writes in these batches.
-        largest: the number of writes in the largest batch.
-        refused: writes that were refused because the queue was full.
-        crashes: batches that a bug ended; nothing of them was written.
-        commit: how long batches took, with the wait for the thread and for the disk.
-    """
-
-    batches: int = 0
-    writes: int = 0
-    largest: int = 0
-    refused: int = 0
-    crashes: int = 0
-    commit: Histogram = field(default_factory=lambda: Histogram(COMMIT_BOUNDS_S))
 
 
 class _Result(NamedTuple, Generic[T]):
@@ -303,7 +280,7 @@ class Writer:
         try:
             self._connection.execute("SAVEPOINT one")
             try:
-                value = work(self._connection)
+                value = run(work, SQLiteTransaction(self._connection))
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK TO one")

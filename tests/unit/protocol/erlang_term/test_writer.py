@@ -119,8 +119,10 @@ def test_writing_is_bounded() -> None:
     endless.append(endless)
 
     long_keys = dict.fromkeys(range(2**64, 2**64 + MAX_LONG_KEYS + 1))
+    fewer = dict.fromkeys(range(2**64, 2**64 + MAX_LONG_KEYS // 2 + 1))
     too_long = 256**MAX_INTEGER_BYTES
     plain = ([1] * MAX_TERMS, [1.5] * MAX_TERMS, b"x" * MAX_BYTES)
-    for value in (endless, *plain, long_keys, -too_long):
+    for value in (endless, *plain, long_keys, [fewer, fewer], -too_long):
         with pytest.raises(EncodeError):
             encode(value)
+    assert encode(fewer)

@@ -369,12 +369,12 @@ def test_it_is_told_when_a_token_expires(max_age_s: float | None, own_age_s: flo
     """By the age of the reader, or else by the token's own; None if it never expires."""
     readers = ((sign_at, read_signed), (encrypt_at, read_encrypted))
     found = [
-        read(make(7, own_age_s), KEY, now_ms=SIGNED_AT_MS, max_age_s=max_age_s)
+        read(make("ann", own_age_s), KEY, now_ms=SIGNED_AT_MS, max_age_s=max_age_s)
         for make, read in readers
     ]
     endless = [
-        read(make(7), KEY, now_ms=SIGNED_AT_MS, max_age_s=math.inf) for make, read in readers
+        read(make("ann"), KEY, now_ms=SIGNED_AT_MS, max_age_s=math.inf) for make, read in readers
     ]
 
-    assert found == [(7, SIGNED_AT_MS + 60_000)] * 2
-    assert endless == [(7, None)] * 2
+    assert found == [("ann", SIGNED_AT_MS + 60_000)] * 2
+    assert endless == [("ann", None)] * 2

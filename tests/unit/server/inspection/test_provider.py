@@ -11,7 +11,7 @@ from phoenix_compat.server.inspection.processes import OneProcess
 from phoenix_compat.server.inspection.provider import ProviderStatus, quantile
 from phoenix_compat.tasks.observability.task_measures import TaskMeasures
 from phoenix_compat.tasks.worker.circuit_breaker import BreakerState
-from phoenix_compat.tasks.worker.create_limiter import ProviderState
+from phoenix_compat.tasks.worker.limits.create_limiter import ProviderState
 
 
 class Clock:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from phoenix_compat.cluster.bus import Bus
+from phoenix_compat.cluster.unix import UnixBus
 from phoenix_compat.server.multiprocess import leader as leader_module
 from phoenix_compat.server.multiprocess.leader import ROLE, Leader
 from phoenix_compat.tasks.model.errors import StoreInUseError
@@ -24,7 +24,7 @@ async def test_a_process_stops_at_the_moment_when_the_leader_ends(folder: Path) 
     async def begin() -> None:
         raise StoreInUseError(Path("tasks"), "in use")
 
-    async with Bus(folder, 0, 1) as bus:
+    async with UnixBus(folder, 0, 1) as bus:
         bus.take_role(ROLE)
         leader = Leader(bus, begin)
         leader.roles_changed(0)
@@ -52,7 +52,7 @@ async def test_the_reason_for_a_long_wait_is_logged(
         raise StoreInUseError(Path("tasks"), "another process is using it")
 
     with capture_logs() as logs:
-        async with Bus(folder, 0, 1) as bus:
+        async with UnixBus(folder, 0, 1) as bus:
             leader = Leader(bus, begin)
             starting = asyncio.create_task(leader.start())
             async with asyncio.timeout(patient(10.0)):

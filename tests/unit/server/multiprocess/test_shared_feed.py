@@ -13,6 +13,7 @@ import pytest
 
 from phoenix_compat import Endpoint
 from phoenix_compat.cluster.bus import Bus
+from phoenix_compat.cluster.unix import UnixBus
 from phoenix_compat.protocol.message import Broadcast
 from phoenix_compat.server.multiprocess.leader import ROLE, Leader
 from phoenix_compat.server.multiprocess.shared_feed import SharedFeed
@@ -92,7 +93,7 @@ async def two_nodes(
     folder: Path, fake_tasks: FakeTasks, **options: int
 ) -> AsyncIterator[tuple[Node, Node]]:
     """The leader and another process."""
-    async with Bus(folder, 0, 2, **options) as first, Bus(folder, 1, 2) as second:
+    async with UnixBus(folder, 0, 2, **options) as first, UnixBus(folder, 1, 2) as second:
         leading, other = (
             Node(first, fake_tasks, is_leader=True),
             Node(second, FakeTasks(), is_leader=False),
@@ -206,7 +207,7 @@ async def test_watched_tasks_are_read_from_a_new_leader(folder: Path) -> None:
 
 async def test_without_a_leader_a_read_fails(folder: Path) -> None:
     """A read that finds no leader in time raises an error."""
-    async with Bus(folder, 0, 2) as bus:
+    async with UnixBus(folder, 0, 2) as bus:
         node = Node(bus, FakeTasks(), is_leader=False)
         with pytest.raises(StoreUnavailableError):
             await node.leader.find(timeout_s=0.01)

@@ -12,6 +12,7 @@ import pytest
 
 from phoenix_compat import Endpoint
 from phoenix_compat.cluster.bus import Bus
+from phoenix_compat.cluster.unix import UnixBus
 from phoenix_compat.protocol.message import Broadcast
 from phoenix_compat.server.auth.keys import remembered_keys
 from phoenix_compat.server.auth.keys.api_keys import ApiKey, new_key
@@ -70,7 +71,7 @@ async def two_nodes(
     folder: Path, keys: KeyStore, **options: int
 ) -> AsyncIterator[tuple[Node, Node]]:
     """The leader, which has the keys, and another process."""
-    async with Bus(folder, 0, 2, **options) as first, Bus(folder, 1, 2) as second:
+    async with UnixBus(folder, 0, 2, **options) as first, UnixBus(folder, 1, 2) as second:
         none: Any = None  # the other process has no store
         leading, other = Node(first, keys), Node(second, KeyStore(none))
         await leading.leader.start()
@@ -216,7 +217,8 @@ async def test_sockets_are_checked_by_a_new_leader(tmp_path: Path, folder: Path)
     async with open_keys(tmp_path) as keys:
         key = await keys.create("phone", READ)
         await keys.create("tv", READ)
-    async with Bus(folder, 0, 3) as first, Bus(folder, 1, 3) as second, Bus(folder, 2, 3) as third:
+    first, second, third = (UnixBus(folder, node, 3) for node in range(3))
+    async with first, second, third:
         none: Any = None
         others = [Node(bus, KeyStore(none)) for bus in (second, third)]
         async with open_keys(tmp_path) as keys:
@@ -249,7 +251,7 @@ async def test_a_lookup_waits_for_the_next_leader(tmp_path: Path, folder: Path) 
     """While there is none, the request waits; then it is answered."""
     async with open_keys(tmp_path) as keys:
         key = await keys.create("phone", READ)
-    async with Bus(folder, 0, 2) as first, Bus(folder, 1, 2) as second:
+    async with UnixBus(folder, 0, 2) as first, UnixBus(folder, 1, 2) as second:
         none: Any = None
         other = Node(second, KeyStore(none))
         starting = asyncio.create_task(other.leader.start())
@@ -274,7 +276,7 @@ async def test_a_lookup_without_a_leader_fails_in_the_end(
 ) -> None:
     """After the deadline, as unavailable; and at once when the process stops."""
     monkeypatch.setattr(shared_keys, "FIND_TIMEOUT_S", 0.05)
-    async with Bus(folder, 0, 2) as bus:
+    async with UnixBus(folder, 0, 2) as bus:
         none: Any = None
         node = Node(bus, KeyStore(none))
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from phoenix_compat.cluster.bus import Bus
+from phoenix_compat.cluster.unix import UnixBus
 from phoenix_compat.endpoint import Endpoint
 from phoenix_compat.protocol.message import Broadcast
 from phoenix_compat.server.multiprocess.leader import ROLE
@@ -72,7 +73,7 @@ def write(node: Node, task: Task, text: WrittenText, part: str) -> None:
 @asynccontextmanager
 async def two_nodes(folder: Path, **options: int) -> AsyncIterator[tuple[Node, Node]]:
     """The leader and another process."""
-    async with Bus(folder, 0, 2, **options) as first, Bus(folder, 1, 2) as second:
+    async with UnixBus(folder, 0, 2, **options) as first, UnixBus(folder, 1, 2) as second:
         nodes = Node(first), Node(second)
         first.take_role(ROLE)
         async with asyncio.timeout(patient(5.0)):
@@ -193,7 +194,7 @@ async def test_texts_without_clients_are_dropped_with_their_leader(folder: Path)
 @pytest.mark.parametrize("is_leader", [True, False])
 async def test_without_another_process_nothing_is_read(folder: Path, *, is_leader: bool) -> None:
     """A leader has the texts itself; without a leader a join does not wait."""
-    async with Bus(folder, 0, 1) as bus:
+    async with UnixBus(folder, 0, 1) as bus:
         node = Node(bus)
         if is_leader:
             bus.take_role(ROLE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from phoenix_compat.errors import ConfigError
-from phoenix_compat.server.process.config_file import find_config_file
+from phoenix_compat.server.process.config.config_file import find_config_file
 from phoenix_compat.server.process.exposed_files import exposed_secrets
 from phoenix_compat.server.process.settings import Settings
 from phoenix_compat.server.process.settings.configuration import (

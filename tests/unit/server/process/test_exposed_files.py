@@ -11,7 +11,7 @@ from phoenix_compat.server.process.settings.configuration import Configuration, 
 
 SECRET_FILES = (
     *("replicate_api_token_file", "secret_key_base_file", "jwt_secret_file", "token_file"),
-    *("smtp_password_file", "tls_private_key_file"),
+    *("smtp_password_file", "tls_private_key_file", "files_url_file"),
 )
 OTHER_FILES = ("task_types_file", "jwt_public_key_file", "jwks_file", "tokens_of_models")
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from phoenix_compat.redaction import live_secrets
-from phoenix_compat.server.process.frozen_settings import FrozenSettings, unpack_settings
+from phoenix_compat.server.process.config.frozen_settings import FrozenSettings, unpack_settings
 from phoenix_compat.server.process.settings.configuration import load_configuration
 from phoenix_compat.server.process.settings.setting_errors import SettingsError
 

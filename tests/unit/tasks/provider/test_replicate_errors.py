@@ -14,8 +14,8 @@ from phoenix_compat.tasks.model.errors import (
     ProviderUnreachableError,
     RateReducedError,
 )
-from phoenix_compat.tasks.provider.replicate_errors import answer_error, retry_after_s
-from phoenix_compat.tasks.provider.replicate_sdk import never_sent, provider_error
+from phoenix_compat.tasks.provider.replicate.errors import answer_error, retry_after_s
+from phoenix_compat.tasks.provider.replicate.sdk import never_sent, provider_error
 
 REQUEST = httpx.Request("POST", "https://api.replicate.com/v1/predictions")
 

@@ -8,7 +8,7 @@ from typing import Unpack
 
 import msgspec
 
-from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskId, TaskStatus
+from phoenix_compat.tasks.model.task import Task, TaskChanges, TaskStatus
 from phoenix_compat.tasks.model.task_types import TASK_TYPES
 from phoenix_compat.tasks.provider.provider import Provider
 from phoenix_compat.tasks.store.task_store import TaskStore
@@ -16,7 +16,8 @@ from phoenix_compat.tasks.streams.output_sink import NoSink
 from phoenix_compat.tasks.streams.text_follower import TextStreams
 from phoenix_compat.tasks.token_bucket import TokenBucket
 from phoenix_compat.tasks.worker.context import WorkerContext
-from phoenix_compat.tasks.worker.create_limiter import CreateLimiter
+from phoenix_compat.tasks.worker.limits.create_limiter import CreateLimiter
+from phoenix_compat.tasks.worker.limits.create_reports import OwnReports
 from phoenix_compat.tasks.worker.options import WorkerOptions
 from phoenix_compat.tasks.worker.recorder import Recorder
 from tests.integration.worker.fake_provider import FakeClock
@@ -51,7 +52,7 @@ class MemoryStore(TaskStore):
         self.task = self.task.moved(to, self._clock.now(), **changes)
         return self.task
 
-    async def record_progress(self, task_id: TaskId, progress: float) -> Task | None:
+    async def record_progress(self, task: Task, progress: float) -> Task | None:
         """See `TaskStore`."""
         self._interrupt("record_progress")
         if self.task.status is not TaskStatus.RUNNING or self.task.progress >= progress:
@@ -67,10 +68,12 @@ def worker_context(store: MemoryStore, provider: Provider, clock: FakeClock) -> 
     """A context with the usual options, without limits on polls and without an archive."""
     options = WorkerOptions()
     counts: Counter[str] = Counter()
+    limiter = CreateLimiter(clock, options)
     return WorkerContext(
         provider=provider,
         recorder=Recorder(store, lambda _: None, clock, options, counts),
-        create_limiter=CreateLimiter(clock, options),
+        create_limiter=limiter,
+        reports=OwnReports(limiter),
         polls=TokenBucket(1e6, 1e6, clock.monotonic),
         clock=clock,
         options=options,

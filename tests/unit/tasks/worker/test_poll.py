@@ -95,3 +95,15 @@ async def test_a_cancel_while_a_poll_is_applied_is_sent(
 
     assert (ended.status, provider.calls) == (TaskStatus.FAILED, ["fetch", "cancel"])
     assert clock.elapsed_s == 0.0
+
+
+async def test_a_webhook_hides_no_cancel(store: MemoryStore, clock: FakeClock) -> None:
+    """A cancel that is pending when a webhook is applied is sent at once."""
+    provider, run = FakeProvider(fetch=[HALF_DONE], cancel=[canceled()]), TaskRun(is_resumed=True)
+    store.task = replace(store.task, is_cancel_requested=True)
+    run.report(HALF_DONE)
+
+    ended = await PollSteps(worker_context(store, provider, clock), run).until_ended(store.task)
+
+    assert (ended.status, provider.calls) == (TaskStatus.FAILED, ["cancel"])
+    assert clock.elapsed_s == 0.0

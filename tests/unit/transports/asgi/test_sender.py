@@ -88,3 +88,34 @@ async def test_an_error_of_send_ends_it() -> None:
 
     with pytest.raises(OSError, match="gone"):
         await sender.run()
+
+
+async def test_the_exact_bound() -> None:
+    """One byte below it more is taken, at the bound nothing; what was sent makes room."""
+    sends = Sends()
+    sends.open.clear()
+    sender = Sender(sends, split, lambda: None)
+    running = asyncio.create_task(sender.run())
+    before = sender.is_sending
+
+    taken = [sender.write(data) for data in (b"x" * (MAX_IN_FLIGHT_BYTES - 1), b"yz", b"!")]
+
+    assert (before, sender.is_sending, sender.sent) == (False, True, 0)
+    assert taken == [MAX_IN_FLIGHT_BYTES - 1, 2, 0]
+    running.cancel()
+
+
+async def test_what_was_sent_is_not_in_flight_any_more() -> None:
+    """Each message counts as sent, the last ones before a close too."""
+    sends = Sends()
+    sender = Sender(sends, split, lambda: None)
+    running = asyncio.create_task(sender.run())
+    sender.write(b"ab")
+    sender.write(b"c")
+
+    sender.close(b"de", 1001)
+    sending = sender.is_sending
+    await running
+
+    assert (sending, sender.is_sending, sender.sent) == (True, False, 5)
+    assert sends.texts == ["a", "b", "c", "d", "e", "close 1001"]

@@ -52,7 +52,7 @@ def _stored(path: str, name: str, summary: str, text: str) -> Route:
             Answer(304, "The client has the file.", headers=_FILE_HEADERS),
             Answer(416, "The file has no such part.", headers=("Content-Range",)),
         ),
-        problems=("file-not-found", "precondition-failed", "too-many-files"),
+        problems=("file-not-found", "precondition-failed", "files-unavailable", "too-many-files"),
         example=Example(path=path.replace("{name}", PICTURE), save_as="monk.png"),
     )
 
@@ -84,6 +84,7 @@ FILE_ROUTES: Final = (
             "unsupported-file",
             "invalid-file",
             "quota-reached",
+            "files-unavailable",
             "storage-full",
             "too-many-files",
         ),

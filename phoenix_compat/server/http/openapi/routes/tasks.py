@@ -105,6 +105,7 @@ _CREATE_PROBLEMS: Final = (
     "invalid-input",
     "quota-reached",
     "queue-full",
+    "files-unavailable",
     "storage-full",
 )
 

@@ -1,0 +1,1 @@
+"""Backs up, restores, moves, upgrades and prunes what a server stores. Start with `backup`."""

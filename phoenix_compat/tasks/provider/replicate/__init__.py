@@ -1,0 +1,1 @@
+"""Replicate as the provider. Start with `replicate`; `client` and `sdk` send its requests."""

@@ -1,0 +1,1 @@
+"""What every bus promises, on every engine. `engines` has one entry for each; start there."""

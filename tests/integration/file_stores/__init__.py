@@ -1,0 +1,1 @@
+"""The places for files: what holds for each of them, and for a bucket alone."""

@@ -1,0 +1,1 @@
+"""Several nodes share the tasks of one store."""

@@ -1,0 +1,1 @@
+"""The task server as equal nodes on one database."""

@@ -1,0 +1,1 @@
+"""What every engine of the store must do. Tests about the files of SQLite are in `store`."""

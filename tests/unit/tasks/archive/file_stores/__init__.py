@@ -1,0 +1,1 @@
+"""Tests of the places for files that need no server."""
