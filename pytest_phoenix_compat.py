@@ -63,6 +63,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="A file with the ids of cases that are known to fail, one per line.",
     )
+    group.addoption(
+        "--phoenix-timing",
+        default="patient",
+        choices=["strict", "patient"],
+        help="strict: short time limits, for quick servers; by default patient.",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

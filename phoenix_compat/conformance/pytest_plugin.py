@@ -18,11 +18,11 @@ from phoenix_compat.conformance.suite.cases import TRANSPORTS, Case
 from phoenix_compat.conformance.suite.catalog import load_suite, select
 from phoenix_compat.conformance.suite.connections import exchange
 from phoenix_compat.conformance.suite.expected import ExpectedFailures
-from phoenix_compat.conformance.suite.pace import Pace
-from phoenix_compat.conformance.suite.runner import CaseResult, run_case, run_cases
+from phoenix_compat.conformance.suite.judging.timing import PATIENT, TIMINGS, Timing
+from phoenix_compat.conformance.suite.runner import CaseResult, run_cases
 from phoenix_compat.errors import ConfigError
 
-_PROBE_TIMEOUT_S = 10.0
+_PROBE_TIMEOUT_S = 30.0
 
 
 class CaseFailedError(Exception):
@@ -32,11 +32,14 @@ class CaseFailedError(Exception):
 class CaseRunner:
     """Plays the cases of a run, all at once when the first result is requested."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, timing: Timing = PATIENT, expected: ExpectedFailures | None = None
+    ) -> None:
         self.url = url
+        self._timing = timing
+        self._expected = expected or ExpectedFailures()
         self._results: dict[str, CaseResult] = {}
         self._problem: str | None = None
-        self._pace = Pace()
 
     def result(self, case: Case, all_cases: Sequence[Case]) -> CaseResult:
         """The result of a case.
@@ -52,14 +55,16 @@ class CaseRunner:
         if self._problem is not None:
             raise CaseFailedError(self._problem)
         if case.key not in self._results:
-            self._results[case.key] = asyncio.run(run_case(case, self.url, pace=self._pace))
+            asyncio.run(self._play([case]))
         return self._results[case.key]
 
     async def _play(self, cases: Sequence[Case]) -> None:
         self._problem = await self._check_server()
         if self._problem is None:
-            results = await run_cases(cases, self.url, pace=self._pace)
-            self._results = {result.case.key: result for result in results}
+            results = await run_cases(
+                cases, self.url, timing=self._timing, is_known=self._expected.names
+            )
+            self._results |= {result.case.key: result for result in results}
 
     async def _check_server(self) -> str | None:
         target = "/socket/websocket?vsn=2.0.0"
@@ -82,10 +87,12 @@ class PhoenixCase(pytest.Item):
         self.add_marker("phoenix")
 
     def runtest(self) -> None:
-        """Fail if the case failed; the first item plays all cases."""
+        """Fail if the case failed, skip if it could not be judged; the first item plays all."""
         result = self._runner.result(self.case, self._played_together())
         self.user_properties.append(("took_s", round(result.took_s, 3)))
-        if not result.passed:
+        if result.unjudged is not None:
+            pytest.skip(f"{self.case.key} could not be judged: {result.unjudged}")
+        if result.failed:
             reasons = "\n".join(result.reasons)
             raise CaseFailedError(f"{reasons}\n\n{result.explain()}\n\n{self._reproduce()}")
 
@@ -123,8 +130,10 @@ class _Suite(pytest.Collector):
 class PhoenixPlugin:
     """Adds the cases to the items of a run."""
 
-    def __init__(self, url: str, cases: Sequence[Case], expected: ExpectedFailures) -> None:
-        self._runner = CaseRunner(url)
+    def __init__(
+        self, url: str, cases: Sequence[Case], expected: ExpectedFailures, timing: Timing
+    ) -> None:
+        self._runner = CaseRunner(url, timing, expected)
         self._cases = cases
         self._expected = expected
 
@@ -154,7 +163,8 @@ class PhoenixPlugin:
         )
         if not cases:
             raise pytest.UsageError("no case matches; see phoenix-compat conformance run --list")
-        return cls(option("phoenix_url").rstrip("/"), cases, expected)
+        timing = TIMINGS[option("phoenix_timing")]
+        return cls(option("phoenix_url").rstrip("/"), cases, expected, timing)
 
     @pytest.hookimpl(tryfirst=True)  # before -k and -m select items
     def pytest_collection_modifyitems(

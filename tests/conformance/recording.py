@@ -16,6 +16,7 @@ from phoenix_compat.conformance.suite.cases import (
     Open,
     Ping,
     SendBinary,
+    SendBurst,
     SendText,
     Wait,
     compact_json,
@@ -61,6 +62,9 @@ def _record_action(recording: Recording, action: Action, wanted: Mapping[str, An
             recording.add(conn, Side.CLIENT, opened)
         case SendText(conn, text):
             recording.add(conn, Side.CLIENT, frames.Text(text))
+        case SendBurst(conn, texts):
+            for text in texts:
+                recording.add(conn, Side.CLIENT, frames.Text(text))
         case SendBinary(conn, data):
             recording.add(conn, Side.CLIENT, frames.Binary(data))
         case Ping(conn, data):
@@ -92,7 +96,7 @@ def _parse_frame(frame: Mapping[str, Any]) -> Frame:
     match frame:
         case {"text": value}:
             return frames.Text(compact_json(value))
-        case {"raw": text}:
+        case {"raw": text} | {"exact": text}:
             return frames.Text(text)
         case {"b64": data}:
             return frames.Binary(base64.b64decode(data))

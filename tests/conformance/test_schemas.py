@@ -16,6 +16,7 @@ FILES = {
     "catalog.json": "catalog",
     "written.json": "cases",
     "profiles.json": "profiles",
+    "clients.json": "clients",
     **{f"data/{name}.json": "data" for name in DATA},
 }
 

@@ -70,11 +70,15 @@ def test_the_elixir_file_routes_every_topic(topic: str) -> None:
         'socket "/slow", Conformance.UserSocket, websocket: [timeout: 2_000], longpoll: false',
         '%{"token" => "deny"}, _socket, _connect_info), do: :error',
         '%{"token" => "reject"}, _socket, _connect_info), do: {:error, :rejected}',
-        'socket "/extra", Conformance.UserSocket,\n    auth_token: true,',
+        'socket "/extra", Conformance.ExtraSocket,\n    auth_token: true,',
         'path_info: ["broadcast", topic, event]',
         'join("task:missing"',
         'join("task:crash"',
         "[0, 1, 2, 127, 128, 254, 255]",
+        'handle_in("update", payload, socket) when is_map(payload)',
+        "Enum.all?(bytes, &(&1 in 0..255))",
+        '%{"user" => user}) when is_binary(user) or is_integer(user)',
+        "length: 1_048_576",
     ],
 )
 def test_the_elixir_file_has_what_the_vectors_rely_on(code: str) -> None:
@@ -111,12 +115,14 @@ def test_the_case_of_the_document_can_be_parsed() -> None:
     assert len(parse_case(json.loads(shown)).steps) == 2
 
 
-@pytest.mark.parametrize("name", ["run", "trace"])
+@pytest.mark.parametrize("name", ["run", "trace", "fuzz", "load"])
 def test_every_option_of_the_document_exists(name: str) -> None:
     """No section names an option that its command does not have."""
     section = {
         "run": DOCUMENT.partition("## A server")[2].partition("### With pytest")[0],
         "trace": DOCUMENT.partition("## A recording")[2].partition("From Python:")[0],
+        "fuzz": (ROOT / "docs" / "conformance-fuzz.md").read_text(),
+        "load": (ROOT / "docs" / "conformance-load.md").read_text(),
     }[name]
     existing = {option for one in command("conformance", name).params for option in one.opts}
 

@@ -27,6 +27,7 @@ socket.connect()
 
 const channel = socket.channel(topic)
 channel.on("msg", payload => emit("msg", payload))
+channel.on("said", payload => emit("said", payload))
 channel.onError(payload => emit("errored", payload ?? null))
 join(channel)
 

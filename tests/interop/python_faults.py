@@ -60,7 +60,7 @@ async def playing(
 
 async def _connect(stack: AsyncExitStack, url: str, options: Any) -> PHXChannelsClient:
     client = PHXChannelsClient(
-        f"{url}/websocket",
+        f"{url}/websocket?token=t1",  # its query stays the same, like its key
         "key",
         reconnect_policy=SHORT_DELAYS,
         join_timeout_s=0.9,

@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 import pytest
 from aiohttp import web
 
+from phoenix_compat.conformance.faults.app import action_of
 from phoenix_compat.conformance.faults.fault_session import FaultSessions
 from phoenix_compat.conformance.faults.report import Report, judge_client
 from phoenix_compat.conformance.faults.scenarios import SCENARIOS
 from phoenix_compat.conformance.faults.server import add_fault_server
+from phoenix_compat.conformance.faults.table import FAULTS
 from tests.interop.python_faults import playing
-from tests.interop.test_phoenix_js import Run, node, run
+from tests.interop.test_phoenix_js import HERE, Run, node, run
 from tests.patience import patient
 from tests.serving import serving
 
@@ -28,6 +30,7 @@ ALL = {scenario.id for scenario in SCENARIOS}
 
 JS_WRONG = {
     "client/reconnect/accept_then_close": "hammers",
+    "client/reconnect/storm": "hammers",
 }
 
 HALF_OPEN = "client/heartbeat/half_open"
@@ -42,6 +45,7 @@ PYTHON_WRONG = {
 }
 PYTHON_NOT_SEEN = {
     HALF_OPEN,
+    *(scenario.id for scenario in SCENARIOS if action_of(FAULTS.from_topic(scenario.topic))),
     # It cannot push, and does not support presence.
     "client/rejoin/crash_in_push",
     "client/push/late_reply",
@@ -62,9 +66,11 @@ async def fault_server() -> AsyncIterator[tuple[str, FaultSessions]]:
         yield base_url, fault_sessions
 
 
-async def settled(fault_sessions: FaultSessions, client: str, awaited: set[str]) -> Report:
+async def settled(
+    fault_sessions: FaultSessions, client: str, awaited: set[str], timeout_s: float = TIMEOUT_S
+) -> Report:
     """Wait until all awaited scenarios have a verdict, or the timeout; return the final report."""
-    deadline_s = asyncio.get_running_loop().time() + patient(TIMEOUT_S)
+    deadline_s = asyncio.get_running_loop().time() + patient(timeout_s)
     while asyncio.get_running_loop().time() < deadline_s:
         report = judge_client(client, fault_sessions.sessions_of(client))
         open_ids = {
@@ -95,8 +101,20 @@ def expected(wrong: Iterable[str], not_seen: Iterable[str] = ()) -> dict[str, st
 def assert_reasons(report: Report, wrong: Mapping[str, str]) -> None:
     """Check that each failure has the known reason."""
     for verdict in report.verdicts:
-        if verdict.scenario.id in wrong:
+        if verdict.scenario.id in wrong and verdict.finding.outcome == "failed":
             assert wrong[verdict.scenario.id] in verdict.finding.reason
+
+
+async def _played_alone(run: Run, fault_server: tuple[str, FaultSessions], name: str) -> Report:
+    """The report on one scenario, played alone until phoenix.js fails, three times at most."""
+    base_url, fault_sessions = fault_server
+    reports: list[Report] = []
+    while not reports or (len(reports) < 3 and outcomes(reports[-1])[name] != "failed"):
+        client = f"alone-{len(reports)}"
+        script = await run("faults.mjs", base_url, client, str(HERE), "phoenix", name)
+        reports.append(await settled(fault_sessions, client, {name}))
+        await script.stop()
+    return reports[-1]
 
 
 @pytest.mark.node
@@ -107,17 +125,23 @@ async def test_phoenix_js(fault_server: tuple[str, FaultSessions], run: Run) -> 
     assert await script.next() == ["playing", len(SCENARIOS)]
 
     report = await settled(fault_sessions, "phoenix.js", ALL)
+    await script.stop()
+    found = outcomes(report)
+    for name in JS_WRONG:
+        if found[name] == "passed":  # on a busy machine it was too slow to hammer: play it alone
+            report_alone = await _played_alone(run, fault_server, name)
+            found[name] = outcomes(report_alone)[name]
 
-    assert outcomes(report) == expected(JS_WRONG)
+    assert found == expected(JS_WRONG)
     assert_reasons(report, JS_WRONG)
-    assert report.is_conformant  # the failure is a SHOULD
+    assert report.is_conformant  # the failures are SHOULDs
 
 
 async def test_phoenix_channels_python_client(fault_server: tuple[str, FaultSessions]) -> None:
     """It reconnects well, but drops broadcasts and does not check for heartbeat replies."""
     base_url, fault_sessions = fault_server
     silent = {name for name, reason in PYTHON_WRONG.items() if reason.startswith("no ")}
-    silent.add("client/reconnect/forbidden")  # it stops retrying
+    silent.update(("client/reconnect/forbidden", "client/reconnect/fresh_token"))  # it stops
 
     async with playing(base_url, "python", without=[HALF_OPEN]):
         report = await settled(fault_sessions, "python", ALL - PYTHON_NOT_SEEN - silent)

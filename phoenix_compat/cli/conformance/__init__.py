@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from phoenix_compat.cli.conformance.fuzz import fuzz
+from phoenix_compat.cli.conformance.load import load
 from phoenix_compat.cli.conformance.report import report
 from phoenix_compat.cli.conformance.run import run
 from phoenix_compat.cli.conformance.serve import serve
@@ -16,5 +18,5 @@ def conformance() -> None:
     """Tools for authors of Phoenix clients and servers."""
 
 
-for command in (run, serve, report, trace):
+for command in (run, fuzz, load, serve, report, trace):
     conformance.add_command(command)

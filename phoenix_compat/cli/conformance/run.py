@@ -22,12 +22,7 @@ if TYPE_CHECKING:
     from phoenix_compat.conformance.suite.expected import ExpectedFailures
 
 _EXIT_FAILED = 1
-_EXIT_UNREACHABLE = 3
-
-
-class _UnreachableError(CommandError):
-    exit_code = _EXIT_UNREACHABLE
-
+_EXIT_UNJUDGED = 3
 
 _FILE = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 
@@ -80,6 +75,14 @@ _FILE = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
     "is busy or the server is slow.",
 )
 @click.option(
+    "--timing",
+    type=click.Choice(["strict", "patient"]),
+    default="patient",
+    show_default=True,
+    help="How long to wait for what is late, and how often to play a failing case again. Passing "
+    "cases take equally long; strict gives up within seconds.",
+)
+@click.option(
     "--concurrency",
     type=click.IntRange(1, 500),
     default=32,
@@ -98,6 +101,7 @@ def run(  # noqa: PLR0913 - the options of the command
     is_list: bool,
     quiet_ms: int,
     concurrency: int,
+    timing: str,
     **paths: Path | None,
 ) -> None:
     """Test the server at URL, which must host the reference channel set.
@@ -110,8 +114,9 @@ def run(  # noqa: PLR0913 - the options of the command
     Exit codes:
       0  every case went as expected
       1  a case failed, or passed although it was expected to fail
-      2  the command line or the file of expected failures is wrong
-      3  no server answers at URL, or it does not host the reference channel set
+      2  the command line or the file of expected failures is wrong, or the
+         server does not answer or lacks the set
+      3  nothing failed, but a case could not be judged: the report says why
     """
     from rich.console import Console
 
@@ -146,10 +151,13 @@ def run(  # noqa: PLR0913 - the options of the command
         profile=profile,
         quiet_s=quiet_ms / 1000,
         concurrency=concurrency,
+        timing=timing,
     )
     _write(report, paths)
-    if not report.is_good:
+    if report.is_bad:
         sys.exit(_EXIT_FAILED)
+    if not report.is_good:
+        sys.exit(_EXIT_UNJUDGED)
 
 
 def _transports(chosen: str) -> tuple[Transport, ...]:
@@ -172,6 +180,7 @@ def _play(  # noqa: PLR0913 - the options of the command
     profile: str,
     quiet_s: float,
     concurrency: int,
+    timing: str,
 ) -> Report:
     import asyncio
     import time
@@ -179,10 +188,12 @@ def _play(  # noqa: PLR0913 - the options of the command
 
     from phoenix_compat.conformance.report.summary import Report, judge
     from phoenix_compat.conformance.report.terminal import progress, show_report
+    from phoenix_compat.conformance.suite.judging.timing import TIMINGS
     from phoenix_compat.conformance.suite.pace import Pace
     from phoenix_compat.conformance.suite.runner import run_cases
 
-    pace = Pace()
+    limits = TIMINGS[timing]
+    pace = Pace(timing=limits)
     asyncio.run(_check_reachable(url))
     began_at, began_at_s = datetime.now(UTC), time.monotonic()
     with progress(console, len(cases)) as advance:
@@ -192,12 +203,15 @@ def _play(  # noqa: PLR0913 - the options of the command
                 url,
                 concurrency=concurrency,
                 quiet_s=quiet_s,
+                timing=limits,
                 pace=pace,
+                is_known=expected.names,
                 on_result=advance,
             )
         )
     took_s = time.monotonic() - began_at_s
-    report = Report(url, profile, began_at, took_s, judge(results, expected), pace.highest)
+    verdicts = judge(results, expected)
+    report = Report(url, profile, began_at, took_s, verdicts, pace.highest, timing)
     show_report(console, report)
     return report
 
@@ -209,7 +223,7 @@ async def _check_reachable(url: str) -> None:
 
     problem = None
     try:
-        response = await exchange(url, "GET", "/socket/websocket?vsn=2.0.0", timeout_s=10)
+        response = await exchange(url, "GET", "/socket/websocket?vsn=2.0.0", timeout_s=30)
     except (OSError, EOFError, ValueError) as error:
         problem = (
             f"no server answers at {url}: {reason_of(error)}; check the URL, or start the server"
@@ -221,7 +235,7 @@ async def _check_reachable(url: str) -> None:
                 "reference channel set, as `phoenix-compat conformance serve` does"
             )
     if problem is not None:
-        raise _UnreachableError(problem)
+        raise CommandError(problem)
 
 
 def _write(report: Report, paths: dict[str, Path | None]) -> None:

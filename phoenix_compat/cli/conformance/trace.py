@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -29,6 +30,12 @@ import click
     metavar="SECONDS",
     help="How long a heartbeat may wait for its answer.",
 )
+@click.option(
+    "--profile",
+    default="1.8.12",
+    show_default=True,
+    help="Version of Phoenix whose rules hold.",
+)
 @click.option("--rules", is_flag=True, help="List the rules, and check nothing.")
 @click.pass_context
 def trace(  # noqa: PLR0913 - click passes each option as one argument
@@ -39,6 +46,7 @@ def trace(  # noqa: PLR0913 - click passes each option as one argument
     strict: bool,
     who: str | None,
     heartbeat_timeout: float,
+    profile: str,
     rules: bool,
 ) -> None:
     """Report what breaks the protocol in FILE, with the number of each frame.
@@ -48,12 +56,14 @@ def trace(  # noqa: PLR0913 - click passes each option as one argument
 
     The exit code is 0 if no MUST is violated, 1 if one is, and 2 if the file cannot be read.
     """
+    from phoenix_compat.conformance.suite.catalog import rules_left_out
     from phoenix_compat.conformance.trace import report
     from phoenix_compat.conformance.trace.checker import Timeouts, check_trace
     from phoenix_compat.conformance.trace.recording.read_trace import read_trace
 
+    left_out = rules_left_out(profile)
     if rules:
-        click.echo(_list_rules(as_json=as_json))
+        click.echo(_list_rules(left_out, as_json=as_json))
         return
     if file is None:
         raise click.UsageError("the file is missing; give a recording, or --rules")
@@ -61,7 +71,7 @@ def trace(  # noqa: PLR0913 - click passes each option as one argument
     found = [
         violation
         for violation in check_trace(entries, Timeouts(heartbeat_s=heartbeat_timeout))
-        if who in {None, violation.rule.who.value}
+        if who in {None, violation.rule.who.value} and violation.rule.id not in left_out
     ]
     if as_json:
         document = report.as_json(found, entries)
@@ -72,9 +82,10 @@ def trace(  # noqa: PLR0913 - click passes each option as one argument
     ctx.exit(1 if counts["MUST"] or (strict and counts["SHOULD"]) else 0)
 
 
-def _list_rules(*, as_json: bool) -> str:
+def _list_rules(left_out: Collection[str], *, as_json: bool) -> str:
     from phoenix_compat.conformance.trace.rules.rulebook import RULES
 
+    listed = [rule for rule in RULES.values() if rule.id not in left_out]
     if as_json:
         rows = [
             {
@@ -84,10 +95,9 @@ def _list_rules(*, as_json: bool) -> str:
                 "source": rule.source,
                 "why": rule.why,
             }
-            for rule in RULES.values()
+            for rule in listed
         ]
         return json.dumps(rows, ensure_ascii=False, indent=2)
     return "\n".join(
-        f"{rule.level.value:<6} {rule.id} ({rule.who.value})\n       {rule.why}"
-        for rule in RULES.values()
+        f"{rule.level.value:<6} {rule.id} ({rule.who.value})\n       {rule.why}" for rule in listed
     )

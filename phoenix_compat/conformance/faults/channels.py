@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from phoenix_compat.conformance.faults.app import DO, HEARD, action_of, other_topic, request_payload
 from phoenix_compat.conformance.faults.fault_session import FaultSession, TooManyError
 from phoenix_compat.conformance.faults.link import Link
 from phoenix_compat.conformance.faults.plan import Fault, FaultError, Moment
+from phoenix_compat.conformance.faults.record import EntryKind
+from phoenix_compat.conformance.faults.table import FAULTS
 from phoenix_compat.protocol.message import (
     CHANNEL_CRASH,
     HEARTBEAT,
@@ -26,7 +29,6 @@ from phoenix_compat.protocol.message import (
 from phoenix_compat.protocol.serializer import V1
 
 ASK: Final = "ask"
-HEARD: Final = "heard"
 STALE: Final = {"stale": True}
 SOME_BYTES: Final = bytes((1, 2, 254, 255))
 STALE_REF: Final = 999_999_999
@@ -35,14 +37,25 @@ STALE_REF: Final = 999_999_999
 _FRAMINGS: Final = frozenset({"fragment", "split"})
 _CHANGES_REPLY: Final = frozenset({"late", "never", "twice"})
 _PRESENCE_STAYS_S: Final = 0.3
+_LEAVE_TAKES_S: Final = 0.3
+"""After `quick_rejoin`, so that the next join overtakes the end of the channel."""
+_LEAVE_IS_DUE_S: Final = 1.5
+"""After `quick_leave`, the connection is dropped when the leave has come, or when it has not."""
+_AFTER_LEAVE_S: Final = 0.1
+_JOIN_IS_HANDLED_S: Final = 0.3
+"""Before the app is suspended, so that its client has taken the reply to the join."""
+_SLOW_JOIN: Final = FAULTS.from_text("late:300ms:on=join")
+_MAX_HELD: Final = 100
+_ONCE: Final = frozenset({"outage", "flap", "expired_token", "offline_join"})
+"""Their `times` counts connections: they strike a topic once."""
 
 
 @dataclass(frozen=True, slots=True)
 class _JoinedTopic:
     join_ref: Any
-    """The join_ref of the client's messages."""
+    """The join_ref of the client's messages, and of phx_error and phx_close."""
     own_ref: Any
-    """The join_ref of our messages: the same, or the join's ref if it had no join_ref."""
+    """The join_ref of our other messages: the same, or the join's ref if it had no join_ref."""
     nth_join: int
 
 
@@ -57,6 +70,9 @@ class Channels:
         self.link = link
         self._session = session
         self._joined: dict[str, _JoinedTopic] = {}
+        self._held: dict[str, list[Message]] = {}
+        self._requested: dict[str, Fault] = {}
+        self._must_leave: set[str] = set()
 
     def receive(self, message: Message) -> None:
         """Answer a message of the client."""
@@ -66,6 +82,8 @@ class Channels:
         if topic == PHOENIX_TOPIC and event == HEARTBEAT:
             if not self.link.ignores_heartbeats:
                 self.link.reply(None, message.ref, topic, "ok", {})
+        elif topic in self._held:
+            self._hold(topic, message)
         elif event == PHX_JOIN:
             self._join(topic, message)
         elif event == PHX_LEAVE:
@@ -77,6 +95,17 @@ class Channels:
         """Let a fault that follows a join strike now, if the topic is joined."""
         if topic in self._joined and fault.moment in {None, Moment.JOIN}:
             self._follow(topic, fault, self._joined[topic])
+
+    def app_did(self, action: object) -> None:
+        """The app has done what it was asked to: let the faults strike that follow."""
+        for topic, fault in tuple(self._requested.items()):
+            if action_of(fault) == action:
+                del self._requested[topic]
+                delay_s = 0.0
+                if fault.name == "quick_leave":
+                    self._must_leave.add(other_topic(topic))
+                    delay_s = _LEAVE_IS_DUE_S
+                self.link.later(delay_s, self._session.strike_link, fault, self.link)
 
     # Joins.
 
@@ -92,7 +121,7 @@ class Channels:
             self._refuse(topic, message, {"reason": "refused by the fault server"})
             return
         if fault.moment is Moment.JOINING and self._may_strike(topic, fault):
-            self._strike_later(topic, fault, _own_ref(message))
+            self._strike_later(topic, fault, message.join_ref)
             return
         previous = self._joined.get(topic)
         self._joined[topic] = joined = _take_joined(message, nth_join)
@@ -102,7 +131,7 @@ class Channels:
         response = {"fault": fault.name, "does": fault.type.does}
         delay_s = self._reply(topic, fault, Moment.JOIN, message, response)
         if previous is not None:
-            self.link.push(previous.own_ref, topic, PHX_CLOSE, {}, previous.own_ref)
+            self.link.push(previous.join_ref, topic, PHX_CLOSE, {}, previous.join_ref)
         if delay_s is not None:
             self.link.later(delay_s, self._send_ask, topic, fault, joined)
 
@@ -137,8 +166,26 @@ class Channels:
             self.link.push(str(joined.own_ref), topic, ASK, SOME_BYTES)
         else:
             self.link.push(joined.own_ref, topic, ASK, payload)
-        if fault.moment in {None, Moment.JOIN}:
+        if action_of(fault) is not None:
+            delay_s = _JOIN_IS_HANDLED_S if fault.name == "background" else 0.0
+            self.link.later(delay_s, self._ask_app, topic, fault, joined)
+        elif fault.moment in {None, Moment.JOIN}:
             self._follow(topic, fault, joined)
+
+    def _ask_app(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
+        """Ask the app to do something, with the event `do`; what follows is in `app_did`."""
+        action = action_of(fault)
+        is_joined = self._joined.get(topic) is joined
+        if action is None or not is_joined or not self._may_strike(topic, fault):
+            return
+        self._session.count_strike(topic, fault, self.link)
+        if fault.name == "quick_leave":
+            self._session.arm(other_topic(topic), _SLOW_JOIN)
+        if fault.name == "background":  # the app cannot report while it is suspended
+            self.link.later(fault.value / 2, self._session.strike_link, fault, self.link)
+        elif fault.name != "quick_rejoin":
+            self._requested[topic] = fault
+        self.link.push(joined.own_ref, topic, DO, request_payload(action, topic, fault))
 
     def _send_stale(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
         self._session.count_strike(topic, fault, self.link)
@@ -179,22 +226,51 @@ class Channels:
             return  # from an earlier join: Phoenix does not answer
         fault = self._session.fault_of(topic)
         if fault.type.delays and fault.moment is Moment.PUSH and self._may_strike(topic, fault):
-            self._strike_later(topic, fault, joined.own_ref)
+            self._strike_later(topic, fault, joined.join_ref)
             return
         if fault.name == "stale_ref" and self.link.serializer is not V1:
             self.link.reply(_stale_like(joined.own_ref), message.ref, topic, "ok", STALE)
         payload = message.payload
         response = payload if isinstance(payload, dict | bytes) else {}
         self._reply(topic, fault, Moment.PUSH, message, response)
+        if message.event == HEARD and isinstance(payload, dict):
+            self.app_did(payload.get("done"))
 
     def _leave(self, topic: str, message: Message) -> None:
         joined = self._joined.get(topic)
         if joined is not None and message.join_ref not in {None, joined.join_ref}:
             return
+        if joined is not None and self._session.fault_of(topic).name == "quick_rejoin":
+            # As in Phoenix, a join that comes meanwhile replaces the channel, without a reply.
+            self.link.later(_LEAVE_TAKES_S, self._end_leave, topic, message, joined)
+        else:
+            self._end_leave(topic, message, joined)
+
+    def _end_leave(self, topic: str, message: Message, joined: _JoinedTopic | None) -> None:
+        if self._joined.get(topic) is not joined:
+            return
         self.link.reply(message.join_ref, message.ref, topic, "ok", {})
         if joined is not None:
             del self._joined[topic]
-            self.link.push(joined.own_ref, topic, PHX_CLOSE, {}, joined.own_ref)
+            self.link.push(joined.join_ref, topic, PHX_CLOSE, {}, joined.join_ref)
+        if topic in self._must_leave:
+            self._must_leave.remove(topic)
+            self.link.later(_AFTER_LEAVE_S, self.link.drop)
+
+    def _hold(self, topic: str, message: Message) -> None:
+        """Keep a message until the topic's join is answered, as Phoenix does."""
+        if len(self._held[topic]) >= _MAX_HELD:
+            note = "too many messages before the reply to a join: reset"
+            self._session.record.note(EntryKind.STRUCK, self.link.number, note=note)
+            self.link.reset()
+            return
+        self._held[topic].append(message)
+
+    def _answer_join(self, topic: str, reply: tuple[Any, Any, str, str, Any]) -> None:
+        """Answer a late join, then what has come meanwhile."""
+        self.link.reply(*reply)
+        for message in self._held.pop(topic, []):
+            self.receive(message)
 
     def _reply(
         self, topic: str, fault: Fault, moment: Moment, message: Message, response: Any
@@ -210,6 +286,10 @@ class Channels:
         self._session.count_strike(topic, fault, self.link)
         if fault.name == "never":
             return None
+        if fault.name == "late" and moment is Moment.JOIN:
+            self._held[topic] = []
+            self.link.later(fault.value, self._answer_join, topic, reply)
+            return fault.value
         if fault.name == "late":
             self.link.later(fault.value, self.link.reply, *reply)
             return fault.value
@@ -225,25 +305,25 @@ class Channels:
 
     def _strike_joined(self, topic: str, fault: Fault, joined: _JoinedTopic) -> None:
         if self._joined.get(topic) is joined and self._may_strike(topic, fault):
-            self._strike(topic, fault, joined.own_ref)
+            self._strike(topic, fault, joined.join_ref)
 
-    def _strike_later(self, topic: str, fault: Fault, own_ref: Any) -> None:
-        self.link.later(fault.after_s, self._strike, topic, fault, own_ref)
+    def _strike_later(self, topic: str, fault: Fault, join_ref: Any) -> None:
+        self.link.later(fault.after_s, self._strike, topic, fault, join_ref)
 
-    def _strike(self, topic: str, fault: Fault, own_ref: Any) -> None:
+    def _strike(self, topic: str, fault: Fault, join_ref: Any) -> None:
         self._session.count_strike(topic, fault, self.link)
         if fault.name == "crash":
             self._joined.pop(topic, None)
-            self.link.push(own_ref, topic, PHX_ERROR, CHANNEL_CRASH, own_ref)
+            self.link.push(join_ref, topic, PHX_ERROR, CHANNEL_CRASH, join_ref)
         elif fault.name == "phx_close":
             self._joined.pop(topic, None)
-            self.link.push(own_ref, topic, PHX_CLOSE, {}, own_ref)
+            self.link.push(join_ref, topic, PHX_CLOSE, {}, join_ref)
         else:
             self._session.strike_link(fault, self.link)
 
     def _may_strike(self, topic: str, fault: Fault) -> bool:
-        """Whether the fault may strike again; `times` of an outage counts refused connections."""
-        limit = 1 if fault.name in {"outage", "flap"} else fault.times
+        """Whether the fault may strike again."""
+        limit = 1 if fault.name in _ONCE else fault.times
         return limit is None or self._session.times_struck(topic, fault) < limit
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from phoenix_compat.bounded import TOO_DEEP, is_too_deep
 from phoenix_compat.conformance.control_guard import ControlGuard, Handler, guarded, problem
+from phoenix_compat.conformance.faults.app import ACTIONS, APP, action_of
 from phoenix_compat.conformance.faults.fault_session import (
     DEFAULT_CLIENT,
     DEFAULT_SESSION,
@@ -23,7 +24,7 @@ from phoenix_compat.conformance.faults.fault_session import (
 )
 from phoenix_compat.conformance.faults.plan import Fault, FaultError
 from phoenix_compat.conformance.faults.report import Report, judge_client
-from phoenix_compat.conformance.faults.scenarios import APP, SCENARIOS
+from phoenix_compat.conformance.faults.scenarios import SCENARIOS
 from phoenix_compat.conformance.faults.table import FAULTS
 
 _FAULT_SESSIONS: Final = web.AppKey("fault_sessions", FaultSessions)
@@ -124,13 +125,14 @@ async def list_scenarios(request: web.Request) -> web.Response:
             "lane": scenario.session,
             "topic": scenario.topic,
             "fault": FAULTS.from_topic(scenario.topic).type.does,
+            "action": action_of(FAULTS.from_topic(scenario.topic)),
             "wants": scenario.wants,
             "why": scenario.why,
             "phoenix_js": scenario.phoenix_js,
         }
         for scenario in SCENARIOS
     ]
-    return web.json_response({"app": APP, "scenarios": scenarios})
+    return web.json_response({"app": APP, "actions": ACTIONS, "scenarios": scenarios})
 
 
 async def list_clients(request: web.Request) -> web.Response:

@@ -5,6 +5,7 @@ The control API and the URLs call a session a `lane`.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,12 +17,15 @@ from phoenix_compat.conformance.faults.plan import Fault
 from phoenix_compat.conformance.faults.record import EntryKind, Record
 from phoenix_compat.conformance.faults.table import FAULTS
 from phoenix_compat.errors import PhoenixCompatError
-from phoenix_compat.protocol.frame import CLOSE_SERVICE_RESTART
+from phoenix_compat.protocol.frame import CLOSE_PROTOCOL_ERROR, CLOSE_SERVICE_RESTART
 
 DEFAULT_CLIENT: Final = "default"
 DEFAULT_SESSION: Final = "main"
 MAX_SESSIONS: Final = 300
 _MAX_TOPICS: Final = 1_000
+_MAX_TOKENS: Final = 1_000
+_FORBIDDEN: Final = 403
+_UNAVAILABLE: Final = 503
 
 RESET: Final = 0
 """In place of an HTTP status: reset the connection without an answer."""
@@ -39,6 +43,9 @@ class ClientConnection(Protocol):
     def strike_topic(self, topic: str, fault: Fault) -> None:
         """Let a fault strike a joined topic now."""
 
+    def app_did(self, action: object) -> None:
+        """The app reports that it has done what the event `do` asked for."""
+
 
 @dataclass(slots=True)
 class _Countdown:
@@ -53,6 +60,21 @@ class _Countdown:
             return None
         self.left -= 1
         return self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A client's request for a websocket.
+
+    Attributes:
+        number: from 1.
+        token: a digest of its token, so that no token is kept; empty if it has none.
+        refusal: the HTTP status to refuse it with, RESET, or None.
+    """
+
+    number: int
+    token: bytes
+    refusal: int | None
 
 
 class FaultSession:
@@ -75,6 +97,8 @@ class FaultSession:
         self._refusals = _Countdown()
         self._closings = _Countdown()
         self._down_until_s = 0.0
+        self._tokens: dict[bytes, int] = {}
+        self._expired: bytes = b""
 
     @property
     def armed(self) -> dict[str, Fault]:
@@ -83,15 +107,26 @@ class FaultSession:
 
     # Connections.
 
-    def attempt(self) -> tuple[int, int | None]:
-        """Count a request for a websocket: its number, and the status to refuse it with, if any."""
+    def attempt(self, token: str = "") -> Attempt:
+        """Count a request for a websocket, and decide whether it is refused."""
         self._attempts += 1
         number = self._attempts
-        self.record.note(EntryKind.ATTEMPT, number)
+        digest = hashlib.blake2b(token.encode(), digest_size=16).digest() if token else b""
+        self.record.note(EntryKind.ATTEMPT, number, note=self._name_token(digest))
         status = RESET if self._clock() < self._down_until_s else self._refusals.take()
+        if status is None and digest and digest == self._expired:
+            status = _FORBIDDEN
         if status is not None:
             self.record.note(EntryKind.REFUSED, number, code=status)
-        return number, status
+        return Attempt(number, digest, status)
+
+    def _name_token(self, token: bytes) -> str:
+        """`token 1` for the first token of the session, and so on; empty without a token."""
+        if not token:
+            return ""
+        if token not in self._tokens and len(self._tokens) >= _MAX_TOKENS:
+            return "another token"
+        return f"token {self._tokens.setdefault(token, len(self._tokens) + 1)}"
 
     def code_at_once(self) -> int | None:
         """The code with which to close the connection that was just opened, if any."""
@@ -139,6 +174,7 @@ class FaultSession:
         self._armed.clear()
         self._refusals, self._closings = _Countdown(), _Countdown()
         self._down_until_s = 0.0
+        self._expired = b""
 
     def strike(self, fault: Fault) -> None:
         """Let a fault that needs no topic strike all connections, or the next ones."""
@@ -171,8 +207,27 @@ class FaultSession:
                 link.framing = Framing.SEGMENTS
             case "ping":
                 link.ping(b"are you there?")
+            case "background":
+                link.close(CLOSE_PROTOCOL_ERROR)
+            case "expired_token" | "offline_join" | "offline_push" | "quick_leave":
+                self._keep_away(fault, link)
+                link.drop()
             case _:
                 self.strike_server(fault)
+
+    def _keep_away(self, fault: Fault, link: Link) -> None:
+        """Decide which of the next connections are refused."""
+        times = fault.times or 0
+        match fault.name:
+            case "expired_token":
+                self._expired = link.token
+                self._refusals = _Countdown(_FORBIDDEN, times)
+            case "offline_join":
+                self._refusals = _Countdown(_UNAVAILABLE, times)
+            case "offline_push":
+                self._down_until_s = self._clock() + fault.value
+            case _:
+                pass  # the client may connect again at once
 
     def strike_server(self, fault: Fault) -> None:
         """Let a fault strike the server, for this session only."""
@@ -201,6 +256,9 @@ class FaultSession:
     def heard(self, payload: Any, topic: str = "") -> None:
         """Record what the app reports to have received."""
         self.record.note(EntryKind.HEARD, topic=topic, payload=payload)
+        if isinstance(payload, dict) and "done" in payload:
+            for connection in tuple(self.connections):
+                connection.app_did(payload["done"])
 
 
 class FaultSessions:

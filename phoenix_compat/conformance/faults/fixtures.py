@@ -32,7 +32,8 @@ from phoenix_compat.conformance.faults.fault_session import FaultSession
 from phoenix_compat.conformance.faults.record import Entry
 from phoenix_compat.conformance.faults.record_view import Outcome
 from phoenix_compat.conformance.faults.report import Verdict, judge_scenario
-from phoenix_compat.conformance.faults.scenarios import SCENARIOS, Scenario
+from phoenix_compat.conformance.faults.scenario import Scenario
+from phoenix_compat.conformance.faults.scenarios import SCENARIOS
 from phoenix_compat.conformance.faults.server import add_fault_server
 from phoenix_compat.conformance.faults.table import FAULTS
 from phoenix_compat.http_server import AppRunner

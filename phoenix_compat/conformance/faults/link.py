@@ -41,6 +41,7 @@ class Link:
 
     Attributes:
         number: the number of the client's attempt to connect, from 1.
+        token: a digest of the token with which it connected; empty if there was none.
         framing: how messages are split from now on.
         ignores_heartbeats: whether heartbeats are no longer answered.
         is_unresponsive: whether nothing is answered or sent any more.
@@ -51,6 +52,7 @@ class Link:
         self, record: Record, number: int, serializer: Serializer, transport: asyncio.Transport
     ) -> None:
         self.number = number
+        self.token = b""
         self.serializer = serializer
         self.framing = Framing.WHOLE
         self.ignores_heartbeats = False

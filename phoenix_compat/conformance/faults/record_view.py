@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import wraps
 from typing import Any, Final
@@ -76,6 +76,10 @@ class RecordView:
         """The first entry of a kind for which `where` holds, or None."""
         found = self.of(kind, after=after)
         return next((entry for entry in found if where is None or where(entry)), None)
+
+    def on(self, topic: str) -> RecordView:
+        """The same record, with queries about another topic."""
+        return replace(self, topic=topic)
 
     @property
     def strikes(self) -> list[Entry]:
@@ -170,9 +174,9 @@ def value_of(entry: Entry, key: str) -> Any:
     return entry.payload.get(key) if isinstance(entry.payload, dict) else None
 
 
-def wait_for_more(view: RecordView, since: Entry) -> Finding | None:
-    """Too early, until `_SETTLED_S` has passed without anything more; then None."""
-    if view.is_final or view.now_s - since.at_s > _SETTLED_S:
+def wait_for_more(view: RecordView, since: Entry, settled_s: float = _SETTLED_S) -> Finding | None:
+    """Too early, until `settled_s` has passed without anything more; then None."""
+    if view.is_final or view.now_s - since.at_s > settled_s:
         return None
     return too_early("waiting to see whether more comes", since)
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 from phoenix_compat.conformance.faults.fault_session import FaultSession
 from phoenix_compat.conformance.faults.record import Entry, EntryKind
 from phoenix_compat.conformance.faults.record_view import Finding, Outcome, RecordView, not_seen
-from phoenix_compat.conformance.faults.scenarios import SCENARIOS, Level, Scenario
+from phoenix_compat.conformance.faults.scenario import Level, Scenario
+from phoenix_compat.conformance.faults.scenarios import SCENARIOS
 from phoenix_compat.protocol.message import PHX_JOIN
 
 _WORST_FIRST: Final = (Outcome.FAILED, Outcome.WAITING, Outcome.PASSED, Outcome.NOT_SEEN)

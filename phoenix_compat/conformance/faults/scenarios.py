@@ -1,66 +1,15 @@
 """Lists the scenarios: for each one a topic that a client joins, and the rule that judges it.
 
-The author of a client writes a small app that uses it (`APP` says what the app does) and runs it
-once for each scenario, with the scenario's URL and topic.
+The author of a client writes a small app that uses it (`app.APP` says what the app does) and runs
+it once for each scenario, with the scenario's URL and topic.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-from phoenix_compat.conformance.faults import channel_rules, connection_rules
-from phoenix_compat.conformance.faults.record_view import Rule
-
-APP: Final = (
-    "Connect to the scenario's URL, join its topic, and let the client reconnect and rejoin.",
-    "After each successful join, push `echo` with any payload.",
-    'On the event `ask`, push `heard` with its payload, or with {"bytes": N} if it is binary.',
-    'When `echo` is answered, push `heard` with {"reply": the response}.',
-    'When `echo` times out, push `heard` with {"timeout": true}.',
-    "When the connection is lost, push `buffered` with any payload, once.",
-    'If it knows presence: after each sync, push `heard` with {"present": {key: number of metas}}.',
-)
-"""What the app does. If the client cannot push, the app uses POST /control/heard instead."""
-
-
-class Level(StrEnum):
-    """The level of a scenario, in the words of RFC 2119."""
-
-    MUST = "MUST"
-    SHOULD = "SHOULD"
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One test of a client.
-
-    Attributes:
-        id: `client/…`; the rest names its session, with `-` in place of `/`.
-        why: what goes wrong in practice if the client does not do it.
-        phoenix_js: what phoenix.js 1.8 does.
-        timeout_s: how long the rule waits, unless the report is final.
-    """
-
-    id: str
-    level: Level
-    topic: str
-    rule: Rule
-    why: str
-    phoenix_js: str
-    timeout_s: float = 15.0
-
-    @property
-    def session(self) -> str:
-        """The name of its session, when each scenario has its own."""
-        return self.id.removeprefix("client/").replace("/", "-")
-
-    @property
-    def wants(self) -> str:
-        """What the rule requires, in one sentence."""
-        return (self.rule.__doc__ or "").strip()
-
+from phoenix_compat.conformance.faults.rules import channel_rules, connection_rules, request_rules
+from phoenix_compat.conformance.faults.scenario import Level, Scenario
 
 _MUST, _SHOULD = Level.MUST, Level.SHOULD
 _RECONNECTS: Final = "Reconnects after 10 ms, then rejoins at once."
@@ -73,6 +22,14 @@ SCENARIOS: Final = (
         connection_rules.sends_valid_frames,
         "Phoenix closes with 1011 if a frame is not valid; a ref used twice gets a wrong reply.",
         "Numbers joins, pushes and heartbeats with a single counter.",
+    ),
+    Scenario(
+        "client/join/once",
+        _SHOULD,
+        "fault:offline_join",
+        request_rules.joins_once,
+        "A join that is kept while the client is offline, and made again, is made twice.",
+        "1.8.16 drops the outdated join; earlier versions send both.",
     ),
     Scenario(
         "client/heartbeat/sent",
@@ -102,12 +59,29 @@ SCENARIOS: Final = (
         100.0,
     ),
     Scenario(
+        "client/heartbeat/background",
+        _MUST,
+        "fault:background",
+        request_rules.comes_back,
+        "A phone suspends apps; the server closes, and the app finds out when it runs again.",
+        "Reads the close frame when it runs again, and reconnects.",
+        30.0,
+    ),
+    Scenario(
         "client/reconnect/drop",
         _MUST,
         "fault:drop",
         connection_rules.reconnects,
         "Networks drop connections without a close frame (1006).",
         _RECONNECTS,
+    ),
+    Scenario(
+        "client/reconnect/close_1000",
+        _SHOULD,
+        "fault:close:1000",
+        connection_rules.reconnects,
+        "Proxies, and Phoenix on Cowboy, close idle connections with 1000.",
+        "Reconnects after 10 ms; versions 1.6.3 to 1.8.15 stay away.",
     ),
     Scenario(
         "client/reconnect/close_1001",
@@ -166,12 +140,29 @@ SCENARIOS: Final = (
         "Cannot see the status; retries forever, with its usual backoff.",
     ),
     Scenario(
+        "client/reconnect/fresh_token",
+        _SHOULD,
+        "fault:expired_token",
+        request_rules.takes_fresh_token,
+        "A client that keeps an expired token is refused until the app is started again.",
+        "Calls its function `params` for each connection; cannot see the status.",
+        20.0,
+    ),
+    Scenario(
         "client/reconnect/accept_then_close",
         _SHOULD,
         "fault:flap:1011:times=8",
         connection_rules.backs_off,
         "All clients reconnect without a pause to a server that accepts and then crashes.",
         "Resets its backoff as soon as a connection opens, so it retries every 10 ms.",
+    ),
+    Scenario(
+        "client/reconnect/storm",
+        _SHOULD,
+        "fault:close:1012:times=8:after=0s",
+        connection_rules.backs_off,
+        "A server that fails after each join is joined by every client, again and again.",
+        "As in client/reconnect/accept_then_close.",
     ),
     Scenario(
         "client/rejoin/crash",
@@ -225,6 +216,30 @@ SCENARIOS: Final = (
         3.0,
     ),
     Scenario(
+        "client/rejoin/quick",
+        _SHOULD,
+        "fault:quick_rejoin",
+        request_rules.survives_late_close,
+        "Phoenix sends the phx_close of the first join after the reply to the second.",
+        "Drops it, because its join_ref is not the channel's own.",
+    ),
+    Scenario(
+        "client/leave/while_joining",
+        _SHOULD,
+        "fault:quick_leave",
+        request_rules.leaves_while_joining,
+        "If phx_leave is not sent, the server keeps a channel that nobody wants.",
+        "Sends phx_leave at once.",
+    ),
+    Scenario(
+        "client/leave/stays_left",
+        _MUST,
+        "fault:quick_leave:id=stays_left",
+        request_rules.stays_left,
+        "A channel that comes back after a reconnect was left for nothing.",
+        "Removes the channel when it is left.",
+    ),
+    Scenario(
         "client/stale/ignored",
         _MUST,
         "fault:stale_ref",
@@ -264,6 +279,14 @@ SCENARIOS: Final = (
         channel_rules.buffers_pushes,
         "What a user does while offline should not be lost.",
         "Buffers pushes while it is disconnected and sends them after the rejoin.",
+    ),
+    Scenario(
+        "client/push/expired",
+        _SHOULD,
+        "fault:offline_push",
+        request_rules.drops_expired_push,
+        "An app that pushed again after the timeout has its push done twice.",
+        "Does not send a push that has timed out.",
     ),
     Scenario(
         "client/frames/fragmented",

@@ -21,6 +21,7 @@ from phoenix_compat.conformance.faults.fault_session import (
     DEFAULT_CLIENT,
     DEFAULT_SESSION,
     RESET,
+    Attempt,
     FaultSession,
     FaultSessions,
     TooManyError,
@@ -36,6 +37,7 @@ _MAX_MESSAGE_BYTES: Final = 8_000_000
 _HALF_OPEN_TIMEOUT_S: Final = 60.0
 _POLL_INTERVAL_S: Final = 0.05
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BEARER: Final = "base64url.bearer.phx."
 _PATHS: Final = ("", "/{client}", "/{client}/{lane}")
 
 
@@ -70,7 +72,8 @@ async def _open(request: web.Request, fault_sessions: FaultSessions) -> web.Stre
     if session is None:
         text = "client and session names must be 1 to 64 letters, digits, '.', '_' or '-'"
         return web.Response(status=400, text=text)
-    number, status = session.attempt()
+    attempt = session.attempt(_token_of(request))
+    number, status = attempt.number, attempt.refusal
     transport = request.transport
     if status == RESET or transport is None:
         if transport is not None:
@@ -85,7 +88,7 @@ async def _open(request: web.Request, fault_sessions: FaultSessions) -> web.Stre
                 EntryKind.REFUSED, number, code=refused, note=problem or "unknown vsn"
             )
         return web.Response(status=refused, text=problem)
-    return await _serve(request, session, number, serializer)
+    return await _serve(request, session, attempt, serializer)
 
 
 def _find_session(request: web.Request, fault_sessions: FaultSessions) -> FaultSession | None:
@@ -96,8 +99,17 @@ def _find_session(request: web.Request, fault_sessions: FaultSessions) -> FaultS
     return fault_sessions.session(client, name)
 
 
+def _token_of(request: web.Request) -> str:
+    """The token of a handshake: the param `token`, a bearer subprotocol, or `Authorization`."""
+    if token := request.query.get("token", ""):
+        return token
+    offered = request.headers.get("Sec-WebSocket-Protocol", "")
+    bearer = next((one for one in offered.split(",") if _BEARER in one), "")
+    return bearer or request.headers.get("Authorization", "")
+
+
 async def _serve(
-    request: web.Request, session: FaultSession, number: int, serializer: Serializer
+    request: web.Request, session: FaultSession, attempt: Attempt, serializer: Serializer
 ) -> web.StreamResponse:
     """Upgrade, and serve the connection until it ends."""
     websocket = web.WebSocketResponse(
@@ -111,8 +123,10 @@ async def _serve(
     transport = request.transport
     if transport is None:
         return websocket
+    number = attempt.number
     session.record.note(EntryKind.OPENED, number, note=serializer.name)
     channels = Channels(session, Link(session.record, number, serializer, transport))
+    channels.link.token = attempt.token
     session.connections.append(channels)
     try:
         if (code := session.code_at_once()) is not None:

@@ -39,6 +39,41 @@ _TYPES: Final = (
     FaultType(
         "phx_close", "The channel closes: phx_close.", moments=_ENDINGS, times=1, delays=True
     ),
+    # What the app is asked to do at a bad moment: see `app`.
+    FaultType(
+        "quick_rejoin",
+        "The app is asked to leave and to join again at once; the phx_close of the first join"
+        " follows the reply to the second.",
+        times=1,
+    ),
+    FaultType(
+        "quick_leave",
+        "The app is asked to join another topic and to leave it before the reply; then the"
+        " connection is dropped.",
+        times=1,
+    ),
+    FaultType(
+        "offline_join",
+        "The app is asked to join another topic while it is disconnected; the connection is"
+        " dropped, and the next `times` upgrades are refused with 503.",
+        times=2,
+    ),
+    FaultType(
+        "offline_push",
+        "The app is asked to push with a short timeout while it is disconnected; the connection is"
+        " dropped, and new ones are reset at once for this long.",
+        ValueType.DURATION,
+        1.0,
+        times=1,
+    ),
+    FaultType(
+        "background",
+        "The app is asked to suspend itself for this long; after half of it the server closes the"
+        " connection with 1002, as for a client that sends nothing.",
+        ValueType.DURATION,
+        2.0,
+        times=1,
+    ),
     # How frames travel.
     FaultType(
         "fragment",
@@ -101,6 +136,14 @@ _TYPES: Final = (
         ValueType.STATUS,
         503,
         times=6,
+        delays=True,
+        is_for_connections=True,
+    ),
+    FaultType(
+        "expired_token",
+        "The connection is dropped, the next `times` upgrades are refused with 403, and so are"
+        " later ones with the token of that connection.",
+        times=5,
         delays=True,
         is_for_connections=True,
     ),

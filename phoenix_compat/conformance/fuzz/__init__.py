@@ -2,6 +2,7 @@
 
     script.py     a conversation as values and as JSON: clients, and steps that are played in order
     queries.py    random query strings, requests and JSON
+    payloads.py   random payloads for each event, and posts to /broadcast
     generate.py   random conversations from a seed
     mutate.py     small random changes of a text
     peers.py      one client of a conversation: a websocket, or a long-poll session
@@ -9,7 +10,8 @@
     normalize.py  what of an answer is compared, and what is not
     shrink.py     removes from a conversation whatever the difference does not need
     run.py        many conversations against two servers
+    report.py     the differences as text and as JSON
 
 Both servers host the reference channel set (docs/conformance.md). Start with `run`; the command is
-`python -m phoenix_compat.conformance.fuzz`.
+`phoenix-compat conformance fuzz`.
 """

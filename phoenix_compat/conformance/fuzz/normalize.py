@@ -67,10 +67,15 @@ def agree(first: Answers, second: Answers) -> bool:
     A connection is reset if a message reaches the server after it has closed. The close frame is
     lost then, so any other close at this step is the same.
     """
-    return len(first) == len(second) and all(
-        one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
-        for one, other in zip(first, second, strict=True)
-    )
+    return first_difference(first, second) is None
+
+
+def first_difference(first: Answers, second: Answers) -> int | None:
+    """The index of the first answer that is not the same; None if all are."""
+    for index, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one.keys() != other.keys() or not all(_is_same(one[name], other[name]) for name in one):
+            return index
+    return None if len(first) == len(second) else min(len(first), len(second))
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -12,12 +12,13 @@ import json
 from collections import defaultdict
 from contextlib import suppress
 from typing import Any, Final, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from phoenix_compat.conformance.fuzz.normalize import (
     RESET,
     canonical,
     canonical_bytes,
+    canonical_response,
     ref_of,
     topic_of,
     topic_of_binary,
@@ -25,7 +26,6 @@ from phoenix_compat.conformance.fuzz.normalize import (
 from phoenix_compat.conformance.fuzz.script import Client
 from phoenix_compat.conformance.suite.connections import exchange, read_json
 from phoenix_compat.conformance.suite.wire_client import (
-    HttpResponse,
     Opcode,
     WireClient,
     encode_frame,
@@ -36,6 +36,14 @@ _NDJSON: Final = "application/x-ndjson"
 _POST_TIMEOUT_S: Final = 15.0
 _POSTS: Final = "(posts)"
 """Where answers to POSTs are recorded: their order beside that of a poll is not defined."""
+
+_NO_RESPONSE: Final = (
+    EOFError,
+    TimeoutError,
+    ConnectionResetError,
+    ValueError,
+    asyncio.LimitOverrunError,
+)
 
 _MAX_MESSAGES: Final = 1_000
 """The most that a peer records in one step; what comes after is dropped, and the drop recorded."""
@@ -74,20 +82,18 @@ class Heard:
             for fence in self._fences.values():
                 fence.set()
 
-    async def fenced(self, refs: list[str], timeout_s: float) -> bool:
-        """Wait until all these fences have come, or the end; whether it was in time."""
+    async def fenced(self, refs: list[str], timeout_s: float) -> list[str]:
+        """Wait until all these fences have come, or the end; returns those that have not."""
         if self.ended.is_set():
-            return True
-        try:
+            return []
+        fences = {ref: self._fences[ref] for ref in refs}
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                for ref in refs:
-                    await self._fences[ref].wait()
-        except TimeoutError:
-            return False
-        finally:
-            for ref in refs:
-                self._fences.pop(ref, None)
-        return True
+                for fence in fences.values():
+                    await fence.wait()
+        for ref in refs:
+            self._fences.pop(ref, None)
+        return [ref for ref, fence in fences.items() if not fence.is_set()]
 
     def take(self) -> dict[str, list[str]]:
         """What was recorded, by topic; of presence in alphabetical order."""
@@ -173,6 +179,8 @@ class LongPollPeer:
         self.heard = Heard()
         self._base_url = base_url
         self._target = f"{target}&token={quote(token, safe='')}"
+        self._token = token
+        self._is_token_noted = False
         self._listener = asyncio.create_task(self._listen())
 
     async def send(self, texts: list[str]) -> None:
@@ -220,7 +228,10 @@ class LongPollPeer:
                 self.heard.end(f"GET: {type(error).__name__}")
                 return
             match read_json(response):
-                case {"status": 200 | 204, "messages": list() as messages}:
+                case {"status": 200 | 204, "messages": list() as messages} as body:
+                    if body.get("token") != self._token and not self._is_token_noted:
+                        self._is_token_noted = True
+                        self.heard.note("", "a poll without the token of the session")
                     for message in messages:
                         self.heard.text(message if isinstance(message, str) else repr(message))
                 case {"status": 410}:
@@ -239,17 +250,49 @@ def fence_text(client: Client, ref: str, topic: str, event: str) -> str:
     return json.dumps(message, separators=(",", ":"))
 
 
-async def connect(client: Client, base_url: str, target: str) -> tuple[Peer | None, HttpResponse]:
-    """Connect a client; None if it was refused."""
-    if client.is_long_poll:
-        response = await exchange(base_url, "GET", target, client.headers)
-        token = read_json(response).get("token")
-        if isinstance(token, str):
-            return LongPollPeer(client, base_url, target, token), response
-        return None, response
+async def connect(client: Client, base_url: str, target: str) -> tuple[Peer | None, list[str]]:
+    """Connect a client; returns None if it was refused, and the response as lines.
+
+    A server that accepts the connection and sends no valid response has answered, too: with the
+    name of the error.
+
+    Raises:
+        OSError: the server accepts no connection.
+    """
+    try:
+        if client.is_long_poll:
+            return await _connect_long_poll(client, base_url, target)
+        return await _connect_websocket(client, base_url, target)
+    except _NO_RESPONSE as error:
+        return None, [type(error).__name__]
+
+
+async def _connect_long_poll(
+    client: Client, base_url: str, target: str
+) -> tuple[Peer | None, list[str]]:
+    response = await exchange(base_url, "GET", target, client.headers)
+    lines = canonical_response(response)
+    token = read_json(response).get("token")
+    if not isinstance(token, str):
+        return None, lines
+    return LongPollPeer(client, base_url, target, token), lines
+
+
+async def _connect_websocket(
+    client: Client, base_url: str, target: str
+) -> tuple[Peer | None, list[str]]:
     wire = await WireClient.connect(base_url)
-    response = await wire.handshake(target, extra=client.headers)
-    if response.status == 101:
-        return WebSocketPeer(client, wire), response
-    await wire.close()
-    return None, response
+    peer = None
+    try:
+        response = await wire.handshake(path_prefix(base_url) + target, extra=client.headers)
+        if response.status == 101:
+            peer = WebSocketPeer(client, wire)
+    finally:
+        if peer is None:
+            await wire.close()
+    return peer, canonical_response(response)
+
+
+def path_prefix(base_url: str) -> str:
+    """The path of the URL, which stands before every target."""
+    return urlsplit(base_url).path.rstrip("/")

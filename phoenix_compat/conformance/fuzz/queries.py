@@ -69,8 +69,9 @@ _VERSIONS: Final = (
 )
 _VERSION_PIECES: Final = "0123456789.-+vrca~ "
 _METHODS: Final = ("POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")
-_PATHS: Final = ("/socket/websocket", "/extra/websocket", "/slow/websocket")
-_POLL_PATHS: Final = ("/socket/longpoll", "/extra/longpoll", "/slow/longpoll")
+_PATHS: Final = (*("/extra/websocket",) * 3, "/socket/websocket", "/slow/websocket")
+_POLL_PATHS: Final = (*("/extra/longpoll",) * 3, "/socket/longpoll", "/slow/longpoll")
+"""Most go to `/extra`, which has a list of origins, auth tokens and a short window."""
 _ODD_PATHS: Final = (
     "//socket//websocket/",
     "/socket/longpoll/",
@@ -223,6 +224,15 @@ def _handshake(rng: Random, oddity: _Oddity) -> list[tuple[str, str]]:
     return headers
 
 
+def random_auth(rng: Random, transport: str) -> tuple[tuple[str, str], ...]:
+    """The headers of a client that brings an auth token; mostly none."""
+    if rng.random() < 0.7:
+        return ()
+    if transport == "longpoll":
+        return (("X-Phoenix-AuthToken", rng.choice(_TOKENS)),)
+    return (("Sec-WebSocket-Protocol", f"phoenix, {_protocols(rng)}".rstrip(", ")),)
+
+
 def _protocols(rng: Random) -> str:
     names = []
     for name in rng.choices(("phoenix", "foo", "", "Phoenix"), (5, 1, 1, 1), k=rng.randint(1, 3)):
@@ -272,6 +282,7 @@ def random_text(rng: Random) -> str:
         "null",
         '["1","2","room:$ID","echo"]',
         '["1","2","room:$ID","echo",{},6]',
+        '["1","2","room:$ID","echo",{},1E400]',
         '["1","2","room:$ID","echo",{"a":NaN}]',
         '["1","2","room:$ID","echo",{"a":-0,"b":-0.0,"c":1e2,"d":1E+2,"e":0e0}]',
         '["1","2","room:$ID","echo",{"a":01}]',
@@ -286,11 +297,16 @@ def random_text(rng: Random) -> str:
         '["1","2","room:$ID","echo",{"a":1E400}]',
         '["1","2","room:$ID","echo",{"a":"\\ud800"}]',
         ' [null,"2","phoenix","heartbeat",{}] ',
+        '[null,\n"2","room:$ID",\n"echo",{}]',
         '[null,"2","phoenix","heartbeat",{"a":1,"a":2}]',
+        '[null,"2","phoenix","heartbeat",{"a":"\t\x01"}]',
+        '[null,"2","phoenix","heartbeat",{"a":"\t"}]',
+        '[null,"2","phoenix","heartbeat",{},1E400]',
         '[null,"2",5,"echo",{}]',
         '[null,"2","room:$ID",null,{}]',
         '{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}',
         '{"topic":"phoenix","event":"heartbeat","payload":{}}',
+        '{"topic":"phoenix",\n"event":"heartbeat",\n"payload":{},"ref":"1"}',
         '{"topic":null,"event":"x","payload":{},"ref":"1"}',
         '{"topic":"room:$ID","event":"echo","payload":{"a":-0,"b":1e2},"ref":"1","join_ref":"1"}',
         '{"topic":"room:$ID","event":"echo","payload":{},"payload":1,"ref":"1","x":2}',

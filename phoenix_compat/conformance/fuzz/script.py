@@ -100,6 +100,11 @@ class Script:
     steps: tuple[Step, ...] = ()
     topics: tuple[str, ...] = field(default=())
 
+    @property
+    def frames(self) -> int:
+        """How many messages, frames and requests its steps send; connecting does not count."""
+        return sum(len(step.texts) if isinstance(step, Send) else 1 for step in self.steps)
+
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads."""
         return json.dumps(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from phoenix_compat.conformance.report.summary import Report
+from phoenix_compat.conformance.report.summary import Outcome, Report
 
 _CHAR_WIDTH = 6.6
 _PADDING = 10
@@ -15,14 +15,18 @@ _YELLOW_FROM = 0.9
 def to_badge(report: Report) -> str:
     """The report as SVG, in the style of shields.io.
 
-    Green if every case passed, yellow from 90 %, otherwise red.
+    Green if every case passed, yellow from 90 % or if nothing failed, otherwise red.
     """
     total = len(report.verdicts)
+    unjudged = report.counts[Outcome.UNJUDGED]
     name, value = f"phoenix {report.profile}", f"{report.passed}/{total} conformance"
+    if unjudged:
+        value += f", {unjudged} not judged"
     widths = [round(len(text) * _CHAR_WIDTH + 2 * _PADDING) for text in (name, value)]
     total_width = sum(widths)
     share = report.passed / total if total else 0.0
-    colour = _GREEN if share == 1 else _YELLOW if share >= _YELLOW_FROM else _RED
+    is_nearly = share >= _YELLOW_FROM or report.passed + unjudged == total
+    colour = _GREEN if share == 1 else _YELLOW if is_nearly else _RED
     label = escape(f"{name}: {value}", quote=True)
     middles = [widths[0] / 2, widths[0] + widths[1] / 2]
     texts = "".join(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from importlib import resources
 
-from phoenix_compat.conformance.report.summary import Outcome, Report, Verdict
+from phoenix_compat.conformance.report.summary import WORST_FIRST, Outcome, Report, Verdict
 from phoenix_compat.conformance.suite.conversation import LogLine
 from phoenix_compat.conformance.suite.reasons import describe_frame, describe_received
 from phoenix_compat.conformance.suite.runner import CaseResult, StepResult
@@ -19,15 +19,15 @@ _CLASSES = {
     Outcome.FAILED: "bad",
     Outcome.EXPECTED_FAILURE: "known",
     Outcome.UNEXPECTED_PASS: "odd",
+    Outcome.UNJUDGED: "open",
 }
 _WORDS = {
     Outcome.PASSED: "pass",
     Outcome.FAILED: "fail",
     Outcome.EXPECTED_FAILURE: "known",
     Outcome.UNEXPECTED_PASS: "passes",
+    Outcome.UNJUDGED: "not judged",
 }
-_ORDER = (Outcome.FAILED, Outcome.UNEXPECTED_PASS, Outcome.EXPECTED_FAILURE, Outcome.PASSED)
-"""The order in which the page shows the cases."""
 
 
 def to_page(report: Report) -> str:
@@ -131,7 +131,7 @@ def _anchor(verdict: Verdict) -> str:
 
 def _details(report: Report) -> Iterator[str]:
     yield "<h2>Frames</h2>"
-    for verdict in sorted(report.verdicts, key=lambda one: _ORDER.index(one.outcome)):
+    for verdict in sorted(report.verdicts, key=lambda one: WORST_FIRST.index(one.outcome)):
         case, result = verdict.case, verdict.result
         css = _CLASSES[verdict.outcome]
         fine = " fine" if verdict.outcome is Outcome.PASSED else ""
@@ -155,6 +155,8 @@ def _details(report: Report) -> Iterator[str]:
 def _failure(result: CaseResult) -> Iterator[str]:
     if result.passed:
         return
+    if result.unjudged is not None:
+        yield f"<p>Could not be judged: {escape(result.unjudged)}. What was seen:</p>"
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in result.reasons)
     yield f'<ul class="reasons">{reasons}</ul>'
     for number, step in enumerate(result.steps, start=1):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from phoenix_compat.conformance.suite.cases import Case
 from phoenix_compat.conformance.suite.catalog import LATEST
@@ -22,11 +23,26 @@ class Outcome(StrEnum):
     FAILED = "failed"
     EXPECTED_FAILURE = "failed as expected"
     UNEXPECTED_PASS = "passed unexpectedly"  # noqa: S105 - not a password
+    UNJUDGED = "could not be judged"
 
     @property
     def is_good(self) -> bool:
         """Whether a run with this outcome can be a success."""
         return self in {Outcome.PASSED, Outcome.EXPECTED_FAILURE}
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a run with this outcome has failed."""
+        return self in {Outcome.FAILED, Outcome.UNEXPECTED_PASS}
+
+
+WORST_FIRST: Final = (
+    Outcome.FAILED,
+    Outcome.UNEXPECTED_PASS,
+    Outcome.UNJUDGED,
+    Outcome.EXPECTED_FAILURE,
+    Outcome.PASSED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,7 @@ class Report:
         profile: the version of Phoenix that it was compared with.
         began_at: the start, with a time zone.
         time_factor: how many times longer than usual it waited at most, see `suite.pace`.
+        timing: `strict` or `patient`.
     """
 
     url: str
@@ -59,11 +76,22 @@ class Report:
     took_s: float
     verdicts: Sequence[Verdict]
     time_factor: float = 1.0
+    timing: str = "patient"
 
     @property
     def is_good(self) -> bool:
         """Whether every case had the expected outcome."""
         return all(verdict.outcome.is_good for verdict in self.verdicts)
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a case failed, or passed unexpectedly; a run can be neither good nor bad."""
+        return any(verdict.outcome.is_bad for verdict in self.verdicts)
+
+    @property
+    def passed_alone(self) -> list[Verdict]:
+        """The cases that failed among others and passed when they were played alone."""
+        return [one for one in self.verdicts if one.result.passed and one.result.plays > 1]
 
     @property
     def passed(self) -> int:
@@ -106,6 +134,8 @@ def judge(results: Iterable[CaseResult], expected: ExpectedFailures) -> list[Ver
 
 
 def _outcome(result: CaseResult, expected: ExpectedFailures) -> Outcome:
+    if result.unjudged is not None:
+        return Outcome.UNJUDGED
     if expected.names(result.case):
         return Outcome.UNEXPECTED_PASS if result.passed else Outcome.EXPECTED_FAILURE
     return Outcome.PASSED if result.passed else Outcome.FAILED

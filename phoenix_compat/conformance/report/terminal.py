@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from phoenix_compat.conformance.report.summary import Outcome, Report, Verdict
+from phoenix_compat.conformance.report.summary import WORST_FIRST, Outcome, Report, Verdict
 from phoenix_compat.conformance.suite.cases import Case
 from phoenix_compat.conformance.suite.reasons import describe_received
 from phoenix_compat.conformance.suite.runner import CaseResult, StepResult
@@ -23,6 +23,7 @@ _STYLES = {
     Outcome.FAILED: "bold red",
     Outcome.EXPECTED_FAILURE: "yellow",
     Outcome.UNEXPECTED_PASS: "bold magenta",
+    Outcome.UNJUDGED: "bold yellow",
 }
 
 
@@ -44,7 +45,7 @@ def progress(console: Console, total: int) -> Iterator[Callable[[CaseResult], No
 
         def advance(result: CaseResult) -> None:
             nonlocal failed
-            failed += not result.passed
+            failed += result.failed
             description = f"[red]{failed} differ[/red]" if failed else "playing"
             bar.update(row, advance=1, description=description)
 
@@ -74,18 +75,26 @@ def show_report(console: Console, report: Report) -> None:
         if verdict.outcome is Outcome.FAILED:
             console.print(_failure(report, verdict))
     for verdict in report.verdicts:
-        if verdict.outcome is Outcome.UNEXPECTED_PASS:
+        if verdict.outcome is Outcome.UNJUDGED:
+            text = f"{verdict.case.key} could not be judged: {verdict.result.unjudged}"
+            console.print(Text(text, "yellow"))
+            console.print(Text(report.reproduce(verdict.case), "cyan", overflow="fold"))
+        elif verdict.outcome is Outcome.UNEXPECTED_PASS:
             console.print(
                 Text(f"{verdict.case.key} passed: remove it from the expected failures", "magenta")
             )
     console.print(_table(report))
+    if alone := report.passed_alone:
+        keys = ", ".join(verdict.case.key for verdict in alone)
+        console.print(Text(f"Failed among others, and passed alone: {keys}.", "dim"))
     if report.time_factor > 1.0:
         console.print(
             "Slow machine or server: time limits were up to "
             f"{report.time_factor:.1f} times as long.",
             highlight=False,
         )
-    console.print(Text(report.summary, "bold green" if report.is_good else "bold red"))
+    style = "bold green" if report.is_good else "bold red" if report.is_bad else "bold yellow"
+    console.print(Text(report.summary, style))
 
 
 def _failure(report: Report, verdict: Verdict) -> Panel:
@@ -100,6 +109,8 @@ def _failure(report: Report, verdict: Verdict) -> Panel:
             parts += [Text(f"    {reason}", "red") for reason in step.reasons]
     if result.error is not None:
         parts.append(Text(f"  ✗ stopped: {result.error}", "red"))
+    if result.plays > 1:
+        parts.append(Text(f"\nPlayed {result.plays} times, the last ones alone.", "dim"))
     parts.append(Text(f"\n{report.reproduce(case)}", "cyan", overflow="fold"))
     title = Text(f"{case.id} · {case.transport} · {case.level}", "bold red")
     return Panel(Group(*parts), title=title, title_align="left", border_style="red")
@@ -136,7 +147,5 @@ def _cell(verdicts: Sequence[Verdict]) -> Text:
     if not verdicts:
         return Text("-", "dim")
     passed = sum(verdict.result.passed for verdict in verdicts)
-    worst = max((verdict.outcome for verdict in verdicts), key=list(Outcome).index)
-    if any(verdict.outcome is Outcome.FAILED for verdict in verdicts):
-        worst = Outcome.FAILED
+    worst = min((verdict.outcome for verdict in verdicts), key=WORST_FIRST.index)
     return Text(f"{passed}/{len(verdicts)}", _STYLES[worst])

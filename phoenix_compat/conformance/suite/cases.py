@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, Final, Literal, Self, TypeVar, get_args
 
 JSON = Any
 
@@ -56,6 +56,30 @@ class SendBinary:
 
     def __str__(self) -> str:
         return f"{self.conn}: send {shorten(repr(self.data))}"
+
+
+@dataclass(frozen=True, slots=True)
+class SendFrame:
+    """Send one websocket frame as it is, which need not be valid.
+
+    Attributes:
+        rsv: the three reserved bits as a number; RSV1 is 4.
+    """
+
+    conn: str
+    opcode: int
+    data: bytes
+    is_final: bool = True
+    rsv: int = 0
+    is_masked: bool = True
+
+    def __str__(self) -> str:
+        oddities = (
+            "" if self.is_final else ", goes on",
+            f", rsv {self.rsv}" if self.rsv else "",
+            "" if self.is_masked else ", not masked",
+        )
+        return f"{self.conn}: frame {self.opcode} {shorten(repr(self.data))}{''.join(oddities)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +145,7 @@ class Http:
         return f"{self.method} {self.target} {shorten(self.body)}".rstrip()
 
 
-Action = Open | SendText | SendBinary | SendBurst | Ping | Close | Wait | Http
+Action = Open | SendText | SendBinary | SendFrame | SendBurst | Ping | Close | Wait | Http
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +197,26 @@ class Case:
         """Whether it waits for something that the server does by its clock."""
         return any(isinstance(step.action, Wait) for step in self.steps)
 
+    @property
+    def server_clock_s(self) -> float | None:
+        """The shortest timeout of the server that can end a connection of this case, if any.
+
+        The idle timeout of `/slow`, or the window after which a long-poll session without a poll
+        ends. That of a websocket at another mount, 60 s, is longer than any case.
+        """
+        targets = [_target(step.action) for step in self.steps]
+        found = [
+            clock_s
+            for start, clock_s in _SERVER_CLOCKS_S.items()
+            if any(target.startswith(start) for target in targets)
+        ]
+        return min(found, default=None)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it must be played on time, because it waits beside an idle timeout."""
+        return self.waits and self.server_clock_s == _SERVER_CLOCKS_S["/slow/websocket"]
+
     def isolated(self, mark: str) -> Self:
         """The same case with `-mark` appended to each name in `isolate`."""
         names = {name: f"{name}-{mark}" for name in self.isolate}
@@ -196,6 +240,19 @@ class Case:
             for step in self.steps
         )
         return replace(self, steps=tuple(steps), transport="longpoll")
+
+
+_SERVER_CLOCKS_S: Final = {
+    "/slow/websocket": 2.0,
+    "/extra/longpoll": 1.0,
+    "/slow/longpoll": 10.0,
+    "/socket/longpoll": 10.0,
+}
+"""The timeouts of the mounts of the reference channel set, by the start of the target."""
+
+
+def _target(action: Action) -> str:
+    return action.target if isinstance(action, Open | Http) else ""
 
 
 def parse_case(raw: Mapping[str, JSON]) -> Case:
@@ -274,6 +331,8 @@ def _parse_action(raw: Mapping[str, JSON]) -> Action:
             return SendText(conn, raw["text"] if "text" in raw else compact_json(raw["json"]))
         case "sendb":
             return SendBinary(conn, base64.b64decode(raw["b64"]))
+        case "frame":
+            return _parse_frame(raw, conn)
         case "burst":
             return SendBurst(conn, tuple(map(compact_json, raw["json"])))
         case "ping":
@@ -292,6 +351,17 @@ def _parse_open(raw: Mapping[str, JSON], conn: str) -> Open:
     path, query = raw.get("path", "/socket/websocket"), raw.get("query", "")
     target = f"{path}?{query}" if query else path
     return Open(conn, target, raw.get("headers", {}), tuple(raw.get("protocols", ())))
+
+
+def _parse_frame(raw: Mapping[str, JSON], conn: str) -> SendFrame:
+    return SendFrame(
+        conn,
+        raw["opcode"],
+        base64.b64decode(raw["b64"]) if "b64" in raw else raw.get("text", "").encode(),
+        is_final=raw.get("final", True),
+        rsv=raw.get("rsv", 0),
+        is_masked=raw.get("masked", True),
+    )
 
 
 def _parse_http(raw: Mapping[str, JSON]) -> Http:

@@ -3,7 +3,7 @@
     vectors/phoenix-1.8.json   recorded from Phoenix, not edited
     vectors/catalog.json       what each recorded case shows: id, level, source, differences
     vectors/written.json       cases that were written from the specification, in the same format
-    vectors/profiles.json      the versions that differ on the wire
+    vectors/profiles.json      the versions, and the HTTP servers, that differ on the wire
 
 See vectors/README.md.
 """
@@ -42,7 +42,7 @@ def read_vectors(name: str) -> Any:
 @cache
 def profiles() -> tuple[str, ...]:
     """The supported versions of Phoenix, oldest first."""
-    return tuple(profile["name"] for profile in read_vectors("profiles.json")["profiles"])
+    return tuple(_described())
 
 
 def load_vectors(path: Path | None = None) -> list[Case]:
@@ -61,15 +61,29 @@ def load_suite(profile: str = LATEST, transports: Collection[Transport] = TRANSP
     Raises:
         ConfigError: the profile does not exist.
     """
-    if profile not in profiles():
-        raise ConfigError(f"no profile {profile!r}: choose from {', '.join(profiles())}")
+    _require(profile)
     return [
         case
         for raw in _raw_cases()
-        if profile in raw.get("profiles", profiles())
+        if _applies(raw.get("profiles", profiles()), profile)
         for case in _over(parse_case(_as_in(raw, profile)), raw["transports"])
         if case.transport in transports
     ]
+
+
+def rules_left_out(profile: str) -> frozenset[str]:
+    """The ids of the rules of the trace checker that this version breaks itself.
+
+    Raises:
+        ConfigError: the profile does not exist.
+    """
+    _require(profile)
+    return frozenset(
+        rule
+        for difference in read_vectors("profiles.json")["differences"]
+        if _differs(difference, profile)
+        for rule in difference.get("rules", ())
+    )
 
 
 def select(
@@ -117,19 +131,49 @@ def _raw_cases() -> list[Mapping[str, JSON]]:
     ]
 
 
+@cache
+def _lineage(profile: str) -> frozenset[str]:
+    """The profile, and those that it is like."""
+    found = _described()[profile]
+    return frozenset([profile]) | (_lineage(found["like"]) if "like" in found else frozenset())
+
+
+@cache
+def _described() -> Mapping[str, Mapping[str, JSON]]:
+    return {profile["name"]: profile for profile in read_vectors("profiles.json")["profiles"]}
+
+
+def _require(profile: str) -> None:
+    if profile not in profiles():
+        raise ConfigError(f"no profile {profile!r}: choose from {', '.join(profiles())}")
+
+
+def _differs(difference: Mapping[str, JSON], profile: str) -> bool:
+    return _applies(difference.get("profiles", ()), profile) or _described()[profile][
+        "server"
+    ] in difference.get("servers", ())
+
+
+def _applies(names: Collection[str], profile: str) -> bool:
+    return not _lineage(profile).isdisjoint(names)
+
+
 def _as_in(raw: Mapping[str, JSON], profile: str) -> Mapping[str, JSON]:
-    """The case with the answers of this profile."""
+    """The case with the answers, and the level, of this profile."""
+    differences = [
+        difference for difference in raw.get("differences", ()) if _differs(difference, profile)
+    ]
     changed = {
         int(number): expect
-        for difference in raw.get("differences", ())
-        if profile in difference["profiles"]
-        for number, expect in difference["expect"].items()
+        for difference in differences
+        for number, expect in difference.get("expect", {}).items()
     }
+    levels = [difference["level"] for difference in differences if "level" in difference]
     steps = [
         {**step, "expect": changed.get(number, step.get("expect", {}))}
         for number, step in enumerate(raw["steps"], start=1)
     ]
-    return {**raw, "steps": steps}
+    return {**raw, "steps": steps, "level": [raw["level"], *levels][-1]}
 
 
 def _over(case: Case, transports: Collection[Transport]) -> list[Case]:

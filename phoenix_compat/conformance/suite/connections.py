@@ -21,7 +21,7 @@ from phoenix_compat.conformance.suite.format_frames import (
     show_frame,
     show_text,
 )
-from phoenix_compat.conformance.suite.pace import Pace
+from phoenix_compat.conformance.suite.pace import TimeLimits
 from phoenix_compat.conformance.suite.wire_client import (
     Headers,
     HttpResponse,
@@ -58,6 +58,9 @@ class Connection(Protocol):
     async def send_binary(self, data: bytes) -> None:
         """Send one binary message."""
 
+    async def send_raw(self, data: bytes) -> None:
+        """Send bytes as they are; websockets only."""
+
     async def ping(self, data: str) -> None:
         """Send a ping; websockets only."""
 
@@ -92,7 +95,7 @@ async def exchange(  # noqa: PLR0913 - the parts of a request
         await client.close()
 
 
-def response_timeout_s(pace: Pace) -> float:
+def response_timeout_s(pace: TimeLimits) -> float:
     """The limit for a response that may be that of a long poll."""
     return _WINDOW_S + pace.stretch(ANSWER_TIMEOUT_S)
 
@@ -100,7 +103,7 @@ def response_timeout_s(pace: Pace) -> float:
 class WebSocketConnection:
     """A websocket after its handshake."""
 
-    def __init__(self, client: WireClient, on_received: OnReceived, pace: Pace) -> None:
+    def __init__(self, client: WireClient, on_received: OnReceived, pace: TimeLimits) -> None:
         self._client = client
         self._on_received = on_received
         self._pace = pace
@@ -116,6 +119,10 @@ class WebSocketConnection:
     async def send_binary(self, data: bytes) -> None:
         """Send one binary frame."""
         await self._client.send_frame(data, Opcode.BINARY)
+
+    async def send_raw(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        await self._client.send_bytes(data)
 
     async def ping(self, data: str) -> None:
         """Send a ping frame."""
@@ -187,7 +194,7 @@ class LongPollConnection:
     """
 
     def __init__(
-        self, base_url: str, target: str, token: str, on_received: OnReceived, pace: Pace
+        self, base_url: str, target: str, token: str, on_received: OnReceived, pace: TimeLimits
     ) -> None:
         self._base_url = base_url
         self._pace = pace
@@ -210,6 +217,10 @@ class LongPollConnection:
     async def send_binary(self, data: bytes) -> None:
         """Post one binary message as a line of base64."""
         await self._post(base64.b64encode(data), _NDJSON)
+
+    async def send_raw(self, data: bytes) -> None:
+        """Raise UnplayableError: long-polling has no frames."""
+        raise UnplayableError("a long-poll session has no frames")
 
     async def ping(self, data: str) -> None:
         """Raise UnplayableError: long-polling has no pings."""

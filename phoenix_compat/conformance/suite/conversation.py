@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from string import Template
-from typing import Literal
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from phoenix_compat.conformance.suite.cases import (
@@ -24,6 +24,7 @@ from phoenix_compat.conformance.suite.cases import (
     Ping,
     SendBinary,
     SendBurst,
+    SendFrame,
     SendText,
     Wait,
 )
@@ -39,18 +40,33 @@ from phoenix_compat.conformance.suite.connections import (
     response_timeout_s,
 )
 from phoenix_compat.conformance.suite.format_frames import Received, show_response
-from phoenix_compat.conformance.suite.pace import Pace
-from phoenix_compat.conformance.suite.reasons import is_incomplete
-from phoenix_compat.conformance.suite.wire_client import Headers, HttpResponse, WireClient
+from phoenix_compat.conformance.suite.pace import Pace, TimeLimits
+from phoenix_compat.conformance.suite.reasons import is_incomplete, messages_of, misses_messages
+from phoenix_compat.conformance.suite.wire_client import (
+    MASK,
+    Headers,
+    HttpResponse,
+    WireClient,
+    encode_frame,
+)
 
 _MAX_FRAMES_PER_STEP = 2_000
 """The limit of frames that one step can receive; no step of the vectors needs as many."""
 
+RECORDED_QUIET_S = 0.25
+"""The quiet time of the recording."""
+
 _EXPECTED_QUIETS = 8
 """The limit in which frames that are wanted must begin to come, in quiet times."""
 
+_MAX_FURTHER_POLLS = 10
+"""The limit of polls among which a server may split the messages of one."""
+
 _LOOP_ITERATIONS = 20
 """Iterations of the event loop in which frames that have already arrived are received."""
+
+Message: TypeAlias = SendText | SendBinary | SendFrame | SendBurst | Ping | Close
+"""What a client sends over its connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,7 @@ class Conversation:
         quiet_s: a step is over when nothing is missing and nothing has come for this long.
         speedup: the factor by which waits are shortened, for a server with shorter timeouts.
         pace: the factor by which quiet time and time limits are lengthened.
-        is_timed: whether the case has waits; its quiet time is not lengthened.
+        is_timed: whether the server's own clock counts; the quiet time is that of the recording.
 
     Attributes:
         log: every action and everything received, in order.
@@ -92,13 +108,13 @@ class Conversation:
         quiet_s: float,
         speedup: float = 1.0,
         *,
-        pace: Pace | None = None,
+        pace: TimeLimits | None = None,
         is_timed: bool = False,
     ) -> None:
         self.log: list[LogLine] = []
         self._base_url = base_url
         self._prefix = urlsplit(base_url).path.rstrip("/")
-        self._quiet_s = quiet_s
+        self._quiet_s = RECORDED_QUIET_S / speedup if is_timed else quiet_s
         self._speedup = speedup
         self._pace = pace or Pace()
         self._is_timed = is_timed
@@ -114,6 +130,7 @@ class Conversation:
         action: Action,
         wanted: Mapping[str, Sequence[JSON]] | None = None,
         *,
+        wanted_answer: JSON = None,
         is_last: bool = True,
     ) -> dict[str, JSON]:
         """Play one step, wait until nothing more comes, and return what was received.
@@ -124,10 +141,12 @@ class Conversation:
         Args:
             wanted: frames of each connection that are waited for longer than the quiet time; not
                 after a wait, where coming late is what a wrong server does.
+            wanted_answer: the answer to an HTTP request; a poll that brings only the first of its
+                messages is followed by others.
         """
         self._log(getattr(action, "conn", ""), "out", str(action))
         due_s = time.monotonic() - self._behind_s
-        got = await self._act(action)
+        got = await self._act(action, wanted_answer)
         if isinstance(action, Wait):
             due_s += action.wait_s / self._speedup
             wanted = None
@@ -144,14 +163,14 @@ class Conversation:
         """Close every connection."""
         await asyncio.gather(*(conn.disconnect() for conn in self._connections.values()))
 
-    async def _act(self, action: Action) -> dict[str, JSON]:
+    async def _act(self, action: Action, wanted_answer: JSON = None) -> dict[str, JSON]:
         match action:
             case Open(transport="websocket"):
                 return {"open": await self._open_websocket(action)}
             case Open():
                 return {"open": await self._open_longpoll(action)}
             case Http():
-                return {"http": await self._request(action)}
+                return {"http": await self._request(action, wanted_answer)}
             case Wait(wait_s):
                 await asyncio.sleep(max(wait_s / self._speedup - self._behind_s, 0.0))
             case _:
@@ -159,12 +178,14 @@ class Conversation:
                     await self._send(action)
         return {}
 
-    async def _send(self, action: SendText | SendBinary | SendBurst | Ping | Close) -> None:
+    async def _send(self, action: Message) -> None:
         match action:
             case SendText(conn, text):
                 await self._connection(conn).send_text(text)
             case SendBinary(conn, data):
                 await self._connection(conn).send_binary(data)
+            case SendFrame():
+                await self._connection(action.conn).send_raw(bytes_of(action))
             case SendBurst(conn, texts):
                 for text in texts:
                     await self._connection(conn).send_text(text)
@@ -212,7 +233,24 @@ class Conversation:
             case _:
                 return {"status": describe(response)}
 
-    async def _request(self, action: Http) -> JSON:
+    async def _request(self, action: Http, wanted: JSON) -> JSON:
+        """Make a request; a poll is answered as soon as there is a message, so ask for the rest."""
+        shown = await self._exchange_shown(action)
+        if action.method != "GET" or not misses_messages(wanted, shown) or not messages_of(shown):
+            return shown
+        with suppress(TimeoutError):  # what is missing will be told
+            async with asyncio.timeout(self._pace.stretch(_EXPECTED_QUIETS * self._quiet_s)):
+                for _poll in range(_MAX_FURTHER_POLLS):
+                    further = await self._exchange_shown(action)
+                    if not (more := messages_of(further)):
+                        break
+                    messages = [*(messages_of(shown) or ()), *more]
+                    shown = {**further, "body": {**further["body"], "messages": messages}}
+                    if not misses_messages(wanted, shown):
+                        break
+        return shown
+
+    async def _exchange_shown(self, action: Http) -> dict[str, JSON]:
         response = await self._exchange(
             action.method,
             self._fill(action.target),
@@ -297,3 +335,9 @@ class Conversation:
     async def _probe(self) -> None:
         """Make sure that the server is silent, not gone, and that no message waits for a poll."""
         await asyncio.gather(*(connection.probe() for connection in self._connections.values()))
+
+
+def bytes_of(frame: SendFrame) -> bytes:
+    """The bytes of one frame."""
+    mask = MASK if frame.is_masked else None
+    return encode_frame(frame.data, frame.opcode, is_final=frame.is_final, rsv=frame.rsv, mask=mask)

@@ -58,10 +58,33 @@ def is_incomplete(wanted: Mapping[str, Sequence[JSON]], got: Mapping[str, Sequen
     return any(missing for missing, _extra in pairs) and not any(extra for _missing, extra in pairs)
 
 
+def misses_messages(wanted: JSON, got: JSON) -> bool:
+    """Whether the answer to a poll has only the first of the wanted messages, or none of them.
+
+    Args:
+        wanted, got: the answer, as in the format of the vectors.
+    """
+    wanted_messages, got_messages = messages_of(wanted), messages_of(got)
+    return (
+        wanted_messages is not None
+        and got_messages is not None
+        and len(got_messages) < len(wanted_messages)
+        and all(map(matches, wanted_messages, got_messages))
+    )
+
+
+def messages_of(answer: JSON) -> list[JSON] | None:
+    """The messages in the answer to a poll; None if it is not one."""
+    body = answer.get("body") if isinstance(answer, Mapping) else None
+    messages = body.get("messages") if isinstance(body, Mapping) else None
+    return messages if isinstance(messages, list) else None
+
+
 def _frame_reasons(wanted: Sequence[JSON], got: Sequence[JSON], is_unordered: bool) -> list[str]:  # noqa: FBT001 - private, and named by its caller
     missing, extra = _unmatched(wanted, got)
     if not missing and not extra:
-        is_in_order = is_unordered or all(map(matches, wanted, got))
+        pairs = zip(_states_last(wanted), _states_last(got), strict=True)
+        is_in_order = is_unordered or all(matches(*pair) for pair in pairs)
         return [] if is_in_order else ["the right frames in the wrong order"]
     found = []
     while missing and extra:
@@ -69,6 +92,37 @@ def _frame_reasons(wanted: Sequence[JSON], got: Sequence[JSON], is_unordered: bo
     found += [f"a frame is missing: {describe_frame(frame)}" for frame in missing]
     found += [f"a frame too many: {describe_frame(frame)}" for frame in extra]
     return found
+
+
+def _states_last(frames: Sequence[JSON]) -> list[JSON]:
+    """The frames with each `presence_state` moved behind the diffs of its topic that follow it.
+
+    Phoenix leaves their order open: a task broadcasts a diff, and the channel pushes the state.
+    Source: phoenix 1.8.12, lib/phoenix/presence.ex, async_merge/2.
+    """
+    moved: list[JSON] = []
+    for frame in frames:
+        event, topic = _event_and_topic(frame)
+        place = len(moved)
+        while (
+            event == "presence_diff"
+            and place > 0
+            and _event_and_topic(moved[place - 1]) == ("presence_state", topic)
+        ):
+            place -= 1
+        moved.insert(place, frame)
+    return moved
+
+
+def _event_and_topic(frame: JSON) -> tuple[JSON, JSON]:
+    """The event and the topic of a text frame; None for what has none."""
+    match frame:
+        case {"text": [_, _, topic, event, _]}:
+            return event, topic
+        case {"text": {"topic": topic, "event": event}}:
+            return event, topic
+        case _:
+            return None, None
 
 
 def _unmatched(wanted: Sequence[JSON], got: Sequence[JSON]) -> tuple[list[JSON], list[JSON]]:

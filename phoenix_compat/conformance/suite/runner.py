@@ -5,7 +5,7 @@ none has come for 250 ms, then compared in order for each connection. Frames tha
 come later, and all times are longer if the machine or the server is slow, see `pace`.
 
     results = await run_cases(load_suite(), "http://localhost:4001")
-    print(*(result.explain() for result in results if not result.passed), sep="\n")
+    print(*(result.explain() for result in results if result.failed), sep="\n")
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from functools import partial
 
-from phoenix_compat.conformance.suite.cases import JSON, Action, Case
+from phoenix_compat.conformance.suite.cases import Case, Step
 from phoenix_compat.conformance.suite.catalog import load_suite, load_vectors, select
 from phoenix_compat.conformance.suite.connections import UnplayableError
-from phoenix_compat.conformance.suite.conversation import Conversation, LogLine
+from phoenix_compat.conformance.suite.conversation import Conversation
+from phoenix_compat.conformance.suite.judging.replays import Replays
+from phoenix_compat.conformance.suite.judging.results import CaseResult, StepResult
+from phoenix_compat.conformance.suite.judging.timing import PATIENT, Timing
+from phoenix_compat.conformance.suite.judging.warm_up import warm_up
 from phoenix_compat.conformance.suite.pace import Pace
-from phoenix_compat.conformance.suite.reasons import describe_received, matches, reasons
+from phoenix_compat.conformance.suite.reasons import matches, reasons
 
 __all__ = [
     "Case",
@@ -42,71 +46,6 @@ _FAILURES = (OSError, EOFError, asyncio.LimitOverrunError, ValueError, Unplayabl
 """The errors that a server or the network can cause while a case is played."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What one step wanted and got, both in the format of `expect` in the vectors.
-
-    Attributes:
-        reasons: one sentence for each difference.
-    """
-
-    action: Action
-    wanted: Mapping[str, JSON]
-    got: Mapping[str, JSON]
-    reasons: tuple[str, ...] = ()
-
-    @property
-    def is_right(self) -> bool:
-        """Whether the server answered as Phoenix did."""
-        return not self.reasons
-
-
-@dataclass(frozen=True, slots=True)
-class CaseResult:
-    """The result of one case.
-
-    Attributes:
-        case: the case as it was played, with its isolated names.
-        steps: the steps that were played.
-        error: why the case could not be played to the end, or None.
-        log: every action and everything received.
-        took_s: the duration in seconds.
-    """
-
-    case: Case
-    steps: tuple[StepResult, ...]
-    error: str | None = None
-    log: tuple[LogLine, ...] = ()
-    took_s: float = 0.0
-
-    @property
-    def passed(self) -> bool:
-        """Whether every step was played and answered as Phoenix did."""
-        return self.error is None and all(step.is_right for step in self.steps)
-
-    @property
-    def reasons(self) -> list[str]:
-        """Why it failed; each reason begins with the number of its step."""
-        found = [
-            f"step {number}, {reason}"
-            for number, step in enumerate(self.steps, start=1)
-            for reason in step.reasons
-        ]
-        return found if self.error is None else [*found, self.error]
-
-    def explain(self) -> str:
-        """The case step by step, with wanted and got where they differ."""
-        lines = [f"{'ok' if self.passed else 'FAILED'}: {self.case.key}"]
-        for number, step in enumerate(self.steps, start=1):
-            lines.append(f"  {'ok  ' if step.is_right else 'WRONG'} {number}. {step.action}")
-            if not step.is_right:
-                lines += [f"        wanted {line}" for line in describe_received(step.wanted)]
-                lines += [f"        got    {line}" for line in describe_received(step.got)]
-        if self.error is not None:
-            lines.append(f"  STOPPED: {self.error}")
-        return "\n".join(lines)
-
-
 async def run_cases(  # noqa: PLR0913 - the options of a run
     cases: Iterable[Case],
     base_url: str,
@@ -114,76 +53,115 @@ async def run_cases(  # noqa: PLR0913 - the options of a run
     concurrency: int = CONCURRENCY,
     quiet_s: float = QUIET_S,
     speedup: float = 1.0,
+    timing: Timing = PATIENT,
     pace: Pace | None = None,
+    is_known: Callable[[Case], bool] = lambda _case: False,
     on_result: Callable[[CaseResult], None] | None = None,
 ) -> list[CaseResult]:
     """Play cases, at most `concurrency` at the same time; the results have the order of the cases.
 
-    A case that waits for timeouts of the server and fails is played again alone: among others, on a
-    busy machine, the server may have been late through no fault of its own. The second result
-    counts.
+    First the server is warmed up. At the end each case that failed is played again alone, see
+    `judging.replays`: that decides whether it passed, failed, or could not be judged.
 
     Args:
-        on_result: called with each result as soon as it is known, in any order.
         quiet_s, speedup: see `run_case`.
+        timing: how long to wait, and how often to play again.
         pace: measured before the first case, and watched until the last.
+        is_known: cases whose failure accuses no one, because it is expected; not played again.
+        on_result: called with each result as soon as it is known, in any order.
     """
-    pace = pace or Pace()
+    pace = pace or Pace(timing=timing)
     cases = list(cases)
     semaphore = asyncio.Semaphore(concurrency)
-    again: list[int] = []
 
-    async def play(number: int, case: Case, *, is_alone: bool = False) -> CaseResult:
+    async def play(case: Case, patience: float = 1.0) -> CaseResult:
+        return await run_case(
+            case, base_url, quiet_s=quiet_s, speedup=speedup, pace=pace, patience=patience
+        )
+
+    def is_final(result: CaseResult) -> bool:
+        return result.passed or not timing.patience or is_known(result.case)
+
+    async def play_among_others(case: Case) -> CaseResult:
         async with semaphore:
-            result = await run_case(case, base_url, quiet_s=quiet_s, speedup=speedup, pace=pace)
-        if case.waits and not result.passed and not is_alone:
-            again.append(number)
-        elif on_result is not None:
+            result = await play(case)
+        if on_result is not None and is_final(result):
             on_result(result)
         return result
 
+    await warm_up(base_url)
     async with pace.watching(base_url):
         async with asyncio.TaskGroup() as group:
-            plays = [group.create_task(play(*each)) for each in enumerate(cases)]
+            plays = [group.create_task(play_among_others(case)) for case in cases]
         results = [each.result() for each in plays]
-        for number in sorted(again):
-            results[number] = await play(number, cases[number], is_alone=True)
+        replays = Replays(timing, speedup)
+        for number, (case, first) in enumerate(zip(cases, results, strict=True)):
+            if not is_final(first):
+                results[number] = await replays.judge(first, partial(play, case))
+                if on_result is not None:
+                    on_result(results[number])
     return results
 
 
-async def run_case(
+async def run_case(  # noqa: PLR0913 - the options of a play
     case: Case,
     base_url: str,
     *,
     quiet_s: float = QUIET_S,
     speedup: float = 1.0,
     pace: Pace | None = None,
+    patience: float = 1.0,
 ) -> CaseResult:
-    """Play one case against the server at `base_url` (`http://host:port`, no mount path).
+    """Play one case once against the server at `base_url` (`http://host:port`, no mount path).
 
     Args:
         quiet_s: a step is over when nothing has been received for this long; later frames count as
             answers to the next step. Wanted frames that are missing may take eight times as long.
+            A case that waits beside an idle timeout has the quiet time of the recording.
         speedup: the factor by which the waits of the case are shortened, for a server with
             shorter timeouts.
         pace: the factor by which all this is lengthened; 1.0 unless it has been measured.
+        patience: a further factor.
     """
     case = case.isolated(secrets.token_hex(3))
-    conversation = Conversation(base_url, quiet_s, speedup, pace=pace, is_timed=case.waits)
+    pace = pace or Pace()
+    conversation = Conversation(
+        base_url, quiet_s, speedup, pace=pace.times(patience), is_timed=case.is_timed
+    )
     began_at_s = time.monotonic()
-    results: list[StepResult] = []
-    error = None
-    try:
-        for number, step in enumerate(case.steps, start=1):
-            is_right = all(result.is_right for result in results)
-            wanted = step.wanted.get("frames") if is_right else None  # one loss is waited for once
-            is_last = number == len(case.steps)
-            got = await conversation.play(step.action, wanted, is_last=is_last)
-            differences = tuple(reasons(step.wanted, got, step.unordered))
-            results.append(StepResult(step.action, step.wanted, got, differences))
-    except _FAILURES as failure:
-        error = f"step {len(results) + 1}: {type(failure).__name__}: {str(failure) or 'no answer'}"
-    finally:
-        await conversation.end()
+    steps: list[StepResult] = []
+    error, is_timeout = None, False
+    with pace.observing() as conditions:
+        try:
+            for step in case.steps:
+                # One loss is waited for once.
+                is_right = all(one.is_right for one in steps)
+                is_last = step is case.steps[-1]
+                steps.append(await _play_step(conversation, step, is_right, is_last))
+        except _FAILURES as failure:
+            reason = str(failure) or "no answer"
+            error = f"step {len(steps) + 1}: {type(failure).__name__}: {reason}"
+            is_timeout = isinstance(failure, TimeoutError)
+        finally:
+            took_s = time.monotonic() - began_at_s
+            await conversation.end()
+    log = tuple(conversation.log)
+    return CaseResult(case, tuple(steps), error, log, took_s, conditions, is_timeout=is_timeout)
+
+
+async def _play_step(
+    conversation: Conversation,
+    step: Step,
+    is_right: bool,  # noqa: FBT001 - private, and named by its caller
+    is_last: bool,  # noqa: FBT001 - the same
+) -> StepResult:
+    began_at_s = time.monotonic()
+    got = await conversation.play(
+        step.action,
+        step.wanted.get("frames") if is_right else None,
+        wanted_answer=step.wanted.get("http") if is_right else None,
+        is_last=is_last,
+    )
+    differences = tuple(reasons(step.wanted, got, step.unordered))
     took_s = time.monotonic() - began_at_s
-    return CaseResult(case, tuple(results), error, tuple(conversation.log), took_s)
+    return StepResult(step.action, step.wanted, got, differences, took_s)

@@ -21,7 +21,8 @@ Headers = Sequence[tuple[str, str]]
 # RFC 6455 §1.3: a server appends this to the client's key.
 _ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HANDSHAKE_KEY = base64.b64encode(b"sixteen raw byte").decode()
-_MASK = b"\x37\xfa\x21\x3d"
+MASK = b"\x37\xfa\x21\x3d"
+"""The mask of every frame that is masked."""
 
 _CLOSE_TIMEOUT_S = 5.0
 
@@ -87,7 +88,7 @@ def encode_frame(
     *,
     is_final: bool = True,
     rsv: int = 0,
-    mask: bytes | None = _MASK,
+    mask: bytes | None = MASK,
 ) -> bytes:
     """Build the bytes of one frame; `mask=None` leaves it unmasked, as servers must."""
     data = payload.encode() if isinstance(payload, str) else payload

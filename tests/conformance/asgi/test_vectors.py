@@ -35,7 +35,7 @@ async def _play(cases: list[Case]) -> list[CaseResult]:
     async with serving_uvicorn(
         build_reference_asgi_app(), ws_per_message_deflate=False
     ) as base_url:
-        return await run_cases(cases, base_url)
+        return await run_cases(cases, base_url, is_known=EXPECTED_FAILURES.names)
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.key) for case in CASES])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import base64
 import itertools
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from phoenix_compat import Endpoint, HandleResult, Socket, error, ok, on
-from phoenix_compat.conformance.fuzz.__main__ import main
 from phoenix_compat.conformance.fuzz.generate import random_script
 from phoenix_compat.conformance.fuzz.normalize import RESET, agree, topic_of_binary
-from phoenix_compat.conformance.fuzz.run import Fuzzer, Outcome
-from phoenix_compat.conformance.fuzz.script import Client, Request, Script, Send
+from phoenix_compat.conformance.fuzz.play import ChannelFences, Player
+from phoenix_compat.conformance.fuzz.report import Run, explain
+from phoenix_compat.conformance.fuzz.run import Fuzzer, Outcome, Result
+from phoenix_compat.conformance.fuzz.script import Client, Request, Script, Send, SendFrame
 from phoenix_compat.conformance.reference import RoomChannel, UserSocket, build_reference_app
 from phoenix_compat.protocol.origin import Origin
 from phoenix_compat.transports import long_poll
@@ -31,9 +32,10 @@ async def test_a_server_does_not_differ_from_itself(serve: Serve) -> None:
 
     outcome = await Fuzzer(first_url, second_url, speed=SPEED).run(range(80), 7)
 
-    assert [difference.explain() for difference in outcome.differences] == []
+    run = Run(first_url, second_url)
+    assert [explain(difference, run) for difference in outcome.differences] == []
     assert outcome.unfinished == {}
-    assert outcome.played == 80
+    assert (outcome.played, outcome.result) == (80, Result.NO_DIFFERENCE)
 
 
 class WrongChannel(RoomChannel):
@@ -57,7 +59,7 @@ async def test_a_mutant_is_found_and_shrunk(serve: Serve, monkeypatch: pytest.Mo
     assert len(smallest.clients) == 1
     assert len(smallest.steps) == 2
     assert all(isinstance(step, Send) and len(step.texts) == 1 for step in smallest.steps)
-    assert "echo_error" in outcome.differences[0].explain()
+    assert "echo_error" in explain(outcome.differences[0], Run(right_url, wrong_url))
 
 
 class FickleChannel(RoomChannel):
@@ -150,21 +152,6 @@ async def test_a_mutant_of_requests_is_found(serve: Serve, monkeypatch: pytest.M
     assert difference.number == 3
 
 
-async def test_the_command_replays_what_it_printed(
-    serve: Serve, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`--replay` plays the printed conversation; the exit code tells whether the servers differ."""
-    url = await serve(build_reference_app())
-    steps = (Send("a", ('["1","1","room:$ID","phx_join",{}]',)),)
-    script = Script((Client("a", "/socket/websocket?vsn=2.0.0"),), steps, ("room:$ID",))
-
-    same = await asyncio.to_thread(main, [url, url, "--replay", script.to_json()])
-    some = await asyncio.to_thread(main, [url, url, "--conversations", "3"])
-
-    assert (same, some) == (0, 0)
-    assert capsys.readouterr().out.startswith("no difference\n3 conversations in")
-
-
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -188,15 +175,6 @@ def test_a_reset_hides_the_close_frame_only(one: Any, other: Any, same: bool) ->
     assert not agree([{"a": one}], [])
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"clients":[{}],"steps":[],"topics":[]}'])
-def test_what_cannot_be_replayed_is_an_error(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong conversation is the user's mistake: exit code 2 and a sentence."""
-    with pytest.raises(SystemExit, match="2"):
-        main(["http://127.0.0.1:1", "http://127.0.0.1:1", "--replay", text])
-
-    assert "--replay: " in capsys.readouterr().err
-
-
 def test_conversations_depend_on_seed_and_number_only() -> None:
     """The same seed and number are the same conversation, and JSON keeps all of it."""
     scripts = [random_script(1, number) for number in range(200)]
@@ -215,3 +193,49 @@ def test_conversations_reach_everything() -> None:
     for part in ("websocket?", "longpoll?", "vsn=1.0.0", "vsn=2.0.0", "a[b]"):
         assert any(part in target for target in targets)
     assert kinds == {"Send", "SendBinary", "SendFrame", "Request"}
+
+
+async def test_a_message_in_fragments_is_not_interrupted(serve: Serve) -> None:
+    """The player waits for its end before it asks whether the step has been handled."""
+    url = await serve(build_reference_app())
+    text = b'[null,"1","phoenix","heartbeat",{}]'
+    frames = ((1, text[:9], False), (9, b"x", True), (0, text[9:], True))
+    steps = tuple(
+        SendFrame("a", opcode, base64.b64encode(data).decode(), is_final)
+        for opcode, data, is_final in frames
+    )
+    fuzzer = Fuzzer(url, url, speed=SPEED)
+
+    answers, _same = await fuzzer.answers(
+        Script((Client("a", "/socket/websocket?vsn=2.0.0"),), steps)
+    )
+
+    assert [list(heard.get("a", {})) for heard in answers[1:]] == [[], [""], ["phoenix"]]
+
+
+async def test_a_server_that_does_not_answer_fences_is_played_without_them(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After three plays whose fences were not answered, the next ones do not wait for any."""
+    monkeypatch.setitem(UserSocket.channels, "room:*", SilentChannel)
+    url = await serve(build_reference_app())
+    join = Send("a", ('["1","1","room:$ID","phx_join",{}]',))
+    script = Script((Client("a", "/socket/websocket?vsn=2.0.0"),), (join,), ("room:$ID",))
+    fences = ChannelFences()
+
+    for _play in range(3):
+        assert fences.are_useful
+        await Player(url, script, SPEED, fences).play()
+
+    assert not fences.are_useful
+    (_connected, heard) = await Player(url, script, SPEED, fences).play()
+    assert len(heard["a"]["room:$ID"]) == 1
+
+
+class SilentChannel(RoomChannel):
+    """Answers joins, and nothing else."""
+
+    @on("reply_ok")
+    def reply_ok(self, payload: Any, socket: Socket) -> HandleResult:
+        """Do not reply."""
+        return None

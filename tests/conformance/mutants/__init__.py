@@ -1,7 +1,9 @@
 """Mutants: versions of this server that each make one typical mistake.
 
 A mutant is a function that patches our server. It declares which cases test for its mistake;
-exactly these must fail. Numbers refer to docs/protocol.md, §10: likely mistakes. Start with `play`.
+exactly these must fail. A variant is as right as the server, because Phoenix leaves open what it
+does otherwise: no case may fail. Numbers refer to docs/protocol.md, §10: likely mistakes. Start
+with `play`.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ def _names(entry: str, case: Case) -> bool:
 
 
 MUTANTS: list[Mutant] = []
+VARIANTS: list[Mutant] = []
 
 
 def mutant(
@@ -62,3 +65,9 @@ def mutant(
         return apply
 
     return add
+
+
+def variant(apply: Apply) -> Apply:
+    """Add a variant; it has the name of the function."""
+    VARIANTS.append(Mutant(apply.__name__, (), (), apply, waits=False))
+    return apply

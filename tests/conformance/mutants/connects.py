@@ -41,6 +41,7 @@ def clients_without_a_version_speak_v2(patch: pytest.MonkeyPatch) -> None:
         "connect/vsn/refused/v2.0.0",
         "connect/vsn/refused/space",
         "connect/vsn/refused/prerelease",
+        "connect/vsn/refused/prerelease-zero",
         "connect/vsn/refused/unescaped-build",
     ],
 )
@@ -77,6 +78,7 @@ def every_version_is_accepted(patch: pytest.MonkeyPatch) -> None:
         "connect/origin/default/other-host websocket",
         "connect/origin/default/null websocket",
         "connect/auth-token/other",
+        "connect/auth-token/refused-keeps-protocol",
         "connect/origin/list websocket",
         "connect/refused websocket",
         "connect/vsn/refused websocket",
@@ -96,7 +98,11 @@ def refusals_are_401(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     6,
-    fails=["connect/upgrade/refused-plain-get", "connect/upgrade/post"],
+    fails=[
+        "connect/upgrade/refused-plain-get",
+        "connect/upgrade/post",
+        "connect/auth-token/refused-keeps-protocol",
+    ],
 )
 def the_upgrade_is_checked_before_connect(patch: pytest.MonkeyPatch) -> None:
     """A plain GET gets 400 even if connect would have refused it."""
@@ -152,6 +158,7 @@ def schemes_imply_no_port(patch: pytest.MonkeyPatch) -> None:
         "connect/auth-token/empty",
         "connect/auth-token/twice",
         "connect/auth-token/padding",
+        "connect/auth-token/refused-keeps-protocol",
     ],
 )
 def the_bearer_is_echoed(patch: pytest.MonkeyPatch) -> None:
@@ -173,6 +180,7 @@ def the_bearer_is_echoed(patch: pytest.MonkeyPatch) -> None:
         "connect/auth-token/alone",
         "connect/auth-token/twice",
         "connect/auth-token/not-base64",
+        "connect/auth-token/wrong-padding",
     ],
 )
 def tokens_are_read_as_url_safe_base64(patch: pytest.MonkeyPatch) -> None:
@@ -216,7 +224,12 @@ def sent_frames_count_as_activity(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     74,
-    fails=["connect/vsn/last-wins", "connect/query/nested"],
+    fails=[
+        "connect/vsn/last-wins",
+        "connect/query/nested",
+        "connect/query/lists",
+        "connect/query/contradicting",
+    ],
 )
 def of_equal_params_the_first_counts(patch: pytest.MonkeyPatch) -> None:
     """The query is parsed as a flat multi-dict; the first value wins."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from phoenix_compat.conformance import reference
 from phoenix_compat.presence.presence import Presence
 from phoenix_compat.presence.tracker import Change, Meta, TrackedKey, Tracker
-from tests.conformance.mutants import mutant
+from tests.conformance.mutants import mutant, variant
+
+_TASK_S = 0.01
+"""How long a task of Phoenix may take to broadcast a diff."""
 
 
 @mutant(
@@ -76,8 +80,21 @@ def the_state_comes_only_with_the_first_join(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant(fails=["presence"])
+def the_state_lacks_the_own_presence(patch: pytest.MonkeyPatch) -> None:
+    """A client gets the state of the moment before it was tracked."""
+
+    def state_first(self: reference.PresenceChannel, message: Any, socket: Any) -> None:
+        presence = socket.assigns["presence"]
+        state = presence.list(socket)
+        presence.track(socket, socket.assigns["key"], {"online_at": 1})
+        socket.push("presence_state", state)
+
+    patch.setattr(reference.PresenceChannel, "handle_info", state_first)
+
+
+@variant
 def the_state_precedes_the_own_diff(patch: pytest.MonkeyPatch) -> None:
-    """A client gets the state before the diff of its own join."""
+    """A client gets the state before the diff of its own join: a task broadcasts the diff."""
 
     def state_first(self: reference.PresenceChannel, message: Any, socket: Any) -> None:
         presence = socket.assigns["presence"]
@@ -89,3 +106,14 @@ def the_state_precedes_the_own_diff(patch: pytest.MonkeyPatch) -> None:
         presence._publish()
 
     patch.setattr(reference.PresenceChannel, "handle_info", state_first)
+
+
+@variant
+def diffs_are_broadcast_by_a_task(patch: pytest.MonkeyPatch) -> None:
+    """The diff of an update comes after its reply, that of a join after the state."""
+    publish = Presence._publish
+
+    def later(self: Presence) -> None:
+        asyncio.get_running_loop().call_later(_TASK_S, publish, self)
+
+    patch.setattr(Presence, "_publish", later)

@@ -26,7 +26,13 @@ encode_v2_broadcast = V2JSONSerializer.fastlane
 
 @mutant(
     42,
-    fails=["join/refs", "heartbeat/refs", "message/stale/type"],
+    fails=[
+        "join/refs",
+        "join/false-join-ref",
+        "heartbeat/refs",
+        "message/stale/type",
+        "binary/refs",
+    ],
 )
 def refs_become_strings(patch: pytest.MonkeyPatch) -> None:
     """Integer refs are echoed as strings."""
@@ -65,6 +71,7 @@ def arrays_must_have_five_elements(patch: pytest.MonkeyPatch) -> None:
         "message/payload/null",
         "message/payload/string",
         "message/push/no-object",
+        "message/broadcast-from/alone",
     ],
 )
 def payloads_must_be_objects(patch: pytest.MonkeyPatch) -> None:
@@ -136,6 +143,8 @@ def json_has_spaces_and_escapes(patch: pytest.MonkeyPatch) -> None:
         "frame/undecodable/nan",
         "frame/undecodable/overflow",
         "frame/undecodable/lone-surrogate",
+        "frame/undecodable/after-fields",
+        "frame/undecodable/long-integer",
     ],
 )
 def json_is_read_leniently(patch: pytest.MonkeyPatch) -> None:
@@ -153,7 +162,7 @@ def json_is_read_leniently(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(V2JSONSerializer, "decode", decode)
 
 
-@mutant(47, fails=["binary/push"])
+@mutant(47, fails=["binary/push", "binary/refs"])
 def binary_pushes_have_a_ref(patch: pytest.MonkeyPatch) -> None:
     """A binary push of the server has four sizes, like one of a client."""
 
@@ -194,7 +203,7 @@ def an_empty_binary_join_ref_is_null(patch: pytest.MonkeyPatch) -> None:
 
 @mutant(
     51,
-    fails=["binary/reply", "binary/sizes"],
+    fails=["binary/reply", "binary/sizes", "binary/refs"],
 )
 def bytes_are_sent_as_base64_text(patch: pytest.MonkeyPatch) -> None:
     """A binary reply is a text frame."""

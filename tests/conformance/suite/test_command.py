@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import pytest
+from click.testing import CliRunner
+
+from phoenix_compat.conformance.suite import runner
+from phoenix_compat.conformance.suite.cases import Case
+from phoenix_compat.conformance.suite.runner import CaseResult
 from tests.conformance.suite.fake_server import FakeServer
 from tests.integration.operations.commands import Finished, run
+
+run_module = import_module("phoenix_compat.cli.conformance.run")
 
 COMMAND = ("-m", "phoenix_compat", "conformance", "run")
 
@@ -62,14 +73,45 @@ async def test_json_to_stdout_is_json_alone(reference_url: str) -> None:
     assert "2 of 2 passed" in finished.err
 
 
-async def test_no_server_is_exit_code_3(reference_url: str) -> None:
+@pytest.mark.parametrize(
+    ("unjudged", "failing", "code"), [(1, 0, 3), (1, 1, 1), (0, 1, 1), (0, 0, 0)]
+)
+def test_what_could_not_be_judged_is_exit_code_3(
+    unjudged: int, failing: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only if nothing failed; the report has the reason."""
+
+    async def reached(_url: str) -> None:
+        """The server answers."""
+
+    async def play_none(cases: Sequence[Case], *_: Any, **__: Any) -> list[CaseResult]:
+        reasons = ["machine too busy"] * unjudged + [None] * failing
+        wrong = [
+            CaseResult(case, (), "e", unjudged=why)
+            for case, why in zip(cases, reasons, strict=False)
+        ]
+        return [*wrong, *(CaseResult(case, ()) for case in cases[len(wrong) :])]
+
+    monkeypatch.setattr(run_module, "_check_reachable", reached)
+    monkeypatch.setattr(runner, "run_cases", play_none)
+    path = tmp_path / "report.json"
+
+    arguments = ["http://127.0.0.1:1", "--only", "join/ok", "--json", str(path)]
+    finished = CliRunner(env={"COLUMNS": "200"}).invoke(run_module.run, arguments)
+
+    assert finished.exit_code == code, finished.output
+    assert json.loads(path.read_text())["counts"]["could not be judged"] == unjudged
+    assert ("could not be judged: machine too busy" in finished.output) is bool(unjudged)
+
+
+async def test_no_server_is_exit_code_2(reference_url: str) -> None:
     """Without a server, or without the reference channel set, the command fails at once."""
     async with FakeServer().run() as base_url:
         pass
     unreachable = await play(base_url)
     other = await play(f"{reference_url}/elsewhere")
 
-    assert (unreachable.code, other.code) == (3, 3)
+    assert (unreachable.code, other.code) == (2, 2)
     assert f"no server answers at {base_url}" in unreachable.err
     assert "reference channel set" in other.err
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from itertools import pairwise
 
 import pytest
@@ -52,17 +53,18 @@ async def test_silence_is_longer_on_a_slow_machine(machine: FakeMachine) -> None
     """With a pace, an unwanted frame is noticed in the step that it belongs to."""
     machine.late_s = 0.5
     await machine.samples(1)
-    case = parse_case({"id": "two", "steps": [*SILENT_STEPS, {"op": "wait", "s": 0}]})
-    steps = Case("late", case.steps[:2])
+    steps = Case("late", parse_case({"id": "two", "steps": SILENT_STEPS}).steps)
+    idle = [{**SILENT_STEPS[0], "path": "/slow/websocket"}, SILENT_STEPS[1]]
+    case = parse_case({"id": "timed", "steps": [*idle, {"op": "wait", "s": 0}]})
 
     async with FakeServer([LATE_S, text("[1]")]).run() as base_url:
         usual = await run_case(steps, base_url, quiet_s=QUIET_S)
         slow = await run_case(steps, base_url, quiet_s=QUIET_S, pace=Pace(machine.lateness))
-        timed = await run_case(case, base_url, quiet_s=QUIET_S, pace=Pace(machine.lateness))
+        timed = await run_case(case, base_url, speedup=2.5, pace=Pace(machine.lateness))
 
     assert usual.passed
     assert slow.reasons == ["step 2, a: a frame too many: [1]"]
-    assert timed.steps[1].is_right, "the quiet time of a case with waits does not grow"
+    assert timed.steps[1].is_right, "the quiet time beside an idle timeout does not grow"
 
 
 async def test_only_one_lost_answer_is_waited_for() -> None:
@@ -107,16 +109,17 @@ async def test_what_must_come_during_a_wait_may_not_be_late() -> None:
     assert result.reasons == ["step 3, a: a frame is missing: close 1002"]
 
 
+@pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize(
-    ("waits", "times_wrong", "passes"), [(True, 1, True), (True, 2, False), (False, 1, False)]
+    ("times_wrong", "plays", "passes"), [(0, 1, True), (1, 2, True), (2, 3, True), (3, 3, False)]
 )
-async def test_a_case_with_waits_is_played_again_alone(
-    waits: bool, times_wrong: int, passes: bool
+async def test_every_failing_case_is_played_again_alone(
+    waits: bool, times_wrong: int, plays: int, passes: bool
 ) -> None:
-    """D10: the second result counts, and each case is told once; other cases are not played again,
-    because their answers are waited for."""
+    """D10: a case that passes alone has passed, one that fails alone twice has failed, and each
+    case is told once."""
     steps = [OPEN, *([{"op": "wait", "s": 0}] if waits else [])]
-    case = parse_case({"id": "waits", "steps": steps})
+    case = parse_case({"id": "again", "steps": steps})
     refusals = [plain(503)] * (1 + times_wrong)  # the pace is measured first
     server = FakeServer(responses=(*refusals, WELCOME))
     told: list[CaseResult] = []
@@ -125,4 +128,62 @@ async def test_a_case_with_waits_is_played_again_alone(
         results = await run_cases([case], base_url, quiet_s=QUIET_S, on_result=told.append)
 
     assert results == told
-    assert [result.passed for result in results] == [passes]
+    assert [(result.passed, result.failed) for result in results] == [(passes, not passes)]
+    assert [result.plays for result in results] == [plays]
+
+
+async def test_a_case_that_is_known_to_fail_is_not_played_again() -> None:
+    """Its failure accuses no one."""
+    case = parse_case({"id": "known", "steps": [OPEN]})
+
+    async with FakeServer(responses=(plain(503),)).run() as base_url:
+        results = await run_cases([case], base_url, is_known=lambda one: one.id == "known")
+
+    assert [(result.failed, result.plays) for result in results] == [(True, 1)]
+
+
+@pytest.mark.parametrize(
+    ("quiet_s", "took_s"), [(0.02, pytest.approx(1.0, abs=0.4)), (1.0, pytest.approx(1.0, abs=0.4))]
+)
+async def test_a_case_beside_an_idle_timeout_does_not_depend_on_the_quiet_time(
+    quiet_s: float, took_s: float
+) -> None:
+    """It has the quiet time of the recording, 250 ms, whatever `--quiet-ms` says."""
+    steps = [{**SILENT_STEPS[0], "path": "/slow/websocket"}, *SILENT_STEPS[1:]]
+    case = parse_case({"id": "idle", "steps": [*steps, {"op": "wait", "s": 0.5}]})
+
+    async with FakeServer().run() as base_url:
+        result = await run_case(case, base_url, quiet_s=quiet_s)
+
+    assert result.passed, result.explain()
+    assert result.took_s == took_s
+
+
+def poll(*messages: str, status: int = 200) -> bytes:
+    """The answer to a poll."""
+    return plain(200, json.dumps({"messages": messages, "status": status, "token": "T"}).encode())
+
+
+@pytest.mark.parametrize(
+    ("answers", "passes"),
+    [
+        ([poll("[1]", "[2]", "[3]")], True),
+        ([poll("[1]"), poll("[2]", "[3]")], True),
+        ([poll("[1]"), poll("[2]"), poll("[3]")], True),
+        ([poll("[1]"), poll(status=204)], False),
+        ([poll("[1]", "[3]"), poll("[2]")], False),
+        ([poll("[1]"), poll("[2]", "[3]", "[4]")], False),
+        ([poll(status=204)], False),
+    ],
+)
+async def test_the_messages_of_a_poll_may_come_in_several(
+    answers: list[bytes], passes: bool
+) -> None:
+    """A server answers a poll as soon as there is a message; whatever is behind it comes next."""
+    body = {"messages": [[1], [2], [3]], "status": 200, "token": "<any>"}
+    expect = {"http": {"status": 200, "body": body}}
+    case = parse_case({"id": "poll", "steps": [{"op": "http", "path": "/p", "expect": expect}]})
+
+    result = await judge(case, responses=tuple(answers))
+
+    assert result.passed is passes, result.explain()

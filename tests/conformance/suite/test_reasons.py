@@ -76,3 +76,40 @@ def test_received_frames_have_a_line_each() -> None:
         "b: gone true",
     ]
     assert list(describe_received({})) == ["nothing"]
+
+
+def v2(event: str, topic: str = "presence:a") -> dict[str, Any]:
+    """A text frame with this event."""
+    return {"text": ["1", None, topic, event, {}]}
+
+
+def v1(event: str) -> dict[str, Any]:
+    """The same as V1."""
+    return {"text": {"topic": "presence:a", "event": event, "payload": {}, "ref": None}}
+
+
+DIFF, STATE, JOINED = v2("presence_diff"), v2("presence_state"), v2("phx_reply")
+OTHER_STATE = v2("presence_state", "presence:b")
+V1_DIFF, V1_STATE = v1("presence_diff"), v1("presence_state")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "is_right"),
+    [
+        ([JOINED, DIFF, STATE], [JOINED, STATE, DIFF], True),
+        ([JOINED, STATE, DIFF], [JOINED, DIFF, STATE], True),
+        ([DIFF, DIFF, STATE], [STATE, DIFF, DIFF], True),
+        ([V1_DIFF, V1_STATE], [V1_STATE, V1_DIFF], True),
+        ([JOINED, DIFF, STATE], [DIFF, JOINED, STATE], False),
+        ([JOINED, DIFF, STATE], [STATE, JOINED, DIFF], False),
+        ([DIFF, OTHER_STATE], [OTHER_STATE, DIFF], False),
+        ([DIFF, STATE], [STATE], False),
+    ],
+)
+def test_the_order_of_a_diff_and_the_state_is_open(
+    wanted: list[Any], got: list[Any], *, is_right: bool
+) -> None:
+    """As in Phoenix, where a task broadcasts the diff; nothing else may change its place."""
+    found = reasons({"frames": {"a": wanted}}, {"frames": {"a": got}})
+
+    assert (not found) is is_right

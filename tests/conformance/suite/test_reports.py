@@ -205,3 +205,47 @@ def test_the_list(report: Report) -> None:
     text = captured.get()
     assert re.search(r"join/fine +MUST +websocket +\(written\) Says `what`", text)
     assert "4 cases, 4 plays" in text
+
+
+@pytest.fixture
+def unjudged(report: Report) -> Report:
+    """A report in which nothing failed, and one case could not be judged."""
+    why = replace(result("join/late", passed=False), unjudged="the machine was <busy>", plays=4)
+    alone = replace(result("join/alone", passed=True), plays=2)
+    return replace(report, verdicts=judge([why, alone], ExpectedFailures()), timing="strict")
+
+
+def test_a_run_that_could_not_be_judged_is_neither_good_nor_bad(unjudged: Report) -> None:
+    """Also if the case is an expected failure."""
+    known = judge([unjudged.verdicts[0].result], ExpectedFailures(frozenset({"join/late"})))
+
+    assert (unjudged.is_good, unjudged.is_bad) == (False, False)
+    assert unjudged.summary == ("1 of 2 passed (1 could not be judged), profile 1.7, 1.5 s")
+    assert known[0].outcome is Outcome.UNJUDGED
+
+
+def test_every_report_has_the_reason_of_what_could_not_be_judged(unjudged: Report) -> None:
+    """CI must not accuse the server: in JUnit it is skipped, the badge is yellow."""
+    document = json.loads(to_json(unjudged))
+    [suite] = ET.fromstring(to_junit(unjudged))  # noqa: S314 - our own XML
+    console = Console(width=110)
+    with console.capture() as captured:
+        show_report(console, unjudged)
+    lines, page, badge = captured.get().splitlines(), to_page(unjudged), to_badge(unjudged)
+
+    case = document["cases"][0]
+    assert (document["is_good"], document["is_bad"], document["timing"]) == (False, False, "strict")
+    assert (case["outcome"], case["unjudged"], case["plays"]) == (
+        "could not be judged",
+        "the machine was <busy>",
+        4,
+    )
+    assert (suite.attrib["failures"], suite.attrib["skipped"]) == ("0", "1")
+    assert suite[0][0].tag == "skipped"
+    assert suite[0][0].attrib["message"] == "could not be judged: the machine was <busy>"
+    assert "join/late websocket could not be judged: the machine was <busy>" in lines
+    assert "Failed among others, and passed alone: join/alone websocket." in lines
+    assert "Could not be judged: the machine was &lt;busy&gt;" in page
+    assert 'class="open"' in page
+    assert "1/2 conformance, 1 not judged" in badge
+    assert "#b7791f" in badge

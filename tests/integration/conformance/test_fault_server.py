@@ -7,8 +7,13 @@ import asyncio
 import pytest
 
 from phoenix_compat.conformance.faults.channels import SOME_BYTES, STALE_REF
-from phoenix_compat.conformance.suite.wire_client import Opcode, WireClient, encode_close
-from tests.conftest import Dial
+from phoenix_compat.conformance.suite.wire_client import (
+    Headers,
+    Opcode,
+    WireClient,
+    encode_close,
+)
+from tests.conftest import Dial, Open
 from tests.integration.conformance.fault_harness import (
     ASK,
     SOCKET,
@@ -54,7 +59,7 @@ async def test_v1(connect: Connect) -> None:
     reply, ask, crash = await wire.recv_many(3)
     assert (reply["ref"], reply["payload"]["status"]) == (1, "ok")
     assert ask == {"topic": "fault:crash", "event": "ask", "payload": ASK, "ref": None}
-    assert (crash["event"], crash["ref"]) == ("phx_error", 1)
+    assert (crash["event"], crash["ref"]) == ("phx_error", None)  # as the join had no join_ref
 
 
 async def test_an_invalid_topic(connect: Connect) -> None:
@@ -262,6 +267,50 @@ async def test_outage(connect: Connect, dial: Dial, base_url: str) -> None:
     statuses = [(await upgrade(dial, base_url)).status for _attempt in range(3)]
 
     assert statuses == [429, 429, 101]
+
+
+@pytest.mark.parametrize(
+    ("query", "extra"),
+    [
+        ("&token=x", ()),
+        ("", (("Sec-WebSocket-Protocol", "phoenix, base64url.bearer.phx.eA"),)),
+        ("", (("Authorization", "Bearer x"),)),
+    ],
+)
+async def test_expired_token(
+    open_wire: Open, dial: Dial, base_url: str, query: str, extra: Headers
+) -> None:
+    """Upgrades are refused with 403, also by their number; then only those with the old token."""
+    topic, target = "fault:expired_token:times=1:after=0s", f"{SOCKET}{query}"
+    wire = await open_wire(base_url, target, extra)
+    await wire.send(["1", "1", topic, "phx_join", {}])
+    await wire.recv_many(2)
+    assert await ending(wire) is None
+
+    statuses = [(await upgrade(dial, base_url)).status]
+    for _attempt in range(2):
+        client = await dial(base_url)
+        statuses.append((await client.handshake(target, extra=extra)).status)
+    statuses.append((await upgrade(dial, base_url)).status)
+
+    assert statuses == [403, 403, 403, 101]
+
+
+async def test_messages_before_the_reply_to_a_join(connect: Connect) -> None:
+    """They are answered after it, as Phoenix does; a hundred are kept, then the client is reset."""
+    topic = "fault:late:100ms:on=join"
+    wire = await connect(topic)
+    await wire.send(["1", "2", topic, "echo", {}])
+    await wire.send(["1", "3", topic, "phx_leave", {}])
+    answers = await wire.recv_many(4)
+    flooding = await connect("fault:late:300s:on=join")
+    for _message in range(101):
+        await flooding.send(["1", "2", "fault:late:300s:on=join", "echo", {}])
+
+    assert [(answer[1], answer[3]) for answer in answers] == [
+        ("1", "phx_reply"), ("2", "phx_reply"), ("3", "phx_reply"), ("1", "phx_close"),
+    ]  # fmt: skip
+    assert await ending(flooding) is None
 
 
 async def test_flap(connect: Connect) -> None:

@@ -97,6 +97,34 @@ async def test_a_failure_may_be_expected(pytester: pytest.Pytester, serve: Serve
 
 
 @pytest.mark.usefixtures("alone")
+async def test_what_could_not_be_judged_is_skipped(
+    pytester: pytest.Pytester, reference_url: str
+) -> None:
+    """The reason is in the summary of skips, and `--phoenix-timing` reaches the suite."""
+    pytester.makeconftest(
+        """
+        from phoenix_compat.conformance import pytest_plugin
+        from phoenix_compat.conformance.suite.runner import CaseResult
+
+        async def run_cases(cases, url, *, timing, is_known):
+            assert timing.name == "strict"
+            return [CaseResult(case, (), "e", unjudged="machine too busy") for case in cases]
+
+        pytest_plugin.run_cases = run_cases
+        """
+    )
+
+    result = await run(
+        pytester,
+        *(f"--phoenix-url={reference_url}", f"--phoenix-only={JOIN}", "-rs"),
+        *("--phoenix-transport=websocket", "--phoenix-timing=strict"),
+    )
+
+    result.assert_outcomes(skipped=1)
+    assert f"{JOIN} websocket could not be judged: machine too busy" in result.stdout.str()
+
+
+@pytest.mark.usefixtures("alone")
 async def test_an_unreachable_server_is_reported_in_one_line(
     pytester: pytest.Pytester, unused_tcp_port: int
 ) -> None:

@@ -96,7 +96,7 @@ async def test_a_server_that_never_answers_fails_in_time(
     monkeypatch.setattr(pace_module, "_HEARTBEATS_LIMIT_S", 0.2)
     for module in (connections, conversation):
         monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 0.2)
-    cases = [case for case in CASES if case.transport == "websocket"]
+    cases = [case for case in CASES if case.transport == "websocket"][:3]
 
     async with FakeServer(responses=(response,)).run() as base_url, asyncio.timeout(patient(10.0)):
         results = await run_cases(cases, base_url, quiet_s=0.05)

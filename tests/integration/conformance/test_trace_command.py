@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from phoenix_compat.cli import cli
 from phoenix_compat.conformance.trace.rules.rulebook import RULES
+from phoenix_compat.errors import ConfigError
 
 OPEN = {"t": 0, "open": "ws://localhost/socket/websocket?vsn=2.0.0"}
 JOIN = {"t": 1, "from": "client", "text": '["1","1","room:a","phx_join",{}]'}
@@ -114,3 +115,31 @@ def test_a_file_is_required() -> None:
 
     assert result.exit_code == 2
     assert "the file is missing" in result.output
+
+
+def test_a_profile_leaves_out_what_its_version_does(tmp_path: Path) -> None:
+    """Before 1.8.10, the payload of phx_error was empty."""
+    error = {"t": 2, "from": "server", "text": '["1","1","room:a","phx_error",{}]'}
+
+    codes = [
+        trace(tmp_path, OPEN, JOIN, REPLY, error, options=("--profile", profile)).exit_code
+        for profile in ("1.8.12", "1.7")
+    ]
+
+    assert codes == [1, 0]
+
+
+def test_a_profile_lists_its_rules() -> None:
+    """`--rules` lists those that hold."""
+    result = CliRunner().invoke(cli, ["conformance", "trace", "--rules", "--profile", "1.8.2"])
+
+    assert "reply/stale" not in result.output
+    assert "reply/twice" in result.output
+
+
+def test_an_unknown_profile_is_an_error(tmp_path: Path) -> None:
+    """The profiles are listed."""
+    result = trace(tmp_path, OPEN, options=("--profile", "2.0"))
+
+    assert isinstance(result.exception, SystemExit | ConfigError)
+    assert "choose from 1.5, " in f"{result.output}{result.exception}"

@@ -76,9 +76,9 @@ class SwiftApp:
             await asyncio.sleep(retry_s[min(attempts, len(retry_s) - 1)])
             attempts += 1
 
-    async def until(self, is_so: Callable[[SwiftApp], bool]) -> None:
+    async def until(self, is_so: Callable[[SwiftApp], bool], timeout_s: float = _TIMEOUT_S) -> None:
         """Wait for a condition that frames bring about."""
-        async with asyncio.timeout(patient(_TIMEOUT_S)):
+        async with asyncio.timeout(patient(timeout_s)):
             while not is_so(self):
                 self._has_changed.clear()
                 await self._has_changed.wait()

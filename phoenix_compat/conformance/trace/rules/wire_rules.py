@@ -202,7 +202,7 @@ SOCKET_NORMAL_CLOSE = Rule(
     SHOULD,
     SERVER,
     "phoenix.js, socket.js onConnClose",
-    "closed with 1000 on its own initiative; phoenix.js 1.6 to 1.8.15 does not reconnect then",
+    "closed with 1000 on its own initiative; phoenix.js 1.6.3 to 1.8.15 does not reconnect then",
 )
 
 SOCKET_REASON = Rule(

@@ -6,7 +6,8 @@ from typing import Any
 
 from phoenix_compat.conformance.faults.record import Entry, EntryKind
 from phoenix_compat.conformance.faults.record_view import Finding, RecordView
-from phoenix_compat.conformance.faults.scenarios import SCENARIOS, Scenario
+from phoenix_compat.conformance.faults.scenario import Scenario
+from phoenix_compat.conformance.faults.scenarios import SCENARIOS
 
 BY_ID = {scenario.id.removeprefix("client/"): scenario for scenario in SCENARIOS}
 

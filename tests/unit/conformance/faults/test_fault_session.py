@@ -52,7 +52,7 @@ def test_a_restart_lasts_as_long_as_it_says() -> None:
     now_s[0] = 2.1
     after = session.attempt()
 
-    assert (during, after) == ((1, RESET), (2, None))
+    assert [(one.number, one.refusal) for one in (during, after)] == [(1, RESET), (2, None)]
 
 
 def test_arming_a_fault_again_replaces_it() -> None:
@@ -61,8 +61,23 @@ def test_arming_a_fault_again_replaces_it() -> None:
 
     session.strike(FAULTS.from_text("refuse_upgrades:429:times=1"))
     session.strike(FAULTS.from_text("refuse_upgrades:503:times=2"))
-    statuses = [session.attempt()[1]]
+    statuses = [session.attempt().refusal]
     session.disarm()
-    statuses.append(session.attempt()[1])
+    statuses.append(session.attempt().refusal)
 
     assert statuses == [503, None]
+
+
+def test_tokens_are_numbered_and_not_kept() -> None:
+    """The record tells tokens apart by numbers; beyond the limit they have none."""
+    session = FaultSessions().session()
+
+    for token in ("secret", "other", "secret", ""):
+        session.attempt(token)
+    for number in range(1_000):
+        session.attempt(f"more {number}")
+
+    notes = [entry.note for entry in session.record.entries]
+    assert notes[:4] == ["token 1", "token 2", "token 1", ""]
+    assert notes[-1] == "another token"
+    assert "token 1000" in notes

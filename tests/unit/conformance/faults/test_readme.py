@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from phoenix_compat.conformance.faults import report
-from phoenix_compat.conformance.faults.scenarios import APP, SCENARIOS
+from phoenix_compat.conformance.faults.app import ACTIONS, APP
+from phoenix_compat.conformance.faults.scenarios import SCENARIOS
 from phoenix_compat.conformance.faults.table import FAULTS
 from tests.docs.test_docs import PACKAGE
 
@@ -28,6 +29,7 @@ def test_every_scenario_has_a_row() -> None:
 
     assert rows == [(s.id, s.level.value, s.topic, s.wants) for s in SCENARIOS]
     assert all(f"- {line}" in README for line in APP)
+    assert all(f"| `{action}` | {does} |" in README for action, does in ACTIONS.items())
 
 
 def test_ids_and_topics_are_unique() -> None:

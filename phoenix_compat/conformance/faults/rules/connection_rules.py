@@ -12,20 +12,24 @@ from typing import Final
 
 from phoenix_compat.conformance.faults.record import Entry, EntryKind
 from phoenix_compat.conformance.faults.record_view import (
-    HAMMERING_GAP_S,
     Finding,
     Outcome,
     RecordView,
     failed,
-    format_seconds,
     missing,
     not_seen,
     once_struck,
     passed,
     too_early,
 )
+from phoenix_compat.conformance.faults.rules.attempts import (
+    attempts_until_joined,
+    check_reconnect,
+    gaps_text,
+    hammering,
+    shrinking,
+)
 
-_FREE_ATTEMPTS: Final = 3
 _MAX_UNANSWERED_HEARTBEATS: Final = 3
 _IDLE_TIMEOUT_S: Final = 60.0
 
@@ -103,7 +107,7 @@ def detects_dead_connection(view: RecordView, strikes: Sequence[Entry]) -> Findi
     if gave_up is None:
         return missing(view, beats[0], "end of the unresponsive connection")
     after_s = gave_up.at_s - beats[0].at_s
-    reconnect = _check_reconnect(view, struck)
+    reconnect = check_reconnect(view, struck)
     if reconnect.outcome is not Outcome.PASSED:
         return reconnect
     return passed(
@@ -118,34 +122,34 @@ def detects_dead_connection(view: RecordView, strikes: Sequence[Entry]) -> Findi
 @once_struck
 def reconnects(view: RecordView, strikes: Sequence[Entry]) -> Finding:
     """After the connection is lost, the client reconnects and joins the topic again."""
-    return _check_reconnect(view, strikes[0])
+    return check_reconnect(view, strikes[0])
 
 
 @once_struck
 def backs_off(view: RecordView, strikes: Sequence[Entry]) -> Finding:
     """While connections are refused, the client waits longer and longer; then it reconnects."""
-    attempts = _attempts_until_joined(view, strikes[0])
-    if (hammered := _hammering(attempts)) is not None:
+    attempts = attempts_until_joined(view, strikes[0])
+    if (hammered := hammering(attempts)) is not None:
         return hammered
-    reconnect = _check_reconnect(view, strikes[0])
+    reconnect = check_reconnect(view, strikes[0])
     if reconnect.outcome is not Outcome.PASSED:
         return reconnect
-    if (shrunk := _shrinking(attempts)) is not None:
+    if (shrunk := shrinking(attempts)) is not None:
         return shrunk
-    return passed(f"waited {_gaps_text(attempts)} between attempts; {reconnect.reason}", *attempts)
+    return passed(f"waited {gaps_text(attempts)} between attempts; {reconnect.reason}", *attempts)
 
 
 @once_struck
 def respects_refusal(view: RecordView, strikes: Sequence[Entry]) -> Finding:
     """A client that is forbidden to connect stops, or at least does not hammer the server."""
-    attempts = _attempts_until_joined(view, strikes[0])
-    if (hammered := _hammering(attempts)) is not None:
+    attempts = attempts_until_joined(view, strikes[0])
+    if (hammered := hammering(attempts)) is not None:
         return hammered
     if not attempts:
         return missing(view, strikes[0], "attempt to reconnect")
-    reconnect = _check_reconnect(view, strikes[0])
+    reconnect = check_reconnect(view, strikes[0])
     if reconnect.outcome is Outcome.PASSED:
-        return passed(f"tried again after {_gaps_text(attempts)}, and was accepted", *attempts)
+        return passed(f"tried again after {gaps_text(attempts)}, and was accepted", *attempts)
     if not view.has_waited(attempts[-1]):
         return too_early("waiting to see whether it tries again", *attempts)
     return passed(f"stopped after {len(attempts)} refusals", *attempts)
@@ -158,63 +162,3 @@ def answers_ping(view: RecordView, strikes: Sequence[Entry]) -> Finding:
     if pong is None:
         return missing(view, strikes[0], "pong")
     return passed(f"answered after {pong.at_s - strikes[0].at_s:.3f} s", strikes[0], pong)
-
-
-def _check_reconnect(view: RecordView, since: Entry) -> Finding:
-    """Check that the client opened a new connection after `since` and joined the topic on it."""
-    opened = view.first(EntryKind.OPENED, since)
-    if opened is None:
-        return missing(view, since, "new connection")
-    joins = [j for j in view.joins(since) if j.connection > since.connection]
-    join = next((j for j in joins if not _was_closed_by_server(view, j.connection)), None)
-    if join is None:
-        return missing(view, opened, "join of the topic on the new connection")
-    last_open = [
-        e for e in view.of(EntryKind.OPENED, after=since) if e.connection <= join.connection
-    ]
-    return passed(
-        f"connected after {last_open[-1].at_s - since.at_s:.2f} s, joined again after"
-        f" {join.at_s - since.at_s:.2f} s",
-        since,
-        last_open[-1],
-        join,
-    )
-
-
-def _attempts_until_joined(view: RecordView, since: Entry) -> list[Entry]:
-    """The attempts to connect after `since`, up to the one on which the topic was joined."""
-    joins = [join for join in view.joins(since) if join.connection > since.connection]
-    last = joins[0].connection if joins else None
-    attempts = view.of(EntryKind.ATTEMPT, after=since)
-    if last is not None and not _was_closed_by_server(view, last):
-        attempts = [attempt for attempt in attempts if attempt.connection <= last]
-    return attempts
-
-
-def _was_closed_by_server(view: RecordView, connection: int) -> bool:
-    """Whether the server closed this connection."""
-    return any(entry.connection == connection for entry in view.of(EntryKind.CLOSING))
-
-
-def _gaps(attempts: Sequence[Entry]) -> list[float]:
-    return [later.at_s - earlier.at_s for earlier, later in pairwise(attempts)]
-
-
-def _hammering(attempts: Sequence[Entry]) -> Finding | None:
-    late_gaps = _gaps(attempts)[_FREE_ATTEMPTS:]
-    if late_gaps and min(late_gaps) < HAMMERING_GAP_S:
-        return failed(f"hammers: waited {_gaps_text(attempts)} between attempts", *attempts)
-    return None
-
-
-def _shrinking(attempts: Sequence[Entry]) -> Finding | None:
-    gaps = _gaps(attempts)
-    half = len(gaps) // 2
-    # Only below one half, because good clients add jitter.
-    if half and sum(gaps[-half:]) < sum(gaps[:half]) / 2:
-        return failed(f"waits shrink: {_gaps_text(attempts)} between attempts", *attempts)
-    return None
-
-
-def _gaps_text(attempts: Sequence[Entry]) -> str:
-    return format_seconds(_gaps(attempts)) or "nothing"

@@ -1,0 +1,1 @@
+"""The load mode: what it counts, and when it blames itself."""

@@ -1,0 +1,1 @@
+"""Tests of the warm-up, the pulse, the replays and the doubts."""

@@ -1,0 +1,1 @@
+"""Tests of the rules, with records that are written by hand."""
