@@ -6,9 +6,7 @@ import asyncio
 import json
 import os
 import random
-import shutil
 import signal
-import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -17,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from phoenix_compat.emulator import EmulatorSettings
@@ -36,7 +35,13 @@ from tests.integration.worker.worker_harness import task_params
 from tests.patience import patient
 
 ROOT = Path(__file__).parents[3]
-HAS_FAKETIME = shutil.which("faketime") is not None
+_FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+HAS_FAKETIME = _FAKETIME is not None
+_ACTIVE = """
+SELECT wait_event FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()
+"""
+"""Sessions in the middle of a message; those that wait for more of it are in ClientRead."""
 
 
 class NodeProcess:
@@ -120,6 +125,26 @@ class Nodes:
         self.all.append(NodeProcess(process))
         return self.all[-1]
 
+    async def stand_still(self, node: NodeProcess) -> None:
+        """Stop a node, but not while it waits for PostgreSQL to parse a statement.
+
+        No limit of PostgreSQL 15 ends that wait, so its locks stay until the node goes on: a fault
+        of its own, which docs/nodes.md names.
+        """
+        connection = await asyncpg.connect(self._url)
+        async with asyncio.timeout(patient(15.0)):
+            while True:
+                node.send(signal.SIGSTOP)
+                while active := await connection.fetch(_ACTIVE):
+                    if any(row["wait_event"] == "ClientRead" for row in active):
+                        break
+                    await asyncio.sleep(0.01)
+                if not active:
+                    break
+                node.send(signal.SIGCONT)
+                await asyncio.sleep(0.01)
+        await connection.close()
+
     async def add(self, count: int) -> list[Task]:
         """Add tasks with prompts of their own."""
         return [await self.store.add(task_params(prompt=f"monk {n}")) for n in range(count)]
@@ -143,10 +168,8 @@ def _wrong(clock: str) -> dict[str, str]:
     """The environment of a process with a wrong wall clock."""
     if not clock:
         return {}
-    command = ["faketime", "-f", clock, "printenv", "LD_PRELOAD"]
-    library = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - our own text
     return {
-        "LD_PRELOAD": library.stdout.strip(),
+        "LD_PRELOAD": str(_FAKETIME),
         "FAKETIME": clock,
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
@@ -169,19 +192,19 @@ async def nodes(postgres_url: str) -> AsyncIterator[Nodes]:
 
 
 async def test_a_node_that_stood_still_writes_and_tells_nothing(nodes: Nodes) -> None:
-    """Its tasks are ended by another node; it finds that out, and stops working on them.
+    """Its task is ended by another node; it finds that out, and stops working on it.
 
-    The clocks of the two are two hours apart, which changes nothing.
+    It has just asked for the prediction, so no create is on its way: what becomes of one depends on
+    the moment of the stop. The clocks of the two are two hours apart, which changes nothing.
     """
     stopped = await nodes.start("+1h" if HAS_FAKETIME else "")
     await stopped.started()
-    await nodes.ended(await nodes.add(1))  # then no statement is new to it
     with nodes.emulator.intercept(lambda one: one.operation is Operation.POLL) as polled:
-        tasks = await nodes.add(3)
+        tasks = await nodes.add(1)
         async with asyncio.timeout(patient(15.0)):
             await polled.matched.wait()
 
-    stopped.send(signal.SIGSTOP)
+    await nodes.stand_still(stopped)
     # Its own leases are long: on a busy machine it could lose short ones, too.
     other = await nodes.start("-1h" if HAS_FAKETIME else "", "standard")
     ended = await nodes.ended(tasks)
@@ -191,7 +214,7 @@ async def test_a_node_that_stood_still_writes_and_tells_nothing(nodes: Nodes) ->
     await stopped.end(signal.SIGTERM)
 
     assert {task.status for task in ended} == {TaskStatus.COMPLETED}
-    assert nodes.created == 1 + len(tasks)
+    assert nodes.created == len(tasks)
     assert sorted(other.ends()) == sorted(task.id for task in tasks)
     assert stopped.heard[heard:] == []
     assert stopped.last["counts"]["leases_lost"] >= 1
