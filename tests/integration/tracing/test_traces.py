@@ -29,7 +29,7 @@ def variables(receiver: Receiver) -> dict[str, str]:
 def config_in(folder: Path) -> tuple[str, ...]:
     """The command of a server whose data is in the folder."""
     path = folder / "c.toml"
-    path.write_text('data_dir = "data"\nemulator_speed = 4\nlog_level = "warning"\n')
+    path.write_text('data_dir = "data"\nemulator_speed = 2\nlog_level = "warning"\n')
     return (*COMMAND, "--config", str(path))
 
 
@@ -41,6 +41,16 @@ async def create(http: aiohttp.ClientSession, url: str, **headers: str) -> str:
         return str((await answer.json())["task_id"])
 
 
+async def is_running(http: aiohttp.ClientSession, url: str, task_id: str) -> None:
+    """Wait until the prediction's id is stored: before that, a restart looks for the prediction."""
+    async with asyncio.timeout(patient(10.0)):
+        while True:
+            async with http.get(f"{url}/api/tasks/{task_id}") as answer:
+                if (await answer.json())["state"] == "running":
+                    return
+            await asyncio.sleep(0.01)
+
+
 async def test_a_task_is_one_trace_over_a_restart(tmp_path: Path) -> None:
     """The client's span is the parent of the POST, which is the parent of all steps: those of the
     process that was killed while the prediction ran, and those of the next one."""
@@ -49,6 +59,7 @@ async def test_a_task_is_one_trace_over_a_restart(tmp_path: Path) -> None:
         async with server(*command, **variables(receiver)) as (process, url):
             task_id = await create(http, url, **HEADERS)
             await receiver.until(lambda spans: {"create"} <= {span.name for span in spans})
+            await is_running(http, url, task_id)
             process.kill()
             await process.wait()
         assert not receiver.named("poll")
