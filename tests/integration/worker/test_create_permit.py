@@ -35,3 +35,18 @@ async def test_a_create_without_permit_is_not_written() -> None:
 
         assert len(asked) == 2
         assert emulator.state.counts["created"] == 2
+
+
+async def test_a_permit_that_ends_between_headers_and_body_holds_the_create_back() -> None:
+    """aiohttp writes both together, in a task that may run when a stopped process goes on."""
+    permits = iter([True, False])
+    async with Emulator(EmulatorSettings(speed=100, seed=1, api_token=TOKEN)) as emulator:
+        provider = ReplicateProvider(token=TOKEN, base_url=emulator.base_url)
+        with pytest.raises(CreateHeldBackError), create_permit(lambda: next(permits)):
+            await provider.submit(make_task())
+        assert emulator.state.counts["created"] == 0
+        await provider.submit(make_task())
+        await provider.close()
+
+        assert next(permits, None) is None
+        assert emulator.state.counts["created"] == 1

@@ -145,7 +145,10 @@ class _BoundedTransport(httpx_aiohttp.AiohttpTransport):
 
     def get_client(self) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
+        # aiohttp keeps the headers back and writes them with the body, in a task of its own: that
+        # is at least one round of the event loop later, and the signal comes right before it.
         trace.on_request_headers_sent.append(_before_writing)
+        trace.on_request_chunk_sent.append(_before_writing)
         connector = aiohttp.TCPConnector(
             limit=self.limits.max_connections or 0,
             keepalive_timeout=self.limits.keepalive_expiry,
@@ -161,7 +164,7 @@ class _BoundedTransport(httpx_aiohttp.AiohttpTransport):
 
 
 async def _before_writing(*_: object) -> None:
-    """The connection is there, and nothing of the request is written yet."""
+    """The connection is there, and nothing of the request is written yet: its body is one chunk."""
     check_permit()
 
 
