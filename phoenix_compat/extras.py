@@ -7,6 +7,8 @@ so to ask costs little. `pyproject.toml` has the versions.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Final, Literal, TypeAlias
 
@@ -25,7 +27,6 @@ MODULES: Final[dict[Extra, tuple[str, ...]]] = {
         "jwt",
         "PIL",
         "pydantic",
-        "pydantic_settings",
         "replicate",
         "rich",
         "structlog",
@@ -74,6 +75,22 @@ def require(extra: Extra) -> None:
     """
     if not is_installed(extra):
         raise missing_extra(extra)
+
+
+@contextmanager
+def hidden(*modules: str) -> Iterator[None]:
+    """Import something as if these were not installed; what is imported already stays.
+
+    For packages that import others whenever they are there.
+    """
+    names = [name for name in modules if name not in sys.modules]
+    # The import system takes None for a module that cannot be found.
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
 
 
 def _is_there(module: str) -> bool:

@@ -6,75 +6,58 @@ reported.
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
-from phoenix_compat.cli.config import check_config, config
-from phoenix_compat.cli.conformance import conformance
-from phoenix_compat.cli.data.backup import backup, restore
-from phoenix_compat.cli.data.migrate_store import migrate_store
-from phoenix_compat.cli.data.prune import prune
-from phoenix_compat.cli.data.transfer import export_tasks, import_tasks
-from phoenix_compat.cli.data.upgrade import upgrade
-from phoenix_compat.cli.demo import demo
-from phoenix_compat.cli.doctor import doctor
-from phoenix_compat.cli.emulator import emulator
 from phoenix_compat.cli.errors import report_bugs_without_secrets
-from phoenix_compat.cli.healthcheck import healthcheck
-from phoenix_compat.cli.init import init
-from phoenix_compat.cli.keys import keys
-from phoenix_compat.cli.nodes import nodes
-from phoenix_compat.cli.openapi import openapi
-from phoenix_compat.cli.remote.broadcast import broadcast
-from phoenix_compat.cli.remote.sockets import disconnect, sockets
-from phoenix_compat.cli.remote.status import status
-from phoenix_compat.cli.serve import serve
-from phoenix_compat.cli.shell.completion import PROGRAM, completion
+from phoenix_compat.cli.shell.completion import PROGRAM
 from phoenix_compat.cli.shell.groups import TopGroup
-from phoenix_compat.cli.shell.version import version
-from phoenix_compat.cli.tasks.group import task
-from phoenix_compat.cli.webhooks import webhooks
+from phoenix_compat.cli.shell.late_commands import LateCommands
 from phoenix_compat.version import __version__
 
+_PLACES: Final = {
+    "serve": "serve:serve",
+    "init": "init:init",
+    "demo": "demo:demo",
+    "task": "tasks.group:task",
+    "config": "config:config",
+    "check-config": "config:check_config",
+    "doctor": "doctor:doctor",
+    "healthcheck": "healthcheck:healthcheck",
+    "keys": "keys:keys",
+    "webhooks": "webhooks:webhooks",
+    "nodes": "nodes:nodes",
+    "backup": "data.backup:backup",
+    "restore": "data.backup:restore",
+    "upgrade": "data.upgrade:upgrade",
+    "migrate-store": "data.migrate_store:migrate_store",
+    "export": "data.transfer:export_tasks",
+    "import": "data.transfer:import_tasks",
+    "prune": "data.prune:prune",
+    "emulator": "emulator:emulator",
+    "openapi": "openapi:openapi",
+    "conformance": "conformance:conformance",
+    "status": "remote.status:status",
+    "sockets": "remote.sockets:sockets",
+    "disconnect": "remote.sockets:disconnect",
+    "broadcast": "remote.broadcast:broadcast",
+    "completion": "shell.completion:completion",
+    "version": "shell.version:version",
+}
 
-@click.group(cls=TopGroup, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    cls=TopGroup,
+    commands=LateCommands(__name__, _PLACES),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="phoenix-compat")
 def cli() -> None:
     """Phoenix Channels without Elixir: an image task server for SwiftPhoenixClient.
 
     To start the server: phoenix-compat serve. Each command has its own --help.
     """
-
-
-for command in (
-    serve,
-    init,
-    demo,
-    task,
-    config,
-    check_config,
-    doctor,
-    healthcheck,
-    keys,
-    webhooks,
-    nodes,
-    backup,
-    restore,
-    upgrade,
-    migrate_store,
-    export_tasks,
-    import_tasks,
-    prune,
-    emulator,
-    openapi,
-    conformance,
-    status,
-    sockets,
-    disconnect,
-    broadcast,
-    completion,
-    version,
-):
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -35,7 +35,6 @@ from phoenix_compat.server.inspection.inspection import INSPECTION, Inspection
 from phoenix_compat.server.inspection.operator_tools import OperatorTools
 from phoenix_compat.server.metrics.metrics import Sources, start_metrics
 from phoenix_compat.server.metrics.request_measures import RequestMeasures
-from phoenix_compat.server.multiprocess.cluster import Cluster
 from phoenix_compat.server.parts import LONG_POLL, OUTPUTS, ServerParts, bodies_for, serve_parts
 from phoenix_compat.server.process.config.reload import RELOADABLE_SETTINGS, ReloadableSettings
 from phoenix_compat.server.process.connection_limit import CONNECTIONS
@@ -200,7 +199,11 @@ def _topology(settings: Settings, worker_process: WorkerProcess | None) -> Topol
         from phoenix_compat.server.nodes.node import NodeTopology  # noqa: PLC0415 - rarely needed
 
         return NodeTopology(make_bus(settings, worker_process), settings, worker_process)
-    return Alone() if worker_process is None else Cluster(worker_process)
+    if worker_process is None:
+        return Alone()
+    from phoenix_compat.server.multiprocess.cluster import Cluster  # noqa: PLC0415 - of --workers
+
+    return Cluster(worker_process)
 
 
 def _endpoint(settings: Settings, topology: Topology) -> Endpoint:

@@ -6,7 +6,6 @@ header `X-Emu-Fault: NAMExN, NAME`, or for all requests with `arm` (the control 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import random
 import re
@@ -145,6 +144,8 @@ def fault_named(name: str) -> Fault:
     """The fault with this name. Raises ProblemError (422) that suggests similar names."""
     fault = FAULTS.get(name)
     if fault is None:
+        import difflib  # noqa: PLC0415 - only after a mistake
+
         near = difflib.get_close_matches(name, FAULTS, n=3)
         hint = (
             f"did you mean {' or '.join(near)}?" if near else "GET /__emu/faults lists all faults."

@@ -26,7 +26,7 @@ class PredictionRecord(BaseModel):
         marks: the requested faults, written as in `X-Emu-Fault`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     id: str = Field(pattern=r"^[0-9a-z]{26}$")
     model: str = Field(pattern=r"^[^/]+/[^/]+$")

@@ -16,36 +16,12 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageOps
 
 from phoenix_compat.emulator.pictures.caption import draw_caption, draw_watermark
+from phoenix_compat.emulator.pictures.picture_request import PictureRequest
 
 Color = tuple[int, int, int]
 
 _RIDGES = 5
 _PILLOW_FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
-CONTENT_TYPES = {
-    "jpg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
-    "wav": "audio/wav",
-}
-"""By the ending of a file of a model's output."""
-
-
-@dataclass(frozen=True, slots=True)
-class PictureRequest:
-    """Which picture to draw. Width and height are in pixels.
-
-    Attributes:
-        index: the number of the picture within its prediction, from 0.
-        seed: another seed gives another picture for the same prompt.
-        format: `jpg`, `png` or `webp`.
-    """
-
-    prompt: str
-    width: int
-    height: int
-    format: str
-    index: int = 0
-    seed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

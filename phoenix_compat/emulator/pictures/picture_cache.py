@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
 
-from phoenix_compat.emulator.pictures.picture import PictureRequest, draw_picture
+from phoenix_compat.emulator.pictures.picture_request import PictureRequest
 
 # About 200 kB each. An evicted picture is drawn again when it is requested.
 _MAX_CACHED = 64
@@ -29,7 +29,7 @@ class PictureCache:
 
     async def picture(self, request: PictureRequest) -> bytes:
         """The encoded picture. It is drawn in a thread, so the event loop is not blocked."""
-        return await self._cached(request, self._draw_slots, lambda: draw_picture(request))
+        return await self._cached(request, self._draw_slots, lambda: _draw(request))
 
     async def altered(self, key: str, alter: Callable[[], bytes]) -> bytes:
         """A picture that was changed.
@@ -76,6 +76,12 @@ class PictureCache:
             if key != newest:
                 del self._drawings[key]
                 total_bytes -= size_bytes
+
+
+def _draw(request: PictureRequest) -> bytes:
+    from phoenix_compat.emulator.pictures.picture import draw_picture  # noqa: PLC0415 - Pillow
+
+    return draw_picture(request)
 
 
 async def _drawn(slots: asyncio.Semaphore, draw: Callable[[], bytes]) -> bytes:

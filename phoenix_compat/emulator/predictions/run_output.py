@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache
 
 from phoenix_compat.emulator.json_type import JSON, JsonObject
 from phoenix_compat.emulator.predictions.answer import answer_chunks
@@ -25,6 +27,8 @@ def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
         return [file_url(prediction, index, origin) for index in range(ready)]
     if not moment.has_output:
         return None
+    if kind is OutputKind.LONG_TEXT:
+        return list(_tokens(2_500))
     if kind in _FIXED:
         return _FIXED[kind]
     if kind in _URL_COUNTS:
@@ -39,22 +43,30 @@ def output_at(prediction: Prediction, moment: Moment, *, origin: str) -> JSON:
 
 
 _URL_COUNTS = {OutputKind.TWO_URLS: 2, OutputKind.THREE_URLS: 3}
-_WRITTEN = {
-    OutputKind.MANY_TOKENS: tuple(f"{number} " for number in range(20_000)),
-    OutputKind.ODD_TEXT: (
-        "  Two spaces",
-        "\n",
-        "\n\n",
-        "data: not data\nevent: done\n",
-        "",
-        "\U0001f9d1\u200d\U0001f373",
-        " \u00e4\u0301",
-        "\u2028",
-        "\x85",
-        "\t:comment",
-        "\nid: 7",
-        " end \n",
-    ),
+_ODD_TEXT = (
+    "  Two spaces",
+    "\n",
+    "\n\n",
+    "data: not data\nevent: done\n",
+    "",
+    "\U0001f9d1\u200d\U0001f373",
+    " \u00e4\u0301",
+    "\u2028",
+    "\x85",
+    "\t:comment",
+    "\nid: 7",
+    " end \n",
+)
+
+
+@cache
+def _tokens(count: int) -> tuple[str, ...]:
+    return tuple(f"{number} " for number in range(count))
+
+
+_WRITTEN: dict[OutputKind, Callable[[], tuple[str, ...]]] = {
+    OutputKind.MANY_TOKENS: lambda: _tokens(20_000),
+    OutputKind.ODD_TEXT: lambda: _ODD_TEXT,
 }
 
 
@@ -69,7 +81,6 @@ def _transcript(text: str) -> JsonObject:
 _FIXED: dict[OutputKind, JSON] = {
     OutputKind.NULL: None,
     OutputKind.EMPTY_LIST: [],
-    OutputKind.LONG_TEXT: [f"{number} " for number in range(2_500)],
     OutputKind.TRANSCRIPT: _transcript("Once upon a time."),
     OutputKind.LABEL: {"label": "cat", "score": 0.98},
     OutputKind.NUMBER: 42,
@@ -101,7 +112,8 @@ def written_chunks(prediction: Prediction, moment: Moment) -> int:
 
 def text_chunks(prediction: Prediction) -> tuple[str, ...]:
     """All chunks of a text model's answer; joined without a separator they are the text."""
-    return _WRITTEN.get(prediction.schedule.output) or answer_chunks(prediction)
+    written = _WRITTEN.get(prediction.schedule.output)
+    return written() if written is not None else answer_chunks(prediction)
 
 
 def file_url(prediction: Prediction, index: int, origin: str) -> str:

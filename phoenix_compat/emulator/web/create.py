@@ -11,9 +11,7 @@ from aiohttp import web
 from phoenix_compat.emulator.faults.fault import HttpAction, Stage
 from phoenix_compat.emulator.faults.fault_plan import FaultSpec, fault_specs_in_text
 from phoenix_compat.emulator.inputs.source_files import UnreadableInputError
-from phoenix_compat.emulator.inputs.subject import subject_of
 from phoenix_compat.emulator.json_type import JSON, JsonObject
-from phoenix_compat.emulator.pictures.picture import data_url
 from phoenix_compat.emulator.predictions.catalog import (
     deployed_model,
     model_of_version,
@@ -81,7 +79,7 @@ async def _carry_out(request: web.Request, create: ValidatedCreate) -> web.Respo
     schedule, inline = state.plan(create), None
     schedule, subject = await _with_files(state, create, schedule)
     if schedule.output is OutputKind.DATA_URL:
-        inline = await asyncio.to_thread(data_url, str(create.body.input.get("prompt", "")))
+        inline = await asyncio.to_thread(_data_url, str(create.body.input.get("prompt", "")))
     # No await between the next two: a client that disconnects must not cancel the webhooks.
     prediction = state.create(create, schedule, inline, subject)
     request.config_dict[WEBHOOK_SENDER].watch(prediction)
@@ -98,18 +96,29 @@ async def _with_files(
     state: EmulatorState, create: ValidatedCreate, schedule: Schedule
 ) -> tuple[Schedule, str | None]:
     """The schedule, which fails if a file cannot be read, and what the files are."""
-    model, model_input = create.model, create.body.input
-    if not model.files(model_input):
+    if not create.model.files(create.body.input):
         return schedule, None
     state.uploads.forget_expired(state.clock.now_s())
     try:
-        return schedule, await asyncio.to_thread(subject_of, model, model_input, state.sources)
+        return schedule, await asyncio.to_thread(_subject, create, state)
     except UnreadableInputError as error:
         if schedule.ending is Status.SUCCEEDED:
             schedule = replace(
                 schedule, ending=Status.FAILED, error=str(error), output=OutputKind.NULL
             )
         return schedule, None
+
+
+def _subject(create: ValidatedCreate, state: EmulatorState) -> str | None:
+    from phoenix_compat.emulator.inputs.subject import subject_of  # noqa: PLC0415 - Pillow
+
+    return subject_of(create.model, create.body.input, state.sources)
+
+
+def _data_url(prompt: str) -> str:
+    from phoenix_compat.emulator.pictures.picture import data_url  # noqa: PLC0415 - Pillow
+
+    return data_url(prompt)
 
 
 async def _wait(

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import assert_never
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, assert_never
 
 from aiohttp import web
 
 from phoenix_compat.emulator.faults.fault import FileFault, Stage
-from phoenix_compat.emulator.inputs.source_files import UnreadableInputError
-from phoenix_compat.emulator.pictures.altered import (
-    Alteration,
-    PictureTooLargeError,
-    UnreadablePictureError,
-    cut_out,
-    edit,
-    upscale,
-    upscale_factor,
-)
-from phoenix_compat.emulator.pictures.film import film
-from phoenix_compat.emulator.pictures.picture import CONTENT_TYPES, PictureRequest, draw_picture
+from phoenix_compat.emulator.inputs.source_files import SourceFiles
+from phoenix_compat.emulator.pictures.picture_cache import PictureCache
+from phoenix_compat.emulator.pictures.picture_request import CONTENT_TYPES, PictureRequest
 from phoenix_compat.emulator.pictures.picture_size import picture_size
-from phoenix_compat.emulator.predictions.model import Use
 from phoenix_compat.emulator.predictions.prediction import Prediction
 from phoenix_compat.emulator.predictions.run_output import parse_file_name, ready_pictures
 from phoenix_compat.emulator.problem import ProblemError, not_found
-from phoenix_compat.emulator.speech import spoken
-from phoenix_compat.emulator.state import EmulatorState
 from phoenix_compat.emulator.web.fault_response import cut_in_half, hang, is_disconnected, reset
 from phoenix_compat.emulator.web.request_context import fault_specs_of, state_of
 
+OutputFile: TypeAlias = Callable[
+    [Prediction, PictureRequest, SourceFiles, PictureCache], Awaitable[bytes]
+]
+
 _CHUNK = bytes(256 * 1024)
 _LOOPBACK = "127.0.0.1"
-_MAX_CAPTION_CHARS = 200
 
 
 async def get_picture(request: web.Request) -> web.StreamResponse:
@@ -47,56 +39,18 @@ async def get_picture(request: web.Request) -> web.StreamResponse:
         fault = None
     else:
         fault = state.faults.pick(Stage.FILE, fault_specs, prediction.id)
-    picture = await _picture(state, prediction, picture_request)
+    output_file = await asyncio.to_thread(_output_file)
+    picture = await output_file(prediction, picture_request, state.sources, state.picture_cache)
     if fault is not None and isinstance(fault.action, FileFault):
         return await _faulty_file(request, fault.action, picture, picture_request.format)
     return web.Response(body=picture, content_type=CONTENT_TYPES[picture_request.format])
 
 
-async def _picture(state: EmulatorState, prediction: Prediction, request: PictureRequest) -> bytes:
-    """The drawn picture, or what the model makes of the first one of the input, or says."""
-    key = f"{prediction.id}-{request.index}"
-    if prediction.model.use is Use.SPEAK:
-        text = str(prediction.input.get("text", ""))
-        return await state.picture_cache.altered(key, partial(spoken, text))
-    files = prediction.model.files(prediction.input)
-    change = _CHANGES.get(prediction.model.use)
-    if change is None or not (files or prediction.model.use is Use.FILM):
-        return await state.picture_cache.picture(request)
-    alteration = Alteration(
-        change,
-        prediction.prompt,
-        request.format,
-        aspect_ratio=str(prediction.input.get("aspect_ratio", "")),
-        factor=upscale_factor(prediction.input),
-        seed=f"{request.seed}\0{request.index}",
-    )
+def _output_file() -> OutputFile:
+    """The function that makes a file; importing it the first time takes a while."""
+    from phoenix_compat.emulator.inputs.output_file import output_file  # noqa: PLC0415
 
-    def alter() -> bytes:
-        if not files:
-            return change(_stand_in(prediction.prompt), alteration)
-        try:
-            return change(_source(state, files[0]), alteration)
-        except (UnreadablePictureError, PictureTooLargeError):
-            return change(_stand_in(files[0]), alteration)
-
-    return await state.picture_cache.altered(key, alter)
-
-
-def _source(state: EmulatorState, value: str) -> bytes:
-    """A file of an input; another picture if it is elsewhere, or was lost in a restart."""
-    try:
-        content = state.sources.read(value)
-    except UnreadableInputError:
-        content = None
-    return _stand_in(value) if content is None else content
-
-
-def _stand_in(value: str) -> bytes:
-    return draw_picture(PictureRequest(value[:_MAX_CAPTION_CHARS], 1024, 768, "png"))
-
-
-_CHANGES = {Use.EDIT: edit, Use.UPSCALE: upscale, Use.CUT_OUT: cut_out, Use.FILM: film}
+    return output_file
 
 
 def _picture_request(request: web.Request) -> tuple[Prediction, PictureRequest]:

@@ -35,7 +35,7 @@ def _is_event(event: str) -> str:
 class PublishedMessage(BaseModel):
     """One message; other keys are ignored."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
     topic: Annotated[str, AfterValidator(_is_name)] = Field(examples=["room:lobby"])
     event: Annotated[str, AfterValidator(_is_name), AfterValidator(_is_event)] = Field(
@@ -47,7 +47,7 @@ class PublishedMessage(BaseModel):
 class PublishedBatch(BaseModel):
     """Several messages, which are sent in their order; other keys are ignored."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
     messages: list[Any]
 

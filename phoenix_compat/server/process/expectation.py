@@ -36,6 +36,15 @@ def expectation(field: FieldInfo) -> str:
     return " or ".join(alternatives)
 
 
+def is_list(field: FieldInfo) -> bool:
+    """Whether a setting is a list of values."""
+    return any(get_origin(_unwrapped(one)) is tuple for one in _members(field.annotation))
+
+
+def _unwrapped(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
 def _members(annotation: Any) -> list[Any]:
     """The types of an annotation such as `int | None`, without None."""
     is_union = get_origin(annotation) in {Union, UnionType}

@@ -1,7 +1,7 @@
 """Downloads and stores the output files of tasks, because the provider deletes them soon.
 
     URL → DownloadHosts.validate → Downloader → IncomingFile → file type → FileStore.commit →
-    thumbnail
+    thumbnails
 
 It has no access to the API token or the database. A file that `keep` returned is durable; a failed
 download leaves no visible file.
@@ -31,7 +31,7 @@ from phoenix_compat.tasks.archive.file_type import FileType, file_type_of, is_ht
 from phoenix_compat.tasks.archive.incoming_file import IncomingFile
 from phoenix_compat.tasks.archive.input_files import InputFiles
 from phoenix_compat.tasks.archive.stored_file import StoredFile
-from phoenix_compat.tasks.archive.thumbnail import ThumbnailError, draw_thumbnail, has_thumbnail
+from phoenix_compat.tasks.archive.thumbnails import ThumbnailError, has_thumbnail, thumbnail_of
 from phoenix_compat.tasks.model.clock import Clock, SystemClock
 from phoenix_compat.tasks.model.task import Task
 
@@ -302,7 +302,7 @@ class Archive:
         known = None if stored.is_new else await self.files.thumbnail(stored.sha256)
         if known is not None:
             return known
-        content = await asyncio.to_thread(draw_thumbnail, stored.path)
+        content = await asyncio.to_thread(thumbnail_of, stored.path)
         return await self.files.add_thumbnail(stored.sha256, content)
 
     @asynccontextmanager

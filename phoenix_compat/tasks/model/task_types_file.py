@@ -97,7 +97,7 @@ _Value = (
 class _Input(BaseModel):
     """A table of an input; task_types.toml explains the keys."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     kind: Literal["text", "integer", "number", "boolean", "image", "audio", "video"]
     description: Annotated[str, Field(max_length=300)] = ""
@@ -111,7 +111,7 @@ class _Input(BaseModel):
 class _Table(BaseModel):
     """A table of the file; task_types.toml explains the keys."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     task_type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
     default_model: _Model

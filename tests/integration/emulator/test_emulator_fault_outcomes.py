@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from phoenix_compat.emulator.clock import parse_timestamp
-from phoenix_compat.emulator.pictures.picture import PictureRequest
+from phoenix_compat.emulator.pictures.picture_request import PictureRequest
 from tests.unit.emulator.checks import Check, failed, page, status
 from tests.unit.emulator.emulator_client import NO_ANSWER_TIMEOUT_S, EmulatorClient, emulator_client
 

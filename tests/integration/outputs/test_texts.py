@@ -20,8 +20,8 @@ from tests.integration.outputs.text_client import TextClient
 from tests.integration.task_server import Client, product, settings_for
 from tests.patience import factor, patient
 
-MANY_TOKENS = "".join(_WRITTEN[OutputKind.MANY_TOKENS])
-ODD_TEXT = "".join(_WRITTEN[OutputKind.ODD_TEXT])
+MANY_TOKENS = "".join(_WRITTEN[OutputKind.MANY_TOKENS]())
+ODD_TEXT = "".join(_WRITTEN[OutputKind.ODD_TEXT]())
 STREAM_FAULTS = (
     "stream_404",
     "stream_500",

@@ -59,7 +59,7 @@ _Text = Annotated[str, AfterValidator(_is_short)]
 class CreateTask(BaseModel):
     """The body of POST /api/tasks; other keys are ignored."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
     input_data: dict[str, Any] = Field(
         description="What to make: `type`, `prompt`, and the inputs of the model. Null counts as "
@@ -71,7 +71,7 @@ class CreateTask(BaseModel):
 class TaskPage(BaseModel):
     """The query of GET /api/tasks. `type`, `model` and `text` are those of TaskFilter."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     status: str | None = Field(
         default=None,
@@ -125,7 +125,7 @@ class TaskPage(BaseModel):
 class EventPage(BaseModel):
     """The query of GET /api/tasks/{id}/events."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     after: int = Field(
         default=0, ge=0, le=NEWEST, description="The last `seq` that the client has."

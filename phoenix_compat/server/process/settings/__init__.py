@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from phoenix_compat.server.process.settings.conflict import CONFLICT
 from phoenix_compat.server.process.settings.general import PREFIX, REPLICATE_URL
+from phoenix_compat.server.process.settings.part import CONFLICT
 from phoenix_compat.server.process.settings.settings import Settings, variables
 
 __all__ = ["CONFLICT", "PREFIX", "REPLICATE_URL", "Settings", "variables"]

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from phoenix_compat.server.process.addresses import is_loopback_name
-from phoenix_compat.server.process.settings.conflict import conflict
 from phoenix_compat.server.process.settings.header_values import checked_url
+from phoenix_compat.server.process.settings.part import SettingsPart, conflict
 
 NO_AUTH: Final = "none"
 KEYS: Final = "keys"
@@ -81,7 +81,7 @@ def _is_path(path: Path) -> Path:
 _Path = Annotated[Path, AfterValidator(_is_path)]
 
 
-class AuthSettings(BaseModel):
+class AuthSettings(SettingsPart):
     """The part of `Settings` about this subject."""
 
     auth: Annotated[tuple[Annotated[str, _one_of(_KINDS)], ...], AfterValidator(_kinds_fit)] = (

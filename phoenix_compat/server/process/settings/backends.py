@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 from phoenix_compat.protocol.message import PHOENIX_TOPIC
 from phoenix_compat.protocol.topic import MAX_TOPIC_BYTES
 from phoenix_compat.server.process.addresses import is_loopback_name
+from phoenix_compat.server.process.settings.part import SettingsPart
 
 OWNER: Final = "{owner}"
 """In a pattern it stands for the owner of the client that joins."""
@@ -148,7 +149,7 @@ def _have_names(webhooks: tuple[TaskWebhook, ...]) -> tuple[TaskWebhook, ...]:
     return webhooks
 
 
-class BackendSettings(BaseModel):
+class BackendSettings(SettingsPart):
     """The part of `Settings` about this subject."""
 
     publish_topics: tuple[Annotated[str, AfterValidator(_is_pattern)], ...] = Field(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
+from phoenix_compat.server.process.settings.part import SettingsPart
 from phoenix_compat.tasks.model.caps import Caps, Limits, limit_microdollars
 from phoenix_compat.tasks.model.model_policy import DEFAULT_MAX_OUTPUTS, PolicyRules
 from phoenix_compat.tasks.model.models import MAX_COUNTED_OUTPUTS
@@ -27,7 +28,7 @@ def _is_model_pattern(text: str) -> str:
     return text
 
 
-class BudgetSettings(BaseModel):
+class BudgetSettings(SettingsPart):
     """The part of `Settings` about this subject. Days and months are those of UTC."""
 
     owner_usd_per_day: float | None = Field(

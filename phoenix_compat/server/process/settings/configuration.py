@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import pydantic
 from pydantic import SecretStr
-from pydantic_settings import EnvSettingsSource
 
 from phoenix_compat.errors import ConfigError
 from phoenix_compat.redaction import live_secrets
@@ -21,6 +20,7 @@ from phoenix_compat.server.process.config.config_file import (
     read_config_file,
 )
 from phoenix_compat.server.process.config.renamed_settings import RENAMED, new_name, old_names
+from phoenix_compat.server.process.expectation import is_list
 from phoenix_compat.server.process.settings import PREFIX, Settings, variables
 from phoenix_compat.server.process.settings.files import checked_files_url, shown_files_url
 from phoenix_compat.server.process.settings.header_values import (
@@ -183,7 +183,6 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
         for name in environment
         if name.startswith(PREFIX) and name not in known and name not in COMMAND_VARIABLES
     ]
-    source = EnvSettingsSource(Settings)
     given: dict[str, Given] = {}
     for name in names:
         # Compose files and units set variables to the empty string when nothing is meant.
@@ -191,11 +190,8 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
         if variable is None:
             continue
         text = environment[variable]
-        field = Settings.model_fields[new_name(name)]
-        # Lists are JSON; pydantic-settings knows which fields are lists.
-        is_list = source.field_is_complex(field)
         try:
-            value = source.decode_complex_value(name, field, text) if is_list else text
+            value = json.loads(text) if is_list(Settings.model_fields[new_name(name)]) else text
         except ValueError:
             problems.append(f'{variable}: must be a list in JSON, such as ["a", "b"]')
         else:
@@ -264,7 +260,7 @@ def _register_secrets(given: Mapping[str, Given]) -> None:
 def _checked(given: Mapping[str, Given], problems: list[str]) -> Settings | None:
     values = {name: one.value for name, one in given.items()}
     try:
-        settings = Settings(**values)  # type: ignore[arg-type] # that is what is being checked
+        settings = Settings(**values)
     except pydantic.ValidationError as error:
         lines = (describe(found, given) for found in error.errors(include_url=False))
         problems += dict.fromkeys(lines)  # a list with several wrong entries has one line
@@ -311,5 +307,7 @@ def _secret_in(path: Path, name: str, what: str) -> SecretStr:
 
 
 def _suggestion(name: str, names: Iterable[str] = Settings.model_fields) -> str:
+    import difflib  # noqa: PLC0415 - only after a mistake
+
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {close[0]}?" if close else "; docs/settings.md lists them all"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from phoenix_compat.server.process.settings.part import SettingsPart
 
 
-class ConnectionSettings(BaseModel):
+class ConnectionSettings(SettingsPart):
     """The part of `Settings` about this subject."""
 
     max_connections: int | None = Field(

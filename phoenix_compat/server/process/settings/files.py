@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from phoenix_compat.server.process.settings.conflict import conflict
+from phoenix_compat.server.process.settings.part import SettingsPart, conflict
 from phoenix_compat.tasks.archive.file_stores.s3.location import (
     SECRET_OPTIONS,
     S3Location,
@@ -68,7 +68,7 @@ def secrets_of_files_url(url: str) -> Iterator[str]:
     yield from (value for name, value in fields if name in SECRET_OPTIONS)
 
 
-class FileSettings(BaseModel):
+class FileSettings(SettingsPart):
     """The part of `Settings` about this subject."""
 
     files_url: Annotated[SecretStr, AfterValidator(checked_files_url)] | None = Field(

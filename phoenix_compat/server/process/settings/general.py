@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 
 from phoenix_compat.protocol.page_guard import host_pattern
 from phoenix_compat.server.process.config.config_file import DEFAULT_HOST, DEFAULT_PORT
@@ -15,6 +15,7 @@ from phoenix_compat.server.process.settings.header_values import (
     checked_token,
     checked_url,
 )
+from phoenix_compat.server.process.settings.part import SettingsPart
 
 PREFIX: Final = "PHOENIX_COMPAT_"
 
@@ -45,7 +46,7 @@ def _is_socket_path(path: Path) -> Path:
 _Path = Annotated[Path, AfterValidator(_is_path)]
 
 
-class GeneralSettings(BaseModel):
+class GeneralSettings(SettingsPart):
     """The part of `Settings` about everything else."""
 
     host: str = Field(DEFAULT_HOST, min_length=1, description="address to listen on")

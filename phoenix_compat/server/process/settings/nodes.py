@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from phoenix_compat.server.process.settings.conflict import conflict
+from phoenix_compat.server.process.settings.part import SettingsPart, conflict
 
 POSTGRES_SCHEMES: Final = ("postgresql", "postgres")
 REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
@@ -123,7 +123,7 @@ def _is_prefix(text: str) -> str:
     return text
 
 
-class NodeSettings(BaseModel):
+class NodeSettings(SettingsPart):
     """The part of `Settings` about this subject."""
 
     database_url: Annotated[SecretStr, AfterValidator(checked_database_url)] | None = Field(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
 from phoenix_compat.server.process.proxy_networks import checked_proxy
+from phoenix_compat.server.process.settings.part import SettingsPart
 
 _MAX_PER_MINUTE: Final = 1_000_000
 _MAX_PROXIES: Final = 1_000
@@ -14,7 +15,7 @@ _MAX_PROXIES: Final = 1_000
 _PerMinute = Annotated[int, Field(ge=0, le=_MAX_PER_MINUTE)]
 
 
-class RateSettings(BaseModel):
+class RateSettings(SettingsPart):
     """The part of `Settings` about this subject.
 
     Each rate is also the burst: a client that was quiet for a minute may do as much at once. The

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from pydantic import AliasChoices, PrivateAttr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AliasChoices, ConfigDict, PrivateAttr, model_validator
 
 from phoenix_compat.server.process.settings.auth import AuthSettings
 from phoenix_compat.server.process.settings.backends import BackendSettings
 from phoenix_compat.server.process.settings.budget import BudgetSettings
-from phoenix_compat.server.process.settings.conflict import conflict
 from phoenix_compat.server.process.settings.connections import ConnectionSettings
 from phoenix_compat.server.process.settings.files import FileSettings
 from phoenix_compat.server.process.settings.general import PREFIX, GeneralSettings
 from phoenix_compat.server.process.settings.nodes import NodeSettings
+from phoenix_compat.server.process.settings.part import conflict
 from phoenix_compat.server.process.settings.rates import RateSettings
 from phoenix_compat.server.process.settings.uploads import UploadSettings
 
@@ -32,7 +31,6 @@ class Settings(
     NodeSettings,
     FileSettings,
     GeneralSettings,
-    BaseSettings,
 ):
     """Everything an operator can choose; the description of each field says what it does.
 
@@ -41,8 +39,9 @@ class Settings(
     `load_configuration` reads flags, environment and file.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
+    model_config = ConfigDict(
+        defer_build=False,
+        validate_default=True,
         extra="forbid",
         frozen=True,
         populate_by_name=True,
@@ -71,19 +70,6 @@ class Settings(
                 ("send_inputs_as_links",),
             )
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use the arguments alone; `configuration` reads the other sources value by value."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
 
     _contents: Mapping[str, bytes] = PrivateAttr(default_factory=dict)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from phoenix_compat.server.process.settings.part import SettingsPart
 
 _MIB: Final = 2**20
 
 
-class UploadSettings(BaseModel):
+class UploadSettings(SettingsPart):
     """The part of `Settings` about this subject."""
 
     max_inline_body_bytes: int = Field(

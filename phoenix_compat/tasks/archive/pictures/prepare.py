@@ -1,5 +1,7 @@
 """Makes the file that is stored from a picture that a client has sent."""
 
+# ruff: noqa: PLC0415 - Pillow takes 4 MB and some time, and an idle server has no picture
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -11,7 +13,6 @@ from phoenix_compat.tasks.archive.incoming_file import IncomingFile
 from phoenix_compat.tasks.archive.pictures.file_bytes import FileBytes
 from phoenix_compat.tasks.archive.pictures.layout import UPRIGHT, Layout, blocks_of
 from phoenix_compat.tasks.archive.pictures.metadata import has_layout, layout_of
-from phoenix_compat.tasks.archive.pictures.upright import check_size, reads_heic, turn_upright
 from phoenix_compat.tasks.memory import give_memory_back
 
 _BLOCK_BYTES: Final = 128 * 1024
@@ -41,6 +42,8 @@ def plan_for(path: Path, file_type: FileType, *, keeps_metadata: bool) -> Plan:
     Raises:
         RefusedFileError: it is broken, too large when decoded, or a HEIC that cannot be read here.
     """
+    from phoenix_compat.tasks.archive.pictures.upright import check_size, reads_heic
+
     if file_type.content_type == _HEIC:
         if not reads_heic():
             raise RefusedFileError(
@@ -78,6 +81,8 @@ def write_upright(path: Path, file_type: FileType, target: IncomingFile) -> File
         RefusedFileError: it cannot be decoded.
         ArchiveError: it cannot be written.
     """
+    from phoenix_compat.tasks.archive.pictures.upright import turn_upright
+
     turned = target.path.with_suffix(".turned.part")
     try:
         turn_upright(path, file_type.content_type, turned, target.check_free_space)

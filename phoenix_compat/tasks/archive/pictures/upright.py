@@ -17,8 +17,8 @@ from PIL import ExifTags, Image, ImageOps
 from phoenix_compat.private_files import open_private
 from phoenix_compat.tasks.archive.errors import RefusedFileError
 from phoenix_compat.tasks.archive.pictures.layout import UPRIGHT
+from phoenix_compat.tasks.archive.pictures.thumbnail import DECODER_ERRORS
 from phoenix_compat.tasks.archive.pictures.turned_rows import can_turn, turned_by_rows
-from phoenix_compat.tasks.archive.thumbnail import DECODER_ERRORS
 
 MAX_DECODED_BYTES: Final = 150_000_000
 """What the pixels of a picture that is turned may take in memory, at most."""

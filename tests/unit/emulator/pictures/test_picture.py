@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageChops
 
 from phoenix_compat.emulator.pictures.caption import draw_caption, draw_watermark
-from phoenix_compat.emulator.pictures.picture import PictureRequest, data_url, draw_picture
+from phoenix_compat.emulator.pictures.picture import data_url, draw_picture
+from phoenix_compat.emulator.pictures.picture_request import PictureRequest
 from phoenix_compat.emulator.pictures.picture_size import picture_size
 
 

@@ -7,9 +7,8 @@ import threading
 
 import pytest
 
-from phoenix_compat.emulator.pictures import picture_cache as picture_cache_module
-from phoenix_compat.emulator.pictures.picture import PictureRequest
 from phoenix_compat.emulator.pictures.picture_cache import PictureCache
+from phoenix_compat.emulator.pictures.picture_request import PictureRequest
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def drawing_threads(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
         threads.append(threading.current_thread())
         return request.prompt.encode()
 
-    monkeypatch.setattr(picture_cache_module, "draw_picture", draw)
+    monkeypatch.setattr("phoenix_compat.emulator.pictures.picture.draw_picture", draw)
     return threads
 
 
@@ -54,7 +53,7 @@ async def test_pictures_unused_for_long_are_dropped(
 
 async def test_large_pictures_are_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     """All pictures together have a limit; the one that was just made stays."""
-    monkeypatch.setattr(picture_cache_module, "_MAX_CACHED_BYTES", 100)
+    monkeypatch.setattr("phoenix_compat.emulator.pictures.picture_cache._MAX_CACHED_BYTES", 100)
     picture_cache = PictureCache()
     made: list[str] = []
 

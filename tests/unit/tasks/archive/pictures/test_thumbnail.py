@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from phoenix_compat.tasks.archive.thumbnail import ThumbnailError, draw_thumbnail
+from phoenix_compat.tasks.archive.pictures.thumbnail import draw_thumbnail
+from phoenix_compat.tasks.archive.thumbnails import ThumbnailError
 
 LANDSCAPE = Image.new("RGB", (1024, 256), "red")
 

@@ -9,19 +9,11 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from phoenix_compat.errors import TaskError
-from phoenix_compat.tasks.archive.file_type import FileType
+from phoenix_compat.tasks.archive.thumbnails import THUMBNAIL_FORMATS, ThumbnailError
 
 THUMBNAIL_PX = 512
 """The longest side of a thumbnail."""
 
-_FORMATS = {
-    "image/jpeg": "JPEG",
-    "image/png": "PNG",
-    "image/gif": "GIF",
-    "image/webp": "WEBP",
-    "image/avif": "AVIF",
-}
 # Pillow's decoders raise all of these for broken files.
 DECODER_ERRORS = (
     OSError,
@@ -41,15 +33,6 @@ DECODER_ERRORS = (
 )
 
 
-class ThumbnailError(TaskError):
-    """No thumbnail can be drawn of this picture."""
-
-
-def has_thumbnail(file_type: FileType) -> bool:
-    """Whether thumbnails are drawn of this file type."""
-    return file_type.content_type in _FORMATS
-
-
 def draw_thumbnail(path: Path) -> bytes:
     """Draw a thumbnail of the first frame, upright, as WebP.
 
@@ -57,7 +40,7 @@ def draw_thumbnail(path: Path) -> bytes:
         ThumbnailError: the picture is broken, or has more pixels than `Image.MAX_IMAGE_PIXELS`.
     """
     try:
-        with Image.open(path, formats=tuple(_FORMATS.values())) as picture:
+        with Image.open(path, formats=tuple(THUMBNAIL_FORMATS.values())) as picture:
             _check_size(picture)
             return _encode_webp(_scale_down(picture))
     except DECODER_ERRORS as error:
