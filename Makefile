@@ -10,8 +10,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	then echo $$p; break; fi; done)
 ARGS ?=
 BENCH ?= ../shared/bench
-# Tests often wait: six processes keep two processors busy.
-PARALLEL ?= -n 6 --dist loadfile --no-loadscope-reorder
+# Tests often wait, so four processes keep two processors busy; each more reads all tests again.
+PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 
 # The tests start hundreds of processes, and each would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE

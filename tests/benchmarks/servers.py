@@ -67,9 +67,15 @@ def c_server(context: BenchmarkContext) -> Iterator[Running]:
 
 
 @contextmanager
-def task_server(context: BenchmarkContext, **settings: object) -> Iterator[Running]:
-    """The task server with the emulator and a new database. Settings are passed by name."""
-    port = free_port()
+def task_server(
+    context: BenchmarkContext, *, port: int = 0, **settings: object
+) -> Iterator[Running]:
+    """The task server with the emulator and a new database. Settings are passed by name.
+
+    Args:
+        port: 0 for a free one.
+    """
+    port = port or free_port()
     command = [context.python, "-m", "phoenix_compat", "serve", "--port", str(port)]
     named = {"data_dir": context.new_folder(), "log_level": "error"} | settings
     environment = {f"PHOENIX_COMPAT_{name.upper()}": str(value) for name, value in named.items()}
@@ -98,7 +104,7 @@ class Safe:
             settings |= {"jwt_secret": _JWT_SECRET, "jwt_algorithms": '["HS256"]'}
             claims = {"sub": "user-1", "exp": int(time.time()) + 3_600}
             credential = jwt.encode(claims, _JWT_SECRET, algorithm="HS256")
-        with task_server(context, **settings) as server:
+        with task_server(context, **settings) as server:  # type: ignore[arg-type] # no `port`
             yield server, credential
 
 
