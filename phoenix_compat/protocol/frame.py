@@ -58,6 +58,14 @@ Unmask = Callable[[bytes, bytearray], None]
 """Applies the four-byte mask (XOR) to the data in place."""
 
 
+def apply_mask(mask: bytes, data: bytearray) -> None:
+    """An `Unmask` in Python alone, as one sum of large numbers."""
+    size = len(data)
+    repeated = (mask * (size // 4 + 1))[:size]
+    masked = int.from_bytes(data, "little") ^ int.from_bytes(repeated, "little")
+    data[:] = masked.to_bytes(size, "little")
+
+
 class RawFrame(NamedTuple):
     """One received frame, unmasked."""
 

@@ -15,8 +15,11 @@ from typing import TypeAlias
 import pytest
 from aiohttp import web
 
+from phoenix_compat.accept.accepted import duplicate
 from phoenix_compat.conformance.reference import build_reference_app
 from phoenix_compat.conformance.suite.runner import Case, CaseResult, run_cases
+from phoenix_compat.protocol.frame import apply_mask
+from phoenix_compat.transports.aiohttp import connection, poller
 from tests.conformance.own_cases import CASES, DECOMPRESSED, EXPECTED_FAILURES, PASSING
 from tests.serving import serving, serving_fast
 
@@ -24,6 +27,9 @@ Way: TypeAlias = Callable[[web.Application], AbstractAsyncContextManager[str]]
 
 
 HANDSHAKES = [case for case in PASSING if case.id.startswith("connect/")]
+WEBSOCKETS = [
+    case for case in PASSING if case.transport == "websocket" and not case.id.startswith("end/idle")
+]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +65,16 @@ def test_the_server_answers_as_phoenix(case: Case, verdicts: dict[str, CaseResul
 async def test_aiohttp_answers_handshakes_as_phoenix() -> None:
     """Without fast handshakes the answers are the same."""
     results = await _play(HANDSHAKES, serving)
+
+    assert not [result.explain() for result in results if not result.passed]
+
+
+async def test_nothing_private_of_others_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp's C routine for masks and the socket of asyncio's transport are only faster."""
+    monkeypatch.setattr(connection, "websocket_mask", apply_mask)
+    monkeypatch.setattr(poller, "_detach_socket", lambda _transport, shared: duplicate(shared))
+
+    results = await _play(WEBSOCKETS, serving)
 
     assert not [result.explain() for result in results if not result.passed]
 

@@ -23,8 +23,6 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from aiohttp._websocket.helpers import websocket_mask  # the C routine; aiohttp exports it nowhere
-
 from phoenix_compat.endpoint import Endpoint, WebSocketOptions
 from phoenix_compat.errors import EncodeError, RemoteProtocolError
 from phoenix_compat.protocol.frame import (
@@ -54,6 +52,11 @@ from phoenix_compat.socket import Socket
 from phoenix_compat.transports.aiohttp.slow_clients import SlowClosers, SlowReaders, SlowSenders
 from phoenix_compat.transports.aiohttp.stream import Stream
 from phoenix_compat.transports.connections import note_failure
+
+try:  # the C routine, which aiohttp exports nowhere and may move
+    from aiohttp._websocket.helpers import websocket_mask
+except ImportError:
+    from phoenix_compat.protocol.frame import apply_mask as websocket_mask
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
 """The benchmarks, one module per family. `families` lists those of `python -m tests.benchmarks`.
 
-`workers` and `shipping` are commands of their own.
+`storms`, `workers` and `shipping` are commands of their own.
 """

@@ -128,8 +128,8 @@ class Client:
         if not data:
             self.lost()
             return
-        self.buffer += data
         if not self.is_open:
+            self.buffer += data
             head, found, rest = self.buffer.partition(b"\r\n\r\n")
             if not found:
                 return
@@ -139,7 +139,8 @@ class Client:
                 return
             self.is_open, self.buffer, self.tries = True, rest, 0
             link.send(frame(["1", "1", self._topic, "phx_join", {}]))
-        self._read_frames()
+            data = b""
+        self.heard(data)
 
     def beat(self) -> None:
         """Send a heartbeat, and note when."""
@@ -152,7 +153,9 @@ class Client:
         except OSError:
             self.lost()
 
-    def _read_frames(self) -> None:
+    def heard(self, data: bytes) -> None:
+        """Read frames from the stream."""
+        self.buffer += data
         while True:
             buffer = self.buffer
             if len(buffer) < 2:
@@ -165,9 +168,9 @@ class Client:
             if len(buffer) < at + length:
                 return
             payload, self.buffer = buffer[at : at + length], buffer[at + length :]
-            self._heard(payload, opcode=buffer[0] & 15)
+            self._read(payload, opcode=buffer[0] & 15)
 
-    def _heard(self, payload: bytes, opcode: int) -> None:
+    def _read(self, payload: bytes, opcode: int) -> None:
         if opcode != 1:
             return
         begun_s = self.beats.pop(payload[: payload.find(b",{")], None)

@@ -17,6 +17,7 @@ from phoenix_compat.protocol.frame import (
     TEXT,
     Assembler,
     RawFrame,
+    apply_mask,
     close_answer,
     close_frame,
     read_frame,
@@ -345,3 +346,16 @@ def test_the_close_codes() -> None:
         "CLOSE_SERVICE_RESTART": 1012,
         "CLOSE_TRY_AGAIN_LATER": 1013,
     }
+
+
+@steady
+@given(st.binary(min_size=4, max_size=4), st.binary(max_size=300))
+def test_a_mask_is_applied_byte_by_byte(mask: bytes, data: bytes) -> None:
+    """By the function that stands in for aiohttp's C routine; twice gives what was there."""
+    expected, found = bytearray(data), bytearray(data)
+    unmask(mask, expected)
+    apply_mask(mask, found)
+
+    assert found == expected
+    apply_mask(mask, found)
+    assert found == data
