@@ -93,7 +93,7 @@ async def test_every_character_survives(tmp_path: Path, fault: str) -> None:
 async def test_clients_that_come_and_go_have_the_whole_text(tmp_path: Path) -> None:
     """Those that join late or again get all of it so far in one event; V1 and V2 clients alike."""
     rng = random.Random(7)  # noqa: S311 - when clients come and go
-    speed = 2.0 / factor()  # on a busy machine, too, the clients come while the text is written
+    speed = 1.5 / factor()  # on a busy machine, too, the clients come while the text is written
     async with product(settings_for(tmp_path, emulator_speed=speed)) as client:
         task_id = await client.post("#fault:output_many_tokens", type="text")
 
@@ -118,7 +118,7 @@ async def test_clients_that_come_and_go_have_the_whole_text(tmp_path: Path) -> N
         assert {one.shown.result == MANY_TOKENS for one in text_clients} == {True}
         stayed = [one for one in text_clients if one.shown.events[-1]["seq"] == len(MANY_TOKENS)]
         assert {one.shown.text == MANY_TOKENS for one in stayed} == {True}
-        assert len(stayed) >= 25
+        assert len(stayed) >= 10  # most were not between two visits when the text was whole
 
 
 async def test_a_client_that_comes_late_gets_the_result(tmp_path: Path) -> None:

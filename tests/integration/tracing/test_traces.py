@@ -11,7 +11,7 @@ import aiohttp
 from tests.integration.operations.commands import server
 from tests.integration.task_server import Client
 from tests.integration.tracing.receiver import ReceivedSpan, Receiver, open_receiver
-from tests.patience import patient
+from tests.patience import factor, patient
 
 COMMAND = ("-m", "phoenix_compat", "serve", "--port", "0")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -26,10 +26,10 @@ def variables(receiver: Receiver) -> dict[str, str]:
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
 
 
-def config_in(folder: Path) -> tuple[str, ...]:
-    """The command of a server whose data is in the folder."""
+def config_in(folder: Path, speed: float = 4.0) -> tuple[str, ...]:
+    """The command of a server whose data is in the folder, and whose emulator has this speed."""
     path = folder / "c.toml"
-    path.write_text('data_dir = "data"\nemulator_speed = 2\nlog_level = "warning"\n')
+    path.write_text(f'data_dir = "data"\nemulator_speed = {speed}\nlog_level = "warning"\n')
     return (*COMMAND, "--config", str(path))
 
 
@@ -54,7 +54,7 @@ async def is_running(http: aiohttp.ClientSession, url: str, task_id: str) -> Non
 async def test_a_task_is_one_trace_over_a_restart(tmp_path: Path) -> None:
     """The client's span is the parent of the POST, which is the parent of all steps: those of the
     process that was killed while the prediction ran, and those of the next one."""
-    command = config_in(tmp_path)
+    command = config_in(tmp_path, max(1.5 / factor(), 0.4))  # it runs when the kill comes
     async with open_receiver() as receiver, aiohttp.ClientSession() as http:
         async with server(*command, **variables(receiver)) as (process, url):
             task_id = await create(http, url, **HEADERS)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
+from typing import Final
 
 import pytest
 
 from phoenix_compat.accept import bound_tcp_sockets
+
+_TRIES: Final = 5
+"""A port is used on the other address, too, now and then: by a client of another test."""
 
 
 @pytest.fixture
@@ -39,14 +43,23 @@ async def test_all_addresses_of_a_name_have_one_port(two_addresses: str) -> None
 
 async def test_a_taken_port_is_an_error_and_leaves_nothing_open(two_addresses: str) -> None:
     """Whichever of the addresses it is taken on."""
-    with closing(socket.create_server(("127.0.0.2", 0))) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(OSError, match="in use") as refused:
-            await bound_tcp_sockets(two_addresses, port)
-        with closing(socket.socket()) as again:
-            again.bind(("127.0.0.1", port))  # the first of the two was let go
+    free = []
+    for _ in range(_TRIES):
+        with closing(socket.create_server(("127.0.0.2", 0))) as other:
+            port = other.getsockname()[1]
+            with pytest.raises(OSError, match="in use") as refused:
+                await bound_tcp_sockets(two_addresses, port)
+            assert refused.value.errno == errno.EADDRINUSE
+            free.append(_is_free("127.0.0.1", port))
 
-    assert refused.value.errno == errno.EADDRINUSE
+    assert any(free)  # the first of the two was let go
+
+
+def _is_free(host: str, port: int) -> bool:
+    with closing(socket.socket()) as again, suppress(OSError):
+        again.bind((host, port))
+        return True
+    return False
 
 
 async def test_processes_share_a_port() -> None:
