@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from tests.benchmarks.benchmark import Benchmark, Measure, Sample, Target
 from tests.benchmarks.context import BenchmarkContext
 from tests.benchmarks.loads import task_client
+from tests.benchmarks.loads.task_path import task_path
 from tests.benchmarks.servers import (
     Running,
     Serve,
@@ -21,6 +22,7 @@ from tests.benchmarks.servers import (
 )
 
 _TASKS = 200
+_ORDERS = 100
 _BARE = """
 import sys
 from aiohttp import web
@@ -74,7 +76,33 @@ def _start(name: str, serve: Serve, target: Target | None = None) -> Benchmark:
     )
 
 
-TASKS = (Benchmark(name="tasks through worker and emulator", unit="/s", ours=tasks_per_second),)
+def _path_ms(name: str) -> Measure:
+    """The median of a step of tasks that are ordered one by one; see `task_path`."""
+
+    def measure(context: BenchmarkContext) -> Sample:
+        with comparison_app("fast_product")(context) as server:
+            found = task_path(server, context.count(_ORDERS))
+        return Sample(found[name]["p50"], found)
+
+    return measure
+
+
+TASKS = (
+    Benchmark(name="tasks through worker and emulator", unit="/s", ours=tasks_per_second),
+    Benchmark(
+        name="from a POST to the first progress on a joined channel, median",
+        unit="ms",
+        ours=_path_ms("told"),
+        target=Target(max_value=5),
+        digits=1,
+    ),
+    Benchmark(
+        name="from a POST to the end of a task whose model takes no time, median",
+        unit="ms",
+        ours=_path_ms("ended"),
+        digits=1,
+    ),
+)
 
 STARTUP = (
     _start("start-up, reference channel set", reference_set),
