@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.kills import Plan, run
 from tests.faults.steps import Step
+from tests.patience import patient
 
 # These steps may lose a create, and the server then searches for it for 30 s.
 SLOW = {
@@ -25,7 +26,7 @@ async def test_a_killed_server_loses_no_task(tmp_path: Path) -> None:
         seed=1,
         servers=2,
         steps=steps,
-        max_seconds=150.0,
+        max_seconds=patient(150.0),
         settle_s=50.0,
         is_crowded=False,
     )

@@ -20,6 +20,7 @@ from phoenix_compat.conformance.faults.app import OUTDATED, Action, action_of
 from phoenix_compat.conformance.faults.scenario import Scenario
 from phoenix_compat.conformance.faults.scenarios import SCENARIOS
 from phoenix_compat.conformance.faults.table import FAULTS
+from tests.patience import patient
 
 HEARTBEAT_INTERVAL_S = 0.7
 TIMEOUT_S = 1.5
@@ -49,7 +50,7 @@ def _new_client(url: str, options: Any) -> Client:
         url,
         params=lambda: {"token": f"t{next(tokens)}"},
         heartbeat_interval_s=HEARTBEAT_INTERVAL_S,
-        timeout_s=TIMEOUT_S,
+        timeout_s=patient(TIMEOUT_S),
         **options,
     )
 
