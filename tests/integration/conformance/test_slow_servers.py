@@ -36,6 +36,7 @@ async def forward(
     async def read() -> None:
         data = b"."
         while data:
+            data = b""  # the end, if the connection is reset
             with suppress(ConnectionError):
                 data = await reader.read(65_536)
             arrived.put_nowait((time.monotonic() + late_s, data))
