@@ -59,7 +59,7 @@ Unmask = Callable[[bytes, bytearray], None]
 
 
 def apply_mask(mask: bytes, data: bytearray) -> None:
-    """An `Unmask` in Python alone, as one sum of large numbers."""
+    """An `Unmask` in Python alone, as one operation on large integers."""
     size = len(data)
     repeated = (mask * (size // 4 + 1))[:size]
     masked = int.from_bytes(data, "little") ^ int.from_bytes(repeated, "little")
