@@ -105,7 +105,7 @@ async def test_a_file_of_another_size_is_replaced(tmp_path: Path, s3_url: str) -
 
 async def test_reading_goes_on_where_the_connection_was_cut(s3_port: int, network: Network) -> None:
     """The reader notices nothing; the repeat is counted."""
-    bucket = Bucket(parse_s3_url(make_bucket(s3_port, network.port)), FAST)
+    bucket = Bucket(parse_s3_url(make_bucket(s3_port, network.port)), PATIENT)
     content = bytes(range(256)) * 4_096 * 16
     await put(bucket, content, "ab/cd/key")
     read = bytearray()
